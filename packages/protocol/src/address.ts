@@ -1,0 +1,113 @@
+import { BusError } from './errors.ts';
+
+const ROOM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const CHANNEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
+
+/** Stands for all channels of a room (a room subscription, a room-wide event) and, as a room, for all rooms. */
+export const WILDCARD = '*';
+/** The channel name kept for private messages among the members of a room. */
+export const PRIVATE_CHANNEL = 'pm';
+
+/** A place in a tenant: `channel` is a name or {@link WILDCARD}; `room` is a name, or the wildcard with it. */
+export interface Address {
+  readonly room: string;
+  readonly channel: string;
+}
+
+/** What a sender named, after `room:channel` in either field was taken apart. Both may be missing. */
+export interface PartialAddress {
+  readonly room?: string;
+  readonly channel?: string;
+}
+
+/** Room: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`, case-sensitive (PROTOCOL section 5). */
+export function isRoomName(value: string): boolean {
+  return ROOM.test(value);
+}
+
+/** Channel: as a room, and `/` after the first character. */
+export function isChannelName(value: string): boolean {
+  return CHANNEL.test(value);
+}
+
+export function formatAddress(address: Address): string {
+  return `${address.room}:${address.channel}`;
+}
+
+/**
+ * Takes the `room` and `channel` fields of an envelope or of a command's arguments apart: each may hold a name, a
+ * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field when one is malformed or the two disagree.
+ */
+export function parseAddress(room: string | undefined, channel: string | undefined): PartialAddress {
+  // The common case first: two plain names, or none.
+  if (room === undefined && channel === undefined) return {};
+  const fromRoom = room === undefined ? undefined : split(room);
+  const fromChannel = channel === undefined ? undefined : split(channel);
+  const roomName = pick('room', fromRoom?.head, fromChannel?.tail === undefined ? undefined : fromChannel.head);
+  const channelName = pick('channel', fromRoom?.tail, fromChannel?.tail ?? fromChannel?.head);
+  if (roomName !== undefined && roomName !== WILDCARD && !isRoomName(roomName)) throw badName('room', roomName);
+  if (channelName !== undefined && channelName !== WILDCARD && !isChannelName(channelName)) {
+    throw badName('channel', channelName);
+  }
+  if (roomName === WILDCARD && channelName !== undefined && channelName !== WILDCARD) {
+    throw new BusError('VALIDATION_ERROR', 'Name a room: "*" as a room only goes with all channels ("*:*").', {
+      field: 'room',
+    });
+  }
+  return {
+    ...(roomName === undefined ? {} : { room: roomName }),
+    ...(channelName === undefined ? {} : { channel: channelName }),
+  };
+}
+
+function split(text: string): { head: string; tail: string | undefined } {
+  const colon = text.indexOf(':');
+  if (colon < 0) return { head: text, tail: undefined };
+  return { head: text.slice(0, colon), tail: text.slice(colon + 1) };
+}
+
+function pick(field: string, first: string | undefined, second: string | undefined): string | undefined {
+  if (first !== undefined && second !== undefined && first !== second) {
+    throw new BusError('VALIDATION_ERROR', `"room" and "channel" name two different ${field}s; send one.`, { field });
+  }
+  return first ?? second;
+}
+
+function badName(field: 'room' | 'channel', value: string): BusError {
+  const extra = field === 'channel' ? ', "/"' : '';
+  return new BusError(
+    'VALIDATION_ERROR',
+    `A ${field} name is 1-128 letters, digits, ".", "_", "-"${extra}, and starts with a letter or digit.`,
+    { field, value: value.slice(0, 140) },
+  );
+}
+
+/** Compiled form of one glob, in which `*` stands for any run of characters, `/` and `:` included. */
+export type Glob = (text: string) => boolean;
+
+/** Compiles a glob. Matching is linear in the text for every pattern: no backtracking beyond the last star. */
+export function compileGlob(pattern: string): Glob {
+  const parts = pattern.split('*');
+  if (parts.length === 1) return (text) => text === pattern;
+  const first = parts[0] ?? '';
+  const last = parts[parts.length - 1] ?? '';
+  const middle = parts.slice(1, -1).filter((part) => part !== '');
+  if (first === '' && last === '' && middle.length === 0) return () => true;
+  return (text) => {
+    if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last)) return false;
+    const end = text.length - last.length;
+    let from = first.length;
+    for (const part of middle) {
+      const at = text.indexOf(part, from);
+      if (at < 0 || at + part.length > end) return false;
+      from = at + part.length;
+    }
+    return true;
+  };
+}
+
+/** Compiles a list of globs into one test; an empty list matches nothing. */
+export function compileGlobs(patterns: readonly string[]): Glob {
+  const globs = patterns.map(compileGlob);
+  return (text) => globs.some((glob) => glob(text));
+}

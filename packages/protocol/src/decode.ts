@@ -1,0 +1,240 @@
+import { type PartialAddress, parseAddress } from './address.ts';
+import type { Inbound, InboundType, JsonObject, Metadata, Refusal } from './envelope.ts';
+import { PROTOCOL_VERSION } from './envelope.ts';
+import { BusError, type ErrorCode, type ErrorDetails } from './errors.ts';
+import { isId, newId } from './id.ts';
+import { MAX_NESTING, MAX_RECIPIENTS } from './limits.ts';
+import { checkMetadata, isTimestamp } from './metadata.ts';
+
+const KNOWN: ReadonlySet<string> = new Set(
+  (
+    'version id type room channel from sender from_client to to_client timestamp payload command args request_id ' +
+    'status error error_code ack metadata'
+  ).split(' '),
+);
+
+const TYPES: ReadonlyMap<string, InboundType | 'server'> = new Map<string, InboundType | 'server'>([
+  ['event', 'event'],
+  ['message', 'event'],
+  ['private', 'private'],
+  ['command', 'command'],
+  ['telemetry', 'telemetry'],
+  ['system', 'server'],
+  ['command_response', 'server'],
+  ['ack', 'server'],
+  ['error', 'server'],
+]);
+
+const NO_ARGS: JsonObject = Object.freeze({});
+
+/**
+ * Reads one text frame (PROTOCOL sections 2 and 3). Returns the validated envelope, or the refusal to answer with; it
+ * never throws, whatever the text.
+ *
+ * @param text the frame, already checked against the size limit
+ * @param strict refuse unknown fields and missing `version`, `id` or `payload` instead of mending them
+ */
+export function decode(text: string, strict = false): Inbound | Refusal {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    return refusal('INVALID_JSON', 'The frame is not valid JSON; send one JSON object per text frame.');
+  }
+  if (!isObject(frame)) return refusal('INVALID_JSON', 'The frame must be one JSON object.');
+  try {
+    return validate(frame, strict);
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    return refusal(error.code, error.message, error.details, frame);
+  }
+}
+
+export function isRefusal(result: Inbound | Refusal): result is Refusal {
+  return 'code' in result;
+}
+
+function validate(frame: JsonObject, strict: boolean): Inbound {
+  const { version, id, type } = frame;
+  if (version === undefined ? strict : version !== PROTOCOL_VERSION) {
+    throw version === undefined
+      ? owed('version', `"${PROTOCOL_VERSION}"`)
+      : new BusError('UNSUPPORTED_VERSION', `This server speaks protocol version "${PROTOCOL_VERSION}".`, {
+          field: 'version',
+          supported: [PROTOCOL_VERSION],
+        });
+  }
+  if (id === undefined ? strict : !isId(id)) {
+    throw invalid(
+      'id',
+      '"id" must be "arq_" followed by 1-124 letters, digits, "_" or "-".',
+      'arq_[A-Za-z0-9_-]{1,124}',
+    );
+  }
+  const kind = checkType(type);
+  const dropped = countUnknown(frame, strict);
+
+  const payload = frame.payload;
+  if (payload === undefined ? strict && kind !== 'command' : !isObject(payload)) {
+    throw invalid('payload', '"payload" must be a JSON object.', 'object');
+  }
+  if (payload !== undefined && deeperThan(payload, MAX_NESTING)) throw tooDeep('payload');
+
+  const ack = frame.ack;
+  if (ack !== undefined && typeof ack !== 'boolean') throw invalid('ack', '"ack" must be true or false.', 'boolean');
+  const requestId = frame.request_id;
+  if (requestId !== undefined && !isId(requestId)) {
+    throw invalid('request_id', '"request_id" must be the id of the envelope that this one answers.', 'id');
+  }
+
+  const address = checkAddress(frame);
+  const body = (payload as JsonObject | undefined) ?? {};
+  const isCommand = kind === 'command';
+  return {
+    id: (id as string | undefined) ?? newId(),
+    type: kind,
+    room: address.room,
+    channel: address.channel,
+    to: isCommand ? undefined : checkRecipients(frame, body, kind),
+    payload: body,
+    command: isCommand ? commandName(frame, body) : '',
+    args: isCommand ? commandArgs(frame, body) : NO_ARGS,
+    ack: ack === true,
+    requestId,
+    metadata: readMetadata(frame),
+    dropped,
+  };
+}
+
+function checkType(type: unknown): InboundType {
+  if (type === undefined) throw invalid('type', '"type" is required: event, private, command or telemetry.', 'string');
+  if (typeof type !== 'string') throw invalid('type', '"type" must be a string.', 'string');
+  const kind = TYPES.get(type);
+  if (kind === undefined) {
+    throw new BusError('UNKNOWN_TYPE', `Unknown type; send event, private, command or telemetry.`, {
+      field: 'type',
+      value: type.slice(0, 140),
+    });
+  }
+  if (kind === 'server')
+    throw invalid('type', `Only the server sends "${type}".`, 'event | private | command | telemetry');
+  return kind;
+}
+
+function countUnknown(frame: JsonObject, strict: boolean): number {
+  let unknown = 0;
+  for (const key in frame) {
+    if (KNOWN.has(key)) continue;
+    if (strict)
+      throw invalid(
+        key.slice(0, 140),
+        `Unknown field ${JSON.stringify(key.slice(0, 140))}; remove it.`,
+        'no such field',
+      );
+    unknown += 1;
+  }
+  return unknown;
+}
+
+function checkAddress(frame: JsonObject): PartialAddress {
+  const { room, channel } = frame;
+  if (room !== undefined && typeof room !== 'string') throw invalid('room', '"room" must be a string.', 'string');
+  if (channel !== undefined && typeof channel !== 'string') {
+    throw invalid('channel', '"channel" must be a string.', 'string');
+  }
+  return parseAddress(room, channel);
+}
+
+function checkRecipients(frame: JsonObject, payload: JsonObject, kind: InboundType): string[] | undefined {
+  const field = frame.to !== undefined ? 'to' : frame.to_client !== undefined ? 'to_client' : 'payload.target';
+  const to = frame.to ?? frame.to_client ?? (kind === 'private' ? payload.target : undefined);
+  if (to === undefined) return undefined;
+  const list: unknown[] = Array.isArray(to) ? to : [to];
+  if (list.length === 0 || list.length > MAX_RECIPIENTS) {
+    throw invalid(field, `"${field}" names 1-${MAX_RECIPIENTS} recipients.`, `1-${MAX_RECIPIENTS} recipients`);
+  }
+  for (const target of list) {
+    if (typeof target !== 'string' || target === '' || target.length > 260) {
+      throw invalid(field, `Each recipient in "${field}" is a client id or "sub:SUBJECT".`, 'client id | sub:SUBJECT');
+    }
+  }
+  return list as string[];
+}
+
+function commandName(frame: JsonObject, payload: JsonObject): string {
+  const name = frame.command ?? payload.command;
+  if (typeof name !== 'string' || name === '' || name.length > 128) {
+    throw invalid('command', '"command" must name a command; "help" lists them.', 'string');
+  }
+  return name;
+}
+
+function commandArgs(frame: JsonObject, payload: JsonObject): JsonObject {
+  // The second form, payload.command + payload.parameters, counts only where the first is not used.
+  const nested = frame.command === undefined;
+  const field = nested ? 'payload.parameters' : 'args';
+  const args = frame.args ?? (nested ? payload.parameters : undefined);
+  if (args === undefined) return {};
+  if (!isObject(args)) throw invalid(field, `"${field}" must be a JSON object.`, 'object');
+  if (deeperThan(args, MAX_NESTING)) throw tooDeep(field);
+  return args;
+}
+
+function readMetadata(frame: JsonObject): Metadata | undefined {
+  const { metadata, timestamp } = frame;
+  if (timestamp !== undefined && !isTimestamp(timestamp)) {
+    throw invalid('timestamp', '"timestamp" must be RFC 3339, like 2026-01-31T12:00:00.000Z.', 'RFC 3339 date-time');
+  }
+  if (metadata === undefined) return timestamp === undefined ? undefined : { client_timestamp: timestamp };
+  if (!isObject(metadata)) throw invalid('metadata', '"metadata" must be a JSON object.', 'object');
+  if (deeperThan(metadata, MAX_NESTING)) throw tooDeep('metadata');
+  return checkMetadata(metadata, timestamp);
+}
+
+/** Whether `value` nests objects and arrays deeper than `limit` levels, itself being level 1. */
+export function deeperThan(value: unknown, limit: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (limit === 0) return true;
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      if (typeof item === 'object' && item !== null && deeperThan(item, limit - 1)) return true;
+    }
+    return false;
+  }
+  for (const key in value) {
+    const item = (value as JsonObject)[key];
+    if (typeof item === 'object' && item !== null && deeperThan(item, limit - 1)) return true;
+  }
+  return false;
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function invalid(field: string, message: string, expected: string): BusError {
+  return new BusError('VALIDATION_ERROR', message, { field, expected });
+}
+
+function owed(field: string, expected: string): BusError {
+  return invalid(field, `"${field}" is required in strict mode.`, expected);
+}
+
+function tooDeep(field: string): BusError {
+  return invalid(
+    field,
+    `"${field}" nests deeper than ${MAX_NESTING} levels; flatten it.`,
+    `at most ${MAX_NESTING} levels`,
+  );
+}
+
+function refusal(code: ErrorCode, message: string, details: ErrorDetails = {}, frame: JsonObject = {}): Refusal {
+  const { id, type, command } = frame;
+  return {
+    code,
+    message,
+    details,
+    requestId: isId(id) ? id : undefined,
+    command: type === 'command' ? (typeof command === 'string' ? command.slice(0, 128) : '') : undefined,
+  };
+}

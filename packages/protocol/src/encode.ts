@@ -1,0 +1,103 @@
+import { type Envelope, type JsonObject, type Metadata, PROTOCOL_VERSION, SERVER } from './envelope.ts';
+import { type BusError, ERRORS, type ErrorCode, type ErrorDetails } from './errors.ts';
+import { newId } from './id.ts';
+
+let stampMs = -1;
+let stamp = '';
+
+/** The accept time as RFC 3339 UTC with milliseconds; the text is made once a millisecond. */
+export function timestamp(now: number = Date.now()): string {
+  if (now !== stampMs) {
+    stampMs = now;
+    stamp = new Date(now).toISOString();
+  }
+  return stamp;
+}
+
+/**
+ * An envelope whose text is complete but for its place in a stream: the engine that assigns the sequence closes it
+ * with {@link seal}. So the payload is serialized once, before the order is known.
+ */
+export interface Draft {
+  readonly id: string;
+  /** The client id, or another name of RULINGS 7; who is left out of delivery unless it asked for its echo. */
+  readonly from: string;
+  /** Accept time in milliseconds since 1970; the same instant as the text's `timestamp`. */
+  readonly time: number;
+  /** JSON text up to and inside the open `metadata` object. */
+  readonly open: string;
+}
+
+/** What {@link openDraft} needs; all names are already validated, so that none needs escaping. */
+export interface DraftSource {
+  readonly id: string;
+  readonly type: 'event' | 'telemetry';
+  readonly room: string;
+  readonly channel: string;
+  readonly from: string;
+  readonly payload: JsonObject;
+  readonly requestId?: string | undefined;
+  readonly metadata?: Metadata | undefined;
+}
+
+/** Serializes an event up to its metadata. One `JSON.stringify`, whatever the number of subscribers. */
+export function openDraft(source: DraftSource, now: number = Date.now()): Draft {
+  const { id, from, metadata, requestId } = source;
+  let open = `{"version":"1.0","id":"${id}","type":"${source.type}","room":"${source.room}","channel":"${source.channel}","from":"${from}","timestamp":"${timestamp(now)}",`;
+  if (requestId !== undefined) open += `"request_id":"${requestId}",`;
+  open += `"payload":${JSON.stringify(source.payload)},"metadata":{`;
+  if (metadata !== undefined) {
+    const members = JSON.stringify(metadata);
+    if (members.length > 2) open += `${members.slice(1, -1)},`;
+  }
+  return { id, from, time: now, open };
+}
+
+/** Closes a draft with its place in the stream. */
+export function seal(open: string, sequence: number, epoch: string): string {
+  return `${open}"sequence":${sequence},"epoch":"${epoch}"}}`;
+}
+
+/** Closes a draft that no stream keeps: degraded traffic has no sequence (RULINGS 13). */
+export function sealUnstored(open: string): string {
+  return `${open.endsWith(',') ? open.slice(0, -1) : open}}}`;
+}
+
+/** The same envelope, marked as replayed. `text` is a sealed one. */
+export function markReplayed(text: string): string {
+  return `${text.slice(0, -2)},"replayed":true}}`;
+}
+
+/** Serializes an envelope of the server's own, filling in version, id, from and timestamp. */
+export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>): string {
+  const { type, payload, ...rest } = envelope;
+  return JSON.stringify({
+    version: PROTOCOL_VERSION,
+    id: newId(),
+    type,
+    from: SERVER,
+    timestamp: timestamp(),
+    ...rest,
+    payload,
+  });
+}
+
+/** The `error` envelope or, when `command` is given, the failed `command_response` (PROTOCOL sections 3 and 8). */
+export function encodeError(
+  error: Pick<BusError, 'code' | 'message' | 'details'>,
+  requestId: string | undefined,
+  command?: string | undefined,
+): string {
+  return encode({
+    ...(command === undefined ? { type: 'error' } : { type: 'command_response', command, status: 'error' }),
+    ...(requestId === undefined ? {} : { request_id: requestId }),
+    error: error.message,
+    error_code: error.code,
+    payload: errorPayload(error.code, error.details),
+  } as Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>);
+}
+
+/** The details every refusal carries, on the wire and over HTTP. */
+export function errorPayload(code: ErrorCode, details: ErrorDetails): JsonObject {
+  return { ...details, retryable: ERRORS[code].retryable };
+}

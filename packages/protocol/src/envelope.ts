@@ -1,0 +1,131 @@
+import type { ErrorCode, ErrorDetails } from './errors.ts';
+
+export const PROTOCOL_VERSION = '1.0';
+/** The WebSocket subprotocol a server selects when a client offers it. */
+export const SUBPROTOCOL = 'arqonbus.v1';
+/** `from` of everything that the server itself says. */
+export const SERVER = 'arqonbus';
+
+export const CLIENT_TYPES = ['human', 'ai-agent', 'dashboard', 'service'] as const;
+export type ClientType = (typeof CLIENT_TYPES)[number];
+
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue };
+export type JsonObject = Record<string, unknown>;
+
+export type EnvelopeType =
+  | 'event'
+  | 'private'
+  | 'command'
+  | 'command_response'
+  | 'ack'
+  | 'system'
+  | 'telemetry'
+  | 'error';
+/** The types a client may send (PROTOCOL section 3). */
+export type InboundType = 'event' | 'private' | 'command' | 'telemetry';
+
+/** What CASIL found, when the policy writes it into envelopes (`metadata.casil`). */
+export interface CasilMetadata {
+  kind: 'data' | 'control' | 'telemetry' | 'system';
+  risk_level: 'low' | 'medium' | 'high';
+  flags: string[];
+  reason_code: string;
+  decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+  would_be?: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+}
+
+export interface Metadata {
+  /** Place in the channel's total order, from 1, within `epoch`. Absent on degraded (live-only) traffic. */
+  sequence?: number;
+  /** The incarnation of the channel's stream that `sequence` counts in. */
+  epoch?: string;
+  client_timestamp?: string;
+  casil?: CasilMetadata;
+  replayed?: boolean;
+  cron_job_id?: string;
+  iteration?: number;
+  vector_clock?: Record<string, number>;
+  causal_parent_id?: string;
+  traceparent?: string;
+  [key: string]: unknown;
+}
+
+/** One frame of the wire, as a receiver sees it (PROTOCOL section 2). */
+export interface Envelope<P = JsonObject> {
+  version: '1.0';
+  id: string;
+  type: EnvelopeType;
+  room?: string;
+  channel?: string;
+  from: string;
+  to?: string | string[];
+  timestamp: string;
+  payload: P;
+  command?: string;
+  args?: JsonObject;
+  request_id?: string;
+  status?: 'success' | 'error';
+  error?: string;
+  error_code?: ErrorCode;
+  ack?: boolean;
+  metadata?: Metadata;
+}
+
+/** A client's envelope after validation: aliases resolved, defaults filled in, server-owned metadata dropped. */
+export interface Inbound {
+  readonly id: string;
+  readonly type: InboundType;
+  readonly room: string | undefined;
+  readonly channel: string | undefined;
+  /** Client ids and `sub:SUBJECT`; undefined when none was named. */
+  readonly to: readonly string[] | undefined;
+  readonly payload: JsonObject;
+  /** Only on `command`. */
+  readonly command: string;
+  readonly args: JsonObject;
+  readonly ack: boolean;
+  readonly requestId: string | undefined;
+  /** What of the sender's metadata travels on, with `client_timestamp`; undefined when nothing does. */
+  readonly metadata: Metadata | undefined;
+  /** How many unknown top-level fields were dropped. */
+  readonly dropped: number;
+}
+
+/** Why a frame was not accepted. `command` is set when the frame was a command: it is owed a `command_response`. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+  readonly requestId: string | undefined;
+  readonly command: string | undefined;
+}
+
+/** The `payload` of the first frame that a server sends (PROTOCOL section 4). */
+export interface Welcome {
+  event: 'welcome';
+  welcome: string;
+  client_id: string;
+  role: Role;
+  tenant: string;
+  room: string | null;
+  channel: string | null;
+  server: { name: string; version: string; protocol: string; node: string };
+  limits: { max_message_bytes: number; ping_interval_ms: number };
+}
+
+export const ROLES = ['guest', 'user', 'admin'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What others may know of a connected client. */
+export interface ClientRecord {
+  client_id: string;
+  client_type: ClientType;
+  screen_name: string | null;
+  avatar: string | null;
+  personality: string | null;
+  /** Room name → names of the channels joined there; `*` is a room subscription. */
+  rooms: Record<string, string[]>;
+  connected_at: string;
+  last_activity: string;
+  node: string;
+}

@@ -1,0 +1,103 @@
+export type ErrorCode =
+  | 'INVALID_JSON'
+  | 'VALIDATION_ERROR'
+  | 'UNSUPPORTED_VERSION'
+  | 'UNKNOWN_TYPE'
+  | 'NO_ROUTE'
+  | 'NOT_JOINED'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'CHANNEL_NOT_EMPTY'
+  | 'PROTECTED_CHANNEL'
+  | 'TARGET_NOT_FOUND'
+  | 'COMMAND_NOT_FOUND'
+  | 'AUTHENTICATION_FAILED'
+  | 'AUTHORIZATION_ERROR'
+  | 'RATE_LIMITED'
+  | 'LIMIT_EXCEEDED'
+  | 'CONFLICT'
+  | 'SEQUENCE_GAP'
+  | 'STORAGE_UNAVAILABLE'
+  | 'FEATURE_DISABLED'
+  | 'CASIL_POLICY_BLOCKED_SECRET'
+  | 'CASIL_POLICY_OVERSIZE'
+  | 'CASIL_INTERNAL_ERROR'
+  | 'INTERNAL_ERROR';
+
+export interface ErrorEntry {
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+  /** The HTTP status that says the same. */
+  readonly status: number;
+  readonly meaning: string;
+}
+
+/**
+ * The one catalogue of refusals (PROTOCOL section 8): every `error_code` a peer can meet, whether the same request may
+ * succeed later, and the HTTP status that says the same.
+ */
+export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
+  INVALID_JSON: { retryable: false, status: 400, meaning: 'The frame is not a JSON object.' },
+  VALIDATION_ERROR: { retryable: false, status: 400, meaning: 'A field is missing, mistyped or out of bounds.' },
+  UNSUPPORTED_VERSION: { retryable: false, status: 400, meaning: 'The envelope speaks another protocol version.' },
+  UNKNOWN_TYPE: { retryable: false, status: 400, meaning: 'The envelope type does not exist.' },
+  NO_ROUTE: { retryable: false, status: 400, meaning: 'No room or channel was given, and the client has joined none.' },
+  NOT_JOINED: { retryable: false, status: 403, meaning: 'Publishing here needs membership.' },
+  NOT_FOUND: { retryable: false, status: 404, meaning: 'The thing addressed does not exist.' },
+  ALREADY_EXISTS: { retryable: false, status: 409, meaning: 'A thing of that name exists.' },
+  CHANNEL_NOT_EMPTY: { retryable: true, status: 409, meaning: 'The channel still has members.' },
+  PROTECTED_CHANNEL: { retryable: false, status: 403, meaning: 'The channel is built in and cannot be deleted.' },
+  TARGET_NOT_FOUND: { retryable: true, status: 404, meaning: 'No addressed client is connected.' },
+  COMMAND_NOT_FOUND: { retryable: false, status: 404, meaning: 'The command does not exist.' },
+  AUTHENTICATION_FAILED: { retryable: false, status: 401, meaning: 'The credentials are missing, expired or invalid.' },
+  AUTHORIZATION_ERROR: { retryable: false, status: 403, meaning: 'The role or the grants do not allow this.' },
+  RATE_LIMITED: { retryable: true, status: 429, meaning: 'Too many messages; wait for retry_after_ms.' },
+  LIMIT_EXCEEDED: { retryable: false, status: 409, meaning: 'A bounded resource is full.' },
+  CONFLICT: { retryable: true, status: 409, meaning: 'The stored version is not the expected one.' },
+  SEQUENCE_GAP: { retryable: false, status: 409, meaning: 'The history asked for has a hole.' },
+  STORAGE_UNAVAILABLE: { retryable: true, status: 503, meaning: 'The storage backend is away and strict mode is on.' },
+  FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is switched off on this server.' },
+  CASIL_POLICY_BLOCKED_SECRET: { retryable: false, status: 422, meaning: 'The payload holds a probable secret.' },
+  CASIL_POLICY_OVERSIZE: { retryable: false, status: 422, meaning: 'The payload is larger than the policy allows.' },
+  CASIL_INTERNAL_ERROR: {
+    retryable: false,
+    status: 422,
+    meaning: 'Inspection failed and the policy blocks by default.',
+  },
+  INTERNAL_ERROR: { retryable: true, status: 500, meaning: 'The server failed; error_id finds the cause in its log.' },
+};
+
+/** Facts a program can act on: `field`, `expected`, `retry_after_ms`, … They become members of the error's `payload`. */
+export type ErrorDetails = Readonly<Record<string, unknown>>;
+
+/** Codes that count as protocol violations: {@link MAX_VIOLATIONS} of them in a minute close the connection with 1008. */
+export const VIOLATIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'INVALID_JSON',
+  'VALIDATION_ERROR',
+  'UNKNOWN_TYPE',
+  'UNSUPPORTED_VERSION',
+]);
+
+/**
+ * A refusal that travels to the peer. `message` is one sentence a person can act on; anything else that is thrown
+ * becomes `INTERNAL_ERROR` and its text stays in the server's log.
+ */
+export class BusError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message);
+    this.name = 'BusError';
+    this.code = code;
+    this.details = details;
+  }
+
+  get retryable(): boolean {
+    return ERRORS[this.code].retryable;
+  }
+}
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(ERRORS, value);
+}

@@ -1,0 +1,56 @@
+import type { JsonObject, Metadata } from './envelope.ts';
+import { BusError } from './errors.ts';
+import { isId } from './id.ts';
+
+/** Keys that only the server writes; a client's are dropped (PROTOCOL section 2, rulings 3). */
+const SERVER_KEYS: ReadonlySet<string> = new Set([
+  'sequence',
+  'epoch',
+  'replayed',
+  'casil',
+  'cron_job_id',
+  'iteration',
+  'client_timestamp',
+]);
+
+const TIMESTAMP = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** Whether `value` is an RFC 3339 date-time that exists in the calendar. */
+export function isTimestamp(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length > 40 || !TIMESTAMP.test(value)) return false;
+  // Date.parse rolls 31 February over into March; the day of the month must survive the round trip.
+  const day = Number(value.slice(8, 10));
+  const date = new Date(`${value.slice(0, 10)}T00:00:00Z`);
+  return date.getUTCDate() === day && !Number.isNaN(Date.parse(value.toUpperCase()));
+}
+
+/**
+ * What of a client's metadata travels on: everything but the server's keys. Throws VALIDATION_ERROR when
+ * `vector_clock`, `causal_parent_id` or `traceparent` is malformed.
+ */
+export function checkMetadata(metadata: JsonObject, timestamp: string | undefined): Metadata | undefined {
+  const { vector_clock: clock, causal_parent_id: parent, traceparent } = metadata;
+  if (clock !== undefined && !isVectorClock(clock)) {
+    throw invalid('metadata.vector_clock', 'must be an object of non-negative integers', 'object of integers >= 0');
+  }
+  if (parent !== undefined && !isId(parent)) {
+    throw invalid('metadata.causal_parent_id', 'must be the id of an envelope', 'id');
+  }
+  if (traceparent !== undefined && !(typeof traceparent === 'string' && TRACEPARENT.test(traceparent))) {
+    throw invalid('metadata.traceparent', 'must be a W3C trace context', '00-<32 hex>-<16 hex>-<2 hex>');
+  }
+  // fromEntries defines properties, so that a "__proto__" key stays a key; assignment would set the prototype.
+  const entries = Object.entries(metadata).filter(([key]) => !SERVER_KEYS.has(key));
+  if (timestamp !== undefined) entries.push(['client_timestamp', timestamp]);
+  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Metadata);
+}
+
+function isVectorClock(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((tick) => Number.isSafeInteger(tick) && (tick as number) >= 0);
+}
+
+function invalid(field: string, rule: string, expected: string): BusError {
+  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field, expected });
+}

@@ -1,0 +1,259 @@
+import type { Draft } from '@arqonbus/protocol';
+
+/** A plain value when it is known now, a promise when a backend has to be asked. */
+export type Awaitable<T> = T | Promise<T>;
+
+export type Backend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'nats' | 'postgres';
+
+/** What an ack may promise (RULINGS 13). */
+export type Durability = 'none' | 'memory' | 'disk' | 'replicated';
+
+/** One channel's stream. `channel` is `*` for the room-wide stream. All three parts are validated names. */
+export interface StreamAddress {
+  readonly tenant: string;
+  readonly room: string;
+  readonly channel: string;
+}
+
+/** One text for a stream, unique and free of ambiguity: no part may hold the separators. */
+export function streamKey(stream: StreamAddress): string {
+  return `${stream.tenant}/${stream.room}:${stream.channel}`;
+}
+
+/** How much a stream keeps: both limits hold. `size` 0 keeps nothing; the sequence grows all the same. */
+export interface Retention {
+  readonly size: number;
+  readonly ttlMs: number;
+}
+
+export interface Publication {
+  readonly stream: StreamAddress;
+  readonly draft: Draft;
+  /** Sender identity of RULINGS 10; with the draft's id and the stream it makes the idempotency key. */
+  readonly identity: string;
+  readonly retention: Retention;
+}
+
+export interface Published {
+  /** 0 when nothing was stored (`stored: 'none'`). */
+  readonly sequence: number;
+  readonly epoch: string;
+  readonly stored: Durability;
+  /** Connections of this node that the event was handed to; 0 for a duplicate. */
+  readonly delivered: number;
+  /** The same identity sent this id within 120 s: nothing was stored or delivered now, `sequence` is the first one's. */
+  readonly duplicate: boolean;
+}
+
+/** An event on its way to this node's members, in the stream's order. `text` is the whole envelope. */
+export interface StreamEvent {
+  readonly stream: StreamAddress;
+  readonly sequence: number;
+  readonly id: string;
+  readonly from: string;
+  readonly text: string;
+}
+
+export interface StoredEvent {
+  readonly sequence: number;
+  /** Accept time, milliseconds since 1970. */
+  readonly time: number;
+  readonly from: string;
+  readonly text: string;
+}
+
+export interface StreamState {
+  /** The last sequence assigned, 0 for a stream that never had one. */
+  readonly sequence: number;
+  readonly epoch: string;
+  /** The lowest sequence still kept; `sequence + 1` when none is. */
+  readonly oldest: number;
+}
+
+/** All bounds are inclusive; what is left out does not bound. The answer is in ascending sequence. */
+export interface HistoryQuery {
+  readonly fromSequence?: number;
+  readonly toSequence?: number;
+  readonly fromTime?: number;
+  readonly toTime?: number;
+  readonly limit: number;
+  /** Which end to keep when more than `limit` match: `first` (the default) the oldest, `last` the newest. */
+  readonly take?: 'first' | 'last';
+}
+
+export interface EngineStats {
+  readonly backend: Backend;
+  readonly connected: boolean;
+  readonly operations: number;
+  readonly errors: number;
+  readonly last_error: string | null;
+  readonly streams: number;
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** What the bus gives an engine when it opens it. Callbacks must not throw, and an engine calls them synchronously. */
+export interface EngineEvents {
+  /**
+   * Hands an event to this node's members; answers how many connections got it. Called once per event and node that
+   * attached its room, in the stream's order, local and remote events alike, and never before the event is stored.
+   */
+  deliver(event: StreamEvent): number;
+  /** Something for a client or node of this cluster arrived (see {@link Presence.send}). */
+  receive(message: NodeMessage): void;
+  /** The backend went away or came back. In degraded mode the engine goes on live; in strict mode it refuses. */
+  health(state: { healthy: boolean; reason: string }): void;
+  /** The stream goes on after degraded traffic that it does not hold: members are told of the gap. */
+  gap(stream: StreamAddress): void;
+}
+
+/**
+ * Streams: order, history, idempotence and fan-out between nodes (STORAGE, PROTOCOL section 6).
+ *
+ * Every method either answers or throws {@link BusError} `STORAGE_UNAVAILABLE`. The memory engine answers
+ * synchronously throughout; callers must not assume a promise.
+ */
+export interface Broker {
+  /** Stores, sequences and delivers one event. Publications of one caller keep their order, across streams too. */
+  publish(publication: Publication): Awaitable<Published>;
+  /**
+   * Wants the events of all channels of a room, the room-wide stream included, delivered to this node; `room` `*` means
+   * all rooms of the tenant. Idempotent. When it has answered, no later event is missed.
+   */
+  attach(tenant: string, room: string): Awaitable<void>;
+  detach(tenant: string, room: string): void;
+  /** Where a stream stands, opening it (with a fresh epoch) if it never was. */
+  state(stream: StreamAddress): Awaitable<StreamState>;
+  history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]>;
+  /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
+  streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
+  /** Forgets a stream and its history: if it comes back it has a new epoch. */
+  drop(stream: StreamAddress): Awaitable<void>;
+  /**
+   * Marks `key` as done for `windowMs`; false when it was already. The idempotence of what no stream keeps (private
+   * messages) and of what must happen once in a cluster.
+   */
+  claim(key: string, windowMs: number): Awaitable<boolean>;
+}
+
+export interface KeyValueEntry {
+  readonly key: string;
+  /** JSON text. */
+  readonly value: string;
+  /** 1 for a new key, one more with each set. */
+  readonly version: number;
+  /** Milliseconds since 1970, null without a time to live. */
+  readonly expiresAt: number | null;
+}
+
+export interface SetOptions {
+  /** Compare-and-set: the version the key must have now; 0: it must not exist. */
+  readonly ifVersion?: number;
+  readonly ttlMs?: number;
+  /** Refuse a new key when the namespace's tenant holds this many. Checked by the store, so that it holds under races. */
+  readonly maxKeys?: number;
+}
+
+export type SetOutcome =
+  | { readonly ok: true; readonly version: number; readonly created: boolean }
+  | { readonly ok: false; readonly reason: 'conflict'; readonly version: number }
+  | { readonly ok: false; readonly reason: 'full' };
+
+export type DeleteOutcome =
+  | { readonly ok: true; readonly deleted: boolean }
+  | { readonly ok: false; readonly version: number };
+
+/** Where a key lives. `space` separates uses (`store`, `webhook`, `cron`, `channel`): no use can reach another's keys. */
+export interface KeySpace {
+  readonly tenant: string;
+  readonly space: string;
+  readonly namespace: string;
+}
+
+export interface KeyChange {
+  readonly at: KeySpace;
+  readonly key: string;
+  readonly operation: 'set' | 'delete' | 'expire';
+  readonly version: number;
+  readonly value: string | null;
+}
+
+/** Small durable state: `op.store`, durable rules and jobs, channel metadata. Expired keys are never seen. */
+export interface KeyValueStore {
+  get(at: KeySpace, key: string): Awaitable<KeyValueEntry | null>;
+  set(at: KeySpace, key: string, value: string, options?: SetOptions): Awaitable<SetOutcome>;
+  delete(at: KeySpace, key: string, ifVersion?: number): Awaitable<DeleteOutcome>;
+  /** Keys with `prefix`, sorted by code unit, after `after` (exclusive), at most `limit`. */
+  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Awaitable<KeyValueEntry[]>;
+  /** The tenants that hold keys in a space: what a restarted node must load. */
+  tenants(space: string): Awaitable<string[]>;
+  /**
+   * Tells every change in `space`, of every tenant and (in a cluster) every node, after it happened.
+   * Returns the way to stop.
+   */
+  watch(space: string, onChange: (change: KeyChange) => void): () => void;
+}
+
+/** What one node tells another, already serialized. */
+export interface NodeMessage {
+  readonly kind: 'private' | 'disconnect' | 'notice';
+  readonly tenant: string;
+  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  readonly clients: readonly string[];
+  /** The envelope to deliver; for `disconnect` the reason. */
+  readonly text: string;
+  /** For `notice`: whose members. */
+  readonly room?: string;
+  readonly channel?: string;
+}
+
+/** A connected client as other nodes see it. `record` is the JSON text of its ClientRecord. */
+export interface PresenceEntry {
+  readonly tenant: string;
+  readonly clientId: string;
+  readonly subject: string | null;
+  readonly node: string;
+  /** The channels it is a member of, as `room:channel`, with `joined_at`. */
+  readonly channels: Readonly<Record<string, string>>;
+  readonly record: string;
+}
+
+export interface NodeStatus {
+  readonly node: string;
+  readonly connections: number;
+  readonly connectionsTotal: number;
+  readonly messagesTotal: number;
+  readonly messagesPerMinute: number;
+}
+
+/**
+ * Who is where in a cluster. The bus knows its own clients; this answers for the OTHER nodes only. A node that dies
+ * disappears within 15 s.
+ */
+export interface Presence {
+  /** Announces or renews one of this node's clients. */
+  announce(entry: PresenceEntry): Awaitable<void>;
+  withdraw(tenant: string, clientId: string): Awaitable<void>;
+  /** Clients of other nodes by id or `sub:SUBJECT`. */
+  find(tenant: string, target: string): Awaitable<PresenceEntry[]>;
+  /** Clients of other nodes; with a room only its members, with a channel only that channel's. */
+  list(tenant: string, room?: string, channel?: string): Awaitable<PresenceEntry[]>;
+  /** Sends to one node, or to all others (`null`). */
+  send(node: string | null, message: NodeMessage): Awaitable<void>;
+  /** Publishes this node's figures and answers the other nodes'. */
+  report(status: NodeStatus): Awaitable<NodeStatus[]>;
+}
+
+export interface Engine {
+  readonly backend: Backend;
+  readonly broker: Broker;
+  readonly store: KeyValueStore;
+  /** Null on engines of one node: there is no other. */
+  readonly presence: Presence | null;
+  /** Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. */
+  open(events: EngineEvents): Promise<void>;
+  healthy(): boolean;
+  stats(): Awaitable<EngineStats>;
+  /** Flushes what was accepted and lets go of every resource. */
+  close(): Promise<void>;
+}

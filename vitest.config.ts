@@ -1,0 +1,21 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  // Tests run against the sources, so that a failing line is the line one edits.
+  resolve: {
+    alias: {
+      '@arqonbus/protocol': source('./packages/protocol/src/index.ts'),
+      '@arqonbus/client': source('./packages/client/src/index.ts'),
+      '@arqonbus/server': source('./packages/server/src/server.ts'),
+    },
+  },
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'examples/**/*.test.ts'],
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    maxWorkers: 2,
+  },
+});
