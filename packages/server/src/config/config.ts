@@ -1,0 +1,115 @@
+import type { CasilSettings, Role } from '@arqonbus/protocol';
+
+export type StorageBackend =
+  | 'memory'
+  | 'sqlite'
+  | 'redis'
+  | 'valkey'
+  | 'redis_streams'
+  | 'valkey_streams'
+  | 'nats'
+  | 'postgres';
+
+/** A listening port; `off` for a listener that is not wanted. 0 takes any free port. */
+export type Port = number | 'off';
+
+/**
+ * The whole configuration, validated once and frozen (see `settings.ts` for names, defaults and bounds). Parts of the
+ * server are given the section they need, never the whole.
+ */
+export interface Config {
+  readonly environment: 'dev' | 'staging' | 'prod';
+  readonly server: {
+    readonly host: string;
+    readonly port: number;
+    /** Name of this node in a cluster; made up at start when empty. */
+    readonly nodeId: string;
+    readonly maxConnections: number;
+    /** 0: no limit of its own. */
+    readonly maxConnectionsPerAddress: number;
+    readonly maxMessageSize: number;
+    readonly maxBacklogBytes: number;
+    readonly compression: boolean;
+    readonly strictEnvelope: boolean;
+    readonly pingIntervalSeconds: number;
+    readonly shutdownSeconds: number;
+    readonly allowedOrigins: readonly string[];
+    readonly allowedHosts: readonly string[];
+    readonly behindTlsProxy: boolean;
+    /** Empty: no TLS. Both or none. */
+    readonly tlsCertFile: string;
+    readonly tlsKeyFile: string;
+  };
+  readonly bus: {
+    readonly autoCreateChannels: boolean;
+    readonly channelIdleSeconds: number;
+    readonly publishRequiresJoin: boolean;
+    /** Room → its built-in channels. */
+    readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
+    readonly maxSubscriptions: number;
+    readonly maxChannels: number;
+    /** Messages a second and connection, commands included; 0: no limit. */
+    readonly rateLimitPerSecond: number;
+    readonly rateLimitBurst: number;
+    readonly statsIntervalSeconds: number;
+  };
+  readonly auth: {
+    readonly enabled: boolean;
+    readonly jwtSecret: string;
+    readonly jwtAlgorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
+    readonly jwksUrl: string;
+    readonly publicKeyFile: string;
+    readonly issuer: string;
+    readonly audience: string;
+    /** Role without authentication; empty: `admin` while every listener is on loopback, else `user`. */
+    readonly anonymousRole: Role | '';
+    /** Messages a second of one subject over all its connections; 0: no limit. */
+    readonly subjectRateLimitPerSecond: number;
+  };
+  readonly storage: {
+    readonly backend: StorageBackend;
+    readonly mode: 'degraded' | 'strict';
+    readonly maxHistorySize: number;
+    readonly historyTtlSeconds: number;
+    readonly sqlitePath: string;
+    readonly redisUrl: string;
+    readonly valkeyUrl: string;
+    readonly postgresUrl: string;
+    readonly natsUrl: string;
+  };
+  readonly telemetry: {
+    readonly enabled: boolean;
+    readonly host: string;
+    readonly port: Port;
+    readonly room: string;
+    /** Share of routed messages that make a `message_routed` event, 0 to 1. */
+    readonly messageSampleRate: number;
+    readonly bufferSize: number;
+  };
+  readonly http: {
+    readonly host: string;
+    readonly port: Port;
+    readonly apiKey: string;
+    readonly corsOrigins: readonly string[];
+    readonly metricsAuth: boolean;
+  };
+  readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' };
+  /** The snake_case names of `op.casil.reload`; the file spells them in camelCase like every other section. */
+  readonly casil: Readonly<CasilSettings>;
+  readonly webhook: {
+    /** Host names and globs that may be addressed although they resolve to special addresses. */
+    readonly allowHosts: readonly string[];
+    readonly maxRules: number;
+    readonly maxQueue: number;
+    readonly maxAttempts: number;
+  };
+  readonly cron: { readonly maxJobs: number };
+  readonly store: { readonly maxKeys: number; readonly maxValueBytes: number };
+  readonly omega: {
+    readonly enabled: boolean;
+    readonly labRoom: string;
+    readonly labChannel: string;
+    readonly maxEvents: number;
+    readonly maxSubstrates: number;
+  };
+}
