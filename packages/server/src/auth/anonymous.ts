@@ -1,0 +1,28 @@
+import type { Role } from '@arqonbus/protocol';
+import type { Principal } from './principal.ts';
+
+/**
+ * The role of everyone while authentication is off: the configured one, else `admin` on a bus that only its own
+ * machine reaches, and `user` on any other (PROTOCOL section 7).
+ */
+export function anonymousRole(configured: Role | '', listeningOnLoopback: boolean): Role {
+  if (configured !== '') return configured;
+  return listeningOnLoopback ? 'admin' : 'user';
+}
+
+/**
+ * Who everyone is while authentication is off. There is one tenant then and nobody to hide telemetry from; an
+ * anonymous admin is the operator too, or nobody would see the server's own events.
+ */
+export function anonymousPrincipal(role: Role): Principal {
+  return {
+    subject: null,
+    role,
+    tenant: 'default',
+    publish: null,
+    subscribe: null,
+    expiresAt: null,
+    telemetry: true,
+    operator: role === 'admin',
+  };
+}

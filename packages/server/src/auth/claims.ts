@@ -1,0 +1,111 @@
+import type { Role } from '@arqonbus/protocol';
+import { API_KEY_SUBJECT } from './api-key.ts';
+import { type Grant, grant, type Principal } from './principal.ts';
+
+/** The decoded payload of a token: whatever JSON its issuer wrote. */
+export type Claims = Readonly<Record<string, unknown>>;
+
+/** A claim that this server does not accept. The message names the claim and its rule, never the value. */
+export class ClaimError extends Error {
+  override readonly name = 'ClaimError';
+}
+
+/** Most entries of a `publish` or `subscribe` claim. */
+export const MAX_GRANTS = 100;
+/** Longest glob of a grant, in characters. */
+export const MAX_GRANT_LENGTH = 260;
+/** Longest `sub`, in UTF-16 units. */
+export const MAX_SUBJECT_LENGTH = 256;
+
+const ROLES: readonly string[] = ['guest', 'user', 'admin'] satisfies readonly Role[];
+const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/**
+ * One colon, and around it only what names are made of. Since every address has exactly one colon too, a star can
+ * never reach across it from the room into the channel.
+ */
+const GRANT = /^[A-Za-z0-9._*-]+:[A-Za-z0-9._/*-]+$/;
+/** Control characters, line separators and halves of surrogate pairs: nothing that forges a log line or a frame. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
+/** The largest time an ECMAScript Date holds, in milliseconds. */
+const MAX_TIME = 8.64e15;
+
+/**
+ * Reads a principal out of verified claims (PROTOCOL section 7). Strict on purpose: a claim of the wrong type refuses
+ * the token, since its issuer meant a restriction that cannot be read. `null` is a wrong type; only absence is absence.
+ * Does not look at signature, issuer, audience or times but for turning `exp` into milliseconds.
+ *
+ * @throws {ClaimError} naming the first claim that is not acceptable.
+ */
+export function principalFromClaims(claims: Claims): Principal {
+  const role = readRole(own(claims, 'role'));
+  const tenant = readTenant(own(claims, 'tenant_id'));
+  if (tenant === '*' && role !== 'admin') throw new ClaimError('"tenant_id" may be "*" only with the role admin');
+  return {
+    subject: readSubject(own(claims, 'sub')),
+    role,
+    tenant: tenant === '*' ? 'default' : tenant,
+    publish: readGrant('publish', own(claims, 'publish')),
+    subscribe: readGrant('subscribe', own(claims, 'subscribe')),
+    expiresAt: readExpiry(own(claims, 'exp')),
+    telemetry: readTelemetry(own(claims, 'telemetry')),
+    operator: tenant === '*',
+  };
+}
+
+/** Own properties only: what hangs on a prototype is nobody's claim. */
+export function own(claims: Claims, name: string): unknown {
+  return Object.hasOwn(claims, name) ? claims[name] : undefined;
+}
+
+function readRole(value: unknown): Role {
+  if (value === undefined) return 'user';
+  if (typeof value === 'string' && ROLES.includes(value)) return value as Role;
+  throw new ClaimError('"role" must be guest, user or admin');
+}
+
+function readTenant(value: unknown): string {
+  if (value === undefined) return 'default';
+  if (typeof value === 'string' && (value === '*' || TENANT.test(value))) return value;
+  throw new ClaimError(
+    '"tenant_id" must be 1-128 letters, digits, ".", "_" or "-", starting with a letter or digit, or "*"',
+  );
+}
+
+function readSubject(value: unknown): string | null {
+  if (value === undefined) return null;
+  if (typeof value !== 'string' || value === '' || value.length > MAX_SUBJECT_LENGTH || UNPRINTABLE.test(value)) {
+    throw new ClaimError(`"sub" must be 1-${MAX_SUBJECT_LENGTH} characters without control characters`);
+  }
+  // Or its bearer would share idempotence keys and owned jobs with the operator's API key.
+  if (value === API_KEY_SUBJECT) throw new ClaimError(`"sub" must not be "${API_KEY_SUBJECT}": it is reserved`);
+  return value;
+}
+
+function readGrant(name: 'publish' | 'subscribe', value: unknown): Grant | null {
+  if (value === undefined) return null;
+  if (!Array.isArray(value) || value.length > MAX_GRANTS || !value.every(isGrantGlob)) {
+    throw new ClaimError(
+      `"${name}" must be a list of at most ${MAX_GRANTS} globs "room:channel" of at most ${MAX_GRANT_LENGTH} characters`,
+    );
+  }
+  return grant(value);
+}
+
+function isGrantGlob(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= MAX_GRANT_LENGTH && GRANT.test(value);
+}
+
+function readExpiry(value: unknown): number | null {
+  if (value === undefined) return null;
+  // JSON can spell numbers that no clock reaches (1e999 is Infinity), and timers must not be set by them.
+  if (typeof value !== 'number' || !(Math.abs(value * 1000) <= MAX_TIME)) {
+    throw new ClaimError('"exp" must be a time in seconds since 1970');
+  }
+  return Math.floor(value * 1000);
+}
+
+function readTelemetry(value: unknown): boolean {
+  if (value === undefined) return false;
+  if (typeof value === 'boolean') return value;
+  throw new ClaimError('"telemetry" must be true or false');
+}

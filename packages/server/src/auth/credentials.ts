@@ -1,0 +1,81 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
+/** Query parameters that carry a token, in the order in which they are looked at. */
+const TOKEN_PARAMETERS = ['token', 'access_token'] as const;
+/** Parameters whose values stay out of logs: the tokens, and what else identifies or authorizes its bearer. */
+const SECRET_PARAMETERS: ReadonlySet<string> = new Set([
+  ...TOKEN_PARAMETERS,
+  'refresh_token',
+  'client_key',
+  'api_key',
+  'x-api-key',
+]);
+const SUBPROTOCOL_PREFIX = 'bearer.';
+const BEARER = /^bearer +(\S+)$/i;
+/** Anything that begins like a JWT's header, wherever it stands. */
+const JWT_LIKE = /eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)?/g;
+const MASK = '***';
+
+/**
+ * The token of a request, in the protocol's order: `Authorization: Bearer T`, a subprotocol entry `bearer.T`, the
+ * query's `token` or `access_token` (PROTOCOL section 1). The first one found counts, whether it is valid or not.
+ * Null when there is none; other authorization schemes and empty values are none.
+ *
+ * @param url the request target as the client sent it (`request.url`).
+ */
+export function extractToken(headers: IncomingHttpHeaders, url: string): string | null {
+  return (
+    fromAuthorization(headers.authorization) ?? fromSubprotocols(headers['sec-websocket-protocol']) ?? fromQuery(url)
+  );
+}
+
+/**
+ * The same request target with the values of secrets masked, for logs. Names are compared as the server decodes
+ * them, so that `%74oken=` is masked like `token=`; everything else stays as it was sent.
+ */
+export function redactUrl(url: string): string {
+  const mark = url.indexOf('?');
+  if (mark < 0) return maskTokens(url);
+  const parameters = url
+    .slice(mark + 1)
+    .split('&')
+    .map(redactParameter);
+  return maskTokens(`${url.slice(0, mark)}?${parameters.join('&')}`);
+}
+
+function fromAuthorization(header: string | undefined): string | null {
+  return header === undefined ? null : (BEARER.exec(header.trim())?.[1] ?? null);
+}
+
+function fromSubprotocols(header: string | undefined): string | null {
+  if (header === undefined) return null;
+  for (const entry of header.split(',')) {
+    const offered = entry.trim();
+    if (offered.startsWith(SUBPROTOCOL_PREFIX) && offered.length > SUBPROTOCOL_PREFIX.length) {
+      return offered.slice(SUBPROTOCOL_PREFIX.length);
+    }
+  }
+  return null;
+}
+
+function fromQuery(url: string): string | null {
+  const mark = url.indexOf('?');
+  if (mark < 0) return null;
+  const query = new URLSearchParams(url.slice(mark + 1));
+  for (const name of TOKEN_PARAMETERS) {
+    const value = query.get(name);
+    if (value !== null && value !== '') return value;
+  }
+  return null;
+}
+
+function redactParameter(parameter: string): string {
+  const equals = parameter.indexOf('=');
+  if (equals < 0) return parameter;
+  const [name] = new URLSearchParams(parameter).keys();
+  return SECRET_PARAMETERS.has(name?.toLowerCase() ?? '') ? `${parameter.slice(0, equals)}=${MASK}` : parameter;
+}
+
+function maskTokens(text: string): string {
+  return text.replace(JWT_LIKE, MASK);
+}

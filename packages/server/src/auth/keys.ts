@@ -1,0 +1,167 @@
+import { createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createLocalJWKSet, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
+import { openRemoteKeySet } from './jwks.ts';
+
+/** The algorithms that configuration may choose from; a token's own `alg` never chooses. */
+export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
+
+/** Where verification keys come from: exactly one of the three is not empty, and fits the algorithm. */
+export interface KeyOptions {
+  readonly jwtAlgorithm: Algorithm;
+  /** HS256 only. */
+  readonly jwtSecret: string;
+  /** Path of a PEM public key, an X.509 certificate, a JWK or a JWK set. */
+  readonly publicKeyFile: string;
+  readonly jwksUrl: string;
+}
+
+/** A key setting with which no token could be verified safely. The message says what to change; it holds no key. */
+export class KeyError extends Error {
+  override readonly name = 'KeyError';
+}
+
+/** Smallest RSA key, in bits, that RFC 7518 section 3.3 allows for RS256. */
+const MIN_RSA_BITS = 2048;
+
+/**
+ * Opens the one key source that is configured. A file is read now; a key set at a URL is fetched when the first token
+ * asks for it, so that the bus starts without its identity provider.
+ *
+ * @throws {KeyError} when none or several sources are named, or the source does not fit the algorithm.
+ */
+export async function openKeys(options: KeyOptions): Promise<JWTVerifyGetKey> {
+  const { jwtAlgorithm: algorithm, jwtSecret, publicKeyFile, jwksUrl } = options;
+  const named = [jwtSecret, publicKeyFile, jwksUrl].filter((source) => source !== '').length;
+  if (named !== 1) {
+    const fault = named === 0 ? 'Authentication has no key' : 'Authentication has several keys';
+    throw new KeyError(
+      `${fault}: set exactly one of ARQONBUS_AUTH_JWT_SECRET (HS256), ARQONBUS_AUTH_PUBLIC_KEY_FILE and ARQONBUS_AUTH_JWKS_URL (RS256, ES256, EdDSA).`,
+    );
+  }
+  if (algorithm === 'HS256') {
+    if (jwtSecret === '')
+      throw new KeyError('HS256 needs ARQONBUS_AUTH_JWT_SECRET; public keys go with RS256, ES256 or EdDSA.');
+    const secret = importSecret(jwtSecret);
+    return () => secret;
+  }
+  if (jwtSecret !== '') {
+    throw new KeyError(
+      `A secret goes with HS256 only; ${algorithm} needs ARQONBUS_AUTH_PUBLIC_KEY_FILE or ARQONBUS_AUTH_JWKS_URL.`,
+    );
+  }
+  if (jwksUrl !== '') return openRemoteKeySet(parseKeySetUrl(jwksUrl));
+  return importPublicKeys(await readKeyFile(publicKeyFile), algorithm, publicKeyFile);
+}
+
+/**
+ * The HS256 key of a secret. A public key is refused as a secret: everybody has it, so everybody could sign with it.
+ *
+ * @throws {KeyError} for an empty secret or one that is key material of another algorithm.
+ */
+export function importSecret(secret: string): KeyObject {
+  if (secret === '') throw new KeyError('The HS256 secret is empty.');
+  if (secret.includes('-----BEGIN ') || /"kty"\s*:/.test(secret)) {
+    throw new KeyError(
+      'The HS256 secret looks like a PEM or JWK key; use a random secret, or choose the algorithm of that key.',
+    );
+  }
+  return createSecretKey(secret, 'utf8');
+}
+
+/**
+ * Public keys from the text of a file: PEM (public key or certificate), one JWK, or a JWK set. A token's `kid` must be
+ * one of the set's, when both name one; a PEM key has no id and ignores it.
+ *
+ * @param name stands for the text in messages: its path.
+ * @throws {KeyError} for anything unreadable, private, weak, or of another algorithm.
+ */
+export function importPublicKeys(text: string, algorithm: Algorithm, name: string): JWTVerifyGetKey {
+  if (text.trimStart().startsWith('{')) return importJwks(text, algorithm, name);
+  if (text.includes('PRIVATE KEY-----')) {
+    throw new KeyError(
+      `${name} holds a private key: give the server the public one and keep the private one with the issuer.`,
+    );
+  }
+  const key = readable(() => createPublicKey(text), name);
+  assertFits(key, algorithm, name);
+  return () => key;
+}
+
+/** @throws {KeyError} when tokens of `algorithm` cannot be signed or verified with `key`. */
+export function assertFits(key: KeyObject, algorithm: Algorithm, name: string): void {
+  const type = key.asymmetricKeyType;
+  const { modulusLength = 0, namedCurve = '' } = key.asymmetricKeyDetails ?? {};
+  if (algorithm === 'RS256' && type === 'rsa') {
+    if (modulusLength >= MIN_RSA_BITS) return;
+    throw new KeyError(`${name} is an RSA key of ${modulusLength} bits; RS256 needs ${MIN_RSA_BITS}.`);
+  }
+  if (algorithm === 'ES256' && type === 'ec' && namedCurve === 'prime256v1') return;
+  if (algorithm === 'EdDSA' && type === 'ed25519') return;
+  const needed = { RS256: 'an RSA key', ES256: 'a P-256 key', EdDSA: 'an Ed25519 key', HS256: 'a secret' }[algorithm];
+  throw new KeyError(`${name} does not fit ${algorithm}, which needs ${needed}.`);
+}
+
+function importJwks(text: string, algorithm: Algorithm, name: string): JWTVerifyGetKey {
+  const document = readable(() => JSON.parse(text) as unknown, name);
+  const keys = isKeySet(document) ? document.keys : [document as JWK];
+  for (const jwk of keys) {
+    if (jwk.d !== undefined || jwk.k !== undefined) {
+      throw new KeyError(`${name} holds a private key or a secret: give the server public keys only.`);
+    }
+  }
+  const usable = keys.filter((jwk) => (jwk.alg ?? algorithm) === algorithm && (jwk.use ?? 'sig') === 'sig');
+  if (usable.length === 0) throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
+  // A set may serve other algorithms beside ours; a key on its own must be the right one.
+  if (isKeySet(document)) {
+    if (!usable.some((jwk) => fits(jwk, algorithm)))
+      throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
+    return createLocalJWKSet(document);
+  }
+  const jwk = document as JWK;
+  const key = readable(() => createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }), name);
+  assertFits(key, algorithm, name);
+  return jwk.kid === undefined ? () => key : createLocalJWKSet({ keys: [jwk] });
+}
+
+function isKeySet(document: unknown): document is JSONWebKeySet {
+  return typeof document === 'object' && document !== null && 'keys' in document && Array.isArray(document.keys);
+}
+
+function fits(jwk: JWK, algorithm: Algorithm): boolean {
+  try {
+    assertFits(createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }), algorithm, '');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Parsers quote their input in errors; here that may be a key, so their words are not passed on. */
+function readable<T>(parse: () => T, name: string): T {
+  try {
+    return parse();
+  } catch {
+    throw new KeyError(`${name} is not a PEM public key, a certificate, a JWK or a JWK set.`);
+  }
+}
+
+async function readKeyFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unreadable';
+    throw new KeyError(`The public key file ${path} cannot be read (${code}); check ARQONBUS_AUTH_PUBLIC_KEY_FILE.`);
+  }
+}
+
+function parseKeySetUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    throw new KeyError('ARQONBUS_AUTH_JWKS_URL must be an https:// or http:// address.');
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new KeyError('ARQONBUS_AUTH_JWKS_URL must not hold a user name or a password.');
+  }
+  return url;
+}
