@@ -50,6 +50,7 @@ export interface Config {
     readonly maxChannels: number;
     /** Messages a second and connection, commands included; 0: no limit. */
     readonly rateLimitPerSecond: number;
+    /** Never below one when there is a limit: one second's worth unless it is set. */
     readonly rateLimitBurst: number;
     readonly statsIntervalSeconds: number;
   };
@@ -79,6 +80,7 @@ export interface Config {
   };
   readonly telemetry: {
     readonly enabled: boolean;
+    /** The bus's host unless another is set; never empty. */
     readonly host: string;
     readonly port: Port;
     readonly room: string;
@@ -87,6 +89,7 @@ export interface Config {
     readonly bufferSize: number;
   };
   readonly http: {
+    /** The bus's host unless another is set; never empty. */
     readonly host: string;
     readonly port: Port;
     readonly apiKey: string;

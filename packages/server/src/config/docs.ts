@@ -1,0 +1,118 @@
+import type { Config } from './config.ts';
+import { fileVariable } from './given.ts';
+import type { Setting } from './setting.ts';
+import { SETTINGS } from './settings.ts';
+
+const TITLES: Readonly<Record<keyof Config, string>> = {
+  environment: 'Environment',
+  server: 'Bus server',
+  bus: 'Rooms, channels, limits',
+  auth: 'Authentication',
+  storage: 'History and storage',
+  telemetry: 'Telemetry',
+  http: 'HTTP',
+  log: 'Logs',
+  casil: 'Content inspection (CASIL)',
+  webhook: 'Webhooks',
+  cron: 'Scheduled messages',
+  store: 'Key-value store',
+  omega: 'Omega (experimental)',
+};
+
+const INTRODUCTION = `# Configuration
+
+<!-- Generated from the table of settings in packages/server/src/config by \`npm run docs\`: edit that table. -->
+
+A setting is taken from its command-line flag, else its environment variable, else the configuration file, else its
+default. Empty variables and flags count as not set. An invalid value stops the start, and all faults are listed at once;
+an unknown \`ARQONBUS_*\` variable or key of the file is a warning with the nearest known name, and a fault under \`prod\`.
+
+\`arqon config show\` prints the settings in force and where each came from, \`arqon config check\` only checks them.
+
+## The file
+
+YAML or JSON, named by \`--config FILE\`; else \`arqonbus.config.yaml\` in the working directory, if it is there. Its keys
+are sections and names:
+
+\`\`\`yaml
+server:
+  host: 0.0.0.0
+  port: 9100
+auth:
+  enabled: true
+storage:
+  backend: sqlite
+  sqlitePath: /var/lib/arqonbus/bus.db
+bus:
+  bootstrapRooms:
+    science: [general, explore]
+casil:
+  enabled: true
+  redactionPaths: [password, items.*.pin]
+\`\`\`
+
+## Values
+
+- **true or false**: \`true\`/\`false\`, \`1\`/\`0\`, \`yes\`/\`no\`, \`on\`/\`off\`, in any case.
+- **Lists**: items separated by commas, or a JSON array when the value starts with \`[\` (for items with commas in them; \`[]\`
+  is the empty list). In the file a list.
+- **Rooms**: \`room:channel,channel;room:channel\`, or a JSON object when the value starts with \`{\`. In the file a mapping of
+  rooms to lists.
+- **Ports**: 0 takes any free port.
+- **Globs**: \`*\` stands for any run of characters.
+
+## Secrets
+
+A secret is never printed, whatever the log level; of a URL the password is masked. Each may be read from a file instead,
+without one newline at its end, if the file is named by the variable with \`_FILE\` added:
+`;
+
+const PRODUCTION = `## Production
+
+With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, telling every fault, unless
+
+- authentication is on, with an HS256 secret of at least 32 bytes or with asymmetric keys, fetched by https if by URL;
+- the storage backend is durable, that is, another than \`memory\`;
+- \`ARQONBUS_ANONYMOUS_ROLE\` is not \`admin\`;
+- the HTTP admin routes are protected, by \`ARQONBUS_HTTP_API_KEY\` or by authentication;
+- connections are encrypted: \`ARQONBUS_TLS_CERT_FILE\` and \`ARQONBUS_TLS_KEY_FILE\`, or \`ARQONBUS_BEHIND_TLS_PROXY=true\`;
+- no variable and no key of the file is unknown.
+`;
+
+const SECRECY = { value: ' Secret.', 'url-password': ' A password in it is secret.', none: '' } as const;
+const HEAD = ['Variable', 'Flag', 'File key', 'Default', 'Values', 'Meaning'];
+
+/** The text of docs/configuration.md, whole. The committed page must be the same, which a test checks. */
+export function configurationPage(): string {
+  const secrets = SETTINGS.filter(({ secret }) => secret !== undefined).map(
+    (setting) => `- \`${fileVariable(setting)}\``,
+  );
+  const sections = Object.entries(TITLES).map(([section, title]) => `## ${title}\n\n${tableOf(section)}\n`);
+  return [INTRODUCTION, `${secrets.join('\n')}\n`, PRODUCTION, ...sections].join('\n');
+}
+
+function tableOf(section: string): string {
+  const rows = SETTINGS.filter(({ keys }) => keys[0] === section).map((setting) => [
+    code(setting.env),
+    setting.flag === undefined ? '' : code(`--${setting.flag}`),
+    code(setting.path),
+    shownDefault(setting),
+    setting.kind.expected,
+    setting.description + SECRECY[setting.secret ?? 'none'],
+  ]);
+  return [HEAD, HEAD.map(() => '---'), ...rows].map((cells) => `| ${cells.map(escapeCell).join(' | ')} |`).join('\n');
+}
+
+function shownDefault({ kind, default: value, defaultText }: Setting): string {
+  if (defaultText !== undefined) return defaultText;
+  const written = kind.format(value);
+  return written === '' || written === '[]' ? '' : code(written);
+}
+
+function code(text: string): string {
+  return `\`${text}\``;
+}
+
+function escapeCell(cell: string): string {
+  return cell.replaceAll('|', '\\|');
+}

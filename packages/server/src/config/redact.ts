@@ -1,0 +1,47 @@
+import type { Config } from './config.ts';
+import type { Setting } from './setting.ts';
+import { SETTINGS } from './settings.ts';
+
+const MASK = '***';
+const SECRET_PARAMETER = /pass|pwd|secret|token|key|auth|credential/i;
+
+/** A configuration that may be shown, keyed as a configuration file is. */
+export interface ShownConfig {
+  readonly [key: string]: unknown;
+}
+
+/**
+ * The configuration without a single secret: a secret is `***`, or empty when it is not set; of a URL only the password
+ * (or the token that stands in a user name's place, or in a parameter) is masked.
+ */
+export function redact(config: Config): ShownConfig {
+  const shown: Record<string, unknown> = {};
+  for (const setting of SETTINGS) {
+    const value = masked(setting, settingValue(config, setting));
+    const [section, name] = setting.path.split('.');
+    if (name === undefined) shown[section!] = value;
+    else shown[section!] = { ...(shown[section!] as object | undefined), [name]: value };
+  }
+  return shown;
+}
+
+/** The value of one setting. */
+export function settingValue(config: Config, setting: Setting): unknown {
+  return setting.keys.reduce<unknown>((at, key) => (at as Readonly<Record<string, unknown>>)[key], config);
+}
+
+function masked(setting: Setting, value: unknown): unknown {
+  if (setting.secret === undefined || value === '') return value;
+  return setting.secret === 'url-password' ? maskUrl(String(value)) : MASK;
+}
+
+function maskUrl(value: string): string {
+  if (!URL.canParse(value)) return MASK;
+  const url = new URL(value);
+  if (url.password !== '') url.password = MASK;
+  else if (url.username !== '') url.username = MASK;
+  for (const name of [...url.searchParams.keys()]) {
+    if (SECRET_PARAMETER.test(name)) url.searchParams.set(name, MASK);
+  }
+  return url.href;
+}

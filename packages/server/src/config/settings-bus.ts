@@ -1,0 +1,195 @@
+import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
+import type { Config } from './config.ts';
+import { boolean, choice, decimal, integer, optional, text } from './kinds.ts';
+import { rooms, url } from './kinds-network.ts';
+import type { Section } from './setting.ts';
+
+const TEN_YEARS_SECONDS = 315_360_000;
+const MAX_RATE = 10_000_000;
+
+export const bus: Section<Config['bus']> = {
+  autoCreateChannels: {
+    env: 'ARQONBUS_AUTO_CREATE_CHANNELS',
+    kind: boolean,
+    default: true,
+    description: 'Makes a channel when it is first joined or published to; otherwise only `create_channel` does.',
+  },
+  channelIdleSeconds: {
+    env: 'ARQONBUS_CHANNEL_IDLE_SECONDS',
+    kind: decimal(0.01, TEN_YEARS_SECONDS),
+    default: 300,
+    description: 'Time without members and traffic after which a channel that was made by itself is removed.',
+  },
+  publishRequiresJoin: {
+    env: 'ARQONBUS_PUBLISH_REQUIRES_JOIN',
+    kind: boolean,
+    default: false,
+    description: 'Lets only members publish to a channel.',
+  },
+  bootstrapRooms: {
+    env: 'ARQONBUS_BOOTSTRAP_ROOMS',
+    kind: rooms,
+    default: {
+      science: ['general', 'explore', 'hypothesize', 'design', 'execute', 'interpret', 'share'],
+      integriguard: ['telemetry-stream', 'dashboard-events'],
+    },
+    description: 'The rooms and channels that every tenant has from its start and that nobody can delete.',
+  },
+  maxSubscriptions: {
+    env: 'ARQONBUS_MAX_SUBSCRIPTIONS',
+    kind: integer(1, 1_000_000),
+    default: MAX_SUBSCRIPTIONS,
+    description: 'Channels and rooms that one connection may be in.',
+  },
+  maxChannels: {
+    env: 'ARQONBUS_MAX_CHANNELS',
+    kind: integer(1, 10_000_000),
+    default: MAX_CHANNELS_PER_TENANT,
+    description: 'Channels that one tenant may have.',
+  },
+  rateLimitPerSecond: {
+    env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
+    kind: decimal(0, MAX_RATE),
+    default: 0,
+    description: 'Messages a second that one connection may send, commands included; 0 sets no limit.',
+  },
+  rateLimitBurst: {
+    env: 'ARQONBUS_RATE_LIMIT_BURST',
+    kind: integer(0, MAX_RATE),
+    default: 0,
+    defaultText: 'one second’s worth',
+    description: 'Messages that a connection may send at once after a silence.',
+  },
+  statsIntervalSeconds: {
+    env: 'ARQONBUS_STATS_INTERVAL_SECONDS',
+    kind: decimal(0.01, TEN_YEARS_SECONDS),
+    default: 60,
+    description: 'Time between two `server_stats` events, each with a log line.',
+  },
+};
+
+export const auth: Section<Config['auth']> = {
+  enabled: {
+    env: 'ARQONBUS_ENABLE_AUTH',
+    kind: boolean,
+    default: false,
+    description: 'Admits only connections with a valid JSON Web Token.',
+  },
+  jwtSecret: {
+    env: 'ARQONBUS_AUTH_JWT_SECRET',
+    kind: optional(text('text without control characters')),
+    default: '',
+    secret: 'value',
+    description: 'The key of tokens signed with HS256; under `prod` at least 32 bytes.',
+  },
+  jwtAlgorithm: {
+    env: 'ARQONBUS_AUTH_JWT_ALGORITHM',
+    kind: choice(['HS256', 'RS256', 'ES256', 'EdDSA']),
+    default: 'HS256',
+    description: 'The one algorithm of tokens that is accepted, whatever a token says.',
+  },
+  jwksUrl: {
+    env: 'ARQONBUS_AUTH_JWKS_URL',
+    kind: optional(url(['https', 'http'])),
+    default: '',
+    secret: 'url-password',
+    description: 'Where the public keys of RS256, ES256 or EdDSA tokens are fetched.',
+  },
+  publicKeyFile: {
+    env: 'ARQONBUS_AUTH_PUBLIC_KEY_FILE',
+    kind: optional(text('the path of a file')),
+    default: '',
+    description: 'PEM file with the public key of RS256, ES256 or EdDSA tokens.',
+  },
+  issuer: {
+    env: 'ARQONBUS_AUTH_ISSUER',
+    kind: text('text without control characters'),
+    default: '',
+    defaultText: 'any',
+    description: 'The `iss` that tokens must have.',
+  },
+  audience: {
+    env: 'ARQONBUS_AUTH_AUDIENCE',
+    kind: text('text without control characters'),
+    default: '',
+    defaultText: 'any',
+    description: 'The `aud` that tokens must have.',
+  },
+  anonymousRole: {
+    env: 'ARQONBUS_ANONYMOUS_ROLE',
+    kind: choice(['', 'guest', 'user', 'admin']),
+    default: '',
+    defaultText: '`admin` while every listener is on loopback, else `user`',
+    description: 'The role of everybody while authentication is off.',
+  },
+  subjectRateLimitPerSecond: {
+    env: 'ARQONBUS_AUTH_SUBJECT_RATE_LIMIT_PER_SECOND',
+    kind: decimal(0, MAX_RATE),
+    default: 0,
+    description: 'Messages a second of one token subject over all its connections; 0 sets no limit.',
+  },
+};
+
+export const storage: Section<Config['storage']> = {
+  backend: {
+    env: 'ARQONBUS_STORAGE_BACKEND',
+    flag: 'storage',
+    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'nats', 'postgres']),
+    default: 'memory',
+    description: 'Where history and state are kept, and how nodes of a cluster reach each other.',
+  },
+  mode: {
+    env: 'ARQONBUS_STORAGE_MODE',
+    flag: 'storage-mode',
+    kind: choice(['degraded', 'strict']),
+    default: 'degraded',
+    description: 'While the backend is away: go on live without storing (`degraded`), or refuse to publish (`strict`).',
+  },
+  maxHistorySize: {
+    env: 'ARQONBUS_MAX_HISTORY_SIZE',
+    kind: integer(0, 10_000_000),
+    default: 500,
+    description: 'Envelopes kept of each channel; 0 keeps none.',
+  },
+  historyTtlSeconds: {
+    env: 'ARQONBUS_HISTORY_TTL_SECONDS',
+    kind: decimal(0.01, TEN_YEARS_SECONDS),
+    default: 86_400,
+    description: 'How long envelopes are kept.',
+  },
+  sqlitePath: {
+    env: 'ARQONBUS_SQLITE_PATH',
+    flag: 'sqlite-path',
+    kind: text('the path of a file', (value) => value !== ''),
+    default: 'arqonbus.db',
+    description: 'The database file of the `sqlite` backend.',
+  },
+  redisUrl: {
+    env: 'ARQONBUS_REDIS_URL',
+    kind: optional(url(['redis', 'rediss'])),
+    default: '',
+    secret: 'url-password',
+    description: 'The server of the `redis` backend.',
+  },
+  valkeyUrl: {
+    env: 'ARQONBUS_VALKEY_URL',
+    kind: optional(url(['valkey', 'valkeys', 'redis', 'rediss'])),
+    default: '',
+    secret: 'url-password',
+    description: 'The server of the `valkey` backend.',
+  },
+  postgresUrl: {
+    env: 'ARQONBUS_POSTGRES_URL',
+    kind: optional(url(['postgres', 'postgresql'])),
+    default: '',
+    secret: 'url-password',
+    description: 'The server and database of the `postgres` backend.',
+  },
+  natsUrl: {
+    env: 'ARQONBUS_NATS_URL',
+    kind: optional(url(['nats', 'tls', 'ws', 'wss'])),
+    default: '',
+    secret: 'url-password',
+    description: 'The server of the `nats` backend.',
+  },
+};

@@ -1,0 +1,191 @@
+import type { Config } from './config.ts';
+import { boolean, choice, integer, list } from './kinds.ts';
+import { channelName, hostGlobs, roomName } from './kinds-network.ts';
+import type { Section } from './setting.ts';
+
+const MIB = 1_048_576;
+const GLOBS = 'globs of rooms and channels';
+
+export const casil: Section<Config['casil']> = {
+  enabled: {
+    env: 'ARQONBUS_CASIL_ENABLED',
+    kind: boolean,
+    default: false,
+    description: 'Inspects the content of messages and commands.',
+  },
+  mode: {
+    env: 'ARQONBUS_CASIL_MODE',
+    kind: choice(['monitor', 'enforce']),
+    default: 'monitor',
+    description: 'Only tells what it would do (`monitor`), or blocks and redacts (`enforce`).',
+  },
+  default_decision: {
+    env: 'ARQONBUS_CASIL_DEFAULT_DECISION',
+    kind: choice(['allow', 'block']),
+    default: 'allow',
+    description: 'What happens to a message whose inspection failed.',
+  },
+  scope_include: {
+    env: 'ARQONBUS_CASIL_SCOPE_INCLUDE',
+    kind: list(GLOBS),
+    default: [],
+    defaultText: 'everything',
+    description: 'What is inspected: globs matched against `room:channel`, the room and the channel.',
+  },
+  scope_exclude: {
+    env: 'ARQONBUS_CASIL_SCOPE_EXCLUDE',
+    kind: list(GLOBS),
+    default: [],
+    description: 'What is not inspected, though it is included.',
+  },
+  max_inspect_bytes: {
+    env: 'ARQONBUS_CASIL_MAX_INSPECT_BYTES',
+    kind: integer(1, 64 * MIB),
+    default: 65_536,
+    description: 'The bytes of a payload that are searched for secrets and patterns.',
+  },
+  max_patterns: {
+    env: 'ARQONBUS_CASIL_MAX_PATTERNS',
+    kind: integer(0, 1_000),
+    default: 32,
+    description: 'The most patterns that `redaction_patterns` may hold.',
+  },
+  max_payload_bytes: {
+    env: 'ARQONBUS_CASIL_MAX_PAYLOAD_BYTES',
+    kind: integer(1, 64 * MIB),
+    default: 262_144,
+    description: 'The bytes of a payload over which it counts as oversize.',
+  },
+  block_on_probable_secret: {
+    env: 'ARQONBUS_CASIL_BLOCK_ON_PROBABLE_SECRET',
+    kind: boolean,
+    default: false,
+    description: 'Blocks a message with a probable secret instead of redacting it.',
+  },
+  redaction_paths: {
+    env: 'ARQONBUS_CASIL_REDACTION_PATHS',
+    kind: list('field names or dotted paths'),
+    default: ['password', 'token', 'secret'],
+    description: 'Fields whose values are redacted: names at any depth, or dotted paths from the root.',
+  },
+  redaction_patterns: {
+    env: 'ARQONBUS_CASIL_REDACTION_PATTERNS',
+    kind: list('regular expressions in the syntax of RE2'),
+    default: [],
+    description: 'Regular expressions whose matches are redacted and count as secrets.',
+  },
+  transport_redaction: {
+    env: 'ARQONBUS_CASIL_TRANSPORT_REDACTION',
+    kind: boolean,
+    default: false,
+    description: 'Redacts what is delivered and stored too, not only what is logged and observed.',
+  },
+  never_log_payload_for: {
+    env: 'ARQONBUS_CASIL_NEVER_LOG_PAYLOAD_FOR',
+    kind: list(GLOBS),
+    default: [],
+    description: 'Globs of places whose payloads are never shown in logs or telemetry.',
+  },
+  metadata_to_logs: {
+    env: 'ARQONBUS_CASIL_METADATA_TO_LOGS',
+    kind: boolean,
+    default: true,
+    description: 'Logs blocked and redacted messages.',
+  },
+  metadata_to_telemetry: {
+    env: 'ARQONBUS_CASIL_METADATA_TO_TELEMETRY',
+    kind: boolean,
+    default: true,
+    description: 'Makes a `casil_decision` event of each inspection.',
+  },
+  metadata_to_envelope: {
+    env: 'ARQONBUS_CASIL_METADATA_TO_ENVELOPE',
+    kind: boolean,
+    default: false,
+    description: 'Adds the outcome to `metadata.casil` of the envelope.',
+  },
+};
+
+export const webhook: Section<Config['webhook']> = {
+  allowHosts: {
+    env: 'ARQONBUS_WEBHOOK_ALLOW_HOSTS',
+    kind: hostGlobs,
+    default: [],
+    description: 'Hosts that webhooks may address although they are private, loopback or otherwise special.',
+  },
+  maxRules: {
+    env: 'ARQONBUS_WEBHOOK_MAX_RULES',
+    kind: integer(0, 1_000_000),
+    default: 1_000,
+    description: 'Webhook rules that may be registered.',
+  },
+  maxQueue: {
+    env: 'ARQONBUS_WEBHOOK_MAX_QUEUE',
+    kind: integer(1, 1_000_000),
+    default: 1_000,
+    description: 'Deliveries that wait for one rule; over it the oldest is dropped and counted.',
+  },
+  maxAttempts: {
+    env: 'ARQONBUS_WEBHOOK_MAX_ATTEMPTS',
+    kind: integer(1, 100),
+    default: 5,
+    description: 'Attempts after which a delivery becomes a dead letter.',
+  },
+};
+
+export const cron: Section<Config['cron']> = {
+  maxJobs: {
+    env: 'ARQONBUS_CRON_MAX_JOBS',
+    kind: integer(0, 1_000_000),
+    default: 1_000,
+    description: 'Jobs that may be scheduled.',
+  },
+};
+
+export const store: Section<Config['store']> = {
+  maxKeys: {
+    env: 'ARQONBUS_STORE_MAX_KEYS',
+    kind: integer(0, 100_000_000),
+    default: 10_000,
+    description: 'Keys of one tenant.',
+  },
+  maxValueBytes: {
+    env: 'ARQONBUS_STORE_MAX_VALUE_BYTES',
+    kind: integer(1, 64 * MIB),
+    default: 65_536,
+    description: 'The largest value, in bytes of its JSON text.',
+  },
+};
+
+export const omega: Section<Config['omega']> = {
+  enabled: {
+    env: 'ARQONBUS_OMEGA_ENABLED',
+    kind: boolean,
+    default: false,
+    description: 'Turns the experimental lane `op.omega` on.',
+  },
+  labRoom: {
+    env: 'ARQONBUS_OMEGA_LAB_ROOM',
+    kind: roomName,
+    default: 'omega-lab',
+    description: 'The room of its signals.',
+  },
+  labChannel: {
+    env: 'ARQONBUS_OMEGA_LAB_CHANNEL',
+    kind: channelName,
+    default: 'signals',
+    description: 'The channel of its signals.',
+  },
+  maxEvents: {
+    env: 'ARQONBUS_OMEGA_MAX_EVENTS',
+    kind: integer(1, 1_000_000),
+    default: 1_000,
+    description: 'Events that it keeps; the oldest go first.',
+  },
+  maxSubstrates: {
+    env: 'ARQONBUS_OMEGA_MAX_SUBSTRATES',
+    kind: integer(1, 1_000_000),
+    default: 128,
+    description: 'Substrates that may be registered.',
+  },
+};
