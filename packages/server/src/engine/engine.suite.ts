@@ -1,0 +1,38 @@
+import { describe } from 'vitest';
+import { clusterSuite } from './suite/cluster.suite.ts';
+import { historySuite } from './suite/history.suite.ts';
+import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
+import { lifecycleSuite } from './suite/lifecycle.suite.ts';
+import { orderSuite } from './suite/order.suite.ts';
+import { retentionSuite } from './suite/retention.suite.ts';
+import type { EngineFactory } from './suite/rig.suite.ts';
+import { storeSuite } from './suite/store.suite.ts';
+import { watchSuite } from './suite/watch.suite.ts';
+
+/** What a backend has; the suite then asks for it (a missing capability is not a skipped test, but another backend). */
+export interface Capabilities {
+  /** Several nodes share it: its rigs have `second`, its engines have presence. */
+  readonly clusters: boolean;
+  /** It outlives its process: its rigs have `restart`. */
+  readonly durable: boolean;
+  /** `elapse` moves a clock instead of waiting, so that minutes cost nothing. */
+  readonly fakeClock: boolean;
+}
+
+/**
+ * The conformance suite that every engine passes unchanged. `factory` makes a fresh and empty backend per test; see
+ * {@link EngineRig} in `suite/rig.suite.ts` for what it owes.
+ */
+export function engineSuite(name: string, factory: EngineFactory, capabilities: Capabilities): void {
+  describe(`${name} engine`, () => {
+    orderSuite(factory);
+    historySuite(factory);
+    retentionSuite(factory);
+    idempotenceSuite(factory);
+    if (capabilities.fakeClock) windowSuite(factory);
+    storeSuite(factory);
+    watchSuite(factory);
+    lifecycleSuite(factory, capabilities.durable);
+    if (capabilities.clusters) clusterSuite(factory);
+  });
+}
