@@ -1,0 +1,191 @@
+import { connect, type Socket } from 'node:net';
+import type { Dialect, Exchange } from '../peers/peer.ts';
+import type { Arrivals, ControlFrames, Receiver } from './arrivals.ts';
+import { maskedFrame, OPCODE_BINARY, OPCODE_PONG, OPCODE_TEXT } from './frame-bytes.ts';
+import { headerBytes, payloadBytes } from './frame-header.ts';
+import { FrameReceiver } from './frame-receiver.ts';
+import { RecordReceiver } from './record-receiver.ts';
+import { UnframingReceiver } from './unframing-receiver.ts';
+
+/** All sockets read into one buffer: what is in it is used up before the next read. */
+const READ_BUFFER = Buffer.allocUnsafeSlow(256 * 1024);
+const CONVERSATION_MS = 30_000;
+
+export interface ConnectionOptions {
+  readonly port: number;
+  readonly dialect: Dialect;
+  /** Request target, when not the dialect's own. */
+  readonly path?: string;
+  /** The connection ended although nobody here ended it. */
+  readonly lost: (reason: string) => void;
+}
+
+interface Waiting {
+  readonly expect: string;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * A client connection made of a bare socket: it talks text while it is set up, then only counts what arrives. Made by
+ * {@link Connection.open}.
+ */
+export class Connection implements ControlFrames {
+  readonly #dialect: Dialect;
+  readonly #lost: (reason: string) => void;
+  readonly #socket: Socket;
+  #receiver: Receiver | undefined;
+  /** Bytes and text of the conversation that no exchange has used yet. */
+  #bytes: Buffer = Buffer.alloc(0);
+  #heard = '';
+  #waiting: Waiting | undefined;
+  #inFrames = false;
+  #ended = false;
+
+  private constructor(options: ConnectionOptions) {
+    this.#dialect = options.dialect;
+    this.#lost = options.lost;
+    this.#socket = connect({
+      host: '127.0.0.1',
+      port: options.port,
+      noDelay: true,
+      onread: { buffer: READ_BUFFER, callback: (size) => this.#read(size) },
+    });
+    this.#socket.on('error', (error) => this.#end(error.message));
+    this.#socket.on('close', () => this.#end('the server closed the connection'));
+  }
+
+  /** Connects, upgrades and goes through the dialect's opening. Rejects with a sentence when the server does otherwise. */
+  static async open(options: ConnectionOptions): Promise<Connection> {
+    const connection = new Connection(options);
+    if (options.dialect.transport === 'websocket') await connection.#upgrade(options.path ?? options.dialect.path);
+    await connection.converse(options.path === undefined ? options.dialect.opening : []);
+    return connection;
+  }
+
+  async converse(exchanges: readonly Exchange[]): Promise<void> {
+    for (const { send, expect } of exchanges) {
+      if (send !== undefined) this.#say(send);
+      await this.#hear(expect);
+    }
+  }
+
+  /** From now on messages are counted. `envelope` is the text that deliveries carry. */
+  count(arrivals: Arrivals, envelope: string): void {
+    const answering: Arrivals = {
+      every: arrivals.every,
+      inspect: (ordinal, bytes, start, end) => arrivals.inspect(ordinal, bytes, start, end),
+      arrived: (from, to) => arrivals.arrived(from, to),
+      aside: (text) => {
+        const answer = this.#dialect.answer?.(text);
+        if (answer !== undefined) this.#say(answer);
+        else arrivals.aside(text);
+      },
+    };
+    this.#receiver = this.#receiverFor(answering, envelope);
+    this.#receiver.receive(this.#bytes, 0, this.#bytes.length);
+    this.#bytes = Buffer.alloc(0);
+  }
+
+  write(bytes: Buffer): void {
+    this.#socket.write(bytes);
+  }
+
+  ping(payload: Buffer): void {
+    this.#socket.write(maskedFrame(OPCODE_PONG, payload));
+  }
+
+  closed(code: number | undefined, reason: string): void {
+    this.#end(`the server closed with code ${code ?? 'none'} ${reason}`.trimEnd());
+  }
+
+  #receiverFor(arrivals: Arrivals, envelope: string): Receiver {
+    const { delivery, transport } = this.#dialect;
+    if (delivery.kind === 'frame') return new FrameReceiver(arrivals, this);
+    const records = new RecordReceiver(arrivals, delivery.lead.charCodeAt(0), delivery.around(envelope).length);
+    return transport === 'websocket' ? new UnframingReceiver(records, this) : records;
+  }
+
+  async #upgrade(path: string): Promise<void> {
+    // Nothing here checks the accept value, so every connection may use the same key.
+    this.#socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${this.#socket.remotePort ?? ''}\r\nUpgrade: websocket\r\n` +
+        'Connection: Upgrade\r\nSec-WebSocket-Key: YmVuY2htYXJrIGxvYWQgIQ==\r\nSec-WebSocket-Version: 13\r\n\r\n',
+    );
+    await this.#hear(' 101 ');
+  }
+
+  #say(text: string): void {
+    const payload = Buffer.from(text);
+    const opcode = this.#dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
+    this.#socket.write(this.#dialect.transport === 'websocket' ? maskedFrame(opcode, payload) : payload);
+  }
+
+  #hear(expect: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#end(`no ${JSON.stringify(expect)} came, only: ${this.#heard}`),
+        CONVERSATION_MS,
+      );
+      const settle = (done: () => void): void => {
+        clearTimeout(timer);
+        this.#waiting = undefined;
+        this.#heard = '';
+        done();
+      };
+      this.#waiting = {
+        expect,
+        resolve: () => settle(resolve),
+        reject: (error) => settle(() => reject(error)),
+      };
+      this.#listen();
+    });
+  }
+
+  #read(size: number): boolean {
+    if (this.#receiver !== undefined) this.#receiver.receive(READ_BUFFER, 0, size);
+    else {
+      this.#bytes = Buffer.concat([this.#bytes, READ_BUFFER.subarray(0, size)]);
+      this.#listen();
+    }
+    return true;
+  }
+
+  /** Turns bytes of the conversation into heard text, and ends the wait when the expected text is in it. */
+  #listen(): void {
+    if (this.#dialect.transport === 'tcp') this.#hearBytes(this.#bytes.length);
+    else if (!this.#inFrames) {
+      const head = this.#bytes.indexOf('\r\n\r\n');
+      if (head === -1) return;
+      this.#hearBytes(head + 4);
+      if (!this.#heard.includes(' 101 ')) this.#end(`the upgrade was refused: ${this.#heard}`);
+      this.#inFrames = true;
+    } else {
+      for (let size = this.#frameBytes(); size > 0; size = this.#frameBytes()) this.#hearBytes(size);
+    }
+    const waiting = this.#waiting;
+    if (waiting !== undefined && this.#heard.includes(waiting.expect)) waiting.resolve();
+  }
+
+  #hearBytes(size: number): void {
+    this.#heard += this.#bytes.toString('latin1', 0, size);
+    this.#bytes = this.#bytes.subarray(size);
+  }
+
+  /** Length of the whole frame at the start of the unused bytes, 0 when there is none. */
+  #frameBytes(): number {
+    const end = this.#bytes.length;
+    const body = end === 0 ? 2 : headerBytes(this.#bytes, 0, end);
+    if (body > end) return 0;
+    const size = body + payloadBytes(this.#bytes, 0);
+    return size <= end ? size : 0;
+  }
+
+  #end(reason: string): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#waiting !== undefined) this.#waiting.reject(new Error(reason));
+    else this.#lost(reason);
+    this.#socket.destroy();
+  }
+}

@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Figures } from './figures.ts';
+import type { Job, Outcome } from './load/job.ts';
+import type { Cores } from './machine.ts';
+import type { Peer } from './peers/peer.ts';
+import { outputOf, withServer } from './processes.ts';
+import type { Scenario } from './scenarios.ts';
+
+const GENERATOR = fileURLToPath(new URL('./load/main.ts', import.meta.url));
+
+export interface Measurement {
+  readonly peer: Peer;
+  readonly scenario: Scenario;
+  readonly warmupSeconds: number;
+  readonly seconds: number;
+  readonly cores: Cores;
+  readonly nodeFlags: readonly string[];
+}
+
+/** One run: a fresh server, a fresh load generator, one scenario. Rejects with a sentence when either fails. */
+export async function measure(measurement: Measurement): Promise<Figures> {
+  const { peer, scenario, cores, warmupSeconds } = measurement;
+  const directory = mkdtempSync(join(tmpdir(), 'bench-'));
+  try {
+    const port = await freePort();
+    const launch = peer.launch({ port, directory, nodeFlags: measurement.nodeFlags });
+    return await withServer(launch, port, { cpu: cores.server }, async (pid) => {
+      const least = scenario.kind === 'paced' ? (scenario.leastSeconds ?? 0) : 0;
+      const seconds = Math.max(measurement.seconds, least);
+      const job: Job = { scenario, peer: peer.name, port, pid, warmupSeconds, seconds };
+      return generate(job, cores.generator);
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function generate(job: Job, cpu: number | undefined): Promise<Figures> {
+  const args = ['--import', 'tsx', GENERATOR, JSON.stringify(job)];
+  const output = await outputOf({ command: process.execPath, args }, { cpu });
+  if (output === '') throw new Error('the load generator ended without an outcome');
+  const outcome = JSON.parse(output) as Outcome;
+  if ('fault' in outcome) throw new Error(outcome.fault);
+  return outcome.figures;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}

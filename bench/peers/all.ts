@@ -1,0 +1,17 @@
+import { arqonbus, arqonbusBare } from './arqonbus.ts';
+import { nats } from './nats.ts';
+import type { Peer } from './peer.ts';
+import { raw } from './raw.ts';
+import { redis } from './redis.ts';
+import { socketIo } from './socket-io.ts';
+import { ws } from './ws.ts';
+
+/** Every server that can be compared, in the order of the tables. */
+export const PEERS: readonly Peer[] = [arqonbus, arqonbusBare, ws, socketIo, nats, redis, raw];
+
+/** Throws a sentence naming the known peers when there is none of this name. */
+export function peerNamed(name: string): Peer {
+  const peer = PEERS.find((candidate) => candidate.name === name);
+  if (peer === undefined) throw new Error(`no peer "${name}"; known: ${PEERS.map((p) => p.name).join(', ')}`);
+  return peer;
+}

@@ -1,0 +1,24 @@
+import { CHANNEL, ROOM } from '../envelope.ts';
+import type { Dialect } from './peer.ts';
+
+/** The dialect of the servers that speak ArqonBus envelopes: ours, and the naive one that imitates it. */
+export const ENVELOPE_DIALECT: Dialect = {
+  transport: 'websocket',
+  path: '/',
+  frames: 'text',
+  opening: [{ expect: '"event":"welcome"' }],
+  subscribe: [
+    {
+      send: JSON.stringify({
+        version: '1.0',
+        id: 'arq_bench_join',
+        type: 'command',
+        command: 'join_channel',
+        args: { room: ROOM, channel: CHANNEL },
+      }),
+      expect: '"status":"success"',
+    },
+  ],
+  publish: (envelope) => envelope,
+  delivery: { kind: 'frame' },
+};

@@ -1,0 +1,15 @@
+import { ENVELOPE_DIALECT } from './envelope-dialect.ts';
+import { launchSource } from './launch.ts';
+import type { Peer } from './peer.ts';
+
+/** Request target on which the raw server streams prebuilt frames without being asked. */
+export const BLAST_PATH = '/blast';
+
+/** What Node itself allows: no parsing, no state, one shared frame per message and one write per socket per turn. */
+export const raw: Peer = {
+  name: 'raw',
+  title: 'raw relay (opaque bytes)',
+  dialect: { ...ENVELOPE_DIALECT, opening: [], subscribe: [{ send: 'join', expect: 'joined' }] },
+  unavailable: () => undefined,
+  launch: (context) => launchSource('raw-server.ts', context),
+};

@@ -1,0 +1,25 @@
+/** A Socket.IO room: every published envelope is stamped and emitted to the room but its sender. */
+import { createServer } from 'node:http';
+import { Server } from 'socket.io';
+
+const http = createServer();
+const io = new Server(http, { transports: ['websocket'], serveClient: false });
+let sequence = 0;
+
+io.on('connection', (socket) => {
+  socket.on('join', (done: () => void) => {
+    socket.join('load');
+    done();
+  });
+  socket.on('publish', (envelope: Record<string, unknown>) => {
+    socket.to('load').emit('event', {
+      ...envelope,
+      from: socket.id,
+      timestamp: new Date().toISOString(),
+      metadata: { sequence: ++sequence },
+    });
+  });
+});
+
+http.listen(Number(process.env.PORT), '127.0.0.1');
+process.on('SIGTERM', () => process.exit(0));

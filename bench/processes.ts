@@ -1,0 +1,120 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Launch } from './peers/peer.ts';
+
+const START_MS = 15_000;
+const STOP_MS = 5000;
+
+/** Everything started and not yet ended, so that whatever ends this process ends them too. */
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+/** Ends all children when this process ends, by a signal as well. Called once by the program. */
+export function tieChildrenToThisProcess(): void {
+  process.on('exit', killAll);
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    process.on(signal, () => process.exit(code));
+  }
+}
+
+export interface Pinning {
+  /** The one CPU that the process may use; undefined: any. */
+  readonly cpu: number | undefined;
+}
+
+/**
+ * Starts a program with as many open files as the system grants, on its own CPU. `exec` all the way: the child's pid is the
+ * program's.
+ */
+function start(launch: Launch, pinning: Pinning, stdout: 'pipe' | number, stderr: number): ChildProcess {
+  const words = [launch.command, ...launch.args];
+  const pinned = pinning.cpu === undefined ? words : ['taskset', '-c', String(pinning.cpu), ...words];
+  const child = spawn('/bin/sh', ['-c', 'ulimit -n "$(ulimit -Hn)"; exec "$@"', 'sh', ...pinned], {
+    stdio: ['ignore', stdout, stderr],
+    env: { ...process.env, ...launch.env },
+  });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+function ended(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (ended(child)) return;
+  const exit = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  await exit;
+  clearTimeout(timer);
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/**
+ * Runs a server for the time of `use`, which is given its pid once the port accepts connections. What the server printed
+ * goes into the error when it does not come up or `use` fails.
+ */
+export async function withServer<T>(
+  launch: Launch,
+  port: number,
+  pinning: Pinning,
+  use: (pid: number) => Promise<T>,
+): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'bench-log-'));
+  const logFile = join(directory, 'log');
+  const log = openSync(logFile, 'a');
+  const child = start(launch, pinning, log, log);
+  try {
+    const deadline = Date.now() + START_MS;
+    while (!(await accepts(port))) {
+      if (ended(child)) throw new Error(`the server ended with code ${child.exitCode ?? child.signalCode}`);
+      if (Date.now() > deadline) throw new Error(`the server does not accept connections on port ${port}`);
+      await pause(20);
+    }
+    return await use(child.pid!);
+  } catch (error) {
+    const printed = readFileSync(logFile, 'utf8').slice(-1000).trim();
+    throw new Error(`${(error as Error).message}${printed === '' ? '' : `\nThe server printed: ${printed}`}`);
+  } finally {
+    await stop(child);
+    closeSync(log);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Runs a program to its end and answers what it wrote to standard output. Its standard error is this process's own. */
+export async function outputOf(launch: Launch, pinning: Pinning): Promise<string> {
+  const child = start(launch, pinning, 'pipe', 2);
+  let output = '';
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', () => resolve());
+  });
+  return output;
+}

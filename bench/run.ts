@@ -1,0 +1,101 @@
+/** `npm run bench`: our server and others side by side. See docs/benchmarks.md for what is measured and how to read it. */
+import { writeFileSync } from 'node:fs';
+import { chooseCores, describeMachine, fileLimit, loadBefore } from './machine.ts';
+import { measure } from './measure.ts';
+import { type Options, readOptions, USAGE } from './options.ts';
+import type { Peer } from './peers/peer.ts';
+import { tieChildrenToThisProcess } from './processes.ts';
+import { connectionsOf, type Scenario } from './scenarios.ts';
+import { scenariosRun, writeSections } from './sections.ts';
+import { type Run, scenarioTable, titleOf } from './tables.ts';
+
+/** Files a server or the generator opens besides its connections. */
+const SPARE_FILES = 200;
+/** Above this much other work in the last minute the figures of a 2-core machine mean little. */
+const BUSY = 0.5;
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** The peers that can run here; the others are named with the reason. */
+function availablePeers(peers: readonly Peer[]): Peer[] {
+  return peers.filter((peer) => {
+    const reason = peer.unavailable();
+    if (reason !== undefined) say(`without ${peer.name}: ${reason}`);
+    return reason === undefined;
+  });
+}
+
+function feasibleScenarios(scenarios: readonly Scenario[]): Scenario[] {
+  const limit = fileLimit();
+  return scenarios.filter((scenario) => {
+    const needed = connectionsOf(scenario) + SPARE_FILES;
+    if (needed > limit)
+      say(`without ${scenario.name}: it needs ${needed} open files, the limit is ${limit} (ulimit -Hn)`);
+    return needed <= limit;
+  });
+}
+
+/** The raw server alone knows how to send without being asked. */
+function takesPart(peer: Peer, scenario: Scenario): boolean {
+  return scenario.kind !== 'receive' || peer.name === 'raw';
+}
+
+/** Runs every scenario with all its peers in turn, round after round, so that drift of the machine meets all alike. */
+async function runAll(options: Options, cores: ReturnType<typeof chooseCores>): Promise<Run[]> {
+  const peers = availablePeers(options.peers);
+  const runs: Run[] = [];
+  for (const scenario of feasibleScenarios(options.scenarios)) {
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const peer of peers.filter((candidate) => takesPart(candidate, scenario))) {
+        const nodeFlags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
+        const { seconds, warmupSeconds } = options;
+        try {
+          const figures = await measure({ peer, scenario, seconds, warmupSeconds, cores, nodeFlags });
+          runs.push({ scenario, peer, round, figures });
+          const figure = figures.deliveriesPerSecond ?? figures.connectionsPerSecond ?? 0;
+          say(`${scenario.name} round ${round} ${peer.name}: ${Math.round(figure).toLocaleString('en-US')}/s`);
+        } catch (error) {
+          const fault = (error as Error).message;
+          runs.push({ scenario, peer, round, fault });
+          say(`${scenario.name} round ${round} ${peer.name} failed: ${fault}`);
+        }
+      }
+    }
+  }
+  return runs;
+}
+
+function report(options: Options, runs: readonly Run[], machine: string): void {
+  for (const scenario of scenariosRun(runs)) {
+    process.stdout.write(`\n${titleOf(scenario)}\n\n${scenarioTable(scenario, runs)}\n`);
+  }
+  if (options.json !== undefined) {
+    const plain = runs.map((run) => ({ ...run, scenario: run.scenario.name, peer: run.peer.name }));
+    const document = { machine, date: new Date().toISOString(), seconds: options.seconds, runs: plain };
+    writeFileSync(options.json, `${JSON.stringify(document, null, 2)}\n`);
+  }
+  if (options.write !== undefined) writeSections(options.write, options, runs, machine);
+}
+
+async function main(): Promise<void> {
+  const options = readOptions(process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  tieChildrenToThisProcess();
+  const cores = chooseCores();
+  const machine = describeMachine(cores);
+  say(machine);
+  if (loadBefore() > BUSY) say(`the machine is busy (load ${loadBefore().toFixed(1)}): trust ratios at most`);
+  const runs = await runAll(options, cores);
+  report(options, runs, machine);
+  if (runs.length === 0 || runs.some((run) => run.fault !== undefined)) process.exitCode = 1;
+}
+
+main().catch((error: Error) => {
+  say(error.message);
+  process.exitCode = 1;
+});

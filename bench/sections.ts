@@ -1,0 +1,30 @@
+import type { Options } from './options.ts';
+import { writeSection } from './report.ts';
+import type { Scenario } from './scenarios.ts';
+import { type Run, scenarioTable, titleOf } from './tables.ts';
+
+/** Which section of the page holds a kind of scenario. */
+const SECTION_OF: Readonly<Record<Scenario['kind'], string>> = {
+  closed: 'fan-out',
+  paced: 'latency',
+  idle: 'idle',
+  receive: 'generator',
+};
+
+/** Writes a section for every kind of scenario that was run in this run, and the machine's. */
+export function writeSections(page: string, options: Options, runs: readonly Run[], machine: string): void {
+  const day = new Date().toISOString().slice(0, 10);
+  const how = `${day}, median of ${options.rounds} × ${options.seconds} s per server`;
+  writeSection('machine', `Machine: ${machine}.`, page);
+  for (const kind of Object.keys(SECTION_OF) as Scenario['kind'][]) {
+    const scenarios = scenariosRun(runs).filter((scenario) => scenario.kind === kind);
+    if (scenarios.length === 0) continue;
+    const parts = scenarios.map((scenario) => `### ${titleOf(scenario)}\n\n${scenarioTable(scenario, runs)}`);
+    writeSection(SECTION_OF[kind], [...parts, `Measured ${how}.`].join('\n\n'), page);
+  }
+}
+
+/** The scenarios that have at least one run, in the order they were run. */
+export function scenariosRun(runs: readonly Run[]): Scenario[] {
+  return [...new Set(runs.map((run) => run.scenario))];
+}

@@ -1,0 +1,116 @@
+import { type Figures, medians } from './figures.ts';
+import type { Peer } from './peers/peer.ts';
+import { table } from './report.ts';
+import type { Scenario } from './scenarios.ts';
+
+/** One run of one peer in one scenario: what it measured, or why it failed. */
+export interface Run {
+  readonly scenario: Scenario;
+  readonly peer: Peer;
+  readonly round: number;
+  readonly figures?: Figures;
+  readonly fault?: string;
+}
+
+/** Whose ratio to the others the tables show, when it took part. */
+const OURS = 'arqonbus';
+
+interface Column {
+  readonly title: string;
+  cell(figures: Figures, ours: Figures | undefined): string | undefined;
+}
+
+const DELIVERIES: Column = { title: 'deliveries/s', cell: (f) => rounded(f.deliveriesPerSecond) };
+const CPU: Column = { title: 'CPU µs per delivery', cell: (f) => digits(f.serverCpuUsPerDelivery) };
+const LATENCY: readonly Column[] = [
+  { title: 'p50 ms', cell: (f) => milliseconds(f.p50Us) },
+  { title: 'p99 ms', cell: (f) => milliseconds(f.p99Us) },
+  { title: 'max ms', cell: (f) => milliseconds(f.maxUs) },
+];
+
+const COLUMNS: Readonly<Record<Scenario['kind'], readonly Column[]>> = {
+  closed: [
+    DELIVERIES,
+    { title: 'ArqonBus delivers', cell: (f, ours) => times(ours?.deliveriesPerSecond, f.deliveriesPerSecond) },
+    ...LATENCY,
+    CPU,
+    { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.serverCpuUsPerDelivery, f.serverCpuUsPerDelivery) },
+    { title: 'server core', cell: (f) => percent(f.serverCpuShare) },
+    { title: 'generator core', cell: (f) => percent(f.generatorCpuShare) },
+  ],
+  paced: [...LATENCY, DELIVERIES, CPU, { title: 'server core', cell: (f) => percent(f.serverCpuShare) }],
+  idle: [
+    { title: 'KiB per connection', cell: (f) => digits(f.kibPerConnection) },
+    { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.kibPerConnection, f.kibPerConnection) },
+    { title: 'accepted/s', cell: (f) => rounded(f.connectionsPerSecond) },
+    { title: 'CPU µs per connection', cell: (f) => digits(f.serverCpuUsPerConnection) },
+  ],
+  receive: [
+    { title: 'received/s', cell: (f) => rounded(f.deliveriesPerSecond) },
+    { title: 'generator core', cell: (f) => percent(f.generatorCpuShare) },
+  ],
+};
+
+/** What a scenario is, as a heading. */
+export function titleOf(scenario: Scenario): string {
+  switch (scenario.kind) {
+    case 'closed':
+      return `1 → ${thousands(scenario.subscribers)}, window ${scenario.window}`;
+    case 'paced':
+      return `1 → ${thousands(scenario.subscribers)}, ${thousands(scenario.rate)} message${scenario.rate === 1 ? '' : 's'} a second`;
+    case 'idle':
+      return `${thousands(scenario.connections)} connections`;
+    case 'receive':
+      return `${thousands(scenario.subscribers)} connection${scenario.subscribers === 1 ? '' : 's'}`;
+  }
+}
+
+/** The table of one scenario: a row per peer that took part, medians over its successful rounds. */
+export function scenarioTable(scenario: Scenario, runs: readonly Run[]): string {
+  const columns = COLUMNS[scenario.kind];
+  const own = runs.filter((run) => run.scenario.name === scenario.name);
+  const peers = [...new Set(own.map((run) => run.peer))];
+  const figuresOf = (name: string): Figures | undefined => {
+    const measured = own.filter((run) => run.peer.name === name).flatMap((run) => run.figures ?? []);
+    return measured.length === 0 ? undefined : medians(measured);
+  };
+  const ours = figuresOf(OURS);
+  const rows = peers.map((peer) => {
+    const figures = figuresOf(peer.name);
+    if (figures === undefined) return [peer.title, 'failed', ...columns.slice(1).map(() => '')];
+    return [peer.title, ...columns.map((column) => column.cell(figures, peer.name === OURS ? undefined : ours) ?? '')];
+  });
+  return table(['server', ...columns.map((column) => column.title)], rows);
+}
+
+function thousands(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** Three significant digits: more would be noise. */
+function rounded(value: number | undefined): string | undefined {
+  return value === undefined ? undefined : thousands(Number(value.toPrecision(3)));
+}
+
+function digits(value: number | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  return value >= 100
+    ? rounded(value)
+    : value >= 10
+      ? value.toFixed(0)
+      : value >= 1
+        ? value.toFixed(1)
+        : value.toPrecision(2);
+}
+
+function milliseconds(microseconds: number | undefined): string | undefined {
+  return microseconds === undefined ? undefined : digits(microseconds / 1000);
+}
+
+function percent(share: number | undefined): string | undefined {
+  return share === undefined ? undefined : `${Math.round(share * 100)} %`;
+}
+
+function times(ours: number | undefined, theirs: number | undefined): string | undefined {
+  return ours === undefined || theirs === undefined || theirs === 0 ? undefined : `× ${(ours / theirs).toPrecision(2)}`;
+}
