@@ -1,4 +1,10 @@
-import { createRemoteJWKSet, customFetch, type FetchImplementation, type JWTVerifyGetKey } from 'jose';
+import {
+  createRemoteJWKSet,
+  customFetch,
+  type FetchImplementation,
+  type JSONWebKeySet,
+  type JWTVerifyGetKey,
+} from 'jose';
 
 /** How long a fetched key set is trusted without asking again, in milliseconds. */
 export const KEY_SET_MAX_AGE_MS = 600_000;
@@ -30,6 +36,12 @@ export function openRemoteKeySet(url: URL): JWTVerifyGetKey {
   });
 }
 
+/** The shape of RFC 7517 section 5, as far as it must hold before single keys are looked at. */
+export function isKeySet(document: unknown): document is JSONWebKeySet {
+  if (typeof document !== 'object' || document === null || !('keys' in document)) return false;
+  return Array.isArray(document.keys) && document.keys.every((key) => typeof key === 'object' && key !== null);
+}
+
 /** jose pauses after a success only: a flood of tokens during an outage would become a flood of fetches. */
 function fetchWithPause(): FetchImplementation {
   let failedAt = Number.NEGATIVE_INFINITY;
@@ -38,8 +50,10 @@ function fetchWithPause(): FetchImplementation {
     try {
       const response = await fetch(url, options);
       if (response.status !== 200) throw new KeySetUnavailable(`HTTP status ${response.status}`);
-      // Read here, so that a body that breaks off or is no JSON counts as a failure as well.
-      return Response.json(await response.json());
+      // Read here, so that a body that breaks off or holds something else counts as a failure as well.
+      const document: unknown = await response.json();
+      if (!isKeySet(document)) throw new KeySetUnavailable('the answer is not a JWK set');
+      return Response.json(document);
     } catch (error) {
       failedAt = Date.now();
       throw error instanceof KeySetUnavailable ? error : new KeySetUnavailable(describe(error));

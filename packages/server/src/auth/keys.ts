@@ -1,7 +1,7 @@
 import { createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createLocalJWKSet, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
-import { openRemoteKeySet } from './jwks.ts';
+import { createLocalJWKSet, type JWK, type JWTVerifyGetKey } from 'jose';
+import { isKeySet, openRemoteKeySet } from './jwks.ts';
 
 /** The algorithms that configuration may choose from; a token's own `alg` never chooses. */
 export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
@@ -78,11 +78,7 @@ export function importSecret(secret: string): KeyObject {
  */
 export function importPublicKeys(text: string, algorithm: Algorithm, name: string): JWTVerifyGetKey {
   if (text.trimStart().startsWith('{')) return importJwks(text, algorithm, name);
-  if (text.includes('PRIVATE KEY-----')) {
-    throw new KeyError(
-      `${name} holds a private key: give the server the public one and keep the private one with the issuer.`,
-    );
-  }
+  if (text.includes('PRIVATE KEY-----')) throw secretInFile(name);
   const key = readable(() => createPublicKey(text), name);
   assertFits(key, algorithm, name);
   return () => key;
@@ -103,38 +99,48 @@ export function assertFits(key: KeyObject, algorithm: Algorithm, name: string): 
 }
 
 function importJwks(text: string, algorithm: Algorithm, name: string): JWTVerifyGetKey {
-  const document = readable(() => JSON.parse(text) as unknown, name);
-  const keys = isKeySet(document) ? document.keys : [document as JWK];
-  for (const jwk of keys) {
-    if (jwk.d !== undefined || jwk.k !== undefined) {
-      throw new KeyError(`${name} holds a private key or a secret: give the server public keys only.`);
-    }
+  const document = readable(() => JSON.parse(text) as object, name);
+  if (!isKeySet(document)) {
+    const jwk: JWK = document;
+    const key = importJwk(jwk, algorithm, name);
+    return jwk.kid === undefined ? () => key : createLocalJWKSet({ keys: [jwk] });
   }
-  const usable = keys.filter((jwk) => (jwk.alg ?? algorithm) === algorithm && (jwk.use ?? 'sig') === 'sig');
-  if (usable.length === 0) throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
-  // A set may serve other algorithms beside ours; a key on its own must be the right one.
-  if (isKeySet(document)) {
-    if (!usable.some((jwk) => fits(jwk, algorithm)))
-      throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
-    return createLocalJWKSet(document);
+  if (document.keys.some(holdsSecret)) throw secretInFile(name);
+  // A set may serve other purposes beside ours; jose picks by `kid`, `alg` and `use` for each token.
+  if (!document.keys.some((jwk) => isUsable(jwk, algorithm))) {
+    throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
   }
-  const jwk = document as JWK;
+  return createLocalJWKSet(document);
+}
+
+function importJwk(jwk: JWK, algorithm: Algorithm, name: string): KeyObject {
+  if (holdsSecret(jwk)) throw secretInFile(name);
+  if ((jwk.alg ?? algorithm) !== algorithm || (jwk.use ?? 'sig') !== 'sig') {
+    throw new KeyError(`${name} is a key for something else than verifying ${algorithm}.`);
+  }
   const key = readable(() => createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }), name);
   assertFits(key, algorithm, name);
-  return jwk.kid === undefined ? () => key : createLocalJWKSet({ keys: [jwk] });
+  return key;
 }
 
-function isKeySet(document: unknown): document is JSONWebKeySet {
-  return typeof document === 'object' && document !== null && 'keys' in document && Array.isArray(document.keys);
-}
-
-function fits(jwk: JWK, algorithm: Algorithm): boolean {
+function isUsable(jwk: JWK, algorithm: Algorithm): boolean {
   try {
-    assertFits(createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' }), algorithm, '');
+    importJwk(jwk, algorithm, '');
     return true;
   } catch {
     return false;
   }
+}
+
+/** `d` is the private part of every asymmetric key, `k` a symmetric key. */
+function holdsSecret(jwk: JWK): boolean {
+  return jwk.d !== undefined || jwk.k !== undefined;
+}
+
+function secretInFile(name: string): KeyError {
+  return new KeyError(
+    `${name} holds a private key or a secret: give the server the public key and keep the other with the issuer.`,
+  );
 }
 
 /** Parsers quote their input in errors; here that may be a key, so their words are not passed on. */

@@ -62,7 +62,7 @@ export function checkOrigin(check: OriginCheck): string | null {
   if (sentOrigin === undefined) return null;
   const origin = parseOrigin(sentOrigin);
   if (origin === null) return 'The Origin header does not name an origin; pages without one are not allowed.';
-  if (check.listeningOnLoopback && isLoopbackName(origin.name)) return null;
+  if (check.listeningOnLoopback && isLoopback(origin.name)) return null;
   if (isSameHost(origin, host ?? null) && isOwnHost(origin, check)) return null;
   if (parseEntries(check.allowedOrigins).some((entry) => allowsOrigin(entry, origin))) return null;
   return 'This origin is not allowed; list it in ARQONBUS_ALLOWED_ORIGINS to allow it.';
@@ -74,7 +74,11 @@ export function checkOrigin(check: OriginCheck): string | null {
  */
 export function isLoopbackName(text: string): boolean {
   const name = parseAuthority(text.includes(':') && !text.startsWith('[') ? `[${text}]` : text, AUTHORITY)?.name;
-  if (name === undefined) return false;
+  return name !== undefined && isLoopback(name);
+}
+
+/** `name` is that of an {@link Authority}, so that nothing is trimmed from it a second time. */
+function isLoopback(name: string): boolean {
   if (name === 'localhost' || name.endsWith('.localhost') || name === '[::1]') return true;
   return (isIPv4(name) && name.startsWith('127.')) || MAPPED_LOOPBACK.test(name);
 }
@@ -87,7 +91,7 @@ function single(value: string | readonly string[] | undefined): string | undefin
 
 function isOwnHost(host: Authority | null, check: OriginCheck): boolean {
   if (host === null) return false;
-  if (isLoopbackName(host.name)) return true;
+  if (isLoopback(host.name)) return true;
   return parseEntries([...check.allowedHosts, ...check.allowedOrigins]).some((entry) => namesHost(entry, host));
 }
 

@@ -1,0 +1,159 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Algorithm, importPublicKeys, KeyError, openKeys } from './keys.ts';
+import { createVerifier, type Verification, type VerifierOptions } from './verifier.ts';
+
+const OPTIONS: VerifierOptions = {
+  jwtAlgorithm: 'HS256',
+  jwtSecret: '',
+  publicKeyFile: '',
+  jwksUrl: '',
+  issuer: '',
+  audience: '',
+};
+const PAIRS = {
+  RS256: generateKeyPairSync('rsa', { modulusLength: 2048 }),
+  ES256: generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+  EdDSA: generateKeyPairSync('ed25519'),
+};
+type Asymmetric = keyof typeof PAIRS;
+const ALGORITHMS = Object.keys(PAIRS) as Asymmetric[];
+
+const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }) as string;
+const jwk = (key: KeyObject, more: object = {}): object => ({ ...key.export({ format: 'jwk' }), ...more });
+
+describe('public keys', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'arqonbus-keys-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  /** Verifies a token, signed with `algorithm` and `kid`, by a key file of the given text. */
+  async function verify(algorithm: Asymmetric, text: string, kid?: string): Promise<Verification> {
+    const publicKeyFile = join(folder, 'key');
+    await writeFile(publicKeyFile, text);
+    const verifier = await createVerifier({ ...OPTIONS, jwtAlgorithm: algorithm, publicKeyFile });
+    const header = kid === undefined ? { alg: algorithm } : { alg: algorithm, kid };
+    return verifier.verify(
+      await new SignJWT({ sub: 'ada' }).setProtectedHeader(header).sign(PAIRS[algorithm].privateKey),
+    );
+  }
+
+  it.each(ALGORITHMS)('%s is verified by PEM, JWK and JWK set', async (algorithm) => {
+    const { publicKey } = PAIRS[algorithm];
+    const set = { keys: ALGORITHMS.map((each) => jwk(PAIRS[each].publicKey, { kid: each })) };
+    expect(await verify(algorithm, pem(publicKey))).toMatchObject({ ok: true });
+    expect(await verify(algorithm, pem(publicKey), 'any')).toMatchObject({ ok: true });
+    expect(await verify(algorithm, JSON.stringify(jwk(publicKey)), 'any')).toMatchObject({ ok: true });
+    expect(await verify(algorithm, JSON.stringify(set), algorithm)).toMatchObject({ ok: true });
+    expect(await verify(algorithm, ` \n${JSON.stringify(set)}`)).toMatchObject({ ok: true });
+  });
+
+  it.each(ALGORITHMS)('%s refuses a key id that the file does not name', async (algorithm) => {
+    const named = jwk(PAIRS[algorithm].publicKey, { kid: 'k1' });
+    expect(await verify(algorithm, JSON.stringify(named), 'k1')).toMatchObject({ ok: true });
+    expect(await verify(algorithm, JSON.stringify(named), 'k2')).toMatchObject({ ok: false, reason: 'invalid token' });
+    expect(await verify(algorithm, JSON.stringify({ keys: [named] }), 'k2')).toMatchObject({ ok: false });
+  });
+
+  it.each(ALGORITHMS)('%s refuses a signature of another key', async (algorithm) => {
+    const other = {
+      RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
+      ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+      EdDSA: () => generateKeyPairSync('ed25519'),
+    }[algorithm]();
+    expect(await verify(algorithm, pem(other.publicKey))).toMatchObject({ ok: false, reason: 'invalid token' });
+  });
+
+  it.each(ALGORITHMS)('%s is not set up with the key of another algorithm', (algorithm) => {
+    for (const other of ALGORITHMS.filter((each) => each !== algorithm)) {
+      const { publicKey } = PAIRS[other];
+      const texts = [pem(publicKey), JSON.stringify(jwk(publicKey)), JSON.stringify({ keys: [jwk(publicKey)] })];
+      for (const text of texts) expect(() => importPublicKeys(text, algorithm, 'key.pem')).toThrow(KeyError);
+    }
+  });
+
+  it('refuses weak, foreign and misused keys', () => {
+    const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey;
+    expect(() => importPublicKeys(pem(weak), 'RS256', 'key.pem')).toThrow('1024 bits');
+    const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' }).publicKey;
+    expect(() => importPublicKeys(pem(p384), 'ES256', 'key.pem')).toThrow('P-256');
+    const encryption = JSON.stringify(jwk(PAIRS.RS256.publicKey, { use: 'enc' }));
+    expect(() => importPublicKeys(encryption, 'RS256', 'key.json')).toThrow(KeyError);
+    const other = JSON.stringify(jwk(PAIRS.RS256.publicKey, { alg: 'RS512' }));
+    expect(() => importPublicKeys(other, 'RS256', 'key.json')).toThrow(KeyError);
+  });
+
+  it('refuses private keys, without repeating them', () => {
+    const { privateKey } = PAIRS.EdDSA;
+    const { d = '' } = privateKey.export({ format: 'jwk' });
+    const texts = [
+      privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+      JSON.stringify(jwk(privateKey)),
+      JSON.stringify({ keys: [jwk(PAIRS.EdDSA.publicKey), jwk(privateKey)] }),
+      JSON.stringify({ kty: 'oct', k: d }),
+    ];
+    for (const text of texts) {
+      expect(() => importPublicKeys(text, 'EdDSA', 'key.pem')).toThrow(/^key\.pem holds a private key or a secret/);
+    }
+  });
+
+  it.each([
+    '',
+    'no key',
+    '{',
+    '{}',
+    '[]',
+    'null',
+    '{"keys":[]}',
+    '{"keys":[null,1,{}]}',
+    '-----BEGIN PUBLIC KEY-----\nSECRET',
+  ])('refuses %j', (text) => {
+    let message = '';
+    try {
+      importPublicKeys(text, 'RS256', 'key.pem');
+    } catch (error) {
+      expect(error).toBeInstanceOf(KeyError);
+      message = (error as KeyError).message;
+    }
+    expect(message).toMatch(/^key\.pem /);
+    expect(message).not.toContain('SECRET');
+  });
+
+  it('names a file that cannot be read', async () => {
+    const options = { ...OPTIONS, jwtAlgorithm: 'RS256', publicKeyFile: join(folder, 'missing.pem') } as const;
+    await expect(openKeys(options)).rejects.toThrow(/missing\.pem cannot be read \(ENOENT\)/);
+  });
+});
+
+describe('the choice of a key source', () => {
+  const jwksUrl = 'https://id.example/jwks';
+  const bad: [name: string, options: Partial<VerifierOptions> & { jwtAlgorithm: Algorithm }, fault: RegExp][] = [
+    ['nothing', { jwtAlgorithm: 'HS256' }, /has no key/],
+    ['nothing asymmetric', { jwtAlgorithm: 'RS256' }, /has no key/],
+    ['two sources', { jwtAlgorithm: 'RS256', publicKeyFile: 'a.pem', jwksUrl }, /several keys/],
+    ['a secret beside a key', { jwtAlgorithm: 'HS256', jwtSecret: 's', jwksUrl }, /several keys/],
+    ['a secret for RS256', { jwtAlgorithm: 'RS256', jwtSecret: 's' }, /HS256 only/],
+    ['a key set for HS256', { jwtAlgorithm: 'HS256', jwksUrl }, /needs ARQONBUS_AUTH_JWT_SECRET/],
+    ['a key file for HS256', { jwtAlgorithm: 'HS256', publicKeyFile: 'a.pem' }, /needs ARQONBUS_AUTH_JWT_SECRET/],
+    ['a public key as secret', { jwtAlgorithm: 'HS256', jwtSecret: pem(PAIRS.RS256.publicKey) }, /looks like/],
+    ['a JWK as secret', { jwtAlgorithm: 'HS256', jwtSecret: JSON.stringify(jwk(PAIRS.ES256.publicKey)) }, /looks like/],
+    ['another scheme', { jwtAlgorithm: 'RS256', jwksUrl: 'file:///etc/passwd' }, /https:/],
+    ['no URL', { jwtAlgorithm: 'RS256', jwksUrl: 'id.example/jwks' }, /https:/],
+    [
+      'credentials in the URL',
+      { jwtAlgorithm: 'RS256', jwksUrl: 'https://u:p@id.example/' },
+      /user name or a password/,
+    ],
+  ];
+  it.each(bad)('refuses %s', async (_name, options, fault) => {
+    const opened = createVerifier({ ...OPTIONS, ...options });
+    await expect(opened).rejects.toThrow(KeyError);
+    await expect(opened).rejects.toThrow(fault);
+  });
+});
