@@ -2,7 +2,7 @@ import { describe } from 'vitest';
 import { clusterSuite } from './suite/cluster.suite.ts';
 import { historySuite } from './suite/history.suite.ts';
 import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
-import { lifecycleSuite } from './suite/lifecycle.suite.ts';
+import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
 import { orderSuite } from './suite/order.suite.ts';
 import { retentionSuite } from './suite/retention.suite.ts';
 import type { EngineFactory } from './suite/rig.suite.ts';
@@ -32,7 +32,8 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     if (capabilities.fakeClock) windowSuite(factory);
     storeSuite(factory);
     watchSuite(factory);
-    lifecycleSuite(factory, capabilities.durable);
+    lifecycleSuite(factory);
+    if (capabilities.durable) restartSuite(factory);
     if (capabilities.clusters) clusterSuite(factory);
   });
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type EngineFactory, publication, publishMany, range, stream, useEngine } from './rig.suite.ts';
 
-/** Figures, closing, and what survives a restart where the backend outlives its process. */
-export function lifecycleSuite(factory: EngineFactory, durable: boolean): void {
+/** Figures and closing. */
+export function lifecycleSuite(factory: EngineFactory): void {
   describe('lifecycle', () => {
     const bench = useEngine(factory);
     const lab = stream('general');
@@ -32,8 +32,16 @@ export function lifecycleSuite(factory: EngineFactory, durable: boolean): void {
       await bench.engine.close();
       await bench.engine.close();
     });
+  });
+}
 
-    it.runIf(durable)('has after a restart what it acknowledged before: history, sequence, epoch, ids', async () => {
+/** What survives a restart, for backends that outlive their process. */
+export function restartSuite(factory: EngineFactory): void {
+  describe('restart', () => {
+    const bench = useEngine(factory);
+    const lab = stream('general');
+
+    it('has after a restart what it acknowledged before: history, sequence, epoch, ids', async () => {
       const { epoch: opened } = await bench.engine.broker.state(stream('opened'));
       const pending = range(1, 200).map((n) => bench.engine.broker.publish(publication(lab, { id: `arq_r${n}` })));
       await Promise.resolve(bench.engine.broker.publish(publication(stream('dropped'))));
@@ -55,7 +63,7 @@ export function lifecycleSuite(factory: EngineFactory, durable: boolean): void {
       expect(seen.of(lab).map((event) => event.sequence)).toEqual([201]);
     });
 
-    it.runIf(durable)('keeps retention and claims over a restart', async () => {
+    it('keeps retention and claims over a restart', async () => {
       await publishMany(bench.engine, lab, 30, () => ({ retention: { size: 4, ttlMs: 86_400_000 } }));
       await bench.engine.broker.claim('once', 60_000);
       const { engine } = await bench.restart();
@@ -64,7 +72,7 @@ export function lifecycleSuite(factory: EngineFactory, durable: boolean): void {
       expect(await engine.broker.claim('once', 60_000)).toBe(false);
     });
 
-    it.runIf(durable)('keeps keys, versions and times to live over a restart', async () => {
+    it('keeps keys, versions and times to live over a restart', async () => {
       const at = { tenant: 'default', space: 'store', namespace: 'default' };
       await bench.engine.store.set(at, 'lasting', '1');
       await bench.engine.store.set(at, 'lasting', '{"n":2}');

@@ -1,0 +1,164 @@
+import { IDEMPOTENCE_WINDOW_MS, randomToken, seal } from '@arqonbus/protocol';
+import type {
+  Broker,
+  EngineEvents,
+  HistoryQuery,
+  Publication,
+  Published,
+  StoredEvent,
+  StreamAddress,
+  StreamState,
+} from './engine.ts';
+import { RecentIds } from './recent-ids.ts';
+import { type Holdings, Ring } from './ring.ts';
+
+/** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
+const SWEEP_STREAMS = 1_000;
+const SWEEP_EVENTS = 2_000;
+/** The scope of claimed keys among the recent ids; streams count from 1. */
+const CLAIMS = 0;
+
+const EPOCH_LENGTH = 10;
+
+class Stream {
+  readonly address: StreamAddress;
+  /** Names this incarnation among the recent ids: a stream that comes back after a drop has none of the old ones. */
+  readonly scope: number;
+  readonly epoch: string = randomToken(EPOCH_LENGTH);
+  readonly ring: Ring;
+
+  constructor(address: StreamAddress, scope: number, holdings: Holdings) {
+    this.address = address;
+    this.scope = scope;
+    this.ring = new Ring(holdings);
+  }
+}
+
+/**
+ * Streams in this process's memory. Everything is answered synchronously, and a publication is delivered inside its
+ * call: no promise, no look-up but the three maps of its address, no allocation but its text and its answer.
+ */
+export class MemoryBroker implements Broker {
+  readonly holdings: Holdings = { messages: 0, bytes: 0 };
+  operations = 0;
+  readonly #now: () => number;
+  readonly #recent: RecentIds;
+  /** Tenant, room, channel. Three look-ups of names with known hashes are cheaper than joining them to one key. */
+  readonly #tenants = new Map<string, Map<string, Map<string, Stream>>>();
+  readonly #all = new Set<Stream>();
+  #sweeping: Iterator<Stream> = this.#all.values();
+  #scopes = CLAIMS;
+  #events: EngineEvents | undefined;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#recent = new RecentIds(now());
+  }
+
+  open(events: EngineEvents): void {
+    this.#events = events;
+  }
+
+  get streamCount(): number {
+    return this.#all.size;
+  }
+
+  publish(publication: Publication): Published {
+    this.operations += 1;
+    const { draft } = publication;
+    const stream = this.#open(publication.stream);
+    const { ring, epoch } = stream;
+    const sequence = ring.sequence + 1;
+    const { id, from } = draft;
+    const now = this.#now();
+    const first = this.#recent.claim(stream.scope, publication.identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
+    if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
+    const text = seal(draft.open, sequence, epoch);
+    ring.append(draft.time, from, text, publication.retention);
+    const delivered = this.#events?.deliver({ stream: stream.address, sequence, id, from, text }) ?? 0;
+    return { sequence, epoch, stored: 'memory', delivered, duplicate: false };
+  }
+
+  /** This node is the only one: every event is delivered to it, attached or not. */
+  attach(): void {}
+
+  detach(): void {}
+
+  state(address: StreamAddress): StreamState {
+    this.operations += 1;
+    const { ring, epoch } = this.#open(address);
+    ring.expire(this.#now());
+    return { sequence: ring.sequence, epoch, oldest: ring.oldest };
+  }
+
+  history(address: StreamAddress, query: HistoryQuery): StoredEvent[] {
+    this.operations += 1;
+    const stream = this.#find(address);
+    if (stream === undefined) return [];
+    stream.ring.expire(this.#now());
+    return stream.ring.history(query);
+  }
+
+  streams(tenant: string, room?: string): StreamAddress[] {
+    this.operations += 1;
+    const rooms = this.#tenants.get(tenant);
+    if (rooms === undefined) return [];
+    const found: StreamAddress[] = [];
+    for (const channels of room === undefined ? rooms.values() : [rooms.get(room)]) {
+      for (const stream of channels?.values() ?? []) if (stream.ring.sequence > 0) found.push(stream.address);
+    }
+    return found;
+  }
+
+  drop(address: StreamAddress): void {
+    this.operations += 1;
+    const stream = this.#find(address);
+    if (stream === undefined) return;
+    stream.ring.clear();
+    this.#all.delete(stream);
+    const rooms = this.#tenants.get(address.tenant);
+    const channels = rooms?.get(address.room);
+    channels?.delete(address.channel);
+    if (channels?.size === 0) rooms?.delete(address.room);
+    if (rooms?.size === 0) this.#tenants.delete(address.tenant);
+  }
+
+  claim(key: string, windowMs: number): boolean {
+    this.operations += 1;
+    return this.#recent.claim(CLAIMS, key, '', 0, this.#now(), windowMs) < 0;
+  }
+
+  /** One small step of letting go of what is past its age; the engine's timer takes one a second. */
+  sweep(): void {
+    const now = this.#now();
+    this.#recent.sweep(now);
+    let events = SWEEP_EVENTS;
+    for (let step = 0; step < SWEEP_STREAMS && events > 0; step += 1) {
+      const next = this.#sweeping.next();
+      if (next.done === true) {
+        this.#sweeping = this.#all.values();
+        return;
+      }
+      events -= next.value.ring.expire(now, events);
+    }
+  }
+
+  #find({ tenant, room, channel }: StreamAddress): Stream | undefined {
+    return this.#tenants.get(tenant)?.get(room)?.get(channel);
+  }
+
+  #open(address: StreamAddress): Stream {
+    return this.#find(address) ?? this.#create(address);
+  }
+
+  #create(address: StreamAddress): Stream {
+    const { tenant, room, channel } = address;
+    const rooms = this.#tenants.get(tenant) ?? new Map<string, Map<string, Stream>>();
+    const channels = rooms.get(room) ?? new Map<string, Stream>();
+    this.#scopes += 1;
+    const stream = new Stream(address, this.#scopes, this.holdings);
+    this.#tenants.set(tenant, rooms.set(room, channels.set(channel, stream)));
+    this.#all.add(stream);
+    return stream;
+  }
+}

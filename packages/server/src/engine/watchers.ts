@@ -1,0 +1,21 @@
+import type { KeyChange } from './engine.ts';
+
+/** Who wants to know of changes in which space of a key–value store. */
+export class Watchers {
+  readonly #spaces = new Map<string, Set<{ readonly tell: (change: KeyChange) => void }>>();
+
+  /** Adds a watcher of a space; the answer takes it away again, and may be called more than once. */
+  add(space: string, tell: (change: KeyChange) => void): () => void {
+    // An object of its own per call, so that the same function may watch twice.
+    const watcher = { tell };
+    const watchers = this.#spaces.get(space) ?? new Set();
+    this.#spaces.set(space, watchers.add(watcher));
+    return () => {
+      watchers.delete(watcher);
+    };
+  }
+
+  notify(change: KeyChange): void {
+    for (const watcher of this.#spaces.get(change.at.space) ?? []) watcher.tell(change);
+  }
+}
