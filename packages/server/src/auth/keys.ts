@@ -6,12 +6,12 @@ import { isKeySet, openRemoteKeySet } from './jwks.ts';
 /** The algorithms that configuration may choose from; a token's own `alg` never chooses. */
 export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
 
-/** Where verification keys come from: exactly one of the three is not empty, and fits the algorithm. */
+/** Where verification keys come from. The algorithm decides which source counts; an empty text is a source not set. */
 export interface KeyOptions {
   readonly jwtAlgorithm: Algorithm;
-  /** HS256 only. */
+  /** For HS256, and looked at by no other algorithm. */
   readonly jwtSecret: string;
-  /** Path of a PEM public key, an X.509 certificate, a JWK or a JWK set. */
+  /** Path of a PEM public key, an X.509 certificate, a JWK or a JWK set; for the other algorithms, like `jwksUrl`. */
   readonly publicKeyFile: string;
   readonly jwksUrl: string;
 }
@@ -25,29 +25,20 @@ export class KeyError extends Error {
 const MIN_RSA_BITS = 2048;
 
 /**
- * Opens the one key source that is configured. A file is read now; a key set at a URL is fetched when the first token
+ * Opens the key source that the algorithm needs. A file is read now; a key set at a URL is fetched when the first token
  * asks for it, so that the bus starts without its identity provider.
  *
- * @throws {KeyError} when none or several sources are named, or the source does not fit the algorithm.
+ * @throws {KeyError} when that source is missing or named twice, or does not fit the algorithm.
  */
 export async function openKeys(options: KeyOptions): Promise<JWTVerifyGetKey> {
   const { jwtAlgorithm: algorithm, jwtSecret, publicKeyFile, jwksUrl } = options;
-  const named = [jwtSecret, publicKeyFile, jwksUrl].filter((source) => source !== '').length;
-  if (named !== 1) {
-    const fault = named === 0 ? 'Authentication has no key' : 'Authentication has several keys';
-    throw new KeyError(
-      `${fault}: set exactly one of ARQONBUS_AUTH_JWT_SECRET (HS256), ARQONBUS_AUTH_PUBLIC_KEY_FILE and ARQONBUS_AUTH_JWKS_URL (RS256, ES256, EdDSA).`,
-    );
-  }
   if (algorithm === 'HS256') {
-    if (jwtSecret === '')
-      throw new KeyError('HS256 needs ARQONBUS_AUTH_JWT_SECRET; public keys go with RS256, ES256 or EdDSA.');
     const secret = importSecret(jwtSecret);
     return () => secret;
   }
-  if (jwtSecret !== '') {
+  if ((publicKeyFile === '') === (jwksUrl === '')) {
     throw new KeyError(
-      `A secret goes with HS256 only; ${algorithm} needs ARQONBUS_AUTH_PUBLIC_KEY_FILE or ARQONBUS_AUTH_JWKS_URL.`,
+      `${algorithm} needs its public key from one place: set either ARQONBUS_AUTH_PUBLIC_KEY_FILE or ARQONBUS_AUTH_JWKS_URL.`,
     );
   }
   if (jwksUrl !== '') return openRemoteKeySet(parseKeySetUrl(jwksUrl));
@@ -60,7 +51,7 @@ export async function openKeys(options: KeyOptions): Promise<JWTVerifyGetKey> {
  * @throws {KeyError} for an empty secret or one that is key material of another algorithm.
  */
 export function importSecret(secret: string): KeyObject {
-  if (secret === '') throw new KeyError('The HS256 secret is empty.');
+  if (secret === '') throw new KeyError('HS256 needs a secret: set ARQONBUS_AUTH_JWT_SECRET.');
   if (secret.includes('-----BEGIN ') || /"kty"\s*:/.test(secret)) {
     throw new KeyError(
       'The HS256 secret looks like a PEM or JWK key; use a random secret, or choose the algorithm of that key.',

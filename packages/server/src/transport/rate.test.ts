@@ -47,7 +47,8 @@ describe('TokenBucket', () => {
     expect(drain(new TokenBucket(10, 0, 0), 0)).toBe(1);
   });
 
-  it('gains nothing by a clock that goes back', () => {
+  it('neither gains nor loses by a clock that goes back', () => {
+    expect(drain(new TokenBucket(10, 5, 1_000), 0)).toBe(5);
     const bucket = new TokenBucket(10, 5, 1_000);
     drain(bucket, 1_000);
     expect(drain(bucket, 0)).toBe(0);
@@ -157,6 +158,14 @@ describe('ConnectionCounter', () => {
     expect(counter.total).toBe(2);
     counter.remove('10.0.0.1');
     expect(counter.add('10.0.0.1')).toBeNull();
+  });
+
+  it('remembers only addresses that are connected', () => {
+    const counter = new ConnectionCounter(100, 2);
+    for (const address of ['10.0.0.1', '10.0.0.1', '10.0.0.2']) counter.add(address);
+    expect(counter.addresses).toBe(2);
+    for (const address of ['10.0.0.1', '10.0.0.1', '10.0.0.2']) counter.remove(address);
+    expect([counter.addresses, counter.total]).toEqual([0, 0]);
   });
 
   it.each([

@@ -140,6 +140,11 @@ export class ConnectionCounter {
     return this.#total;
   }
 
+  /** Addresses with open connections; counted only where they are limited. */
+  get addresses(): number {
+    return this.#byAddress.size;
+  }
+
   /** Counts a connection of `address`, or says why not and counts nothing. Pair a null with one {@link remove}. */
   add(address: string): ConnectionRefusal | null {
     if (this.#total >= this.#maxTotal) return 'total';
