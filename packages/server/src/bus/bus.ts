@@ -1,0 +1,347 @@
+import {
+  BusError,
+  CLOSE,
+  encode,
+  encodeError,
+  type Inbound,
+  newId,
+  newSecretId,
+  PROTOCOL_VERSION,
+  type Refusal,
+  type ServerStatus,
+  type Welcome,
+} from '@arqonbus/protocol';
+import type { Principal } from '../auth/principal.ts';
+import type { Awaitable, Engine, NodeMessage, StreamAddress } from '../engine/engine.ts';
+import { Activity } from './activity.ts';
+import { Catalog } from './catalog.ts';
+import { Cluster } from './cluster.ts';
+import { FaultCounters } from './counters.ts';
+import { Direct, subjectIdentity } from './direct.ts';
+import { Directory } from './directory.ts';
+import { Dispatch, type RunCommand } from './dispatch.ts';
+import { Events } from './events.ts';
+import { Hub } from './hub.ts';
+import { IdleSweep } from './idle.ts';
+import { accept, holdUntil } from './inbox.ts';
+import { Interest } from './interest.ts';
+import { type Joined, type JoinRequest, Memberships } from './join.ts';
+import { Flusher, Outbox, type Wire } from './outbox.ts';
+import { type Inspector, Publisher } from './publish.ts';
+import { type Channel, Rooms } from './rooms.ts';
+import { type Profile, Session } from './session.ts';
+
+export interface BusOptions {
+  readonly node: string;
+  readonly version: string;
+  readonly retention: { readonly size: number; readonly ttlMs: number };
+  readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
+  readonly autoCreateChannels: boolean;
+  readonly channelIdleMs: number;
+  readonly publishRequiresJoin: boolean;
+  readonly maxChannels: number;
+  readonly maxSubscriptions: number;
+  readonly maxBacklogBytes: number;
+  readonly maxMessageBytes: number;
+  readonly pingIntervalMs: number;
+  readonly telemetryRoom: string;
+  /** Whether server events are put on the bus too. */
+  readonly telemetry: boolean;
+  /** Where events of no tenant go on the bus; null: to operators on the telemetry port alone. */
+  readonly serverTenant: string | null;
+  readonly now: () => number;
+  /** Something failed that no client can be told of. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** A client that asks to be connected. */
+export interface Arrival {
+  readonly principal: Principal;
+  readonly profile: Profile;
+  /** Kept by the client across reconnects (RULINGS 10: 16-64 random characters); undefined without one. */
+  readonly clientKey: string | undefined;
+  /** First membership, from the connection's query. */
+  readonly join: JoinRequest | undefined;
+}
+
+/** Joins the parts of the bus: sessions come in here, envelopes are handed to the part that knows what to do. */
+export class Bus {
+  readonly options: BusOptions;
+  readonly engine: Engine;
+  readonly rooms: Rooms;
+  readonly hub: Hub;
+  readonly interest: Interest;
+  readonly events: Events;
+  readonly publisher: Publisher;
+  readonly direct: Direct;
+  readonly memberships: Memberships;
+  readonly activity: Activity;
+  readonly cluster: Cluster;
+  readonly directory: Directory;
+  readonly catalog: Catalog;
+  readonly idle: IdleSweep;
+  readonly faults: FaultCounters = new FaultCounters();
+  readonly inspector: Inspector;
+  readonly startedAt: number;
+  /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
+  readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
+  private readonly flusher = new Flusher();
+  private readonly act: (session: Session, inbound: Inbound) => Awaitable<void>;
+  private draining = false;
+
+  /** @param runCommand runs and answers commands; they live on the floor above and know the bus */
+  constructor(engine: Engine, inspector: Inspector, runCommand: RunCommand, options: BusOptions) {
+    const { now } = options;
+    this.options = options;
+    this.engine = engine;
+    this.inspector = inspector;
+    this.startedAt = now();
+    this.events = new Events(options.node, options.onFault);
+    this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
+    this.hub = new Hub(this.rooms, now);
+    this.interest = new Interest(engine.broker);
+    this.publisher = new Publisher(this.rooms, engine.broker, inspector, options, now);
+    this.direct = new Direct(this.rooms, engine, inspector);
+    this.memberships = new Memberships(this.rooms, engine.broker, this.hub, this.interest, this.events, options);
+    this.activity = new Activity(this.publisher, options.telemetryRoom, options.serverTenant, options.onFault);
+    this.cluster = new Cluster(engine.presence, options.node, options.onFault);
+    this.directory = new Directory(this.rooms, engine.presence, options.node);
+    this.catalog = new Catalog(this.rooms, engine.store, engine.broker, (channel) =>
+      this.tellDeleted(channel, 'command'),
+    );
+    this.idle = new IdleSweep(this.rooms, engine.broker, options, (channel) => this.tellDeleted(channel, 'idle'));
+    this.memberships.onChange = (session) => this.cluster.announce(session);
+    const fail = this.fail.bind(this);
+    const { publisher, direct, activity, events } = this;
+    const dispatch = new Dispatch({ publisher, direct, activity, events, runCommand, fail });
+    this.act = (session, inbound) => dispatch.handle(session, inbound);
+    if (options.telemetry) this.events.on((happening) => this.activity.record(happening));
+    this.rooms.onCreated = (channel) => this.tellCreated(channel);
+  }
+
+  /** Takes the engine's callbacks: pass these to {@link Engine.open}. */
+  readonly engineEvents = {
+    deliver: (event: Parameters<Hub['deliver']>[0]): number => this.hub.deliver(event),
+    receive: (message: NodeMessage): void =>
+      this.cluster.receive(message, this.rooms, this.direct, (session, code, reason) =>
+        this.close(session, code, reason),
+      ),
+    gap: (stream: StreamAddress): void => this.tellGap(stream),
+    health: ({ healthy, reason }: { healthy: boolean; reason: string }): void => {
+      const { backend } = this.engine;
+      if (healthy) this.events.emit('storage_recovered', null, { backend });
+      else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
+    },
+  };
+
+  /** Connects a client: its session, its first membership, its welcome. */
+  connect(arrival: Arrival, wire: Wire): Session {
+    const { principal, profile, clientKey } = arrival;
+    const id = newSecretId('arq_client_');
+    const identity =
+      principal.subject !== null
+        ? subjectIdentity(principal.subject)
+        : clientKey === undefined
+          ? id
+          : `key:${clientKey}`;
+    const outbox = new Outbox(wire, this.flusher, this.options.maxBacklogBytes, () => this.overrun(session));
+    const tenant = this.rooms.tenant(principal.tenant);
+    const session: Session = new Session(
+      id,
+      identity,
+      principal,
+      profile,
+      wire,
+      outbox,
+      tenant.traffic,
+      this.options.now(),
+    );
+    tenant.sessions.set(id, session);
+    const connections = tenant.identities.get(identity);
+    if (connections === undefined) tenant.identities.set(identity, new Set([session]));
+    else connections.add(session);
+    tenant.traffic.connections += 1;
+    tenant.traffic.active += 1;
+    this.cluster.announce(session);
+    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
+    const opened = this.open(session, arrival.join);
+    if (opened instanceof Promise) holdUntil(session, opened, this.act);
+    return session;
+  }
+
+  /** Takes one validated envelope of a client. Answers and faults go to that client; this never throws. */
+  accept(session: Session, inbound: Inbound): void {
+    session.lastActivity = this.options.now();
+    session.traffic.received += 1;
+    accept(session, inbound, this.act);
+  }
+
+  /** Answers a frame that was no valid envelope. */
+  refuse(session: Session, refusal: Refusal): void {
+    this.faults.failed(refusal.code);
+    session.send(encodeError(refusal, refusal.requestId, refusal.command));
+  }
+
+  /** Cleans up after a connection, however it ended. Idempotent. */
+  disconnect(session: Session, reason: string): void {
+    if (session.closed) return;
+    session.closed = true;
+    session.outbox.shut();
+    this.memberships.leaveAll(session);
+    const tenant = this.rooms.tenant(session.principal.tenant);
+    tenant.sessions.delete(session.id);
+    const connections = tenant.identities.get(session.identity);
+    connections?.delete(session);
+    if (connections?.size === 0) {
+      tenant.identities.delete(session.identity);
+      for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
+    }
+    tenant.traffic.active -= 1;
+    this.cluster.withdraw(session);
+    this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
+  }
+
+  /** Sends what is queued, then closes the connection with a code of PROTOCOL section 8. */
+  close(session: Session, code: number, reason: string): void {
+    if (session.closed) return;
+    session.outbox.flush();
+    session.wire.close(code, reason);
+    this.disconnect(session, reason);
+  }
+
+  /** Announces the end to every client, each with its own delay, so that they do not all come back at once. */
+  announceShutdown(spreadMs: number): void {
+    this.draining = true;
+    for (const session of this.sessions()) {
+      const reconnect_after_ms = Math.floor(100 + Math.random() * spreadMs);
+      session.send(encode({ type: 'system', payload: { event: 'shutdown', reconnect_after_ms } }));
+    }
+  }
+
+  closeAll(code: number, reason: string): void {
+    for (const session of [...this.sessions()]) this.close(session, code, reason);
+  }
+
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
+  *sessions(): Generator<Session> {
+    for (const tenant of this.rooms.tenants.values()) yield* tenant.sessions.values();
+  }
+
+  tellDeleted(channel: Channel, reason: 'command' | 'idle'): void {
+    const { tenant, room, channel: name, parent } = channel;
+    this.events.emit('channel_deleted', tenant, { room, channel: name, reason });
+    this.hub.notify(parent.wide, { event: 'channel_deleted', room, channel: name });
+  }
+
+  /** This node's figures: of one tenant, or of all for an operator. */
+  status(principal: Principal): ServerStatus {
+    const { options, engine } = this;
+    const tenants = principal.operator ? this.rooms.tenants.values() : [this.rooms.tenant(principal.tenant)];
+    const connections = { total: 0, active: 0 };
+    const messages = { total: 0, rate_per_minute: 0 };
+    let rooms = 0;
+    let channels = 0;
+    for (const { traffic, rooms: all, channelCount } of tenants) {
+      connections.total += traffic.connections;
+      connections.active += traffic.active;
+      messages.total += traffic.received;
+      messages.rate_per_minute += traffic.ratePerMinute();
+      rooms += all.size;
+      channels += channelCount;
+    }
+    const uptime_seconds = Math.floor((options.now() - this.startedAt) / 1000);
+    return {
+      server: { name: 'ArqonBus', version: options.version, protocol: '1.0', uptime_seconds, node: options.node },
+      connections,
+      rooms: { active: rooms },
+      channels: { active: channels },
+      messages,
+      storage: { backend: engine.backend, healthy: engine.healthy() },
+    };
+  }
+
+  /** Answers a refused envelope: a `command_response` to a command, an `error` to anything else. */
+  fail(session: Session, inbound: Inbound, error: unknown): void {
+    const refused = error instanceof BusError ? error : this.internal(error);
+    this.faults.failed(refused.code);
+    session.send(encodeError(refused, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
+  }
+
+  /** What a client may know of a fault of the server's own: an id that finds it in the log. */
+  internal(error: unknown): BusError {
+    const error_id = newId();
+    this.options.onFault(Object.assign(new Error(`internal error ${error_id}`, { cause: error }), { error_id }));
+    return new BusError('INTERNAL_ERROR', `The server failed to do this; its log has the cause under ${error_id}.`, {
+      error_id,
+    });
+  }
+
+  /** The first frames of a connection: its welcome, and what became of the membership it asked for. */
+  private open(session: Session, request: JoinRequest | undefined): Awaitable<void> {
+    if (request === undefined) return this.welcome(session, null);
+    const refused = (error: unknown): void => {
+      this.welcome(session, null);
+      const fault = error instanceof BusError ? error : this.internal(error);
+      this.faults.failed(fault.code);
+      session.send(encodeError(fault, undefined));
+    };
+    const joined = ({ begin }: Joined): void => {
+      this.welcome(session, request);
+      begin();
+    };
+    try {
+      const membership = this.memberships.join(session, request);
+      return membership instanceof Promise ? membership.then(joined, refused) : joined(membership);
+    } catch (error) {
+      refused(error);
+    }
+  }
+
+  private welcome(session: Session, joined: JoinRequest | null): void {
+    const { node, version, maxMessageBytes, pingIntervalMs } = this.options;
+    const payload: Welcome = {
+      event: 'welcome',
+      welcome: 'Connected to ArqonBus',
+      client_id: session.id,
+      role: session.principal.role,
+      tenant: session.principal.tenant,
+      room: joined?.room ?? null,
+      channel: joined?.channel ?? null,
+      server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node },
+      limits: { max_message_bytes: maxMessageBytes, ping_interval_ms: pingIntervalMs },
+    };
+    session.send(encode({ type: 'system', payload: { ...payload } }));
+  }
+
+  /** The connection cannot keep up: it is cut, and may resume what history keeps (guarantee 5). */
+  private overrun(session: Session): void {
+    this.faults.slowConsumers += 1;
+    const { tenant } = session.principal;
+    this.events.emit(
+      'slow_consumer',
+      tenant,
+      { client_id: session.id, backlog_bytes: session.wire.backlog },
+      'warning',
+    );
+    session.wire.close(CLOSE.SLOW_CONSUMER, 'slow consumer');
+    this.disconnect(session, 'slow_consumer');
+  }
+
+  private tellGap(stream: StreamAddress): void {
+    const { room, channel: name } = stream;
+    const channel = this.rooms.tenants.get(stream.tenant)?.find(room, name);
+    if (channel === undefined) return;
+    const payload = { event: 'history_gap', room, channel: name };
+    this.hub.notify(channel, payload);
+    if (!channel.isWide) this.hub.notify(channel.parent.wide, payload);
+  }
+
+  private tellCreated(channel: Channel): void {
+    const { tenant, room, channel: name, traits, parent } = channel;
+    this.events.emit('channel_created', tenant, { room, channel: name, created_by: traits.createdBy });
+    this.hub.notify(parent.wide, { event: 'channel_created', room, channel: name, created_by: traits.createdBy });
+  }
+}

@@ -1,0 +1,72 @@
+import { CLOSE } from '@arqonbus/protocol';
+import type { NodeMessage, Presence } from '../engine/engine.ts';
+import type { Direct } from './direct.ts';
+import type { Rooms } from './rooms.ts';
+import type { Session } from './session.ts';
+
+/** Tells other nodes of this node's clients, and does here what other nodes ask for. Without presence it does nothing. */
+export class Cluster {
+  private readonly presence: Presence | null;
+  private readonly node: string;
+  private readonly onFault: (error: unknown) => void;
+  private changed: Set<Session> = new Set();
+
+  constructor(presence: Presence | null, node: string, onFault: (error: unknown) => void) {
+    this.presence = presence;
+    this.node = node;
+    this.onFault = onFault;
+  }
+
+  /** A client connected, changed its profile, joined or left. What changes in one turn is announced once. */
+  announce(session: Session): void {
+    if (this.presence === null) return;
+    if (this.changed.size === 0) setImmediate(() => this.flush());
+    this.changed.add(session);
+  }
+
+  withdraw(session: Session): void {
+    if (this.presence === null) return;
+    this.changed.delete(session);
+    this.settle(this.presence.withdraw(session.principal.tenant, session.id));
+  }
+
+  /** Does what another node sent. `disconnect` closes one client of this node. */
+  receive(
+    message: NodeMessage,
+    rooms: Rooms,
+    direct: Direct,
+    disconnect: (session: Session, code: number, reason: string) => void,
+  ): void {
+    const { kind, tenant: name, clients, text } = message;
+    if (kind === 'private') {
+      direct.receive(name, clients, text);
+      return;
+    }
+    if (kind !== 'disconnect') return;
+    const tenant = rooms.tenants.get(name);
+    for (const id of clients) {
+      const session = tenant?.sessions.get(id);
+      if (session !== undefined) disconnect(session, CLOSE.DISCONNECTED_BY_ADMIN, text);
+    }
+  }
+
+  private flush(): void {
+    const { changed } = this;
+    this.changed = new Set();
+    for (const session of changed) {
+      if (session.closed) continue;
+      const { principal, id } = session;
+      const channels: Record<string, string> = Object.create(null);
+      for (const [place, membership] of session.memberships) {
+        channels[`${place.room}:${place.channel}`] = new Date(membership.joinedAt).toISOString();
+      }
+      const entry = { tenant: principal.tenant, clientId: id, subject: principal.subject, node: this.node, channels };
+      const record = JSON.stringify(session.record(this.node));
+      this.settle(this.presence?.announce({ ...entry, record }));
+    }
+  }
+
+  private settle(done: void | Promise<void>): void {
+    if (done instanceof Promise) done.catch(this.onFault);
+  }
+}

@@ -1,0 +1,48 @@
+import type { ErrorCode } from '@arqonbus/protocol';
+
+const SECONDS = 60;
+
+/** Connections and envelopes of one tenant: plain numbers that the hot path adds to. */
+export class Traffic {
+  private readonly now: () => number;
+  /** Connections open now, and ever. */
+  active = 0;
+  connections = 0;
+  /** Valid envelopes from clients since the start. */
+  received = 0;
+  private readonly perSecond: number[] = new Array<number>(SECONDS).fill(0);
+  private lastSecond: number;
+  private counted = 0;
+
+  constructor(now: () => number) {
+    this.now = now;
+    this.lastSecond = Math.floor(now() / 1000);
+  }
+
+  /** Books what came since the last call; call about once a second. */
+  tick(): void {
+    const second = Math.floor(this.now() / 1000);
+    const passed = Math.min(second - this.lastSecond, SECONDS);
+    for (let step = 1; step <= passed; step += 1) this.perSecond[(this.lastSecond + step) % SECONDS] = 0;
+    this.lastSecond = second;
+    this.perSecond[second % SECONDS] = (this.perSecond[second % SECONDS] ?? 0) + this.received - this.counted;
+    this.counted = this.received;
+  }
+
+  /** Envelopes of the last minute. */
+  ratePerMinute(): number {
+    this.tick();
+    return this.perSecond.reduce((sum, count) => sum + count, 0);
+  }
+}
+
+/** What went wrong, for the metrics. */
+export class FaultCounters {
+  slowConsumers = 0;
+  rateLimited = 0;
+  readonly errors: Map<ErrorCode, number> = new Map();
+
+  failed(code: ErrorCode): void {
+    this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
+  }
+}

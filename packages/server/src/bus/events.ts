@@ -1,0 +1,92 @@
+import type { JsonObject } from '@arqonbus/protocol';
+import { newId, timestamp } from '@arqonbus/protocol';
+
+export type Severity = 'info' | 'warning' | 'error';
+
+/** What the server tells of itself (TELEMETRY); a client may submit event types of its own. */
+export type ServerEventType =
+  | 'client_connected'
+  | 'client_disconnected'
+  | 'channel_created'
+  | 'channel_deleted'
+  | 'client_joined'
+  | 'client_left'
+  | 'message_routed'
+  | 'command_executed'
+  | 'casil_decision'
+  | 'casil_policy_reloaded'
+  | 'casil_repeat_violation'
+  | 'auth_failed'
+  | 'rate_limited'
+  | 'slow_consumer'
+  | 'webhook_failed'
+  | 'storage_degraded'
+  | 'storage_recovered'
+  | 'server_started'
+  | 'server_stopping'
+  | 'server_stats';
+
+/** One thing that happened. `payload` never holds message content. */
+export interface BusEvent {
+  readonly event_id: string;
+  readonly eventType: string;
+  readonly timestamp: string;
+  readonly severity: Severity;
+  readonly node: string;
+  readonly payload: JsonObject;
+}
+
+/** An event with whom it concerns: null is the server itself, which only operators see (PROTOCOL section 5). */
+export interface Happening {
+  readonly tenant: string | null;
+  readonly event: BusEvent;
+}
+
+export type EventListener = (happening: Happening) => void;
+
+/**
+ * What happened, for whoever listens: telemetry, logs, metrics. A listener can neither slow nor fail what it listens
+ * to: its faults are handed to `onFault` and end there.
+ */
+export class Events {
+  private readonly node: string;
+  private readonly onFault: (error: unknown) => void;
+  private readonly listeners: Set<EventListener> = new Set();
+
+  constructor(node: string, onFault: (error: unknown) => void) {
+    this.node = node;
+    this.onFault = onFault;
+  }
+
+  /** Adds a listener; returns the way to remove it. */
+  on(listener: EventListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  emit(type: ServerEventType, tenant: string | null, payload: JsonObject, severity: Severity = 'info'): void {
+    this.tell(this.event(type, payload, severity), tenant);
+  }
+
+  /** Passes on an event that a client submitted, already validated. */
+  submit(tenant: string, eventType: string, payload: JsonObject): BusEvent {
+    const event = this.event(eventType, payload, 'info');
+    this.tell(event, tenant);
+    return event;
+  }
+
+  private event(eventType: string, payload: JsonObject, severity: Severity): BusEvent {
+    return { event_id: newId(), eventType, timestamp: timestamp(), severity, node: this.node, payload };
+  }
+
+  private tell(event: BusEvent, tenant: string | null): void {
+    const happening = { tenant, event };
+    for (const listener of this.listeners) {
+      try {
+        listener(happening);
+      } catch (error) {
+        this.onFault(error);
+      }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import { type Address, BusError, isChannelName, isRoomName, parseAddress, WILDCARD } from '@arqonbus/protocol';
+import { z } from 'zod';
+
+const NAME = z.string().min(1).max(260);
+
+/** `room` and `channel` as every command takes them: names, or `room:channel` in either. */
+export const PLACE: {
+  readonly room: z.ZodExactOptional<z.ZodString>;
+  readonly channel: z.ZodExactOptional<z.ZodString>;
+} = {
+  room: NAME.describe('Room name, or room:channel.').exactOptional(),
+  channel: NAME.describe('Channel name, or room:channel.').exactOptional(),
+};
+
+/** `limit` of listings: refused, not clipped, beyond its maximum. */
+export function limitUpTo(maximum: number): z.ZodExactOptional<z.ZodNumber> {
+  return z.number().int().min(1).max(maximum).describe(`At most ${maximum}.`).exactOptional();
+}
+
+/** The address that `room` and `channel` name; a room alone is all of it (`*`). */
+export function placeOf(args: { readonly room?: string; readonly channel?: string }): Address {
+  const { room, channel } = parseAddress(args.room, args.channel);
+  if (room === undefined) throw missing('room');
+  return { room, channel: channel ?? WILDCARD };
+}
+
+/** The same for commands about one concrete channel. */
+export function channelOf(args: { readonly room?: string; readonly channel?: string }): Address {
+  const { room, channel } = parseAddress(args.room, args.channel);
+  if (room === undefined || !isRoomName(room)) throw missing('room');
+  if (channel === undefined || !isChannelName(channel)) throw missing('channel');
+  return { room, channel };
+}
+
+function missing(field: 'room' | 'channel'): BusError {
+  return new BusError('VALIDATION_ERROR', `Name the ${field}.`, { field, expected: 'name, or room:channel' });
+}
