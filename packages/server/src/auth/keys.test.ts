@@ -23,6 +23,19 @@ const PAIRS = {
 type Asymmetric = keyof typeof PAIRS;
 const ALGORITHMS = Object.keys(PAIRS) as Asymmetric[];
 
+/** A certificate of an Ed25519 key, whose private key was thrown away. */
+const CERTIFICATE = [
+  '-----BEGIN CERTIFICATE-----',
+  'MIIBRjCB+aADAgECAhRC9Ek/Z0EFC2kA9tK/lsvjZItMwzAFBgMrZXAwGDEWMBQG',
+  'A1UEAwwNYXJxb25idXMtdGVzdDAgFw0yNjExMjIxMzM4NDJaGA8yMTI2MTAyOTEz',
+  'Mzg0MlowGDEWMBQGA1UEAwwNYXJxb25idXMtdGVzdDAqMAUGAytlcAMhANLLjSoX',
+  'MULbWZa6T/tu93ypHvunwWKFCWWq99fVrSqco1MwUTAdBgNVHQ4EFgQUCQwa5UOe',
+  'gEXQTYEf/3Y/WRBIBSAwHwYDVR0jBBgwFoAUCQwa5UOegEXQTYEf/3Y/WRBIBSAw',
+  'DwYDVR0TAQH/BAUwAwEB/zAFBgMrZXADQQAKakxZDkFmjedBszQvW75maDzS3wED',
+  'pbT/B9j1OIXnlS2sdAnWEo4vyn6gE6jJW9G5BEbkB9dCHIMvgp8bm7YP',
+  '-----END CERTIFICATE-----',
+].join('\n');
+
 const pem = (key: KeyObject): string => key.export({ type: 'spki', format: 'pem' }) as string;
 const jwk = (key: KeyObject, more: object = {}): object => ({ ...key.export({ format: 'jwk' }), ...more });
 
@@ -76,6 +89,11 @@ describe('public keys', () => {
       const texts = [pem(publicKey), JSON.stringify(jwk(publicKey)), JSON.stringify({ keys: [jwk(publicKey)] })];
       for (const text of texts) expect(() => importPublicKeys(text, algorithm, 'key.pem')).toThrow(KeyError);
     }
+  });
+
+  it('takes the key out of a certificate', () => {
+    expect(() => importPublicKeys(CERTIFICATE, 'EdDSA', 'cert.pem')).not.toThrow();
+    expect(() => importPublicKeys(CERTIFICATE, 'RS256', 'cert.pem')).toThrow('does not fit RS256');
   });
 
   it('refuses weak, foreign and misused keys', () => {

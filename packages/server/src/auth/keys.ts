@@ -62,7 +62,7 @@ export function importSecret(secret: string): KeyObject {
 
 /**
  * Public keys from the text of a file: PEM (public key or certificate), one JWK, or a JWK set. A token's `kid` must be
- * one of the set's, when both name one; a PEM key has no id and ignores it.
+ * one of the set's, when both name one; a PEM key has no id and ignores it. Of a certificate only the key counts.
  *
  * @param name stands for the text in messages: its path.
  * @throws {KeyError} for anything unreadable, private, weak, or of another algorithm.
