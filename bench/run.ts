@@ -37,7 +37,7 @@ function feasibleScenarios(scenarios: readonly Scenario[]): Scenario[] {
   });
 }
 
-/** The raw server alone knows how to send without being asked. */
+/** The raw server alone sends without being published to. */
 function takesPart(peer: Peer, scenario: Scenario): boolean {
   return scenario.kind !== 'receive' || peer.name === 'raw';
 }

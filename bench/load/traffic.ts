@@ -6,7 +6,7 @@ import { BLAST_PATH } from '../peers/raw.ts';
 import type { ClosedScenario, PacedScenario, ReceiveScenario } from '../scenarios.ts';
 import type { Arrivals } from './arrivals.ts';
 import { Connection } from './connection.ts';
-import { OPCODE_BINARY, OPCODE_TEXT } from './frame-bytes.ts';
+import { maskedFrame, OPCODE_BINARY, OPCODE_TEXT } from './frame-bytes.ts';
 import { Interval } from './interval.ts';
 import type { Job } from './job.ts';
 import { MessageTemplate } from './message.ts';
@@ -56,7 +56,11 @@ export async function runReceive(
   const options = { port: job.port, dialect, lost: faults.fault, path: BLAST_PATH };
   const tally = new Tally(scenario.subscribers, Number.POSITIVE_INFINITY, faults.fault);
   const connections = await openConnections(scenario.subscribers, options, []);
-  for (const connection of connections) connection.count(tally.subscriber(), ENVELOPE);
+  const join = maskedFrame(OPCODE_TEXT, Buffer.from('join'));
+  for (const connection of connections) {
+    connection.count(tally.subscriber(), ENVELOPE);
+    connection.write(join);
+  }
   const { messagesPerSecond: _, ...figures } = await Promise.race([measure(tally, job), faults.failed]);
   return figures;
 }

@@ -1,7 +1,7 @@
 /**
  * The least a WebSocket relay can do in Node. Whoever sends `join` is a subscriber; every longer frame is unmasked, framed
- * once and written to all subscribers, one write per socket and event-loop turn. Connections to the blast path are sent
- * the same frames over and over, as fast as they take them. It trusts its client: the benchmark's load generator.
+ * once and written to all subscribers, one write per socket and event-loop turn. On the blast path `join` is answered with
+ * the same frames over and over, as fast as they are taken. It trusts its client: the benchmark's load generator.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type Socket } from 'node:net';
@@ -50,14 +50,13 @@ function blast(socket: Socket): void {
   more();
 }
 
-/** Handles the whole frames at the start of `bytes` and answers the rest. */
-function take(socket: Socket, bytes: Buffer): Buffer {
+/** Obeys the whole frames at the start of `bytes` and returns the rest. */
+function take(bytes: Buffer, join: () => void): Buffer {
   let at = 0;
   while (bytes.length - at >= JOIN_BYTES) {
     const length = bytes[at + 1]! & 0x7f;
     if (length < 126) {
-      subscribers.add(socket);
-      socket.write(JOINED);
+      join();
       at += JOIN_BYTES;
       continue;
     }
@@ -72,11 +71,20 @@ function take(socket: Socket, bytes: Buffer): Buffer {
 const server = createServer({ noDelay: true }, (socket) => {
   let rest = Buffer.alloc(0);
   let upgraded = false;
+  let blasts = false;
+  const join = (): void => {
+    if (blasts) {
+      blast(socket);
+      return;
+    }
+    subscribers.add(socket);
+    socket.write(JOINED);
+  };
   socket.on('error', () => socket.destroy());
   socket.on('close', () => subscribers.delete(socket));
   socket.on('data', (chunk) => {
     if (upgraded) {
-      rest = Buffer.from(take(socket, rest.length === 0 ? chunk : Buffer.concat([rest, chunk])));
+      rest = Buffer.from(take(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]), join));
       return;
     }
     // The generator sends its request in one piece and waits for the answer.
@@ -87,7 +95,7 @@ const server = createServer({ noDelay: true }, (socket) => {
       `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
     );
     upgraded = true;
-    if (request.startsWith(`GET ${BLAST_PATH} `)) blast(socket);
+    blasts = request.startsWith(`GET ${BLAST_PATH} `);
   });
 });
 

@@ -2,7 +2,7 @@ import { ENVELOPE_DIALECT } from './envelope-dialect.ts';
 import { launchSource } from './launch.ts';
 import type { Peer } from './peer.ts';
 
-/** Request target on which the raw server streams prebuilt frames without being asked. */
+/** Request target on which the raw server answers `join` with an endless stream of prebuilt frames. */
 export const BLAST_PATH = '/blast';
 
 /** What Node itself allows: no parsing, no state, one shared frame per message and one write per socket per turn. */

@@ -1,0 +1,57 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, expect, it } from 'vitest';
+import type { Figures } from './figures.ts';
+
+const RUN = fileURLToPath(new URL('./run.ts', import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), 'bench-test-'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function bench(...args: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', RUN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let [stdout, stderr] = ['', ''];
+    child.stdout.on('data', (data) => {
+      stdout += data;
+    });
+    child.stderr.on('data', (data) => {
+      stderr += data;
+    });
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+it('runs real servers, has every message arrive in order, and writes figures and page', async () => {
+  const json = join(directory, 'figures.json');
+  const page = join(directory, 'page.md');
+  const peers = ['ws', 'socket.io', 'raw'];
+  const scenarios = '1to1-closed,1to100-paced';
+  const seconds = '0.2';
+  const ended = await bench(
+    ...['--peers', peers.join(), '--scenarios', scenarios, '--rounds', '1', '--seconds', seconds],
+    ...['--json', json, '--write', page],
+  );
+  expect(ended).toMatchObject({ code: 0 });
+  const { runs } = JSON.parse(readFileSync(json, 'utf8')) as { runs: { peer: string; figures: Figures }[] };
+  expect(runs.map((run) => run.peer)).toEqual([...peers, ...peers]);
+  for (const { figures } of runs) expect(figures.deliveriesPerSecond).toBeGreaterThan(0);
+  expect(readFileSync(page, 'utf8')).toContain('| naive `ws` |');
+}, 120_000);
+
+it('names what it does not know', async () => {
+  const [peer, scenario] = await Promise.all([bench('--peers', 'nginx'), bench('--scenarios', 'chaos')]);
+  expect(peer).toMatchObject({ code: 1, stderr: expect.stringContaining('no peer "nginx"; known: arqonbus,') });
+  expect(scenario).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('no scenario "chaos"; known: 1to1-closed,'),
+  });
+});
