@@ -122,32 +122,39 @@ export class RecentIds {
     }
   }
 
-  /**
-   * Three multiplicative hashes side by side over the same code units. Each step is a bijection of the state, and the
-   * scope and the border between identity and id are steps of their own, so that nothing can be moved across them.
-   */
   #fingerprint(scope: number, identity: string, id: string): void {
-    let a = Math.imul(this.#seeds[0] ^ scope, 0x9e3779b1);
-    let b = Math.imul(this.#seeds[1] ^ scope, 0x85ebca77);
-    let c = Math.imul(this.#seeds[2] ^ scope, 0xc2b2ae3d);
-    for (let index = 0; index < identity.length; index += 1) {
-      const unit = identity.charCodeAt(index);
-      a = Math.imul(a ^ unit, 0x9e3779b1);
-      b = Math.imul(b ^ unit, 0x85ebca77);
-      c = Math.imul(c ^ unit, 0xc2b2ae3d);
+    this.#a = this.#seeds[0] ^ scope;
+    this.#b = this.#seeds[1] ^ scope;
+    this.#c = this.#seeds[2] ^ scope;
+    this.#mix(identity);
+    this.#mix(id);
+    this.#a = avalanche(this.#a);
+    this.#b = avalanche(this.#b);
+    this.#c = avalanche(this.#c);
+  }
+
+  /**
+   * Three multiplicative hashes side by side, two code units a step. Every step is a bijection of the state;
+   * multiplication carries differences upwards only, rotation brings them down again. The length goes first, so that
+   * nothing can be moved across the border of two texts.
+   */
+  #mix(text: string): void {
+    const { length } = text;
+    let a = Math.imul(this.#a ^ length, 0x9e3779b1);
+    let b = Math.imul(this.#b ^ length, 0x85ebca77);
+    let c = Math.imul(this.#c ^ length, 0xc2b2ae3d);
+    for (let index = 0; index < length; index += 2) {
+      const units = text.charCodeAt(index) | (index + 1 < length ? text.charCodeAt(index + 1) << 16 : 0);
+      a = Math.imul(a ^ units, 0x9e3779b1);
+      b = Math.imul(b ^ units, 0x85ebca77);
+      c = Math.imul(c ^ units, 0xc2b2ae3d);
+      a = (a << 15) | (a >>> 17);
+      b = (b << 13) | (b >>> 19);
+      c = (c << 17) | (c >>> 15);
     }
-    a = Math.imul(a ^ 0x10000, 0x9e3779b1);
-    b = Math.imul(b ^ 0x10000, 0x85ebca77);
-    c = Math.imul(c ^ 0x10000, 0xc2b2ae3d);
-    for (let index = 0; index < id.length; index += 1) {
-      const unit = id.charCodeAt(index);
-      a = Math.imul(a ^ unit, 0x9e3779b1);
-      b = Math.imul(b ^ unit, 0x85ebca77);
-      c = Math.imul(c ^ unit, 0xc2b2ae3d);
-    }
-    this.#a = avalanche(a);
-    this.#b = avalanche(b);
-    this.#c = avalanche(c);
+    this.#a = a;
+    this.#b = b;
+    this.#c = c;
   }
 }
 

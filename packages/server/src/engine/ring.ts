@@ -8,6 +8,7 @@ export interface Holdings {
 }
 
 const SMALLEST = 8;
+const OPENING_BRACE = 0x7b;
 
 /**
  * The history of one stream: its newest events, in parallel arrays, so that an event costs its text and no object of
@@ -37,6 +38,9 @@ export class Ring {
     const { size } = retention;
     while (this.#length > 0 && this.#length >= size) this.#evict();
     if (size <= 0) return;
+    // A text put together from pieces stays a tree of them until a character is read; kept for hours, the tree would
+    // cost several times the text and every collection a walk through it.
+    if (text.charCodeAt(0) !== OPENING_BRACE) throw new TypeError('An event is a JSON object.');
     if (this.#length === this.#capacity) this.#resize(Math.min(size, Math.max(SMALLEST, this.#capacity * 2)));
     const at = this.#index(this.#length);
     this.#texts[at] = text;
