@@ -16,7 +16,7 @@ describe('configurationPage', () => {
       .split('\n')
       .filter((line) => line.startsWith('| '));
     for (const { env, path } of SETTINGS) {
-      expect(rows.filter((row) => row.startsWith(`| \`${env}\` |`) && row.includes(`\`${path}\``))).toHaveLength(1);
+      expect(rows.filter((row) => row.startsWith(`| \`${env}\` `) && row.includes(`\`${path}\``))).toHaveLength(1);
     }
     expect(new Set(rows.map((row) => row.split(/(?<!\\)\|/).length))).toEqual(new Set([8]));
   });

@@ -92,15 +92,22 @@ export function configurationPage(): string {
 }
 
 function tableOf(section: string): string {
-  const rows = SETTINGS.filter(({ keys }) => keys[0] === section).map((setting) => [
-    code(setting.env),
-    setting.flag === undefined ? '' : code(`--${setting.flag}`),
-    code(setting.path),
-    shownDefault(setting),
-    setting.kind.expected,
-    setting.description + SECRECY[setting.secret ?? 'none'],
-  ]);
-  return [HEAD, HEAD.map(() => '---'), ...rows].map((cells) => `| ${cells.map(escapeCell).join(' | ')} |`).join('\n');
+  const rows = SETTINGS.filter(({ keys }) => keys[0] === section).map((setting) =>
+    [
+      code(setting.env),
+      setting.flag === undefined ? '' : code(`--${setting.flag}`),
+      code(setting.path),
+      shownDefault(setting),
+      setting.kind.expected,
+      setting.description + SECRECY[setting.secret ?? 'none'],
+    ].map(escapeCell),
+  );
+  const widths = HEAD.map((title, column) =>
+    Math.max(...[title, ...rows.map((row) => row[column]!)].map(({ length }) => length)),
+  );
+  const rule = widths.map((width) => '-'.repeat(width));
+  const lines = [HEAD, rule, ...rows].map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | '));
+  return lines.map((line) => `| ${line} |`).join('\n');
 }
 
 function shownDefault({ kind, default: value, defaultText }: Setting): string {
