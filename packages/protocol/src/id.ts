@@ -1,5 +1,6 @@
 import { MAX_ID_LENGTH } from './limits.ts';
 
+const DIGITS = '0123456789abcdefghijklmnopqrstuv';
 const ID = /^arq_[A-Za-z0-9_-]{1,124}$/;
 
 /** Whether `value` is an envelope id: `arq_` and 1–124 of `[A-Za-z0-9_-]` (PROTOCOL section 2). */
@@ -11,19 +12,28 @@ export function isId(value: unknown): value is string {
 export function randomToken(length: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(length));
   let token = '';
-  for (const byte of bytes) token += (byte & 31).toString(32);
+  for (const byte of bytes) token += DIGITS[byte & 31];
   return token;
 }
 
-// 60 random bits name this process; the counter makes ids unique and sortable within it. Drawing fresh randomness for
-// every envelope would cost more than the rest of its validation.
-const origin = randomToken(12);
-let counter = 0;
+// Randomness is drawn for many ids at once: asking for it each time would cost more than validating an envelope.
+const POOL_BYTES = 4_000;
+const ID_CHARACTERS = 20;
+let pool: Uint8Array = new Uint8Array(0);
+let used = 0;
 
-/** A fresh envelope id, unique across processes; ids of one process sort by age while the prefix is the same. */
+/**
+ * A fresh envelope id: 100 random bits. It tells nothing of when or how many others were made, since ids of one tenant
+ * must not show another's traffic.
+ */
 export function newId(): string {
-  counter += 1;
-  return `arq_${origin}_${counter.toString(36).padStart(8, '0')}`;
+  if (used + ID_CHARACTERS > pool.length) {
+    pool = crypto.getRandomValues(new Uint8Array(POOL_BYTES));
+    used = 0;
+  }
+  let id = 'arq_';
+  for (const end = used + ID_CHARACTERS; used < end; used += 1) id += DIGITS[(pool[used] as number) & 31];
+  return id;
 }
 
 /** A fresh id that cannot be guessed: `prefix` and 26 characters (130 random bits). */

@@ -1,0 +1,42 @@
+import pino, { type Logger } from 'pino';
+
+export type { Logger };
+
+export interface LogOptions {
+  readonly level: string;
+  /** Readable lines for a terminal; needs the optional package `pino-pretty`, and stays with JSON without it. */
+  readonly pretty: boolean;
+  /** Where the lines go; standard error by default, so that standard output stays for what a command prints. */
+  readonly destination?: NodeJS.WritableStream;
+}
+
+/** What may stand in no log line, wherever it comes from. */
+const SECRETS = ['token', 'authorization', 'password', 'secret', 'api_key', 'apiKey', 'jwtSecret'];
+
+/** The server's log: one JSON object a line. Tokens and payloads never reach it. */
+export function createLog({ level, pretty, destination }: LogOptions): Logger {
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '***' },
+  };
+  if (destination !== undefined) return pino(options, destination);
+  if (pretty && canPrettify()) {
+    // Formatters do not cross into the thread that prettifies.
+    const { formatters: _formatters, ...plain } = options;
+    const target = { target: 'pino-pretty', options: { destination: 2, colorize: true, translateTime: 'HH:MM:ss.l' } };
+    return pino({ ...plain, transport: target });
+  }
+  return pino(options, pino.destination({ dest: 2, sync: true }));
+}
+
+function canPrettify(): boolean {
+  try {
+    import.meta.resolve('pino-pretty');
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,71 @@
+import type { IncomingMessage } from 'node:http';
+import { extractToken } from '../auth/credentials.ts';
+import { checkOrigin } from '../auth/origin.ts';
+import type { Principal } from '../auth/principal.ts';
+import type { Verifier } from '../auth/verifier.ts';
+import type { Awaitable } from '../engine/engine.ts';
+
+/** Why a request does not get in. `internal` is for the log alone. */
+export interface Refused {
+  readonly ok: false;
+  readonly status: 400 | 401 | 403 | 503;
+  readonly details: string;
+  readonly internal: string;
+}
+
+export interface Admitted {
+  readonly ok: true;
+  readonly principal: Principal;
+}
+
+export interface GateOptions {
+  /** Null: authentication is off and everyone is `anonymous`. */
+  readonly verifier: Verifier | null;
+  readonly anonymous: Principal;
+  readonly listeningOnLoopback: boolean;
+  readonly allowedOrigins: readonly string[];
+  readonly allowedHosts: readonly string[];
+  /** Told of every refusal, with the peer's address; never of a token. */
+  readonly onRefused: (refused: Refused, address: string) => void;
+}
+
+/** Decides once, before a socket opens, whether a request may come in and who it is (PROTOCOL section 1). */
+export class Gate {
+  private readonly options: GateOptions;
+
+  constructor(options: GateOptions) {
+    this.options = options;
+  }
+
+  /** The origin and host rule; null when the request may go on. */
+  checkOrigin(request: IncomingMessage): Refused | null {
+    const { origin, host } = request.headersDistinct;
+    const reason = checkOrigin({ ...this.options, origin, host });
+    return reason === null ? null : this.refuse(request, 403, reason, 'origin or host not allowed');
+  }
+
+  admit(request: IncomingMessage): Awaitable<Admitted | Refused> {
+    const foreign = this.checkOrigin(request);
+    if (foreign !== null) return foreign;
+    const { verifier, anonymous } = this.options;
+    if (verifier === null) return { ok: true, principal: anonymous };
+    return this.authenticate(request, verifier);
+  }
+
+  /** Verifies a token that a connection brings later (`refresh_token`). */
+  get verifier(): Verifier | null {
+    return this.options.verifier;
+  }
+
+  private async authenticate(request: IncomingMessage, verifier: Verifier): Promise<Admitted | Refused> {
+    const verified = await verifier.verify(extractToken(request.headers, request.url ?? '/'));
+    if (!verified.ok) return this.refuse(request, 401, verified.reason, verified.internal);
+    return { ok: true, principal: verified.principal };
+  }
+
+  private refuse(request: IncomingMessage, status: 401 | 403, details: string, internal: string): Refused {
+    const refused: Refused = { ok: false, status, details, internal };
+    this.options.onRefused(refused, request.socket.remoteAddress ?? '');
+    return refused;
+  }
+}
