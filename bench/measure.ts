@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Figures } from './figures.ts';
 import type { Job, Outcome } from './load/job.ts';
@@ -9,6 +6,7 @@ import type { Cores } from './machine.ts';
 import type { Peer } from './peers/peer.ts';
 import { outputOf, withServer } from './processes.ts';
 import type { Scenario } from './scenarios.ts';
+import { discardScratch, makeScratch } from './scratch.ts';
 
 const GENERATOR = fileURLToPath(new URL('./load/main.ts', import.meta.url));
 
@@ -24,7 +22,7 @@ export interface Measurement {
 /** One run: a fresh server, a fresh load generator, one scenario. Rejects with a sentence when either fails. */
 export async function measure(measurement: Measurement): Promise<Figures> {
   const { peer, scenario, cores, warmupSeconds } = measurement;
-  const directory = mkdtempSync(join(tmpdir(), 'bench-'));
+  const directory = makeScratch();
   try {
     const port = await freePort();
     const launch = peer.launch({ port, directory, nodeFlags: measurement.nodeFlags });
@@ -35,7 +33,7 @@ export async function measure(measurement: Measurement): Promise<Figures> {
       return generate(job, cores.generator);
     });
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    discardScratch(directory);
   }
 }
 

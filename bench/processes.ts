@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Launch } from './peers/peer.ts';
+import { discardScratch, makeScratch, removeScratch } from './scratch.ts';
 
 const START_MS = 15_000;
 const STOP_MS = 5000;
@@ -16,9 +16,12 @@ function killAll(): void {
   for (const child of running) child.kill('SIGKILL');
 }
 
-/** Ends all children when this process ends, by a signal as well. Called once by the program. */
-export function tieChildrenToThisProcess(): void {
-  process.on('exit', killAll);
+/** Ends all children and removes all files when this process ends, by a signal as well. Called once by the program. */
+export function tieEverythingToThisProcess(): void {
+  process.on('exit', () => {
+    killAll();
+    removeScratch();
+  });
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
@@ -83,7 +86,7 @@ export async function withServer<T>(
   pinning: Pinning,
   use: (pid: number) => Promise<T>,
 ): Promise<T> {
-  const directory = mkdtempSync(join(tmpdir(), 'bench-log-'));
+  const directory = makeScratch();
   const logFile = join(directory, 'log');
   const log = openSync(logFile, 'a');
   const child = start(launch, pinning, log, log);
@@ -101,7 +104,7 @@ export async function withServer<T>(
   } finally {
     await stop(child);
     closeSync(log);
-    rmSync(directory, { recursive: true, force: true });
+    discardScratch(directory);
   }
 }
 

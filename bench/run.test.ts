@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -55,3 +56,35 @@ it('names what it does not know', async () => {
     stderr: expect.stringContaining('no scenario "chaos"; known: 1to1-closed,'),
   });
 });
+
+/** The processes that live now: pid and parent. */
+function living(): { pid: string; parent: string }[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat='], { encoding: 'utf8' }).trim().split('\n');
+  return lines.flatMap((line) => {
+    const [pid, parent, state] = line.trim().split(/\s+/);
+    return state!.startsWith('Z') ? [] : [{ pid: pid!, parent: parent! }];
+  });
+}
+
+it('ends what it started when it is interrupted', async () => {
+  const args = ['--import', 'tsx', RUN, '--peers', 'raw', '--scenarios', '1to1-closed', '--rounds', '1000'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let told = '';
+  await new Promise<void>((resolve) => {
+    child.stderr.on('data', (data) => {
+      told += data;
+      // The first round is over, the server of the second is being started.
+      if (told.includes('round 1')) resolve();
+    });
+  });
+  let started: string[] = [];
+  while (started.length === 0) {
+    started = living().flatMap(({ pid, parent }) => (parent === String(child.pid) ? [pid] : []));
+    await new Promise(setImmediate);
+  }
+  const exit = once(child, 'exit');
+  child.kill('SIGINT');
+  expect(await exit).toEqual([130, null]);
+  // They were killed; the test fails by its time limit if one of them goes on.
+  while (living().some(({ pid }) => started.includes(pid))) await new Promise(setImmediate);
+}, 60_000);

@@ -4,7 +4,7 @@ import { chooseCores, describeMachine, fileLimit, loadBefore } from './machine.t
 import { measure } from './measure.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import type { Peer } from './peers/peer.ts';
-import { tieChildrenToThisProcess } from './processes.ts';
+import { tieEverythingToThisProcess } from './processes.ts';
 import { connectionsOf, type Scenario } from './scenarios.ts';
 import { scenariosRun, writeSections } from './sections.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
@@ -85,7 +85,7 @@ async function main(): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  tieChildrenToThisProcess();
+  tieEverythingToThisProcess();
   const cores = chooseCores();
   const machine = describeMachine(cores);
   say(machine);
