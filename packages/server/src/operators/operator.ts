@@ -1,0 +1,11 @@
+import type { AnyCommand } from '../commands/command.ts';
+import type { Awaitable } from '../engine/engine.ts';
+
+/** A family of `op.*` commands with its state (OPERATORS). The server starts it after the bus and stops it before. */
+export interface Operator {
+  readonly commands: readonly AnyCommand[];
+  /** Loads what earlier runs left in the key-value store. */
+  start(): Awaitable<void>;
+  /** Lets go of timers, sockets and listeners; finishes or abandons what is under way. */
+  stop(): Awaitable<void>;
+}
