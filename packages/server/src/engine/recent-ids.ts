@@ -27,6 +27,8 @@ export class RecentIds {
   #a = 0;
   #b = 0;
   #c = 0;
+  /** The hashes after the identity of the last call: messages of one sender come in bursts. */
+  readonly #sender = { scope: -1, identity: '', a: 0, b: 0, c: 0 };
   /** The next segment that {@link sweep} looks at. */
   #hand = 0;
 
@@ -123,10 +125,22 @@ export class RecentIds {
   }
 
   #fingerprint(scope: number, identity: string, id: string): void {
-    this.#a = this.#seeds[0] ^ scope;
-    this.#b = this.#seeds[1] ^ scope;
-    this.#c = this.#seeds[2] ^ scope;
-    this.#mix(identity);
+    const sender = this.#sender;
+    if (scope === sender.scope && identity === sender.identity) {
+      this.#a = sender.a;
+      this.#b = sender.b;
+      this.#c = sender.c;
+    } else {
+      this.#a = this.#seeds[0] ^ scope;
+      this.#b = this.#seeds[1] ^ scope;
+      this.#c = this.#seeds[2] ^ scope;
+      this.#mix(identity);
+      sender.scope = scope;
+      sender.identity = identity;
+      sender.a = this.#a;
+      sender.b = this.#b;
+      sender.c = this.#c;
+    }
     this.#mix(id);
     this.#a = avalanche(this.#a);
     this.#b = avalanche(this.#b);
