@@ -20,7 +20,7 @@ export function timestamp(now: number = Date.now()): string {
  */
 export interface Draft {
   readonly id: string;
-  /** The client id, or another name of RULINGS 7; who is left out of delivery unless it asked for its echo. */
+  /** The client id, or another name of PROTOCOL section 2; who is left out of delivery unless it asked for its echo. */
   readonly from: string;
   /** Accept time in milliseconds since 1970; the same instant as the text's `timestamp`. */
   readonly time: number;
@@ -58,7 +58,7 @@ export function seal(open: string, sequence: number, epoch: string): string {
   return `${open}"sequence":${sequence},"epoch":"${epoch}"}}`;
 }
 
-/** Closes a draft that no stream keeps: degraded traffic has no sequence (RULINGS 13). */
+/** Closes a draft that no stream keeps: degraded traffic has no sequence. */
 export function sealUnstored(open: string): string {
   return `${open.endsWith(',') ? open.slice(0, -1) : open}}}`;
 }

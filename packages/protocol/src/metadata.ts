@@ -2,7 +2,7 @@ import type { JsonObject, Metadata } from './envelope.ts';
 import { BusError } from './errors.ts';
 import { isId } from './id.ts';
 
-/** Keys that only the server writes; a client's are dropped (PROTOCOL section 2, rulings 3). */
+/** Keys that only the server writes; a client's are dropped (PROTOCOL section 2). */
 const SERVER_KEYS: ReadonlySet<string> = new Set([
   'sequence',
   'epoch',

@@ -18,7 +18,7 @@ export interface Principal {
   readonly expiresAt: number | null;
   /** May read the telemetry port without the admin role. */
   readonly telemetry: boolean;
-  /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*` (RULINGS 4). */
+  /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`. */
   readonly operator: boolean;
 }
 
@@ -38,7 +38,7 @@ export function hasRole(principal: Principal, role: Role): boolean {
  * The one question of authorization: may `principal` do `action` at `room:channel` of its own tenant?
  *
  * A wildcard asks for all of a room: only a grant that covers every channel of it says yes, since a grant's glob
- * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish (RULINGS 5).
+ * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish.
  */
 export function may(principal: Principal, action: Action, room: string, channel: string): boolean {
   if (room === WILDCARD && !hasRole(principal, 'admin')) return false;

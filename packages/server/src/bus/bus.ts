@@ -6,10 +6,7 @@ import {
   type Inbound,
   newId,
   newSecretId,
-  PROTOCOL_VERSION,
   type Refusal,
-  type ServerStatus,
-  type Welcome,
 } from '@arqonbus/protocol';
 import type { Principal } from '../auth/principal.ts';
 import type { Awaitable, Engine, NodeMessage, StreamAddress } from '../engine/engine.ts';
@@ -21,15 +18,18 @@ import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
 import { Dispatch, type RunCommand } from './dispatch.ts';
 import { Events } from './events.ts';
+import { TokenExpiry } from './expiry.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { accept, holdUntil } from './inbox.ts';
 import { Interest } from './interest.ts';
 import { type Joined, type JoinRequest, Memberships } from './join.ts';
+import { Notices } from './notices.ts';
 import { Flusher, Outbox, type Wire } from './outbox.ts';
 import { type Inspector, Publisher } from './publish.ts';
-import { type Channel, Rooms } from './rooms.ts';
+import { Rooms } from './rooms.ts';
 import { type Profile, Session } from './session.ts';
+import { encodeWelcome } from './welcome.ts';
 
 export interface BusOptions {
   readonly node: string;
@@ -58,7 +58,7 @@ export interface BusOptions {
 export interface Arrival {
   readonly principal: Principal;
   readonly profile: Profile;
-  /** Kept by the client across reconnects (RULINGS 10: 16-64 random characters); undefined without one. */
+  /** Kept by the client across reconnects (16-64 random characters); undefined without one. */
   readonly clientKey: string | undefined;
   /** First membership, from the connection's query. */
   readonly join: JoinRequest | undefined;
@@ -77,9 +77,11 @@ export class Bus {
   readonly memberships: Memberships;
   readonly activity: Activity;
   readonly cluster: Cluster;
+  readonly notices: Notices;
   readonly directory: Directory;
   readonly catalog: Catalog;
   readonly idle: IdleSweep;
+  readonly expiry: TokenExpiry;
   readonly faults: FaultCounters = new FaultCounters();
   readonly inspector: Inspector;
   readonly startedAt: number;
@@ -104,19 +106,21 @@ export class Bus {
     this.direct = new Direct(this.rooms, engine, inspector);
     this.memberships = new Memberships(this.rooms, engine.broker, this.hub, this.interest, this.events, options);
     this.activity = new Activity(this.publisher, options.telemetryRoom, options.serverTenant, options.onFault);
+    this.notices = new Notices(this.rooms, this.hub, this.events);
     this.cluster = new Cluster(engine.presence, options.node, options.onFault);
-    this.directory = new Directory(this.rooms, engine.presence, options.node);
+    this.directory = new Directory(this.rooms, engine, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine.store, engine.broker, (channel) =>
       this.tellDeleted(channel, 'command'),
     );
-    this.idle = new IdleSweep(this.rooms, engine.broker, options, (channel) => this.tellDeleted(channel, 'idle'));
+    this.idle = new IdleSweep(this.rooms, engine.broker, options, (channel) => this.notices.deleted(channel, 'idle'));
+    this.expiry = new TokenExpiry(now, (session, code, reason) => this.close(session, code, reason));
     this.memberships.onChange = (session) => this.cluster.announce(session);
     const fail = this.fail.bind(this);
     const { publisher, direct, activity, events } = this;
     const dispatch = new Dispatch({ publisher, direct, activity, events, runCommand, fail });
     this.act = (session, inbound) => dispatch.handle(session, inbound);
     if (options.telemetry) this.events.on((happening) => this.activity.record(happening));
-    this.rooms.onCreated = (channel) => this.tellCreated(channel);
+    this.rooms.onCreated = (channel) => this.notices.created(channel);
   }
 
   /** Takes the engine's callbacks: pass these to {@link Engine.open}. */
@@ -126,7 +130,7 @@ export class Bus {
       this.cluster.receive(message, this.rooms, this.direct, (session, code, reason) =>
         this.close(session, code, reason),
       ),
-    gap: (stream: StreamAddress): void => this.tellGap(stream),
+    gap: (stream: StreamAddress): void => this.notices.gap(stream),
     health: ({ healthy, reason }: { healthy: boolean; reason: string }): void => {
       const { backend } = this.engine;
       if (healthy) this.events.emit('storage_recovered', null, { backend });
@@ -163,6 +167,7 @@ export class Bus {
     tenant.traffic.connections += 1;
     tenant.traffic.active += 1;
     this.cluster.announce(session);
+    if (principal.expiresAt !== null) this.expiry.watch(session);
     this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
     const opened = this.open(session, arrival.join);
     if (opened instanceof Promise) holdUntil(session, opened, this.act);
@@ -198,6 +203,7 @@ export class Bus {
     }
     tenant.traffic.active -= 1;
     this.cluster.withdraw(session);
+    this.expiry.forget(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }
 
@@ -228,39 +234,6 @@ export class Bus {
 
   *sessions(): Generator<Session> {
     for (const tenant of this.rooms.tenants.values()) yield* tenant.sessions.values();
-  }
-
-  tellDeleted(channel: Channel, reason: 'command' | 'idle'): void {
-    const { tenant, room, channel: name, parent } = channel;
-    this.events.emit('channel_deleted', tenant, { room, channel: name, reason });
-    this.hub.notify(parent.wide, { event: 'channel_deleted', room, channel: name });
-  }
-
-  /** This node's figures: of one tenant, or of all for an operator. */
-  status(principal: Principal): ServerStatus {
-    const { options, engine } = this;
-    const tenants = principal.operator ? this.rooms.tenants.values() : [this.rooms.tenant(principal.tenant)];
-    const connections = { total: 0, active: 0 };
-    const messages = { total: 0, rate_per_minute: 0 };
-    let rooms = 0;
-    let channels = 0;
-    for (const { traffic, rooms: all, channelCount } of tenants) {
-      connections.total += traffic.connections;
-      connections.active += traffic.active;
-      messages.total += traffic.received;
-      messages.rate_per_minute += traffic.ratePerMinute();
-      rooms += all.size;
-      channels += channelCount;
-    }
-    const uptime_seconds = Math.floor((options.now() - this.startedAt) / 1000);
-    return {
-      server: { name: 'ArqonBus', version: options.version, protocol: '1.0', uptime_seconds, node: options.node },
-      connections,
-      rooms: { active: rooms },
-      channels: { active: channels },
-      messages,
-      storage: { backend: engine.backend, healthy: engine.healthy() },
-    };
   }
 
   /** Answers a refused envelope: a `command_response` to a command, an `error` to anything else. */
@@ -301,19 +274,7 @@ export class Bus {
   }
 
   private welcome(session: Session, joined: JoinRequest | null): void {
-    const { node, version, maxMessageBytes, pingIntervalMs } = this.options;
-    const payload: Welcome = {
-      event: 'welcome',
-      welcome: 'Connected to ArqonBus',
-      client_id: session.id,
-      role: session.principal.role,
-      tenant: session.principal.tenant,
-      room: joined?.room ?? null,
-      channel: joined?.channel ?? null,
-      server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node },
-      limits: { max_message_bytes: maxMessageBytes, ping_interval_ms: pingIntervalMs },
-    };
-    session.send(encode({ type: 'system', payload: { ...payload } }));
+    session.send(encodeWelcome(session, joined, this.options));
   }
 
   /** The connection cannot keep up: it is cut, and may resume what history keeps (guarantee 5). */
@@ -328,20 +289,5 @@ export class Bus {
     );
     session.wire.close(CLOSE.SLOW_CONSUMER, 'slow consumer');
     this.disconnect(session, 'slow_consumer');
-  }
-
-  private tellGap(stream: StreamAddress): void {
-    const { room, channel: name } = stream;
-    const channel = this.rooms.tenants.get(stream.tenant)?.find(room, name);
-    if (channel === undefined) return;
-    const payload = { event: 'history_gap', room, channel: name };
-    this.hub.notify(channel, payload);
-    if (!channel.isWide) this.hub.notify(channel.parent.wide, payload);
-  }
-
-  private tellCreated(channel: Channel): void {
-    const { tenant, room, channel: name, traits, parent } = channel;
-    this.events.emit('channel_created', tenant, { room, channel: name, created_by: traits.createdBy });
-    this.hub.notify(parent.wide, { event: 'channel_created', room, channel: name, created_by: traits.createdBy });
   }
 }

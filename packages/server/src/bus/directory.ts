@@ -1,17 +1,36 @@
-import type { ChannelSummary, ClientRecord, MemberRecord, ServerStatus } from '@arqonbus/protocol';
-import type { Awaitable, NodeStatus, Presence, PresenceEntry } from '../engine/engine.ts';
+import {
+  type ChannelSummary,
+  type ClientRecord,
+  type MemberRecord,
+  PROTOCOL_VERSION,
+  type ServerStatus,
+} from '@arqonbus/protocol';
+import type { Principal } from '../auth/principal.ts';
+import type { Awaitable, Engine, NodeStatus, Presence, PresenceEntry } from '../engine/engine.ts';
 import type { Channel, Rooms } from './rooms.ts';
+
+export interface NodeFacts {
+  readonly node: string;
+  readonly version: string;
+  /** Milliseconds since 1970. */
+  readonly startedAt: number;
+  readonly now: () => number;
+}
 
 /** Who and what is where, in the whole cluster: this node's own knowledge and what presence tells of the others. */
 export class Directory {
   private readonly rooms: Rooms;
+  private readonly engine: Engine;
   private readonly presence: Presence | null;
+  private readonly facts: NodeFacts;
   private readonly node: string;
 
-  constructor(rooms: Rooms, presence: Presence | null, node: string) {
+  constructor(rooms: Rooms, engine: Engine, facts: NodeFacts) {
     this.rooms = rooms;
-    this.presence = presence;
-    this.node = node;
+    this.engine = engine;
+    this.presence = engine.presence;
+    this.facts = facts;
+    this.node = facts.node;
   }
 
   members(channel: Channel): Awaitable<MemberRecord[]> {
@@ -66,30 +85,76 @@ export class Directory {
     return [...here, ...entries.map((entry) => JSON.parse(entry.record) as ClientRecord)];
   }
 
-  /** Adds the other nodes' figures to this node's. */
-  async clusterStatus(own: ServerStatus): Promise<ServerStatus> {
-    if (this.presence === null) return own;
-    const report: NodeStatus = {
-      node: this.node,
-      connections: own.connections.active,
-      connectionsTotal: own.connections.total,
-      messagesTotal: own.messages.total,
-      messagesPerMinute: own.messages.rate_per_minute,
+  /** This node's figures: of one tenant, or of all for an operator. */
+  status(principal: Principal): ServerStatus {
+    const { facts, engine } = this;
+    const tenants = principal.operator ? this.rooms.tenants.values() : [this.rooms.tenant(principal.tenant)];
+    const connections = { total: 0, active: 0 };
+    const messages = { total: 0, rate_per_minute: 0 };
+    let rooms = 0;
+    let channels = 0;
+    for (const { traffic, rooms: all, channelCount } of tenants) {
+      connections.total += traffic.connections;
+      connections.active += traffic.active;
+      messages.total += traffic.received;
+      messages.rate_per_minute += traffic.ratePerMinute();
+      rooms += all.size;
+      channels += channelCount;
+    }
+    const uptime_seconds = Math.floor((facts.now() - facts.startedAt) / 1000);
+    return {
+      server: {
+        name: 'ArqonBus',
+        version: facts.version,
+        protocol: PROTOCOL_VERSION,
+        uptime_seconds,
+        node: facts.node,
+      },
+      connections,
+      rooms: { active: rooms },
+      channels: { active: channels },
+      messages,
+      storage: { backend: engine.backend, healthy: engine.healthy() },
     };
-    const others = await this.presence.report(report);
+  }
+
+  /**
+   * The figures of all nodes together. Nodes report themselves as wholes, which only an operator may see; of a tenant
+   * the connections are counted from presence, and traffic is this node's.
+   */
+  async clusterStatus(principal: Principal): Promise<ServerStatus> {
+    const own = this.status(principal);
+    if (this.presence === null) return own;
+    const { connections, messages } = own;
+    if (!principal.operator) {
+      const others = await this.elsewhere(principal.tenant);
+      return { ...own, connections: { ...connections, active: connections.active + others.length } };
+    }
+    const others = await this.report(this.presence, own);
     const sum = (pick: (status: NodeStatus) => number): number =>
       others.reduce((total, status) => total + pick(status), 0);
     return {
       ...own,
       connections: {
-        total: own.connections.total + sum((status) => status.connectionsTotal),
-        active: own.connections.active + sum((status) => status.connections),
+        total: connections.total + sum((status) => status.connectionsTotal),
+        active: connections.active + sum((status) => status.connections),
       },
       messages: {
-        total: own.messages.total + sum((status) => status.messagesTotal),
-        rate_per_minute: own.messages.rate_per_minute + sum((status) => status.messagesPerMinute),
+        total: messages.total + sum((status) => status.messagesTotal),
+        rate_per_minute: messages.rate_per_minute + sum((status) => status.messagesPerMinute),
       },
     };
+  }
+
+  /** Tells the other nodes how this one is doing; answers theirs. Every few seconds, as a sign of life. */
+  async report(presence: Presence, { connections, messages }: ServerStatus): Promise<NodeStatus[]> {
+    return presence.report({
+      node: this.node,
+      connections: connections.active,
+      connectionsTotal: connections.total,
+      messagesTotal: messages.total,
+      messagesPerMinute: messages.rate_per_minute,
+    });
   }
 
   private async remoteMembers(tenant: string, room?: string): Promise<Map<string, number>> {

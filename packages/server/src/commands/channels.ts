@@ -113,7 +113,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
           });
         }
         await bus.catalog.delete(channel);
-        bus.tellDeleted(channel, 'command');
+        bus.notices.deleted(channel, 'command');
         return { deleted: true, room, channel: name };
       },
     }),

@@ -71,7 +71,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       description: 'Figures of the server; for admins also every channel and client of the tenant.',
       args: z.strictObject({}),
       run: async ({ sender }): Promise<ServerStatus> => {
-        const status = await bus.directory.clusterStatus(bus.status(sender.principal));
+        const status = await bus.directory.clusterStatus(sender.principal);
         if (!hasRole(sender.principal, 'admin')) return status;
         const { tenant } = sender.principal;
         const [channels_detail, clients] = await Promise.all([

@@ -24,7 +24,7 @@ export class CommandRunner {
     this.commands = commands;
   }
 
-  /** Runs a connection's command; it gets exactly one `command_response`, whatever happens (RULINGS 9). */
+  /** Runs a connection's command; it gets exactly one `command_response`, whatever happens. */
   answer(session: Session, inbound: Inbound): Awaitable<void> {
     const steps: (() => void)[] = [];
     const { id, command: name, args } = inbound;

@@ -137,8 +137,8 @@ export const cron: Section<Config['cron']> = {
   maxJobs: {
     env: 'ARQONBUS_CRON_MAX_JOBS',
     kind: integer(0, 1_000_000),
-    default: 1_000,
-    description: 'Jobs that may be scheduled.',
+    default: 10_000,
+    description: 'Jobs that a tenant may have scheduled.',
   },
 };
 

@@ -5,7 +5,7 @@ export type Awaitable<T> = T | Promise<T>;
 
 export type Backend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'nats' | 'postgres';
 
-/** What an ack may promise (RULINGS 13). */
+/** What an ack may promise. */
 export type Durability = 'none' | 'memory' | 'disk' | 'replicated';
 
 /** One channel's stream. `channel` is `*` for the room-wide stream. All three parts are validated names. */
@@ -29,7 +29,7 @@ export interface Retention {
 export interface Publication {
   readonly stream: StreamAddress;
   readonly draft: Draft;
-  /** Sender identity of RULINGS 10; with the draft's id and the stream it makes the idempotency key. */
+  /** Sender identity (JWT subject, client key or client id); with the draft's id and the stream it makes the idempotency key. */
   readonly identity: string;
   readonly retention: Retention;
 }

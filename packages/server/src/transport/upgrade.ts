@@ -114,7 +114,7 @@ const FULL = {
   address: 'your address has as many connections as it may',
 } as const;
 
-/** Our subprotocol when it is offered; else a lone `bearer.T`, which a browser needs to see echoed (RULINGS 16). */
+/** Our subprotocol when it is offered; else a lone `bearer.T`, which a browser needs to see echoed. */
 function selectProtocol(offered: Set<string>): string | false {
   if (offered.has(SUBPROTOCOL)) return SUBPROTOCOL;
   for (const entry of offered) if (entry.startsWith('bearer.')) return entry;
