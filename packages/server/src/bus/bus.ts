@@ -110,7 +110,7 @@ export class Bus {
     this.cluster = new Cluster(engine.presence, options.node, options.onFault);
     this.directory = new Directory(this.rooms, engine, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine.store, engine.broker, (channel) =>
-      this.tellDeleted(channel, 'command'),
+      this.notices.deleted(channel, 'command'),
     );
     this.idle = new IdleSweep(this.rooms, engine.broker, options, (channel) => this.notices.deleted(channel, 'idle'));
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.close(session, code, reason));
