@@ -1,0 +1,64 @@
+"""Callbacks: what is told to whoever asked to be told."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .errors import ArqonBusError
+
+Callback = Callable[[Any], Any]
+C = TypeVar("C", bound=Callback)
+
+KINDS = ("message", "private", "system", "error", "state")
+
+log = logging.getLogger("arqonbus")
+
+
+class Listeners:
+    """Callbacks by kind. One that fails is logged and disturbs nobody else."""
+
+    def __init__(self) -> None:
+        self._callbacks: dict[str, list[Callback]] = {kind: [] for kind in KINDS}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def add(self, kind: str, callback: Callback) -> None:
+        if kind not in self._callbacks:
+            expected = ", ".join(KINDS)
+            raise ArqonBusError("VALIDATION_ERROR", f"There is no callback {kind!r}; there are: {expected}.")
+        self._callbacks[kind].append(callback)
+
+    def remove(self, kind: str, callback: Callback) -> None:
+        if callback in self._callbacks.get(kind, ()):
+            self._callbacks[kind].remove(callback)
+
+    def emit(self, kind: str, value: object) -> None:
+        """Calls the plain functions now and starts the coroutine functions as tasks."""
+        for callback in tuple(self._callbacks[kind]):
+            try:
+                result = callback(value)
+            except Exception:
+                log.exception("callback for %r failed", kind)
+                continue
+            if inspect.isawaitable(result):
+                task = asyncio.ensure_future(_finish(kind, result))
+                # The loop keeps weak references only: a task that nobody holds may vanish halfway.
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+
+    async def stop(self) -> None:
+        """Cancels the callbacks that are still running, except one that called this."""
+        tasks = [task for task in self._running if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _finish(kind: str, result: Any) -> None:
+    try:
+        await result
+    except Exception:
+        log.exception("callback for %r failed", kind)

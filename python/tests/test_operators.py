@@ -1,0 +1,78 @@
+"""What the operator objects put on the wire and make of the answers."""
+
+from __future__ import annotations
+
+from fake_bus import FakeBus
+
+from arqonbus import ArqonBusClient, StoreEntry
+
+
+def sent(bus: FakeBus) -> tuple[str, dict]:
+    return bus.received[-1]["command"], bus.received[-1]["args"]
+
+
+async def test_store(client: ArqonBusClient, bus: FakeBus) -> None:
+    bus.commands["op.store.set"] = lambda args: {"version": 3, "updated": True}
+    assert await client.store.set("k", {"v": None}, ttl_seconds=5, if_version=0) == 3
+    assert sent(bus) == ("op.store.set", {"key": "k", "value": {"v": None}, "ttl_seconds": 5, "if_version": 0})
+    bus.commands["op.store.get"] = lambda args: {"found": True, "value": 1, "version": 2, "expires_at": "t"}
+    assert await client.store.get("k", namespace="n") == StoreEntry(1, 2, "t")
+    assert sent(bus) == ("op.store.get", {"key": "k", "namespace": "n"})
+    bus.commands["op.store.get"] = lambda args: {"found": False}
+    assert await client.store.get("k") is None
+    bus.commands["op.store.list"] = lambda args: {"keys": ["a", "b"], "count": 2}
+    assert await client.store.keys("p", limit=2, after="a") == ["a", "b"]
+    assert sent(bus) == ("op.store.list", {"limit": 2, "prefix": "p", "after": "a"})
+    bus.commands["op.store.delete"] = lambda args: {"deleted": False}
+    assert await client.store.delete("k", if_version=2) is False
+
+
+async def test_cron(client: ArqonBusClient, bus: FakeBus) -> None:
+    bus.commands["op.cron.schedule"] = lambda args: {"job_id": "j"}
+    assert await client.cron.schedule("a:b", {"n": 1}, cron="* * * * *", timezone="UTC") == {"job_id": "j"}
+    expected = {"room": "a", "channel": "b", "payload": {"n": 1}, "cron": "* * * * *", "timezone": "UTC"}
+    assert sent(bus) == ("op.cron.schedule", expected)
+    await client.cron.schedule("a", {}, interval_seconds=1, repeat_count=0)
+    assert sent(bus)[1] == {"room": "a", "payload": {}, "interval_seconds": 1, "repeat_count": 0}
+    bus.commands["op.cron.list"] = lambda args: {"jobs": [{"job_id": "j"}]}
+    assert await client.cron.list() == [{"job_id": "j"}]
+    await client.cron.cancel("j")
+    assert sent(bus) == ("op.cron.cancel", {"job_id": "j"})
+
+
+async def test_webhooks(client: ArqonBusClient, bus: FakeBus) -> None:
+    await client.webhooks.register("https://example.com/x", "a:b", secret="whsec_AAAA", headers={"X-A": "1"})
+    assert sent(bus)[1] == {
+        "url": "https://example.com/x",
+        "room": "a",
+        "channel": "b",
+        "headers": {"X-A": "1"},
+        "secret": "whsec_AAAA",
+    }
+    bus.commands["op.webhook.list"] = lambda args: {"rules": [{"rule_id": "r"}]}
+    assert await client.webhooks.list() == [{"rule_id": "r"}]
+    bus.commands["op.webhook.dead_letters"] = lambda args: {"dead_letters": [{"delivery_id": "d"}], "count": 1}
+    assert await client.webhooks.dead_letters("r") == [{"delivery_id": "d"}]
+    bus.commands["op.webhook.retry"] = lambda args: {"requeued": 1}
+    assert await client.webhooks.retry("r", "d") == 1
+    assert sent(bus) == ("op.webhook.retry", {"rule_id": "r", "delivery_id": "d"})
+    await client.webhooks.unregister("r")
+    assert sent(bus) == ("op.webhook.unregister", {"rule_id": "r"})
+
+
+async def test_commands_with_addresses(client: ArqonBusClient, bus: FakeBus) -> None:
+    await client.create_channel("a:b", description="d", history={"size": 5}, retain=True)
+    assert sent(bus) == (
+        "create_channel",
+        {"room": "a", "channel": "b", "description": "d", "history": {"size": 5}, "retain": True},
+    )
+    await client.channel_info("a:b")
+    assert sent(bus) == ("channel_info", {"room": "a", "channel": "b"})
+    bus.commands["help"] = lambda args: {"commands": [{"name": args["command"]}]}
+    assert await client.help("ping") == [{"name": "ping"}]
+    bus.commands["list_rooms"] = lambda args: {"rooms": [{"room": "a"}]}
+    assert await client.list_rooms() == [{"room": "a"}]
+    bus.commands["list_channels"] = lambda args: {"channels": []}
+    assert await client.list_channels("a") == []
+    bus.commands["ping"] = lambda args: {"pong": True, "timestamp": "2026-01-01T00:00:00.000Z"}
+    assert await client.ping() == "2026-01-01T00:00:00.000Z"

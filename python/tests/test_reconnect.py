@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_bus import FakeBus, Refusal
+from test_subscription import numbers
+
+from arqonbus import (
+    ArqonBusClient,
+    AuthenticationError,
+    BusError,
+    ConnectError,
+    ConnectionClosed,
+    ReconnectPolicy,
+    Reset,
+    StreamReset,
+)
+from arqonbus.reconnect import plan_after
+
+FULL = ReconnectPolicy(base=1, cap=30, draw=lambda: 1.0)
+
+
+async def reconnected(bus: FakeBus, client: ArqonBusClient, times: int = 1) -> None:
+    await bus.until(lambda: len(bus.queries) >= 1 + times and bool(bus.peers))
+    await client.command("ping")
+
+
+async def test_a_subscription_resumes_without_gap_or_duplicate(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    async with client.subscribe("a:b") as subscription:
+        for n in range(3):
+            await bus.publish("a", "b", {"n": n})
+        await client.command("ping")
+        await bus.close_all(4408)
+        for n in range(3, 6):
+            await bus.publish("a", "b", {"n": n})
+        await reconnected(bus, client)
+        await bus.publish("a", "b", {"n": 6})
+        assert await numbers(subscription, 7) == list(range(7))
+    joins = [frame["args"] for frame in bus.received if frame.get("command") == "join_channel"]
+    assert "since" not in joins[0]
+    assert joins[1]["since"] == {"sequence": 3, "epoch": "epoch-1"}
+
+
+async def test_what_is_not_kept_any_more_is_told_and_then_live_traffic_goes_on(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    async with client.subscribe("a:b") as subscription:
+        await bus.publish("a", "b", {"n": 0})
+        await client.command("ping")
+        await bus.close_all(4429)
+        await bus.publish("a", "b", {"n": 1})
+        bus.lose_history("a", "b")
+        await reconnected(bus, client)
+        await bus.publish("a", "b", {"n": 2})
+        assert await numbers(subscription, 1) == [0]
+        with pytest.raises(StreamReset) as raised:
+            await subscription.receive(timeout=5)
+        assert raised.value.reset.reason == "not_recovered"
+        assert raised.value.reset.position is not None and raised.value.reset.position.sequence == 2
+        assert await numbers(subscription, 1) == [2]
+
+
+async def test_own_events_count_as_seen_whether_acked_or_not(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    async with client.subscribe("a:b") as subscription:
+        await client.publish("a:b", {"n": "own"})
+        await client.publish("a:b", {"n": "own"}, ack=False)
+        await bus.publish("a", "b", {"n": 2})
+        await client.publish("a:b", {"n": "own"}, ack=False)
+        await client.command("ping")
+        await bus.close_all(4408)
+        await reconnected(bus, client)
+        await bus.publish("a", "b", {"n": 4})
+        assert await numbers(subscription, 2) == [2, 4]
+
+
+async def test_with_echo_own_events_come_once(client: ArqonBusClient, bus: FakeBus, pauses: list[float]) -> None:
+    async with client.subscribe("a:b", echo=True) as subscription:
+        await client.publish("a:b", {"n": 0})
+        await client.publish("a:b", {"n": 1})
+        await client.command("ping")
+        await bus.close_all(4408)
+        await reconnected(bus, client)
+        await client.publish("a:b", {"n": 2})
+        assert await numbers(subscription, 3) == [0, 1, 2]
+
+
+async def test_a_room_resumes_every_channel_and_those_made_meanwhile(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    await bus.publish("r", "x", {"n": -1})
+    async with client.subscribe("r") as subscription:
+        await bus.publish("r", "x", {"n": 0})
+        await bus.publish("r", "*", {"n": 1})
+        await client.command("ping")
+        await bus.close_all(4408)
+        await bus.publish("r", "x", {"n": 2})
+        await bus.publish("r", "*", {"n": 3})
+        await bus.publish("r", "new", {"n": 4})
+        await reconnected(bus, client)
+        await bus.publish("r", "new", {"n": 5})
+        assert sorted(await numbers(subscription, 6)) == [0, 1, 2, 3, 4, 5]
+    since = bus.received[-2]["args"].get("since") or next(
+        frame["args"]["since"] for frame in bus.received if "since" in frame.get("args", {})
+    )
+    assert since == {"x": {"sequence": 2, "epoch": "epoch-1"}, "*": {"sequence": 1, "epoch": "epoch-2"}}
+
+
+async def test_room_wide_events_missed_by_a_member_of_one_channel_are_told(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    resets: list[Reset] = []
+    async with client.subscribe("r:x", on_reset=resets.append) as subscription:
+        await bus.publish("r", "*", {"n": 0})
+        await client.command("ping")
+        await bus.close_all(4408)
+        await bus.publish("r", "*", {"n": 1})
+        await reconnected(bus, client)
+        await bus.publish("r", "*", {"n": 2})
+        assert await numbers(subscription, 2) == [0, 2]
+    assert [(reset.address, reset.reason) for reset in resets] == [("r:*", "not_recovered")]
+
+
+async def test_overlapping_subscriptions_and_the_inbox_resume_with_one_copy_each(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    await client.recv_json(timeout=2)
+    await client.join("r:x")
+    await client.join("r")
+    async with client.subscribe("r") as room, client.subscribe("r:x") as channel:
+        for n in range(4):
+            await bus.publish("r", "x", {"n": n})
+        await client.command("ping")
+        await bus.close_all(4408)
+        for n in range(4, 8):
+            await bus.publish("r", "x", {"n": n})
+        await reconnected(bus, client)
+        await bus.publish("r", "x", {"n": 8})
+        assert await numbers(room, 9) == list(range(9))
+        assert await numbers(channel, 9) == list(range(9))
+    inbox = [await client.recv_json(timeout=2) for _ in range(10)]
+    assert [message["payload"].get("n", "welcome") for message in inbox] == [0, 1, 2, 3, "welcome", 4, 5, 6, 7, 8]
+
+
+async def test_an_unacked_publish_is_sent_again_with_its_id_and_counts_once(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    bus.mute.add("ack")
+    publishing = asyncio.gather(*(client.publish("a:b", {"n": n}) for n in range(3)))
+    await bus.got("event", 3)
+    bus.mute.clear()
+    await bus.close_all(4408)
+    acks = await publishing
+    assert [ack.sequence for ack in acks] == [1, 2, 3] and all(ack.duplicate for ack in acks)
+    ids = [frame["id"] for frame in bus.received if frame["type"] == "event"]
+    assert ids[:3] == ids[3:]
+    assert len(bus.streams["a", "b"].events) == 3
+    assert bus.queries[0]["client_key"] == bus.queries[1]["client_key"]
+
+
+async def test_commands_and_requests_in_flight_fail_as_retryable(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    bus.mute.add("status")
+    async with ArqonBusClient(bus.url) as silent:
+        waiting = [asyncio.create_task(client.status()), asyncio.create_task(client.request(silent.client_id, {}))]
+        await bus.got("status")
+        await bus.got("private")
+        await bus.close_all(4408)
+        for task in waiting:
+            with pytest.raises(ConnectionClosed) as raised:
+                await task
+            assert raised.value.retryable and raised.value.close_code == 4408
+
+
+async def test_what_is_sent_while_away_waits_for_the_connection(bus: FakeBus) -> None:
+    away = asyncio.Event()
+    async with ArqonBusClient(bus.url, reconnect=ReconnectPolicy(base=0.01)) as client:
+        client.on("state", lambda state: away.set() if state == "waiting" else None)
+        await bus.close_all(4429)
+        await asyncio.wait_for(away.wait(), 5)
+        assert (await client.publish("a:b", {"n": 1})).sequence == 1
+
+
+@pytest.mark.parametrize("code", [1008, 4403])
+async def test_codes_that_forbid_a_reconnect(client: ArqonBusClient, bus: FakeBus, code: int) -> None:
+    subscription = client.subscribe("a:b")
+    await subscription.open()
+    await bus.close_all(code)
+    with pytest.raises(ConnectionClosed) as raised:
+        await subscription.receive(timeout=5)
+    assert raised.value.close_code == code and not raised.value.retryable
+    with pytest.raises(ConnectionClosed):
+        await client.publish("a:b", {})
+    assert client.state == "closed" and len(bus.queries) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(4408, 0.0), (4429, 1.0), (1009, 1.0), (1011, 1.0), (1001, 1.0), (1000, 1.0)]
+)
+async def test_how_long_each_code_waits(bus: FakeBus, pauses: list[float], code: int, expected: float) -> None:
+    policy = ReconnectPolicy(base=0.5, draw=lambda: 1.0)
+    async with ArqonBusClient(bus.url, reconnect=policy) as client:
+        await bus.close_all(code)
+        await reconnected(bus, client)
+    assert pauses == [expected]
+
+
+async def test_a_shutdown_notice_sets_the_delay(bus: FakeBus, pauses: list[float]) -> None:
+    async with ArqonBusClient(bus.url, reconnect=FULL) as client:
+        await bus.tell({"event": "shutdown", "reconnect_after_ms": 1_250})
+        await bus.close_all(1001)
+        await reconnected(bus, client)
+    assert pauses == [1.25]
+
+
+async def test_failures_in_a_row_back_off_up_to_the_cap_and_obey_retry_after(bus: FakeBus, pauses: list[float]) -> None:
+    policy = ReconnectPolicy(base=1, cap=8, draw=lambda: 1.0)
+    async with ArqonBusClient(bus.url, reconnect=policy) as client:
+        bus.refusals += [Refusal(500), Refusal(503, {"Retry-After": "60"}), Refusal(502), Refusal(502)]
+        await bus.close_all(4408)
+        await reconnected(bus, client, times=5)
+    assert pauses == [0.0, 4.0, 60.0, 8.0, 8.0]
+
+
+async def test_attempts_are_bounded_and_the_last_failure_is_raised(bus: FakeBus, pauses: list[float]) -> None:
+    policy = ReconnectPolicy(max_attempts=3)
+    async with ArqonBusClient(bus.url, reconnect=policy) as client:
+        bus.refusals += [Refusal(500)] * 5
+        await bus.close_all(4408)
+        await client.recv_json(timeout=5)
+        with pytest.raises(ConnectError) as raised:
+            await client.recv_json(timeout=5)
+        assert raised.value.details["status"] == 500
+    assert len(bus.queries) == 3
+
+
+async def test_without_a_policy_the_first_loss_is_the_end(bus: FakeBus) -> None:
+    async with ArqonBusClient(bus.url, reconnect=None) as client:
+        await client.recv_json(timeout=5)
+        await bus.close_all(4408)
+        with pytest.raises(ConnectionClosed):
+            await client.recv_json(timeout=5)
+
+
+async def test_a_refused_rejoin_ends_that_subscription_only(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    kept, refused = client.subscribe("a:kept"), client.subscribe("a:gone")
+    await kept.open()
+    await refused.open()
+    bus.commands["join_channel"] = lambda args: (
+        {"error_code": "AUTHORIZATION_ERROR"}
+        if args["channel"] == "gone"
+        else {"room": "a", "channel": "kept", "sequence": 0, "epoch": "epoch-1", "recovered": True}
+    )
+    await bus.close_all(4408)
+    await reconnected(bus, client)
+    with pytest.raises(BusError):
+        await refused.receive(timeout=5)
+    bus.peers[0].joined["a", "kept"] = {}
+    await bus.publish("a", "kept", {"n": 1})
+    assert await numbers(kept, 1) == [1]
+
+
+async def test_a_rejoin_that_fails_for_now_is_tried_again(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    subscription = client.subscribe("a:b")
+    await subscription.open()
+    answers = iter(
+        [
+            {"error_code": "RATE_LIMITED", "retryable": True, "retry_after_ms": 1},
+            {"error_code": "STORAGE_UNAVAILABLE", "retryable": True},
+            {"room": "a", "channel": "b", "sequence": 0, "epoch": "epoch-1", "recovered": True},
+        ]
+    )
+    bus.commands["join_channel"] = lambda args: next(answers)
+    await bus.close_all(4408)
+    await reconnected(bus, client, times=2)
+    assert next(answers, None) is None
+
+
+async def test_a_fixed_token_that_expires_is_the_end(bus: FakeBus) -> None:
+    async with ArqonBusClient(bus.url, token="only") as client:
+        assert bus.headers[0]["Authorization"] == "Bearer only"
+        await client.recv_json(timeout=5)
+        await bus.close_all(4401)
+        with pytest.raises(AuthenticationError):
+            await client.recv_json(timeout=5)
+
+
+async def test_a_provider_is_asked_at_every_connection_and_before_expiry(bus: FakeBus, pauses: list[float]) -> None:
+    tokens = iter("abcdefgh")
+
+    async def provide() -> str:
+        return next(tokens)
+
+    async with ArqonBusClient(bus.url, token=provide, reconnect=FULL) as client:
+        await bus.tell({"event": "token_expiring"})
+        refresh = await bus.got("refresh_token")
+        assert refresh[0]["args"] == {"token": "b"}
+        bus.refusals.append(Refusal(401))
+        await bus.close_all(4401)
+        await reconnected(bus, client, times=2)
+    assert [headers["Authorization"] for headers in bus.headers] == ["Bearer a", "Bearer c", "Bearer d"]
+    assert pauses[0] == 0.0
+
+
+async def test_a_provider_whose_tokens_are_all_refused_is_not_asked_for_ever(bus: FakeBus, pauses: list[float]) -> None:
+    async with ArqonBusClient(bus.url, token=lambda: "bad") as client:
+        await client.recv_json(timeout=5)
+        bus.refusals += [Refusal(401)] * 10
+        await bus.close_all(4401)
+        with pytest.raises(AuthenticationError):
+            await client.recv_json(timeout=5)
+    assert len(bus.queries) == 4
+
+
+async def test_a_failing_provider_is_a_connect_error() -> None:
+    def provide() -> str:
+        raise OSError("vault is sealed")
+
+    with pytest.raises(ConnectError, match="vault is sealed") as raised:
+        await ArqonBusClient(token=provide).connect()
+    assert raised.value.code == "TOKEN_UNAVAILABLE"
+
+
+async def test_a_watch_goes_on_and_tells_of_the_interruption(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    async with client.store.watch() as watch:
+        await bus.close_all(4408)
+        await reconnected(bus, client)
+        with pytest.raises(StreamReset) as raised:
+            await watch.receive(timeout=5)
+        assert raised.value.reset.reason == "watch_interrupted"
+    assert len([frame for frame in bus.received if frame.get("command") == "op.store.watch"]) == 2
+
+
+def test_the_delay_is_random_below_a_bound_that_grows_to_the_cap() -> None:
+    policy = ReconnectPolicy(base=0.5, cap=30, draw=lambda: 1.0)
+    assert [policy.delay(n) for n in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert policy.delay(10_000) == 30
+    drawn = [ReconnectPolicy().delay(3) for _ in range(500)]
+    assert 0 <= min(drawn) < 1 and 3 < max(drawn) <= 4
+
+
+def test_the_plans_of_the_protocol() -> None:
+    assert plan_after(4401) == "after-refresh"
+    assert plan_after(4999) == plan_after(None) == "backoff"

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_bus import FakeBus
+
+from arqonbus import ArqonBusClient, BusError, Position, Reset, StreamReset, Subscription
+
+
+async def numbers(subscription: Subscription, count: int) -> list[int]:
+    return [(await subscription.receive(timeout=5))["payload"]["n"] for _ in range(count)]
+
+
+async def test_iterating_joins_and_yields_what_is_published(client: ArqonBusClient, bus: FakeBus) -> None:
+    async def read() -> list[int]:
+        found = []
+        async for message in client.subscribe("science:explore"):
+            found.append(message["payload"]["n"])
+            if len(found) == 3:
+                break
+        return found
+
+    reading = asyncio.create_task(read())
+    await bus.got("join_channel")
+    for n in range(3):
+        await bus.publish("science", "explore", {"n": n})
+    assert await asyncio.wait_for(reading, 5) == [0, 1, 2]
+
+
+async def test_each_subscription_gets_its_own_and_the_inbox_the_rest(client: ArqonBusClient, bus: FakeBus) -> None:
+    await client.recv_json(timeout=2)
+    await client.join("a:x")
+    async with client.subscribe("a:y") as y, client.subscribe("b") as b:
+        await bus.publish("a", "x", {"n": 1})
+        await bus.publish("a", "y", {"n": 2})
+        await bus.publish("b", "z", {"n": 3})
+        await bus.publish("a", "*", {"n": 4})
+        assert await numbers(y, 2) == [2, 4]
+        assert await numbers(b, 1) == [3]
+        assert [(await client.recv_json(timeout=2))["payload"]["n"] for _ in range(2)] == [1, 4]
+
+
+async def test_leaving_the_block_leaves_the_channel_and_ends_the_iteration(
+    client: ArqonBusClient, bus: FakeBus
+) -> None:
+    async with client.subscribe("a:b") as subscription:
+        await bus.publish("a", "b", {"n": 1})
+        assert await numbers(subscription, 1) == [1]
+    assert bus.peers[0].joined == {}
+    assert [message async for message in subscription] == []
+
+
+async def test_one_of_two_subscriptions_of_an_address_leaves_alone(client: ArqonBusClient, bus: FakeBus) -> None:
+    async with client.subscribe("a:b") as first:
+        async with client.subscribe("a:b"):
+            pass
+        assert "leave_channel" not in [frame.get("command") for frame in bus.received]
+        await bus.publish("a", "b", {"n": 1})
+        assert await numbers(first, 1) == [1]
+    assert bus.peers[0].joined == {}
+
+
+async def test_join_and_leave(client: ArqonBusClient, bus: FakeBus) -> None:
+    await client.recv_json(timeout=2)
+    joined = await client.join("a:b", presence=True)
+    assert joined.position == Position(0, "epoch-1") and joined.recovered is None
+    notice = bus.frame("system", {"event": "client_joined", "client": {"client_id": "x"}}, room="a", channel="b")
+    await bus.peers[0].send(notice)
+    assert (await client.recv_json(timeout=2))["payload"]["event"] == "client_joined"
+    assert await client.leave("a:b") is True
+    assert await client.leave("a:b") is False
+
+
+async def test_a_refused_join_raises_and_leaves_nothing_behind(client: ArqonBusClient, bus: FakeBus) -> None:
+    bus.commands["join_channel"] = lambda args: {"error_code": "AUTHORIZATION_ERROR"}
+    with pytest.raises(BusError):
+        async for _ in client.subscribe("a:b"):
+            pass
+    with pytest.raises(BusError):
+        await client.join("a:b")
+    assert await client.leave("a:b") is False
+
+
+async def test_history_and_since_come_before_live_traffic(client: ArqonBusClient, bus: FakeBus) -> None:
+    events = [await bus.publish("a", "b", {"n": n}) for n in range(5)]
+    async with (
+        client.subscribe("a:b", history=2) as last,
+        client.subscribe(
+            "a:b",
+            since=Position.of(events[0]),  # type: ignore[arg-type]
+        ) as since,
+    ):
+        await bus.publish("a", "b", {"n": 5})
+        assert await numbers(last, 3) == [3, 4, 5]
+        assert await numbers(since, 5) == [1, 2, 3, 4, 5]
+    async with client.subscribe("a", since={"b": Position.of(events[3])}) as room:  # type: ignore[dict-item]
+        assert await numbers(room, 2) == [4, 5]
+
+
+async def test_presence_notices_come_in_between(client: ArqonBusClient, bus: FakeBus) -> None:
+    notice = bus.frame("system", {"event": "client_left"}, room="a", channel="b")
+    async with client.subscribe("a:b", presence=True) as watching, client.subscribe("a:b") as plain:
+        await bus.peers[0].send(notice)
+        await bus.publish("a", "b", {"n": 1})
+        assert (await watching.receive(timeout=5))["payload"]["event"] == "client_left"
+        assert await numbers(watching, 1) == [1]
+        assert await numbers(plain, 1) == [1]
+
+
+async def test_a_full_buffer_tells_its_loss_once_and_goes_on(client: ArqonBusClient, bus: FakeBus) -> None:
+    resets: list[Reset] = []
+    async with client.subscribe("a:b", buffer_limit=3, on_reset=resets.append) as subscription:
+        for n in range(6):
+            await bus.publish("a", "b", {"n": n})
+        await client.command("ping")
+        assert await numbers(subscription, 3) == [0, 1, 2]
+        await bus.publish("a", "b", {"n": 6})
+        assert await numbers(subscription, 1) == [6]
+    assert resets == [Reset("a:b", "overflow")]
+
+
+async def test_without_on_reset_the_iteration_raises_at_the_place_of_the_loss_and_can_go_on(
+    client: ArqonBusClient, bus: FakeBus
+) -> None:
+    async with client.subscribe("a:b", buffer_limit=1) as subscription:
+        await bus.publish("a", "b", {"n": 0})
+        await bus.publish("a", "b", {"n": 1})
+        await client.command("ping")
+        assert await numbers(subscription, 1) == [0]
+        with pytest.raises(StreamReset) as raised:
+            await subscription.receive(timeout=5)
+        assert raised.value.reset.reason == "overflow" and "buffer" in str(raised.value)
+        await bus.publish("a", "b", {"n": 2})
+        assert await numbers(subscription, 1) == [2]
+
+
+async def test_a_hole_in_a_replay_is_told(client: ArqonBusClient, bus: FakeBus) -> None:
+    resets: list[Reset] = []
+
+    async def on_reset(reset: Reset) -> None:
+        resets.append(reset)
+
+    async with client.subscribe("a:b", on_reset=on_reset) as subscription:
+        await bus.publish("a", "b", {"n": 1})
+        payload = {"event": "history_gap", "room": "a", "channel": "b", "after_sequence": 1}
+        await bus.tell(payload, room="a", channel="b")
+        await bus.publish("a", "b", {"n": 2})
+        assert await numbers(subscription, 2) == [1, 2]
+    assert [reset.reason for reset in resets] == ["not_recovered"]
+
+
+async def test_degraded_traffic_without_a_sequence_is_delivered(client: ArqonBusClient, bus: FakeBus) -> None:
+    async with client.subscribe("a:b") as subscription:
+        for n in range(2):
+            await bus.peers[0].send(bus.frame("event", {"n": n}, room="a", channel="b", metadata={}))
+        assert await numbers(subscription, 2) == [0, 1]
+
+
+async def test_store_watch(client: ArqonBusClient, bus: FakeBus) -> None:
+    def change(key: str, version: int) -> dict[str, object]:
+        return {
+            "event": "store_changed",
+            "namespace": "default",
+            "key": key,
+            "operation": "set",
+            "version": version,
+            "value": {"v": version},
+        }
+
+    async with client.store.watch("jobs/") as watch:
+        await bus.tell(change("other", 1))
+        await bus.tell(change("jobs/1", 2))
+        told = await watch.receive(timeout=5)
+        assert (told.key, told.operation, told.version, told.value) == ("jobs/1", "set", 2, {"v": 2})
+    assert bus.received[-1]["args"] == {"namespace": "default", "prefix": "jobs/"}
+    assert bus.received[-1]["command"] == "op.store.unwatch"
+    assert [change async for change in watch] == []
