@@ -31,7 +31,7 @@ interface Entry extends Authority {
   readonly scheme: string | null;
 }
 
-const AUTHORITY = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,255})(?::([0-9]{1,5}))?$/;
+const AUTHORITY = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,255})(?::([0-9]{0,5}))?$/;
 const ENTRY_AUTHORITY = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.*-]{1,255})(?::([0-9]{1,5}))?$/;
 const SCHEME = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/;
 const DEFAULT_PORTS: ReadonlyMap<string, string> = new Map([
@@ -140,7 +140,9 @@ function parseAuthority(text: string, syntax: RegExp): Authority | null {
   const [, written, port = null] = syntax.exec(text.toLowerCase()) ?? [];
   if (written === undefined || Number(port) > 65_535) return null;
   const name = written.startsWith('[') ? canonicalIpv6(written) : written.replace(/\.$/, '');
-  return name === null || name === '' ? null : { name, port: port === null ? null : String(Number(port)) };
+  // RFC 3986 lets the port behind the colon be empty.
+  const hasPort = port !== null && port !== '';
+  return name === null || name === '' ? null : { name, port: hasPort ? String(Number(port)) : null };
 }
 
 function canonicalIpv6(literal: string): string | null {
