@@ -1,0 +1,94 @@
+import { type Draft, seal } from '@arqonbus/protocol';
+import type { StoredEvent, StreamEvent } from '../engine.ts';
+
+/**
+ * What a stream entry and a published message say of an event, but for its place:
+ *
+ *     TAG TIME ID FROM_LENGTH FROM OPEN
+ *
+ * with one space between the first four, and neither space nor end after FROM (its length, in UTF-16 units, is given).
+ * TAG is `ORIGIN.NUMBER`: the process that published it and the how many-eth publication of that process it is. Redis
+ * never reads a body but for its TIME, and the envelope is sealed by the reader: the script copies the text once.
+ */
+export function encodeBody(tag: string, draft: Draft): string {
+  return `${tag} ${draft.time} ${draft.id} ${draft.from.length} ${draft.from}${draft.open}`;
+}
+
+/** A publication's mark, by which its own process, and whoever received it twice, knows it again. */
+export interface Tag {
+  readonly origin: string;
+  readonly number: number;
+}
+
+/** An event with its place, as a message or a stream entry gave it. */
+export interface Entry {
+  readonly channel: string;
+  readonly sequence: number;
+  readonly epoch: string;
+  /** Microseconds of the server's clock at which it was stored: the order across streams. */
+  readonly order: number;
+  readonly tag: Tag;
+  readonly time: number;
+  readonly id: string;
+  readonly from: string;
+  readonly open: string;
+}
+
+/** Reads a published message: `CHANNEL SEQUENCE EPOCH ORDER BODY`. */
+export function decodeMessage(message: string): Entry {
+  const channelEnd = message.indexOf(' ');
+  const sequenceEnd = message.indexOf(' ', channelEnd + 1);
+  const epochEnd = message.indexOf(' ', sequenceEnd + 1);
+  const orderEnd = message.indexOf(' ', epochEnd + 1);
+  return decodeBody(
+    message.slice(0, channelEnd),
+    Number(message.slice(channelEnd + 1, sequenceEnd)),
+    message.slice(sequenceEnd + 1, epochEnd),
+    Number(message.slice(epochEnd + 1, orderEnd)),
+    message,
+    orderEnd + 1,
+  );
+}
+
+/** Reads a stream entry: its key `SEQUENCE-ORDER` and its body. */
+export function decodeEntry(channel: string, epoch: string, key: string, body: string): Entry {
+  const dash = key.indexOf('-');
+  return decodeBody(channel, Number(key.slice(0, dash)), epoch, Number(key.slice(dash + 1)), body, 0);
+}
+
+function decodeBody(
+  channel: string,
+  sequence: number,
+  epoch: string,
+  order: number,
+  text: string,
+  start: number,
+): Entry {
+  const dot = text.indexOf('.', start);
+  const tagEnd = text.indexOf(' ', dot);
+  const timeEnd = text.indexOf(' ', tagEnd + 1);
+  const idEnd = text.indexOf(' ', timeEnd + 1);
+  const lengthEnd = text.indexOf(' ', idEnd + 1);
+  const fromEnd = lengthEnd + 1 + Number(text.slice(idEnd + 1, lengthEnd));
+  return {
+    channel,
+    sequence,
+    epoch,
+    order,
+    tag: { origin: text.slice(start, dot), number: Number(text.slice(dot + 1, tagEnd)) },
+    time: Number(text.slice(tagEnd + 1, timeEnd)),
+    id: text.slice(timeEnd + 1, idEnd),
+    from: text.slice(lengthEnd + 1, fromEnd),
+    open: text.slice(fromEnd),
+  };
+}
+
+export function storedEvent(entry: Entry): StoredEvent {
+  const { sequence, time, from, open, epoch } = entry;
+  return { sequence, time, from, text: seal(open, sequence, epoch) };
+}
+
+export function streamEvent(tenant: string, room: string, entry: Entry): StreamEvent {
+  const { channel, sequence, id, from, open, epoch } = entry;
+  return { stream: { tenant, room, channel }, sequence, id, from, text: seal(open, sequence, epoch) };
+}

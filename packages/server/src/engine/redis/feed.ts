@@ -1,0 +1,150 @@
+import type { EngineEvents } from '../engine.ts';
+import { decodeMessage, type Entry, streamEvent } from './entry.ts';
+import { RecentTags } from './recent.ts';
+import { type Cursor, incarnation, moveCursor, type Room } from './room.ts';
+
+export interface FeedEvents {
+  /** A publication of this process came by: how many connections it was handed to. */
+  arrived(number: number, entry: Entry, delivered: number): void;
+  /** Events up to a sequence are missing: delivers them, or moves the cursor over what is no longer kept. */
+  missing(room: Room, cursor: Cursor, upTo: number): Promise<void>;
+  /** The stream lost its end and grew again: another event has a sequence that members have seen. */
+  rolledBack(room: Room, cursor: Cursor): Promise<void>;
+}
+
+/**
+ * The one way by which events reach this node's members: everything that is published comes through here, in the order
+ * in which the server published it, the node's own publications too. Every event is checked against its stream's
+ * cursor: a repeat is dropped, and before a gap the whole feed stops until the gap is filled from the stream, so that
+ * the order across streams holds as well.
+ */
+export class Feed {
+  readonly rooms: Map<string, Room> = new Map();
+  readonly recent: RecentTags = new RecentTags();
+  private readonly origin: string;
+  private readonly engine: EngineEvents;
+  private readonly events: FeedEvents;
+  private readonly roomOf: (topic: string) => Room | undefined;
+  private queue: { room: Room; entry: Entry }[] = [];
+  /** Nobody passes before the first server answered. */
+  private stops = 1;
+  private round = 0;
+
+  /** `origin` is this process's part of a tag; `roomOf` answers the room of a topic that all-rooms interest brought. */
+  constructor(origin: string, engine: EngineEvents, events: FeedEvents, roomOf: (topic: string) => Room | undefined) {
+    this.origin = origin;
+    this.engine = engine;
+    this.events = events;
+    this.roomOf = roomOf;
+  }
+
+  accept(topic: string, message: string): void {
+    const room = this.rooms.get(topic) ?? this.roomOf(topic);
+    if (room === undefined) return;
+    const entry = decodeMessage(message);
+    if (room.state !== 'open') room.waiting.push(entry);
+    else if (this.stops > 0) this.queue.push({ room, entry });
+    else this.take(room, entry);
+  }
+
+  /** Holds everything back until {@link restart}: the connection was lost, or is being brought up to date. */
+  stop(): void {
+    this.stops += 1;
+  }
+
+  /** Members are up to date with what was published before: what arrived meanwhile goes on. */
+  restart(): void {
+    this.round += 1;
+    this.stops = 0;
+    this.drain();
+  }
+
+  /** The room's cursors are set: its events go on, those first that came meanwhile. */
+  opened(room: Room): void {
+    room.state = 'open';
+    for (const entry of room.waiting.splice(0)) {
+      if (this.stops > 0) this.queue.push({ room, entry });
+      else this.take(room, entry);
+    }
+  }
+
+  /** Whether an event of this place is still on its way to this node's members. */
+  expects(topic: string, channel: string, epoch: string, sequence: number): boolean {
+    const room = this.rooms.get(topic) ?? this.roomOf(topic);
+    if (room === undefined || room.state !== 'open') return false;
+    const cursor = room.cursors.get(channel);
+    return cursor === undefined || cursor.epoch !== epoch || cursor.last < sequence;
+  }
+
+  /** The stream has reached this place, as an answer told; an event that has not come by is fetched. */
+  reach(topic: string, channel: string, epoch: string, sequence: number): void {
+    const room = this.rooms.get(topic);
+    if (room === undefined || this.stops > 0 || !this.expects(topic, channel, epoch, sequence)) return;
+    const cursor = room.cursor(channel, epoch);
+    if (cursor.epoch === epoch) this.pause(this.events.missing(room, cursor, sequence));
+  }
+
+  /** Hands an event on, in its stream's order: the caller has made sure that it is the next one. */
+  deliver(room: Room, cursor: Cursor, entry: Entry): void {
+    cursor.last = entry.sequence;
+    cursor.lastTag = entry.tag;
+    let delivered = 0;
+    if (!this.recent.has(entry.tag)) {
+      this.recent.add(entry.tag);
+      delivered = this.engine.deliver(streamEvent(room.tenant, room.name, entry));
+    }
+    if (entry.tag.origin === this.origin) this.events.arrived(entry.tag.number, entry, delivered);
+  }
+
+  private take(room: Room, entry: Entry): void {
+    if (this.rooms.get(room.topic) !== room) return;
+    const cursor = room.cursor(entry.channel, entry.epoch);
+    if (cursor.epoch !== entry.epoch) this.changeEpoch(room, cursor, entry);
+    if (entry.sequence === cursor.last + 1) this.deliver(room, cursor, entry);
+    else if (entry.sequence > cursor.last) this.fill(room, cursor, entry);
+    else if (entry.sequence > cursor.base && !this.recent.has(entry.tag)) {
+      this.pause(this.events.rolledBack(room, cursor));
+    }
+  }
+
+  private changeEpoch(room: Room, cursor: Cursor, entry: Entry): void {
+    // A stream that was dropped begins anew; one that another node found to have lost its end goes on from here.
+    const renewed = incarnation(cursor.epoch) === incarnation(entry.epoch);
+    moveCursor(cursor, entry.epoch, renewed ? entry.sequence - 1 : 0);
+    if (renewed) this.engine.gap(room.stream(cursor.channel));
+  }
+
+  private fill(room: Room, cursor: Cursor, entry: Entry): void {
+    this.queue.unshift({ room, entry });
+    this.pause(this.events.missing(room, cursor, entry.sequence - 1));
+  }
+
+  /** Lets nothing pass until `work` is done. When it fails the connection was lost: nothing passes until the next. */
+  private pause(work: Promise<void>): void {
+    const { round } = this;
+    this.stops += 1;
+    work.then(
+      () => {
+        if (this.round !== round) return;
+        this.stops -= 1;
+        this.drain();
+      },
+      () => {},
+    );
+  }
+
+  private drain(): void {
+    while (this.stops === 0 && this.queue.length > 0) {
+      const waiting = this.queue;
+      this.queue = [];
+      for (const [index, { room, entry }] of waiting.entries()) {
+        if (this.stops > 0) {
+          // `take` may have put one back in front of the rest.
+          this.queue = this.queue.concat(waiting.slice(index));
+          break;
+        }
+        this.take(room, entry);
+      }
+    }
+  }
+}

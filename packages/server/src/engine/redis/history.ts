@@ -1,0 +1,104 @@
+import { randomToken } from '@arqonbus/protocol';
+import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import { decodeEntry, storedEvent } from './entry.ts';
+import type { Keys } from './keys.ts';
+import { inTurns, positions } from './ranges.ts';
+import { COUNT, DROP, READ, STATE } from './scripts.ts';
+import type { Session } from './session.ts';
+
+/** Entries read at once when times bound the query: the stream is indexed by sequence only. */
+const PAGE = 500;
+
+/** What is read of streams, and their end. Every call names the session it is asked of. */
+export class History {
+  private readonly keys: Keys;
+  private readonly now: () => number;
+
+  constructor(keys: Keys, now: () => number) {
+    this.keys = keys;
+    this.now = now;
+  }
+
+  async state(session: Session, stream: StreamAddress): Promise<StreamState> {
+    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, this.now(), randomToken(16)]);
+    const [sequence = '0', epoch = '', oldest = '1'] = answer as string[];
+    return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
+  }
+
+  async read(session: Session, stream: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
+    const { fromTime = 0, toTime = Number.POSITIVE_INFINITY, limit, take = 'first' } = query;
+    const timed = query.fromTime !== undefined || query.toTime !== undefined;
+    let from = Math.max(1, query.fromSequence ?? 1);
+    let to = query.toSequence ?? Number.MAX_SAFE_INTEGER;
+    const events: StoredEvent[] = [];
+    while (events.length < limit && from <= to) {
+      const count = timed ? PAGE : limit - events.length;
+      const page = await this.page(session, stream, from, to, count, take);
+      for (const event of page) {
+        if (events.length < limit && event.time >= fromTime && event.time <= toTime) events.push(event);
+      }
+      const last = page.at(-1);
+      if (last === undefined || page.length < count) break;
+      if (take === 'first') from = last.sequence + 1;
+      else to = last.sequence - 1;
+    }
+    return take === 'first' ? events : events.reverse();
+  }
+
+  async streams(session: Session, tenant: string, room?: string): Promise<StreamAddress[]> {
+    const rooms = room === undefined ? await this.rooms(session, tenant) : [room];
+    const found = await inTurns(rooms, async (name) => {
+      const standings = await positions(session, this.keys, tenant, name);
+      return [...standings]
+        .filter(([, { sequence }]) => sequence > 0)
+        .map(([channel]) => ({ tenant, room: name, channel }));
+    });
+    return found.flat();
+  }
+
+  async drop(session: Session, stream: StreamAddress): Promise<void> {
+    await session.run(DROP, this.keysOf(stream), [stream.channel]);
+  }
+
+  /** Counts what all tenants' streams hold; `bytes` is the memory that the server uses for them. */
+  async totals(session: Session): Promise<{ streams: number; messages: number; bytes: number }> {
+    const totals = { streams: 0, messages: 0, bytes: 0 };
+    const tenants = (await session.command('smembers', this.keys.tenants)) as string[];
+    for (const tenant of tenants) {
+      await inTurns(await this.rooms(session, tenant), async (room) => {
+        const prefix = this.keys.stream({ tenant, room, channel: '' });
+        const answer = await session.run(COUNT, [this.keys.room(tenant, room)], [prefix]);
+        const [streams = 0, messages = 0, bytes = 0] = answer as number[];
+        totals.streams += streams;
+        totals.messages += messages;
+        totals.bytes += bytes;
+      });
+    }
+    return totals;
+  }
+
+  private async page(
+    session: Session,
+    stream: StreamAddress,
+    from: number,
+    to: number,
+    count: number,
+    take: 'first' | 'last',
+  ): Promise<StoredEvent[]> {
+    const args = [stream.channel, this.now(), from, to, count, take];
+    const [epoch, flat] = (await session.run(READ, this.keysOf(stream), args)) as [string, string[]];
+    const events: StoredEvent[] = [];
+    for (let at = 0; at + 1 < flat.length; at += 2) {
+      events.push(storedEvent(decodeEntry(stream.channel, epoch, flat[at] ?? '', flat[at + 1] ?? '')));
+    }
+    return events;
+  }
+
+  private async rooms(session: Session, tenant: string): Promise<string[]> {
+    return (await session.command('smembers', this.keys.rooms(tenant))) as string[];
+  }
+
+  private keysOf(stream: StreamAddress): string[] {
+    return [this.keys.stream(stream), this.keys.room(stream.tenant, stream.room)];
+  }
+}

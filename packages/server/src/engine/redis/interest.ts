@@ -1,0 +1,246 @@
+import type { Awaitable } from '../engine.ts';
+import type { CatchUp } from './catch-up.ts';
+import { unavailable } from './failure.ts';
+import type { Feed } from './feed.ts';
+import type { Keys } from './keys.ts';
+import type { Link } from './link.ts';
+import { Room } from './room.ts';
+import type { Session } from './session.ts';
+
+const TOPICS_AT_ONCE = 500;
+const ALL_ROOMS = '*';
+
+/** Somebody waits until what he attached is followed. */
+interface Waiter {
+  readonly done: Promise<void>;
+  /** Follows it in a session that is up. */
+  start(session: Session): Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** All rooms of a tenant. */
+interface TenantInterest {
+  readonly tenant: string;
+  /** The pattern is subscribed and every room that had streams is open. */
+  followed: boolean;
+}
+
+/**
+ * Which rooms this node wants, and the subscriptions that follow from it. A room is subscribed by name, or covered by
+ * the pattern of its tenant when all rooms of it are wanted; never by both for longer than the change takes.
+ */
+export class Interest {
+  private readonly keys: Keys;
+  private readonly link: Link;
+  private readonly feed: Feed;
+  private readonly catchUp: CatchUp;
+  private readonly tenants = new Map<string, TenantInterest>();
+  private readonly waiters = new Map<Room | TenantInterest, Waiter>();
+
+  constructor(keys: Keys, link: Link, feed: Feed, catchUp: CatchUp) {
+    this.keys = keys;
+    this.link = link;
+    this.feed = feed;
+    this.catchUp = catchUp;
+  }
+
+  has(topic: string): boolean {
+    return this.feed.rooms.has(topic) || this.roomOf(topic) !== undefined;
+  }
+
+  /** The room of a topic that only the interest in all rooms of its tenant covers; made when it first appears. */
+  roomOf(topic: string): Room | undefined {
+    if (this.tenants.size === 0) return undefined;
+    const names = this.keys.roomOfTopic(topic);
+    const all = names === null ? undefined : this.tenants.get(names.tenant);
+    if (names === null || all === undefined) return undefined;
+    const room = this.add(names.tenant, names.room);
+    // A room that was not there when the tenant was attached: it is followed from its beginning.
+    if (all.followed) room.state = 'open';
+    return room;
+  }
+
+  /** `mayWait`: while the server is away interest is only noted (degraded), else it is refused. */
+  attach(tenant: string, name: string, mayWait: boolean): Awaitable<void> {
+    if (this.link.standing === 'away' && !mayWait) throw unavailable(this.link.reason);
+    return name === ALL_ROOMS ? this.attachTenant(tenant) : this.attachRoom(tenant, name);
+  }
+
+  detach(tenant: string, name: string): void {
+    if (name === ALL_ROOMS) this.detachTenant(tenant);
+    else this.detachRoom(tenant, name);
+  }
+
+  private detachRoom(tenant: string, name: string): void {
+    const room = this.feed.rooms.get(this.keys.topic(tenant, name));
+    if (room === undefined) return;
+    room.explicit = false;
+    if (this.tenants.has(tenant)) return;
+    this.remove(room);
+    this.link.session?.unsubscribe(room.topic);
+  }
+
+  /** Subscribes everything anew, and brings members up to date. What is attached meanwhile waits for {@link resume}. */
+  async establish(session: Session, verify: boolean): Promise<void> {
+    const attached = [...this.waiters.keys()];
+    const tenants = [...this.tenants.values()];
+    const rooms = [...this.feed.rooms.values()];
+    const topics = rooms.filter((room) => !this.tenants.has(room.tenant)).map((room) => room.topic);
+    for (let at = 0; at < topics.length; at += TOPICS_AT_ONCE) {
+      await session.subscribe(topics.slice(at, at + TOPICS_AT_ONCE));
+    }
+    for (const all of tenants) await this.cover(session, all);
+    await this.catchUp.rooms(
+      session,
+      [...new Set([...rooms, ...tenants.flatMap((all) => this.roomsOf(all.tenant))])],
+      verify,
+    );
+    for (const all of tenants) await this.complete(session, all);
+    for (const each of attached) this.settle(each);
+    for (const topic of topics) if (!this.feed.rooms.has(topic)) session.unsubscribe(topic);
+  }
+
+  /** Follows what was attached while {@link establish} was at work. */
+  resume(session: Session): void {
+    for (const each of [...this.waiters.keys()]) this.begin(each, session);
+  }
+
+  /** The server is away: what is being attached is followed once it is back, or refused. */
+  away(mayWait: boolean): void {
+    for (const room of this.feed.rooms.values()) if (room.state === 'opening') room.state = 'unread';
+    for (const [each, waiter] of [...this.waiters]) {
+      if (mayWait) this.settle(each);
+      else {
+        this.waiters.delete(each);
+        waiter.reject(unavailable(this.link.reason));
+        if (each instanceof Room) this.remove(each);
+        else this.detachTenant(each.tenant);
+      }
+    }
+  }
+
+  private attachRoom(tenant: string, name: string): Awaitable<void> {
+    const known = this.feed.rooms.get(this.keys.topic(tenant, name));
+    if (known?.explicit) return this.waiters.get(known)?.done;
+    const room = known ?? this.add(tenant, name);
+    room.explicit = true;
+    const all = this.tenants.get(tenant);
+    if (all !== undefined) {
+      if (all.followed && known === undefined) room.state = 'open';
+      return this.waiters.get(all)?.done;
+    }
+    return this.follow(room, async (session) => {
+      await session.subscribe([room.topic]);
+      await this.catchUp.rooms(session, [room], false);
+    });
+  }
+
+  private attachTenant(tenant: string): Awaitable<void> {
+    const known = this.tenants.get(tenant);
+    if (known !== undefined) return this.waiters.get(known)?.done;
+    const all: TenantInterest = { tenant, followed: false };
+    this.tenants.set(tenant, all);
+    return this.follow(all, async (session) => {
+      await this.cover(session, all);
+      await this.complete(session, all);
+      for (const room of this.roomsOf(tenant)) if (room.explicit) session.unsubscribe(room.topic);
+    });
+  }
+
+  /** Starts following now when a server is there; else the next connection does it. */
+  private follow(each: Room | TenantInterest, start: (session: Session) => Promise<void>): Awaitable<void> {
+    const { session, standing } = this.link;
+    if (standing === 'away') {
+      if (each instanceof Room) each.state = 'unread';
+      return;
+    }
+    const { promise: done, resolve, reject } = deferred();
+    this.waiters.set(each, { done, start, resolve, reject });
+    if (session !== null) this.begin(each, session);
+    return done;
+  }
+
+  private begin(each: Room | TenantInterest, session: Session): void {
+    const waiter = this.waiters.get(each);
+    waiter?.start(session).then(
+      () => this.settle(each),
+      // A lost connection leaves it to the next one.
+      (error: Error) => this.fail(session, error),
+    );
+  }
+
+  /** What a living server refuses cannot be followed there: another connection is tried. */
+  private fail(session: Session, error: Error): void {
+    if (this.link.session === session) this.link.drop(error.message);
+  }
+
+  private async cover(session: Session, all: TenantInterest): Promise<void> {
+    await session.subscribePattern(this.keys.topicPattern(all.tenant));
+    const names = (await session.command('smembers', this.keys.rooms(all.tenant))) as string[];
+    for (const name of names) this.add(all.tenant, name);
+  }
+
+  /** Opens the rooms of a tenant, those too that appear meanwhile; from then on new ones are open at once. */
+  private async complete(session: Session, all: TenantInterest): Promise<void> {
+    for (;;) {
+      const opening = this.roomsOf(all.tenant).filter((room) => room.state !== 'open');
+      if (opening.length === 0 || this.tenants.get(all.tenant) !== all) break;
+      await this.catchUp.rooms(session, opening, false);
+    }
+    all.followed = true;
+  }
+
+  private detachTenant(tenant: string): void {
+    const all = this.tenants.get(tenant);
+    if (all === undefined) return;
+    this.tenants.delete(tenant);
+    this.settle(all);
+    const kept: Room[] = [];
+    for (const room of this.roomsOf(tenant)) {
+      if (room.explicit) kept.push(room);
+      else this.remove(room);
+    }
+    const { session } = this.link;
+    if (session === null) return;
+    // Commands keep their order: the rooms are subscribed by name before the pattern ends.
+    session.subscribe(kept.map((room) => room.topic)).catch((error: Error) => this.fail(session, error));
+    session.unsubscribePattern(this.keys.topicPattern(tenant));
+  }
+
+  private roomsOf(tenant: string): Room[] {
+    return [...this.feed.rooms.values()].filter((room) => room.tenant === tenant);
+  }
+
+  private add(tenant: string, name: string): Room {
+    const topic = this.keys.topic(tenant, name);
+    let room = this.feed.rooms.get(topic);
+    if (room === undefined) {
+      room = new Room(tenant, name, topic);
+      this.feed.rooms.set(topic, room);
+    }
+    return room;
+  }
+
+  private remove(room: Room): void {
+    this.feed.rooms.delete(room.topic);
+    this.settle(room);
+  }
+
+  private settle(each: Room | TenantInterest): void {
+    const waiter = this.waiters.get(each);
+    if (waiter === undefined) return;
+    this.waiters.delete(each);
+    waiter.resolve();
+  }
+}
+
+function deferred(): { promise: Promise<void>; resolve(): void; reject(error: Error): void } {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}

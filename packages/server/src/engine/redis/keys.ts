@@ -1,0 +1,138 @@
+import type { StreamAddress } from '../engine.ts';
+
+const PREFIX = 'arqon:';
+const SLOTS = 16_384;
+
+/**
+ * The names of everything the engine keeps in Redis.
+ *
+ * All keys of one room hold the same hash tag `{tenant/room}`, so that one script may touch them in Redis Cluster; the
+ * names of tenants and rooms hold neither braces nor `/`. Topics carry the database number, because publish/subscribe
+ * knows no databases.
+ */
+export class Keys {
+  private readonly topics: string;
+
+  constructor(database: number) {
+    this.topics = `${PREFIX}${database}:`;
+  }
+
+  /** The stream of one channel: entries `SEQUENCE-ORDER`, one field `e` that holds an entry's body. */
+  stream(at: StreamAddress): string {
+    return `${PREFIX}{${at.tenant}/${at.room}}:stream:${at.channel}`;
+  }
+
+  /** Hash of a room: channel → where its stream stands. It is the index of the room's streams as well. */
+  room(tenant: string, room: string): string {
+    return `${PREFIX}{${tenant}/${room}}:streams`;
+  }
+
+  /** What an id of one sender came to in this stream; expires with the idempotence window. */
+  idempotence(at: StreamAddress, id: string, identity: string): string {
+    return `${PREFIX}{${at.tenant}/${at.room}}:id:${at.channel}:${id}:${identity}`;
+  }
+
+  /** Set of a tenant's rooms that have streams. In a slot of its own: written before the first event of a room. */
+  rooms(tenant: string): string {
+    return `${PREFIX}rooms:${tenant}`;
+  }
+
+  /** Set of the tenants that have rooms. */
+  get tenants(): string {
+    return `${PREFIX}tenants`;
+  }
+
+  claim(key: string): string {
+    return `${PREFIX}claim:${key}`;
+  }
+
+  /** Where the events of a room are published. */
+  topic(tenant: string, room: string): string {
+    return `${this.topics}${tenant}/${room}`;
+  }
+
+  /** Matches the topics of all rooms of a tenant. */
+  topicPattern(tenant: string): string {
+    return `${this.topics}${escapePattern(tenant)}/*`;
+  }
+
+  /** Tenant and room of a topic, null when it is no room's. */
+  roomOfTopic(topic: string): { tenant: string; room: string } | null {
+    const slash = topic.indexOf('/', this.topics.length);
+    if (slash < 0 || !topic.startsWith(this.topics)) return null;
+    return { tenant: topic.slice(this.topics.length, slash), room: topic.slice(slash + 1) };
+  }
+
+  /** Prefix of the keys of one tenant in one space of the key-value store; they share a hash tag. */
+  space(tenant: string, space: string): string {
+    return `${PREFIX}{kv/${tenant}/${space}}:`;
+  }
+
+  /** Set of the tenants that held keys in a space. */
+  spaceTenants(space: string): string {
+    return `${PREFIX}kv-tenants:${space}`;
+  }
+
+  /** Sorted set of `tenant/space` by the earliest expiry in it. */
+  get expiries(): string {
+    return `${PREFIX}kv-expiries`;
+  }
+
+  /** Where changes of the key-value store are told, of all spaces. No room's topic lacks a `/`. */
+  get changes(): string {
+    return `${this.topics}changes`;
+  }
+
+  /** Hash of node → heartbeat and figures. */
+  get nodes(): string {
+    return `${PREFIX}nodes`;
+  }
+
+  /** A connected client, as JSON. */
+  client(tenant: string, clientId: string): string {
+    return `${PREFIX}client:${tenant}/${clientId}`;
+  }
+
+  /** Set of a node's clients, as `tenant/clientId`: what is cleared when the node has died. */
+  nodeClients(node: string): string {
+    return `${PREFIX}node-clients:${node}`;
+  }
+
+  tenantClients(tenant: string): string {
+    return `${PREFIX}clients:${tenant}`;
+  }
+
+  roomClients(tenant: string, room: string): string {
+    return `${PREFIX}room-clients:${tenant}/${room}`;
+  }
+
+  subjectClients(tenant: string, subject: string): string {
+    return `${PREFIX}subject-clients:${tenant}/${subject}`;
+  }
+
+  /** Where one node, or with null all of them, are written to. */
+  nodeTopic(node: string | null): string {
+    return node === null ? `${this.topics}nodes` : `${this.topics}node:${node}`;
+  }
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[\\*?[\]]/g, '\\$&');
+}
+
+/** The part of a key that decides its slot: what stands in the first braces, if anything does. */
+export function hashTag(key: string): string {
+  const open = key.indexOf('{');
+  const close = open < 0 ? -1 : key.indexOf('}', open + 1);
+  return close > open + 1 ? key.slice(open + 1, close) : key;
+}
+
+/** The slot of Redis Cluster that a key lives in: CRC16 (XMODEM) of its hash tag, modulo 16,384. */
+export function slotOf(key: string): number {
+  let crc = 0;
+  for (const byte of new TextEncoder().encode(hashTag(key))) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit += 1) crc = crc & 0x8000 ? ((crc << 1) ^ 0x1021) & 0xffff : (crc << 1) & 0xffff;
+  }
+  return crc % SLOTS;
+}

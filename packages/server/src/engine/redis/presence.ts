@@ -1,0 +1,175 @@
+import type { EngineEvents, NodeMessage, NodeStatus, Presence, PresenceEntry } from '../engine.ts';
+import { ClientIndex } from './client-index.ts';
+import type { Keys } from './keys.ts';
+import type { Link } from './link.ts';
+import { BEAT, BURY } from './presence-scripts.ts';
+import { fields } from './ranges.ts';
+import type { Session } from './session.ts';
+
+const BEAT_MS = 4_000;
+/** A node that was not heard of for so long is dead: three beats, and less than the 15 s that are promised. */
+const DEAD_MS = 12_000;
+/** For so long a look at the nodes answers who is alive, unless a client's node is not among them. */
+const LOOK_MS = 500;
+/** Beats after a node was taken for dead at which it announces its clients again: once would race the cleaning. */
+const REPEATS = 2;
+
+/**
+ * Clients and figures of the other nodes, kept in Redis: an index of clients that each node keeps for its own, and a
+ * hash of heartbeats that says whose entries count. Entries of a dead node are invisible at once and cleared by the
+ * first node that sees it dead. While the server is away nobody else is there.
+ */
+export class RedisPresence implements Presence {
+  private readonly node: string;
+  private readonly keys: Keys;
+  private readonly link: Link;
+  private readonly engine: EngineEvents;
+  private readonly lenient: boolean;
+  private readonly own: Map<string, PresenceEntry> = new Map();
+  private readonly index: ClientIndex;
+  private readonly timer: NodeJS.Timeout;
+  private status: NodeStatus;
+  private alive: { readonly at: number; readonly nodes: ReadonlySet<string> } = { at: 0, nodes: new Set() };
+  private repeats = 0;
+
+  /** `lenient`: degraded mode, in which nobody else is there while the server is away; else that is an error. */
+  constructor(node: string, keys: Keys, link: Link, engine: EngineEvents, lenient: boolean) {
+    this.node = node;
+    this.keys = keys;
+    this.link = link;
+    this.engine = engine;
+    this.lenient = lenient;
+    this.index = new ClientIndex(keys, node);
+    this.status = { node, connections: 0, connectionsTotal: 0, messagesTotal: 0, messagesPerMinute: 0 };
+    this.timer = setInterval(() => this.heartbeat(), BEAT_MS);
+    this.timer.unref();
+  }
+
+  /** Subscribes to what is sent to this node, and puts what this node knows of its clients in place. */
+  async establish(session: Session): Promise<void> {
+    await session.subscribe([this.keys.nodeTopic(this.node), this.keys.nodeTopic(null)]);
+    await this.beat(session);
+    await this.index.clear(session, this.node, new Set(this.own.keys()));
+    await this.index.announceAll(session, [...this.own.values()]);
+  }
+
+  /** Something was published to this node or to all. */
+  accept(message: string): void {
+    const end = message.indexOf('\n');
+    if (message.slice(0, end) === this.node) return;
+    this.engine.receive(JSON.parse(message.slice(end + 1)) as NodeMessage);
+  }
+
+  async announce(entry: PresenceEntry): Promise<void> {
+    const name = nameOf(entry.tenant, entry.clientId);
+    const before = this.own.get(name);
+    this.own.set(name, entry);
+    // Whatever is not in place now is put there by the next connection.
+    if (this.link.standing === 'away') return;
+    await this.link.ask((session) => this.index.announce(session, entry, before));
+  }
+
+  async withdraw(tenant: string, clientId: string): Promise<void> {
+    const name = nameOf(tenant, clientId);
+    const entry = this.own.get(name);
+    if (entry === undefined || !this.own.delete(name) || this.link.standing === 'away') return;
+    await this.link.ask((session) => this.index.withdraw(session, entry));
+  }
+
+  async find(tenant: string, target: string): Promise<PresenceEntry[]> {
+    if (this.isAlone()) return [];
+    return this.link.ask(async (session) => {
+      const ids = target.startsWith('sub:') ? await this.index.ofSubject(session, tenant, target.slice(4)) : [target];
+      return this.others(session, await this.index.entries(session, tenant, ids));
+    });
+  }
+
+  async list(tenant: string, room?: string, channel?: string): Promise<PresenceEntry[]> {
+    if (this.isAlone()) return [];
+    return this.link.ask(async (session) => {
+      const ids =
+        room === undefined
+          ? await this.index.ofTenant(session, tenant)
+          : await this.index.ofRoom(session, tenant, room);
+      const entries = await this.others(session, await this.index.entries(session, tenant, ids));
+      return entries.filter((entry) => isMember(entry, room, channel));
+    });
+  }
+
+  async send(node: string | null, message: NodeMessage): Promise<void> {
+    if (node === null && this.isAlone()) return;
+    const text = `${node === null ? this.node : ''}\n${JSON.stringify(message)}`;
+    // Not sent twice: the other node could not tell.
+    await this.link.ask((session) => session.command('publish', this.keys.nodeTopic(node), text), false);
+  }
+
+  async report(status: NodeStatus): Promise<NodeStatus[]> {
+    this.status = status;
+    if (this.isAlone()) return [];
+    return this.link.ask((session) => this.beat(session));
+  }
+
+  /** Takes this node out: its clients are gone for the others at once. */
+  async close(): Promise<void> {
+    this.stop();
+    const { session } = this.link;
+    if (session === null) return;
+    await session.command('hdel', this.keys.nodes, this.node);
+    await this.index.clear(session, this.node, new Set());
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private isAlone(): boolean {
+    return this.lenient && this.link.standing === 'away';
+  }
+
+  private heartbeat(): void {
+    const { session } = this.link;
+    if (session === null) return;
+    // What fails now is repeated at the next beat, or by the next connection.
+    this.beat(session).catch(() => {});
+  }
+
+  private async beat(session: Session): Promise<NodeStatus[]> {
+    const args = [this.node, JSON.stringify(this.status), DEAD_MS];
+    const answer = (await session.run(BEAT, [this.keys.nodes], args)) as [number, string[], string[]];
+    const [absent, alive, dead] = answer;
+    const others = fields(alive);
+    this.alive = { at: performance.now(), nodes: new Set(others.map(([node]) => node)) };
+    if (absent === 1) this.repeats = REPEATS;
+    if (this.repeats > 0) {
+      this.repeats -= 1;
+      await this.index.announceAll(session, [...this.own.values()]);
+    }
+    for (const node of dead) {
+      const buried = await session.run(BURY, [this.keys.nodes], [node, DEAD_MS]);
+      if (buried === 1) await this.index.clear(session, node, new Set());
+    }
+    return others.map(([, status]) => JSON.parse(status) as NodeStatus);
+  }
+
+  /** Those of living nodes that are not this one. */
+  private async others(session: Session, entries: readonly PresenceEntry[]): Promise<PresenceEntry[]> {
+    const foreign = entries.filter((entry) => entry.node !== this.node);
+    const { at, nodes } = this.alive;
+    const fresh = performance.now() - at < LOOK_MS;
+    if (foreign.length > 0 && !(fresh && foreign.every((entry) => nodes.has(entry.node)))) {
+      const [, alive] = (await session.run(BEAT, [this.keys.nodes], [this.node, '', DEAD_MS])) as [number, string[]];
+      this.alive = { at: performance.now(), nodes: new Set(fields(alive).map(([node]) => node)) };
+    }
+    return foreign.filter((entry) => this.alive.nodes.has(entry.node));
+  }
+}
+
+function nameOf(tenant: string, clientId: string): string {
+  return `${tenant}/${clientId}`;
+}
+
+function isMember(entry: PresenceEntry, room: string | undefined, channel: string | undefined): boolean {
+  if (room === undefined) return true;
+  if (channel !== undefined) return Object.hasOwn(entry.channels, `${room}:${channel}`);
+  return Object.keys(entry.channels).some((name) => name.startsWith(`${room}:`));
+}

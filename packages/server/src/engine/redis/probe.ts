@@ -1,0 +1,50 @@
+import type { Redis } from 'ioredis';
+import type { Durability } from '../engine.ts';
+
+/** What a server says of itself when one connects to it. */
+export interface Probe {
+  readonly cluster: boolean;
+  readonly server: string;
+  /** Changes whenever the server process does; empty when it does not say. */
+  readonly runId: string;
+  /** What an ack may promise: `disk` only when every write is synced before it is answered. */
+  readonly durability: Durability;
+  readonly warnings: readonly string[];
+}
+
+/** Asks what the engine has to know. What the server forbids to ask (CONFIG in managed services) counts as unset. */
+export async function probe(redis: Redis): Promise<Probe> {
+  const [info, appendOnly, appendSync, configuredPolicy] = await Promise.all([
+    information(redis),
+    setting(redis, 'appendonly'),
+    setting(redis, 'appendfsync'),
+    setting(redis, 'maxmemory-policy'),
+  ]);
+  const policy = configuredPolicy ?? info.get('maxmemory_policy');
+  const name = info.get('server_name') === 'valkey' || info.has('valkey_version') ? 'valkey' : 'redis';
+  return {
+    cluster: info.get('redis_mode') === 'cluster' || info.get('server_mode') === 'cluster',
+    server: `${name} ${info.get('valkey_version') ?? info.get('redis_version') ?? '(version unknown)'}`,
+    runId: info.get('run_id') ?? '',
+    durability: appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory',
+    warnings:
+      policy === undefined || policy === 'noeviction'
+        ? []
+        : [`maxmemory-policy is "${policy}": history and keys may be evicted; set it to "noeviction".`],
+  };
+}
+
+async function information(redis: Redis): Promise<Map<string, string>> {
+  const fields = new Map<string, string>();
+  const text = await redis.info().catch(() => '');
+  for (const line of text.split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1));
+  }
+  return fields;
+}
+
+async function setting(redis: Redis, name: string): Promise<string | undefined> {
+  const answer = await redis.config('GET', name).catch(() => []);
+  return Array.isArray(answer) && typeof answer[1] === 'string' ? answer[1] : undefined;
+}

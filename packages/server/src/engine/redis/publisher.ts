@@ -1,0 +1,287 @@
+import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
+import type { Durability, Publication, Published, StreamAddress } from '../engine.ts';
+import { type Entry, encodeBody } from './entry.ts';
+import { verdict } from './failure.ts';
+import type { Keys } from './keys.ts';
+import { APPEND, BROKER_SCRIPTS } from './scripts.ts';
+import type { Argument, Session } from './session.ts';
+
+/** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
+const BATCHES = 4;
+const BATCH_ITEMS = 128;
+/** UTF-16 units of text after which a batch is full, so that no script keeps the server long. */
+const BATCH_TEXT = 262_144;
+const OVERDUE_MS = 1_000;
+
+/** A publication between its acceptance and its answer. */
+export interface Pending {
+  readonly number: number;
+  readonly publication: Publication;
+  readonly topic: string;
+  readonly body: string;
+  readonly idempotenceKey: string;
+  /** Where the server put it; null while that is not known. */
+  place: { readonly sequence: number; readonly epoch: string } | null;
+  answeredAt: number;
+  resolve(published: Published): void;
+  reject(error: Error): void;
+}
+
+export interface PublisherEvents {
+  /** The current time in milliseconds. */
+  now(): number;
+  /** Whether an event is still on its way to this node's members. */
+  expects(topic: string, channel: string, epoch: string, sequence: number): boolean;
+  /** An event was published a while ago, and has not come by. */
+  overdue(pending: Pending): void;
+  /** The server answered that it will not store it: nothing was stored. */
+  refused(pending: Pending, reason: string): void;
+  stored(): void;
+  /** The server cannot take writes now. */
+  unfit(session: Session, reason: string): void;
+}
+
+/**
+ * Sends publications to the server, many in one script and many scripts at once, and keeps each until it is answered.
+ *
+ * A publication is answered when its event has come back through the feed (so its delivery is counted, in the stream's
+ * order), or by the script when this node does not follow its room or it was a duplicate. When the connection is lost,
+ * what is not answered is sent again in its order on the next one: its tag makes that safe.
+ */
+export class Publisher {
+  private readonly origin: string;
+  private readonly keys: Keys;
+  private readonly events: PublisherEvents;
+  private readonly pending = new Map<number, Pending>();
+  private readonly drained: (() => void)[] = [];
+  private unsent: Pending[] = [];
+  private session: Session | null = null;
+  private durability: Durability = 'memory';
+  /** Topics of rooms that this server's index is known to hold. */
+  private readonly indexed = new Set<string>();
+  private outstanding = 0;
+  private retrying = false;
+  private scheduled = false;
+  private count = 0;
+  private readonly overdue: NodeJS.Timeout;
+  /** Publications that the server answered. */
+  operations = 0;
+
+  constructor(origin: string, keys: Keys, events: PublisherEvents) {
+    this.origin = origin;
+    this.keys = keys;
+    this.events = events;
+    this.overdue = setInterval(() => this.lookForOverdue(), OVERDUE_MS);
+    this.overdue.unref();
+  }
+
+  publish(publication: Publication): Promise<Published> {
+    return new Promise((resolve, reject) => {
+      const { stream, draft, identity } = publication;
+      this.count += 1;
+      const pending: Pending = {
+        number: this.count,
+        publication,
+        topic: this.keys.topic(stream.tenant, stream.room),
+        body: encodeBody(`${this.origin}.${this.count}`, draft),
+        idempotenceKey: this.keys.idempotence(stream, draft.id, identity),
+        place: null,
+        answeredAt: 0,
+        resolve,
+        reject,
+      };
+      this.pending.set(pending.number, pending);
+      this.unsent.push(pending);
+      this.schedule();
+    });
+  }
+
+  /** A publication of this process came by in the feed. */
+  arrived(number: number, entry: Entry, delivered: number): void {
+    const pending = this.pending.get(number);
+    if (pending === undefined) return;
+    this.settle(pending, { sequence: entry.sequence, epoch: entry.epoch }, delivered, false);
+  }
+
+  /** Sends on this session: first, in their order, all that an earlier one left without an answer. */
+  resume(session: Session): void {
+    this.session = session;
+    this.durability = session.durability;
+    this.indexed.clear();
+    this.outstanding = 0;
+    this.again();
+  }
+
+  suspend(): void {
+    this.session = null;
+  }
+
+  /** Answers what waits for an event that will not come by any more. */
+  release(): void {
+    for (const pending of this.pending.values()) {
+      if (pending.place !== null && !this.isExpected(pending)) this.settle(pending, pending.place, 0, false);
+    }
+  }
+
+  /** The server is away: what was stored is answered, the rest is handed over in its order. */
+  abandon(decide: (pending: Pending) => void): void {
+    const all = [...this.pending.values()];
+    this.unsent = [];
+    for (const pending of all) {
+      if (pending.place !== null) this.settle(pending, pending.place, 0, false);
+      else this.hand(pending, decide);
+    }
+  }
+
+  /** Resolves when nothing waits for an answer. */
+  drain(): Promise<void> {
+    return this.pending.size === 0 ? Promise.resolve() : new Promise((resolve) => this.drained.push(resolve));
+  }
+
+  close(): void {
+    clearInterval(this.overdue);
+    this.session = null;
+  }
+
+  private schedule(): void {
+    if (this.scheduled || this.session === null) return;
+    this.scheduled = true;
+    // Publications of one turn of the event loop share a script.
+    setImmediate(() => {
+      this.scheduled = false;
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    while (this.session !== null && !this.retrying && this.outstanding < BATCHES && this.unsent.length > 0) {
+      this.send(this.session, this.cut(this.session.cluster));
+    }
+  }
+
+  /** Takes the next batch off: in a cluster its events are all of one room, and so of one slot. */
+  private cut(cluster: boolean): Pending[] {
+    let size = 0;
+    let text = 0;
+    const first = this.unsent[0];
+    for (const pending of this.unsent) {
+      if (size === BATCH_ITEMS || text >= BATCH_TEXT || (cluster && pending.topic !== first?.topic)) break;
+      size += 1;
+      text += pending.body.length;
+    }
+    return this.unsent.splice(0, size);
+  }
+
+  private send(session: Session, batch: readonly Pending[]): void {
+    const keys: string[] = [];
+    const args: Argument[] = [this.events.now(), IDEMPOTENCE_WINDOW_MS, randomToken(16)];
+    for (const { publication, topic, body, idempotenceKey, number } of batch) {
+      const { stream, retention } = publication;
+      if (!this.indexed.has(topic)) this.index(session, topic, stream);
+      keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
+      args.push(stream.channel, `${this.origin}.${number}`, retention.size, retention.ttlMs, topic, body);
+    }
+    this.outstanding += 1;
+    session.runLoaded(APPEND, keys, args).then(
+      (answers) => {
+        if (this.session !== session) return;
+        this.outstanding -= 1;
+        for (const [index, pending] of batch.entries()) this.answer(session, pending, (answers as string[][])[index]);
+        this.next(session);
+      },
+      (error: Error) => {
+        if (this.session !== session) return;
+        this.outstanding -= 1;
+        // Without an answer of the server nobody knows what happened: such a batch waits for the next connection.
+        const answered = error.name === 'ReplyError';
+        if (!answered && session.cluster) this.retrying = true;
+        else if (!answered) this.events.unfit(session, error.message);
+        else for (const pending of batch) this.fail(session, pending, error.message);
+        this.next(session);
+      },
+    );
+  }
+
+  /** Notes a room in its tenant's index, before its first event. */
+  private index(session: Session, topic: string, { tenant, room }: StreamAddress): void {
+    this.indexed.add(topic);
+    Promise.all([
+      session.command('sadd', this.keys.tenants, tenant),
+      session.command('sadd', this.keys.rooms(tenant), room),
+    ]).catch(() => this.indexed.delete(topic));
+  }
+
+  private answer(session: Session, pending: Pending, answer: readonly (string | number)[] = []): void {
+    const [sequence, epoch, duplicate] = answer;
+    if (epoch === undefined) {
+      this.fail(session, pending, String(sequence ?? 'the script gave no answer'));
+      return;
+    }
+    this.operations += 1;
+    this.events.stored();
+    if (!this.pending.has(pending.number)) return;
+    const place = { sequence: Number(sequence), epoch: String(epoch) };
+    pending.place = place;
+    pending.answeredAt = this.events.now();
+    if (Number(duplicate) === 1) this.settle(pending, place, 0, true);
+    else if (!this.isExpected(pending)) this.settle(pending, place, 0, false);
+  }
+
+  private fail(session: Session, pending: Pending, reason: string): void {
+    const meaning = verdict(reason);
+    if (meaning === 'reconnect') this.events.unfit(session, reason);
+    else if (meaning === 'retry') this.retrying = true;
+    else this.hand(pending, (each) => this.events.refused(each, reason));
+  }
+
+  private next(session: Session): void {
+    if (this.session !== session) return;
+    if (!this.retrying) this.flush();
+    else if (this.outstanding === 0) this.retry(session);
+  }
+
+  private retry(session: Session): void {
+    // Everything sent is answered, so that a second try keeps the order.
+    session.load(BROKER_SCRIPTS).then(
+      () => {
+        if (this.session === session) this.again();
+      },
+      (error: Error) => {
+        if (this.session === session) this.events.unfit(session, error.message);
+      },
+    );
+  }
+
+  private again(): void {
+    this.retrying = false;
+    this.unsent = [...this.pending.values()].filter((pending) => pending.place === null);
+    this.flush();
+  }
+
+  private isExpected({ topic, publication, place }: Pending): boolean {
+    return place !== null && this.events.expects(topic, publication.stream.channel, place.epoch, place.sequence);
+  }
+
+  private lookForOverdue(): void {
+    const now = this.events.now();
+    for (const pending of this.pending.values()) {
+      if (pending.place !== null && now - pending.answeredAt >= OVERDUE_MS) this.events.overdue(pending);
+    }
+  }
+
+  private settle(
+    pending: Pending,
+    place: { readonly sequence: number; readonly epoch: string },
+    delivered: number,
+    duplicate: boolean,
+  ): void {
+    this.hand(pending, ({ resolve }) => resolve({ ...place, stored: this.durability, delivered, duplicate }));
+  }
+
+  private hand(pending: Pending, decide: (pending: Pending) => void): void {
+    if (!this.pending.delete(pending.number)) return;
+    decide(pending);
+    if (this.pending.size > 0) return;
+    for (const resolve of this.drained.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,295 @@
+import { randomToken } from '@arqonbus/protocol';
+import type { Engine, EngineEvents, EngineStats, NodeMessage, StreamAddress, StreamEvent } from '../engine.ts';
+import { RedisBroker } from './broker.ts';
+import { CatchUp } from './catch-up.ts';
+import { Changes } from './changes.ts';
+import { unavailable } from './failure.ts';
+import { Feed } from './feed.ts';
+import { History } from './history.ts';
+import { Interest } from './interest.ts';
+import { Keys } from './keys.ts';
+import { Link } from './link.ts';
+import { LiveTraffic } from './live.ts';
+import { RedisPresence } from './presence.ts';
+import { PRESENCE_SCRIPTS } from './presence-scripts.ts';
+import { type Pending, Publisher } from './publisher.ts';
+import type { Cursor, Room } from './room.ts';
+import { BROKER_SCRIPTS } from './scripts.ts';
+import type { Session } from './session.ts';
+import { RedisStore } from './store.ts';
+import { STORE_SCRIPTS } from './store-scripts.ts';
+import { parseRedisUrl, type RedisAddress } from './url.ts';
+
+const GRACE_MS = 2_000;
+const CLOSE_MS = 5_000;
+/** Part of every tag: short, so that it is copied out of the messages it comes in rather than keeping them. */
+const ORIGIN_LENGTH = 12;
+
+export interface RedisEngineOptions {
+  /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
+  readonly url: string;
+  /** What publishing does while the server is away: go on live on this node, or be refused. */
+  readonly mode: 'degraded' | 'strict';
+  /** This node's name, unique in the cluster. */
+  readonly nodeId: string;
+  readonly backend: 'redis' | 'valkey';
+  /** The clock, milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/**
+ * The engine of several nodes that share a Redis or Valkey server (7.0 or newer), or a Redis Cluster, which it
+ * recognizes by itself.
+ *
+ * Its `open` rejects with one sentence when the URL is wrong or the driver is missing, and in strict mode when the
+ * server cannot be used; in degraded mode it then begins unhealthy and keeps trying. A server that is lost is waited
+ * for 2 s, with all that is asked of it, before the mode decides.
+ */
+export function createRedisEngine(options: RedisEngineOptions): Engine {
+  return new RedisEngine(options);
+}
+
+class RedisEngine implements Engine {
+  readonly backend: 'redis' | 'valkey';
+  readonly broker: RedisBroker;
+  readonly store: RedisStore;
+  readonly presence: RedisPresence;
+  warnings: readonly string[] = [];
+  private readonly options: RedisEngineOptions;
+  private readonly invalid: Error | null;
+  private readonly events: Relay = new Relay();
+  private readonly origin: string = randomToken(ORIGIN_LENGTH);
+  private readonly keys: Keys;
+  private readonly link: Link;
+  private readonly feed: Feed;
+  private readonly catchUp: CatchUp;
+  private readonly interest: Interest;
+  private readonly publisher: Publisher;
+  private readonly live: LiveTraffic;
+  private readonly history: History;
+  private readonly changes: Changes;
+  /** Why the server refuses to store, while it answers. */
+  private refusing: string | null = null;
+  private reported = true;
+  private runId = '';
+  private totals = { streams: 0, messages: 0, bytes: 0 };
+
+  constructor(options: RedisEngineOptions) {
+    const { url, mode, nodeId, backend, now = Date.now } = options;
+    this.options = options;
+    this.backend = backend;
+    const [address, invalid] = readUrl(url, backend);
+    this.invalid = invalid;
+    this.keys = new Keys(address.database);
+    this.link = new Link({ backend, address, name: nodeId, graceMs: GRACE_MS }, this.linkEvents());
+    this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
+    this.catchUp = new CatchUp(this.keys, this.feed, this.events);
+    this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
+    this.publisher = new Publisher(this.origin, this.keys, this.publisherEvents(now));
+    this.live = new LiveTraffic(this.events, now);
+    this.history = new History(this.keys, now);
+    this.changes = new Changes(this.keys);
+    const { keys, link, interest, publisher, live, history } = this;
+    this.broker = new RedisBroker({ mode, keys, link, interest, publisher, live, history, now });
+    this.store = new RedisStore(keys, link, this.changes, now);
+    this.presence = new RedisPresence(nodeId, keys, link, this.events, mode === 'degraded');
+  }
+
+  async open(events: EngineEvents): Promise<void> {
+    if (this.invalid !== null) throw this.invalid;
+    this.events.target = events;
+    try {
+      await this.link.open();
+    } catch (error) {
+      if (this.options.mode === 'strict' || isDriverMissing(error)) {
+        await this.close();
+        throw error;
+      }
+      this.report();
+      this.link.keepTrying();
+    }
+  }
+
+  healthy(): boolean {
+    return this.link.standing !== 'away' && this.refusing === null;
+  }
+
+  async stats(): Promise<EngineStats> {
+    const { link, publisher, history } = this;
+    if (link.session !== null) this.totals = await link.ask((session) => history.totals(session));
+    return {
+      backend: this.backend,
+      connected: link.session !== null,
+      operations: publisher.operations + link.operations,
+      errors: link.errors,
+      last_error: link.lastError,
+      ...this.totals,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.broker.close();
+    if (this.link.standing !== 'away') {
+      await within(CLOSE_MS, this.publisher.drain());
+      // A server that is lost now forgets this node by itself.
+      await within(CLOSE_MS, this.presence.close()).catch(() => {});
+    }
+    this.presence.stop();
+    this.store.close();
+    this.publisher.close();
+    this.link.close();
+  }
+
+  private linkEvents(): ConstructorParameters<typeof Link>[1] {
+    return {
+      message: (topic, text) => {
+        if (topic === this.keys.changes) this.changes.accept(text);
+        else if (this.keys.roomOfTopic(topic) !== null) this.feed.accept(topic, text);
+        else this.presence.accept(text);
+      },
+      prepare: (session) => this.prepare(session),
+      up: (session) => {
+        this.warnings = session.warnings;
+        this.runId = session.runId;
+        this.refusing = null;
+        this.feed.restart();
+        this.publisher.release();
+        this.live.over();
+        this.report();
+        this.publisher.resume(session);
+        this.interest.resume(session);
+      },
+      lost: () => {
+        this.feed.stop();
+        this.publisher.suspend();
+      },
+      away: (reason) => {
+        this.report();
+        this.interest.away(this.options.mode === 'degraded');
+        this.publisher.abandon((pending) => this.decide(pending, reason));
+      },
+    };
+  }
+
+  private feedEvents(): ConstructorParameters<typeof Feed>[2] {
+    return {
+      arrived: (number, entry, delivered) => this.publisher.arrived(number, entry, delivered),
+      missing: async (room, cursor, upTo) => {
+        await this.mend((session) => this.catchUp.missing(session, room, cursor, upTo));
+        this.publisher.release();
+      },
+      rolledBack: (room: Room, cursor: Cursor) => this.mend((session) => this.catchUp.renew(session, room, cursor)),
+    };
+  }
+
+  private publisherEvents(now: () => number): ConstructorParameters<typeof Publisher>[2] {
+    return {
+      now,
+      expects: (topic, channel, epoch, sequence) => this.feed.expects(topic, channel, epoch, sequence),
+      overdue: ({ topic, publication, place }) => {
+        if (place !== null) this.feed.reach(topic, publication.stream.channel, place.epoch, place.sequence);
+      },
+      refused: (pending, reason) => {
+        this.link.fault(reason);
+        this.refusing = reason;
+        this.report();
+        this.decide(pending, `it refused to store: ${reason}.`);
+      },
+      stored: () => {
+        if (this.refusing === null) return;
+        this.refusing = null;
+        this.live.over();
+        this.report();
+      },
+      unfit: (session, reason) => {
+        if (this.link.session === session) this.link.drop(reason);
+      },
+    };
+  }
+
+  private async prepare(session: Session): Promise<void> {
+    await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
+    await this.changes.establish(session);
+    await this.presence.establish(session);
+    // Another process, or one that does not say, may have lost the end of what the last one held.
+    const verify = session.cluster || session.runId === '' || session.runId !== this.runId;
+    await this.interest.establish(session, verify);
+  }
+
+  /** Fetches for the feed. Rejects when the connection is lost; what a living server refuses ends the connection. */
+  private async mend(work: (session: Session) => Promise<void>): Promise<void> {
+    const { session } = this.link;
+    if (session === null) throw unavailable(this.link.reason);
+    try {
+      await work(session);
+    } catch (error) {
+      if (this.link.session === session) this.link.drop((error as Error).message);
+      throw error;
+    }
+  }
+
+  /** What becomes of a publication that is not known to be stored, and will not be tried again. */
+  private decide(pending: Pending, reason: string): void {
+    const { publication, topic, number } = pending;
+    if (this.options.mode === 'strict') {
+      pending.reject(unavailable(reason));
+      return;
+    }
+    // Should it have been stored after all, members are not to get it twice.
+    this.feed.recent.add({ origin: this.origin, number });
+    pending.resolve(this.live.publish(publication, this.interest.has(topic)));
+  }
+
+  private report(): void {
+    const healthy = this.healthy();
+    if (healthy === this.reported) return;
+    this.reported = healthy;
+    const reason = healthy ? 'The storage backend is back.' : (this.refusing ?? this.link.reason);
+    this.events.health({ healthy, reason });
+  }
+}
+
+/** The bus's callbacks, which an engine is only given when it is opened. */
+class Relay implements EngineEvents {
+  target: EngineEvents | null = null;
+
+  deliver(event: StreamEvent): number {
+    return this.target?.deliver(event) ?? 0;
+  }
+
+  receive(message: NodeMessage): void {
+    this.target?.receive(message);
+  }
+
+  health(state: { healthy: boolean; reason: string }): void {
+    this.target?.health(state);
+  }
+
+  gap(stream: StreamAddress): void {
+    this.target?.gap(stream);
+  }
+}
+
+/** The address, or one that is never used and the reason why. */
+function readUrl(url: string, backend: 'redis' | 'valkey'): [RedisAddress, Error | null] {
+  try {
+    return [parseRedisUrl(url, backend), null];
+  } catch (error) {
+    const nowhere = { host: '', port: 0, username: undefined, password: undefined, database: 0, tls: false, shown: '' };
+    return [nowhere, error as Error];
+  }
+}
+
+function isDriverMissing(error: unknown): boolean {
+  const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
+  return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
+}
+
+/** Waits for `work`, but no longer than that. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
+}

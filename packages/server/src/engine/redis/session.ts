@@ -1,0 +1,212 @@
+import type { Cluster, Redis } from 'ioredis';
+import type { Durability } from '../engine.ts';
+import { type Probe, probe } from './probe.ts';
+import type { Script } from './scripts.ts';
+import type { RedisAddress } from './url.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+const PULSE_MS = 1_000;
+/** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
+const MISSED_PULSES = 3;
+
+export type Argument = string | number;
+
+/** The server as the engine uses it, between one connect and the loss of the connection. Every call then rejects. */
+export interface Session {
+  readonly cluster: boolean;
+  readonly durability: Durability;
+  readonly warnings: readonly string[];
+  /** Name and version of the server, for people. */
+  readonly server: string;
+  /** Changes whenever the server process does; empty when it does not say. */
+  readonly runId: string;
+  command(name: string, ...args: Argument[]): Promise<unknown>;
+  /** Runs a script by its digest; a server that does not hold it yet is given it. */
+  run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
+  /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a second try would break. */
+  runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
+  load(scripts: readonly Script[]): Promise<void>;
+  /** Answers when the server has confirmed: what is published later arrives. */
+  subscribe(topics: readonly string[]): Promise<void>;
+  subscribePattern(pattern: string): Promise<void>;
+  unsubscribe(topic: string): void;
+  unsubscribePattern(pattern: string): void;
+  close(): void;
+}
+
+export interface SessionEvents {
+  message(topic: string, text: string): void;
+  /** Once, when either connection is gone or silent. Never after `close`. */
+  lost(reason: string): void;
+}
+
+/**
+ * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
+ * Cluster is spoken to through a client that knows the slots. Rejects with the server's or the system's reason, in
+ * which no credential stands.
+ */
+export async function openSession(address: RedisAddress, name: string, events: SessionEvents): Promise<Session> {
+  const driver = await import('ioredis');
+  const options = {
+    host: address.host,
+    port: address.port,
+    db: address.database,
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+    ...(address.tls ? { tls: { servername: address.host } } : {}),
+    protocol: 2 as const,
+    connectionName: `arqonbus-${name.replace(/[^\w.-]/g, '_')}`,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    disableClientInfo: true,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: () => null,
+  };
+  const direct = new driver.Redis(options);
+  const subscriber = new driver.Redis(options);
+  const opened: (Redis | Cluster)[] = [direct, subscriber];
+  try {
+    await Promise.all([connect(direct), connect(subscriber)]);
+    const found = await probe(direct);
+    if (!found.cluster) return new RedisSession(direct, subscriber, found, events);
+    const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
+    const cluster = new driver.Cluster([{ host: address.host, port: address.port }], {
+      redisOptions,
+      lazyConnect: true,
+      clusterRetryStrategy: () => null,
+      ...(address.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {}),
+    });
+    opened.push(cluster);
+    await connect(cluster);
+    direct.disconnect();
+    return new RedisSession(cluster, subscriber, found, events);
+  } catch (error) {
+    for (const client of opened) client.disconnect();
+    throw error;
+  }
+}
+
+/** Connects, and rejects with the cause: the client's own rejection only says that the connection was closed. */
+async function connect(client: Redis | Cluster): Promise<void> {
+  let cause: unknown;
+  client.on('error', (error: unknown) => {
+    cause = (error as { lastNodeError?: unknown }).lastNodeError ?? error;
+  });
+  try {
+    await client.connect();
+  } catch (error) {
+    throw cause ?? error;
+  }
+}
+
+class RedisSession implements Session {
+  readonly cluster: boolean;
+  readonly durability: Durability;
+  readonly warnings: readonly string[];
+  readonly server: string;
+  readonly runId: string;
+  private readonly commands: Redis | Cluster;
+  private readonly subscriber: Redis;
+  private readonly events: SessionEvents;
+  private readonly pulse: NodeJS.Timeout;
+  private answered = true;
+  private missed = 0;
+  private closed = false;
+
+  constructor(commands: Redis | Cluster, subscriber: Redis, found: Probe, events: SessionEvents) {
+    this.commands = commands;
+    this.subscriber = subscriber;
+    this.events = events;
+    this.cluster = found.cluster;
+    this.durability = found.durability;
+    this.warnings = found.warnings;
+    this.server = found.server;
+    this.runId = found.runId;
+    subscriber.on('message', (topic: string, text: string) => events.message(topic, text));
+    subscriber.on('pmessage', (_pattern: string, topic: string, text: string) => events.message(topic, text));
+    let reason = 'the connection was closed';
+    for (const client of [commands, subscriber]) {
+      client.on('error', (error: Error) => {
+        reason = error.message;
+      });
+      client.on('end', () => this.lose(reason));
+    }
+    this.pulse = setInterval(() => this.beat(), PULSE_MS);
+    this.pulse.unref();
+  }
+
+  command(name: string, ...args: Argument[]): Promise<unknown> {
+    return this.commands.call(name, args);
+  }
+
+  async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    try {
+      return await this.runLoaded(script, keys, args);
+    } catch (error) {
+      if (!isMissingScript(error)) throw error;
+      return this.commands.call('eval', [script.lua, keys.length, ...keys, ...args]);
+    }
+  }
+
+  runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+    return this.commands.call('evalsha', [script.sha, keys.length, ...keys, ...args]);
+  }
+
+  async load(scripts: readonly Script[]): Promise<void> {
+    const servers = 'nodes' in this.commands ? this.commands.nodes('master') : [this.commands];
+    await Promise.all(
+      servers.flatMap((server) => scripts.map((script) => server.call('script', ['load', script.lua]))),
+    );
+  }
+
+  async subscribe(topics: readonly string[]): Promise<void> {
+    if (topics.length > 0) await this.subscriber.subscribe(...topics);
+  }
+
+  async subscribePattern(pattern: string): Promise<void> {
+    await this.subscriber.psubscribe(pattern);
+  }
+
+  unsubscribe(topic: string): void {
+    // A lost connection has no subscriptions to end.
+    this.subscriber.unsubscribe(topic).catch(() => {});
+  }
+
+  unsubscribePattern(pattern: string): void {
+    this.subscriber.punsubscribe(pattern).catch(() => {});
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.pulse);
+    this.commands.disconnect();
+    this.subscriber.disconnect();
+  }
+
+  private lose(reason: string): void {
+    if (this.closed) return;
+    this.close();
+    this.events.lost(reason);
+  }
+
+  private beat(): void {
+    this.missed = this.answered ? 0 : this.missed + 1;
+    if (this.missed >= MISSED_PULSES) this.lose(`no answer for ${(MISSED_PULSES * PULSE_MS) / 1000} s`);
+    if (!this.answered) return;
+    this.answered = false;
+    Promise.all([this.commands.call('ping'), this.subscriber.ping()]).then(
+      () => {
+        this.answered = true;
+      },
+      // The end of the connection tells itself.
+      () => {},
+    );
+  }
+}
+
+export function isMissingScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}
