@@ -11,6 +11,7 @@ import type {
 } from './engine.ts';
 import { RecentIds } from './recent-ids.ts';
 import { type Holdings, Ring } from './ring.ts';
+import { StreamMap } from './stream-map.ts';
 
 /** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
 const SWEEP_STREAMS = 1_000;
@@ -43,8 +44,7 @@ export class MemoryBroker implements Broker {
   operations = 0;
   readonly #now: () => number;
   readonly #recent: RecentIds;
-  /** Tenant, room, channel. Three look-ups of names with known hashes are cheaper than joining them to one key. */
-  readonly #tenants = new Map<string, Map<string, Map<string, Stream>>>();
+  readonly #streams = new StreamMap<Stream>();
   readonly #all = new Set<Stream>();
   #sweeping: Iterator<Stream> = this.#all.values();
   #scopes = CLAIMS;
@@ -93,7 +93,7 @@ export class MemoryBroker implements Broker {
 
   history(address: StreamAddress, query: HistoryQuery): StoredEvent[] {
     this.operations += 1;
-    const stream = this.#find(address);
+    const stream = this.#streams.get(address);
     if (stream === undefined) return [];
     stream.ring.expire(this.#now());
     return stream.ring.history(query);
@@ -101,26 +101,18 @@ export class MemoryBroker implements Broker {
 
   streams(tenant: string, room?: string): StreamAddress[] {
     this.operations += 1;
-    const rooms = this.#tenants.get(tenant);
-    if (rooms === undefined) return [];
     const found: StreamAddress[] = [];
-    for (const channels of room === undefined ? rooms.values() : [rooms.get(room)]) {
-      for (const stream of channels?.values() ?? []) if (stream.ring.sequence > 0) found.push(stream.address);
-    }
+    for (const { ring, address } of this.#streams.list(tenant, room)) if (ring.sequence > 0) found.push(address);
     return found;
   }
 
   drop(address: StreamAddress): void {
     this.operations += 1;
-    const stream = this.#find(address);
+    const stream = this.#streams.get(address);
     if (stream === undefined) return;
     stream.ring.clear();
     this.#all.delete(stream);
-    const rooms = this.#tenants.get(address.tenant);
-    const channels = rooms?.get(address.room);
-    channels?.delete(address.channel);
-    if (channels?.size === 0) rooms?.delete(address.room);
-    if (rooms?.size === 0) this.#tenants.delete(address.tenant);
+    this.#streams.delete(address);
   }
 
   claim(key: string, windowMs: number): boolean {
@@ -143,21 +135,14 @@ export class MemoryBroker implements Broker {
     }
   }
 
-  #find({ tenant, room, channel }: StreamAddress): Stream | undefined {
-    return this.#tenants.get(tenant)?.get(room)?.get(channel);
-  }
-
   #open(address: StreamAddress): Stream {
-    return this.#find(address) ?? this.#create(address);
+    return this.#streams.get(address) ?? this.#create(address);
   }
 
   #create(address: StreamAddress): Stream {
-    const { tenant, room, channel } = address;
-    const rooms = this.#tenants.get(tenant) ?? new Map<string, Map<string, Stream>>();
-    const channels = rooms.get(room) ?? new Map<string, Stream>();
     this.#scopes += 1;
     const stream = new Stream(address, this.#scopes, this.holdings);
-    this.#tenants.set(tenant, rooms.set(room, channels.set(channel, stream)));
+    this.#streams.set(address, stream);
     this.#all.add(stream);
     return stream;
   }
