@@ -1,0 +1,34 @@
+import type { StreamAddress } from './engine.ts';
+
+/**
+ * Streams by address: tenant, room, channel. Three look-ups of names whose hashes are known are cheaper than joining
+ * them to one key for every message, and a room's streams are found without looking at all others.
+ */
+export class StreamMap<T> {
+  readonly #tenants = new Map<string, Map<string, Map<string, T>>>();
+
+  get({ tenant, room, channel }: StreamAddress): T | undefined {
+    return this.#tenants.get(tenant)?.get(room)?.get(channel);
+  }
+
+  set({ tenant, room, channel }: StreamAddress, stream: T): void {
+    const rooms = this.#tenants.get(tenant) ?? new Map<string, Map<string, T>>();
+    const channels = rooms.get(room) ?? new Map<string, T>();
+    this.#tenants.set(tenant, rooms.set(room, channels.set(channel, stream)));
+  }
+
+  delete({ tenant, room, channel }: StreamAddress): void {
+    const rooms = this.#tenants.get(tenant);
+    const channels = rooms?.get(room);
+    channels?.delete(channel);
+    if (channels?.size === 0) rooms?.delete(room);
+    if (rooms?.size === 0) this.#tenants.delete(tenant);
+  }
+
+  /** The streams of a tenant, or of one room of it. */
+  *list(tenant: string, room?: string): Generator<T> {
+    const rooms = this.#tenants.get(tenant);
+    if (rooms === undefined) return;
+    for (const channels of room === undefined ? rooms.values() : [rooms.get(room)]) yield* channels?.values() ?? [];
+  }
+}
