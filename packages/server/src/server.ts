@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { CLOSE, newSecretId } from '@arqonbus/protocol';
 import { Bus } from './bus/bus.ts';
 import type { Inspector } from './bus/publish.ts';
@@ -18,6 +19,9 @@ export const VERSION: string = (
 
 export interface ServerOptions {
   readonly log: Logger;
+  /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
+  readonly onShutdown?: () => void;
+  readonly onRestart?: () => void;
   readonly now?: () => number;
 }
 
@@ -66,7 +70,7 @@ export class Server {
     await this.bus.catalog.load();
     this.bus.rooms.tenant('default');
     this.every(SWEEP_INTERVAL_MS, () => this.bus.idle.run());
-    this.edge = await openEdge(this.config, this.bus, this.log);
+    this.edge = await this.openEdge(this.config);
     this.bus.events.emit('server_started', null, { version: VERSION, node: this.bus.options.node });
     return this.edge.addresses;
   }
@@ -77,14 +81,39 @@ export class Server {
     return this.stopping;
   }
 
+  /**
+   * Closes the listeners and opens them as `config` says; clients are told to come back. Rooms, history and what is
+   * set once (storage, limits of the bus) stay as they are.
+   */
+  async reopen(config: Config): Promise<Addresses> {
+    await this.closeEdge(RESTART_SPREAD_MS, 'server restarting');
+    this.edge = await this.openEdge(config);
+    this.bus.isDraining = false;
+    return this.edge.addresses;
+  }
+
   private async shutDown(): Promise<void> {
     const { bus, config } = this;
     bus.events.emit('server_stopping', null, { node: bus.options.node });
     for (const timer of this.timers) clearInterval(timer);
-    bus.announceShutdown(config.server.shutdownSeconds * 1000);
-    bus.closeAll(CLOSE.GOING_AWAY, 'server shutting down');
-    await this.edge?.close();
+    await this.closeEdge(config.server.shutdownSeconds * 1000, 'server shutting down');
+    bus.expiry.stop();
     await this.engine.close();
+  }
+
+  /** Takes no more clients, tells those that are there, lets what they sent settle, and closes them. */
+  private async closeEdge(spreadMs: number, reason: string): Promise<void> {
+    const { bus } = this;
+    bus.isDraining = true;
+    bus.announceShutdown(spreadMs);
+    await Promise.race([bus.settled(), delay(SETTLE_MS, undefined, { ref: false })]);
+    bus.closeAll(CLOSE.GOING_AWAY, reason);
+    await this.edge?.close();
+    this.edge = null;
+  }
+
+  private openEdge(config: Config): Promise<Edge> {
+    return openEdge(config, this.bus, this.log);
   }
 
   private every(ms: number, run: () => void): void {
@@ -93,6 +122,9 @@ export class Server {
 }
 
 const SWEEP_INTERVAL_MS = 1_000;
+/** How long answers that wait for storage may still take once the server stops. */
+const SETTLE_MS = 5_000;
+const RESTART_SPREAD_MS = 1_000;
 const UNINSPECTED: Inspector = { enabled: false, inspect: ({ payload }) => ({ payload, metadata: undefined }) };
 
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */

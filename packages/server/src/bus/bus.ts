@@ -8,7 +8,6 @@ import {
   newSecretId,
   type Refusal,
 } from '@arqonbus/protocol';
-import type { Principal } from '../auth/principal.ts';
 import type { Awaitable, Engine, NodeMessage, StreamAddress } from '../engine/engine.ts';
 import { Activity } from './activity.ts';
 import { Catalog } from './catalog.ts';
@@ -25,44 +24,12 @@ import { accept, holdUntil } from './inbox.ts';
 import { Interest } from './interest.ts';
 import { type Joined, type JoinRequest, Memberships } from './join.ts';
 import { Notices } from './notices.ts';
+import type { BusOptions } from './options.ts';
 import { Flusher, Outbox, type Wire } from './outbox.ts';
 import { type Inspector, Publisher } from './publish.ts';
 import { Rooms } from './rooms.ts';
-import { type Profile, Session } from './session.ts';
+import { type Arrival, Session } from './session.ts';
 import { encodeWelcome } from './welcome.ts';
-
-export interface BusOptions {
-  readonly node: string;
-  readonly version: string;
-  readonly retention: { readonly size: number; readonly ttlMs: number };
-  readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
-  readonly autoCreateChannels: boolean;
-  readonly channelIdleMs: number;
-  readonly publishRequiresJoin: boolean;
-  readonly maxChannels: number;
-  readonly maxSubscriptions: number;
-  readonly maxBacklogBytes: number;
-  readonly maxMessageBytes: number;
-  readonly pingIntervalMs: number;
-  readonly telemetryRoom: string;
-  /** Whether server events are put on the bus too. */
-  readonly telemetry: boolean;
-  /** Where events of no tenant go on the bus; null: to operators on the telemetry port alone. */
-  readonly serverTenant: string | null;
-  readonly now: () => number;
-  /** Something failed that no client can be told of. */
-  readonly onFault: (error: unknown) => void;
-}
-
-/** A client that asks to be connected. */
-export interface Arrival {
-  readonly principal: Principal;
-  readonly profile: Profile;
-  /** Kept by the client across reconnects (16-64 random characters); undefined without one. */
-  readonly clientKey: string | undefined;
-  /** First membership, from the connection's query. */
-  readonly join: JoinRequest | undefined;
-}
 
 /** Joins the parts of the bus: sessions come in here, envelopes are handed to the part that knows what to do. */
 export class Bus {
@@ -89,7 +56,9 @@ export class Bus {
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
   private readonly flusher = new Flusher();
   private readonly act: (session: Session, inbound: Inbound) => Awaitable<void>;
-  private draining = false;
+  private readonly unsettled: Set<Promise<void>> = new Set();
+  /** Whether new clients are turned away. */
+  isDraining = false;
 
   /** @param runCommand runs and answers commands; they live on the floor above and know the bus */
   constructor(engine: Engine, inspector: Inspector, runCommand: RunCommand, options: BusOptions) {
@@ -118,7 +87,14 @@ export class Bus {
     const fail = this.fail.bind(this);
     const { publisher, direct, activity, events } = this;
     const dispatch = new Dispatch({ publisher, direct, activity, events, runCommand, fail });
-    this.act = (session, inbound) => dispatch.handle(session, inbound);
+    this.act = (session, inbound) => {
+      const done = dispatch.handle(session, inbound);
+      if (done instanceof Promise) {
+        this.unsettled.add(done);
+        done.finally(() => this.unsettled.delete(done));
+      }
+      return done;
+    };
     if (options.telemetry) this.events.on((happening) => this.activity.record(happening));
     this.rooms.onCreated = (channel) => this.notices.created(channel);
   }
@@ -217,7 +193,6 @@ export class Bus {
 
   /** Announces the end to every client, each with its own delay, so that they do not all come back at once. */
   announceShutdown(spreadMs: number): void {
-    this.draining = true;
     for (const session of this.sessions()) {
       const reconnect_after_ms = Math.floor(100 + Math.random() * spreadMs);
       session.send(encode({ type: 'system', payload: { event: 'shutdown', reconnect_after_ms } }));
@@ -228,8 +203,9 @@ export class Bus {
     for (const session of [...this.sessions()]) this.close(session, code, reason);
   }
 
-  get isDraining(): boolean {
-    return this.draining;
+  /** Resolves when everything that was accepted so far has been answered. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.unsettled);
   }
 
   *sessions(): Generator<Session> {

@@ -23,6 +23,22 @@ export interface Profile {
   personality: string | null;
 }
 
+/** A first membership, as the connection's query names it. */
+export interface Wanted {
+  readonly room: string;
+  readonly channel: string;
+}
+
+/** A client that asks to be connected. */
+export interface Arrival {
+  readonly principal: Principal;
+  readonly profile: Profile;
+  /** Kept by the client across reconnects (16-64 random characters); undefined without one. */
+  readonly clientKey: string | undefined;
+  /** First membership, from the connection's query. */
+  readonly join: Wanted | undefined;
+}
+
 /** What a client can be a member of: a channel, or (`*`) all of a room. */
 export interface Place {
   readonly room: string;

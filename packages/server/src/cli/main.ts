@@ -1,17 +1,16 @@
-import { readSources } from '../config/sources.ts';
-import { createLog } from '../log.ts';
-import { startServer } from '../server.ts';
+import { Command } from 'commander';
+import { VERSION } from '../server.ts';
+import { fail } from './exit.ts';
+import { serveVerb } from './serve.ts';
 
-const loaded = readSources({ env: process.env, directory: process.cwd() });
-if (!loaded.ok) {
-  for (const fault of loaded.faults) process.stderr.write(`${fault}\n`);
-  process.exit(2);
-}
-const log = createLog({ level: loaded.config.log.level, pretty: process.stderr.isTTY === true });
-const { server, addresses } = await startServer(loaded.config, { log });
-process.stdout.write(`ArqonBus listens on ws://${addresses.bus.host}:${addresses.bus.port}\n`);
-const stop = (): void => {
-  server.stop().then(() => process.exit(0));
-};
-process.once('SIGINT', stop);
-process.once('SIGTERM', stop);
+const program = new Command('arqon')
+  .description('ArqonBus: a structured WebSocket message bus. Runs it, and talks to one that runs.')
+  .version(VERSION, '-V, --version')
+  .showHelpAfterError('(arqon --help tells what there is)')
+  .configureHelp({ sortSubcommands: false });
+
+// One verb, one file; a new one joins this list.
+for (const verb of [serveVerb]) program.addCommand(verb());
+
+program.exitOverride();
+program.parseAsync().catch(fail);

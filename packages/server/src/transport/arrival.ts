@@ -1,6 +1,6 @@
 import { BusError, CLIENT_TYPES, type ClientType, parseAddress, WILDCARD } from '@arqonbus/protocol';
 import type { Principal } from '../auth/principal.ts';
-import type { Arrival } from '../bus/bus.ts';
+import type { Arrival } from '../bus/session.ts';
 
 const MAX_TEXT = 2_048;
 const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;

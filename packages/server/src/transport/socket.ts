@@ -10,10 +10,10 @@ import {
   VIOLATIONS,
 } from '@arqonbus/protocol';
 import type { WebSocket } from 'ws';
-import type { Arrival, Bus } from '../bus/bus.ts';
+import type { Bus } from '../bus/bus.ts';
 import { framePayload } from '../bus/frame.ts';
 import type { Batch, Wire } from '../bus/outbox.ts';
-import type { Session } from '../bus/session.ts';
+import type { Arrival, Session } from '../bus/session.ts';
 import type { Beating, Heartbeat } from './heartbeat.ts';
 import type { TokenBucket } from './rate.ts';
 

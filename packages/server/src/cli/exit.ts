@@ -1,0 +1,19 @@
+import { CommanderError } from 'commander';
+
+/** 0: done. 1: it failed. 2: it was asked for wrongly (unknown flag, invalid configuration). */
+export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+
+/** Wrong use: a sentence that says what to change, and exit code 2. */
+export class UsageError extends Error {}
+
+/** Ends the process for an error: its sentence on standard error, never a stack. */
+export function fail(error: unknown): void {
+  if (error instanceof CommanderError) {
+    // commander has printed what there is to say; help and version are no failure.
+    process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    return;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`arqon: ${message}\n`);
+  process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failure;
+}
