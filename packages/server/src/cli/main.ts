@@ -12,5 +12,11 @@ const program = new Command('arqon')
 // One verb, one file; a new one joins this list.
 for (const verb of [serveVerb]) program.addCommand(verb());
 
-program.exitOverride();
+exitByOurCodes(program);
 program.parseAsync().catch(fail);
+
+/** Makes every verb throw where commander would end the process with a code of its own. */
+function exitByOurCodes(command: Command): void {
+  command.exitOverride();
+  for (const verb of command.commands) exitByOurCodes(verb);
+}
