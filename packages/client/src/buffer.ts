@@ -1,0 +1,81 @@
+import type { Clock } from './clock.ts';
+import { Pending, type WaitOptions } from './pending.ts';
+
+/** What arrived and was not taken yet, first in first out, and those who wait for what has not arrived yet. */
+export class Buffer<T> {
+  readonly #clock: Clock;
+  readonly #waiters = new Set<Pending<T | undefined>>();
+  readonly #items: T[] = [];
+  #ended = false;
+  #error: unknown;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  push(item: T): void {
+    if (this.#ended) return;
+    for (const waiter of this.#waiters) {
+      waiter.resolve(item);
+      return;
+    }
+    this.#items.push(item);
+  }
+
+  /** Takes the first item, if there is one. */
+  shift(): T | undefined {
+    return this.#items.shift();
+  }
+
+  clear(): void {
+    this.#items.length = 0;
+  }
+
+  /**
+   * The next item; undefined once the buffer has ended and what had arrived is taken. Rejects with the error it ended
+   * with, TimeoutError, or the abort's reason.
+   */
+  next(wait: WaitOptions = {}): Promise<T | undefined> {
+    if (this.size > 0 && wait.signal?.aborted !== true) return Promise.resolve(this.shift());
+    const waiter: Pending<T | undefined> = new Pending(this.#clock, wait.signal, () => this.#waiters.delete(waiter));
+    if (waiter.settled) return waiter.promise;
+    if (this.#ended) this.#finish(waiter);
+    else {
+      this.#waiters.add(waiter);
+      const { timeoutMs = Number.POSITIVE_INFINITY } = wait;
+      waiter.arm(timeoutMs, () => `No message within ${timeoutMs} ms.`);
+    }
+    return waiter.promise;
+  }
+
+  /** No more will come. With an error, whoever takes beyond what has arrived is told of it. */
+  end(error?: unknown): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    for (const waiter of [...this.#waiters]) this.#finish(waiter);
+  }
+
+  #finish(waiter: Pending<T | undefined>): void {
+    if (this.#error === undefined) waiter.resolve(undefined);
+    else waiter.reject(this.#error);
+  }
+}
+
+/** Iterates `take` until it answers undefined. Leaving the loop early takes nothing away from the next one. */
+export function iterate<T>(take: () => Promise<T | undefined>): AsyncIterableIterator<T, undefined, undefined> {
+  return {
+    next: async () => {
+      const value = await take();
+      return value === undefined ? { done: true, value: undefined } : { done: false, value };
+    },
+    return: () => Promise.resolve({ done: true, value: undefined }),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+  };
+}

@@ -1,0 +1,60 @@
+type Listener<T> = (value: T) => void | Promise<void>;
+
+/**
+ * Typed events. A listener that throws or rejects harms neither the emitter nor the other listeners: its error goes to
+ * `report`.
+ */
+export class Emitter<Events extends object> {
+  readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
+  readonly #report: (error: unknown, event: keyof Events) => void;
+
+  constructor(report: (error: unknown, event: keyof Events) => void) {
+    this.#report = report;
+  }
+
+  /** Adds a listener; returns the way to remove it. */
+  on<K extends keyof Events>(event: K, listener: Listener<Events[K]>): () => void {
+    const listeners = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, listeners);
+    listeners.add(listener);
+    return () => this.off(event, listener);
+  }
+
+  /** Adds a listener for the next occurrence only. */
+  once<K extends keyof Events>(event: K, listener: Listener<Events[K]>): () => void {
+    const remove = this.on(event, (value) => {
+      remove();
+      return listener(value);
+    });
+    return remove;
+  }
+
+  off<K extends keyof Events>(event: K, listener: Listener<Events[K]>): void {
+    const listeners = this.#listeners.get(event);
+    if (listeners?.delete(listener) === true && listeners.size === 0) this.#listeners.delete(event);
+  }
+
+  /** Whether anybody listens. */
+  protected listens(event: keyof Events): boolean {
+    return this.#listeners.has(event);
+  }
+
+  protected emit<K extends keyof Events>(event: K, value: Events[K]): void {
+    const listeners = this.#listeners.get(event);
+    if (listeners === undefined) return;
+    // A copy: who is added by a listener hears the next occurrence, not this one.
+    for (const listener of [...listeners]) {
+      run(listener as Listener<Events[K]>, value, (error) => this.#report(error, event));
+    }
+  }
+}
+
+/** Calls a callback of the user's; what it throws or rejects with goes to `report`. */
+export function run<T>(callback: Listener<T>, value: T, report: (error: unknown) => void): void {
+  try {
+    const result = callback(value);
+    if (result instanceof Promise) result.catch(report);
+  } catch (error) {
+    report(error);
+  }
+}

@@ -1,0 +1,136 @@
+import type { Envelope, ErrorCode, JsonObject } from '@arqonbus/protocol';
+
+/** Codes of the failures that arise on this side of the line; a server's refusals carry an {@link ErrorCode}. */
+export type ClientErrorCode =
+  | 'CONNECTION_FAILED'
+  | 'CONNECTION_LOST'
+  | 'NOT_CONNECTED'
+  | 'CLOSED'
+  | 'TIMEOUT'
+  | 'QUEUE_FULL'
+  | 'MESSAGE_TOO_LARGE'
+  | 'ID_IN_USE'
+  | 'OUTCOME_UNKNOWN'
+  | 'INVALID_FRAME'
+  | 'INVALID_ARGUMENT'
+  | 'TOKEN_FAILED'
+  | 'LISTENER_FAILED';
+
+/**
+ * Everything that this package throws of its own accord, except the reason of an `AbortSignal`, which is thrown as it
+ * is. Branch on `code`; `retryable` says whether the same call may succeed later.
+ */
+export class ArqonBusError extends Error {
+  override name = 'ArqonBusError';
+  readonly code: string;
+  readonly retryable: boolean;
+
+  constructor(code: ClientErrorCode | ErrorCode | (string & {}), message: string, retryable = false, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.retryable = retryable;
+  }
+}
+
+/** What is known of a line that could not be made or broke. */
+export interface ConnectionFailure {
+  /** HTTP status of a refused handshake. Browsers do not tell. */
+  readonly status?: number | undefined;
+  /** WebSocket close code; 1006 when the line broke without one. */
+  readonly closeCode?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/** No line: it could not be made (`CONNECTION_FAILED` or the server's code), broke (`CONNECTION_LOST`), was never asked for (`NOT_CONNECTED`) or ended for good (`CLOSED`). */
+export class ConnectionError extends ArqonBusError {
+  override name = 'ConnectionError';
+  readonly status: number | undefined;
+  readonly closeCode: number | undefined;
+
+  constructor(code: string, message: string, retryable: boolean, failure: ConnectionFailure = {}) {
+    super(code, message, retryable, failure.cause);
+    this.status = failure.status;
+    this.closeCode = failure.closeCode;
+  }
+}
+
+/**
+ * No answer in time: whether the request took effect is unknown. A publish may be repeated with the same `id` within
+ * 120 seconds, since the server stores it once (PROTOCOL section 6).
+ */
+export class TimeoutError extends ArqonBusError {
+  override name = 'TimeoutError';
+  /** Id of the envelope that was not answered, when one was made. */
+  readonly id: string | undefined;
+
+  constructor(message: string, id?: string) {
+    super('TIMEOUT', message, true);
+    this.id = id;
+  }
+}
+
+/** The server refused an envelope (PROTOCOL section 8): `code` is its `error_code`. */
+export class RefusedError extends ArqonBusError {
+  override name = 'RefusedError';
+  /** The refusal's `payload`: `field`, `expected`, `error_id`, … */
+  readonly details: JsonObject;
+  /** Id of the envelope that was refused, when the server could read it. */
+  readonly requestId: string | undefined;
+
+  constructor(envelope: Envelope) {
+    const code = envelope.error_code ?? 'INTERNAL_ERROR';
+    const details = envelope.payload ?? {};
+    super(code, envelope.error ?? 'The server refused the request.', details.retryable === true);
+    this.details = details;
+    this.requestId = envelope.request_id;
+  }
+
+  /** How long to wait before the next try (`RATE_LIMITED`), milliseconds. */
+  get retryAfterMs(): number | undefined {
+    const wait = this.details.retry_after_ms;
+    return typeof wait === 'number' ? wait : undefined;
+  }
+}
+
+/** A command was answered with `status: "error"`. */
+export class CommandError extends RefusedError {
+  override name = 'CommandError';
+  readonly command: string;
+
+  constructor(envelope: Envelope, command: string) {
+    super(envelope);
+    this.command = command;
+  }
+}
+
+/** What the client holds for a line that is away has reached its limit of messages or bytes. */
+export class QueueFullError extends ArqonBusError {
+  override name = 'QueueFullError';
+
+  constructor(message: string) {
+    super('QUEUE_FULL', message, true);
+  }
+}
+
+/**
+ * The failure of a request between clients. A request handler throws one to answer with this `code` and `message`;
+ * the requester's `request()` rejects with one.
+ */
+export class RequestError extends ArqonBusError {
+  override name = 'RequestError';
+  /** What else the responder said. */
+  readonly details: JsonObject;
+
+  constructor(code: string, message: string, details: JsonObject = {}) {
+    super(code, message, details.retryable === true);
+    this.details = details;
+  }
+}
+
+export function closedError(): ConnectionError {
+  return new ConnectionError('CLOSED', 'The client is closed; make a new one.', false);
+}
+
+export function invalidArgument(message: string): ArqonBusError {
+  return new ArqonBusError('INVALID_ARGUMENT', message);
+}

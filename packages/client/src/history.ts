@@ -1,0 +1,56 @@
+import type { Address, CommandArgs, CommandResult, JsonObject } from '@arqonbus/protocol';
+import { type Message, toMessage } from './message.ts';
+
+export interface HistoryOptions {
+  /** Only what comes after this sequence. */
+  after?: number;
+  /** Only what comes before this sequence. */
+  before?: number;
+  /** `oldest-first` (default) or `newest-first`; within a page messages are always oldest first on the wire. */
+  order?: 'oldest-first' | 'newest-first';
+  /** Messages asked for at a time (default 100, at most 500). */
+  pageSize?: number;
+  /** Messages in all (default: as many as are kept). */
+  limit?: number;
+  signal?: AbortSignal;
+  /** Per page, milliseconds. */
+  timeoutMs?: number;
+}
+
+export type AskHistory = (args: CommandArgs<'history'>) => Promise<CommandResult<'history'>>;
+
+/** A channel's history, fetched page by page while it is iterated: messages by themselves, or whole {@link History.pages}. */
+export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
+  readonly #ask: AskHistory;
+  readonly #at: Address;
+  readonly #options: HistoryOptions;
+
+  constructor(ask: AskHistory, at: Address, options: HistoryOptions) {
+    this.#ask = ask;
+    this.#at = at;
+    this.#options = options;
+  }
+
+  /** Iterates messages. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message<P>, void, undefined> {
+    for await (const page of this.pages()) yield* page;
+  }
+
+  /** Iterates pages, none of them empty, in the order asked for. */
+  async *pages(): AsyncGenerator<Message<P>[], void, undefined> {
+    const { after = 0, before = Number.POSITIVE_INFINITY, order, pageSize = 100 } = this.#options;
+    const isForward = order !== 'newest-first';
+    let left = this.#options.limit ?? Number.POSITIVE_INFINITY;
+    let from: number | null = isForward ? after : before;
+    while (from !== null && left > 0) {
+      const cursor = isForward ? { after: from } : Number.isFinite(from) ? { before: from } : {};
+      const result = await this.#ask({ ...this.#at, limit: Math.min(pageSize, left), ...cursor });
+      const messages = result.messages.map((envelope) => toMessage<P>(envelope as never));
+      const page = messages.filter(({ sequence = 0 }) => sequence > after && sequence < before);
+      if (page.length > 0) yield isForward ? page : page.reverse();
+      left -= page.length;
+      // A page with something out of bounds is the last one.
+      from = page.length < messages.length ? null : isForward ? result.next : result.previous;
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import {
+  type Address,
+  type Envelope,
+  formatAddress,
+  type JoinResult,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import { Cursors, type Reset, type Since } from './cursors.ts';
+import type { Message } from './message.ts';
+
+/** What a join asks for (PROTOCOL section 7, `join_channel`). */
+export interface JoinOptions {
+  /** Goes on after a position that an earlier subscription had reached ({@link Message.position}). */
+  since?: Since;
+  /** Whether this client hears its own messages (default false). */
+  echo?: boolean;
+  /** Whether joins and leaves of others are told. */
+  presence?: boolean;
+  /** The last N envelopes before live traffic. */
+  history?: number;
+}
+
+/** Who gets what a membership receives. */
+export interface Consumer {
+  deliver(message: Message): void;
+  /** A message went by while the membership was paused, and no replay will bring it back. */
+  missed(): void;
+  reset(reset: Reset): void;
+  notice(envelope: Envelope): void;
+  end(error: unknown): void;
+}
+
+/** What a membership needs of the client it belongs to. */
+export interface MembershipHost {
+  /** Whether an envelope's `from` was this client, on this connection or an earlier one. */
+  isOwn(from: string): boolean;
+  /** Joins again from where the membership stands. */
+  rejoin(membership: Membership): void;
+  /** Leaves, unless another membership of the client is at the same address. */
+  leave(membership: Membership): Promise<void>;
+}
+
+/** One address joined: what was seen of it, and what is new. Survives connections. */
+export class Membership {
+  readonly address: Address;
+  readonly options: JoinOptions;
+  /** The answer to the last join. */
+  result: JoinResult | undefined;
+  closed = false;
+  readonly #host: MembershipHost;
+  readonly #cursors: Cursors;
+  /** Last position of each channel that the consumer has had, rather than this object. */
+  readonly #consumed = new Map<string, Position>();
+  #consumer: Consumer | undefined;
+  /** Between the answer to a join and the loss of its connection; what comes outside of that a replay repeats. */
+  #active = false;
+  #paused = false;
+
+  constructor(address: Address, options: JoinOptions, host: MembershipHost) {
+    this.address = address;
+    this.options = options;
+    this.#host = host;
+    this.#cursors = new Cursors(address, (reset) => this.#reset(reset));
+    if (options.since !== undefined) this.#cursors.seed(options.since);
+  }
+
+  /** Must be called before the first join. */
+  attach(consumer: Consumer): void {
+    this.#consumer = consumer;
+  }
+
+  get name(): string {
+    return formatAddress(this.address);
+  }
+
+  /** Whether what is not taken now can be had later. */
+  get resumable(): boolean {
+    return this.#cursors.resumable;
+  }
+
+  /** Where a later subscription goes on after what the consumer has had. */
+  get since(): Since | undefined {
+    const { channel } = this.address;
+    const positions = { ...this.#cursors.positions(), ...Object.fromEntries(this.#consumed) };
+    return channel === WILDCARD ? positions : positions[channel];
+  }
+
+  /** The consumer has had this message. */
+  consumed({ position, channel = WILDCARD }: Message<unknown>): void {
+    if (position !== undefined) this.#consumed.set(channel, position);
+  }
+
+  /** Takes nothing any more until {@link Membership.proceed}. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** The consumer has room again: has what went by replayed. */
+  proceed(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (!this.#active) return;
+    this.suspend();
+    this.#host.rejoin(this);
+  }
+
+  /** What the next join asks for, besides what all memberships at the address share. */
+  joinArgs(): Pick<JoinOptions, 'since' | 'history'> {
+    // While paused only the membership is kept; the replay comes when there is room for it.
+    if (this.#paused) return {};
+    const since = this.#cursors.resumable ? this.#cursors.since() : undefined;
+    if (since !== undefined) return { since };
+    const { history } = this.options;
+    return history === undefined || this.result !== undefined ? {} : { history };
+  }
+
+  /** The answer to a join; must run before any later frame is looked at. */
+  joined(result: JoinResult, asked: Pick<JoinOptions, 'since' | 'history'>): void {
+    if (this.closed) return;
+    const isFirst = this.result === undefined;
+    this.result = result;
+    this.#active = true;
+    if (this.#paused) return;
+    if (isFirst && asked.since === undefined) this.#cursors.begin(result, asked.history);
+    else this.#cursors.resume(result);
+    for (const [channel, position] of Object.entries(this.#cursors.positions())) {
+      if (!this.#consumed.has(channel)) this.#consumed.set(channel, position);
+    }
+  }
+
+  /** The connection is lost, or a new join is on its way. */
+  suspend(): void {
+    this.#active = false;
+  }
+
+  /** An event that the address covers. */
+  receive(message: Message): void {
+    if (!this.#active) return;
+    if (!this.#paused) this.#deliver(this.#cursors.take(message));
+    else if (!this.#cursors.canReplay(message)) this.#consumer?.missed();
+  }
+
+  /** The ack of a message of this client's own. With echo the message itself comes. */
+  own(position: Position): void {
+    if (this.options.echo !== true) this.#deliver(this.#cursors.own(position));
+  }
+
+  /** A `system` envelope about the channel or room. */
+  notice(envelope: Envelope): void {
+    const { event } = envelope.payload;
+    if (event === 'history_gap' && this.#active) this.#deliver(this.#cursors.gap(envelope.channel ?? WILDCARD));
+    const isPresence = event === 'client_joined' || event === 'client_left';
+    if (!isPresence || this.options.presence === true) this.#consumer?.notice(envelope);
+  }
+
+  /** Leaves it to others to leave the channel: {@link Membership.leave} does both. */
+  end(error?: unknown): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#active = false;
+    this.#consumer?.end(error);
+  }
+
+  async leave(): Promise<void> {
+    if (this.closed) return;
+    this.end();
+    await this.#host.leave(this);
+  }
+
+  #deliver(messages: Message[]): void {
+    for (const message of messages) {
+      // A replay repeats what this client itself sent, which live traffic leaves out unless echo is asked for.
+      if (this.options.echo === true || !this.#host.isOwn(message.from)) this.#consumer?.deliver(message);
+    }
+  }
+
+  #reset(reset: Reset): void {
+    for (const [channel, position] of Object.entries(reset.positions)) this.#consumed.set(channel, position);
+    this.#consumer?.reset(reset);
+  }
+}

@@ -1,0 +1,39 @@
+import type { Envelope, JsonObject, Position } from '@arqonbus/protocol';
+
+/** An envelope as it is handed to the user: what one reads most, at hand. */
+export interface Message<P = JsonObject> {
+  readonly id: string;
+  readonly room: string | undefined;
+  /** `*` on a room-wide event. */
+  readonly channel: string | undefined;
+  /** Client id of the sender. */
+  readonly from: string;
+  /** Accept time at the server, RFC 3339. */
+  readonly timestamp: string;
+  readonly payload: P;
+  /** Place in the channel's order, from 1; undefined on private messages and on traffic that is not stored. */
+  readonly sequence: number | undefined;
+  /** The same with its epoch: what `since` takes to go on after this message. */
+  readonly position: Position | undefined;
+  /** Whether it comes from history rather than live. */
+  readonly replayed: boolean;
+  /** The envelope as it came over the wire. */
+  readonly envelope: Envelope<P>;
+}
+
+export function toMessage<P = JsonObject>(envelope: Envelope<P>): Message<P> {
+  const { id, room, channel, from, timestamp, payload, metadata } = envelope;
+  const { sequence, epoch, replayed } = metadata ?? {};
+  return {
+    id,
+    room,
+    channel,
+    from,
+    timestamp,
+    payload,
+    sequence,
+    position: sequence === undefined || epoch === undefined ? undefined : { sequence, epoch },
+    replayed: replayed === true,
+    envelope,
+  };
+}

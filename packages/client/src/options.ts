@@ -1,0 +1,125 @@
+import { type ClientType, newSecretId } from '@arqonbus/protocol';
+import type { Backoff, BackoffOptions } from './backoff.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { invalidArgument } from './errors.ts';
+import { type Given, given } from './given.ts';
+import type { OpenSocket } from './socket.ts';
+
+/** Where a token comes from: a fixed one, or a function that is asked for a fresh one whenever the last has expired. */
+export type TokenOption = string | (() => string | Promise<string>);
+
+/** How others see this client; `identify()` changes it. */
+export interface Identity {
+  clientType?: ClientType;
+  screenName?: string;
+  avatar?: string;
+  personality?: string;
+}
+
+/** The same as it goes over the wire; a {@link ClientRecord} is one. */
+export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'avatar' | 'personality']?: string | null };
+
+export interface ClientOptions extends Identity {
+  /** `ws://` or `wss://` address of the bus; its query parameters are kept. */
+  url: string | URL;
+  /** JWT, when the bus asks for one. Only with a function can the client go on after the token has expired. */
+  token?: TokenOption;
+  /** Extra headers of the handshake. Node.js only: browsers send none. */
+  headers?: Readonly<Record<string, string>>;
+  /**
+   * 16–64 characters nobody can guess that stand for this client across connections when there is no token; the
+   * default is chosen at random, once a client. Keep one of your own to be the same client after a restart.
+   */
+  clientKey?: string;
+  /** How long an answer may take, milliseconds (default 10,000). */
+  timeoutMs?: number;
+  /** How long a connection may take from the first byte to the server's welcome, milliseconds (default 10,000). */
+  connectTimeoutMs?: number;
+  /** Waits between attempts, or `false` to make none after a loss. */
+  reconnect?: BackoffOptions | false;
+  /** What is held while the line is away (default 1,000 messages, 4 MiB). */
+  queue?: { messages?: number; bytes?: number };
+  /** Messages a subscription holds for a slow consumer (default 1,000). */
+  bufferSize?: number;
+  /** For tests: see `@arqonbus/client/testing`. */
+  clock?: Clock;
+  /** For tests, and for platforms with a WebSocket of another kind. */
+  socket?: OpenSocket;
+}
+
+/** The options with their defaults, checked. */
+export interface Settings {
+  readonly url: string;
+  readonly identity: WireIdentity;
+  readonly token: TokenOption | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly clientKey: string;
+  readonly timeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly reconnect: Backoff;
+  readonly queue: Readonly<{ messages: number; bytes: number }>;
+  readonly bufferSize: number;
+  readonly clock: Clock;
+}
+
+/** Throws `INVALID_ARGUMENT` for an address that is none or a number out of bounds. */
+export function readOptions(options: ClientOptions): Settings {
+  const { timeoutMs = 10_000, connectTimeoutMs = 10_000, bufferSize = 1_000, clientKey = newSecretId('') } = options;
+  const { token, headers = {}, clock = systemClock } = options;
+  const queue = { messages: 1_000, bytes: 4_194_304, ...options.queue };
+  const waits = { baseMs: 500, maxMs: 30_000, attempts: Number.POSITIVE_INFINITY, ...options.reconnect };
+  requirePositive({ timeoutMs, connectTimeoutMs, bufferSize, ...queue, ...waits });
+  if (clientKey.length < 16 || clientKey.length > 64) throw invalidArgument('"clientKey" has 16-64 characters.');
+  return {
+    url: readUrl(options.url),
+    identity: toWire(options),
+    token,
+    headers,
+    clientKey,
+    timeoutMs,
+    connectTimeoutMs,
+    reconnect: options.reconnect === false ? { ...waits, attempts: 0 } : waits,
+    queue,
+    bufferSize,
+    clock,
+  };
+}
+
+export function toWire({ clientType, screenName, avatar, personality }: Identity): Given<{
+  client_type: ClientType | undefined;
+  screen_name: string | undefined;
+  avatar: string | undefined;
+  personality: string | undefined;
+}> {
+  return given({ client_type: clientType, screen_name: screenName, avatar, personality });
+}
+
+export function requirePositive(numbers: Record<string, number>): void {
+  for (const [name, value] of Object.entries(numbers)) {
+    if (!(value > 0)) throw invalidArgument(`"${name}" must be greater than 0.`);
+  }
+}
+
+function readUrl(given: string | URL): string {
+  let url: URL;
+  try {
+    url = new URL(given);
+  } catch {
+    throw invalidArgument(`"${given}" is no address; write ws://HOST:PORT or wss://HOST.`);
+  }
+  // A page knows its own origin as http(s); the scheme of the socket follows from it.
+  url.protocol = url.protocol.replace(/^http/, 'ws');
+  if (!/^wss?:$/.test(url.protocol))
+    throw invalidArgument(`The address must start with ws:// or wss://, not ${url.protocol}`);
+  url.hash = '';
+  return url.href;
+}
+
+/** The address to dial: who this client is goes into the query (PROTOCOL section 1). */
+export function dialUrl(settings: Settings, identity: WireIdentity): string {
+  const url = new URL(settings.url);
+  const { client_type, screen_name, avatar, personality } = identity;
+  const query = { client_type, screen_name, avatar, personality, client_key: settings.clientKey };
+  for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
+  return url.href;
+}

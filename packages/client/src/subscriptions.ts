@@ -1,0 +1,212 @@
+import {
+  type Address,
+  type CommandArgs,
+  type CommandName,
+  type CommandResult,
+  type Envelope,
+  formatAddress,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import { type AddressInput, readPlace } from './address.ts';
+import { fullJitter } from './backoff.ts';
+import { ArqonBusError, ConnectionError, RefusedError } from './errors.ts';
+import { Membership, type MembershipHost } from './membership.ts';
+import type { Message } from './message.ts';
+import { requirePositive, type Settings } from './options.ts';
+import type { WaitOptions } from './pending.ts';
+import type { Line } from './queue.ts';
+import { type SubscribeOptions, Subscription } from './subscription.ts';
+
+export interface AskOptions<N extends CommandName> extends WaitOptions {
+  /** Sends past the queue. */
+  line?: Line | undefined;
+  /** Runs with the answer, before any later frame is looked at. */
+  onAnswer?: (result: CommandResult<N>) => void;
+}
+
+/** Sends a command; resolves with the answer's payload. */
+export type Ask = <N extends CommandName>(
+  name: N,
+  args: CommandArgs<N>,
+  options?: AskOptions<N>,
+) => Promise<CommandResult<N>>;
+
+/** All subscriptions of a client: who gets which event, and how they survive a lost connection. */
+export class Subscriptions {
+  readonly #settings: Settings;
+  readonly #ask: Ask;
+  readonly #host: MembershipHost;
+  readonly #report: (error: unknown) => void;
+  /** By `room:channel`; room subscriptions by `room:*`. */
+  readonly #byName = new Map<string, Set<Membership>>();
+  readonly #retries = new Set<unknown>();
+  #line: Line | undefined;
+
+  constructor(settings: Settings, ask: Ask, isOwn: (from: string) => boolean, report: (error: unknown) => void) {
+    this.#settings = settings;
+    this.#ask = ask;
+    this.#report = report;
+    this.#host = {
+      isOwn,
+      rejoin: (membership) => {
+        if (this.#line !== undefined) void this.#restore(membership, this.#line);
+      },
+      leave: (membership) => this.#leave(membership),
+    };
+  }
+
+  /** Joins and resolves once the server has answered. Rejects with its refusal, and with `INVALID_ARGUMENT`. */
+  async subscribe<P>(at: AddressInput, options: SubscribeOptions<P>): Promise<Subscription<P>> {
+    const { bufferSize = this.#settings.bufferSize, signal } = options;
+    requirePositive({ bufferSize });
+    const membership = new Membership(readPlace(at), options, this.#host);
+    const subscription = new Subscription<P>(membership, options, bufferSize, this.#settings.clock, this.#report);
+    const giveUp = (reason: unknown): void => {
+      membership.end(reason);
+      void this.#leave(membership);
+    };
+    this.#byName.set(membership.name, new Set([...this.#at(membership.name), membership]));
+    try {
+      await this.#join(membership, undefined, options);
+    } catch (error) {
+      giveUp(error);
+      throw error;
+    }
+    const abort = (): void => giveUp(signal?.reason);
+    if (signal?.aborted === true) abort();
+    else if (signal !== undefined) {
+      signal.addEventListener('abort', abort);
+      subscription.on('close', () => signal.removeEventListener('abort', abort));
+    }
+    return subscription;
+  }
+
+  /** Ends all subscriptions at an address, without leaving it yet; answers the address. */
+  end(at: AddressInput): Address {
+    const place = readPlace(at);
+    for (const subscription of this.#at(formatAddress(place))) this.#drop(subscription, undefined);
+    return place;
+  }
+
+  /** Hands an event to every subscription that covers it. */
+  route(message: Message): void {
+    const { room, channel } = message;
+    if (room === undefined || channel === undefined) return;
+    for (const membership of this.#covering(room, channel)) membership.receive(message);
+  }
+
+  /** A `system` envelope about a channel. */
+  notice(envelope: Envelope): void {
+    const { room, channel } = envelope;
+    if (room === undefined || channel === undefined) return;
+    for (const membership of this.#covering(room, channel)) membership.notice(envelope);
+  }
+
+  /** The ack of an own message. */
+  own(position: Position): void {
+    for (const membership of this.#all()) membership.own(position);
+  }
+
+  /** A new connection: joins everything again, from where each stands. Resolves when all were answered once. */
+  async resume(line: Line): Promise<void> {
+    this.#line = line;
+    // One whose first join is still to be answered is not here: that join waits in the queue.
+    const known = this.#all().filter((membership) => membership.result !== undefined);
+    await Promise.all(known.map((membership) => this.#restore(membership, line)));
+  }
+
+  lost(): void {
+    this.#line = undefined;
+    for (const timer of this.#retries) this.#settings.clock.clearTimeout(timer);
+    this.#retries.clear();
+    for (const membership of this.#all()) membership.suspend();
+  }
+
+  /** The server ended memberships: a renewed token no longer allows them. */
+  evict(names: readonly string[], error: ArqonBusError): void {
+    for (const name of names) for (const membership of this.#at(name)) this.#drop(membership, error);
+  }
+
+  /** The client is done: without an error iterations just end. */
+  finish(error?: unknown): void {
+    this.lost();
+    for (const membership of this.#all()) this.#drop(membership, error);
+  }
+
+  async #join(membership: Membership, line: Line | undefined, wait: WaitOptions): Promise<void> {
+    membership.suspend();
+    const { address, name } = membership;
+    const asked = membership.joinArgs();
+    // The server keeps one membership an address: it has to do for all who share it.
+    const sharing = this.#at(name).map(({ options }) => options);
+    const echo = sharing.some((options) => options.echo === true);
+    const presence = sharing.some((options) => options.presence === true);
+    const args = { ...address, echo, presence, ...asked };
+    const { signal, timeoutMs } = wait;
+    await this.#ask('join_channel', args, {
+      signal,
+      timeoutMs,
+      line,
+      onAnswer: (result) => membership.joined(result, asked),
+    });
+  }
+
+  /** Joins again; a refusal that may pass is tried again later, another ends it. */
+  async #restore(membership: Membership, line: Line, failures = 0): Promise<void> {
+    try {
+      await this.#join(membership, line, {});
+    } catch (error) {
+      // Without a line there is nothing to do: the next connection joins again.
+      if (membership.closed || this.#line !== line || error instanceof ConnectionError) return;
+      if (!(error instanceof ArqonBusError && error.retryable)) {
+        this.#drop(membership, error);
+        return;
+      }
+      const { clock, reconnect } = this.#settings;
+      const asked = error instanceof RefusedError ? (error.retryAfterMs ?? 0) : 0;
+      const timer = clock.setTimeout(
+        () => {
+          this.#retries.delete(timer);
+          if (!membership.closed) void this.#restore(membership, line, failures + 1);
+        },
+        asked + fullJitter(failures, reconnect, clock.random()),
+      );
+      this.#retries.add(timer);
+    }
+  }
+
+  async #leave(membership: Membership): Promise<void> {
+    const { room, channel } = membership.address;
+    this.#remove(membership);
+    if (this.#byName.has(membership.name) || this.#line === undefined) return;
+    // Refused or lost, the membership is gone or goes with the connection.
+    await this.#ask('leave_channel', { room, channel }).catch(() => {});
+  }
+
+  #drop(membership: Membership, error: unknown): void {
+    this.#remove(membership);
+    membership.end(error);
+  }
+
+  /** Whom an event of this address reaches: a room-wide one all members of the room. */
+  #covering(room: string, channel: string): Membership[] {
+    if (channel === WILDCARD)
+      return this.#all().filter(({ address }) => address.room === room || address.room === WILDCARD);
+    return [`${room}:${channel}`, `${room}:*`, '*:*'].flatMap((name) => this.#at(name));
+  }
+
+  #at(name: string): Membership[] {
+    return [...(this.#byName.get(name) ?? [])];
+  }
+
+  #all(): Membership[] {
+    return [...this.#byName.keys()].flatMap((name) => this.#at(name));
+  }
+
+  #remove(membership: Membership): void {
+    const { name } = membership;
+    const group = this.#byName.get(name);
+    if (group?.delete(membership) === true && group.size === 0) this.#byName.delete(name);
+  }
+}
