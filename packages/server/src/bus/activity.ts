@@ -34,9 +34,9 @@ export class Activity {
   }
 
   /** An event's envelope; events about the telemetry room itself make none, or they would feed themselves. */
-  record({ tenant, event }: Happening): void {
+  record({ tenant, event, submitted }: Happening): void {
     const target = tenant ?? this.serverTenant;
-    if (target === null || event.payload.room === this.room) return;
+    if (submitted || target === null || event.payload.room === this.room) return;
     const { event_id, eventType, severity, node, payload } = event;
     this.say(target, TELEMETRY_CHANNEL, event_id, { eventType, payload, severity, node, timestamp: event.timestamp });
   }

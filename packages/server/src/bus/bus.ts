@@ -29,6 +29,7 @@ import { Flusher, Outbox, type Wire } from './outbox.ts';
 import { type Inspector, Publisher } from './publish.ts';
 import { Rooms } from './rooms.ts';
 import { type Arrival, Session } from './session.ts';
+import { Submissions } from './submission.ts';
 import { encodeWelcome } from './welcome.ts';
 
 /** Joins the parts of the bus: sessions come in here, envelopes are handed to the part that knows what to do. */
@@ -41,6 +42,7 @@ export class Bus {
   readonly events: Events;
   readonly publisher: Publisher;
   readonly direct: Direct;
+  readonly submissions: Submissions;
   readonly memberships: Memberships;
   readonly activity: Activity;
   readonly cluster: Cluster;
@@ -85,8 +87,9 @@ export class Bus {
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.close(session, code, reason));
     this.memberships.onChange = (session) => this.cluster.announce(session);
     const fail = this.fail.bind(this);
-    const { publisher, direct, activity, events } = this;
-    const dispatch = new Dispatch({ publisher, direct, activity, events, runCommand, fail });
+    this.submissions = new Submissions(this.publisher, this.activity, this.events);
+    const { publisher, direct, activity, submissions } = this;
+    const dispatch = new Dispatch({ publisher, direct, activity, submissions, runCommand, fail });
     this.act = (session, inbound) => {
       const done = dispatch.handle(session, inbound);
       if (done instanceof Promise) {

@@ -1,11 +1,11 @@
-import { BusError, encode, type Inbound, type JsonObject, PRIVATE_CHANNEL, parseAddress } from '@arqonbus/protocol';
+import { BusError, encode, type Inbound, type JsonObject, PRIVATE_CHANNEL } from '@arqonbus/protocol';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Activity } from './activity.ts';
 import type { Direct, PrivateMessage, PrivateOutcome } from './direct.ts';
-import type { Events } from './events.ts';
 import type { Message, Outcome, Publisher } from './publish.ts';
 import { resolve } from './resolve.ts';
 import type { Session } from './session.ts';
+import type { Submissions } from './submission.ts';
 
 /** Runs one command and answers it. Neither throws nor rejects. */
 export type RunCommand = (session: Session, inbound: Inbound) => Awaitable<void>;
@@ -14,7 +14,7 @@ export interface DispatchParts {
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
-  readonly events: Events;
+  readonly submissions: Submissions;
   readonly runCommand: RunCommand;
   /** Answers a refused envelope. */
   readonly fail: (session: Session, inbound: Inbound, error: unknown) => void;
@@ -59,19 +59,9 @@ export class Dispatch {
   }
 
   private telemetry(session: Session, inbound: Inbound): Awaitable<void> {
-    const { eventType, payload } = checkTelemetry(inbound.payload);
-    const { activity, events } = this.parts;
-    const published = this.publish(session, inbound, { ...(inbound as Message), ...activity.telemetryAddress });
-    const submit = (): void => {
-      const { room, channel } = inbound;
-      events.submit(session.principal.tenant, eventType, {
-        ...payload,
-        client_id: session.id,
-        ...(room === undefined ? {} : { room }),
-        ...(channel === undefined ? {} : { channel }),
-      });
-    };
-    return published instanceof Promise ? published.then(submit) : submit();
+    const outcome = this.parts.submissions.submit(session, inbound);
+    if (outcome instanceof Promise) return outcome.then((settled) => this.published(session, inbound, settled));
+    this.published(session, inbound, outcome);
   }
 
   private publish(session: Session, inbound: Inbound, message: Message): Awaitable<void> {
@@ -111,44 +101,4 @@ function encodeAck(requestId: string, payload: JsonObject, at?: { room: string; 
     ...(at === undefined ? {} : { room: at.room, channel: at.channel }),
     payload,
   });
-}
-
-const EVENT_TYPE = /^[A-Za-z0-9._-]{1,128}$/;
-
-/**
- * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`, `payload` an object; `room` and `channel`
- * are names when given. Throws VALIDATION_ERROR naming the field.
- */
-export function checkTelemetry(value: JsonObject): {
-  eventType: string;
-  payload: JsonObject;
-  room?: string;
-  channel?: string;
-} {
-  const { eventType, payload, room, channel } = value;
-  if (typeof eventType !== 'string' || !EVENT_TYPE.test(eventType)) {
-    throw new BusError('VALIDATION_ERROR', '"eventType" must be 1-128 letters, digits, ".", "_" or "-".', {
-      field: 'payload.eventType',
-      expected: EVENT_TYPE.source,
-    });
-  }
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
-    throw new BusError('VALIDATION_ERROR', 'A telemetry event carries its data in "payload", a JSON object.', {
-      field: 'payload.payload',
-      expected: 'object',
-    });
-  }
-  for (const [field, name] of [
-    ['room', room],
-    ['channel', channel],
-  ] as const) {
-    if (name !== undefined && typeof name !== 'string') {
-      throw new BusError('VALIDATION_ERROR', `"${field}" must be a string.`, { field, expected: 'string' });
-    }
-  }
-  return {
-    eventType,
-    payload: payload as JsonObject,
-    ...parseAddress(room as string | undefined, channel as string | undefined),
-  };
 }

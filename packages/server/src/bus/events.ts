@@ -40,6 +40,8 @@ export interface BusEvent {
 export interface Happening {
   readonly tenant: string | null;
   readonly event: BusEvent;
+  /** A client's event, which is on the bus already; its type may spell one of the server's. */
+  readonly submitted: boolean;
 }
 
 export type EventListener = (happening: Happening) => void;
@@ -65,13 +67,13 @@ export class Events {
   }
 
   emit(type: ServerEventType, tenant: string | null, payload: JsonObject, severity: Severity = 'info'): void {
-    this.tell(this.event(type, payload, severity), tenant);
+    this.tell({ tenant, event: this.event(type, payload, severity), submitted: false });
   }
 
   /** Passes on an event that a client submitted, already validated. */
   submit(tenant: string, eventType: string, payload: JsonObject): BusEvent {
     const event = this.event(eventType, payload, 'info');
-    this.tell(event, tenant);
+    this.tell({ tenant, event, submitted: true });
     return event;
   }
 
@@ -79,8 +81,7 @@ export class Events {
     return { event_id: newId(), eventType, timestamp: timestamp(), severity, node: this.node, payload };
   }
 
-  private tell(event: BusEvent, tenant: string | null): void {
-    const happening = { tenant, event };
+  private tell(happening: Happening): void {
     for (const listener of this.listeners) {
       try {
         listener(happening);

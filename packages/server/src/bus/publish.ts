@@ -11,6 +11,7 @@ import { may } from '../auth/principal.ts';
 import type { Awaitable, Broker, Published } from '../engine/engine.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
+import { Sampler } from './sampler.ts';
 import type { Sender } from './session.ts';
 
 /** What somebody wants to be sent to a channel or room; already validated (PROTOCOL section 2). */
@@ -27,6 +28,8 @@ export interface Message {
 export interface Outcome {
   readonly channel: Channel;
   readonly published: Published;
+  /** As it travelled: what inspection left of it. */
+  readonly payload: JsonObject;
 }
 
 /** What a content policy looks at, and what it leaves of it. */
@@ -64,6 +67,8 @@ export class Publisher {
   private readonly now: () => number;
   /** Events accepted since the start. */
   accepted = 0;
+  /** Times from accepting an event to having stored it and handed it to the connections of this node. */
+  readonly timing: Sampler = new Sampler();
 
   constructor(rooms: Rooms, broker: Broker, inspector: Inspector, rules: PublishRules, now: () => number) {
     this.rooms = rooms;
@@ -75,6 +80,7 @@ export class Publisher {
 
   /** Publishes one event. With a synchronous engine the outcome is there at once. */
   publish(sender: Sender, message: Message): Awaitable<Outcome> {
+    const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     if (!may(sender.principal, 'publish', address.room, address.channel))
       throw forbidden(address.room, address.channel);
@@ -105,8 +111,14 @@ export class Publisher {
       identity: sender.identity,
       retention: channel.traits.retention,
     });
-    if (published instanceof Promise) return published.then((settled) => ({ channel, published: settled }));
-    return { channel, published };
+    if (published instanceof Promise) {
+      return published.then((settled) => {
+        this.timing.end(began);
+        return { channel, published: settled, payload };
+      });
+    }
+    this.timing.end(began);
+    return { channel, published, payload };
   }
 
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */

@@ -1,0 +1,92 @@
+import { BusError, type JsonObject, parseAddress } from '@arqonbus/protocol';
+import type { Awaitable } from '../engine/engine.ts';
+import type { Activity } from './activity.ts';
+import type { Events } from './events.ts';
+import type { Message, Outcome, Publisher } from './publish.ts';
+import type { Sender } from './session.ts';
+
+/** An envelope of type `telemetry`: its payload is `{eventType, payload, room?, channel?}`. */
+export type TelemetryMessage = Pick<Message, 'id' | 'room' | 'channel' | 'payload' | 'metadata' | 'requestId'>;
+
+const EVENT_TYPE = /^[A-Za-z0-9._-]{1,128}$/;
+
+/** Takes events that clients submit, whatever way they come: on the bus first, then to whoever listens to events. */
+export class Submissions {
+  private readonly publisher: Publisher;
+  private readonly activity: Activity;
+  private readonly events: Events;
+
+  constructor(publisher: Publisher, activity: Activity, events: Events) {
+    this.publisher = publisher;
+    this.activity = activity;
+    this.events = events;
+  }
+
+  /** Publishes to the telemetry channel, with all that holds for a publish, and tells the listeners what travelled. */
+  submit(sender: Sender, message: TelemetryMessage): Awaitable<Outcome> {
+    const event = checkTelemetry(message.payload);
+    const outcome = this.publisher.publish(sender, {
+      ...message,
+      type: 'telemetry',
+      ...this.activity.telemetryAddress,
+    });
+    const tell = (settled: Outcome): Outcome => {
+      if (!settled.published.duplicate) this.tell(sender, message, event, settled.payload);
+      return settled;
+    };
+    return outcome instanceof Promise ? outcome.then(tell) : tell(outcome);
+  }
+
+  /** What inspection took out of the envelope is not told to listeners either. */
+  private tell(sender: Sender, message: TelemetryMessage, event: TelemetryEvent, travelled: JsonObject): void {
+    const { room = message.room, channel = message.channel } = event;
+    const eventType = typeof travelled.eventType === 'string' ? travelled.eventType : event.eventType;
+    const payload = typeof travelled.payload === 'object' ? travelled.payload : {};
+    this.events.submit(sender.principal.tenant, eventType, {
+      ...payload,
+      client_id: sender.id,
+      ...(room === undefined ? {} : { room }),
+      ...(channel === undefined ? {} : { channel }),
+    });
+  }
+}
+
+interface TelemetryEvent {
+  readonly eventType: string;
+  readonly payload: JsonObject;
+  readonly room?: string;
+  readonly channel?: string;
+}
+
+/**
+ * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`, `payload` an object; `room` and `channel`
+ * are names when given. Throws VALIDATION_ERROR naming the field.
+ */
+function checkTelemetry(value: JsonObject): TelemetryEvent {
+  const { eventType, payload, room, channel } = value;
+  if (typeof eventType !== 'string' || !EVENT_TYPE.test(eventType)) {
+    throw new BusError('VALIDATION_ERROR', '"eventType" must be 1-128 letters, digits, ".", "_" or "-".', {
+      field: 'payload.eventType',
+      expected: EVENT_TYPE.source,
+    });
+  }
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+    throw new BusError('VALIDATION_ERROR', 'A telemetry event carries its data in "payload", a JSON object.', {
+      field: 'payload.payload',
+      expected: 'object',
+    });
+  }
+  for (const [field, name] of [
+    ['room', room],
+    ['channel', channel],
+  ] as const) {
+    if (name !== undefined && typeof name !== 'string') {
+      throw new BusError('VALIDATION_ERROR', `"${field}" must be a string.`, { field, expected: 'string' });
+    }
+  }
+  return {
+    eventType,
+    payload: payload as JsonObject,
+    ...parseAddress(room as string | undefined, channel as string | undefined),
+  };
+}
