@@ -250,6 +250,8 @@ export interface Engine {
   readonly store: KeyValueStore;
   /** Null on engines of one node: there is no other. */
   readonly presence: Presence | null;
+  /** What an operator should change about the backend, a sentence each; known once it has been reached. */
+  readonly warnings?: readonly string[];
   /** Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. */
   open(events: EngineEvents): Promise<void>;
   healthy(): boolean;

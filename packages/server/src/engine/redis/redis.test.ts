@@ -1,40 +1,58 @@
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll, beforeAll, describe, vi } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { engineSuite } from '../engine.suite.ts';
-import type { Engine } from '../engine.ts';
-import { NODE_A, NODE_B } from '../suite/rig.suite.ts';
+import type { Engine, EngineEvents } from '../engine.ts';
+import { type EngineRig, NODE_A, NODE_B } from '../suite/rig.suite.ts';
 import { createRedisEngine } from './redis.ts';
 
 describe.runIf(hasRedis())('Redis', () => {
   let server: PrivateRedis;
 
   beforeAll(async () => {
-    server = await PrivateRedis.start();
+    server = await PrivateRedis.start({ sync: 'always' });
   });
   afterAll(() => server.stop());
 
-  const engine = (nodeId: string): Engine =>
-    createRedisEngine({ url: server.url(), mode: 'strict', backend: 'redis', nodeId });
+  async function rig(time: Pick<EngineRig, 'elapse' | 'cleanup'>): Promise<EngineRig> {
+    const admin = server.client();
+    await admin.flushall();
+    admin.disconnect();
+    const open = async (nodeId: string, events: EngineEvents): Promise<Engine> => {
+      const engine = createRedisEngine({ url: server.url(), mode: 'strict', backend: 'redis', nodeId });
+      await engine.open(events);
+      return engine;
+    };
+    return {
+      open: (events) => open(NODE_A, events),
+      second: (events) => open(NODE_B, events),
+      async restart(events) {
+        await server.kill();
+        await server.start();
+        return open(NODE_A, events);
+      },
+      ...time,
+    };
+  }
 
   engineSuite(
     'redis',
-    async () => {
-      const admin = server.client();
-      await admin.flushall();
-      admin.disconnect();
-      const open = async (nodeId: string, events: Parameters<Engine['open']>[0]): Promise<Engine> => {
-        const node = engine(nodeId);
-        await node.open(events);
-        return node;
-      };
-      return {
-        open: (events) => open(NODE_A, events),
-        second: (events) => open(NODE_B, events),
-        restart: (events) => open(NODE_A, events),
-        elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-        cleanup: async () => {},
-      };
-    },
+    () => rig({ elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)), cleanup: async () => {} }),
     { clusters: true, durable: true, fakeClock: false },
+  );
+
+  engineSuite(
+    'redis, with a clock that is set,',
+    () => {
+      vi.useFakeTimers({ toFake: ['Date'] });
+      return rig({
+        elapse: async (ms) => {
+          vi.setSystemTime(Date.now() + ms);
+        },
+        cleanup: async () => {
+          vi.useRealTimers();
+        },
+      });
+    },
+    { clusters: true, durable: true, fakeClock: true },
   );
 });
