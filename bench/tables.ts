@@ -37,6 +37,7 @@ const COLUMNS: Readonly<Record<Scenario['kind'], readonly Column[]>> = {
     { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.serverCpuUsPerDelivery, f.serverCpuUsPerDelivery) },
     { title: 'server core', cell: (f) => percent(f.serverCpuShare) },
     { title: 'generator core', cell: (f) => percent(f.generatorCpuShare) },
+    { title: 'server MiB', cell: (f) => rounded(f.serverMib) },
   ],
   paced: [...LATENCY, DELIVERIES, CPU, { title: 'server core', cell: (f) => percent(f.serverCpuShare) }],
   idle: [

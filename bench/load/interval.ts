@@ -1,5 +1,5 @@
 import type { Figures } from '../figures.ts';
-import { cpuSeconds } from './process-figures.ts';
+import { cpuSeconds, residentKib } from './process-figures.ts';
 import { clock, type Tally } from './tally.ts';
 
 /** Measures from its making on: the tally's counts against wall time and the CPU time of both processes. */
@@ -40,6 +40,11 @@ export class Interval {
     const now = cpuSeconds(this.#pid);
     if (now === undefined || this.#serverCpu === undefined || deliveries === 0) return {};
     const cpu = now - this.#serverCpu;
-    return { serverCpuShare: cpu / seconds, serverCpuUsPerDelivery: (cpu * 1e6) / deliveries };
+    const kib = residentKib(this.#pid);
+    return {
+      serverCpuShare: cpu / seconds,
+      serverCpuUsPerDelivery: (cpu * 1e6) / deliveries,
+      ...(kib === undefined ? {} : { serverMib: kib / 1024 }),
+    };
   }
 }
