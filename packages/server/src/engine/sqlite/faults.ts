@@ -1,0 +1,30 @@
+/** What libsql throws: a `code` of SQLite, or only a message with the number of one when a file could not be opened. */
+interface DriverError {
+  readonly code?: unknown;
+  readonly message?: unknown;
+}
+
+/** A fault whose message is already the sentence to show. */
+export class DatabaseFault extends Error {}
+
+/** One sentence for what went wrong with the database at `path`, on which an operator can act. */
+export function sentence(error: unknown, path: string): string {
+  if (error instanceof DatabaseFault) return error.message;
+  const { code, message } = error as DriverError;
+  const text = typeof message === 'string' ? message : String(error);
+  const name = typeof code === 'string' ? code : '';
+  const file = `The SQLite database ${path}`;
+  if (name === 'SQLITE_FULL') return `${file} cannot grow: its disk or its quota is full.`;
+  if (name.startsWith('SQLITE_READONLY')) return `${file} is read-only: allow writing to the file and its directory.`;
+  if (name === 'SQLITE_NOTADB') return `${file} is not a SQLite database: choose another path.`;
+  if (name.startsWith('SQLITE_CORRUPT')) return `${file} is damaged (${text}): restore it from a backup.`;
+  if (name.startsWith('SQLITE_BUSY')) return `${file} is in use by another process.`;
+  if (name.startsWith('SQLITE_CANTOPEN') || text.includes('Unable to open connection')) {
+    return `${file} cannot be opened: its directory must exist and allow writing.`;
+  }
+  if (name.startsWith('SQLITE_IOERR')) return `${file} cannot be read or written (${text}).`;
+  if (name === 'ERR_MODULE_NOT_FOUND' || name === 'MODULE_NOT_FOUND') {
+    return 'The sqlite storage backend needs the package "libsql" with its binary for this platform: install it with "npm install libsql".';
+  }
+  return `${file} failed: ${text}`;
+}

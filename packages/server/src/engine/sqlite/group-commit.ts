@@ -1,0 +1,202 @@
+import { BusError } from '@arqonbus/protocol';
+import type { KeyChange } from '../engine.ts';
+import { layOut, Pending, type PendingEvent, type Stream, takeBack } from './batch.ts';
+import type { IdEntry, KeyOperation, KeyResult } from './calls.ts';
+import type { Link } from './link.ts';
+
+const PROBE_INTERVAL_MS = 1_000;
+
+/** What becomes of the events that were accepted. */
+export interface Outcomes {
+  /** They are on the disk, in this order. */
+  stored(events: readonly PendingEvent[]): void;
+  /** They could not be stored, nor will they be. */
+  unstored(events: readonly PendingEvent[]): void;
+  health(healthy: boolean, reason: string): void;
+  /** Keys went with their time to live. */
+  expired(changes: readonly KeyChange[]): void;
+}
+
+/**
+ * Gathers what is to be written while one transaction is under way, and writes it with the next: many publications
+ * share one fsync, and the more there are the better. The event loop never waits.
+ *
+ * When a transaction fails nothing of it is stored, sequences included. From then on nothing is accepted; the database
+ * is tried once a second until writing works again.
+ */
+export class GroupCommit {
+  healthy = true;
+  errors = 0;
+  lastError: string | null = null;
+  readonly #link: Link;
+  readonly #now: () => number;
+  readonly #outcomes: Outcomes;
+  #pending = new Pending();
+  #underway: Promise<void> | null = null;
+  #scheduled = false;
+  #closed = false;
+  /** Streams of failed transactions: the database has the last word on where they stand. */
+  readonly #doubtful = new Map<number, Stream>();
+  #probe: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(link: Link, now: () => number, outcomes: Outcomes) {
+    this.#link = link;
+    this.#now = now;
+    this.#outcomes = outcomes;
+  }
+
+  /** Characters of events that wait for their turn. */
+  get backlog(): number {
+    return this.#pending.characters;
+  }
+
+  append(event: PendingEvent): void {
+    this.#pending.events.push(event);
+    this.#pending.characters += event.draft.open.length;
+    this.#schedule();
+  }
+
+  /** Stores a stream that is new. Not waited for: until its first event nothing depends on it but its epoch. */
+  opened(stream: Stream): void {
+    this.#pending.opened.push(stream);
+    this.#schedule();
+  }
+
+  /** Keeps a claimed key over a restart, from the next transaction on. */
+  claimed(entry: IdEntry): void {
+    if (this.healthy) this.#pending.claims.push(entry);
+  }
+
+  /** Resolves when the stream is gone from the disk; at once while the disk is away, and it goes later. */
+  drop(stream: Stream): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pending.drops.push({ stream, resolve });
+      if (!this.healthy) resolve();
+      this.#schedule();
+    });
+  }
+
+  operate(operation: KeyOperation): Promise<KeyResult> {
+    if (!this.healthy) return Promise.reject(this.refusal());
+    return new Promise((resolve, reject) => {
+      this.#pending.operations.push({ operation, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Writes what nobody waits for, too; resolves when all that was accepted is stored or refused. */
+  async flush(): Promise<void> {
+    this.#send();
+    while (this.#underway !== null) await this.#underway;
+  }
+
+  /** Takes one small step of letting go of what is past its retention, and writes what nobody waits for. */
+  async sweep(): Promise<void> {
+    if (!this.healthy) return;
+    this.#send();
+    try {
+      this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }));
+    } catch (error) {
+      if (!this.#closed) this.fail(error);
+    }
+  }
+
+  /** Stops trying. {@link flush} comes first. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#probe);
+  }
+
+  /** What to tell those who ask for what only a working storage can do. */
+  refusal(): BusError {
+    return new BusError('STORAGE_UNAVAILABLE', this.lastError ?? 'The storage is closed.');
+  }
+
+  /** Counts a failed call; answers what to tell whoever made it. */
+  failed(error: unknown): BusError {
+    this.errors += 1;
+    this.lastError = error instanceof Error ? error.message : String(error);
+    return this.refusal();
+  }
+
+  /** Takes the storage for away: nothing that was accepted will be stored, the events of `first` before all others. */
+  fail(error: unknown, first: readonly PendingEvent[] = []): void {
+    const reason = this.failed(error);
+    const wasHealthy = this.healthy;
+    this.healthy = false;
+    const { events, operations, drops, opened, claims } = this.#pending;
+    this.#pending = new Pending();
+    // Streams that came and went are no business of anyone's but the disk's; that they did is written down later.
+    this.#pending.drops = drops;
+    this.#pending.opened = opened;
+    this.#pending.claims = claims;
+    if (wasHealthy) this.#outcomes.health(false, reason.message);
+    this.#outcomes.unstored([...first, ...events]);
+    for (const { reject } of operations) reject(reason);
+    for (const { resolve } of drops) resolve();
+    if (wasHealthy) this.#scheduleProbe();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#underway !== null || !this.healthy) return;
+    this.#scheduled = true;
+    // At the end of the turn, when all frames that arrived together have been taken.
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#send();
+    });
+  }
+
+  #send(): void {
+    if (this.#underway !== null || !this.healthy || this.#pending.empty) return;
+    const taken = this.#pending.take();
+    const batch = layOut(taken, this.#now());
+    this.#underway = this.#link.call('commit', batch).then(
+      (results) => {
+        this.#underway = null;
+        // The next batch first: the worker writes it while this thread delivers.
+        this.#send();
+        this.#outcomes.stored(taken.events);
+        for (const [index, { resolve }] of taken.operations.entries()) resolve(results[index]!);
+        for (const { resolve } of taken.drops) resolve();
+      },
+      (error) => {
+        this.#underway = null;
+        this.#giveBack(taken, error);
+      },
+    );
+  }
+
+  #giveBack(taken: Pending, error: unknown): void {
+    takeBack(taken.events);
+    for (const { stream } of taken.events) this.#doubtful.set(stream.id, stream);
+    this.#pending.opened.unshift(...taken.opened);
+    this.#pending.drops.unshift(...taken.drops);
+    this.#pending.claims.unshift(...taken.claims);
+    this.#pending.operations.unshift(...taken.operations);
+    this.fail(error, taken.events);
+  }
+
+  #scheduleProbe(): void {
+    if (this.#closed) return;
+    this.#probe = setTimeout(() => void this.#tryAgain(), PROBE_INTERVAL_MS);
+    this.#probe.unref();
+  }
+
+  async #tryAgain(): Promise<void> {
+    try {
+      // What is past its retention goes first: it may be what fills the disk.
+      this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }).catch(() => []));
+      const standing = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
+      for (const { id, sequence } of standing) this.#doubtful.get(id)!.sequence = sequence;
+      this.#doubtful.clear();
+      if (this.#closed) return;
+      this.healthy = true;
+      this.#outcomes.health(true, 'The database can be written again.');
+      this.#schedule();
+    } catch (error) {
+      this.failed(error);
+      this.#scheduleProbe();
+    }
+  }
+}

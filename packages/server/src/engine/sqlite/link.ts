@@ -1,0 +1,87 @@
+import { Worker } from 'node:worker_threads';
+import type { CallName, Calls, Reply, Request } from './calls.ts';
+
+interface Waiting {
+  resolve(answer: unknown): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Starts the worker from the file that lies beside this one. A build has `worker.js`. Tests and benches run the
+ * sources, which Node 20 cannot load; there `tsx`, a development dependency, imports `worker.ts` inside the thread
+ * (its `--import` hook does not reach into worker threads of Node 20).
+ */
+function startWorker(path: string): Worker {
+  const here = import.meta.url;
+  if (here.endsWith('.js')) return new Worker(new URL('worker.js', here), { workerData: path });
+  const entry = JSON.stringify(new URL('worker.ts', here).href);
+  const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));
+  const source = `import(${tsx}).then(({ tsImport }) => tsImport(${entry}, ${JSON.stringify(here)}))`;
+  return new Worker(source, { eval: true, execArgv: [], workerData: path });
+}
+
+/**
+ * The way to the worker thread that owns the database. Calls are answered in the order they were made. When the thread
+ * dies all of them fail, and the next one starts another thread, which opens the database again.
+ */
+export class Link {
+  readonly #path: string;
+  #worker: Worker | undefined;
+  readonly #waiting = new Map<number, Waiting>();
+  #calls = 0;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  call<Name extends CallName>(name: Name, ask: Calls[Name]['ask']): Promise<Calls[Name]['answer']> {
+    const worker = this.#worker ?? this.#start();
+    this.#calls += 1;
+    const call = this.#calls;
+    // A thread with nothing to do does not keep the process alive; one that owes an answer does.
+    if (this.#waiting.size === 0) worker.ref();
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(call, { resolve: (answer) => resolve(answer as Calls[Name]['answer']), reject });
+      worker.postMessage({ call, name, ask } as Request);
+    });
+  }
+
+  /** Ends the thread. */
+  async stop(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    worker?.removeAllListeners();
+    await worker?.terminate();
+    this.#failAll(new Error('the storage was closed'));
+  }
+
+  #start(): Worker {
+    const worker = startWorker(this.#path);
+    let cause: unknown;
+    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('error', (error) => {
+      cause = error;
+    });
+    worker.on('exit', (code) => {
+      this.#worker = undefined;
+      const reason = cause instanceof Error ? cause.message : `exit code ${code}`;
+      this.#failAll(new Error(`The storage thread ended (${reason}).`));
+    });
+    this.#worker = worker;
+    return worker;
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.call);
+    this.#waiting.delete(reply.call);
+    if (this.#waiting.size === 0) this.#worker?.unref();
+    if ('fault' in reply) waiting?.reject(new Error(reply.fault));
+    else waiting?.resolve(reply.answer);
+  }
+
+  #failAll(error: Error): void {
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of waiting) reject(error);
+  }
+}

@@ -1,0 +1,57 @@
+/** Version of the tables below, kept in `user_version`. A database with a higher one is refused. */
+export const SCHEMA_VERSION = 1;
+
+/** Marks a file as one of ours, in `application_id`: the letters "ArqB". */
+export const APPLICATION_ID = 0x41727142;
+
+/** How to get from one schema version to the next; index 0 makes a new database. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  -- AUTOINCREMENT: the id of a dropped stream never comes back, for its messages and ids go later than itself.
+  CREATE TABLE streams (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tenant TEXT NOT NULL,
+    room TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    ttl_ms REAL NOT NULL,
+    UNIQUE (tenant, room, channel)
+  );
+
+  -- Appended at its end, whatever the stream; the index covers every search by sequence and by time.
+  CREATE TABLE messages (
+    stream INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    sender TEXT NOT NULL,
+    text TEXT NOT NULL
+  );
+  CREATE UNIQUE INDEX messages_by_stream ON messages (stream, sequence, time);
+
+  -- Streams whose messages are still to be deleted.
+  CREATE TABLE dropped (stream INTEGER PRIMARY KEY);
+
+  -- The idempotence window: one row per transaction, JSON of its ids.
+  CREATE TABLE ids (number INTEGER PRIMARY KEY, until INTEGER NOT NULL, entries TEXT NOT NULL);
+  CREATE INDEX ids_by_end ON ids (until);
+
+  -- namespace and key are spelled as sort-keys.ts says.
+  CREATE TABLE keys (
+    space TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (space, tenant, namespace, key)
+  ) WITHOUT ROWID;
+  CREATE INDEX keys_by_tenant ON keys (space, tenant, expires_at);
+  CREATE INDEX keys_by_end ON keys (expires_at) WHERE expires_at IS NOT NULL;
+
+  -- Written and emptied again to find out whether writing works.
+  CREATE TABLE probe (filler TEXT NOT NULL);
+  `,
+];

@@ -1,0 +1,117 @@
+import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
+import { type Mode, SqliteBroker } from './broker.ts';
+import type { Calls, IdEntry } from './calls.ts';
+import { GroupCommit } from './group-commit.ts';
+import { Link } from './link.ts';
+import { SqliteStore } from './store.ts';
+
+const SWEEP_INTERVAL_MS = 1_000;
+
+export interface SqliteEngineOptions {
+  /** The database file; it is made when it does not exist, its directory is not. */
+  readonly path: string;
+  /** What to do while the database cannot be written: deliver live without storing, or refuse. */
+  readonly mode: Mode;
+  /** The clock, milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/**
+ * The durable engine of one node: SQLite on a thread of its own, one fsync for all that arrived meanwhile. Nothing is
+ * answered or delivered before it is on the disk.
+ *
+ * A database that cannot be used (newer schema, another application's, damaged, read-only, no such directory, in use by
+ * another process) fails the opening in either mode. One that only cannot be written now, because its disk is full,
+ * fails it in strict mode; in degraded mode the engine starts and says so.
+ */
+export function createSqliteEngine(options: SqliteEngineOptions): Engine {
+  return new SqliteEngine(options);
+}
+
+class SqliteEngine implements Engine {
+  readonly backend = 'sqlite';
+  readonly presence = null;
+  readonly broker: SqliteBroker;
+  readonly store: SqliteStore;
+  readonly #mode: Mode;
+  readonly #now: () => number;
+  readonly #link: Link;
+  readonly #writes: GroupCommit;
+  #events: EngineEvents | undefined;
+  #sweep: ReturnType<typeof setInterval> | undefined;
+  #size = { messages: 0, bytes: 0 };
+  #closing: Promise<void> | undefined;
+
+  constructor({ path, mode, now = Date.now }: SqliteEngineOptions) {
+    this.#mode = mode;
+    this.#now = now;
+    this.#link = new Link(path);
+    this.#writes = new GroupCommit(this.#link, now, {
+      stored: (events) => this.broker.stored(events),
+      unstored: (events) => this.broker.unstored(events),
+      expired: (changes) => this.store.notify(changes),
+      health: (healthy, reason) => {
+        this.#events?.health({ healthy, reason });
+        if (healthy) for (const stream of this.broker.takeGaps()) this.#events?.gap(stream);
+      },
+    });
+    this.store = new SqliteStore(this.#link, this.#writes, now);
+    this.broker = new SqliteBroker(this.#link, this.#writes, mode, now, (event) => this.#events?.deliver(event) ?? 0);
+  }
+
+  async open(events: EngineEvents): Promise<void> {
+    this.#events = events;
+    try {
+      this.broker.load(await this.#link.call('open', {}));
+      for (let after: number | null = 0; after !== null; ) {
+        const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#now() });
+        for (const entries of page.entries) this.broker.recall(JSON.parse(entries) as IdEntry[]);
+        after = page.next;
+      }
+      await this.#link.call('probe', { streams: [] }).catch((error) => {
+        if (this.#mode === 'strict') throw error;
+        this.#writes.fail(error);
+      });
+    } catch (error) {
+      await this.#link.stop();
+      throw error;
+    }
+    this.#sweep = setInterval(() => {
+      this.broker.sweep();
+      void this.#writes.sweep();
+    }, SWEEP_INTERVAL_MS);
+    this.#sweep.unref();
+  }
+
+  healthy(): boolean {
+    return this.#writes.healthy;
+  }
+
+  async stats(): Promise<EngineStats> {
+    // While the database is away, its last known size.
+    this.#size = await this.#link.call('stats', {}).catch(() => this.#size);
+    return {
+      backend: this.backend,
+      connected: this.#writes.healthy,
+      operations: this.broker.operations + this.store.operations,
+      errors: this.#writes.errors,
+      last_error: this.#writes.lastError,
+      streams: this.broker.streamCount,
+      messages: this.#size.messages,
+      bytes: this.#size.bytes,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#sweep);
+    await this.#writes.flush();
+    this.#writes.close();
+    await this.#link.call('close', {}).catch(() => undefined);
+    await this.#link.stop();
+  }
+}

@@ -1,0 +1,183 @@
+import type { HistoryQuery, StoredEvent } from '../engine.ts';
+import type { EventColumns, IdRecord, StreamRow } from './calls.ts';
+import type { Connection } from './connection.ts';
+
+/** After how many new events of a stream its oldest are looked at, and how many of them may then go. */
+const TRIM_AFTER = 64;
+const TRIM_AT_MOST = 256;
+/** What one step of the sweep looks at and lets go of. */
+const SWEEP_STREAMS = 200;
+const SWEEP_MESSAGES = 500;
+const SWEEP_IDS = 200;
+const IDS_PER_PAGE = 500;
+
+type Standing = Pick<StreamRow, 'id' | 'sequence' | 'size' | 'ttlMs'>;
+
+/**
+ * Streams in the database. Retention holds in what is answered at once, and in what is stored soon after: rows go in
+ * small steps, with the transactions that add others and with the sweep.
+ */
+export class StreamTables {
+  readonly #db: Connection;
+  /** Stream id → events since its oldest were looked at. */
+  readonly #untrimmed = new Map<number, number>();
+  /** The last stream that the sweep has looked at. */
+  #swept = 0;
+
+  constructor(db: Connection) {
+    this.#db = db;
+  }
+
+  all(): StreamRow[] {
+    return this.#db
+      .rows('SELECT id, tenant, room, channel, epoch, sequence, size, ttl_ms FROM streams ORDER BY id')
+      .map((row) => {
+        const [id, tenant, room, channel, epoch, sequence, size, ttlMs] = row as [
+          ...[number, string, string, string, string, number, number, number],
+        ];
+        return { id, tenant, room, channel, epoch, sequence, size, ttlMs };
+      });
+  }
+
+  nextId(): number {
+    const [row] = this.#db.rows(`SELECT seq FROM sqlite_sequence WHERE name = 'streams'`);
+    return Number(row?.[0] ?? 0) + 1;
+  }
+
+  drop(streams: readonly number[]): void {
+    for (const id of streams) {
+      this.#db.run('DELETE FROM streams WHERE id = ?', id);
+      this.#db.run('INSERT OR IGNORE INTO dropped (stream) VALUES (?)', id);
+      this.#untrimmed.delete(id);
+    }
+  }
+
+  save(streams: readonly StreamRow[]): void {
+    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs } of streams) {
+      this.#db.run(
+        `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, size = excluded.size, ttl_ms = excluded.ttl_ms`,
+        ...[id, tenant, room, channel, epoch, sequence, size, ttlMs],
+      );
+    }
+  }
+
+  append(events: EventColumns): void {
+    const { streams, sequences, times, froms, texts } = events;
+    for (let index = 0; index < streams.length; index += 1) {
+      this.#db.run(
+        'INSERT INTO messages (stream, sequence, time, sender, text) VALUES (?, ?, ?, ?, ?)',
+        ...[streams[index], sequences[index], times[index], froms[index], texts[index]],
+      );
+      const stream = streams[index]!;
+      this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1);
+    }
+    this.#db.countMessages(streams.length);
+  }
+
+  /** Lets go of the oldest events of those streams that took many since the last time. */
+  trim(streams: readonly Standing[], now: number): void {
+    for (const stream of streams) {
+      if ((this.#untrimmed.get(stream.id) ?? 0) < TRIM_AFTER) continue;
+      this.#untrimmed.delete(stream.id);
+      this.#trimOne(stream, now, TRIM_AT_MOST);
+    }
+  }
+
+  remember(ids: IdRecord): void {
+    this.#db.run('INSERT INTO ids (until, entries) VALUES (?, ?)', ids.until, ids.entries);
+  }
+
+  ids(after: number, now: number): { entries: string[]; next: number | null } {
+    const rows = this.#db.rows(
+      'SELECT number, entries FROM ids WHERE number > ? AND until >= ? ORDER BY number LIMIT ?',
+      ...[after, now, IDS_PER_PAGE],
+    );
+    const last = rows.length < IDS_PER_PAGE ? undefined : rows.at(-1);
+    return { entries: rows.map((row) => row[1] as string), next: last === undefined ? null : (last[0] as number) };
+  }
+
+  /** One small step through what is past its retention: dropped streams, lapsed ids, then the next streams in turn. */
+  sweep(now: number): void {
+    this.#db.run('DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE until < ? LIMIT ?)', now, SWEEP_IDS);
+    let messages = SWEEP_MESSAGES;
+    for (const [stream] of this.#db.rows('SELECT stream FROM dropped')) {
+      if (messages <= 0) return;
+      const gone = this.#delete(stream as number, Number.MAX_SAFE_INTEGER, messages);
+      if (gone < messages) this.#db.run('DELETE FROM dropped WHERE stream = ?', stream);
+      messages -= gone;
+    }
+    const next = this.#db.rows(
+      'SELECT id, sequence, size, ttl_ms FROM streams WHERE id > ? ORDER BY id LIMIT ?',
+      ...[this.#swept, SWEEP_STREAMS],
+    );
+    for (const [id, sequence, size, ttlMs] of next as [number, number, number, number][]) {
+      if (messages <= 0) return;
+      messages -= this.#trimOne({ id, sequence, size, ttlMs }, now, messages);
+      this.#swept = id;
+    }
+    if (next.length < SWEEP_STREAMS) this.#swept = 0;
+  }
+
+  /** Where a stream stands; null when it never got into the database. */
+  state(id: number, now: number): { sequence: number; oldest: number } | null {
+    const stream = this.#standing(id);
+    return stream === null ? null : { sequence: stream.sequence, oldest: this.#oldest(stream, now) };
+  }
+
+  history(id: number, query: HistoryQuery, now: number): StoredEvent[] {
+    const stream = this.#standing(id);
+    if (stream === null) return [];
+    const last = query.take === 'last';
+    const rows = this.#db.rows(
+      `SELECT sequence, time, sender, text FROM messages
+       WHERE stream = ? AND sequence BETWEEN ? AND ? AND time BETWEEN ? AND ?
+       ORDER BY sequence ${last ? 'DESC' : 'ASC'} LIMIT ?`,
+      ...[
+        id,
+        Math.max(query.fromSequence ?? 0, this.#oldest(stream, now)),
+        query.toSequence ?? Number.MAX_SAFE_INTEGER,
+        query.fromTime ?? Number.MIN_SAFE_INTEGER,
+        query.toTime ?? Number.MAX_SAFE_INTEGER,
+        query.limit,
+      ],
+    );
+    const events = (rows as [number, number, string, string][]).map(([sequence, time, from, text]) => ({
+      sequence,
+      time,
+      from,
+      text,
+    }));
+    return last ? events.reverse() : events;
+  }
+
+  #standing(id: number): Standing | null {
+    const [row] = this.#db.rows('SELECT sequence, size, ttl_ms FROM streams WHERE id = ?', id);
+    if (row === undefined) return null;
+    const [sequence, size, ttlMs] = row as [number, number, number];
+    return { id, sequence, size, ttlMs };
+  }
+
+  #oldest({ id, sequence, size, ttlMs }: Standing, now: number): number {
+    const [row] = this.#db.rows(
+      'SELECT sequence FROM messages WHERE stream = ? AND sequence > ? AND time > ? ORDER BY sequence LIMIT 1',
+      ...[id, sequence - size, now - ttlMs],
+    );
+    return row === undefined ? sequence + 1 : (row[0] as number);
+  }
+
+  #trimOne(stream: Standing, now: number, most: number): number {
+    return this.#delete(stream.id, this.#oldest(stream, now) - 1, most);
+  }
+
+  /** Deletes at most `most` of the stream's events, oldest first, up to `through`; answers how many it was. */
+  #delete(stream: number, through: number, most: number): number {
+    const gone = this.#db.run(
+      `DELETE FROM messages WHERE rowid IN
+         (SELECT rowid FROM messages WHERE stream = ? AND sequence <= ? ORDER BY sequence LIMIT ?)`,
+      ...[stream, through, most],
+    );
+    this.#db.countMessages(-gone);
+    return gone;
+  }
+}

@@ -1,0 +1,80 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import type { CallName, Calls, Reply, Request } from './calls.ts';
+import { Connection } from './connection.ts';
+import { sentence } from './faults.ts';
+import { KeyTable } from './keys.ts';
+import { StreamTables } from './streams.ts';
+
+/**
+ * The thread that owns the database at `workerData`: SQLite blocks the thread that calls it, for an fsync too. It has
+ * no clock, no timer and no state of its own but the open database; every call brings the time along.
+ */
+type Answers = { readonly [Name in CallName]: (ask: Calls[Name]['ask']) => Calls[Name]['answer'] };
+
+const path = workerData as string;
+let answers: Answers | undefined;
+
+async function open(): Promise<Answers> {
+  const db = await Connection.open(path);
+  const streams = new StreamTables(db);
+  const keys = new KeyTable(db);
+  return {
+    open: () => ({ streams: streams.all(), nextStream: streams.nextId() }),
+    ids: ({ after, now }) => streams.ids(after, now),
+    commit: (batch) =>
+      db.transaction(() => {
+        streams.drop(batch.drops);
+        streams.save(batch.streams);
+        streams.append(batch.events);
+        if (batch.ids !== null) streams.remember(batch.ids);
+        const results = batch.operations.map((operation) => keys.apply(operation, batch.now));
+        streams.trim(batch.streams, batch.now);
+        return results;
+      }),
+    probe: (ask) => {
+      db.probe();
+      return ask.streams.flatMap((id) => {
+        const state = streams.state(id, 0);
+        return state === null ? [] : [{ id, sequence: state.sequence }];
+      });
+    },
+    sweep: ({ now }) =>
+      db.transaction(() => {
+        streams.sweep(now);
+        return keys.sweep(now);
+      }),
+    state: ({ stream, now }) => streams.state(stream, now),
+    history: ({ stream, query, now }) => streams.history(stream, query, now),
+    get: ({ at, key, now }) => keys.get(at, key, now),
+    list: ({ at, prefix, after, limit, now }) => keys.list(at, prefix, after, limit, now),
+    tenants: ({ space, now }) => keys.tenants(space, now),
+    stats: () => db.stats(),
+    close: () => {
+      answers = undefined;
+      db.close();
+      return null;
+    },
+  };
+}
+
+/** The first request opens the database, and after a failure the next one tries again. */
+async function answer(request: Request): Promise<unknown> {
+  answers ??= await open();
+  const respond = answers[request.name] as (ask: Request['ask']) => unknown;
+  return respond(request.ask);
+}
+
+// Requests wait for each other, the asynchronous opening too: answers come in the order asked.
+let last: Promise<void> = Promise.resolve();
+
+parentPort?.on('message', (request: Request) => {
+  last = last.then(async () => {
+    let reply: Reply;
+    try {
+      reply = { call: request.call, answer: await answer(request) };
+    } catch (error) {
+      reply = { call: request.call, fault: sentence(error, path) };
+    }
+    parentPort?.postMessage(reply);
+  });
+});
