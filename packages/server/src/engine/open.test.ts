@@ -1,0 +1,59 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BusError } from '@arqonbus/protocol';
+import { describe, expect, it } from 'vitest';
+import { loadEngine, openEngine, type StorageOptions } from './open.ts';
+import { publishMany, Recorder, stream } from './suite/rig.suite.ts';
+
+const options = (changed: Partial<StorageOptions>): StorageOptions => ({
+  backend: 'memory',
+  mode: 'strict',
+  sqlitePath: '',
+  redisUrl: '',
+  valkeyUrl: '',
+  nodeId: 'node-a',
+  ...changed,
+});
+
+describe('openEngine', () => {
+  it('opens the engines that need nothing else', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'arqonbus-open-'));
+    for (const backend of ['memory', 'sqlite'] as const) {
+      const engine = await openEngine(options({ backend, sqlitePath: join(directory, 'bus.db') }), new Recorder());
+      expect(engine.backend).toBe(backend);
+      expect((await publishMany(engine, stream('general'), 1))[0]?.sequence).toBe(1);
+      await engine.close();
+    }
+    await rm(directory, { recursive: true });
+  });
+
+  it('makes the engines of Redis and Valkey, whichever name they go by', async () => {
+    const urls = { redisUrl: 'redis://127.0.0.1:1', valkeyUrl: 'redis://127.0.0.1:1' };
+    for (const [backend, made] of [
+      ['redis', 'redis'],
+      ['redis_streams', 'redis'],
+      ['valkey', 'valkey'],
+      ['valkey_streams', 'valkey'],
+    ] as const) {
+      expect((await loadEngine(options({ backend, ...urls }))).backend).toBe(made);
+    }
+  });
+
+  it.each([
+    ['sqlite', 'ARQONBUS_SQLITE_PATH'],
+    ['redis', 'ARQONBUS_REDIS_URL'],
+    ['valkey_streams', 'ARQONBUS_VALKEY_URL'],
+  ] as const)('names the setting that the %s backend lacks', async (backend, setting) => {
+    await expect(loadEngine(options({ backend }))).rejects.toThrow(
+      `The ${backend} storage backend needs ${setting}, which is not set.`,
+    );
+  });
+
+  it.each(['nats', 'postgres'] as const)('says that this build has no %s', async (backend) => {
+    const refusal = loadEngine(options({ backend }));
+    await expect(refusal).rejects.toThrow(BusError);
+    await expect(refusal).rejects.toMatchObject({ code: 'FEATURE_DISABLED' });
+    await expect(refusal).rejects.toThrow(`This build has no "${backend}" storage backend yet`);
+  });
+});

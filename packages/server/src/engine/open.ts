@@ -1,0 +1,64 @@
+import { BusError } from '@arqonbus/protocol';
+import type { Engine, EngineEvents } from './engine.ts';
+
+/** Storage as it is configured; what other backends need may be empty. */
+export interface StorageOptions {
+  readonly backend: 'memory' | 'sqlite' | 'redis' | 'valkey' | 'redis_streams' | 'valkey_streams' | 'nats' | 'postgres';
+  /** What to do while the backend is away: deliver live without storing, or refuse. */
+  readonly mode: 'degraded' | 'strict';
+  readonly sqlitePath: string;
+  readonly redisUrl: string;
+  readonly valkeyUrl: string;
+  /** This node's name, unique in its cluster. */
+  readonly nodeId: string;
+}
+
+/**
+ * Makes the engine that the configuration names, not opened yet; no other one's code is loaded. Rejects with one
+ * sentence when it cannot be had: no address given, not in this build. Its driver is loaded when it is opened, which
+ * rejects with one sentence that names the package if it is not installed.
+ */
+export async function loadEngine(options: StorageOptions): Promise<Engine> {
+  const { backend, mode, nodeId } = options;
+  switch (backend) {
+    case 'memory': {
+      const { createMemoryEngine } = await import('./memory.ts');
+      return createMemoryEngine();
+    }
+    case 'sqlite': {
+      const path = required(options.sqlitePath, 'sqlite', 'ARQONBUS_SQLITE_PATH');
+      const { createSqliteEngine } = await import('./sqlite/sqlite.ts');
+      return createSqliteEngine({ path, mode });
+    }
+    case 'redis':
+    case 'redis_streams': {
+      const url = required(options.redisUrl, backend, 'ARQONBUS_REDIS_URL');
+      const { createRedisEngine } = await import('./redis/redis.ts');
+      return createRedisEngine({ backend: 'redis', url, mode, nodeId });
+    }
+    case 'valkey':
+    case 'valkey_streams': {
+      const url = required(options.valkeyUrl, backend, 'ARQONBUS_VALKEY_URL');
+      const { createRedisEngine } = await import('./redis/redis.ts');
+      return createRedisEngine({ backend: 'valkey', url, mode, nodeId });
+    }
+    case 'nats':
+    case 'postgres':
+      throw new BusError(
+        'FEATURE_DISABLED',
+        `This build has no "${backend}" storage backend yet; choose memory, sqlite, redis or valkey.`,
+      );
+  }
+}
+
+/** {@link loadEngine}, opened. */
+export async function openEngine(options: StorageOptions, events: EngineEvents): Promise<Engine> {
+  const engine = await loadEngine(options);
+  await engine.open(events);
+  return engine;
+}
+
+function required(value: string, backend: string, setting: string): string {
+  if (value === '') throw new Error(`The ${backend} storage backend needs ${setting}, which is not set.`);
+  return value;
+}
