@@ -1,0 +1,121 @@
+import type { Automata } from './build.ts';
+import type { Dfa } from './determinize.ts';
+import { EDGE } from './nfa.ts';
+import { Tape } from './tape.ts';
+
+/** Steps that going through the marks may take: so many per character of the text, and so many more. */
+const STEPS_PER_CHARACTER = 8;
+const SPARE_STEPS = 4_096;
+
+/** Receives what a search finds. */
+export interface MatchSink {
+  /** Whether to look for the end of a possible match of the spec `index`. */
+  admits(index: number, start: number): boolean;
+  /**
+   * A match of the spec `index` that goes on at `from` after its context, if it has one; `end` is exclusive. `sure` is
+   * false when the steps ran out: then the match is taken to reach from its start to the end of the text, and nothing
+   * further is looked for.
+   */
+  match(index: number, from: number, end: number, sure: boolean): void;
+}
+
+/**
+ * Finds the matches of many patterns in a text, in time linear in the text whatever both are.
+ *
+ * The heads of all patterns are searched for together, backward, by automata that were built beforehand: they mark
+ * every place where a match may start. From there the pattern's own automaton reads forward to the end of the match,
+ * leftmost-first as RE2 defines it. Matches of one pattern do not overlap each other; those of two patterns may.
+ */
+export class Searcher {
+  readonly #automata: Automata;
+  readonly #tape: Tape;
+  /** Spec → where its last match ended. */
+  readonly #ends: Int32Array;
+  /** The marks of one automaton, from right to left: position and row of the state that accepted there. */
+  readonly #positions: number[] = [];
+  readonly #rows: number[] = [];
+  #steps = 0;
+
+  constructor(automata: Automata) {
+    this.#automata = automata;
+    this.#tape = new Tape(automata.alphabet);
+    this.#ends = new Int32Array(automata.bodies.length);
+  }
+
+  /** Reports the matches in `text` up to the index `length`, those of each pattern from left to right. */
+  search(text: string, length: number, sink: MatchSink): void {
+    this.#tape.load(text, length);
+    this.#steps = this.#tape.length * STEPS_PER_CHARACTER + SPARE_STEPS;
+    this.#ends.fill(0);
+    for (const head of this.#automata.heads) {
+      this.#mark(head);
+      if (this.#positions.length > 0 && !this.#follow(head, length, sink)) return;
+    }
+  }
+
+  /** Finds the end of each marked match; false when the steps ran out. */
+  #follow(head: Dfa, length: number, sink: MatchSink): boolean {
+    const ends = this.#ends;
+    for (let k = this.#positions.length - 1; k >= 0; k--) {
+      const position = this.#positions[k]!;
+      const ids = head.accepts[(this.#rows[k]! - head.acceptFrom) / head.width]!;
+      for (let j = 0; j < ids.length; j++) {
+        const id = ids[j]!;
+        this.#steps--;
+        if (position < ends[id]!) continue;
+        const start = this.#tape.indexOf(position);
+        if (!sink.admits(id, start)) continue;
+        const end = this.#endOf(this.#automata.bodies[id]!, position);
+        if (this.#steps <= 0) {
+          sink.match(id, start, length, false);
+          return false;
+        }
+        if (end < 0) continue;
+        ends[id] = end;
+        const context = this.#automata.contexts[id];
+        const from = context === undefined ? start : this.#tape.indexOf(this.#endOf(context, position));
+        sink.match(id, from, this.#tape.indexOf(end), true);
+      }
+    }
+    return true;
+  }
+
+  #mark({ table, width, starts, acceptFrom }: Dfa): void {
+    const { classes, length } = this.#tape;
+    const positions = this.#positions;
+    const rows = this.#rows;
+    positions.length = 0;
+    rows.length = 0;
+    let row = starts[EDGE]!;
+    for (let i = length - 1; i >= 0; i--) {
+      row = table[row + classes[i]!]!;
+      if (row >= acceptFrom) {
+        positions.push(i + 1);
+        rows.push(row);
+      }
+    }
+    row = table[row + width - 1]!;
+    if (row >= acceptFrom) {
+      positions.push(0);
+      rows.push(row);
+    }
+  }
+
+  /** Where the match that starts at `position` ends, or -1. */
+  #endOf({ table, width, starts, acceptFrom, dead }: Dfa, position: number): number {
+    const { classes, length } = this.#tape;
+    const stop = Math.min(length, position + this.#steps);
+    let row = starts[this.#tape.kindBefore(position)]!;
+    let end = -1;
+    let i = position;
+    while (i < stop) {
+      row = table[row + classes[i]!]!;
+      if (row >= acceptFrom) end = i;
+      i++;
+      if (row === dead) break;
+    }
+    this.#steps -= i - position;
+    if (i === length && table[row + width - 1]! >= acceptFrom) end = length;
+    return end;
+  }
+}

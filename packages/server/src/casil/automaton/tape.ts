@@ -1,0 +1,65 @@
+import type { Alphabet } from './alphabet.ts';
+import { EDGE, type Kind } from './nfa.ts';
+
+const INITIAL_LENGTH = 1_024;
+
+/**
+ * A text as the classes of an alphabet. One tape is loaded again and again, so that inspecting allocates nothing;
+ * what it holds is valid until the next load.
+ */
+export class Tape {
+  classes: Uint8Array = new Uint8Array(INITIAL_LENGTH);
+  length = 0;
+  readonly #alphabet: Alphabet;
+  /** Position → index into the text; only kept for texts with surrogate pairs, else the two are the same. */
+  #offsets: number[] | undefined;
+
+  constructor(alphabet: Alphabet) {
+    this.#alphabet = alphabet;
+  }
+
+  /** Classifies `text` up to the index `end`. */
+  load(text: string, end: number): void {
+    if (this.classes.length < end) this.classes = new Uint8Array(Math.max(end, this.classes.length * 2));
+    const { classes } = this;
+    const { bmp } = this.#alphabet;
+    this.#offsets = undefined;
+    for (let i = 0; i < end; i++) {
+      const unit = text.charCodeAt(i);
+      if (unit >= 0xd800 && unit <= 0xdbff) {
+        this.#loadPairs(text, end);
+        return;
+      }
+      classes[i] = bmp[unit]!;
+    }
+    this.length = end;
+  }
+
+  /** The index into the text of a position on the tape. */
+  indexOf(position: number): number {
+    return this.#offsets === undefined ? position : this.#offsets[position]!;
+  }
+
+  /** What stands left of a position. */
+  kindBefore(position: number): Kind {
+    return position === 0 ? EDGE : this.#alphabet.kinds[this.classes[position - 1]!]!;
+  }
+
+  #loadPairs(text: string, end: number): void {
+    const { classes } = this;
+    const { bmp } = this.#alphabet;
+    const offsets: number[] = [];
+    let length = 0;
+    for (let i = 0; i < end; length++) {
+      offsets.push(i);
+      const codePoint = text.codePointAt(i)!;
+      // A pair that the end cuts in two counts as its lone first half.
+      const pair = codePoint > 0xffff && i + 1 < end;
+      classes[length] = pair ? this.#alphabet.astral(codePoint) : bmp[text.charCodeAt(i)]!;
+      i += pair ? 2 : 1;
+    }
+    offsets.push(end);
+    this.#offsets = offsets;
+    this.length = length;
+  }
+}

@@ -1,0 +1,128 @@
+import { enforced, examine, type Flag, type Inspected, inspect, type Verdict } from './inspect.ts';
+import { payloadBytes } from './payload-size.ts';
+import type { Policy } from './policy.ts';
+import { matchingGlobs } from './scope.ts';
+import { SECRET_RULES } from './secrets.ts';
+
+/** One place in the payload where a rule matched. Never what it matched. */
+export interface Match {
+  /** As in {@link Verdict.rules}. */
+  readonly rule: string;
+  /** What the rule looks for, in words. */
+  readonly description: string;
+  /** Where: `$.user.keys[0].value`; names that are no identifiers stand in brackets. */
+  readonly path: string;
+}
+
+/** Why a verdict is what it is, step by step in the order of inspection. */
+export interface Explanation {
+  readonly scope: {
+    readonly inScope: boolean;
+    /** The globs of `scope_include` that the place is in; an empty list of settings includes everything. */
+    readonly includedBy: readonly string[];
+    readonly includesAll: boolean;
+    readonly excludedBy: readonly string[];
+    readonly neverLogged: boolean;
+  };
+  readonly kind: Verdict['kind'];
+  readonly size: {
+    /** UTF-8 bytes of the serialized payload; undefined when it cannot be serialized. */
+    readonly bytes: number | undefined;
+    readonly maxPayloadBytes: number;
+    readonly oversize: boolean;
+    readonly maxInspectBytes: number;
+    readonly partiallyInspected: boolean;
+  };
+  readonly flags: readonly Flag[];
+  /** In the order of the payload. Nothing when the payload is out of scope. */
+  readonly matches: readonly Match[];
+  /** What `enforce` decides; in `monitor` what it would decide. */
+  readonly enforced: { readonly decision: Verdict['decision']; readonly reasonCode: Verdict['reasonCode'] };
+  readonly mode: 'monitor' | 'enforce';
+  /** False: the layer is switched off, and this is what it would do. */
+  readonly enabled: boolean;
+  readonly verdict: Verdict;
+  /** Whether subscribers and history get another payload than the sender sent. */
+  readonly transportRedacted: boolean;
+  /** What went wrong when the payload could not be inspected. */
+  readonly failure?: string;
+}
+
+const DESCRIPTIONS: ReadonlyMap<string, string> = new Map(SECRET_RULES.map(({ id, description }) => [id, description]));
+const IDENTIFIER = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
+
+/** Explains the outcome of {@link inspect} for the same policy and subject. Never throws. */
+export function explain(policy: Policy, subject: Inspected): Explanation {
+  const { settings } = policy;
+  const { room, channel } = subject;
+  const verdict = inspect(policy, subject);
+  const bytes = sizeOf(subject);
+  const matches: Match[] = [];
+  let failure: string | undefined;
+  let outcome: [Verdict['decision'], Verdict['reasonCode']] = [verdict.decision, verdict.reasonCode];
+  if (verdict.inScope) {
+    try {
+      const findings = examine(policy, subject, (rule, path) => {
+        const match = { rule, description: describe(policy, rule), path: format(path) };
+        if (!matches.some((known) => known.rule === rule && known.path === match.path)) matches.push(match);
+      });
+      outcome = enforced(policy, findings);
+    } catch (error) {
+      failure = (error as Error).message;
+      outcome = [settings.default_decision === 'allow' ? 'ALLOW' : 'BLOCK', 'CASIL_INTERNAL_ERROR'];
+    }
+  }
+  return {
+    scope: {
+      inScope: verdict.inScope,
+      includedBy: matchingGlobs(settings.scope_include, room, channel),
+      includesAll: settings.scope_include.length === 0,
+      excludedBy: matchingGlobs(settings.scope_exclude, room, channel),
+      neverLogged: policy.neverLog(room, channel),
+    },
+    kind: verdict.kind,
+    size: {
+      bytes,
+      maxPayloadBytes: settings.max_payload_bytes,
+      oversize: bytes !== undefined && bytes > settings.max_payload_bytes,
+      maxInspectBytes: settings.max_inspect_bytes,
+      partiallyInspected: bytes !== undefined && bytes > settings.max_inspect_bytes,
+    },
+    flags: verdict.flags,
+    matches,
+    enforced: { decision: outcome[0], reasonCode: outcome[1] },
+    mode: settings.mode,
+    enabled: settings.enabled,
+    verdict,
+    transportRedacted: verdict.payload !== subject.payload,
+    ...(failure === undefined ? {} : { failure }),
+  };
+}
+
+/** What a rule id stands for, in words. */
+export function describe(policy: Policy, rule: string): string {
+  const colon = rule.indexOf(':');
+  const name = rule.slice(colon + 1);
+  switch (rule.slice(0, colon)) {
+    case 'secret':
+      return DESCRIPTIONS.get(name) ?? name;
+    case 'key':
+      return `A field whose name ends in "${name}" and whose value can be a credential`;
+    case 'pattern':
+      return `The pattern ${policy.settings.redaction_patterns[Number(name)]}`;
+    default:
+      return `The redaction path ${name}`;
+  }
+}
+
+function sizeOf({ payload }: Inspected): number | undefined {
+  try {
+    return payloadBytes(payload);
+  } catch {
+    return undefined;
+  }
+}
+
+function format(path: readonly (string | number)[]): string {
+  return `$${path.map((step) => (typeof step === 'number' ? `[${step}]` : IDENTIFIER.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`)).join('')}`;
+}

@@ -1,0 +1,76 @@
+import { WILDCARD } from '@arqonbus/protocol';
+
+const MAX_PATH_LENGTH = 256;
+
+/** A place in the tree of dotted paths. */
+export interface PathNode {
+  readonly members: ReadonlyMap<string, PathNode>;
+  /** What a `*` in the path leads to: any member, any item. */
+  readonly any: PathNode | undefined;
+  /** The path that ends here, as it was written. */
+  readonly path: string | undefined;
+}
+
+/** The compiled `redaction_paths`. Names are compared in lower case. */
+export interface RedactionPaths {
+  /** Field name → the path as written; these are redacted at any depth. */
+  readonly names: ReadonlyMap<string, string>;
+  /** Where dotted paths begin; undefined when there are none. */
+  readonly root: PathNode | undefined;
+}
+
+interface Draft {
+  readonly members: Map<string, Draft>;
+  any: Draft | undefined;
+  path: string | undefined;
+}
+
+/** Why `path` cannot be a redaction path, as the end of a sentence; undefined when it can. */
+export function pathFault(path: string): string | undefined {
+  if (path === '') return 'must not be empty';
+  if (path.length > MAX_PATH_LENGTH) return `must not be longer than ${MAX_PATH_LENGTH} characters`;
+  const segments = path.split('.');
+  if (segments.some((segment) => segment === '')) return 'must not have an empty part between its dots';
+  if (segments.every((segment) => segment === WILDCARD)) return 'must name at least one field';
+  return undefined;
+}
+
+/** Compiles paths that {@link pathFault} has nothing against. */
+export function compilePaths(paths: readonly string[]): RedactionPaths {
+  const names = new Map<string, string>();
+  const root: Draft = draft();
+  for (const path of paths) {
+    const segments = path.toLowerCase().split('.');
+    if (segments.length === 1) {
+      names.set(segments[0]!, path);
+      continue;
+    }
+    let node = root;
+    for (const segment of segments) {
+      let next = segment === WILDCARD ? node.any : node.members.get(segment);
+      if (next === undefined) {
+        next = draft();
+        if (segment === WILDCARD) node.any = next;
+        else node.members.set(segment, next);
+      }
+      node = next;
+    }
+    node.path = path;
+  }
+  return { names, root: root.members.size === 0 && root.any === undefined ? undefined : root };
+}
+
+/** The nodes that the member `name` (in lower case, or an index) of what `nodes` stand for leads to. */
+export function descend(nodes: readonly PathNode[], name: string): readonly PathNode[] {
+  const result: PathNode[] = [];
+  for (const { members, any } of nodes) {
+    const member = members.get(name);
+    if (member !== undefined) result.push(member);
+    if (any !== undefined) result.push(any);
+  }
+  return result;
+}
+
+function draft(): Draft {
+  return { members: new Map(), any: undefined, path: undefined };
+}

@@ -1,0 +1,35 @@
+/** Longest text of a number in JSON. */
+const NUMBER_BYTES = 25;
+/** A lone surrogate or a control character becomes `\uXXXX`. */
+const BYTES_PER_UNIT = 6;
+
+/**
+ * Whether `value` serializes to at most `limit` bytes for certain, told without serializing it. False means "perhaps
+ * more": then only {@link payloadBytes} knows.
+ */
+export function fitsFor(value: unknown, limit: number): boolean {
+  return take(value, limit) >= 0;
+}
+
+/** UTF-8 bytes of the serialized payload. Throws what `JSON.stringify` throws. */
+export function payloadBytes(payload: unknown): number {
+  return Buffer.byteLength(JSON.stringify(payload) ?? '');
+}
+
+/** What is left of `room` after `value`; negative as soon as it is too little. */
+function take(value: unknown, room: number): number {
+  if (typeof value === 'string') return room - value.length * BYTES_PER_UNIT - 3;
+  if (typeof value !== 'object' || value === null) return room - NUMBER_BYTES;
+  let left = room - 2;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length && left >= 0; i++) left = take(value[i], left) - 1;
+    return left;
+  }
+  // An object with a serialization of its own can be of any size.
+  if ('toJSON' in value && typeof value.toJSON === 'function') return -1;
+  for (const key of Object.keys(value)) {
+    left = take((value as Record<string, unknown>)[key], left - key.length * BYTES_PER_UNIT - 4);
+    if (left < 0) break;
+  }
+  return left;
+}

@@ -1,0 +1,109 @@
+import { isBasicCredentials, isPlaceholder, looksRandom } from '../plausibility.ts';
+import { filler, LOWER, rule, type SecretRule } from './rule.ts';
+
+/** A value in running text: longer than a word, and not a name for a value. */
+function isRandomValue(value: string): boolean {
+  return looksRandom(value) && !isPlaceholder(value);
+}
+
+/** The password of a connection string. Short ones are real ones there; documentation writes `password` or `pass`. */
+function isConnectionPassword(value: string): boolean {
+  return !isPlaceholder(value) && !/^(?:pass(?:word|wd)?|pwd|secret|\w+_PASS(?:WORD)?)$/i.test(value);
+}
+
+/** Secrets that are told by a format or by the words around them, not by who issued them. */
+export const SHAPE_RULES: readonly SecretRule[] = [
+  rule(
+    'private_key',
+    'Private key block (PEM, OpenSSH, PGP)',
+    '-----BEGIN ',
+    // The second branch takes what there is of a block that was cut off.
+    '[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:(?s:.)*?-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\\s\\\\]*)',
+    `-----BEGIN ${'PRIVATE'} KEY-----\n${filler(64)}\n-----END ${'PRIVATE'} KEY-----`,
+    { touching: true },
+  ),
+  rule(
+    'putty_key',
+    'PuTTY private key file',
+    'PuTTY-User-Key-File-',
+    '[23]: (?s:.)*',
+    `PuTTY-User-Key-File-3: ssh-rsa\nPrivate-Lines: 14\n${filler(64)}`,
+  ),
+  rule(
+    'age_key',
+    'age identity',
+    'AGE-SECRET-KEY-1',
+    '[0-9A-Z]{58}\\b',
+    `AGE-SECRET-KEY-1${filler(58, LOWER).toUpperCase()}`,
+  ),
+  rule(
+    'jwt',
+    'JSON Web Token with a signature',
+    'eyJ',
+    '[A-Za-z0-9_-]{8,}\\.eyJ[A-Za-z0-9_-]{4,}\\.[A-Za-z0-9_-]{16,}',
+    `eyJ${filler(33)}.eyJ${filler(80)}.${filler(43)}`,
+  ),
+  rule(
+    'encrypted_jwt',
+    'JSON Web Token, encrypted',
+    'eyJ',
+    '[A-Za-z0-9_-]{8,}(?:\\.[A-Za-z0-9_-]*){3}\\.[A-Za-z0-9_-]{16,64}',
+    `eyJ${filler(33)}.${filler(80)}.${filler(16)}.${filler(80)}.${filler(22)}`,
+  ),
+  rule(
+    'bearer_token',
+    'Bearer credentials',
+    '(?i:bearer)[ \\t]',
+    '[A-Za-z0-9._~+/-]{16,}={0,2}',
+    `Bearer ${filler(40)}`,
+    { lead: '[ \\t]*', check: isRandomValue },
+  ),
+  rule(
+    'basic_credentials',
+    'HTTP Basic credentials',
+    '(?i:basic)[ \\t]',
+    '[A-Za-z0-9+/]{8,}={0,2}',
+    `Basic ${btoa(`svc:${filler(20)}`)}`,
+    { lead: '[ \\t]*', check: isBasicCredentials },
+  ),
+  rule(
+    'connection_string',
+    'Address with a password in it',
+    '://',
+    '[^\\s/?#"\'<>]{3,}@',
+    `postgres://app:${filler(16)}@db.example/app`,
+    { lead: '[^\\s/?#:@"\'<>]*:', touching: true, tail: 1, check: isConnectionPassword },
+  ),
+  rule(
+    'connection_password',
+    'Password in a list of connection settings',
+    ';[ ]?(?i:password|pwd)',
+    '[^;\\s"\']{4,}',
+    `Server=db;User Id=app;Password=${filler(16)};`,
+    { lead: '[ ]?=[ ]?', touching: true, check: isConnectionPassword },
+  ),
+  rule(
+    'environment_variable',
+    'Value of a variable named as a secret',
+    '(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CREDENTIALS)=',
+    '[^\\s"\'&;,<>(){}$]{8,}',
+    `export DB_PASSWORD=${filler(20)}`,
+    { lead: '["\']?', touching: true, check: isRandomValue },
+  ),
+  rule(
+    'query_parameter',
+    'Credential in the query of an address',
+    '[?&](?i:access_token|auth_token|api_?key|client_secret|token|password|x-amz-signature|signature)=',
+    '[A-Za-z0-9._~%+/-]{12,}',
+    `https://api.example/v1?access_token=${filler(32)}`,
+    { lead: '', touching: true, check: isRandomValue },
+  ),
+  rule(
+    'quoted_field',
+    'Credential in JSON or code kept in a string',
+    '["\'](?i:password|passwd|secret|client_?secret|api_?key|access_?token|refresh_?token|auth_?token|private_?key|secret_?key)',
+    '[^"\'\\\\\\s]{6,}',
+    `{"user":"app","api_key":"${filler(24)}"}`,
+    { lead: '\\\\{0,3}["\']\\s{0,4}[:=]\\s{0,4}\\\\{0,3}["\']', touching: true, check: isRandomValue },
+  ),
+];

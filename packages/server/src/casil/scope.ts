@@ -1,0 +1,48 @@
+import { compileGlob } from '@arqonbus/protocol';
+
+const MAX_GLOB_LENGTH = 512;
+const GLOB = /^[A-Za-z0-9._:/*-]+$/;
+
+/** A set of places, named by globs. `channel` is `*` for what concerns a whole room. */
+export type Places = (room: string | undefined, channel: string | undefined) => boolean;
+
+/** Why `glob` cannot be one, as the end of a sentence; undefined when it can. */
+export function globFault(glob: string): string | undefined {
+  if (glob === '') return 'must not be empty';
+  if (glob.length > MAX_GLOB_LENGTH) return `must not be longer than ${MAX_GLOB_LENGTH} characters`;
+  if (GLOB.test(glob)) return undefined;
+  return 'may only hold what room and channel names are made of, ":" and "*"';
+}
+
+/**
+ * Compiles globs that are matched against `room:channel`, the room alone and the channel alone. What has no room is
+ * only in a glob that is nothing but stars.
+ */
+export function compilePlaces(globs: readonly string[]): Places {
+  if (globs.length === 0) return () => false;
+  const compiled = globs.map(compileGlob);
+  const everywhere = globs.some((glob) => /^\*+$/.test(glob));
+  if (everywhere) return () => true;
+  return (room, channel) => {
+    if (room === undefined) return false;
+    const address = `${room}:${channel ?? '*'}`;
+    return compiled.some((glob) => glob(address) || glob(room) || (channel !== undefined && glob(channel)));
+  };
+}
+
+/** Compiles the scope: what is excluded is out, else what is included is in; an empty include is everything. */
+export function compileScope(include: readonly string[], exclude: readonly string[]): Places {
+  const included = compilePlaces(include);
+  const excluded = compilePlaces(exclude);
+  const all = include.length === 0;
+  return (room, channel) => !excluded(room, channel) && (all || included(room, channel));
+}
+
+/** The globs among `globs` that the place is in; for explanations. */
+export function matchingGlobs(
+  globs: readonly string[],
+  room: string | undefined,
+  channel: string | undefined,
+): string[] {
+  return globs.filter((glob) => compilePlaces([glob])(room, channel));
+}

@@ -1,0 +1,109 @@
+import type { CasilSettings } from '@arqonbus/protocol';
+import { pathFault } from './paths.ts';
+import { globFault } from './scope.ts';
+
+/** One thing that is wrong with the settings. */
+export interface PolicyFault {
+  /** The setting in snake_case. */
+  setting: string;
+  /** A sentence that names the entry at fault. */
+  message: string;
+}
+
+/** The policy of a server that is configured with nothing. */
+export const DEFAULT_CASIL_SETTINGS: Readonly<CasilSettings> = Object.freeze({
+  enabled: false,
+  mode: 'monitor',
+  default_decision: 'allow',
+  scope_include: [],
+  scope_exclude: [],
+  max_inspect_bytes: 65_536,
+  max_patterns: 32,
+  max_payload_bytes: 262_144,
+  block_on_probable_secret: false,
+  redaction_paths: ['password', 'token', 'secret'],
+  redaction_patterns: [],
+  transport_redaction: false,
+  never_log_payload_for: [],
+  metadata_to_logs: true,
+  metadata_to_telemetry: true,
+  metadata_to_envelope: false,
+});
+
+const MAX_LIST_LENGTH = 1_000;
+
+/** Says what is wrong with a value, as the end of a sentence that starts with its name; nothing when it is right. */
+type Check = (value: unknown) => string | readonly string[] | undefined;
+
+const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
+
+const oneOf =
+  (...choices: readonly string[]): Check =>
+  (value) =>
+    choices.includes(value as string)
+      ? undefined
+      : `must be one of ${choices.map((choice) => `"${choice}"`).join(', ')}`;
+
+const integer =
+  (least: number, most: number): Check =>
+  (value) =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      ? undefined
+      : `must be a whole number from ${least} to ${most}`;
+
+/** Checks every entry by `fault`; the messages name the entries at fault, beginning with the index. */
+const list =
+  (fault: (entry: string) => string | undefined): Check =>
+  (value) => {
+    if (!Array.isArray(value)) return 'must be a list of strings';
+    if (value.length > MAX_LIST_LENGTH) return `must not have more than ${MAX_LIST_LENGTH} entries`;
+    return value.flatMap((entry: unknown, index) => {
+      const wrong = typeof entry === 'string' ? fault(entry) : 'must be a string';
+      return wrong === undefined ? [] : [`[${index}]${quoted(entry)} ${wrong}`];
+    });
+  };
+
+const CHECKS: Readonly<Record<keyof CasilSettings, Check>> = {
+  enabled: flag,
+  mode: oneOf('monitor', 'enforce'),
+  default_decision: oneOf('allow', 'block'),
+  scope_include: list(globFault),
+  scope_exclude: list(globFault),
+  max_inspect_bytes: integer(1, 16_777_216),
+  max_patterns: integer(0, 256),
+  max_payload_bytes: integer(1, 1_073_741_824),
+  block_on_probable_secret: flag,
+  redaction_paths: list(pathFault),
+  redaction_patterns: list(() => undefined),
+  transport_redaction: flag,
+  never_log_payload_for: list(globFault),
+  metadata_to_logs: flag,
+  metadata_to_telemetry: flag,
+  metadata_to_envelope: flag,
+};
+
+/** All that is wrong with the settings but for the patterns themselves, which only compiling can judge. */
+export function checkSettings(settings: Readonly<CasilSettings>): PolicyFault[] {
+  const faults: PolicyFault[] = [];
+  for (const [setting, check] of Object.entries(CHECKS)) {
+    const wrong = check(settings[setting as keyof CasilSettings]) ?? [];
+    for (const end of typeof wrong === 'string' ? [` ${wrong}`] : wrong) {
+      faults.push({ setting, message: `${setting}${end}.` });
+    }
+  }
+  for (const setting of Object.keys(settings)) {
+    if (!Object.hasOwn(CHECKS, setting)) faults.push({ setting, message: `${setting} is not a CASIL setting.` });
+  }
+  const { max_patterns: most, redaction_patterns: patterns } = settings;
+  if (Array.isArray(patterns) && Number.isInteger(most) && patterns.length > most) {
+    const message = `redaction_patterns has ${patterns.length} entries; max_patterns allows ${most}.`;
+    faults.push({ setting: 'redaction_patterns', message });
+  }
+  return faults;
+}
+
+/** An entry as a message shows it: ` ("…")`, cut short. */
+export function quoted(entry: unknown): string {
+  if (typeof entry !== 'string') return '';
+  return ` (${JSON.stringify(entry.length > 80 ? `${entry.slice(0, 77)}...` : entry)})`;
+}

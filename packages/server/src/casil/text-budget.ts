@@ -1,0 +1,92 @@
+import { REDACTED, redactParts, tokensIn } from './redaction.ts';
+import type { OnRule, TextInspector } from './text.ts';
+
+/** Redacting makes room for more of the payload, and tokens cost none; but no more than this is read or written. */
+const WORK_FACTOR = 4;
+
+/**
+ * Inspects the strings of one payload, as many bytes of them as the budget allows.
+ *
+ * The budget is spent by what comes out, not by what goes in, and the work is bounded for both alike. So a redacted
+ * payload, inspected again, spends the same at every place, is inspected to the same point and comes out as it is.
+ */
+export class TextBudget {
+  readonly #inspector: TextInspector;
+  readonly #limited: boolean;
+  readonly #hideRest: boolean;
+  /** Most UTF-16 units to read, and to write. */
+  readonly #most: number;
+  #left: number;
+  #read = 0;
+  #written = 0;
+
+  /**
+   * @param bytes the budget
+   * @param limited whether the payload may be longer than the budget; else it is not counted
+   * @param hideRest redact what is not inspected
+   */
+  constructor(inspector: TextInspector, bytes: number, limited: boolean, hideRest: boolean) {
+    this.#inspector = inspector;
+    this.#limited = limited;
+    this.#hideRest = hideRest;
+    this.#left = bytes;
+    this.#most = bytes * WORK_FACTOR;
+  }
+
+  /** Counts a field's name, which is passed on without being inspected. */
+  spend(name: string): void {
+    if (this.#limited) this.#left -= Buffer.byteLength(name);
+  }
+
+  /** Runs something whose texts will not come out. */
+  aside(run: () => void): void {
+    const left = this.#left;
+    const written = this.#written;
+    run();
+    this.#left = left;
+    this.#written = written;
+  }
+
+  /** What of the text may come out: the very same string when nothing was redacted. */
+  inspect(text: string, onRule: OnRule): string {
+    if (text === '' || text === REDACTED) return text;
+    if (this.#limited && this.#left <= 0) return this.#hideRest ? REDACTED : text;
+    // So many matches that the rest is not worth the time: it is taken for one.
+    if (this.#read > this.#most || this.#written > this.#most) return REDACTED;
+    const length = this.#limited ? cut(text, this.#left) : text.length;
+    this.#read += length;
+    let next = this.#inspector.inspect(text, length, onRule);
+    if (next === text && length < text.length && this.#hideRest) {
+      next = this.#inspector.settle(redactParts(text, [{ start: length, end: text.length }]), onRule);
+    }
+    if (next === REDACTED) return next;
+    this.#written += next.length;
+    if (this.#limited) this.#left -= bytesOf(next);
+    return next;
+  }
+}
+
+/** UTF-8 bytes of a text but for the tokens in it. */
+function bytesOf(text: string): number {
+  return Buffer.byteLength(text) - tokensIn(text).length * REDACTED.length;
+}
+
+/** Up to which index the text is within `room` bytes, tokens not counted. */
+function cut(text: string, room: number): number {
+  if (bytesOf(text) <= room) return text.length;
+  const tokens = tokensIn(text);
+  let token = 0;
+  let bytes = 0;
+  let length = 0;
+  while (length < text.length) {
+    if (tokens[token]?.start === length) {
+      length = tokens[token++]!.end;
+      continue;
+    }
+    const codePoint = text.codePointAt(length)!;
+    bytes += codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
+    if (bytes > room) break;
+    length += codePoint < 0x10000 ? 1 : 2;
+  }
+  return length;
+}

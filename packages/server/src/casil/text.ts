@@ -1,0 +1,83 @@
+import type { MatchSink, Searcher } from './automaton/searcher.ts';
+import { isRedacted, type Part, REDACTED, redactParts, tokensIn } from './redaction.ts';
+import { type OnSecret, type SecretDetector, secretDetector } from './secrets.ts';
+
+/** Redacting can bring a new match about; after so many rounds the whole string goes. */
+const MAX_ROUNDS = 4;
+
+/** Told the id of every rule that matches, once or more often. */
+export type OnRule = (rule: string) => void;
+
+/** Finds and redacts, in single strings, what the secret rules and a policy's own patterns match. */
+export class TextInspector implements MatchSink {
+  readonly #patterns: Searcher | undefined;
+  #secrets: SecretDetector | undefined;
+  readonly #onSecret: OnSecret = (rule, start, end) => this.#found(`secret:${rule.id}`, start, end);
+  /** What the string at hand holds; kept here so that inspecting a clean one allocates nothing. */
+  #text = '';
+  #tokens: readonly Part[] | undefined;
+  #parts: Part[] = [];
+  #onRule: OnRule = ignore;
+
+  constructor(patterns: Searcher | undefined) {
+    this.#patterns = patterns;
+  }
+
+  /**
+   * Inspects `text` up to the index `length`. Returns the very same string when nothing matched; else the text without
+   * the matches, and without all that comes after `length`, since it is not known. What is returned is settled:
+   * inspected as a whole it holds no further match.
+   */
+  inspect(text: string, length: number, onRule: OnRule): string {
+    const redacted = this.#redact(text, length, onRule);
+    return redacted === text ? text : this.settle(redacted, onRule);
+  }
+
+  /** Redacts a text, of which parts are redacted already, until nothing in it matches. */
+  settle(text: string, onRule: OnRule): string {
+    let current = text;
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const next = this.#redact(current, current.length, onRule);
+      if (next === current) return current;
+      current = next;
+    }
+    return REDACTED;
+  }
+
+  /** @internal */
+  admits(): boolean {
+    return true;
+  }
+
+  /** @internal */
+  match(index: number, from: number, end: number): void {
+    this.#found(`pattern:${index}`, from, end);
+  }
+
+  #redact(text: string, length: number, onRule: OnRule): string {
+    if (text === REDACTED) return text;
+    this.#text = text;
+    this.#onRule = onRule;
+    this.#secrets ??= secretDetector();
+    this.#secrets.detect(text, length, this.#onSecret);
+    this.#patterns?.search(text, length, this);
+    this.#text = '';
+    this.#onRule = ignore;
+    const tokens = this.#tokens;
+    this.#tokens = undefined;
+    if (this.#parts.length === 0) return text;
+    const parts = this.#parts;
+    this.#parts = [];
+    if (length < text.length) parts.push({ start: length, end: text.length });
+    return redactParts(text, parts, tokens);
+  }
+
+  #found(rule: string, start: number, end: number): void {
+    this.#tokens ??= tokensIn(this.#text);
+    if (isRedacted(this.#tokens, start, end)) return;
+    this.#parts.push({ start, end });
+    this.#onRule(rule);
+  }
+}
+
+function ignore(): void {}
