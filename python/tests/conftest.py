@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from fake_bus import FakeBus
+from server import RunningServer, ServerMissing, running_server
 
 import arqonbus.link
 from arqonbus import ArqonBusClient
@@ -31,3 +33,24 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(arqonbus.link, "pause", pause)
     return taken
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    """One real server for all tests that share it; each uses rooms of its own."""
+    try:
+        with running_server() as running:
+            yield running
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"SKIPPED WITHOUT THE REAL SERVER: {missing}")
+
+
+@pytest.fixture(scope="session")
+def conformance_url(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get("ARQONBUS_CONFORMANCE_URL")
+    if given:
+        return given
+    running: RunningServer = request.getfixturevalue("server")
+    return running.url
