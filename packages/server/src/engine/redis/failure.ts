@@ -24,7 +24,9 @@ export function sentence(error: unknown, { backend, shown }: Place): string {
     return `${shown} refused the user name or password of the ${backend} URL.`;
   }
   if (message.startsWith('NOAUTH')) return `${shown} asks for a password, and the ${backend} URL holds none.`;
-  if (message.includes('DB index')) return `${shown} does not have the database that the ${backend} URL names.`;
+  if (message.includes('DB index') || message.includes('SELECT is not allowed')) {
+    return `${shown} does not have the database that the ${backend} URL names.`;
+  }
   return `${shown} failed: ${message === '' ? String(error) : message}`;
 }
 

@@ -69,6 +69,8 @@ export async function openSession(address: RedisAddress, name: string, events: S
   const opened: (Redis | Cluster)[] = [direct, subscriber];
   try {
     await Promise.all([connect(direct), connect(subscriber)]);
+    // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
+    if (address.database > 0) await direct.select(address.database);
     const found = await probe(direct);
     if (!found.cluster) return new RedisSession(direct, subscriber, found, events);
     const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
