@@ -115,6 +115,15 @@ class Roster:
             membership.gap(stream, own)
         return bool(covering)
 
+    def revoked(self, envelope: Envelope) -> bool:
+        """The server has ended a membership: the client may no longer read there. False when it is not known."""
+        stream = _stream(envelope)
+        ended = [membership for membership in self._memberships if membership.address == stream]
+        for membership in ended:
+            self._memberships.remove(membership)
+            membership.end(BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}."))
+        return bool(ended)
+
     def notice(self, envelope: Envelope) -> bool:
         """Offers a notice of who joined or left to the memberships of that very address. False when none wants it."""
         stream = _stream(envelope)

@@ -79,6 +79,8 @@ class Router:
             claimed = self._roster.notice(envelope)
         elif event == "history_gap" and "after_sequence" in payload:
             claimed = self._roster.gap(envelope, self._own)
+        elif event == "membership_revoked":
+            claimed = self._roster.revoked(envelope)
         elif event == "store_changed":
             claimed = self._watches.offer(envelope)
         else:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-BINARY = REPOSITORY / "packages" / "server" / "bin" / "arqon.js"
+#: Another server may be named, such as an installed one.
+BINARY = Path(os.environ.get("ARQONBUS_TEST_SERVER", REPOSITORY / "packages" / "server" / "bin" / "arqon.js"))
 #: The first start of a fresh checkout compiles the server.
 _START_SECONDS = 120
 
@@ -54,7 +55,7 @@ class RunningServer:
 def running_server(**settings: str) -> Iterator[RunningServer]:
     """Starts the server on free ports with ``ARQONBUS_*`` settings, and stops it."""
     if shutil.which("node") is None or not BINARY.exists():
-        raise ServerMissing(f"{BINARY.relative_to(REPOSITORY)} needs Node.js and the server's packages")
+        raise ServerMissing(f"{BINARY} and Node.js are needed")
     with tempfile.TemporaryDirectory() as directory:
         ports = _free_ports(2)
         environment = {

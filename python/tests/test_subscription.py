@@ -176,3 +176,16 @@ async def test_store_watch(client: ArqonBusClient, bus: FakeBus) -> None:
     assert bus.received[-1]["args"] == {"namespace": "default", "prefix": "jobs/"}
     assert bus.received[-1]["command"] == "op.store.unwatch"
     assert [change async for change in watch] == []
+
+
+async def test_a_membership_that_the_token_no_longer_allows_ends(client: ArqonBusClient, bus: FakeBus) -> None:
+    kept, revoked = client.subscribe("a:kept"), client.subscribe("a:gone")
+    await kept.open()
+    await revoked.open()
+    payload = {"event": "membership_revoked", "room": "a", "channel": "gone", "reason": "grants"}
+    await bus.tell(payload, room="a", channel="gone")
+    with pytest.raises(BusError) as raised:
+        await revoked.receive(timeout=5)
+    assert raised.value.code == "AUTHORIZATION_ERROR"
+    await bus.publish("a", "kept", {"n": 1})
+    assert await numbers(kept, 1) == [1]
