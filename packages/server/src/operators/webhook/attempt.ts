@@ -1,0 +1,125 @@
+import type { Agent } from 'undici';
+import type { Clock } from './clock.ts';
+import type { Delivery } from './delivery.ts';
+import { retryAfter } from './retry-delay.ts';
+import type { Rule } from './rule.ts';
+import { signatureHeaders } from './signature.ts';
+
+/** What is read of an answer before the connection is cut. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** Statuses besides 5xx that may be different the next time. */
+const TRANSIENT: ReadonlySet<number> = new Set([408, 429]);
+
+/** What came of one request. */
+export type AttemptOutcome =
+  | { readonly ok: true; readonly status: number }
+  | {
+      readonly ok: false;
+      /** Null when no answer came. */
+      readonly status: number | null;
+      /** For people, without anything of the request, the answer's body or the address. */
+      readonly error: string;
+      readonly retryable: boolean;
+      readonly retryAfterMs?: number;
+    };
+
+export interface Requester {
+  readonly agent: Agent;
+  readonly clock: Clock;
+  readonly userAgent: string;
+}
+
+/**
+ * Posts a delivery once. The rule's timeout covers connecting, the headers and the body of the answer. Never rejects;
+ * when `stop` aborts, the outcome means nothing.
+ */
+export async function attempt(
+  { agent, clock, userAgent }: Requester,
+  rule: Rule,
+  delivery: Delivery,
+  stop: AbortSignal,
+): Promise<AttemptOutcome> {
+  const cancel = new AbortController();
+  const abandon = (): void => cancel.abort(new Error('stopped'));
+  const expire = (): void => cancel.abort(new TimeoutError(rule.timeoutSeconds));
+  stop.addEventListener('abort', abandon, { once: true });
+  const callOff = clock.after(rule.timeoutSeconds * 1000, expire);
+  // A request that waits for its connection does not notice the signal before it has one.
+  const cancelled = new Promise<never>((_resolve, reject) => {
+    cancel.signal.addEventListener('abort', () => reject(cancel.signal.reason), { once: true });
+  });
+  try {
+    return await Promise.race([exchange(agent, rule, delivery, userAgent, clock, cancel.signal), cancelled]);
+  } catch (error) {
+    return failure(error);
+  } finally {
+    callOff();
+    stop.removeEventListener('abort', abandon);
+  }
+}
+
+class TimeoutError extends Error {
+  constructor(seconds: number) {
+    super(`no answer within ${seconds} s`);
+  }
+}
+
+async function exchange(
+  agent: Agent,
+  rule: Rule,
+  delivery: Delivery,
+  userAgent: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<AttemptOutcome> {
+  const { url, key } = rule;
+  const body = delivery.body();
+  const headers = ['user-agent', userAgent, ...rule.headers.flat(), 'content-type', 'application/json'];
+  if (key !== null) headers.push(...Object.entries(signatureHeaders(key, delivery.id, clock.now(), body)).flat());
+  const answer = await agent.request({
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: 'POST',
+    headers,
+    body,
+    signal,
+    // The one timeout above holds for all of it.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  await answer.body.dump({ limit: MAX_ANSWER_BYTES, signal });
+  return judge(answer.statusCode, retryAfter(answer.headers['retry-after'], clock.now()));
+}
+
+function judge(status: number, retryAfterMs: number | undefined): AttemptOutcome {
+  if (status >= 200 && status < 300) return { ok: true, status };
+  const retryable = status >= 500 || TRANSIENT.has(status);
+  const error = status >= 300 && status < 400 ? `HTTP ${status}: redirects are not followed` : `HTTP ${status}`;
+  return { ok: false, status, error, retryable, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+}
+
+/** Codes whose next attempt would end the same way. */
+const FINAL: ReadonlySet<string> = new Set(['FORBIDDEN_ADDRESS', 'UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']);
+const SENTENCES: Readonly<Record<string, string>> = {
+  FORBIDDEN_ADDRESS: 'the host does not resolve to public addresses only',
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection closed',
+  UND_ERR_SOCKET: 'connection closed',
+  UND_ERR_CONNECT_TIMEOUT: 'no connection',
+  ETIMEDOUT: 'no connection',
+  ENOTFOUND: 'host name not found',
+  ENODATA: 'host name not found',
+};
+
+/** Messages of network errors hold addresses, which may be internal: only codes are passed on. */
+function failure(error: unknown): AttemptOutcome {
+  if (error instanceof TimeoutError) return { ok: false, status: null, error: error.message, retryable: true };
+  const { code } = error as { code?: unknown };
+  const known = typeof code === 'string' ? code : 'UNKNOWN';
+  return {
+    ok: false,
+    status: null,
+    error: SENTENCES[known] ?? `request failed (${known})`,
+    retryable: !FINAL.has(known),
+  };
+}

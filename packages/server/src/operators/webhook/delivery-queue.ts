@@ -1,0 +1,136 @@
+import type { Awaitable } from '../../engine/engine.ts';
+import type { AttemptOutcome } from './attempt.ts';
+import { Backlog } from './backlog.ts';
+import { type Clock, sleep } from './clock.ts';
+import type { Delivery } from './delivery.ts';
+import { retryDelay } from './retry-delay.ts';
+
+export interface QueueLimits {
+  /** Deliveries that wait behind the one under way. */
+  readonly maxQueue: number;
+  /** Requests for one delivery before it becomes a dead letter. */
+  readonly maxAttempts: number;
+}
+
+export type AttemptFailure = Extract<AttemptOutcome, { ok: false }>;
+
+/** What a queue of deliveries works with, and whom it tells. */
+export interface QueueParts {
+  readonly clock: Clock;
+  /** From 0 to below 1. */
+  readonly random: () => number;
+  readonly limits: QueueLimits;
+  attempt(delivery: Delivery, stop: AbortSignal): Promise<AttemptOutcome>;
+  /** Whether an inherited delivery is still to be made. Must not reject. */
+  isOpen(delivery: Delivery): Awaitable<boolean>;
+  onDelivered(delivery: Delivery): void;
+  /** A request failed; unless it is `final`, another will follow. */
+  onFailure(delivery: Delivery, failure: AttemptFailure, final: boolean): void;
+  /** A request failed for a delivery that was surrendered meanwhile. */
+  onSurrendered(delivery: Delivery): void;
+  /** The oldest `count` had to make room. `first` of a series: since then the queue has been full all the time. */
+  onDropped(count: number, first: boolean): void;
+  /** Something failed that should not have. */
+  onFault(error: unknown): void;
+}
+
+/**
+ * One rule's deliveries, made one after the other: the next begins when the one before succeeded or is a dead letter.
+ * So order is kept, and an endpoint that hangs holds one request and a bounded queue, nothing else.
+ */
+export class DeliveryQueue {
+  private readonly parts: QueueParts;
+  private readonly waiting: Backlog<Delivery>;
+  private readonly stopping = new AbortController();
+  private current: Delivery | undefined;
+  private running = false;
+  private dropping = false;
+
+  constructor(parts: QueueParts) {
+    this.parts = parts;
+    this.waiting = new Backlog(parts.limits.maxQueue);
+  }
+
+  /** Deliveries that wait or are under way. */
+  get length(): number {
+    return this.waiting.length + (this.current === undefined ? 0 : 1);
+  }
+
+  get isFull(): boolean {
+    return this.waiting.length >= this.parts.limits.maxQueue;
+  }
+
+  /** Adds a delivery. Never throws or waits: what it costs the caller is a place in an array. */
+  push(delivery: Delivery): void {
+    if (this.stopping.signal.aborted) return;
+    const dropped = this.waiting.push(delivery);
+    if (dropped > 0) this.parts.onDropped(dropped, !this.dropping);
+    this.dropping = dropped > 0;
+    if (this.running) return;
+    this.running = true;
+    // The publish that brought the event is answered first.
+    setImmediate(() => this.run().catch(this.parts.onFault));
+  }
+
+  /** Gives up what other nodes have too, since one of them posts it from now on. The request under way is finished. */
+  surrender(): Delivery[] {
+    if (this.current !== undefined && !this.current.exclusive) this.current.surrendered = true;
+    const [kept, given]: [Delivery[], Delivery[]] = [[], []];
+    for (const delivery of this.waiting.drain()) (delivery.exclusive ? kept : given).push(delivery);
+    for (const delivery of kept) this.waiting.push(delivery);
+    return given;
+  }
+
+  /** What was surrendered and is still under way is this node's again. */
+  reclaim(): void {
+    if (this.current !== undefined) this.current.surrendered = false;
+  }
+
+  /** Ends the request under way and takes no more; answers what was not delivered, oldest first. */
+  stop(): Delivery[] {
+    this.stopping.abort();
+    const left = this.waiting.drain();
+    return this.current === undefined ? left : [this.current, ...left];
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    try {
+      while (!signal.aborted) {
+        this.current = this.waiting.shift();
+        if (this.current === undefined) return;
+        await this.deliver(this.current, signal);
+      }
+    } finally {
+      this.current = undefined;
+      this.running = false;
+    }
+  }
+
+  private async deliver(delivery: Delivery, stop: AbortSignal): Promise<void> {
+    const { parts } = this;
+    if (delivery.inherited && !(await parts.isOpen(delivery))) return;
+    for (let failures = 1; ; failures += 1) {
+      delivery.attempts += 1;
+      const outcome = await parts.attempt(delivery, stop);
+      if (stop.aborted) return;
+      if (outcome.ok) {
+        parts.onDelivered(delivery);
+        return;
+      }
+      if (delivery.surrendered) {
+        parts.onSurrendered(delivery);
+        return;
+      }
+      const final = !outcome.retryable || failures >= parts.limits.maxAttempts;
+      parts.onFailure(delivery, outcome, final);
+      if (final) return;
+      await sleep(parts.clock, retryDelay(failures, parts.random(), outcome.retryAfterMs), stop);
+      if (stop.aborted) return;
+      if (delivery.surrendered) {
+        parts.onSurrendered(delivery);
+        return;
+      }
+    }
+  }
+}
