@@ -20,7 +20,7 @@ const EPOCH_LENGTH = 10;
 /** The scope of claimed keys among the recent ids; ids of streams count from 1. */
 const CLAIMS = 0;
 /** Characters that may wait for the disk; more means that it cannot follow, and publishers are told to come later. */
-const MAX_BACKLOG = 128 * 1_048_576;
+const MAX_BACKLOG = 64 * 1_048_576;
 
 export type Mode = 'degraded' | 'strict';
 
@@ -38,7 +38,7 @@ export class SqliteBroker implements Broker {
   #nextStream = 1;
   /** Publications under way, for duplicates that arrive before their first one is stored. */
   readonly #underway = new Map<string, Promise<Published>>();
-  /** Streams whose members saw events that were not stored. */
+  /** Streams whose members saw events that were not stored, or the other way round. */
   readonly #gaps = new Set<Stream>();
 
   constructor(link: Link, writes: GroupCommit, mode: Mode, now: () => number, deliver: EngineEvents['deliver']) {
@@ -60,7 +60,7 @@ export class SqliteBroker implements Broker {
     }
   }
 
-  /** Takes over ids that were recent when the database was closed. */
+  /** Takes over ids that the database remembers. */
   recall(entries: readonly IdEntry[]): void {
     const now = this.#now();
     for (const [scope, identity, id, sequence, until] of entries) {
@@ -119,7 +119,12 @@ export class SqliteBroker implements Broker {
     }
   }
 
-  /** Streams whose members saw events that the storage does not hold; asked for once, when it is back. */
+  /** The stream holds events that its members were never given. */
+  undelivered(stream: Stream): void {
+    this.#gaps.add(stream);
+  }
+
+  /** Streams whose members and whose storage do not hold the same; asked for once, when it is back. */
   takeGaps(): StreamAddress[] {
     const gaps = [...this.#gaps].filter((stream) => !stream.dropped).map(({ address }) => address);
     this.#gaps.clear();

@@ -79,8 +79,14 @@ export interface Calls {
   /** Remembered ids that live beyond `now`, a page at a time. */
   ids: { ask: { readonly after: number; readonly now: number }; answer: { entries: string[]; next: number | null } };
   commit: { ask: Batch; answer: KeyResult[] };
-  /** Whether writing works again; answers where the given streams stand in the database. */
-  probe: { ask: { readonly streams: readonly number[] }; answer: { readonly id: number; readonly sequence: number }[] };
+  /**
+   * Whether writing works again. Answers where the given streams stand in the database and the ids that were written
+   * last: a transaction whose answer never came may have been committed.
+   */
+  probe: {
+    ask: { readonly streams: readonly number[] };
+    answer: { standing: { readonly id: number; readonly sequence: number }[]; lastIds: string | null };
+  };
   /** A small step of letting go of what is no longer kept; answers the keys that expired. */
   sweep: { ask: { readonly now: number }; answer: KeyChange[] };
   state: {

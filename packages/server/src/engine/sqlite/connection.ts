@@ -6,7 +6,7 @@ type Handle = InstanceType<typeof Database>;
 export type Row = readonly unknown[];
 
 /** How long a statement waits for another process, a backup say, before it fails. */
-const BUSY_TIMEOUT_MS = 5_000;
+const BUSY_TIMEOUT_MS = 1_000;
 /** What a checkpoint leaves of the write-ahead log on the disk. */
 const LOG_BYTES = 64 * 1_048_576;
 /** More than the slack of any page: writing it needs new ones, so that a probe fails where a batch would. */

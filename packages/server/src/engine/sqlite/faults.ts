@@ -1,3 +1,9 @@
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Below this no file can grow by what SQLite needs at once. */
+const FULL_BYTES = 65_536;
+
 /** What libsql throws: a `code` of SQLite, or only a message with the number of one when a file could not be opened. */
 interface DriverError {
   readonly code?: unknown;
@@ -14,7 +20,10 @@ export function sentence(error: unknown, path: string): string {
   const text = typeof message === 'string' ? message : String(error);
   const name = typeof code === 'string' ? code : '';
   const file = `The SQLite database ${path}`;
-  if (name === 'SQLITE_FULL') return `${file} cannot grow: its disk or its quota is full.`;
+  // On a full disk the shared memory file cannot be made, which SQLite reports as any other failure to write.
+  if (name === 'SQLITE_FULL' || (name.startsWith('SQLITE_IOERR') && isFull(path))) {
+    return `${file} cannot grow: its disk or its quota is full.`;
+  }
   if (name.startsWith('SQLITE_READONLY')) return `${file} is read-only: allow writing to the file and its directory.`;
   if (name === 'SQLITE_NOTADB') return `${file} is not a SQLite database: choose another path.`;
   if (name.startsWith('SQLITE_CORRUPT')) return `${file} is damaged (${text}): restore it from a backup.`;
@@ -27,4 +36,13 @@ export function sentence(error: unknown, path: string): string {
     return 'The sqlite storage backend needs the package "libsql" with its binary for this platform: install it with "npm install libsql".';
   }
   return `${file} failed: ${text}`;
+}
+
+function isFull(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path));
+    return bavail * bsize < FULL_BYTES;
+  } catch {
+    return false;
+  }
 }

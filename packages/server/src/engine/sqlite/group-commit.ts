@@ -5,14 +5,19 @@ import type { IdEntry, KeyOperation, KeyResult } from './calls.ts';
 import type { Link } from './link.ts';
 
 const PROBE_INTERVAL_MS = 1_000;
+const CLOSED = 'The storage is closed.';
 
-/** What becomes of the events that were accepted. */
+/** What becomes of what was accepted, and what else the rest of the engine has to know. */
 export interface Outcomes {
   /** They are on the disk, in this order. */
   stored(events: readonly PendingEvent[]): void;
   /** They could not be stored, nor will they be. */
   unstored(events: readonly PendingEvent[]): void;
   health(healthy: boolean, reason: string): void;
+  /** The stream holds events that its members were never given. */
+  undelivered(stream: Stream): void;
+  /** The database holds these ids, although perhaps nobody was told. */
+  remembered(ids: readonly IdEntry[]): void;
   /** Keys went with their time to live. */
   expired(changes: readonly KeyChange[]): void;
 }
@@ -35,7 +40,7 @@ export class GroupCommit {
   #underway: Promise<void> | null = null;
   #scheduled = false;
   #closed = false;
-  /** Streams of failed transactions: the database has the last word on where they stand. */
+  /** Streams of failed transactions: the database has the last word on where they stand, for an answer can be lost. */
   readonly #doubtful = new Map<number, Stream>();
   #probe: ReturnType<typeof setTimeout> | undefined;
 
@@ -86,8 +91,10 @@ export class GroupCommit {
 
   /** Writes what nobody waits for, too; resolves when all that was accepted is stored or refused. */
   async flush(): Promise<void> {
-    this.#send();
-    while (this.#underway !== null) await this.#underway;
+    do {
+      this.#send();
+      await this.#underway;
+    } while (this.#underway !== null || (this.healthy && !this.#pending.empty));
   }
 
   /** Takes one small step of letting go of what is past its retention, and writes what nobody waits for. */
@@ -97,19 +104,24 @@ export class GroupCommit {
     try {
       this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }));
     } catch (error) {
-      if (!this.#closed) this.fail(error);
+      if (this.#closed) return;
+      // A transaction that is under way since decides for itself: what it holds comes before what waits.
+      if (this.#underway === null) this.fail(error);
+      else this.failed(error);
     }
   }
 
-  /** Stops trying. {@link flush} comes first. */
+  /** Accepts nothing any more. {@link flush} comes first. */
   close(): void {
     this.#closed = true;
+    this.healthy = false;
+    this.lastError = CLOSED;
     clearTimeout(this.#probe);
   }
 
   /** What to tell those who ask for what only a working storage can do. */
   refusal(): BusError {
-    return new BusError('STORAGE_UNAVAILABLE', this.lastError ?? 'The storage is closed.');
+    return new BusError('STORAGE_UNAVAILABLE', this.lastError ?? CLOSED);
   }
 
   /** Counts a failed call; answers what to tell whoever made it. */
@@ -185,17 +197,23 @@ export class GroupCommit {
 
   async #tryAgain(): Promise<void> {
     try {
-      // What is past its retention goes first: it may be what fills the disk.
-      this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }).catch(() => []));
-      const standing = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
-      for (const { id, sequence } of standing) this.#doubtful.get(id)!.sequence = sequence;
+      const { standing, lastIds } = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
+      for (const { id, sequence } of standing) {
+        const stream = this.#doubtful.get(id)!;
+        if (sequence > stream.sequence) this.#outcomes.undelivered(stream);
+        stream.sequence = sequence;
+      }
+      if (lastIds !== null) this.#outcomes.remembered(JSON.parse(lastIds) as IdEntry[]);
       this.#doubtful.clear();
       if (this.#closed) return;
       this.healthy = true;
       this.#outcomes.health(true, 'The database can be written again.');
       this.#schedule();
     } catch (error) {
+      if (this.#closed) return;
       this.failed(error);
+      // It may be what is past its retention that fills the disk.
+      this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }).catch(() => []));
       this.#scheduleProbe();
     }
   }

@@ -29,12 +29,14 @@ export class Link {
   #worker: Worker | undefined;
   readonly #waiting = new Map<number, Waiting>();
   #calls = 0;
+  #stopped = false;
 
   constructor(path: string) {
     this.#path = path;
   }
 
   call<Name extends CallName>(name: Name, ask: Calls[Name]['ask']): Promise<Calls[Name]['answer']> {
+    if (this.#stopped) return Promise.reject(new Error('The storage is closed.'));
     const worker = this.#worker ?? this.#start();
     this.#calls += 1;
     const call = this.#calls;
@@ -46,13 +48,14 @@ export class Link {
     });
   }
 
-  /** Ends the thread. */
+  /** Ends the thread for good. */
   async stop(): Promise<void> {
     const worker = this.#worker;
+    this.#stopped = true;
     this.#worker = undefined;
     worker?.removeAllListeners();
     await worker?.terminate();
-    this.#failAll(new Error('the storage was closed'));
+    this.#failAll(new Error('The storage is closed.'));
   }
 
   #start(): Worker {

@@ -49,6 +49,8 @@ class SqliteEngine implements Engine {
     this.#writes = new GroupCommit(this.#link, now, {
       stored: (events) => this.broker.stored(events),
       unstored: (events) => this.broker.unstored(events),
+      undelivered: (stream) => this.broker.undelivered(stream),
+      remembered: (ids) => this.broker.recall(ids),
       expired: (changes) => this.store.notify(changes),
       health: (healthy, reason) => {
         this.#events?.health({ healthy, reason });

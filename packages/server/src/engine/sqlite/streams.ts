@@ -97,6 +97,12 @@ export class StreamTables {
     return { entries: rows.map((row) => row[1] as string), next: last === undefined ? null : (last[0] as number) };
   }
 
+  /** What the last transaction that had ids remembered. */
+  lastIds(): string | null {
+    const [row] = this.#db.rows('SELECT entries FROM ids ORDER BY number DESC LIMIT 1');
+    return row === undefined ? null : (row[0] as string);
+  }
+
   /** One small step through what is past its retention: dropped streams, lapsed ids, then the next streams in turn. */
   sweep(now: number): void {
     this.#db.run('DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE until < ? LIMIT ?)', now, SWEEP_IDS);

@@ -33,10 +33,11 @@ async function open(): Promise<Answers> {
       }),
     probe: (ask) => {
       db.probe();
-      return ask.streams.flatMap((id) => {
+      const standing = ask.streams.flatMap((id) => {
         const state = streams.state(id, 0);
         return state === null ? [] : [{ id, sequence: state.sequence }];
       });
+      return { standing, lastIds: streams.lastIds() };
     },
     sweep: ({ now }) =>
       db.transaction(() => {

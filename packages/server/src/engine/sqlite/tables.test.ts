@@ -1,0 +1,125 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'libsql';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Engine, Published } from '../engine.ts';
+import { publication, publishMany, Recorder, range, stream } from '../suite/rig.suite.ts';
+import { createSqliteEngine } from './sqlite.ts';
+
+const DAY = 86_400_000;
+const lab = stream('general');
+
+let directory: string;
+let path: string;
+let engine: Engine;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'arqonbus-sqlite-'));
+  path = join(directory, 'bus.db');
+  vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+  engine = createSqliteEngine({ path, mode: 'strict' });
+  await engine.open(new Recorder());
+});
+
+afterEach(async () => {
+  await engine.close();
+  vi.useRealTimers();
+  await rm(directory, { recursive: true });
+});
+
+/** How many rows a table really has, asked by another connection. */
+function rows(table: string): number {
+  const db = new Database(path);
+  const [row] = db.prepare(`SELECT count(*) FROM ${table}`).raw().all() as [number][];
+  db.close();
+  return row?.[0] ?? -1;
+}
+
+/** Lets `count` sweeps go through; each is done when a call made after it is answered. */
+async function sweeps(count: number): Promise<void> {
+  for (let sweep = 0; sweep < count; sweep += 1) {
+    await vi.advanceTimersByTimeAsync(1_000);
+    await engine.stats();
+  }
+}
+
+describe('what is on the disk', () => {
+  it('stays near the retained size under steady traffic, without waiting for a sweep', async () => {
+    const retention = { size: 20, ttlMs: DAY };
+    for (let round = 0; round < 20; round += 1) {
+      await Promise.all(range(1, 50).map(() => engine.broker.publish(publication(lab, { retention }))));
+    }
+    expect(rows('messages')).toBeLessThanOrEqual(20 + 2 * 64);
+    await sweeps(2);
+    expect(rows('messages')).toBe(20);
+    expect(await engine.stats()).toMatchObject({ messages: 20 });
+  });
+
+  it('goes when it is past its age, in steps, also of streams that are quiet', async () => {
+    for (const channel of ['one', 'two', 'three']) {
+      const pending = range(1, 300).map(() =>
+        engine.broker.publish(publication(stream(channel), { retention: { size: 500, ttlMs: 5_000 } })),
+      );
+      await Promise.all(pending);
+    }
+    await sweeps(5);
+    expect(rows('messages')).toBeGreaterThan(0);
+    await sweeps(3);
+    expect(rows('messages')).toBe(0);
+    expect((await engine.broker.state(stream('one'))).sequence).toBe(300);
+  });
+
+  it('goes with the stream that was dropped', async () => {
+    await Promise.all(
+      range(1, 900).map(() => engine.broker.publish(publication(lab, { retention: { size: 900, ttlMs: DAY } }))),
+    );
+    await publishMany(engine, stream('other'), 1);
+    await engine.broker.drop(lab);
+    await publishMany(engine, lab, 2);
+    await sweeps(4);
+    expect(rows('messages')).toBe(3);
+    expect(rows('dropped')).toBe(0);
+    expect((await engine.broker.history(lab, { limit: 9 })).map((event) => event.sequence)).toEqual([1, 2]);
+  });
+
+  it('forgets ids after their window', async () => {
+    await publishMany(engine, lab, 30);
+    await engine.broker.claim('once', 200_000);
+    expect(rows('ids')).toBeGreaterThan(0);
+    await sweeps(125);
+    expect(rows('ids')).toBe(1);
+    await sweeps(80);
+    expect(rows('ids')).toBe(0);
+  });
+
+  it('keeps no text of a stream that retains nothing', async () => {
+    await publishMany(engine, lab, 3, () => ({ retention: { size: 0, ttlMs: DAY } }));
+    expect(rows('messages')).toBe(0);
+    expect(rows('streams')).toBe(1);
+  });
+});
+
+describe('many at once', () => {
+  it('keep their order over several transactions', async () => {
+    const retention = { size: 20_000, ttlMs: DAY };
+    const pending = range(1, 10_000).map(() => engine.broker.publish(publication(lab, { retention })));
+    const results = await Promise.all(pending);
+    expect(results.map((result) => result.sequence)).toEqual(range(1, 10_000));
+    const kept = await engine.broker.history(lab, { limit: 20_000 });
+    expect(kept.map((event) => event.sequence)).toEqual(range(1, 10_000));
+  });
+
+  it('are told to come again when more wait than the disk can take in good time', async () => {
+    const body = 'x'.repeat(1_000_000);
+    const pending: (Published | Promise<Published>)[] = [];
+    const retention = { size: 0, ttlMs: DAY };
+    const one = (): void =>
+      void pending.push(engine.broker.publish(publication(lab, { payload: { body }, retention })));
+    for (let count = 0; count < 68; count += 1) one();
+    expect(one).toThrow('The database cannot write as fast as messages arrive; send it again.');
+    const results = await Promise.all(pending);
+    expect(results.map((result) => result.sequence)).toEqual(range(1, results.length));
+    expect((await publishMany(engine, lab, 1))[0]?.sequence).toBe(results.length + 1);
+  });
+});
