@@ -1,4 +1,4 @@
-import { type Envelope, type JsonObject, type Metadata, newId } from '@arqonbus/protocol';
+import { type Envelope, isId, type JsonObject, type Metadata, newId } from '@arqonbus/protocol';
 import { type AddressInput, readAddress } from './address.ts';
 import { invalidArgument } from './errors.ts';
 import { given } from './given.ts';
@@ -74,5 +74,7 @@ function message(
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw invalidArgument('A payload is an object; put other values into a field of one.');
   }
+  // The server could not say which message it refuses.
+  if (!isId(id)) throw invalidArgument(`"${id}" is no id: arq_ and 1-124 letters, digits, "_", "-".`);
   return { id, type, ...rest, payload: payload as JsonObject, ...given({ ack: ack || undefined, metadata }) };
 }

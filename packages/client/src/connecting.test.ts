@@ -1,0 +1,361 @@
+import { describe, expect, it } from 'vitest';
+import { ArqonBusClient } from './client.ts';
+import { type ArqonBusError, ConnectionError, TimeoutError } from './errors.ts';
+import type { ConnectionState, ReconnectInfo } from './link.ts';
+import type { ClientOptions } from './options.ts';
+import { FakeServer } from './testing/fake-server.ts';
+
+function setUp(options: Partial<ClientOptions> = {}) {
+  const server = new FakeServer();
+  const client = new ArqonBusClient({ ...server.options, ...options });
+  const states: ConnectionState[] = [];
+  const waits: ReconnectInfo[] = [];
+  const errors: ArqonBusError[] = [];
+  client.on('state', ({ state }) => void states.push(state));
+  client.on('reconnecting', (info) => void waits.push(info));
+  client.on('error', (error) => void errors.push(error));
+  return { server, client, states, waits, errors, clock: server.clock };
+}
+
+describe('connect', () => {
+  it('resolves with the welcome and tells who the client is', async () => {
+    const { server, client, states } = setUp({ clientType: 'ai-agent', screenName: 'Ada', personality: 'curious' });
+    expect(client.state).toBe('idle');
+    const welcome = await client.connect();
+    expect(welcome.client_id).toBe(server.connection.clientId);
+    expect(client.id).toBe(welcome.client_id);
+    expect(states).toEqual(['connecting', 'open']);
+    const { query } = server.connection;
+    expect(query.get('client_type')).toBe('ai-agent');
+    expect(query.get('screen_name')).toBe('Ada');
+    expect(query.get('personality')).toBe('curious');
+    expect(query.has('avatar')).toBe(false);
+    expect(query.get('client_key')).toMatch(/^[0-9a-v]{26}$/);
+  });
+
+  it('keeps what the address says, and offers the subprotocol', async () => {
+    const { server, client } = setUp({ url: 'http://fake.invalid/bus?room=science#top', headers: { 'X-Trace': '1' } });
+    await client.connect();
+    const { request } = server.connection;
+    expect(new URL(request.url).searchParams.get('room')).toBe('science');
+    expect(request.url).toMatch(/^ws:\/\/fake\.invalid\/bus\?/);
+    expect(request.url).not.toContain('#');
+    expect(request.protocols).toEqual(['arqonbus.v1']);
+    expect(request.headers).toEqual({ 'X-Trace': '1' });
+  });
+
+  it('is one attempt for all who wait, and answers at once when open', async () => {
+    const { server, client } = setUp();
+    const [first, second] = await Promise.all([client.connect(), client.connect()]);
+    expect(first).toBe(second);
+    expect(await client.connect()).toBe(first);
+    expect(server.dialled).toBe(1);
+  });
+
+  it('rejects at the first failure and can be called again', async () => {
+    const { server, client, states } = setUp();
+    server.refusal = { reason: 'ECONNREFUSED' };
+    const failure = await client.connect().catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(ConnectionError);
+    expect(failure).toMatchObject({ code: 'CONNECTION_FAILED', retryable: true, closeCode: 1006 });
+    expect(String(failure)).toContain('ws://fake.invalid/ failed: ECONNREFUSED');
+    expect(client.state).toBe('idle');
+    server.refusal = undefined;
+    await client.connect();
+    expect(states).toEqual(['connecting', 'idle', 'connecting', 'open']);
+  });
+
+  it('keeps trying with retry', async () => {
+    const { server, client, clock, waits } = setUp();
+    server.refusal = { reason: 'ECONNREFUSED' };
+    const connected = client.connect({ retry: true });
+    await clock.advance(0);
+    await clock.advance(250);
+    expect(waits.map(({ attempt, delayMs }) => [attempt, delayMs])).toEqual([
+      [1, 250],
+      [2, 500],
+    ]);
+    server.refusal = undefined;
+    await clock.advance(500);
+    await connected;
+    expect(client.state).toBe('open');
+  });
+
+  it('gives up with the last who waits: timeout, signal', async () => {
+    const { server, client, clock, states } = setUp();
+    server.silent = true;
+    const abort = new AbortController();
+    const slow = client.connect({ timeoutMs: 1_000 });
+    const slower = client.connect({ signal: abort.signal, timeoutMs: 5_000 });
+    const [late, gone] = [slow.catch((error: unknown) => error), slower.catch((error: unknown) => error)];
+    await clock.advance(1_000);
+    expect(await late).toBeInstanceOf(TimeoutError);
+    expect(client.state).toBe('connecting');
+    abort.abort(new Error('never mind'));
+    expect(await gone).toMatchObject({ message: 'never mind' });
+    expect(states).toEqual(['connecting', 'idle']);
+    await clock.settle();
+    expect(server.connections).toHaveLength(0);
+    expect(clock.pending).toBe(0);
+    await expect(client.connect({ signal: abort.signal })).rejects.toThrow('never mind');
+  });
+
+  it('ends a handshake that brings no welcome', async () => {
+    const { server, client, clock } = setUp({ connectTimeoutMs: 3_000 });
+    server.silent = true;
+    const failure = client.connect().catch((error: unknown) => error);
+    await clock.advance(3_000);
+    expect(String(await failure)).toContain('no welcome within 3000 ms');
+    expect(clock.pending).toBe(0);
+  });
+
+  it('refuses bad options', () => {
+    const bad: Partial<ClientOptions>[] = [
+      { url: 'not an address' },
+      { url: 'ftp://host/' },
+      { timeoutMs: 0 },
+      { reconnect: { baseMs: Number.NaN } },
+      { queue: { messages: -1 } },
+      { clientKey: 'short' },
+    ];
+    for (const options of bad) {
+      expect(() => setUp(options)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+    }
+  });
+});
+
+describe('a lost line', () => {
+  it('is dialled again, with the same client key and another client id', async () => {
+    const { server, client, clock, states, waits } = setUp();
+    await client.connect();
+    const { clientId, query } = server.connection;
+    server.kill();
+    await clock.settle();
+    expect(client.state).toBe('reconnecting');
+    expect(waits[0]).toMatchObject({ attempt: 1, delayMs: 250, error: { code: 'CONNECTION_LOST' } });
+    await clock.advance(250);
+    expect(states).toEqual(['connecting', 'open', 'reconnecting', 'open']);
+    expect(server.connection.clientId).not.toBe(clientId);
+    expect(server.connection.query.get('client_key')).toBe(query.get('client_key'));
+    expect(client.id).toBe(server.connection.clientId);
+  });
+
+  it('waits longer each time, up to the bound, and starts over after a good connection', async () => {
+    const { server, client, clock, waits } = setUp({ reconnect: { baseMs: 100, maxMs: 400 } });
+    clock.chance = 1;
+    await client.connect();
+    await clock.advance(6_000);
+    server.refusal = {};
+    server.kill();
+    await clock.advance(100 + 200 + 400 + 400);
+    expect(waits.map(({ delayMs }) => delayMs)).toEqual([100, 200, 400, 400, 400]);
+    server.refusal = undefined;
+    await clock.advance(400);
+    expect(client.state).toBe('open');
+    // A connection that breaks at once was not a good one.
+    server.kill();
+    await clock.settle();
+    expect(waits.at(-1)?.delayMs).toBe(400);
+    await clock.advance(400 + 5_000);
+    server.kill();
+    await clock.settle();
+    expect(waits.at(-1)).toMatchObject({ attempt: 1, delayMs: 100 });
+  });
+
+  it('gives up after the attempts it was allowed', async () => {
+    const { server, client, clock, errors } = setUp({ reconnect: { attempts: 2 } });
+    await client.connect();
+    server.refusal = { reason: 'down' };
+    server.kill();
+    await clock.advance(60_000);
+    expect(client.state).toBe('closed');
+    expect(server.dialled).toBe(3);
+    expect(errors.map(({ code }) => code)).toEqual(['CONNECTION_FAILED']);
+    await expect(client.connect()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  it('makes no attempt at all with reconnect: false', async () => {
+    const { server, client, clock } = setUp({ reconnect: false });
+    await client.connect();
+    server.kill();
+    await clock.settle();
+    expect(client.state).toBe('closed');
+    expect(clock.pending).toBe(0);
+  });
+
+  it.each([
+    [1008, 'after repeated protocol violations'],
+    [4403, 'when an administrator disconnected it'],
+  ])('is not dialled again after %d: %s', async (code) => {
+    const { server, client, clock, errors } = setUp();
+    await client.connect();
+    server.kill(code, 'enough');
+    await clock.settle();
+    expect(client.state).toBe('closed');
+    expect(errors[0]).toMatchObject({ code: 'CONNECTION_LOST', closeCode: code, retryable: false });
+    await clock.advance(600_000);
+    expect(server.dialled).toBe(1);
+  });
+
+  it('comes back after a shutdown when the notice says so', async () => {
+    const { server, client, clock, waits } = setUp();
+    await client.connect();
+    server.shutDown(7_654);
+    await clock.settle();
+    expect(waits[0]).toMatchObject({ delayMs: 7_654, error: { closeCode: 1001 } });
+    await clock.advance(7_654);
+    expect(client.state).toBe('open');
+  });
+
+  it('waits as long as Retry-After asks', async () => {
+    const { server, client, clock, waits } = setUp();
+    await client.connect();
+    server.refusal = { status: 503, retryAfterMs: 9_000, reason: 'Too many connections' };
+    server.kill();
+    await clock.advance(250);
+    expect(waits[1]).toMatchObject({ delayMs: 9_000, error: { status: 503 } });
+    server.refusal = undefined;
+    await clock.advance(9_000);
+    expect(client.state).toBe('open');
+  });
+
+  it('is not dialled again when the handshake is refused for good', async () => {
+    const { server, client, clock, errors } = setUp();
+    await client.connect();
+    server.refusal = { status: 403, errorCode: 'AUTHORIZATION_ERROR', reason: 'origin not allowed' };
+    server.kill();
+    await clock.advance(250);
+    expect(client.state).toBe('closed');
+    expect(errors[0]).toMatchObject({ code: 'AUTHORIZATION_ERROR', status: 403 });
+    expect(errors[0]?.message).toContain('was refused with HTTP 403: origin not allowed');
+  });
+});
+
+describe('a dead line', () => {
+  it('is noticed: a probe after silence, and a new connection at once when nothing answers', async () => {
+    const { server, client, clock, waits } = setUp();
+    server.pingIntervalMs = 20_000;
+    await client.connect();
+    server.connection.freeze();
+    await clock.advance(25_000);
+    expect(client.state).toBe('open');
+    await clock.advance(9_999);
+    expect(client.state).toBe('open');
+    await clock.advance(1);
+    expect(waits[0]).toMatchObject({ delayMs: 0, error: { closeCode: 4408 } });
+    await clock.advance(0);
+    expect(client.state).toBe('open');
+    expect(server.dialled).toBe(2);
+  });
+
+  it('is not suspected while frames come, and one probe in silence keeps it', async () => {
+    const { server, client, clock } = setUp();
+    await client.connect();
+    for (let second = 0; second < 60; second += 10) {
+      await clock.advance(10_000);
+      server.connection.notice({ event: 'anything' });
+    }
+    expect(server.sent('ping')).toHaveLength(0);
+    await clock.advance(25_000);
+    expect(server.sent('ping')).toHaveLength(1);
+    await clock.advance(20_000);
+    expect(client.state).toBe('open');
+    expect(server.dialled).toBe(1);
+  });
+});
+
+describe('close', () => {
+  it('says goodbye, waits for the end, and leaves nothing behind', async () => {
+    const { server, client, clock, states } = setUp();
+    await client.connect();
+    const { connection } = server;
+    await Promise.all([client.close(), client.close()]);
+    expect(connection.closedWith).toBe(1000);
+    expect(states).toEqual(['connecting', 'open', 'closed']);
+    expect(server.connections).toHaveLength(0);
+    expect(clock.pending).toBe(0);
+    await client.close();
+    await expect(client.publish('a:b', {})).rejects.toMatchObject({ code: 'CLOSED' });
+    await expect(client.status()).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  it('does not wait for ever for a line that is dead', async () => {
+    const { server, client, clock } = setUp();
+    await client.connect();
+    server.connection.freeze();
+    const closed = client.close();
+    await clock.advance(2_000);
+    await closed;
+    expect(clock.pending).toBe(0);
+  });
+
+  it('works in every state, and as a disposal', async () => {
+    const { client: idle } = setUp();
+    await idle.close();
+    expect(idle.state).toBe('closed');
+
+    const waiting = setUp();
+    waiting.server.silent = true;
+    const connecting = waiting.client.connect().catch((error: unknown) => error);
+    await waiting.client[Symbol.asyncDispose]();
+    expect(await connecting).toMatchObject({ code: 'CLOSED' });
+    expect(waiting.clock.pending).toBe(0);
+
+    const away = setUp();
+    await away.client.connect();
+    away.server.kill();
+    await away.clock.settle();
+    await away.client.close();
+    expect(away.clock.pending).toBe(0);
+    await away.clock.advance(600_000);
+    expect(away.server.dialled).toBe(1);
+  });
+
+  it('refuses to send before connect', async () => {
+    const { client } = setUp();
+    await expect(client.publish('a:b', {})).rejects.toMatchObject({ code: 'NOT_CONNECTED' });
+  });
+});
+
+describe('events', () => {
+  it('reports what listeners throw or reject with, without harm to others', async () => {
+    const { server, client, clock, errors } = setUp();
+    const heard: unknown[] = [];
+    client.on('notice', () => {
+      throw new Error('first');
+    });
+    client.on('notice', async () => {
+      throw new Error('second');
+    });
+    client.on('notice', ({ payload }) => void heard.push(payload));
+    await client.connect();
+    server.connection.notice({ event: 'hello' });
+    await clock.settle();
+    expect(heard).toEqual([{ event: 'hello' }]);
+    expect(errors.map(({ code }) => code)).toEqual(['LISTENER_FAILED', 'LISTENER_FAILED']);
+    expect(errors.map(({ cause }) => (cause as Error).message).sort()).toEqual(['first', 'second']);
+  });
+
+  it('tells of frames that are no envelopes and goes on', async () => {
+    const { server, client, clock, errors } = setUp();
+    await client.connect();
+    for (const text of ['not json', '42', '{}', 'null']) server.connection.sendText(text);
+    await clock.settle();
+    expect(errors.map(({ code }) => code)).toEqual(Array(4).fill('INVALID_FRAME'));
+    expect(client.state).toBe('open');
+  });
+
+  it('can be unsubscribed from, and heard once', async () => {
+    const { server, client, clock } = setUp();
+    const heard: string[] = [];
+    await client.connect();
+    const stop = client.on('notice', () => void heard.push('on'));
+    client.once('notice', () => void heard.push('once'));
+    server.connection.notice({ event: 'a' });
+    await clock.settle();
+    stop();
+    server.connection.notice({ event: 'b' });
+    await clock.settle();
+    expect(heard).toEqual(['on', 'once']);
+  });
+});

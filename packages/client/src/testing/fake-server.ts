@@ -1,0 +1,240 @@
+import {
+  BusError,
+  decode,
+  type Envelope,
+  encode,
+  encodeError,
+  type Inbound,
+  isRefusal,
+  type JsonObject,
+  newId,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import { type AddressInput, readPlace } from '../address.ts';
+import type { OpenSocket, SocketEnd } from '../socket.ts';
+import { FakeClock } from './fake-clock.ts';
+import { builtInCommands, type FakeCommand, type FakeState } from './fake-commands.ts';
+import { FakeConnection } from './fake-connection.ts';
+import { type FakeEvent, FakeStream } from './fake-stream.ts';
+
+export { BusError } from '@arqonbus/protocol';
+export { FakeClock } from './fake-clock.ts';
+export type { FakeCommand } from './fake-commands.ts';
+export { FakeConnection } from './fake-connection.ts';
+export type { FakeStream } from './fake-stream.ts';
+
+/** What a test gives to the clients of a fake server. */
+export interface FakeOptions {
+  url: string;
+  socket: OpenSocket;
+  clock: FakeClock;
+}
+
+/**
+ * A bus without a network: enough of the server to test a program against, all of it under the test's control. It
+ * greets, joins, publishes with acks and idempotence, keeps and replays history, passes private messages between its
+ * clients, and answers the commands that a client needs; further ones are scripted with {@link FakeServer.answer}.
+ *
+ * ```ts
+ * const server = new FakeServer();
+ * const client = new ArqonBusClient({ ...server.options });
+ * await client.connect();
+ * ```
+ */
+export class FakeServer {
+  readonly clock: FakeClock;
+  /** The open connections, oldest first. */
+  readonly connections: FakeConnection[] = [];
+  /** Every envelope that clients sent, as it was sent. */
+  readonly received: Envelope[] = [];
+  /** How many connections were asked for, refused ones too. */
+  dialled = 0;
+  /** Acks are made but never sent. */
+  dropAcks = false;
+  /** Events kept for each channel. */
+  historySize = 500;
+  /** Ends every handshake like this, as long as it is set: `{code: 1006, status: 401, …}`. */
+  refusal: (Partial<SocketEnd> & { reason?: string }) | undefined;
+  /** Does not greet, as long as it is set: the handshake succeeds and nothing follows. */
+  silent = false;
+  pingIntervalMs = 20_000;
+  maxMessageBytes = 1_048_576;
+  readonly #streams = new Map<string, FakeStream>();
+  readonly #commands: Map<string, FakeCommand>;
+  readonly #acks = new Map<string, JsonObject>();
+
+  constructor(clock: FakeClock = new FakeClock()) {
+    this.clock = clock;
+    const state: FakeState = {
+      stream: (room, channel) => this.stream({ room, channel }),
+      streams: () => this.#streams.values(),
+      connections: this.connections,
+    };
+    this.#commands = builtInCommands(state);
+  }
+
+  /** Spread these into a client's options. */
+  get options(): FakeOptions {
+    return { url: 'ws://fake.invalid/', socket: this.openSocket, clock: this.clock };
+  }
+
+  /** The client's end of a new connection. */
+  readonly openSocket: OpenSocket = (request, events) => {
+    this.dialled += 1;
+    const connection = new FakeConnection(
+      request,
+      events,
+      (from, text) => this.#take(from, text),
+      (ended) => {
+        const at = this.connections.indexOf(ended);
+        if (at >= 0) this.connections.splice(at, 1);
+      },
+    );
+    const { refusal } = this;
+    if (refusal !== undefined) connection.end({ code: 1006, reason: '', ...refusal });
+    else {
+      this.connections.push(connection);
+      if (!this.silent) this.#greet(connection);
+    }
+    return connection.socket;
+  };
+
+  /** The newest open connection. Throws when there is none. */
+  get connection(): FakeConnection {
+    const connection = this.connections[this.connections.length - 1];
+    if (connection === undefined) throw new Error('No client is connected.');
+    return connection;
+  }
+
+  /** Answers a command in the test's own way, from now on. */
+  answer(name: string, command: FakeCommand): void {
+    this.#commands.set(name, command);
+  }
+
+  /** A channel's events: its position, what is kept, and the way to lose it. */
+  stream(at: AddressInput): FakeStream {
+    const { room, channel } = readPlace(at);
+    const name = `${room}:${channel}`;
+    const stream = this.#streams.get(name) ?? new FakeStream(room, channel);
+    this.#streams.set(name, stream);
+    return stream;
+  }
+
+  /** Publishes as somebody else, or as `from`. */
+  publish(at: AddressInput, payload: JsonObject, from = 'arq_client_somebody'): Position {
+    return this.#publish(this.stream(at), { id: newId(), type: 'event', from, payload });
+  }
+
+  /** Envelopes of one kind that clients sent: by type, or by the name of a command. */
+  sent(kind: string): Envelope[] {
+    return this.received.filter(({ type, command }) => type === kind || command === kind);
+  }
+
+  /** Breaks every line. */
+  kill(code = 1006, reason = ''): void {
+    for (const connection of [...this.connections]) connection.kill(code, reason);
+  }
+
+  /** Tells everybody to come back after `reconnectAfterMs`, and closes with 1001. */
+  shutDown(reconnectAfterMs: number): void {
+    for (const connection of [...this.connections]) {
+      connection.notice({ event: 'shutdown', reconnect_after_ms: reconnectAfterMs });
+      // A microtask after the notice's own, so that it arrives first.
+      queueMicrotask(() => connection.kill(1001, 'server shutting down'));
+    }
+  }
+
+  #greet(connection: FakeConnection): void {
+    connection.notice({
+      event: 'welcome',
+      welcome: 'Connected to ArqonBus',
+      client_id: connection.clientId,
+      role: 'admin',
+      tenant: 'default',
+      room: null,
+      channel: null,
+      server: { name: 'ArqonBus', version: 'fake', protocol: '1.0', node: 'fake' },
+      limits: { max_message_bytes: this.maxMessageBytes, ping_interval_ms: this.pingIntervalMs },
+    });
+  }
+
+  #take(connection: FakeConnection, text: string): void {
+    this.received.push(JSON.parse(text) as Envelope);
+    const inbound = decode(text, true);
+    if (isRefusal(inbound)) {
+      connection.sendText(encodeError(inbound, inbound.requestId, inbound.command));
+      return;
+    }
+    try {
+      if (inbound.type === 'command') this.#run(connection, inbound);
+      else if (inbound.type === 'private') this.#pass(connection, inbound);
+      else this.#accept(connection, inbound);
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      connection.sendText(encodeError(error, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
+    }
+  }
+
+  #run(connection: FakeConnection, { id, command, args }: Inbound): void {
+    const run = this.#commands.get(command);
+    if (run === undefined) throw new BusError('COMMAND_NOT_FOUND', `There is no command "${command}".`);
+    const after: (() => void)[] = [];
+    const payload = run(args, connection, (later) => after.push(later));
+    connection.send({ type: 'command_response', request_id: id, command, status: 'success', payload });
+    for (const later of after) later();
+  }
+
+  #accept(connection: FakeConnection, inbound: Inbound): void {
+    const { id, type, room = 'lobby', channel = WILDCARD, payload, metadata } = inbound;
+    const key = `${connection.query.get('client_key')} ${room}:${channel} ${id}`;
+    const known = this.#acks.get(key);
+    if (known !== undefined) {
+      this.#ack(connection, inbound, { ...known, duplicate: true, delivered: 0 });
+      return;
+    }
+    const from = connection.clientId;
+    const position = this.#publish(this.stream({ room, channel }), {
+      id,
+      type: type as 'event',
+      from,
+      payload,
+      metadata,
+    });
+    const ack = { ...position, delivered: 1, duplicate: false, stored: 'memory' };
+    this.#acks.set(key, ack);
+    this.#ack(connection, inbound, ack);
+  }
+
+  #pass(connection: FakeConnection, inbound: Inbound): void {
+    const { id, to = [], payload, metadata, requestId } = inbound;
+    const reached = this.connections.filter(({ clientId }) => to.includes(clientId));
+    if (reached.length === 0) throw new BusError('TARGET_NOT_FOUND', 'No addressed client is connected.');
+    const text = encode({
+      type: 'private',
+      id,
+      from: connection.clientId,
+      to: [...to],
+      payload,
+      ...(requestId === undefined ? {} : { request_id: requestId }),
+      ...(metadata === undefined ? {} : { metadata }),
+    });
+    for (const other of reached) other.sendText(text);
+    const undelivered = to.filter((target) => reached.every(({ clientId }) => clientId !== target));
+    this.#ack(connection, inbound, { delivered: reached.length, duplicate: false, undelivered });
+  }
+
+  #ack(connection: FakeConnection, { id, ack }: Inbound, payload: JsonObject): void {
+    if (ack && !this.dropAcks) connection.send({ type: 'ack', request_id: id, payload });
+  }
+
+  #publish(stream: FakeStream, event: FakeEvent): Position {
+    const envelope = stream.append(event, this.clock.now(), this.historySize);
+    for (const connection of this.connections) {
+      const memberships = connection.covering(stream.room, stream.channel);
+      const isHeard = event.from !== connection.clientId || memberships.some(({ echo }) => echo);
+      if (memberships.length > 0 && isHeard) connection.send(envelope);
+    }
+    return stream.position;
+  }
+}

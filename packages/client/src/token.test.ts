@@ -1,0 +1,166 @@
+import { describe, expect, it } from 'vitest';
+import { ArqonBusClient } from './client.ts';
+import type { ArqonBusError } from './errors.ts';
+import type { TokenOption } from './options.ts';
+import { FakeServer } from './testing/fake-server.ts';
+
+function setUp(token: TokenOption) {
+  const server = new FakeServer();
+  const client = new ArqonBusClient({ ...server.options, token });
+  const errors: ArqonBusError[] = [];
+  client.on('error', (error) => void errors.push(error));
+  return { server, client, errors, clock: server.clock };
+}
+
+function counting(): { token: () => Promise<string>; asked: () => number } {
+  let count = 0;
+  const token = async (): Promise<string> => {
+    count += 1;
+    return `token-${count}`;
+  };
+  return { token, asked: () => count };
+}
+
+const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => 'resolved',
+    (error) => error,
+  );
+
+describe('a token', () => {
+  it('goes into the handshake, and is asked for once while it works', async () => {
+    const fixed = setUp('fixed');
+    await fixed.client.connect();
+    expect(fixed.server.connection.request.token).toBe('fixed');
+
+    const { token, asked } = counting();
+    const { server, client, clock } = setUp(token);
+    await client.connect();
+    server.kill();
+    await clock.advance(1_000);
+    expect(server.connection.request.token).toBe('token-1');
+    expect(asked()).toBe(1);
+  });
+
+  it('is asked for again after it expired, at once', async () => {
+    const { token } = counting();
+    const { server, client, clock } = setUp(token);
+    await client.connect();
+    server.kill(4401);
+    await clock.advance(0);
+    expect(client.state).toBe('open');
+    expect(server.connection.request.token).toBe('token-2');
+  });
+
+  it('is asked for again after a handshake that it may have failed', async () => {
+    const { token } = counting();
+    const { server, client, clock } = setUp(token);
+    await client.connect();
+    // A browser does not tell that the answer was 401.
+    server.refusal = { opaque: true };
+    server.kill();
+    await clock.advance(250);
+    server.refusal = { status: 401, errorCode: 'AUTHENTICATION_FAILED' };
+    await clock.advance(500);
+    server.refusal = { status: 503 };
+    await clock.advance(1_000);
+    server.refusal = undefined;
+    await clock.advance(2_000);
+    expect(client.state).toBe('open');
+    expect(server.connection.request.token).toBe('token-3');
+  });
+
+  it('that is fixed and refused ends the client', async () => {
+    const first = setUp('bad');
+    first.server.refusal = { status: 401, errorCode: 'AUTHENTICATION_FAILED', reason: 'Unauthorized: token expired' };
+    expect(await failureOf(first.client.connect({ retry: true }))).toMatchObject({
+      name: 'ConnectionError',
+      code: 'AUTHENTICATION_FAILED',
+      status: 401,
+      retryable: false,
+    });
+    expect(first.client.state).toBe('idle');
+
+    const { server, client, clock, errors } = setUp('soon');
+    await client.connect();
+    server.kill(4401, 'token expired');
+    await clock.settle();
+    expect(client.state).toBe('closed');
+    expect(errors).toMatchObject([{ closeCode: 4401, retryable: false }]);
+  });
+
+  it('that cannot be had is asked for again later', async () => {
+    let fails = true;
+    const { server, client, clock } = setUp(() => {
+      if (fails) throw new Error('the login page is down');
+      return 'late';
+    });
+    expect(await failureOf(client.connect())).toMatchObject({ code: 'TOKEN_FAILED', retryable: true });
+    const connecting = client.connect({ retry: true });
+    await clock.settle();
+    fails = false;
+    await clock.advance(250);
+    await connecting;
+    expect(server.connection.request.token).toBe('late');
+  });
+
+  it('that takes for ever does not hold the client up for ever', async () => {
+    const { client, clock } = setUp(() => new Promise<string>(() => {}));
+    const failure = failureOf(client.connect());
+    await clock.advance(10_000);
+    expect(await failure).toMatchObject({ code: 'TIMEOUT' });
+    expect(clock.pending).toBe(0);
+  });
+
+  it('that is about to expire is renewed on the open connection', async () => {
+    const { token } = counting();
+    const { server, client, clock } = setUp(token);
+    await client.connect();
+    server.connection.notice({ event: 'token_expiring', expires_in_ms: 60_000 });
+    await clock.settle();
+    expect(server.sent('refresh_token').map(({ args }) => args)).toEqual([{ token: 'token-2' }]);
+    server.kill();
+    await clock.advance(1_000);
+    expect(server.connection.request.token).toBe('token-2');
+  });
+
+  it('can be renewed by hand, and what it no longer allows ends', async () => {
+    const { server, client, clock } = setUp('fixed');
+    await client.connect();
+    const kept = await client.subscribe('a:kept');
+    const lost = await client.subscribe('a:lost');
+    const failure = failureOf(lost.next());
+    server.answer('refresh_token', () => ({ role: 'user', expires_at: null, left: ['a:lost'] }));
+    await client.refreshToken('fresh');
+    expect(await failure).toMatchObject({ code: 'AUTHORIZATION_ERROR' });
+    expect(kept.closed).toBe(false);
+    server.kill();
+    await clock.advance(1_000);
+    expect(server.connection.request.token).toBe('fresh');
+    expect(
+      server
+        .sent('join_channel')
+        .slice(2)
+        .map(({ args }) => args?.['channel']),
+    ).toEqual(['kept']);
+  });
+
+  it('that cannot be renewed is told of', async () => {
+    let count = 0;
+    const { server, client, clock, errors } = setUp(() => {
+      count += 1;
+      if (count > 1) throw new Error('logged out');
+      return 'first';
+    });
+    await client.connect();
+    server.connection.notice({ event: 'token_expiring' });
+    await clock.settle();
+    expect(errors).toMatchObject([{ code: 'TOKEN_FAILED' }]);
+    expect(client.state).toBe('open');
+    const anonymous = setUp('x');
+    await anonymous.client.connect();
+    anonymous.server.connection.notice({ event: 'token_expiring' });
+    await anonymous.clock.settle();
+    expect(anonymous.server.sent('refresh_token')).toEqual([]);
+  });
+});
