@@ -1,13 +1,21 @@
 import { readFileSync } from 'node:fs';
 import { anonymousPrincipal, anonymousRole } from './auth/anonymous.ts';
-import { createVerifier } from './auth/verifier.ts';
+import { createApiKeyCheck } from './auth/api-key.ts';
+import { createVerifier, type Verifier } from './auth/verifier.ts';
 import type { Bus } from './bus/bus.ts';
+import type { CommandRunner } from './commands/run.ts';
 import type { Config } from './config/config.ts';
-import { onLoopbackOnly } from './config/listeners.ts';
+import { isLoopbackHost, onLoopbackOnly } from './config/listeners.ts';
 import type { Logger } from './log.ts';
-import { Gate } from './transport/gate.ts';
+import { Gate, type Refused } from './transport/gate.ts';
 import { Heartbeat } from './transport/heartbeat.ts';
+import { Credentials } from './transport/http/credentials.ts';
+import { createHttpApp } from './transport/http/routes.ts';
+import { closeAppServer, createAppServer } from './transport/http/server.ts';
+import type { Redact } from './transport/http/storage-history.ts';
 import { createUpgradeServer, type Listening, listen, stop, type Tls } from './transport/listener.ts';
+import { TelemetryServer } from './transport/telemetry.ts';
+import type { Monitor } from './transport/telemetry-monitor.ts';
 import { Upgrades } from './transport/upgrade.ts';
 
 /** Where a started server can be reached; null for a listener that is off. */
@@ -20,47 +28,183 @@ export interface Addresses {
 /** The listeners of a server. They can be closed and opened anew while the bus goes on. */
 export interface Edge {
   readonly addresses: Addresses;
+  /** The judge of tokens; null while authentication is off. */
+  readonly verifier: Verifier | null;
   close(): Promise<void>;
 }
 
+export interface EdgeParts {
+  readonly config: Config;
+  readonly bus: Bus;
+  readonly runner: CommandRunner;
+  readonly monitor: Monitor;
+  readonly log: Logger;
+  /** What may be shown of stored payloads; all of it without. */
+  readonly redact?: Redact;
+  /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
+  readonly onShutdown?: (() => void) | undefined;
+  readonly onRestart?: (() => void) | undefined;
+}
+
+/** How much may wait for a slow telemetry client: twice what the largest replay sends. */
+const TELEMETRY_QUEUE = { maxQueuedEvents: 2_000, maxQueuedCharacters: 16 * 1_048_576 };
+
 /** Opens all listeners; when one cannot be opened none stays open. */
-export async function openEdge(config: Config, bus: Bus, log: Logger): Promise<Edge> {
-  const { server, auth } = config;
-  const loopback = onLoopbackOnly(config);
-  const gate = new Gate({
-    verifier: auth.enabled ? await createVerifier(auth) : null,
-    anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, loopback)),
-    listeningOnLoopback: loopback,
-    allowedOrigins: server.allowedOrigins,
-    allowedHosts: server.allowedHosts,
-    onRefused: ({ status, details, internal }, address) => {
-      log.warn({ status, details, internal, address }, 'handshake refused');
-      bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
-    },
-  });
-  const heartbeat = new Heartbeat(server.pingIntervalSeconds * 1000, Date.now);
-  const upgrades = new Upgrades(bus, gate, {
-    ...server,
-    ...config.bus,
-    subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
-    maxMessageBytes: server.maxMessageSize,
-    strict: server.strictEnvelope,
-    now: Date.now,
-    heartbeat,
-  });
-  const httpServer = createUpgradeServer(readTls(config));
-  upgrades.listenTo(httpServer);
-  const listening = await listen(httpServer, server.host, server.port);
-  return {
-    addresses: { bus: listening, telemetry: null, http: null },
-    close: async () => {
-      heartbeat.stop();
-      await stop(httpServer);
-    },
-  };
+export async function openEdge(parts: EdgeParts): Promise<Edge> {
+  const edge = new Listeners(parts);
+  try {
+    await edge.open();
+    return edge;
+  } catch (error) {
+    await edge.close();
+    throw error;
+  }
+}
+
+class Listeners implements Edge {
+  private readonly parts: EdgeParts;
+  private readonly tls: Tls | null;
+  private readonly heartbeat: Heartbeat;
+  /** What is open, in the order opened. */
+  private readonly closing: (() => Promise<void>)[] = [];
+  verifier: Verifier | null = null;
+  private opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
+  private isOpen = false;
+
+  constructor(parts: EdgeParts) {
+    this.parts = parts;
+    this.tls = readTls(parts.config);
+    this.heartbeat = new Heartbeat(parts.config.server.pingIntervalSeconds * 1000, Date.now);
+    this.opened = { bus: null, telemetry: null, http: null };
+  }
+
+  get addresses(): Addresses {
+    const { bus, ...others } = this.opened;
+    if (bus === null) throw new Error('the listeners are not open');
+    return { bus, ...others };
+  }
+
+  async open(): Promise<void> {
+    const { config, monitor } = this.parts;
+    const { auth, telemetry, http } = config;
+    if (auth.enabled) this.verifier = await createVerifier(auth);
+    const upgrades = await this.openBus();
+    const watching = telemetry.enabled && telemetry.port !== 'off' ? await this.openTelemetry(telemetry.port) : null;
+    monitor.connections = { websocket: () => upgrades.connections, telemetry: () => watching?.size ?? 0 };
+    if (http.port !== 'off') await this.openHttp(http.port, () => watching?.dropped ?? 0);
+    this.isOpen = true;
+  }
+
+  async close(): Promise<void> {
+    this.isOpen = false;
+    this.heartbeat.stop();
+    await Promise.all(this.closing.map((close) => close()));
+  }
+
+  private async openBus(): Promise<Upgrades> {
+    const { server, auth } = this.parts.config;
+    const upgrades = new Upgrades(this.parts.bus, this.gate(server.host), {
+      ...this.limits(),
+      compression: server.compression,
+      subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
+      strict: server.strictEnvelope,
+    });
+    const httpServer = createUpgradeServer(this.tls);
+    upgrades.listenTo(httpServer);
+    this.opened.bus = await listen(httpServer, server.host, server.port);
+    this.closing.push(() => stop(httpServer));
+    return upgrades;
+  }
+
+  private async openTelemetry(port: number): Promise<TelemetryServer> {
+    const { bus, monitor, config } = this.parts;
+    const { host } = config.telemetry;
+    const options = { ...this.limits(), ...TELEMETRY_QUEUE, gate: this.gate(host) };
+    const watching = new TelemetryServer(bus, monitor.feed, options);
+    const httpServer = createUpgradeServer(this.tls);
+    watching.listenTo(httpServer);
+    this.opened.telemetry = await listen(httpServer, host, port);
+    this.closing.push(() => {
+      watching.close();
+      return stop(httpServer);
+    });
+    return watching;
+  }
+
+  private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
+    const { config, redact = (_room, _channel, payload) => payload, onShutdown, onRestart } = this.parts;
+    const { host, corsOrigins } = config.http;
+    const gate = this.gate(host, corsOrigins);
+    const app = createHttpApp(
+      {
+        ...this.parts,
+        build: readBuild(process.env),
+        isReady: () => this.isOpen,
+        endpoints: () => this.urls(),
+        droppedEvents,
+        redact,
+        onShutdown: onShutdown ?? null,
+        onRestart: onRestart ?? null,
+      },
+      { credentials: this.credentials(), checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null },
+    );
+    const httpServer = createAppServer(app, this.tls);
+    this.opened.http = await listen(httpServer, host, port);
+    this.closing.push(() => closeAppServer(httpServer));
+  }
+
+  private limits() {
+    const { server, bus } = this.parts.config;
+    const { heartbeat } = this;
+    return { ...server, ...bus, maxMessageBytes: server.maxMessageSize, now: Date.now, heartbeat };
+  }
+
+  /** Who may come in at a listener on `host`. */
+  private gate(host: string, alsoAllowed: readonly string[] = []): Gate {
+    const { config } = this.parts;
+    const { server, auth } = config;
+    return new Gate({
+      verifier: this.verifier,
+      anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, onLoopbackOnly(config))),
+      listeningOnLoopback: isLoopbackHost(host),
+      allowedOrigins: [...server.allowedOrigins, ...alsoAllowed],
+      allowedHosts: server.allowedHosts,
+      onRefused: (refused, address) => this.refused(refused, address),
+    });
+  }
+
+  private credentials(): Credentials {
+    const { auth, http } = this.parts.config;
+    const isLocal = http.apiKey === '' && !auth.enabled && isLoopbackHost(http.host);
+    return new Credentials({
+      checkApiKey: createApiKeyCheck(http.apiKey),
+      hasApiKey: http.apiKey !== '',
+      verifier: this.verifier,
+      local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true)) : null,
+      onRefused: (refused, address) => this.refused(refused, address),
+    });
+  }
+
+  private refused({ status, details, internal }: Omit<Refused, 'ok'>, address: string): void {
+    this.parts.log.warn({ status, details, internal, address }, 'request refused');
+    this.parts.bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
+  }
+
+  private urls(): object {
+    const { bus, telemetry, http } = this.opened;
+    const secure = this.tls === null ? '' : 's';
+    const url = (scheme: string, at: Listening | null): string | null =>
+      at === null ? null : `${scheme}${secure}://${at.host.includes(':') ? `[${at.host}]` : at.host}:${at.port}`;
+    return { websocket: url('ws', bus), telemetry: url('ws', telemetry), http: url('http', http) };
+  }
 }
 
 function readTls({ server }: Config): Tls | null {
   if (server.tlsCertFile === '') return null;
   return { cert: readFileSync(server.tlsCertFile, 'utf8'), key: readFileSync(server.tlsKeyFile, 'utf8') };
+}
+
+/** What the build wrote into the environment, for `/version`. */
+function readBuild(env: NodeJS.ProcessEnv): { git_commit: string | null; build_date: string | null } {
+  return { git_commit: env.ARQONBUS_BUILD_COMMIT ?? null, build_date: env.ARQONBUS_BUILD_DATE ?? null };
 }

@@ -51,7 +51,7 @@ export class Submissions {
   }
 }
 
-interface TelemetryEvent {
+export interface TelemetryEvent {
   readonly eventType: string;
   readonly payload: JsonObject;
   readonly room?: string;
@@ -60,19 +60,19 @@ interface TelemetryEvent {
 
 /**
  * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`, `payload` an object; `room` and `channel`
- * are names when given. Throws VALIDATION_ERROR naming the field.
+ * are names when given. Throws VALIDATION_ERROR naming the field, which stands at `path` in what the client sent.
  */
-function checkTelemetry(value: JsonObject): TelemetryEvent {
+export function checkTelemetry(value: JsonObject, path: string = 'payload.'): TelemetryEvent {
   const { eventType, payload, room, channel } = value;
   if (typeof eventType !== 'string' || !EVENT_TYPE.test(eventType)) {
     throw new BusError('VALIDATION_ERROR', '"eventType" must be 1-128 letters, digits, ".", "_" or "-".', {
-      field: 'payload.eventType',
+      field: `${path}eventType`,
       expected: EVENT_TYPE.source,
     });
   }
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw new BusError('VALIDATION_ERROR', 'A telemetry event carries its data in "payload", a JSON object.', {
-      field: 'payload.payload',
+      field: `${path}payload`,
       expected: 'object',
     });
   }

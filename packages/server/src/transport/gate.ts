@@ -63,9 +63,13 @@ export class Gate {
     return { ok: true, principal: verified.principal };
   }
 
+  /** Tells of a refusal that was decided behind the gate. */
+  report(request: IncomingMessage, refusal: Omit<Refused, 'ok'>): void {
+    this.options.onRefused({ ok: false, ...refusal }, request.socket.remoteAddress ?? '');
+  }
+
   private refuse(request: IncomingMessage, status: 401 | 403, details: string, internal: string): Refused {
-    const refused: Refused = { ok: false, status, details, internal };
-    this.options.onRefused(refused, request.socket.remoteAddress ?? '');
-    return refused;
+    this.report(request, { status, details, internal });
+    return { ok: false, status, details, internal };
   }
 }

@@ -1,0 +1,163 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Labels and values of one metric. */
+export type Labelled<L extends string> = Iterable<{
+  readonly labels: Readonly<Record<L, string>>;
+  readonly value: number;
+}>;
+
+/**
+ * Where the figures of a scrape come from: plain numbers that the parts of the server count anyway, read when somebody
+ * asks. All `…Total` only grow.
+ */
+export interface MetricReaders {
+  activeClients(): number;
+  receivedTotal(): number;
+  sentTotal(): number;
+  errorsTotal(): Labelled<'code'>;
+  rooms(): number;
+  channels(): number;
+  uptimeSeconds(): number;
+  websocketConnections(): number;
+  telemetryConnections(): number;
+  slowConsumersTotal(): number;
+  casilDecisionsTotal(): Labelled<'decision' | 'reason'>;
+  webhookDeliveriesTotal(): Labelled<'outcome'>;
+}
+
+const DELIVERY_SECONDS = [
+  0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1,
+];
+const INSPECTION_SECONDS = [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1];
+const OPERATION_SECONDS = [0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
+
+/** The metrics of one server, in a registry of its own: two servers of a process do not mix. */
+export class Metrics {
+  readonly registry: Registry = new Registry();
+  private readonly delivery: Histogram;
+  private readonly inspection: Histogram;
+  private readonly storage: Histogram<'backend' | 'operation'>;
+  private readonly command: Histogram<'command'>;
+
+  constructor() {
+    const registers = [this.registry];
+    this.delivery = new Histogram({
+      name: 'arqonbus_delivery_duration_seconds',
+      help: 'From accepting an event to having handed it to the connections of this node; sampled.',
+      buckets: DELIVERY_SECONDS,
+      registers,
+    });
+    this.inspection = new Histogram({
+      name: 'arqonbus_casil_inspection_seconds',
+      help: 'Time that one inspection of content took.',
+      buckets: INSPECTION_SECONDS,
+      registers,
+    });
+    this.storage = new Histogram({
+      name: 'arqonbus_storage_operation_seconds',
+      help: 'Time until the storage backend answered one operation.',
+      labelNames: ['backend', 'operation'],
+      buckets: OPERATION_SECONDS,
+      registers,
+    });
+    this.command = new Histogram({
+      name: 'arqonbus_command_duration_seconds',
+      help: 'Time until a command had its result.',
+      labelNames: ['command'],
+      buckets: OPERATION_SECONDS,
+      registers,
+    });
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  readonly observeDelivery = (seconds: number): void => this.delivery.observe(seconds);
+  readonly observeInspection = (seconds: number): void => this.inspection.observe(seconds);
+
+  observeStorage(backend: string, operation: string, seconds: number): void {
+    this.storage.observe({ backend, operation }, seconds);
+  }
+
+  /** `command` must come from a bounded set: each new name is a new time series. */
+  observeCommand(command: string, seconds: number): void {
+    this.command.observe({ command }, seconds);
+  }
+
+  /** Makes the metrics that are read at each scrape. Call once. */
+  read(readers: MetricReaders): void {
+    this.gauge('arqonbus_active_clients', 'Clients connected to this node.', readers.activeClients);
+    this.counter('arqonbus_messages_received_total', 'Valid envelopes from clients.', readers.receivedTotal);
+    this.counter('arqonbus_messages_sent_total', 'Messages handed to connections.', readers.sentTotal);
+    this.labelled('arqonbus_errors_total', 'Refusals and faults told to clients.', ['code'], readers.errorsTotal);
+    this.gauge('arqonbus_rooms_total', 'Rooms of all tenants.', readers.rooms);
+    this.gauge('arqonbus_channels_total', 'Channels of all tenants.', readers.channels);
+    this.gauge('arqonbus_uptime_seconds', 'Time since the start.', readers.uptimeSeconds);
+    this.gauge('arqonbus_memory_usage_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss());
+    this.gauge('arqonbus_websocket_connections', 'Open sockets of the bus.', readers.websocketConnections);
+    this.gauge('arqonbus_telemetry_connections', 'Open telemetry connections.', readers.telemetryConnections);
+    this.counter(
+      'arqonbus_slow_consumers_total',
+      'Connections cut because they read too slowly.',
+      readers.slowConsumersTotal,
+    );
+    this.labelled(
+      'arqonbus_casil_decisions_total',
+      'Decisions of content inspection.',
+      ['decision', 'reason'],
+      readers.casilDecisionsTotal,
+    );
+    this.labelled(
+      'arqonbus_webhook_deliveries_total',
+      'Webhook deliveries by how they ended.',
+      ['outcome'],
+      readers.webhookDeliveriesTotal,
+    );
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  /** The Prometheus text of now. */
+  text(): Promise<string> {
+    return this.registry.metrics();
+  }
+
+  private gauge(name: string, help: string, read: () => number): void {
+    const registers = [this.registry];
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  private counter(name: string, help: string, read: () => number): void {
+    const registers = [this.registry];
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  }
+
+  private labelled<L extends string>(name: string, help: string, labelNames: L[], read: () => Labelled<L>): void {
+    const registers = [this.registry];
+    new Counter<L>({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const { labels, value } of read()) this.inc(labels as Record<L, string>, value);
+      },
+    });
+  }
+}

@@ -1,0 +1,17 @@
+import type { Events } from '../bus/events.ts';
+import type { Logger } from '../log.ts';
+
+/** Logged where they arise, with more than others may know. */
+const LOGGED_ELSEWHERE: ReadonlySet<string> = new Set(['auth_failed', 'server_stats', 'message_routed']);
+const LEVELS = { info: 'info', warning: 'warn', error: 'error' } as const;
+
+/**
+ * Writes what happens into the log: connections, memberships, commands, trouble. Events of the server hold no message
+ * content, so neither do the lines; what clients submit is theirs and is not logged. Returns the way to stop.
+ */
+export function logEvents(events: Events, log: Logger): () => void {
+  return events.on(({ tenant, event: { eventType, severity, payload }, submitted }) => {
+    if (submitted || LOGGED_ELSEWHERE.has(eventType)) return;
+    log[LEVELS[severity]]({ event: eventType, tenant, ...payload }, eventType.replaceAll('_', ' '));
+  });
+}
