@@ -2,15 +2,22 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CLOSE, newSecretId } from '@arqonbus/protocol';
 import { Bus } from './bus/bus.ts';
-import type { Inspector } from './bus/publish.ts';
+import { PolicyInspector } from './bus/inspection.ts';
+import { timeInspections } from './bus/timed-inspector.ts';
+import { CasilLayer } from './casil/layer.ts';
+import { casilCommands, reloadPolicy } from './commands/casil.ts';
 import { type AnyCommand, CommandSet } from './commands/command.ts';
 import { coreCommands } from './commands/core.ts';
 import { CommandRunner } from './commands/run.ts';
+import { tokenCommands } from './commands/token.ts';
 import type { Config } from './config/config.ts';
 import { type Addresses, type Edge, openEdge } from './edge.ts';
 import type { Engine } from './engine/engine.ts';
-import { createMemoryEngine } from './engine/memory.ts';
+import { loadEngine } from './engine/open.ts';
+import { timeEngine } from './engine/timed.ts';
 import type { Logger } from './log.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { Monitor } from './transport/telemetry-monitor.ts';
 
 /** Version of this package, as the wire, `/version` and `arqon --version` tell it. */
 export const VERSION: string = (
@@ -30,24 +37,34 @@ export class Server {
   readonly bus: Bus;
   readonly commands: CommandSet;
   readonly runner: CommandRunner;
+  readonly monitor: Monitor;
+  private readonly options: ServerOptions;
   private readonly engine: Engine;
+  private readonly layer: CasilLayer;
   private readonly config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
   private readonly timers: NodeJS.Timeout[] = [];
   private stopping: Promise<void> | null = null;
 
-  constructor(config: Config, engine: Engine, options: ServerOptions) {
+  constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
     const { log, now = Date.now } = options;
+    this.layer = layer;
     this.config = config;
-    this.engine = engine;
+    const metrics = new Metrics();
+    this.engine = timeEngine(engine, (operation, seconds) =>
+      metrics.observeStorage(engine.backend, operation, seconds),
+    );
+    this.options = options;
     this.log = log;
     const all: AnyCommand[] = [];
     const { server, bus, storage, telemetry, auth } = config;
     const onFault = (error: unknown): void => log.error({ err: error }, 'unexpected fault');
-    this.bus = new Bus(engine, UNINSPECTED, (session, inbound) => this.runner.answer(session, inbound), {
+    const inspector = new PolicyInspector(layer, (level, fields, message) => log[level](fields, message), now);
+    const timedInspector = timeInspections(inspector, metrics.observeInspection);
+    this.bus = new Bus(this.engine, timedInspector, (session, inbound) => this.runner.answer(session, inbound), {
       ...bus,
-      node: server.nodeId === '' ? newSecretId('node_').slice(0, 17) : server.nodeId,
+      node,
       version: VERSION,
       retention: { size: storage.maxHistorySize, ttlMs: storage.historyTtlSeconds * 1000 },
       channelIdleMs: bus.channelIdleSeconds * 1000,
@@ -60,7 +77,18 @@ export class Server {
       now,
       onFault,
     });
-    all.push(...coreCommands(this.bus, () => all));
+    inspector.tellTo(this.bus.events);
+    this.monitor = new Monitor(this.bus, metrics, log, {
+      telemetry: telemetry.enabled,
+      bufferSize: telemetry.bufferSize,
+      messageSampleRate: telemetry.messageSampleRate,
+      statsIntervalMs: bus.statsIntervalSeconds * 1000,
+    });
+    all.push(
+      ...coreCommands(this.bus, () => this.commands.all),
+      ...tokenCommands(this.bus, () => this.edge?.verifier ?? null),
+      ...casilCommands(this.bus, layer),
+    );
     this.commands = new CommandSet(all);
     this.runner = new CommandRunner(this.bus, this.commands);
   }
@@ -92,6 +120,12 @@ export class Server {
     return this.edge.addresses;
   }
 
+  /** Puts these settings of the content policy in force, or throws with all that is wrong with them and changes nothing. */
+  reloadPolicy(settings: Config['casil']): void {
+    const { revision, mode, enabled } = reloadPolicy(this.layer, settings);
+    this.bus.events.emit('casil_policy_reloaded', null, { revision, mode, enabled });
+  }
+
   private async shutDown(): Promise<void> {
     const { bus, config } = this;
     bus.events.emit('server_stopping', null, { node: bus.options.node });
@@ -99,6 +133,7 @@ export class Server {
     await this.closeEdge(config.server.shutdownSeconds * 1000, 'server shutting down');
     bus.expiry.stop();
     await this.engine.close();
+    this.monitor.stop();
   }
 
   /** Takes no more clients, tells those that are there, lets what they sent settle, and closes them. */
@@ -113,7 +148,9 @@ export class Server {
   }
 
   private openEdge(config: Config): Promise<Edge> {
-    return openEdge(config, this.bus, this.log);
+    const { bus, runner, monitor, log, options } = this;
+    const { onShutdown, onRestart } = options;
+    return openEdge({ config, bus, runner, monitor, log, onShutdown, onRestart });
   }
 
   private every(ms: number, run: () => void): void {
@@ -125,15 +162,18 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** How long answers that wait for storage may still take once the server stops. */
 const SETTLE_MS = 5_000;
 const RESTART_SPREAD_MS = 1_000;
-const UNINSPECTED: Inspector = { enabled: false, inspect: ({ payload }) => ({ payload, metadata: undefined }) };
 
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
 export async function startServer(
   config: Config,
   options: ServerOptions,
 ): Promise<{ server: Server; addresses: Addresses }> {
-  const engine = createMemoryEngine();
-  const server = new Server(config, engine, options);
+  const opened = CasilLayer.open(config.casil);
+  if (!opened.ok)
+    throw new Error(opened.faults.map(({ setting, message }) => `casil ${setting}: ${message}`).join('\n'));
+  const node = config.server.nodeId === '' ? newSecretId('node_').slice(0, 17) : config.server.nodeId;
+  const engine = await loadEngine({ ...config.storage, nodeId: node });
+  const server = new Server(config, engine, opened.layer, node, options);
   try {
     return { server, addresses: await server.start() };
   } catch (error) {

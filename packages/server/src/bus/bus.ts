@@ -4,6 +4,7 @@ import {
   encode,
   encodeError,
   type Inbound,
+  isRefusal,
   newId,
   newSecretId,
   type Refusal,
@@ -20,7 +21,7 @@ import { Events } from './events.ts';
 import { TokenExpiry } from './expiry.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
-import { accept, holdUntil } from './inbox.ts';
+import { type Act, accept, holdUntil } from './inbox.ts';
 import { Interest } from './interest.ts';
 import { type Joined, type JoinRequest, Memberships } from './join.ts';
 import { Notices } from './notices.ts';
@@ -57,7 +58,7 @@ export class Bus {
   /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
   private readonly flusher = new Flusher();
-  private readonly act: (session: Session, inbound: Inbound) => Awaitable<void>;
+  private readonly act: Act;
   private readonly unsettled: Set<Promise<void>> = new Set();
   /** Whether new clients are turned away. */
   isDraining = false;
@@ -90,8 +91,9 @@ export class Bus {
     this.submissions = new Submissions(this.publisher, this.activity, this.events);
     const { publisher, direct, activity, submissions } = this;
     const dispatch = new Dispatch({ publisher, direct, activity, submissions, runCommand, fail });
-    this.act = (session, inbound) => {
-      const done = dispatch.handle(session, inbound);
+    this.act = (session, incoming) => {
+      if (isRefusal(incoming)) return this.answerRefused(session, incoming);
+      const done = dispatch.handle(session, incoming);
       if (done instanceof Promise) {
         this.unsettled.add(done);
         done.finally(() => this.unsettled.delete(done));
@@ -160,10 +162,10 @@ export class Bus {
     accept(session, inbound, this.act);
   }
 
-  /** Answers a frame that was no valid envelope. */
+  /** Answers a frame that was no valid envelope, after what came before it. */
   refuse(session: Session, refusal: Refusal): void {
     this.faults.failed(refusal.code);
-    session.send(encodeError(refusal, refusal.requestId, refusal.command));
+    accept(session, refusal, this.act);
   }
 
   /** Cleans up after a connection, however it ended. Idempotent. */
@@ -229,6 +231,10 @@ export class Bus {
     return new BusError('INTERNAL_ERROR', `The server failed to do this; its log has the cause under ${error_id}.`, {
       error_id,
     });
+  }
+
+  private answerRefused(session: Session, refusal: Refusal): void {
+    session.send(encodeError(refusal, refusal.requestId, refusal.command));
   }
 
   /** The first frames of a connection: its welcome, and what became of the membership it asked for. */

@@ -1,34 +1,37 @@
-import type { Inbound } from '@arqonbus/protocol';
+import { type Inbound, isRefusal, type Refusal } from '@arqonbus/protocol';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Session } from './session.ts';
 
 /** Envelopes of one client on their way or waiting, beyond which its socket is not read any further. */
 const MAX_WAITING = 1_024;
 
-/** Does what one envelope asks for and answers it; never throws or rejects. */
-export type Act = (session: Session, inbound: Inbound) => Awaitable<void>;
+/** What came from a client: an envelope, or the refusal of a frame that was none and is answered in its turn too. */
+export type Incoming = Inbound | Refusal;
+
+/** Does what was asked for and answers it; never throws or rejects. */
+export type Act = (session: Session, incoming: Incoming) => Awaitable<void>;
 
 /**
  * Keeps one sender's envelopes in their order (PROTOCOL section 6, guarantee 1) when an engine has to be waited for.
  * Events may be on their way together, since an engine keeps their order itself; anything else waits until they have
  * settled, and what comes after it waits for it. With a synchronous engine nothing ever waits.
  */
-export function accept(session: Session, inbound: Inbound, act: Act): void {
+export function accept(session: Session, incoming: Incoming, act: Act): void {
   if (session.waiting === null) {
-    take(session, inbound, act);
+    take(session, incoming, act);
     return;
   }
-  session.waiting.push(inbound);
+  session.waiting.push(incoming);
   if (session.waiting.length === MAX_WAITING) session.wire.pauseReading(true);
 }
 
-function take(session: Session, inbound: Inbound, act: Act): void {
-  const overlaps = inbound.type === 'event' || inbound.type === 'telemetry';
+function take(session: Session, incoming: Incoming, act: Act): void {
+  const overlaps = !isRefusal(incoming) && (incoming.type === 'event' || incoming.type === 'telemetry');
   if (!overlaps && session.inFlight > 0) {
-    session.waiting = [inbound];
+    session.waiting = [incoming];
     return;
   }
-  const done = act(session, inbound);
+  const done = act(session, incoming);
   if (!(done instanceof Promise)) return;
   if (!overlaps) session.waiting = [];
   waitFor(session, done, act);
@@ -58,9 +61,9 @@ function resume(session: Session, act: Act): void {
   if (queue === null || session.closed) return;
   for (let next = 0; next < queue.length; next += 1) {
     if (session.waiting !== null) {
-      (session.waiting as Inbound[]).push(...queue.slice(next));
+      (session.waiting as Incoming[]).push(...queue.slice(next));
       return;
     }
-    take(session, queue[next] as Inbound, act);
+    take(session, queue[next] as Incoming, act);
   }
 }

@@ -1,4 +1,4 @@
-import type { ClientRecord, ClientType, Inbound } from '@arqonbus/protocol';
+import type { ClientRecord, ClientType, Inbound, Refusal } from '@arqonbus/protocol';
 import type { Principal } from '../auth/principal.ts';
 import type { Traffic } from './counters.ts';
 import { frameText } from './frame.ts';
@@ -76,7 +76,7 @@ export class Session implements Sender {
   current: Place | undefined;
   closed = false;
   /** Envelopes that wait their turn behind an answer still to come; null while nothing waits (PROTOCOL section 6). */
-  waiting: Inbound[] | null = null;
+  waiting: (Inbound | Refusal)[] | null = null;
   /** Publishes whose outcome is still to come. */
   inFlight = 0;
 

@@ -34,7 +34,7 @@ async function serve(flags: Readonly<Record<string, string>>): Promise<void> {
     onRestart: () => restart(server, flags, log),
   });
   process.stdout.write(banner(config, addresses, securityWarnings(config), process.stdout.isTTY === true));
-  obeySignals(server, config, log);
+  obeySignals(server, config, flags, log);
 }
 
 function read(flags: Readonly<Record<string, string>>): Config {
@@ -51,7 +51,7 @@ function read(flags: Readonly<Record<string, string>>): Config {
   throw new UsageError(`the configuration has faults:\n${loaded.faults.map((fault) => `  - ${fault}`).join('\n')}`);
 }
 
-function obeySignals(server: Server, config: Config, log: Logger): void {
+function obeySignals(server: Server, config: Config, flags: Readonly<Record<string, string>>, log: Logger): void {
   let told = false;
   const end = (): void => {
     // Whoever asks twice does not want to wait.
@@ -61,6 +61,7 @@ function obeySignals(server: Server, config: Config, log: Logger): void {
   };
   process.on('SIGINT', end);
   process.on('SIGTERM', end);
+  process.on('SIGHUP', () => reload(server, flags, log));
 }
 
 function stop(server: Server, config: Config, log: Logger): void {
@@ -76,6 +77,16 @@ function stop(server: Server, config: Config, log: Logger): void {
       process.exit(EXIT.failure);
     },
   );
+}
+
+/** SIGHUP: the inspection policy is read again; whatever is wrong with it, the old one stays. */
+function reload(server: Server, flags: Readonly<Record<string, string>>, log: Logger): void {
+  try {
+    server.reloadPolicy(read(flags).casil);
+    log.info('the inspection policy was read again');
+  } catch (error) {
+    log.error(`nothing was reloaded: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function restart(server: Server, flags: Readonly<Record<string, string>>, log: Logger): void {
