@@ -3,6 +3,7 @@ import { clusterSuite } from './suite/cluster.suite.ts';
 import { historySuite } from './suite/history.suite.ts';
 import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
 import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
+import { modelSuite } from './suite/model.suite.ts';
 import { orderSuite } from './suite/order.suite.ts';
 import { retentionSuite } from './suite/retention.suite.ts';
 import type { EngineFactory } from './suite/rig.suite.ts';
@@ -31,6 +32,7 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     idempotenceSuite(factory);
     if (capabilities.fakeClock) windowSuite(factory);
     storeSuite(factory);
+    modelSuite(factory);
     watchSuite(factory);
     lifecycleSuite(factory);
     if (capabilities.durable) restartSuite(factory);

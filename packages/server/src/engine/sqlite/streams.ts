@@ -107,7 +107,7 @@ export class StreamTables {
   sweep(now: number): void {
     this.#db.run('DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE until < ? LIMIT ?)', now, SWEEP_IDS);
     let messages = SWEEP_MESSAGES;
-    for (const [stream] of this.#db.rows('SELECT stream FROM dropped')) {
+    for (const [stream] of this.#db.rows('SELECT stream FROM dropped LIMIT ?', SWEEP_STREAMS)) {
       if (messages <= 0) return;
       const gone = this.#delete(stream as number, Number.MAX_SAFE_INTEGER, messages);
       if (gone < messages) this.#db.run('DELETE FROM dropped WHERE stream = ?', stream);

@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { KeySpace, KeyValueEntry } from '../engine.ts';
+import { type EngineFactory, useEngine } from './rig.suite.ts';
+
+const key = fc.constantFrom('a', 'b', 'ab', '/', '\uff01', '😀');
+const ifVersion = fc.option(fc.nat(3), { nil: undefined });
+const operation = fc.oneof(
+  fc.record({
+    kind: fc.constant('set' as const),
+    key,
+    value: fc.nat(99),
+    ifVersion,
+    maxKeys: fc.constantFrom(2, 4, 99),
+  }),
+  fc.record({ kind: fc.constant('delete' as const), key, ifVersion }),
+  fc.record({ kind: fc.constant('list' as const), prefix: fc.constantFrom('', 'a'), limit: fc.nat(6) }),
+);
+
+/** The key–value store against the plainest thing that keeps its promises. */
+export function modelSuite(factory: EngineFactory): void {
+  describe('key-value store against a model', () => {
+    const bench = useEngine(factory);
+
+    it('answers every run of operations as a sorted map would', async () => {
+      let run = 0;
+      await fc.assert(
+        fc.asyncProperty(fc.array(operation, { maxLength: 30 }), async (operations) => {
+          run += 1;
+          const { store } = bench.engine;
+          const at: KeySpace = { tenant: `tenant-${run}`, space: 'store', namespace: 'default' };
+          const model = new Map<string, KeyValueEntry>();
+          for (const each of operations) {
+            if (each.kind === 'list') {
+              const all = [...model.values()].sort((left, right) => (left.key < right.key ? -1 : 1));
+              const expected = all.filter((entry) => entry.key.startsWith(each.prefix)).slice(0, each.limit);
+              expect(await store.list(at, { prefix: each.prefix, limit: each.limit })).toEqual(expected);
+              continue;
+            }
+            const version = model.get(each.key)?.version ?? 0;
+            const conflict = each.ifVersion !== undefined && each.ifVersion !== version;
+            const guard = each.ifVersion === undefined ? {} : { ifVersion: each.ifVersion };
+            if (each.kind === 'delete') {
+              const expected = conflict ? { ok: false, version } : { ok: true, deleted: version > 0 };
+              expect(await store.delete(at, each.key, each.ifVersion)).toEqual(expected);
+              if (!conflict) model.delete(each.key);
+              continue;
+            }
+            const value = `${each.value}`;
+            const outcome = await store.set(at, each.key, value, { ...guard, maxKeys: each.maxKeys });
+            if (conflict) {
+              expect(outcome).toEqual({ ok: false, reason: 'conflict', version });
+            } else if (version === 0 && model.size >= each.maxKeys) {
+              expect(outcome).toEqual({ ok: false, reason: 'full' });
+            } else {
+              expect(outcome).toEqual({ ok: true, version: version + 1, created: version === 0 });
+              model.set(each.key, { key: each.key, value, version: version + 1, expiresAt: null });
+            }
+            expect(await store.get(at, each.key)).toEqual(model.get(each.key) ?? null);
+          }
+        }),
+        { numRuns: 40 },
+      );
+    });
+  });
+}
