@@ -30,10 +30,6 @@ class Mailbox(Generic[T]):
     def full(self) -> bool:
         return len(self._items) >= self._limit
 
-    @property
-    def ended(self) -> bool:
-        return self._end is not None
-
     def put(self, item: T) -> None:
         """Adds an item, whatever the limit: who puts decides by :attr:`full` what to do about it."""
         self._items.append(item)

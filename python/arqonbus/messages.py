@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 from .arguments import place
 from .connection import encode
@@ -66,23 +66,27 @@ class MessageMethods:
         :class:`BusError` and :class:`RequestTimeout`.
         """
         frame: JsonObject = {"type": "event", **({} if address is None else place(address)), "payload": payload}
-        return await self._send(frame, ack=ack, id=id, metadata=metadata, timeout=timeout)
+        if metadata is not None:
+            frame["metadata"] = metadata
+        if ack:
+            return await self._send_acked(frame, id, timeout)
+        await self._link.send(_text(frame, id or new_id(), self._link.max_message_bytes), self._timeout(timeout))
+        return None
 
     async def send(
         self,
         to: str | Sequence[str],
         payload: Mapping[str, Any],
         *,
-        ack: bool = True,
         id: str | None = None,
         timeout: float | None = None,
-    ) -> Ack | None:
+    ) -> Ack:
         """Sends a private message to a client id, ``sub:SUBJECT``, or up to 100 of them.
 
         Who of several was not there is in ``Ack.undelivered``; nobody there is :class:`BusError` ``TARGET_NOT_FOUND``.
         """
         frame: JsonObject = {"type": "private", "to": _recipients(to), "payload": payload}
-        return await self._send(frame, ack=ack, id=id, metadata=None, timeout=timeout)
+        return await self._send_acked(frame, id, timeout)
 
     async def request(self, to: str, payload: Mapping[str, Any], *, timeout: float | None = None) -> Envelope:
         """Sends a private message and waits for the :meth:`reply` to it.
@@ -96,22 +100,9 @@ class MessageMethods:
     async def reply(self, message: Envelope, payload: Mapping[str, Any], *, timeout: float | None = None) -> Ack:
         """Answers a private message (or an event) with a private one that carries its id as ``request_id``."""
         frame: JsonObject = {"type": "private", "to": message["from"], "request_id": message["id"], "payload": payload}
-        return cast(Ack, await self._send(frame, ack=True, id=None, metadata=None, timeout=timeout))
+        return await self._send_acked(frame, None, timeout)
 
-    async def _send(
-        self,
-        frame: JsonObject,
-        *,
-        ack: bool,
-        id: str | None,
-        metadata: Mapping[str, Any] | None,
-        timeout: float | None,
-    ) -> Ack | None:
-        if metadata is not None:
-            frame["metadata"] = metadata
-        if not ack:
-            await self._link.send(_text(frame, id or new_id(), self._link.max_message_bytes), self._timeout(timeout))
-            return None
+    async def _send_acked(self, frame: JsonObject, id: str | None, timeout: float | None) -> Ack:
         request = _request({**frame, "ack": True}, "ack", id, self._link.max_message_bytes, repeatable=True)
         return Ack.from_envelope(await self._link.request(request, self._timeout(timeout)))
 

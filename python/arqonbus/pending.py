@@ -39,9 +39,6 @@ class Pending:
         self._requests: dict[str, Request] = {}
         self._abandoned: dict[str, None] = {}
 
-    def __len__(self) -> int:
-        return len(self._requests)
-
     def add(self, request: Request) -> None:
         self._requests[request.id] = request
 

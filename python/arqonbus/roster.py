@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import Protocol
 
 from .envelope import Address, Envelope, JsonObject
-from .errors import BusError
+from .errors import BusError, ConnectionClosed
 from .membership import Membership
 from .pending import OnAnswer
 from .results import Joined
@@ -55,6 +55,9 @@ class Roster:
             room, channel = membership.address
             result = await self._send_command("leave_channel", {"room": room, "channel": channel}, timeout=timeout)
             return result.get("left") is True
+        except ConnectionClosed:
+            # The server has forgotten the membership with the connection, and nothing joins it again.
+            return True
         finally:
             # Kept until the answer, so that events on their way do not surface in the inbox.
             if membership in self._memberships:

@@ -12,6 +12,7 @@ from .link import State
 from .listeners import Listeners
 from .membership import JoinOptions, Membership
 from .pending import Pending
+from .results import Reset
 from .roster import Roster
 from .watch import Watches
 
@@ -90,9 +91,9 @@ class Router:
         if not claimed:
             self.inbox.deliver(envelope)
 
-    def _deliver(self, item: object) -> None:
-        self.inbox.deliver(item)  # type: ignore[arg-type]
-        if isinstance(item, dict):
+    def _deliver(self, item: Envelope | Reset) -> None:
+        self.inbox.deliver(item)
+        if not isinstance(item, Reset):
             self.listeners.emit("message", item)
 
     def _refused(self, error: BaseException) -> None:

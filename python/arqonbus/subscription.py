@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ class Subscription:
         self._join = join
         self._leave = leave
         self._closed = False
+        self._opening = asyncio.Lock()
         #: The server's answer to the first join; None before it.
         self.joined: Joined | None = None
 
@@ -48,9 +50,10 @@ class Subscription:
 
     async def open(self) -> Joined:
         """Joins now, rather than with the first message taken. Raises what the server refuses."""
-        if self.joined is None:
-            self.joined = await self._join(self._membership)
-        return self.joined
+        async with self._opening:
+            if self.joined is None:
+                self.joined = await self._join(self._membership)
+            return self.joined
 
     async def close(self) -> None:
         """Leaves the channel; an iteration ends after the messages that have arrived. May be called again."""

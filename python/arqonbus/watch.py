@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .envelope import Envelope, JsonObject
-from .errors import BusError
+from .errors import BusError, ConnectionClosed
 from .feed import Feed, OnReset
 from .results import Reset, StoreChange
 from .roster import SendCommand
@@ -29,13 +30,15 @@ class StoreWatch:
         self._watches = watches
         self._feed: Feed[StoreChange] = Feed(f"store {namespace}/{prefix}*", limit, on_reset)
         self._opened = False
+        self._opening = asyncio.Lock()
         self._closed = False
 
     async def open(self) -> None:
         """Starts watching now, rather than with the first change taken."""
-        if not self._opened:
-            self._opened = True
-            await self._watches.start(self)
+        async with self._opening:
+            if not self._opened:
+                await self._watches.start(self)
+                self._opened = True
 
     async def close(self) -> None:
         """Stops watching. May be called again."""
@@ -99,7 +102,10 @@ class Watches:
         if watch not in self._watches:
             return
         self._watches.remove(watch)
-        if not any(_scope(other) == _scope(watch) for other in self._watches):
+        if any(_scope(other) == _scope(watch) for other in self._watches):
+            return
+        # With its connection the server has forgotten the watch, and nothing starts it again.
+        with contextlib.suppress(ConnectionClosed):
             await self._send_command("op.store.unwatch", _scope(watch))
 
     async def restore(self) -> None:

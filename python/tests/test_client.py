@@ -132,7 +132,7 @@ async def test_private_messages_requests_and_replies(client: ArqonBusClient, bus
         assert answer["payload"] == {"sum": 42} and answer["from"] == service.client_id
         await serving
         ack = await client.send([service.client_id, "arq_client_gone"], {"hi": 1})
-        assert ack is not None and ack.undelivered == ("arq_client_gone",) and ack.sequence is None
+        assert ack.undelivered == ("arq_client_gone",) and ack.sequence is None
         assert (await service.recv_json(timeout=2.0))["payload"] == {"hi": 1}
     with pytest.raises(BusError) as raised:
         await client.request("arq_client_gone", {})

@@ -18,7 +18,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), 
 PRINTED = ["Connected to ArqonBus", "stored: memory", "6", "CONFLICT the present version is 1", ""]
 
 
-@pytest.mark.parametrize(("block", "printed"), zip(BLOCKS, PRINTED, strict=True), ids=range(len(BLOCKS)))
+@pytest.mark.parametrize(("block", "printed"), list(zip(BLOCKS, PRINTED, strict=True)), ids=PRINTED)
 async def test_block(server: RunningServer, block: str, printed: str) -> None:
     at_server = block.replace("ArqonBusClient()", f'ArqonBusClient("{server.url}")')
     at_server = at_server.replace("ws://127.0.0.1:9100", server.url)

@@ -254,7 +254,7 @@ async def test_tokens() -> None:
                 ArqonBusClient(server.url, token=token(secret, 3600, sub="bob")) as bob,
             ):
                 ack = await bob.send("sub:ada", {"hello": 1})
-                assert ack is not None and ack.delivered == 1
+                assert ack.delivered == 1
                 await bob.publish("science:explore", {"n": 2})
                 assert await numbers(subscription, 1) == [2]
         reader = token(secret, 3600, sub="eve", role="guest")

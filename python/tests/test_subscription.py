@@ -51,6 +51,13 @@ async def test_leaving_the_block_leaves_the_channel_and_ends_the_iteration(
     assert [message async for message in subscription] == []
 
 
+async def test_leaving_after_the_connection_is_gone_is_no_error(client: ArqonBusClient, bus: FakeBus) -> None:
+    async with client.subscribe("a:b"), client.store.watch():
+        await client.join("a:c")
+        await client.close()
+    assert await client.leave("a:c") is True
+
+
 async def test_one_of_two_subscriptions_of_an_address_leaves_alone(client: ArqonBusClient, bus: FakeBus) -> None:
     async with client.subscribe("a:b") as first:
         async with client.subscribe("a:b"):
@@ -189,3 +196,15 @@ async def test_a_membership_that_the_token_no_longer_allows_ends(client: ArqonBu
     assert raised.value.code == "AUTHORIZATION_ERROR"
     await bus.publish("a", "kept", {"n": 1})
     assert await numbers(kept, 1) == [1]
+
+
+async def test_several_takers_of_one_subscription_join_once(client: ArqonBusClient, bus: FakeBus) -> None:
+    subscription = client.subscribe("a:b")
+    takers = [asyncio.create_task(subscription.receive(timeout=5)) for _ in range(3)]
+    await bus.got("join_channel")
+    for n in range(3):
+        await bus.publish("a", "b", {"n": n})
+    taken = await asyncio.gather(*takers)
+    assert sorted(message["payload"]["n"] for message in taken) == [0, 1, 2]
+    await subscription.close()
+    assert [frame["command"] for frame in bus.received] == ["join_channel", "leave_channel"]
