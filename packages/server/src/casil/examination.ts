@@ -114,12 +114,17 @@ export class Examination {
     return this.#object(value as JsonObject, nodes, depth + 1);
   }
 
-  #string(text: string, { sensitivity, sensitiveName }: FieldFacts): string {
-    const credential =
-      sensitivity === 'certain' ? !isPlaceholder(text) : sensitivity === 'possible' && isCredentialLike(text);
-    if (!credential) return this.#texts.inspect(text, this.#onRule);
+  #string(text: string, facts: FieldFacts): string {
+    if (facts.sensitivity === undefined) return this.#texts.inspect(text, this.#onRule);
+    if (this.#credential(text, facts)) return REDACTED;
+    // What is left of a text can look like a credential where the whole did not.
+    return this.#texts.inspect(text, this.#onRule, (rest) => this.#credential(rest, facts));
+  }
+
+  #credential(text: string, { sensitivity, sensitiveName }: FieldFacts): boolean {
+    if (sensitivity === 'certain' ? isPlaceholder(text) : !isCredentialLike(text)) return false;
     this.#onRule(`key:${sensitiveName}`);
-    return REDACTED;
+    return true;
   }
 
   #found(rule: string): void {

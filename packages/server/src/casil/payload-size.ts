@@ -18,6 +18,7 @@ export function payloadBytes(payload: unknown): number {
 
 /** What is left of `room` after `value`; negative as soon as it is too little. */
 function take(value: unknown, room: number): number {
+  if (room < 0) return room;
   if (typeof value === 'string') return room - value.length * BYTES_PER_UNIT - 3;
   if (typeof value !== 'object' || value === null) return room - NUMBER_BYTES;
   let left = room - 2;

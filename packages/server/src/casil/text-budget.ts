@@ -47,8 +47,12 @@ export class TextBudget {
     this.#written = written;
   }
 
-  /** What of the text may come out: the very same string when nothing was redacted. */
-  inspect(text: string, onRule: OnRule): string {
+  /**
+   * What of the text may come out: the very same string when nothing was redacted.
+   *
+   * @param discard asked, when something was redacted, whether the rest must go too
+   */
+  inspect(text: string, onRule: OnRule, discard?: (rest: string) => boolean): string {
     if (text === '' || text === REDACTED) return text;
     if (this.#limited && this.#left <= 0) return this.#hideRest ? REDACTED : text;
     // So many matches that the rest is not worth the time: it is taken for one.
@@ -59,6 +63,7 @@ export class TextBudget {
     if (next === text && length < text.length && this.#hideRest) {
       next = this.#inspector.settle(redactParts(text, [{ start: length, end: text.length }]), onRule);
     }
+    if (next !== text && discard?.(next)) return REDACTED;
     if (next === REDACTED) return next;
     this.#written += next.length;
     if (this.#limited) this.#left -= bytesOf(next);
