@@ -30,6 +30,5 @@ function split(text: string): PartialAddress {
 }
 
 function badName(what: string, name: string): Error {
-  const rule = 'letters, digits, ".", "_", "-", and in channels "/"';
-  return invalidArgument(`"${name}" is no ${what} name: 1-128 ${rule}.`);
+  return invalidArgument(`"${name}" is no ${what} name; use letters, digits, ".", "_", "-".`);
 }

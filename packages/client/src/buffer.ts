@@ -39,10 +39,10 @@ export class Buffer<T> {
    * The next item; undefined once the buffer has ended and what had arrived is taken. Rejects with the error it ended
    * with, TimeoutError, or the abort's reason.
    */
-  next(wait: WaitOptions = {}): Promise<T | undefined> {
-    if (this.size > 0 && wait.signal?.aborted !== true) return Promise.resolve(this.shift());
+  async next(wait: WaitOptions = {}): Promise<T | undefined> {
+    wait.signal?.throwIfAborted();
+    if (this.size > 0) return this.shift();
     const waiter: Pending<T | undefined> = new Pending(this.#clock, wait.signal, () => this.#waiters.delete(waiter));
-    if (waiter.settled) return waiter.promise;
     if (this.#ended) this.#finish(waiter);
     else {
       this.#waiters.add(waiter);

@@ -3,14 +3,14 @@ import { type AddressInput, readPlace } from './address.ts';
 import { Emitter } from './emitter.ts';
 import { given } from './given.ts';
 import { History, type HistoryOptions } from './history.ts';
-import { casil, cron, type Operator, omega, webhooks } from './operators.ts';
+import { type Operator, operator } from './operators.ts';
 import { type Identity, toWire } from './options.ts';
 import type { WaitOptions } from './pending.ts';
 import type { Ask } from './subscriptions.ts';
 
 /** Arguments of `command()`: left out where the command needs none. */
 export type CommandParameters<N extends CommandName> =
-  Partial<CommandArgs<N>> extends CommandArgs<N>
+  Record<never, never> extends CommandArgs<N>
     ? [args?: CommandArgs<N>, wait?: WaitOptions]
     : [args: CommandArgs<N>, wait?: WaitOptions];
 
@@ -25,13 +25,31 @@ export const REPEATABLE: RegExp =
 export abstract class CommandCaller<Events extends object> extends Emitter<Events> {
   readonly #ask: Ask = (name, args, wait) => this.run(name, args, wait);
   /** Events POSTed to an address of yours: `register`, `list`, `unregister`, `deadLetters`, `retry`. */
-  readonly webhooks: Operator<'webhook'> = webhooks(this.#ask);
+  readonly webhooks: Operator<'webhook'> = operator(
+    this.#ask,
+    'webhook',
+    'register',
+    'list',
+    'unregister',
+    'dead_letters',
+    'retry',
+  );
   /** Events that the server sends at a time: `schedule`, `list`, `cancel`. */
-  readonly cron: Operator<'cron'> = cron(this.#ask);
+  readonly cron: Operator<'cron'> = operator(this.#ask, 'cron', 'schedule', 'list', 'cancel');
   /** The content policy in force: `get`, `reload`. */
-  readonly casil: Operator<'casil'> = casil(this.#ask);
+  readonly casil: Operator<'casil'> = operator(this.#ask, 'casil', 'get', 'reload');
   /** The experimental lane; all but `status` answer `FEATURE_DISABLED` where it is off. */
-  readonly omega: Operator<'omega'> = omega(this.#ask);
+  readonly omega: Operator<'omega'> = operator(
+    this.#ask,
+    'omega',
+    'status',
+    'register_substrate',
+    'list_substrates',
+    'unregister_substrate',
+    'emit_event',
+    'list_events',
+    'clear_events',
+  );
 
   protected abstract run<N extends CommandName>(
     name: N,

@@ -1,12 +1,4 @@
-import {
-  CLOSE,
-  type Envelope,
-  type JsonObject,
-  newId,
-  PROTOCOL_VERSION,
-  SUBPROTOCOL,
-  type Welcome,
-} from '@arqonbus/protocol';
+import { CLOSE, type Envelope, PROTOCOL_VERSION, SUBPROTOCOL, type Welcome } from '@arqonbus/protocol';
 import type { Clock } from './clock.ts';
 import { ArqonBusError } from './errors.ts';
 import { Heartbeat } from './heartbeat.ts';
@@ -15,6 +7,8 @@ import type { OpenSocket, Socket, SocketEnd, SocketRequest } from './socket.ts';
 /** Unsent bytes above which a sender is asked to wait, and how often the socket is looked at meanwhile. */
 const HIGH_WATER_BYTES = 1_048_576;
 const DRAIN_POLL_MS = 10;
+/** Any command would do: what counts is that something comes back. */
+const PROBE = `{"version":"${PROTOCOL_VERSION}","id":"arq_probe","type":"command","command":"ping"}`;
 /** How long the other side may take to answer a closing handshake. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
@@ -124,7 +118,7 @@ export class Connection {
     this.#heartbeat = new Heartbeat(
       this.#clock,
       welcome.limits.ping_interval_ms,
-      () => this.send(probe()),
+      () => this.send(PROBE),
       () => this.#drop(CLOSE.HEARTBEAT_MISSED, 'the line is dead'),
     );
     this.#events.welcome(welcome);
@@ -147,9 +141,4 @@ export class Connection {
     this.#heartbeat?.stop();
     this.#events.ended(end);
   }
-}
-
-function probe(): string {
-  const args: JsonObject = {};
-  return JSON.stringify({ version: PROTOCOL_VERSION, id: newId(), type: 'command', command: 'ping', args });
 }

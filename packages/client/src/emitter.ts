@@ -1,4 +1,4 @@
-type Listener<T> = (value: T) => void | Promise<void>;
+type Listener<T> = (value: T) => void;
 
 /**
  * Typed events. A listener that throws or rejects harms neither the emitter nor the other listeners: its error goes to
@@ -30,29 +30,26 @@ export class Emitter<Events extends object> {
   }
 
   off<K extends keyof Events>(event: K, listener: Listener<Events[K]>): void {
-    const listeners = this.#listeners.get(event);
-    if (listeners?.delete(listener) === true && listeners.size === 0) this.#listeners.delete(event);
+    this.#listeners.get(event)?.delete(listener);
   }
 
   /** Whether anybody listens. */
   protected listens(event: keyof Events): boolean {
-    return this.#listeners.has(event);
+    return (this.#listeners.get(event)?.size ?? 0) > 0;
   }
 
   protected emit<K extends keyof Events>(event: K, value: Events[K]): void {
-    const listeners = this.#listeners.get(event);
-    if (listeners === undefined) return;
     // A copy: who is added by a listener hears the next occurrence, not this one.
-    for (const listener of [...listeners]) {
+    for (const listener of [...(this.#listeners.get(event) ?? [])]) {
       run(listener as Listener<Events[K]>, value, (error) => this.#report(error, event));
     }
   }
 }
 
-/** Calls a callback of the user's; what it throws or rejects with goes to `report`. */
+/** Calls a callback of the user's, which may be an async one; what it throws or rejects with goes to `report`. */
 export function run<T>(callback: Listener<T>, value: T, report: (error: unknown) => void): void {
   try {
-    const result = callback(value);
+    const result: unknown = callback(value);
     if (result instanceof Promise) result.catch(report);
   } catch (error) {
     report(error);

@@ -127,6 +127,12 @@ export class RequestError extends ArqonBusError {
   }
 }
 
+/** The line is gone, and with it the answer to `what`. */
+export function lostError(what: string, closeCode: number): ConnectionError {
+  const message = `The line broke before the answer to ${what}; it may have had effect.`;
+  return new ConnectionError('CONNECTION_LOST', message, true, { closeCode });
+}
+
 export function closedError(): ConnectionError {
   return new ConnectionError('CLOSED', 'The client is closed; make a new one.', false);
 }

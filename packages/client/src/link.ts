@@ -3,7 +3,7 @@ import { fullJitter } from './backoff.ts';
 import { Connection } from './connection.ts';
 import { type ArqonBusError, ConnectionError, closedError } from './errors.ts';
 import type { Settings } from './options.ts';
-import { Pending, type WaitOptions, within } from './pending.ts';
+import { Pending, type WaitOptions } from './pending.ts';
 import type { OpenSocket, SocketEnd } from './socket.ts';
 import { TokenSource } from './token.ts';
 
@@ -120,9 +120,15 @@ export class Link {
     this.#run += 1;
     const run = this.#run;
     const { clock, headers, connectTimeoutMs } = this.#settings;
+    const asked = new Pending<string | undefined>(clock);
+    asked.arm(connectTimeoutMs, () => `No token within ${connectTimeoutMs} ms.`);
+    this.tokens.current().then(
+      (token) => asked.resolve(token),
+      (error) => asked.reject(error),
+    );
     let token: string | undefined;
     try {
-      token = await within(clock, this.tokens.current(), { timeoutMs: connectTimeoutMs }, 'The token function');
+      token = await asked.promise;
     } catch (error) {
       this.tokens.forget();
       if (run === this.#run) this.#failed(error as ArqonBusError, 'backoff', 0);

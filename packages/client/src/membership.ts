@@ -52,7 +52,7 @@ export class Membership {
   readonly #cursors: Cursors;
   /** Last position of each channel that the consumer has had, rather than this object. */
   readonly #consumed = new Map<string, Position>();
-  #consumer: Consumer | undefined;
+  #consumer!: Consumer;
   /** Between the answer to a join and the loss of its connection; what comes outside of that a replay repeats. */
   #active = false;
   #paused = false;
@@ -138,7 +138,7 @@ export class Membership {
   receive(message: Message): void {
     if (!this.#active) return;
     if (!this.#paused) this.#deliver(this.#cursors.take(message));
-    else if (!this.#cursors.canReplay(message)) this.#consumer?.missed();
+    else if (!this.#cursors.canReplay(message)) this.#consumer.missed();
   }
 
   /** The ack of a message of this client's own. With echo the message itself comes. */
@@ -148,10 +148,10 @@ export class Membership {
 
   /** A `system` envelope about the channel or room. */
   notice(envelope: Envelope): void {
-    const { event } = envelope.payload;
-    if (event === 'history_gap' && this.#active) this.#deliver(this.#cursors.gap(envelope.channel ?? WILDCARD));
+    const { event, channel = WILDCARD } = envelope.payload;
+    if (event === 'history_gap' && this.#active) this.#deliver(this.#cursors.gap(String(channel)));
     const isPresence = event === 'client_joined' || event === 'client_left';
-    if (!isPresence || this.options.presence === true) this.#consumer?.notice(envelope);
+    if (!isPresence || this.options.presence === true) this.#consumer.notice(envelope);
   }
 
   /** Leaves it to others to leave the channel: {@link Membership.leave} does both. */
@@ -159,7 +159,7 @@ export class Membership {
     if (this.closed) return;
     this.closed = true;
     this.#active = false;
-    this.#consumer?.end(error);
+    this.#consumer.end(error);
   }
 
   async leave(): Promise<void> {
@@ -171,12 +171,12 @@ export class Membership {
   #deliver(messages: Message[]): void {
     for (const message of messages) {
       // A replay repeats what this client itself sent, which live traffic leaves out unless echo is asked for.
-      if (this.options.echo === true || !this.#host.isOwn(message.from)) this.#consumer?.deliver(message);
+      if (this.options.echo === true || !this.#host.isOwn(message.from)) this.#consumer.deliver(message);
     }
   }
 
   #reset(reset: Reset): void {
     for (const [channel, position] of Object.entries(reset.positions)) this.#consumed.set(channel, position);
-    this.#consumer?.reset(reset);
+    this.#consumer.reset(reset);
   }
 }

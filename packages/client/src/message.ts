@@ -32,7 +32,7 @@ export function toMessage<P = JsonObject>(envelope: Envelope<P>): Message<P> {
     timestamp,
     payload,
     sequence,
-    position: sequence === undefined || epoch === undefined ? undefined : { sequence, epoch },
+    position: sequence && epoch ? { sequence, epoch } : undefined,
     replayed: replayed === true,
     envelope,
   };

@@ -15,41 +15,12 @@ export type Operator<F extends string> = {
   ) => Promise<CommandResult<N>>;
 };
 
-function operator<F extends string>(ask: Ask, family: F, ...verbs: Verb<F>[]): Operator<F> {
-  const methods = verbs.map((verb) => {
-    const name = verb.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
-    const call = ask as (...parameters: unknown[]) => unknown;
-    return [name, (args = {}, wait?: unknown) => call(`op.${family}.${verb}`, args, wait)];
-  });
+/** Makes the methods of one family; `verbs` are its commands without the `op.FAMILY.` before them. */
+export function operator<F extends string>(ask: Ask, family: F, ...verbs: Verb<F>[]): Operator<F> {
+  const call = ask as (...parameters: unknown[]) => unknown;
+  const methods = verbs.map((verb) => [
+    verb.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+    (args = {}, wait?: unknown) => call(`op.${family}.${verb}`, args, wait),
+  ]);
   return Object.fromEntries(methods) as Operator<F>;
-}
-
-/** Events POSTed to an address of yours. */
-export function webhooks(ask: Ask): Operator<'webhook'> {
-  return operator(ask, 'webhook', 'register', 'list', 'unregister', 'dead_letters', 'retry');
-}
-
-/** Events that the server sends at a time. */
-export function cron(ask: Ask): Operator<'cron'> {
-  return operator(ask, 'cron', 'schedule', 'list', 'cancel');
-}
-
-/** The content policy in force. */
-export function casil(ask: Ask): Operator<'casil'> {
-  return operator(ask, 'casil', 'get', 'reload');
-}
-
-/** The experimental lane; all but `status` answer `FEATURE_DISABLED` where it is off. */
-export function omega(ask: Ask): Operator<'omega'> {
-  return operator(
-    ask,
-    'omega',
-    'status',
-    'register_substrate',
-    'list_substrates',
-    'unregister_substrate',
-    'emit_event',
-    'list_events',
-    'clear_events',
-  );
 }

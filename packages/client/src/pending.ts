@@ -65,15 +65,3 @@ export class Pending<T> {
     return true;
   }
 }
-
-/** Waits for `promise` no longer than `wait` allows; what it comes to afterwards is of no interest. */
-export function within<T>(clock: Clock, promise: Promise<T>, wait: WaitOptions, what: string): Promise<T> {
-  const pending = new Pending<T>(clock, wait.signal);
-  const { timeoutMs = Number.POSITIVE_INFINITY } = wait;
-  pending.arm(timeoutMs, () => `${what} took longer than ${timeoutMs} ms.`);
-  promise.then(
-    (value) => pending.resolve(value),
-    (error: unknown) => pending.reject(error),
-  );
-  return pending.promise;
-}

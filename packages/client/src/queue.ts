@@ -1,5 +1,5 @@
 import { CLOSE, type Envelope, IDEMPOTENCE_WINDOW_MS, PROTOCOL_VERSION } from '@arqonbus/protocol';
-import { ArqonBusError, CommandError, ConnectionError, QueueFullError, RefusedError } from './errors.ts';
+import { ArqonBusError, CommandError, lostError, QueueFullError, RefusedError } from './errors.ts';
 import type { Settings } from './options.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
@@ -58,19 +58,19 @@ export class SendQueue {
    *
    * @param line sends past the queue: what has to come before everything that waits
    */
-  submit(
+  async submit(
     envelope: Outgoing,
     options: ParcelOptions,
     line: Line | undefined = this.#line,
   ): Promise<Envelope | undefined> {
     const text = JSON.stringify({ version: PROTOCOL_VERSION, ...envelope });
     const { id } = envelope;
-    if (this.#parcels.has(id)) return Promise.reject(new ArqonBusError('ID_IN_USE', `"${id}" is still on its way.`));
+    if (this.#parcels.has(id)) throw new ArqonBusError('ID_IN_USE', `"${id}" is still on its way.`);
     const bytes = new TextEncoder().encode(text).length;
     const { clock, queue, timeoutMs } = this.#settings;
     if (line === undefined && (this.#waiting >= queue.messages || this.#waitingBytes + bytes > queue.bytes)) {
-      return Promise.reject(
-        new QueueFullError(`No line, and the queue is full: ${this.#waiting} messages, ${this.#waitingBytes} bytes.`),
+      throw new QueueFullError(
+        `No line, and the queue is full: ${this.#waiting} messages, ${this.#waitingBytes} bytes.`,
       );
     }
     const pending: Pending<Envelope | undefined> = new Pending(clock, options.signal, () => this.#remove(id));
@@ -110,8 +110,7 @@ export class SendQueue {
     for (const parcel of inFlight) {
       if (parcel.pending.settled) continue;
       if (!parcel.options.repeatable) {
-        const message = `The line broke before the answer to ${describe(parcel.envelope)}; it may have had effect.`;
-        parcel.pending.reject(new ConnectionError('CONNECTION_LOST', message, true, { closeCode }));
+        parcel.pending.reject(lostError(describe(parcel.envelope), closeCode));
         continue;
       }
       if (isPatient(parcel)) parcel.pending.disarm();

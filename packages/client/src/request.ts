@@ -1,6 +1,6 @@
 import type { JsonObject } from '@arqonbus/protocol';
 import type { Clock } from './clock.ts';
-import { ConnectionError, RequestError } from './errors.ts';
+import { lostError, RequestError } from './errors.ts';
 import type { Message } from './message.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
@@ -107,9 +107,7 @@ export class Requests {
   lost(closeCode: number): void {
     for (const [id, { pending, taken }] of this.#waiting) {
       // One that still waits for a line goes over the next; one on its way is the queue's to reject.
-      if (!taken) continue;
-      const message = `The line broke before the answer to ${id}; it may have had effect.`;
-      pending.reject(new ConnectionError('CONNECTION_LOST', message, true, { closeCode }));
+      if (taken) pending.reject(lostError(id, closeCode));
     }
   }
 

@@ -136,12 +136,10 @@ export class Session {
     return result;
   }
 
-  #submit(envelope: Outgoing, options: ParcelOptions, line?: Line): Promise<Envelope | undefined> {
+  async #submit(envelope: Outgoing, options: ParcelOptions, line?: Line): Promise<Envelope | undefined> {
     const { state } = this.link;
-    if (state === 'closed') return Promise.reject(closedError());
-    if (state === 'idle') {
-      return Promise.reject(new ConnectionError('NOT_CONNECTED', 'Not connected: call connect() first.', true));
-    }
+    if (state === 'closed') throw closedError();
+    if (state === 'idle') throw new ConnectionError('NOT_CONNECTED', 'Not connected: call connect() first.', true);
     return this.queue.submit(envelope, options, line);
   }
 
@@ -194,7 +192,7 @@ export class Session {
         break;
     }
     this.#output.emit('notice', envelope);
-    this.subscriptions.notice(envelope);
+    if (envelope.room !== undefined) this.subscriptions.notice(envelope);
   }
 
   #finish(error: ArqonBusError): void {

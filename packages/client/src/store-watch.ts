@@ -14,8 +14,8 @@ export interface WatchOptions extends WaitOptions {
   namespace?: string;
   /** Only keys that start with it. */
   prefix?: string;
-  onChange?: (change: StoreNotice) => void | Promise<void>;
-  onReset?: () => void | Promise<void>;
+  onChange?: (change: StoreNotice) => void;
+  onReset?: () => void;
 }
 
 export interface StoreWatchEvents {

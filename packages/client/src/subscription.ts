@@ -14,10 +14,10 @@ export type OverflowPolicy = 'replay' | 'drop-oldest';
 
 export interface SubscribeOptions<P = JsonObject> extends JoinOptions, WaitOptions {
   /** Gets every message, in order. Without it, iterate the subscription. */
-  onMessage?: (message: Message<P>) => void | Promise<void>;
-  onReset?: (reset: Reset) => void | Promise<void>;
+  onMessage?: (message: Message<P>) => void;
+  onReset?: (reset: Reset) => void;
   /** Joins and leaves of others, with `presence: true`. */
-  onPresence?: (presence: Presence) => void | Promise<void>;
+  onPresence?: (presence: Presence) => void;
   /** Messages held for a slow iteration (default: the client's `bufferSize`). */
   bufferSize?: number;
   /**

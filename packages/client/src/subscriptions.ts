@@ -74,11 +74,9 @@ export class Subscriptions {
       throw error;
     }
     const abort = (): void => giveUp(signal?.reason);
+    subscription.on('close', () => signal?.removeEventListener('abort', abort));
     if (signal?.aborted === true) abort();
-    else if (signal !== undefined) {
-      signal.addEventListener('abort', abort);
-      subscription.on('close', () => signal.removeEventListener('abort', abort));
-    }
+    else signal?.addEventListener('abort', abort);
     return subscription;
   }
 
@@ -91,16 +89,12 @@ export class Subscriptions {
 
   /** Hands an event to every subscription that covers it. */
   route(message: Message): void {
-    const { room, channel } = message;
-    if (room === undefined || channel === undefined) return;
-    for (const membership of this.#covering(room, channel)) membership.receive(message);
+    for (const membership of this.#covering(message)) membership.receive(message);
   }
 
   /** A `system` envelope about a channel. */
   notice(envelope: Envelope): void {
-    const { room, channel } = envelope;
-    if (room === undefined || channel === undefined) return;
-    for (const membership of this.#covering(room, channel)) membership.notice(envelope);
+    for (const membership of this.#covering(envelope)) membership.notice(envelope);
   }
 
   /** The ack of an own message. */
@@ -189,11 +183,10 @@ export class Subscriptions {
     membership.end(error);
   }
 
-  /** Whom an event of this address reaches: a room-wide one all members of the room. */
-  #covering(room: string, channel: string): Membership[] {
-    if (channel === WILDCARD)
-      return this.#all().filter(({ address }) => address.room === room || address.room === WILDCARD);
-    return [`${room}:${channel}`, `${room}:*`, '*:*'].flatMap((name) => this.#at(name));
+  /** Whom something at this address reaches: what is room-wide, all members of the room. */
+  #covering({ room, channel }: { room?: string | undefined; channel?: string | undefined }): Membership[] {
+    if (channel !== WILDCARD) return [`${room}:${channel}`, `${room}:*`, '*:*'].flatMap((name) => this.#at(name));
+    return this.#all().filter(({ address }) => address.room === room || address.room === WILDCARD);
   }
 
   #at(name: string): Membership[] {
