@@ -29,7 +29,8 @@ class Stream {
   readonly ring: Ring;
 
   constructor(address: StreamAddress, scope: number, holdings: Holdings) {
-    this.address = address;
+    // A copy: what a caller passes may be an object of its own that is more than an address, and lives less long.
+    this.address = { tenant: address.tenant, room: address.room, channel: address.channel };
     this.scope = scope;
     this.ring = new Ring(holdings);
   }
@@ -75,7 +76,7 @@ export class MemoryBroker implements Broker {
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
     const text = seal(draft.open, sequence, epoch);
     ring.append(draft.time, from, text, publication.retention);
-    const delivered = this.#events?.deliver({ stream: stream.address, sequence, id, from, text }) ?? 0;
+    const delivered = this.#events?.deliver({ stream: publication.stream, sequence, id, from, text }) ?? 0;
     return { sequence, epoch, stored: 'memory', delivered, duplicate: false };
   }
 

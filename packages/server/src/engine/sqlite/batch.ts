@@ -20,6 +20,8 @@ export interface Stream {
 /** An event that was accepted and waits to be stored. */
 export interface PendingEvent {
   readonly stream: Stream;
+  /** The address as the publisher gave it; it is delivered with the very same. */
+  readonly to: StreamAddress;
   readonly draft: Draft;
   readonly identity: string;
   readonly retention: Retention;

@@ -74,8 +74,8 @@ export class SqliteBroker implements Broker {
 
   publish(publication: Publication): Published | Promise<Published> {
     this.operations += 1;
-    const { draft, identity, retention } = publication;
-    const stream = this.#open(publication.stream);
+    const { stream: to, draft, identity, retention } = publication;
+    const stream = this.#open(to);
     const first = this.#recent.find(stream.id, identity, draft.id, this.#now());
     if (first >= 0) {
       const stored = first === 0 ? 'none' : 'disk';
@@ -86,13 +86,13 @@ export class SqliteBroker implements Broker {
     if (underway !== undefined) return underway.then((result) => ({ ...result, delivered: 0, duplicate: true }));
     if (!this.#writes.healthy) {
       if (this.#mode === 'strict') throw this.#writes.refusal();
-      return this.#deliverUnstored({ stream, draft, identity });
+      return this.#deliverUnstored({ stream, to, draft, identity });
     }
     if (this.#writes.backlog > MAX_BACKLOG) {
       throw new BusError('STORAGE_UNAVAILABLE', 'The database cannot write as fast as messages arrive; send it again.');
     }
     const published = new Promise<Published>((resolve, reject) => {
-      this.#writes.append({ stream, draft, identity, retention, key, sequence: 0, text: '', resolve, reject });
+      this.#writes.append({ stream, to, draft, identity, retention, key, sequence: 0, text: '', resolve, reject });
     });
     this.#underway.set(key, published);
     return published;
@@ -101,11 +101,11 @@ export class SqliteBroker implements Broker {
   /** The outcome of accepted events: they are on the disk. */
   stored(events: readonly PendingEvent[]): void {
     const now = this.#now();
-    for (const { stream, draft, identity, key, sequence, text, resolve } of events) {
+    for (const { stream, to, draft, identity, key, sequence, text, resolve } of events) {
       const { id, from } = draft;
       this.#underway.delete(key);
       this.#recent.claim(stream.id, identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
-      const delivered = this.#deliver({ stream: stream.address, sequence, id, from, text });
+      const delivered = this.#deliver({ stream: to, sequence, id, from, text });
       resolve({ sequence, epoch: stream.epoch, stored: 'disk', delivered, duplicate: false });
     }
   }
@@ -191,26 +191,27 @@ export class SqliteBroker implements Broker {
     this.#recent.sweep(this.#now());
   }
 
-  #deliverUnstored({ stream, draft, identity }: Pick<PendingEvent, 'stream' | 'draft' | 'identity'>): Published {
+  #deliverUnstored({
+    stream,
+    to,
+    draft,
+    identity,
+  }: Pick<PendingEvent, 'stream' | 'to' | 'draft' | 'identity'>): Published {
     const { id, from } = draft;
     this.#gaps.add(stream);
     this.#recent.claim(stream.id, identity, id, 0, this.#now(), IDEMPOTENCE_WINDOW_MS);
-    const delivered = this.#deliver({
-      stream: stream.address,
-      sequence: 0,
-      id,
-      from,
-      text: sealUnstored(draft.open),
-    });
+    const delivered = this.#deliver({ stream: to, sequence: 0, id, from, text: sealUnstored(draft.open) });
     return { sequence: 0, epoch: stream.epoch, stored: 'none', delivered, duplicate: false };
   }
 
   #open(address: StreamAddress): Stream {
     const known = this.#streams.get(address);
     if (known !== undefined) return known;
+    const { tenant, room, channel } = address;
     const stream: Stream = {
       id: this.#nextStream,
-      address,
+      // A copy: what a caller passes may be an object of its own that is more than an address, and lives less long.
+      address: { tenant, room, channel },
       epoch: randomToken(EPOCH_LENGTH),
       sequence: 0,
       retention: { size: 0, ttlMs: 0 },

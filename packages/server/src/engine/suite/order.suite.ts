@@ -41,6 +41,20 @@ export function orderSuite(factory: EngineFactory): void {
       expect(epochs.size).toBe(addresses.length);
     });
 
+    it('knows a stream by its names, whatever else the object holds that carries them', async () => {
+      await bench.engine.broker.attach('default', 'science');
+      const [old, young] = [
+        { ...lab, members: 1 },
+        { ...lab, members: 2 },
+      ];
+      await bench.engine.broker.publish(publication(old));
+      expect(await bench.engine.broker.publish(publication(young))).toMatchObject({ sequence: 2 });
+      expect(await bench.engine.broker.streams('default')).toEqual([lab]);
+      // The publisher's own object or plain names, but never the one of somebody who published before.
+      expect(bench.seen.events.at(-1)?.stream).not.toBe(old);
+      expect(bench.seen.events.at(-1)?.stream).toMatchObject(lab);
+    });
+
     it('tells names apart that differ only in case', async () => {
       await publishMany(bench.engine, stream('Lab'), 2);
       expect((await bench.engine.broker.state(stream('lab'))).sequence).toBe(0);
