@@ -17,6 +17,7 @@ import type { Link } from './link.ts';
 import type { LiveTraffic } from './live.ts';
 import type { Publisher } from './publisher.ts';
 import { CLAIM } from './scripts.ts';
+import { exact } from './store-keys.ts';
 
 const FEWEST_CLAIMS = 1_024;
 
@@ -91,7 +92,7 @@ export class RedisBroker implements Broker {
     const { link, keys, now, mode } = this.parts;
     if (link.standing === 'away' && mode === 'degraded') return this.claimHere(key, windowMs);
     const args = [now(), Math.max(1, Math.ceil(windowMs)), randomToken(16)];
-    return (await link.ask((session) => session.run(CLAIM, [keys.claim(key)], args))) === 1;
+    return (await link.ask((session) => session.run(CLAIM, [keys.claim(exact(key))], args))) === 1;
   }
 
   /** Without the server a claim holds on this node. */

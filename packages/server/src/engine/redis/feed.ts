@@ -4,6 +4,10 @@ import { RecentTags } from './recent.ts';
 import { type Cursor, incarnation, moveCursor, type Room } from './room.ts';
 
 export interface FeedEvents {
+  /** Whether an event may come after a later one of another epoch: a cluster passes events on by ways of its own. */
+  mayBeStale(): boolean;
+  /** Asks the server whether a stream's epoch still is this one. Rejects when the connection is lost. */
+  isCurrent(room: Room, channel: string, epoch: string): Promise<boolean>;
   /** A publication of this process came by: how many connections it was handed to. */
   arrived(number: number, entry: Entry, delivered: number): void;
   /** Events up to a sequence are missing: delivers them, or moves the cursor over what is no longer kept. */
@@ -98,8 +102,11 @@ export class Feed {
 
   private take(room: Room, entry: Entry): void {
     if (this.rooms.get(room.topic) !== room) return;
-    const cursor = room.cursor(entry.channel, entry.epoch);
-    if (cursor.epoch !== entry.epoch) this.changeEpoch(room, cursor, entry);
+    if (room.cursors.get(entry.channel)?.epoch !== entry.epoch && this.events.mayBeStale()) {
+      this.confirm(room, entry);
+      return;
+    }
+    const cursor = this.cursorFor(room, entry);
     if (entry.sequence === cursor.last + 1) this.deliver(room, cursor, entry);
     else if (entry.sequence > cursor.last) this.fill(room, cursor, entry);
     else if (entry.sequence > cursor.base && !this.recent.has(entry.tag)) {
@@ -107,11 +114,25 @@ export class Feed {
     }
   }
 
-  private changeEpoch(room: Room, cursor: Cursor, entry: Entry): void {
+  private cursorFor(room: Room, entry: Entry): Cursor {
+    const cursor = room.cursor(entry.channel, entry.epoch);
+    if (cursor.epoch === entry.epoch) return cursor;
     // A stream that was dropped begins anew; one that another node found to have lost its end goes on from here.
     const renewed = incarnation(cursor.epoch) === incarnation(entry.epoch);
     moveCursor(cursor, entry.epoch, renewed ? entry.sequence - 1 : 0);
     if (renewed) this.engine.gap(room.stream(cursor.channel));
+    return cursor;
+  }
+
+  /** Goes on with the event if its epoch is the stream's; drops it if not. */
+  private confirm(room: Room, entry: Entry): void {
+    this.queue.unshift({ room, entry });
+    this.pause(
+      this.events.isCurrent(room, entry.channel, entry.epoch).then((current) => {
+        if (current) this.cursorFor(room, entry);
+        else this.queue.shift();
+      }),
+    );
   }
 
   private fill(room: Room, cursor: Cursor, entry: Entry): void {

@@ -41,6 +41,8 @@ export class Link {
   private readonly options: LinkOptions;
   private readonly events: LinkEvents;
   private current: Session | null = null;
+  /** Where to connect next; with a cluster any of its members will do. */
+  private readonly addresses: RedisAddress[];
   private readonly waiting = new Set<() => void>();
   private pauseMs = FIRST_PAUSE_MS;
   private retry: NodeJS.Timeout | undefined;
@@ -49,6 +51,7 @@ export class Link {
 
   constructor(options: LinkOptions, events: LinkEvents) {
     this.options = options;
+    this.addresses = [options.address];
     this.events = events;
     this.reason = `${options.address.shown} was not asked yet.`;
   }
@@ -135,8 +138,10 @@ export class Link {
 
   private async attempt(): Promise<void> {
     let session: Session | null = null;
+    const address = this.addresses.shift() ?? this.options.address;
+    this.addresses.push(address);
     try {
-      session = await openSession(this.options.address, this.options.name, {
+      session = await openSession(address, this.options.name, {
         message: (topic, text) => this.events.message(topic, text),
         lost: (reason) => {
           if (session !== null) this.lose(session, reason);
@@ -148,6 +153,7 @@ export class Link {
       if (this.current !== session) throw new Error('the connection was lost again');
       this.session = session;
       this.standing = 'up';
+      this.learn(session);
       this.pauseMs = FIRST_PAUSE_MS;
       clearTimeout(this.grace);
       this.events.up(session);
@@ -155,9 +161,19 @@ export class Link {
     } catch (error) {
       session?.close();
       if (this.current === session) this.current = null;
-      this.reason = sentence(error, { backend: this.options.backend, shown: this.options.address.shown });
+      this.reason = sentence(error, { backend: this.options.backend, shown: address.shown });
       this.fault(this.reason);
       throw new Error(this.reason, { cause: error });
+    }
+  }
+
+  /** Remembers the members of a cluster, so that the loss of one is not the loss of all. */
+  private learn({ members }: Session): void {
+    const { address } = this.options;
+    const others = members.filter(({ host, port }) => host !== address.host || port !== address.port);
+    this.addresses.splice(0, this.addresses.length, address);
+    for (const { host, port } of others) {
+      this.addresses.push({ ...address, host, port, shown: address.shown.replace(/\/\/[^/]*/, `//${host}:${port}`) });
     }
   }
 

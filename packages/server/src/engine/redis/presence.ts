@@ -100,7 +100,7 @@ export class RedisPresence implements Presence {
     if (node === null && this.isAlone()) return;
     const text = `${node === null ? this.node : ''}\n${JSON.stringify(message)}`;
     // Not sent twice: the other node could not tell.
-    await this.link.ask((session) => session.command('publish', this.keys.nodeTopic(node), text), false);
+    await this.link.ask((session) => session.publish(this.keys.nodeTopic(node), text), false);
   }
 
   async report(status: NodeStatus): Promise<NodeStatus[]> {

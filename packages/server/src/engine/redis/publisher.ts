@@ -4,7 +4,9 @@ import { type Entry, encodeBody } from './entry.ts';
 import { verdict } from './failure.ts';
 import type { Keys } from './keys.ts';
 import { APPEND, BROKER_SCRIPTS } from './scripts.ts';
+import { SenderOrder } from './sender-order.ts';
 import type { Argument, Session } from './session.ts';
+import { exact } from './store-keys.ts';
 
 /** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
 const BATCHES = 4;
@@ -59,6 +61,7 @@ export class Publisher {
   private durability: Durability = 'memory';
   /** Topics of rooms that this server's index is known to hold. */
   private readonly indexed = new Set<string>();
+  private readonly order = new SenderOrder();
   private outstanding = 0;
   private retrying = false;
   private scheduled = false;
@@ -84,7 +87,7 @@ export class Publisher {
         publication,
         topic: this.keys.topic(stream.tenant, stream.room),
         body: encodeBody(`${this.origin}.${this.count}`, draft),
-        idempotenceKey: this.keys.idempotence(stream, draft.id, identity),
+        idempotenceKey: this.keys.idempotence(stream, draft.id, exact(identity)),
         place: null,
         answeredAt: 0,
         resolve,
@@ -154,18 +157,18 @@ export class Publisher {
   }
 
   private flush(): void {
-    while (this.session !== null && !this.retrying && this.outstanding < BATCHES && this.unsent.length > 0) {
-      this.send(this.session, this.cut(this.session.cluster));
+    while (this.session !== null && !this.retrying && this.outstanding < BATCHES) {
+      const batch = this.session.cluster ? this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT) : this.cut();
+      if (batch.length === 0) break;
+      this.send(this.session, batch);
     }
   }
 
-  /** Takes the next batch off: in a cluster its events are all of one room, and so of one slot. */
-  private cut(cluster: boolean): Pending[] {
+  private cut(): Pending[] {
     let size = 0;
     let text = 0;
-    const first = this.unsent[0];
     for (const pending of this.unsent) {
-      if (size === BATCH_ITEMS || text >= BATCH_TEXT || (cluster && pending.topic !== first?.topic)) break;
+      if (size === BATCH_ITEMS || text >= BATCH_TEXT) break;
       size += 1;
       text += pending.body.length;
     }
@@ -254,6 +257,7 @@ export class Publisher {
 
   private again(): void {
     this.retrying = false;
+    this.order.reset();
     this.unsent = [...this.pending.values()].filter((pending) => pending.place === null);
     this.flush();
   }
@@ -280,6 +284,10 @@ export class Publisher {
 
   private hand(pending: Pending, decide: (pending: Pending) => void): void {
     if (!this.pending.delete(pending.number)) return;
+    if (this.session?.cluster) {
+      this.order.done(pending);
+      this.schedule();
+    }
     decide(pending);
     if (this.pending.size > 0) return;
     for (const resolve of this.drained.splice(0)) resolve();

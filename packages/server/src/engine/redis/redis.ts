@@ -1,5 +1,5 @@
 import { randomToken } from '@arqonbus/protocol';
-import type { Engine, EngineEvents, EngineStats, NodeMessage, StreamAddress, StreamEvent } from '../engine.ts';
+import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
 import { RedisBroker } from './broker.ts';
 import { CatchUp } from './catch-up.ts';
 import { Changes } from './changes.ts';
@@ -13,6 +13,7 @@ import { LiveTraffic } from './live.ts';
 import { RedisPresence } from './presence.ts';
 import { PRESENCE_SCRIPTS } from './presence-scripts.ts';
 import { type Pending, Publisher } from './publisher.ts';
+import { Relay } from './relay.ts';
 import type { Cursor, Room } from './room.ts';
 import { BROKER_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
@@ -173,6 +174,12 @@ class RedisEngine implements Engine {
 
   private feedEvents(): ConstructorParameters<typeof Feed>[2] {
     return {
+      mayBeStale: () => this.link.session?.cluster ?? false,
+      isCurrent: async (room, channel, epoch) => {
+        const key = this.keys.room(room.tenant, room.name);
+        const standing = await this.mend((session) => session.command('hget', key, channel));
+        return typeof standing === 'string' && standing.split(' ', 2)[1] === epoch;
+      },
       arrived: (number, entry, delivered) => this.publisher.arrived(number, entry, delivered),
       missing: async (room, cursor, upTo) => {
         await this.mend((session) => this.catchUp.missing(session, room, cursor, upTo));
@@ -217,11 +224,11 @@ class RedisEngine implements Engine {
   }
 
   /** Fetches for the feed. Rejects when the connection is lost; what a living server refuses ends the connection. */
-  private async mend(work: (session: Session) => Promise<void>): Promise<void> {
+  private async mend<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const { session } = this.link;
     if (session === null) throw unavailable(this.link.reason);
     try {
-      await work(session);
+      return await work(session);
     } catch (error) {
       if (this.link.session === session) this.link.drop((error as Error).message);
       throw error;
@@ -246,27 +253,6 @@ class RedisEngine implements Engine {
     this.reported = healthy;
     const reason = healthy ? 'The storage backend is back.' : (this.refusing ?? this.link.reason);
     this.events.health({ healthy, reason });
-  }
-}
-
-/** The bus's callbacks, which an engine is only given when it is opened. */
-class Relay implements EngineEvents {
-  target: EngineEvents | null = null;
-
-  deliver(event: StreamEvent): number {
-    return this.target?.deliver(event) ?? 0;
-  }
-
-  receive(message: NodeMessage): void {
-    this.target?.receive(message);
-  }
-
-  health(state: { healthy: boolean; reason: string }): void {
-    this.target?.health(state);
-  }
-
-  gap(stream: StreamAddress): void {
-    this.target?.gap(stream);
   }
 }
 

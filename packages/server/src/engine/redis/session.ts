@@ -5,6 +5,8 @@ import type { Script } from './scripts.ts';
 import type { RedisAddress } from './url.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** How often a server that is reading its data from disk is asked whether it is done. */
+const LOADING_RETRY_MS = 100;
 const PULSE_MS = 1_000;
 /** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
 const MISSED_PULSES = 3;
@@ -20,6 +22,8 @@ export interface Session {
   readonly server: string;
   /** Changes whenever the server process does; empty when it does not say. */
   readonly runId: string;
+  /** The servers of a cluster, any of which one may connect to. */
+  readonly members: readonly { readonly host: string; readonly port: number }[];
   command(name: string, ...args: Argument[]): Promise<unknown>;
   /** Runs a script by its digest; a server that does not hold it yet is given it. */
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
@@ -31,6 +35,8 @@ export interface Session {
   subscribePattern(pattern: string): Promise<void>;
   unsubscribe(topic: string): void;
   unsubscribePattern(pattern: string): void;
+  /** Publishes; what one node publishes arrives in its order. */
+  publish(topic: string, text: string): Promise<unknown>;
   close(): void;
 }
 
@@ -58,6 +64,7 @@ export async function openSession(address: RedisAddress, name: string, events: S
     connectionName: `arqonbus-${name.replace(/[^\w.-]/g, '_')}`,
     connectTimeout: CONNECT_TIMEOUT_MS,
     disableClientInfo: true,
+    maxLoadingRetryTime: LOADING_RETRY_MS,
     lazyConnect: true,
     enableOfflineQueue: false,
     autoResubscribe: false,
@@ -72,7 +79,7 @@ export async function openSession(address: RedisAddress, name: string, events: S
     // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
     if (address.database > 0) await direct.select(address.database);
     const found = await probe(direct);
-    if (!found.cluster) return new RedisSession(direct, subscriber, found, events);
+    if (!found.cluster) return new RedisSession(direct, direct, subscriber, found, events);
     const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
     const cluster = new driver.Cluster([{ host: address.host, port: address.port }], {
       redisOptions,
@@ -82,8 +89,7 @@ export async function openSession(address: RedisAddress, name: string, events: S
     });
     opened.push(cluster);
     await connect(cluster);
-    direct.disconnect();
-    return new RedisSession(cluster, subscriber, found, events);
+    return new RedisSession(cluster, direct, subscriber, found, events);
   } catch (error) {
     for (const client of opened) client.disconnect();
     throw error;
@@ -97,7 +103,11 @@ async function connect(client: Redis | Cluster): Promise<void> {
     cause = (error as { lastNodeError?: unknown }).lastNodeError ?? error;
   });
   try {
-    await client.connect();
+    // A cluster that is found unfit ends without its `connect` ever being settled.
+    await new Promise<void>((resolve, reject) => {
+      client.once('end', () => reject(new Error('the server ended the connection')));
+      client.connect().then(resolve, reject);
+    });
   } catch (error) {
     throw cause ?? error;
   }
@@ -109,7 +119,10 @@ class RedisSession implements Session {
   readonly warnings: readonly string[];
   readonly server: string;
   readonly runId: string;
+  readonly members: readonly { readonly host: string; readonly port: number }[];
   private readonly commands: Redis | Cluster;
+  /** One server, also of a cluster: what has no key would go to any member, and lose its order. */
+  private readonly direct: Redis;
   private readonly subscriber: Redis;
   private readonly events: SessionEvents;
   private readonly pulse: NodeJS.Timeout;
@@ -117,8 +130,9 @@ class RedisSession implements Session {
   private missed = 0;
   private closed = false;
 
-  constructor(commands: Redis | Cluster, subscriber: Redis, found: Probe, events: SessionEvents) {
+  constructor(commands: Redis | Cluster, direct: Redis, subscriber: Redis, found: Probe, events: SessionEvents) {
     this.commands = commands;
+    this.direct = direct;
     this.subscriber = subscriber;
     this.events = events;
     this.cluster = found.cluster;
@@ -126,10 +140,11 @@ class RedisSession implements Session {
     this.warnings = found.warnings;
     this.server = found.server;
     this.runId = found.runId;
+    this.members = 'nodes' in commands ? commands.nodes('all').map(({ options }) => placeOf(options)) : [];
     subscriber.on('message', (topic: string, text: string) => events.message(topic, text));
     subscriber.on('pmessage', (_pattern: string, topic: string, text: string) => events.message(topic, text));
     let reason = 'the connection was closed';
-    for (const client of [commands, subscriber]) {
+    for (const client of new Set([commands, direct, subscriber])) {
       client.on('error', (error: Error) => {
         reason = error.message;
       });
@@ -180,11 +195,16 @@ class RedisSession implements Session {
     this.subscriber.punsubscribe(pattern).catch(() => {});
   }
 
+  publish(topic: string, text: string): Promise<unknown> {
+    return this.direct.publish(topic, text);
+  }
+
   close(): void {
     if (this.closed) return;
     this.closed = true;
     clearInterval(this.pulse);
     this.commands.disconnect();
+    this.direct.disconnect();
     this.subscriber.disconnect();
   }
 
@@ -199,7 +219,7 @@ class RedisSession implements Session {
     if (this.missed >= MISSED_PULSES) this.lose(`no answer for ${(MISSED_PULSES * PULSE_MS) / 1000} s`);
     if (!this.answered) return;
     this.answered = false;
-    Promise.all([this.commands.call('ping'), this.subscriber.ping()]).then(
+    Promise.all([this.direct.ping(), this.subscriber.ping()]).then(
       () => {
         this.answered = true;
       },
@@ -207,6 +227,13 @@ class RedisSession implements Session {
       () => {},
     );
   }
+}
+
+function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): {
+  host: string;
+  port: number;
+} {
+  return { host, port };
 }
 
 export function isMissingScript(error: unknown): boolean {

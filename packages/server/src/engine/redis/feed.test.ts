@@ -1,0 +1,128 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Recorder, range } from '../suite/rig.suite.ts';
+import { decodeMessage, type Entry } from './entry.ts';
+import { Feed, type FeedEvents } from './feed.ts';
+import { Room } from './room.ts';
+
+/** The events of one stream on a server that keeps them all, and a feed whose connection may lose some. */
+class Bench implements FeedEvents {
+  readonly seen: Recorder = new Recorder();
+  readonly room: Room = new Room('default', 'lab', 'topic');
+  readonly feed: Feed;
+  readonly stored: string[] = [];
+  readonly mine: number[] = [];
+  rollbacks = 0;
+  epoch = 'epoch1';
+  stale = false;
+
+  constructor() {
+    this.feed = new Feed('me', this.seen, this, () => undefined);
+    this.feed.rooms.set('topic', this.room);
+    this.room.explicit = true;
+    this.feed.opened(this.room);
+    this.feed.restart();
+  }
+
+  publish(arrives: boolean, origin = 'other'): void {
+    const sequence = this.stored.length + 1;
+    const message = `general ${sequence} ${this.epoch} ${sequence} ${origin}.${sequence} 0 arq_${sequence} 1 x{"metadata":{`;
+    this.stored.push(message);
+    if (arrives) this.feed.accept('topic', message);
+  }
+
+  arrived(number: number): void {
+    this.mine.push(number);
+  }
+
+  mayBeStale(): boolean {
+    return this.stale;
+  }
+
+  async isCurrent(_room: Room, _channel: string, epoch: string): Promise<boolean> {
+    return epoch === this.epoch;
+  }
+
+  async missing(room: Room, cursor: { last: number }, upTo: number): Promise<void> {
+    await Promise.resolve();
+    for (const message of this.stored.slice(cursor.last, upTo)) {
+      const entry: Entry = decodeMessage(message);
+      this.feed.deliver(room, room.cursor('general', this.epoch), entry);
+    }
+  }
+
+  async rolledBack(): Promise<void> {
+    this.rollbacks += 1;
+  }
+
+  get sequences(): number[] {
+    return this.seen.events.map((event) => event.sequence);
+  }
+}
+
+describe('the feed', () => {
+  it('hands on everything once and in order, whatever is lost or repeated on the way', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom('arrives', 'is lost', 'repeats', 'pauses')), async (steps) => {
+        const bench = new Bench();
+        for (const step of steps) {
+          const { stored } = bench;
+          if (step === 'pauses') await Promise.resolve();
+          else if (step === 'repeats') for (const message of stored.slice(-2, -1)) bench.feed.accept('topic', message);
+          else bench.publish(step === 'arrives');
+        }
+        bench.publish(true);
+        await bench.seen.until(() => bench.sequences.length === bench.stored.length);
+        expect(bench.sequences).toEqual(range(1, bench.stored.length));
+        expect(bench.rollbacks).toBe(0);
+      }),
+    );
+  });
+
+  it('fetches what an answer tells of and no event told', async () => {
+    const bench = new Bench();
+    bench.publish(true);
+    bench.publish(false, 'me');
+    bench.feed.reach('topic', 'general', bench.epoch, 2);
+    await bench.seen.until(() => bench.sequences.length === 2);
+    expect(bench.mine).toEqual([2]);
+    expect(bench.feed.expects('topic', 'general', bench.epoch, 2)).toBe(false);
+    expect(bench.feed.expects('topic', 'general', bench.epoch, 3)).toBe(true);
+    expect(bench.feed.expects('nobody', 'general', bench.epoch, 3)).toBe(false);
+  });
+
+  it('begins anew with a stream that was dropped, and drops what comes late of the old one where that can be', async () => {
+    const bench = new Bench();
+    bench.stale = true;
+    bench.publish(true);
+    bench.publish(true);
+    await bench.seen.until(() => bench.sequences.length === 2);
+    const late = bench.stored.splice(0)[1] ?? '';
+    bench.epoch = 'epoch2';
+    bench.publish(true, 'another');
+    bench.feed.accept('topic', late);
+    bench.publish(true, 'another');
+    await bench.seen.until(() => bench.sequences.length === 4);
+    expect(bench.sequences).toEqual([1, 2, 1, 2]);
+    expect(bench.seen.gaps).toEqual([]);
+  });
+
+  it('sees that another event has a sequence that it handed on', () => {
+    const bench = new Bench();
+    for (const _ of range(1, 3)) bench.publish(true);
+    bench.feed.accept('topic', 'general 2 epoch1 9 another.77 0 arq_z 1 x{"metadata":{');
+    expect(bench.rollbacks).toBe(1);
+    expect(bench.sequences).toEqual([1, 2, 3]);
+  });
+
+  it('hands nothing on between the loss of a connection and the next', () => {
+    const bench = new Bench();
+    bench.publish(true);
+    bench.feed.stop();
+    bench.publish(true);
+    bench.publish(true);
+    expect(bench.sequences).toEqual([1]);
+    bench.feed.restart();
+    expect(bench.sequences).toEqual([1, 2, 3]);
+  });
+});

@@ -1,0 +1,22 @@
+import type { EngineEvents, NodeMessage, StreamAddress, StreamEvent } from '../engine.ts';
+
+/** The bus's callbacks, for parts that are made before the engine is given them. */
+export class Relay implements EngineEvents {
+  target: EngineEvents | null = null;
+
+  deliver(event: StreamEvent): number {
+    return this.target?.deliver(event) ?? 0;
+  }
+
+  receive(message: NodeMessage): void {
+    this.target?.receive(message);
+  }
+
+  health(state: { healthy: boolean; reason: string }): void {
+    this.target?.health(state);
+  }
+
+  gap(stream: StreamAddress): void {
+    this.target?.gap(stream);
+  }
+}

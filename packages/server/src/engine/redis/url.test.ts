@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { sentence } from './failure.ts';
+import { parseRedisUrl } from './url.ts';
+
+describe('a Redis URL', () => {
+  it('is taken apart, credentials decoded and left out of what is shown', () => {
+    expect(parseRedisUrl('redis://ada:p%40ss%2Fword@cache.example:6400/3', 'redis')).toEqual({
+      host: 'cache.example',
+      port: 6400,
+      username: 'ada',
+      password: 'p@ss/word',
+      database: 3,
+      tls: false,
+      shown: 'redis://cache.example:6400/3',
+    });
+  });
+
+  it('has defaults for what it leaves out, and schemes for TLS', () => {
+    const plain = { username: undefined, password: undefined, database: 0, port: 6379 };
+    expect(parseRedisUrl('valkey://localhost', 'valkey')).toMatchObject({ ...plain, host: 'localhost', tls: false });
+    for (const scheme of ['rediss', 'valkeys']) {
+      expect(parseRedisUrl(`${scheme}://[::1]:7000/`, 'redis')).toMatchObject({ host: '::1', port: 7000, tls: true });
+    }
+    expect(parseRedisUrl('redis://:secret@h', 'redis')).toMatchObject({ ...plain, password: 'secret' });
+  });
+
+  it.each([
+    '',
+    'localhost:6379',
+    'http://h',
+    'redis://',
+    'redis:///0',
+    'redis://h:99999',
+    'redis://h/zero',
+    'redis://h/-1',
+    'redis://:%zz@h',
+  ])('that reads %j is refused in one sentence', (url) => {
+    expect(() => parseRedisUrl(url, 'redis')).toThrow(/^The redis URL [^.]+[^\n]*$/);
+  });
+
+  it('makes a sentence of every way in which a server fails', () => {
+    const place = { backend: 'valkey', shown: 'valkey://h:1' } as const;
+    const failure = (code: string, message = ''): Error => Object.assign(new Error(message), { code });
+    expect(sentence(failure('ERR_MODULE_NOT_FOUND'), place)).toContain('npm install ioredis');
+    expect(sentence(failure('ETIMEDOUT'), place)).toBe('valkey://h:1 did not answer in time.');
+    expect(sentence(failure('', 'READONLY You cannot write'), place)).toBe(
+      'valkey://h:1 failed: READONLY You cannot write',
+    );
+    expect(sentence('odd', place)).toBe('valkey://h:1 failed: odd');
+  });
+});
