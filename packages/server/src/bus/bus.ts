@@ -57,6 +57,8 @@ export class Bus {
   readonly startedAt: number;
   /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
+  /** Told when a connection has gone. */
+  readonly sessionLeft: Set<(session: Session) => void> = new Set();
   private readonly flusher = new Flusher();
   private readonly act: Act;
   private readonly unsettled: Set<Promise<void>> = new Set();
@@ -185,6 +187,7 @@ export class Bus {
     tenant.traffic.active -= 1;
     this.cluster.withdraw(session);
     this.expiry.forget(session);
+    for (const listener of this.sessionLeft) listener(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }
 

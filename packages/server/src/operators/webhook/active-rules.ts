@@ -54,7 +54,7 @@ export class ActiveRules {
   discard(active: ActiveRule): void {
     if (!this.registry.remove(active)) return;
     const { rule, queue } = active;
-    queue.stop();
+    queue.cancel();
     this.bus.interest.remove(rule.tenant, rule.room ?? WILDCARD);
     if (rule.durable && this.durableOf(rule.tenant).length === 0) void this.leases?.release(rule.tenant);
     if (this.registry.size === 0) this.close();

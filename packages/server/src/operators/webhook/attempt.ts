@@ -1,5 +1,5 @@
 import type { Agent } from 'undici';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 import type { Delivery } from './delivery.ts';
 import { retryAfter } from './retry-delay.ts';
 import type { Rule } from './rule.ts';

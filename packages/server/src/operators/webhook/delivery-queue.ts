@@ -1,7 +1,7 @@
 import type { Awaitable } from '../../engine/engine.ts';
+import { type Clock, sleep } from '../clock.ts';
 import type { AttemptOutcome } from './attempt.ts';
 import { Backlog } from './backlog.ts';
-import { type Clock, sleep } from './clock.ts';
 import type { Delivery } from './delivery.ts';
 import { retryDelay } from './retry-delay.ts';
 
@@ -41,9 +41,12 @@ export interface QueueParts {
 export class DeliveryQueue {
   private readonly parts: QueueParts;
   private readonly waiting: Backlog<Delivery>;
-  private readonly stopping = new AbortController();
+  /** No request is begun any more. */
+  private readonly ending = new AbortController();
+  /** The request under way is broken off. */
+  private readonly cutting = new AbortController();
   private current: Delivery | undefined;
-  private running = false;
+  private running: Promise<void> | null = null;
   private dropping = false;
 
   constructor(parts: QueueParts) {
@@ -62,22 +65,21 @@ export class DeliveryQueue {
 
   /** Adds a delivery. Never throws or waits: what it costs the caller is a place in an array. */
   push(delivery: Delivery): void {
-    if (this.stopping.signal.aborted) return;
+    if (this.ending.signal.aborted) return;
     const dropped = this.waiting.push(delivery);
     if (dropped > 0) this.parts.onDropped(dropped, !this.dropping);
     this.dropping = dropped > 0;
-    if (this.running) return;
-    this.running = true;
-    // The publish that brought the event is answered first.
-    setImmediate(() => this.run().catch(this.parts.onFault));
+    this.running ??= this.run().catch(this.parts.onFault);
   }
 
   /** Gives up what other nodes have too, since one of them posts it from now on. The request under way is finished. */
   surrender(): Delivery[] {
     if (this.current !== undefined && !this.current.exclusive) this.current.surrendered = true;
-    const [kept, given]: [Delivery[], Delivery[]] = [[], []];
-    for (const delivery of this.waiting.drain()) (delivery.exclusive ? kept : given).push(delivery);
-    for (const delivery of kept) this.waiting.push(delivery);
+    const given: Delivery[] = [];
+    for (const delivery of this.waiting.drain()) {
+      if (delivery.exclusive) this.waiting.push(delivery);
+      else given.push(delivery);
+    }
     return given;
   }
 
@@ -86,51 +88,58 @@ export class DeliveryQueue {
     if (this.current !== undefined) this.current.surrendered = false;
   }
 
-  /** Ends the request under way and takes no more; answers what was not delivered, oldest first. */
-  stop(): Delivery[] {
-    this.stopping.abort();
+  /** Breaks off the request under way and forgets what waits. */
+  cancel(): void {
+    this.ending.abort();
+    this.cutting.abort();
+    this.waiting.drain();
+  }
+
+  /** Begins no request any more and waits for the one under way, until `grace` is over. Answers what is left to do. */
+  async stop(grace: Promise<void>): Promise<Delivery[]> {
+    this.ending.abort();
+    await Promise.race([this.running, grace]);
+    this.cutting.abort();
     const left = this.waiting.drain();
     return this.current === undefined ? left : [this.current, ...left];
   }
 
   private async run(): Promise<void> {
-    const { signal } = this.stopping;
-    try {
-      while (!signal.aborted) {
-        this.current = this.waiting.shift();
-        if (this.current === undefined) return;
-        await this.deliver(this.current, signal);
-      }
-    } finally {
-      this.current = undefined;
-      this.running = false;
+    // The publish that brought the event is answered first.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (!this.ending.signal.aborted) {
+      this.current = this.waiting.shift();
+      if (this.current === undefined) break;
+      if (!(await this.deliver(this.current))) return;
     }
+    this.current = undefined;
+    this.running = null;
   }
 
-  private async deliver(delivery: Delivery, stop: AbortSignal): Promise<void> {
+  /** Answers whether this node has done what it could; false when it is told to stop before. */
+  private async deliver(delivery: Delivery): Promise<boolean> {
     const { parts } = this;
-    if (delivery.inherited && !(await parts.isOpen(delivery))) return;
+    const { signal } = this.ending;
+    if (delivery.inherited && !(await parts.isOpen(delivery))) return true;
     for (let failures = 1; ; failures += 1) {
       delivery.attempts += 1;
-      const outcome = await parts.attempt(delivery, stop);
-      if (stop.aborted) return;
+      const outcome = await parts.attempt(delivery, this.cutting.signal);
+      if (this.cutting.signal.aborted) return false;
       if (outcome.ok) {
         parts.onDelivered(delivery);
-        return;
+        return true;
+      }
+      if (!delivery.surrendered) {
+        const final = !outcome.retryable || failures >= parts.limits.maxAttempts;
+        parts.onFailure(delivery, outcome, final);
+        if (final) return true;
+        await sleep(parts.clock, retryDelay(failures, parts.random(), outcome.retryAfterMs), signal);
       }
       if (delivery.surrendered) {
         parts.onSurrendered(delivery);
-        return;
+        return true;
       }
-      const final = !outcome.retryable || failures >= parts.limits.maxAttempts;
-      parts.onFailure(delivery, outcome, final);
-      if (final) return;
-      await sleep(parts.clock, retryDelay(failures, parts.random(), outcome.retryAfterMs), stop);
-      if (stop.aborted) return;
-      if (delivery.surrendered) {
-        parts.onSurrendered(delivery);
-        return;
-      }
+      if (signal.aborted) return false;
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { KeySpace, KeyValueStore } from '../../engine/engine.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 const SPACE = 'webhook_lease';
 const KEY = 'posting';

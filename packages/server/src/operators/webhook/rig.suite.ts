@@ -7,7 +7,7 @@ import { framePayload } from '../../bus/frame.ts';
 import type { Batch, Wire } from '../../bus/outbox.ts';
 import type { Inspector } from '../../bus/publish.ts';
 import type { Sender, Session } from '../../bus/session.ts';
-import { CommandSet } from '../../commands/command.ts';
+import { type AnyCommand, CommandSet } from '../../commands/command.ts';
 import { coreCommands } from '../../commands/core.ts';
 import { CommandRunner } from '../../commands/run.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -116,7 +116,7 @@ export class Rig {
       maxAttempts: 5,
       ...options,
     });
-    const all = [...coreCommands(this.bus, () => all), ...this.operator.commands];
+    const all: AnyCommand[] = [...coreCommands(this.bus, () => all), ...this.operator.commands];
     this.runner = new CommandRunner(this.bus, new CommandSet(all));
     this.bus.events.on((happening) => {
       this.happenings.push(happening);

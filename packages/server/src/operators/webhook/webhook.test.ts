@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { FakeClock } from './fake-clock.suite.ts';
+import { FakeClock } from '../fake-clock.suite.ts';
 import { hang, statuses } from './receiver.suite.ts';
 import { openReceiver, openRig } from './rig.suite.ts';
 

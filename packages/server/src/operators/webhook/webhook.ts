@@ -1,10 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from 'undici';
 import type { Bus } from '../../bus/bus.ts';
 import type { AnyCommand } from '../../commands/command.ts';
+import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
 import { ActiveRules } from './active-rules.ts';
-import { type Clock, systemClock } from './clock.ts';
 import { webhookCommands } from './commands.ts';
 import { letterOf } from './dead-letters.ts';
 import { hostTest } from './destination.ts';
@@ -46,6 +47,8 @@ export function createWebhookOperator(bus: Bus, options: WebhookOptions): Webhoo
 
 /** Why a delivery that waited at a stop stands among the dead letters; the next start delivers it. */
 const STOPPED = 'the server stopped before it was delivered';
+/** How long a stop waits for requests under way, so that few are made twice. */
+const GRACE_MS = 1_000;
 /** Longer than another node may keep an event before it takes over. */
 const CLAIM_MS = 120_000;
 
@@ -123,11 +126,15 @@ class Webhooks implements WebhookOperator {
     for (const stored of await this.store.load()) await this.follow(stored);
   }
 
-  /** Ends every request. What durable rules had waiting, and no other node has, is kept for the next start. */
+  /**
+   * Begins no request any more and gives those under way a second. What durable rules had waiting, and no other node
+   * has, is kept for the next start.
+   */
   async stop(): Promise<void> {
     this.active.close();
     for (const undo of this.undo.splice(0)) undo();
-    await Promise.all(this.active.registry.all().map((one) => this.retire(one)));
+    const grace = delay(GRACE_MS, undefined, { ref: false });
+    await Promise.all(this.active.registry.all().map((one) => this.retire(one, grace)));
     await this.leases?.stop();
     await this.agent.destroy();
   }
@@ -140,8 +147,8 @@ class Webhooks implements WebhookOperator {
     for (const { id, error } of letters) if (error === STOPPED) await added.retry(id);
   }
 
-  private async retire({ rule, queue, grants, letters }: ActiveRule): Promise<void> {
-    const left = queue.stop();
+  private async retire({ rule, queue, grants, letters }: ActiveRule, grace: Promise<void>): Promise<void> {
+    const left = await queue.stop(grace);
     if (!rule.durable) return;
     // Notes a token that was renewed since the last event.
     grants.current();

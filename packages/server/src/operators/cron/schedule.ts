@@ -1,0 +1,125 @@
+import { BusError } from '@arqonbus/protocol';
+import { Cron } from 'croner';
+
+/** When a job runs: after a delay, then every so often; or as a cron expression says. Seconds as they were given. */
+export type Schedule =
+  | {
+      readonly kind: 'interval';
+      readonly delaySeconds: number;
+      /** Null: runs once. */
+      readonly intervalSeconds: number | null;
+      /** 0: until cancelled. */
+      readonly repeatCount: number;
+    }
+  | {
+      readonly kind: 'cron';
+      readonly expression: string;
+      /** IANA name. */
+      readonly timezone: string;
+      readonly repeatCount: number;
+    };
+
+/** Arguments of `op.cron.schedule` that say when. */
+export interface ScheduleArguments {
+  readonly delay_seconds?: number;
+  readonly interval_seconds?: number;
+  readonly repeat_count?: number;
+  readonly cron?: string;
+  readonly timezone?: string;
+}
+
+const DEFAULT_DELAY_SECONDS = 1;
+
+/** Reads when a job is to run. Throws VALIDATION_ERROR naming the argument that does not fit the others. */
+export function readSchedule(args: ScheduleArguments): Schedule {
+  const { cron, timezone, interval_seconds: interval, delay_seconds: delay, repeat_count: repeat } = args;
+  if (cron === undefined) {
+    if (timezone !== undefined) throw invalid('timezone', 'goes with "cron"; leave it out, or give an expression');
+    if (repeat !== undefined && repeat !== 1 && interval === undefined) {
+      throw invalid('interval_seconds', 'is needed when a job runs more than once');
+    }
+    return {
+      kind: 'interval',
+      delaySeconds: delay ?? DEFAULT_DELAY_SECONDS,
+      intervalSeconds: interval ?? null,
+      repeatCount: repeat ?? 1,
+    };
+  }
+  for (const [field, value] of [
+    ['interval_seconds', interval],
+    ['delay_seconds', delay],
+  ] as const) {
+    if (value !== undefined) throw invalid(field, 'does not go with "cron"; use one or the other');
+  }
+  const schedule: Schedule = { kind: 'cron', expression: cron, timezone: timezone ?? 'UTC', repeatCount: repeat ?? 0 };
+  assertTimezone(schedule.timezone);
+  if (nextCronRun(schedule, 0) === null) throw invalid('cron', 'never comes true');
+  return schedule;
+}
+
+/**
+ * When run number `iteration` (from 1) is due, in milliseconds since 1970; null when there is none. Intervals are
+ * counted from the start, so that a late run does not delay those after it.
+ *
+ * @param after of a cron expression: only later than this
+ */
+export function dueTime(schedule: Schedule, startedAt: number, iteration: number, after: number): number | null {
+  if (schedule.repeatCount > 0 && iteration > schedule.repeatCount) return null;
+  if (schedule.kind === 'cron') return nextCronRun(schedule, after);
+  const first = startedAt + schedule.delaySeconds * 1000;
+  if (iteration === 1) return first;
+  return schedule.intervalSeconds === null ? null : first + (iteration - 1) * schedule.intervalSeconds * 1000;
+}
+
+/** Runs of a cron expression that are counted one by one; beyond it a long absence is not worth the time. */
+const MAX_COUNTED = 1_000;
+
+/** How many runs, beginning with number `iteration` due at `due`, fell before `now`, and when the last of them was due. */
+export function missedRuns(
+  schedule: Schedule,
+  startedAt: number,
+  iteration: number,
+  due: number | null,
+  now: number,
+): { readonly count: number; readonly last: number | null } {
+  if (due === null || due >= now) return { count: 0, last: null };
+  if (schedule.kind === 'interval') {
+    const intervalMs = (schedule.intervalSeconds ?? 0) * 1000;
+    const passed = intervalMs === 0 ? 1 : Math.ceil((now - due) / intervalMs);
+    const left = schedule.repeatCount === 0 ? passed : schedule.repeatCount - iteration + 1;
+    const count = Math.min(passed, left);
+    return { count, last: due + (count - 1) * intervalMs };
+  }
+  let count = 0;
+  let last = due;
+  for (let next: number | null = due; next !== null && next < now; count += 1) {
+    last = next;
+    if (count === MAX_COUNTED) return { count, last: now };
+    next = dueTime(schedule, startedAt, iteration + count + 1, next);
+  }
+  return { count, last };
+}
+
+function nextCronRun(schedule: Extract<Schedule, { kind: 'cron' }>, after: number): number | null {
+  if (![5, 6].includes(schedule.expression.trim().split(/\s+/).length)) {
+    throw invalid('cron', 'has five fields, or six with seconds first');
+  }
+  try {
+    const cron = new Cron(schedule.expression, { paused: true, timezone: schedule.timezone });
+    return cron.nextRun(new Date(after))?.getTime() ?? null;
+  } catch {
+    throw invalid('cron', 'is no cron expression; an example: "*/5 9-17 * * MON-FRI"');
+  }
+}
+
+function assertTimezone(name: string): void {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+  } catch {
+    throw invalid('timezone', 'is no IANA time zone, such as Europe/Berlin');
+  }
+}
+
+function invalid(field: string, rule: string): BusError {
+  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
+}
