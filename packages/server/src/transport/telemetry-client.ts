@@ -13,7 +13,7 @@ import { isVisible, type Recorded, type View } from './telemetry-ring.ts';
 import { ViolationCount } from './violations.ts';
 
 /** Bytes the kernel has not taken yet, above which events wait in the queue, where the oldest can be lost. */
-const HIGH_WATER_BYTES = 65_536;
+const HIGH_WATER_BYTES = 262_144;
 /** How long a peer may take to answer a close frame before the line is cut, in milliseconds. */
 const CLOSE_TIMEOUT_MS = 1_000;
 const MAX_FILTERS = 20;
@@ -162,19 +162,25 @@ export class TelemetryClient implements Beating {
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
-    setImmediate(this.pump);
+    this.soon();
   }
+
+  /** In the next turn, so that others get theirs. */
+  private readonly soon = (): void => {
+    setImmediate(this.pump);
+  };
 
   private readonly pump = (): void => {
     this.scheduled = false;
-    if (this.ws.readyState !== this.ws.OPEN) return;
+    const { ws, socket } = this;
+    if (ws.readyState !== ws.OPEN) return;
     this.send(HIGH_WATER_BYTES);
-    if (this.socket.writableLength < HIGH_WATER_BYTES) {
-      if (this.ws.isPaused) this.ws.resume();
-      return;
-    }
+    const isFull = socket.writableLength >= HIGH_WATER_BYTES;
+    if (!isFull && ws.isPaused) ws.resume();
+    if (!isFull && this.queue.size === 0) return;
     this.scheduled = true;
-    this.socket.once('drain', this.pump);
+    if (socket.writableNeedDrain) socket.once('drain', this.soon);
+    else this.soon();
   };
 
   /** Writes in one go as much as the socket should hold. */
