@@ -17,6 +17,11 @@ import { loadEngine } from './engine/open.ts';
 import { timeEngine } from './engine/timed.ts';
 import type { Logger } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
+import { createCronOperator } from './operators/cron/cron.ts';
+import { createOmegaOperator } from './operators/omega/omega.ts';
+import type { Operator } from './operators/operator.ts';
+import { createStoreOperator } from './operators/store/store.ts';
+import { createWebhookOperator } from './operators/webhook/webhook.ts';
 import { Monitor } from './transport/telemetry-monitor.ts';
 
 /** Version of this package, as the wire, `/version` and `arqon --version` tell it. */
@@ -37,6 +42,7 @@ export class Server {
   readonly bus: Bus;
   readonly commands: CommandSet;
   readonly runner: CommandRunner;
+  private readonly operators: readonly Operator[];
   readonly monitor: Monitor;
   private readonly options: ServerOptions;
   private readonly engine: Engine;
@@ -84,10 +90,12 @@ export class Server {
       messageSampleRate: telemetry.messageSampleRate,
       statsIntervalMs: bus.statsIntervalSeconds * 1000,
     });
+    this.operators = this.createOperators();
     all.push(
       ...coreCommands(this.bus, () => this.commands.all),
       ...tokenCommands(this.bus, () => this.edge?.verifier ?? null),
       ...casilCommands(this.bus, layer),
+      ...this.operators.flatMap((operator) => operator.commands),
     );
     this.commands = new CommandSet(all);
     this.runner = new CommandRunner(this.bus, this.commands);
@@ -96,6 +104,7 @@ export class Server {
   async start(): Promise<Addresses> {
     await this.engine.open(this.bus.engineEvents);
     await this.bus.catalog.load();
+    for (const operator of this.operators) await operator.start();
     this.bus.rooms.tenant('default');
     this.every(SWEEP_INTERVAL_MS, () => this.bus.idle.run());
     this.edge = await this.openEdge(this.config);
@@ -120,6 +129,20 @@ export class Server {
     return this.edge.addresses;
   }
 
+  /** The families of op.* commands. A new one joins this list. */
+  private createOperators(): Operator[] {
+    const { bus, config } = this;
+    const webhooks = createWebhookOperator(bus, config.webhook);
+    this.monitor.webhookDeliveries = () =>
+      Object.entries(webhooks.outcomes).map(([outcome, value]) => ({ labels: { outcome }, value }));
+    return [
+      webhooks,
+      createCronOperator(bus, config.cron),
+      createStoreOperator(bus, config.store),
+      createOmegaOperator(bus, config.omega),
+    ];
+  }
+
   /** Puts these settings of the content policy in force, or throws with all that is wrong with them and changes nothing. */
   reloadPolicy(settings: Config['casil']): void {
     const { revision, mode, enabled } = reloadPolicy(this.layer, settings);
@@ -132,6 +155,7 @@ export class Server {
     for (const timer of this.timers) clearInterval(timer);
     await this.closeEdge(config.server.shutdownSeconds * 1000, 'server shutting down');
     bus.expiry.stop();
+    for (const operator of this.operators) await operator.stop();
     await this.engine.close();
     this.monitor.stop();
   }
