@@ -42,7 +42,7 @@ class Store:
         """Sets a key (any JSON value up to 64 KiB) and answers its version.
 
         ``if_version`` makes it a compare-and-set: the version the key must have now, 0 for a key that must not exist.
-        Otherwise :class:`BusError` ``CONFLICT``, with the present version in its details.
+        Otherwise :class:`BusError` ``CONFLICT``, with ``current_version`` in its details.
         """
         options = given(namespace=namespace, ttl_seconds=ttl_seconds, if_version=if_version)
         result = await self._run("op.store.set", key=key, value=value, **options)

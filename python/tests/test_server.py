@@ -130,7 +130,7 @@ async def test_store(client: ArqonBusClient, other: ArqonBusClient, room: str) -
         assert await client.store.set("jobs/1", {"state": "new"}, namespace=room, if_version=0) == 1
         with pytest.raises(BusError) as raised:
             await client.store.set("jobs/1", {}, namespace=room, if_version=0)
-        assert raised.value.code == "CONFLICT" and raised.value.details["version"] == 1
+        assert raised.value.code == "CONFLICT" and raised.value.details["current_version"] == 1
         change = await watch.receive(timeout=5)
         assert (change.key, change.operation, change.value) == ("jobs/1", "set", {"state": "new"})
         entry = await client.store.get("jobs/1", namespace=room)
@@ -144,7 +144,7 @@ async def test_store(client: ArqonBusClient, other: ArqonBusClient, room: str) -
 async def test_cron(client: ArqonBusClient, room: str) -> None:
     async with client.subscribe(f"{room}:x") as subscription:
         job = await client.cron.schedule(
-            f"{room}:x", {"n": 1}, delay_seconds=0.05, interval_seconds=0.05, repeat_count=2
+            f"{room}:x", {"n": 1}, delay_seconds=0.05, interval_seconds=0.1, repeat_count=2
         )
         messages = [await subscription.receive(timeout=5) for _ in range(2)]
         assert [message["metadata"]["iteration"] for message in messages] == [1, 2]
