@@ -1,4 +1,6 @@
-import pino, { type Logger } from 'pino';
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import pino, { type DestinationStream, type Logger } from 'pino';
 
 export type { Logger };
 
@@ -9,6 +11,9 @@ export interface LogOptions {
   /** Where the lines go; standard error by default, so that standard output stays for what a command prints. */
   readonly destination?: NodeJS.WritableStream;
 }
+
+/** Bytes of log lines that wait for a reader before new ones are dropped. */
+const MAX_BUFFERED = 4 * 1_048_576;
 
 /** What may stand in no log line, wherever it comes from. */
 const SECRETS = ['token', 'authorization', 'password', 'secret', 'api_key', 'apiKey', 'jwtSecret'];
@@ -29,7 +34,24 @@ export function createLog({ level, pretty, destination }: LogOptions): Logger {
     const target = { target: 'pino-pretty', options: { destination: 2, colorize: true, translateTime: 'HH:MM:ss.l' } };
     return pino({ ...plain, transport: target });
   }
-  return pino(options, pino.destination({ dest: 2, sync: true }));
+  return pino(options, standardError());
+}
+
+/**
+ * Standard error. A file or terminal takes what it is given; a pipe may have a reader that does not read, and that must
+ * not stop the bus: there lines wait in a bounded queue, and what is lost beyond it is log lines.
+ */
+function standardError(): DestinationStream {
+  const kind = fstatSync(2);
+  if (!kind.isFIFO() && !kind.isSocket()) return pino.destination({ dest: 2, sync: true });
+  const pipe = new Socket({ fd: 2, readable: false, writable: true });
+  pipe.on('error', () => pipe.destroy());
+  pipe.unref();
+  return {
+    write: (line) => {
+      if (!pipe.destroyed && pipe.writableLength < MAX_BUFFERED) pipe.write(line);
+    },
+  };
 }
 
 function canPrettify(): boolean {
