@@ -69,7 +69,7 @@ export class DeliveryQueue {
     const dropped = this.waiting.push(delivery);
     if (dropped > 0) this.parts.onDropped(dropped, !this.dropping);
     this.dropping = dropped > 0;
-    this.running ??= this.run().catch(this.parts.onFault);
+    this.running ??= this.run().catch((error) => this.recover(error));
   }
 
   /** Gives up what other nodes have too, since one of them posts it from now on. The request under way is finished. */
@@ -114,6 +114,13 @@ export class DeliveryQueue {
     }
     this.current = undefined;
     this.running = null;
+  }
+
+  /** A fault of our own costs one delivery; the next event sets the queue going again. */
+  private recover(error: unknown): void {
+    this.current = undefined;
+    this.running = null;
+    this.parts.onFault(error);
   }
 
   /** Answers whether this node has done what it could; false when it is told to stop before. */

@@ -12,7 +12,7 @@ export class Delivery {
   readonly time: number;
   /** Requests made so far, those before a retry by command included. */
   attempts: number;
-  /** No other node has this event for the rule: it is live-only traffic (RULINGS 13) or was taken from dead letters. */
+  /** No other node has this event for the rule: it is live-only traffic or was taken from dead letters. */
   readonly exclusive: boolean;
   /** Taken over from another node, which may have posted it already. */
   inherited = false;

@@ -2,7 +2,7 @@ import { may, type Principal } from '../../auth/principal.ts';
 import type { Session } from '../../bus/session.ts';
 
 /**
- * What a rule's owner may read, asked for each event . While the connection that registered the rule lives,
+ * What a rule's owner may read, asked for each event. While the connection that registered the rule lives,
  * its principal counts, so that a renewed token with narrower grants narrows the rule at once.
  */
 export class OwnerGrants {

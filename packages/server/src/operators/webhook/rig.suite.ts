@@ -74,6 +74,8 @@ export function principalOf({ tenant = 'default', subject = null, role = 'admin'
   };
 }
 
+type RigOptions = Partial<WebhookOptions> & { readonly node?: string };
+
 const UNINSPECTED: Inspector = { enabled: false, inspect: ({ payload }) => ({ payload, metadata: undefined }) };
 
 /** A bus with the operator, in this process. */
@@ -86,7 +88,7 @@ export class Rig {
   private readonly waiting = new Set<() => void>();
   private stopped = false;
 
-  constructor(engine: Engine, options: Partial<WebhookOptions> & { readonly node?: string } = {}) {
+  constructor(engine: Engine, options: RigOptions = {}) {
     const onFault = (error: unknown): void => {
       this.faults.push(error);
     };
@@ -192,8 +194,13 @@ export class Rig {
   }
 }
 
-export function openRig(options: Partial<WebhookOptions> = {}, engine: Engine = createMemoryEngine()): Promise<Rig> {
+export function openRig(options: RigOptions = {}, engine: Engine = createMemoryEngine()): Promise<Rig> {
   return new Rig(engine, options).start();
+}
+
+/** Resolves once `condition` holds, for what nothing tells of; looks at it whenever this process has nothing ready. */
+export async function settled(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
 }
 
 /** Resolves when all that is ready to run in this process has run. */

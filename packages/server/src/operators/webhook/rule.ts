@@ -11,7 +11,7 @@ export interface Rule {
   readonly timeoutSeconds: number;
   /** Signs the requests; null: they are not signed. Never shown, logged or listed. */
   readonly key: Buffer | null;
-  /** Identity of the owner (RULINGS 10). */
+  /** Identity of the owner. */
   readonly owner: string;
   /** What others may see of it: the JWT subject, else the client id. */
   readonly ownerName: string;

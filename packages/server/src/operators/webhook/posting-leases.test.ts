@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import type { KeyValueStore } from '../../engine/engine.ts';
+import { createMemoryEngine } from '../../engine/memory.ts';
+import { FakeClock } from '../fake-clock.suite.ts';
+import { PostingLeases } from './posting-leases.ts';
+import { turn } from './rig.suite.ts';
+
+interface Node {
+  readonly leases: PostingLeases;
+  readonly log: string[];
+  /** Whether the store answers this node. */
+  away: boolean;
+}
+
+function nodeOn(name: string, store: KeyValueStore, clock: FakeClock): Node {
+  const node = { log: [] as string[], away: false };
+  const flaky: KeyValueStore = {
+    get: (at, key) => store.get(at, key),
+    set: async (at, key, value, options) => {
+      if (node.away) throw new Error('away');
+      return store.set(at, key, value, options);
+    },
+    delete: (at, key, ifVersion) => store.delete(at, key, ifVersion),
+    list: (at, query) => store.list(at, query),
+    tenants: (space) => store.tenants(space),
+    watch: (space, onChange) => store.watch(space, (change) => node.away || onChange(change)),
+  };
+  const leases = new PostingLeases(flaky, name, clock, {
+    onGained: (tenant) => node.log.push(`gained ${tenant}`),
+    onLost: (tenant) => node.log.push(`lost ${tenant}`),
+    onFault: () => {},
+  });
+  leases.start();
+  return Object.assign(node, { leases });
+}
+
+async function openNodes(): Promise<{ clock: FakeClock; one: Node; other: Node }> {
+  const clock = new FakeClock();
+  const { store } = createMemoryEngine({ now: () => clock.now() });
+  const [one, other] = [nodeOn('one', store, clock), nodeOn('other', store, clock)];
+  for (const { leases } of [one, other]) {
+    leases.want('alpha');
+    await turn();
+  }
+  return { clock, one, other };
+}
+
+async function pass(clock: FakeClock, ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 1_000) {
+    clock.advance(1_000);
+    await turn();
+  }
+}
+
+function holders({ one, other }: { one: Node; other: Node }): boolean[] {
+  return [one, other].map(({ leases }) => leases.holds('alpha'));
+}
+
+describe('PostingLeases', () => {
+  it('have one holder, which stays it', async () => {
+    const nodes = await openNodes();
+    expect(holders(nodes)).toEqual([true, false]);
+    await pass(nodes.clock, 120_000);
+    expect(holders(nodes)).toEqual([true, false]);
+    expect([nodes.one.log, nodes.other.log]).toEqual([['gained alpha'], []]);
+    expect(nodes.one.leases.holds('beta')).toBe(false);
+  });
+
+  it('pass on at once when they are given back', async () => {
+    const nodes = await openNodes();
+    await nodes.one.leases.stop();
+    await turn();
+    expect(holders(nodes)).toEqual([false, true]);
+  });
+
+  it('run out with a holder that the store does not hear, which then knows it too', async () => {
+    const nodes = await openNodes();
+    nodes.one.away = true;
+    await pass(nodes.clock, 14_000);
+    expect(holders(nodes)).toEqual([true, false]);
+    await pass(nodes.clock, 6_000);
+    expect(holders(nodes)).toEqual([false, true]);
+    // It comes back with a version that was its own once; long before the new holder has written as often.
+    nodes.one.away = false;
+    await pass(nodes.clock, 60_000);
+    expect(holders(nodes)).toEqual([false, true]);
+    expect(nodes.one.log).toEqual(['gained alpha', 'lost alpha']);
+  });
+
+  it('are not taken back by a version that another holder has reached meanwhile', async () => {
+    const nodes = await openNodes();
+    await pass(nodes.clock, 10_000);
+    nodes.one.away = true;
+    // Longer than the lease, so that the other one writes under the versions that this one wrote before.
+    await pass(nodes.clock, 15_000);
+    for (let seconds = 0; seconds < 40; seconds += 1) {
+      nodes.one.away = seconds % 2 === 0;
+      await pass(nodes.clock, 1_000);
+      expect(holders(nodes).filter((held) => held).length).toBeLessThanOrEqual(1);
+    }
+    expect(holders(nodes)).toEqual([false, true]);
+  });
+
+  it('are given back when they come after nobody wants them any more', async () => {
+    const clock = new FakeClock();
+    const { store } = createMemoryEngine({ now: () => clock.now() });
+    const { leases, log } = nodeOn('one', store, clock);
+    leases.want('alpha');
+    await leases.release('alpha');
+    await turn();
+    expect(leases.holds('alpha')).toBe(false);
+    expect(log).toEqual([]);
+    expect(await store.tenants('webhook_lease')).toEqual([]);
+  });
+});
