@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -54,3 +55,16 @@ def conformance_url(request: pytest.FixtureRequest) -> str:
         return given
     running: RunningServer = request.getfixturevalue("server")
     return running.url
+
+
+@pytest.fixture
+async def other(server: RunningServer) -> AsyncIterator[ArqonBusClient]:
+    """Somebody else on the real server."""
+    async with ArqonBusClient(server.url, client_type="ai-agent", screen_name="Other") as connected:
+        yield connected
+
+
+@pytest.fixture
+def room() -> str:
+    """A room of the real server that no other test uses."""
+    return f"py-{secrets.token_hex(6)}"

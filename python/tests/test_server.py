@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
-from server import RunningServer, running_server
+from reading import numbers
+from server import RunningServer
 
 from arqonbus import (
     ArqonBusClient,
-    AuthenticationError,
     BusError,
-    ConnectError,
     Position,
-    ReconnectPolicy,
-    StreamReset,
-    Subscription,
 )
 
 pytestmark = pytest.mark.server
-
-Connect = Callable[..., ArqonBusClient]
-
-
-@pytest.fixture
-def room() -> str:
-    return f"py-{secrets.token_hex(6)}"
 
 
 @pytest.fixture
 async def client(server: RunningServer) -> AsyncIterator[ArqonBusClient]:
     async with ArqonBusClient(server.url) as connected:
         yield connected
-
-
-@pytest.fixture
-async def other(server: RunningServer) -> AsyncIterator[ArqonBusClient]:
-    async with ArqonBusClient(server.url, client_type="ai-agent", screen_name="Other") as connected:
-        yield connected
-
-
-async def numbers(subscription: Subscription, count: int) -> list[int]:
-    return [(await subscription.receive(timeout=5))["payload"]["n"] for _ in range(count)]
 
 
 async def test_the_first_five_lines(server: RunningServer) -> None:
@@ -161,129 +139,3 @@ async def test_webhooks(client: ArqonBusClient, room: str) -> None:
     rule = await client.webhooks.register("https://example.com/hook", f"{room}:x")
     assert rule["rule_id"] in [entry["rule_id"] for entry in await client.webhooks.list()]
     await client.webhooks.unregister(rule["rule_id"])
-
-
-async def test_a_lost_connection_resumes_while_others_publish(
-    server: RunningServer, other: ArqonBusClient, room: str
-) -> None:
-    policy = ReconnectPolicy(base=0.01, cap=0.05)
-    async with ArqonBusClient(server.url, reconnect=policy) as client:
-        reopened = asyncio.Event()
-        client.on("state", lambda state: reopened.set() if state == "open" else None)
-        async with client.subscribe(f"{room}:x") as channel, client.subscribe(room) as whole:
-            publishing = asyncio.create_task(publish_all(other, f"{room}:x", 400))
-            found: list[int] = []
-            for _ in range(3):
-                found += await numbers(channel, 10)
-                reopened.clear()
-                cut(client)
-                await asyncio.wait_for(reopened.wait(), 5)
-            await publishing
-            assert found + await numbers(channel, 370) == list(range(400))
-            assert await numbers(whole, 400) == list(range(400))
-
-
-async def publish_all(client: ArqonBusClient, address: str, count: int) -> None:
-    for n in range(count):
-        await client.publish(address, {"n": n})
-
-
-def cut(client: ArqonBusClient) -> None:
-    """Breaks the line, as a cable that is pulled."""
-    connection = client._link._connection
-    assert connection is not None
-    connection._socket.transport.abort()
-
-
-async def test_publishes_over_lost_connections_count_once(
-    server: RunningServer, other: ArqonBusClient, room: str
-) -> None:
-    policy = ReconnectPolicy(base=0.01, cap=0.05)
-    async with ArqonBusClient(server.url, reconnect=policy) as client, other.subscribe(f"{room}:x") as subscription:
-        for round in range(5):
-            publishing = asyncio.gather(*(client.publish(f"{room}:x", {"n": round * 50 + n}) for n in range(50)))
-            await asyncio.sleep(0)
-            cut(client)
-            await publishing
-        assert sorted(await numbers(subscription, 250)) == list(range(250))
-        assert len([message async for message in client.history(f"{room}:x")]) == 250
-
-
-async def test_a_server_that_stops_and_comes_back_in_memory_is_told_as_a_loss() -> None:
-    with running_server() as server:
-        policy = ReconnectPolicy(base=0.05, cap=0.1)
-        async with ArqonBusClient(server.url, reconnect=policy) as client:
-            async with client.subscribe("science:explore") as subscription:
-                await client.publish("science:explore", {"n": 0})
-                waiting = asyncio.Event()
-                client.on("state", lambda state: waiting.set() if state == "waiting" else None)
-                assert await asyncio.to_thread(server.stop) == 0
-                await asyncio.wait_for(waiting.wait(), 5)
-                publishing = asyncio.create_task(client.publish("science:explore", {"n": 1}, timeout=60))
-                await asyncio.to_thread(server.restart)
-                assert (await publishing).sequence == 1
-                with pytest.raises(StreamReset) as raised:
-                    await subscription.receive(timeout=10)
-                assert raised.value.reset.reason == "not_recovered"
-
-
-async def test_tokens() -> None:
-    secret = "s" * 32
-    settings = {"ARQONBUS_ENABLE_AUTH": "true", "ARQONBUS_AUTH_JWT_SECRET": secret}
-    with running_server(**settings) as server:
-        with pytest.raises(AuthenticationError) as refused:
-            await ArqonBusClient(server.url).connect()
-        assert "missing token" in str(refused.value)
-        with pytest.raises(AuthenticationError, match="token expired"):
-            await ArqonBusClient(server.url, token=token(secret, -3600)).connect()
-        lifetimes = iter((20, 3600))
-        renewed = asyncio.Event()
-
-        def provide() -> str:
-            lifetime = next(lifetimes)
-            if lifetime == 3600:
-                renewed.set()
-            return token(secret, lifetime, sub="ada")
-
-        async with ArqonBusClient(server.url, token=provide) as client:
-            # A token of less than 60 s is announced to expire at once, and renewed by the client.
-            await asyncio.wait_for(renewed.wait(), 5)
-            await client.publish("science:explore", {"n": 1})
-            async with (
-                client.subscribe("science:explore") as subscription,
-                ArqonBusClient(server.url, token=token(secret, 3600, sub="bob")) as bob,
-            ):
-                ack = await bob.send("sub:ada", {"hello": 1})
-                assert ack.delivered == 1
-                await bob.publish("science:explore", {"n": 2})
-                assert await numbers(subscription, 1) == [2]
-        reader = token(secret, 3600, sub="eve", role="guest")
-        async with ArqonBusClient(server.url, token=reader) as guest:
-            with pytest.raises(BusError) as raised:
-                await guest.publish("science:explore", {})
-            assert raised.value.code == "AUTHORIZATION_ERROR"
-
-
-async def test_a_full_server_says_so() -> None:
-    with running_server(ARQONBUS_MAX_CONNECTIONS="1") as server:
-        async with ArqonBusClient(server.url):
-            with pytest.raises(ConnectError) as raised:
-                await ArqonBusClient(server.url).connect()
-    assert raised.value.details["status"] == 503 and raised.value.retryable
-
-
-def token(secret: str, lifetime: float, **claims: str) -> str:
-    """An HS256 JWT that expires in ``lifetime`` seconds; here by hand, for want of a JWT package."""
-    import base64
-    import hashlib
-    import hmac
-    import json
-    import time
-
-    def part(value: bytes) -> bytes:
-        return base64.urlsafe_b64encode(value).rstrip(b"=")
-
-    header = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-    body = part(json.dumps({"exp": int(time.time() + lifetime), "role": "user", **claims}).encode())
-    signature = part(hmac.new(secret.encode(), header + b"." + body, hashlib.sha256).digest())
-    return b".".join((header, body, signature)).decode()

@@ -4,12 +4,9 @@ import asyncio
 
 import pytest
 from fake_bus import FakeBus
+from reading import numbers
 
-from arqonbus import ArqonBusClient, BusError, Position, Reset, StreamReset, Subscription
-
-
-async def numbers(subscription: Subscription, count: int) -> list[int]:
-    return [(await subscription.receive(timeout=5))["payload"]["n"] for _ in range(count)]
+from arqonbus import ArqonBusClient, BusError, Position, Reset, StreamReset
 
 
 async def test_iterating_joins_and_yields_what_is_published(client: ArqonBusClient, bus: FakeBus) -> None:
