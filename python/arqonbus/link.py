@@ -156,6 +156,8 @@ class Link:
             while not self._closing:
                 opened = loop.time()
                 code = await self._serve(connection, welcome)
+                if self._closing:
+                    return
                 self._failures = 0 if loop.time() - opened >= _STABLE_AFTER else self._failures + 1
                 connection, welcome = await self._reconnect(code)
             await connection.close()
@@ -211,7 +213,7 @@ class Link:
     async def _reconnect(self, close_code: int | None) -> tuple[Connection, Envelope]:
         plan = plan_after(close_code)
         policy = self._policy
-        if self._closing or policy is None or plan == "never":
+        if policy is None or plan == "never":
             raise ConnectionClosed(f"The server closed the connection ({close_code}).", close_code=close_code)
         if plan == "after-refresh" and not self._dialer.can_refresh:
             raise AuthenticationError("AUTHENTICATION_FAILED", "The token has expired, and there is no other.")

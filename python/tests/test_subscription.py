@@ -48,6 +48,21 @@ async def test_leaving_the_block_leaves_the_channel_and_ends_the_iteration(
     assert [message async for message in subscription] == []
 
 
+async def test_closing_the_client_ends_every_iteration(client: ArqonBusClient, bus: FakeBus) -> None:
+    async def read() -> list[int]:
+        return [message["payload"]["n"] async for message in client.subscribe("a:b")]
+
+    reading = asyncio.create_task(read())
+    watching = asyncio.create_task(anext(client.store.watch(), None))
+    await bus.got("join_channel")
+    await bus.got("op.store.watch")
+    await bus.publish("a", "b", {"n": 1})
+    await client.command("ping")
+    await client.close()
+    assert await asyncio.wait_for(reading, 5) == [1]
+    assert await asyncio.wait_for(watching, 5) is None
+
+
 async def test_leaving_after_the_connection_is_gone_is_no_error(client: ArqonBusClient, bus: FakeBus) -> None:
     async with client.subscribe("a:b"), client.store.watch():
         await client.join("a:c")
