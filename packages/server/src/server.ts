@@ -103,13 +103,30 @@ export class Server {
 
   async start(): Promise<Addresses> {
     await this.engine.open(this.bus.engineEvents);
-    await this.bus.catalog.load();
-    for (const operator of this.operators) await operator.start();
     this.bus.rooms.tenant('default');
+    this.bus.catalog.start();
+    for (const operator of this.operators) operator.start();
+    await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => this.bus.idle.run());
     this.edge = await this.openEdge(this.config);
     this.bus.events.emit('server_started', null, { version: VERSION, node: this.bus.options.node });
     return this.edge.addresses;
+  }
+
+  /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
+  private async loadState(): Promise<void> {
+    const { bus, engine, operators, log } = this;
+    try {
+      await bus.catalog.load();
+      for (const operator of operators) await operator.load();
+    } catch (error) {
+      if (engine.healthy() || this.config.storage.mode === 'strict') throw error;
+      const stop = bus.events.on(({ event }) => {
+        if (event.eventType !== 'storage_recovered') return;
+        stop();
+        this.loadState().catch((fault: unknown) => log.error({ err: fault }, 'stored state could not be taken up'));
+      });
+    }
   }
 
   /** Tells the clients, flushes, closes every connection with 1001 and lets go of every resource. Idempotent. */

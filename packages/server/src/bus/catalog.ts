@@ -22,9 +22,13 @@ export class Catalog {
     this.onDeleted = onDeleted;
   }
 
-  /** Reads what earlier runs and other nodes made, and follows what they will make. */
-  async load(): Promise<() => void> {
-    const stop = this.store.watch(SPACE, (change) => this.follow(change));
+  /** Follows what other nodes make; returns the way to stop. */
+  start(): () => void {
+    return this.store.watch(SPACE, (change) => this.follow(change));
+  }
+
+  /** Reads what earlier runs and other nodes made; called again when the store was away and has come back. */
+  async load(): Promise<void> {
     for (const tenant of await this.store.tenants(SPACE)) {
       for (let after: string | undefined; ; ) {
         const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
@@ -34,7 +38,6 @@ export class Catalog {
         after = entries[entries.length - 1]?.key;
       }
     }
-    return stop;
   }
 
   /** Makes a channel. Throws ALREADY_EXISTS, also when another node made it first. */

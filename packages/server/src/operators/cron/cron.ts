@@ -17,10 +17,11 @@ export function createCronOperator(bus: Bus, { maxJobs, clock = systemClock(bus.
   const ownerLeft = (tenant: string, identity: string): void => scheduler.ownerLeft(tenant, identity);
   return {
     commands: cronCommands(scheduler, maxJobs, clock),
-    start: async () => {
+    start: () => {
       bus.ownerLeft.add(ownerLeft);
-      await scheduler.load();
+      scheduler.start();
     },
+    load: () => scheduler.load(),
     stop: () => {
       bus.ownerLeft.delete(ownerLeft);
       scheduler.stop();

@@ -27,10 +27,13 @@ export class Scheduler {
     this.clock = clock;
   }
 
+  start(): void {
+    this.stopWatching = this.bus.engine.store.watch(SPACE, (change) => this.follow(change));
+  }
+
   /** Takes up the durable jobs; what they missed meanwhile is counted, and fired once where that was asked for. */
   async load(): Promise<void> {
     const { store } = this.bus.engine;
-    this.stopWatching = store.watch(SPACE, (change) => this.follow(change));
     for (const tenant of await store.tenants(SPACE)) {
       for (let after: string | undefined; ; ) {
         const entries = await store.list(space(tenant), { limit: PAGE, ...(after === undefined ? {} : { after }) });

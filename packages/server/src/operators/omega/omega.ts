@@ -30,6 +30,7 @@ export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
   return {
     commands: omegaCommands(bus, laboratories, options),
     start: () => {},
+    load: () => {},
     stop: () => {},
   };
 }

@@ -18,6 +18,7 @@ export function createStoreOperator(bus: Bus, limits: StoreLimits): Operator {
       undo.push(() => bus.sessionLeft.delete(forget));
       undo.push(bus.engine.store.watch(SPACE, (change) => tell(watches, change)));
     },
+    load: () => {},
     stop: () => {
       for (const step of undo.splice(0)) step();
     },

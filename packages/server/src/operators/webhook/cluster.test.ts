@@ -210,6 +210,19 @@ describe('webhooks in a cluster', () => {
     expect(receiver.numbers).toEqual(['old', 'new']);
   });
 
+  it('post live-only traffic, which no other node gets, from the node that has it', async () => {
+    const receiver = await openReceiver();
+    const { a, b } = await openPair(receiver.url);
+    const text =
+      '{"version":"1.0","id":"arq_live","type":"event","room":"science","channel":"x","from":"arq_client_1",' +
+      '"timestamp":"2026-01-01T00:00:00.000Z","payload":{"n":1},"metadata":{}}';
+    const stream = { tenant: 'default', room: 'science', channel: 'x' };
+    b.bus.engineEvents.deliver({ stream, sequence: 0, id: 'arq_live', from: 'arq_client_1', text });
+    await settled(() => b.operator.outcomes.delivered === 1);
+    expect(receiver.numbers).toEqual([1]);
+    expect(a.operator.outcomes.delivered).toBe(0);
+  });
+
   it('share dead letters: any node shows them, one delivers them again', async () => {
     const receiver = await openReceiver();
     const { a, b, rule_id } = await openPair(receiver.url);

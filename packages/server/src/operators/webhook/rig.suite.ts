@@ -128,7 +128,8 @@ export class Rig {
 
   async start(): Promise<this> {
     await this.bus.engine.open(this.bus.engineEvents);
-    await this.operator.start();
+    this.operator.start();
+    await this.operator.load();
     onEnd(() => this.stop());
     return this;
   }

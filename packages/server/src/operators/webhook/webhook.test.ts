@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { hang, statuses } from './receiver.suite.ts';
-import { openReceiver, openRig } from './rig.suite.ts';
+import { openReceiver, openRig, settled } from './rig.suite.ts';
 
 const SECRET = `whsec_${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`;
 
@@ -222,6 +222,36 @@ describe('order and retries', () => {
       await rig.until(() => rig.failures.length === expected);
     }
     expect(rig.failures.map(({ event }) => event.payload.error)).toEqual(Array(2).fill('no answer within 7 s'));
+  });
+
+  it('gives a name that nobody answers for no more time than that', async () => {
+    const clock = new FakeClock();
+    const asked: string[] = [];
+    const resolve = (hostname: string): Promise<never> => {
+      asked.push(hostname);
+      return new Promise(() => {});
+    };
+    const rig = await openRig({ clock, resolve, maxAttempts: 1 });
+    const owner = rig.connect();
+    await rig.run(owner, 'op.webhook.register', { url: 'http://name.example/', room: 'science' });
+    rig.publish(owner, 'science', 'a', 1);
+    await settled(() => asked.length === 1);
+    clock.advance(2_000);
+    await rig.until(() => rig.failures.length === 1);
+    expect(rig.failures[0]?.event.payload).toMatchObject({ host: 'name.example', error: 'no answer within 2 s' });
+  });
+
+  it('makes dead letters at once of what would go to a special address, without telling which', async () => {
+    const rig = await openRig({ resolve: async () => [{ address: '10.1.2.3', family: 4 }] });
+    const owner = rig.connect();
+    const { rule_id } = await rig.run(owner, 'op.webhook.register', { url: 'http://name.example/', room: 'science' });
+    rig.publish(owner, 'science', 'a', 1);
+    await rig.until(() => rig.failures.length === 1);
+    const { dead_letters } = await rig.run(owner, 'op.webhook.dead_letters', { rule_id });
+    expect(dead_letters).toMatchObject([
+      { attempts: 1, last_error: 'the host does not resolve to public addresses only' },
+    ]);
+    expect(JSON.stringify([dead_letters, rig.failures])).not.toContain('10.1.2.3');
   });
 
   it('reads little of an answer without end', async () => {

@@ -104,7 +104,7 @@ class Webhooks implements WebhookOperator {
     return this.active.registry.size;
   }
 
-  async start(): Promise<void> {
+  start(): void {
     const { bus, active } = this;
     const { registry } = active;
     const ownerLeft = (tenant: string, identity: string): void => active.ownerLeft(tenant, identity);
@@ -123,6 +123,9 @@ class Webhooks implements WebhookOperator {
       ),
     );
     this.leases?.start();
+  }
+
+  async load(): Promise<void> {
     for (const stored of await this.store.load()) await this.follow(stored);
   }
 

@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Peer } from '../fixtures/peer.ts';
+import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
+import { startTestServer } from '../fixtures/start.ts';
+
+const PATIENT = { timeout: 15_000 };
+
+describe.skipIf(!hasRedis())('while the storage is away', () => {
+  let redis: PrivateRedis;
+
+  beforeAll(async () => {
+    redis = await PrivateRedis.start({ sync: 'always' });
+  });
+  afterAll(() => redis.stop());
+
+  it('P6.10 degraded: delivers live and says so, then goes on in the same stream and tells of the gap', async () => {
+    const server = await startTestServer({ ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url(1) });
+    const [a, b] = [
+      await Peer.connect(server.urls.bus),
+      await Peer.connect(server.urls.bus, { room: 'r', channel: 'x' }),
+    ];
+    const event = { room: 'r', channel: 'x' };
+    const before = await a.publish(event);
+    expect(before.payload).toMatchObject({ stored: 'disk', sequence: 1, delivered: 1 });
+    expect((await b.message()).metadata).toMatchObject({ sequence: 1 });
+    await redis.kill();
+    const away = await a.publish(event);
+    expect(away.payload).toMatchObject({ stored: 'none', delivered: 1 });
+    expect((await b.message()).metadata).not.toHaveProperty('sequence');
+    await expect
+      .poll(async () => (await fetch(`${server.urls.http}/health`)).json())
+      .toMatchObject({ storage: 'degraded' });
+    await redis.start();
+    const gap = await b.next((frame) => frame.payload.event === 'history_gap');
+    expect(gap.payload).toMatchObject(event);
+    const after = await a.publish(event);
+    expect(after.payload).toMatchObject({ stored: 'disk', sequence: 2, epoch: before.payload.epoch });
+    expect((await a.ask('history', event)).messages).toHaveLength(2);
+    await Promise.all([a.close(), b.close()]);
+    await server.stop();
+  });
+
+  it('strict: refuses what it cannot store, and is not healthy', async () => {
+    const server = await startTestServer({
+      ARQONBUS_STORAGE_BACKEND: 'redis',
+      ARQONBUS_REDIS_URL: redis.url(2),
+      ARQONBUS_STORAGE_MODE: 'strict',
+    });
+    const a = await Peer.connect(server.urls.bus, { room: 'r', channel: 'x' });
+    expect((await a.publish({})).payload).toMatchObject({ stored: 'disk' });
+    await redis.kill();
+    expect(await a.publish({})).toMatchObject({ error_code: 'STORAGE_UNAVAILABLE', payload: { retryable: true } });
+    await expect.poll(async () => (await fetch(`${server.urls.http}/health`)).status, PATIENT).toBe(503);
+    await redis.start();
+    await expect.poll(async () => (await a.publish({})).type, PATIENT).toBe('ack');
+    await a.close();
+    await server.stop();
+  });
+
+  it('strict: does not start without it; degraded does, and says so', async () => {
+    await redis.kill();
+    const settings = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url(3) };
+    await expect(startTestServer({ ...settings, ARQONBUS_STORAGE_MODE: 'strict' })).rejects.toThrow(/redis/i);
+    const server = await startTestServer(settings);
+    const a = await Peer.connect(server.urls.bus, { room: 'r', channel: 'x' });
+    expect((await a.publish({})).payload).toMatchObject({ stored: 'none' });
+    await a.close();
+    await server.stop();
+    await redis.start();
+  });
+});
