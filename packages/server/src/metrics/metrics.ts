@@ -122,6 +122,11 @@ export class Metrics {
     return this.registry.metrics();
   }
 
+  /** Lets go of all metrics. */
+  close(): void {
+    this.registry.clear();
+  }
+
   private gauge(name: string, help: string, read: () => number): void {
     const registers = [this.registry];
     new Gauge({

@@ -63,7 +63,7 @@ export class Monitor {
 
   stop(): void {
     for (const stop of this.stops) stop();
-    this.metrics.registry.clear();
+    this.metrics.close();
   }
 
   private measure({ event: { eventType, payload }, submitted }: Happening): void {
