@@ -49,7 +49,7 @@ export class Registry {
   }
 
   find(tenant: string, id: string): ActiveRule | undefined {
-    for (const t of this.tenants.values()) if (t.byId.has(id)) return t.byId.get(id); return undefined;
+    return this.tenants.get(tenant)?.byId.get(id);
   }
 
   /** The rules of a tenant, in the order registered. */
