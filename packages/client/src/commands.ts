@@ -1,18 +1,12 @@
 import type { CommandArgs, CommandName, CommandResult, JsonObject } from '@arqonbus/protocol';
 import { type AddressInput, readPlace } from './address.ts';
+import type { Ask, CommandParameters } from './ask.ts';
 import { Emitter } from './emitter.ts';
 import { given } from './given.ts';
 import { History, type HistoryOptions } from './history.ts';
 import { type Operator, operator } from './operators.ts';
 import { type Identity, toWire } from './options.ts';
 import type { WaitOptions } from './pending.ts';
-import type { Ask } from './subscriptions.ts';
-
-/** Arguments of `command()`: left out where the command needs none. */
-export type CommandParameters<N extends CommandName> =
-  Record<never, never> extends CommandArgs<N>
-    ? [args?: CommandArgs<N>, wait?: WaitOptions]
-    : [args: CommandArgs<N>, wait?: WaitOptions];
 
 /**
  * Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice

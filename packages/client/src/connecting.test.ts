@@ -279,6 +279,16 @@ describe('close', () => {
     await expect(client.status()).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
+  it('hears nothing more while it waits for the goodbye', async () => {
+    const { server, client } = setUp();
+    await client.connect();
+    const heard: unknown[] = [];
+    client.on('notice', (notice) => void heard.push(notice));
+    server.connection.notice({ event: 'too late' });
+    await client.close();
+    expect(heard).toEqual([]);
+  });
+
   it('does not wait for ever for a line that is dead', async () => {
     const { server, client, clock } = setUp();
     await client.connect();

@@ -1,8 +1,8 @@
 export type { AddressInput } from './address.ts';
+export type { CommandParameters } from './ask.ts';
 export type { BackoffOptions } from './backoff.ts';
 export { ArqonBusClient, type ConnectOptions } from './client.ts';
 export type { Clock } from './clock.ts';
-export type { CommandParameters } from './commands.ts';
 export type { Reset, ResetReason, Since } from './cursors.ts';
 export {
   ArqonBusError,

@@ -107,6 +107,7 @@ describe('the store', () => {
     server.answer('op.store.watch', ({ namespace, prefix = '' }) => ({ watching: true, namespace, prefix }));
     server.answer('op.store.unwatch', ({ namespace, prefix = '' }) => ({ watching: false, namespace, prefix }));
     const heard: string[] = [];
+    const twin = await client.store.watch({ prefix: 'job/' });
     const watch = await client.store.watch({ prefix: 'job/', onReset: () => void heard.push('reset') });
     await client.store.watch({ onChange: ({ key }) => void heard.push(key) });
     server.connection.notice({ ...change('job/1') });
@@ -117,11 +118,13 @@ describe('the store', () => {
     expect(heard).toEqual(['job/1', 'other']);
     server.kill();
     await clock.advance(1_000);
-    expect(server.sent('op.store.watch')).toHaveLength(4);
+    expect(server.sent('op.store.watch')).toHaveLength(6);
     expect(heard.at(-1)).toBe('reset');
     server.connection.notice({ ...change('job/2') });
     expect(await take(watch, 1)).toMatchObject([{ key: 'job/2' }]);
     await watch.close();
+    expect(server.sent('op.store.unwatch')).toEqual([]);
+    await twin.close();
     expect(server.sent('op.store.unwatch').map(({ args }) => args)).toEqual([{ namespace: 'default', prefix: 'job/' }]);
     expect(await take(watch, 1)).toEqual([]);
   });

@@ -1,6 +1,5 @@
 import type { CommandName, CommandResult } from '@arqonbus/protocol';
-import type { CommandParameters } from './commands.ts';
-import type { Ask } from './subscriptions.ts';
+import type { Ask, CommandParameters } from './ask.ts';
 
 type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 type Verb<F extends string> = CommandName extends infer N ? (N extends `op.${F}.${infer V}` ? V : never) : never;

@@ -8,6 +8,7 @@ import type {
   Welcome,
 } from '@arqonbus/protocol';
 import { newId } from '@arqonbus/protocol';
+import type { AskOptions } from './ask.ts';
 import { REPEATABLE } from './commands.ts';
 import { ArqonBusError, ConnectionError, closedError, RefusedError } from './errors.ts';
 import type { ClientEvents } from './events.ts';
@@ -20,7 +21,7 @@ import { type Line, type Outgoing, type ParcelOptions, SendQueue } from './queue
 import { Requests } from './request.ts';
 import type { OpenSocket } from './socket.ts';
 import { Watches } from './store-watch.ts';
-import { type AskOptions, Subscriptions } from './subscriptions.ts';
+import { Subscriptions } from './subscriptions.ts';
 import { onWake } from './wake.ts';
 
 /** Connections whose client ids are remembered, to know this client's own messages in a replay. */

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { StoreNotice } from '@arqonbus/protocol';
+import type { Ask } from './ask.ts';
 import { Buffer, iterate } from './buffer.ts';
 import type { Clock } from './clock.ts';
 import { Emitter } from './emitter.ts';
@@ -7,7 +8,6 @@ import { ConnectionError } from './errors.ts';
 import { given } from './given.ts';
 import type { WaitOptions } from './pending.ts';
 import type { Line } from './queue.ts';
-import type { Ask } from './subscriptions.ts';
 
 export interface WatchOptions extends WaitOptions {
   /** Default: `default`. */

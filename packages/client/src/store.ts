@@ -1,8 +1,8 @@
 import type { CommandResult } from '@arqonbus/protocol';
+import type { Ask } from './ask.ts';
 import { given } from './given.ts';
 import type { WaitOptions } from './pending.ts';
 import type { StoreWatch, Watches, WatchOptions } from './store-watch.ts';
-import type { Ask } from './subscriptions.ts';
 
 export interface StoreEntry<T> {
   found: boolean;

@@ -186,6 +186,19 @@ describe('a subscription', () => {
     expect(numbers([await channel.next(), await channel.next(), await channel.next()])).toEqual([1, 3, 5]);
   });
 
+  it('gets no old room-wide events from the replay of another subscription', async () => {
+    const { server, client } = await setUp();
+    server.publish('r', { n: 1 });
+    const channel = await client.subscribe<Numbered>('r:x');
+    const room = await client.subscribe<Numbered>('r', { history: 1 });
+    const everything = await client.subscribe<Numbered>('*:*');
+    await client.subscribe('r', { history: 1, onMessage: () => {} });
+    server.publish('r', { n: 2 });
+    expect(numbers(await take(room, 2))).toEqual([1, 2]);
+    expect(numbers(await take(channel, 1))).toEqual([2]);
+    expect(numbers(await take(everything, 1))).toEqual([2]);
+  });
+
   it('begins with history when asked to', async () => {
     const { server, client } = await setUp();
     for (const n of [1, 2, 3, 4]) server.publish('a:b', { n });
@@ -245,6 +258,73 @@ describe('after a lost line', () => {
       'event',
     ]);
     expect(server.received[1]?.args).toMatchObject({ echo: true, presence: true });
+  });
+
+  it('stays reconnecting until the joins are answered, and joins once on each connection', async () => {
+    const { server, client, clock } = await setUp();
+    const subscription = await client.subscribe<Numbered>('a:b');
+    server.answer('join_channel', () => undefined);
+    server.received.length = 0;
+    server.kill();
+    await clock.advance(1_000);
+    const waiting = client.publish('a:b', { n: 1 });
+    await clock.settle();
+    expect(client.state).toBe('reconnecting');
+    server.kill();
+    await clock.advance(2_000);
+    expect(client.state).toBe('reconnecting');
+    expect(server.received.map(({ command, type }) => command ?? type)).toEqual(['join_channel', 'join_channel']);
+    const { connection } = server;
+    connection.memberships.set('a:b', { echo: false, presence: false });
+    connection.send({
+      type: 'command_response',
+      request_id: server.received[1]?.id as string,
+      status: 'success',
+      payload: { room: 'a', channel: 'b', ...server.stream('a:b').position, members: 1, recovered: true },
+    });
+    await waiting;
+    expect(client.state).toBe('open');
+    expect(server.sent('event')).toHaveLength(1);
+    server.publish('a:b', { n: 2 });
+    expect(numbers(await take(subscription, 1))).toEqual([2]);
+    expect(server.sent('join_channel')).toHaveLength(2);
+  });
+
+  it('ends without an echo when it is closed while it is joined again', async () => {
+    const { server, client, clock } = await setUp();
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe('a:b', { onReset: (reset) => void resets.push(reset) });
+    server.answer('join_channel', () => undefined);
+    server.kill();
+    await clock.advance(1_000);
+    void subscription.close();
+    const [, join] = server.sent('join_channel');
+    const payload = { room: 'a', channel: 'b', sequence: 9, epoch: 'e', members: 1, recovered: false };
+    server.connection.send({ type: 'command_response', request_id: join?.id as string, status: 'success', payload });
+    await clock.settle();
+    expect(client.state).toBe('open');
+    expect(resets).toEqual([]);
+  });
+
+  it('goes on when a join is never answered, and asks for it again', async () => {
+    const { server, client, clock } = await setUp({ timeoutMs: 4_000 });
+    const subscription = await client.subscribe<Numbered>('a:b');
+    const restore = server.answer('join_channel', () => undefined);
+    server.kill();
+    await clock.advance(250 + 4_000);
+    expect(client.state).toBe('open');
+    await clock.advance(500);
+    expect(server.sent('join_channel')).toHaveLength(3);
+    // The line breaks while the next try is being waited for: the new connection joins, and joins once.
+    clock.chance = 1;
+    await clock.advance(4_000);
+    restore();
+    clock.chance = 0;
+    server.kill();
+    await clock.advance(60_000);
+    expect(server.sent('join_channel')).toHaveLength(4);
+    server.publish('a:b', { n: 1 });
+    expect(numbers(await take(subscription, 1))).toEqual([1]);
   });
 
   it('does not hear itself, neither by replay nor from an earlier connection, unless it wants to', async () => {

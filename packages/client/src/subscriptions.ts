@@ -1,14 +1,6 @@
-import {
-  type Address,
-  type CommandArgs,
-  type CommandName,
-  type CommandResult,
-  type Envelope,
-  formatAddress,
-  type Position,
-  WILDCARD,
-} from '@arqonbus/protocol';
+import { type Address, type Envelope, formatAddress, type Position, WILDCARD } from '@arqonbus/protocol';
 import { type AddressInput, readPlace } from './address.ts';
+import type { Ask } from './ask.ts';
 import { fullJitter } from './backoff.ts';
 import { ArqonBusError, ConnectionError, RefusedError } from './errors.ts';
 import { Membership, type MembershipHost } from './membership.ts';
@@ -17,20 +9,6 @@ import { requirePositive, type Settings } from './options.ts';
 import type { WaitOptions } from './pending.ts';
 import type { Line } from './queue.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
-
-export interface AskOptions<N extends CommandName> extends WaitOptions {
-  /** Sends past the queue. */
-  line?: Line | undefined;
-  /** Runs with the answer, before any later frame is looked at. */
-  onAnswer?: (result: CommandResult<N>) => void;
-}
-
-/** Sends a command; resolves with the answer's payload. */
-export type Ask = <N extends CommandName>(
-  name: N,
-  args: CommandArgs<N>,
-  options?: AskOptions<N>,
-) => Promise<CommandResult<N>>;
 
 /** All subscriptions of a client: who gets which event, and how they survive a lost connection. */
 export class Subscriptions {

@@ -9,12 +9,15 @@ export interface FakeState {
   connections: readonly FakeConnection[];
 }
 
-/** Answers a command: with the result's payload, or by throwing a BusError. Sends what follows the answer through `later`. */
+/**
+ * Answers a command: with the payload of its result, by throwing a BusError, or with undefined not at all (the test may
+ * send the `command_response` itself). What has to follow the answer goes through `later`.
+ */
 export type FakeCommand = (
   args: JsonObject,
   connection: FakeConnection,
   later: (run: () => void) => void,
-) => JsonObject;
+) => JsonObject | undefined;
 
 /** The commands that a client needs to stay connected, as the real server answers them. */
 export function builtInCommands(state: FakeState): Map<string, FakeCommand> {

@@ -107,9 +107,14 @@ export class FakeServer {
     return connection;
   }
 
-  /** Answers a command in the test's own way, from now on. */
-  answer(name: string, command: FakeCommand): void {
+  /** Answers a command in the test's own way from now on; returns the way back to how it was answered before. */
+  answer(name: string, command: FakeCommand): () => void {
+    const before = this.#commands.get(name);
     this.#commands.set(name, command);
+    return () => {
+      if (before === undefined) this.#commands.delete(name);
+      else this.#commands.set(name, before);
+    };
   }
 
   /** A channel's events: its position, what is kept, and the way to lose it. */
@@ -181,6 +186,7 @@ export class FakeServer {
     if (run === undefined) throw new BusError('COMMAND_NOT_FOUND', `There is no command "${command}".`);
     const after: (() => void)[] = [];
     const payload = run(args, connection, (later) => after.push(later));
+    if (payload === undefined) return;
     connection.send({ type: 'command_response', request_id: id, command, status: 'success', payload });
     for (const later of after) later();
   }
