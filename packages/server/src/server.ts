@@ -3,7 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CLOSE, newSecretId } from '@arqonbus/protocol';
 import { Bus } from './bus/bus.ts';
 import { PolicyInspector } from './bus/inspection.ts';
-import { timeInspections } from './bus/timed-inspector.ts';
 import { CasilLayer } from './casil/layer.ts';
 import { casilCommands, reloadPolicy } from './commands/casil.ts';
 import { type AnyCommand, CommandSet } from './commands/command.ts';
@@ -67,8 +66,7 @@ export class Server {
     const { server, bus, storage, telemetry, auth } = config;
     const onFault = (error: unknown): void => log.error({ err: error }, 'unexpected fault');
     const inspector = new PolicyInspector(layer, (level, fields, message) => log[level](fields, message), now);
-    const timedInspector = timeInspections(inspector, metrics.observeInspection);
-    this.bus = new Bus(this.engine, timedInspector, (session, inbound) => this.runner.answer(session, inbound), {
+    this.bus = new Bus(this.engine, inspector, (session, inbound) => this.runner.answer(session, inbound), {
       ...bus,
       node,
       version: VERSION,
@@ -90,6 +88,7 @@ export class Server {
       messageSampleRate: telemetry.messageSampleRate,
       statsIntervalMs: bus.statsIntervalSeconds * 1000,
     });
+    inspector.onDecided = this.monitor.decided;
     this.operators = this.createOperators();
     all.push(
       ...coreCommands(this.bus, () => this.commands.all),

@@ -71,7 +71,10 @@ export class Metrics {
   }
 
   readonly observeDelivery = (seconds: number): void => this.delivery.observe(seconds);
-  readonly observeInspection = (seconds: number): void => this.inspection.observe(seconds);
+
+  observeInspection(seconds: number): void {
+    this.inspection.observe(seconds);
+  }
 
   observeStorage(backend: string, operation: string, seconds: number): void {
     this.storage.observe({ backend, operation }, seconds);

@@ -66,12 +66,14 @@ export class Monitor {
     this.metrics.close();
   }
 
+  /** The content policy decided something, within so many seconds. */
+  readonly decided = (decision: string, reason: string, seconds: number): void => {
+    this.casilDecisions.add({ decision, reason });
+    this.metrics.observeInspection(seconds);
+  };
+
   private measure({ event: { eventType, payload }, submitted }: Happening): void {
-    if (submitted) return;
-    if (eventType === 'command_executed') {
-      this.metrics.observeCommand(String(payload.command), Number(payload.duration_ms) / 1000);
-    } else if (eventType === 'casil_decision') {
-      this.casilDecisions.add({ decision: String(payload.decision), reason: String(payload.reason_code) });
-    }
+    if (submitted || eventType !== 'command_executed') return;
+    this.metrics.observeCommand(String(payload.command), Number(payload.duration_ms) / 1000);
   }
 }

@@ -48,7 +48,9 @@ describe('GET /metrics', () => {
     expect(grown('arqonbus_channels_total')).toBe(1);
     expect(grown('arqonbus_command_duration_seconds_count{command="join_channel"}')).toBe(1);
     expect(grown('arqonbus_delivery_duration_seconds_count')).toBeGreaterThanOrEqual(1);
-    expect(grown('arqonbus_casil_inspection_seconds_count')).toBeGreaterThanOrEqual(71);
+    expect(grown('arqonbus_casil_inspection_seconds_count')).toBe(71);
+    const allowed = 'arqonbus_casil_decisions_total{decision="ALLOW",reason="CASIL_POLICY_ALLOWED"}';
+    expect(grown(allowed)).toBe(71);
     expect(
       grown('arqonbus_storage_operation_seconds_count{backend="sqlite",operation="publish"}'),
     ).toBeGreaterThanOrEqual(70);
