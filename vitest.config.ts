@@ -9,6 +9,7 @@ export default defineConfig({
     alias: {
       '@arqonbus/protocol': source('./packages/protocol/src/index.ts'),
       '@arqonbus/client': source('./packages/client/src/index.ts'),
+      '@arqonbus/server/config': source('./packages/server/src/config/load.ts'),
       '@arqonbus/server': source('./packages/server/src/server.ts'),
     },
   },

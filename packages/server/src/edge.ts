@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Server as HttpServer } from 'node:http';
 import { anonymousPrincipal, anonymousRole } from './auth/anonymous.ts';
 import { createApiKeyCheck } from './auth/api-key.ts';
 import { createVerifier, type Verifier } from './auth/verifier.ts';
@@ -39,6 +40,8 @@ export interface EdgeParts {
   readonly runner: CommandRunner;
   readonly monitor: Monitor;
   readonly log: Logger;
+  /** A server of the embedding program that the bus takes upgrades from; it is neither opened nor closed here. */
+  readonly httpServer?: HttpServer | undefined;
   /** What may be shown of stored payloads; all of it without. */
   readonly redact?: Redact;
   /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
@@ -109,6 +112,13 @@ class Listeners implements Edge {
       subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
       strict: server.strictEnvelope,
     });
+    const { httpServer: host } = this.parts;
+    if (host !== undefined) {
+      const leave = upgrades.listenTo(host);
+      this.closing.push(async () => leave());
+      this.opened.bus = addressOf(host);
+      return upgrades;
+    }
     const httpServer = createUpgradeServer(this.tls);
     upgrades.listenTo(httpServer);
     this.opened.bus = await listen(httpServer, server.host, server.port);
@@ -197,6 +207,12 @@ class Listeners implements Edge {
       at === null ? null : `${scheme}${secure}://${at.host.includes(':') ? `[${at.host}]` : at.host}:${at.port}`;
     return { websocket: url('ws', bus), telemetry: url('ws', telemetry), http: url('http', http) };
   }
+}
+
+/** Where somebody else's server listens; it may not yet. */
+function addressOf(server: HttpServer): Listening {
+  const at = server.address();
+  return typeof at === 'object' && at !== null ? { host: at.address, port: at.port } : { host: '', port: 0 };
 }
 
 function readTls({ server }: Config): Tls | null {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import type { Server as HttpServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { CLOSE, newSecretId } from '@arqonbus/protocol';
+import { CLOSE, type JsonObject, newSecretId } from '@arqonbus/protocol';
 import { Bus } from './bus/bus.ts';
 import { PolicyInspector } from './bus/inspection.ts';
 import { CasilLayer } from './casil/layer.ts';
@@ -14,7 +15,7 @@ import { type Addresses, type Edge, openEdge } from './edge.ts';
 import type { Engine } from './engine/engine.ts';
 import { loadEngine } from './engine/open.ts';
 import { timeEngine } from './engine/timed.ts';
-import type { Logger } from './log.ts';
+import { createLog, type Logger } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { createCronOperator } from './operators/cron/cron.ts';
 import { createOmegaOperator } from './operators/omega/omega.ts';
@@ -29,7 +30,10 @@ export const VERSION: string = (
 ).version;
 
 export interface ServerOptions {
-  readonly log: Logger;
+  /** Standard error, at the configured level, unless given. */
+  readonly log?: Logger;
+  /** A server of the program's own that the bus takes WebSocket upgrades from, instead of a port of its own. */
+  readonly httpServer?: HttpServer;
   /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
   readonly onShutdown?: () => void;
   readonly onRestart?: () => void;
@@ -53,7 +57,7 @@ export class Server {
   private stopping: Promise<void> | null = null;
 
   constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
-    const { log, now = Date.now } = options;
+    const { log = createLog({ level: config.log.level, pretty: false }), now = Date.now } = options;
     this.layer = layer;
     this.config = config;
     const metrics = new Metrics();
@@ -188,9 +192,11 @@ export class Server {
   }
 
   private openEdge(config: Config): Promise<Edge> {
-    const { bus, runner, monitor, log, options } = this;
-    const { onShutdown, onRestart } = options;
-    return openEdge({ config, bus, runner, monitor, log, onShutdown, onRestart });
+    const { bus, runner, monitor, log, options, layer } = this;
+    const { onShutdown, onRestart, httpServer } = options;
+    const redact = (room: string, channel: string, payload: JsonObject): JsonObject =>
+      layer.redactForObservability({ type: 'event', room, channel, payload });
+    return openEdge({ config, bus, runner, monitor, log, httpServer, redact, onShutdown, onRestart });
   }
 
   private every(ms: number, run: () => void): void {
@@ -206,7 +212,7 @@ const RESTART_SPREAD_MS = 1_000;
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
 export async function startServer(
   config: Config,
-  options: ServerOptions,
+  options: ServerOptions = {},
 ): Promise<{ server: Server; addresses: Addresses }> {
   const opened = CasilLayer.open(config.casil);
   if (!opened.ok)

@@ -55,16 +55,18 @@ export class Doorway<A> {
     return this.counter.total;
   }
 
-  /** Takes over the upgrade requests of a server. */
-  listenTo(server: Server): void {
-    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+  /** Takes over the upgrade requests of a server; returns the way to leave them again. */
+  listenTo(server: Server): () => void {
+    const take = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
       // Until `ws` takes over, a reset by the peer would otherwise end the process.
       socket.on('error', destroy);
       this.upgrade(request, socket, head).catch((error: unknown) => {
         this.options.onFault(error);
         socket.destroy();
       });
-    });
+    };
+    server.on('upgrade', take);
+    return () => server.off('upgrade', take);
   }
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

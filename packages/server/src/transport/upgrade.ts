@@ -40,9 +40,9 @@ export class Upgrades {
     return this.doorway.connections;
   }
 
-  /** Takes over the upgrade requests of a server. */
-  listenTo(server: Server): void {
-    this.doorway.listenTo(server);
+  /** Takes over the upgrade requests of a server; returns the way to leave them again. */
+  listenTo(server: Server): () => void {
+    return this.doorway.listenTo(server);
   }
 
   read(request: IncomingMessage, principal: Principal): Arrival {
