@@ -1,4 +1,4 @@
-import { BASE64, HEX, LOWER, type Random } from './random.ts';
+import { BASE64, DIGITS, HEX, LOWER, type Random, UPPER } from './random.ts';
 
 const VARIABLE = '$';
 
@@ -53,5 +53,30 @@ export function documentSample(random: Random): string {
     `{"login.password":"Password","login.forgot":"Forgot your password?","token.expired":"Your token has expired","n":${random.int(1, 99)}}`,
     `id,name,token_count,password_set\n${random.int(1, 999)},${name},${random.int(1, 9_999)},true\n${random.int(1, 999)},${name},0,false`,
     `Server=db.internal;Database=app;User Id=svc;Password=<password>;Encrypt=true;Timeout=${random.int(5, 60)}`,
+  ]);
+}
+
+/** What nearly has the format of a key: samples from documentation, keys cut short, names that begin alike. */
+export function nearKey(random: Random): string {
+  const x = random.pick(['x', 'X', '*']);
+  return random.pick([
+    `AKIAIOSFODNN7${'EXAMPLE'} is the access key id of the manual, page ${random.int(1, 99)}`,
+    `sk_live_${x.repeat(24)} or sk_test_${x.repeat(24)} for ${random.words(1)}`,
+    `ghp_${x.repeat(36)} (${random.words(2)})`,
+    `set HF_TOKEN to hf_your_token_here, see ${random.words(1)}`,
+    `export SLACK_BOT_TOKEN=xoxb-your-token-${random.words(1)}-here`,
+    `ghp_${random.text(20)}... (${random.words(2)})`,
+    `AKIA${random.text(8, UPPER)}**** was rotated by ${random.words(1)}`,
+    `sk-${random.words(1)}-${random.words(1)}-with-a-long-name-${random.int(1, 99)}`,
+    `pk_live_${random.text(24)} and pk_test_${random.text(24)}`,
+    `xoxb-${random.text(4, DIGITS)} key-${random.words(1)} npm_config_${random.words(1)}=true npm_lifecycle_event=test`,
+    `WWW-Authenticate: Bearer realm="${random.words(1)}", error="invalid_token", error_description="expired ${random.int(1, 99)} s ago"`,
+    `Authorization: Bearer ${'eyJ'}... (${random.words(2)})`,
+    `eyJ${random.text(20)} is only a header, ${random.words(3)}`,
+    `hvs.${random.words(1)} dp.pt ${random.words(1)} SG.${random.text(5)}.eu.example.com key-${random.text(12, HEX)}`,
+    `SK${random.text(8, DIGITS)} AC${random.text(32, UPPER)} EAA ${random.words(2)} patience.${random.text(20, HEX)}`,
+    `glpat-${random.words(1)} gl-sast-report.json ${random.words(2)} do_v1_${random.int(1, 99)}`,
+    `${random.text(8, DIGITS)}:${random.words(1)} 10:AA:${random.text(2, HEX)} ${random.timestamp()}`,
+    `https://hooks.slack.com/services/T00000000/B00000000/${x.repeat(24)}`,
   ]);
 }

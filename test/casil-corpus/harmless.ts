@@ -1,4 +1,4 @@
-import { codeSample, documentSample } from './harmless-texts.ts';
+import { codeSample, documentSample, nearKey } from './harmless-texts.ts';
 import { ALPHANUMERIC, BASE64, BASE64URL, DIGITS, HEX, LOWER, type Random, UPPER } from './random.ts';
 
 /** Makes a harmless payload value of one kind: a text, or an object where the names of fields are the point. */
@@ -124,6 +124,7 @@ export const HARMLESS_KINDS: Readonly<Record<string, HarmlessKind>> = {
   'fields named nearly like secrets': nearField,
   code: codeSample,
   'documents, configuration, certificates': documentSample,
+  'samples and near misses of keys': nearKey,
   'random text without meaning': (random) =>
     Array.from({ length: 12 }, () => random.text(random.int(3, 30), ALPHANUMERIC)).join(' '),
   measurements: (random) => ({

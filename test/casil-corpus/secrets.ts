@@ -123,6 +123,16 @@ export const SECRET_KINDS: Readonly<Record<string, SecretKind>> = {
       `${random.pick(['', 'export ', 'ENV '])}${random.pick(['DB_PASSWORD', 'STRIPE_SECRET', 'SLACK_TOKEN', 'OPENAI_API_KEY', 'APIKEY', 'SESSION_SECRET'])}=`,
       random.text(random.int(16, 40)),
     ),
+  'Environment variable, chosen by a person': (random) =>
+    inside(`${random.pick(['DB_PASSWORD', 'SMTP_PASSWORD', 'APP_SECRET'])}=`, chosenPassword(random)),
+  'Connection string, chosen by a person': (random) =>
+    inside(
+      `${random.pick(['postgres', 'mysql', 'redis'])}://app:`,
+      chosenPassword(random).replaceAll(/[#?]/g, '!'),
+      '@db.internal/x',
+    ),
+  'JSON in a string, chosen by a person': (random) =>
+    inside('{\\"user\\":\\"svc\\", \\"password\\": \\"', chosenPassword(random), '\\"}'),
   'Query parameter': (random) =>
     inside(
       `https://api.example.com/v1/items?limit=5&${random.pick(['access_token', 'api_key', 'token', 'client_secret'])}=`,
@@ -136,6 +146,12 @@ export const SECRET_KINDS: Readonly<Record<string, SecretKind>> = {
       '","ok":true}',
     ),
 };
+
+/** A password as a person chooses it. */
+export function chosenPassword(random: Random): string {
+  const word = random.pick(['summer', 'dragon', 'Monkey', 'letmein', 'Winter', 'blueriver', 'Tr0ubadour', 'kitchen']);
+  return `${word}${random.pick(['', '-', '_', '.'])}${random.int(10, 9_999)}${random.pick(['', '!', '#', '?'])}`;
+}
 
 /** Names of fields that give their value away; the value has no shape of its own. */
 export const SECRET_FIELDS: readonly string[] = (

@@ -45,29 +45,35 @@ export function isPlaceholder(value: string): boolean {
   return VARIABLE.test(text) || INSTRUCTION.test(text) || REFERENCE.test(text);
 }
 
-/** Whether a value under a name that often means something else (`token`, `secret`) can be a credential. */
+/** What documentation writes into the keys it shows. */
+const SAMPLE = /x{6}|your[-_]/i;
+
+/** Whether a text of a key's format is one from documentation: `sk_live_xxxxxxxx`, `xoxb-your-token`. */
+export function isSample(text: string): boolean {
+  // Keys are short; in long encoded data anything can come up.
+  return text.length <= 256 && SAMPLE.test(text);
+}
+
+/** Whether a value can be a credential, where a name or the words before it only make that likely. */
 export function isCredentialLike(value: string): boolean {
   if (value.length < 8 || /\s/.test(value) || isPlaceholder(value) || LOCATION.test(value)) return false;
-  return /[0-9]/.test(value) && /[A-Za-z]/.test(value);
+  return (/[0-9]/.test(value) && /[A-Za-z]/.test(value)) || looksRandom(value);
 }
 
 /**
  * Whether a text looks made by a generator and not by a person: it changes between small, capital and digit more often
- * than words and numbers do. Separators count as no change, so `report-2024-v2` does not.
+ * than words do. Capital to small counts as no change, since any name goes on so after its capital.
  */
-export function looksRandom(text: string): boolean {
+function looksRandom(text: string): boolean {
   let changes = 0;
-  let digits = false;
   let last = '';
   // A key shows its nature within its first characters.
   for (let i = 0; i < text.length && i < 256; i++) {
     const kind = kindOf(text.charCodeAt(i));
-    if (kind === 'digit') digits = true;
-    // Capital to small is how any name goes on after its capital.
     if (last !== '' && kind !== '' && kind !== last && !(last === 'capital' && kind === 'small')) changes++;
     last = kind;
   }
-  return changes >= (digits ? 3 : 5);
+  return changes >= 5;
 }
 
 function kindOf(unit: number): '' | 'digit' | 'small' | 'capital' {

@@ -10,6 +10,7 @@ function detect(text: string, length = text.length): Found[] {
   const found: Found[] = [];
   secretDetector().detect(text, length, (rule, start, end) => {
     found.push({ rule: rule.id, text: text.slice(start, end) });
+    return true;
   });
   return found;
 }
@@ -67,6 +68,9 @@ describe('SecretDetector', () => {
     'Basic training starts at noon',
     'sk-learn and sk-estimators-with-long-names-for-everything',
     'the path /usr/share/patterns/key-value/pat',
+    `sk_live_${'x'.repeat(24)}`,
+    'export SLACK_TOKEN=xoxb-your-token-goes-here',
+    'WWW-Authenticate: Bearer realm="api", error="invalid_token"',
     'f47ac10b-58cc-4372-a567-0e02b2c3d479',
     'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
   ])('finds nothing in %s', (text) => {

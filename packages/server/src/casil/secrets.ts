@@ -1,6 +1,7 @@
 import { buildAutomata } from './automaton/build.ts';
 import type { Limits } from './automaton/determinize.ts';
 import { type MatchSink, Searcher } from './automaton/searcher.ts';
+import { isSample } from './plausibility.ts';
 import { CLOUD_RULES } from './rules/cloud.ts';
 import { PLATFORM_RULES } from './rules/platforms.ts';
 import type { SecretRule } from './rules/rule.ts';
@@ -9,8 +10,10 @@ import { SHAPE_RULES } from './rules/shapes.ts';
 /** Every secret that is told by its shape. A new one is one more line in one of the tables. */
 export const SECRET_RULES: readonly SecretRule[] = [...CLOUD_RULES, ...PLATFORM_RULES, ...SHAPE_RULES];
 
-/** Receives a secret: the rule that found it and its part of the text, `end` exclusive. */
-export type OnSecret = (rule: SecretRule, start: number, end: number) => void;
+/**
+ * Receives a secret: the rule that found it and its part of the text, `end` exclusive. Answers whether to go on.
+ */
+export type OnSecret = (rule: SecretRule, start: number, end: number) => boolean;
 
 /** Room for all heads in one automaton, so that a text is gone through once. */
 const LIMITS: Limits = { states: 5_000, work: 5_000_000 };
@@ -54,12 +57,12 @@ export class SecretDetector implements MatchSink {
   }
 
   /** @internal */
-  match(index: number, from: number, end: number, sure: boolean): void {
+  match(index: number, from: number, end: number, sure: boolean): boolean {
     const rule = SECRET_RULES[index]!;
     const to = sure ? end - (rule.tail ?? 0) : end;
     // A text that was made to use up the steps counts as a secret: it must not hide one.
-    if (sure && rule.check !== undefined && !rule.check(this.#text.slice(from, to))) return;
-    this.#onSecret(rule, from, to);
+    if (sure && !isGenuine(rule, this.#text.slice(from, to))) return true;
+    return this.#onSecret(rule, from, to);
   }
 }
 
@@ -71,8 +74,14 @@ export function secretDetector(): SecretDetector {
   return shared;
 }
 
+function isGenuine(rule: SecretRule, secret: string): boolean {
+  return !isSample(secret) && (rule.check === undefined || rule.check(secret));
+}
+
 function isAlphanumeric(unit: number): boolean {
   return (unit >= 48 && unit <= 57) || (unit >= 65 && unit <= 90) || (unit >= 97 && unit <= 122);
 }
 
-function ignore(): void {}
+function ignore(): boolean {
+  return false;
+}

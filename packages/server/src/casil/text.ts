@@ -2,6 +2,8 @@ import type { MatchSink, Searcher } from './automaton/searcher.ts';
 import { isRedacted, type Part, REDACTED, redactParts, tokensIn } from './redaction.ts';
 import { type OnSecret, type SecretDetector, secretDetector } from './secrets.ts';
 
+/** More parts to redact than this in one text, and it is redacted as a whole; nobody could read what is left. */
+const MAX_PARTS = 1_024;
 /** Redacting can bring a new match about; after so many rounds the whole string goes. */
 const MAX_ROUNDS = 4;
 
@@ -16,7 +18,7 @@ export class TextInspector implements MatchSink {
   /** What the string at hand holds; kept here so that inspecting a clean one allocates nothing. */
   #text = '';
   #tokens: readonly Part[] | undefined;
-  #parts: Part[] = [];
+  #parts: { start: number; end: number }[] = [];
   #onRule: OnRule = ignore;
 
   constructor(patterns: Searcher | undefined) {
@@ -50,8 +52,8 @@ export class TextInspector implements MatchSink {
   }
 
   /** @internal */
-  match(index: number, from: number, end: number): void {
-    this.#found(`pattern:${index}`, from, end);
+  match(index: number, from: number, end: number): boolean {
+    return this.#found(`pattern:${index}`, from, end);
   }
 
   #redact(text: string, length: number, onRule: OnRule): string {
@@ -60,7 +62,7 @@ export class TextInspector implements MatchSink {
     this.#onRule = onRule;
     this.#secrets ??= secretDetector();
     this.#secrets.detect(text, length, this.#onSecret);
-    this.#patterns?.search(text, length, this);
+    if (this.#parts.length <= MAX_PARTS) this.#patterns?.search(text, length, this);
     this.#text = '';
     this.#onRule = ignore;
     const tokens = this.#tokens;
@@ -68,15 +70,21 @@ export class TextInspector implements MatchSink {
     if (this.#parts.length === 0) return text;
     const parts = this.#parts;
     this.#parts = [];
+    if (parts.length > MAX_PARTS) return REDACTED;
     if (length < text.length) parts.push({ start: length, end: text.length });
     return redactParts(text, parts, tokens);
   }
 
-  #found(rule: string, start: number, end: number): void {
+  /** Notes a part to redact; false when there are too many. */
+  #found(rule: string, start: number, end: number): boolean {
     this.#tokens ??= tokensIn(this.#text);
-    if (isRedacted(this.#tokens, start, end)) return;
-    this.#parts.push({ start, end });
+    if (isRedacted(this.#tokens, start, end)) return true;
     this.#onRule(rule);
+    const last = this.#parts.at(-1);
+    // Matches come in order more often than not; what touches need not be kept apart.
+    if (last !== undefined && last.start <= start && start <= last.end) last.end = Math.max(last.end, end);
+    else this.#parts.push({ start, end });
+    return this.#parts.length <= MAX_PARTS;
   }
 }
 

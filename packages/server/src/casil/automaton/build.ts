@@ -6,9 +6,9 @@ import { Partitions } from './partition.ts';
 import { PatternError, parsePattern } from './program.ts';
 
 /** What one automaton of user patterns may need; a larger one is split, or its pattern refused. */
-const LIMITS: Limits = { states: 3_000, work: 2_000_000 };
-/** Most passes over a text; every one costs one to two nanoseconds a character. */
-const MAX_PASSES = 8;
+const LIMITS: Limits = { states: 3_000, work: 1_000_000 };
+/** Most automata that read a text; four of them take some four nanoseconds a character. */
+const MAX_PASSES = 16;
 
 const TOO_COMPLEX = 'is too complex: it would need too many states; use fewer or smaller repeat counts';
 

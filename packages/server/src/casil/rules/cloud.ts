@@ -2,7 +2,7 @@ import { ALPHANUMERIC, BASE32, DIGITS, filler, HEX, LOWER, rule, type SecretRule
 
 /** Keys of providers of infrastructure, code hosting and monitoring. */
 export const CLOUD_RULES: readonly SecretRule[] = [
-  rule('aws_access_key_id', 'AWS access key id', 'A(?:KIA|SIA)', '[A-Z2-7]{16}\\b', `AKIA${filler(16, BASE32)}`),
+  rule('aws_access_key_id', 'AWS access key id', 'A(?:KIA|SIA)', '[A-Z0-9]{16}\\b', `AKIA${filler(16, BASE32)}`),
   rule(
     'aws_secret_access_key',
     'AWS secret access key, named as such',

@@ -1,10 +1,5 @@
-import { isBasicCredentials, isPlaceholder, looksRandom } from '../plausibility.ts';
+import { isBasicCredentials, isCredentialLike, isPlaceholder } from '../plausibility.ts';
 import { filler, LOWER, rule, type SecretRule } from './rule.ts';
-
-/** A value in running text: longer than a word, and not a name for a value. */
-function isRandomValue(value: string): boolean {
-  return looksRandom(value) && !isPlaceholder(value);
-}
 
 /** The password of a connection string. Short ones are real ones there; documentation writes `password` or `pass`. */
 function isConnectionPassword(value: string): boolean {
@@ -56,7 +51,7 @@ export const SHAPE_RULES: readonly SecretRule[] = [
     '(?i:bearer)[ \\t]',
     '[A-Za-z0-9._~+/-]{16,}={0,2}',
     `Bearer ${filler(40)}`,
-    { lead: '[ \\t]*', check: isRandomValue },
+    { lead: '[ \\t]*', check: isCredentialLike },
   ),
   rule(
     'basic_credentials',
@@ -88,7 +83,7 @@ export const SHAPE_RULES: readonly SecretRule[] = [
     '(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CREDENTIALS)=',
     '[^\\s"\'&;,<>(){}$]{8,}',
     `export DB_PASSWORD=${filler(20)}`,
-    { lead: '["\']?', touching: true, check: isRandomValue },
+    { lead: '["\']?', touching: true, check: isCredentialLike },
   ),
   rule(
     'query_parameter',
@@ -96,7 +91,7 @@ export const SHAPE_RULES: readonly SecretRule[] = [
     '[?&](?i:access_token|auth_token|api_?key|client_secret|token|password|x-amz-signature|signature)=',
     '[A-Za-z0-9._~%+/-]{12,}',
     `https://api.example/v1?access_token=${filler(32)}`,
-    { lead: '', touching: true, check: isRandomValue },
+    { lead: '', touching: true, check: isCredentialLike },
   ),
   rule(
     'quoted_field',
@@ -104,6 +99,6 @@ export const SHAPE_RULES: readonly SecretRule[] = [
     '["\'](?i:password|passwd|secret|client_?secret|api_?key|access_?token|refresh_?token|auth_?token|private_?key|secret_?key)',
     '[^"\'\\\\\\s]{6,}',
     `{"user":"app","api_key":"${filler(24)}"}`,
-    { lead: '\\\\{0,3}["\']\\s{0,4}[:=]\\s{0,4}\\\\{0,3}["\']', touching: true, check: isRandomValue },
+    { lead: '\\\\{0,3}["\']\\s{0,4}[:=]\\s{0,4}\\\\{0,3}["\']', touching: true, check: isCredentialLike },
   ),
 ];

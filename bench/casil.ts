@@ -1,0 +1,114 @@
+/**
+ * What content inspection costs: the median time a message spends more in the server when CASIL is on than when it is
+ * off, in one run. `npx tsx --tsconfig tsconfig.test.json bench/casil.ts [--json]`
+ */
+import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
+import { CasilLayer } from '../packages/server/src/casil/layer.ts';
+import { DEFAULT_CASIL_SETTINGS } from '../packages/server/src/casil/settings.ts';
+import { ADVERSARIAL_TEXTS, cleanPayload, PATTERN_SETS } from './casil-inputs.ts';
+
+interface Result {
+  readonly name: string;
+  readonly bytes: number;
+  readonly offMicros: number;
+  readonly onMicros: number;
+  readonly addedMicros: number;
+  readonly targetMicros: number | undefined;
+}
+
+const json = process.argv.includes('--json');
+
+function layer(settings: Partial<CasilSettings>): CasilLayer {
+  const opened = CasilLayer.open({ ...DEFAULT_CASIL_SETTINGS, mode: 'enforce', ...settings });
+  if (!opened.ok) throw new Error(opened.faults.map(({ message }) => message).join('\n'));
+  return opened.layer;
+}
+
+/** The part of the publish pipeline around the inspection: parse, inspect when enabled, serialize. */
+function publish(casil: CasilLayer, frame: string): number {
+  const payload = JSON.parse(frame) as JsonObject;
+  const passed = casil.enabled
+    ? casil.inspect({ type: 'event', room: 'science', channel: 'explore', payload }).payload
+    : payload;
+  return JSON.stringify(passed).length;
+}
+
+/** Median time of one call in microseconds, over batches that are long enough for the clock. */
+function median(batches: number, batch: number, run: () => void): number {
+  const times: number[] = [];
+  for (let i = 0; i < batches; i++) {
+    const started = process.hrtime.bigint();
+    for (let k = 0; k < batch; k++) run();
+    times.push(Number(process.hrtime.bigint() - started) / 1_000 / batch);
+  }
+  times.sort((a, b) => a - b);
+  return times[times.length >> 1]!;
+}
+
+function measure(name: string, frame: string, settings: Partial<CasilSettings>, targetMicros?: number): Result {
+  const off = layer({ ...settings, enabled: false });
+  const on = layer({ ...settings, enabled: true });
+  const small = frame.length < 10_000;
+  const [batches, batch] = small ? [300, 100] : [41, 1];
+  // Warm both before either is timed, and time them in turns, so that neither gets the better machine.
+  median(batches, batch, () => publish(off, frame));
+  median(batches, batch, () => publish(on, frame));
+  const offs: number[] = [];
+  const ons: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    offs.push(median(batches, batch, () => publish(off, frame)));
+    ons.push(median(batches, batch, () => publish(on, frame)));
+  }
+  const middle = (times: number[]): number => times.sort((a, b) => a - b)[times.length >> 1]!;
+  const [offMicros, onMicros] = [middle(offs), middle(ons)];
+  return {
+    name,
+    bytes: Buffer.byteLength(frame),
+    offMicros,
+    onMicros,
+    addedMicros: onMicros - offMicros,
+    targetMicros,
+  };
+}
+
+function run(): Result[] {
+  const clean300 = JSON.stringify(cleanPayload(300));
+  const clean2k = JSON.stringify(cleanPayload(2_048));
+  const few = { redaction_patterns: PATTERN_SETS.personal!.slice(0, 8) };
+  const results = [
+    measure('clean payload', clean300, {}, 10),
+    measure('clean payload, 8 patterns', clean300, few),
+    measure('clean payload', clean2k, {}),
+    measure('clean payload, 8 patterns', clean2k, few),
+  ];
+  for (const [patterns, redaction_patterns] of Object.entries(PATTERN_SETS)) {
+    for (const [text, content] of Object.entries(ADVERSARIAL_TEXTS)) {
+      const frame = JSON.stringify({ text: content });
+      const name = `adversarial "${text}", 32 ${patterns} patterns`;
+      results.push(
+        measure(name, frame, { redaction_patterns, max_inspect_bytes: 131_072, transport_redaction: true }, 5_000),
+      );
+    }
+  }
+  return results;
+}
+
+const results = run();
+if (json) {
+  process.stdout.write(`${JSON.stringify({ benchmark: 'casil', node: process.version, results }, null, 2)}\n`);
+} else {
+  const cell = (value: string, width: number): string => value.padStart(width);
+  process.stdout.write(
+    `${'payload'.padEnd(56)}${cell('bytes', 8)}${cell('off µs', 10)}${cell('on µs', 10)}${cell('added µs', 10)}  target\n`,
+  );
+  for (const { name, bytes, offMicros, onMicros, addedMicros, targetMicros } of results) {
+    const figures = [offMicros, onMicros, addedMicros].map((micros) => cell(micros.toFixed(1), 10)).join('');
+    const target = targetMicros === undefined ? '' : `< ${targetMicros}${addedMicros < targetMicros ? '' : '  MISSED'}`;
+    process.stdout.write(`${name.padEnd(56)}${cell(String(bytes), 8)}${figures}  ${target}\n`);
+  }
+}
+process.exitCode = results.every(
+  ({ addedMicros, targetMicros }) => addedMicros < (targetMicros ?? Number.POSITIVE_INFINITY),
+)
+  ? 0
+  : 1;

@@ -1,0 +1,81 @@
+import type { Dfa } from './determinize.ts';
+import { EDGE } from './nfa.ts';
+
+/** Where one automaton accepted, from right to left. The lists are reused and only grow; `count` is what is valid. */
+export class Marks {
+  readonly positions: number[] = [];
+  /** The row of the state that accepted. */
+  readonly rows: number[] = [];
+  count = 0;
+
+  add(position: number, row: number): void {
+    this.positions[this.count] = position;
+    this.rows[this.count] = row;
+    this.count++;
+  }
+}
+
+/** Goes nowhere and accepts nothing. */
+const IDLE: Dfa = {
+  table: new Int32Array(256),
+  width: 256,
+  starts: [0, 0, 0, 0],
+  acceptFrom: 256,
+  accepts: [],
+  dead: -1,
+};
+
+/** Runs backward automata over a text, and fills the marks of each. */
+export function markAll(heads: readonly Dfa[], classes: Uint8Array, length: number, marks: readonly Marks[]): void {
+  if (heads.length === 1) {
+    markOne(heads[0]!, classes, length, marks[0]!);
+    return;
+  }
+  for (let k = 0; k < heads.length; k += 4) markFour(heads, k, classes, length, marks);
+}
+
+function markOne({ table, width, starts, acceptFrom }: Dfa, classes: Uint8Array, length: number, marks: Marks): void {
+  marks.count = 0;
+  let row = starts[EDGE]!;
+  for (let i = length - 1; i >= 0; i--) {
+    row = table[row + classes[i]!]!;
+    if (row >= acceptFrom) marks.add(i + 1, row);
+  }
+  row = table[row + width - 1]!;
+  if (row >= acceptFrom) marks.add(0, row);
+}
+
+/**
+ * Four at once: each step of one automaton waits for its own table alone, so four of them in a loop take little longer
+ * than one.
+ */
+function markFour(
+  heads: readonly Dfa[],
+  first: number,
+  classes: Uint8Array,
+  length: number,
+  marks: readonly Marks[],
+): void {
+  const [a, b, c, d] = [
+    heads[first] ?? IDLE,
+    heads[first + 1] ?? IDLE,
+    heads[first + 2] ?? IDLE,
+    heads[first + 3] ?? IDLE,
+  ];
+  const [tableA, tableB, tableC, tableD] = [a.table, b.table, c.table, d.table];
+  const [acceptA, acceptB, acceptC, acceptD] = [a.acceptFrom, b.acceptFrom, c.acceptFrom, d.acceptFrom];
+  let [rowA, rowB, rowC, rowD] = [a.starts[EDGE]!, b.starts[EDGE]!, c.starts[EDGE]!, d.starts[EDGE]!];
+  for (let k = first; k < first + 4 && k < heads.length; k++) marks[k]!.count = 0;
+  for (let i = length; i >= 0; i--) {
+    // The last step is the one over the beginning of the text.
+    const end = i === 0;
+    rowA = tableA[rowA + (end ? a.width - 1 : classes[i - 1]!)]!;
+    rowB = tableB[rowB + (end ? b.width - 1 : classes[i - 1]!)]!;
+    rowC = tableC[rowC + (end ? c.width - 1 : classes[i - 1]!)]!;
+    rowD = tableD[rowD + (end ? d.width - 1 : classes[i - 1]!)]!;
+    if (rowA >= acceptA) marks[first]!.add(i, rowA);
+    if (rowB >= acceptB) marks[first + 1]!.add(i, rowB);
+    if (rowC >= acceptC) marks[first + 2]!.add(i, rowC);
+    if (rowD >= acceptD) marks[first + 3]!.add(i, rowD);
+  }
+}
