@@ -166,7 +166,7 @@ export class Bus {
 
   /** Answers a frame that was no valid envelope, after what came before it. */
   refuse(session: Session, refusal: Refusal): void {
-    this.faults.failed(refusal.code);
+    this.faults.failed(refusal.code, { client_id: session.id, message_id: refusal.requestId });
     accept(session, refusal, this.act);
   }
 
@@ -223,7 +223,8 @@ export class Bus {
   /** Answers a refused envelope: a `command_response` to a command, an `error` to anything else. */
   fail(session: Session, inbound: Inbound, error: unknown): void {
     const refused = error instanceof BusError ? error : this.internal(error);
-    this.faults.failed(refused.code);
+    const { id: message_id, room, channel } = inbound;
+    this.faults.failed(refused.code, { client_id: session.id, message_id, room, channel });
     session.send(encodeError(refused, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
   }
 
@@ -246,7 +247,7 @@ export class Bus {
     const refused = (error: unknown): void => {
       this.welcome(session, null);
       const fault = error instanceof BusError ? error : this.internal(error);
-      this.faults.failed(fault.code);
+      this.faults.failed(fault.code, { client_id: session.id, room: request.room, channel: request.channel });
       session.send(encodeError(fault, undefined));
     };
     const joined = ({ begin }: Joined): void => {

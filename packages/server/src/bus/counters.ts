@@ -36,13 +36,24 @@ export class Traffic {
   }
 }
 
-/** What went wrong, for the metrics. */
+/** What a refusal was about; none of it is content. */
+export interface RefusedMessage {
+  readonly client_id: string;
+  readonly message_id?: string | undefined;
+  readonly room?: string | undefined;
+  readonly channel?: string | undefined;
+}
+
+/** What went wrong, for the metrics and the log. */
 export class FaultCounters {
   slowConsumers = 0;
   rateLimited = 0;
   readonly errors: Map<ErrorCode, number> = new Map();
+  /** Told of each refused message; must neither throw nor wait. */
+  onRefused: (code: ErrorCode, message: RefusedMessage) => void = () => {};
 
-  failed(code: ErrorCode): void {
+  failed(code: ErrorCode, message?: RefusedMessage): void {
     this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
+    if (message !== undefined) this.onRefused(code, message);
   }
 }

@@ -97,12 +97,13 @@ export class CommandRunner {
     return inspector.inspect(subject, sender).payload;
   }
 
-  private tell({ name, sender }: Call, duration: number, error: unknown): void {
+  private tell({ name, sender, requestId }: Call, duration: number, error: unknown): void {
     const found = this.commands.find(name);
     this.bus.events.emit('command_executed', sender.principal.tenant, {
       // A name that no command has would let a client fill the metrics with names of its own.
       command: found?.name ?? 'unknown',
       client_id: sender.id,
+      message_id: requestId,
       status: error === undefined ? 'success' : 'error',
       ...(error === undefined ? {} : { error_code: error instanceof BusError ? error.code : 'INTERNAL_ERROR' }),
       duration_ms: Math.round(duration * 1000) / 1000,

@@ -1,3 +1,4 @@
+import type { FaultCounters } from '../bus/counters.ts';
 import type { Events } from '../bus/events.ts';
 import type { Logger } from '../log.ts';
 
@@ -14,4 +15,12 @@ export function logEvents(events: Events, log: Logger): () => void {
     if (submitted || LOGGED_ELSEWHERE.has(eventType)) return;
     log[LEVELS[severity]]({ event: eventType, tenant, ...payload }, eventType.replaceAll('_', ' '));
   });
+}
+
+/** Writes a line for each message that was refused: whose it was and why, never what it held. Returns the way to stop. */
+export function logRefusals(faults: FaultCounters, log: Logger): () => void {
+  faults.onRefused = (error_code, message) => log.info({ error_code, ...message }, 'message refused');
+  return () => {
+    faults.onRefused = () => {};
+  };
 }

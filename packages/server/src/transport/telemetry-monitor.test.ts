@@ -75,7 +75,10 @@ describe('the log', () => {
       type: 'telemetry',
       payload: { eventType: 'mine', payload: { word: 'confidential-content' } },
     });
-    await peer.command('channel_info', { room: 'nowhere', channel: 'no' });
+    const asked = await peer.command('channel_info', { room: 'nowhere', channel: 'no' });
+    const refused = await peer.publish({ type: 'private', room: 'lab', payload: { word: 'confidential-content' } });
+    peer.sendRaw('{"confidential-content"');
+    await peer.next(({ error_code }) => error_code === 'INVALID_JSON');
     await peer.close();
     await server.stop();
     const written = lines(server.log);
@@ -89,9 +92,20 @@ describe('the log', () => {
         event: 'command_executed',
         client_id,
         command: 'channel_info',
+        message_id: asked.request_id,
         error_code: 'NOT_FOUND',
       }),
     );
+    const refusal = { msg: 'message refused', client_id };
+    expect(written).toContainEqual(
+      expect.objectContaining({
+        ...refusal,
+        error_code: 'VALIDATION_ERROR',
+        message_id: refused.request_id,
+        room: 'lab',
+      }),
+    );
+    expect(written).toContainEqual(expect.objectContaining({ ...refusal, error_code: 'INVALID_JSON' }));
     expect(written).toContainEqual(expect.objectContaining({ event: 'server_stopping' }));
     expect(server.log.join('\n')).not.toContain('confidential-content');
   });

@@ -4,7 +4,7 @@ import type { Logger } from '../log.ts';
 import type { Labelled, Metrics } from '../metrics/metrics.ts';
 import { TelemetryFeed } from './telemetry-feed.ts';
 import { busReaders, LabelledCounts, type OpenConnections } from './telemetry-figures.ts';
-import { logEvents } from './telemetry-log.ts';
+import { logEvents, logRefusals } from './telemetry-log.ts';
 import { logRouting, sampleRouting } from './telemetry-routing.ts';
 import { reportStats } from './telemetry-stats.ts';
 
@@ -50,6 +50,7 @@ export class Monitor {
       bus.events.on((happening) => this.measure(happening)),
       bus.events.on((happening) => this.feed.record(happening)),
       logEvents(bus.events, log),
+      logRefusals(bus.faults, log),
       logRouting(bus, log),
       sampleRouting(bus, telemetry ? messageSampleRate : 0),
       reportStats(bus, log, statsIntervalMs, () => this.connections.telemetry()),
