@@ -3,7 +3,7 @@ import type { Engine, KeyValueStore } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { hang, statuses } from './receiver.suite.ts';
-import { openReceiver, openRig, principalOf, turn } from './rig.suite.ts';
+import { onEnd, openReceiver, openRig, principalOf, Rig, turn } from './rig.suite.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 9).toString('base64')}`;
 
@@ -162,6 +162,51 @@ describe('durable rules', () => {
     const second = await openRig({}, engineOn(store));
     expect(second.operator.ruleCount).toBe(1);
     expect(second.faults.length).toBe(2);
+  });
+
+  it('begin when the store comes back that was away at the start, and end when it lost them', async () => {
+    const engine = createMemoryEngine();
+    const first = await openRig({}, engineOn(engine.store));
+    await first.run(first.connect(), 'op.webhook.register', { url: 'https://example.com/', durable: true });
+    await first.stop();
+    const rig = new Rig(engineOn(engine.store));
+    onEnd(() => rig.stop());
+    await rig.bus.engine.open(rig.bus.engineEvents);
+    rig.operator.start();
+    const { list } = engine.store;
+    for (const space of ['webhook', 'webhook_dead']) {
+      engine.store.list = (at, query) => {
+        if (at.space === space) throw new Error('away');
+        return list.call(engine.store, at, query);
+      };
+      await expect(rig.operator.load()).rejects.toThrow('away');
+      expect(rig.operator.ruleCount).toBe(0);
+    }
+    engine.store.list = (at, query) => list.call(engine.store, at, query);
+    for (const _again of [1, 2]) {
+      await rig.operator.load();
+      expect(rig.operator.ruleCount).toBe(1);
+    }
+    engine.store.list = () => [];
+    await rig.operator.load();
+    expect(rig.operator.ruleCount).toBe(0);
+  });
+
+  it('that another node removes while they are read do not begin', async () => {
+    const engine = createMemoryEngine();
+    const first = await openRig({}, engineOn(engine.store));
+    const { rule_id } = await first.run(first.connect(), 'op.webhook.register', {
+      url: 'https://example.com/',
+      durable: true,
+    });
+    await first.stop();
+    const { list } = engine.store;
+    engine.store.list = (at, query) => {
+      const found = list.call(engine.store, at, query);
+      if (at.space === 'webhook') void engine.store.delete(at, rule_id);
+      return found;
+    };
+    expect((await openRig({}, engineOn(engine.store))).operator.ruleCount).toBe(0);
   });
 
   it('cannot be had when the store is away, and then nothing is left of them', async () => {

@@ -89,7 +89,12 @@ export class RuleDesk {
     // Until a client of the tenant comes, nobody else makes it known to this node.
     bus.rooms.tenant(rule.tenant);
     const added = active.activate(rule, principal, null);
-    await bus.interest.add(rule.tenant, rule.room ?? WILDCARD);
+    try {
+      await bus.interest.add(rule.tenant, rule.room ?? WILDCARD);
+    } catch (error) {
+      active.discard(added);
+      throw error;
+    }
     return added;
   }
 

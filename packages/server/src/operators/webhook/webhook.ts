@@ -64,6 +64,8 @@ class Webhooks implements WebhookOperator {
   private readonly active: ActiveRules;
   private readonly desk: RuleDesk;
   private readonly undo: (() => void)[] = [];
+  /** While stored rules are read: those that were removed since. */
+  private removed: Set<string> | null = null;
 
   constructor(bus: Bus, options: WebhookOptions) {
     const { engine, options: busOptions } = bus;
@@ -110,6 +112,7 @@ class Webhooks implements WebhookOperator {
     const ownerLeft = (tenant: string, identity: string): void => active.ownerLeft(tenant, identity);
     bus.ownerLeft.add(ownerLeft);
     const gone = (tenant: string, id: string): void => {
+      this.removed?.add(id);
       const found = registry.find(tenant, id);
       if (found !== undefined) active.discard(found);
     };
@@ -125,8 +128,19 @@ class Webhooks implements WebhookOperator {
     this.leases?.start();
   }
 
+  /** Begins the stored rules that are not at work yet, and ends those that the store holds no more. */
   async load(): Promise<void> {
-    for (const stored of await this.store.load()) await this.follow(stored);
+    const before = this.active.registry.all().filter(({ rule }) => rule.durable);
+    this.removed = new Set();
+    try {
+      const stored = await this.store.load();
+      const ids = new Set(stored.map(({ rule }) => rule.id));
+      for (const one of before) if (!ids.has(one.rule.id)) this.active.discard(one);
+      // What was read may have been unregistered by another node meanwhile.
+      for (const one of stored) if (!this.removed.has(one.rule.id)) await this.follow(one);
+    } finally {
+      this.removed = null;
+    }
   }
 
   /**
@@ -145,9 +159,15 @@ class Webhooks implements WebhookOperator {
   private async follow({ rule, principal }: StoredRule): Promise<void> {
     const added = await this.desk.follow(rule, principal);
     if (added === undefined) return;
-    const letters = await new KeptLetters(this.bus.engine.store, rule).load();
-    for (const letter of letters) added.letters.mirror(letter);
-    for (const { id, error } of letters) if (error === STOPPED) await added.retry(id);
+    try {
+      const letters = await new KeptLetters(this.bus.engine.store, rule).load();
+      for (const letter of letters) added.letters.mirror(letter);
+      for (const { id, error } of letters) if (error === STOPPED) await added.retry(id);
+    } catch (error) {
+      // Without its letters it would look complete to the next load.
+      this.active.discard(added);
+      throw error;
+    }
   }
 
   private async retire({ rule, queue, grants, letters }: ActiveRule, grace: Promise<void>): Promise<void> {
