@@ -74,7 +74,7 @@ export interface JoinResult {
   members: number;
   /** Only with `since`: whether every missed envelope follows. False: reload. */
   recovered?: boolean;
-  /** Only for a room subscription: where each channel of the room stands, the room-wide stream (`*`) too. */
+  /** Where the channel and the room-wide stream (`*`) stand; for a room subscription, all of its channels. */
   positions?: Record<string, Position>;
 }
 
@@ -115,7 +115,7 @@ export interface CoreCommands {
     args: {
       room: string;
       channel?: string;
-      /** One position, or for a room subscription a map from channel to position. */
+      /** One position, or a map from channel (`*`: the room-wide stream) to position. */
       since?: Position | Record<string, Position>;
       echo?: boolean;
       presence?: boolean;

@@ -221,6 +221,23 @@ describe('resume', () => {
     });
   });
 
+  it('P6.6 a member of one channel resumes room-wide events too, by a map', async () => {
+    const room = freshRoom();
+    const [a, b] = await Promise.all([connect(), connect()]);
+    const { positions } = await b.ask('join_channel', { room, channel: 'x' });
+    await b.ask('leave_channel', { room, channel: 'x' });
+    await a.publish({ room });
+    await fill(a, room, 1, 'x');
+    await fill(a, room, 1, 'other');
+    expect(await b.ask('join_channel', { room, channel: 'x', since: positions })).toMatchObject({ recovered: true });
+    const seen = (await b.received('event')).map((event) => `${event.channel} ${event.metadata?.sequence}`);
+    expect(seen.sort()).toEqual(['* 1', 'x 1']);
+    const since = { other: { sequence: 0, epoch: 'e' } };
+    expect(await b.command('join_channel', { room, channel: 'x', since })).toMatchObject({
+      payload: { field: 'since' },
+    });
+  });
+
   it('P6.7 history:N replays the last N first', async () => {
     const room = freshRoom();
     const [a, b] = await Promise.all([connect(), connect()]);

@@ -167,11 +167,9 @@ export class Memberships {
     const { missed, recovered } = plan(channel, request, states);
     for (const [stream, state] of states) catchUp.startAfter(stream, state.sequence);
     const result = this.answer(channel, states.get(channel) as StreamState, recovered);
-    if (channel.isWide) {
-      result.positions = Object.fromEntries(
-        [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
-      );
-    }
+    result.positions = Object.fromEntries(
+      [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
+    );
     return {
       result,
       begin: () => {
@@ -195,9 +193,9 @@ export class Memberships {
     };
   }
 
-  /** Where the joined stream stands; for a room, all of its streams. */
+  /** Where the joined stream stands, and the room-wide one that comes with it; for a room, all of its streams. */
   private states(channel: Channel, request: JoinRequest): Awaitable<Map<Channel, StreamState>> {
-    const wanted = [channel];
+    const wanted = channel.isWide ? [channel] : [channel, channel.parent.wide];
     if (channel.isWide) {
       const tenant = channel.parent.tenant;
       // A position may be of a channel that nobody of this node has touched since it started.
@@ -249,7 +247,7 @@ function plan(
   const missed: Missed[] = [];
   if (since === undefined) {
     for (const [stream, state] of states) {
-      if (history === undefined || (channel.isWide && stream !== channel)) continue;
+      if (history === undefined || stream !== channel) continue;
       missed.push({ channel: stream, after: Math.max(state.oldest - 1, state.sequence - history) });
     }
     return { missed, recovered: undefined };
@@ -277,11 +275,15 @@ function positionsOf(
   channel: Channel,
   since: Position | Readonly<Record<string, Position>>,
 ): Readonly<Record<string, Position>> {
-  const isPosition = typeof since.sequence === 'number';
-  if (isPosition) return { [channel.channel]: since as Position };
-  if (channel.isWide) return since as Readonly<Record<string, Position>>;
-  throw new BusError('VALIDATION_ERROR', '"since" of a channel is one position: {sequence, epoch}.', {
+  if (typeof since.sequence === 'number') return { [channel.channel]: since as Position };
+  const map = since as Readonly<Record<string, Position>>;
+  const stranger = channel.isWide
+    ? undefined
+    : Object.keys(map).find((name) => name !== channel.channel && name !== WILDCARD);
+  if (stranger === undefined) return map;
+  throw new BusError('VALIDATION_ERROR', '"since" of a channel is its position, or a map of it and "*".', {
     field: 'since',
     expected: '{sequence, epoch}',
+    value: stranger.slice(0, 140),
   });
 }
