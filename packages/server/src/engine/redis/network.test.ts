@@ -103,17 +103,38 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
   it('is found broken although nobody closed it, and what was sent before is neither lost nor repeated', async () => {
     await far.engine.broker.attach('default', 'science');
     await publishMany(far.engine, lab, 2);
-    proxy.silence(true);
+    proxy.silence('both');
     const unsure = Promise.all(range(1, 5).map(() => far.engine.broker.publish(publication(lab))));
     await toldHealth(far, false);
     for (const published of await unsure) expect(published).toMatchObject({ stored: 'none', delivered: 3 });
-    proxy.silence(false);
+    proxy.silence('none');
     await toldHealth(far, true);
     const [next] = await publishMany(far.engine, lab, 1);
     const ids = far.seen.events.map((event) => event.id);
     expect(ids).toHaveLength(8);
     expect(new Set(ids).size).toBe(8);
     expect(far.seen.events.at(-1)?.sequence).toBe(next?.sequence);
+  });
+
+  it('breaks between the deed and its answer: what is tried again is not taken for a repetition', async () => {
+    const at = { tenant: 'default', space: 'store', namespace: 'n' };
+    const sent = range(1, 3).map(() => publication(lab));
+    proxy.silence('answers');
+    const published = Promise.all(sent.map((each) => far.engine.broker.publish(each)));
+    const set = far.engine.store.set(at, 'k', '1', { ifVersion: 0 });
+    const claimed = far.engine.broker.claim('job', 60_000);
+    const done = async (): Promise<boolean> =>
+      (await near.engine.broker.state(lab)).sequence === 3 &&
+      (await near.engine.store.get(at, 'k')) !== null &&
+      !(await near.engine.broker.claim('job', 60_000));
+    while (!(await done())) await new Promise((resolve) => setImmediate(resolve));
+    proxy.cut();
+    for (const [index, each] of (await published).entries()) {
+      expect(each).toMatchObject({ sequence: index + 1, stored: 'memory', delivered: 0, duplicate: false });
+    }
+    expect(await set).toEqual({ ok: true, version: 1, created: true });
+    expect(await claimed).toBe(true);
+    expect(await near.engine.broker.history(lab, { limit: 10 })).toHaveLength(3);
   });
 
   it('tells watchers after a break what changed meanwhile', async () => {
@@ -143,6 +164,27 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
       ['expire', 'brief', null],
       ['set', 'last', '1'],
     ]);
+  });
+
+  it('makes a node announce its clients again that was taken for dead while it only stood still', async () => {
+    const entry: PresenceEntry = {
+      tenant: 'default',
+      clientId: 'arq_client_still',
+      subject: null,
+      node: NODE_B,
+      channels: {},
+      record: '{}',
+    };
+    await far.engine.presence?.announce(entry);
+    const admin = server.client();
+    await admin.hdel('arqon:nodes', NODE_B);
+    await admin.del('arqon:client:default/arq_client_still', `arqon:node-clients:${NODE_B}`);
+    expect(await near.engine.presence?.find('default', 'arq_client_still')).toEqual([]);
+    const found = async (): Promise<number> =>
+      (await near.engine.presence?.find('default', 'arq_client_still'))?.length ?? 0;
+    while ((await found()) === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await admin.smembers(`arqon:node-clients:${NODE_B}`)).toEqual(['default/arq_client_still']);
+    admin.disconnect();
   });
 
   it('forgets the clients of a node that is silent for 15 s, and knows them again when it is back', async () => {
