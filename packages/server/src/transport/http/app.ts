@@ -7,7 +7,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { isJson, readJson } from './body.ts';
 import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
 import type { Credentials } from './credentials.ts';
-import { describeRoute, honoPath } from './openapi.ts';
+import { describeRoute, ERROR_SCHEMA, honoPath } from './openapi.ts';
 import { PathTable } from './paths.ts';
 import { HttpRefusal, problem, Reply } from './reply.ts';
 import { type AnyRoute, readTexts } from './route.ts';
@@ -45,8 +45,9 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
     if (!paths.isOpen(c.req.path)) assertOrigin(c, rules);
     await next();
   });
+  const error = app.openAPIRegistry.register('Error', ERROR_SCHEMA);
   for (const one of routes) {
-    app.openAPIRegistry.registerPath(describeRoute(one));
+    app.openAPIRegistry.registerPath(describeRoute(one, error));
     app.on(one.method.toUpperCase(), honoPath(one.path), async (c) => send(c, await serve(c, one, rules)));
   }
   app.notFound((c) => send(c, elsewhere(c, paths, rules)));

@@ -2,7 +2,8 @@ import type { RouteConfig } from '@hono/zod-openapi';
 import { z } from 'zod';
 import type { AnyRoute } from './route.ts';
 
-const ERROR = z
+/** The body of every error. */
+export const ERROR_SCHEMA: z.ZodType = z
   .object({
     error: z.string().describe('One sentence a person can act on.'),
     error_code: z.string().describe('A code of the protocol’s catalogue.'),
@@ -14,18 +15,19 @@ const TENANT = z.string().optional().describe('For operators: the tenant that th
 
 const SECURITY = [{ apiKey: [] }, { bearer: [] }];
 
-/** A route as the OpenAPI document has it. */
-export function describeRoute(one: AnyRoute): RouteConfig {
+/** A route as the OpenAPI document has it; `error` is the registered schema of errors. */
+export function describeRoute(one: AnyRoute, error: z.ZodType): RouteConfig {
   const { method, path, summary, tag, access, query, params, body, answer, also = {} } = one;
   const content = typeof answer === 'string' ? { [answer]: { schema: z.string() } } : json(answer);
   const responses: RouteConfig['responses'] = { [one.status ?? 200]: { description: 'Success.', content } };
   for (const [status, description] of Object.entries(also)) responses[status] = { description, content };
-  responses.default = { description: 'Refused, or failed.', content: json(ERROR) };
+  responses.default = { description: 'Refused, or failed.', content: json(error) };
   const isOpen = access === 'open' || access === 'metrics';
   const asked = isOpen ? undefined : (query ?? z.object({})).extend({ tenant: TENANT });
   return {
     method,
     path,
+    operationId: `${method}${path.replaceAll(/\W+/g, '_')}`.replace(/_$/, ''),
     summary,
     tags: [tag],
     description: ACCESS[access],
@@ -33,7 +35,7 @@ export function describeRoute(one: AnyRoute): RouteConfig {
     request: {
       ...(asked === undefined ? {} : { query: asked }),
       ...(params === undefined ? {} : { params }),
-      ...(method === 'post' ? { body: { content: json(body ?? z.object({})), required: true } } : {}),
+      ...(method === 'post' ? { body: { content: json(body ?? z.object({})), required: body !== undefined } } : {}),
     },
     responses,
   };

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask } from '../../../../../test/fixtures/http.ts';
 import { Peer } from '../../../../../test/fixtures/peer.ts';
@@ -5,15 +8,20 @@ import { startTestServer, type TestServer } from '../../../../../test/fixtures/s
 import { Watcher } from '../../../../../test/fixtures/watcher.ts';
 
 let server: TestServer;
+let directory: string;
 
 beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'arqonbus-metrics-'));
   server = await startTestServer({
     ARQONBUS_CASIL_ENABLED: 'true',
     ARQONBUS_STORAGE_BACKEND: 'sqlite',
-    ARQONBUS_SQLITE_PATH: ':memory:',
+    ARQONBUS_SQLITE_PATH: join(directory, 'bus.db'),
   });
 });
-afterAll(() => server.stop());
+afterAll(async () => {
+  await server.stop();
+  await rm(directory, { recursive: true });
+});
 
 /** The values of a scrape by name and labels. */
 async function scrape(path = '/metrics'): Promise<Map<string, number>> {
