@@ -46,8 +46,7 @@ export class Buffer<T> {
     if (this.#ended) this.#finish(waiter);
     else {
       this.#waiters.add(waiter);
-      const { timeoutMs = Number.POSITIVE_INFINITY } = wait;
-      waiter.arm(timeoutMs, () => `No message within ${timeoutMs} ms.`);
+      waiter.arm(wait.timeoutMs, 'message');
     }
     return waiter.promise;
   }

@@ -349,10 +349,22 @@ describe('events', () => {
   it('tells of frames that are no envelopes and goes on', async () => {
     const { server, client, clock, errors } = setUp();
     await client.connect();
-    for (const text of ['not json', '42', '{}', 'null']) server.connection.sendText(text);
+    for (const text of ['not json', '42', '{}', 'null', '{"type":"system"}']) server.connection.sendText(text);
     await clock.settle();
-    expect(errors.map(({ code }) => code)).toEqual(Array(4).fill('INVALID_FRAME'));
+    expect(errors.map(({ code }) => code)).toEqual(Array(5).fill('INVALID_FRAME'));
     expect(client.state).toBe('open');
+  });
+
+  it('survive a server that greets in a way of its own', async () => {
+    const { server, client, clock, errors } = setUp({ connectTimeoutMs: 100 });
+    server.silent = true;
+    const failure = client.connect().catch((error: unknown) => error);
+    await clock.settle();
+    server.connection.notice({ event: 'welcome', client_id: 'x' });
+    server.connection.notice({ event: 'something before the welcome' });
+    await clock.advance(100);
+    expect(String(await failure)).toContain('no welcome within 100 ms');
+    expect(errors.map(({ code }) => code)).toEqual(['INVALID_FRAME']);
   });
 
   it('can be unsubscribed from, and heard once', async () => {

@@ -96,25 +96,25 @@ export class Connection {
 
   #take(text: string): void {
     if (this.#over) return;
-    let envelope: Envelope | undefined;
     try {
-      envelope = JSON.parse(text) as Envelope;
-    } catch {
-      // Told below, with frames that are JSON but no envelope.
+      const envelope = JSON.parse(text) as Envelope;
+      if (typeof envelope.type !== 'string') throw new TypeError('no type');
+      if (this.#welcomed) this.#events.envelope(envelope);
+      else this.#greet(envelope);
+    } catch (cause) {
+      // Whatever a server sends, it must not end the program.
+      const message = 'The server sent a frame that is no envelope.';
+      this.#events.invalid(new ArqonBusError('INVALID_FRAME', message, false, cause));
     }
-    if (typeof envelope?.type !== 'string') {
-      this.#events.invalid(new ArqonBusError('INVALID_FRAME', 'The server sent a frame that is no envelope.'));
-    } else if (this.#welcomed) this.#events.envelope(envelope);
-    else this.#greet(envelope);
   }
 
   #greet(envelope: Envelope): void {
     const { payload } = envelope;
     if (envelope.type !== 'system' || payload?.event !== 'welcome') return;
     const welcome = payload as unknown as Welcome;
+    this.maxMessageBytes = welcome.limits.max_message_bytes;
     this.#welcomed = true;
     this.#clock.clearTimeout(this.#timer);
-    this.maxMessageBytes = welcome.limits.max_message_bytes;
     this.#heartbeat = new Heartbeat(
       this.#clock,
       welcome.limits.ping_interval_ms,

@@ -81,8 +81,7 @@ export class Link {
       if (this.#waiters.size === 0 && this.state === 'connecting') this.#stop('idle', abandoned());
     });
     this.#waiters.add(waiter);
-    const { timeoutMs = Number.POSITIVE_INFINITY } = wait;
-    waiter.arm(timeoutMs, () => `No connection within ${timeoutMs} ms.`);
+    waiter.arm(wait.timeoutMs, 'connection');
     if (this.state === 'idle') {
       this.#retry = retry;
       this.#failures = 0;
@@ -121,7 +120,7 @@ export class Link {
     const run = this.#run;
     const { clock, headers, connectTimeoutMs } = this.#settings;
     const asked = new Pending<string | undefined>(clock);
-    asked.arm(connectTimeoutMs, () => `No token within ${connectTimeoutMs} ms.`);
+    asked.arm(connectTimeoutMs, 'token');
     this.tokens.current().then(
       (token) => asked.resolve(token),
       (error) => asked.reject(error),

@@ -41,11 +41,17 @@ export class Pending<T> {
     if (this.#settle()) this.#reject(reason);
   }
 
-  /** Rejects with {@link TimeoutError} in `ms`, unless settled or disarmed before. Arming again starts over. */
-  arm(ms: number, message: () => string, id?: string): void {
+  /**
+   * Rejects with {@link TimeoutError} in `ms`, unless settled or disarmed before. Arming again starts over.
+   *
+   * @param ms undefined and `Infinity` are no limit
+   * @param what is waited for
+   * @param id of the envelope, if it is an answer
+   */
+  arm(ms: number | undefined, what: string, id?: string): void {
     this.disarm();
-    if (this.settled || ms === Number.POSITIVE_INFINITY) return;
-    this.#timer = this.#clock.setTimeout(() => this.reject(new TimeoutError(message(), id)), ms);
+    if (this.settled || ms === undefined || ms === Number.POSITIVE_INFINITY) return;
+    this.#timer = this.#clock.setTimeout(() => this.reject(new TimeoutError(`No ${what} within ${ms} ms.`, id)), ms);
   }
 
   disarm(): void {

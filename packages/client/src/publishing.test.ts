@@ -43,6 +43,15 @@ describe('publish', () => {
     expect(third).not.toHaveProperty('room');
   });
 
+  it('submits telemetry, where the server routes it or where it is told to', async () => {
+    const { server, client } = await setUp();
+    await client.telemetry('build_finished', { ok: true });
+    await client.telemetry('build_finished', { ok: false }, { at: 'ops:builds', ack: true });
+    const payload = { eventType: 'build_finished', payload: { ok: true } };
+    expect(server.sent('telemetry')).toMatchObject([{ payload }, { room: 'ops', channel: 'builds', ack: true }]);
+    expect(server.sent('telemetry')[0]).not.toHaveProperty('room');
+  });
+
   it('resolves with the ack when asked for one', async () => {
     const { server, client } = await setUp();
     const ack = await client.publish('science:explore', { n: 1 }, { ack: true });

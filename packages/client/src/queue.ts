@@ -3,6 +3,8 @@ import { ArqonBusError, CommandError, lostError, QueueFullError, RefusedError } 
 import type { Settings } from './options.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
+const encoder = new TextEncoder();
+
 /** Where frames go while the line is up. */
 export interface Line {
   readonly maxMessageBytes: number;
@@ -66,7 +68,7 @@ export class SendQueue {
     const text = JSON.stringify({ version: PROTOCOL_VERSION, ...envelope });
     const { id } = envelope;
     if (this.#parcels.has(id)) throw new ArqonBusError('ID_IN_USE', `"${id}" is still on its way.`);
-    const bytes = new TextEncoder().encode(text).length;
+    const bytes = encoder.encode(text).length;
     const { clock, queue, timeoutMs } = this.#settings;
     if (line === undefined && (this.#waiting >= queue.messages || this.#waitingBytes + bytes > queue.bytes)) {
       throw new QueueFullError(
@@ -158,7 +160,7 @@ export class SendQueue {
   }
 
   #arm({ pending, envelope }: Parcel, ms: number): void {
-    pending.arm(ms, () => `No answer to ${describe(envelope)} within ${ms} ms.`, envelope.id);
+    pending.arm(ms, `answer to ${describe(envelope)}`, envelope.id);
   }
 
   #remove(id: string): void {

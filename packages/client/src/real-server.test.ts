@@ -170,6 +170,16 @@ describe('against the real server', () => {
     expect(await failureOf(ada.request('arq_client_gone', {}))).toMatchObject({ code: 'TARGET_NOT_FOUND' });
   });
 
+  it('submits telemetry and hears it', async () => {
+    const [ada, watcher] = await Promise.all([connect(), connect()]);
+    await watcher.join('integriguard:telemetry-stream');
+    const heard = new Promise<Message>((resolve) => {
+      watcher.on('telemetry', (message) => message.payload['eventType'] === 'sdk_tested' && resolve(message));
+    });
+    await ada.telemetry('sdk_tested', { ok: true });
+    expect((await heard).payload).toMatchObject({ eventType: 'sdk_tested', payload: { ok: true } });
+  });
+
   it('begins with history, and where an earlier client stopped', async () => {
     const room = freshRoom();
     const ada = await connect();

@@ -70,7 +70,7 @@ export class Requests {
     if (pending.settled) return pending.promise;
     const waiting: Waiting = { pending, taken: false };
     this.#waiting.set(id, waiting);
-    pending.arm(wait.timeoutMs, () => `No answer to ${id} within ${wait.timeoutMs} ms.`, id);
+    pending.arm(wait.timeoutMs, `answer to ${id}`, id);
     this.#send(to, payload, { id, metadata: { ...metadata, [REQUEST]: true }, signal: withdraw.signal }).then(
       () => {
         waiting.taken = true;
