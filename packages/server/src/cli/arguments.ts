@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import type { JsonObject } from '@arqonbus/protocol';
+import { InvalidArgumentError } from 'commander';
+import { UsageError } from './exit.ts';
+
+/** Longest delay of a timer, in seconds. */
+const MAX_SECONDS = 2_147_483;
+
+/** A parser for commander: a whole number from `least` on. */
+export function whole(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`It must be a whole number, at least ${least}.`);
+  };
+}
+
+/** A parser for commander: seconds, fractions allowed. */
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && value <= MAX_SECONDS) return value;
+  throw new InvalidArgumentError(`It must be a number of seconds, more than 0 and at most ${MAX_SECONDS}.`);
+}
+
+/** A parser for commander: a number above 0. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError('It must be a number above 0.');
+}
+
+/** A parser for commander: collects what an option that may be repeated is given. */
+export function collect(text: string, earlier: readonly string[] | undefined): readonly string[] {
+  return [...(earlier ?? []), text];
+}
+
+/** A parser for commander: a list by commas, which may be repeated. */
+export function collectList(text: string, earlier: readonly string[] | undefined): readonly string[] {
+  const parts = text.split(',').map((part) => part.trim());
+  return [...(earlier ?? []), ...parts.filter((part) => part !== '')];
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+/** A parser for commander: `Name: value`, collected. */
+export function collectHeader(text: string, earlier: Headers | undefined): Headers {
+  const colon = text.indexOf(':');
+  const name = text.slice(0, Math.max(0, colon)).trim();
+  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/.test(name)) {
+    throw new InvalidArgumentError('Write a header as "Name: value".');
+  }
+  return { ...earlier, [name]: text.slice(colon + 1).trim() };
+}
+
+/** Any JSON. Throws {@link UsageError} that shows how it is written. */
+export function parseJson(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new UsageError(`${what} is not JSON; quote it for the shell, as in '{"text":"hello"}' or '"a string"'.`);
+  }
+}
+
+/** A JSON object. Throws {@link UsageError}. */
+export function parseObject(text: string, what: string): JsonObject {
+  const value = parseJson(text, what);
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new UsageError(`${what} must be a JSON object, such as '{"text":"hello"}'.`);
+}
+
+/** `text`, or all of standard input when it is `-`. */
+export function textOrStdin(text: string): string {
+  return text === '-' ? readFileSync(0, 'utf8') : text;
+}
+
+/** The text of a file. Throws {@link UsageError} that names the option. */
+export function readText(path: string, option: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (error) {
+    const { code = 'unreadable' } = error as NodeJS.ErrnoException;
+    throw new UsageError(`${path}, which ${option} names, cannot be read (${code}).`);
+  }
+}
+
+/** The fields that were given, without those that are undefined. */
+export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

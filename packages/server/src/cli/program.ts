@@ -1,0 +1,54 @@
+import { Command } from 'commander';
+import { GROUPS } from './verb.ts';
+import { channelsVerb } from './verbs/channels.ts';
+import { clientsVerb } from './verbs/clients.ts';
+import { commandVerb } from './verbs/command.ts';
+import { historyVerb } from './verbs/history.ts';
+import { pubVerb } from './verbs/pub.ts';
+import { requestVerb } from './verbs/request.ts';
+import { roomsVerb } from './verbs/rooms.ts';
+import { serveVerb } from './verbs/serve.ts';
+import { statusVerb } from './verbs/status.ts';
+import { tailVerb } from './verbs/tail.ts';
+import { versionVerb } from './verbs/version.ts';
+import { CLI_VERSION } from './version.ts';
+
+/** One verb, one file; a new one joins its group. What a verb needs to act it loads when it acts. */
+const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
+  run: [serveVerb],
+  talk: [tailVerb, pubVerb, requestVerb, commandVerb],
+  look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb],
+  operate: [],
+  tools: [],
+};
+
+/** The whole command line, as a tree. */
+export function createProgram(): Command {
+  const program = new Command('arqon')
+    .description('ArqonBus: a structured WebSocket message bus. Runs it, and talks to one that runs.')
+    .version(CLI_VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [verb]', 'print help for a verb')
+    .addHelpText('after', '\nExit codes: 0 done, 1 it failed, 2 it was asked for wrongly.')
+    .configureHelp({ sortSubcommands: false });
+  for (const [group, verbs] of Object.entries(VERBS)) {
+    for (const verb of verbs) program.addCommand(verb().helpGroup(GROUPS[group as keyof typeof GROUPS]));
+  }
+  for (const command of [program, ...below(program)]) {
+    // Verbs throw where commander would end the process with a code of its own.
+    command.exitOverride();
+    command.showHelpAfterError(`(${pathOf(command)} --help tells what there is)`);
+    if (command !== program) command.helpOption('-h, --help', 'print help').helpCommand(false);
+  }
+  return program;
+}
+
+/** All commands below one, in the order of help. */
+export function below(command: Command): readonly Command[] {
+  return command.commands.flatMap((child) => [child, ...below(child)]);
+}
+
+/** `arqon token inspect`. */
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}

@@ -1,0 +1,87 @@
+import type { OpenSocket, SocketEnd } from '@arqonbus/client';
+import { WebSocket } from 'ws';
+
+/** Largest body of a refusal that is read, bytes. */
+const MAX_REFUSAL_BYTES = 16_384;
+
+/** Sees every text frame before the client does. What it waits for holds the reading of the connection up. */
+export type FrameListener = (text: string) => Promise<void> | undefined;
+
+/** A socket for the client whose frames can be watched, and which reads no faster than they are printed. */
+export class TappedSocket {
+  private readonly onFrame: FrameListener;
+  private current: WebSocket | undefined;
+
+  constructor(onFrame: FrameListener) {
+    this.onFrame = onFrame;
+  }
+
+  /** Sends a frame of one's own on the connection that is open now. */
+  send(text: string): void {
+    this.current?.send(text);
+  }
+
+  /** What the client opens its connections with. */
+  readonly open: OpenSocket = ({ url, protocols, token, headers }, events) => {
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const socket = new WebSocket(url, [...protocols], { headers: { ...headers, ...authorization } });
+    this.current = socket;
+    let failure = '';
+    let refused: Partial<SocketEnd> = {};
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // A name with several addresses fails with an error that has a code and no message.
+      failure ||= error.message || (error.code ?? 'unknown error');
+    });
+    socket.on('close', (code, reason) => events.ended({ code, reason: reason.toString() || failure, ...refused }));
+    socket.on('message', (data, isBinary) => {
+      events.alive();
+      if (isBinary) return;
+      const text = data.toString();
+      const room = this.onFrame(text);
+      if (room !== undefined) {
+        socket.pause();
+        void room.then(() => socket.resume());
+      }
+      events.message(text);
+    });
+    socket.on('ping', () => events.alive());
+    socket.on('pong', () => events.alive());
+    socket.on('unexpected-response', (_request, response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        body += body.length > MAX_REFUSAL_BYTES ? '' : chunk;
+      });
+      const finish = (): void => {
+        refused = {
+          ...readRefusal(body),
+          ...(response.statusCode === undefined ? {} : { status: response.statusCode }),
+        };
+        // Ends with 'close', since this socket was never opened.
+        socket.terminate();
+      };
+      response.on('end', finish);
+      response.on('error', finish);
+    });
+    return {
+      get bufferedAmount() {
+        return socket.bufferedAmount;
+      },
+      send: (text) => socket.send(text),
+      close: (code) => socket.close(code),
+      terminate: () => socket.terminate(),
+    };
+  };
+}
+
+function readRefusal(body: string): Partial<SocketEnd> {
+  try {
+    const { error, details, error_code } = JSON.parse(body) as Readonly<Record<string, unknown>>;
+    return {
+      reason: [error, details].filter((part) => typeof part === 'string').join(': '),
+      ...(typeof error_code === 'string' ? { errorCode: error_code } : {}),
+    };
+  } catch {
+    return {};
+  }
+}

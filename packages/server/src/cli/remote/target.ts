@@ -1,0 +1,50 @@
+import type { ArqonBusClient, Since } from '@arqonbus/client';
+import type { Position } from '@arqonbus/protocol';
+import { InvalidArgumentError } from 'commander';
+import { UsageError } from '../exit.ts';
+
+/** A place to go on from: after this sequence, of this incarnation of the stream or of the present one. */
+export interface SinceOption {
+  readonly sequence: number;
+  readonly epoch: string | undefined;
+}
+
+/** A parser for commander: `SEQ` or `SEQ@EPOCH`. */
+export function parseSince(text: string): SinceOption {
+  const [sequence = '', epoch] = text.split('@', 2);
+  if (!/^\d+$/.test(sequence) || !Number.isSafeInteger(Number(sequence)) || epoch === '') {
+    throw new InvalidArgumentError('It is a sequence, or a sequence and its epoch: 42 or 42@EPOCH.');
+  }
+  return { sequence: Number(sequence), epoch };
+}
+
+/** The position that `--since` means at a channel; undefined when the channel does not exist yet. */
+export async function positionAt(
+  client: ArqonBusClient,
+  at: string,
+  { sequence, epoch }: SinceOption,
+): Promise<Position | undefined> {
+  if (epoch !== undefined) return { sequence, epoch };
+  try {
+    return { sequence, epoch: (await client.channelInfo(at)).epoch };
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+/** The subscription option for {@link positionAt}. */
+export async function sinceAt(
+  client: ArqonBusClient,
+  at: string,
+  since: SinceOption | undefined,
+): Promise<{ since?: Since }> {
+  const position = since === undefined ? undefined : await positionAt(client, at, since);
+  return position === undefined ? {} : { since: position };
+}
+
+/** Refuses what does not name one channel. */
+export function requireChannel(at: string, why: string): void {
+  if (/^[^:*]+:[^:*]+$/.test(at)) return;
+  throw new UsageError(`${why} one channel, written ROOM:CHANNEL; "${at}" is none.`);
+}

@@ -1,0 +1,42 @@
+import { type Command, Option } from 'commander';
+import type { Loaded } from '../config/load.ts';
+import { SETTINGS } from '../config/settings.ts';
+import { UsageError } from './exit.ts';
+import { remark } from './terminal/output.ts';
+import { CLIENT_VARIABLES } from './variables.ts';
+
+/** What commander made of the flags: those of settings, `config`, and a verb's own. */
+export type Flags = Readonly<Record<string, unknown>>;
+
+/** Gives a verb the flags of the server's settings. */
+export function withSettings(verb: Command, { hidden }: { hidden: boolean }): Command {
+  verb.option('--config <file>', 'configuration file, YAML or JSON (arqonbus.config.yaml here, when there is one)');
+  for (const { flag, description, env, defaultText, default: value } of SETTINGS) {
+    if (flag === undefined) continue;
+    const shown = defaultText ?? String(value);
+    const option = new Option(`--${flag} <value>`, `${description} [${env}, ${shown === '' ? 'unset' : shown}]`);
+    verb.addOption(option.hideHelp(hidden));
+  }
+  return verb;
+}
+
+/** Reads flags, environment and file as `arqon serve` does; warnings go to standard error. */
+export async function loadSettings(flags: Flags): Promise<Loaded> {
+  const { readSources } = await import('../config/sources.ts');
+  const { config: configPath, ...rest } = flags;
+  return readSources({
+    flags: rest,
+    env: process.env,
+    directory: process.cwd(),
+    otherVariables: CLIENT_VARIABLES,
+    ...(typeof configPath === 'string' ? { configPath } : {}),
+  });
+}
+
+/** {@link loadSettings}; throws {@link UsageError} with every fault. */
+export async function requireSettings(flags: Flags): Promise<Extract<Loaded, { ok: true }>> {
+  const loaded = await loadSettings(flags);
+  for (const warning of loaded.warnings) remark(`warning: ${warning}`);
+  if (loaded.ok) return loaded;
+  throw new UsageError(`the configuration has faults:\n${loaded.faults.map((fault) => `  - ${fault}`).join('\n')}`);
+}

@@ -1,0 +1,93 @@
+import { Command } from 'commander';
+import type { Config } from '../../config/config.ts';
+import type { Logger } from '../../log.ts';
+import type { Server } from '../../server.ts';
+import { EXIT } from '../exit.ts';
+import { type Flags, requireSettings, withSettings } from '../settings.ts';
+import { paintFor } from '../terminal/colours.ts';
+import { withExamples } from '../verb.ts';
+
+/** `arqon serve`: runs the bus until it is told to stop. */
+export function serveVerb(): Command {
+  const verb = new Command('serve').description(
+    'Run the bus. Settings come from flags, ARQONBUS_* variables, a file, and defaults, in this order.',
+  );
+  withExamples(
+    withSettings(verb, { hidden: false }),
+    'arqon serve',
+    'arqon serve --port 9200 --storage sqlite',
+    'arqon serve --config arqonbus.config.yaml',
+  );
+  return verb.action(serve);
+}
+
+async function serve(flags: Flags): Promise<void> {
+  const { config } = await requireSettings(flags);
+  const { createLog } = await import('../../log.ts');
+  const { startServer } = await import('../../server.ts');
+  const { securityWarnings } = await import('../../config/preflight.ts');
+  const { banner } = await import('../terminal/banner.ts');
+  const log = createLog({ level: config.log.level, pretty: process.stderr.isTTY === true });
+  const { server, addresses } = await startServer(config, {
+    log,
+    onShutdown: () => stop(server, config, log),
+    // A fault in the new configuration leaves the server as it runs.
+    onRestart: () => void restart(server, flags, log),
+  });
+  process.stdout.write(banner(config, addresses, securityWarnings(config), paintFor(process.stdout)));
+  obeySignals(server, config, flags, log);
+}
+
+function obeySignals(server: Server, config: Config, flags: Flags, log: Logger): void {
+  let told = false;
+  const end = (): void => {
+    // Whoever asks twice does not want to wait.
+    if (told) process.exit(EXIT.failure);
+    told = true;
+    stop(server, config, log);
+  };
+  process.on('SIGINT', end);
+  process.on('SIGTERM', end);
+  process.on('SIGHUP', () => void reload(server, flags, log));
+}
+
+function stop(server: Server, config: Config, log: Logger): void {
+  const overdue = setTimeout(() => {
+    log.error('the shutdown took too long and was cut short');
+    process.exit(EXIT.failure);
+  }, config.server.shutdownSeconds * 1000);
+  overdue.unref();
+  server.stop().then(
+    () => process.exit(EXIT.ok),
+    (error: unknown) => {
+      log.error({ err: error }, 'the shutdown failed');
+      process.exit(EXIT.failure);
+    },
+  );
+}
+
+/** SIGHUP: the inspection policy is read again; whatever is wrong with it, the old one stays. */
+async function reload(server: Server, flags: Flags, log: Logger): Promise<void> {
+  try {
+    server.reloadPolicy((await requireSettings(flags)).config.casil);
+    log.info('the inspection policy was read again');
+  } catch (error) {
+    log.error(`nothing was reloaded: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function restart(server: Server, flags: Flags, log: Logger): Promise<void> {
+  let config: Config;
+  try {
+    ({ config } = await requireSettings(flags));
+  } catch (error) {
+    log.error(`nothing was restarted: ${error instanceof Error ? error.message : String(error)}`);
+    return;
+  }
+  try {
+    await server.reopen(config);
+    log.info('the listeners run with the configuration read again');
+  } catch (error) {
+    log.error({ err: error }, 'the listeners could not be opened again');
+  }
+}

@@ -1,0 +1,141 @@
+import type { ArqonBusClient } from '@arqonbus/client';
+import { type Envelope, type JsonObject, newId, PROTOCOL_VERSION } from '@arqonbus/protocol';
+import { Command, Option } from 'commander';
+import { collectList, parseObject, seconds, whole } from '../arguments.ts';
+import { UsageError } from '../exit.ts';
+import { type BusOptions, withBus, withBusOptions } from '../remote/bus.ts';
+import { TappedSocket } from '../remote/tapped-socket.ts';
+import { parseSince, requireChannel, type SinceOption, sinceAt } from '../remote/target.ts';
+import { type Paint, paintFor } from '../terminal/colours.ts';
+import { envelopeLine } from '../terminal/envelope-line.ts';
+import { print, remark } from '../terminal/output.ts';
+import { withExamples } from '../verb.ts';
+
+interface TailOptions extends BusOptions {
+  readonly limit?: number;
+  readonly send?: string;
+  readonly since?: SinceOption;
+  readonly type?: readonly string[];
+}
+
+/** `arqon tail`: prints what a connection receives. */
+export function tailVerb(): Command {
+  const verb = new Command('tail')
+    .description('Print what arrives, across reconnects; without a target all that the connection itself receives.')
+    .argument('[targets...]', 'ROOM:CHANNEL, or ROOM for all its channels');
+  withBusOptions(verb)
+    .addOption(new Option('--limit <n>', 'end after printing n envelopes, the welcome included').argParser(whole(1)))
+    .addOption(new Option('--timeout-seconds <n>', 'end after n seconds, with exit code 1').argParser(seconds))
+    .addOption(new Option('--raw, --json', 'print each envelope as it came, as JSON on one line'))
+    .addOption(new Option('--send <json>', 'send an envelope once connected'))
+    .addOption(new Option('--since <seq[@epoch]>', 'replay what came after this sequence').argParser(parseSince))
+    .addOption(new Option('--type <type>', 'print only envelopes of these types').argParser(collectList));
+  withExamples(
+    verb,
+    'arqon tail science:general',
+    'arqon tail science --type event',
+    'arqon tail --limit 1 --raw',
+    'arqon tail lab:results --since 42 --json | jq .payload',
+    `arqon tail --limit 2 --send '{"type":"command","command":"status"}'`,
+  );
+  return verb.action(tail);
+}
+
+async function tail(targets: readonly string[], options: TailOptions): Promise<void> {
+  const { since, send } = options;
+  if (since !== undefined && targets.length !== 1) {
+    throw new UsageError('--since is a place in one channel; name one target, written ROOM:CHANNEL.');
+  }
+  if (since !== undefined) requireChannel(targets[0]!, '--since goes with');
+  const own = send === undefined ? undefined : prepare(parseObject(send, 'The envelope of --send'));
+  const printer = new Printer(options, own?.id);
+  const socket = new TappedSocket((text) => printer.take(text));
+  await withBus(
+    options,
+    async ({ client, signal }) => {
+      const follow = async (): Promise<never> => {
+        client.on('reconnecting', ({ delayMs, error }) => remark(`${error.message} Trying again in ${delayMs} ms.`));
+        for (const at of targets) await subscribe(client, at, since);
+        if (own !== undefined) socket.send(own.text);
+        return ended(client);
+      };
+      await Promise.race([follow(), printer.full, stopped(signal), expired(options, printer)]);
+    },
+    { stays: true, socket: socket.open },
+  );
+}
+
+async function subscribe(client: ArqonBusClient, at: string, since: SinceOption | undefined): Promise<void> {
+  await client.subscribe(at, {
+    ...(await sinceAt(client, at, since)),
+    echo: true,
+    presence: true,
+    onMessage: () => {},
+    onReset: ({ reason }) => remark(`${at}: envelopes may be missing here (${reason}).`),
+  });
+}
+
+/** Fills in what an envelope must have, so that its answer can be told from others. */
+function prepare(envelope: JsonObject): { id: string; text: string } {
+  const id = typeof envelope.id === 'string' ? envelope.id : newId();
+  return { id, text: JSON.stringify({ version: PROTOCOL_VERSION, ...envelope, id }) };
+}
+
+/** Rejects when the client has given up reconnecting. */
+function ended(client: ArqonBusClient): Promise<never> {
+  return new Promise((_, reject) => {
+    client.on('state', ({ state }) => {
+      if (state === 'closed') reject(new Error('the connection ended, and another attempt would end the same.'));
+    });
+  });
+}
+
+function stopped(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function expired({ timeoutSeconds, limit }: TailOptions, printer: Printer): Promise<never> {
+  return new Promise((_, reject) => {
+    if (timeoutSeconds === undefined) return;
+    const of = limit === undefined ? '' : ` of ${limit}`;
+    const tell = (): void => reject(new Error(`the ${timeoutSeconds} s are over; ${printer.printed}${of} printed.`));
+    setTimeout(tell, timeoutSeconds * 1000).unref();
+  });
+}
+
+/** Prints the frames of a connection until it has printed enough. */
+class Printer {
+  printed = 0;
+  /** Resolves at the limit. */
+  readonly full: Promise<void>;
+  private readonly options: TailOptions;
+  private readonly ownId: string | undefined;
+  private readonly paint: Paint = paintFor(process.stdout);
+  private tellFull: () => void = () => {};
+
+  constructor(options: TailOptions, ownId: string | undefined) {
+    this.options = options;
+    this.ownId = ownId;
+    this.full = new Promise((resolve) => {
+      this.tellFull = resolve;
+    });
+  }
+
+  take(text: string): Promise<void> | undefined {
+    const { limit = Number.POSITIVE_INFINITY, json } = this.options;
+    const envelope = JSON.parse(text) as Envelope;
+    if (this.printed >= limit || !this.wants(envelope)) return undefined;
+    this.printed += 1;
+    if (this.printed === limit) this.tellFull();
+    return print(json === true ? text : envelopeLine(envelope, this.paint));
+  }
+
+  /** The answers to what this program itself asks for, to join and to keep the line, are nobody's news. */
+  private wants({ type, request_id }: Envelope): boolean {
+    if (this.options.type !== undefined && !this.options.type.includes(type)) return false;
+    return type !== 'command_response' || request_id === this.ownId;
+  }
+}
