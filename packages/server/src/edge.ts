@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
+import { createSecureContext } from 'node:tls';
 import { anonymousPrincipal, anonymousRole } from './auth/anonymous.ts';
 import { createApiKeyCheck } from './auth/api-key.ts';
 import { createVerifier, type Verifier } from './auth/verifier.ts';
@@ -71,7 +72,7 @@ class Listeners implements Edge {
   /** What is open, in the order opened. */
   private readonly closing: (() => Promise<void>)[] = [];
   verifier: Verifier | null = null;
-  private opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
+  private readonly opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
   private isOpen = false;
 
   constructor(parts: EdgeParts) {
@@ -215,9 +216,27 @@ function addressOf(server: HttpServer): Listening {
   return typeof at === 'object' && at !== null ? { host: at.address, port: at.port } : { host: '', port: 0 };
 }
 
+/** The certificate and its key; throws one sentence that names the setting at fault. */
 function readTls({ server }: Config): Tls | null {
   if (server.tlsCertFile === '') return null;
-  return { cert: readFileSync(server.tlsCertFile, 'utf8'), key: readFileSync(server.tlsKeyFile, 'utf8') };
+  const tls = {
+    cert: readPem('ARQONBUS_TLS_CERT_FILE', server.tlsCertFile),
+    key: readPem('ARQONBUS_TLS_KEY_FILE', server.tlsKeyFile),
+  };
+  try {
+    createSecureContext(tls);
+  } catch {
+    throw new Error('ARQONBUS_TLS_CERT_FILE and ARQONBUS_TLS_KEY_FILE hold no certificate with its key in PEM.');
+  }
+  return tls;
+}
+
+function readPem(setting: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new Error(`${setting}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+  }
 }
 
 /** What the build wrote into the environment, for `/version`. */

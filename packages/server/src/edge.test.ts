@@ -1,0 +1,120 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Answer, ask } from '../../../test/fixtures/http.ts';
+import { Peer } from '../../../test/fixtures/peer.ts';
+import { startTestServer } from '../../../test/fixtures/start.ts';
+import { Watcher } from '../../../test/fixtures/watcher.ts';
+
+/** A port that somebody else listens on. */
+async function takenPort(): Promise<{ port: number; free: () => Promise<void> }> {
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+  const { port } = holder.address() as { port: number };
+  return { port, free: () => new Promise((resolve) => holder.close(() => resolve())) };
+}
+
+describe('opening', () => {
+  it.each(['ARQONBUS_TELEMETRY_PORT', 'ARQONBUS_HTTP_PORT'])(
+    'leaves nothing open when %s is taken',
+    async (setting) => {
+      const [taken, bus] = [await takenPort(), await takenPort()];
+      await bus.free();
+      const ports = { ARQONBUS_SERVER_PORT: String(bus.port), [setting]: String(taken.port) };
+      await expect(startTestServer(ports)).rejects.toThrow(`Port ${taken.port} on 127.0.0.1 is in use`);
+      await expect(ask(`http://127.0.0.1:${bus.port}/`)).rejects.toThrow(/ECONNREFUSED/);
+      await taken.free();
+    },
+  );
+
+  it('does without the listeners that are off', async () => {
+    const server = await startTestServer({ ARQONBUS_TELEMETRY_PORT: 'off', ARQONBUS_HTTP_PORT: 'off' });
+    expect(server.urls).toEqual({ bus: expect.stringMatching(/^ws:/), telemetry: '', http: '' });
+    const peer = await Peer.connect(server.urls.bus);
+    await peer.close();
+    await server.stop();
+  });
+
+  it('judges hosts by the address of each listener', async () => {
+    const server = await startTestServer({ ARQONBUS_HTTP_HOST: '0.0.0.0', ARQONBUS_HTTP_API_KEY: 'key' });
+    const headers = { Host: 'bus.example', 'X-API-Key': 'key' };
+    const url = server.urls.http.replace('0.0.0.0', '127.0.0.1');
+    expect(await ask(`${url}/status`, { headers })).toMatchObject({ status: 200 });
+    await expect(Peer.connect(server.urls.bus, {}, { headers: { Host: 'bus.example' } })).rejects.toMatchObject({
+      status: 403,
+    });
+    await server.stop();
+  });
+});
+
+describe('reopening', () => {
+  it('keeps what was watched and counted, and takes clients again', async () => {
+    const server = await startTestServer();
+    const [peer, watcher] = [await Peer.connect(server.urls.bus), await Watcher.connect(server.urls.telemetry)];
+    await peer.publish({ room: 'science', channel: 'explore', payload: {} });
+    const { bus, http, telemetry } = await server.server.reopen(server.config);
+    expect(await peer.closed).toBe(1001);
+    expect(await watcher.closed).toBe(1001);
+
+    const again = await Peer.connect(`ws://127.0.0.1:${bus.port}`);
+    const url = `http://127.0.0.1:${http?.port}`;
+    expect(await ask(`${url}/ready`)).toMatchObject({ status: 200 });
+    const { events } = (await ask(`${url}/telemetry/events`)).json;
+    const told = events.map(({ payload }: { payload: { client_id?: string } }) => payload.client_id);
+    expect(told).toEqual(expect.arrayContaining([peer.id, again.id]));
+    const { text } = await ask(`${url}/metrics`);
+    expect(text).toContain('\narqonbus_messages_received_total 1\n');
+    expect(text).toContain('\narqonbus_websocket_connections 1\n');
+    expect((await ask(`${url}/status`)).json.endpoints.telemetry).toBe(`ws://127.0.0.1:${telemetry?.port}`);
+    await again.close();
+    await server.stop();
+  });
+});
+
+describe('TLS', () => {
+  let directory: string;
+  let files: { ARQONBUS_TLS_CERT_FILE: string; ARQONBUS_TLS_KEY_FILE: string };
+
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'arqonbus-tls-'));
+    files = { ARQONBUS_TLS_CERT_FILE: join(directory, 'cert.pem'), ARQONBUS_TLS_KEY_FILE: join(directory, 'key.pem') };
+    const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost';
+    const names = ['-addext', 'subjectAltName=IP:127.0.0.1'];
+    const out = ['-out', files.ARQONBUS_TLS_CERT_FILE, '-keyout', files.ARQONBUS_TLS_KEY_FILE];
+    execFileSync('openssl', [...request.split(' '), ...names, ...out], { stdio: 'ignore' });
+  });
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('covers all three listeners', async () => {
+    const server = await startTestServer(files);
+    const ca = readFileSync(files.ARQONBUS_TLS_CERT_FILE);
+    const peer = await Peer.connect(server.urls.bus, {}, { ca });
+    await peer.ask('ping');
+    const watcher = await Watcher.connect(server.urls.telemetry, undefined, { ca });
+    expect(watcher.greeting.eventType).toBe('telemetry_connected');
+    const status = await new Promise<Answer['status'] | undefined>((resolve, reject) => {
+      get(`${server.urls.http}/health`, { ca, agent: false }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      }).on('error', reject);
+    });
+    expect(status).toBe(200);
+    await expect(ask(server.urls.http.replace('https', 'http'))).rejects.toThrow();
+    await Promise.all([peer.close(), watcher.close()]);
+    await server.stop();
+  });
+
+  it('stops the start with a sentence when its files cannot be used', async () => {
+    const missing = { ...files, ARQONBUS_TLS_KEY_FILE: join(directory, 'none.pem') };
+    await expect(startTestServer(missing)).rejects.toThrow(/^ARQONBUS_TLS_KEY_FILE: .* cannot be read \(ENOENT\)\.$/);
+    const broken = join(directory, 'broken.pem');
+    writeFileSync(broken, 'nonsense');
+    await expect(startTestServer({ ...files, ARQONBUS_TLS_CERT_FILE: broken })).rejects.toThrow(
+      /no certificate with its key/,
+    );
+  });
+});
