@@ -41,12 +41,16 @@ export const PATTERN_SETS: Readonly<Record<string, string[]>> = {
   'one-letter': numbered((i) => String.fromCharCode(97 + (i % 26))),
 };
 
-/** 64 KiB each. */
-export const ADVERSARIAL_TEXTS: Readonly<Record<string, string>> = {
-  'one letter': fill('a'),
-  'beginnings of keys': fill('-eyJ-sk-ghp_AKIA://a:-----BEGIN bearer key-xoxb-'),
-  'beginnings of long keys': fill('-eyJaaaaaaaaaaaaaaaa'),
-  'near misses': fill('x1 y x2 a@b 123-45-678 password=aaaaaaa acme1_aaaa EMP1-12 '),
-  matches: fill('x1 y1 ada@example.com 123-45-6789 password=aaaaaaaa EMP1-12345 '),
-  'not ASCII': fill('äöü€😀'),
+/** 64 KiB each: one long text, many short ones, many names. */
+export const ADVERSARIAL_PAYLOADS: Readonly<Record<string, JsonObject>> = {
+  'one letter': { text: fill('a') },
+  'beginnings of keys': { text: fill('-eyJ-sk-ghp_AKIA://a:-----BEGIN bearer key-xoxb-') },
+  'beginnings of long keys': { text: fill('-eyJaaaaaaaaaaaaaaaa') },
+  'near misses': { text: fill('x1 y x2 a@b 123-45-678 password=aaaaaaa acme1_aaaa EMP1-12 ') },
+  matches: { text: fill('x1 y1 ada@example.com 123-45-6789 password=aaaaaaaa EMP1-12345 ') },
+  'not ASCII': { text: fill('äöü€😀') },
+  'short strings': { list: Array.from({ length: SIZE / 16 }, (_, i) => `sk-${i}-x1-y1`.padEnd(13, '-')) },
+  'ever new names': Object.fromEntries(
+    Array.from({ length: SIZE / 32 }, (_, i) => [`name${i}ofNothing`.padEnd(24, 's'), `v${i}`]),
+  ),
 };

@@ -89,9 +89,14 @@ async function main(): Promise<void> {
   const cores = chooseCores();
   const machine = describeMachine(cores);
   say(machine);
-  if (loadBefore() > BUSY) say(`the machine is busy (load ${loadBefore().toFixed(1)}): trust ratios at most`);
+  const load = loadBefore();
+  if (load > BUSY) say(`the machine is busy (load ${load.toFixed(1)}): trust CPU time and ratios at most`);
   const runs = await runAll(options, cores);
-  report(options, runs, machine);
+  report(
+    options,
+    runs,
+    load > BUSY ? `${machine}, busy with other work (load ${load.toFixed(1)} before the run)` : machine,
+  );
   if (runs.length === 0 || runs.some((run) => run.fault !== undefined)) process.exitCode = 1;
 }
 
