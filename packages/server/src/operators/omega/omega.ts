@@ -107,15 +107,12 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
         };
         const lab = laboratory(tenant);
         lab.assertRegistered(substrate_id);
-        await bus.publisher.publish(systemSender('op-omega', sender.principal), {
-          id: event.event_id,
-          type: 'telemetry',
-          room,
-          channel,
-          payload: { eventType: 'omega_signal', payload: { ...event } },
-        });
+        const lane = systemSender('op-omega', sender.principal);
+        const telemetry = { eventType: 'omega_event', payload: { ...event } };
+        await bus.publisher.publish(lane, { id: event.event_id, type: 'telemetry', room, channel, payload: telemetry });
+        // And to whoever watches the bus, like every other telemetry event.
+        await bus.submissions.submit(lane, { id: newId(), room, channel, payload: telemetry });
         lab.record(event);
-        bus.events.submit(tenant, 'omega_signal', { ...event, room, channel });
         return event;
       },
     }),

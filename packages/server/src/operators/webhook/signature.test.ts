@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { BusError } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { signatureHeaders, signingKey } from './signature.ts';
@@ -12,6 +13,26 @@ describe('signatureHeaders', () => {
       'webhook-timestamp': '1614265330',
       'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
     });
+  });
+});
+
+describe('the code that the documentation verifies signatures with', () => {
+  it('takes what is signed and nothing else', async () => {
+    const page = readFileSync(new URL('../../../../../docs/operators/webhook.md', import.meta.url), 'utf8');
+    const [, code = ''] = /```js\n(.*?)```/s.exec(page) ?? [];
+    const { isAuthentic } = await import(/* @vite-ignore */ `data:text/javascript,${encodeURIComponent(code)}`);
+    const secret = secretOf(32);
+    const body = '{"envelope":{"payload":{"text":"\u00e9"}}}';
+    const headers = signatureHeaders(signingKey(secret), 'dlv_1', Date.now(), body);
+    expect(isAuthentic(secret, headers, body)).toBe(true);
+    const rotated = { ...headers, 'webhook-signature': `v1,AAAA ${headers['webhook-signature']}` };
+    expect(isAuthentic(secret, rotated, body)).toBe(true);
+    expect(isAuthentic(secret, headers, `${body} `)).toBe(false);
+    expect(isAuthentic(secretOf(33), headers, body)).toBe(false);
+    expect(isAuthentic(secret, { ...headers, 'webhook-id': 'dlv_2' }, body)).toBe(false);
+    const old = signatureHeaders(signingKey(secret), 'dlv_1', Date.now() - 301_000, body);
+    expect(isAuthentic(secret, old, body)).toBe(false);
+    expect(isAuthentic(secret, {}, body)).toBe(false);
   });
 });
 
