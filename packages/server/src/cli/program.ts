@@ -1,16 +1,23 @@
 import { Command } from 'commander';
 import { GROUPS } from './verb.ts';
+import { casilVerb } from './verbs/casil.ts';
 import { channelsVerb } from './verbs/channels.ts';
 import { clientsVerb } from './verbs/clients.ts';
 import { commandVerb } from './verbs/command.ts';
+import { configVerb } from './verbs/config.ts';
+import { cronVerb } from './verbs/cron.ts';
 import { historyVerb } from './verbs/history.ts';
+import { omegaVerb } from './verbs/omega.ts';
 import { pubVerb } from './verbs/pub.ts';
 import { requestVerb } from './verbs/request.ts';
 import { roomsVerb } from './verbs/rooms.ts';
 import { serveVerb } from './verbs/serve.ts';
 import { statusVerb } from './verbs/status.ts';
+import { storeVerb } from './verbs/store.ts';
 import { tailVerb } from './verbs/tail.ts';
+import { tokenVerb } from './verbs/token.ts';
 import { versionVerb } from './verbs/version.ts';
+import { webhookVerb } from './verbs/webhook.ts';
 import { CLI_VERSION } from './version.ts';
 
 /** One verb, one file; a new one joins its group. What a verb needs to act it loads when it acts. */
@@ -18,8 +25,8 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
   run: [serveVerb],
   talk: [tailVerb, pubVerb, requestVerb, commandVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb],
-  operate: [],
-  tools: [],
+  operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb],
+  tools: [tokenVerb, configVerb],
 };
 
 /** The whole command line, as a tree. */

@@ -1,0 +1,100 @@
+import type { CronJob } from '@arqonbus/protocol';
+import { Command, Option } from 'commander';
+import { given, parseObject, positive, textOrStdin, whole } from '../arguments.ts';
+import { askAndPrint, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
+import type { Paint } from '../terminal/colours.ts';
+import { table } from '../terminal/table.ts';
+import { withExamples } from '../verb.ts';
+
+interface ScheduleOptions extends BusOptions {
+  readonly delaySeconds?: number;
+  readonly intervalSeconds?: number;
+  readonly repeat?: number;
+  readonly cron?: string;
+  readonly timezone?: string;
+  readonly durable?: boolean;
+  readonly catchUp?: boolean;
+}
+
+/** `arqon cron`: events that the bus sends at a time. */
+export function cronVerb(): Command {
+  const verb = new Command('cron').description('Have the bus send events at a time, or again and again.');
+  for (const child of [scheduleVerb(), listVerb(), cancelVerb()]) verb.addCommand(child);
+  return withExamples(verb, `arqon cron schedule lab:beat '{"tick":true}' --interval-seconds 30`, 'arqon cron list');
+}
+
+function scheduleVerb(): Command {
+  const verb = new Command('schedule')
+    .description('Schedule an event.')
+    .argument('<target>', 'ROOM:CHANNEL, or ROOM for the whole room')
+    .argument('<payload>', 'JSON object, or "-" for standard input');
+  withAnswerOptions(verb)
+    .addOption(new Option('--delay-seconds <n>', 'the first after n seconds').argParser(positive))
+    .addOption(new Option('--interval-seconds <n>', 'every n seconds').argParser(positive))
+    .addOption(new Option('--repeat <n>', 'how often in all; 0: until cancelled').argParser(whole(0)))
+    .option('--cron <expression>', 'at the times of a cron expression')
+    .option('--timezone <zone>', 'time zone of the expression, such as Europe/Berlin')
+    .option('--durable', 'keep the job over restarts')
+    .option('--catch-up', 'send what fell due while the bus was down');
+  withExamples(
+    verb,
+    `arqon cron schedule lab:beat '{"tick":true}' --interval-seconds 30`,
+    `arqon cron schedule lab:news '{"good":"morning"}' --cron '0 8 * * 1-5' --timezone Europe/Berlin --durable`,
+    `arqon cron schedule lab:once '{"late":true}' --delay-seconds 60`,
+  );
+  return verb.action((target: string, text: string, options: ScheduleOptions) => {
+    const [room = '', channel] = target.split(':', 2);
+    const { delaySeconds, intervalSeconds, repeat, cron, timezone, durable, catchUp } = options;
+    const args = {
+      room,
+      payload: parseObject(textOrStdin(text), 'The payload'),
+      ...given({
+        channel,
+        delay_seconds: delaySeconds,
+        interval_seconds: intervalSeconds,
+        repeat_count: repeat,
+        cron,
+        timezone,
+        durable,
+        catch_up: catchUp,
+      }),
+    };
+    return askAndPrint(options, 'op.cron.schedule', args, (job, paint) => jobs([job], paint));
+  });
+}
+
+function listVerb(): Command {
+  const verb = withAnswerOptions(new Command('list').description('List your jobs; admins see those of all.'));
+  withExamples(verb, 'arqon cron list', 'arqon cron list --json');
+  return verb.action((options: BusOptions) =>
+    askAndPrint(options, 'op.cron.list', {}, (result, paint) => jobs(result.jobs, paint)),
+  );
+}
+
+function cancelVerb(): Command {
+  const verb = new Command('cancel').description('Cancel a job.').argument('<job>', 'id of the job');
+  withExamples(withAnswerOptions(verb), 'arqon cron cancel JOB_ID');
+  return verb.action((job_id: string, options: BusOptions) =>
+    askAndPrint(options, 'op.cron.cancel', { job_id }, () => `${job_id} cancelled`),
+  );
+}
+
+function jobs(all: readonly CronJob[], paint: Paint): string {
+  return table(
+    ['JOB', 'TARGET', 'WHEN', 'NEXT', 'SENT', 'DURABLE'],
+    all.map((job) => [
+      job.job_id,
+      `${job.room}:${job.channel}`,
+      when(job),
+      job.next_run_at,
+      job.iterations,
+      job.durable ? 'yes' : 'no',
+    ]),
+    paint,
+  );
+}
+
+function when({ cron, timezone, interval_seconds: interval, delay_seconds: delay }: CronJob): string {
+  if (cron !== null) return timezone === null ? cron : `${cron} (${timezone})`;
+  return interval === null ? `once, after ${delay ?? 0} s` : `every ${interval} s`;
+}

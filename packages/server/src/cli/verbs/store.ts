@@ -1,0 +1,134 @@
+import { Command, Option } from 'commander';
+import { given, parseJson, seconds, textOrStdin, whole } from '../arguments.ts';
+import { askAndPrint, type BusOptions, withAnswerOptions, withBus } from '../remote/bus.ts';
+import { paintFor } from '../terminal/colours.ts';
+import { print, printResult, remark, visible } from '../terminal/output.ts';
+import { table } from '../terminal/table.ts';
+import { withExamples } from '../verb.ts';
+
+interface StoreOptions extends BusOptions {
+  readonly namespace?: string;
+}
+
+interface WriteOptions extends StoreOptions {
+  readonly ttlSeconds?: number;
+  readonly ifVersion?: number;
+}
+
+/** `arqon store`: the key-value state that clients share. */
+export function storeVerb(): Command {
+  const verb = new Command('store').description('Read, write and watch the key-value store that clients share.');
+  for (const child of [getVerb(), setVerb(), deleteVerb(), listVerb(), watchVerb()]) verb.addCommand(child);
+  return withExamples(verb, 'arqon store set colour \'"blue"\'', 'arqon store get colour', 'arqon store watch');
+}
+
+function withPlace(verb: Command): Command {
+  return withAnswerOptions(verb).option('--namespace <name>', 'another namespace than "default"');
+}
+
+function getVerb(): Command {
+  const verb = new Command('get')
+    .description('Print the value of a key as JSON; exit code 1 when there is none. --json adds its version.')
+    .argument('<key>');
+  withExamples(withPlace(verb), 'arqon store get colour', 'arqon store get colour --json | jq .version');
+  return verb.action(async (key: string, options: StoreOptions) => {
+    const entry = await withBus(options, ({ client }) =>
+      client.store.get(key, given({ namespace: options.namespace })),
+    );
+    if (options.json === true || entry.found) {
+      await printResult(options.json, entry, ({ value }) => JSON.stringify(value));
+    }
+    if (!entry.found) throw new Error(`there is no key "${key}".`);
+  });
+}
+
+function setVerb(): Command {
+  const verb = new Command('set')
+    .description('Set a key to a value, any JSON up to 64 KiB.')
+    .argument('<key>')
+    .argument('<value>', 'JSON, or "-" for standard input');
+  withPlace(verb)
+    .addOption(new Option('--ttl-seconds <n>', 'forget it after n seconds').argParser(seconds))
+    .addOption(ifVersion());
+  withExamples(verb, 'arqon store set colour \'"blue"\'', 'arqon store set leader \'{"id":1}\' --if-version 0');
+  return verb.action(async (key: string, text: string, options: WriteOptions) => {
+    const value = parseJson(textOrStdin(text), 'The value');
+    const { namespace, ttlSeconds, ifVersion } = options;
+    const written = await withBus(options, ({ client }) =>
+      client.store.set(key, value, given({ namespace, ttlSeconds, ifVersion })),
+    );
+    await printResult(options.json, written, ({ version }) => `version ${version}`);
+  });
+}
+
+function deleteVerb(): Command {
+  const verb = new Command('delete').description('Delete a key; exit code 1 when there was none.').argument('<key>');
+  withExamples(withPlace(verb).addOption(ifVersion()), 'arqon store delete colour');
+  return verb.action(async (key: string, options: WriteOptions) => {
+    const { namespace, ifVersion } = options;
+    const deleted = await withBus(options, ({ client }) => client.store.delete(key, given({ namespace, ifVersion })));
+    await printResult(options.json, { deleted }, () => '');
+    if (!deleted) throw new Error(`there is no key "${key}".`);
+  });
+}
+
+function listVerb(): Command {
+  const verb = new Command('list').description('List the keys, in order.');
+  withPlace(verb)
+    .option('--prefix <text>', 'only keys that begin so')
+    .addOption(new Option('--limit <n>', 'at most n keys').argParser(whole(1)))
+    .option('--after <key>', 'only keys after this one');
+  withExamples(verb, 'arqon store list', 'arqon store list --prefix job/ --json');
+  return verb.action((options: StoreOptions & { prefix?: string; limit?: number; after?: string }) => {
+    const { namespace, prefix, limit, after } = options;
+    return askAndPrint(
+      options,
+      'op.store.list',
+      given({ namespace, prefix, limit, after }),
+      ({ keys, next }, paint) => {
+        if (next !== undefined) remark(`there is more; go on with --after ${JSON.stringify(next)}.`);
+        return table(
+          ['KEY'],
+          keys.map((key) => [key]),
+          paint,
+        );
+      },
+    );
+  });
+}
+
+function watchVerb(): Command {
+  const verb = new Command('watch').description('Print changes of keys as they happen, until Ctrl-C.');
+  withPlace(verb)
+    .option('--prefix <text>', 'only keys that begin so')
+    .addOption(new Option('--limit <n>', 'end after n changes').argParser(whole(1)));
+  withExamples(verb, 'arqon store watch --prefix job/', 'arqon store watch --json');
+  return verb.action((options: StoreOptions & { prefix?: string; limit?: number }) => {
+    const { namespace, prefix, limit = Number.POSITIVE_INFINITY } = options;
+    const paint = paintFor(process.stdout);
+    return withBus(
+      options,
+      async ({ client, signal }) => {
+        const watch = await client.store.watch(given({ namespace, prefix }));
+        watch.on('reset', () => remark('the line was away: changes may have been missed.'));
+        signal.addEventListener('abort', () => void watch.close(), { once: true });
+        let printed = 0;
+        for await (const change of watch) {
+          const { operation, key, version, value } = change;
+          const shown = value === undefined ? '' : `  ${visible(JSON.stringify(value))}`;
+          const line = `${paint('cyan', operation)}  ${visible(key)}  ${paint('dim', `v${version}`)}${shown}`;
+          await print(options.json === true ? JSON.stringify(change) : line);
+          printed += 1;
+          if (printed >= limit) break;
+        }
+      },
+      { stays: true },
+    );
+  });
+}
+
+function ifVersion(): Option {
+  return new Option('--if-version <n>', 'only if it has this version now; 0: only if it does not exist').argParser(
+    whole(0),
+  );
+}
