@@ -1,14 +1,5 @@
 import type { Duplex } from 'node:stream';
-import {
-  BusError,
-  CLOSE,
-  decode,
-  type Inbound,
-  isRefusal,
-  MAX_VIOLATIONS,
-  VIOLATION_WINDOW_MS,
-  VIOLATIONS,
-} from '@arqonbus/protocol';
+import { BusError, CLOSE, decode, type Inbound, isRefusal } from '@arqonbus/protocol';
 import type { WebSocket } from 'ws';
 import type { Bus } from '../bus/bus.ts';
 import { framePayload } from '../bus/frame.ts';
@@ -16,6 +7,7 @@ import type { Batch, Wire } from '../bus/outbox.ts';
 import type { Arrival, Session } from '../bus/session.ts';
 import type { Beating, Heartbeat } from './heartbeat.ts';
 import type { TokenBucket } from './rate.ts';
+import { ViolationCount } from './violations.ts';
 
 const NOTHING = Buffer.alloc(0);
 /** How long a peer may take to answer a close frame before the line is cut, in milliseconds. */
@@ -40,8 +32,7 @@ export class Connection implements Wire, Beating {
   private readonly compressed: boolean;
   readonly session: Session;
   lastSeen: number;
-  private violations = 0;
-  private violationsSince = 0;
+  private readonly violations: ViolationCount = new ViolationCount();
   private rateRefusals = 0;
 
   constructor(
@@ -132,14 +123,7 @@ export class Connection implements Wire, Beating {
   /** Answers a malformed frame; too many of them close the connection (PROTOCOL section 8). */
   private violate(refusal: Parameters<Bus['refuse']>[1]): void {
     this.bus.refuse(this.session, refusal);
-    if (!VIOLATIONS.has(refusal.code)) return;
-    const now = this.lastSeen;
-    if (now - this.violationsSince > VIOLATION_WINDOW_MS) {
-      this.violationsSince = now;
-      this.violations = 0;
-    }
-    this.violations += 1;
-    if (this.violations >= MAX_VIOLATIONS) {
+    if (this.violations.add(refusal.code, this.lastSeen)) {
       this.bus.close(this.session, CLOSE.POLICY_VIOLATION, 'repeated protocol violations');
     }
   }

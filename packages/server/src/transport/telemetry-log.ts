@@ -2,8 +2,13 @@ import type { FaultCounters } from '../bus/counters.ts';
 import type { Events } from '../bus/events.ts';
 import type { Logger } from '../log.ts';
 
-/** Logged where they arise, with more than others may know. */
-const LOGGED_ELSEWHERE: ReadonlySet<string> = new Set(['auth_failed', 'server_stats', 'message_routed']);
+/** Logged where they arise, by rules or with details of their own. */
+const LOGGED_ELSEWHERE: ReadonlySet<string> = new Set([
+  'auth_failed',
+  'server_stats',
+  'message_routed',
+  'casil_decision',
+]);
 const LEVELS = { info: 'info', warning: 'warn', error: 'error' } as const;
 
 /**

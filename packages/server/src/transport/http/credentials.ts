@@ -37,7 +37,7 @@ export interface CredentialRules {
 }
 
 /** Whoever asks an open route. */
-export const STRANGER: Caller = callerOf(anonymousPrincipal('guest'));
+const STRANGER: Caller = callerOf(anonymousPrincipal('guest'));
 
 const BEARER = /^bearer +(\S+)$/i;
 const SENDER_NAME_LENGTH = 128;

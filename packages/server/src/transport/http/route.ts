@@ -5,7 +5,7 @@ import type { Access, Caller } from './credentials.ts';
 import type { Reply } from './reply.ts';
 
 /** What a route's `run` is given: everything in it is checked. */
-export interface RouteRequest<Q, P> {
+interface RouteRequest<Q, P> {
   readonly caller: Caller;
   readonly query: Q;
   readonly params: P;
