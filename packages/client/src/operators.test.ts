@@ -1,24 +1,7 @@
 import type { StoreNotice } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
-import { ArqonBusClient } from './client.ts';
-import type { ArqonBusError } from './errors.ts';
-import type { Message } from './message.ts';
-import { BusError, FakeServer } from './testing/fake-server.ts';
-
-async function setUp() {
-  const server = new FakeServer();
-  const client = new ArqonBusClient({ ...server.options });
-  const errors: ArqonBusError[] = [];
-  client.on('error', (error) => void errors.push(error));
-  await client.connect();
-  return { server, client, errors, clock: server.clock };
-}
-
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'resolved',
-    (error) => error,
-  );
+import { failureOf, setUp, take } from './connected.suite.ts';
+import { BusError } from './testing/fake-server.ts';
 
 describe('operators', () => {
   it('send the commands of their family, with the arguments and results of the protocol', async () => {
@@ -163,59 +146,3 @@ describe('the store', () => {
     expect(await rest).toEqual([]);
   });
 });
-
-describe('history', () => {
-  const numbers = (messages: Message<{ n: number }>[]): number[] => messages.map(({ payload }) => payload.n);
-
-  async function filled() {
-    const { server, client } = await setUp();
-    for (let n = 1; n <= 10; n += 1) server.publish('a:b', { n });
-    const read = async (options: Parameters<typeof client.history>[1]): Promise<number[]> => {
-      const seen: Message<{ n: number }>[] = [];
-      for await (const message of client.history<{ n: number }>('a:b', options)) seen.push(message);
-      return numbers(seen);
-    };
-    return { server, client, read };
-  }
-
-  it('is read page by page, from either end, within bounds', async () => {
-    const { server, read } = await filled();
-    expect(await read({ pageSize: 4 })).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-    expect(server.sent('history').map(({ args }) => [args?.['after'], args?.['limit']])).toEqual([
-      [0, 4],
-      [4, 4],
-      [8, 4],
-    ]);
-    expect(await read({ order: 'newest-first', pageSize: 4 })).toEqual([10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
-    expect(await read({ after: 3, before: 7, pageSize: 2 })).toEqual([4, 5, 6]);
-    expect(await read({ after: 3, before: 7, pageSize: 2, order: 'newest-first' })).toEqual([6, 5, 4]);
-    expect(await read({ limit: 5, pageSize: 4 })).toEqual([1, 2, 3, 4, 5]);
-    expect(await read({ limit: 3, order: 'newest-first' })).toEqual([10, 9, 8]);
-    expect(await read({ after: 10 })).toEqual([]);
-  });
-
-  it('asks for nothing before it is read, and for no page too many', async () => {
-    const { server, client } = await filled();
-    const history = client.history<{ n: number }>('a:b', { pageSize: 3 });
-    expect(server.sent('history')).toHaveLength(0);
-    for await (const page of history.pages()) {
-      expect(numbers(page)).toEqual([1, 2, 3]);
-      break;
-    }
-    expect(server.sent('history')).toHaveLength(1);
-  });
-
-  it('rejects with what the server refuses', async () => {
-    const { read } = await filled();
-    expect(await failureOf(read({ pageSize: 501 }))).toMatchObject({ code: 'VALIDATION_ERROR' });
-  });
-});
-
-async function take<T>(from: AsyncIterable<T>, count: number): Promise<T[]> {
-  const taken: T[] = [];
-  for await (const item of from) {
-    taken.push(item);
-    if (taken.length === count) break;
-  }
-  return taken;
-}

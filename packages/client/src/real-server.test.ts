@@ -1,85 +1,23 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { startTestServer, type TestServer } from '../../../test/fixtures/start.ts';
-import { TcpProxy } from '../../../test/fixtures/tcp-proxy.ts';
+import { startTestServer } from '../../../test/fixtures/start.ts';
 import { token, WITH_AUTH } from '../../../test/fixtures/tokens.ts';
-import { ArqonBusClient } from './client.ts';
-import type { Reset } from './cursors.ts';
-import type { ArqonBusError } from './errors.ts';
+import { failureOf, type Numbered, numbers, take } from './connected.suite.ts';
 import type { Message } from './message.ts';
-import type { ClientOptions } from './options.ts';
+import { RealBus } from './real-bus.suite.ts';
 import type { Presence } from './subscription.ts';
 
-interface Numbered {
-  n: number;
-}
-
-let server: TestServer;
-let proxy: TcpProxy;
-let rooms = 0;
-const clients: ArqonBusClient[] = [];
+let bus: RealBus;
 
 beforeAll(async () => {
-  server = await startTestServer();
-  proxy = await TcpProxy.start(Number(new URL(server.urls.bus).port));
+  bus = await RealBus.start();
 });
-afterEach(async () => {
-  await Promise.all(clients.splice(0).map((client) => client.close()));
-});
-afterAll(async () => {
-  await proxy.stop();
-  await server.stop();
-});
-
-async function connect(options: Partial<ClientOptions> = {}): Promise<ArqonBusClient> {
-  const client = new ArqonBusClient({ url: server.urls.bus, reconnect: { baseMs: 20, maxMs: 50 }, ...options });
-  client.on('error', (error) => void errors.push(error));
-  clients.push(client);
-  await client.connect();
-  return client;
-}
-
-/** A client whose line {@link proxy} can cut. */
-function connectBreakably(options: Partial<ClientOptions> = {}): Promise<ArqonBusClient> {
-  return connect({ url: `ws://127.0.0.1:${proxy.port}`, ...options });
-}
-
-const errors: ArqonBusError[] = [];
-
-function freshRoom(): string {
-  rooms += 1;
-  return `sdk-${rooms}`;
-}
-
-function opened(client: ArqonBusClient): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = client.on('state', ({ state }) => {
-      if (state !== 'open') return;
-      stop();
-      resolve();
-    });
-  });
-}
-
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'resolved',
-    (error) => error,
-  );
-const numbers = (messages: readonly Message<Numbered>[]): number[] => messages.map(({ payload }) => payload.n);
-
-async function take<T>(from: AsyncIterable<T>, count: number): Promise<T[]> {
-  const taken: T[] = [];
-  for await (const item of from) {
-    taken.push(item);
-    if (taken.length === count) break;
-  }
-  return taken;
-}
+afterEach(() => bus.closeClients());
+afterAll(() => bus.stop());
 
 describe('against the real server', () => {
   it('greets, identifies, lists and describes', async () => {
-    const room = freshRoom();
-    const client = await connect({ clientType: 'ai-agent', screenName: 'Ada' });
+    const room = bus.freshRoom();
+    const client = await bus.connect({ clientType: 'ai-agent', screenName: 'Ada' });
     expect(client.welcome).toMatchObject({ client_id: client.id, role: 'admin', tenant: 'default' });
     expect(await client.identify({ personality: 'curious' })).toMatchObject({
       client_type: 'ai-agent',
@@ -104,8 +42,8 @@ describe('against the real server', () => {
   });
 
   it('publishes, acks, echoes and keeps history', async () => {
-    const room = freshRoom();
-    const [ada, bob] = await Promise.all([connect(), connect()]);
+    const room = bus.freshRoom();
+    const [ada, bob] = await Promise.all([bus.connect(), bus.connect()]);
     const heard = await bob.subscribe<Numbered>(`${room}:x`);
     const echoed = await ada.subscribe<Numbered>(`${room}:x`, { echo: true });
     const ack = await ada.publish(`${room}:x`, { n: 1 }, { ack: true });
@@ -124,8 +62,8 @@ describe('against the real server', () => {
   });
 
   it('covers rooms, room-wide events and overlaps, each message once for each subscription', async () => {
-    const room = freshRoom();
-    const [ada, bob] = await Promise.all([connect(), connect()]);
+    const room = bus.freshRoom();
+    const [ada, bob] = await Promise.all([bus.connect(), bus.connect()]);
     const wide = await bob.subscribe<Numbered>(room);
     const narrow = await bob.subscribe<Numbered>(`${room}:x`);
     await ada.publish(`${room}:x`, { n: 1 });
@@ -137,8 +75,8 @@ describe('against the real server', () => {
   });
 
   it('tells who comes and goes', async () => {
-    const room = freshRoom();
-    const [ada, bob] = await Promise.all([connect(), connect({ screenName: 'Bob', clientType: 'human' })]);
+    const room = bus.freshRoom();
+    const [ada, bob] = await Promise.all([bus.connect(), bus.connect({ screenName: 'Bob', clientType: 'human' })]);
     const seen: Presence[] = [];
     const left = new Promise<void>((resolve) => {
       const onPresence = (presence: Presence): void => {
@@ -159,7 +97,7 @@ describe('against the real server', () => {
   });
 
   it('passes private messages, requests and replies', async () => {
-    const [ada, bob] = await Promise.all([connect(), connect()]);
+    const [ada, bob] = await Promise.all([bus.connect(), bus.connect()]);
     bob.onRequest<{ a: number; b: number }>(({ a, b }) => ({ sum: a + b }));
     const reply = await ada.request<{ sum: number }>(bob.id as string, { a: 20, b: 22 });
     expect(reply.payload.sum).toBe(42);
@@ -171,7 +109,7 @@ describe('against the real server', () => {
   });
 
   it('submits telemetry and hears it', async () => {
-    const [ada, watcher] = await Promise.all([connect(), connect()]);
+    const [ada, watcher] = await Promise.all([bus.connect(), bus.connect()]);
     await watcher.join('integriguard:telemetry-stream');
     const heard = new Promise<Message>((resolve) => {
       watcher.on('telemetry', (message) => message.payload['eventType'] === 'sdk_tested' && resolve(message));
@@ -181,112 +119,28 @@ describe('against the real server', () => {
   });
 
   it('begins with history, and where an earlier client stopped', async () => {
-    const room = freshRoom();
-    const ada = await connect();
+    const room = bus.freshRoom();
+    const ada = await bus.connect();
     for (let n = 1; n <= 5; n += 1) await ada.publish(`${room}:x`, { n }, { ack: true });
-    const bob = await connect();
+    const bob = await bus.connect();
     const recent = await bob.subscribe<Numbered>(`${room}:x`, { history: 2 });
     const [first] = await take(recent, 1);
     expect(first).toMatchObject({ payload: { n: 4 }, replayed: true, sequence: 4 });
     const since = recent.since;
     await bob.close();
     await ada.publish(`${room}:x`, { n: 6 }, { ack: true });
-    const carol = await connect();
+    const carol = await bus.connect();
     const rest = await carol.subscribe<Numbered>(`${room}:x`, since === undefined ? {} : { since });
     expect(numbers(await take(rest, 2))).toEqual([5, 6]);
   });
 
-  it('loses and repeats nothing when its line is cut again and again', { timeout: 60_000 }, async () => {
-    const room = freshRoom();
-    const [publisher, reader] = await Promise.all([connect(), connectBreakably()]);
-    const resets: Reset[] = [];
-    const onReset = (reset: Reset): void => void resets.push(reset);
-    const [x, y, wide] = await Promise.all([
-      reader.subscribe<Numbered>(`${room}:x`, { onReset }),
-      reader.subscribe<Numbered>(`${room}:y`, { onReset }),
-      reader.subscribe<Numbered>(room, { onReset }),
-    ]);
-    const count = 400;
-    const expected = { x: [] as number[], y: [] as number[] };
-    const own: Promise<{ sequence: number }>[] = [];
-    for (let n = 1; n <= count; n += 1) {
-      const channel = n % 3 === 0 ? 'y' : 'x';
-      expected[channel].push(n);
-      await publisher.publish(`${room}:${channel}`, { n }, { ack: true });
-      if (n % 7 === 0) own.push(reader.publish(`${room}:${channel}`, { n: -n }, { ack: true }));
-      if (n % 40 === 0) {
-        const again = opened(reader);
-        proxy.cut();
-        // Some of what follows is published while the line is away, some while it comes back.
-        if (n % 80 === 0) await again;
-      }
-    }
-    expect(numbers(await take(x, expected.x.length))).toEqual(expected.x);
-    expect(numbers(await take(y, expected.y.length))).toEqual(expected.y);
-    const everything = numbers(await take(wide, count));
-    expect(everything.filter((n) => n % 3 !== 0)).toEqual(expected.x);
-    expect(everything.filter((n) => n % 3 === 0)).toEqual(expected.y);
-    const acks = await Promise.all(own);
-    expect(new Set(acks.map(({ sequence }) => sequence)).size).toBeGreaterThan(0);
-    const info = await publisher.channelInfo(`${room}:x`);
-    expect(info.sequence).toBe(expected.x.length + own.filter((_, index) => ((index + 1) * 7) % 3 !== 0).length);
-    expect(resets).toEqual([]);
-    // Nothing more comes: a message of another channel is the fence.
-    await publisher.publish(`${room}:x`, { n: 0 });
-    expect(numbers(await take(x, 1))).toEqual([0]);
-  });
-
-  it('is told when more was missed than is kept', async () => {
-    const room = freshRoom();
-    const [publisher, reader] = await Promise.all([connect(), connectBreakably()]);
-    await publisher.createChannel(`${room}:short`, { history: { size: 3 } });
-    const subscription = await reader.subscribe<Numbered>(`${room}:short`);
-    const reset = new Promise<Reset>((resolve) => subscription.once('reset', resolve));
-    proxy.refuse(true);
-    for (let n = 1; n <= 5; n += 1) await publisher.publish(`${room}:short`, { n }, { ack: true });
-    const again = opened(reader);
-    proxy.refuse(false);
-    await again;
-    expect(await reset).toMatchObject({ reason: 'not_recovered', positions: { short: { sequence: 5 } } });
-    await publisher.publish(`${room}:short`, { n: 6 });
-    expect(numbers(await take(subscription, 1))).toEqual([6]);
-  });
-
   it('has a slow consumer catch up from history', async () => {
-    const room = freshRoom();
-    const [publisher, reader] = await Promise.all([connect(), connect()]);
+    const room = bus.freshRoom();
+    const [publisher, reader] = await Promise.all([bus.connect(), bus.connect()]);
     const subscription = await reader.subscribe<Numbered>(`${room}:x`, { bufferSize: 10 });
     for (let n = 1; n <= 200; n += 1) await publisher.publish(`${room}:x`, { n }, { ack: true });
     expect(numbers(await take(subscription, 200))).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
     expect(subscription.dropped).toBe(0);
-  });
-
-  it('queues while the line is away, and sends each message once', async () => {
-    const room = freshRoom();
-    const [reader, writer] = await Promise.all([connect(), connectBreakably()]);
-    const subscription = await reader.subscribe<Numbered>(`${room}:x`);
-    const away = new Promise((resolve) => writer.once('reconnecting', resolve));
-    proxy.refuse(true);
-    await away;
-    const acks = Array.from({ length: 20 }, (_, index) => writer.publish(`${room}:x`, { n: index }, { ack: true }));
-    proxy.refuse(false);
-    expect((await Promise.all(acks)).map(({ sequence }) => sequence)).toEqual(acks.map((_, index) => index + 1));
-    expect(numbers(await take(subscription, 20))).toEqual(acks.map((_, index) => index));
-  });
-
-  it('survives a restart of the server', async () => {
-    const own = await startTestServer({ ARQONBUS_SHUTDOWN_SECONDS: '1' });
-    const client = await connect({ url: own.urls.bus });
-    await client.subscribe('science:explore');
-    const notice = new Promise((resolve) => client.once('notice', ({ payload }) => resolve(payload['event'])));
-    const port = new URL(own.urls.bus).port;
-    await own.stop();
-    expect(await notice).toBe('shutdown');
-    const again = await startTestServer({ ARQONBUS_SERVER_PORT: port });
-    await opened(client);
-    expect((await client.channelInfo('science:explore')).members).toMatchObject([{ client_id: client.id }]);
-    await client.close();
-    await again.stop();
   });
 });
 
@@ -295,16 +149,16 @@ describe('against a server with authentication', () => {
     const own = await startTestServer(WITH_AUTH);
     const url = own.urls.bus;
     try {
-      expect(await failureOf(connect({ url }))).toMatchObject({
+      expect(await failureOf(bus.connect({ url }))).toMatchObject({
         code: 'AUTHENTICATION_FAILED',
         status: 401,
         message: expect.stringContaining('missing token'),
       });
-      const lasting = await connect({ url, token: await token({ sub: 'ada', role: 'user' }) });
+      const lasting = await bus.connect({ url, token: await token({ sub: 'ada', role: 'user' }) });
       expect(lasting.welcome).toMatchObject({ role: 'user' });
       // A token of less than a minute gets its notice at once.
       let asked = 0;
-      const client = await connect({
+      const client = await bus.connect({
         url,
         token: () => {
           asked += 1;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ArqonBusClient } from './client.ts';
+import { failureOf } from './connected.suite.ts';
 import { type ArqonBusError, RequestError } from './errors.ts';
 import type { Message } from './message.ts';
 import { FakeServer } from './testing/fake-server.ts';
@@ -13,12 +14,6 @@ async function setUp() {
   };
   return { server, clock: server.clock, asker: await open(), responder: await open() };
 }
-
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'resolved',
-    (error) => error,
-  );
 
 describe('private messages', () => {
   it('reach a client, with an ack that tells who was not there', async () => {

@@ -5,6 +5,7 @@ import { encode } from '@arqonbus/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ArqonBusClient } from './client.ts';
+import { failureOf } from './connected.suite.ts';
 import type { ClientOptions } from './options.ts';
 
 /** A WebSocket server on a free port that greets like a bus. */
@@ -66,12 +67,6 @@ async function setUp(options: Partial<ClientOptions> = {}) {
 afterEach(async () => {
   for (const each of open.splice(0)) await each.stop();
 });
-
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'resolved',
-    (error) => error,
-  );
 
 describe('in Node.js', () => {
   it('connects, with the token in the Authorization header and never in the address', async () => {

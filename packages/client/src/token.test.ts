@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ArqonBusClient } from './client.ts';
+import { failureOf } from './connected.suite.ts';
 import type { ArqonBusError } from './errors.ts';
 import type { TokenOption } from './options.ts';
 import { FakeServer } from './testing/fake-server.ts';
@@ -20,12 +21,6 @@ function counting(): { token: () => Promise<string>; asked: () => number } {
   };
   return { token, asked: () => count };
 }
-
-const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => 'resolved',
-    (error) => error,
-  );
 
 describe('a token', () => {
   it('goes into the handshake, and is asked for once while it works', async () => {

@@ -1,0 +1,217 @@
+import { describe, expect, it } from 'vitest';
+import { ArqonBusClient } from './client.ts';
+import { type Numbered, numbers, setUp, take } from './connected.suite.ts';
+import type { Reset } from './cursors.ts';
+
+describe('after a lost line', () => {
+  it('goes on without a gap or a repetition', async () => {
+    const { server, client, reconnect } = await setUp();
+    const subscription = await client.subscribe<Numbered>('a:b');
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
+    server.kill();
+    server.publish('a:b', { n: 2 });
+    server.publish('a:b', { n: 3 });
+    await reconnect();
+    server.publish('a:b', { n: 4 });
+    const seen = await take(subscription, 4);
+    expect(numbers(seen)).toEqual([1, 2, 3, 4]);
+    expect(seen.map(({ replayed }) => replayed)).toEqual([false, true, true, false]);
+    expect(subscription.result?.recovered).toBe(true);
+  });
+
+  it('does not hear itself, neither by replay nor from an earlier connection, unless it wants to', async () => {
+    const { server, client, reconnect } = await setUp();
+    const quiet = await client.subscribe<Numbered>('a:b');
+    await client.publish('a:b', { n: 1 });
+    server.publish('a:b', { n: 2 });
+    await server.clock.settle();
+    server.dropAcks = true;
+    const unacked = client.publish('a:b', { n: 3 }, { ack: true });
+    await server.clock.settle();
+    server.dropAcks = false;
+    await reconnect();
+    expect(await unacked).toMatchObject({ sequence: 3, duplicate: true });
+    server.publish('a:b', { n: 4 });
+    expect(numbers(await take(quiet, 2))).toEqual([2, 4]);
+
+    const { server: other, client: vain, reconnect: again } = await setUp();
+    const loud = await vain.subscribe<Numbered>('a:b', { echo: true });
+    other.kill();
+    await other.clock.settle();
+    const late = vain.publish('a:b', { n: 1 }, { ack: true });
+    await again();
+    await late;
+    expect(numbers(await take(loud, 1))).toEqual([1]);
+  });
+
+  it('counts its own acks as seen, so that a long monologue is no loss', async () => {
+    const { server, client, reconnect } = await setUp();
+    server.historySize = 3;
+    const resets: Reset[] = [];
+    await client.subscribe('a:b', { onReset: (reset) => void resets.push(reset), onMessage: () => {} });
+    for (let n = 0; n < 10; n += 1) await client.publish('a:b', { n }, { ack: true });
+    await reconnect();
+    expect(server.sent('join_channel').at(-1)?.args?.['since']).toMatchObject({ sequence: 10 });
+    expect(resets).toEqual([]);
+  });
+
+  it('tells when not all could be recovered, and goes on from there', async () => {
+    const { server, client, reconnect } = await setUp();
+    server.historySize = 2;
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe<Numbered>('a:b', { onReset: (reset) => void resets.push(reset) });
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
+    server.kill();
+    for (const n of [2, 3, 4, 5]) server.publish('a:b', { n });
+    await reconnect();
+    expect(resets).toEqual([{ reason: 'not_recovered', positions: { b: server.stream('a:b').position } }]);
+    server.publish('a:b', { n: 6 });
+    expect(numbers(await take(subscription, 2))).toEqual([1, 6]);
+    // Lost altogether: the epoch is another one.
+    server.kill();
+    server.stream('a:b').reset();
+    server.publish('a:b', { n: 7 });
+    await reconnect();
+    expect(resets).toHaveLength(2);
+    server.publish('a:b', { n: 8 });
+    expect(numbers(await take(subscription, 1))).toEqual([8]);
+  });
+
+  it('does not cry loss when history has expired but nothing was missed', async () => {
+    const { server, client, reconnect } = await setUp();
+    for (const n of [1, 2, 3, 4]) server.publish('a:b', { n });
+    server.stream('a:b').kept = [];
+    const resets: Reset[] = [];
+    await client.subscribe('a:b', { history: 3, onReset: (reset) => void resets.push(reset) });
+    await reconnect();
+    expect(server.connection.memberships.size).toBe(1);
+    expect(resets).toEqual([]);
+  });
+
+  it('resumes a room by the positions of its channels, new ones from their beginning', async () => {
+    const { server, client, reconnect } = await setUp();
+    server.publish('r:one', { n: 0 });
+    const room = await client.subscribe<Numbered>('r');
+    server.publish('r:one', { n: 1 });
+    server.publish('r', { n: 2 });
+    await server.clock.settle();
+    server.kill();
+    server.publish('r:one', { n: 3 });
+    server.publish('r:new', { n: 4 });
+    server.publish('r', { n: 5 });
+    await reconnect();
+    const since = server.sent('join_channel').at(-1)?.args?.['since'];
+    expect(since).toEqual({
+      one: { sequence: 2, epoch: server.stream('r:one').epoch },
+      '*': { sequence: 1, epoch: server.stream('r').epoch },
+    });
+    server.publish('r:new', { n: 6 });
+    const seen = numbers(await take(room, 6));
+    expect(seen.slice(0, 2)).toEqual([1, 2]);
+    expect(seen.slice(2, 5).sort()).toEqual([3, 4, 5]);
+    expect(seen[5]).toBe(6);
+  });
+
+  it('goes on where an earlier program stopped', async () => {
+    const first = await setUp();
+    const earlier = await first.client.subscribe<Numbered>('a:b');
+    for (const n of [1, 2, 3]) first.server.publish('a:b', { n });
+    expect((await earlier.next()).payload.n).toBe(1);
+    await first.clock.settle();
+    // Two and three have arrived, but nobody has had them.
+    const since = earlier.since;
+    expect(since).toEqual({ sequence: 1, epoch: first.server.stream('a:b').epoch });
+    await first.client.close();
+
+    const later = new ArqonBusClient({ ...first.server.options });
+    await later.connect();
+    const subscription = await later.subscribe<Numbered>('a:b', since === undefined ? {} : { since });
+    first.server.publish('a:b', { n: 4 });
+    expect(numbers(await take(subscription, 3))).toEqual([2, 3, 4]);
+  });
+
+  it('tells at once when an earlier position is lost', async () => {
+    const { server, client } = await setUp();
+    server.publish('a:b', { n: 1 });
+    const resets: Reset[] = [];
+    const since = { sequence: 7, epoch: 'of another life' };
+    const subscription = await client.subscribe('a:b', { since, onReset: (reset) => void resets.push(reset) });
+    expect(resets).toHaveLength(1);
+    expect(subscription.result?.recovered).toBe(false);
+  });
+
+  it('cannot resume everything, and says so', async () => {
+    const { server, client, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    const all = await client.subscribe<Numbered>('*:*', { onReset: (reset) => void resets.push(reset) });
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
+    expect(resets).toEqual([]);
+    await reconnect();
+    server.publish('c:d', { n: 2 });
+    expect(numbers(await take(all, 2))).toEqual([1, 2]);
+    expect(resets.map(({ reason }) => reason)).toEqual(['not_recovered']);
+  });
+
+  it('puts live traffic that overtakes the replay in its place', async () => {
+    const { server, client, clock, reconnect } = await setUp();
+    const subscription = await client.subscribe<Numbered>('a:b');
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
+    server.kill();
+    for (const n of [2, 3]) server.publish('a:b', { n });
+    const stream = server.stream('a:b');
+    // Another subscription of the client is live already; this one's replay takes its time.
+    server.answer('join_channel', (_args, connection, later) => {
+      const { position } = stream;
+      const live = stream.append({ id: 'arq_4', type: 'event', from: 'x', payload: { n: 4 } }, clock.now(), 500);
+      later(() => {
+        connection.send(live);
+        for (const envelope of stream.after(1)) connection.send(envelope);
+      });
+      return { room: 'a', channel: 'b', ...position, members: 1, recovered: true };
+    });
+    await reconnect();
+    expect(numbers(await take(subscription, 4))).toEqual([1, 2, 3, 4]);
+  });
+
+  it('is told of holes that the server knows of', async () => {
+    const { server, client, clock } = await setUp();
+    const resets: Reset[] = [];
+    await client.subscribe('a:b', { onReset: (reset) => void resets.push(reset) });
+    await client.subscribe('a:c', { onReset: (reset) => void resets.push(reset) });
+    const payload = { event: 'history_gap', room: 'a', channel: 'b' };
+    server.connection.send({ type: 'system', room: 'a', channel: 'b', payload });
+    await clock.settle();
+    expect(resets).toMatchObject([{ reason: 'history_gap', positions: { b: { sequence: 0 } } }]);
+  });
+
+  it('is told of a stream that was made anew under it, unless nothing can be missing', async () => {
+    const { server, client, clock } = await setUp();
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe<Numbered>('a:b', { onReset: (reset) => void resets.push(reset) });
+    server.publish('a:b', { n: 1 });
+    server.stream('a:b').reset();
+    server.publish('a:b', { n: 2 });
+    await clock.settle();
+    expect(resets).toEqual([]);
+    server.stream('a:b').reset();
+    server.stream('a:b').sequence = 5;
+    server.publish('a:b', { n: 3 });
+    expect(numbers(await take(subscription, 3))).toEqual([1, 2, 3]);
+    expect(resets.map(({ reason }) => reason)).toEqual(['new_epoch']);
+  });
+
+  it('delivers traffic that is not stored, as it comes', async () => {
+    const { server, client } = await setUp();
+    const subscription = await client.subscribe<Numbered>('a:b');
+    const event = { type: 'event', room: 'a', channel: 'b', from: 'x' } as const;
+    server.connection.send({ ...event, payload: { n: 1 } });
+    server.connection.send({ ...event, payload: { n: 2 } });
+    const seen = await take(subscription, 2);
+    expect(numbers(seen)).toEqual([1, 2]);
+    expect(seen[0]?.position).toBeUndefined();
+  });
+});
