@@ -94,6 +94,7 @@ export class Changes {
 
 function decodeNotice(message: string): Notice {
   const lines = message.split('\n', 5);
+  if (lines.length < 5) throw new Error('it is no change');
   const [head = '', tenant = '', space = '', namespace = '', key = ''] = lines;
   const [id = '', operation, version] = head.split(' ');
   const value = message.slice(lines.join('\n').length + 1);

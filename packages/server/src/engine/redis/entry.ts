@@ -34,12 +34,13 @@ export interface Entry {
   readonly open: string;
 }
 
-/** Reads a published message: `CHANNEL SEQUENCE EPOCH ORDER BODY`. */
+/** Reads a published message: `CHANNEL SEQUENCE EPOCH ORDER BODY`. Throws when it is none. */
 export function decodeMessage(message: string): Entry {
   const channelEnd = message.indexOf(' ');
   const sequenceEnd = message.indexOf(' ', channelEnd + 1);
   const epochEnd = message.indexOf(' ', sequenceEnd + 1);
   const orderEnd = message.indexOf(' ', epochEnd + 1);
+  if (!(channelEnd < sequenceEnd && sequenceEnd < epochEnd && epochEnd < orderEnd)) throw unreadable();
   return decodeBody(
     message.slice(0, channelEnd),
     Number(message.slice(channelEnd + 1, sequenceEnd)),
@@ -69,6 +70,7 @@ function decodeBody(
   const timeEnd = text.indexOf(' ', tagEnd + 1);
   const idEnd = text.indexOf(' ', timeEnd + 1);
   const lengthEnd = text.indexOf(' ', idEnd + 1);
+  if (!(dot < tagEnd && tagEnd < timeEnd && timeEnd < idEnd && idEnd < lengthEnd)) throw unreadable();
   const fromEnd = lengthEnd + 1 + Number(text.slice(idEnd + 1, lengthEnd));
   return {
     channel,
@@ -81,6 +83,10 @@ function decodeBody(
     from: text.slice(lengthEnd + 1, fromEnd),
     open: text.slice(fromEnd),
   };
+}
+
+function unreadable(): Error {
+  return new Error('it is no event');
 }
 
 export function storedEvent(entry: Entry): StoredEvent {

@@ -24,6 +24,9 @@ export function sentence(error: unknown, { backend, shown }: Place): string {
     return `${shown} refused the user name or password of the ${backend} URL.`;
   }
   if (message.startsWith('NOAUTH')) return `${shown} asks for a password, and the ${backend} URL holds none.`;
+  if (message.startsWith('NOPERM')) {
+    return `${shown} does not let this user do what it must ("~arqon:* &* +@all" in its ACL): ${message}.`;
+  }
   if (message.includes('DB index') || message.includes('SELECT is not allowed')) {
     return `${shown} does not have the database that the ${backend} URL names.`;
   }

@@ -57,7 +57,13 @@ export class History {
   }
 
   async drop(session: Session, stream: StreamAddress): Promise<void> {
-    await session.run(DROP, this.keysOf(stream), [stream.channel]);
+    const left = await session.run(DROP, this.keysOf(stream), [stream.channel]);
+    if (left !== 0) return;
+    const { tenant, room } = stream;
+    await session.command('srem', this.keys.rooms(tenant), room);
+    // Another node may have published there meanwhile, and noted the room before it was taken out.
+    const again = await session.command('hlen', this.keys.room(tenant, room));
+    if (again !== 0) await session.command('sadd', this.keys.rooms(tenant), room);
   }
 
   /** Counts what all tenants' streams hold; `bytes` is the memory that the server uses for them. */

@@ -84,6 +84,8 @@ export class Link {
         this.operations += 1;
         return answer;
       } catch (error) {
+        // A fault in reading the answer is nobody's absence.
+        if (error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError) throw error;
         const { name, message } = error as Error;
         const answered = name === 'ReplyError';
         if (answered && verdict(message) === 'refused') {

@@ -3,6 +3,7 @@ import type { Durability, Publication, Published, StreamAddress } from '../engin
 import { type Entry, encodeBody } from './entry.ts';
 import { verdict } from './failure.ts';
 import type { Keys } from './keys.ts';
+import type { Pending, PublisherEvents } from './pending.ts';
 import { APPEND, BROKER_SCRIPTS } from './scripts.ts';
 import { SenderOrder } from './sender-order.ts';
 import type { Argument, Session } from './session.ts';
@@ -14,34 +15,6 @@ const BATCH_ITEMS = 128;
 /** UTF-16 units of text after which a batch is full, so that no script keeps the server long. */
 const BATCH_TEXT = 262_144;
 const OVERDUE_MS = 1_000;
-
-/** A publication between its acceptance and its answer. */
-export interface Pending {
-  readonly number: number;
-  readonly publication: Publication;
-  readonly topic: string;
-  readonly body: string;
-  readonly idempotenceKey: string;
-  /** Where the server put it; null while that is not known. */
-  place: { readonly sequence: number; readonly epoch: string } | null;
-  answeredAt: number;
-  resolve(published: Published): void;
-  reject(error: Error): void;
-}
-
-export interface PublisherEvents {
-  /** The current time in milliseconds. */
-  now(): number;
-  /** Whether an event is still on its way to this node's members. */
-  expects(topic: string, channel: string, epoch: string, sequence: number): boolean;
-  /** An event was published a while ago, and has not come by. */
-  overdue(pending: Pending): void;
-  /** The server answered that it will not store it: nothing was stored. */
-  refused(pending: Pending, reason: string): void;
-  stored(): void;
-  /** The server cannot take writes now. */
-  unfit(session: Session, reason: string): void;
-}
 
 /**
  * Sends publications to the server, many in one script and many scripts at once, and keeps each until it is answered.
@@ -222,6 +195,8 @@ export class Publisher {
     }
     this.operations += 1;
     this.events.stored();
+    // A room that was empty may have been taken out of the index.
+    if (Number(sequence) === 1) this.index(session, pending.topic, pending.publication.stream);
     if (!this.pending.has(pending.number)) return;
     const place = { sequence: Number(sequence), epoch: String(epoch) };
     pending.place = place;

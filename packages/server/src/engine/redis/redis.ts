@@ -10,9 +10,10 @@ import { Interest } from './interest.ts';
 import { Keys } from './keys.ts';
 import { Link } from './link.ts';
 import { LiveTraffic } from './live.ts';
+import type { Pending } from './pending.ts';
 import { RedisPresence } from './presence.ts';
 import { PRESENCE_SCRIPTS } from './presence-scripts.ts';
-import { type Pending, Publisher } from './publisher.ts';
+import { Publisher } from './publisher.ts';
 import { Relay } from './relay.ts';
 import type { Cursor, Room } from './room.ts';
 import { BROKER_SCRIPTS } from './scripts.ts';
@@ -135,6 +136,7 @@ class RedisEngine implements Engine {
       // A server that is lost now forgets this node by itself.
       await within(CLOSE_MS, this.presence.close()).catch(() => {});
     }
+    this.publisher.abandon((pending) => pending.reject(unavailable('the engine was closed.')));
     this.presence.stop();
     this.store.close();
     this.publisher.close();
@@ -144,9 +146,14 @@ class RedisEngine implements Engine {
   private linkEvents(): ConstructorParameters<typeof Link>[1] {
     return {
       message: (topic, text) => {
-        if (topic === this.keys.changes) this.changes.accept(text);
-        else if (this.keys.roomOfTopic(topic) !== null) this.feed.accept(topic, text);
-        else this.presence.accept(text);
+        try {
+          if (topic === this.keys.changes) this.changes.accept(text);
+          else if (this.keys.roomOfTopic(topic) !== null) this.feed.accept(topic, text);
+          else this.presence.accept(text);
+        } catch (error) {
+          // Anybody who may use the server can publish there; what no node wrote must not end this one.
+          this.link.fault(`A message on ${topic} cannot be read: ${(error as Error).message}`);
+        }
       },
       prepare: (session) => this.prepare(session),
       up: (session) => {
@@ -216,6 +223,9 @@ class RedisEngine implements Engine {
 
   private async prepare(session: Session): Promise<void> {
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
+    // Asked for now, so that a user who may not subscribe to patterns is told at the start, and not by the first dashboard.
+    await session.subscribePattern(this.keys.topicPattern(''));
+    session.unsubscribePattern(this.keys.topicPattern(''));
     await this.changes.establish(session);
     await this.presence.establish(session);
     // Another process, or one that does not say, may have lost the end of what the last one held.

@@ -143,11 +143,12 @@ return { at.epoch, flat }
 `,
 );
 
-/** Forgets a stream. Keys: stream, room. Argument: channel. */
+/** Forgets a stream. Keys: stream, room. Argument: channel. Answers how many streams the room still has. */
 export const DROP: Script = script(
   'drop',
-  `redis.call('HDEL', KEYS[2], ARGV[1])
-return redis.call('DEL', KEYS[1])
+  `redis.call('DEL', KEYS[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+return redis.call('HLEN', KEYS[2])
 `,
 );
 

@@ -1,4 +1,4 @@
-import type { Pending } from './publisher.ts';
+import type { Pending } from './pending.ts';
 
 /**
  * Makes batches for a Redis Cluster. A batch is of one room, so of one slot; and since rooms live on servers that know

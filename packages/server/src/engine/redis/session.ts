@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
 import { type Probe, probe } from './probe.ts';
@@ -59,7 +60,7 @@ export async function openSession(address: RedisAddress, name: string, events: S
     db: address.database,
     ...(address.username === undefined ? {} : { username: address.username }),
     ...(address.password === undefined ? {} : { password: address.password }),
-    ...(address.tls ? { tls: { servername: address.host } } : {}),
+    ...(address.tls ? { tls: isIP(address.host) === 0 ? { servername: address.host } : {} } : {}),
     protocol: 2 as const,
     connectionName: `arqonbus-${name.replace(/[^\w.-]/g, '_')}`,
     connectTimeout: CONNECT_TIMEOUT_MS,
