@@ -40,7 +40,7 @@ export class ActiveRules {
       return other;
     };
     const grants = new OwnerGrants(principal, session, successor, (renewed) => {
-      if (rule.durable) Promise.resolve(store.save({ rule, principal: renewed })).catch(onFault);
+      if (rule.durable) store.save({ rule, principal: renewed }).catch(onFault);
     });
     const letters = new DeadLetters(rule.durable ? new KeptLetters(bus.engine.store, rule) : null, onFault);
     const active = new ActiveRule(rule, grants, letters, this.parts);

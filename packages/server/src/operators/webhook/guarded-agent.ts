@@ -13,7 +13,7 @@ const ADDRESS_TIMEOUT_MS = 1_000;
 export type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
 
 /** A connection was refused because of where it would go. */
-export class ForbiddenAddressError extends Error {
+class ForbiddenAddressError extends Error {
   readonly code = 'FORBIDDEN_ADDRESS';
 
   constructor() {

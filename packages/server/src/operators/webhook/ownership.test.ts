@@ -1,3 +1,4 @@
+import { BusError } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { systemSender } from '../../bus/system-sender.ts';
 import { hang } from './receiver.suite.ts';
@@ -119,6 +120,44 @@ describe('when the owner leaves', () => {
     attach();
     expect(await refused).toEqual({ code: 'VALIDATION_ERROR', field: 'durable' });
     expect(rig.operator.ruleCount).toBe(0);
+  });
+});
+
+describe('when the storage is away', () => {
+  it('refuses to register and leaves nothing behind, whichever way the engine says so', async () => {
+    const rig = await openRig({ maxRules: 1 });
+    const { broker } = rig.bus.engine;
+    const alice = rig.connect();
+    const away = new BusError('STORAGE_UNAVAILABLE', 'The storage is away.');
+    const attempts = [
+      () => {
+        throw away;
+      },
+      () => Promise.reject(away),
+    ];
+    for (const attach of attempts) {
+      broker.attach = attach;
+      expect(await rig.refusal(alice, 'op.webhook.register', { url: URL, room: 'science' })).toEqual({
+        code: 'STORAGE_UNAVAILABLE',
+      });
+    }
+    broker.attach = () => {};
+    await rig.run(alice, 'op.webhook.register', { url: URL, room: 'science' });
+  });
+
+  it('goes on delivering when renewed grants cannot be kept', async () => {
+    const [rig, receiver] = await Promise.all([openRig(), openReceiver()]);
+    const owner = rig.connect({ subject: 'alice' });
+    await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science', durable: true });
+    rig.bus.engine.store.set = () => {
+      throw new BusError('STORAGE_UNAVAILABLE', 'The storage is away.');
+    };
+    owner.principal = principalOf({ subject: 'alice', subscribe: ['science:b'] });
+    rig.publish(owner, 'science', 'a', 1);
+    rig.publish(owner, 'science', 'b', 2);
+    await receiver.until(1);
+    expect(receiver.numbers).toEqual([2]);
+    expect(rig.faults.length).toBe(1);
   });
 });
 

@@ -42,9 +42,8 @@ export class RuleDesk {
     const { interest } = this.bus;
     const room = rule.room ?? WILDCARD;
     this.underway.set(rule.id, rule.tenant);
-    const attached = interest.add(rule.tenant, room);
     try {
-      await attached;
+      await interest.add(rule.tenant, room);
       // The owner may have gone while this waited, and nobody would remove its rule any more.
       this.checkOwner(rule, sender);
       if (rule.durable) await this.save(rule, sender.principal);

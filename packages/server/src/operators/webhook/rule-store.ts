@@ -1,6 +1,6 @@
 import type { Role } from '@arqonbus/protocol';
 import { grant, type Principal } from '../../auth/principal.ts';
-import type { Awaitable, KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
+import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
 import type { Rule } from './rule.ts';
 
 const SPACE = 'webhook';
@@ -39,7 +39,7 @@ export class RuleStore {
   }
 
   /** @param maxRules refuses (`full`) a new rule when the tenant has this many durable ones, on all nodes together */
-  save({ rule, principal }: StoredRule, maxRules?: number): Awaitable<SetOutcome> {
+  async save({ rule, principal }: StoredRule, maxRules?: number): Promise<SetOutcome> {
     const options = maxRules === undefined ? {} : { ifVersion: 0, maxKeys: maxRules };
     return this.store.set(spaceOf(rule.tenant), rule.id, JSON.stringify(documentOf(rule, principal)), options);
   }
