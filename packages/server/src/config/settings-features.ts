@@ -117,7 +117,7 @@ export const webhook: Section<Config['webhook']> = {
     env: 'ARQONBUS_WEBHOOK_MAX_RULES',
     kind: integer(0, 1_000_000),
     default: 1_000,
-    description: 'Webhook rules that may be registered.',
+    description: 'Webhook rules that a tenant may have registered.',
   },
   maxQueue: {
     env: 'ARQONBUS_WEBHOOK_MAX_QUEUE',
