@@ -53,12 +53,9 @@ export class Hub {
 
   /** Tells those members of a channel that asked for presence of someone's coming or going. */
   notifyPresence(channel: Channel, payload: JsonObject, except: Session): void {
-    let frame: Buffer | undefined;
-    for (const [session, membership] of channel.members) {
-      if (!membership.presence || session === except) continue;
-      frame ??= frameText(notice(channel, payload));
-      session.outbox.push(frame);
-    }
+    if (channel.watchers === null) return;
+    const frame = frameText(notice(channel, payload));
+    for (const session of channel.watchers) if (session !== except) session.outbox.push(frame);
   }
 
   /** Sends a `system` notice to every member of a channel. */

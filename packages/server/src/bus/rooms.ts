@@ -30,6 +30,8 @@ export class Channel implements StreamAddress, Place {
   readonly isWide: boolean;
   readonly traits: ChannelTraits;
   readonly members: Map<Session, Membership> = new Map();
+  /** Members that want to know who comes and goes; null when there are none, since most channels have none. */
+  watchers: Set<Session> | null = null;
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
@@ -48,6 +50,16 @@ export class Channel implements StreamAddress, Place {
   isIdle(before: number): boolean {
     const { autoCreated, retain } = this.traits;
     return autoCreated && !retain && this.members.size === 0 && this.lastTraffic < before;
+  }
+
+  /** Adds or removes someone who wants to know who comes and goes. */
+  watch(session: Session, wants: boolean): void {
+    if (wants) {
+      this.watchers ??= new Set();
+      this.watchers.add(session);
+    } else if (this.watchers?.delete(session) === true && this.watchers.size === 0) {
+      this.watchers = null;
+    }
   }
 
   record(): ChannelRecord {
@@ -220,6 +232,7 @@ export class Rooms {
     const membership = known ?? { joinedAt: this.options.now(), live: false, ...wants };
     membership.echo = wants.echo;
     membership.presence = wants.presence;
+    channel.watch(session, wants.presence);
     channel.members.set(session, membership);
     session.joined(channel, membership);
     return { membership, isNew: known === undefined };
@@ -228,6 +241,7 @@ export class Rooms {
   /** Ends a membership; false when there was none. */
   leave(session: Session, channel: Channel): boolean {
     if (!channel.members.delete(session)) return false;
+    channel.watch(session, false);
     session.left(channel);
     channel.lastTraffic = this.options.now();
     forgetAudiences(channel);
