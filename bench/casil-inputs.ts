@@ -1,6 +1,7 @@
 import type { JsonObject } from '@arqonbus/protocol';
 
-const SIZE = 65_536;
+/** So that the payload around it is of 64 KiB, which is all inspected by default. */
+const SIZE = 65_400;
 
 const fill = (unit: string): string => unit.repeat(Math.floor(SIZE / Buffer.byteLength(unit)));
 const numbered = (pattern: (i: number) => string): string[] => Array.from({ length: 32 }, (_, i) => pattern(i));
@@ -51,6 +52,6 @@ export const ADVERSARIAL_PAYLOADS: Readonly<Record<string, JsonObject>> = {
   'not ASCII': { text: fill('äöü€😀') },
   'short strings': { list: Array.from({ length: SIZE / 16 }, (_, i) => `sk-${i}-x1-y1`.padEnd(13, '-')) },
   'ever new names': Object.fromEntries(
-    Array.from({ length: SIZE / 32 }, (_, i) => [`name${i}ofNothing`.padEnd(24, 's'), `v${i}`]),
+    Array.from({ length: SIZE / 35 }, (_, i) => [`name${i}ofNothing`.padEnd(24, 's'), `v${i}`]),
   ),
 };

@@ -43,7 +43,13 @@ export class Examination {
   constructor(policy: Policy, options: ExaminationOptions) {
     this.#policy = policy;
     this.#options = options;
-    this.#texts = new TextBudget(policy.text, policy.settings.max_inspect_bytes, options.partial, options.hideRest);
+    this.#texts = new TextBudget(
+      policy.text,
+      policy.settings.max_inspect_bytes,
+      options.partial,
+      options.hideRest,
+      this.#onRule,
+    );
   }
 
   /** The redacted payload: the very same object if there was nothing to redact. */
@@ -115,10 +121,10 @@ export class Examination {
   }
 
   #string(text: string, facts: FieldFacts): string {
-    if (facts.sensitivity === undefined) return this.#texts.inspect(text, this.#onRule);
+    if (facts.sensitivity === undefined) return this.#texts.inspect(text);
     if (this.#credential(text, facts)) return REDACTED;
     // What is left of a text can look like a credential where the whole did not.
-    return this.#texts.inspect(text, this.#onRule, (rest) => this.#credential(rest, facts));
+    return this.#texts.inspect(text, (rest) => this.#credential(rest, facts));
   }
 
   #credential(text: string, { sensitivity, sensitiveName }: FieldFacts): boolean {

@@ -136,6 +136,12 @@ describe('scope', () => {
     expect(place({ scope_exclude: ['noise'] }, 'ops', 'noise').inScope).toBe(false);
   });
 
+  it('takes an address that stands in the room alone apart', () => {
+    expect(place({ scope_include: ['ops'] }, 'ops:alerts', undefined).inScope).toBe(true);
+    expect(place({ scope_include: ['alerts'] }, 'ops:alerts', undefined).inScope).toBe(true);
+    expect(place({ scope_include: ['ops:alerts'] }, 'ops:alerts', undefined).inScope).toBe(true);
+  });
+
   it('has what goes to no room only in everything', () => {
     expect(place({}, undefined, undefined).inScope).toBe(true);
     expect(place({ scope_include: ['*'] }, undefined, undefined).inScope).toBe(true);

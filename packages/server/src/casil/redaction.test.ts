@@ -168,4 +168,17 @@ describe('hostile texts', () => {
     const text = 'a '.repeat(30_000);
     expect(redact({ text }, { redaction_patterns: ['a'] })).toEqual({ text: REDACTED });
   });
+
+  it('redacts all that follows once a payload has held more matches than one in 32 bytes', () => {
+    const list = Array.from({ length: 3_000 }, (_, i) => (i % 1_000 === 999 ? 'harmless' : `a${i}`));
+    const redacted = redact(
+      { list, after: 'harmless', n: 1 },
+      { redaction_patterns: ['a\\d+'], max_inspect_bytes: 65_536 },
+    );
+    const result = redacted.list as string[];
+    expect(result[999]).toBe('harmless');
+    expect(result[1_999]).toBe('harmless');
+    expect(result[2_999]).toBe(REDACTED);
+    expect(redacted).toMatchObject({ after: REDACTED, n: 1 });
+  });
 });

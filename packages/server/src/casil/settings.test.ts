@@ -35,8 +35,8 @@ describe('compilePolicy', () => {
         setting: 'scope_include',
         message: 'scope_include[2] ("has space") may only hold what room and channel names are made of, ":" and "*".',
       },
-      { setting: 'max_inspect_bytes', message: 'max_inspect_bytes must be a whole number from 1 to 16777216.' },
-      { setting: 'max_payload_bytes', message: 'max_payload_bytes must be a whole number from 1 to 1073741824.' },
+      { setting: 'max_inspect_bytes', message: 'max_inspect_bytes must be a whole number from 1 to 67108864.' },
+      { setting: 'max_payload_bytes', message: 'max_payload_bytes must be a whole number from 1 to 67108864.' },
       {
         setting: 'redaction_paths',
         message: 'redaction_paths[0] ("a..b") must not have an empty part between its dots.',
@@ -59,7 +59,7 @@ describe('compilePolicy', () => {
     expect(faultsOf({ redaction_patterns: patterns, max_patterns: 2 })).toEqual([
       { setting: 'redaction_patterns', message: 'redaction_patterns has 3 entries; max_patterns allows 2.' },
     ]);
-    expect(faultsOf({ redaction_patterns: patterns, max_patterns: 257 })[0]?.setting).toBe('max_patterns');
+    expect(faultsOf({ redaction_patterns: patterns, max_patterns: 1_001 })[0]?.setting).toBe('max_patterns');
   });
 
   it('bounds every list and entry', () => {

@@ -3,6 +3,9 @@ import type { OnRule, TextInspector } from './text.ts';
 
 /** Redacting makes room for more of the payload, and tokens cost none; but no more than this is read or written. */
 const WORK_FACTOR = 4;
+/** One match in so many bytes of the budget is as many as are told apart; with more, all that follows is redacted. */
+const BYTES_PER_MATCH = 32;
+const LEAST_MATCHES = 256;
 
 /**
  * Inspects the strings of one payload, as many bytes of them as the budget allows.
@@ -16,7 +19,10 @@ export class TextBudget {
   readonly #hideRest: boolean;
   /** Most UTF-16 units to read, and to write. */
   readonly #most: number;
+  readonly #mostMatches: number;
+  readonly #onRule: OnRule;
   #left: number;
+  #matches = 0;
   #read = 0;
   #written = 0;
 
@@ -25,8 +31,13 @@ export class TextBudget {
    * @param limited whether the payload may be longer than the budget; else it is not counted
    * @param hideRest redact what is not inspected
    */
-  constructor(inspector: TextInspector, bytes: number, limited: boolean, hideRest: boolean) {
+  constructor(inspector: TextInspector, bytes: number, limited: boolean, hideRest: boolean, onRule: OnRule) {
     this.#inspector = inspector;
+    this.#mostMatches = Math.max(LEAST_MATCHES, bytes / BYTES_PER_MATCH);
+    this.#onRule = (rule) => {
+      this.#matches++;
+      onRule(rule);
+    };
     this.#limited = limited;
     this.#hideRest = hideRest;
     this.#left = bytes;
@@ -52,16 +63,16 @@ export class TextBudget {
    *
    * @param discard asked, when something was redacted, whether the rest must go too
    */
-  inspect(text: string, onRule: OnRule, discard?: (rest: string) => boolean): string {
+  inspect(text: string, discard?: (rest: string) => boolean): string {
     if (text === '' || text === REDACTED) return text;
     if (this.#limited && this.#left <= 0) return this.#hideRest ? REDACTED : text;
     // So many matches that the rest is not worth the time: it is taken for one.
-    if (this.#read > this.#most || this.#written > this.#most) return REDACTED;
+    if (this.#read > this.#most || this.#written > this.#most || this.#matches > this.#mostMatches) return REDACTED;
     const length = this.#limited ? cut(text, this.#left) : text.length;
     this.#read += length;
-    let next = this.#inspector.inspect(text, length, onRule);
+    let next = this.#inspector.inspect(text, length, this.#onRule);
     if (next === text && length < text.length && this.#hideRest) {
-      next = this.#inspector.settle(redactParts(text, [{ start: length, end: text.length }]), onRule);
+      next = this.#inspector.settle(redactParts(text, [{ start: length, end: text.length }]), this.#onRule);
     }
     if (next !== text && discard?.(next)) return REDACTED;
     if (next === REDACTED) return next;

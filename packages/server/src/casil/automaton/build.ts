@@ -93,6 +93,7 @@ function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: L
   const heads: Dfa[] = [];
   /** One automaton for all of `ids` if it stays small enough, else one for each half. */
   const join = (ids: readonly number[]): void => {
+    if (heads.length > MAX_PASSES) return;
     const nfas = ids.map((id) => parsed[id]!.head);
     const joined = determinize(backward(nfas, ids), partitions, true, limits);
     if (joined !== undefined) heads.push(joined);
@@ -104,7 +105,7 @@ function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: L
   };
   if (parsed.length > 0) join([...parsed.keys()]);
   if (heads.length > MAX_PASSES) {
-    const message = `are too complex together: they need ${heads.length} passes over a text, and ${MAX_PASSES} are allowed`;
+    const message = `are too complex together: they need more than ${MAX_PASSES} automata; use fewer or simpler ones`;
     faults.push({ index: -1, message });
   }
   return faults.length > 0 ? { ok: false, faults } : { ok: true, automata: { alphabet, heads, bodies, contexts } };

@@ -56,23 +56,27 @@ function markFour(
   length: number,
   marks: readonly Marks[],
 ): void {
-  const [a, b, c, d] = [
-    heads[first] ?? IDLE,
-    heads[first + 1] ?? IDLE,
-    heads[first + 2] ?? IDLE,
-    heads[first + 3] ?? IDLE,
-  ];
-  const [tableA, tableB, tableC, tableD] = [a.table, b.table, c.table, d.table];
-  const [acceptA, acceptB, acceptC, acceptD] = [a.acceptFrom, b.acceptFrom, c.acceptFrom, d.acceptFrom];
-  let [rowA, rowB, rowC, rowD] = [a.starts[EDGE]!, b.starts[EDGE]!, c.starts[EDGE]!, d.starts[EDGE]!];
+  const a = heads[first] ?? IDLE;
+  const b = heads[first + 1] ?? IDLE;
+  const c = heads[first + 2] ?? IDLE;
+  const d = heads[first + 3] ?? IDLE;
+  const { table: tableA, acceptFrom: acceptA } = a;
+  const { table: tableB, acceptFrom: acceptB } = b;
+  const { table: tableC, acceptFrom: acceptC } = c;
+  const { table: tableD, acceptFrom: acceptD } = d;
+  let rowA = a.starts[EDGE]!;
+  let rowB = b.starts[EDGE]!;
+  let rowC = c.starts[EDGE]!;
+  let rowD = d.starts[EDGE]!;
   for (let k = first; k < first + 4 && k < heads.length; k++) marks[k]!.count = 0;
+  const end = a.width - 1;
   for (let i = length; i >= 0; i--) {
-    // The last step is the one over the beginning of the text.
-    const end = i === 0;
-    rowA = tableA[rowA + (end ? a.width - 1 : classes[i - 1]!)]!;
-    rowB = tableB[rowB + (end ? b.width - 1 : classes[i - 1]!)]!;
-    rowC = tableC[rowC + (end ? c.width - 1 : classes[i - 1]!)]!;
-    rowD = tableD[rowD + (end ? d.width - 1 : classes[i - 1]!)]!;
+    // The last step is the one over the beginning of the text. All automata of a text have the same classes.
+    const id = i === 0 ? end : classes[i - 1]!;
+    rowA = tableA[rowA + id]!;
+    rowB = tableB[rowB + id]!;
+    rowC = tableC[rowC + id]!;
+    rowD = tableD[rowD + id]!;
     if (rowA >= acceptA) marks[first]!.add(i, rowA);
     if (rowB >= acceptB) marks[first + 1]!.add(i, rowB);
     if (rowC >= acceptC) marks[first + 2]!.add(i, rowC);

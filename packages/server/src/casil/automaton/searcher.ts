@@ -48,10 +48,18 @@ export class Searcher {
     const { heads } = this.#automata;
     tape.load(text, length);
     markAll(heads, tape.classes, tape.length, this.#marks);
-    if (this.#marks.every(({ count }) => count === 0)) return;
-    this.#steps = tape.length * STEPS_PER_CHARACTER + SPARE_STEPS;
+    this.#steps = -1;
+    for (let k = 0; k < heads.length; k++) {
+      const marks = this.#marks[k]!;
+      if (marks.count === 0) continue;
+      if (this.#steps < 0) this.#prepare();
+      if (!this.#follow(heads[k]!, marks, length, sink)) return;
+    }
+  }
+
+  #prepare(): void {
+    this.#steps = this.#tape.length * STEPS_PER_CHARACTER + SPARE_STEPS;
     this.#ends.fill(0);
-    for (const [k, head] of heads.entries()) if (!this.#follow(head, this.#marks[k]!, length, sink)) return;
   }
 
   /** Finds the end of each marked match; false to go no further. */
