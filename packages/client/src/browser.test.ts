@@ -9,11 +9,11 @@ import { token, WITH_AUTH } from '../../../test/fixtures/tokens.ts';
 import { bundle } from './bundle.suite.ts';
 import type { ArqonBusClient } from './client.ts';
 
-const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
+const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
 
 function hasChromium(): boolean {
   if (existsSync(CHROMIUM)) return true;
-  if (process.env['CI'] === 'true') throw new Error(`${CHROMIUM} is missing, and CI must test the browser build.`);
+  if (process.env.CI === 'true') throw new Error(`${CHROMIUM} is missing, and CI must test the browser build.`);
   console.warn(`*** ${CHROMIUM} is missing: the tests in a browser are LEFT OUT. ***`);
   return false;
 }

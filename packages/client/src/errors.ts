@@ -41,7 +41,10 @@ export interface ConnectionFailure {
   readonly cause?: unknown;
 }
 
-/** No line: it could not be made (`CONNECTION_FAILED` or the server's code), broke (`CONNECTION_LOST`), was never asked for (`NOT_CONNECTED`) or ended for good (`CLOSED`). */
+/**
+ * No line: it could not be made (`CONNECTION_FAILED` or the server's code), broke (`CONNECTION_LOST`), was never asked
+ * for (`NOT_CONNECTED`) or ended for good (`CLOSED`).
+ */
 export class ConnectionError extends ArqonBusError {
   override name = 'ConnectionError';
   readonly status: number | undefined;

@@ -17,7 +17,7 @@ describe('history', () => {
   it('is read page by page, from either end, within bounds', async () => {
     const { server, read } = await filled();
     expect(await read({ pageSize: 4 })).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-    expect(server.sent('history').map(({ args }) => [args?.['after'], args?.['limit']])).toEqual([
+    expect(server.sent('history').map(({ args }) => [args?.after, args?.limit])).toEqual([
       [0, 4],
       [4, 4],
       [8, 4],

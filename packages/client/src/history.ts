@@ -19,7 +19,7 @@ export interface HistoryOptions {
 
 export type AskHistory = (args: CommandArgs<'history'>) => Promise<CommandResult<'history'>>;
 
-/** A channel's history, fetched page by page while it is iterated: messages by themselves, or whole {@link History.pages}. */
+/** A channel's history, fetched page by page while it is iterated: message by message, or in {@link History.pages}. */
 export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
   readonly #ask: AskHistory;
   readonly #at: Address;

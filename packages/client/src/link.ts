@@ -38,7 +38,7 @@ export interface LinkEvents {
 /** A connection that held this long was a good one: the next loss starts the backoff afresh. */
 const STABLE_MS = 5_000;
 
-/** Keeps one connection alive: dials, watches, waits and dials again as the close code asks for (PROTOCOL section 8). */
+/** Keeps one connection alive: dials, watches, waits and dials again as the close code asks (PROTOCOL section 8). */
 export class Link {
   state: ConnectionState = 'idle';
   welcome: Welcome | undefined;

@@ -51,10 +51,12 @@ export class Membership {
   readonly #host: MembershipHost;
   readonly #cursors: Cursors;
   /** Last position of each channel that the consumer has had, rather than this object. */
-  readonly #consumed = new Map<string, Position>();
+  #consumed = new Map<string, Position>();
   #consumer!: Consumer;
-  /** Between the answer to a join and the loss of its connection; what comes outside of that a replay repeats. */
+  /** Between the answer to a join and the loss of its connection. */
   #active = false;
+  /** What came, by way of another membership, while a join was on its way; bounded by the time that a join may take. */
+  #early: Message[] = [];
   #paused = false;
 
   constructor(address: Address, options: JoinOptions, host: MembershipHost) {
@@ -100,9 +102,7 @@ export class Membership {
   proceed(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (!this.#active) return;
-    this.suspend();
-    this.#host.rejoin(this);
+    if (this.#active) this.#host.rejoin(this);
   }
 
   /** What the next join asks for, besides what all memberships at the address share. */
@@ -121,23 +121,24 @@ export class Membership {
     const isFirst = this.result === undefined;
     this.result = result;
     this.#active = true;
-    if (this.#paused) return;
-    if (isFirst && asked.since === undefined) this.#cursors.begin(result, asked.history);
-    else this.#cursors.resume(result);
-    for (const [channel, position] of Object.entries(this.#cursors.positions())) {
-      if (!this.#consumed.has(channel)) this.#consumed.set(channel, position);
+    if (!this.#paused) {
+      if (isFirst && asked.since === undefined) this.#cursors.begin(result, asked.history);
+      else this.#cursors.resume(result);
+      this.#consumed = new Map([...Object.entries(this.#cursors.positions()), ...this.#consumed]);
     }
+    for (const message of this.#early) this.receive(message);
   }
 
   /** The connection is lost, or a new join is on its way. */
   suspend(): void {
     this.#active = false;
+    this.#early = [];
   }
 
   /** An event that the address covers. */
   receive(message: Message): void {
-    if (!this.#active) return;
-    if (!this.#paused) this.#deliver(this.#cursors.take(message));
+    if (!this.#active) this.#early.push(message);
+    else if (!this.#paused) this.#deliver(this.#cursors.take(message));
     else if (!this.#cursors.canReplay(message)) this.#consumer.missed();
   }
 

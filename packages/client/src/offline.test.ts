@@ -3,7 +3,7 @@ import { failureOf, setUp } from './connected.suite.ts';
 import { QueueFullError, TimeoutError } from './errors.ts';
 import type { FakeServer } from './testing/fake-server.ts';
 
-const texts = (server: FakeServer): unknown[] => server.sent('event').map(({ payload }) => payload['n']);
+const texts = (server: FakeServer): unknown[] => server.sent('event').map(({ payload }) => payload.n);
 
 describe('while the line is away', () => {
   it('holds messages and sends them in their order when it is back', async () => {

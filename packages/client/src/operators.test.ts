@@ -51,8 +51,8 @@ describe('the store', () => {
   it('gets, sets with compare-and-set and time to live, deletes, lists', async () => {
     const { server, client } = await setUp();
     server.answer('op.store.set', (args) => {
-      if (args['if_version'] === 0) throw new BusError('CONFLICT', 'It exists.', { version: 3, retryable: true });
-      return { namespace: 'default', key: args['key'], version: 4, updated: true };
+      if (args.if_version === 0) throw new BusError('CONFLICT', 'It exists.', { version: 3, retryable: true });
+      return { namespace: 'default', key: args.key, version: 4, updated: true };
     });
     server.answer('op.store.get', ({ key }) => ({ found: true, value: { of: key }, version: 3 }));
     server.answer('op.store.delete', () => ({ deleted: true }));

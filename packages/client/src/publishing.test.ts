@@ -84,7 +84,7 @@ describe('publish', () => {
       expect(await failureOf(client.publish('a:b', payload as object))).toMatchObject({ code: 'INVALID_ARGUMENT' });
     }
     const circular: Record<string, unknown> = {};
-    circular['self'] = circular;
+    circular.self = circular;
     expect(await failureOf(client.publish('a:b', circular))).toBeInstanceOf(TypeError);
   });
 

@@ -176,7 +176,7 @@ export class SendQueue {
   }
 }
 
-/** Whether its time counts only while the line is up, as fits what an offline queue is for: unless a limit was named. */
+/** Whether its time counts only while the line is up, as an offline queue is meant: unless the caller named a limit. */
 function isPatient({ envelope, options }: Parcel): boolean {
   return envelope.type !== 'command' && options.timeoutMs === undefined;
 }

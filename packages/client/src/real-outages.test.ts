@@ -86,7 +86,7 @@ describe('when the real server is cut off', () => {
     const own = await startTestServer({ ARQONBUS_SHUTDOWN_SECONDS: '1' });
     const client = await bus.connect({ url: own.urls.bus });
     await client.subscribe('science:explore');
-    const notice = new Promise((resolve) => client.once('notice', ({ payload }) => resolve(payload['event'])));
+    const notice = new Promise((resolve) => client.once('notice', ({ payload }) => resolve(payload.event)));
     const port = new URL(own.urls.bus).port;
     await own.stop();
     expect(await notice).toBe('shutdown');

@@ -112,7 +112,7 @@ describe('against the real server', () => {
     const [ada, watcher] = await Promise.all([bus.connect(), bus.connect()]);
     await watcher.join('integriguard:telemetry-stream');
     const heard = new Promise<Message>((resolve) => {
-      watcher.on('telemetry', (message) => message.payload['eventType'] === 'sdk_tested' && resolve(message));
+      watcher.on('telemetry', (message) => message.payload.eventType === 'sdk_tested' && resolve(message));
     });
     await ada.telemetry('sdk_tested', { ok: true });
     expect((await heard).payload).toMatchObject({ eventType: 'sdk_tested', payload: { ok: true } });

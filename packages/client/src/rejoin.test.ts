@@ -1,3 +1,4 @@
+import { type Envelope, newId } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { failureOf, type Numbered, numbers, setUp, take } from './connected.suite.ts';
 import type { Reset } from './cursors.ts';
@@ -68,6 +69,30 @@ describe('joining again', () => {
     expect(resets).toEqual([]);
   });
 
+  it('misses nothing that comes by way of another subscription before the join is answered', async () => {
+    const { server, client, clock, reconnect } = await setUp();
+    await client.subscribe('r', { onMessage: () => {} });
+    const stream = server.stream('r:x');
+    let since: unknown;
+    server.answer('join_channel', (args, connection, later) => {
+      if (args.channel !== 'x') return { room: 'r', channel: '*', ...server.stream('r').position, members: 1 };
+      const answered = stream.position;
+      since = args.since;
+      // The engine takes its time to answer; meanwhile the room's members hear what goes on.
+      const live = stream.append({ id: newId(), type: 'event', from: 'x', payload: { n: stream.sequence } }, 0, 500);
+      connection.send(live);
+      if (since !== undefined) later(() => connection.send(stream.after(1)[0] as Envelope));
+      return { room: 'r', channel: 'x', ...answered, members: 1, ...(since === undefined ? {} : { recovered: true }) };
+    });
+    server.publish('r:x', { n: -1 });
+    await clock.settle();
+    const subscription = await client.subscribe<Numbered>('r:x');
+    expect(numbers(await take(subscription, 1))).toEqual([1]);
+    await reconnect();
+    expect(since).toMatchObject({ sequence: 2 });
+    expect(numbers(await take(subscription, 1))).toEqual([2]);
+  });
+
   it('goes on when a join is never answered, and asks for it again', async () => {
     const { server, client, clock } = await setUp({ timeoutMs: 4_000 });
     const subscription = await client.subscribe<Numbered>('a:b');
@@ -97,8 +122,8 @@ describe('joining again', () => {
     let refusals = 2;
     const joins: unknown[] = [];
     server.answer('join_channel', (args, connection) => {
-      joins.push(args['channel']);
-      if (args['channel'] === 'c') throw new BusError('AUTHORIZATION_ERROR', 'No longer.');
+      joins.push(args.channel);
+      if (args.channel === 'c') throw new BusError('AUTHORIZATION_ERROR', 'No longer.');
       if (refusals > 0) {
         refusals -= 1;
         throw new BusError('RATE_LIMITED', 'Slow down.', { retry_after_ms: 3_000, retryable: true });

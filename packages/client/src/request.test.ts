@@ -127,7 +127,7 @@ describe('request and reply', () => {
     expect(await late).toMatchObject({ name: 'TimeoutError' });
     await clock.advance(1_000);
     expect((await patient).payload).toEqual({ ok: true });
-    expect(server.sent('private').filter(({ metadata }) => metadata?.['request'] === true)).toHaveLength(1);
+    expect(server.sent('private').filter(({ metadata }) => metadata?.request === true)).toHaveLength(1);
   });
 
   it('rejects what is pending when the client is closed', async () => {

@@ -16,7 +16,7 @@ export type RequestHandler<P = JsonObject, R extends object = JsonObject> = (
   message: Message<P>,
 ) => R | undefined | Promise<R | undefined>;
 
-export interface PrivateFields {
+interface PrivateFields {
   id?: string;
   metadata?: JsonObject;
   requestId?: string;
@@ -54,7 +54,7 @@ export class Requests {
     this.#report = report;
   }
 
-  /** Resolves with the first reply. Rejects with the refusal, the responder's RequestError, TimeoutError or ConnectionError. */
+  /** Resolves with the first reply. Rejects with the refusal, RequestError, TimeoutError or ConnectionError. */
   ask(
     to: Target,
     payload: object,

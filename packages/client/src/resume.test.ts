@@ -52,7 +52,7 @@ describe('after a lost line', () => {
     await client.subscribe('a:b', { onReset: (reset) => void resets.push(reset), onMessage: () => {} });
     for (let n = 0; n < 10; n += 1) await client.publish('a:b', { n }, { ack: true });
     await reconnect();
-    expect(server.sent('join_channel').at(-1)?.args?.['since']).toMatchObject({ sequence: 10 });
+    expect(server.sent('join_channel').at(-1)?.args?.since).toMatchObject({ sequence: 10 });
     expect(resets).toEqual([]);
   });
 
@@ -102,7 +102,7 @@ describe('after a lost line', () => {
     server.publish('r:new', { n: 4 });
     server.publish('r', { n: 5 });
     await reconnect();
-    const since = server.sent('join_channel').at(-1)?.args?.['since'];
+    const since = server.sent('join_channel').at(-1)?.args?.since;
     expect(since).toEqual({
       one: { sequence: 2, epoch: server.stream('r:one').epoch },
       '*': { sequence: 1, epoch: server.stream('r').epoch },

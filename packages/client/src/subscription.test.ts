@@ -200,7 +200,7 @@ describe('join and leave', () => {
   it('join without a consumer: messages come as events, also after a reconnect', async () => {
     const { server, client, reconnect } = await setUp();
     const seen: unknown[] = [];
-    client.on('event', ({ payload }) => void seen.push(payload['n']));
+    client.on('event', ({ payload }) => void seen.push(payload.n));
     expect(await client.join('a:b')).toMatchObject({ room: 'a', channel: 'b', members: 1 });
     server.publish('a:b', { n: 1 });
     await reconnect();

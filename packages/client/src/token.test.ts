@@ -136,7 +136,7 @@ describe('a token', () => {
       server
         .sent('join_channel')
         .slice(2)
-        .map(({ args }) => args?.['channel']),
+        .map(({ args }) => args?.channel),
     ).toEqual(['kept']);
   });
 

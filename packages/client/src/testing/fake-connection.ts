@@ -7,7 +7,10 @@ export interface FakeMembership {
   presence: boolean;
 }
 
-/** The server's end of a connection that never leaves the process. Frames arrive in their order, each in a microtask of its own. */
+/**
+ * The server's end of a connection that never leaves the process. Frames arrive in their order, each in a microtask of
+ * its own; those that are on their way when the line breaks are lost.
+ */
 export class FakeConnection {
   readonly clientId: string = newSecretId('arq_client_');
   readonly request: SocketRequest;
