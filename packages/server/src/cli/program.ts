@@ -1,11 +1,14 @@
 import { Command } from 'commander';
 import { GROUPS } from './verb.ts';
+import { benchVerb } from './verbs/bench.ts';
 import { casilVerb } from './verbs/casil.ts';
 import { channelsVerb } from './verbs/channels.ts';
 import { clientsVerb } from './verbs/clients.ts';
 import { commandVerb } from './verbs/command.ts';
+import { completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
 import { cronVerb } from './verbs/cron.ts';
+import { doctorVerb } from './verbs/doctor.ts';
 import { historyVerb } from './verbs/history.ts';
 import { omegaVerb } from './verbs/omega.ts';
 import { pubVerb } from './verbs/pub.ts';
@@ -16,6 +19,7 @@ import { statusVerb } from './verbs/status.ts';
 import { storeVerb } from './verbs/store.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
+import { topVerb } from './verbs/top.ts';
 import { versionVerb } from './verbs/version.ts';
 import { webhookVerb } from './verbs/webhook.ts';
 import { CLI_VERSION } from './version.ts';
@@ -24,9 +28,9 @@ import { CLI_VERSION } from './version.ts';
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
   talk: [tailVerb, pubVerb, requestVerb, commandVerb],
-  look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb],
+  look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
   operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb],
-  tools: [tokenVerb, configVerb],
+  tools: [tokenVerb, configVerb, doctorVerb, benchVerb, completionVerb],
 };
 
 /** The whole command line, as a tree. */
@@ -43,11 +47,17 @@ export function createProgram(): Command {
   }
   for (const command of [program, ...below(program)]) {
     // Verbs throw where commander would end the process with a code of its own.
+    command.summary(firstSentence(command.description()));
     command.exitOverride();
     command.showHelpAfterError(`(${pathOf(command)} --help tells what there is)`);
     if (command !== program) command.helpOption('-h, --help', 'print help').helpCommand(false);
   }
   return program;
+}
+
+/** What a list of verbs says of one. */
+function firstSentence(text: string): string {
+  return text.split(/(?<=[.;:])\s/, 1)[0]!.replace(/[;:]$/, '.');
 }
 
 /** All commands below one, in the order of help. */

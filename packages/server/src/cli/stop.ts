@@ -31,7 +31,8 @@ export function stopOnClosedPipe(): void {
   });
 }
 
-function stop(): void {
+/** Ends a verb that runs on; a second call ends the process at once. */
+export function stop(): void {
   if (stopping.signal.aborted) process.exit(1);
   stopping.abort();
 }

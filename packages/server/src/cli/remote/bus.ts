@@ -93,6 +93,39 @@ export async function askAndPrint<N extends CommandName>(
   await printResult(options.json, await ask(options, name, args), show);
 }
 
+/**
+ * {@link askAndPrint} for what lasts as long as the connection of its owner: keeps the line until it is told to stop. A
+ * lost line is a failure, since what was asked for is gone with it.
+ */
+export function askAndStay<N extends CommandName>(
+  options: BusOptions,
+  name: N,
+  args: CommandParameters<N>[0],
+  show: (result: CommandResult<N>, paint: Paint) => string,
+): Promise<void> {
+  return withBus(
+    options,
+    async ({ client, signal }) => {
+      const lost = new Promise<never>((_, reject) => {
+        client.on('error', reject);
+      });
+      const asked = client.command(name, ...([args] as unknown as CommandParameters<N>));
+      await printResult(options.json, await Promise.race([asked, lost]), show);
+      remark('it lasts until this program ends; press Ctrl-C.');
+      await Promise.race([aborted(signal), lost]);
+    },
+    { stays: true, reconnect: false },
+  );
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 /** The address of the bus; an empty variable counts as not set. */
 export function busUrl({ wsUrl }: BusOptions): string {
   return wsUrl === '' ? DEFAULT_WS_URL : wsUrl;

@@ -1,7 +1,7 @@
 import type { CronJob } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { given, parseObject, positive, textOrStdin, whole } from '../arguments.ts';
-import { askAndPrint, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
+import { askAndPrint, askAndStay, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
 import type { Paint } from '../terminal/colours.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
@@ -12,7 +12,7 @@ interface ScheduleOptions extends BusOptions {
   readonly repeat?: number;
   readonly cron?: string;
   readonly timezone?: string;
-  readonly durable?: boolean;
+  readonly temporary?: boolean;
   readonly catchUp?: boolean;
 }
 
@@ -34,20 +34,21 @@ function scheduleVerb(): Command {
     .addOption(new Option('--repeat <n>', 'how often in all; 0: until cancelled').argParser(whole(0)))
     .option('--cron <expression>', 'at the times of a cron expression')
     .option('--timezone <zone>', 'time zone of the expression, such as Europe/Berlin')
-    .option('--durable', 'keep the job over restarts')
+    .option('--temporary', 'only while this program runs; without it the job stays until it is done or cancelled')
     .option('--catch-up', 'send what fell due while the bus was down');
   withExamples(
     verb,
     `arqon cron schedule lab:beat '{"tick":true}' --interval-seconds 30`,
-    `arqon cron schedule lab:news '{"good":"morning"}' --cron '0 8 * * 1-5' --timezone Europe/Berlin --durable`,
+    `arqon cron schedule lab:news '{"good":"morning"}' --cron '0 8 * * 1-5' --timezone Europe/Berlin`,
     `arqon cron schedule lab:once '{"late":true}' --delay-seconds 60`,
   );
   return verb.action((target: string, text: string, options: ScheduleOptions) => {
     const [room = '', channel] = target.split(':', 2);
-    const { delaySeconds, intervalSeconds, repeat, cron, timezone, durable, catchUp } = options;
+    const { delaySeconds, intervalSeconds, repeat, cron, timezone, temporary, catchUp } = options;
     const args = {
       room,
       payload: parseObject(textOrStdin(text), 'The payload'),
+      durable: temporary !== true,
       ...given({
         channel,
         delay_seconds: delaySeconds,
@@ -55,11 +56,11 @@ function scheduleVerb(): Command {
         repeat_count: repeat,
         cron,
         timezone,
-        durable,
         catch_up: catchUp,
       }),
     };
-    return askAndPrint(options, 'op.cron.schedule', args, (job, paint) => jobs([job], paint));
+    const run = temporary === true ? askAndStay : askAndPrint;
+    return run(options, 'op.cron.schedule', args, (job, paint) => jobs([job], paint));
   });
 }
 

@@ -3,7 +3,7 @@ import { type Envelope, type JsonObject, newId, PROTOCOL_VERSION } from '@arqonb
 import { Command, Option } from 'commander';
 import { collectList, parseObject, seconds, whole } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
-import { type BusOptions, withBus, withBusOptions } from '../remote/bus.ts';
+import { aborted, type BusOptions, withBus, withBusOptions } from '../remote/bus.ts';
 import { TappedSocket } from '../remote/tapped-socket.ts';
 import { parseSince, requireChannel, type SinceOption, sinceAt } from '../remote/target.ts';
 import { type Paint, paintFor } from '../terminal/colours.ts';
@@ -59,7 +59,7 @@ async function tail(targets: readonly string[], options: TailOptions): Promise<v
         if (own !== undefined) socket.send(own.text);
         return ended(client);
       };
-      await Promise.race([follow(), printer.full, stopped(signal), expired(options, printer)]);
+      await Promise.race([follow(), printer.full, aborted(signal), expired(options, printer)]);
     },
     { stays: true, socket: socket.open },
   );
@@ -87,13 +87,6 @@ function ended(client: ArqonBusClient): Promise<never> {
     client.on('state', ({ state }) => {
       if (state === 'closed') reject(new Error('the connection ended, and another attempt would end the same.'));
     });
-  });
-}
-
-function stopped(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 }
 

@@ -1,7 +1,7 @@
 import type { WebhookRule } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { collectHeader, given, readText, seconds } from '../arguments.ts';
-import { askAndPrint, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
+import { askAndPrint, askAndStay, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
 import type { Paint } from '../terminal/colours.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
@@ -10,7 +10,7 @@ interface RegisterOptions extends BusOptions {
   readonly sendHeader?: Readonly<Record<string, string>>;
   readonly deliveryTimeoutSeconds?: number;
   readonly secretFile?: string;
-  readonly durable?: boolean;
+  readonly temporary?: boolean;
 }
 
 /** `arqon webhook`: events posted to addresses. */
@@ -31,18 +31,19 @@ function registerVerb(): Command {
     .addOption(new Option('--send-header <name:value>', 'header of each POST; repeatable').argParser(collectHeader))
     .addOption(new Option('--delivery-timeout-seconds <n>', 'how long one POST may take').argParser(seconds))
     .option('--secret-file <file>', 'file with the secret that signs each POST ("-": standard input)')
-    .option('--durable', 'keep the rule and its queue over restarts');
+    .option('--temporary', 'only while this program runs; without it the rule stays, which only admins may ask for');
   withExamples(
     verb,
     'arqon webhook register https://example.com/hook lab:results',
-    'arqon webhook register https://example.com/hook lab --secret-file hook.secret --durable',
+    'arqon webhook register https://example.com/hook lab --secret-file hook.secret --temporary',
   );
   return verb.action((url: string, source: string | undefined, options: RegisterOptions) => {
-    const { sendHeader: headers, deliveryTimeoutSeconds: timeout_seconds, secretFile, durable } = options;
+    const { sendHeader: headers, deliveryTimeoutSeconds: timeout_seconds, secretFile, temporary } = options;
     const secret = secretFile === undefined ? undefined : readText(secretFile, '--secret-file').trimEnd();
     const [room, channel] = source?.split(':', 2) ?? [];
-    const args = { url, ...given({ room, channel, headers, timeout_seconds, secret, durable }) };
-    return askAndPrint(options, 'op.webhook.register', args, (rule, paint) => rules([rule], paint));
+    const args = { url, durable: temporary !== true, ...given({ room, channel, headers, timeout_seconds, secret }) };
+    const run = temporary === true ? askAndStay : askAndPrint;
+    return run(options, 'op.webhook.register', args, (rule, paint) => rules([rule], paint));
   });
 }
 

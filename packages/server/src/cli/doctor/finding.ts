@@ -1,0 +1,23 @@
+export type Outcome = 'ok' | 'warn' | 'fail';
+
+/** What one check of the doctor came to. */
+export interface Finding {
+  readonly check: string;
+  readonly outcome: Outcome;
+  /** A sentence. */
+  readonly message: string;
+  /** What to do about it; nothing to do when it is missing. */
+  readonly remedy?: string;
+}
+
+export function ok(check: string, message: string): Finding {
+  return { check, outcome: 'ok', message };
+}
+
+export function warn(check: string, message: string, remedy: string): Finding {
+  return { check, outcome: 'warn', message, remedy };
+}
+
+export function failed(check: string, message: string, remedy: string): Finding {
+  return { check, outcome: 'fail', message, remedy };
+}

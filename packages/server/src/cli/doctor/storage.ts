@@ -1,0 +1,68 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { newSecretId } from '@arqonbus/protocol';
+import type { Config } from '../../config/config.ts';
+import type { EngineEvents } from '../../engine/engine.ts';
+import { type Finding, failed, ok, warn } from './finding.ts';
+
+const CHECK = 'storage';
+const OPEN_TIMEOUT_MS = 5_000;
+
+/** Nobody is connected here, so nothing can be delivered. */
+const DEAF: EngineEvents = { deliver: () => 0, receive: () => {}, health: () => {}, gap: () => {} };
+
+/** Whether the storage backend can be had. Makes nothing: a database file that is not there yet stays so. */
+export async function checkStorage({ storage }: Config, busRuns: boolean): Promise<Finding> {
+  const { backend } = storage;
+  if (backend === 'memory') {
+    return warn(CHECK, 'History is kept in memory and gone after a restart.', 'Choose sqlite or redis to keep it.');
+  }
+  if (backend === 'sqlite' && !existsSync(storage.sqlitePath)) return checkFolder(storage.sqlitePath);
+  if (backend === 'sqlite' && busRuns)
+    return ok(CHECK, `${storage.sqlitePath} is left alone: the bus that runs holds it.`);
+  try {
+    await withTimeout(open(storage));
+    return ok(CHECK, `${backend} answers.`);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return failed(CHECK, `${backend} cannot be opened: ${message}`, 'Check its address and that it runs.');
+  }
+}
+
+function checkFolder(path: string): Finding {
+  const folder = dirname(resolve(path));
+  try {
+    accessSync(folder, constants.W_OK);
+    return ok(CHECK, `${path} will be made at the first start.`);
+  } catch {
+    return failed(
+      CHECK,
+      `${folder} cannot be written to.`,
+      'Make the folder, or name another with ARQONBUS_SQLITE_PATH.',
+    );
+  }
+}
+
+async function open(storage: Config['storage']): Promise<void> {
+  const { loadEngine } = await import('../../engine/open.ts');
+  // In strict mode a backend that is away fails the opening, instead of being waited for.
+  const engine = await loadEngine({ ...storage, mode: 'strict', nodeId: newSecretId('doctor_') });
+  try {
+    await engine.open(DEAF);
+    if (!engine.healthy()) throw new Error('it does not answer');
+  } finally {
+    await engine.close();
+  }
+}
+
+async function withTimeout(promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const overdue = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${OPEN_TIMEOUT_MS / 1000} s`)), OPEN_TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([promise, overdue]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,95 @@
+import type { ServerStatus } from '@arqonbus/protocol';
+import { getJson, getText, type HttpOptions } from '../remote/http.ts';
+import { type Buckets, bucketsOf, parseMetrics, quantile, readValue } from './metrics-text.ts';
+
+/** What a bus says of itself at one moment. */
+export interface Sample {
+  readonly at: number;
+  readonly status: ServerStatus & { readonly endpoints: { readonly telemetry: string | null } };
+  readonly received: number;
+  readonly sent: number;
+  readonly delivery: Buckets;
+  /** Inspections by decision, since the start. */
+  readonly casil: Readonly<Record<string, number>>;
+}
+
+/** A view of a bus: figures of now, and rates since the sample before. */
+export interface Snapshot {
+  readonly time: string;
+  readonly version: string;
+  readonly node: string;
+  readonly uptime_seconds: number;
+  readonly storage: { readonly backend: string; readonly healthy: boolean };
+  readonly clients: number;
+  readonly rooms: number;
+  readonly channels: number;
+  readonly messages_total: number;
+  readonly messages_per_second: number;
+  readonly deliveries_per_second: number;
+  /** From accepting an event to handing it on, as the server samples it; null when nothing was sent. */
+  readonly latency_ms: { readonly p50: number; readonly p99: number } | null;
+  readonly casil: Readonly<Record<string, number>>;
+  /** Those with the most members. */
+  readonly busiest_channels: readonly { readonly channel: string; readonly members: number }[];
+}
+
+const BUSIEST = 10;
+
+export async function takeSample(options: HttpOptions): Promise<Sample> {
+  const [status, text] = await Promise.all([
+    getJson<Sample['status']>(options, '/status'),
+    // Metrics can be closed to those who may see the status.
+    getText(options, '/metrics').catch(() => ''),
+  ]);
+  const metrics = parseMetrics(text);
+  const casil: Record<string, number> = {};
+  for (const { name, labels, value } of metrics) {
+    if (name !== 'arqonbus_casil_decisions_total') continue;
+    const decision = labels.decision ?? 'unknown';
+    casil[decision] = (casil[decision] ?? 0) + value;
+  }
+  return {
+    at: performance.now(),
+    status,
+    received: readValue(metrics, 'arqonbus_messages_received_total'),
+    sent: readValue(metrics, 'arqonbus_messages_sent_total'),
+    delivery: bucketsOf(metrics, 'arqonbus_delivery_duration_seconds'),
+    casil,
+  };
+}
+
+/** What two samples say together. */
+export function compare(now: Sample, before: Sample): Snapshot {
+  const { server, connections, rooms, channels, messages, storage, channels_detail: detail = [] } = now.status;
+  const seconds = Math.max(0.001, (now.at - before.at) / 1000);
+  const p50 = quantile(now.delivery, before.delivery, 0.5);
+  const p99 = quantile(now.delivery, before.delivery, 0.99);
+  const busiest = detail.filter(({ members }) => members > 0).sort((a, b) => b.members - a.members);
+  return {
+    time: new Date().toISOString(),
+    version: server.version,
+    node: server.node,
+    uptime_seconds: server.uptime_seconds,
+    storage,
+    clients: connections.active,
+    rooms: rooms.active,
+    channels: channels.active,
+    messages_total: messages.total,
+    messages_per_second: rate(now.received - before.received, seconds),
+    deliveries_per_second: rate(now.sent - before.sent, seconds),
+    latency_ms: p50 === undefined || p99 === undefined ? null : { p50: millis(p50), p99: millis(p99) },
+    casil: now.casil,
+    busiest_channels: busiest
+      .slice(0, BUSIEST)
+      .map(({ room, channel, members }) => ({ channel: `${room}:${channel}`, members })),
+  };
+}
+
+/** A server that was restarted between the samples counts from 0 again. */
+function rate(count: number, seconds: number): number {
+  return Math.round((Math.max(0, count) / seconds) * 10) / 10;
+}
+
+function millis(seconds: number): number {
+  return Math.round(seconds * 1e6) / 1e3;
+}
