@@ -1,0 +1,94 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Arena } from './arena.ts';
+import type { Random } from './random.ts';
+
+const LEAST_PAUSE_MS = 150;
+const MOST_PAUSE_MS = 700;
+/** A client's line breaks more often than a server does. */
+const DICE = ['line', 'line', 'line', 'node', 'storage'] as const;
+
+/** What was broken. */
+export interface Damage {
+  nodesKilled: number;
+  storageKilled: number;
+  /** Times that the storage server was stopped from answering, with its connections open. */
+  storageFrozen: number;
+  linesCut: number;
+}
+
+/** Breaks things at random moments and has them come back a while later, until it is told that it is over. */
+export class Chaos {
+  readonly damage: Damage = { nodesKilled: 0, storageKilled: 0, storageFrozen: 0, linesCut: 0 };
+  private readonly arena: Arena;
+  private readonly clients: readonly { cut(): void }[];
+  private readonly random: Random;
+  private readonly repairs = new Set<Promise<void>>();
+  private storageBusy = false;
+
+  constructor(arena: Arena, clients: readonly { cut(): void }[], random: Random) {
+    this.arena = arena;
+    this.clients = clients;
+    this.random = random;
+  }
+
+  /** Goes on for so long, and resolves when everything runs again. */
+  async rage(seconds: number): Promise<void> {
+    const end = performance.now() + seconds * 1000;
+    while (performance.now() < end) {
+      await pause(this.random.between(LEAST_PAUSE_MS, MOST_PAUSE_MS));
+      const what = this.random.pick(DICE);
+      if (what === 'node') this.breakNode();
+      else if (what === 'storage' && this.arena.storage !== null) this.breakStorage();
+      else this.cutLine();
+    }
+    await Promise.all(this.repairs);
+  }
+
+  private cutLine(): void {
+    this.damage.linesCut += 1;
+    this.random.pick(this.clients).cut();
+  }
+
+  private breakNode(): void {
+    const up = this.arena.nodes.filter((node) => node.isRunning);
+    if (up.length === 0) return;
+    const node = this.random.pick(up);
+    const away = this.random.between(0, 1_500);
+    this.damage.nodesKilled += 1;
+    this.repair(async () => {
+      await node.kill();
+      await pause(away);
+      await this.whenStorage();
+      await node.start();
+    });
+  }
+
+  /** Away for less than what a node waits for it, or for more. */
+  private breakStorage(): void {
+    const { storage } = this.arena;
+    if (storage === null || this.storageBusy) return;
+    const away = this.random.between(100, 4_500);
+    const freeze = this.random.fraction() < 0.3;
+    this.storageBusy = true;
+    this.damage[freeze ? 'storageFrozen' : 'storageKilled'] += 1;
+    this.repair(async () => {
+      if (freeze) storage.freeze(true);
+      else await storage.kill();
+      await pause(away);
+      if (freeze) storage.freeze(false);
+      else await storage.start();
+      this.storageBusy = false;
+    });
+  }
+
+  /** In strict mode a node does not start without its storage. */
+  private async whenStorage(): Promise<void> {
+    while (this.storageBusy) await pause(50);
+  }
+
+  private repair(work: () => Promise<void>): void {
+    const done = work().finally(() => this.repairs.delete(done));
+    this.repairs.add(done);
+    done.catch(() => {});
+  }
+}

@@ -1,0 +1,44 @@
+import type { Envelope, JsonObject } from '@arqonbus/protocol';
+import { WebSocket } from 'ws';
+
+// biome-ignore lint/suspicious/noExplicitAny: payloads of every shape come by
+export type Frame = Envelope<Record<string, any>>;
+
+const OPENING_MS = 5_000;
+
+/** One connection of a client, from its welcome to its end, whichever side ends it. */
+export class Line {
+  readonly ended: Promise<void>;
+  private readonly socket: WebSocket;
+
+  private constructor(socket: WebSocket) {
+    this.socket = socket;
+    this.ended = new Promise((resolve) => socket.once('close', () => resolve()));
+  }
+
+  /** Connects; `take` gets every frame after the welcome. Rejects when there is no server, or none that answers. */
+  static async open(url: string, query: Readonly<Record<string, string>>, take: (frame: Frame) => void): Promise<Line> {
+    const socket = new WebSocket(`${url}/?${new URLSearchParams(query)}`, { handshakeTimeout: OPENING_MS });
+    const line = new Line(socket);
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => socket.terminate(), OPENING_MS);
+      socket.on('error', reject);
+      socket.once('close', () => reject(new Error('the connection ended before its welcome')));
+      socket.once('message', () => {
+        clearTimeout(timer);
+        socket.on('message', (data) => take(JSON.parse(String(data)) as Frame));
+        resolve();
+      });
+    });
+    return line;
+  }
+
+  send(envelope: JsonObject): void {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(envelope));
+  }
+
+  /** Breaks it without a word to the other side. */
+  cut(): void {
+    this.socket.terminate();
+  }
+}

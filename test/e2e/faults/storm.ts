@@ -1,0 +1,148 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Peer } from '../../fixtures/peer.ts';
+import { type Arena, type Engine, type Mode, openArena } from './arena.ts';
+import { Chaos, type Damage } from './chaos.ts';
+import { Publisher } from './publisher.ts';
+import { Random } from './random.ts';
+import { type Received, Subscriber } from './subscriber.ts';
+import { judge, type Reading } from './verdict.ts';
+
+const ROOM = 'storm';
+const CHANNELS = ['wind', 'rain', 'hail'] as const;
+const PAGE = 500;
+/** How long the last ack or the last message may take once everything runs again. */
+const CALM_MS = 45_000;
+
+export interface StormOptions {
+  readonly engine: Engine;
+  readonly mode: Mode;
+  readonly seconds: number;
+  readonly seed: number;
+}
+
+/** What a storm broke and what came through it. */
+export interface Survival extends Damage {
+  readonly acked: number;
+  /** Of those: acked with `stored: none`, delivered live alone. */
+  readonly liveOnly: number;
+  readonly received: number;
+  /** Connections after the first ones. */
+  readonly reconnects: number;
+  /** Messages that subscribers got by resuming. */
+  readonly replayed: number;
+  /** Messages sent again because their ack did not come. */
+  readonly resent: number;
+  /** Of those: stored already, and not stored again. */
+  readonly duplicates: number;
+  readonly gapsTold: number;
+  /** Resumes that had to wait for the storage. */
+  readonly putOff: number;
+  /** Everything that was not as promised, a sentence each. */
+  readonly faults: readonly string[];
+}
+
+/**
+ * One storm: real servers, clients that publish and subscribe through all of them, and things that break at moments
+ * that the seed decides. Afterwards everything is accounted for.
+ */
+export async function storm({ engine, mode, seconds, seed }: StormOptions): Promise<Survival> {
+  const random = new Random(seed);
+  const arena = await openArena(engine, mode);
+  const crew = man(arena, random);
+  try {
+    await Promise.all(crew.subscribers.map((subscriber) => subscriber.joined()));
+    crew.publishers.push(...launch(arena, random));
+    const { publishers, subscribers } = crew;
+    const chaos = new Chaos(arena, [...publishers, ...subscribers], random.fork());
+    await chaos.rage(seconds);
+    const faults = await calm(arena, publishers, subscribers);
+    return { ...chaos.damage, ...account(publishers, subscribers), faults };
+  } finally {
+    await Promise.all([...crew.publishers, ...crew.subscribers].map((client) => client.leave()));
+    await arena.close();
+  }
+}
+
+/** Two clients that join every channel, and two that subscribe to the room. */
+function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribers: Subscriber[] } {
+  const urls = arena.nodes.map(({ url }) => url);
+  const subscribers = ['s1', 's2', 's3', 's4'].map(
+    (name, index) => new Subscriber(name, urls, ROOM, CHANNELS, index >= 2, random.fork()),
+  );
+  return { publishers: [], subscribers };
+}
+
+function launch(arena: Arena, random: Random): Publisher[] {
+  const urls = arena.nodes.map(({ url }) => url);
+  return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, random.fork()));
+}
+
+/** Everything runs again: lets clients finish, then compares what everybody has. Answers the faults. */
+async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscriber[]): Promise<string[]> {
+  const printed = (): string => arena.nodes.map((node) => `${node.name}: ${node.printed}`).join('\n');
+  if (!(await within(Promise.all(publishers.map((publisher) => publisher.finish()))))) {
+    const open = publishers.map(({ unanswered }) => unanswered).join(', ');
+    return [`messages stay without an ack: ${open}\n${printed()}`];
+  }
+  const readings = (await Promise.all(arena.nodes.map(({ name, url }) => readAll(name, url)))).flat();
+  const ends = readings.map(({ channel, events }) => ({ channel, end: events.at(-1)?.sequence ?? 0 }));
+  const late: string[] = [];
+  await Promise.all(
+    subscribers.flatMap((subscriber) =>
+      ends.map(async ({ channel, end }) => {
+        if (await within(subscriber.reached(channel, end))) return;
+        const at = subscriber.streams.get(channel)?.position.sequence;
+        late.push(`${subscriber.name} stays at ${channel} ${at} of ${end}`);
+      }),
+    ),
+  );
+  await Promise.all([...publishers, ...subscribers].map((client) => client.leave()));
+  await Promise.all(arena.nodes.map((node) => node.stop()));
+  const stored = new Map<string, { epoch: string; events: Received[] }>();
+  for (const channel of CHANNELS) stored.set(channel, await arena.read(ROOM, channel));
+  const faults = [...late, ...judge({ publishers, subscribers, stored, readings })];
+  return faults.length === 0 ? [] : [...faults, printed()];
+}
+
+/** All of every channel, as one server's `history` has it. */
+async function readAll(name: string, url: string): Promise<Reading[]> {
+  const peer = await Peer.connect(url);
+  const readings: Reading[] = [];
+  for (const channel of CHANNELS) {
+    const events: Received[] = [];
+    for (let after: number | null = 0; after !== null; ) {
+      const page = await peer.ask('history', { room: ROOM, channel, after, limit: PAGE });
+      for (const { id, metadata } of page.messages) events.push({ sequence: metadata.sequence, id });
+      after = page.next;
+    }
+    readings.push({ reader: `the history of ${name}`, channel, events });
+  }
+  await peer.close();
+  return readings;
+}
+
+function account(publishers: Publisher[], subscribers: Subscriber[]): Omit<Survival, keyof Damage | 'faults'> {
+  const sum = <T>(all: readonly T[], count: (one: T) => number): number =>
+    all.reduce((total, one) => total + count(one), 0);
+  const received = (one: Subscriber): number => sum([...one.streams.values()], (stream) => stream.received.length);
+  return {
+    acked: sum(publishers, ({ acked }) => acked.length),
+    liveOnly: sum(publishers, ({ acked }) => acked.filter(({ stored }) => stored === 'none').length),
+    received: sum(subscribers, received),
+    reconnects: sum([...publishers, ...subscribers], ({ connections }) => connections - 1),
+    replayed: sum(subscribers, ({ replayed }) => replayed),
+    resent: sum(publishers, ({ resent }) => resent),
+    duplicates: sum(publishers, ({ duplicates }) => duplicates),
+    gapsTold: sum(subscribers, ({ gapsTold }) => gapsTold),
+    putOff: sum(subscribers, ({ putOff }) => putOff),
+  };
+}
+
+/** Whether it was done in time. */
+async function within(done: Promise<unknown>): Promise<boolean> {
+  const control = new AbortController();
+  const late = pause(CALM_MS, false, { signal: control.signal }).catch(() => false);
+  const inTime = await Promise.race([done.then(() => true), late]);
+  control.abort();
+  return inTime;
+}

@@ -1,0 +1,165 @@
+import { type Position, WILDCARD } from '@arqonbus/protocol';
+import type { Frame, Line } from './line.ts';
+import type { Random } from './random.ts';
+import { Roamer } from './roamer.ts';
+
+const PUT_OFF_MS = 250;
+
+/** A message as one subscriber received it. */
+export interface Received {
+  readonly sequence: number;
+  readonly id: string;
+}
+
+/** What a client knows of one channel: where it is, and all that it got. */
+interface Stream {
+  /** Everything after this sequence is owed. */
+  readonly from: number;
+  position: Position;
+  readonly received: Received[];
+}
+
+/**
+ * A client that joins channels, or all of their room at once, and resumes over every new connection where it stopped.
+ * It keeps what it got, and notes whatever is not as promised.
+ */
+export class Subscriber {
+  readonly name: string;
+  readonly streams: Map<string, Stream> = new Map();
+  /** Ids of messages that came without a sequence: live traffic that is stored nowhere. */
+  readonly live: Set<string> = new Set();
+  /** What must not be, a sentence each. */
+  readonly complaints: string[] = [];
+  /** Messages that a resume brought. */
+  replayed = 0;
+  /** Notices that history will lack something. */
+  gapsTold = 0;
+  /** Resumes that no storage was there for; tried again later. */
+  putOff = 0;
+  private readonly room: string;
+  private readonly channels: readonly string[];
+  private readonly isWide: boolean;
+  private readonly roamer: Roamer;
+  private readonly joins = new Map<string, string>();
+  private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
+  private count = 0;
+
+  /** `isWide`: subscribes to the room rather than to each channel. */
+  constructor(
+    name: string,
+    urls: readonly string[],
+    room: string,
+    channels: readonly string[],
+    isWide: boolean,
+    random: Random,
+  ) {
+    this.name = name;
+    this.room = room;
+    this.channels = channels;
+    this.isWide = isWide;
+    this.roamer = new Roamer(urls, { client_type: 'service' }, random, {
+      connected: (line) => this.join(line),
+      frame: (frame, line) => this.take(frame, line),
+    });
+  }
+
+  get connections(): number {
+    return this.roamer.connections;
+  }
+
+  cut(): void {
+    this.roamer.cut();
+  }
+
+  leave(): Promise<void> {
+    return this.roamer.stop();
+  }
+
+  /** Resolves when it is a member of all it wants. */
+  joined(): Promise<void> {
+    return this.until(() => (this.isWide ? [WILDCARD] : this.channels).every((channel) => this.streams.has(channel)));
+  }
+
+  /** Resolves when it has got so far in a channel. */
+  reached(channel: string, sequence: number): Promise<void> {
+    return this.until(() => (this.streams.get(channel)?.position.sequence ?? 0) >= sequence);
+  }
+
+  private until(met: () => boolean): Promise<void> {
+    if (met()) return Promise.resolve();
+    return new Promise((resolve) => this.waiting.push({ met, resolve }));
+  }
+
+  private join(line: Line): void {
+    this.joins.clear();
+    if (this.isWide) {
+      const since = Object.fromEntries([...this.streams].map(([channel, { position }]) => [channel, position]));
+      this.ask(line, WILDCARD, this.streams.size === 0 ? {} : { since });
+      return;
+    }
+    for (const channel of this.channels) {
+      const position = this.streams.get(channel)?.position;
+      this.ask(line, channel, position === undefined ? {} : { since: position });
+    }
+  }
+
+  private ask(line: Line, channel: string, more: object): void {
+    this.count += 1;
+    const id = `arq_${this.name}_${this.count}`;
+    this.joins.set(id, channel);
+    const args = { room: this.room, channel, ...more };
+    line.send({ version: '1.0', id, type: 'command', command: 'join_channel', args });
+  }
+
+  private take(frame: Frame, line: Line): void {
+    if (frame.type === 'command_response') this.answered(frame, line);
+    else if (frame.type === 'event') this.receive(frame);
+    else if (frame.payload.event === 'history_gap') this.gapsTold += 1;
+    for (const [index, { met, resolve }] of [...this.waiting.entries()].reverse()) {
+      if (!met()) continue;
+      this.waiting.splice(index, 1);
+      resolve();
+    }
+  }
+
+  private answered(frame: Frame, line: Line): void {
+    const channel = this.joins.get(frame.request_id ?? '');
+    if (channel === undefined) return;
+    const { payload } = frame;
+    // Nothing is known of a stream while the storage is away, and so nothing can be resumed.
+    if (frame.status !== 'success' || payload.epoch === '') {
+      this.putOff += 1;
+      setTimeout(() => line.cut(), PUT_OFF_MS);
+      return;
+    }
+    if (payload.recovered === false) this.complaints.push(`could not resume ${channel}: ${JSON.stringify(payload)}`);
+    if (!this.isWide) this.begin(channel, { sequence: payload.sequence, epoch: payload.epoch });
+    else {
+      for (const [name, position] of Object.entries(payload.positions as Record<string, Position>)) {
+        this.begin(name, position);
+      }
+    }
+  }
+
+  private begin(channel: string, position: Position): void {
+    if (!this.streams.has(channel)) this.streams.set(channel, { from: position.sequence, position, received: [] });
+  }
+
+  private receive({ id, channel = '', metadata = {} }: Frame): void {
+    const { sequence, epoch = '', replayed } = metadata as { sequence?: number; epoch?: string; replayed?: true };
+    if (sequence === undefined) {
+      this.live.add(id);
+      return;
+    }
+    // Of a room it follows all channels, those that come later from their beginning.
+    this.begin(channel, { sequence: 0, epoch });
+    const stream = this.streams.get(channel) as Stream;
+    const { position } = stream;
+    const place = `${channel} ${sequence} (${id}${replayed ? ', replayed' : ''})`;
+    if (epoch !== position.epoch) this.complaints.push(`${place} is of epoch ${epoch}, not of ${position.epoch}`);
+    if (sequence <= position.sequence) this.complaints.push(`${place} came after ${position.sequence}`);
+    if (replayed === true) this.replayed += 1;
+    stream.received.push({ sequence, id });
+    stream.position = { sequence, epoch };
+  }
+}

@@ -1,0 +1,108 @@
+import type { Acked, Publisher } from './publisher.ts';
+import type { Received, Subscriber } from './subscriber.ts';
+
+/** A stream as somebody read it after the storm. */
+export interface Reading {
+  readonly reader: string;
+  readonly channel: string;
+  readonly events: readonly Received[];
+}
+
+/** Everything that is known when the storm is over. */
+export interface Evidence {
+  readonly publishers: readonly Publisher[];
+  readonly subscribers: readonly Subscriber[];
+  /** What the storage holds, read past the servers: channel → its epoch and events. */
+  readonly stored: ReadonlyMap<string, { readonly epoch: string; readonly events: readonly Received[] }>;
+  /** What the servers say that it holds. */
+  readonly readings: readonly Reading[];
+}
+
+/** All that is not as the guarantees promise, a sentence each; empty when everything held. */
+export function judge(evidence: Evidence): string[] {
+  const { publishers, subscribers, readings, stored } = evidence;
+  const faults = [...publishers, ...subscribers].flatMap(({ complaints }) => complaints);
+  for (const [channel, { events }] of stored) {
+    faults.push(...holes(`the storage of ${channel}`, events, 0), ...repeats(channel, events));
+    for (const publisher of publishers) faults.push(...disorder(channel, events, publisher));
+  }
+  for (const publisher of publishers) {
+    for (const ack of publisher.acked) faults.push(...lost(ack, stored.get(ack.channel)));
+  }
+  for (const { reader, channel, events } of readings) {
+    faults.push(...differences(`${reader} of ${channel}`, events, stored.get(channel)?.events ?? []));
+  }
+  for (const subscriber of subscribers) {
+    for (const [channel, stream] of subscriber.streams) {
+      const owed = (stored.get(channel)?.events ?? []).filter(({ sequence }) => sequence > stream.from);
+      // What was stored after all, though its node had given up on that and handed it on live.
+      const had = owed.filter(({ sequence, id }) => !subscriber.live.has(id) || has(stream.received, sequence));
+      faults.push(...differences(`${subscriber.name} on ${channel}`, stream.received, had));
+    }
+  }
+  return faults;
+}
+
+function holes(where: string, events: readonly Received[], from: number): string[] {
+  const at = events.findIndex(({ sequence }, index) => sequence !== from + index + 1);
+  return at < 0 ? [] : [`${where} has ${events[at]?.sequence} where ${from + at + 1} is due`];
+}
+
+function repeats(channel: string, events: readonly Received[]): string[] {
+  const seen = new Map<string, number>();
+  const faults: string[] = [];
+  for (const { id, sequence } of events) {
+    const before = seen.get(id);
+    if (before !== undefined) faults.push(`${channel} holds ${id} at ${before} and at ${sequence}`);
+    seen.set(id, sequence);
+  }
+  return faults;
+}
+
+/** What one client sent stands in the order sent, but for what was refused and sent again later. */
+function disorder(channel: string, events: readonly Received[], { acked, refused }: Publisher): string[] {
+  const numbers = new Map(acked.filter(({ id }) => !refused.has(id)).map(({ id, number }) => [id, number]));
+  let last = 0;
+  for (const { id, sequence } of events) {
+    const number = numbers.get(id);
+    if (number === undefined) continue;
+    if (number < last) return [`${channel} ${sequence} holds ${id} after number ${last} of the same sender`];
+    last = number;
+  }
+  return [];
+}
+
+function lost(
+  { id, channel, sequence, epoch, stored }: Acked,
+  stream: { readonly epoch: string; readonly events: readonly Received[] } | undefined,
+): string[] {
+  if (stored === 'none') return [];
+  if (epoch !== stream?.epoch) return [`${id} was acked in epoch ${epoch}; ${channel} is of ${stream?.epoch}`];
+  const found = stream.events[sequence - 1];
+  return found?.id === id ? [] : [`${id} was acked at ${channel} ${sequence}, where ${found?.id ?? 'nothing'} is`];
+}
+
+/** The first place where two lists differ; more would only repeat it. */
+function differences(what: string, found: readonly Received[], expected: readonly Received[]): string[] {
+  for (let index = 0; index < Math.max(found.length, expected.length); index += 1) {
+    const [one, other] = [found[index], expected[index]];
+    if (one?.sequence === other?.sequence && one?.id === other?.id) continue;
+    return [`${what} has ${show(one)} where the storage has ${show(other)} (${found.length} of ${expected.length})`];
+  }
+  return [];
+}
+
+function show(event: Received | undefined): string {
+  return event === undefined ? 'nothing' : `${event.sequence} ${event.id}`;
+}
+
+/** Whether a sequence is among events in ascending order. */
+function has(events: readonly Received[], sequence: number): boolean {
+  let [low, high] = [0, events.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((events[middle] as Received).sequence < sequence) low = middle + 1;
+    else high = middle;
+  }
+  return events[low]?.sequence === sequence;
+}
