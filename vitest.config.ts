@@ -8,6 +8,7 @@ export default defineConfig({
   resolve: {
     alias: {
       '@arqonbus/protocol': source('./packages/protocol/src/index.ts'),
+      '@arqonbus/client/testing': source('./packages/client/src/testing/fake-server.ts'),
       '@arqonbus/client': source('./packages/client/src/index.ts'),
       '@arqonbus/server/config': source('./packages/server/src/config/load.ts'),
       '@arqonbus/server': source('./packages/server/src/server.ts'),
