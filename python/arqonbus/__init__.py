@@ -9,6 +9,7 @@ from .errors import (
     BusError,
     ConnectError,
     ConnectionClosed,
+    RequestFailed,
     RequestTimeout,
     StreamReset,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "JsonObject",
     "Position",
     "ReconnectPolicy",
+    "RequestFailed",
     "RequestTimeout",
     "Reset",
     "StoreChange",

@@ -42,6 +42,16 @@ class BusError(ArqonBusError):
         )
 
 
+class RequestFailed(ArqonBusError):
+    """Another client answered a request with a failure: a private reply with ``metadata.failed``."""
+
+    @classmethod
+    def from_envelope(cls, envelope: Envelope) -> RequestFailed:
+        details = dict(envelope.get("payload") or {})
+        code = str(details.pop("error_code", "INTERNAL_ERROR"))
+        return cls(code, str(details.pop("error", "The request failed.")), details=details)
+
+
 class ConnectError(ArqonBusError):
     """No connection came about. ``code`` is ``CONNECTION_FAILED``, or what the server's HTTP answer said.
 

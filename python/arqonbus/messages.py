@@ -91,9 +91,10 @@ class MessageMethods:
     async def request(self, to: str, payload: Mapping[str, Any], *, timeout: float | None = None) -> Envelope:
         """Sends a private message and waits for the :meth:`reply` to it.
 
-        Raises :class:`ConnectionClosed` when the connection is lost meanwhile: the reply would go to an old client id.
+        It is marked as a request (``metadata.request``), which is what the TypeScript client's handlers look for.
+        Raises :class:`RequestFailed` when the other side says that it could not do it, and :class:`ConnectionClosed` when the connection is lost meanwhile: the reply would go to an old client id.
         """
-        frame: JsonObject = {"type": "private", "to": to, "payload": payload}
+        frame: JsonObject = {"type": "private", "to": to, "payload": payload, "metadata": {"request": True}}
         request = _request(frame, "private", None, self._link.max_message_bytes, repeatable=False)
         return await self._link.request(request, self._timeout(timeout))
 

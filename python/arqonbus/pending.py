@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .envelope import Envelope
-from .errors import BusError
+from .errors import BusError, RequestFailed
 
 #: What answers a request: a command by its response, a publish by its ack, a private request by a private reply.
 Answer = Literal["command_response", "ack", "private"]
@@ -68,6 +68,8 @@ class Pending:
             return True
         if kind == "error" or envelope.get("status") == "error":
             request.future.set_exception(BusError.from_envelope(envelope))
+        elif kind == "private" and (envelope.get("metadata") or {}).get("failed") is True:
+            request.future.set_exception(RequestFailed.from_envelope(envelope))
         else:
             if request.on_answer is not None:
                 request.on_answer(envelope)

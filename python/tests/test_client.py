@@ -13,6 +13,7 @@ from arqonbus import (
     BusError,
     ConnectError,
     ConnectionClosed,
+    RequestFailed,
     RequestTimeout,
 )
 
@@ -245,3 +246,23 @@ async def test_closing_ends_what_waits(client: ArqonBusClient, bus: FakeBus) -> 
     await client.close()
     with pytest.raises(ConnectionClosed):
         await waiting
+
+
+async def test_a_request_that_failed_says_so(bus: FakeBus) -> None:
+    async with ArqonBusClient(bus.url) as client, ArqonBusClient(bus.url) as service:
+
+        async def refuse() -> None:
+            message = await service.recv_json(timeout=5)
+            while message["type"] != "private":
+                message = await service.recv_json(timeout=5)
+            assert message["metadata"]["request"] is True
+            failure = {"error": "No such thing.", "error_code": "NOT_FOUND", "what": "it"}
+            frame = {"type": "private", "to": message["from"], "request_id": message["id"], "payload": failure}
+            await service.send_json({**frame, "metadata": {"failed": True}})
+
+        refusing = asyncio.create_task(refuse())
+        with pytest.raises(RequestFailed, match="No such thing") as refused:
+            await client.request(service.client_id, {"a": 1}, timeout=5)
+        await refusing
+        assert refused.value.code == "NOT_FOUND"
+        assert refused.value.details == {"what": "it"}
