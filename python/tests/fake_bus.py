@@ -192,8 +192,7 @@ class FakeBus:
             if target in present:
                 message = self.frame("private", frame["payload"])
                 message.update({"id": frame["id"], "from": peer.id, "to": target})
-                if "request_id" in frame:
-                    message["request_id"] = frame["request_id"]
+                message.update({key: frame[key] for key in ("request_id", "metadata") if key in frame})
                 await present[target].send(message)
         if frame.get("ack"):
             payload = {"delivered": len(targets) - len(missing), "undelivered": missing, "stored": "none"}
