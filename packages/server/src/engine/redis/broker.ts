@@ -1,4 +1,4 @@
-import { randomToken } from '@arqonbus/protocol';
+import { type Position, randomToken } from '@arqonbus/protocol';
 import type {
   Awaitable,
   Broker,
@@ -74,6 +74,10 @@ export class RedisBroker implements Broker {
     const { link, history, mode } = this.parts;
     if (link.standing === 'away' && mode === 'degraded') return { sequence: 0, epoch: '', oldest: 1 };
     return link.ask((session) => history.state(session, stream));
+  }
+
+  reached({ tenant, room, channel }: StreamAddress): Position {
+    return this.parts.interest.reached(this.parts.keys.topic(tenant, room), channel);
   }
 
   history(stream: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {

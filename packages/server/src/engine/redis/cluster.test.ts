@@ -5,7 +5,7 @@ import { engineSuite } from '../engine.suite.ts';
 import type { Engine, EngineEvents } from '../engine.ts';
 import { NODE_A, NODE_B, publishMany, range, stream } from '../suite/rig.suite.ts';
 import { slotOf } from './keys.ts';
-import { expectWhole, publishOn, toldHealth, useNodes } from './nodes.suite.ts';
+import { expectWhole, IMPATIENT, publishOn, toldHealth, useNodes } from './nodes.suite.ts';
 import { createRedisEngine } from './redis.ts';
 
 describe.runIf(hasRedis())('Redis Cluster', () => {
@@ -78,7 +78,7 @@ describe.runIf(hasRedis())('Redis Cluster', () => {
     it('goes on when a member crashes and comes back, with nothing lost that was answered for', async () => {
       await empty();
       const [first, second] = cluster.members;
-      const node = await open({ url: cluster.url() });
+      const node = await open({ url: cluster.url(), graceMs: IMPATIENT });
       await node.engine.broker.attach('default', '*');
       const rooms = range(1, 6).map((n) => stream('general', `room-${n}`));
       for (const [round, member] of [first, second].entries()) {

@@ -4,7 +4,7 @@ import { unavailable } from './failure.ts';
 import type { Feed } from './feed.ts';
 import type { Keys } from './keys.ts';
 import type { Link } from './link.ts';
-import { Room } from './room.ts';
+import { type Position, Room } from './room.ts';
 import type { Session } from './session.ts';
 
 const TOPICS_AT_ONCE = 500;
@@ -43,6 +43,12 @@ export class Interest {
     this.link = link;
     this.feed = feed;
     this.catchUp = catchUp;
+  }
+
+  /** How far this node's members are in a stream; at its beginning when they have had nothing of it. */
+  reached(topic: string, channel: string): Position {
+    const { last: sequence = 0, epoch = '' } = this.feed.rooms.get(topic)?.cursors.get(channel) ?? {};
+    return { sequence, epoch };
   }
 
   has(topic: string): boolean {

@@ -3,7 +3,7 @@ import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-red
 import { TcpProxy } from '../../../../../test/fixtures/tcp-proxy.ts';
 import type { KeyChange, PresenceEntry, Published } from '../engine.ts';
 import { NODE_A, NODE_B, publication, publishMany, range, stream } from '../suite/rig.suite.ts';
-import { expectWhole, type Node, publishOn, toldHealth, useNodes } from './nodes.suite.ts';
+import { expectWhole, IMPATIENT, type Node, PATIENT, publishOn, toldHealth, useNodes } from './nodes.suite.ts';
 
 describe.runIf(hasRedis())('the network between a node and Redis', () => {
   const open = useNodes();
@@ -22,10 +22,13 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
     await admin.flushall();
     admin.disconnect();
     proxy = await TcpProxy.start(server.port);
-    near = await open({ url: server.url(), nodeId: NODE_A });
-    far = await open({ url: `redis://127.0.0.1:${proxy.port}`, nodeId: NODE_B });
+    near = await open({ url: server.url(), nodeId: NODE_A, graceMs: PATIENT });
+    far = await openFar(PATIENT);
   });
   afterEach(() => proxy.stop());
+
+  const openFar = (graceMs: number): Promise<Node> =>
+    open({ url: `redis://127.0.0.1:${proxy.port}`, nodeId: NODE_B, graceMs });
 
   /** Ends connections of the kind at the server, as it does with a subscriber that reads too slowly. */
   const killClients = async (type: 'normal' | 'pubsub'): Promise<void> => {
@@ -86,6 +89,8 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
   });
 
   it('opens a room that was attached while it was broken, from when it is whole again', async () => {
+    await far.engine.close();
+    far = await openFar(IMPATIENT);
     await publishMany(near.engine, lab, 2);
     proxy.refuse(true);
     await toldHealth(far, false);
@@ -101,6 +106,8 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
   });
 
   it('is found broken although nobody closed it, and what was sent before is neither lost nor repeated', async () => {
+    await far.engine.close();
+    far = await openFar(IMPATIENT);
     await far.engine.broker.attach('default', 'science');
     await publishMany(far.engine, lab, 2);
     proxy.silence('both');
@@ -188,6 +195,8 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
   });
 
   it('forgets the clients of a node that is silent for 15 s, and knows them again when it is back', async () => {
+    await far.engine.close();
+    far = await openFar(IMPATIENT);
     const entry: PresenceEntry = {
       tenant: 'default',
       clientId: 'arq_client_far',

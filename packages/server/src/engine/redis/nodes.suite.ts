@@ -8,6 +8,11 @@ export interface Node {
   readonly seen: Recorder;
 }
 
+/** Longer than any test takes to bring a server back, however busy the machine is. */
+export const PATIENT = 15_000;
+/** So short that a test need not wait for it. */
+export const IMPATIENT = 200;
+
 /** Opens nodes, and closes them after the test that did. */
 export function useNodes(): (options: Partial<RedisEngineOptions> & { url: string }) => Promise<Node> {
   let opened: Engine[] = [];

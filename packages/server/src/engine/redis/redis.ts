@@ -35,6 +35,8 @@ export interface RedisEngineOptions {
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
+  /** How long a lost server is waited for before the mode decides, in milliseconds; 2,000 when left out. */
+  readonly graceMs?: number;
   /** The clock, milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -45,7 +47,7 @@ export interface RedisEngineOptions {
  *
  * Its `open` rejects with one sentence when the URL is wrong or the driver is missing, and in strict mode when the
  * server cannot be used; in degraded mode it then begins unhealthy and keeps trying. A server that is lost is waited
- * for 2 s, with all that is asked of it, before the mode decides.
+ * for a moment, with all that is asked of it, before the mode decides.
  */
 export function createRedisEngine(options: RedisEngineOptions): Engine {
   return new RedisEngine(options);
@@ -77,13 +79,13 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, mode, nodeId, backend, now = Date.now } = options;
+    const { url, mode, nodeId, backend, graceMs = GRACE_MS, now = Date.now } = options;
     this.options = options;
     this.backend = backend;
     const [address, invalid] = readUrl(url, backend);
     this.invalid = invalid;
     this.keys = new Keys(address.database);
-    this.link = new Link({ backend, address, name: nodeId, graceMs: GRACE_MS }, this.linkEvents());
+    this.link = new Link({ backend, address, name: nodeId, graceMs }, this.linkEvents());
     this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
     this.catchUp = new CatchUp(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);

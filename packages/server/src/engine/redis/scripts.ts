@@ -60,9 +60,23 @@ export const APPEND: Script = script(
   'append',
   `${STANDING}${EXPIRE}
 local now, window, fresh = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local clock = redis.call('TIME')
+local instant = clock[1] * 1000000 + clock[2]
+
+-- A stream that several of the batch go to is looked up once, and its standing written once, at the end.
+local touched = {}
+local function touch(stream, room, channel, item)
+  local at = touched[stream]
+  if not at then
+    at = standing(room, channel) or { sequence = 0, epoch = fresh .. item, due = 0 }
+    at.room, at.channel = room, channel
+    touched[stream] = at
+  end
+  return at
+end
 
 local function append(stream, room, id, channel, tag, size, ttl, topic, body, item)
-  local at = standing(room, channel) or { sequence = 0, epoch = fresh .. item, due = 0 }
+  local at = touch(stream, room, channel, item)
   local sequence = integer(at.sequence + 1)
   local mark = sequence .. ' ' .. at.epoch .. ' ' .. ARGV[1] .. ' ' .. tag
   if not redis.call('SET', id, mark, 'NX', 'PX', ARGV[2]) then
@@ -71,8 +85,7 @@ local function append(stream, room, id, channel, tag, size, ttl, topic, body, it
     if now - tonumber(time) <= window and incarnation(epoch) == incarnation(at.epoch) then return { first, epoch, 1 } end
     redis.call('SET', id, mark, 'PX', ARGV[2])
   end
-  local clock = redis.call('TIME')
-  local order = clock[1] .. string.format('%06d', clock[2])
+  local order = integer(instant + item)
   local due = tonumber(ttl) == at.ttl and at.due or 0
   if size == '0' then
     redis.call('DEL', stream)
@@ -87,7 +100,7 @@ local function append(stream, room, id, channel, tag, size, ttl, topic, body, it
       due = now + pause
     end
   end
-  redis.call('HSET', room, channel, sequence .. ' ' .. at.epoch .. ' ' .. size .. ' ' .. ttl .. ' ' .. integer(due))
+  at.sequence, at.size, at.ttl, at.due, at.changed = at.sequence + 1, size, tonumber(ttl), due, true
   redis.call('PUBLISH', topic, channel .. ' ' .. sequence .. ' ' .. at.epoch .. ' ' .. order .. ' ' .. body)
   return { sequence, at.epoch, 0 }
 end
@@ -99,6 +112,12 @@ for item = 1, #KEYS / 3 do
     ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5], ARGV[a + 6], item)
   if ok then answers[item] = answer
   else answers[item] = { type(answer) == 'table' and answer.err or tostring(answer) } end
+end
+for _, at in pairs(touched) do
+  if at.changed then
+    local text = integer(at.sequence) .. ' ' .. at.epoch .. ' ' .. at.size .. ' ' .. integer(at.ttl) .. ' ' .. integer(at.due)
+    redis.call('HSET', at.room, at.channel, text)
+  end
 end
 return answers
 `,
