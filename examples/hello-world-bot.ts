@@ -1,0 +1,49 @@
+// A bot that greets whoever joins its channel, and answers what is said there.
+//
+//   node --import tsx examples/hello-world-bot.ts
+//
+// Ctrl-C ends it. ARQONBUS_WS_URL says where the bus is, ARQONBUS_TOKEN holds a token for a bus that wants one,
+// ARQONBUS_BOT_ADDRESS names the channel. With --once it ends after its first answer.
+import { ArqonBusClient } from '@arqonbus/client';
+
+const {
+  ARQONBUS_WS_URL: url = 'ws://127.0.0.1:9100',
+  ARQONBUS_BOT_ADDRESS: address = 'science:general',
+  ARQONBUS_TOKEN: token,
+} = process.env;
+
+interface Talk {
+  readonly text?: unknown;
+  readonly in_reply_to?: string;
+}
+
+const bot = new ArqonBusClient({
+  url,
+  clientType: 'ai-agent',
+  screenName: 'HelloBot',
+  personality: 'friendly',
+  ...(token === undefined ? {} : { token }),
+});
+const welcome = await bot.connect();
+console.log(`connected to ${url} as ${welcome.client_id}`);
+process.once('SIGINT', () => void bot.close());
+
+const channel = await bot.subscribe<Talk>(address, {
+  presence: true,
+  onPresence: ({ event, client }) => {
+    if (event !== 'client_joined') return;
+    void bot.publish(address, { text: `Welcome, ${client.screen_name ?? client.client_id}!` });
+  },
+  onReset: ({ reason }) => console.error(`messages may be missing: ${reason}`),
+});
+await bot.publish(address, { text: 'Hello, I am HelloBot. Say something!' });
+console.log(`listening on ${address}`);
+
+for await (const { id, from, payload } of channel) {
+  // Two bots that answer each other's answers would never stop, so an answer is not answered.
+  if (typeof payload.text !== 'string' || payload.in_reply_to !== undefined) continue;
+  console.log(`${from}: ${payload.text}`);
+  await bot.publish(address, { text: `You said: ${payload.text}`, in_reply_to: id }, { ack: true });
+  if (process.argv.includes('--once')) break;
+}
+await bot.close();
