@@ -257,8 +257,8 @@ async def test_a_request_that_failed_says_so(bus: FakeBus) -> None:
                 message = await service.recv_json(timeout=5)
             assert message["metadata"]["request"] is True
             failure = {"error": "No such thing.", "error_code": "NOT_FOUND", "what": "it"}
-            frame = {"type": "private", "to": message["from"], "request_id": message["id"], "payload": failure}
-            await service.send_json({**frame, "metadata": {"failed": True}})
+            answer = {"request_id": message["id"], "payload": failure, "metadata": {"failed": True}}
+            await service.send_json({"id": "arq_reply", "type": "private", "to": message["from"], **answer})
 
         refusing = asyncio.create_task(refuse())
         with pytest.raises(RequestFailed, match="No such thing") as refused:
