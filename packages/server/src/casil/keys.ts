@@ -2,7 +2,7 @@
  * Ends of names whose value is a credential whatever it looks like. Names are compared without case and separators, so
  * that `dbPassword`, `DB_PASSWORD` and `db-password` are one.
  */
-const CERTAIN: readonly string[] = (
+export const CERTAIN: readonly string[] = (
   'password passwd passphrase passcode passwordconfirmation apikey apisecret apitoken secretkey secretaccesskey ' +
   'clientsecret appsecret consumersecret sharedsecret webhooksecret signingsecret signingkey encryptionkey masterkey ' +
   'privatekey accesstoken refreshtoken authtoken bearertoken idtoken sessiontoken securitytoken oauthtoken bottoken ' +
@@ -10,11 +10,11 @@ const CERTAIN: readonly string[] = (
 ).split(' ');
 
 /** Ends of names that mean a credential only when the value can be one. */
-const POSSIBLE: readonly string[] =
+export const POSSIBLE: readonly string[] =
   'token secret secrets credential credentials pass pwd authorization auth accesskey sshkey'.split(' ');
 
 /** Ends of names that look like the above and mean places in a list, limits or switches. */
-const HARMLESS: readonly string[] =
+export const HARMLESS: readonly string[] =
   'pagetoken nexttoken continuationtoken synctoken resumetoken cursortoken cancellationtoken publickey bypass compass'.split(
     ' ',
   );

@@ -5,7 +5,7 @@ import { Fields } from './fields.ts';
 import { compilePaths, type RedactionPaths } from './paths.ts';
 import { compilePlaces, compileScope, type Places } from './scope.ts';
 import { secretDetector } from './secrets.ts';
-import { checkSettings, type PolicyFault, quoted } from './settings.ts';
+import { checkSettings, MAX_LIST_LENGTH, type PolicyFault, quoted } from './settings.ts';
 import { TextInspector } from './text.ts';
 
 export type { PolicyFault } from './settings.ts';
@@ -46,11 +46,11 @@ export function compilePolicy(settings: Readonly<CasilSettings>): Compiled {
   };
 }
 
-/** The searcher for the policy's patterns; undefined without patterns or when they, or their list, are at fault. */
+/** The searcher for the policy's patterns; undefined without patterns or when they are at fault. */
 function compilePatterns(settings: Readonly<CasilSettings>, faults: PolicyFault[]): Searcher | undefined {
   const setting = 'redaction_patterns';
   const patterns = settings[setting];
-  if (faults.some((fault) => fault.setting === setting) || patterns.length === 0) return undefined;
+  if (!isListOfPatterns(patterns) || patterns.length === 0) return undefined;
   const built = buildAutomata(patterns.map((pattern) => ({ pattern })));
   if (built.ok) return new Searcher(built.automata);
   for (const { index, message } of built.faults) {
@@ -58,4 +58,13 @@ function compilePatterns(settings: Readonly<CasilSettings>, faults: PolicyFault[
     faults.push({ setting, message: `${setting}${entry} ${message}.` });
   }
   return undefined;
+}
+
+/** Whether there is anything to compile; what is no list of strings, or too long a one, is a fault already. */
+function isListOfPatterns(patterns: unknown): boolean {
+  return (
+    Array.isArray(patterns) &&
+    patterns.length <= MAX_LIST_LENGTH &&
+    patterns.every((pattern) => typeof pattern === 'string')
+  );
 }

@@ -181,4 +181,36 @@ describe('hostile texts', () => {
     expect(result[2_999]).toBe(REDACTED);
     expect(redacted).toMatchObject({ after: REDACTED, n: 1 });
   });
+
+  it('gives a text up when every redaction brings a new match about', () => {
+    const settings = { redaction_patterns: ['g', '[a-f]\\*'] };
+    expect(redact({ text: 'xx efg' }, settings)).toEqual({ text: `xx ${REDACTED}` });
+    expect(redact({ text: 'xx abcdefg' }, settings)).toEqual({ text: REDACTED });
+  });
+
+  it('reads no more than four times the bound, redacting what follows', () => {
+    const settings = { redaction_patterns: ['x{50,}'], max_inspect_bytes: 60 };
+    const secrets = (count: number) => Array.from({ length: count }, () => 'x'.repeat(58));
+    expect(redact({ list: [...secrets(4), 'hello'] }, settings)).toEqual({
+      list: [...Array(4).fill(REDACTED), 'hello'],
+    });
+    expect(redact({ list: [...secrets(5), 'hello'] }, settings)).toEqual({ list: Array(6).fill(REDACTED) });
+  });
+
+  it('writes no more than four times the bound, redacting what follows', () => {
+    const settings = { redaction_patterns: ['a\\d'], max_inspect_bytes: 60 };
+    const texts = (count: number) => Array.from({ length: count }, () => 'a1 a2');
+    const partly = `${REDACTED} ${REDACTED}`;
+    expect(redact({ list: [...texts(8), 'hello'] }, settings)).toEqual({ list: [...Array(8).fill(partly), 'hello'] });
+    const more = redact({ list: [...texts(12), 'hello'] }, settings).list as string[];
+    expect(more.slice(9)).toEqual(Array(4).fill(REDACTED));
+  });
+
+  it('judges names alike however many it has seen', () => {
+    const names = Array.from({ length: 10_000 }, (_, i) => `name${i}`);
+    const payload = Object.fromEntries([...names, 'dbPassword', ...names].map((name) => [name, 'hunter2']));
+    const redacted = redact(payload, { max_inspect_bytes: 1_048_576 });
+    expect(redacted).toEqual({ ...payload, dbPassword: REDACTED });
+    expect(redact(redacted, { max_inspect_bytes: 1_048_576 })).toBe(redacted);
+  });
 });

@@ -59,6 +59,9 @@ describe('compilePolicy', () => {
     expect(faultsOf({ redaction_patterns: patterns, max_patterns: 2 })).toEqual([
       { setting: 'redaction_patterns', message: 'redaction_patterns has 3 entries; max_patterns allows 2.' },
     ]);
+    expect(faultsOf({ redaction_patterns: [...patterns, '('], max_patterns: 2 }).map(({ message }) => message)).toEqual(
+      ['redaction_patterns has 4 entries; max_patterns allows 2.', expect.stringMatching(/^redaction_patterns\[3\]/)],
+    );
     expect(faultsOf({ redaction_patterns: patterns, max_patterns: 1_001 })[0]?.setting).toBe('max_patterns');
   });
 

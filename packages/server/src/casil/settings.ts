@@ -30,7 +30,8 @@ export const DEFAULT_CASIL_SETTINGS: Readonly<CasilSettings> = Object.freeze({
   metadata_to_envelope: false,
 });
 
-const MAX_LIST_LENGTH = 1_000;
+/** Most entries of any list. */
+export const MAX_LIST_LENGTH = 1_000;
 
 /** Says what is wrong with a value, as the end of a sentence that starts with its name; nothing when it is right. */
 type Check = (value: unknown) => string | readonly string[] | undefined;
@@ -95,7 +96,7 @@ export function checkSettings(settings: Readonly<CasilSettings>): PolicyFault[] 
     if (!Object.hasOwn(CHECKS, setting)) faults.push({ setting, message: `${setting} is not a CASIL setting.` });
   }
   const { max_patterns: most, redaction_patterns: patterns } = settings;
-  if (Array.isArray(patterns) && Number.isInteger(most) && patterns.length > most) {
+  if (Array.isArray(patterns) && CHECKS.max_patterns(most) === undefined && patterns.length > most) {
     const message = `redaction_patterns has ${patterns.length} entries; max_patterns allows ${most}.`;
     faults.push({ setting: 'redaction_patterns', message });
   }

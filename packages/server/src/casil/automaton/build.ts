@@ -8,7 +8,9 @@ import { PatternError, parsePattern } from './program.ts';
 /** What one automaton of user patterns may need; a larger one is split, or its pattern refused. */
 const LIMITS: Limits = { states: 3_000, work: 1_000_000 };
 /** Most automata that read a text; four of them take some four nanoseconds a character. */
-const MAX_PASSES = 16;
+const MAX_AUTOMATA = 16;
+/** In place of an index: the specs are at fault together. */
+const TOGETHER = -1;
 
 const TOO_COMPLEX = 'is too complex: it would need too many states; use fewer or smaller repeat counts';
 
@@ -42,6 +44,7 @@ export type Built =
   | { readonly ok: false; readonly faults: readonly SpecFault[] };
 
 interface Parsed {
+  readonly index: number;
   readonly head: Nfa;
   readonly body: Nfa;
   readonly context: Nfa | undefined;
@@ -60,53 +63,65 @@ export function buildAutomata(specs: readonly Spec[], limits: Limits = LIMITS): 
       faults.push({ index, message: error.message });
     }
   }
-  if (faults.length > 0) return { ok: false, faults };
   try {
-    return determinizeAll(parsed, new Alphabet(sets), limits);
+    const automata = determinizeAll(parsed, new Alphabet(sets), limits, faults);
+    if (faults.length === 0) return { ok: true, automata };
   } catch (error) {
     if (!(error instanceof PatternError)) throw error;
-    return { ok: false, faults: [{ index: -1, message: error.message }] };
+    faults.push({ index: TOGETHER, message: error.message });
   }
+  return { ok: false, faults: faults.sort((a, b) => a.index - b.index) };
 }
 
 function parse({ pattern, head, context }: Spec, index: number, sets: CharSets): Parsed {
   const body = parsePattern(pattern, index, sets);
   if (matchesEmpty(body)) throw new PatternError('matches the empty string');
   return {
+    index,
     body,
     head: head === undefined ? body : parsePattern(head, index, sets),
     context: context === undefined ? undefined : parsePattern(context, index, sets),
   };
 }
 
-function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: Limits): Built {
-  const faults: SpecFault[] = [];
+/** Adds what is wrong to `faults`; what it returns is only complete when nothing is. */
+function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: Limits, faults: SpecFault[]): Automata {
   const partitions = new Partitions(alphabet);
   const forward = (nfa: Nfa, index: number): Dfa | undefined => {
     const dfa = determinize(nfa, partitions, false, limits);
     if (dfa === undefined) faults.push({ index, message: TOO_COMPLEX });
     return dfa;
   };
-  const bodies = parsed.map(({ body }, index) => forward(body, index)).filter((dfa) => dfa !== undefined);
-  const contexts = parsed.map(({ context }, index) => (context === undefined ? undefined : forward(context, index)));
-  if (faults.length > 0) return { ok: false, faults };
+  const bodies: Dfa[] = [];
+  const contexts: (Dfa | undefined)[] = [];
+  const sound: Parsed[] = [];
+  for (const spec of parsed) {
+    const body = forward(spec.body, spec.index);
+    if (body === undefined) continue;
+    bodies.push(body);
+    contexts.push(spec.context === undefined ? undefined : forward(spec.context, spec.index));
+    sound.push(spec);
+  }
   const heads: Dfa[] = [];
-  /** One automaton for all of `ids` if it stays small enough, else one for each half. */
-  const join = (ids: readonly number[]): void => {
-    if (heads.length > MAX_PASSES) return;
-    const nfas = ids.map((id) => parsed[id]!.head);
-    const joined = determinize(backward(nfas, ids), partitions, true, limits);
+  /** One automaton for all of `specs` if it stays small enough, else one for each half. */
+  const join = (specs: readonly Parsed[]): void => {
+    if (heads.length > MAX_AUTOMATA) return;
+    const nfa = backward(
+      specs.map(({ head }) => head),
+      specs.map(({ index }) => index),
+    );
+    const joined = determinize(nfa, partitions, true, limits);
     if (joined !== undefined) heads.push(joined);
-    else if (ids.length === 1) faults.push({ index: ids[0]!, message: TOO_COMPLEX });
+    else if (specs.length === 1) faults.push({ index: specs[0]!.index, message: TOO_COMPLEX });
     else {
-      join(ids.slice(0, ids.length >> 1));
-      join(ids.slice(ids.length >> 1));
+      join(specs.slice(0, specs.length >> 1));
+      join(specs.slice(specs.length >> 1));
     }
   };
-  if (parsed.length > 0) join([...parsed.keys()]);
-  if (heads.length > MAX_PASSES) {
-    const message = `are too complex together: they need more than ${MAX_PASSES} automata; use fewer or simpler ones`;
-    faults.push({ index: -1, message });
+  if (sound.length > 0) join(sound);
+  if (heads.length > MAX_AUTOMATA) {
+    const message = `are too complex together: they need more than ${MAX_AUTOMATA} automata; use fewer or simpler ones`;
+    faults.push({ index: TOGETHER, message });
   }
-  return faults.length > 0 ? { ok: false, faults } : { ok: true, automata: { alphabet, heads, bodies, contexts } };
+  return { alphabet, heads, bodies, contexts };
 }
