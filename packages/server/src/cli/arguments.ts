@@ -29,11 +29,6 @@ export function positive(text: string): number {
   throw new InvalidArgumentError('It must be a number above 0.');
 }
 
-/** A parser for commander: collects what an option that may be repeated is given. */
-export function collect(text: string, earlier: readonly string[] | undefined): readonly string[] {
-  return [...(earlier ?? []), text];
-}
-
 /** A parser for commander: a list by commas, which may be repeated. */
 export function collectList(text: string, earlier: readonly string[] | undefined): readonly string[] {
   const parts = text.split(',').map((part) => part.trim());

@@ -14,6 +14,7 @@ import { omegaVerb } from './verbs/omega.ts';
 import { pubVerb } from './verbs/pub.ts';
 import { requestVerb } from './verbs/request.ts';
 import { roomsVerb } from './verbs/rooms.ts';
+import { sendVerb } from './verbs/send.ts';
 import { serveVerb } from './verbs/serve.ts';
 import { statusVerb } from './verbs/status.ts';
 import { storeVerb } from './verbs/store.ts';
@@ -27,7 +28,7 @@ import { CLI_VERSION } from './version.ts';
 /** One verb, one file; a new one joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, pubVerb, requestVerb, commandVerb],
+  talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
   operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb],
   tools: [tokenVerb, configVerb, doctorVerb, benchVerb, completionVerb],

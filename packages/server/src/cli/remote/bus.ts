@@ -133,9 +133,10 @@ export function busUrl({ wsUrl }: BusOptions): string {
 
 /** The sentence about a failure that says what to do. */
 async function explain(error: unknown, options: BusOptions): Promise<unknown> {
-  const { ArqonBusError, ConnectionError, RefusedError } = await import('@arqonbus/client');
+  const { ArqonBusError, ConnectionError, RefusedError, RequestError } = await import('@arqonbus/client');
   if (error instanceof ConnectionError) return new Error(explainConnection(error, busUrl(options)));
-  if (error instanceof RefusedError) return new Error(`${error.message} (${error.code})`);
+  if (error instanceof RefusedError || error instanceof RequestError)
+    return new Error(`${error.message} (${error.code})`);
   if (error instanceof ArqonBusError && error.code === 'INVALID_ARGUMENT') return new UsageError(error.message);
   return error;
 }

@@ -66,7 +66,9 @@ async function watch(first: Sample, options: TopOptions): Promise<void> {
 }
 
 function draw(now: Sample, before: Sample, { events, problem }: Telemetry): void {
-  const { rows = 24, columns = 80 } = process.stdout;
+  // A terminal that does not know its size says 0.
+  const rows = process.stdout.rows || 24;
+  const columns = process.stdout.columns || 80;
   const text = screen(compare(now, before), events, problem, { rows, columns }, paintFor(process.stdout));
   process.stdout.write(`${HOME}${text.replaceAll('\n', `${CLEAR_LINE}\n`)}${CLEAR_LINE}${CLEAR_BELOW}`);
 }

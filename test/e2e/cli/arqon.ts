@@ -1,0 +1,154 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { TestServer } from '../../fixtures/start.ts';
+
+const BIN = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
+
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The real program, run in an empty folder with no settings but those it is given. */
+export class Arqon {
+  readonly folder: string = mkdtempSync(join(tmpdir(), 'arqon-cli-'));
+  private readonly env: Record<string, string>;
+  private readonly running: Set<Running> = new Set();
+
+  constructor(env: Readonly<Record<string, string>> = {}) {
+    const { PATH = '', HOME = '' } = process.env;
+    const bin = join(this.folder, '.bin');
+    mkdirSync(bin);
+    writeFileSync(join(bin, 'arqon'), `#!/bin/sh\nexec '${process.execPath}' '${BIN}' "$@"\n`, { mode: 0o755 });
+    this.env = { PATH: `${bin}:${PATH}`, HOME, TERM: 'xterm', ...env };
+  }
+
+  /** One that talks to a server under test. */
+  static at({ urls }: TestServer, env: Readonly<Record<string, string>> = {}): Arqon {
+    return new Arqon({ ARQONBUS_WS_URL: urls.bus, ARQONBUS_HTTP_URL: urls.http, ...env });
+  }
+
+  /** Starts it and leaves it running. */
+  start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+    const child = spawn(process.execPath, [BIN, ...args], {
+      cwd: this.folder,
+      env: { ...this.env, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const running = new Running(child);
+    this.running.add(running);
+    void running.ended.then(() => this.running.delete(running));
+    return running;
+  }
+
+  /** Runs it to its end, with `input` as its whole standard input. */
+  async run(args: readonly string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<Outcome> {
+    const running = this.start(args, options.env);
+    running.write(options.input ?? '');
+    return running.ended;
+  }
+
+  /** Runs it, and reads its standard output as one JSON document. Throws with what it complained of when it failed. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into documents of every shape
+  async json(args: readonly string[], options: { input?: string } = {}): Promise<any> {
+    const { code, stdout, stderr } = await this.run(args, options);
+    if (code !== 0) throw new Error(`arqon ${args.join(' ')} exited with ${code}: ${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  /** Starts a line of the shell in which `arqon` is the program. */
+  startShell(line: string): Running {
+    const child = spawn('bash', ['-c', line], { cwd: this.folder, env: this.env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const running = new Running(child);
+    this.running.add(running);
+    void running.ended.then(() => this.running.delete(running));
+    return running;
+  }
+
+  /** {@link startShell}, to its end. */
+  async shell(line: string): Promise<Outcome> {
+    const running = this.startShell(line);
+    running.write('');
+    return running.ended;
+  }
+
+  /** Starts it with a terminal for its input and output. */
+  onTerminal(line: string): Running {
+    return this.startShell(`exec script -qec '${line}' /dev/null`);
+  }
+
+  /** Ends what still runs, and takes the folder away. */
+  async stop(): Promise<void> {
+    for (const running of this.running) running.child.kill('SIGKILL');
+    await Promise.all([...this.running].map(({ ended }) => ended));
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/** A run of the program that has not ended yet. */
+export class Running {
+  readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly ended: Promise<Outcome>;
+  readonly lines: string[] = [];
+  private stderr = '';
+  private waiting: (() => void)[] = [];
+
+  constructor(child: ChildProcessByStdio<Writable, Readable, Readable>) {
+    this.child = child;
+    child.stdin.on('error', () => {
+      // It may end without having read its input.
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+      this.wake();
+    });
+    const output = createInterface({ input: child.stdout });
+    output.on('line', (line) => {
+      this.lines.push(line);
+      this.wake();
+    });
+    this.ended = Promise.all([once(child, 'close'), once(output, 'close')]).then(([[code]]) => {
+      const stdout = this.lines.map((line) => `${line}\n`).join('');
+      return { code: code as number | null, stdout, stderr: this.stderr };
+    });
+    void this.ended.then(() => this.wake());
+  }
+
+  write(input: string): void {
+    this.child.stdin.end(input);
+  }
+
+  /** The first line of standard output that matches. */
+  line(pattern: RegExp): Promise<string> {
+    return this.until(() => this.lines.find((line) => pattern.test(line)), `a line like ${pattern}`);
+  }
+
+  /** Waits until standard error holds something. */
+  async complaint(pattern: RegExp): Promise<void> {
+    await this.until(() => (pattern.test(this.stderr) ? true : undefined), `a complaint like ${pattern}`);
+  }
+
+  private async until<T>(find: () => T | undefined, what: string): Promise<T> {
+    for (;;) {
+      const found = find();
+      if (found !== undefined) return found;
+      if (this.child.exitCode !== null) {
+        throw new Error(`it ended without ${what}; it printed:\n${this.lines.join('\n')}\n${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+  }
+
+  private wake(): void {
+    const waiting = this.waiting;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
