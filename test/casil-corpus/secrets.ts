@@ -1,7 +1,7 @@
 import { ALPHANUMERIC, BASE32, BASE64, BASE64URL, DIGITS, HEX, LOWER, type Random, UPPER } from './random.ts';
 
 /** A text that holds a secret, and the secret itself, which must not come out of redaction. */
-export interface SecretSample {
+interface SecretSample {
   readonly text: string;
   readonly secret: string;
 }
@@ -148,7 +148,7 @@ export const SECRET_KINDS: Readonly<Record<string, SecretKind>> = {
 };
 
 /** A password as a person chooses it. */
-export function chosenPassword(random: Random): string {
+function chosenPassword(random: Random): string {
   const word = random.pick(['summer', 'dragon', 'Monkey', 'letmein', 'Winter', 'blueriver', 'Tr0ubadour', 'kitchen']);
   return `${word}${random.pick(['', '-', '_', '.'])}${random.int(10, 9_999)}${random.pick(['', '!', '#', '?'])}`;
 }

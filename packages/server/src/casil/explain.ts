@@ -100,7 +100,7 @@ export function explain(policy: Policy, subject: Inspected): Explanation {
 }
 
 /** What a rule id stands for, in words. */
-export function describe(policy: Policy, rule: string): string {
+function describe(policy: Policy, rule: string): string {
   const colon = rule.indexOf(':');
   const name = rule.slice(colon + 1);
   switch (rule.slice(0, colon)) {

@@ -136,9 +136,11 @@ describe('scope', () => {
     expect(place({ scope_exclude: ['noise'] }, 'ops', 'noise').inScope).toBe(false);
   });
 
-  it('takes an address that stands in the room alone apart', () => {
+  it('takes an address that stands in one of the two apart', () => {
     expect(place({ scope_include: ['ops'] }, 'ops:alerts', undefined).inScope).toBe(true);
     expect(place({ scope_include: ['alerts'] }, 'ops:alerts', undefined).inScope).toBe(true);
+    expect(place({ scope_include: ['ops'] }, undefined, 'ops:alerts').inScope).toBe(true);
+    expect(place({ scope_include: ['ops*'] }, undefined, 'ops').inScope).toBe(false);
     expect(place({ scope_include: ['ops:alerts'] }, 'ops:alerts', undefined).inScope).toBe(true);
   });
 

@@ -3,7 +3,7 @@ import { compileGlob } from '@arqonbus/protocol';
 const MAX_GLOB_LENGTH = 512;
 const GLOB = /^[A-Za-z0-9._:/*-]+$/;
 
-/** A set of places, named by globs. `channel` is `*` for what concerns a whole room; `room` may be `room:channel`. */
+/** A set of places, named by globs. `channel` is `*` for what concerns a whole room; either may be `room:channel`. */
 export type Places = (room: string | undefined, channel: string | undefined) => boolean;
 
 /** Why `glob` cannot be one, as the end of a sentence; undefined when it can. */
@@ -23,14 +23,17 @@ export function compilePlaces(globs: readonly string[]): Places {
   const compiled = globs.map(compileGlob);
   const everywhere = globs.some((glob) => /^\*+$/.test(glob));
   if (everywhere) return () => true;
-  return (place, given) => {
-    if (place === undefined) return false;
-    // Commands may name both in one argument.
-    const colon = given === undefined ? place.indexOf(':') : -1;
-    const room = colon < 0 ? place : place.slice(0, colon);
-    const channel = colon < 0 ? (given ?? '*') : place.slice(colon + 1);
+  const holds = (room: string, channel: string): boolean => {
     const address = `${room}:${channel}`;
     return compiled.some((glob) => glob(address) || glob(room) || glob(channel));
+  };
+  return (room, channel) => {
+    if (room !== undefined && channel !== undefined) return holds(room, channel);
+    // Commands may name both in either argument.
+    const address = room ?? channel ?? '';
+    const colon = address.indexOf(':');
+    if (colon >= 0) return holds(address.slice(0, colon), address.slice(colon + 1));
+    return room !== undefined && holds(room, '*');
   };
 }
 

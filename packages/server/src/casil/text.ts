@@ -7,6 +7,11 @@ const MAX_PARTS = 1_024;
 /** Redacting can bring a new match about; after so many rounds the whole string goes. */
 const MAX_ROUNDS = 4;
 
+/** A part that may still grow. */
+type OpenPart = { -readonly [K in keyof Part]: Part[K] };
+/** Never written to: a clean text needs no list of its own. */
+const NO_PARTS: OpenPart[] = [];
+
 /** Told the id of every rule that matches, once or more often. */
 export type OnRule = (rule: string) => void;
 
@@ -18,7 +23,7 @@ export class TextInspector implements MatchSink {
   /** What the string at hand holds; kept here so that inspecting a clean one allocates nothing. */
   #text = '';
   #tokens: readonly Part[] | undefined;
-  #parts: { start: number; end: number }[] = [];
+  #parts: OpenPart[] = NO_PARTS;
   #onRule: OnRule = ignore;
 
   constructor(patterns: Searcher | undefined) {
@@ -60,16 +65,19 @@ export class TextInspector implements MatchSink {
     if (text === REDACTED) return text;
     this.#text = text;
     this.#onRule = onRule;
+    // Whatever an inspection that failed has left behind.
+    this.#parts = NO_PARTS;
+    this.#tokens = undefined;
     this.#secrets ??= secretDetector();
     this.#secrets.detect(text, length, this.#onSecret);
     if (this.#parts.length <= MAX_PARTS) this.#patterns?.search(text, length, this);
     this.#text = '';
     this.#onRule = ignore;
     const tokens = this.#tokens;
-    this.#tokens = undefined;
     if (this.#parts.length === 0) return text;
     const parts = this.#parts;
-    this.#parts = [];
+    this.#parts = NO_PARTS;
+    this.#tokens = undefined;
     if (parts.length > MAX_PARTS) return REDACTED;
     if (length < text.length) parts.push({ start: length, end: text.length });
     return redactParts(text, parts, tokens);
@@ -83,6 +91,7 @@ export class TextInspector implements MatchSink {
     const last = this.#parts.at(-1);
     // Matches come in order more often than not; what touches need not be kept apart.
     if (last !== undefined && last.start <= start && start <= last.end) last.end = Math.max(last.end, end);
+    else if (this.#parts === NO_PARTS) this.#parts = [{ start, end }];
     else this.#parts.push({ start, end });
     return this.#parts.length <= MAX_PARTS;
   }

@@ -7,14 +7,14 @@ export type Kind = typeof EDGE | typeof NEWLINE | typeof WORD | typeof OTHER;
 export const KINDS: readonly Kind[] = [EDGE, NEWLINE, WORD, OTHER];
 
 /** Bits of {@link Edge.arg} on a conditional edge; all that are set must hold. The values are those of RE2. */
-export const BEGIN_LINE = 1;
-export const END_LINE = 2;
-export const BEGIN_TEXT = 4;
-export const END_TEXT = 8;
-export const WORD_BOUNDARY = 16;
-export const NO_WORD_BOUNDARY = 32;
+const BEGIN_LINE = 1;
+const END_LINE = 2;
+const BEGIN_TEXT = 4;
+const END_TEXT = 8;
+const WORD_BOUNDARY = 16;
+const NO_WORD_BOUNDARY = 32;
 
-export type EdgeType = 'free' | 'when' | 'take';
+type EdgeType = 'free' | 'when' | 'take';
 
 export interface Edge {
   /** `free` always, `when` under an assertion, `take` by consuming a character. */

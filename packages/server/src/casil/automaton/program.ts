@@ -4,9 +4,9 @@ import { LAST_CODE_POINT } from './charset.ts';
 import type { Edge, Nfa } from './nfa.ts';
 
 /** Longest pattern, in UTF-16 units. */
-export const MAX_PATTERN_LENGTH = 512;
+const MAX_PATTERN_LENGTH = 512;
 /** Most nodes of one pattern's automaton; a counted repetition makes a copy of its body for every count. */
-export const MAX_NODES = 2_000;
+const MAX_NODES = 2_000;
 
 /** A pattern that is refused; the message says why in a sentence. */
 export class PatternError extends Error {}
