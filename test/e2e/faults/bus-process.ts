@@ -41,10 +41,6 @@ export class BusProcess {
     return server;
   }
 
-  get isRunning(): boolean {
-    return this.child !== null;
-  }
-
   /** What it wrote to standard error, the last of it. */
   get printed(): string {
     return this.output;

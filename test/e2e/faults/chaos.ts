@@ -1,9 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Arena } from './arena.ts';
+import type { BusProcess } from './bus-process.ts';
 import type { Random } from './random.ts';
 
 const LEAST_PAUSE_MS = 150;
 const MOST_PAUSE_MS = 700;
+const MOST_STARTS = 20;
 /** A client's line breaks more often than a server does. */
 const DICE = ['line', 'line', 'line', 'node', 'storage'] as const;
 
@@ -22,7 +24,8 @@ export class Chaos {
   private readonly arena: Arena;
   private readonly clients: readonly { cut(): void }[];
   private readonly random: Random;
-  private readonly repairs = new Set<Promise<void>>();
+  private readonly repairs: Promise<void>[] = [];
+  private readonly down = new Set<BusProcess>();
   private storageBusy = false;
 
   constructor(arena: Arena, clients: readonly { cut(): void }[], random: Random) {
@@ -50,16 +53,17 @@ export class Chaos {
   }
 
   private breakNode(): void {
-    const up = this.arena.nodes.filter((node) => node.isRunning);
+    const up = this.arena.nodes.filter((node) => !this.down.has(node));
     if (up.length === 0) return;
     const node = this.random.pick(up);
     const away = this.random.between(0, 1_500);
     this.damage.nodesKilled += 1;
+    this.down.add(node);
     this.repair(async () => {
       await node.kill();
       await pause(away);
-      await this.whenStorage();
-      await node.start();
+      await supervise(node);
+      this.down.delete(node);
     });
   }
 
@@ -81,14 +85,22 @@ export class Chaos {
     });
   }
 
-  /** In strict mode a node does not start without its storage. */
-  private async whenStorage(): Promise<void> {
-    while (this.storageBusy) await pause(50);
-  }
-
+  /** What cannot be repaired ends the storm with its reason. */
   private repair(work: () => Promise<void>): void {
-    const done = work().finally(() => this.repairs.delete(done));
-    this.repairs.add(done);
+    const done = work();
     done.catch(() => {});
+    this.repairs.push(done);
+  }
+}
+
+/** Starts a node until it stays: in strict mode it ends at once while its storage is away. */
+async function supervise(node: BusProcess): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await node.start();
+    } catch (error) {
+      if (tries === MOST_STARTS) throw error;
+      await pause(LEAST_PAUSE_MS);
+    }
   }
 }

@@ -33,7 +33,10 @@ export class Roamer {
 
   /** Breaks the line, if there is one; the next is tried for shortly after. */
   cut(): void {
-    this.line?.cut();
+    const { line } = this;
+    // What still comes over it was never received.
+    this.line = null;
+    line?.cut();
   }
 
   stop(): Promise<void> {

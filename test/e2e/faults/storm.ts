@@ -80,6 +80,7 @@ function launch(arena: Arena, random: Random): Publisher[] {
 /** Everything runs again: lets clients finish, then compares what everybody has. Answers the faults. */
 async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscriber[]): Promise<string[]> {
   const printed = (): string => arena.nodes.map((node) => `${node.name}: ${node.printed}`).join('\n');
+  if (!(await within(Promise.all(arena.nodes.map(healthy))))) return [`a node does not recover\n${printed()}`];
   if (!(await within(Promise.all(publishers.map((publisher) => publisher.finish()))))) {
     const open = publishers.map(({ unanswered }) => unanswered).join(', ');
     return [`messages stay without an ack: ${open}\n${printed()}`];
@@ -102,6 +103,15 @@ async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscrib
   for (const channel of CHANNELS) stored.set(channel, await arena.read(ROOM, channel));
   const faults = [...late, ...judge({ publishers, subscribers, stored, readings })];
   return faults.length === 0 ? [] : [...faults, printed()];
+}
+
+/** Resolves when a node says that it is well. Nobody is told when that is; it has to be asked. */
+async function healthy({ http }: { http: string }): Promise<void> {
+  for (;;) {
+    const { storage } = (await (await fetch(`${http}/health`)).json()) as { storage: string };
+    if (storage === 'ok') return;
+    await pause(50);
+  }
 }
 
 /** All of every channel, as one server's `history` has it. */

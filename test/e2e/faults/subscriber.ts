@@ -3,7 +3,7 @@ import type { Frame, Line } from './line.ts';
 import type { Random } from './random.ts';
 import { Roamer } from './roamer.ts';
 
-const PUT_OFF_MS = 250;
+const PUT_OFF_MS = 1_000;
 
 /** A message as one subscriber received it. */
 export interface Received {
@@ -42,6 +42,8 @@ export class Subscriber {
   private readonly roamer: Roamer;
   private readonly joins = new Map<string, string>();
   private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
+  /** Whether all joins of this connection were answered with a place in the stream. */
+  private isPlaced = true;
   private count = 0;
 
   /** `isWide`: subscribes to the room rather than to each channel. */
@@ -92,6 +94,7 @@ export class Subscriber {
 
   private join(line: Line): void {
     this.joins.clear();
+    this.isPlaced = true;
     if (this.isWide) {
       const since = Object.fromEntries([...this.streams].map(([channel, { position }]) => [channel, position]));
       this.ask(line, WILDCARD, this.streams.size === 0 ? {} : { since });
@@ -114,7 +117,7 @@ export class Subscriber {
   private take(frame: Frame, line: Line): void {
     if (frame.type === 'command_response') this.answered(frame, line);
     else if (frame.type === 'event') this.receive(frame);
-    else if (frame.payload.event === 'history_gap') this.gapsTold += 1;
+    else if (frame.payload.event === 'history_gap') this.missed(frame);
     for (const [index, { met, resolve }] of [...this.waiting.entries()].reverse()) {
       if (!met()) continue;
       this.waiting.splice(index, 1);
@@ -122,13 +125,20 @@ export class Subscriber {
     }
   }
 
+  private missed({ payload }: Frame): void {
+    this.gapsTold += 1;
+    // A replay broke off: it is asked for again from where this client is.
+    if (payload.after_sequence !== undefined) this.roamer.cut();
+  }
+
   private answered(frame: Frame, line: Line): void {
     const channel = this.joins.get(frame.request_id ?? '');
     if (channel === undefined) return;
     const { payload } = frame;
-    // Nothing is known of a stream while the storage is away, and so nothing can be resumed.
+    // Nothing is known of a stream while the storage is away: what is live is heard, but nothing can be resumed yet.
     if (frame.status !== 'success' || payload.epoch === '') {
       this.putOff += 1;
+      this.isPlaced = false;
       setTimeout(() => line.cut(), PUT_OFF_MS);
       return;
     }
@@ -149,6 +159,11 @@ export class Subscriber {
     const { sequence, epoch = '', replayed } = metadata as { sequence?: number; epoch?: string; replayed?: true };
     if (sequence === undefined) {
       this.live.add(id);
+      return;
+    }
+    // The storage is back: now it can be resumed from where this client is.
+    if (!this.isPlaced) {
+      this.roamer.cut();
       return;
     }
     // Of a room it follows all channels, those that come later from their beginning.

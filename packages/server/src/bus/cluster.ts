@@ -1,4 +1,4 @@
-import { CLOSE } from '@arqonbus/protocol';
+import { BusError, CLOSE } from '@arqonbus/protocol';
 import type { NodeMessage, Presence } from '../engine/engine.ts';
 import type { Direct } from './direct.ts';
 import type { Rooms } from './rooms.ts';
@@ -67,6 +67,10 @@ export class Cluster {
   }
 
   private settle(done: void | Promise<void>): void {
-    if (done instanceof Promise) done.catch(this.onFault);
+    if (!(done instanceof Promise)) return;
+    done.catch((error: unknown) => {
+      // That the storage is away is told already, and the engine announces everybody anew when it is back.
+      if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.onFault(error);
+    });
   }
 }

@@ -165,7 +165,7 @@ export class Memberships {
     states: ReadonlyMap<Channel, StreamState>,
   ): Joined {
     const { missed, recovered } = plan(channel, request, states);
-    for (const [stream, state] of states) catchUp.startAfter(stream, state.sequence);
+    for (const [stream, state] of states) catchUp.startAfter(stream, state);
     const result = this.answer(channel, states.get(channel) as StreamState, recovered);
     result.positions = Object.fromEntries(
       [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
@@ -175,7 +175,7 @@ export class Memberships {
       begin: () => {
         if (membership.live) return;
         catchUp.run(missed).catch((error: unknown) => {
-          catchUp.stop();
+          catchUp.fail();
           this.rules.onFault(error);
         });
       },

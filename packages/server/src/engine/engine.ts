@@ -1,4 +1,4 @@
-import type { Draft } from '@arqonbus/protocol';
+import type { Draft, Position } from '@arqonbus/protocol';
 
 /** A plain value when it is known now, a promise when a backend has to be asked. */
 export type Awaitable<T> = T | Promise<T>;
@@ -124,6 +124,11 @@ export interface Broker {
   detach(tenant: string, room: string): void;
   /** Where a stream stands, opening it (with a fresh epoch) if it never was. */
   state(stream: StreamAddress): Awaitable<StreamState>;
+  /**
+   * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
+   * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
+   */
+  reached?(stream: StreamAddress): Position;
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]>;
   /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;

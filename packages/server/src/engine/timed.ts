@@ -39,6 +39,10 @@ class TimedEngine implements Engine {
     this.store = timeStore(engine.store, observe);
   }
 
+  get warnings(): readonly string[] {
+    return this.engine.warnings ?? [];
+  }
+
   open(events: EngineEvents): Promise<void> {
     return this.engine.open(events);
   }
@@ -62,6 +66,7 @@ function timeBroker(broker: Broker, observe: ObserveOperation): Broker {
     attach: (tenant, room) => timed('attach', observe, () => broker.attach(tenant, room)),
     detach: (tenant, room) => broker.detach(tenant, room),
     state: (stream: StreamAddress) => timed('state', observe, () => broker.state(stream)),
+    ...(broker.reached === undefined ? {} : { reached: broker.reached.bind(broker) }),
     history: (stream, query) => timed('history', observe, () => broker.history(stream, query)),
     streams: (tenant, room) => timed('streams', observe, () => broker.streams(tenant, room)),
     drop: (stream: StreamAddress) => timed('drop', observe, () => broker.drop(stream)),

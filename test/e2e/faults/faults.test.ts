@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { hasRedis } from '../../fixtures/private-redis.ts';
+import type { Engine, Mode } from './arena.ts';
+import { storm } from './storm.ts';
+
+/** A minute for each engine in CI; elsewhere enough to break everything a few times. */
+const SECONDS = process.env.CI === 'true' ? 60 : 14;
+const SEED = 20_260;
+
+/** Storms of one engine, by turns in both modes, with the time shared out among them. */
+async function survive(engine: Engine, modes: readonly Mode[]): Promise<void> {
+  for (const [turn, mode] of modes.entries()) {
+    const seed = SEED + turn;
+    const { faults, acked, received, nodesKilled, linesCut } = await storm({
+      engine,
+      mode,
+      seconds: SECONDS / modes.length,
+      seed,
+    });
+    expect(faults, `npm run soak -- --engine ${engine} --mode ${mode} --seed ${seed}`).toEqual([]);
+    // Nothing was proved unless something was broken, and something came through.
+    expect(Math.min(acked, received, nodesKilled, linesCut)).toBeGreaterThan(0);
+  }
+}
+
+describe('servers, storage and lines that break at random moments', () => {
+  const limit = { timeout: SECONDS * 1000 + 180_000 };
+
+  it('SQLite: loses no acked message, repeats none, and keeps every order', limit, () => survive('sqlite', ['strict']));
+
+  it.skipIf(!hasRedis())('Redis, two nodes: loses no acked message, repeats none, and keeps every order', limit, () =>
+    survive('redis', ['degraded', 'strict']),
+  );
+});
