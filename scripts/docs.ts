@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { ERRORS } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { CasilLayer } from '../packages/server/src/casil/layer.ts';
+import { cliPage } from '../packages/server/src/cli/docs.ts';
 import type { AnyCommand } from '../packages/server/src/commands/command.ts';
 import { describe } from '../packages/server/src/commands/connection.ts';
 import { configurationPage } from '../packages/server/src/config/docs.ts';
@@ -88,6 +89,7 @@ const commands = allCommands();
 const pages: Readonly<Record<string, string>> = {
   'configuration.md': configurationPage(),
   'commands.md': commandsPage(commands),
+  'cli.md': cliPage(),
   'protocol.schema.json': schemas(commands),
   'protocol.md': protocolPage(),
 };
