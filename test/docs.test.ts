@@ -1,0 +1,132 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+import { blocksOf, linksOf } from './fixtures/markdown.ts';
+import { Walkthrough } from './fixtures/walkthrough.ts';
+
+const here = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+/** Pages whose every command is run, in order. */
+const WALKED = ['docs/quickstart.md', 'docs/tutorial.md'];
+/** Pages whose code is compiled, but leads nowhere by itself. */
+const READ = [
+  'docs/troubleshooting.md',
+  'docs/sdk-typescript.md',
+  'docs/sdk-python.md',
+  'docs/migrating/socket.io.md',
+  'docs/migrating/pusher.md',
+  'docs/migrating/mqtt.md',
+];
+const PAGES = [...WALKED, ...READ, 'examples/README.md'];
+
+const scratch = mkdtempSync(join(tmpdir(), 'arqonbus-docs-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+/** The folder of a Python that has the client's one dependency, or null. */
+const python = findPython();
+
+function findPython(): string | null {
+  const venv = process.env.ARQONBUS_PYTHON_VENV;
+  const candidates = [...(venv === undefined ? [] : [`${venv}/bin/python3`]), 'python3'];
+  for (const candidate of candidates) {
+    try {
+      const code = 'import sys, websockets; assert sys.version_info >= (3, 10); print(sys.executable)';
+      return dirname(execFileSync(candidate, ['-c', code], { encoding: 'utf8', stdio: 'pipe' }).trim());
+    } catch {
+      // The next one may do.
+    }
+  }
+  if (process.env.CI === 'true') return makePython();
+  console.warn('*** There is no Python with "websockets": Python in the documents is LEFT OUT. ***');
+  return null;
+}
+
+function makePython(): string {
+  const venv = join(scratch, 'venv');
+  execFileSync('python3', ['-m', 'venv', venv]);
+  execFileSync(join(venv, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', here('python')]);
+  return join(venv, 'bin');
+}
+
+describe.each(WALKED)('%s', (page) => {
+  it('does what it promises, from the first command to the last', async () => {
+    const walk = await Walkthrough.begin(python);
+    try {
+      let leftOut = false;
+      for (const block of blocksOf(page)) {
+        const isPython = block.language === 'sh' && /^python3 /m.test(block.code);
+        // What Python would have printed goes with it.
+        leftOut = python === null && (isPython || (leftOut && block.language === 'text' && block.terminal === null));
+        if (leftOut) continue;
+        await walk.follow(block).catch((error: unknown) => {
+          throw new Error(`${page}:${block.line}: ${error instanceof Error ? error.message : String(error)}`);
+        });
+      }
+    } finally {
+      await walk.end();
+    }
+  }, 60_000);
+});
+
+describe('the documents', () => {
+  it('hold TypeScript that the compiler accepts', () => {
+    const folder = join(scratch, 'ts');
+    execFileSync('mkdir', ['-p', folder]);
+    symlinkSync(here('node_modules'), join(folder, 'node_modules'));
+    let count = 0;
+    for (const page of PAGES) {
+      for (const { language, code, line } of blocksOf(page)) {
+        if (language !== 'ts') continue;
+        count += 1;
+        // A fragment speaks of the client that its page has connected before.
+        const given = /\bconst client\b/.test(code)
+          ? ''
+          : 'declare const client: import("@arqonbus/client").ArqonBusClient;\n';
+        writeFileSync(join(folder, `${page.replaceAll(/\W/g, '_')}_${line}.ts`), `${given}${code}\nexport {};\n`);
+      }
+    }
+    expect(count).toBeGreaterThan(8);
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+    const compilerOptions = {
+      ...{ target: 'ES2022', module: 'NodeNext', strict: true, noEmit: true, types: ['node'], skipLibCheck: true },
+      ...{ lib: ['ES2023', 'DOM'], noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true },
+    };
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+    try {
+      const compiler = here('node_modules/typescript/bin/tsc');
+      execFileSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8', stdio: 'pipe' });
+    } catch (error) {
+      throw new Error((error as { stdout?: string }).stdout || String(error));
+    }
+  });
+
+  it.skipIf(python === null)('hold Python that compiles', () => {
+    for (const page of PAGES) {
+      for (const { language, code, line } of blocksOf(page)) {
+        if (language !== 'py') continue;
+        const check = 'import sys, ast; ast.parse(sys.stdin.read(), sys.argv[1])';
+        execFileSync(join(python ?? '', 'python3'), ['-c', check, `${page}:${line}`], { input: code });
+      }
+    }
+  });
+
+  it.each(PAGES)('%s links to what is there', (page) => {
+    for (const { path, fragment } of linksOf(page)) {
+      expect(existsSync(path), path).toBe(true);
+      if (fragment !== '') expect(headingsOf(path), `${path}#${fragment}`).toContain(fragment);
+    }
+  });
+});
+
+/** Anchors of the headings of a page, as they are made for readers. */
+function headingsOf(path: string): readonly string[] {
+  return [...readFileSync(path, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
