@@ -1,4 +1,4 @@
-import { BusError, encode, type Inbound, type JsonObject } from '@arqonbus/protocol';
+import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
 import type { $ZodIssue } from 'zod/v4/core';
 import { hasRole } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
@@ -85,15 +85,8 @@ export class CommandRunner {
   private inspect({ sender, requestId, args }: Call, found: AnyCommand): JsonObject {
     const { inspector } = this.bus;
     if (!inspector.enabled) return args;
-    const { room, channel } = args;
-    const subject = {
-      type: 'command' as const,
-      id: requestId,
-      command: found.name,
-      room: typeof room === 'string' ? room : undefined,
-      channel: typeof channel === 'string' ? channel : undefined,
-      payload: args,
-    };
+    const { room, channel } = addressOf(args);
+    const subject = { type: 'command' as const, id: requestId, command: found.name, room, channel, payload: args };
     return inspector.inspect(subject, sender).payload;
   }
 
@@ -108,6 +101,15 @@ export class CommandRunner {
       ...(error === undefined ? {} : { error_code: error instanceof BusError ? error.code : 'INTERNAL_ERROR' }),
       duration_ms: Math.round(duration * 1000) / 1000,
     });
+  }
+}
+
+/** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */
+function addressOf({ room, channel }: JsonObject): PartialAddress {
+  try {
+    return parseAddress(typeof room === 'string' ? room : undefined, typeof channel === 'string' ? channel : undefined);
+  } catch {
+    return {};
   }
 }
 
