@@ -1,14 +1,17 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:https';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, ask } from '../../../test/fixtures/http.ts';
 import { Peer } from '../../../test/fixtures/peer.ts';
 import { startTestServer } from '../../../test/fixtures/start.ts';
 import { Watcher } from '../../../test/fixtures/watcher.ts';
+import { createLog } from './log.ts';
 
 /** A port that somebody else listens on. */
 async function takenPort(): Promise<{ port: number; free: () => Promise<void> }> {
@@ -72,6 +75,44 @@ describe('reopening', () => {
     expect((await ask(`${url}/status`)).json.endpoints.telemetry).toBe(`ws://127.0.0.1:${telemetry?.port}`);
     await again.close();
     await server.stop();
+  });
+
+  it('goes on as before when the listeners cannot be opened as asked', async () => {
+    const [server, taken] = [await startTestServer(), await takenPort()];
+    const { config } = server;
+    const asked = server.server.reopen({ ...config, http: { ...config.http, port: taken.port } });
+    await expect(asked).rejects.toThrow(`Port ${taken.port} on 127.0.0.1 is in use`);
+    const { bus } = await server.server.reopen(config);
+    const peer = await Peer.connect(`ws://127.0.0.1:${bus.port}`);
+    expect(await peer.ask('ping')).toMatchObject({ pong: true });
+    await peer.close();
+    await server.stop();
+    await taken.free();
+  });
+});
+
+describe('stopping', () => {
+  it('keeps its time, though a client answers no close frame', async () => {
+    const server = await startTestServer({ ARQONBUS_SHUTDOWN_SECONDS: '1' });
+    const { host, port } = new URL(server.urls.bus);
+    const mute = connect(Number(port), '127.0.0.1');
+    const handshake = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13'];
+    const key = `Sec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}`;
+    mute.write([`GET / HTTP/1.1`, `Host: ${host}`, ...handshake, key, '', ''].join('\r\n'));
+    await once(mute, 'data');
+    const began = performance.now();
+    await server.stop();
+    expect(performance.now() - began).toBeLessThan(1_000);
+    mute.destroy();
+  });
+
+  it('says nothing of it when it never started', async () => {
+    const taken = await takenPort();
+    const lines = new PassThrough();
+    const log = createLog({ level: 'info', pretty: false, destination: lines });
+    await expect(startTestServer({ ARQONBUS_HTTP_PORT: String(taken.port) }, { log })).rejects.toThrow(/in use/);
+    expect(lines.read()).toBeNull();
+    await taken.free();
   });
 });
 

@@ -53,6 +53,8 @@ export class Server {
   private readonly config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
+  /** What the listeners run with: the last configuration that they could be opened with. */
+  private edgeConfig: Config;
   private readonly timers: NodeJS.Timeout[] = [];
   private stopping: Promise<void> | null = null;
 
@@ -60,6 +62,7 @@ export class Server {
     const { log = createLog({ level: config.log.level, pretty: false }), now = Date.now } = options;
     this.layer = layer;
     this.config = config;
+    this.edgeConfig = config;
     const metrics = new Metrics();
     this.engine = timeEngine(engine, (operation, seconds) =>
       metrics.observeStorage(engine.backend, operation, seconds),
@@ -140,12 +143,20 @@ export class Server {
 
   /**
    * Closes the listeners and opens them as `config` says; clients are told to come back. Rooms, history and what is
-   * set once (storage, limits of the bus) stay as they are.
+   * set once (storage, limits of the bus) stay as they are. When they cannot be opened that way they are opened as
+   * before, and this rejects with the reason.
    */
   async reopen(config: Config): Promise<Addresses> {
     await this.closeEdge(RESTART_SPREAD_MS, 'server restarting');
-    this.edge = await this.openEdge(config);
-    this.bus.isDraining = false;
+    try {
+      this.edge = await this.openEdge(config);
+      this.edgeConfig = config;
+    } catch (error) {
+      this.edge = await this.openEdge(this.edgeConfig);
+      throw error;
+    } finally {
+      this.bus.isDraining = false;
+    }
     return this.edge.addresses;
   }
 
@@ -171,7 +182,8 @@ export class Server {
 
   private async shutDown(): Promise<void> {
     const { bus, config } = this;
-    bus.events.emit('server_stopping', null, { node: bus.options.node });
+    // A server that could not start has nothing to stop, nor a storage to write it to.
+    if (this.edge !== null) bus.events.emit('server_stopping', null, { node: bus.options.node });
     for (const timer of this.timers) clearInterval(timer);
     await this.closeEdge(config.server.shutdownSeconds * 1000, 'server shutting down');
     bus.expiry.stop();
@@ -185,9 +197,11 @@ export class Server {
     const { bus } = this;
     bus.isDraining = true;
     bus.announceShutdown(spreadMs);
-    await Promise.race([bus.settled(), delay(SETTLE_MS, undefined, { ref: false })]);
+    const patienceMs = this.config.server.shutdownSeconds * 250;
+    await atMost(Math.min(SETTLE_MS, 2 * patienceMs), bus.settled());
     bus.closeAll(CLOSE.GOING_AWAY, reason);
-    await this.edge?.close();
+    // A peer that does not answer the close frame is cut after a second; a shorter shutdown does not wait for that.
+    if (this.edge !== null) await atMost(patienceMs, this.edge.close());
     this.edge = null;
   }
 
@@ -208,6 +222,11 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** How long answers that wait for storage may still take once the server stops. */
 const SETTLE_MS = 5_000;
 const RESTART_SPREAD_MS = 1_000;
+
+/** Waits for `done`, but not longer than this. */
+async function atMost(ms: number, done: Promise<void>): Promise<void> {
+  await Promise.race([done, delay(ms, undefined, { ref: false })]);
+}
 
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
 export async function startServer(
