@@ -134,6 +134,14 @@ describe('arqon tail', () => {
     });
     const guarded = await startTestServer(WITH_AUTH);
     try {
+      const elsewhere = await arqon.run([
+        'tail',
+        '--ws-url',
+        `${guarded.urls.http.replace('http', 'ws')}/?token=hidden`,
+      ]);
+      expect(elsewhere.code).toBe(1);
+      expect(elsewhere.stderr).toMatch(/is not the WebSocket port of a bus; pass another --ws-url\.\n$/);
+      expect(elsewhere.stderr).not.toContain('hidden');
       const asked = await arqon.run(['tail', '--ws-url', guarded.urls.bus]);
       expect(asked.code).toBe(1);
       expect(asked.stderr).toContain('Pass --jwt or set ARQONBUS_TOKEN.');

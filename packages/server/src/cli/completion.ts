@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
-import { below, pathOf } from './program.ts';
+import { below, pathOf } from './verb.ts';
 
-export const SHELLS = ['bash', 'zsh', 'fish'] as const;
-export type Shell = (typeof SHELLS)[number];
+export type Shell = 'bash' | 'zsh' | 'fish';
 
 /** What may follow one path of verbs. */
 interface Words {

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { cliPage } from './docs.ts';
-import { below, createProgram, pathOf } from './program.ts';
-import { examplesOf } from './verb.ts';
+import { createProgram } from './program.ts';
+import { below, examplesOf, pathOf } from './verb.ts';
 
 const program = createProgram();
 const verbs = below(program);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import { below, createProgram, pathOf } from './program.ts';
-import { examplesOf } from './verb.ts';
+import { createProgram } from './program.ts';
+import { below, examplesOf, pathOf } from './verb.ts';
 
 const INTRODUCTION = `# Command line
 

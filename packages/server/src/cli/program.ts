@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { GROUPS } from './verb.ts';
+import { below, GROUPS, pathOf } from './verb.ts';
 import { benchVerb } from './verbs/bench.ts';
 import { casilVerb } from './verbs/casil.ts';
 import { channelsVerb } from './verbs/channels.ts';
@@ -59,14 +59,4 @@ export function createProgram(): Command {
 /** What a list of verbs says of one. */
 function firstSentence(text: string): string {
   return text.split(/(?<=[.;:])\s/, 1)[0]!.replace(/[;:]$/, '.');
-}
-
-/** All commands below one, in the order of help. */
-export function below(command: Command): readonly Command[] {
-  return command.commands.flatMap((child) => [child, ...below(child)]);
-}
-
-/** `arqon token inspect`. */
-export function pathOf(command: Command): string {
-  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

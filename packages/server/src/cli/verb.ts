@@ -20,3 +20,13 @@ export function withExamples(verb: Command, ...lines: readonly string[]): Comman
 export function examplesOf(verb: Command): readonly string[] {
   return examples.get(verb) ?? [];
 }
+
+/** All commands below one, in the order of help. */
+export function below(command: Command): readonly Command[] {
+  return command.commands.flatMap((child) => [child, ...below(child)]);
+}
+
+/** `arqon token inspect`. */
+export function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}

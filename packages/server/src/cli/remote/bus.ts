@@ -7,7 +7,7 @@ import { stopSignal } from '../stop.ts';
 import type { Paint } from '../terminal/colours.ts';
 import { printResult, remark } from '../terminal/output.ts';
 
-export const DEFAULT_WS_URL = 'ws://127.0.0.1:9100';
+const DEFAULT_WS_URL = 'ws://127.0.0.1:9100';
 
 /** How a verb reaches the bus over WebSocket. */
 export interface BusOptions {
@@ -147,6 +147,7 @@ function explainConnection(
 ): string {
   const at = URL.canParse(url) ? new URL(url).host : url;
   if (status === 401) return `the bus at ${at} refuses this: ${message} Pass --jwt or set ARQONBUS_TOKEN.`;
+  if (status === 404) return `what answers at ${at} is not the WebSocket port of a bus; pass another --ws-url.`;
   if (status !== undefined) return `the bus at ${at} refuses this: ${message}`;
   if (code !== 'CONNECTION_FAILED') return message;
   const cause = /(?:connect )?(E[A-Z]+|no welcome[^.]*)/.exec(message)?.[1] ?? message;

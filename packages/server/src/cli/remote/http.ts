@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { seconds } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
 
-export const DEFAULT_HTTP_URL = 'http://127.0.0.1:8080';
+const DEFAULT_HTTP_URL = 'http://127.0.0.1:8080';
 
 /** How a verb reaches the HTTP port. */
 export interface HttpOptions {
@@ -13,7 +13,7 @@ export interface HttpOptions {
   readonly json?: boolean;
 }
 
-export function withHttpOptions(verb: Command): Command {
+function withHttpOptions(verb: Command): Command {
   return verb
     .addOption(
       new Option('--http-url <url>', 'address of the HTTP port').env('ARQONBUS_HTTP_URL').default(DEFAULT_HTTP_URL),
@@ -36,6 +36,8 @@ export async function getText(options: HttpOptions, path: string): Promise<strin
   if (!/^https?:$/.test(URL.canParse(base) ? new URL(base).protocol : '')) {
     throw new UsageError(`"${base}" is no address; write --http-url http://HOST:PORT.`);
   }
+  // An address may hold a password.
+  const shown = new URL(base).origin;
   let response: Response;
   try {
     response = await fetch(`${base.replace(/\/$/, '')}${path}`, {
@@ -46,10 +48,12 @@ export async function getText(options: HttpOptions, path: string): Promise<strin
       signal: AbortSignal.timeout(timeoutSeconds * 1000),
     });
   } catch (error) {
-    throw new Error(`no bus answers at ${base} (${reasonOf(error)}); start one with "arqon serve" or pass --http-url.`);
+    throw new Error(
+      `no bus answers at ${shown} (${reasonOf(error)}); start one with "arqon serve" or pass --http-url.`,
+    );
   }
   const text = await response.text();
-  if (!response.ok) throw new Error(refusal(base, response.status, text));
+  if (!response.ok) throw new Error(refusal(shown, response.status, text));
   return text;
 }
 
@@ -59,7 +63,7 @@ export async function getJson<T>(options: HttpOptions, path: string): Promise<T>
   try {
     return JSON.parse(text) as T;
   } catch {
-    throw new Error(`what answers at ${options.httpUrl} is not the HTTP port of a bus; pass --http-url.`);
+    throw new Error(`what answers there is not the HTTP port of a bus; pass another --http-url.`);
   }
 }
 

@@ -1,4 +1,5 @@
 import { Argument, Command } from 'commander';
+import type { Shell } from '../completion.ts';
 import { print } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
@@ -12,7 +13,7 @@ export function completionVerb(): Command {
     'source <(arqon completion bash)',
     'arqon completion fish > ~/.config/fish/completions/arqon.fish',
   );
-  return verb.action(async (shell: 'bash' | 'zsh' | 'fish') => {
+  return verb.action(async (shell: Shell) => {
     const { completionScript } = await import('../completion.ts');
     await print(completionScript(verb.parent!, shell).trimEnd());
   });
