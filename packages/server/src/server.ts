@@ -95,7 +95,9 @@ export class Server {
       messageSampleRate: telemetry.messageSampleRate,
       statsIntervalMs: bus.statsIntervalSeconds * 1000,
     });
-    inspector.onDecided = this.monitor.decided;
+    inspector.onInspected = (seconds) => metrics.observeInspection(seconds);
+    this.monitor.casilDecisions = () => layer.tally.decisions();
+    this.bus.sessionLeft.add((session) => layer.forget(session.id));
     this.operators = this.createOperators();
     all.push(
       ...coreCommands(this.bus, () => this.commands.all),
@@ -109,14 +111,21 @@ export class Server {
 
   async start(): Promise<Addresses> {
     await this.engine.open(this.bus.engineEvents);
+    this.warnOfStorage();
     this.bus.rooms.tenant('default');
     this.bus.catalog.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => this.bus.idle.run());
+    // That the storage is away is told already.
+    this.every(REPORT_INTERVAL_MS, () => void this.bus.directory.beat().catch(() => {}));
     this.edge = await this.openEdge(this.config);
     this.bus.events.emit('server_started', null, { version: VERSION, node: this.bus.options.node });
     return this.edge.addresses;
+  }
+
+  private warnOfStorage(): void {
+    for (const warning of this.engine.warnings ?? []) this.log.warn(warning);
   }
 
   /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
@@ -130,6 +139,7 @@ export class Server {
       const stop = bus.events.on(({ event }) => {
         if (event.eventType !== 'storage_recovered') return;
         stop();
+        this.warnOfStorage();
         this.loadState().catch((fault: unknown) => log.error({ err: fault }, 'stored state could not be taken up'));
       });
     }
@@ -219,6 +229,7 @@ export class Server {
 }
 
 const SWEEP_INTERVAL_MS = 1_000;
+const REPORT_INTERVAL_MS = 5_000;
 /** How long answers that wait for storage may still take once the server stops. */
 const SETTLE_MS = 5_000;
 const RESTART_SPREAD_MS = 1_000;

@@ -23,8 +23,8 @@ export class PolicyInspector implements Inspector {
   private readonly log: InspectionLog;
   private readonly now: () => number;
   private events: Events | null = null;
-  /** Told of each decision and how many seconds it took; must neither throw nor wait. */
-  onDecided: (decision: string, reason: string, seconds: number) => void = () => {};
+  /** Told how many seconds each inspection took; must neither throw nor wait. */
+  onInspected: (seconds: number) => void = () => {};
   private lastPlain = 0;
 
   constructor(layer: CasilLayer, log: InspectionLog, now: () => number) {
@@ -48,7 +48,7 @@ export class PolicyInspector implements Inspector {
     const began = performance.now();
     const verdict = this.layer.inspect(inspection);
     if (!verdict.inScope) return { payload: inspection.payload, metadata: undefined };
-    this.onDecided(verdict.decision, verdict.reasonCode, (performance.now() - began) / 1000);
+    this.onInspected((performance.now() - began) / 1000);
     const facts = {
       decision: verdict.decision,
       reason_code: verdict.reasonCode,

@@ -7,20 +7,18 @@ import { Tally } from './tally.ts';
 export interface Clock {
   /** Milliseconds since 1970. */
   readonly now: () => number;
-  /** Milliseconds from any fixed point, never going back, with fractions. */
-  readonly monotonic: () => number;
 }
 
 export type Opened = { ok: true; layer: CasilLayer } | { ok: false; faults: PolicyFault[] };
 export type Reloaded = { ok: true; snapshot: CasilSnapshot } | { ok: false; faults: PolicyFault[] };
 
-const REAL_CLOCK: Clock = { now: () => Date.now(), monotonic: () => performance.now() };
+const REAL_CLOCK: Clock = { now: () => Date.now() };
 
 /** The policy in force and what has come of it. All else in this folder is without state. */
 export class CasilLayer {
   /** Whether to inspect at all. The one thing that is asked for every message while the layer is off. */
   enabled: boolean;
-  /** Verdicts and times, for metrics. */
+  /** Verdicts so far, for metrics. */
   readonly tally: Tally = new Tally();
   #policy: Policy;
   #revision = 1;
@@ -52,9 +50,8 @@ export class CasilLayer {
 
   /** Inspects and counts. Only worth calling while {@link enabled}. */
   inspect(subject: Inspected): Verdict {
-    const started = this.#clock.monotonic();
     const verdict = inspect(this.#policy, subject);
-    this.tally.count(verdict, subject.room, (this.#clock.monotonic() - started) / 1_000);
+    this.tally.count(verdict, subject.room);
     return verdict;
   }
 

@@ -1,10 +1,5 @@
 import type { Verdict } from './inspect.ts';
 
-/** Upper bounds of the histogram's buckets, in seconds. The last one holds what took longer. */
-export const INSPECTION_BUCKETS: readonly number[] = [
-  0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01,
-];
-
 /** Rooms counted by name; further ones are counted as {@link OTHER_ROOMS}. */
 const MAX_ROOMS = 100;
 /** No name of a room holds a space. */
@@ -25,19 +20,9 @@ export class Tally {
   /** Reason → decision → room → count: nested, so that counting builds no key. */
   readonly #counts = new Map<string, Map<string, Map<string, number>>>();
   readonly #rooms = new Set<string>();
-  /** Inspections by bucket of {@link INSPECTION_BUCKETS}, not cumulative, and those that took longer. */
-  readonly buckets: number[] = new Array(INSPECTION_BUCKETS.length + 1).fill(0);
-  /** Time spent inspecting, in seconds. */
-  seconds = 0;
-  inspections = 0;
 
-  /** Counts a verdict on what went to `room`, reached in `seconds`. */
-  count(verdict: Verdict, room: string | undefined, seconds: number): void {
-    this.inspections++;
-    this.seconds += seconds;
-    let bucket = 0;
-    while (bucket < INSPECTION_BUCKETS.length && seconds > INSPECTION_BUCKETS[bucket]!) bucket++;
-    this.buckets[bucket]!++;
+  /** Counts a verdict on what went to `room`. */
+  count(verdict: Verdict, room: string | undefined): void {
     const rooms = this.#roomsOf(verdict);
     const label = this.#label(room);
     rooms.set(label, (rooms.get(label) ?? 0) + 1);

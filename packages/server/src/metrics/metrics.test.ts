@@ -20,6 +20,7 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     telemetryConnections: zero,
     slowConsumersTotal: zero,
     casilDecisionsTotal: none,
+    casilRoomDecisionsTotal: none,
     webhookDeliveriesTotal: none,
     ...readers,
   });

@@ -2,21 +2,13 @@ import type { Bus } from '../bus/bus.ts';
 import type { Labelled, MetricReaders } from '../metrics/metrics.ts';
 import { serverFigures } from './telemetry-stats.ts';
 
-/** Counts by a text made of several labels. */
-export class LabelledCounts<L extends string> {
-  private readonly counts: Map<string, { labels: Readonly<Record<L, string>>; value: number }> = new Map();
-
-  add(labels: Readonly<Record<L, string>>): void {
-    const key = JSON.stringify(labels);
-    const known = this.counts.get(key);
-    if (known === undefined) this.counts.set(key, { labels, value: 1 });
-    else known.value += 1;
-  }
-
-  all(): Labelled<L> {
-    return this.counts.values();
-  }
-}
+/** How often content inspection decided what, by room. */
+export type DecisionCounts = Iterable<{
+  readonly decision: string;
+  readonly reason: string;
+  readonly room: string;
+  readonly count: number;
+}>;
 
 /** Open connections of the listeners there are at the moment. */
 export interface OpenConnections {
@@ -28,7 +20,7 @@ export interface OpenConnections {
 export function busReaders(
   bus: Bus,
   connections: () => OpenConnections,
-  casilDecisions: LabelledCounts<'decision' | 'reason'>,
+  casilDecisions: () => DecisionCounts,
   webhookDeliveries: () => Labelled<'outcome'>,
 ): MetricReaders {
   const figures = () => serverFigures(bus, connections().telemetry());
@@ -43,7 +35,19 @@ export function busReaders(
     websocketConnections: () => connections().websocket(),
     telemetryConnections: () => connections().telemetry(),
     slowConsumersTotal: () => bus.faults.slowConsumers,
-    casilDecisionsTotal: () => casilDecisions.all(),
+    casilDecisionsTotal: () => overRooms(casilDecisions()),
+    casilRoomDecisionsTotal: () => [...casilDecisions()].map(({ count, ...labels }) => ({ labels, value: count })),
     webhookDeliveriesTotal: () => webhookDeliveries(),
   };
+}
+
+function overRooms(counts: DecisionCounts): Labelled<'decision' | 'reason'> {
+  const sums = new Map<string, { labels: { decision: string; reason: string }; value: number }>();
+  for (const { decision, reason, count } of counts) {
+    const key = `${decision} ${reason}`;
+    const known = sums.get(key);
+    if (known === undefined) sums.set(key, { labels: { decision, reason }, value: count });
+    else known.value += count;
+  }
+  return sums.values();
 }

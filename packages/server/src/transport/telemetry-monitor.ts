@@ -3,7 +3,7 @@ import type { Happening } from '../bus/events.ts';
 import type { Logger } from '../log.ts';
 import type { Labelled, Metrics } from '../metrics/metrics.ts';
 import { TelemetryFeed } from './telemetry-feed.ts';
-import { busReaders, LabelledCounts, type OpenConnections } from './telemetry-figures.ts';
+import { busReaders, type DecisionCounts, type OpenConnections } from './telemetry-figures.ts';
 import { logEvents, logRefusals } from './telemetry-log.ts';
 import { logRouting, sampleRouting } from './telemetry-routing.ts';
 import { reportStats } from './telemetry-stats.ts';
@@ -29,7 +29,8 @@ export class Monitor {
   connections: OpenConnections = NOTHING_OPEN;
   /** Whoever delivers webhooks counts here how they ended. */
   webhookDeliveries: () => Labelled<'outcome'> = () => [];
-  private readonly casilDecisions: LabelledCounts<'decision' | 'reason'> = new LabelledCounts();
+  /** Whoever inspects content counts here what was decided. */
+  casilDecisions: () => DecisionCounts = () => [];
   private readonly stops: (() => void)[];
 
   /** @param metrics fresh ones; what they read is set here */
@@ -41,7 +42,7 @@ export class Monitor {
       busReaders(
         bus,
         () => this.connections,
-        this.casilDecisions,
+        () => this.casilDecisions(),
         () => this.webhookDeliveries(),
       ),
     );
@@ -66,12 +67,6 @@ export class Monitor {
     for (const stop of this.stops) stop();
     this.metrics.close();
   }
-
-  /** The content policy decided something, within so many seconds. */
-  readonly decided = (decision: string, reason: string, seconds: number): void => {
-    this.casilDecisions.add({ decision, reason });
-    this.metrics.observeInspection(seconds);
-  };
 
   private measure({ event: { eventType, payload }, submitted }: Happening): void {
     if (submitted || eventType !== 'command_executed') return;
