@@ -51,7 +51,7 @@ function makePython(): string {
   return join(venv, 'bin');
 }
 
-describe.each(WALKED)('%s', (page) => {
+describe.concurrent.each(WALKED)('%s', (page) => {
   it('does what it promises, from the first command to the last', async () => {
     const walk = await Walkthrough.begin(python);
     try {
