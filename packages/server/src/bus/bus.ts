@@ -89,6 +89,7 @@ export class Bus {
     this.idle = new IdleSweep(this.rooms, engine.broker, options, (channel) => this.notices.deleted(channel, 'idle'));
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.close(session, code, reason));
     this.memberships.onChange = (session) => this.cluster.announce(session);
+    this.memberships.onPresence = (channel, payload) => this.cluster.tellPresence(channel, payload);
     const fail = this.fail.bind(this);
     this.submissions = new Submissions(this.publisher, this.activity, this.events);
     const { publisher, direct, activity, submissions } = this;
@@ -110,7 +111,7 @@ export class Bus {
   readonly engineEvents = {
     deliver: (event: Parameters<Hub['deliver']>[0]): number => this.hub.deliver(event),
     receive: (message: NodeMessage): void =>
-      this.cluster.receive(message, this.rooms, this.direct, (session, code, reason) =>
+      this.cluster.receive(message, this.rooms, this.hub, this.direct, (session, code, reason) =>
         this.close(session, code, reason),
       ),
     gap: (stream: StreamAddress): void => this.notices.gap(stream),

@@ -1,6 +1,7 @@
-import { BusError, CLOSE } from '@arqonbus/protocol';
-import type { NodeMessage, Presence } from '../engine/engine.ts';
+import { BusError, CLOSE, type JsonObject } from '@arqonbus/protocol';
+import type { NodeMessage, Presence, StreamAddress } from '../engine/engine.ts';
 import type { Direct } from './direct.ts';
+import { type Hub, notice } from './hub.ts';
 import type { Rooms } from './rooms.ts';
 import type { Session } from './session.ts';
 
@@ -30,10 +31,18 @@ export class Cluster {
     this.settle(this.presence.withdraw(session.principal.tenant, session.id));
   }
 
+  /** Someone joined or left here: members on other nodes that asked for presence are told too. */
+  tellPresence({ tenant, room, channel }: StreamAddress, payload: JsonObject): void {
+    if (this.presence === null) return;
+    const text = notice({ tenant, room, channel }, payload);
+    this.settle(this.presence.send(null, { kind: 'notice', tenant, clients: [], text, room, channel }));
+  }
+
   /** Does what another node sent. `disconnect` closes one client of this node. */
   receive(
     message: NodeMessage,
     rooms: Rooms,
+    hub: Hub,
     direct: Direct,
     disconnect: (session: Session, code: number, reason: string) => void,
   ): void {
@@ -42,8 +51,12 @@ export class Cluster {
       direct.receive(name, clients, text);
       return;
     }
-    if (kind !== 'disconnect') return;
     const tenant = rooms.tenants.get(name);
+    if (kind === 'notice') {
+      const channel = tenant?.find(message.room ?? '', message.channel ?? '');
+      if (channel !== undefined) hub.relayPresence(channel, text);
+      return;
+    }
     for (const id of clients) {
       const session = tenant?.sessions.get(id);
       if (session !== undefined) disconnect(session, CLOSE.DISCONNECTED_BY_ADMIN, text);

@@ -86,7 +86,7 @@ export class Directory {
   }
 
   /** This node's figures: of one tenant, or of all for an operator. */
-  status(principal: Principal): ServerStatus {
+  status(principal: Pick<Principal, 'operator' | 'tenant'>): ServerStatus {
     const { facts, engine } = this;
     const tenants = principal.operator ? this.rooms.tenants.values() : [this.rooms.tenant(principal.tenant)];
     const connections = { total: 0, active: 0 };
@@ -146,8 +146,13 @@ export class Directory {
     };
   }
 
-  /** Tells the other nodes how this one is doing; answers theirs. Every few seconds, as a sign of life. */
-  async report(presence: Presence, { connections, messages }: ServerStatus): Promise<NodeStatus[]> {
+  /** Tells the other nodes, if there can be any, how this one is doing; to be called every few seconds. */
+  async beat(): Promise<void> {
+    if (this.presence !== null) await this.report(this.presence, this.status({ operator: true, tenant: 'default' }));
+  }
+
+  /** Tells the other nodes how this one is doing; answers theirs. */
+  private async report(presence: Presence, { connections, messages }: ServerStatus): Promise<NodeStatus[]> {
     return presence.report({
       node: this.node,
       connections: connections.active,

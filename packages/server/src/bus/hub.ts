@@ -58,6 +58,12 @@ export class Hub {
     for (const session of channel.watchers) if (session !== except) session.outbox.push(frame);
   }
 
+  /** The same of someone on another node, as that node has written it. */
+  relayPresence(channel: Channel, text: string): void {
+    const frame = frameText(text);
+    for (const [session, membership] of channel.members) if (membership.presence) session.outbox.push(frame);
+  }
+
   /** Sends a `system` notice to every member of a channel. */
   notify(channel: Channel, payload: JsonObject): void {
     if (channel.members.size === 0) return;

@@ -1,4 +1,11 @@
-import { BusError, type JoinResult, type Position, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  type JoinResult,
+  type JsonObject,
+  type Position,
+  PRIVATE_CHANNEL,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { may } from '../auth/principal.ts';
 import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
 import { CatchUp, type Missed } from './catch-up.ts';
@@ -43,6 +50,8 @@ export class Memberships {
   private readonly rules: JoinRules;
   /** Told after a client's memberships changed. */
   onChange: (session: Session) => void = () => {};
+  /** Told what this node's members were told of someone's coming or going. */
+  onPresence: (channel: Channel, payload: JsonObject) => void = () => {};
 
   constructor(rooms: Rooms, broker: Broker, hub: Hub, interest: Interest, events: Events, rules: JoinRules) {
     this.rooms = rooms;
@@ -67,7 +76,7 @@ export class Memberships {
       throw error;
     }
     if (!entry.isNew) this.interest.remove(channel.tenant, room);
-    else this.tellJoined(session, channel);
+    else this.tell('client_joined', session, channel);
     if (!entry.isNew && !entry.membership.live && request.since === undefined && request.history === undefined) {
       // Its replay is still running; the answer is all that is left to give.
       return this.answerAgain(channel);
@@ -107,7 +116,7 @@ export class Memberships {
     if (channel === undefined || !this.rooms.leave(session, channel)) return false;
     this.hub.abandonCatchUps(session, channel);
     this.interest.remove(channel.tenant, room);
-    this.tellLeft(session, channel);
+    this.tell('client_left', session, channel);
     return true;
   }
 
@@ -216,14 +225,6 @@ export class Memberships {
     return pending.length === 0 ? states : Promise.all(pending).then(() => states);
   }
 
-  private tellJoined(session: Session, channel: Channel): void {
-    this.tell('client_joined', session, channel);
-  }
-
-  private tellLeft(session: Session, channel: Channel): void {
-    this.tell('client_left', session, channel);
-  }
-
   private tell(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
     this.onChange(session);
     const { room, channel: name } = channel;
@@ -232,7 +233,9 @@ export class Memberships {
       client_type: session.profile.clientType,
       screen_name: session.profile.screenName,
     };
-    this.hub.notifyPresence(channel, { event, room, channel: name, client, members: channel.members.size }, session);
+    const payload = { event, room, channel: name, client, members: channel.members.size };
+    this.hub.notifyPresence(channel, payload, session);
+    this.onPresence(channel, payload);
     this.events.emit(event, channel.tenant, { ...client, room, channel: name });
   }
 }

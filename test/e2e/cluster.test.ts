@@ -1,0 +1,219 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { ask } from '../fixtures/http.ts';
+import { Peer } from '../fixtures/peer.ts';
+import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
+import { startTestServer, type TestServer } from '../fixtures/start.ts';
+import { token, WITH_AUTH } from '../fixtures/tokens.ts';
+import { BusProcess } from './faults/bus-process.ts';
+
+const PATIENT = { timeout: 15_000 };
+
+describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
+  let redis: PrivateRedis;
+  let one: TestServer;
+  let other: TestServer;
+  let rooms = 0;
+  let room: string;
+
+  const settings = (database: number): Record<string, string> => ({
+    ARQONBUS_STORAGE_BACKEND: 'redis',
+    ARQONBUS_REDIS_URL: redis.url(database),
+  });
+
+  beforeAll(async () => {
+    redis = await PrivateRedis.start({ sync: 'always' });
+    one = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'one' });
+    other = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'other' });
+  });
+  afterAll(async () => {
+    await Promise.all([one.stop(), other.stop()]);
+    await redis.stop();
+  });
+  beforeEach(() => {
+    rooms += 1;
+    room = `room-${rooms}`;
+  });
+
+  /** A client on each node, a member of a channel. */
+  async function pair(channel = 'x'): Promise<[Peer, Peer]> {
+    return Promise.all([
+      Peer.connect(one.urls.bus, { room, channel }),
+      Peer.connect(other.urls.bus, { room, channel }),
+    ]);
+  }
+
+  async function close(...peers: Peer[]): Promise<void> {
+    await Promise.all(peers.map((peer) => peer.close()));
+  }
+
+  it('carries events across in one order, whichever node they came in at', async () => {
+    const [a, b] = await pair();
+    const [c, d] = await pair();
+    const acks: Promise<unknown>[] = [];
+    for (let n = 0; n < 50; n += 1) acks.push(a.publish({ payload: { n } }), b.publish({ payload: { n } }));
+    await Promise.all(acks);
+    const seen = async (peer: Peer): Promise<[unknown, unknown][]> => {
+      const list: [unknown, unknown][] = [];
+      while (list.length < 100) {
+        const { metadata, id } = await peer.message();
+        list.push([metadata?.sequence, id]);
+      }
+      return list;
+    };
+    const here = await seen(c);
+    expect(here.map(([sequence]) => sequence)).toEqual(Array.from({ length: 100 }, (_, index) => index + 1));
+    expect(await seen(d)).toEqual(here);
+    await close(a, b, c, d);
+  });
+
+  it('carries room-wide events, serves room subscriptions, and gives everyone one copy', async () => {
+    const [a, b] = await pair();
+    await b.ask('join_channel', { room });
+    await a.publish({ room, channel: 'y', payload: { what: 'elsewhere' } });
+    await a.publish({ room, channel: 'x', payload: { what: 'both' } });
+    await a.publish({ room, channel: '*', payload: { what: 'wide' } });
+    expect((await b.message()).payload).toEqual({ what: 'elsewhere' });
+    expect((await b.message()).payload).toEqual({ what: 'both' });
+    expect(await b.message()).toMatchObject({ channel: '*', payload: { what: 'wide' } });
+    expect(await b.received('event')).toEqual([]);
+    await close(a, b);
+  });
+
+  it('stores what was sent through both nodes once', async () => {
+    const key = 'a-client-key-of-its-own';
+    const [a, b] = [
+      await Peer.connect(one.urls.bus, { client_key: key }),
+      await Peer.connect(other.urls.bus, { client_key: key }),
+    ];
+    const event = { id: `arq_once_${room}`, room, channel: 'x' };
+    expect((await a.publish(event)).payload).toMatchObject({ sequence: 1, duplicate: false, stored: 'disk' });
+    expect((await b.publish(event)).payload).toMatchObject({ sequence: 1, duplicate: true });
+    expect((await b.ask('history', { room, channel: 'x' })).messages).toHaveLength(1);
+    await close(a, b);
+  });
+
+  it('finds clients of the other node for private messages, and for pm only members of the room', async () => {
+    const [a, b] = await pair();
+    const stranger = await Peer.connect(other.urls.bus);
+    await expect.poll(async () => (await a.ask('status')).clients.length, PATIENT).toBe(3);
+    const sent = await a.answer(
+      a.send({ type: 'private', ack: true, to: [b.id, 'arq_client_nobody'], payload: { n: 1 } }),
+    );
+    expect(sent.payload).toMatchObject({ delivered: 1, undelivered: ['arq_client_nobody'] });
+    expect(await b.message()).toMatchObject({ type: 'private', from: a.id, payload: { n: 1 } });
+    const pm = await a.answer(
+      a.send({ type: 'event', ack: true, room, channel: 'pm', to: [b.id, stranger.id], payload: {} }),
+    );
+    expect(pm.payload).toMatchObject({ delivered: 1, undelivered: [stranger.id] });
+    expect(await b.message()).toMatchObject({ room, channel: 'pm' });
+    const nobody = await a.answer(a.send({ type: 'private', to: 'arq_client_nobody', payload: {} }));
+    expect(nobody.error_code).toBe('TARGET_NOT_FOUND');
+    await close(a, b, stranger);
+  });
+
+  it('reaches all connections of a subject, on every node', async () => {
+    const [first, second] = await Promise.all([1, 2].map(() => startTestServer({ ...settings(1), ...WITH_AUTH })));
+    const connect = async (server: TestServer | undefined, subject: string): Promise<Peer> =>
+      Peer.connect(server?.urls.bus ?? '', { token: await token({ sub: subject, role: 'admin' }) });
+    const [a, b, c] = [await connect(first, 'ann'), await connect(first, 'bob'), await connect(second, 'bob')];
+    await expect.poll(async () => (await a.ask('status')).clients.length, PATIENT).toBe(3);
+    const ack = await a.answer(a.send({ type: 'private', ack: true, to: 'sub:bob', payload: { n: 1 } }));
+    expect(ack.payload).toMatchObject({ delivered: 2, undelivered: [] });
+    expect((await b.message()).payload).toEqual({ n: 1 });
+    expect((await c.message()).payload).toEqual({ n: 1 });
+    await close(a, b, c);
+    await Promise.all([first?.stop(), second?.stop()]);
+  });
+
+  it('answers channel_info, list_channels and status for the whole cluster', async () => {
+    const [a, b] = await pair();
+    await expect
+      .poll(async () => (await a.ask('channel_info', { room, channel: 'x' })).members.length, PATIENT)
+      .toBe(2);
+    const { members } = await a.ask('channel_info', { room, channel: 'x' });
+    expect(members.map(({ client_id }: { client_id: string }) => client_id).sort()).toEqual([a.id, b.id].sort());
+    expect((await b.ask('list_channels', { room })).channels).toMatchObject([{ channel: 'x', members: 2 }]);
+    const status = await b.ask('status');
+    expect(status.connections.active).toBe(2);
+    expect(status.clients.map(({ node }: { node: string }) => node).sort()).toEqual(['one', 'other']);
+    expect(status.channels_detail).toContainEqual(expect.objectContaining({ room, channel: 'x', members: 2 }));
+    await close(a, b);
+  });
+
+  it('disconnects a client of the other node for an administrator', async () => {
+    const [a, b] = await pair();
+    await expect.poll(async () => (await a.ask('status')).clients.length, PATIENT).toBe(2);
+    const answer = await ask(`${one.urls.http}/v1/clients/${b.id}/disconnect`, { method: 'POST', body: {} });
+    expect(answer.json).toEqual({ disconnected: true, client_id: b.id, node: 'other' });
+    expect(await b.closed).toBe(4403);
+    await a.close();
+  });
+
+  it('tells members of joins and leaves on the other node, if they asked for presence', async () => {
+    const [a, quiet] = [await Peer.connect(one.urls.bus), await Peer.connect(one.urls.bus)];
+    await a.ask('join_channel', { room, channel: 'x', presence: true });
+    await quiet.ask('join_channel', { room, channel: 'x' });
+    await a.next((frame) => frame.payload.event === 'client_joined');
+    const b = await Peer.connect(other.urls.bus, { room, channel: 'x' });
+    const joined = await a.next((frame) => frame.payload.event === 'client_joined');
+    expect(joined).toMatchObject({ type: 'system', room, channel: 'x', payload: { client: { client_id: b.id } } });
+    await b.close();
+    const left = await a.next((frame) => frame.payload.event === 'client_left');
+    expect(left.payload.client.client_id).toBe(b.id);
+    expect(await quiet.received('system')).toEqual([]);
+    await close(a, quiet);
+  });
+
+  it('knows a channel that was made on the other node, and forgets it when it is deleted there', async () => {
+    const [a, b] = [await Peer.connect(one.urls.bus), await Peer.connect(other.urls.bus)];
+    await a.ask('create_channel', { room, channel: 'made', description: 'by hand' });
+    await expect.poll(async () => (await b.command('channel_info', { room, channel: 'made' })).status).toBe('success');
+    expect(await b.ask('channel_info', { room, channel: 'made' })).toMatchObject({ description: 'by hand' });
+    expect((await b.command('create_channel', { room, channel: 'made' })).error_code).toBe('ALREADY_EXISTS');
+    await b.ask('delete_channel', { room, channel: 'made' });
+    await expect
+      .poll(async () => (await a.command('channel_info', { room, channel: 'made' })).error_code)
+      .toBe('NOT_FOUND');
+    await close(a, b);
+  });
+
+  it('fires a scheduled job once', async () => {
+    const [a, b] = await pair();
+    await a.ask('op.cron.schedule', {
+      room,
+      channel: 'x',
+      payload: { tick: true },
+      delay_seconds: 0,
+      interval_seconds: 1,
+      repeat_count: 3,
+      durable: true,
+    });
+    const ticks: unknown[] = [];
+    while (ticks.length < 3) ticks.push((await b.message()).metadata);
+    expect(ticks.map((metadata) => (metadata as { iteration: number }).iteration)).toEqual([1, 2, 3]);
+    expect(ticks.map((metadata) => (metadata as { sequence: number }).sequence)).toEqual([1, 2, 3]);
+    expect((await a.ask('history', { room, channel: 'x' })).messages).toHaveLength(3);
+    await close(a, b);
+  });
+
+  it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
+    const doomed = await BusProcess.start('doomed', settings(0));
+    const a = await Peer.connect(one.urls.bus);
+    const b = await Peer.connect(doomed.url, { room, channel: 'x' });
+    const first = (await a.publish({ room, channel: 'x' })).payload;
+    expect((await b.message()).metadata).toMatchObject({ sequence: 1 });
+    await expect.poll(async () => (await a.ask('status')).clients.length, PATIENT).toBe(2);
+    await doomed.kill();
+    const since = performance.now();
+    await a.publish({ room, channel: 'x' });
+    const again = await Peer.connect(other.urls.bus);
+    const joined = await again.ask('join_channel', { room, channel: 'x', since: { sequence: 1, epoch: first.epoch } });
+    expect(joined).toMatchObject({ recovered: true, sequence: 2 });
+    expect((await again.message()).metadata).toMatchObject({ sequence: 2, replayed: true });
+    const nodes = async (): Promise<string[]> =>
+      (await a.ask('status')).clients.map(({ node }: { node: string }) => node).sort();
+    await expect.poll(nodes, PATIENT).toEqual(['one', 'other']);
+    expect(performance.now() - since).toBeLessThan(15_000);
+    await close(a, again);
+  });
+});
