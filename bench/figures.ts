@@ -12,6 +12,8 @@ export interface Figures {
   readonly serverCpuShare?: number;
   /** Near 1 the generator is the bottleneck, not the server. */
   readonly generatorCpuShare?: number;
+  /** CPU that neither server nor generator used: what disturbed the run. */
+  readonly otherCpuShare?: number;
   /** Resident memory of the server at the end of the run. */
   readonly serverMib?: number;
   /** Resident memory over the same server before, per connection. */

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { cpus, loadavg, platform, release, totalmem } from 'node:os';
+import { cpus, platform, release, totalmem } from 'node:os';
 
 export interface Cores {
   readonly server: number | undefined;
@@ -36,11 +36,6 @@ export function describeMachine(cores: Cores): string {
   const gib = Math.round(totalmem() / 2 ** 30);
   const pinned = cores.server === undefined ? 'not pinned' : 'server and load generator pinned to a core each';
   return `${cpus().length} × ${model}, ${gib} GiB, ${platform()} ${release().split('-')[0]}, Node ${process.versions.node}, ${pinned}`;
-}
-
-/** Runnable processes, averaged over the last minute, before the benchmark adds its own. */
-export function loadBefore(): number {
-  return loadavg()[0]!;
 }
 
 /** How many files a child of this process may open at most. */

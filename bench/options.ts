@@ -10,6 +10,8 @@ export interface Options {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmupSeconds: number;
+  /** How often a run is tried at most while other work on the machine disturbs it. */
+  readonly attempts: number;
   /** Where the figures of every run go as JSON. */
   readonly json: string | undefined;
   /** The page to write the tables into. */
@@ -28,6 +30,7 @@ export const USAGE: string = `Usage: npm run bench -- [options]
                      (a name stands for all that begin with it and a hyphen, too)
   --seconds N        measured seconds per run
   --rounds N         runs per peer and scenario
+  --attempts N       tries of a run that other work on the machine disturbs (3)
   --json FILE        write every run's figures
   --write FILE       write the tables into the page, as docs/benchmarks.md
   --profile DIR      write a V8 CPU profile of every Node server run
@@ -49,6 +52,7 @@ export function readOptions(argv: readonly string[]): Options {
       scenarios: { type: 'string' },
       seconds: { type: 'string' },
       rounds: { type: 'string' },
+      attempts: { type: 'string' },
       json: { type: 'string' },
       write: { type: 'string' },
       profile: { type: 'string' },
@@ -63,6 +67,7 @@ export function readOptions(argv: readonly string[]): Options {
     rounds: positive('rounds', values.rounds, values.quick ? 1 : 3),
     seconds: positive('seconds', values.seconds, values.quick ? 1 : 2),
     warmupSeconds: 1,
+    attempts: positive('attempts', values.attempts, values.quick ? 1 : 3),
     json: values.json,
     write: values.write,
     profile: values.profile,

@@ -1,19 +1,17 @@
 /** `npm run bench`: our server and others side by side. See docs/benchmarks.md for what is measured and how to read it. */
 import { writeFileSync } from 'node:fs';
-import { chooseCores, describeMachine, fileLimit, loadBefore } from './machine.ts';
+import { chooseCores, describeMachine, fileLimit } from './machine.ts';
 import { measure } from './measure.ts';
 import { type Options, readOptions, USAGE } from './options.ts';
 import type { Peer } from './peers/peer.ts';
 import { tieEverythingToThisProcess } from './processes.ts';
+import { isDisturbed, leastDisturbed } from './quiet.ts';
 import { connectionsOf, type Scenario } from './scenarios.ts';
 import { scenariosRun, writeSections } from './sections.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
 
 /** Files a server or the generator opens besides its connections. */
 const SPARE_FILES = 200;
-/** Above this much other work in the last minute the figures of a 2-core machine mean little. */
-const BUSY = 0.5;
-
 function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
@@ -52,10 +50,14 @@ async function runAll(options: Options, cores: ReturnType<typeof chooseCores>): 
         const nodeFlags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
         const { seconds, warmupSeconds } = options;
         try {
-          const figures = await measure({ peer, scenario, seconds, warmupSeconds, cores, nodeFlags });
+          const figures = await leastDisturbed(options.attempts, () =>
+            measure({ peer, scenario, seconds, warmupSeconds, cores, nodeFlags }),
+          );
           runs.push({ scenario, peer, round, figures });
           const figure = figures.deliveriesPerSecond ?? figures.connectionsPerSecond ?? 0;
-          say(`${scenario.name} round ${round} ${peer.name}: ${Math.round(figure).toLocaleString('en-US')}/s`);
+          say(
+            `${scenario.name} round ${round} ${peer.name}: ${Math.round(figure).toLocaleString('en-US')}/s${isDisturbed(figures) ? ' (disturbed)' : ''}`,
+          );
         } catch (error) {
           const fault = (error as Error).message;
           runs.push({ scenario, peer, round, fault });
@@ -89,14 +91,8 @@ async function main(): Promise<void> {
   const cores = chooseCores();
   const machine = describeMachine(cores);
   say(machine);
-  const load = loadBefore();
-  if (load > BUSY) say(`the machine is busy (load ${load.toFixed(1)}): trust CPU time and ratios at most`);
   const runs = await runAll(options, cores);
-  report(
-    options,
-    runs,
-    load > BUSY ? `${machine}, busy with other work (load ${load.toFixed(1)} before the run)` : machine,
-  );
+  report(options, runs, machine);
   if (runs.length === 0 || runs.some((run) => run.fault !== undefined)) process.exitCode = 1;
 }
 

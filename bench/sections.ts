@@ -1,4 +1,5 @@
 import type { Options } from './options.ts';
+import { isDisturbed } from './quiet.ts';
 import { writeSection } from './report.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
@@ -20,11 +21,18 @@ export function writeSections(page: string, options: Options, runs: readonly Run
     const scenarios = scenariosRun(runs).filter((scenario) => scenario.kind === kind);
     if (scenarios.length === 0) continue;
     const parts = scenarios.map((scenario) => `### ${titleOf(scenario)}\n\n${scenarioTable(scenario, runs)}`);
-    writeSection(SECTION_OF[kind], [...parts, `Measured ${how}.`].join('\n\n'), page);
+    writeSection(SECTION_OF[kind], [...parts, `Measured ${how}.${disturbance(kind, runs)}`].join('\n\n'), page);
   }
 }
 
 /** The scenarios that have at least one run, in the order they were run. */
 export function scenariosRun(runs: readonly Run[]): Scenario[] {
   return [...new Set(runs.map((run) => run.scenario))];
+}
+
+function disturbance(kind: Scenario['kind'], runs: readonly Run[]): string {
+  const own = runs.filter((run) => run.scenario.kind === kind && run.figures !== undefined);
+  const disturbed = own.filter((run) => isDisturbed(run.figures!)).length;
+  if (disturbed === 0) return '';
+  return ` Other work on the machine disturbed ${disturbed} of ${own.length} runs: trust CPU time more than rates.`;
 }

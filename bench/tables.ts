@@ -1,5 +1,6 @@
 import { type Figures, medians } from './figures.ts';
 import type { Peer } from './peers/peer.ts';
+import { isDisturbed } from './quiet.ts';
 import { table } from './report.ts';
 import type { Scenario } from './scenarios.ts';
 
@@ -66,14 +67,15 @@ export function titleOf(scenario: Scenario): string {
   }
 }
 
-/** The table of one scenario: a row per peer that took part, medians over its successful rounds. */
+/** The table of one scenario: a row per peer that took part, medians over its rounds, the undisturbed ones if there are. */
 export function scenarioTable(scenario: Scenario, runs: readonly Run[]): string {
   const columns = COLUMNS[scenario.kind];
   const own = runs.filter((run) => run.scenario.name === scenario.name);
   const peers = [...new Set(own.map((run) => run.peer))];
   const figuresOf = (name: string): Figures | undefined => {
     const measured = own.filter((run) => run.peer.name === name).flatMap((run) => run.figures ?? []);
-    return measured.length === 0 ? undefined : medians(measured);
+    const undisturbed = measured.filter((figures) => !isDisturbed(figures));
+    return measured.length === 0 ? undefined : medians(undisturbed.length > 0 ? undisturbed : measured);
   };
   const ours = figuresOf(OURS);
   const rows = peers.map((peer) => {
