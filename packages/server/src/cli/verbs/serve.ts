@@ -34,8 +34,9 @@ async function serve(flags: Flags): Promise<void> {
     // A fault in the new configuration leaves the server as it runs.
     onRestart: () => void restart(server, flags, log),
   });
-  process.stdout.write(banner(config, addresses, securityWarnings(config), paintFor(process.stdout)));
+  // Whoever waits for the banner may send a signal as soon as it is there.
   obeySignals(server, config, flags, log);
+  process.stdout.write(banner(config, addresses, securityWarnings(config), paintFor(process.stdout)));
 }
 
 function obeySignals(server: Server, config: Config, flags: Flags, log: Logger): void {
