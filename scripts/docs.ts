@@ -13,6 +13,7 @@ import { loadConfig } from '../packages/server/src/config/load.ts';
 import { createMemoryEngine } from '../packages/server/src/engine/memory.ts';
 import { createLog } from '../packages/server/src/log.ts';
 import { Server } from '../packages/server/src/server.ts';
+import { asyncapi } from './asyncapi.ts';
 import { INBOUND, OUTBOUND } from './envelope-schemas.ts';
 
 const docs = (name: string): string => fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
@@ -92,6 +93,7 @@ const pages: Readonly<Record<string, string>> = {
   'cli.md': cliPage(),
   'protocol.schema.json': schemas(commands),
   'protocol.md': protocolPage(),
+  'asyncapi.yaml': asyncapi(),
 };
 
 const check = process.argv.includes('--check');
