@@ -19,6 +19,8 @@ const READ = [
   'docs/migrating/socket.io.md',
   'docs/migrating/pusher.md',
   'docs/migrating/mqtt.md',
+  'packages/protocol/README.md',
+  'packages/server/README.md',
 ];
 const PAGES = [...WALKED, ...READ, 'examples/README.md'];
 
