@@ -157,7 +157,7 @@ export class CatchUp {
       if (event.sequence <= (this.cursors.get(channel) ?? 0)) return false;
       this.cursors.set(channel, event.sequence);
     }
-    if (event.from === this.session.id && channel.members.get(this.session)?.echo !== true) return false;
+    if (event.from === this.session.id && this.channel.members.get(this.session)?.echo !== true) return false;
     this.session.send(event.text);
     return true;
   }

@@ -60,8 +60,9 @@ export class Hub {
 
   /** The same of someone on another node, as that node has written it. */
   relayPresence(channel: Channel, text: string): void {
+    if (channel.watchers === null) return;
     const frame = frameText(text);
-    for (const [session, membership] of channel.members) if (membership.presence) session.outbox.push(frame);
+    for (const session of channel.watchers) session.outbox.push(frame);
   }
 
   /** Sends a `system` notice to every member of a channel. */
@@ -131,7 +132,13 @@ export class Hub {
     if (tenant.rooms.get(stream.room) === undefined && tenant.everything.members.size === 0 && this.taps.size === 0) {
       return undefined;
     }
-    return this.rooms.create(tenant, stream.room, stream.channel, { autoCreated: true });
+    try {
+      return this.rooms.create(tenant, stream.room, stream.channel, { autoCreated: true });
+    } catch {
+      // The tenant has as many channels here as it may; who subscribes to the room gets the event all the same.
+      const room = tenant.rooms.get(stream.room) ?? tenant.everything.parent;
+      return new Channel(room, stream.channel, room.wide.traits);
+    }
   }
 }
 
