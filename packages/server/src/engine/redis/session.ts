@@ -6,6 +6,8 @@ import type { Script } from './scripts.ts';
 import type { RedisAddress } from './url.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
+const OPEN_TIMEOUT_MS = 10_000;
 /** How often a server that is reading its data from disk is asked whether it is done. */
 const LOADING_RETRY_MS = 100;
 const PULSE_MS = 1_000;
@@ -75,7 +77,7 @@ export async function openSession(address: RedisAddress, name: string, events: S
   const direct = new driver.Redis(options);
   const subscriber = new driver.Redis(options);
   const opened: (Redis | Cluster)[] = [direct, subscriber];
-  try {
+  const opening = async (): Promise<Session> => {
     await Promise.all([connect(direct), connect(subscriber)]);
     // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
     if (address.database > 0) await direct.select(address.database);
@@ -91,9 +93,24 @@ export async function openSession(address: RedisAddress, name: string, events: S
     opened.push(cluster);
     await connect(cluster);
     return new RedisSession(cluster, direct, subscriber, found, events);
+  };
+  try {
+    return await inTime(OPEN_TIMEOUT_MS, opening());
   } catch (error) {
     for (const client of opened) client.disconnect();
     throw error;
+  }
+}
+
+async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('connect ETIMEDOUT')), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -130,6 +147,8 @@ class RedisSession implements Session {
   private answered = true;
   private missed = 0;
   private closed = false;
+  /** Calls to a cluster that wait for their answer: its client leaves some of them open when it is disconnected. */
+  private readonly open = new Set<(error: Error) => void>();
 
   constructor(commands: Redis | Cluster, direct: Redis, subscriber: Redis, found: Probe, events: SessionEvents) {
     this.commands = commands;
@@ -156,7 +175,7 @@ class RedisSession implements Session {
   }
 
   command(name: string, ...args: Argument[]): Promise<unknown> {
-    return this.commands.call(name, args);
+    return this.settled(this.commands.call(name, args));
   }
 
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
@@ -164,19 +183,20 @@ class RedisSession implements Session {
       return await this.runLoaded(script, keys, args);
     } catch (error) {
       if (!isMissingScript(error)) throw error;
-      return this.commands.call('eval', [script.lua, keys.length, ...keys, ...args]);
+      return this.command('eval', script.lua, keys.length, ...keys, ...args);
     }
   }
 
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
-    return this.commands.call('evalsha', [script.sha, keys.length, ...keys, ...args]);
+    return this.command('evalsha', script.sha, keys.length, ...keys, ...args);
   }
 
   async load(scripts: readonly Script[]): Promise<void> {
     const servers = 'nodes' in this.commands ? this.commands.nodes('master') : [this.commands];
-    await Promise.all(
+    const loading = Promise.all(
       servers.flatMap((server) => scripts.map((script) => server.call('script', ['load', script.lua]))),
     );
+    await this.settled(loading);
   }
 
   async subscribe(topics: readonly string[]): Promise<void> {
@@ -207,6 +227,16 @@ class RedisSession implements Session {
     this.commands.disconnect();
     this.direct.disconnect();
     this.subscriber.disconnect();
+    for (const reject of this.open) reject(new Error('the connection was closed'));
+  }
+
+  private settled<T>(answer: Promise<T>): Promise<T> {
+    if (!this.cluster) return answer;
+    return new Promise((resolve, reject) => {
+      this.open.add(reject);
+      const done = (): boolean => this.open.delete(reject);
+      answer.then(resolve, reject).then(done, done);
+    });
   }
 
   private lose(reason: string): void {
@@ -220,13 +250,10 @@ class RedisSession implements Session {
     if (this.missed >= MISSED_PULSES) this.lose(`no answer for ${(MISSED_PULSES * PULSE_MS) / 1000} s`);
     if (!this.answered) return;
     this.answered = false;
-    Promise.all([this.direct.ping(), this.subscriber.ping()]).then(
-      () => {
-        this.answered = true;
-      },
-      // The end of the connection tells itself.
-      () => {},
-    );
+    // An error is an answer too, for instance of a member of a cluster that is away; only silence is not.
+    Promise.allSettled([this.commands.call('ping'), this.direct.ping(), this.subscriber.ping()]).then(() => {
+      this.answered = true;
+    });
   }
 }
 
