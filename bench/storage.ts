@@ -1,0 +1,205 @@
+/**
+ * What the storage engines cost: acked publications a second over WebSocket, and fan-out, each beside memory.
+ * `npx tsx bench/storage.ts [--write]`; `--rounds N` (3) and `--seconds N` (2) per measurement, `--engines LIST`.
+ * Redis is a server of its own, with an append-only file that is synced before every answer.
+ */
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { freePort, PrivateRedis } from '../test/fixtures/private-redis.ts';
+import { ENVELOPE } from './envelope.ts';
+import { median } from './figures.ts';
+import { Connection } from './load/connection.ts';
+import { OPCODE_TEXT } from './load/frame-bytes.ts';
+import { MessageTemplate } from './load/message.ts';
+import { openConnections } from './load/open-connections.ts';
+import { publishWindow } from './load/publish.ts';
+import { clock, Tally } from './load/tally.ts';
+import { describeMachine } from './machine.ts';
+import { arqonbus } from './peers/arqonbus.ts';
+import { tieEverythingToThisProcess, withServer } from './processes.ts';
+import { table, writeSection } from './report.ts';
+import { discardScratch, makeScratch } from './scratch.ts';
+
+const WARMUP_MS = 1_000;
+const PUBLISHERS = 4;
+const WINDOW = 256;
+const SUBSCRIBERS = 100;
+/** Enough that no engine waits for its disk: what is measured is what it can carry, not how soon. */
+const FANOUT_WINDOW = 1_024;
+/** Latency is read of every how many-th message of a subscriber; it also proves the order. */
+const INSPECT_EVERY = 16;
+
+interface Case {
+  readonly name: string;
+  readonly title: string;
+  readonly nodes: 1 | 2;
+  settings(folder: string, redis: PrivateRedis): Readonly<Record<string, string>>;
+}
+
+const redisSettings = (_folder: string, redis: PrivateRedis): Record<string, string> => ({
+  ARQONBUS_STORAGE_BACKEND: 'redis',
+  ARQONBUS_REDIS_URL: redis.url(),
+});
+
+const CASES: readonly Case[] = [
+  { name: 'memory', title: 'memory', nodes: 1, settings: () => ({}) },
+  {
+    name: 'sqlite',
+    title: 'SQLite',
+    nodes: 1,
+    settings: (folder) => ({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: join(folder, 'bus.db') }),
+  },
+  { name: 'redis', title: 'Redis, one node', nodes: 1, settings: redisSettings },
+  { name: 'redis-two', title: 'Redis, two nodes', nodes: 2, settings: redisSettings },
+];
+
+interface Result {
+  readonly acked: number;
+  readonly fanOut: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+const { values } = parseArgs({
+  options: {
+    write: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '2' },
+    engines: { type: 'string', default: CASES.map(({ name }) => name).join(',') },
+  },
+});
+const rounds = Number(values.rounds);
+const seconds = Number(values.seconds);
+const chosen = CASES.filter(({ name }) => values.engines.split(',').includes(name));
+
+tieEverythingToThisProcess();
+const results = new Map<Case, Result[]>(chosen.map((one) => [one, []]));
+for (let round = 0; round < rounds; round += 1) {
+  for (const one of chosen) {
+    const result = await run(one);
+    results.get(one)?.push(result);
+    console.error(`round ${round + 1}, ${one.name}: ${JSON.stringify(result)}`);
+  }
+}
+const report = tell();
+console.log(report);
+if (values.write) writeSection('engines', report);
+
+/** Starts the case's servers, with new and empty storage, and measures both. */
+async function run(one: Case): Promise<Result> {
+  const folder = makeScratch();
+  const redis = await PrivateRedis.start({ sync: 'always' });
+  try {
+    const settings = one.settings(folder, redis);
+    return await withNode(settings, (first) =>
+      one.nodes === 1 ? measure(first, first) : withNode(settings, (second) => measure(first, second)),
+    );
+  } finally {
+    await redis.stop();
+    discardScratch(folder);
+  }
+}
+
+async function withNode<T>(settings: Readonly<Record<string, string>>, use: (port: number) => Promise<T>): Promise<T> {
+  const port = await freePort();
+  const launch = arqonbus.launch({ port, directory: '', nodeFlags: [] });
+  return withServer({ ...launch, env: { ...launch.env, ...settings } }, port, { cpu: undefined }, () => use(port));
+}
+
+/** Publishes at one node; subscribes at the other, or the same. */
+async function measure(publishAt: number, subscribeAt: number): Promise<Result> {
+  const acked = await measureAcked(publishAt);
+  return { acked, ...(await measureFanOut(publishAt, subscribeAt)) };
+}
+
+/** Acks a second of a few publishers, nobody listening, each with so many publications without an ack. */
+async function measureAcked(port: number): Promise<number> {
+  const text = ENVELOPE.replace('"type":"event"', '"type":"event","ack":true').replace('"load"', '"acked"');
+  let acks = 0;
+  let done = false;
+  const lost = (reason: string): void => {
+    if (!done) throw new Error(reason);
+  };
+  for (let n = 0; n < PUBLISHERS; n += 1) {
+    const publisher = await Connection.open({ port, dialect: arqonbus.dialect, lost });
+    const template = new MessageTemplate(text, OPCODE_TEXT);
+    let sent = 0;
+    const send = (count: number): void => {
+      publisher.write(template.frames(sent + 1, count, clock()));
+      sent += count;
+    };
+    const arrived = (from: number, to: number): void => {
+      acks += to - from;
+      if (!done) send(to - from);
+    };
+    const inspect = (_ordinal: number, bytes: Buffer, start: number, end: number): void => {
+      const frame = bytes.toString('latin1', start, end);
+      if (!done && !frame.includes('"duplicate":false')) throw new Error(`not an ack of something new: ${frame}`);
+    };
+    publisher.count({ every: INSPECT_EVERY, inspect, arrived, aside: lost }, ENVELOPE);
+    send(WINDOW);
+  }
+  await pause(WARMUP_MS);
+  const [before, began] = [acks, performance.now()];
+  await pause(seconds * 1000);
+  const rate = ((acks - before) * 1000) / (performance.now() - began);
+  done = true;
+  return rate;
+}
+
+/** Deliveries a second of one publisher to many subscribers, each of which must get everything in order. */
+async function measureFanOut(publishAt: number, subscribeAt: number): Promise<Omit<Result, 'acked'>> {
+  // The servers are stopped with the connections open, and say so.
+  let over = false;
+  const lost = (reason: string): void => {
+    if (!over) throw new Error(reason);
+  };
+  const { dialect } = arqonbus;
+  const tally = new Tally(SUBSCRIBERS, INSPECT_EVERY, lost);
+  const at = { port: subscribeAt, dialect, lost };
+  const subscribers = await openConnections(SUBSCRIBERS, at, dialect.subscribe);
+  const publisher = await Connection.open({ port: publishAt, dialect, lost });
+  for (const subscriber of subscribers) subscriber.count(tally.subscriber(), ENVELOPE);
+  const refused = (_ordinal: number, bytes: Buffer, start: number, end: number): void =>
+    lost(bytes.toString('latin1', start, end));
+  publisher.count({ every: 1, inspect: refused, arrived: () => {}, aside: lost }, ENVELOPE);
+  const publishing = publishWindow(publisher, new MessageTemplate(ENVELOPE, OPCODE_TEXT), tally, FANOUT_WINDOW);
+  await pause(WARMUP_MS);
+  tally.restart();
+  const began = performance.now();
+  await pause(seconds * 1000);
+  const fanOut = (tally.deliveries * 1000) / (performance.now() - began);
+  const { latency } = tally;
+  publishing.stop();
+  over = true;
+  return { fanOut, p50Ms: latency.percentile(50) / 1000, p99Ms: latency.percentile(99) / 1000 };
+}
+
+function tell(): string {
+  const middle = (one: Case, figure: keyof Result): number =>
+    median((results.get(one) ?? []).map((result) => result[figure]));
+  const memory = chosen.find(({ name }) => name === 'memory');
+  const ratio = (one: Case, figure: keyof Result): string =>
+    memory === undefined ? '' : `${Math.round((100 * middle(one, figure)) / middle(memory, figure))} %`;
+  const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
+  const rows = chosen.map((one) => [
+    one.title,
+    whole(middle(one, 'acked')),
+    ratio(one, 'acked'),
+    whole(middle(one, 'fanOut')),
+    ratio(one, 'fanOut'),
+    `${middle(one, 'p50Ms').toFixed(1)} ms`,
+    `${middle(one, 'p99Ms').toFixed(1)} ms`,
+  ]);
+  const head = ['engine', 'acked/s', 'of memory', 'fan-out 1 → 100, deliveries/s', 'of memory', 'p50', 'p99'];
+  const day = new Date().toISOString().slice(0, 10);
+  return [
+    table(head, rows),
+    `Acked: ${PUBLISHERS} publishers, ${WINDOW} publications each without an ack, nobody subscribed. Fan-out: a closed ` +
+      `window of ${FANOUT_WINDOW}; of two nodes the publisher is at one and all subscribers are at the other. SQLite ` +
+      'syncs before it acks; Redis has an append-only file that is synced before every answer, and runs on the same ' +
+      `machine without a core of its own.`,
+    `Measured ${day}, median of ${rounds} × ${seconds} s, ${describeMachine({ server: undefined, generator: undefined })}.`,
+  ].join('\n\n');
+}
