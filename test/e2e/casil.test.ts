@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../fixtures/start.ts';
+import { Watcher } from '../fixtures/watcher.ts';
 
 const SECRET = 'AKIAIOSFODNN7EXAMPLQ';
 let server: TestServer;
@@ -50,5 +52,34 @@ describe('the scope of commands', () => {
   it('is not left by malformed arguments to any good', async () => {
     const args = { room: 'vault:keys', channel: 'vault:open', payload: { key: SECRET } };
     expect(await peer.command('op.cron.schedule', args)).toMatchObject({ error_code: 'VALIDATION_ERROR' });
+  });
+});
+
+describe('what those see who look after the server', () => {
+  it.each([
+    ['is redacted where the policy applies, also when subscribers get all of it', '', '***REDACTED***'],
+    ['is nothing of a place that is never to be shown', 'integriguard', undefined],
+  ])('%s', async (_what, neverShown, expected) => {
+    const looked = await startTestServer({
+      ARQONBUS_CASIL_ENABLED: 'true',
+      ARQONBUS_CASIL_MODE: 'enforce',
+      ARQONBUS_CASIL_NEVER_LOG_PAYLOAD_FOR: neverShown,
+    });
+    const { bus, telemetry, http } = looked.urls;
+    const [watcher, subscriber, sender] = await Promise.all([
+      Watcher.connect(telemetry),
+      Peer.connect(bus, { room: 'integriguard', channel: 'telemetry-stream' }),
+      Peer.connect(bus),
+    ]);
+    const payload = { eventType: 'job.done', payload: { key: SECRET } };
+    await sender.publish({ type: 'telemetry', payload });
+    expect((await subscriber.next((frame) => frame.payload.eventType === 'job.done')).payload).toEqual(payload);
+
+    const event = await watcher.next((frame) => frame.eventType === 'job.done');
+    expect(event.payload.key).toBe(expected);
+    const { events } = (await ask(`${http}/telemetry/events?events=job.*`)).json;
+    expect(events).toEqual([event]);
+    for (const peer of [subscriber, sender]) await peer.close();
+    await looked.stop();
   });
 });

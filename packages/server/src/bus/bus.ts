@@ -91,7 +91,7 @@ export class Bus {
     this.memberships.onChange = (session) => this.cluster.announce(session);
     this.memberships.onPresence = (channel, payload) => this.cluster.tellPresence(channel, payload);
     const fail = this.fail.bind(this);
-    this.submissions = new Submissions(this.publisher, this.activity, this.events);
+    this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     const { publisher, direct, activity, submissions } = this;
     const dispatch = new Dispatch({ publisher, direct, activity, submissions, runCommand, fail });
     this.act = (session, incoming) => {

@@ -68,6 +68,10 @@ export class PolicyInspector implements Inspector {
     return { payload: verdict.payload, metadata: visible ? casilMetadata(verdict) : undefined };
   }
 
+  shown(inspection: Inspection): JsonObject {
+    return this.layer.redactForObservability(inspection);
+  }
+
   private tell(verdict: Verdict, facts: JsonObject, { principal }: Sender): void {
     const { settings } = this.layer.policy;
     if (settings.metadata_to_logs && verdict.decision === 'BLOCK') this.log('warn', facts, 'content blocked');

@@ -48,6 +48,8 @@ export interface Inspector {
   readonly enabled: boolean;
   /** The payload that may travel on, with what envelopes are told; throws the policy's BusError to block. */
   inspect(inspection: Inspection, sender: Sender): { payload: JsonObject; metadata: CasilMetadata | undefined };
+  /** What those who look after the server may be shown of a payload. */
+  shown(inspection: Inspection): JsonObject;
 }
 
 export interface PublishRules {

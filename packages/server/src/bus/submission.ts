@@ -2,7 +2,7 @@ import { BusError, type JsonObject, parseAddress } from '@arqonbus/protocol';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Activity } from './activity.ts';
 import type { Events } from './events.ts';
-import type { Message, Outcome, Publisher } from './publish.ts';
+import type { Inspector, Message, Outcome, Publisher } from './publish.ts';
 import type { Sender } from './session.ts';
 
 /** An envelope of type `telemetry`: its payload is `{eventType, payload, room?, channel?}`. */
@@ -15,11 +15,13 @@ export class Submissions {
   private readonly publisher: Publisher;
   private readonly activity: Activity;
   private readonly events: Events;
+  private readonly inspector: Inspector;
 
-  constructor(publisher: Publisher, activity: Activity, events: Events) {
+  constructor(publisher: Publisher, activity: Activity, events: Events, inspector: Inspector) {
     this.publisher = publisher;
     this.activity = activity;
     this.events = events;
+    this.inspector = inspector;
   }
 
   /** Publishes to the telemetry channel, with all that holds for a publish, and tells the listeners what travelled. */
@@ -31,17 +33,22 @@ export class Submissions {
       ...this.activity.telemetryAddress,
     });
     const tell = (settled: Outcome): Outcome => {
-      if (!settled.published.duplicate) this.tell(sender, message, event, settled.payload);
+      if (!settled.published.duplicate) this.tell(sender, message, event, this.shown(message.id, settled));
       return settled;
     };
     return outcome instanceof Promise ? outcome.then(tell) : tell(outcome);
   }
 
-  /** What inspection took out of the envelope is not told to listeners either. */
-  private tell(sender: Sender, message: TelemetryMessage, event: TelemetryEvent, travelled: JsonObject): void {
+  /** Whoever listens to events looks after the server, and sees no more than a log would. */
+  private shown(id: string, { channel: { room, channel }, payload }: Outcome): JsonObject {
+    const { inspector } = this;
+    return inspector.enabled ? inspector.shown({ type: 'telemetry', id, room, channel, payload }) : payload;
+  }
+
+  private tell(sender: Sender, message: TelemetryMessage, event: TelemetryEvent, shown: JsonObject): void {
     const { room = message.room, channel = message.channel } = event;
-    const eventType = typeof travelled.eventType === 'string' ? travelled.eventType : event.eventType;
-    const payload = typeof travelled.payload === 'object' ? travelled.payload : {};
+    const eventType = typeof shown.eventType === 'string' ? shown.eventType : event.eventType;
+    const payload = typeof shown.payload === 'object' ? shown.payload : {};
     this.events.submit(sender.principal.tenant, eventType, {
       ...payload,
       client_id: sender.id,

@@ -13,7 +13,11 @@ import { FakeClock } from '../fake-clock.suite.ts';
 import type { Operator } from '../operator.ts';
 import { createCronOperator } from './cron.ts';
 
-const UNINSPECTED: Inspector = { enabled: false, inspect: ({ payload }) => ({ payload, metadata: undefined }) };
+const UNINSPECTED: Inspector = {
+  enabled: false,
+  inspect: ({ payload }) => ({ payload, metadata: undefined }),
+  shown: ({ payload }) => payload,
+};
 const rigs: Rig[] = [];
 
 function engineWith(clock: FakeClock): Engine {

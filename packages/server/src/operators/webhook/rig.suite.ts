@@ -76,7 +76,11 @@ export function principalOf({ tenant = 'default', subject = null, role = 'admin'
 
 type RigOptions = Partial<WebhookOptions> & { readonly node?: string };
 
-const UNINSPECTED: Inspector = { enabled: false, inspect: ({ payload }) => ({ payload, metadata: undefined }) };
+const UNINSPECTED: Inspector = {
+  enabled: false,
+  inspect: ({ payload }) => ({ payload, metadata: undefined }),
+  shown: ({ payload }) => payload,
+};
 
 /** A bus with the operator, in this process. */
 export class Rig {
