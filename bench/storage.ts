@@ -90,12 +90,15 @@ if (values.write) writeSection('engines', report);
 async function run(one: Case): Promise<Result> {
   const folder = makeScratch();
   const redis = await PrivateRedis.start({ sync: 'always' });
+  const end = (): void => void redis.kill();
+  process.once('exit', end);
   try {
     const settings = one.settings(folder, redis);
     return await withNode(settings, (first) =>
       one.nodes === 1 ? measure(first, first) : withNode(settings, (second) => measure(first, second)),
     );
   } finally {
+    process.off('exit', end);
     await redis.stop();
     discardScratch(folder);
   }

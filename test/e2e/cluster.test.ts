@@ -12,6 +12,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   let redis: PrivateRedis;
   let one: TestServer;
   let other: TestServer;
+  let doomed: BusProcess | undefined;
   let rooms = 0;
   let room: string;
 
@@ -26,7 +27,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     other = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'other' });
   });
   afterAll(async () => {
-    await Promise.all([one.stop(), other.stop()]);
+    await Promise.all([one.stop(), other.stop(), doomed?.kill()]);
     await redis.stop();
   });
   beforeEach(() => {
@@ -197,7 +198,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   });
 
   it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
-    const doomed = await BusProcess.start('doomed', settings(0));
+    doomed = await BusProcess.start('doomed', settings(0));
     const a = await Peer.connect(one.urls.bus);
     const b = await Peer.connect(doomed.url, { room, channel: 'x' });
     const first = (await a.publish({ room, channel: 'x' })).payload;

@@ -48,6 +48,8 @@ async function openSqlite(mode: Mode): Promise<Arena> {
 
 async function openRedis(mode: Mode): Promise<Arena> {
   const redis = await PrivateRedis.start({ sync: 'always' });
+  const end = (): void => void redis.kill();
+  process.once('exit', end);
   const backend = { ...settings(mode), ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url() };
   const nodes = await Promise.all(['node-1', 'node-2'].map((name) => BusProcess.start(name, backend)));
   return {
@@ -56,6 +58,7 @@ async function openRedis(mode: Mode): Promise<Arena> {
     read: (room, channel) => readRedis(redis, room, channel),
     close: async () => {
       await Promise.all(nodes.map((node) => node.kill()));
+      process.off('exit', end);
       await redis.stop();
     },
   };
