@@ -91,6 +91,20 @@ describe('reopening', () => {
   });
 });
 
+describe('reopening while something else is under way', () => {
+  it('takes its turn, and ends before the server stops', async () => {
+    const server = await startTestServer();
+    const { port } = new URL(server.urls.bus);
+    const config = { ...server.config, server: { ...server.config.server, port: Number(port) } };
+    const [once, twice] = [server.server.reopen(config), server.server.reopen(config)];
+    expect((await once).bus).toEqual((await twice).bus);
+    const last = server.server.reopen(config);
+    await server.stop();
+    await expect(last).rejects.toThrow('The server stops');
+    await expect(Peer.connect(server.urls.bus)).rejects.toThrow(/ECONNREFUSED/);
+  });
+});
+
 describe('stopping', () => {
   it('keeps its time, though a client answers no close frame', async () => {
     const server = await startTestServer({ ARQONBUS_SHUTDOWN_SECONDS: '1' });

@@ -56,6 +56,8 @@ export class Server {
   /** What the listeners run with: the last configuration that they could be opened with. */
   private edgeConfig: Config;
   private readonly timers: NodeJS.Timeout[] = [];
+  /** Settles when the last {@link reopen} asked for is over, however it ended. */
+  private reopening: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | null = null;
 
   constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
@@ -154,9 +156,16 @@ export class Server {
   /**
    * Closes the listeners and opens them as `config` says; clients are told to come back. Rooms, history and what is
    * set once (storage, limits of the bus) stay as they are. When they cannot be opened that way they are opened as
-   * before, and this rejects with the reason.
+   * before, and this rejects with the reason. One is over before the next begins, and before the server stops.
    */
-  async reopen(config: Config): Promise<Addresses> {
+  reopen(config: Config): Promise<Addresses> {
+    const reopened = this.reopening.then(() => this.openAnew(config));
+    this.reopening = reopened.catch(() => {});
+    return reopened;
+  }
+
+  private async openAnew(config: Config): Promise<Addresses> {
+    if (this.stopping !== null) throw new Error('The server stops; it opens nothing any more.');
     await this.closeEdge(RESTART_SPREAD_MS, 'server restarting');
     try {
       this.edge = await this.openEdge(config);
@@ -192,6 +201,7 @@ export class Server {
 
   private async shutDown(): Promise<void> {
     const { bus, config } = this;
+    await this.reopening;
     // A server that could not start has nothing to stop, nor a storage to write it to.
     if (this.edge !== null) bus.events.emit('server_stopping', null, { node: bus.options.node });
     for (const timer of this.timers) clearInterval(timer);
