@@ -19,10 +19,15 @@ RUN mkdir /packed \
     /packed/*.tgz "ioredis@$(node -p 'require("ioredis/package.json").version')"
 
 FROM node:20-slim
+# What /version tells: --build-arg COMMIT=… --build-arg BUILD_DATE=…
+ARG COMMIT=""
+ARG BUILD_DATE=""
 ENV NODE_ENV=production \
   PATH=/app/node_modules/.bin:$PATH \
   ARQONBUS_SERVER_HOST=0.0.0.0 \
-  ARQONBUS_SQLITE_PATH=/data/arqonbus.db
+  ARQONBUS_SQLITE_PATH=/data/arqonbus.db \
+  ARQONBUS_BUILD_COMMIT=$COMMIT \
+  ARQONBUS_BUILD_DATE=$BUILD_DATE
 COPY --from=build /app /app
 # For SQLite: the one place that is written to.
 RUN mkdir /data && chown node:node /data
