@@ -46,10 +46,13 @@ function findPython(): string | null {
   return null;
 }
 
+/** A Python with what the client depends on; the client itself is taken from this checkout. */
 function makePython(): string {
   const venv = join(scratch, 'venv');
+  const [, dependency = ''] =
+    /^dependencies = \["(.*)"\]$/m.exec(readFileSync(here('python/pyproject.toml'), 'utf8')) ?? [];
   execFileSync('python3', ['-m', 'venv', venv]);
-  execFileSync(join(venv, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', here('python')]);
+  execFileSync(join(venv, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', dependency]);
   return join(venv, 'bin');
 }
 
