@@ -105,11 +105,12 @@ async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscrib
   return faults.length === 0 ? [] : [...faults, printed()];
 }
 
-/** Resolves when a node says that it is well. Nobody is told when that is; it has to be asked. */
+/** Resolves when a node has its storage again. Nobody is told when that is; it has to be asked. */
 async function healthy({ http }: { http: string }): Promise<void> {
   for (;;) {
-    const { storage } = (await (await fetch(`${http}/health`)).json()) as { storage: string };
-    if (storage === 'ok') return;
+    // `/health` overlooks an interruption that is still short.
+    const { connected } = (await (await fetch(`${http}/storage/stats`)).json()) as { connected: boolean };
+    if (connected) return;
     await pause(50);
   }
 }
