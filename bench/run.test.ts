@@ -38,7 +38,7 @@ it('runs real servers, has every message arrive in order, and writes figures and
   const scenarios = '1to1-closed,1to100-paced';
   const seconds = '0.2';
   const ended = await bench(
-    ...['--peers', peers.join(), '--scenarios', scenarios, '--rounds', '1', '--seconds', seconds],
+    ...['--peers', peers.join(), '--scenarios', scenarios, '--rounds', '1', '--attempts', '1', '--seconds', seconds],
     ...['--json', json, '--write', page],
   );
   expect(ended).toMatchObject({ code: 0 });
@@ -67,7 +67,19 @@ function living(): { pid: string; parent: string }[] {
 }
 
 it('ends what it started when it is interrupted', async () => {
-  const args = ['--import', 'tsx', RUN, '--peers', 'raw', '--scenarios', '1to1-closed', '--rounds', '1000'];
+  const args = [
+    '--import',
+    'tsx',
+    RUN,
+    '--peers',
+    'raw',
+    '--scenarios',
+    '1to1-closed',
+    '--rounds',
+    '1000',
+    '--attempts',
+    '1',
+  ];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let told = '';
   await new Promise<void>((resolve) => {
