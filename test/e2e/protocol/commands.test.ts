@@ -289,7 +289,7 @@ describe('limits', () => {
     await small.stop();
   });
 
-  it('P5.14 a channel without members and traffic goes, its stream stays until its retention ends', async () => {
+  it('P5.14 a channel without members and traffic goes; its history stays until one of its name is made anew', async () => {
     const brisk = await startTestServer({ ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
     const a = await Peer.connect(brisk.urls.bus);
     await a.ask('join_channel', { room: 'quick' });
@@ -297,9 +297,35 @@ describe('limits', () => {
     const gone = await a.next((frame) => frame.payload.event === 'channel_deleted');
     expect(gone.payload).toEqual({ event: 'channel_deleted', room: 'quick', channel: 'x' });
     expect((await a.ask('list_channels', { room: 'quick' })).channels).toEqual([]);
+    expect((await a.ask('history', { room: 'quick', channel: 'x' })).messages).toHaveLength(1);
     const again = await a.publish({ room: 'quick', channel: 'x' });
-    expect(again.payload).toMatchObject({ sequence: 2, epoch: first.payload.epoch });
+    expect(again.payload.sequence).toBe(1);
+    expect(again.payload.epoch).not.toBe(first.payload.epoch);
+    expect((await a.ask('history', { room: 'quick', channel: 'x' })).messages).toHaveLength(1);
     await a.close();
     await brisk.stop();
+  });
+
+  it('a page of history ends before it is too large for one answer, and says where to go on', async () => {
+    const a = await connect();
+    const body = 'x'.repeat(900_000);
+    for (let n = 0; n < 24; n += 1) await a.publish({ room: 'heavy', channel: 'x', payload: { body } });
+    const sequences = ({ messages }: { messages: { metadata: { sequence: number } }[] }): number[] =>
+      messages.map(({ metadata }) => metadata.sequence);
+    const last = await a.ask('history', { room: 'heavy', channel: 'x', limit: 24 });
+    expect(sequences(last as never).at(-1)).toBe(24);
+    expect(sequences(last as never).length).toBeLessThan(24);
+    const before = await a.ask('history', { room: 'heavy', channel: 'x', limit: 24, before: last.previous });
+    expect([...sequences(before as never), ...sequences(last as never)]).toEqual(
+      Array.from({ length: 24 }, (_, n) => n + 1),
+    );
+    const forward = await a.ask('history', { room: 'heavy', channel: 'x', limit: 24, after: 0 });
+    const rest = await a.ask('history', { room: 'heavy', channel: 'x', limit: 24, after: forward.next });
+    expect([...sequences(forward as never), ...sequences(rest as never)]).toEqual(
+      Array.from({ length: 24 }, (_, n) => n + 1),
+    );
+    expect(await a.command('op.history.get', { room: 'heavy', channel: 'x' })).toMatchObject({
+      error_code: 'LIMIT_EXCEEDED',
+    });
   });
 });

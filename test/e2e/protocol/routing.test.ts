@@ -252,6 +252,10 @@ describe('private messages', () => {
     const ack = await a.publish({ room, channel: 'pm', to: [b.id, c.id] });
     expect(ack.payload).toMatchObject({ delivered: 1, undelivered: [c.id] });
     expect(await b.message()).toMatchObject({ type: 'private', room, channel: 'pm' });
+    a.send({ type: 'private', to: c.id, room, channel: 'x', payload: { n: 1 } });
+    expect(await c.message()).toMatchObject({ type: 'private', room, channel: 'x', payload: { n: 1 } });
+    const limited = await a.answer(a.send({ type: 'private', to: [b.id, c.id], room, channel: 'pm', ack: true }));
+    expect(limited.payload).toMatchObject({ delivered: 1, undelivered: [c.id] });
     expect(await a.command('join_channel', { room, channel: 'pm' })).toMatchObject({ error_code: 'VALIDATION_ERROR' });
     expect(await a.command('create_channel', { room, channel: 'pm' })).toMatchObject({
       error_code: 'VALIDATION_ERROR',

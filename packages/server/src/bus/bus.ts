@@ -86,7 +86,9 @@ export class Bus {
     this.catalog = new Catalog(this.rooms, engine.store, engine.broker, (channel) =>
       this.notices.deleted(channel, 'command'),
     );
-    this.idle = new IdleSweep(this.rooms, engine.broker, options, (channel) => this.notices.deleted(channel, 'idle'));
+    this.idle = new IdleSweep(this.rooms, engine.broker, { ...options, isAlone: engine.presence === null }, (channel) =>
+      this.notices.deleted(channel, 'idle'),
+    );
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.close(session, code, reason));
     this.memberships.onChange = (session) => this.cluster.announce(session);
     this.memberships.onPresence = (channel, payload) => this.cluster.tellPresence(channel, payload);
@@ -104,7 +106,10 @@ export class Bus {
       return done;
     };
     if (options.telemetry) this.events.on((happening) => this.activity.record(happening));
-    this.rooms.onCreated = (channel) => this.notices.created(channel);
+    this.rooms.onCreated = (channel) => {
+      this.idle.revive(channel);
+      this.notices.created(channel);
+    };
   }
 
   /** Takes the engine's callbacks: pass these to {@link Engine.open}. */

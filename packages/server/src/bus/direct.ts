@@ -5,6 +5,7 @@ import {
   type JsonObject,
   type Metadata,
   PRIVATE_CHANNEL,
+  WILDCARD,
 } from '@arqonbus/protocol';
 import { may } from '../auth/principal.ts';
 import type { Awaitable, Engine } from '../engine/engine.ts';
@@ -18,8 +19,11 @@ export interface PrivateMessage {
   readonly id: string;
   /** Client ids and `sub:SUBJECT`, 1-100. */
   readonly to: readonly string[];
-  /** With a room: only members of it are reached. */
+  /** What it is about; a room without a channel stands for its `pm`. */
   readonly room: string | undefined;
+  readonly channel: string | undefined;
+  /** Whether only members of the room are reached. */
+  readonly membersOnly: boolean;
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
@@ -54,23 +58,28 @@ export class Direct {
 
   /** Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody. */
   send(sender: Sender, message: PrivateMessage): Awaitable<PrivateOutcome> {
-    const { room } = message;
     const { principal } = sender;
+    const at = placeOf(message);
+    if (at?.room === WILDCARD) {
+      throw new BusError('VALIDATION_ERROR', 'A private message is about one room, or none.', { field: 'room' });
+    }
     // Without a room there is no address that a grant could name; the role alone decides.
-    const allowed = room === undefined ? principal.role !== 'guest' : may(principal, 'publish', room, PRIVATE_CHANNEL);
-    if (!allowed) throw forbidden(room ?? 'private', PRIVATE_CHANNEL);
+    const allowed = at === undefined ? principal.role !== 'guest' : may(principal, 'publish', at.room, at.channel);
+    if (!allowed) throw forbidden(at?.room ?? 'private', at?.channel ?? PRIVATE_CHANNEL);
     const tenant = this.rooms.tenant(principal.tenant);
     let { payload, metadata } = message;
     if (this.inspector.enabled) {
-      const channel = room === undefined ? undefined : PRIVATE_CHANNEL;
-      const inspected = this.inspector.inspect({ type: 'private', id: message.id, room, channel, payload }, sender);
+      const inspected = this.inspector.inspect(
+        { type: 'private', id: message.id, room: at?.room, channel: at?.channel, payload },
+        sender,
+      );
       payload = inspected.payload;
       if (inspected.metadata !== undefined) metadata = { ...metadata, casil: inspected.metadata };
     }
     const text = encode({
       id: message.id,
       type: 'private',
-      ...(room === undefined ? {} : { room, channel: PRIVATE_CHANNEL }),
+      ...at,
       from: sender.id,
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
@@ -126,7 +135,7 @@ export class Direct {
 
   /** Connections of this node, and the addresses that name none of them. */
   private here(tenant: Tenant, message: PrivateMessage): { sessions: Set<Session>; missing: string[] } {
-    const members = message.room === undefined ? null : tenant.rooms.get(message.room)?.members();
+    const members = message.membersOnly ? tenant.rooms.get(message.room ?? '')?.members() : null;
     const sessions = new Set<Session>();
     const missing: string[] = [];
     for (const target of message.to) {
@@ -153,7 +162,7 @@ export class Direct {
       const absent = missing.includes(target);
       if (!absent && !target.startsWith(SUBJECT_PREFIX)) continue;
       const found = (await this.engine.presence?.find(tenant.name, target)) ?? [];
-      const reached = found.filter((entry) => message.room === undefined || isIn(entry.channels, message.room));
+      const reached = found.filter((entry) => !message.membersOnly || isIn(entry.channels, message.room ?? ''));
       for (const { node, clientId } of reached) remotes.set(clientId, { node, clientId });
       if (absent && reached.length === 0) unknown.push(target);
     }
@@ -172,6 +181,11 @@ export class Direct {
       this.delivered += 1;
     }
   }
+}
+
+/** What a private message is about, when it names a room. */
+function placeOf({ room, channel }: PrivateMessage): { room: string; channel: string } | undefined {
+  return room === undefined ? undefined : { room, channel: channel ?? PRIVATE_CHANNEL };
 }
 
 const SUBJECT_PREFIX = 'sub:';

@@ -24,17 +24,23 @@ export function post(ways: Ways, sender: Sender, inbound: Inbound): Awaitable<Po
     case 'telemetry':
       return ways.submissions.submit(sender, inbound);
     case 'private':
-      return send(ways, sender, inbound, inbound.room);
+      return send(ways, sender, inbound, inbound, inbound.channel === PRIVATE_CHANNEL);
     default:
       if (inbound.channel === PRIVATE_CHANNEL) {
-        const { room } = resolve(inbound.room, inbound.channel, sender.session);
-        return send(ways, sender, inbound, room);
+        return send(ways, sender, inbound, resolve(inbound.room, inbound.channel, sender.session), true);
       }
       return ways.publisher.publish(sender, inbound as Message);
   }
 }
 
-function send(ways: Ways, sender: Sender, inbound: Inbound, room: string | undefined): Awaitable<PrivateOutcome> {
+/** @param membersOnly whether only members of the room are reached, as `room:pm` says */
+function send(
+  ways: Ways,
+  sender: Sender,
+  inbound: Inbound,
+  { room, channel }: Pick<Inbound, 'room' | 'channel'>,
+  membersOnly: boolean,
+): Awaitable<PrivateOutcome> {
   const { to } = inbound;
   if (to === undefined) {
     throw new BusError('VALIDATION_ERROR', 'A private message needs its recipients in "to".', {
@@ -42,7 +48,7 @@ function send(ways: Ways, sender: Sender, inbound: Inbound, room: string | undef
       expected: 'client id | sub:SUBJECT, or a list of them',
     });
   }
-  return ways.direct.send(sender, { ...inbound, to, room });
+  return ways.direct.send(sender, { ...inbound, to, room, channel, membersOnly });
 }
 
 /** What an ack tells (PROTOCOL section 6, guarantee 2): its payload, and the address that was resolved, if any. */

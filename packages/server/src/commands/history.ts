@@ -8,6 +8,8 @@ import type { HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.
 import { limitUpTo, PLACE, placeOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 
+/** Characters of envelopes in one answer; a page ends before it, a time range beyond it is refused. */
+const MAX_ANSWER = 16 * 1_048_576;
 const SEQUENCE = z.number().int().min(0);
 const TIME = z.iso.datetime({ offset: true }).describe('RFC 3339 date-time.');
 
@@ -44,7 +46,7 @@ export function historyCommands(bus: Bus): AnyCommand[] {
         };
         const found = await bus.engine.broker.history(stream, query);
         if (found.length === 0) existing(bus, stream);
-        return page(found, limit, before, after);
+        return page(fitting(found, after !== undefined), limit, before, after);
       },
     }),
     command({
@@ -106,15 +108,28 @@ function existing(bus: Bus, { tenant, room, channel }: StreamAddress): void {
   throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
 }
 
+/** As much of a page as one answer may hold, from the end that it was asked for; always one envelope. */
+function fitting(found: readonly StoredEvent[], forward: boolean): { found: readonly StoredEvent[]; isWhole: boolean } {
+  let size = 0;
+  const ordered = forward ? found : found.toReversed();
+  const cut = ordered.findIndex(({ text }, at) => {
+    size += text.length;
+    return at > 0 && size > MAX_ANSWER;
+  });
+  if (cut < 0) return { found, isWhole: true };
+  const kept = ordered.slice(0, cut);
+  return { found: forward ? kept : kept.toReversed(), isWhole: false };
+}
+
 function page(
-  found: readonly StoredEvent[],
+  { found, isWhole }: { readonly found: readonly StoredEvent[]; readonly isWhole: boolean },
   limit: number,
   before: number | undefined,
   after: number | undefined,
 ): CommandResult<'history'> {
-  const more = found.length > limit;
+  const more = found.length > limit || !isWhole;
   const forward = after !== undefined;
-  const kept = more ? (forward ? found.slice(0, limit) : found.slice(1)) : found;
+  const kept = found.length <= limit ? found : forward ? found.slice(0, limit) : found.slice(1);
   const first = kept[0]?.sequence;
   const last = kept[kept.length - 1]?.sequence;
   const hasOlder = forward ? after > 0 : more;
@@ -143,6 +158,16 @@ async function entriesOf(bus: Bus, sender: Sender, span: Span, take: 'first' | '
   }
   found.sort((one, other) => one.stored.time - other.stored.time);
   const kept = take === 'first' ? found.slice(0, span.limit) : found.slice(-span.limit);
+  if (kept.reduce((size, { stored }) => size + stored.text.length, 0) > MAX_ANSWER) {
+    throw new BusError(
+      'LIMIT_EXCEEDED',
+      'This is more than one answer may hold; ask for a shorter time or a lower limit.',
+      {
+        field: 'limit',
+        limit: MAX_ANSWER,
+      },
+    );
+  }
   return kept.map(({ stored, epoch }) => ({
     envelope: JSON.parse(stored.text) as Envelope,
     stored_at: new Date(stored.time).toISOString(),

@@ -60,15 +60,19 @@ describe('credentials', () => {
     }
   });
 
-  it('are an admin’s token, which operates no server', async () => {
+  it('are an admin’s token, which operates the server only in the default tenant', async () => {
     for (const path of ADMIN)
       expect([path, (await call(path, await bearer({ role: 'admin' }))).status]).toEqual([path, 200]);
     for (const path of OPERATOR) {
-      expect(await call(path, await bearer({ role: 'admin' }))).toMatchObject({ status: 403 });
-      expect(await call(path, await bearer({ role: 'admin', tenant: '*' }))).toMatchObject({ status: 200 });
+      expect(await call(path, await bearer({ role: 'admin', tenant: 'acme' }))).toMatchObject({ status: 403 });
+      for (const tenant of ['*', 'default']) {
+        expect(await call(path, await bearer({ role: 'admin', tenant }))).toMatchObject({ status: 200 });
+      }
     }
     for (const path of ['/admin/shutdown', '/admin/restart']) {
-      expect(await call(path, { ...(await bearer({ role: 'admin' })), body: {} })).toMatchObject({ status: 403 });
+      expect(await call(path, { ...(await bearer({ role: 'admin', tenant: 'acme' })), body: {} })).toMatchObject({
+        status: 403,
+      });
     }
   });
 
@@ -194,7 +198,9 @@ describe('/metrics', () => {
     for (const path of ['/metrics', '/metrics/prometheus']) {
       expect(await ask(closed.urls.http + path)).toMatchObject({ status: 401 });
       expect(await ask(closed.urls.http + path, withKey)).toMatchObject({ status: 200 });
-      expect(await ask(closed.urls.http + path, await bearer({ role: 'admin' }))).toMatchObject({ status: 403 });
+      expect(await ask(closed.urls.http + path, await bearer({ role: 'admin', tenant: 'acme' }))).toMatchObject({
+        status: 403,
+      });
     }
     await closed.stop();
   });

@@ -14,7 +14,8 @@ import { HttpRefusal } from './reply.ts';
 
 /**
  * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators; `admin`
- * admins, about their own tenant; `operator` those who stand over all tenants, since the answer is about the server.
+ * admins, about their own tenant; `operator` those who stand over all tenants, and admins of the default one, since the
+ * answer is about the server.
  */
 export type Access = 'open' | 'metrics' | 'admin' | 'operator';
 
@@ -41,6 +42,7 @@ const STRANGER: Caller = callerOf(anonymousPrincipal('guest'));
 
 const BEARER = /^bearer +(\S+)$/i;
 const SENDER_NAME_LENGTH = 128;
+const DEFAULT_TENANT = 'default';
 
 /** Decides who an HTTP request is from (TELEMETRY, HTTP): the API key, an admin's token, or this machine itself. */
 export class Credentials {
@@ -91,7 +93,8 @@ export class Credentials {
     if (tenant !== null && !isRoomName(tenant)) {
       throw new HttpRefusal(400, 'VALIDATION_ERROR', 'Parameter "tenant": not a tenant’s name.', { field: 'tenant' });
     }
-    if (access !== 'admin' && !principal.operator) {
+    // Admins of the default tenant run the server; another tenant's must not stop it for all.
+    if (access !== 'admin' && !principal.operator && principal.tenant !== DEFAULT_TENANT) {
       throw this.forbidden(request, 'This is about the whole server, so it is for operators.', {
         required: 'operator',
       });
