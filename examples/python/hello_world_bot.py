@@ -3,7 +3,7 @@
     pip install ./python
     python examples/python/hello_world_bot.py
 
-Ctrl-C ends it. ARQONBUS_WS_URL says where the bus is (ws://127.0.0.1:9100), ARQONBUS_JWT holds a token for a bus that
+Ctrl-C ends it. ARQONBUS_WS_URL says where the bus is (ws://127.0.0.1:9100), ARQONBUS_TOKEN holds a token for a bus that
 wants one, and ARQONBUS_BOT_ADDRESS names the channel (science:general). With --once it ends after its first answer.
 """
 
@@ -24,7 +24,7 @@ ADDRESS = os.environ.get("ARQONBUS_BOT_ADDRESS", "science:general")
 async def run(once: bool) -> None:
     bot = ArqonBusClient(
         URL,
-        token=os.environ.get("ARQONBUS_JWT"),
+        token=os.environ.get("ARQONBUS_TOKEN"),
         client_type="ai-agent",
         screen_name="HelloBot",
         personality="friendly",
