@@ -25,6 +25,8 @@ const WARMUP_MS = 1_000;
 const PUBLISHERS = 4;
 const WINDOW = 256;
 const SUBSCRIBERS = 100;
+/** Where delivering, and not storing, is what there is to do. */
+const MANY_SUBSCRIBERS = 1_000;
 /** Enough that no engine waits for its disk: what is measured is what it can carry, not how soon. */
 const FANOUT_WINDOW = 1_024;
 /** Latency is read of every how many-th message of a subscriber; it also proves the order. */
@@ -57,6 +59,7 @@ const CASES: readonly Case[] = [
 interface Result {
   readonly acked: number;
   readonly fanOut: number;
+  readonly wideFanOut: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
 }
@@ -94,9 +97,14 @@ async function run(one: Case): Promise<Result> {
   process.once('exit', end);
   try {
     const settings = one.settings(folder, redis);
-    return await withNode(settings, (first) =>
-      one.nodes === 1 ? measure(first, first) : withNode(settings, (second) => measure(first, second)),
-    );
+    const withNodes = <T>(use: (publishAt: number, subscribeAt: number) => Promise<T>): Promise<T> =>
+      withNode(settings, (first) =>
+        one.nodes === 1 ? use(first, first) : withNode(settings, (second) => use(first, second)),
+      );
+    const narrow = await withNodes(measure);
+    // Servers of their own, so that the subscribers of before are gone.
+    const wide = await withNodes((first, second) => measureFanOut(first, second, MANY_SUBSCRIBERS));
+    return { ...narrow, wideFanOut: wide.fanOut };
   } finally {
     process.off('exit', end);
     await redis.stop();
@@ -111,9 +119,9 @@ async function withNode<T>(settings: Readonly<Record<string, string>>, use: (por
 }
 
 /** Publishes at one node; subscribes at the other, or the same. */
-async function measure(publishAt: number, subscribeAt: number): Promise<Result> {
+async function measure(publishAt: number, subscribeAt: number): Promise<Omit<Result, 'wideFanOut'>> {
   const acked = await measureAcked(publishAt);
-  return { acked, ...(await measureFanOut(publishAt, subscribeAt)) };
+  return { acked, ...(await measureFanOut(publishAt, subscribeAt, SUBSCRIBERS)) };
 }
 
 /** Acks a second of a few publishers, nobody listening, each with so many publications without an ack. */
@@ -152,16 +160,20 @@ async function measureAcked(port: number): Promise<number> {
 }
 
 /** Deliveries a second of one publisher to many subscribers, each of which must get everything in order. */
-async function measureFanOut(publishAt: number, subscribeAt: number): Promise<Omit<Result, 'acked'>> {
+async function measureFanOut(
+  publishAt: number,
+  subscribeAt: number,
+  count: number,
+): Promise<Pick<Result, 'fanOut' | 'p50Ms' | 'p99Ms'>> {
   // The servers are stopped with the connections open, and say so.
   let over = false;
   const lost = (reason: string): void => {
     if (!over) throw new Error(reason);
   };
   const { dialect } = arqonbus;
-  const tally = new Tally(SUBSCRIBERS, INSPECT_EVERY, lost);
+  const tally = new Tally(count, INSPECT_EVERY, lost);
   const at = { port: subscribeAt, dialect, lost };
-  const subscribers = await openConnections(SUBSCRIBERS, at, dialect.subscribe);
+  const subscribers = await openConnections(count, at, dialect.subscribe);
   const publisher = await Connection.open({ port: publishAt, dialect, lost });
   for (const subscriber of subscribers) subscriber.count(tally.subscriber(), ENVELOPE);
   const refused = (_ordinal: number, bytes: Buffer, start: number, end: number): void =>
@@ -192,10 +204,15 @@ function tell(): string {
     ratio(one, 'acked'),
     whole(middle(one, 'fanOut')),
     ratio(one, 'fanOut'),
+    whole(middle(one, 'wideFanOut')),
+    ratio(one, 'wideFanOut'),
     `${middle(one, 'p50Ms').toFixed(1)} ms`,
     `${middle(one, 'p99Ms').toFixed(1)} ms`,
   ]);
-  const head = ['engine', 'acked/s', 'of memory', 'fan-out 1 → 100, deliveries/s', 'of memory', 'p50', 'p99'];
+  const head = [
+    ...['engine', 'acked/s', 'of memory', '1 → 100, deliveries/s', 'of memory'],
+    ...['1 → 1,000, deliveries/s', 'of memory', 'p50 (1 → 100)', 'p99'],
+  ];
   const day = new Date().toISOString().slice(0, 10);
   return [
     table(head, rows),
