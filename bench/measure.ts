@@ -5,7 +5,7 @@ import type { Job, Outcome } from './load/job.ts';
 import type { Cores } from './machine.ts';
 import type { Peer } from './peers/peer.ts';
 import { outputOf, withServer } from './processes.ts';
-import type { Scenario } from './scenarios.ts';
+import { type Scenario, warmupSecondsOf } from './scenarios.ts';
 import { discardScratch, makeScratch } from './scratch.ts';
 
 const GENERATOR = fileURLToPath(new URL('./load/main.ts', import.meta.url));
@@ -13,7 +13,6 @@ const GENERATOR = fileURLToPath(new URL('./load/main.ts', import.meta.url));
 export interface Measurement {
   readonly peer: Peer;
   readonly scenario: Scenario;
-  readonly warmupSeconds: number;
   readonly seconds: number;
   readonly cores: Cores;
   readonly nodeFlags: readonly string[];
@@ -21,7 +20,8 @@ export interface Measurement {
 
 /** One run: a fresh server, a fresh load generator, one scenario. Rejects with a sentence when either fails. */
 export async function measure(measurement: Measurement): Promise<Figures> {
-  const { peer, scenario, cores, warmupSeconds } = measurement;
+  const { peer, scenario, cores } = measurement;
+  const warmupSeconds = warmupSecondsOf(scenario);
   const directory = makeScratch();
   try {
     const port = await freePort();

@@ -9,7 +9,6 @@ export interface Options {
   /** How often every peer runs every scenario; the median is reported. */
   readonly rounds: number;
   readonly seconds: number;
-  readonly warmupSeconds: number;
   /** How often a run is tried at most while other work on the machine disturbs it. */
   readonly attempts: number;
   /** Where the figures of every run go as JSON. */
@@ -66,7 +65,6 @@ export function readOptions(argv: readonly string[]): Options {
         : list(values.scenarios).flatMap(scenariosNamed),
     rounds: positive('rounds', values.rounds, values.quick ? 1 : 3),
     seconds: positive('seconds', values.seconds, values.quick ? 1 : 2),
-    warmupSeconds: 1,
     attempts: positive('attempts', values.attempts, values.quick ? 1 : 3),
     json: values.json,
     write: values.write,

@@ -48,10 +48,10 @@ async function runAll(options: Options, cores: ReturnType<typeof chooseCores>): 
     for (let round = 1; round <= options.rounds; round++) {
       for (const peer of peers.filter((candidate) => takesPart(candidate, scenario))) {
         const nodeFlags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
-        const { seconds, warmupSeconds } = options;
+        const { seconds } = options;
         try {
           const figures = await leastDisturbed(options.attempts, () =>
-            measure({ peer, scenario, seconds, warmupSeconds, cores, nodeFlags }),
+            measure({ peer, scenario, seconds, cores, nodeFlags }),
           );
           runs.push({ scenario, peer, round, figures });
           const figure = figures.deliveriesPerSecond ?? figures.connectionsPerSecond ?? 0;
