@@ -1,29 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
-import { startTestServer, type TestServer } from '../../fixtures/start.ts';
+import { shareServer } from '../../fixtures/shared-server.ts';
+import { startTestServer } from '../../fixtures/start.ts';
 
-let server: TestServer;
-const peers: Peer[] = [];
-let rooms = 0;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map((peer) => peer.close()));
-});
-afterAll(() => server.stop());
-
-async function connect(query: Record<string, string> = {}): Promise<Peer> {
-  const peer = await Peer.connect(server.urls.bus, query);
-  peers.push(peer);
-  return peer;
-}
-
-function freshRoom(): string {
-  rooms += 1;
-  return `commanded-${rooms}`;
-}
+const bus = shareServer();
+const { connect, freshRoom } = bus;
 
 describe('commands', () => {
   it('P7.2 room:channel in either argument; unknown and mistyped arguments are named', async () => {
@@ -214,7 +195,7 @@ describe('commands', () => {
 
 describe('limits', () => {
   it('P8.3 ten violations within a minute close with 1008', async () => {
-    const a = await Peer.connect(server.urls.bus);
+    const a = await Peer.connect(bus.url);
     for (let n = 0; n < 9; n += 1) a.sendRaw('{bad');
     expect(await a.ask('ping')).toMatchObject({ pong: true });
     a.sendRaw('{bad');

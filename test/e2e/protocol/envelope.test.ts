@@ -1,24 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
-import { startTestServer, type TestServer } from '../../fixtures/start.ts';
+import { shareServer } from '../../fixtures/shared-server.ts';
+import { startTestServer } from '../../fixtures/start.ts';
 
-let server: TestServer;
-const peers: Peer[] = [];
 const here = { room: 'envelopes', channel: 'x' };
 
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map((peer) => peer.close()));
-});
-afterAll(() => server.stop());
-
-async function connect(query: Record<string, string> = {}): Promise<Peer> {
-  const peer = await Peer.connect(server.urls.bus, query);
-  peers.push(peer);
-  return peer;
-}
+const { connect } = shareServer();
 
 describe('envelopes', () => {
   it('P2.1 what may be missing is filled in', async () => {

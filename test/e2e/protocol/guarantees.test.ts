@@ -1,29 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
-import { startTestServer, type TestServer } from '../../fixtures/start.ts';
+import { shareServer } from '../../fixtures/shared-server.ts';
+import { startTestServer } from '../../fixtures/start.ts';
 
-let server: TestServer;
-const peers: Peer[] = [];
-let rooms = 0;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map((peer) => peer.close()));
-});
-afterAll(() => server.stop());
-
-async function connect(query: Record<string, string> = {}): Promise<Peer> {
-  const peer = await Peer.connect(server.urls.bus, query);
-  peers.push(peer);
-  return peer;
-}
-
-function freshRoom(): string {
-  rooms += 1;
-  return `guaranteed-${rooms}`;
-}
+const { connect, freshRoom } = shareServer();
 
 async function fill(peer: Peer, room: string, count: number, channel = 'x'): Promise<void> {
   const ids = Array.from({ length: count }, (_, n) =>
@@ -102,7 +82,6 @@ describe('idempotence', () => {
     const a = await connect(query);
     await a.publish({ room, channel: 'x', id: 'arq_once' });
     await a.close();
-    peers.splice(0);
     const b = await connect(query);
     expect((await b.publish({ room, channel: 'x', id: 'arq_once' })).payload.duplicate).toBe(true);
   });

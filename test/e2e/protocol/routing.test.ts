@@ -1,30 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
-import { startTestServer, type TestServer } from '../../fixtures/start.ts';
+import { shareServer } from '../../fixtures/shared-server.ts';
+import { startTestServer } from '../../fixtures/start.ts';
 
-let server: TestServer;
-const peers: Peer[] = [];
-let rooms = 0;
-
-beforeAll(async () => {
-  server = await startTestServer();
-});
-afterEach(async () => {
-  await Promise.all(peers.splice(0).map((peer) => peer.close()));
-});
-afterAll(() => server.stop());
-
-async function connect(query: Record<string, string> = {}): Promise<Peer> {
-  const peer = await Peer.connect(server.urls.bus, query);
-  peers.push(peer);
-  return peer;
-}
-
-/** A room that no other test knows. */
-function freshRoom(): string {
-  rooms += 1;
-  return `room-${rooms}`;
-}
+const { connect, freshRoom } = shareServer();
 
 describe('routing', () => {
   it('P5.3 an event with room and channel goes there', async () => {
