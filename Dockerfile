@@ -6,6 +6,8 @@ WORKDIR /src
 COPY package.json package-lock.json .npmrc tsconfig.json tsconfig.base.json ./
 COPY packages/protocol/package.json packages/protocol/
 COPY packages/client/package.json packages/client/
+COPY packages/casil/package.json packages/casil/
+COPY packages/bus/package.json packages/bus/
 COPY packages/server/package.json packages/server/
 COPY packages/server/bin packages/server/bin
 # Dependencies are fetched anew only when one of the files above has changed.

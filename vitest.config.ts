@@ -10,6 +10,8 @@ export default defineConfig({
       '@arqonbus/protocol': source('./packages/protocol/src/index.ts'),
       '@arqonbus/client/testing': source('./packages/client/src/testing/fake-server.ts'),
       '@arqonbus/client': source('./packages/client/src/index.ts'),
+      '@arqonbus/casil': source('./packages/casil/src/index.ts'),
+      '@arqonbus/bus': source('./packages/bus/src/index.ts'),
       '@arqonbus/server/config': source('./packages/server/src/config/load.ts'),
       '@arqonbus/server': source('./packages/server/src/server.ts'),
     },

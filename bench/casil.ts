@@ -7,8 +7,8 @@
  * `--write` puts the table into docs/benchmarks.md. Exits with 1 when a target was missed.
  */
 import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
-import { CasilLayer } from '../packages/server/src/casil/layer.ts';
-import { DEFAULT_CASIL_SETTINGS } from '../packages/server/src/casil/settings.ts';
+import { CasilLayer } from '../packages/casil/src/layer.ts';
+import { DEFAULT_CASIL_SETTINGS } from '../packages/casil/src/settings.ts';
 import { ADVERSARIAL_PAYLOADS, cleanPayload, PATTERN_SETS } from './casil-inputs.ts';
 import { table, writeSection } from './report.ts';
 

@@ -4,10 +4,10 @@
  *     npx tsx bench/engine-memory.ts [--seconds 3] [--channels 100] [--senders 100]
  */
 import { parseArgs } from 'node:util';
+import type { EngineEvents, StreamAddress } from '../packages/bus/src/engine/engine.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
 import type { Draft } from '../packages/protocol/src/index.ts';
 import { openDraft } from '../packages/protocol/src/index.ts';
-import type { EngineEvents, StreamAddress } from '../packages/server/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/server/src/engine/memory.ts';
 
 const { values } = parseArgs({
   options: {

@@ -5,9 +5,9 @@
  */
 import { parseArgs } from 'node:util';
 import { newId, openDraft } from '@arqonbus/protocol';
-import type { Engine, EngineEvents, Publication } from '../packages/server/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/server/src/engine/memory.ts';
-import { createRedisEngine } from '../packages/server/src/engine/redis/redis.ts';
+import type { Engine, EngineEvents, Publication } from '../packages/bus/src/engine/engine.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createRedisEngine } from '../packages/bus/src/engine/redis/redis.ts';
 import { PrivateRedis } from '../test/fixtures/private-redis.ts';
 
 const { values } = parseArgs({

@@ -8,10 +8,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Engine, EngineEvents, Published, StreamAddress } from '../packages/bus/src/engine/engine.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createSqliteEngine } from '../packages/bus/src/engine/sqlite/sqlite.ts';
 import { openDraft } from '../packages/protocol/src/index.ts';
-import type { Engine, EngineEvents, Published, StreamAddress } from '../packages/server/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/server/src/engine/memory.ts';
-import { createSqliteEngine } from '../packages/server/src/engine/sqlite/sqlite.ts';
 
 const { values } = parseArgs({
   options: {

@@ -5,23 +5,35 @@ import { describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Folder (or file) of the server → its floor. A file imports its own folder or a strictly lower floor. */
-const SERVER_FLOORS: Readonly<Record<string, number>> = {
-  'log.ts': 1,
-  config: 1,
-  auth: 1,
-  metrics: 1,
-  casil: 1,
-  engine: 1,
-  bus: 2,
-  commands: 3,
-  operators: 4,
-  transport: 5,
-  'server.ts': 6,
-  'edge.ts': 6,
-  cli: 7,
+/**
+ * The floors of each package, lowest first; those of one line are side by side. A file imports its own folder or a
+ * strictly lower floor. The longest path that fits a file names its floor.
+ */
+const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  bus: [
+    ['engine', 'principal.ts', 'counters.ts', 'events.ts', 'sampler.ts', 'options.ts'],
+    ['connection', 'anonymous.ts'],
+    ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
+    ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'catalog.ts', 'directory.ts', 'idle.ts'],
+    ['hub.ts', 'activity.ts', 'direct.ts'],
+    ['subscribe/join.ts', 'submission.ts', 'notices.ts', 'cluster.ts'],
+    ['post.ts'],
+    ['dispatch.ts', 'inbox.ts'],
+    ['bus.ts'],
+    ['commands'],
+    ['operators', 'websocket'],
+    ['index.ts'],
+  ],
+  server: [
+    ['log.ts', 'config', 'auth', 'metrics', 'casil'],
+    ['telemetry'],
+    ['http'],
+    ['edge.ts'],
+    ['server.ts'],
+    ['cli'],
+  ],
 };
-const MAX_LINES = 300;
+const MAX_LINES = 500;
 const FORBIDDEN_NAMES = /^(utils?|helpers?|common|misc|shared)(\.|$)/;
 const FORBIDDEN_CLASSES = /\bclass\s+\w*(Manager|Handler|Helper|Service|Utils?)\b/;
 
@@ -45,7 +57,7 @@ function read(path: string): Source {
   return { path: relative(root, path), text, imports };
 }
 
-const all = ['protocol', 'client', 'server'].flatMap((name) =>
+const all = ['protocol', 'client', 'casil', 'bus', 'server'].flatMap((name) =>
   filesUnder(join(root, 'packages', name, 'src')).map(read),
 );
 /** Test files and the suites they share may reach anywhere. */
@@ -55,8 +67,13 @@ function target(source: Source, specifier: string): string {
   return relative(root, resolve(root, dirname(source.path), specifier));
 }
 
-function serverPart(path: string): string {
-  return path.replace('packages/server/src/', '').split('/')[0] as string;
+/** The entry of {@link FLOORS} that a file stands on, and how high that is; undefined when none fits. */
+function placeOf(path: string): { entry: string; floor: number } | undefined {
+  const [, name = '', inside = ''] = /^packages\/([^/]+)\/src\/(.*)$/.exec(path) ?? [];
+  const fitting = (FLOORS[name] ?? []).flatMap((entries, floor) =>
+    entries.filter((entry) => inside === entry || inside.startsWith(`${entry}/`)).map((entry) => ({ entry, floor })),
+  );
+  return fitting.sort((one, other) => other.entry.length - one.entry.length)[0];
 }
 
 describe('the house', () => {
@@ -64,18 +81,15 @@ describe('the house', () => {
     expect(product.length).toBeGreaterThan(50);
   });
 
-  it('lets a server file import its own folder or a strictly lower floor', () => {
+  it.each(Object.keys(FLOORS))('lets a file of %s import its own folder or a strictly lower floor', (name) => {
     const wrong: string[] = [];
-    for (const source of product.filter(({ path }) => path.startsWith('packages/server/src/'))) {
-      const part = serverPart(source.path);
-      const floor = SERVER_FLOORS[part];
-      if (floor === undefined) wrong.push(`${source.path}: its folder has no floor`);
+    for (const source of product.filter(({ path }) => path.startsWith(`packages/${name}/src/`))) {
+      const here = placeOf(source.path);
+      if (here === undefined) wrong.push(`${source.path} has no floor`);
       for (const specifier of source.imports.filter((one) => one.startsWith('.'))) {
-        const other = serverPart(target(source, specifier));
-        if (other === part || (part === 'server.ts' && other === 'edge.ts')) continue;
-        const below = SERVER_FLOORS[other];
-        if (below === undefined || floor === undefined || below >= floor)
-          wrong.push(`${source.path} imports ${specifier}`);
+        const there = placeOf(target(source, specifier));
+        if (here === undefined || there === undefined || here.entry === there.entry) continue;
+        if (there.floor >= here.floor) wrong.push(`${source.path} imports ${specifier}`);
       }
     }
     expect(wrong).toEqual([]);
@@ -97,6 +111,23 @@ describe('the house', () => {
       .flatMap(({ path, imports }) =>
         imports.filter((one) => !allowed.test(one)).map((one) => `${path} imports ${one}`),
       );
+    expect(wrong).toEqual([]);
+  });
+
+  it('lets packages know only those below them', () => {
+    const below: Readonly<Record<string, RegExp>> = {
+      casil: /^@arqonbus\/protocol$/,
+      bus: /^@arqonbus\/protocol$/,
+      server: /^@arqonbus\/(protocol|client|casil|bus)$/,
+    };
+    const wrong = product.flatMap(({ path, imports }) => {
+      const allowed = below[path.split('/')[1] ?? ''];
+      if (allowed === undefined) return [];
+      return imports
+        .filter((one) => one.includes('@arqonbus/') || one.includes('/packages/') || one.includes('/src/'))
+        .filter((one) => !allowed.test(one))
+        .map((one) => `${path} imports ${one}`);
+    });
     expect(wrong).toEqual([]);
   });
 
@@ -131,7 +162,9 @@ describe('the house', () => {
 
   it('has no barrel file inside a package', () => {
     const barrels = product.filter(({ path }) => /\/index\.ts$/.test(path)).map(({ path }) => path);
-    expect(barrels.sort()).toEqual(['packages/client/src/index.ts', 'packages/protocol/src/index.ts']);
+    expect(barrels.sort()).toEqual(
+      ['bus', 'casil', 'client', 'protocol'].map((name) => `packages/${name}/src/index.ts`),
+    );
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { layOut, packAll, remove, root, run, serveOnce, type Tarball } from './fixtures/packed.ts';
 
-const NAMES = ['protocol', 'client', 'server'];
+const NAMES = ['protocol', 'client', 'casil', 'bus', 'server'];
 /** What a package holds beside the code that it was built into. */
 const OTHERS = ['LICENSE', 'README.md', 'package.json', 'bin/arqon.js'];
 

@@ -1,24 +1,33 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import { createSecureContext } from 'node:tls';
-import { anonymousPrincipal, anonymousRole } from './auth/anonymous.ts';
+import {
+  anonymousPrincipal,
+  anonymousRole,
+  type Bus,
+  type CommandRunner,
+  createUpgradeServer,
+  Gate,
+  Heartbeat,
+  type Listening,
+  listen,
+  type Refused,
+  stop,
+  type Tls,
+  Upgrades,
+} from '@arqonbus/bus';
 import { createApiKeyCheck } from './auth/api-key.ts';
+import { extractToken } from './auth/credentials.ts';
 import { createVerifier, type Verifier } from './auth/verifier.ts';
-import type { Bus } from './bus/bus.ts';
-import type { CommandRunner } from './commands/run.ts';
 import type { Config } from './config/config.ts';
 import { isLoopbackHost, onLoopbackOnly } from './config/listeners.ts';
+import { Credentials } from './http/credentials.ts';
+import { createHttpApp } from './http/routes.ts';
+import { closeAppServer, createAppServer } from './http/server.ts';
+import type { Redact } from './http/storage-history.ts';
 import type { Logger } from './log.ts';
-import { Gate, type Refused } from './transport/gate.ts';
-import { Heartbeat } from './transport/heartbeat.ts';
-import { Credentials } from './transport/http/credentials.ts';
-import { createHttpApp } from './transport/http/routes.ts';
-import { closeAppServer, createAppServer } from './transport/http/server.ts';
-import type { Redact } from './transport/http/storage-history.ts';
-import { createUpgradeServer, type Listening, listen, stop, type Tls } from './transport/listener.ts';
-import { TelemetryServer } from './transport/telemetry.ts';
-import type { Monitor } from './transport/telemetry-monitor.ts';
-import { Upgrades } from './transport/upgrade.ts';
+import type { Monitor } from './telemetry/monitor.ts';
+import { TelemetryServer } from './telemetry/telemetry.ts';
 
 /** Where a started server can be reached; null for a listener that is off. */
 export interface Addresses {
@@ -174,8 +183,10 @@ class Listeners implements Edge {
   private gate(host: string, alsoAllowed: readonly string[] = []): Gate {
     const { config } = this.parts;
     const { server, auth } = config;
+    const { verifier } = this;
     return new Gate({
-      verifier: this.verifier,
+      authenticate:
+        verifier === null ? null : (request) => verifier.verify(extractToken(request.headers, request.url ?? '/')),
       anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, onLoopbackOnly(config))),
       listeningOnLoopback: isLoopbackHost(host),
       allowedOrigins: [...server.allowedOrigins, ...alsoAllowed],

@@ -1,28 +1,31 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type AnyCommand,
+  Bus,
+  CommandRunner,
+  CommandSet,
+  coreCommands,
+  createCronOperator,
+  createOmegaOperator,
+  createStoreOperator,
+  createWebhookOperator,
+  type Engine,
+  loadEngine,
+  type Operator,
+  timeEngine,
+  tokenCommands,
+} from '@arqonbus/bus';
+import { CasilLayer } from '@arqonbus/casil';
 import { CLOSE, type JsonObject, newSecretId } from '@arqonbus/protocol';
-import { Bus } from './bus/bus.ts';
-import { PolicyInspector } from './bus/inspection.ts';
-import { CasilLayer } from './casil/layer.ts';
-import { casilCommands, reloadPolicy } from './commands/casil.ts';
-import { type AnyCommand, CommandSet } from './commands/command.ts';
-import { coreCommands } from './commands/core.ts';
-import { CommandRunner } from './commands/run.ts';
-import { tokenCommands } from './commands/token.ts';
+import { casilCommands, reloadPolicy } from './casil/commands.ts';
+import { PolicyInspector } from './casil/inspection.ts';
 import type { Config } from './config/config.ts';
 import { type Addresses, type Edge, openEdge } from './edge.ts';
-import type { Engine } from './engine/engine.ts';
-import { loadEngine } from './engine/open.ts';
-import { timeEngine } from './engine/timed.ts';
 import { createLog, type Logger } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { createCronOperator } from './operators/cron/cron.ts';
-import { createOmegaOperator } from './operators/omega/omega.ts';
-import type { Operator } from './operators/operator.ts';
-import { createStoreOperator } from './operators/store/store.ts';
-import { createWebhookOperator } from './operators/webhook/webhook.ts';
-import { Monitor } from './transport/telemetry-monitor.ts';
+import { Monitor } from './telemetry/monitor.ts';
 
 /** Version of this package, as the wire, `/version` and `arqon --version` tell it. */
 export const VERSION: string = (
@@ -103,7 +106,10 @@ export class Server {
     this.operators = this.createOperators();
     all.push(
       ...coreCommands(this.bus, () => this.commands.all),
-      ...tokenCommands(this.bus, () => this.edge?.verifier ?? null),
+      ...tokenCommands(this.bus, () => {
+        const verifier = this.edge?.verifier;
+        return verifier == null ? null : (token) => verifier.verify(token);
+      }),
       ...casilCommands(this.bus, layer),
       ...this.operators.flatMap((operator) => operator.commands),
     );

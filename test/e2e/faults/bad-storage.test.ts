@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { tryMountTmpfs } from '../../../packages/server/src/engine/sqlite/tmpfs.suite.ts';
+import { tryMountTmpfs } from '../../../packages/bus/src/engine/sqlite/tmpfs.suite.ts';
 import { freePort, hasRedis, PrivateRedis } from '../../fixtures/private-redis.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));

@@ -1,4 +1,4 @@
-import type { Durability } from '../../../packages/server/src/engine/engine.ts';
+import type { Durability } from '../../../packages/bus/src/engine/engine.ts';
 import type { Frame, Line } from './line.ts';
 import type { Random } from './random.ts';
 import { Roamer } from './roamer.ts';

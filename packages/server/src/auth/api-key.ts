@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Principal } from './principal.ts';
+import type { Principal } from '@arqonbus/bus';
 
 /** Subject of whoever presents the HTTP API key; no token may claim it (see `claims.ts`). */
 export const API_KEY_SUBJECT = 'http:api-key';

@@ -1,6 +1,6 @@
+import { type Grant, grant, type Principal } from '@arqonbus/bus';
 import type { Role } from '@arqonbus/protocol';
 import { API_KEY_SUBJECT } from './api-key.ts';
-import { type Grant, grant, type Principal } from './principal.ts';
 
 /** The decoded payload of a token: whatever JSON its issuer wrote. */
 export type Claims = Readonly<Record<string, unknown>>;

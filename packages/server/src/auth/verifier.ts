@@ -1,8 +1,8 @@
+import type { Principal } from '@arqonbus/bus';
 import { errors, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { ClaimError, type Claims, own, principalFromClaims } from './claims.ts';
 import { KeySetUnavailable } from './jwks.ts';
 import { type KeyOptions, openKeys } from './keys.ts';
-import type { Principal } from './principal.ts';
 
 /** Longest token that is looked at, in characters: 8 KiB. */
 export const MAX_TOKEN_LENGTH = 8_192;

@@ -1,8 +1,8 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import type { EngineEvents } from '@arqonbus/bus';
 import { newSecretId } from '@arqonbus/protocol';
 import type { Config } from '../../config/config.ts';
-import type { EngineEvents } from '../../engine/engine.ts';
 import { type Finding, failed, ok, warn } from './finding.ts';
 
 const CHECK = 'storage';
@@ -44,7 +44,7 @@ function checkFolder(path: string): Finding {
 }
 
 async function open(storage: Config['storage']): Promise<void> {
-  const { loadEngine } = await import('../../engine/open.ts');
+  const { loadEngine } = await import('@arqonbus/bus');
   // In strict mode a backend that is away fails the opening, instead of being waited for.
   const engine = await loadEngine({ ...storage, mode: 'strict', nodeId: newSecretId('doctor_') });
   try {

@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
+import type { Explanation, Inspected, Policy } from '@arqonbus/casil';
 import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
-import type { Explanation } from '../../casil/explain.ts';
-import type { Inspected } from '../../casil/inspect.ts';
-import type { Policy } from '../../casil/policy.ts';
 import { parseObject, readText } from '../arguments.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
@@ -49,14 +47,14 @@ async function check(file: string | undefined, options: CheckOptions & Flags): P
   const { room, channel, type } = options;
   const payload = parseObject(readText(file ?? '-', 'the argument'), 'The payload');
   const policy = await readPolicy(options);
-  const { explain } = await import('../../casil/explain.ts');
+  const { explain } = await import('@arqonbus/casil');
   const explanation = explain(policy, { type, room, channel, payload });
   await printResult(options.json, explanation, (found, paint) => show(found, payload, paint));
   if (explanation.enforced.decision === 'BLOCK') process.exitCode = EXIT.failure;
 }
 
 async function readPolicy(options: CheckOptions & Flags): Promise<Policy> {
-  const { compilePolicy } = await import('../../casil/policy.ts');
+  const { compilePolicy } = await import('@arqonbus/casil');
   const compiled = compilePolicy(await readPolicySettings(options));
   if (compiled.ok) return compiled.policy;
   const faults = compiled.faults.map(({ message }) => `  - ${message}`);
@@ -65,7 +63,7 @@ async function readPolicy(options: CheckOptions & Flags): Promise<Policy> {
 
 async function readPolicySettings({ policy: path, ...flags }: CheckOptions & Flags): Promise<CasilSettings> {
   if (path === undefined) return (await requireSettings(flags)).config.casil as CasilSettings;
-  const { DEFAULT_CASIL_SETTINGS } = await import('../../casil/settings.ts');
+  const { DEFAULT_CASIL_SETTINGS } = await import('@arqonbus/casil');
   const { parse } = await import('yaml');
   let given: unknown;
   try {

@@ -1,0 +1,16 @@
+import type { Bus } from '../bus.ts';
+import { channelCommands } from './channels.ts';
+import type { AnyCommand } from './command.ts';
+import { connectionCommands } from './connection.ts';
+import { historyCommands } from './history.ts';
+import { membershipCommands } from './membership.ts';
+
+/** The commands that every server has. A new family of commands joins this list. */
+export function coreCommands(bus: Bus, listAll: () => readonly AnyCommand[]): AnyCommand[] {
+  return [
+    ...connectionCommands(bus, listAll),
+    ...membershipCommands(bus),
+    ...channelCommands(bus),
+    ...historyCommands(bus),
+  ];
+}

@@ -1,0 +1,132 @@
+import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
+import type { $ZodIssue } from 'zod/v4/core';
+import type { Bus } from '../bus.ts';
+import type { Sender, Session } from '../connection/session.ts';
+import type { Awaitable } from '../engine/engine.ts';
+import { hasRole } from '../principal.ts';
+import type { AnyCommand, CommandSet } from './command.ts';
+
+/** One call of a command, from a connection or over HTTP. */
+export interface Call {
+  readonly sender: Sender;
+  readonly requestId: string;
+  readonly name: string;
+  readonly args: JsonObject;
+}
+
+/** Finds, authorises, validates and runs commands, and answers the connections that sent them. */
+export class CommandRunner {
+  private readonly bus: Bus;
+  private readonly commands: CommandSet;
+
+  constructor(bus: Bus, commands: CommandSet) {
+    this.bus = bus;
+    this.commands = commands;
+  }
+
+  /** Runs a connection's command; it gets exactly one `command_response`, whatever happens. */
+  answer(session: Session, inbound: Inbound): Awaitable<void> {
+    const steps: (() => void)[] = [];
+    const { id, command: name, args } = inbound;
+    const succeed = (payload: object): void => {
+      const at = { ...payload } as JsonObject;
+      session.send(encode({ type: 'command_response', request_id: id, command: name, status: 'success', payload: at }));
+      for (const step of steps) step();
+    };
+    const fail = (error: unknown): void => this.bus.fail(session, inbound, error);
+    this.bus.activity.note(session, session.lastActivity, `command:${name}`.slice(0, 140), id);
+    try {
+      const result = this.run({ sender: session, requestId: id, name, args }, (step) => steps.push(step));
+      return result instanceof Promise ? result.then(succeed).catch(fail) : succeed(result);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  /** Runs a command and answers its result; throws or rejects with what refused it. */
+  run(call: Call, afterAnswer: (step: () => void) => void = (step) => step()): Awaitable<object> {
+    const started = performance.now();
+    const told = (error?: unknown): void => this.tell(call, performance.now() - started, error);
+    const failed = (error: unknown): never => {
+      told(error);
+      throw error;
+    };
+    try {
+      const found = this.find(call);
+      const args = validate(found, this.inspect(call, found));
+      const result = found.run({ sender: call.sender, requestId: call.requestId, afterAnswer }, args as never);
+      if (!(result instanceof Promise)) {
+        told();
+        return result;
+      }
+      return result.then((value) => {
+        told();
+        return value;
+      }, failed);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  private find({ name, sender }: Call): AnyCommand {
+    const found = this.commands.find(name);
+    if (found === undefined) {
+      throw new BusError('COMMAND_NOT_FOUND', 'There is no such command; "help" lists them.', { command: name });
+    }
+    if (!hasRole(sender.principal, found.role)) {
+      throw new BusError('AUTHORIZATION_ERROR', `"${found.name}" needs the role ${found.role}.`, {
+        command: found.name,
+        required_role: found.role,
+      });
+    }
+    return found;
+  }
+
+  private inspect({ sender, requestId, args }: Call, found: AnyCommand): JsonObject {
+    const { inspector } = this.bus;
+    if (!inspector.enabled) return args;
+    const { room, channel } = addressOf(args);
+    const subject = { type: 'command' as const, id: requestId, command: found.name, room, channel, payload: args };
+    return inspector.inspect(subject, sender).payload;
+  }
+
+  private tell({ name, sender, requestId }: Call, duration: number, error: unknown): void {
+    const found = this.commands.find(name);
+    this.bus.events.emit('command_executed', sender.principal.tenant, {
+      // A name that no command has would let a client fill the metrics with names of its own.
+      command: found?.name ?? 'unknown',
+      client_id: sender.id,
+      message_id: requestId,
+      status: error === undefined ? 'success' : 'error',
+      ...(error === undefined ? {} : { error_code: error instanceof BusError ? error.code : 'INTERNAL_ERROR' }),
+      duration_ms: Math.round(duration * 1000) / 1000,
+    });
+  }
+}
+
+/** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */
+function addressOf({ room, channel }: JsonObject): PartialAddress {
+  try {
+    return parseAddress(typeof room === 'string' ? room : undefined, typeof channel === 'string' ? channel : undefined);
+  } catch {
+    return {};
+  }
+}
+
+/** Checks arguments against a command's schema; the refusal names the first argument at fault and all of them. */
+function validate(found: AnyCommand, args: JsonObject): JsonObject {
+  const checked = found.args.safeParse(args);
+  if (checked.success) return checked.data;
+  const faults = checked.error.issues.map((issue) => ({ field: fieldOf(issue), problem: issue.message }));
+  const [first] = faults;
+  throw new BusError('VALIDATION_ERROR', `"${found.name}": argument "${first?.field}": ${first?.problem}`, {
+    command: found.name,
+    field: first?.field,
+    faults,
+  });
+}
+
+function fieldOf(issue: $ZodIssue): string {
+  if (issue.code === 'unrecognized_keys') return [...issue.path, issue.keys[0] ?? ''].join('.');
+  return issue.path.join('.') || 'args';
+}

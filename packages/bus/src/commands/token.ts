@@ -1,0 +1,61 @@
+import { BusError, type CommandResult, encode } from '@arqonbus/protocol';
+import { z } from 'zod';
+import type { Bus } from '../bus.ts';
+import type { Session } from '../connection/session.ts';
+import { may, type Verification } from '../principal.ts';
+import { type AnyCommand, command } from './command.ts';
+import { connectionOf } from './connection.ts';
+
+/**
+ * refresh_token: renews what a connection may do and for how long (PROTOCOL section 7).
+ *
+ * @param verify what judges tokens now; null while authentication is off
+ */
+export function tokenCommands(bus: Bus, verify: () => ((token: string) => Promise<Verification>) | null): AnyCommand[] {
+  return [
+    command({
+      name: 'refresh_token',
+      role: 'guest',
+      description:
+        'Renews the token of this connection; subject and tenant must be the same. New grants apply at once.',
+      args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.') }),
+      run: async (context, { token }): Promise<CommandResult<'refresh_token'>> => {
+        const session = connectionOf(context);
+        const judge = verify();
+        if (judge === null) {
+          throw new BusError('FEATURE_DISABLED', 'This server runs without authentication; there is nothing to renew.');
+        }
+        const verified = await judge(token);
+        if (!verified.ok) throw new BusError('AUTHENTICATION_FAILED', `The new token is refused: ${verified.reason}.`);
+        const { principal } = verified;
+        const { subject, tenant } = session.principal;
+        if (principal.subject !== subject || principal.tenant !== tenant) {
+          throw new BusError(
+            'AUTHENTICATION_FAILED',
+            'The new token is of another subject or tenant; connect anew with it.',
+          );
+        }
+        session.principal = principal;
+        bus.expiry.watch(session);
+        return {
+          role: principal.role,
+          expires_at: principal.expiresAt === null ? null : new Date(principal.expiresAt).toISOString(),
+          left: leaveForbidden(bus, session),
+        };
+      },
+    }),
+  ];
+}
+
+/** Ends the memberships that the new grants no longer allow, telling the client of each. */
+function leaveForbidden(bus: Bus, session: Session): string[] {
+  const left: string[] = [];
+  for (const { room, channel } of [...session.memberships.keys()]) {
+    if (may(session.principal, 'subscribe', room, channel)) continue;
+    bus.memberships.leave(session, room, channel);
+    left.push(`${room}:${channel}`);
+    const payload = { event: 'membership_revoked', room, channel, reason: 'grants' };
+    session.send(encode({ type: 'system', room, channel, payload }));
+  }
+  return left;
+}

@@ -1,0 +1,155 @@
+import type { ClientRecord, ClientType, Inbound, Refusal } from '@arqonbus/protocol';
+import type { Traffic } from '../counters.ts';
+import type { Principal } from '../principal.ts';
+import { frameText } from './frame.ts';
+import type { Outbox, Wire } from './outbox.ts';
+
+/** Who publishes or asks: a connection, an HTTP caller, or an operator of the server's own. */
+export interface Sender {
+  /** What envelopes say in `from`; of `[A-Za-z0-9_:.-]`, so that it needs no escaping. */
+  readonly id: string;
+  /** Who that is beyond one connection: the key of idempotence and of ownership. */
+  readonly identity: string;
+  readonly principal: Principal;
+  /** The connection, when there is one. */
+  readonly session: Session | null;
+}
+
+/** How a client wants to be known; `identify` changes it. */
+export interface Profile {
+  clientType: ClientType;
+  screenName: string | null;
+  avatar: string | null;
+  personality: string | null;
+}
+
+/** A first membership, as the connection's query names it. */
+export interface Wanted {
+  readonly room: string;
+  readonly channel: string;
+}
+
+/** A client that asks to be connected. */
+export interface Arrival {
+  readonly principal: Principal;
+  readonly profile: Profile;
+  /** Kept by the client across reconnects (16-64 random characters); undefined without one. */
+  readonly clientKey: string | undefined;
+  /** First membership, from the connection's query. */
+  readonly join: Wanted | undefined;
+}
+
+/** What a client can be a member of: a channel, or (`*`) all of a room. */
+export interface Place {
+  readonly room: string;
+  readonly channel: string;
+  readonly isWide: boolean;
+}
+
+/** One client in one place. */
+export interface Membership {
+  readonly joinedAt: number;
+  /** False while it is still being replayed what it missed: live events reach it through its catch-up. */
+  live: boolean;
+  echo: boolean;
+  presence: boolean;
+}
+
+/** A client of this node: who it is, what it is a member of, and the way its frames leave. */
+export class Session implements Sender {
+  readonly id: string;
+  readonly identity: string;
+  readonly profile: Profile;
+  readonly wire: Wire;
+  readonly outbox: Outbox;
+  /** The figures of its tenant. */
+  readonly traffic: Traffic;
+  readonly connectedAt: number;
+  /** Replaced when a token is renewed. */
+  principal: Principal;
+  lastActivity: number;
+  /** Time of the last `agent_activity` about this client. */
+  lastActivityNotice = 0;
+  /** In the order joined, so that leaving the current channel falls back to the one before. */
+  readonly memberships: Map<Place, Membership> = new Map();
+  /** The last joined concrete channel (rule 5 of the resolution). */
+  current: Place | undefined;
+  closed = false;
+  /** Envelopes that wait their turn behind an answer still to come; null while nothing waits (PROTOCOL section 6). */
+  waiting: (Inbound | Refusal)[] | null = null;
+  /** Publishes whose outcome is still to come. */
+  inFlight = 0;
+
+  constructor(
+    id: string,
+    identity: string,
+    principal: Principal,
+    profile: Profile,
+    wire: Wire,
+    outbox: Outbox,
+    traffic: Traffic,
+    now: number,
+  ) {
+    this.id = id;
+    this.identity = identity;
+    this.principal = principal;
+    this.profile = profile;
+    this.wire = wire;
+    this.outbox = outbox;
+    this.traffic = traffic;
+    this.connectedAt = now;
+    this.lastActivity = now;
+  }
+
+  /** Notes a membership, or that it was asked for again: it is the current one now. */
+  joined(channel: Place, membership: Membership): void {
+    this.memberships.delete(channel);
+    this.memberships.set(channel, membership);
+    if (!channel.isWide) this.current = channel;
+  }
+
+  left(channel: Place): void {
+    this.memberships.delete(channel);
+    if (this.current !== channel) return;
+    this.current = undefined;
+    for (const other of this.memberships.keys()) if (!other.isWide) this.current = other;
+  }
+
+  get session(): Session {
+    return this;
+  }
+
+  /** Sends one envelope to this client alone. */
+  send(text: string): void {
+    this.outbox.push(frameText(text));
+  }
+
+  /** The room that a channel name alone is looked up in (rule 3): the current channel's, else the last one joined. */
+  currentRoom(): string | undefined {
+    if (this.current !== undefined) return this.current.room;
+    let last: string | undefined;
+    for (const channel of this.memberships.keys()) if (channel.room !== '*') last = channel.room;
+    return last;
+  }
+
+  record(node: string): ClientRecord {
+    // Without a prototype, since a room may be called "constructor".
+    const rooms: Record<string, string[]> = Object.create(null);
+    for (const { room, channel } of this.memberships.keys()) {
+      const channels = rooms[room];
+      if (channels === undefined) rooms[room] = [channel];
+      else channels.push(channel);
+    }
+    return {
+      client_id: this.id,
+      client_type: this.profile.clientType,
+      screen_name: this.profile.screenName,
+      avatar: this.profile.avatar,
+      personality: this.profile.personality,
+      rooms,
+      connected_at: new Date(this.connectedAt).toISOString(),
+      last_activity: new Date(this.lastActivity).toISOString(),
+      node,
+    };
+  }
+}

@@ -1,0 +1,30 @@
+import type { Bus } from '../../bus.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { Operator } from '../operator.ts';
+import { cronCommands } from './commands.ts';
+import { Scheduler } from './scheduler.ts';
+
+export interface CronOptions {
+  /** Jobs of one tenant. */
+  readonly maxJobs: number;
+  /** The machine's, unless given. */
+  readonly clock?: Clock;
+}
+
+/** op.cron: events that are published later (OPERATORS). */
+export function createCronOperator(bus: Bus, { maxJobs, clock = systemClock(bus.options.now) }: CronOptions): Operator {
+  const scheduler = new Scheduler(bus, clock);
+  const ownerLeft = (tenant: string, identity: string): void => scheduler.ownerLeft(tenant, identity);
+  return {
+    commands: cronCommands(scheduler, maxJobs, clock),
+    start: () => {
+      bus.ownerLeft.add(ownerLeft);
+      scheduler.start();
+    },
+    load: () => scheduler.load(),
+    stop: () => {
+      bus.ownerLeft.delete(ownerLeft);
+      scheduler.stop();
+    },
+  };
+}

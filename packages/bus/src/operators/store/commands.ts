@@ -1,0 +1,161 @@
+import { BusError, type CommandResult } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { limitUpTo } from '../../commands/arguments.ts';
+import { type AnyCommand, command } from '../../commands/command.ts';
+import { connectionOf } from '../../commands/connection.ts';
+import type { Sender } from '../../connection/session.ts';
+import type { Awaitable, KeySpace, KeyValueEntry, KeyValueStore, SetOptions, SetOutcome } from '../../engine/engine.ts';
+import { SPACE, type StoreLimits } from './space.ts';
+import type { Watches } from './watches.ts';
+
+const MAX_KEY_BYTES = 256;
+const MAX_TTL_SECONDS = 31_536_000;
+
+const NAMESPACE = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/)
+  .describe('1-128 letters, digits, ".", "_", "/", "-"; "default" when missing.')
+  .exactOptional();
+const KEY = z
+  .string()
+  .min(1)
+  .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `at most ${MAX_KEY_BYTES} bytes`)
+  .refine((key) => Buffer.from(key).toString() === key && !key.includes('\0'), 'text without NUL and lone surrogates')
+  .describe(`At most ${MAX_KEY_BYTES} bytes.`);
+const PREFIX = z.string().max(MAX_KEY_BYTES).describe('Only keys that begin with this.').exactOptional();
+const VERSION = z.number().int().min(0).describe('Only if the key has this version; 0: only if it does not exist.');
+
+/** The commands of op.store. Every key is in the caller's tenant; no argument can name another. */
+export function storeCommands(store: KeyValueStore, watches: Watches, limits: StoreLimits): AnyCommand[] {
+  return [
+    command({
+      name: 'op.store.set',
+      role: 'user',
+      description: 'Sets a key; with if_version only if nobody else changed it.',
+      args: z.strictObject({
+        key: KEY,
+        value: z
+          .unknown()
+          .refine((value) => value !== undefined, 'is required')
+          .describe('Any JSON.'),
+        namespace: NAMESPACE,
+        ttl_seconds: z.number().positive().max(MAX_TTL_SECONDS).describe('Forget it after this time.').exactOptional(),
+        if_version: VERSION.exactOptional(),
+      }),
+      run: ({ sender }, args): Awaitable<CommandResult<'op.store.set'>> => {
+        const at = spaceOf(sender, args.namespace);
+        const value = JSON.stringify(args.value);
+        const bytes = Buffer.byteLength(value);
+        if (bytes > limits.maxValueBytes) {
+          throw new BusError(
+            'LIMIT_EXCEEDED',
+            `A value has at most ${limits.maxValueBytes} bytes; this one has ${bytes}.`,
+            {
+              field: 'value',
+              limit: limits.maxValueBytes,
+            },
+          );
+        }
+        const options: SetOptions = {
+          maxKeys: limits.maxKeys,
+          ...(args.if_version === undefined ? {} : { ifVersion: args.if_version }),
+          ...(args.ttl_seconds === undefined ? {} : { ttlMs: Math.ceil(args.ttl_seconds * 1000) }),
+        };
+        return then(store.set(at, args.key, value, options), (outcome) => stored(at, args.key, outcome, limits));
+      },
+    }),
+    command({
+      name: 'op.store.get',
+      role: 'user',
+      description: 'Reads a key with its version.',
+      args: z.strictObject({ key: KEY, namespace: NAMESPACE }),
+      run: ({ sender }, { key, namespace }): Awaitable<CommandResult<'op.store.get'>> =>
+        then(store.get(spaceOf(sender, namespace), key), (entry) => (entry === null ? { found: false } : found(entry))),
+    }),
+    command({
+      name: 'op.store.list',
+      role: 'user',
+      description: 'Lists keys in their order; "next" of one answer is "after" of the next call.',
+      args: z.strictObject({
+        namespace: NAMESPACE,
+        prefix: PREFIX,
+        limit: limitUpTo(1_000),
+        after: z.string().max(MAX_KEY_BYTES).describe('Only keys behind this one.').exactOptional(),
+      }),
+      run: ({ sender }, { namespace, limit = 100, ...query }): Awaitable<CommandResult<'op.store.list'>> =>
+        // One more than asked for tells whether there is a next page.
+        then(store.list(spaceOf(sender, namespace), { ...query, limit: limit + 1 }), (entries) => {
+          const keys = entries.slice(0, limit).map(({ key }) => key);
+          const next = entries.length > limit ? keys[keys.length - 1] : undefined;
+          return { keys, count: keys.length, ...(next === undefined ? {} : { next }) };
+        }),
+    }),
+    command({
+      name: 'op.store.delete',
+      role: 'user',
+      description: 'Deletes a key; with if_version only if nobody else changed it.',
+      args: z.strictObject({ key: KEY, namespace: NAMESPACE, if_version: VERSION.exactOptional() }),
+      run: ({ sender }, { key, namespace, if_version }): Awaitable<CommandResult<'op.store.delete'>> =>
+        then(store.delete(spaceOf(sender, namespace), key, if_version), (outcome) => {
+          if (!outcome.ok) throw conflict(key, outcome.version);
+          return { deleted: outcome.deleted };
+        }),
+    }),
+    command({
+      name: 'op.store.watch',
+      role: 'user',
+      description: 'Sends this connection a system notice for every change under a prefix.',
+      args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
+      run: (context, { namespace = DEFAULT_NAMESPACE, prefix = '' }): CommandResult<'op.store.watch'> => {
+        watches.add(connectionOf(context), namespace, prefix);
+        return { watching: true, namespace, prefix };
+      },
+    }),
+    command({
+      name: 'op.store.unwatch',
+      role: 'user',
+      description: 'Ends a watch; without a prefix all watches of the namespace.',
+      args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
+      run: (context, { namespace = DEFAULT_NAMESPACE, prefix }): CommandResult<'op.store.unwatch'> => ({
+        watching: false,
+        removed: watches.remove(connectionOf(context), namespace, prefix),
+      }),
+    }),
+  ];
+}
+
+const DEFAULT_NAMESPACE = 'default';
+
+function spaceOf({ principal }: Sender, namespace: string = DEFAULT_NAMESPACE): KeySpace {
+  return { tenant: principal.tenant, space: SPACE, namespace };
+}
+
+function stored(at: KeySpace, key: string, outcome: SetOutcome, limits: StoreLimits): CommandResult<'op.store.set'> {
+  if (outcome.ok) {
+    return { namespace: at.namespace, key, version: outcome.version, updated: !outcome.created };
+  }
+  if (outcome.reason === 'conflict') throw conflict(key, outcome.version);
+  throw new BusError('LIMIT_EXCEEDED', `The tenant has ${limits.maxKeys} keys; delete some first.`, {
+    limit: limits.maxKeys,
+  });
+}
+
+function found(entry: KeyValueEntry): CommandResult<'op.store.get'> {
+  return {
+    found: true,
+    value: JSON.parse(entry.value) as unknown,
+    version: entry.version,
+    ...(entry.expiresAt === null ? {} : { expires_at: new Date(entry.expiresAt).toISOString() }),
+  };
+}
+
+function conflict(key: string, version: number): BusError {
+  return new BusError('CONFLICT', `"${key}" has version ${version} now; read it again and decide anew.`, {
+    key,
+    current_version: version,
+  });
+}
+
+function then<T, R>(value: Awaitable<T>, next: (value: T) => R): Awaitable<R> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}

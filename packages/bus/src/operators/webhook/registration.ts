@@ -1,0 +1,90 @@
+import { BusError, newSecretId, parseAddress, WILDCARD } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { PLACE } from '../../commands/arguments.ts';
+import type { Sender } from '../../connection/session.ts';
+import { hasRole, may } from '../../principal.ts';
+import { forbidden } from '../../publish.ts';
+import { checkDestination, type HostTest } from './destination.ts';
+import { checkHeaders } from './headers.ts';
+import type { Rule } from './rule.ts';
+import { signingKey } from './signature.ts';
+
+const MAX_URL = 2_048;
+const MIN_TIMEOUT_SECONDS = 0.1;
+const MAX_TIMEOUT_SECONDS = 30;
+const DEFAULT_TIMEOUT_SECONDS = 2;
+
+/** Arguments of `op.webhook.register`. */
+export interface Registration {
+  readonly url: string;
+  readonly room?: string;
+  readonly channel?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeout_seconds?: number;
+  readonly secret?: string;
+  readonly durable?: boolean;
+}
+
+export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
+  url: z.string().min(1).max(MAX_URL).describe('Where events are posted: an http or https URL of a public host.'),
+  room: PLACE.room.describe('Only events of this room, or of room:channel; without it all rooms (admins).'),
+  channel: PLACE.channel.describe('Only events of this channel of the room.'),
+  headers: z.record(z.string(), z.string()).describe('Headers to send along, name to value.').exactOptional(),
+  timeout_seconds: z
+    .number()
+    .min(MIN_TIMEOUT_SECONDS)
+    .max(MAX_TIMEOUT_SECONDS)
+    .describe(`How long a request may take; ${DEFAULT_TIMEOUT_SECONDS} unless given.`)
+    .exactOptional(),
+  secret: z.string().describe('Signs requests: whsec_ and the base64 of 24 to 64 random bytes.').exactOptional(),
+  durable: z.boolean().describe('Outlives your connections, and restarts where storage does (admins).').exactOptional(),
+});
+
+/**
+ * The rule that somebody asks for. Throws VALIDATION_ERROR naming the argument, or AUTHORIZATION_ERROR when it reaches
+ * further than its owner may read.
+ */
+export function ruleOf(args: Registration, sender: Sender, allowed: HostTest, now: number): Rule {
+  const { principal, identity } = sender;
+  const { room, channel } = placeOf(args);
+  if (!may(principal, 'subscribe', room ?? WILDCARD, channel ?? WILDCARD)) {
+    throw forbidden(room ?? WILDCARD, channel ?? WILDCARD);
+  }
+  const durable = args.durable ?? false;
+  if (durable && !hasRole(principal, 'admin')) {
+    throw new BusError('AUTHORIZATION_ERROR', 'A durable webhook needs the role admin.', {
+      field: 'durable',
+      required_role: 'admin',
+    });
+  }
+  return {
+    id: newSecretId('whk_'),
+    tenant: principal.tenant,
+    url: checkDestination(args.url, allowed),
+    room,
+    channel,
+    headers: checkHeaders(args.headers ?? {}),
+    timeoutSeconds: args.timeout_seconds ?? DEFAULT_TIMEOUT_SECONDS,
+    key: args.secret === undefined ? null : signingKey(args.secret),
+    owner: identity,
+    ownerName: principal.subject ?? sender.id,
+    durable,
+    createdAt: new Date(now).toISOString(),
+  };
+}
+
+/** Names, `room:channel` in either argument, or wildcards; null stands for all. A channel needs its room. */
+function placeOf(args: Registration): { room: string | null; channel: string | null } {
+  const { room, channel } = parseAddress(args.room, args.channel);
+  if (room === undefined && channel !== undefined && channel !== WILDCARD) {
+    throw new BusError('VALIDATION_ERROR', 'Name the room of the channel.', {
+      field: 'room',
+      expected: 'name, or room:channel',
+    });
+  }
+  return { room: orNull(room), channel: orNull(channel) };
+}
+
+function orNull(name: string | undefined): string | null {
+  return name === undefined || name === WILDCARD ? null : name;
+}

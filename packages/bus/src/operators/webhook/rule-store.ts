@@ -1,0 +1,133 @@
+import type { Role } from '@arqonbus/protocol';
+import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
+import { grant, type Principal } from '../../principal.ts';
+import type { Rule } from './rule.ts';
+
+const SPACE = 'webhook';
+const PAGE = 500;
+
+/** A durable rule with what its owner may read. */
+export interface StoredRule {
+  readonly rule: Rule;
+  readonly principal: Principal;
+}
+
+/** The value of a rule's key. The signing key is in it: who reads the storage backend can sign. */
+interface RuleDocument {
+  readonly url: string;
+  readonly room: string | null;
+  readonly channel: string | null;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly timeout_seconds: number;
+  readonly signing_key: string | null;
+  readonly owner: string;
+  readonly owner_name: string;
+  readonly subject: string | null;
+  readonly role: Role;
+  readonly subscribe: readonly string[] | null;
+  readonly created_at: string;
+}
+
+/** Durable rules in the key-value store: what a durable engine keeps over a restart, and all nodes of a cluster see. */
+export class RuleStore {
+  private readonly store: KeyValueStore;
+  private readonly onFault: (error: unknown) => void;
+
+  constructor(store: KeyValueStore, onFault: (error: unknown) => void) {
+    this.store = store;
+    this.onFault = onFault;
+  }
+
+  /** @param maxRules refuses (`full`) a new rule when the tenant has this many durable ones, on all nodes together */
+  async save({ rule, principal }: StoredRule, maxRules?: number): Promise<SetOutcome> {
+    const options = maxRules === undefined ? {} : { ifVersion: 0, maxKeys: maxRules };
+    return this.store.set(spaceOf(rule.tenant), rule.id, JSON.stringify(documentOf(rule, principal)), options);
+  }
+
+  async remove(rule: Rule): Promise<void> {
+    await this.store.delete(spaceOf(rule.tenant), rule.id);
+  }
+
+  async load(): Promise<StoredRule[]> {
+    const found: StoredRule[] = [];
+    for (const tenant of await this.store.tenants(SPACE)) {
+      for (let after: string | undefined; ; ) {
+        const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
+        const entries = await this.store.list(spaceOf(tenant), query);
+        for (const { key, value } of entries) found.push(...this.read(tenant, key, value));
+        if (entries.length < PAGE) break;
+        after = entries[entries.length - 1]?.key;
+      }
+    }
+    return found.sort((one, other) => (one.rule.createdAt < other.rule.createdAt ? -1 : 1));
+  }
+
+  /** Follows what this and other nodes write; returns the way to stop. */
+  watch(onSet: (stored: StoredRule) => void, onGone: (tenant: string, id: string) => void): () => void {
+    return this.store.watch(SPACE, ({ at, key, value }) => {
+      if (value === null) onGone(at.tenant, key);
+      else for (const stored of this.read(at.tenant, key, value)) onSet(stored);
+    });
+  }
+
+  /** A document that cannot be read is a fault, and no reason to start without the others. */
+  private read(tenant: string, id: string, value: string): StoredRule[] {
+    try {
+      return [parse(tenant, id, JSON.parse(value) as RuleDocument)];
+    } catch (error) {
+      this.onFault(error);
+      return [];
+    }
+  }
+}
+
+function spaceOf(tenant: string): KeySpace {
+  return { tenant, space: SPACE, namespace: '' };
+}
+
+function documentOf(rule: Rule, { subject, role, subscribe }: Principal): RuleDocument {
+  return {
+    url: rule.url.href,
+    room: rule.room,
+    channel: rule.channel,
+    headers: rule.headers,
+    timeout_seconds: rule.timeoutSeconds,
+    signing_key: rule.key?.toString('base64') ?? null,
+    owner: rule.owner,
+    owner_name: rule.ownerName,
+    subject,
+    role,
+    subscribe: subscribe?.patterns ?? null,
+    created_at: rule.createdAt,
+  };
+}
+
+function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
+  const { room, channel, headers, subject, role, subscribe } = stored;
+  const rule: Rule = {
+    id,
+    tenant,
+    url: new URL(stored.url),
+    room,
+    channel,
+    headers,
+    timeoutSeconds: stored.timeout_seconds,
+    key: stored.signing_key === null ? null : Buffer.from(stored.signing_key, 'base64'),
+    owner: stored.owner,
+    ownerName: stored.owner_name,
+    durable: true,
+    createdAt: stored.created_at,
+  };
+  // A rule only ever reads, within its tenant; nothing else of its owner's rights is kept.
+  const principal: Principal = {
+    subject,
+    role,
+    tenant,
+    publish: grant([]),
+    subscribe: subscribe === null ? null : grant(subscribe),
+    expiresAt: null,
+    telemetry: false,
+    operator: false,
+  };
+  return { rule, principal };
+}

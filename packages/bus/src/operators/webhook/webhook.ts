@@ -1,0 +1,196 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Agent } from 'undici';
+import type { Bus } from '../../bus.ts';
+import type { AnyCommand } from '../../commands/command.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { Operator } from '../operator.ts';
+import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
+import { ActiveRules } from './active-rules.ts';
+import { webhookCommands } from './commands.ts';
+import { letterOf } from './dead-letters.ts';
+import { hostTest } from './destination.ts';
+import { guardedAgent, type Resolve } from './guarded-agent.ts';
+import { KeptLetters, watchLetters } from './letter-store.ts';
+import { PostingLeases } from './posting-leases.ts';
+import type { Rule } from './rule.ts';
+import { RuleDesk } from './rule-desk.ts';
+import { RuleStore, type StoredRule } from './rule-store.ts';
+
+export interface WebhookOptions {
+  /** Host names, globs and addresses that may be special (`ARQONBUS_WEBHOOK_ALLOW_HOSTS`). */
+  readonly allowHosts: readonly string[];
+  /** Rules of one tenant. */
+  readonly maxRules: number;
+  /** Deliveries that wait for one rule. */
+  readonly maxQueue: number;
+  /** Requests for one delivery. */
+  readonly maxAttempts: number;
+  /** The machine's, with the bus's time, unless given. */
+  readonly clock?: Clock;
+  /** From 0 to below 1; spreads retries. */
+  readonly random?: () => number;
+  /** Answers for host names instead of DNS. */
+  readonly resolve?: Resolve;
+}
+
+/** The `op.webhook` commands and the deliveries behind them (OPERATORS). */
+export interface WebhookOperator extends Operator {
+  /** Since the start, of all rules: what `/metrics` tells by outcome. */
+  readonly outcomes: Readonly<DeliveryCounts>;
+  /** Rules on this node. */
+  readonly ruleCount: number;
+}
+
+export function createWebhookOperator(bus: Bus, options: WebhookOptions): WebhookOperator {
+  return new Webhooks(bus, options);
+}
+
+/** Why a delivery that waited at a stop stands among the dead letters; the next start delivers it. */
+const STOPPED = 'the server stopped before it was delivered';
+/** How long a stop waits for requests under way, so that few are made twice. */
+const GRACE_MS = 1_000;
+/** Longer than another node may keep an event before it takes over. */
+const CLAIM_MS = 120_000;
+
+class Webhooks implements WebhookOperator {
+  readonly commands: readonly AnyCommand[];
+  readonly outcomes: DeliveryCounts = { delivered: 0, retried: 0, failed: 0, dropped: 0 };
+  private readonly bus: Bus;
+  private readonly clock: Clock;
+  private readonly agent: Agent;
+  private readonly store: RuleStore;
+  /** Null where this node is the only one. */
+  private readonly leases: PostingLeases | null;
+  private readonly active: ActiveRules;
+  private readonly desk: RuleDesk;
+  private readonly undo: (() => void)[] = [];
+  /** While stored rules are read: those that were removed since. */
+  private removed: Set<string> | null = null;
+
+  constructor(bus: Bus, options: WebhookOptions) {
+    const { engine, options: busOptions } = bus;
+    const { onFault, node, now, version } = busOptions;
+    const { maxRules, random = Math.random, clock = systemClock(now) } = options;
+    const allowed = hostTest(options.allowHosts);
+    const isCluster = engine.presence !== null;
+    this.bus = bus;
+    this.clock = clock;
+    this.agent = guardedAgent(allowed, options.resolve);
+    this.store = new RuleStore(engine.store, onFault);
+    this.leases = isCluster
+      ? new PostingLeases(engine.store, node, clock, {
+          onGained: (tenant) => {
+            for (const one of this.active.durableOf(tenant)) one.takeOver();
+          },
+          onLost: (tenant) => {
+            for (const one of this.active.durableOf(tenant)) one.standDown();
+          },
+          onFault,
+        })
+      : null;
+    const parts: ActiveRuleParts = {
+      requester: { agent: this.agent, clock, userAgent: `ArqonBus/${version}` },
+      random,
+      limits: options,
+      totals: this.outcomes,
+      claim: isCluster ? (key) => engine.broker.claim(key, CLAIM_MS) : null,
+      tell: (rule, report) => this.tell(rule, report),
+      onFault,
+    };
+    this.active = new ActiveRules(bus, this.store, this.leases, parts);
+    this.desk = new RuleDesk(bus, this.active, this.store, { maxRules, allowed, clock });
+    this.commands = webhookCommands(this.desk);
+  }
+
+  get ruleCount(): number {
+    return this.active.registry.size;
+  }
+
+  start(): void {
+    const { bus, active } = this;
+    const { registry } = active;
+    const ownerLeft = (tenant: string, identity: string): void => active.ownerLeft(tenant, identity);
+    bus.ownerLeft.add(ownerLeft);
+    const gone = (tenant: string, id: string): void => {
+      this.removed?.add(id);
+      const found = registry.find(tenant, id);
+      if (found !== undefined) active.discard(found);
+    };
+    this.undo.push(
+      () => bus.ownerLeft.delete(ownerLeft),
+      this.store.watch((stored) => this.follow(stored).catch(bus.options.onFault), gone),
+      watchLetters(
+        bus.engine.store,
+        (tenant, ruleId, letter) => registry.find(tenant, ruleId)?.letters.mirror(letter),
+        (tenant, ruleId, id) => registry.find(tenant, ruleId)?.letters.forget(id),
+      ),
+    );
+    this.leases?.start();
+  }
+
+  /** Begins the stored rules that are not at work yet, and ends those that the store holds no more. */
+  async load(): Promise<void> {
+    const before = this.active.registry.all().filter(({ rule }) => rule.durable);
+    this.removed = new Set();
+    try {
+      const stored = await this.store.load();
+      const ids = new Set(stored.map(({ rule }) => rule.id));
+      for (const one of before) if (!ids.has(one.rule.id)) this.active.discard(one);
+      // What was read may have been unregistered by another node meanwhile.
+      for (const one of stored) if (!this.removed.has(one.rule.id)) await this.follow(one);
+    } finally {
+      this.removed = null;
+    }
+  }
+
+  /**
+   * Begins no request any more and gives those under way a second. What durable rules had waiting, and no other node
+   * has, is kept for the next start.
+   */
+  async stop(): Promise<void> {
+    this.active.close();
+    for (const undo of this.undo.splice(0)) undo();
+    const grace = delay(GRACE_MS, undefined, { ref: false });
+    await Promise.all(this.active.registry.all().map((one) => this.retire(one, grace)));
+    await this.leases?.stop();
+    await this.agent.destroy();
+  }
+
+  private async follow({ rule, principal }: StoredRule): Promise<void> {
+    const added = await this.desk.follow(rule, principal);
+    if (added === undefined) return;
+    try {
+      const letters = await new KeptLetters(this.bus.engine.store, rule).load();
+      for (const letter of letters) added.letters.mirror(letter);
+      for (const { id, error } of letters) if (error === STOPPED) await added.retry(id);
+    } catch (error) {
+      // Without its letters it would look complete to the next load.
+      this.active.discard(added);
+      throw error;
+    }
+  }
+
+  private async retire({ rule, queue, grants, letters }: ActiveRule, grace: Promise<void>): Promise<void> {
+    const left = await queue.stop(grace);
+    if (!rule.durable) return;
+    // Notes a token that was renewed since the last event.
+    grants.current();
+    const only = this.leases === null ? left : left.filter(({ exclusive }) => exclusive);
+    const now = this.clock.now();
+    await Promise.all(only.map((delivery) => letters.add(letterOf(delivery, STOPPED, now))));
+  }
+
+  private tell({ id, tenant, url }: Rule, { deliveryId, attempt, status, error, willRetry }: FailureReport): void {
+    const payload = {
+      rule_id: id,
+      delivery_id: deliveryId,
+      // The path and the query may hold secrets of the receiver's.
+      host: url.host,
+      attempt,
+      status,
+      error,
+      will_retry: willRetry,
+    };
+    this.bus.events.emit('webhook_failed', tenant, payload, willRetry ? 'warning' : 'error');
+  }
+}

@@ -1,0 +1,180 @@
+import { encode, markReplayed, type Position } from '@arqonbus/protocol';
+import type { Session } from '../connection/session.ts';
+import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
+import type { Channel } from '../rooms.ts';
+
+/** Envelopes pulled from history at a time; between two pulls the connection's backlog has to drain. */
+const PULL = 64;
+/** Live events held back while the replay runs; beyond it they are dropped here and pulled from history instead. */
+const MAX_HELD = 512;
+
+/** One stream to replay: everything after `after`. */
+export interface Missed {
+  readonly channel: Channel;
+  readonly after: number;
+}
+
+/**
+ * Replays what a member missed and then hands it over to live traffic, without gap, duplicate or reordering (PROTOCOL
+ * section 6, guarantee 4). Live events that arrive meanwhile are held back; the replay is done when it reaches the
+ * first of them. It pulls the next batch only once the connection has drained, so it makes nobody a slow consumer.
+ *
+ * History may be ahead of live traffic, when the two come by different ways: then the member goes live only when live
+ * traffic has come to where the replay ended, and what was replayed already is dropped as it comes by.
+ */
+export class CatchUp {
+  readonly session: Session;
+  /** What the session joined: a channel, or the room-wide one for a room subscription. */
+  readonly channel: Channel;
+  private readonly broker: Broker;
+  private readonly onDone: (catchUp: CatchUp) => void;
+  /** The last sequence of each stream that was sent, or that the client has otherwise. */
+  private readonly cursors: Map<Channel, number> = new Map();
+  /** The epochs of these streams when the member joined. */
+  private readonly epochs: Map<Channel, string> = new Map();
+  /** Once the replay is over: the streams in which live traffic is behind it. */
+  private ahead: Set<Channel> | null = null;
+  private held: { channel: Channel; event: StreamEvent }[] = [];
+  private overflowed = false;
+  private stopped = false;
+
+  /** From here on live events are held back, if the hub is told of it. */
+  constructor(session: Session, channel: Channel, broker: Broker, onDone: (catchUp: CatchUp) => void) {
+    this.session = session;
+    this.channel = channel;
+    this.broker = broker;
+    this.onDone = onDone;
+  }
+
+  /** Live events of `channel` up to this position are not for this member: it joined after them. */
+  startAfter(channel: Channel, { sequence, epoch }: Position): void {
+    this.cursors.set(channel, sequence);
+    this.epochs.set(channel, epoch);
+  }
+
+  /** Replays `missed` in its order, then what was held back; ends with `onDone`. Rejects when history cannot be read. */
+  async run(missed: readonly Missed[]): Promise<void> {
+    for (const { channel, after } of missed) this.cursors.set(channel, after);
+    let streams: Iterable<Channel> = missed.map(({ channel }) => channel);
+    do {
+      this.overflowed = false;
+      for (const channel of streams) {
+        for (let more = true; more && !this.stopped; ) {
+          const cursor = this.cursors.get(channel) as number;
+          const pulled = this.broker.history(channel, { fromSequence: cursor + 1, limit: PULL });
+          // An answer at hand is used in this very turn: a small replay is over before anything else happens.
+          const batch = pulled instanceof Promise ? await pulled : pulled;
+          if (this.stopped) return;
+          this.cursors.set(channel, this.forward(channel, batch, cursor));
+          more = batch.length === PULL;
+          if (more) await new Promise<void>((drained) => this.session.wire.whenDrained(drained));
+        }
+      }
+      streams = [...this.cursors.keys()];
+    } while (this.overflowed && !this.stopped);
+    if (!this.stopped) this.finish();
+  }
+
+  /** History cannot be read any more: says so of every stream, and goes on with what is live. */
+  fail(): void {
+    if (this.stopped) return;
+    for (const [channel, sequence] of this.cursors) this.tellGap(channel, sequence);
+    this.finish();
+  }
+
+  /** Takes a live event; true when it will reach the session this way. */
+  offer(channel: Channel, event: StreamEvent): boolean {
+    if (this.stopped || isLive(this.session, channel)) return false;
+    if (this.ahead !== null) return this.level(this.ahead, channel, event);
+    if (!this.cursors.has(channel)) this.cursors.set(channel, event.sequence - 1);
+    if (this.overflowed) return true;
+    if (this.held.length >= MAX_HELD) {
+      this.held = [];
+      this.overflowed = true;
+      return true;
+    }
+    this.held.push({ channel, event });
+    return true;
+  }
+
+  /** The member left or the connection closed. */
+  stop(): void {
+    this.stopped = true;
+    this.held = [];
+    this.onDone(this);
+  }
+
+  private forward(channel: Channel, batch: readonly StoredEvent[], cursor: number): number {
+    let last = cursor;
+    for (const stored of batch) {
+      if (stored.sequence > last + 1) this.tellGap(channel, last);
+      this.session.send(markReplayed(stored.text));
+      last = stored.sequence;
+    }
+    return last;
+  }
+
+  /** Retention overtook the replay: the loss is told, never silent. */
+  private tellGap(channel: Channel, after: number): void {
+    this.session.send(
+      encode({
+        type: 'system',
+        room: channel.room,
+        channel: channel.channel,
+        payload: { event: 'history_gap', room: channel.room, channel: channel.channel, after_sequence: after },
+      }),
+    );
+  }
+
+  private finish(): void {
+    for (const { channel, event } of this.held) this.pass(channel, event);
+    this.held = [];
+    const ahead = new Set<Channel>();
+    for (const [channel, sequence] of this.cursors) {
+      const reached = this.broker.reached?.(channel);
+      if (reached !== undefined && reached.sequence < sequence && this.isOfJoin(channel, reached)) ahead.add(channel);
+    }
+    this.ahead = ahead;
+    if (ahead.size === 0) this.stop();
+  }
+
+  /** Passes a live event on unless it was replayed, and ends when it is the one that live traffic was behind by. */
+  private level(ahead: Set<Channel>, channel: Channel, event: StreamEvent): boolean {
+    const cursor = this.cursors.get(channel) ?? 0;
+    const reached = this.broker.reached?.(channel);
+    // A stream that lost its end has another epoch, in which nothing was replayed.
+    if (reached !== undefined && !this.isOfJoin(channel, reached)) this.cursors.set(channel, 0);
+    const passed = this.pass(channel, event);
+    if (event.sequence >= cursor || this.cursors.get(channel) !== cursor) ahead.delete(channel);
+    if (ahead.size === 0) this.stop();
+    return passed;
+  }
+
+  /** Sends a live event, if it is new to the member. */
+  private pass(channel: Channel, event: StreamEvent): boolean {
+    // Sequence 0 is degraded traffic, which no replay can hold.
+    if (event.sequence !== 0) {
+      if (event.sequence <= (this.cursors.get(channel) ?? 0)) return false;
+      this.cursors.set(channel, event.sequence);
+    }
+    if (event.from === this.session.id && this.channel.members.get(this.session)?.echo !== true) return false;
+    this.session.send(event.text);
+    return true;
+  }
+
+  /** An epoch that is not known is no other one: nothing has come by yet. */
+  private isOfJoin(channel: Channel, { epoch }: Position): boolean {
+    const joined = this.epochs.get(channel) ?? '';
+    return joined === '' || epoch === '' || joined === epoch;
+  }
+}
+
+/** Whether another membership already hands the session this channel's events. */
+function isLive(session: Session, channel: Channel): boolean {
+  const { parent } = channel;
+  return (
+    channel.members.get(session)?.live === true ||
+    parent.wide.members.get(session)?.live === true ||
+    parent.tenant.everything.members.get(session)?.live === true
+  );
+}

@@ -1,0 +1,292 @@
+import {
+  BusError,
+  type JoinResult,
+  type JsonObject,
+  type Position,
+  PRIVATE_CHANNEL,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import type { Membership, Session } from '../connection/session.ts';
+import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
+import type { Events } from '../events.ts';
+import type { Hub } from '../hub.ts';
+import { may } from '../principal.ts';
+import { forbidden } from '../publish.ts';
+import type { Channel, Rooms } from '../rooms.ts';
+import { CatchUp, type Missed } from './catch-up.ts';
+import type { Interest } from './interest.ts';
+
+/** What a client asks for when it joins (`join_channel`, PROTOCOL sections 5 to 7). */
+export interface JoinRequest {
+  readonly room: string;
+  /** `*`: the whole room. */
+  readonly channel: string;
+  readonly since?: Position | Readonly<Record<string, Position>> | undefined;
+  readonly echo?: boolean | undefined;
+  readonly presence?: boolean | undefined;
+  /** The last N envelopes before live traffic. */
+  readonly history?: number | undefined;
+}
+
+export interface Joined {
+  readonly result: JoinResult;
+  /** To be called once the answer is on its way: replays what was asked for and starts live traffic. */
+  begin(): void;
+}
+
+export interface JoinRules {
+  readonly autoCreateChannels: boolean;
+  /** Told of a replay that history could not serve. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
+export class Memberships {
+  private readonly rooms: Rooms;
+  private readonly broker: Broker;
+  private readonly hub: Hub;
+  private readonly interest: Interest;
+  private readonly events: Events;
+  private readonly rules: JoinRules;
+  /** Told after a client's memberships changed. */
+  onChange: (session: Session) => void = () => {};
+  /** Told what this node's members were told of someone's coming or going. */
+  onPresence: (channel: Channel, payload: JsonObject) => void = () => {};
+
+  constructor(rooms: Rooms, broker: Broker, hub: Hub, interest: Interest, events: Events, rules: JoinRules) {
+    this.rooms = rooms;
+    this.broker = broker;
+    this.hub = hub;
+    this.interest = interest;
+    this.events = events;
+    this.rules = rules;
+  }
+
+  /** Joins a channel or room. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
+  join(session: Session, request: JoinRequest): Awaitable<Joined> {
+    const { room, channel: name } = request;
+    if (!may(session.principal, 'subscribe', room, name)) throw forbidden(room, name);
+    const channel = this.target(session, room, name);
+    const attached = this.interest.add(channel.tenant, room);
+    let entry: { membership: Membership; isNew: boolean };
+    try {
+      entry = this.rooms.join(session, channel, { echo: request.echo === true, presence: request.presence === true });
+    } catch (error) {
+      this.interest.remove(channel.tenant, room);
+      throw error;
+    }
+    if (!entry.isNew) this.interest.remove(channel.tenant, room);
+    else this.tell('client_joined', session, channel);
+    if (!entry.isNew && !entry.membership.live && request.since === undefined && request.history === undefined) {
+      // Its replay is still running; the answer is all that is left to give.
+      return this.answerAgain(channel);
+    }
+    return this.orUndo(session, channel, attached, () => this.settle(session, channel, entry.membership, request));
+  }
+
+  /** Runs what makes a membership live; when the engine fails, the membership is taken back. */
+  private orUndo(
+    session: Session,
+    channel: Channel,
+    attached: Awaitable<void>,
+    settle: () => Awaitable<Joined>,
+  ): Awaitable<Joined> {
+    const undo = (error: unknown): never => {
+      this.leave(session, channel.room, channel.channel);
+      throw error;
+    };
+    if (attached instanceof Promise) return attached.then(settle).catch(undo);
+    try {
+      const joined = settle();
+      return joined instanceof Promise ? joined.catch(undo) : joined;
+    } catch (error) {
+      return undo(error);
+    }
+  }
+
+  private answerAgain(channel: Channel): Awaitable<Joined> {
+    const answer = (state: StreamState): Joined => ({ result: this.answer(channel, state), begin: () => {} });
+    const state = this.broker.state(channel);
+    return state instanceof Promise ? state.then(answer) : answer(state);
+  }
+
+  /** Leaves a channel or room; false when the client was no member. */
+  leave(session: Session, room: string, name: string): boolean {
+    const channel = this.rooms.tenants.get(session.principal.tenant)?.find(room, name);
+    if (channel === undefined || !this.rooms.leave(session, channel)) return false;
+    this.hub.abandonCatchUps(session, channel);
+    this.interest.remove(channel.tenant, room);
+    this.tell('client_left', session, channel);
+    return true;
+  }
+
+  /** Ends all memberships of a connection that is going away. */
+  leaveAll(session: Session): void {
+    this.hub.abandonCatchUps(session);
+    for (const channel of [...session.memberships.keys()]) this.leave(session, channel.room, channel.channel);
+  }
+
+  private target(session: Session, room: string, name: string): Channel {
+    if (name === PRIVATE_CHANNEL) {
+      throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
+        field: 'channel',
+      });
+    }
+    const tenant = this.rooms.tenant(session.principal.tenant);
+    const known = tenant.find(room, name);
+    if (known !== undefined) return known;
+    if (!this.rules.autoCreateChannels) {
+      throw new BusError('NOT_FOUND', `${room}:${name} does not exist; an admin can create it.`, {
+        room,
+        channel: name,
+      });
+    }
+    return this.rooms.create(tenant, room, name, { createdBy: session.id, autoCreated: true });
+  }
+
+  /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
+  private settle(session: Session, channel: Channel, membership: Membership, request: JoinRequest): Awaitable<Joined> {
+    if (channel.room === WILDCARD) {
+      this.rooms.goLive(channel, membership);
+      return { result: this.answer(channel, { sequence: 0, epoch: '', oldest: 1 }), begin: () => {} };
+    }
+    const catchUp = new CatchUp(session, channel, this.broker, () => {
+      this.hub.endCatchUp(catchUp);
+      if (!session.closed && channel.members.get(session) === membership) this.rooms.goLive(channel, membership);
+    });
+    // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
+    if (request.since !== undefined || request.history !== undefined) {
+      this.hub.abandonCatchUps(session, channel);
+      this.rooms.pause(channel, membership);
+    }
+    if (!membership.live) this.hub.startCatchUp(catchUp);
+    const states = this.states(channel, request);
+    return states instanceof Promise
+      ? states.then((known) => this.prepare(channel, membership, request, catchUp, known))
+      : this.prepare(channel, membership, request, catchUp, states);
+  }
+
+  private prepare(
+    channel: Channel,
+    membership: Membership,
+    request: JoinRequest,
+    catchUp: CatchUp,
+    states: ReadonlyMap<Channel, StreamState>,
+  ): Joined {
+    const { missed, recovered } = plan(channel, request, states);
+    for (const [stream, state] of states) catchUp.startAfter(stream, state);
+    const result = this.answer(channel, states.get(channel) as StreamState, recovered);
+    result.positions = Object.fromEntries(
+      [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
+    );
+    return {
+      result,
+      begin: () => {
+        if (membership.live) return;
+        catchUp.run(missed).catch((error: unknown) => {
+          catchUp.fail();
+          this.rules.onFault(error);
+        });
+      },
+    };
+  }
+
+  private answer(channel: Channel, state: StreamState, recovered?: boolean): JoinResult {
+    return {
+      room: channel.room,
+      channel: channel.channel,
+      sequence: state.sequence,
+      epoch: state.epoch,
+      members: channel.members.size,
+      ...(recovered === undefined ? {} : { recovered }),
+    };
+  }
+
+  /** Where the joined stream stands, and the room-wide one that comes with it; for a room, all of its streams. */
+  private states(channel: Channel, request: JoinRequest): Awaitable<Map<Channel, StreamState>> {
+    const wanted = channel.isWide ? [channel] : [channel, channel.parent.wide];
+    if (channel.isWide) {
+      const tenant = channel.parent.tenant;
+      // A position may be of a channel that nobody of this node has touched since it started.
+      for (const name of Object.keys(request.since ?? {})) {
+        if (this.rules.autoCreateChannels && name !== WILDCARD && tenant.find(channel.room, name) === undefined) {
+          this.rooms.create(tenant, channel.room, name, { autoCreated: true });
+        }
+      }
+      wanted.push(...channel.parent.channels.values());
+    }
+    const states = new Map<Channel, StreamState>();
+    const pending: Promise<void>[] = [];
+    for (const stream of wanted) {
+      const state = this.broker.state(stream);
+      if (state instanceof Promise) pending.push(state.then((known) => void states.set(stream, known)));
+      else states.set(stream, state);
+    }
+    return pending.length === 0 ? states : Promise.all(pending).then(() => states);
+  }
+
+  private tell(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
+    this.onChange(session);
+    const { room, channel: name } = channel;
+    const client = {
+      client_id: session.id,
+      client_type: session.profile.clientType,
+      screen_name: session.profile.screenName,
+    };
+    const payload = { event, room, channel: name, client, members: channel.members.size };
+    this.hub.notifyPresence(channel, payload, session);
+    this.onPresence(channel, payload);
+    this.events.emit(event, channel.tenant, { ...client, room, channel: name });
+  }
+}
+
+/** What to replay, and whether that is all that was missed. */
+function plan(
+  channel: Channel,
+  request: JoinRequest,
+  states: ReadonlyMap<Channel, StreamState>,
+): { missed: Missed[]; recovered: boolean | undefined } {
+  const { since, history } = request;
+  const missed: Missed[] = [];
+  if (since === undefined) {
+    for (const [stream, state] of states) {
+      if (history === undefined || stream !== channel) continue;
+      missed.push({ channel: stream, after: Math.max(state.oldest - 1, state.sequence - history) });
+    }
+    return { missed, recovered: undefined };
+  }
+  const positions = positionsOf(channel, since);
+  // A map that tells of the room-wide stream is a whole one: a channel it lacks is new to the client.
+  const isWhole = channel.isWide && Object.hasOwn(positions, WILDCARD);
+  let recovered = true;
+  for (const [stream, state] of states) {
+    const position = Object.hasOwn(positions, stream.channel) ? positions[stream.channel] : undefined;
+    if (position === undefined) {
+      if (isWhole && state.sequence > 0) missed.push({ channel: stream, after: state.oldest - 1 });
+      continue;
+    }
+    const kept = position.epoch === state.epoch && position.sequence <= state.sequence;
+    if (kept && position.sequence + 1 >= state.oldest) missed.push({ channel: stream, after: position.sequence });
+    else recovered = false;
+  }
+  const known = new Set([...states.keys()].map((stream) => stream.channel));
+  if (Object.keys(positions).some((name) => !known.has(name))) recovered = false;
+  return { missed, recovered };
+}
+
+function positionsOf(
+  channel: Channel,
+  since: Position | Readonly<Record<string, Position>>,
+): Readonly<Record<string, Position>> {
+  if (typeof since.sequence === 'number') return { [channel.channel]: since as Position };
+  const map = since as Readonly<Record<string, Position>>;
+  const stranger = channel.isWide
+    ? undefined
+    : Object.keys(map).find((name) => name !== channel.channel && name !== WILDCARD);
+  if (stranger === undefined) return map;
+  throw new BusError('VALIDATION_ERROR', '"since" of a channel is its position, or a map of it and "*".', {
+    field: 'since',
+    expected: '{sequence, epoch}',
+    value: stranger.slice(0, 140),
+  });
+}

@@ -1,0 +1,24 @@
+import type { Sender } from './connection/session.ts';
+import type { Principal } from './principal.ts';
+
+/**
+ * A sender of the server's own (`arqonbus`, `op-cron`, `op-omega`, `http:NAME`; PROTOCOL section 2). It may do what
+ * `principal` may: an operator that acts for an owner is bound by the owner's grants.
+ */
+export function systemSender(id: string, principal: Principal, identity: string = id): Sender {
+  return { id, identity, principal, session: null };
+}
+
+/** The principal of what the server itself says in a tenant: nothing is refused to it. */
+export function serverPrincipal(tenant: string): Principal {
+  return {
+    subject: null,
+    role: 'admin',
+    tenant,
+    publish: null,
+    subscribe: null,
+    expiresAt: null,
+    telemetry: true,
+    operator: false,
+  };
+}

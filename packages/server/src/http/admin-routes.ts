@@ -1,0 +1,127 @@
+import type { Bus, CommandRunner } from '@arqonbus/bus';
+import { BusError, CLOSE, newId } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { HttpRefusal, Reply } from './reply.ts';
+import { type AnyRoute, route } from './route.ts';
+
+export interface AdminParts {
+  readonly bus: Bus;
+  readonly runner: CommandRunner;
+  /** Stops the server, or reads its configuration anew; null: this server does not offer it. */
+  readonly onShutdown: (() => void) | null;
+  readonly onRestart: (() => void) | null;
+}
+
+const TEXT = z.string();
+const REASON = 'disconnected by an administrator';
+
+/** Rooms, clients, and the server's own life. */
+export function adminRoutes(parts: AdminParts): AnyRoute[] {
+  const { bus, runner } = parts;
+  return [
+    route({
+      method: 'get',
+      path: '/v1/rooms',
+      tag: 'administration',
+      summary: 'The rooms with their channels and members counted, as the command `list_rooms` answers.',
+      access: 'admin',
+      answer: z.object({
+        rooms: z.array(z.object({ room: TEXT, channels: z.number(), members: z.number(), hardcoded: z.boolean() })),
+      }),
+      run: ({ caller: { sender } }) => runner.run({ sender, requestId: newId(), name: 'list_rooms', args: {} }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/rooms/{room}/channels',
+      tag: 'administration',
+      summary: 'The channels of a room, as the command `list_channels` answers.',
+      access: 'admin',
+      params: z.object({ room: TEXT }),
+      answer: z.object({
+        channels: z.array(
+          z.object({
+            room: TEXT,
+            channel: TEXT,
+            members: z.number(),
+            created_at: TEXT,
+            type: TEXT,
+            hardcoded: z.boolean(),
+          }),
+        ),
+      }),
+      run: ({ caller: { sender }, params: { room } }) =>
+        runner.run({ sender, requestId: newId(), name: 'list_channels', args: { room } }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/clients',
+      tag: 'administration',
+      summary: 'The connected clients, of all nodes.',
+      access: 'admin',
+      answer: z.object({
+        clients: z.array(
+          z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT }),
+        ),
+        count: z.number(),
+      }),
+      run: async ({ caller }) => {
+        const clients = await bus.directory.clients(caller.principal.tenant);
+        return { clients, count: clients.length };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/clients/{id}/disconnect',
+      tag: 'administration',
+      summary: 'Closes a client’s connection with 4403, on whatever node it is.',
+      access: 'admin',
+      params: z.object({ id: TEXT }),
+      answer: z.object({ disconnected: z.literal(true), client_id: TEXT, node: TEXT }),
+      run: async ({ caller, params: { id } }) => {
+        const node = await disconnect(bus, caller.principal.tenant, id);
+        return { disconnected: true, client_id: id, node };
+      },
+    }),
+    lifeRoute('/admin/shutdown', 'Stops the server gracefully.', 'shutting_down', parts.onShutdown),
+    lifeRoute(
+      '/admin/restart',
+      'Reads the configuration anew and reopens the listeners.',
+      'restarting',
+      parts.onRestart,
+    ),
+  ];
+}
+
+/** Closes a client wherever it is; answers its node. */
+async function disconnect(bus: Bus, tenant: string, id: string): Promise<string> {
+  const session = bus.rooms.tenant(tenant).sessions.get(id);
+  if (session !== undefined) {
+    bus.close(session, CLOSE.DISCONNECTED_BY_ADMIN, REASON);
+    return bus.options.node;
+  }
+  const { presence } = bus.engine;
+  // A client id, and not every connection of a subject.
+  const [found] = presence === null || id.includes(':') ? [] : await presence.find(tenant, id);
+  if (found === undefined) {
+    throw new BusError('NOT_FOUND', 'No client of this id is connected.', { client_id: id.slice(0, 140) });
+  }
+  await presence?.send(found.node, { kind: 'disconnect', tenant, clients: [id], text: REASON });
+  return found.node;
+}
+
+function lifeRoute(path: string, summary: string, status: string, act: (() => void) | null): AnyRoute {
+  return route({
+    method: 'post',
+    path,
+    tag: 'administration',
+    summary: `${summary} The answer comes before it begins.`,
+    access: 'operator',
+    status: 202,
+    answer: z.object({ status: TEXT }),
+    run: () => {
+      if (act === null)
+        throw new HttpRefusal(501, 'FEATURE_DISABLED', 'This server cannot be told to do so over HTTP.');
+      return new Reply(202, { status }, {}, act);
+    },
+  });
+}

@@ -1,0 +1,195 @@
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Answer, type Ask, ask } from '../../../../test/fixtures/http.ts';
+import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
+
+const ORIGIN = 'https://app.example';
+let server: TestServer;
+const call = (path: string, request?: Ask): Promise<Answer> => ask(server.urls.http + path, request);
+
+beforeAll(async () => {
+  server = await startTestServer({ ARQONBUS_HTTP_CORS_ORIGINS: ORIGIN, ARQONBUS_MAX_MESSAGE_SIZE: '10000' });
+});
+afterAll(() => server.stop());
+
+describe('errors', () => {
+  it('are a sentence, a code and details, whatever the fault', async () => {
+    const faults = await Promise.all([
+      call('/nowhere'),
+      call('/v1/publish'),
+      call('/storage/history?limit=0'),
+      call('/v1/publish', { body: { type: 'nonsense' } }),
+      call('/v1/publish', { body: '{' }),
+      call('/v1/publish', { method: 'POST', headers: { 'Content-Type': 'text/plain' } }),
+      call('/status', { headers: { Origin: 'https://evil.example' } }),
+    ]);
+    expect(faults.map(({ status }) => status)).toEqual([404, 405, 400, 400, 400, 415, 403]);
+    for (const { json, headers } of faults) {
+      expect(Object.keys(json)).toEqual(['error', 'error_code', 'details']);
+      expect(json).toMatchObject({ error: expect.any(String), details: { retryable: false } });
+      expect(headers['content-type']).toBe('application/json');
+    }
+  });
+
+  it('name the methods of a route that was asked for with another', async () => {
+    expect((await call('/v1/publish')).headers.allow).toBe('POST, OPTIONS');
+    expect((await call('/health', { method: 'DELETE' })).headers.allow).toBe('GET, HEAD, OPTIONS');
+    expect(await call('/health', { method: 'OPTIONS' })).toMatchObject({ status: 204, text: '' });
+    expect(await call('/nowhere', { method: 'OPTIONS' })).toMatchObject({ status: 404 });
+  });
+
+  it('of the server itself leak nothing but an id that finds the cause in the log', async () => {
+    const broken = await startTestServer();
+    broken.server.bus.directory.clients = () => Promise.reject(new Error('an internal text'));
+    const { status, json, text } = await ask(`${broken.urls.http}/v1/clients`);
+    expect(status).toBe(500);
+    expect(json).toMatchObject({ error_code: 'INTERNAL_ERROR', details: { retryable: true } });
+    expect(text).not.toMatch(/internal text|\.ts|at /);
+    expect(broken.log.join('\n')).toContain(json.details.error_id);
+    expect(broken.log.join('\n')).toContain('an internal text');
+    await broken.stop();
+  });
+});
+
+describe('requests', () => {
+  it('may be HEAD where they may be GET', async () => {
+    expect(await call('/health', { method: 'HEAD' })).toMatchObject({ status: 200, text: '' });
+  });
+
+  it.each([
+    'text/plain',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'application/jsonx',
+    '',
+  ])('that change something are refused as %j', async (type) => {
+    const { status, json } = await call('/v1/publish', {
+      method: 'POST',
+      headers: { 'Content-Type': type },
+      body: '{}',
+    });
+    expect([status, json]).toMatchObject([415, { details: { field: 'Content-Type' } }]);
+  });
+
+  it.each(['application/json; charset=utf-8', 'Application/JSON', 'application/vnd.arqon+json'])(
+    'are taken as %j',
+    async (type) => {
+      expect(await call('/v1/commands/ping', { headers: { 'Content-Type': type }, body: '{}' })).toMatchObject({
+        status: 200,
+      });
+    },
+  );
+
+  it('without a body are taken as an empty object', async () => {
+    const headers = { 'Content-Type': 'application/json' };
+    expect(await call('/v1/commands/ping', { method: 'POST', headers })).toMatchObject({ status: 200 });
+  });
+
+  it.each(['[]', 'null', '"x"', '7', '{"a":}', '{"a":1}}'])('with the body %s are refused', async (body) => {
+    expect(await call('/v1/commands/ping', { body })).toMatchObject({
+      status: 400,
+      json: { error_code: 'INVALID_JSON' },
+    });
+  });
+
+  it('in no UTF-8 are refused', async () => {
+    const body = Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]);
+    expect(await call('/v1/commands/ping', { body })).toMatchObject({
+      status: 400,
+      json: { error_code: 'INVALID_JSON' },
+    });
+  });
+
+  it('may be as large as a message, and no larger, with their length ahead or without', async () => {
+    const limit = 10_000;
+    const fitting = `{"echo":"${'x'.repeat(limit - 11)}"}`;
+    expect(await call('/v1/commands/ping', { body: fitting })).toMatchObject({ status: 200 });
+    for (const body of [`${fitting} `, [Buffer.from(fitting), Buffer.from(' ')]]) {
+      const { status, json, headers } = await call('/v1/commands/ping', { body });
+      expect([status, json]).toMatchObject([413, { error_code: 'LIMIT_EXCEEDED', details: { limit } }]);
+      expect(headers.connection).toBe('close');
+    }
+    expect(await call('/health')).toMatchObject({ status: 200 });
+  });
+
+  it('with an unknown or a doubled parameter are refused', async () => {
+    expect(await call('/storage/history?limt=5')).toMatchObject({ status: 400, json: { details: { field: 'limt' } } });
+    expect(await call('/storage/history?limit=5&limit=6')).toMatchObject({
+      status: 400,
+      json: { details: { field: 'limit' } },
+    });
+    expect(await call('/v1/rooms?x=1')).toMatchObject({ status: 400, json: { details: { field: 'x' } } });
+  });
+
+  it('that are no HTTP are answered 400, and the server goes on', async () => {
+    const { port } = new URL(server.urls.http);
+    const socket = connect(Number(port), '127.0.0.1');
+    const answer = new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data))));
+    socket.write('nonsense\r\n\r\n');
+    expect(await answer).toMatch(/^HTTP\/1.1 400/);
+    socket.destroy();
+    expect(await call('/health')).toMatchObject({ status: 200 });
+  });
+});
+
+describe('origins', () => {
+  const foreign = { Origin: 'https://evil.example' };
+
+  it('that are foreign reach the open routes only', async () => {
+    for (const path of ['/health', '/ready', '/version', '/metrics', '/metrics/prometheus']) {
+      expect(await call(path, { headers: foreign })).toMatchObject({ status: 200 });
+    }
+    for (const path of ['/status', '/v1/clients', '/openapi.json', '/nowhere']) {
+      expect(await call(path, { headers: foreign })).toMatchObject({
+        status: 403,
+        json: { details: { field: 'Origin' } },
+      });
+    }
+    expect(await call('/v1/publish', { headers: foreign, body: {} })).toMatchObject({ status: 403 });
+  });
+
+  it('that were rebound to this machine are refused by their name', async () => {
+    expect(await call('/status', { headers: { Host: 'evil.example' } })).toMatchObject({ status: 403 });
+    expect(await call('/health', { headers: { Host: 'evil.example' } })).toMatchObject({ status: 200 });
+  });
+
+  it('of this machine are accepted', async () => {
+    expect(await call('/status', { headers: { Origin: 'http://localhost:5173' } })).toMatchObject({ status: 200 });
+  });
+});
+
+describe('CORS', () => {
+  it('lets pages of listed origins read answers, errors too', async () => {
+    for (const path of ['/status', '/health', '/nowhere']) {
+      const { headers } = await call(path, { headers: { Origin: ORIGIN } });
+      expect(headers).toMatchObject({ 'access-control-allow-origin': ORIGIN, vary: 'Origin' });
+      expect(headers['access-control-allow-credentials']).toBeUndefined();
+    }
+  });
+
+  it('answers the question before a request, without credentials', async () => {
+    const asked = { Origin: ORIGIN, 'Access-Control-Request-Method': 'POST' };
+    expect(await call('/v1/publish', { method: 'OPTIONS', headers: asked })).toMatchObject({
+      status: 204,
+      headers: {
+        'access-control-allow-origin': ORIGIN,
+        'access-control-allow-methods': 'POST, OPTIONS',
+        'access-control-allow-headers': 'Authorization, Content-Type, X-API-Key',
+      },
+    });
+  });
+
+  it('gives no other origin leave', async () => {
+    const { headers } = await call('/health', { headers: { Origin: 'https://evil.example' } });
+    expect(headers['access-control-allow-origin']).toBeUndefined();
+    expect(headers.vary).toBe('Origin');
+  });
+
+  it('is off by default', async () => {
+    const closed = await startTestServer();
+    const { headers } = await ask(`${closed.urls.http}/health`, { headers: { Origin: ORIGIN } });
+    expect(headers['access-control-allow-origin']).toBeUndefined();
+    expect(headers.vary).toBeUndefined();
+    await closed.stop();
+  });
+});

@@ -1,0 +1,207 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Answer, type Ask, ask } from '../../../../test/fixtures/http.ts';
+import { Peer } from '../../../../test/fixtures/peer.ts';
+import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
+import { token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
+
+const KEY = 'the-key-of-this-test';
+const OPEN = ['/health', '/ready', '/version', '/metrics'];
+const ADMIN = [
+  '/status',
+  '/system/info',
+  '/storage/history',
+  '/telemetry/events',
+  '/v1/rooms',
+  '/v1/clients',
+  '/openapi.json',
+];
+const OPERATOR = ['/system/config', '/storage/stats'];
+
+let server: TestServer;
+const call = (path: string, request?: Ask): Promise<Answer> => ask(server.urls.http + path, request);
+const bearer = async (...request: Parameters<typeof token>): Promise<Ask> => ({
+  headers: { Authorization: `Bearer ${await token(...request)}` },
+});
+const withKey: Ask = { headers: { 'X-API-Key': KEY } };
+
+beforeAll(async () => {
+  server = await startTestServer({ ...WITH_AUTH, ARQONBUS_HTTP_API_KEY: KEY });
+});
+afterAll(() => server.stop());
+
+describe('credentials', () => {
+  it('are not asked for at the open routes', async () => {
+    for (const path of OPEN) expect(await call(path)).toMatchObject({ status: 200 });
+  });
+
+  it('are asked for everywhere else', async () => {
+    for (const path of [...ADMIN, ...OPERATOR]) {
+      const { status, json, headers } = await call(path);
+      expect([path, status, json.error_code]).toEqual([path, 401, 'AUTHENTICATION_FAILED']);
+      expect(json.details).toEqual({ reason: 'missing token', retryable: false });
+      expect(headers['www-authenticate']).toBe('Bearer realm="arqonbus"');
+    }
+    for (const path of [
+      '/v1/publish',
+      '/v1/commands/ping',
+      '/v1/clients/x/disconnect',
+      '/admin/shutdown',
+      '/admin/restart',
+    ]) {
+      expect(await call(path, { body: {} })).toMatchObject({ status: 401 });
+    }
+  });
+
+  it('are the API key', async () => {
+    for (const path of [...ADMIN, ...OPERATOR]) expect([path, (await call(path, withKey)).status]).toEqual([path, 200]);
+    for (const key of [`${KEY}x`, KEY.slice(1), '', 'x']) {
+      const { status, json } = await call('/status', { headers: { 'X-API-Key': key } });
+      expect([status, json.details.reason]).toEqual([401, 'invalid API key']);
+    }
+  });
+
+  it('are an admin’s token, which operates the server only in the default tenant', async () => {
+    for (const path of ADMIN)
+      expect([path, (await call(path, await bearer({ role: 'admin' }))).status]).toEqual([path, 200]);
+    for (const path of OPERATOR) {
+      expect(await call(path, await bearer({ role: 'admin', tenant: 'acme' }))).toMatchObject({ status: 403 });
+      for (const tenant of ['*', 'default']) {
+        expect(await call(path, await bearer({ role: 'admin', tenant }))).toMatchObject({ status: 200 });
+      }
+    }
+    for (const path of ['/admin/shutdown', '/admin/restart']) {
+      expect(await call(path, { ...(await bearer({ role: 'admin', tenant: 'acme' })), body: {} })).toMatchObject({
+        status: 403,
+      });
+    }
+  });
+
+  it.each(['user', 'guest'])('are not a token of the role %s', async (role) => {
+    for (const path of [...ADMIN, ...OPERATOR]) {
+      expect(await call(path, await bearer({ role, telemetry: true }))).toMatchObject({ status: 403 });
+    }
+    expect(await call('/v1/publish', { ...(await bearer({ role })), body: { room: 'a' } })).toMatchObject({
+      status: 403,
+    });
+  });
+
+  it('are refused when they are forged or expired, without a word more', async () => {
+    const forged = `${(await token({ role: 'admin' })).slice(0, -4)}AAAA`;
+    const { status, json } = await call('/status', { headers: { Authorization: `Bearer ${forged}` } });
+    expect([status, json.details]).toEqual([401, { reason: 'invalid token', retryable: false }]);
+  });
+
+  it('are not taken from the query, which ends up in logs', async () => {
+    const { status } = await call(`/status?token=${await token({ role: 'admin' })}`);
+    expect(status).toBe(401);
+  });
+
+  it('that were refused are told to telemetry and the log, never shown', async () => {
+    await call('/status', { headers: { 'X-API-Key': 'a-wrong-key-indeed' } });
+    const { json } = await call('/telemetry/events?events=auth_failed', withKey);
+    expect(json.events.at(-1)).toMatchObject({
+      severity: 'warning',
+      payload: { status: 401, reason: 'invalid API key' },
+    });
+    expect(server.log.join('\n')).not.toContain('a-wrong-key-indeed');
+    expect(server.log.join('\n')).not.toContain(KEY);
+  });
+});
+
+describe('tenants', () => {
+  it('are chosen by operators, and by nobody else', async () => {
+    const headers = { Authorization: `Bearer ${await token({ role: 'user', tenant: 'red' })}` };
+    const peer = await Peer.connect(server.urls.bus, {}, { headers });
+    const count = async (path: string, request: Ask): Promise<number> => (await call(path, request)).json.count;
+    expect(await count('/v1/clients?tenant=red', withKey)).toBe(1);
+    expect(await count('/v1/clients?tenant=blue', withKey)).toBe(0);
+    expect(await count('/v1/clients', withKey)).toBe(0);
+    expect(await count('/v1/clients', await bearer({ role: 'admin', tenant: 'red' }))).toBe(1);
+    expect(await count('/v1/clients', await bearer({ role: 'admin', tenant: 'blue' }))).toBe(0);
+    expect(await call('/v1/clients?tenant=red', await bearer({ role: 'admin', tenant: 'blue' }))).toMatchObject({
+      status: 403,
+    });
+    expect(await call('/v1/clients?tenant=red', await bearer({ role: 'admin', tenant: 'red' }))).toMatchObject({
+      status: 200,
+    });
+    expect(await call('/v1/clients?tenant=a:b', withKey)).toMatchObject({
+      status: 400,
+      json: { details: { field: 'tenant' } },
+    });
+    expect(
+      await call(`/v1/clients/${peer.id}/disconnect`, {
+        ...(await bearer({ role: 'admin', tenant: 'blue' })),
+        body: {},
+      }),
+    ).toMatchObject({ status: 404 });
+    await peer.close();
+  });
+
+  it('see their own events and figures; an operator that names none sees all', async () => {
+    const headers = { Authorization: `Bearer ${await token({ role: 'user', tenant: 'green' })}` };
+    const peer = await Peer.connect(server.urls.bus, {}, { headers });
+    const ids = async (path: string, request: Ask): Promise<string[]> =>
+      (await call(path, request)).json.events.map(
+        ({ payload }: { payload: { client_id: string } }) => payload.client_id,
+      );
+    const path = '/telemetry/events?events=client_connected&limit=1000';
+    expect(await ids(path, withKey)).toContain(peer.id);
+    expect(await ids(`${path}&tenant=green`, withKey)).toEqual([peer.id]);
+    expect(await ids(path, await bearer({ role: 'admin', tenant: 'green' }))).toEqual([peer.id]);
+    expect(await ids(path, await bearer({ role: 'admin', tenant: 'blue' }))).toEqual([]);
+    const events = async (request: Ask): Promise<number> => (await call('/telemetry/stats', request)).json.events_total;
+    expect(await events(await bearer({ role: 'admin', tenant: 'nobody' }))).toBe(0);
+    const status = async (request: Ask) => (await call('/status', request)).json.connections.active;
+    expect(await status(await bearer({ role: 'admin', tenant: 'green' }))).toBe(1);
+    expect(await status(await bearer({ role: 'admin', tenant: 'blue' }))).toBe(0);
+    await peer.close();
+  });
+});
+
+describe('without any credentials configured', () => {
+  it('this machine may do everything while HTTP listens on loopback', async () => {
+    const local = await startTestServer();
+    for (const path of [...ADMIN, ...OPERATOR]) {
+      expect([path, (await ask(local.urls.http + path)).status]).toEqual([path, 200]);
+    }
+    await local.stop();
+  });
+
+  it('nobody may do anything while HTTP listens elsewhere too', async () => {
+    const exposed = await startTestServer({ ARQONBUS_HTTP_HOST: '0.0.0.0' });
+    const url = exposed.urls.http.replace('0.0.0.0', '127.0.0.1');
+    expect(await ask(`${url}/health`)).toMatchObject({ status: 200 });
+    for (const path of [...ADMIN, ...OPERATOR]) expect([path, (await ask(url + path)).status]).toEqual([path, 401]);
+    await exposed.stop();
+  });
+
+  it('the role of everybody holds here too', async () => {
+    const bound = await startTestServer({ ARQONBUS_ANONYMOUS_ROLE: 'user' });
+    expect(await ask(`${bound.urls.http}/status`)).toMatchObject({ status: 403 });
+    await bound.stop();
+  });
+
+  it('a key alone is asked for from everybody', async () => {
+    const keyed = await startTestServer({ ARQONBUS_HTTP_API_KEY: KEY });
+    expect(await ask(`${keyed.urls.http}/status`)).toMatchObject({
+      status: 401,
+      json: { details: { reason: 'missing API key' } },
+    });
+    expect(await ask(`${keyed.urls.http}/status`, withKey)).toMatchObject({ status: 200 });
+    await keyed.stop();
+  });
+});
+
+describe('/metrics', () => {
+  it('can be closed, and is for operators then', async () => {
+    const closed = await startTestServer({ ...WITH_AUTH, ARQONBUS_HTTP_API_KEY: KEY, ARQONBUS_METRICS_AUTH: 'true' });
+    for (const path of ['/metrics', '/metrics/prometheus']) {
+      expect(await ask(closed.urls.http + path)).toMatchObject({ status: 401 });
+      expect(await ask(closed.urls.http + path, withKey)).toMatchObject({ status: 200 });
+      expect(await ask(closed.urls.http + path, await bearer({ role: 'admin', tenant: 'acme' }))).toMatchObject({
+        status: 403,
+      });
+    }
+    await closed.stop();
+  });
+});

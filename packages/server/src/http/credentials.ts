@@ -1,0 +1,143 @@
+import type { IncomingMessage } from 'node:http';
+import {
+  type Awaitable,
+  anonymousPrincipal,
+  hasRole,
+  type Principal,
+  type Refused,
+  type Sender,
+  subjectIdentity,
+  systemSender,
+} from '@arqonbus/bus';
+import { isRoomName } from '@arqonbus/protocol';
+import { API_KEY_SUBJECT, type ApiKeyCheck } from '../auth/api-key.ts';
+import type { Verifier } from '../auth/verifier.ts';
+import { isLoopbackHost } from '../config/listeners.ts';
+import { HttpRefusal } from './reply.ts';
+
+/**
+ * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators; `admin`
+ * admins, about their own tenant; `operator` those who stand over all tenants, and admins of the default one, since the
+ * answer is about the server.
+ */
+export type Access = 'open' | 'metrics' | 'admin' | 'operator';
+
+/** Who makes a request, and for which tenant. */
+export interface Caller {
+  readonly principal: Principal;
+  /** As whom it publishes and runs commands. */
+  readonly sender: Sender;
+}
+
+export interface CredentialRules {
+  readonly checkApiKey: ApiKeyCheck;
+  readonly hasApiKey: boolean;
+  /** Null: authentication is off. */
+  readonly verifier: Verifier | null;
+  /** Whom a caller of this machine is taken for when neither a key nor authentication is configured; null: nobody. */
+  readonly local: Principal | null;
+  /** Told of every refused credential; `internal` is for the log alone. */
+  readonly onRefused: (refused: Omit<Refused, 'ok'>, address: string) => void;
+}
+
+/** Whoever asks an open route. */
+const STRANGER: Caller = callerOf(anonymousPrincipal('guest'));
+
+const BEARER = /^bearer +(\S+)$/i;
+const SENDER_NAME_LENGTH = 128;
+const DEFAULT_TENANT = 'default';
+
+/** Decides who an HTTP request is from (TELEMETRY, HTTP): the API key, an admin's token, or this machine itself. */
+export class Credentials {
+  private readonly rules: CredentialRules;
+
+  constructor(rules: CredentialRules) {
+    this.rules = rules;
+  }
+
+  /**
+   * The caller, who may use routes of `access`. Throws the refusal: 401 without valid credentials, 403 when they do
+   * not suffice.
+   *
+   * @param tenant what the query asks for: operators choose one, others may only name their own
+   */
+  identify(request: IncomingMessage, access: Access, tenant: string | null): Awaitable<Caller> {
+    if (access === 'open') return STRANGER;
+    const found = this.principal(request);
+    const allow = (principal: Principal): Caller => this.allow(request, principal, access, tenant);
+    return found instanceof Promise ? found.then(allow) : allow(found);
+  }
+
+  private principal(request: IncomingMessage): Awaitable<Principal> {
+    const { verifier, hasApiKey, checkApiKey, local } = this.rules;
+    const key = request.headers['x-api-key'];
+    if (key !== undefined && hasApiKey) {
+      const operator = checkApiKey(typeof key === 'string' ? key : undefined);
+      if (operator === null) throw this.unauthorized(request, 'invalid API key', 'X-API-Key does not match');
+      return operator;
+    }
+    if (verifier !== null) return this.verify(request, verifier);
+    if (hasApiKey) throw this.unauthorized(request, 'missing API key', 'no X-API-Key was sent');
+    if (local !== null && isLoopbackHost(request.socket.remoteAddress ?? '')) return local;
+    throw this.unauthorized(request, 'no credentials are configured', 'neither an API key nor authentication is set');
+  }
+
+  private async verify(request: IncomingMessage, verifier: Verifier): Promise<Principal> {
+    const token = BEARER.exec(request.headers.authorization?.trim() ?? '')?.[1];
+    const verified = await verifier.verify(token);
+    if (!verified.ok) throw this.unauthorized(request, verified.reason, verified.internal);
+    return verified.principal;
+  }
+
+  private allow(request: IncomingMessage, principal: Principal, access: Access, tenant: string | null): Caller {
+    if (!hasRole(principal, 'admin')) {
+      throw this.forbidden(request, 'This needs the role admin.', { required_role: 'admin' });
+    }
+    if (tenant !== null && !isRoomName(tenant)) {
+      throw new HttpRefusal(400, 'VALIDATION_ERROR', 'Parameter "tenant": not a tenant’s name.', { field: 'tenant' });
+    }
+    // Admins of the default tenant run the server; another tenant's must not stop it for all.
+    if (access !== 'admin' && !principal.operator && principal.tenant !== DEFAULT_TENANT) {
+      throw this.forbidden(request, 'This is about the whole server, so it is for operators.', {
+        required: 'operator',
+      });
+    }
+    if (tenant === null) return callerOf(principal);
+    if (!principal.operator && tenant !== principal.tenant) {
+      throw this.forbidden(request, 'Only operators choose a tenant.', { field: 'tenant' });
+    }
+    // Whoever names a tenant asks about that one alone.
+    return callerOf({ ...principal, tenant, operator: principal.operator && access !== 'admin' });
+  }
+
+  private unauthorized(request: IncomingMessage, reason: string, internal: string): HttpRefusal {
+    this.rules.onRefused({ status: 401, details: reason, internal }, request.socket.remoteAddress ?? '');
+    return new HttpRefusal(401, 'AUTHENTICATION_FAILED', SENTENCE, { reason }, CHALLENGE);
+  }
+
+  private forbidden(request: IncomingMessage, sentence: string, details: Record<string, string>): HttpRefusal {
+    const refused = { status: 403, details: sentence, internal: 'the credentials do not suffice' } as const;
+    this.rules.onRefused(refused, request.socket.remoteAddress ?? '');
+    return new HttpRefusal(403, 'AUTHORIZATION_ERROR', sentence, details);
+  }
+}
+
+const SENTENCE =
+  'Send the header X-API-Key, or Authorization with an admin’s bearer token, as the server is configured.';
+const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="arqonbus"' };
+
+function callerOf(principal: Principal): Caller {
+  const { subject } = principal;
+  const name = `http:${senderName(subject)}`;
+  // A token's subject is the same whether it comes over WebSocket or HTTP; the key is an identity of its own.
+  const identity = subject === null || subject === API_KEY_SUBJECT ? name : subjectIdentity(subject);
+  return { principal, sender: systemSender(name, principal, identity) };
+}
+
+/** What envelopes say after `http:`. No token's subject can pass for the API key or for a caller without a name. */
+function senderName(subject: string | null): string {
+  if (subject === API_KEY_SUBJECT) return 'api-key';
+  if (subject === null) return 'anonymous';
+  const name = subject.replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(0, SENDER_NAME_LENGTH);
+  return name === 'api-key' || name === 'anonymous' ? `${name}_` : name;
+}

@@ -1,0 +1,58 @@
+import type { Awaitable } from '@arqonbus/bus';
+import { BusError, type JsonObject } from '@arqonbus/protocol';
+import { type ZodObject, type ZodType, z } from 'zod';
+import type { Access, Caller } from './credentials.ts';
+import type { Reply } from './reply.ts';
+
+/** What a route's `run` is given: everything in it is checked. */
+interface RouteRequest<Q, P> {
+  readonly caller: Caller;
+  readonly query: Q;
+  readonly params: P;
+  /** Of a request that changes something; `{}` when it had none. */
+  readonly body: JsonObject;
+}
+
+/**
+ * One route: the app serves it and the OpenAPI document describes it. Query and path are checked against their
+ * schemas; the schema of the body is for the document alone, since the bus itself judges what is sent to it.
+ */
+export interface Route<Q = never, P = never> {
+  readonly method: 'get' | 'post';
+  /** In OpenAPI's form: `/v1/rooms/{room}/channels`. */
+  readonly path: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly access: Access;
+  readonly query?: ZodType<Q> & ZodObject;
+  readonly params?: ZodType<P> & ZodObject;
+  readonly body?: ZodType;
+  /** Of success; 200 unless it says otherwise. */
+  readonly status?: number;
+  /** Schema of the answer, or the media type of one that is no JSON. */
+  readonly answer: ZodType | string;
+  /** Further statuses with the same kind of answer, and what they mean. */
+  readonly also?: Readonly<Record<number, string>>;
+  run(request: RouteRequest<Q, P>): Awaitable<object | Reply>;
+}
+
+/** A route among others of different parameters. Its own schemas are what makes calling `run` sound. */
+export type AnyRoute = Route<unknown, unknown>;
+
+/** Declares a route whose `run` is checked against its own schemas. */
+export function route<Q, P>(declared: Route<Q, P>): AnyRoute {
+  return declared as unknown as AnyRoute;
+}
+
+/** Checks texts of a query or path; the refusal names the first that is at fault. */
+export function readTexts(schema: ZodObject | undefined, texts: Readonly<Record<string, string>>): unknown {
+  const checked = (schema ?? NONE).safeParse(texts);
+  if (checked.success) return checked.data;
+  const [issue] = checked.error.issues;
+  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0]?.slice(0, 140) : undefined;
+  const field = unknown ?? issue?.path.join('.') ?? '';
+  const rule = unknown === undefined ? issue?.message : 'there is no such parameter here';
+  throw new BusError('VALIDATION_ERROR', `Parameter "${field}": ${rule}.`, { field });
+}
+
+const NONE: ZodObject = z.strictObject({});

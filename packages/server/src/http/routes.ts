@@ -1,0 +1,73 @@
+import type { Bus, CommandRunner } from '@arqonbus/bus';
+import type { Config } from '../config/config.ts';
+import type { Monitor } from '../telemetry/monitor.ts';
+import { adminRoutes } from './admin-routes.ts';
+import { type App, type AppRules, createApp } from './app.ts';
+import { documentRoute } from './document.ts';
+import { type Build, probeRoutes } from './probe-routes.ts';
+import { publishRoutes } from './publish-routes.ts';
+import type { AnyRoute } from './route.ts';
+import { statusRoutes } from './status-routes.ts';
+import type { Redact } from './storage-history.ts';
+import { storageRoutes } from './storage-routes.ts';
+import { systemRoutes } from './system-routes.ts';
+import { telemetryFigures, telemetryRoutes } from './telemetry-routes.ts';
+
+export interface HttpParts {
+  readonly config: Config;
+  readonly bus: Bus;
+  readonly runner: CommandRunner;
+  readonly monitor: Monitor;
+  readonly build: Build;
+  readonly isReady: () => boolean;
+  /** Where the listeners are reached, as URLs. */
+  readonly endpoints: () => object;
+  readonly droppedEvents: () => number;
+  readonly redact: Redact;
+  readonly onShutdown: (() => void) | null;
+  readonly onRestart: (() => void) | null;
+}
+
+/** The HTTP side of a server: every family of routes, under the rules that all requests keep. */
+export function createHttpApp(parts: HttpParts, rules: Pick<AppRules, 'credentials' | 'checkOrigin'>): App {
+  const { config, bus, monitor } = parts;
+  const routes = [...allRoutes(parts), documentRoute(() => app, bus.options.version)];
+  const app: App = createApp(routes, {
+    ...rules,
+    corsOrigins: config.http.corsOrigins,
+    maxBodyBytes: config.server.maxMessageSize,
+    openMetrics: !config.http.metricsAuth,
+    internal: (error) => bus.internal(error),
+    onAnswered: (status) => monitor.answered(status),
+    onFailed: (code) => bus.faults.failed(code),
+  });
+  return app;
+}
+
+function allRoutes(parts: HttpParts): AnyRoute[] {
+  const { bus, runner, config, monitor, endpoints, droppedEvents } = parts;
+  const { feed, metrics, requests } = monitor;
+  const clients = () => ({ clients: monitor.connections.telemetry(), dropped_total: droppedEvents() });
+  const telemetry = { feed, clients };
+  const strictStorage = config.storage.mode === 'strict';
+  const routes: AnyRoute[] = [
+    ...probeRoutes({ ...parts, strictStorage }),
+    ...statusRoutes({
+      runner,
+      metrics,
+      endpoints,
+      requests: () => requests,
+      telemetry: (caller) => telemetryFigures(telemetry, caller),
+    }),
+    ...storageRoutes(bus, parts.redact),
+    ...systemRoutes({ bus, config, endpoints, routes: () => routes.map(nameOf) }),
+    ...telemetryRoutes(telemetry),
+    ...publishRoutes({ bus, runner, strict: config.server.strictEnvelope }),
+    ...adminRoutes(parts),
+  ];
+  return routes;
+}
+
+function nameOf({ method, path }: AnyRoute): string {
+  return `${method.toUpperCase()} ${path}`;
+}

@@ -1,0 +1,69 @@
+import { type Engine, forbidden, may, type Principal, type StoredEvent, type StreamAddress } from '@arqonbus/bus';
+import type { Envelope, HistoryEntry, JsonObject, PartialAddress } from '@arqonbus/protocol';
+
+/** What may be shown of a stored payload to those who look after the server. */
+export type Redact = (room: string, channel: string, payload: JsonObject) => JsonObject;
+
+export interface HistoryRequest {
+  /** A channel; a room, for all of its streams; or neither, for the whole tenant. */
+  readonly place: PartialAddress;
+  /** Only what this sender sent. */
+  readonly from: string | undefined;
+  readonly limit: number;
+}
+
+const PAGE = 500;
+
+/** The last stored envelopes of a place that the caller's grants cover, oldest first. */
+export async function readHistory(
+  engine: Engine,
+  principal: Principal,
+  { place, from, limit }: HistoryRequest,
+  redact: Redact,
+): Promise<HistoryEntry[]> {
+  const found: { stored: StoredEvent; stream: StreamAddress; epoch: string }[] = [];
+  for (const stream of await streamsOf(engine, principal, place)) {
+    const events = await lastEvents(engine, stream, from, limit);
+    if (events.length === 0) continue;
+    const { epoch } = await engine.broker.state(stream);
+    for (const stored of events) found.push({ stored, stream, epoch });
+  }
+  found.sort((one, other) => one.stored.time - other.stored.time);
+  return found.slice(-limit).map(({ stored, stream, epoch }) => {
+    const envelope = JSON.parse(stored.text) as Envelope;
+    return {
+      envelope: { ...envelope, payload: redact(stream.room, stream.channel, envelope.payload) },
+      stored_at: new Date(stored.time).toISOString(),
+      storage_metadata: { backend: engine.backend, sequence: stored.sequence, epoch },
+    };
+  });
+}
+
+async function streamsOf(engine: Engine, principal: Principal, place: PartialAddress): Promise<StreamAddress[]> {
+  const { tenant } = principal;
+  const { room, channel } = place;
+  if (room !== undefined && channel !== undefined) {
+    if (!may(principal, 'subscribe', room, channel)) throw forbidden(room, channel);
+    return [{ tenant, room, channel }];
+  }
+  const streams = await engine.broker.streams(tenant, room);
+  return streams.filter((stream) => may(principal, 'subscribe', stream.room, stream.channel));
+}
+
+/** The last `limit` events of a stream, of one sender or of all: page by page backwards, until there are enough. */
+async function lastEvents(
+  engine: Engine,
+  stream: StreamAddress,
+  from: string | undefined,
+  limit: number,
+): Promise<StoredEvent[]> {
+  if (from === undefined) return engine.broker.history(stream, { limit, take: 'last' });
+  let found: StoredEvent[] = [];
+  for (let toSequence = Number.MAX_SAFE_INTEGER; ; ) {
+    const page = await engine.broker.history(stream, { limit: PAGE, take: 'last', toSequence });
+    found = [...page.filter((event) => event.from === from), ...found];
+    const [oldest] = page;
+    if (oldest === undefined || page.length < PAGE || found.length >= limit) return found.slice(-limit);
+    toSequence = oldest.sequence - 1;
+  }
+}

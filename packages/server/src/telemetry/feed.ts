@@ -1,0 +1,87 @@
+import type { Happening } from '@arqonbus/bus';
+import { isVisible, type Recorded, TelemetryRing, type View } from './ring.ts';
+
+/** Most characters of text that are kept for replay, whatever the number of events. */
+const MAX_CHARACTERS = 16 * 1_048_576;
+/** Under this name all events that clients submit are counted: their types are names of the clients' own. */
+const SUBMITTED = 'submitted';
+
+export interface FeedOptions {
+  /** Without telemetry nothing is recorded. */
+  readonly enabled: boolean;
+  /** The room that telemetry is published in: what happens to it makes no events. */
+  readonly room: string;
+  readonly bufferSize: number;
+}
+
+export interface FeedStats {
+  readonly enabled: boolean;
+  readonly buffered: number;
+  readonly buffer_size: number;
+  readonly events_total: number;
+  readonly events_by_type: Readonly<Record<string, number>>;
+}
+
+/** Every event for whoever watches: the last ones kept, new ones told. Outlives the listeners of the server. */
+export class TelemetryFeed {
+  readonly options: FeedOptions;
+  private readonly ring: TelemetryRing;
+  private readonly listeners: Set<(event: Recorded) => void> = new Set();
+  /** Counts by tenant and type; the server's own under the empty name. */
+  private readonly counts: Map<string, Map<string, number>> = new Map();
+
+  constructor(options: FeedOptions) {
+    this.options = options;
+    this.ring = new TelemetryRing(options.bufferSize, MAX_CHARACTERS);
+  }
+
+  record({ tenant, event, submitted }: Happening): void {
+    const { enabled, room: ownRoom } = this.options;
+    const { room } = event.payload;
+    if (!enabled || (!submitted && room === ownRoom)) return;
+    this.count(tenant ?? '', submitted ? SUBMITTED : event.eventType);
+    const recorded: Recorded = {
+      tenant,
+      eventType: event.eventType,
+      room: typeof room === 'string' ? room : undefined,
+      text: JSON.stringify(event),
+    };
+    this.ring.add(recorded);
+    for (const listener of this.listeners) listener(recorded);
+  }
+
+  /** Adds a listener; returns the way to remove it. */
+  listen(listener: (event: Recorded) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** The last `limit` events that `view` may see and `accepts` wants, oldest first. */
+  recent(view: View, limit: number, accepts: (event: Recorded) => boolean): Recorded[] {
+    return this.ring.last(limit, (event) => isVisible(event, view) && accepts(event));
+  }
+
+  stats(view: View): FeedStats {
+    const { enabled, bufferSize } = this.options;
+    const byType: Record<string, number> = {};
+    let total = 0;
+    for (const [tenant, counts] of this.counts) {
+      if (!view.everything && tenant !== view.tenant) continue;
+      for (const [type, count] of counts) {
+        byType[type] = (byType[type] ?? 0) + count;
+        total += count;
+      }
+    }
+    const buffered = view.everything ? this.ring.size : this.recent(view, bufferSize, () => true).length;
+    return { enabled, buffered, buffer_size: bufferSize, events_total: total, events_by_type: byType };
+  }
+
+  private count(tenant: string, type: string): void {
+    let counts = this.counts.get(tenant);
+    if (counts === undefined) {
+      counts = new Map();
+      this.counts.set(tenant, counts);
+    }
+    counts.set(type, (counts.get(type) ?? 0) + 1);
+  }
+}

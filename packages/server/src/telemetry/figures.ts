@@ -1,0 +1,53 @@
+import type { Bus } from '@arqonbus/bus';
+import type { Labelled, MetricReaders } from '../metrics/metrics.ts';
+import { serverFigures } from './stats.ts';
+
+/** How often content inspection decided what, by room. */
+export type DecisionCounts = Iterable<{
+  readonly decision: string;
+  readonly reason: string;
+  readonly room: string;
+  readonly count: number;
+}>;
+
+/** Open connections of the listeners there are at the moment. */
+export interface OpenConnections {
+  readonly websocket: () => number;
+  readonly telemetry: () => number;
+}
+
+/** How a scrape reads the bus: from the numbers that it counts anyway. */
+export function busReaders(
+  bus: Bus,
+  connections: () => OpenConnections,
+  casilDecisions: () => DecisionCounts,
+  webhookDeliveries: () => Labelled<'outcome'>,
+): MetricReaders {
+  const figures = () => serverFigures(bus, connections().telemetry());
+  return {
+    activeClients: () => figures().clients,
+    receivedTotal: () => figures().messages_total,
+    sentTotal: () => figures().deliveries_total,
+    errorsTotal: () => [...bus.faults.errors].map(([code, value]) => ({ labels: { code }, value })),
+    rooms: () => figures().rooms,
+    channels: () => figures().channels,
+    uptimeSeconds: () => (bus.options.now() - bus.startedAt) / 1000,
+    websocketConnections: () => connections().websocket(),
+    telemetryConnections: () => connections().telemetry(),
+    slowConsumersTotal: () => bus.faults.slowConsumers,
+    casilDecisionsTotal: () => overRooms(casilDecisions()),
+    casilRoomDecisionsTotal: () => [...casilDecisions()].map(({ count, ...labels }) => ({ labels, value: count })),
+    webhookDeliveriesTotal: () => webhookDeliveries(),
+  };
+}
+
+function overRooms(counts: DecisionCounts): Labelled<'decision' | 'reason'> {
+  const sums = new Map<string, { labels: { decision: string; reason: string }; value: number }>();
+  for (const { decision, reason, count } of counts) {
+    const key = `${decision} ${reason}`;
+    const known = sums.get(key);
+    if (known === undefined) sums.set(key, { labels: { decision, reason }, value: count });
+    else known.value += count;
+  }
+  return sums.values();
+}

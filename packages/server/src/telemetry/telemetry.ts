@@ -1,0 +1,138 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type Bus, Doorway, type Gate, type Heartbeat, hasRole, type Principal, TokenBucket } from '@arqonbus/bus';
+import { BusError, CLOSE } from '@arqonbus/protocol';
+import type { WebSocket } from 'ws';
+import { TelemetryClient } from './client.ts';
+import type { TelemetryFeed } from './feed.ts';
+import type { TelemetryRequest } from './request.ts';
+
+/** Few watch; a bound of its own keeps them from costing the bus much. */
+const MAX_CONNECTIONS = 1_000;
+
+export interface TelemetryOptions {
+  readonly gate: Gate;
+  readonly heartbeat: Heartbeat;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly maxMessageBytes: number;
+  readonly rateLimitPerSecond: number;
+  readonly rateLimitBurst: number;
+  /** How much may wait for one client before its oldest events are lost. */
+  readonly maxQueuedEvents: number;
+  readonly maxQueuedCharacters: number;
+  readonly now: () => number;
+}
+
+/** The telemetry port: a WebSocket of its own, on which every event goes to whoever may see it (docs/http.md). */
+export class TelemetryServer {
+  private readonly bus: Bus;
+  private readonly feed: TelemetryFeed;
+  private readonly options: TelemetryOptions;
+  private readonly doorway: Doorway<Principal>;
+  private readonly clients: Set<TelemetryClient> = new Set();
+  private readonly stopListening: () => void;
+  /** Events lost by slow clients since the start. */
+  dropped = 0;
+
+  constructor(bus: Bus, feed: TelemetryFeed, options: TelemetryOptions) {
+    this.bus = bus;
+    this.feed = feed;
+    this.options = options;
+    const maxConnections = Math.min(options.maxConnections, MAX_CONNECTIONS);
+    const { onFault } = bus.options;
+    const rules = { ...options, maxConnections, compression: false, isDraining: () => bus.isDraining, onFault };
+    this.doorway = new Doorway(rules, this);
+    this.stopListening = feed.listen((event) => {
+      for (const client of this.clients) client.offer(event);
+    });
+  }
+
+  get size(): number {
+    return this.clients.size;
+  }
+
+  listenTo(server: Server): void {
+    this.doorway.listenTo(server);
+  }
+
+  /** Sends every client what waits for it and closes. */
+  close(): void {
+    this.stopListening();
+    for (const client of this.clients) client.close(CLOSE.GOING_AWAY, 'server shutting down');
+  }
+
+  /** Who may watch: admins, and tokens that say so. */
+  read(request: IncomingMessage, principal: Principal): Principal {
+    if (hasRole(principal, 'admin') || principal.telemetry) return principal;
+    const sentence = 'telemetry needs the role admin or the claim "telemetry"';
+    this.options.gate.report(request, { status: 403, details: sentence, internal: 'role or claim does not suffice' });
+    throw new BusError('AUTHORIZATION_ERROR', sentence);
+  }
+
+  open(ws: WebSocket, socket: Duplex, principal: Principal): void {
+    const { bus, options, feed } = this;
+    const { now, heartbeat, rateLimitPerSecond: rate, rateLimitBurst: burst } = options;
+    const client = new TelemetryClient(ws, socket, principal, {
+      ...options,
+      node: bus.options.node,
+      bucket: rate > 0 ? new TokenBucket(rate, burst, now()) : null,
+      act: (asking, request) => this.act(asking, request),
+      internal: (error) => bus.internal(error),
+      onDropped: (events) => {
+        this.dropped += events;
+      },
+    });
+    this.clients.add(client);
+    heartbeat.add(client);
+    ws.on('message', (data, isBinary) => client.receive(data as Buffer, isBinary));
+    ws.on('pong', () => {
+      client.lastSeen = now();
+    });
+    ws.on('close', () => {
+      this.clients.delete(client);
+      heartbeat.remove(client);
+      client.ended();
+    });
+    const { buffered, buffer_size } = feed.stats(client.view);
+    const { node, version, pingIntervalMs } = bus.options;
+    client.tell('telemetry_connected', {
+      client_id: client.id,
+      role: principal.role,
+      tenant: principal.tenant,
+      operator: principal.operator,
+      server: { name: 'ArqonBus', version, node },
+      buffered,
+      buffer_size,
+      ping_interval_ms: pingIntervalMs,
+    });
+  }
+
+  private act(client: TelemetryClient, request: TelemetryRequest): void | Promise<void> {
+    switch (request.type) {
+      case 'ping':
+        return client.reply({ type: 'pong' });
+      case 'subscribe': {
+        const subscriptions = client.subscribe(request.filter);
+        const { events, room = null } = request.filter;
+        return client.reply({ type: 'subscribed', events, room, subscriptions });
+      }
+      case 'unsubscribe':
+        client.unsubscribe();
+        return client.reply({ type: 'unsubscribed' });
+      case 'replay':
+        return this.replay(client, request.limit);
+      case 'submit': {
+        const submitted = this.bus.submissions.submit(client.sender, request.message);
+        return submitted instanceof Promise ? submitted.then(() => undefined) : undefined;
+      }
+    }
+  }
+
+  /** The buffered events that this client may see and wants, each marked, then how many there were. */
+  private replay(client: TelemetryClient, limit: number): void {
+    const events = this.feed.recent(client.view, limit, (event) => client.wants(event));
+    for (const { text } of events) client.enqueue(`${text.slice(0, -1)},"replayed":true}`);
+    client.enqueue(JSON.stringify({ type: 'replay_complete', count: events.length }));
+  }
+}
