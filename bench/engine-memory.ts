@@ -19,7 +19,7 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const BATCH = 1_000;
 
-const events: EngineEvents = { deliver: () => 1, receive() {}, health() {}, gap() {} };
+const events: EngineEvents = { deliver: () => 1, receive() {}, health() {}, historyGap() {}, gap() {}, trimmed() {} };
 const engine = createMemoryEngine();
 await engine.open(events);
 

@@ -49,7 +49,9 @@ function counter(): EngineEvents & { count: number } {
     },
     receive() {},
     health() {},
+    historyGap() {},
     gap() {},
+    trimmed() {},
   };
 }
 

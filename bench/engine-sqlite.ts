@@ -50,7 +50,9 @@ async function measure(engine: Engine): Promise<Figures> {
     health({ reason }) {
       throw new Error(reason);
     },
+    historyGap() {},
     gap() {},
+    trimmed() {},
   };
   await engine.open(events);
   let acks = 0;

@@ -119,7 +119,9 @@ export class Bus {
       this.cluster.receive(message, this.rooms, this.hub, this.direct, (session, code, reason) =>
         this.close(session, code, reason),
       ),
-    gap: (stream: StreamAddress): void => this.notices.gap(stream),
+    historyGap: (stream: StreamAddress): void => this.notices.historyGap(stream),
+    gap: (): void => {},
+    trimmed: (): void => {},
     health: ({ healthy, reason }: { healthy: boolean; reason: string }): void => {
       const { backend } = this.engine;
       if (healthy) this.events.emit('storage_recovered', null, { backend });

@@ -29,7 +29,7 @@ export class Notices {
   }
 
   /** The stream goes on after live-only traffic that history does not hold: members are told of the loss. */
-  gap(stream: StreamAddress): void {
+  historyGap(stream: StreamAddress): void {
     const { room, channel: name } = stream;
     const channel = this.rooms.tenants.get(stream.tenant)?.find(room, name);
     if (channel === undefined) return;

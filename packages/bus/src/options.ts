@@ -1,8 +1,10 @@
+import type { Retention } from './engine/engine.ts';
+
 /** What the bus is told once, at its start. */
 export interface BusOptions {
   readonly node: string;
   readonly version: string;
-  readonly retention: { readonly size: number; readonly ttlMs: number };
+  readonly retention: Retention;
   readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
   readonly autoCreateChannels: boolean;
   readonly channelIdleMs: number;

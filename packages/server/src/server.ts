@@ -82,7 +82,7 @@ export class Server {
       ...bus,
       node,
       version: VERSION,
-      retention: { size: storage.maxHistorySize, ttlMs: storage.historyTtlSeconds * 1000 },
+      retention: { size: storage.maxHistorySize, ttlMs: storage.historyTtlSeconds * 1000, bytes: 16 * 1_048_576 },
       channelIdleMs: bus.channelIdleSeconds * 1000,
       maxBacklogBytes: server.maxBacklogBytes,
       maxMessageBytes: server.maxMessageSize,

@@ -77,7 +77,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
         if (!may(sender.principal, 'publish', room, name)) throw forbidden(room, name);
-        const { size, ttlMs } = bus.options.retention;
+        const { size, ttlMs, bytes } = bus.options.retention;
         const { history } = args;
         const made = bus.catalog.create(sender.principal.tenant, room, name, {
           createdBy: sender.id,
@@ -85,6 +85,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
           ...(args.type === undefined ? {} : { type: args.type }),
           retain: args.retain ?? true,
           retention: {
+            ...(bytes === undefined ? {} : { bytes }),
             size: history?.size ?? size,
             ttlMs: history?.ttl_seconds === undefined ? ttlMs : history.ttl_seconds * 1000,
           },

@@ -20,10 +20,13 @@ export function streamKey(stream: StreamAddress): string {
   return `${stream.tenant}/${stream.room}:${stream.channel}`;
 }
 
-/** How much a stream keeps: both limits hold. `size` 0 keeps nothing; the sequence grows all the same. */
+/** How much a stream keeps: every limit holds. `size` 0 keeps nothing; the sequence grows all the same. */
 export interface Retention {
+  /** Envelopes. */
   readonly size: number;
   readonly ttlMs: number;
+  /** UTF-8 bytes of the envelopes' texts together, the oldest going first; without it they are not bounded. */
+  readonly bytes?: number;
 }
 
 export interface Publication {
@@ -103,8 +106,15 @@ export interface EngineEvents {
   receive(message: NodeMessage): void;
   /** The backend went away or came back. In degraded mode the engine goes on live; in strict mode it refuses. */
   health(state: { healthy: boolean; reason: string }): void;
-  /** The stream goes on after degraded traffic that it does not hold: members are told of the gap. */
-  gap(stream: StreamAddress): void;
+  /** The stream goes on, but history lacks something that was delivered or acked: members are told (`history_gap`). */
+  historyGap(stream: StreamAddress): void;
+  /**
+   * Events of a room (`*`: of all rooms of the tenant) may have passed this node by: a line broke, a wake-up was missed.
+   * The bus reads what its members lack from history; the engine repairs nothing by itself.
+   */
+  gap(tenant: string, room: string): void;
+  /** The oldest events went before their time, since a tenant or the process holds as many bytes as it may. */
+  trimmed(state: { readonly scope: 'tenant' | 'process'; readonly tenant: string; readonly events: number }): void;
 }
 
 /**
@@ -145,24 +155,38 @@ export interface KeyValueEntry {
   readonly key: string;
   /** JSON text. */
   readonly value: string;
-  /** 1 for a new key, one more with each set. */
+  /** Ever growing in a tenant's space: no two sets of any of its keys, deleted ones included, share a version. */
   readonly version: number;
   /** Milliseconds since 1970, null without a time to live. */
   readonly expiresAt: number | null;
 }
 
+/** What one owner and one tenant may hold in a space. Checked by the store itself, so that it holds under races. */
+export interface StoreQuota {
+  /** Who is charged for the key from now on: a sender identity. */
+  readonly owner: string;
+  readonly ownerKeys: number;
+  /** UTF-8 bytes of keys and values. */
+  readonly ownerBytes: number;
+  readonly tenantKeys: number;
+  readonly tenantBytes: number;
+}
+
+/** Which bound of a {@link StoreQuota} was reached. */
+export type QuotaLimit = 'owner_keys' | 'owner_bytes' | 'tenant_keys' | 'tenant_bytes';
+
 export interface SetOptions {
   /** Compare-and-set: the version the key must have now; 0: it must not exist. */
   readonly ifVersion?: number;
   readonly ttlMs?: number;
-  /** Refuse a new key when the namespace's tenant holds this many. Checked by the store, so that it holds under races. */
-  readonly maxKeys?: number;
+  /** Refuse what would pass these bounds. */
+  readonly quota?: StoreQuota;
 }
 
 export type SetOutcome =
   | { readonly ok: true; readonly version: number; readonly created: boolean }
   | { readonly ok: false; readonly reason: 'conflict'; readonly version: number }
-  | { readonly ok: false; readonly reason: 'full' };
+  | { readonly ok: false; readonly reason: 'full'; readonly limit: QuotaLimit };
 
 export type DeleteOutcome =
   | { readonly ok: true; readonly deleted: boolean }

@@ -58,12 +58,12 @@ export class MemoryStore implements KeyValueStore {
 
   set(at: KeySpace, key: string, value: string, options: SetOptions = {}): SetOutcome {
     this.#begin();
-    const { ifVersion, ttlMs, maxKeys } = options;
+    const { ifVersion, ttlMs, quota } = options;
     const current = this.#namespace(at)?.entries.get(key);
     const version = current?.version ?? 0;
     if (ifVersion !== undefined && ifVersion !== version) return { ok: false, reason: 'conflict', version };
-    if (current === undefined && maxKeys !== undefined && this.#count(at) >= maxKeys) {
-      return { ok: false, reason: 'full' };
+    if (current === undefined && quota !== undefined && this.#count(at) >= quota.tenantKeys) {
+      return { ok: false, reason: 'full', limit: 'tenant_keys' };
     }
     const entry = current ?? this.#create(at, key);
     entry.value = value;

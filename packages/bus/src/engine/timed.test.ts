@@ -36,7 +36,14 @@ describe('a timed engine', () => {
       expect(seconds).toBeLessThan(10);
       seen.push(operation);
     });
-    await engine.open({ deliver: () => 0, receive: () => {}, health: () => {}, gap: () => {} });
+    await engine.open({
+      deliver: () => 0,
+      receive: () => {},
+      health: () => {},
+      historyGap: () => {},
+      gap: () => {},
+      trimmed: () => {},
+    });
     const draft = openDraft({ id: newId(), type: 'event', room: 'r', channel: 'c', from: 'x', payload: {} });
     const published = engine.broker.publish({
       stream: STREAM,

@@ -70,7 +70,7 @@ export class CatchUp {
     if (sequence === undefined || epoch === undefined) this.forget(room, cursor);
     else {
       moveCursor(cursor, epoch, Number(sequence));
-      this.engine.gap(room.stream(cursor.channel));
+      this.engine.historyGap(room.stream(cursor.channel));
     }
   }
 
@@ -84,7 +84,7 @@ export class CatchUp {
     if (cursor.epoch !== position.epoch) {
       const renewed = incarnation(cursor.epoch) === incarnation(position.epoch);
       moveCursor(cursor, position.epoch, renewed ? position.sequence : 0);
-      this.engine.gap(room.stream(cursor.channel));
+      this.engine.historyGap(room.stream(cursor.channel));
       if (renewed) return [];
     }
     const tag = verify ? cursor.lastTag : null;
@@ -111,13 +111,13 @@ export class CatchUp {
   /** Tells a gap when `entries` are not all from the cursor to `upTo`, and sets the cursor before those that are. */
   private pass(room: Room, cursor: Cursor, entries: readonly Entry[], upTo: number): void {
     if (entries.length === upTo - cursor.last) return;
-    this.engine.gap(room.stream(cursor.channel));
+    this.engine.historyGap(room.stream(cursor.channel));
     cursor.last = Math.max(cursor.last, (entries[0]?.sequence ?? upTo + 1) - 1);
   }
 
   private forget(room: Room, cursor: Cursor): void {
     room.cursors.delete(cursor.channel);
-    if (cursor.last > 0) this.engine.gap(room.stream(cursor.channel));
+    if (cursor.last > 0) this.engine.historyGap(room.stream(cursor.channel));
   }
 
   /** Hands events of many streams on in the order in which they were published, each stream in its own. */

@@ -120,7 +120,7 @@ export class Feed {
     // A stream that was dropped begins anew; one that another node found to have lost its end goes on from here.
     const renewed = incarnation(cursor.epoch) === incarnation(entry.epoch);
     moveCursor(cursor, entry.epoch, renewed ? entry.sequence - 1 : 0);
-    if (renewed) this.engine.gap(room.stream(cursor.channel));
+    if (renewed) this.engine.historyGap(room.stream(cursor.channel));
     return cursor;
   }
 

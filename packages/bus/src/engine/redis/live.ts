@@ -48,7 +48,7 @@ export class LiveTraffic {
   over(): void {
     const gaps = [...this.gaps.values()];
     this.gaps.clear();
-    for (const stream of gaps) this.engine.gap(stream);
+    for (const stream of gaps) this.engine.historyGap(stream);
   }
 
   private remember(id: string): void {

@@ -16,7 +16,15 @@ export class Relay implements EngineEvents {
     this.target?.health(state);
   }
 
-  gap(stream: StreamAddress): void {
-    this.target?.gap(stream);
+  historyGap(stream: StreamAddress): void {
+    this.target?.historyGap(stream);
+  }
+
+  gap(tenant: string, room: string): void {
+    this.target?.gap(tenant, room);
+  }
+
+  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
+    this.target?.trimmed(state);
   }
 }

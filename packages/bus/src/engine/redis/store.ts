@@ -54,10 +54,10 @@ export class RedisStore implements KeyValueStore {
   }
 
   async set(at: KeySpace, key: string, value: string, options: SetOptions = {}): Promise<SetOutcome> {
-    const { ifVersion = ANY, ttlMs, maxKeys = ANY } = options;
+    const { ifVersion = ANY, ttlMs, quota } = options;
     const expires = ttlMs === undefined ? 0 : this.now() + Math.max(1, Math.ceil(ttlMs));
     const member = `${exact(at.namespace)}\n${exact(key)}`;
-    const args = [exact(key), member, randomToken(12), value, expires, ifVersion, maxKeys];
+    const args = [exact(key), member, randomToken(12), value, expires, ifVersion, quota?.tenantKeys ?? ANY];
     const answer = await this.link.ask(async (session) => {
       const indexed = session.command('sadd', this.keys.spaceTenants(at.space), exact(at.tenant));
       const [outcome] = await Promise.all([this.run(session, SET, at, args), indexed]);
@@ -65,7 +65,7 @@ export class RedisStore implements KeyValueStore {
       return outcome as (number | string)[];
     });
     const [first, second] = answer;
-    if (first === 'full') return { ok: false, reason: 'full' };
+    if (first === 'full') return { ok: false, reason: 'full', limit: 'tenant_keys' };
     if (first === 'conflict') return { ok: false, reason: 'conflict', version: Number(second) };
     return { ok: true, version: Number(first), created: second === 1 };
   }

@@ -8,7 +8,7 @@ import { createSqliteEngine } from './sqlite.ts';
 
 const [path = '', run = ''] = process.argv.slice(2);
 const engine = createSqliteEngine({ path, mode: 'strict' });
-await engine.open({ deliver: () => 1, receive() {}, health() {}, gap() {} });
+await engine.open({ deliver: () => 1, receive() {}, health() {}, historyGap() {}, gap() {}, trimmed() {} });
 const retention = { size: 1_000_000, ttlMs: 86_400_000 };
 
 async function publisher(number: number): Promise<void> {

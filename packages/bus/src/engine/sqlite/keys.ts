@@ -85,9 +85,11 @@ export class KeyTable {
     now: number,
     changes: KeyChange[],
   ): SetOutcome {
-    const { ifVersion, ttlMs, maxKeys } = options;
+    const { ifVersion, ttlMs, quota } = options;
     if (ifVersion !== undefined && ifVersion !== current) return { ok: false, reason: 'conflict', version: current };
-    if (current === 0 && maxKeys !== undefined && this.#count(at, now) >= maxKeys) return { ok: false, reason: 'full' };
+    if (current === 0 && quota !== undefined && this.#count(at, now) >= quota.tenantKeys) {
+      return { ok: false, reason: 'full', limit: 'tenant_keys' };
+    }
     const version = current + 1;
     this.#db.run(
       `INSERT INTO keys (space, tenant, namespace, key, value, version, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)

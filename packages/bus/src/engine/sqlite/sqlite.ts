@@ -54,7 +54,7 @@ class SqliteEngine implements Engine {
       expired: (changes) => this.store.notify(changes),
       health: (healthy, reason) => {
         this.#events?.health({ healthy, reason });
-        if (healthy) for (const stream of this.broker.takeGaps()) this.#events?.gap(stream);
+        if (healthy) for (const stream of this.broker.takeGaps()) this.#events?.historyGap(stream);
       },
     });
     this.store = new SqliteStore(this.#link, this.#writes, now);

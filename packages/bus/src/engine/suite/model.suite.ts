@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KeySpace, KeyValueEntry } from '../engine.ts';
-import { type EngineFactory, useEngine } from './rig.suite.ts';
+import { type EngineFactory, tenantKeys, useEngine } from './rig.suite.ts';
 
 const key = fc.constantFrom('a', 'b', 'ab', '/', '\uff01', '😀');
 const ifVersion = fc.option(fc.nat(3), { nil: undefined });
@@ -47,11 +47,11 @@ export function modelSuite(factory: EngineFactory): void {
               continue;
             }
             const value = `${each.value}`;
-            const outcome = await store.set(at, each.key, value, { ...guard, maxKeys: each.maxKeys });
+            const outcome = await store.set(at, each.key, value, { ...guard, quota: tenantKeys(each.maxKeys) });
             if (conflict) {
               expect(outcome).toEqual({ ok: false, reason: 'conflict', version });
             } else if (version === 0 && model.size >= each.maxKeys) {
-              expect(outcome).toEqual({ ok: false, reason: 'full' });
+              expect(outcome).toEqual({ ok: false, reason: 'full', limit: 'tenant_keys' });
             } else {
               expect(outcome).toEqual({ ok: true, version: version + 1, created: version === 0 });
               model.set(each.key, { key: each.key, value, version: version + 1, expiresAt: null });

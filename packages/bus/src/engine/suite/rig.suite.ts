@@ -7,6 +7,7 @@ import type {
   Publication,
   Published,
   Retention,
+  StoreQuota,
   StreamAddress,
   StreamEvent,
 } from '../engine.ts';
@@ -55,7 +56,10 @@ export class Recorder implements EngineEvents {
     this.touch();
   }
 
-  gap(stream: StreamAddress): void {
+  gap(): void {}
+  trimmed(): void {}
+
+  historyGap(stream: StreamAddress): void {
     this.gaps.push(stream);
     this.touch();
   }
@@ -204,4 +208,10 @@ export async function publishMany(
 /** `from`, `from` + 1, … `to`. */
 export function range(from: number, to: number): number[] {
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, index) => from + index);
+}
+
+/** A quota that bounds the keys of a tenant alone. */
+export function tenantKeys(most: number): StoreQuota {
+  const unbounded = Number.MAX_SAFE_INTEGER;
+  return { owner: 'owner', ownerKeys: unbounded, ownerBytes: unbounded, tenantKeys: most, tenantBytes: unbounded };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { KeySpace } from '../engine.ts';
-import { type EngineFactory, range, useEngine } from './rig.suite.ts';
+import { type EngineFactory, range, tenantKeys, useEngine } from './rig.suite.ts';
 
 const at = (namespace = 'default', tenant = 'default', space = 'store'): KeySpace => ({ tenant, space, namespace });
 
@@ -56,20 +56,30 @@ export function storeSuite(factory: EngineFactory): void {
       expect((await store.get(at(), 'k'))?.version).toBe(50);
     });
 
-    it('refuses a new key over `maxKeys` of the tenant, whatever the namespace, and takes changes of old ones', async () => {
+    it('refuses a new key over its quota of the tenant, whatever the namespace, and takes changes of old ones', async () => {
       const { store } = bench.engine;
-      for (const n of range(1, 3)) await store.set(at(`ns${n}`), `k${n}`, '1', { maxKeys: 3 });
-      expect(await store.set(at('ns9'), 'k9', '1', { maxKeys: 3 })).toEqual({ ok: false, reason: 'full' });
-      expect(await store.set(at('ns1'), 'k1', '2', { maxKeys: 3 })).toEqual({ ok: true, version: 2, created: false });
-      expect(await store.set(at('ns9', 'acme'), 'k9', '1', { maxKeys: 3 })).toMatchObject({ ok: true });
-      expect(await store.set(at('ns9', 'default', 'cron'), 'k9', '1', { maxKeys: 3 })).toMatchObject({ ok: true });
+      for (const n of range(1, 3)) await store.set(at(`ns${n}`), `k${n}`, '1', { quota: tenantKeys(3) });
+      expect(await store.set(at('ns9'), 'k9', '1', { quota: tenantKeys(3) })).toEqual({
+        ok: false,
+        reason: 'full',
+        limit: 'tenant_keys',
+      });
+      expect(await store.set(at('ns1'), 'k1', '2', { quota: tenantKeys(3) })).toEqual({
+        ok: true,
+        version: 2,
+        created: false,
+      });
+      expect(await store.set(at('ns9', 'acme'), 'k9', '1', { quota: tenantKeys(3) })).toMatchObject({ ok: true });
+      expect(await store.set(at('ns9', 'default', 'cron'), 'k9', '1', { quota: tenantKeys(3) })).toMatchObject({
+        ok: true,
+      });
       await store.delete(at('ns2'), 'k2');
-      expect(await store.set(at('ns9'), 'k9', '1', { maxKeys: 3 })).toMatchObject({ ok: true });
+      expect(await store.set(at('ns9'), 'k9', '1', { quota: tenantKeys(3) })).toMatchObject({ ok: true });
     });
 
-    it('holds `maxKeys` under races', async () => {
+    it('holds its quota under races', async () => {
       const outcomes = await Promise.all(
-        range(1, 30).map((n) => bench.engine.store.set(at(), `k${n}`, '1', { maxKeys: 10 })),
+        range(1, 30).map((n) => bench.engine.store.set(at(), `k${n}`, '1', { quota: tenantKeys(10) })),
       );
       expect(outcomes.filter((outcome) => outcome.ok)).toHaveLength(10);
       expect(await keys(at())).toHaveLength(10);

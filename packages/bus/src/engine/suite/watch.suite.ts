@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { KeyChange, KeySpace } from '../engine.ts';
-import { type EngineFactory, useEngine } from './rig.suite.ts';
+import { type EngineFactory, tenantKeys, useEngine } from './rig.suite.ts';
 
 const at = (namespace = 'default', tenant = 'default', space = 'store'): KeySpace => ({ tenant, space, namespace });
 
@@ -33,13 +33,21 @@ export function watchSuite(factory: EngineFactory): void {
       expect(await store.set(at(), 'brief', '2', { ifVersion: 0 })).toEqual({ ok: true, version: 1, created: true });
     });
 
-    it('counts no expired key against `maxKeys`, and no expired tenant', async () => {
+    it('counts no expired key against its quota, and no expired tenant', async () => {
       const { store } = bench.engine;
-      await store.set(at(), 'brief', '1', { ttlMs: 1200, maxKeys: 1 });
-      expect(await store.set(at(), 'next', '1', { maxKeys: 1 })).toEqual({ ok: false, reason: 'full' });
+      await store.set(at(), 'brief', '1', { ttlMs: 1200, quota: tenantKeys(1) });
+      expect(await store.set(at(), 'next', '1', { quota: tenantKeys(1) })).toEqual({
+        ok: false,
+        reason: 'full',
+        limit: 'tenant_keys',
+      });
       await bench.rig.elapse(1300);
       expect(await store.tenants('store')).toEqual([]);
-      expect(await store.set(at(), 'next', '1', { maxKeys: 1 })).toEqual({ ok: true, version: 1, created: true });
+      expect(await store.set(at(), 'next', '1', { quota: tenantKeys(1) })).toEqual({
+        ok: true,
+        version: 1,
+        created: true,
+      });
     });
 
     it('takes the time to live of the last set: longer, shorter or none', async () => {

@@ -4,7 +4,15 @@ import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import { connectionOf } from '../../commands/connection.ts';
 import type { Sender } from '../../connection/session.ts';
-import type { Awaitable, KeySpace, KeyValueEntry, KeyValueStore, SetOptions, SetOutcome } from '../../engine/engine.ts';
+import type {
+  Awaitable,
+  KeySpace,
+  KeyValueEntry,
+  KeyValueStore,
+  SetOptions,
+  SetOutcome,
+  StoreQuota,
+} from '../../engine/engine.ts';
 import { SPACE, type StoreLimits } from './space.ts';
 import type { Watches } from './watches.ts';
 
@@ -57,7 +65,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
           );
         }
         const options: SetOptions = {
-          maxKeys: limits.maxKeys,
+          quota: quotaOf(sender, limits),
           ...(args.if_version === undefined ? {} : { ifVersion: args.if_version }),
           ...(args.ttl_seconds === undefined ? {} : { ttlMs: Math.ceil(args.ttl_seconds * 1000) }),
         };
@@ -158,4 +166,15 @@ function conflict(key: string, version: number): BusError {
 
 function then<T, R>(value: Awaitable<T>, next: (value: T) => R): Awaitable<R> {
   return value instanceof Promise ? value.then(next) : next(value);
+}
+
+function quotaOf({ identity }: Sender, { maxKeys }: StoreLimits): StoreQuota {
+  const unbounded = Number.MAX_SAFE_INTEGER;
+  return {
+    owner: identity,
+    ownerKeys: unbounded,
+    ownerBytes: unbounded,
+    tenantKeys: maxKeys,
+    tenantBytes: unbounded,
+  };
 }

@@ -48,7 +48,9 @@ export class SharedBackend {
       deliver: (event) => this.fanOut(event),
       receive: () => {},
       health: () => {},
+      historyGap: () => {},
       gap: () => {},
+      trimmed: () => {},
     });
   }
 

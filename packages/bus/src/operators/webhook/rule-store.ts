@@ -1,5 +1,5 @@
 import type { Role } from '@arqonbus/protocol';
-import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
+import type { KeySpace, KeyValueStore, SetOutcome, StoreQuota } from '../../engine/engine.ts';
 import { grant, type Principal } from '../../principal.ts';
 import type { Rule } from './rule.ts';
 
@@ -40,7 +40,7 @@ export class RuleStore {
 
   /** @param maxRules refuses (`full`) a new rule when the tenant has this many durable ones, on all nodes together */
   async save({ rule, principal }: StoredRule, maxRules?: number): Promise<SetOutcome> {
-    const options = maxRules === undefined ? {} : { ifVersion: 0, maxKeys: maxRules };
+    const options = maxRules === undefined ? {} : { ifVersion: 0, quota: tenantQuota(rule.owner, maxRules) };
     return this.store.set(spaceOf(rule.tenant), rule.id, JSON.stringify(documentOf(rule, principal)), options);
   }
 
@@ -130,4 +130,10 @@ function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
     operator: false,
   };
   return { rule, principal };
+}
+
+/** Bounds the rules of the tenant alone. */
+function tenantQuota(owner: string, tenantKeys: number): StoreQuota {
+  const unbounded = Number.MAX_SAFE_INTEGER;
+  return { owner, ownerKeys: unbounded, ownerBytes: unbounded, tenantKeys, tenantBytes: unbounded };
 }

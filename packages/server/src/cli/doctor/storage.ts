@@ -9,7 +9,14 @@ const CHECK = 'storage';
 const OPEN_TIMEOUT_MS = 5_000;
 
 /** Nobody is connected here, so nothing can be delivered. */
-const DEAF: EngineEvents = { deliver: () => 0, receive: () => {}, health: () => {}, gap: () => {} };
+const DEAF: EngineEvents = {
+  deliver: () => 0,
+  receive: () => {},
+  health: () => {},
+  historyGap: () => {},
+  trimmed: () => {},
+  gap: () => {},
+};
 
 /** Whether the storage backend can be had. Makes nothing: a database file that is not there yet stays so. */
 export async function checkStorage({ storage }: Config, busRuns: boolean): Promise<Finding> {
