@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
     ['engine', 'principal.ts', 'counters.ts', 'events.ts', 'sampler.ts'],
-    ['connection', 'anonymous.ts', 'options.ts'],
+    ['connection', 'anonymous.ts', 'options.ts', 'access.ts'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
     ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'catalog.ts', 'directory.ts', 'idle.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts'],

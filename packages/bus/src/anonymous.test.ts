@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { Access } from './access.ts';
 import { anonymousPrincipal, anonymousRole } from './anonymous.ts';
-import { may } from './principal.ts';
+
+const access = new Access({ telemetryRoom: 'integriguard' });
 
 describe('authentication off', () => {
   it('makes everyone admin on loopback and user elsewhere, unless configured', () => {
@@ -19,7 +21,7 @@ describe('authentication off', () => {
     });
     expect(anonymousPrincipal('user').operator).toBe(false);
     expect(anonymousPrincipal('admin').operator).toBe(true);
-    expect(may(anonymousPrincipal('guest'), 'publish', 'a', 'b')).toBe(false);
-    expect(may(anonymousPrincipal('user'), 'publish', 'a', 'b')).toBe(true);
+    expect(access.may(anonymousPrincipal('guest'), 'publish', 'a', 'b')).toBe(false);
+    expect(access.may(anonymousPrincipal('user'), 'publish', 'a', 'b')).toBe(true);
   });
 });

@@ -1,5 +1,5 @@
 import type { Role } from '@arqonbus/protocol';
-import type { Principal } from './principal.ts';
+import { type Principal, principalOf } from './principal.ts';
 
 /**
  * The role of everyone while authentication is off: the configured one, else `admin` on a bus that only its own
@@ -15,14 +15,5 @@ export function anonymousRole(configured: Role | '', listeningOnLoopback: boolea
  * anonymous admin is the operator too, or nobody would see the server's own events.
  */
 export function anonymousPrincipal(role: Role): Principal {
-  return {
-    subject: null,
-    role,
-    tenant: 'default',
-    publish: null,
-    subscribe: null,
-    expiresAt: null,
-    telemetry: true,
-    operator: role === 'admin',
-  };
+  return principalOf({ role, telemetry: true, operator: role === 'admin' });
 }

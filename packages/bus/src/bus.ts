@@ -9,6 +9,7 @@ import {
   newSecretId,
   type Refusal,
 } from '@arqonbus/protocol';
+import { Access } from './access.ts';
 import { Activity } from './activity.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
@@ -41,6 +42,7 @@ export class Bus {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly events: Events;
+  readonly access: Access;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly submissions: Submissions;
@@ -73,12 +75,21 @@ export class Bus {
     this.inspector = inspector;
     this.startedAt = now();
     this.events = new Events(options.node, options.onFault);
+    this.access = new Access(options);
     this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
-    this.publisher = new Publisher(this.rooms, engine.broker, inspector, options, now);
-    this.direct = new Direct(this.rooms, engine, inspector);
-    this.memberships = new Memberships(this.rooms, engine.broker, this.hub, this.interest, this.events, options);
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, options, now);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector);
+    this.memberships = new Memberships(
+      this.rooms,
+      engine.broker,
+      this.hub,
+      this.interest,
+      this.events,
+      this.access,
+      options,
+    );
     this.activity = new Activity(this.publisher, options.telemetryRoom, options.serverTenant, options.onFault);
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.cluster = new Cluster(engine.presence, options.node, options.onFault);

@@ -7,11 +7,11 @@ import {
   PRIVATE_CHANNEL,
   WILDCARD,
 } from '@arqonbus/protocol';
+import { type Access, forbidden } from './access.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine } from './engine/engine.ts';
-import { may } from './principal.ts';
-import { forbidden, type Inspector } from './publish.ts';
+import type { Inspector } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients (PROTOCOL section 5, `private`); never in a channel's history. */
@@ -37,6 +37,11 @@ export interface PrivateOutcome {
   readonly duplicate: boolean;
 }
 
+interface Place {
+  readonly room: string;
+  readonly channel: string;
+}
+
 interface Remote {
   readonly node: string;
   readonly clientId: string;
@@ -46,13 +51,15 @@ interface Remote {
 export class Direct {
   private readonly rooms: Rooms;
   private readonly engine: Engine;
+  private readonly access: Access;
   private readonly inspector: Inspector;
   /** Private messages handed to connections of this node since the start. */
   delivered = 0;
 
-  constructor(rooms: Rooms, engine: Engine, inspector: Inspector) {
+  constructor(rooms: Rooms, engine: Engine, access: Access, inspector: Inspector) {
     this.rooms = rooms;
     this.engine = engine;
+    this.access = access;
     this.inspector = inspector;
   }
 
@@ -63,10 +70,8 @@ export class Direct {
     if (at?.room === WILDCARD) {
       throw new BusError('VALIDATION_ERROR', 'A private message is about one room, or none.', { field: 'room' });
     }
-    // Without a room there is no address that a grant could name; the role alone decides.
-    const allowed = at === undefined ? principal.role !== 'guest' : may(principal, 'publish', at.room, at.channel);
-    if (!allowed) throw forbidden(at?.room ?? 'private', at?.channel ?? PRIVATE_CHANNEL);
     const tenant = this.rooms.tenant(principal.tenant);
+    const reach = this.reachOf(sender, message, at);
     let { payload, metadata } = message;
     if (this.inspector.enabled) {
       const inspected = this.inspector.inspect(
@@ -87,8 +92,8 @@ export class Direct {
       ...(metadata === undefined ? {} : { metadata }),
     });
     return this.engine.presence === null
-      ? this.sendLocally(sender, tenant, message, text)
-      : this.sendEverywhere(sender, tenant, message, text);
+      ? this.sendLocally(sender, tenant, message, reach, text)
+      : this.sendEverywhere(sender, tenant, message, reach, text);
   }
 
   /** Hands a message that another node sent to clients of this one. */
@@ -103,9 +108,10 @@ export class Direct {
     sender: Sender,
     tenant: Tenant,
     message: PrivateMessage,
+    reach: Reach,
     text: string,
   ): Awaitable<PrivateOutcome> {
-    const { sessions, missing } = this.here(tenant, message);
+    const { sessions, missing } = this.here(tenant, message, reach);
     if (sessions.size === 0) throw nobody(missing);
     const finish = (first: boolean): PrivateOutcome => {
       if (first) this.hand(sessions, text);
@@ -119,10 +125,11 @@ export class Direct {
     sender: Sender,
     tenant: Tenant,
     message: PrivateMessage,
+    reach: Reach,
     text: string,
   ): Promise<PrivateOutcome> {
-    const { sessions, missing } = this.here(tenant, message);
-    const { remotes, unknown } = await this.elsewhere(tenant, message, missing);
+    const { sessions, missing } = this.here(tenant, message, reach);
+    const { remotes, unknown } = await this.elsewhere(tenant, message, reach, missing);
     if (sessions.size === 0 && remotes.length === 0) throw nobody(unknown);
     if (!(await this.claim(sender, message))) return { delivered: 0, undelivered: unknown, duplicate: true };
     this.hand(sessions, text);
@@ -134,7 +141,7 @@ export class Direct {
   }
 
   /** Connections of this node, and the addresses that name none of them. */
-  private here(tenant: Tenant, message: PrivateMessage): { sessions: Set<Session>; missing: string[] } {
+  private here(tenant: Tenant, message: PrivateMessage, reach: Reach): { sessions: Set<Session>; missing: string[] } {
     const members = message.membersOnly ? tenant.rooms.get(message.room ?? '')?.members() : null;
     const sessions = new Set<Session>();
     const missing: string[] = [];
@@ -142,6 +149,7 @@ export class Direct {
       let found = false;
       for (const session of lookUp(tenant, target)) {
         if (members !== null && members?.has(session) !== true) continue;
+        reach(session.principal.subject);
         sessions.add(session);
         found = true;
       }
@@ -154,6 +162,7 @@ export class Direct {
   private async elsewhere(
     tenant: Tenant,
     message: PrivateMessage,
+    reach: Reach,
     missing: readonly string[],
   ): Promise<{ remotes: Remote[]; unknown: string[] }> {
     const remotes = new Map<string, Remote>();
@@ -163,10 +172,36 @@ export class Direct {
       if (!absent && !target.startsWith(SUBJECT_PREFIX)) continue;
       const found = (await this.engine.presence?.find(tenant.name, target)) ?? [];
       const reached = found.filter((entry) => !message.membersOnly || isIn(entry.channels, message.room ?? ''));
-      for (const { node, clientId } of reached) remotes.set(clientId, { node, clientId });
+      for (const { node, clientId, subject } of reached) {
+        reach(subject);
+        remotes.set(clientId, { node, clientId });
+      }
       if (absent && reached.length === 0) unknown.push(target);
     }
     return { remotes: [...remotes.values()], unknown };
+  }
+
+  /**
+   * Who may be written to: members of a room by whoever may publish to its `pm`, others by the grant `private`. A token
+   * that names subjects learns nothing of clients that it may not write to, not even whether they are there.
+   */
+  private reachOf({ principal }: Sender, message: PrivateMessage, at: Place | undefined): Reach {
+    const { access } = this;
+    if (at !== undefined && message.membersOnly) {
+      access.require(principal, 'publish', at.room, at.channel);
+      return () => {};
+    }
+    const reach = (subject: string | null): void => {
+      if (!access.mayReach(principal, subject)) throw forbidden(at?.room ?? 'private', at?.channel ?? PRIVATE_CHANNEL);
+    };
+    for (const target of message.to) {
+      const isSubject = target.startsWith(SUBJECT_PREFIX);
+      const connected = isSubject ? undefined : this.rooms.tenant(principal.tenant).sessions.get(target);
+      if (isSubject) reach(target.slice(SUBJECT_PREFIX.length));
+      else if (connected !== undefined || this.engine.presence === null) reach(connected?.principal.subject ?? null);
+    }
+    if (principal.role === 'guest') reach(null);
+    return reach;
   }
 
   private claim(sender: Sender, message: PrivateMessage): Awaitable<boolean> {
@@ -183,8 +218,11 @@ export class Direct {
   }
 }
 
+/** Throws AUTHORIZATION_ERROR when the sender may not write to the bearer of this subject. */
+type Reach = (subject: string | null) => void;
+
 /** What a private message is about, when it names a room. */
-function placeOf({ room, channel }: PrivateMessage): { room: string; channel: string } | undefined {
+function placeOf({ room, channel }: PrivateMessage): Place | undefined {
   return room === undefined ? undefined : { room, channel: channel ?? PRIVATE_CHANNEL };
 }
 

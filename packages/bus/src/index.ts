@@ -1,3 +1,4 @@
+export { Access, forbidden } from './access.ts';
 export { anonymousPrincipal, anonymousRole } from './anonymous.ts';
 export { Bus } from './bus.ts';
 export { type AnyCommand, CommandSet, command } from './commands/command.ts';
@@ -18,8 +19,17 @@ export type { Operator } from './operators/operator.ts';
 export { createStoreOperator } from './operators/store/store.ts';
 export { createWebhookOperator } from './operators/webhook/webhook.ts';
 export { post, receipt } from './post.ts';
-export { type Grant, grant, hasRole, may, type Principal } from './principal.ts';
-export { forbidden, type Inspection, type Inspector } from './publish.ts';
+export {
+  ACTIONS,
+  type Action,
+  type Grants,
+  grantsOf,
+  hasRole,
+  type Principal,
+  principalOf,
+  type Verification,
+} from './principal.ts';
+export type { Inspection, Inspector } from './publish.ts';
 export { Channel } from './rooms.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';

@@ -1,23 +1,43 @@
-import { compileGlobs, type Glob, type Role, WILDCARD } from '@arqonbus/protocol';
+import { compileGlobs, type Glob, type Role } from '@arqonbus/protocol';
 
-/** A list of `room:channel` globs with its compiled test; null allows everything in the tenant. */
+/** What a principal may be granted. Addresses are `room:channel`, of the store `namespace/key`, of people a subject. */
+export const ACTIONS = [
+  'publish',
+  'subscribe',
+  'history',
+  'presence',
+  'private',
+  'store_read',
+  'store_write',
+  'group',
+  'admin',
+] as const;
+
+export type Action = (typeof ACTIONS)[number];
+
+/** A list of globs with its compiled test. */
 export interface Grant {
   readonly patterns: readonly string[];
   readonly allows: Glob;
 }
 
-/** Who is asking, decided once at the edge (PROTOCOL section 7). Everything inside asks {@link may}. */
+/** What a token lists for each action; an action that it does not list is not granted. */
+export type Grants = Readonly<Partial<Record<Action, Grant>>>;
+
+/** Who is asking, decided once at the edge (PROTOCOL section 7). Everything inside asks `Access`. */
 export interface Principal {
   /** The JWT `sub`; null when authentication is off or the token names none. */
   readonly subject: string | null;
   readonly role: Role;
   readonly tenant: string;
-  readonly publish: Grant | null;
-  readonly subscribe: Grant | null;
-  /** Milliseconds since 1970; null: never. */
+  /** Null allows everything in the tenant that the role allows. */
+  readonly grants: Grants | null;
+  /** Milliseconds since 1970 at which what it may do ends; null: never. */
   readonly expiresAt: number | null;
-  /** May read the telemetry port without the admin role. */
+  /** May watch telemetry without the admin role. */
   readonly telemetry: boolean;
+  /** What it makes may outlive its connections and its token; admins may do so anyway. */
+  readonly durable: boolean;
   /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`. */
   readonly operator: boolean;
 }
@@ -28,27 +48,59 @@ export type Verification =
   /** `reason` is all that a stranger learns; `internal` is for the log alone. */
   | { readonly ok: false; readonly reason: string; readonly internal: string };
 
-export type Action = 'publish' | 'subscribe';
-
 const RANK: Readonly<Record<Role, number>> = { guest: 0, user: 1, admin: 2 };
-
-export function grant(patterns: readonly string[]): Grant {
-  return { patterns, allows: compileGlobs(patterns) };
-}
 
 export function hasRole(principal: Principal, role: Role): boolean {
   return RANK[principal.role] >= RANK[role];
 }
 
-/**
- * The one question of authorization: may `principal` do `action` at `room:channel` of its own tenant?
- *
- * A wildcard asks for all of a room: only a grant that covers every channel of it says yes, since a grant's glob
- * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish.
- */
-export function may(principal: Principal, action: Action, room: string, channel: string): boolean {
-  if (room === WILDCARD && !hasRole(principal, 'admin')) return false;
-  if (action === 'publish' && principal.role === 'guest') return false;
-  const held = action === 'publish' ? principal.publish : principal.subscribe;
-  return held === null || held.allows(`${room}:${channel}`);
+export function grant(patterns: readonly string[]): Grant {
+  return { patterns, allows: compileGlobs(patterns) };
+}
+
+/** Grants of the given patterns; undefined ones are not granted. */
+export function grantsOf(lists: Readonly<Partial<Record<Action, readonly string[] | undefined>>>): Grants {
+  const grants: Partial<Record<Action, Grant>> = {};
+  for (const action of ACTIONS) {
+    const patterns = lists[action];
+    if (patterns !== undefined) grants[action] = grant(patterns);
+  }
+  return grants;
+}
+
+/** What a principal is made of unless told otherwise: a user of the default tenant without restrictions. */
+export function principalOf(given: Partial<Principal> = {}): Principal {
+  return {
+    subject: null,
+    role: 'user',
+    tenant: 'default',
+    grants: null,
+    expiresAt: null,
+    telemetry: false,
+    durable: false,
+    operator: false,
+    ...given,
+  };
+}
+
+/** A principal as JSON, for what is kept in the store and acts on its owner's behalf later. */
+export interface PrincipalDocument {
+  readonly subject: string | null;
+  readonly role: Role;
+  readonly grants: Readonly<Partial<Record<Action, readonly string[]>>> | null;
+  readonly expires_at: number | null;
+  readonly telemetry: boolean;
+}
+
+export function principalDocument({ subject, role, grants, expiresAt, telemetry }: Principal): PrincipalDocument {
+  const lists =
+    grants === null ? null : Object.fromEntries(ACTIONS.map((action) => [action, grants[action]?.patterns]));
+  return { subject, role, grants: lists, expires_at: expiresAt, telemetry };
+}
+
+/** The principal that a document tells of. It is never an operator, and may make nothing durable of its own. */
+export function readPrincipal(document: PrincipalDocument, tenant: string): Principal {
+  const { subject, role, grants, expires_at, telemetry } = document;
+  const held = grants === null ? null : grantsOf(grants);
+  return principalOf({ subject, role, tenant, grants: held, expiresAt: expires_at, telemetry });
 }

@@ -7,9 +7,9 @@ import {
   PRIVATE_CHANNEL,
   WILDCARD,
 } from '@arqonbus/protocol';
+import type { Access } from './access.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable, Broker, Published } from './engine/engine.ts';
-import { may } from './principal.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { Sampler } from './sampler.ts';
@@ -65,6 +65,7 @@ export class Publisher {
   private readonly rooms: Rooms;
   private readonly broker: Broker;
   private readonly inspector: Inspector;
+  private readonly access: Access;
   private readonly rules: PublishRules;
   private readonly now: () => number;
   /** Events accepted since the start. */
@@ -72,10 +73,18 @@ export class Publisher {
   /** Times from accepting an event to having stored it and handed it to the connections of this node. */
   readonly timing: Sampler = new Sampler();
 
-  constructor(rooms: Rooms, broker: Broker, inspector: Inspector, rules: PublishRules, now: () => number) {
+  constructor(
+    rooms: Rooms,
+    broker: Broker,
+    access: Access,
+    inspector: Inspector,
+    rules: PublishRules,
+    now: () => number,
+  ) {
     this.rooms = rooms;
     this.broker = broker;
     this.inspector = inspector;
+    this.access = access;
     this.rules = rules;
     this.now = now;
   }
@@ -84,8 +93,7 @@ export class Publisher {
   publish(sender: Sender, message: Message): Awaitable<Outcome> {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
-    if (!may(sender.principal, 'publish', address.room, address.channel))
-      throw forbidden(address.room, address.channel);
+    this.access.require(sender.principal, 'publish', address.room, address.channel);
     const channel = this.target(sender, address.room, address.channel);
     let { payload, metadata } = message;
     if (this.inspector.enabled) {
@@ -161,11 +169,4 @@ function isMember(sender: Sender, channel: Channel | undefined, wide: Channel | 
   if (channel !== wide) return false;
   for (const joined of memberships.keys()) if (joined.room === wide.room) return true;
   return false;
-}
-
-export function forbidden(room: string, channel: string): BusError {
-  return new BusError('AUTHORIZATION_ERROR', `Your role or grants do not allow this at ${room}:${channel}.`, {
-    room,
-    channel,
-  });
 }

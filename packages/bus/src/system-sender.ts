@@ -1,5 +1,5 @@
 import type { Sender } from './connection/session.ts';
-import type { Principal } from './principal.ts';
+import { type Principal, principalOf } from './principal.ts';
 
 /**
  * A sender of the server's own (`arqonbus`, `op-cron`, `op-omega`, `http:NAME`; PROTOCOL section 2). It may do what
@@ -11,14 +11,5 @@ export function systemSender(id: string, principal: Principal, identity: string 
 
 /** The principal of what the server itself says in a tenant: nothing is refused to it. */
 export function serverPrincipal(tenant: string): Principal {
-  return {
-    subject: null,
-    role: 'admin',
-    tenant,
-    publish: null,
-    subscribe: null,
-    expiresAt: null,
-    telemetry: true,
-    operator: false,
-  };
+  return principalOf({ role: 'admin', tenant, telemetry: true });
 }

@@ -1,9 +1,9 @@
 import { BusError, type ChannelRecord, type CommandResult, isRoomName, parseAddress } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { forbidden } from '../access.ts';
 import type { Bus } from '../bus.ts';
 import type { Awaitable } from '../engine/engine.ts';
-import { may, type Principal } from '../principal.ts';
-import { forbidden } from '../publish.ts';
+import type { Principal } from '../principal.ts';
 import type { Channel } from '../rooms.ts';
 import { channelOf, PLACE } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
@@ -33,8 +33,8 @@ export function channelCommands(bus: Bus): AnyCommand[] {
           throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room', expected: 'name' });
         }
         const channels = await bus.directory.channels(principal.tenant, room);
-        const visible = channels.filter(({ channel }) => may(principal, 'subscribe', room, channel));
-        if (visible.length > 0 || may(principal, 'subscribe', room, '*')) {
+        const visible = channels.filter(({ channel }) => bus.access.may(principal, 'subscribe', room, channel));
+        if (visible.length > 0 || bus.access.may(principal, 'subscribe', room, '*')) {
           if (bus.rooms.tenant(principal.tenant).rooms.has(room) || visible.length > 0) return { channels: visible };
           throw new BusError('NOT_FOUND', `The room ${room} does not exist.`, { room });
         }
@@ -76,7 +76,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       }),
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
-        if (!may(sender.principal, 'publish', room, name)) throw forbidden(room, name);
+        bus.access.require(sender.principal, 'admin', room, name);
         const { size, ttlMs, bytes } = bus.options.retention;
         const { history } = args;
         const made = bus.catalog.create(sender.principal.tenant, room, name, {
@@ -101,7 +101,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       run: async ({ sender }, args): Promise<CommandResult<'delete_channel'>> => {
         const channel = readable(bus, sender.principal, args);
         const { room, channel: name } = channel;
-        if (!may(sender.principal, 'publish', room, name)) throw forbidden(room, name);
+        bus.access.require(sender.principal, 'admin', room, name);
         if (channel.traits.hardcoded) {
           throw new BusError('PROTECTED_CHANNEL', `${room}:${name} is built in and stays.`, { room, channel: name });
         }
@@ -127,7 +127,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
  */
 function readable(bus: Bus, principal: Principal, args: { room?: string; channel?: string }): Channel {
   const { room, channel: name } = channelOf(args);
-  if (!may(principal, 'subscribe', room, name)) throw forbidden(room, name);
+  bus.access.require(principal, 'subscribe', room, name);
   const channel = bus.rooms.tenant(principal.tenant).find(room, name);
   if (channel !== undefined) return channel;
   throw new BusError('NOT_FOUND', `The channel ${room}:${name} does not exist.`, { room, channel: name });
@@ -136,8 +136,10 @@ function readable(bus: Bus, principal: Principal, args: { room?: string; channel
 function listRooms(bus: Bus, principal: Principal): CommandResult<'list_rooms'>['rooms'] {
   const rooms: CommandResult<'list_rooms'>['rooms'] = [];
   for (const room of bus.rooms.tenant(principal.tenant).rooms.values()) {
-    const visible = [...room.channels.values()].filter((one) => may(principal, 'subscribe', room.name, one.channel));
-    const all = may(principal, 'subscribe', room.name, '*');
+    const visible = [...room.channels.values()].filter((one) =>
+      bus.access.may(principal, 'subscribe', room.name, one.channel),
+    );
+    const all = bus.access.may(principal, 'subscribe', room.name, '*');
     if (visible.length === 0 && !all) continue;
     // Someone who sees a part of the room counts that part.
     const members = all ? room.members() : new Set(visible.flatMap((one) => [...one.members.keys()]));

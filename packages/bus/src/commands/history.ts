@@ -1,10 +1,10 @@
 import { BusError, type CommandResult, type Envelope, type HistoryEntry, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { forbidden } from '../access.ts';
 import type { Bus } from '../bus.ts';
 import type { Sender } from '../connection/session.ts';
 import type { HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
-import { hasRole, may } from '../principal.ts';
-import { forbidden } from '../publish.ts';
+import { hasRole } from '../principal.ts';
 import { limitUpTo, PLACE, placeOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 
@@ -35,7 +35,7 @@ export function historyCommands(bus: Bus): AnyCommand[] {
         after: SEQUENCE.describe('Only sequences above this.').exactOptional(),
       }),
       run: async ({ sender }, args): Promise<CommandResult<'history'>> => {
-        const stream = readableStream(sender, placeOf(args));
+        const stream = readableStream(bus, sender, placeOf(args));
         const { limit = 50, before, after } = args;
         // One more than asked for tells whether there is a next page.
         const query: HistoryQuery = {
@@ -94,11 +94,11 @@ export function historyCommands(bus: Bus): AnyCommand[] {
   ];
 }
 
-function readableStream(sender: Sender, { room, channel }: { room: string; channel: string }): StreamAddress {
+function readableStream(bus: Bus, sender: Sender, { room, channel }: { room: string; channel: string }): StreamAddress {
   if (room === WILDCARD) {
     throw new BusError('VALIDATION_ERROR', 'Name one room.', { field: 'room', expected: 'name' });
   }
-  if (!may(sender.principal, 'subscribe', room, channel)) throw forbidden(room, channel);
+  bus.access.require(sender.principal, 'history', room, channel);
   return { tenant: sender.principal.tenant, room, channel };
 }
 
@@ -179,7 +179,7 @@ async function entriesOf(bus: Bus, sender: Sender, span: Span, take: 'first' | '
 async function streamsOf(bus: Bus, sender: Sender, span: Span): Promise<StreamAddress[]> {
   const { principal } = sender;
   const { tenant } = principal;
-  const covered = (stream: StreamAddress): boolean => may(principal, 'subscribe', stream.room, stream.channel);
+  const covered = (stream: StreamAddress): boolean => bus.access.may(principal, 'history', stream.room, stream.channel);
   if (span.room === undefined && span.channel === undefined) {
     if (!hasRole(principal, 'admin')) {
       throw new BusError('AUTHORIZATION_ERROR', 'History of all rooms needs the role admin; name a room.', {
@@ -191,11 +191,11 @@ async function streamsOf(bus: Bus, sender: Sender, span: Span): Promise<StreamAd
   }
   const { room, channel } = placeOf(span);
   if (channel !== WILDCARD || span.room?.includes(':') === true || span.channel !== undefined) {
-    const stream = readableStream(sender, { room, channel });
+    const stream = readableStream(bus, sender, { room, channel });
     return [stream];
   }
   const streams = (await bus.engine.broker.streams(tenant, room)).filter(covered);
-  if (streams.length === 0 && !may(principal, 'subscribe', room, WILDCARD)) throw forbidden(room, WILDCARD);
+  if (streams.length === 0 && !bus.access.may(principal, 'history', room, WILDCARD)) throw forbidden(room, WILDCARD);
   return streams;
 }
 

@@ -2,7 +2,7 @@ import { BusError, type CommandResult, encode } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Bus } from '../bus.ts';
 import type { Session } from '../connection/session.ts';
-import { may, type Verification } from '../principal.ts';
+import type { Verification } from '../principal.ts';
 import { type AnyCommand, command } from './command.ts';
 import { connectionOf } from './connection.ts';
 
@@ -51,7 +51,7 @@ export function tokenCommands(bus: Bus, verify: () => ((token: string) => Promis
 function leaveForbidden(bus: Bus, session: Session): string[] {
   const left: string[] = [];
   for (const { room, channel } of [...session.memberships.keys()]) {
-    if (may(session.principal, 'subscribe', room, channel)) continue;
+    if (bus.access.may(session.principal, 'subscribe', room, channel)) continue;
     bus.memberships.leave(session, room, channel);
     left.push(`${room}:${channel}`);
     const payload = { event: 'membership_revoked', room, channel, reason: 'grants' };

@@ -6,12 +6,11 @@ import {
   PRIVATE_CHANNEL,
   WILDCARD,
 } from '@arqonbus/protocol';
+import type { Access } from '../access.ts';
 import type { Membership, Session } from '../connection/session.ts';
 import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
 import type { Hub } from '../hub.ts';
-import { may } from '../principal.ts';
-import { forbidden } from '../publish.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import { CatchUp, type Missed } from './catch-up.ts';
 import type { Interest } from './interest.ts';
@@ -47,25 +46,37 @@ export class Memberships {
   private readonly hub: Hub;
   private readonly interest: Interest;
   private readonly events: Events;
+  private readonly access: Access;
   private readonly rules: JoinRules;
   /** Told after a client's memberships changed. */
   onChange: (session: Session) => void = () => {};
   /** Told what this node's members were told of someone's coming or going. */
   onPresence: (channel: Channel, payload: JsonObject) => void = () => {};
 
-  constructor(rooms: Rooms, broker: Broker, hub: Hub, interest: Interest, events: Events, rules: JoinRules) {
+  constructor(
+    rooms: Rooms,
+    broker: Broker,
+    hub: Hub,
+    interest: Interest,
+    events: Events,
+    access: Access,
+    rules: JoinRules,
+  ) {
     this.rooms = rooms;
     this.broker = broker;
     this.hub = hub;
     this.interest = interest;
     this.events = events;
+    this.access = access;
     this.rules = rules;
   }
 
   /** Joins a channel or room. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
   join(session: Session, request: JoinRequest): Awaitable<Joined> {
     const { room, channel: name } = request;
-    if (!may(session.principal, 'subscribe', room, name)) throw forbidden(room, name);
+    this.access.require(session.principal, 'subscribe', room, name);
+    if (request.history !== undefined) this.access.require(session.principal, 'history', room, name);
+    if (request.presence === true) this.access.require(session.principal, 'presence', room, name);
     const channel = this.target(session, room, name);
     const attached = this.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };

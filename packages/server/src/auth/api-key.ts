@@ -24,10 +24,10 @@ const API_KEY_PRINCIPAL: Principal = Object.freeze({
   subject: API_KEY_SUBJECT,
   role: 'admin',
   tenant: 'default',
-  publish: null,
-  subscribe: null,
+  grants: null,
   expiresAt: null,
   telemetry: true,
+  durable: true,
   operator: true,
 });
 

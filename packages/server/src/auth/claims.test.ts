@@ -9,10 +9,10 @@ describe('principalFromClaims', () => {
       subject: null,
       role: 'user',
       tenant: 'default',
-      publish: null,
-      subscribe: null,
+      grants: null,
       expiresAt: null,
       telemetry: false,
+      durable: false,
       operator: false,
     });
   });
@@ -34,11 +34,45 @@ describe('principalFromClaims', () => {
   });
 
   it('grants exactly what is listed; an empty list grants nothing', () => {
-    const { publish, subscribe } = principalFromClaims({ publish: [], subscribe: ['a:*', 'b-*:x/*'] });
+    const { grants } = principalFromClaims({ publish: [], subscribe: ['a:*', 'b-*:x/*'] });
+    const { publish, subscribe } = grants ?? {};
     expect(publish?.allows('a:b')).toBe(false);
     expect(subscribe?.patterns).toEqual(['a:*', 'b-*:x/*']);
     expect(subscribe?.allows('b-1:x/y')).toBe(true);
     expect(subscribe?.allows('b-1:y')).toBe(false);
+  });
+
+  it('lets a subscription read history and presence, and grants nothing that is not listed', () => {
+    const { grants } = principalFromClaims({ subscribe: ['a:*'] });
+    expect(grants?.history?.allows('a:b')).toBe(true);
+    expect(grants?.presence?.allows('a:b')).toBe(true);
+    expect(grants).not.toHaveProperty('publish');
+    expect(grants).not.toHaveProperty('private');
+    expect(principalFromClaims({ grants: {} }).grants).toEqual({});
+  });
+
+  it('reads the claim "grants", each action by itself, and adds the short claims to it', () => {
+    const { grants } = principalFromClaims({
+      grants: { history: ['a:*'], private: ['ada', 'team-*'], store_read: ['billing/*'], publish: ['a:x'] },
+      publish: ['b:*'],
+    });
+    expect(grants?.history?.allows('a:b')).toBe(true);
+    expect(grants?.subscribe).toBeUndefined();
+    expect(grants?.private?.allows('team-7')).toBe(true);
+    expect(grants?.store_read?.allows('billing/config')).toBe(true);
+    expect(grants?.publish?.patterns).toEqual(['a:x', 'b:*']);
+  });
+
+  it.each([
+    [{ grants: [] }],
+    [{ grants: null }],
+    [{ grants: { publish: 'a:*' } }],
+    [{ grants: { everything: ['*:*'] } }],
+    [{ grants: { store_read: ['no-slash'] } }],
+    [{ grants: { private: ['line\nbreak'] } }],
+    [{ durable: 'yes' }],
+  ])('refuses %j', (claims) => {
+    expect(() => principalFromClaims(claims)).toThrow(ClaimError);
   });
 
   const bad: [claim: string, values: unknown[]][] = [
@@ -125,7 +159,7 @@ describe('principalFromClaims', () => {
       tenant_id: 'a'.repeat(128),
       publish: Array.from({ length: MAX_GRANTS }, () => longest),
     };
-    expect(principalFromClaims(claims).publish?.patterns).toHaveLength(MAX_GRANTS);
+    expect(principalFromClaims(claims).grants?.publish?.patterns).toHaveLength(MAX_GRANTS);
   });
 
   it('is bound by a subscribe claim as by a publish claim', () => {

@@ -1,4 +1,4 @@
-import { type Grant, grant, type Principal } from '@arqonbus/bus';
+import { ACTIONS, type Action, type Grants, grantsOf, type Principal } from '@arqonbus/bus';
 import type { Role } from '@arqonbus/protocol';
 import { API_KEY_SUBJECT } from './api-key.ts';
 
@@ -24,6 +24,12 @@ const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
  * never reach across it from the room into the channel.
  */
 const GRANT = /^[A-Za-z0-9._*-]+:[A-Za-z0-9._/*-]+$/;
+/** Globs of other things than channels: subjects, and `namespace/key` of the store. */
+const SYNTAX: Readonly<Partial<Record<Action, RegExp>>> = {
+  private: /^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u,
+  store_read: /^[A-Za-z0-9._/*-]+\/[^\p{Cc}\p{Cs}]+$/u,
+  store_write: /^[A-Za-z0-9._/*-]+\/[^\p{Cc}\p{Cs}]+$/u,
+};
 /** Control characters, line separators and halves of surrogate pairs: nothing that forges a log line or a frame. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
 /** The largest time an ECMAScript Date holds, in milliseconds. */
@@ -44,10 +50,10 @@ export function principalFromClaims(claims: Claims): Principal {
     subject: readSubject(own(claims, 'sub')),
     role,
     tenant: tenant === '*' ? 'default' : tenant,
-    publish: readGrant('publish', own(claims, 'publish')),
-    subscribe: readGrant('subscribe', own(claims, 'subscribe')),
+    grants: readGrants(claims),
     expiresAt: readExpiry(own(claims, 'exp')),
-    telemetry: readTelemetry(own(claims, 'telemetry')),
+    telemetry: readFlag('telemetry', own(claims, 'telemetry')),
+    durable: readFlag('durable', own(claims, 'durable')),
     operator: tenant === '*',
   };
 }
@@ -81,18 +87,48 @@ function readSubject(value: unknown): string | null {
   return value;
 }
 
-function readGrant(name: 'publish' | 'subscribe', value: unknown): Grant | null {
-  if (value === undefined) return null;
-  if (!Array.isArray(value) || value.length > MAX_GRANTS || !value.every(isGrantGlob)) {
-    throw new ClaimError(
-      `"${name}" must be a list of at most ${MAX_GRANTS} globs "room:channel" of at most ${MAX_GRANT_LENGTH} characters`,
-    );
+/**
+ * The claim `grants`, a list of globs an action, and the older claims `publish` and `subscribe`, which are short for
+ * it: reading a channel includes its history and presence. A token with any of the three may do only what they list.
+ */
+function readGrants(claims: Claims): Grants | null {
+  const [given, publish, subscribe] = ['grants', 'publish', 'subscribe'].map((name) => own(claims, name));
+  if (given === undefined && publish === undefined && subscribe === undefined) return null;
+  const lists: Partial<Record<Action, readonly string[]>> = {};
+  if (given !== undefined) {
+    if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+      throw new ClaimError('"grants" must be an object of lists');
+    }
+    for (const [action, list] of Object.entries(given)) {
+      if (!isAction(action)) throw new ClaimError(`"grants" must list ${ACTIONS.join(', ')} only`);
+      lists[action] = readList(`grants.${action}`, list, SYNTAX[action] ?? GRANT);
+    }
   }
-  return grant(value);
+  const add = (action: Action, list: readonly string[]): void => {
+    lists[action] = [...(lists[action] ?? []), ...list];
+  };
+  if (publish !== undefined) add('publish', readList('publish', publish, GRANT));
+  if (subscribe !== undefined) {
+    const list = readList('subscribe', subscribe, GRANT);
+    for (const action of ['subscribe', 'history', 'presence'] as const) add(action, list);
+  }
+  return grantsOf(lists);
 }
 
-function isGrantGlob(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= MAX_GRANT_LENGTH && GRANT.test(value);
+function readList(name: string, value: unknown, syntax: RegExp): readonly string[] {
+  const isGlob = (one: unknown): one is string =>
+    typeof one === 'string' && one.length <= MAX_GRANT_LENGTH && syntax.test(one);
+  if (!Array.isArray(value) || value.length > MAX_GRANTS || !value.every(isGlob)) {
+    const form = syntax === GRANT ? ' "room:channel"' : '';
+    throw new ClaimError(
+      `"${name}" must be a list of at most ${MAX_GRANTS} globs${form} of at most ${MAX_GRANT_LENGTH} characters`,
+    );
+  }
+  return value;
+}
+
+function isAction(name: string): name is Action {
+  return (ACTIONS as readonly string[]).includes(name);
 }
 
 function readExpiry(value: unknown): number | null {
@@ -104,8 +140,8 @@ function readExpiry(value: unknown): number | null {
   return Math.floor(value * 1000);
 }
 
-function readTelemetry(value: unknown): boolean {
+function readFlag(name: string, value: unknown): boolean {
   if (value === undefined) return false;
   if (typeof value === 'boolean') return value;
-  throw new ClaimError('"telemetry" must be true or false');
+  throw new ClaimError(`"${name}" must be true or false`);
 }

@@ -83,7 +83,7 @@ describe('a verifier', () => {
       },
       claims: { sub: 'ada' },
     });
-    expect(result.ok && result.principal.publish?.patterns).toEqual(['science:*']);
+    expect(result.ok && result.principal.grants?.publish?.patterns).toEqual(['science:*']);
   });
 
   it('tells missing from invalid, and nothing else', async () => {

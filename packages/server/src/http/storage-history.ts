@@ -1,4 +1,4 @@
-import { type Engine, forbidden, may, type Principal, type StoredEvent, type StreamAddress } from '@arqonbus/bus';
+import type { Access, Engine, Principal, StoredEvent, StreamAddress } from '@arqonbus/bus';
 import type { Envelope, HistoryEntry, JsonObject, PartialAddress } from '@arqonbus/protocol';
 
 /** What may be shown of a stored payload to those who look after the server. */
@@ -16,13 +16,13 @@ const PAGE = 500;
 
 /** The last stored envelopes of a place that the caller's grants cover, oldest first. */
 export async function readHistory(
-  engine: Engine,
+  { access, engine }: { readonly access: Access; readonly engine: Engine },
   principal: Principal,
   { place, from, limit }: HistoryRequest,
   redact: Redact,
 ): Promise<HistoryEntry[]> {
   const found: { stored: StoredEvent; stream: StreamAddress; epoch: string }[] = [];
-  for (const stream of await streamsOf(engine, principal, place)) {
+  for (const stream of await streamsOf(access, engine, principal, place)) {
     const events = await lastEvents(engine, stream, from, limit);
     if (events.length === 0) continue;
     const { epoch } = await engine.broker.state(stream);
@@ -39,15 +39,20 @@ export async function readHistory(
   });
 }
 
-async function streamsOf(engine: Engine, principal: Principal, place: PartialAddress): Promise<StreamAddress[]> {
+async function streamsOf(
+  access: Access,
+  engine: Engine,
+  principal: Principal,
+  place: PartialAddress,
+): Promise<StreamAddress[]> {
   const { tenant } = principal;
   const { room, channel } = place;
   if (room !== undefined && channel !== undefined) {
-    if (!may(principal, 'subscribe', room, channel)) throw forbidden(room, channel);
+    access.require(principal, 'history', room, channel);
     return [{ tenant, room, channel }];
   }
   const streams = await engine.broker.streams(tenant, room);
-  return streams.filter((stream) => may(principal, 'subscribe', stream.room, stream.channel));
+  return streams.filter((stream) => access.may(principal, 'history', stream.room, stream.channel));
 }
 
 /** The last `limit` events of a stream, of one sender or of all: page by page backwards, until there are enough. */

@@ -1,3 +1,4 @@
+import { principalOf } from '@arqonbus/bus';
 import type { Envelope } from '@arqonbus/protocol';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, ask } from '../../../../test/fixtures/http.ts';
@@ -93,22 +94,13 @@ describe('GET /storage/history', () => {
   });
 
   it('shows of payloads what the rule of redaction leaves', async () => {
-    const { engine } = server.server.bus;
-    const principal = {
-      subject: null,
-      role: 'admin',
-      tenant: 'default',
-      publish: null,
-      subscribe: null,
-      expiresAt: null,
-      telemetry: true,
-      operator: true,
-    } as const;
+    const { bus } = server.server;
+    const principal = principalOf({ role: 'admin', telemetry: true, operator: true });
     const request = { place: { room: 'lab', channel: 'one' }, from: undefined, limit: 1 };
     const redact = (room: string, channel: string, { n }: Record<string, unknown>) => ({
       seen: `${room}:${channel}:${n}`,
     });
-    const [entry] = await readHistory(engine, principal, request, redact);
+    const [entry] = await readHistory(bus, principal, request, redact);
     expect(entry?.envelope.payload).toEqual({ seen: 'lab:one:3' });
   });
 });

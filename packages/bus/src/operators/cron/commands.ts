@@ -1,10 +1,10 @@
 import { BusError, type CommandResult, type CronJob, newSecretId, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
+import type { Access } from '../../access.ts';
 import { PLACE, placeOf } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import type { Sender } from '../../connection/session.ts';
-import { hasRole, may } from '../../principal.ts';
-import { forbidden } from '../../publish.ts';
+import { hasRole, principalDocument } from '../../principal.ts';
 import type { Clock } from '../clock.ts';
 import type { Job } from './job.ts';
 import { readSchedule } from './schedule.ts';
@@ -15,7 +15,7 @@ const MIN_INTERVAL_SECONDS = 0.1;
 const MAX_PAYLOAD_BYTES = 65_536;
 
 /** The commands of op.cron. A job is its owner's: others do not see it, admins of the tenant do. */
-export function cronCommands(scheduler: Scheduler, maxJobs: number, clock: Clock): AnyCommand[] {
+export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: number, clock: Clock): AnyCommand[] {
   return [
     command({
       name: 'op.cron.schedule',
@@ -51,7 +51,7 @@ export function cronCommands(scheduler: Scheduler, maxJobs: number, clock: Clock
             field: room === WILDCARD ? 'room' : 'channel',
           });
         }
-        if (!may(principal, 'publish', room, channel)) throw forbidden(room, channel);
+        access.require(principal, 'publish', room, channel);
         const schedule = readSchedule(args);
         const bytes = Buffer.byteLength(JSON.stringify(args.payload));
         if (bytes > MAX_PAYLOAD_BYTES) {
@@ -74,8 +74,7 @@ export function cronCommands(scheduler: Scheduler, maxJobs: number, clock: Clock
           schedule,
           owner: sender.identity,
           ownerName: principal.subject ?? sender.id,
-          role: principal.role,
-          publish: principal.publish === null ? null : principal.publish.patterns,
+          principal: principalDocument(principal),
           durable: args.durable ?? false,
           catchUp: args.catch_up ?? false,
           createdAt: clock.now(),

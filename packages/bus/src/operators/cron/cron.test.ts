@@ -6,7 +6,7 @@ import { CommandSet } from '../../commands/command.ts';
 import { CommandRunner } from '../../commands/run.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
-import { grant, type Principal } from '../../principal.ts';
+import { grantsOf, type Principal } from '../../principal.ts';
 import type { Inspector } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
@@ -160,7 +160,7 @@ describe('op.cron', () => {
 
   it('is bound by the grants of its owner', async () => {
     const rig = await new Rig().start();
-    const bound = { ...anonymousPrincipal('user'), publish: grant(['r:x']) };
+    const bound = { ...anonymousPrincipal('user'), grants: grantsOf({ publish: ['r:x'] }) };
     await expect(rig.schedule({ channel: 'y' }, bound)).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
     await expect(rig.schedule({ room: '*:*', channel: undefined }, bound)).rejects.toMatchObject({
       code: 'VALIDATION_ERROR',

@@ -16,7 +16,7 @@ export function createCronOperator(bus: Bus, { maxJobs, clock = systemClock(bus.
   const scheduler = new Scheduler(bus, clock);
   const ownerLeft = (tenant: string, identity: string): void => scheduler.ownerLeft(tenant, identity);
   return {
-    commands: cronCommands(scheduler, maxJobs, clock),
+    commands: cronCommands(bus.access, scheduler, maxJobs, clock),
     start: () => {
       bus.ownerLeft.add(ownerLeft);
       scheduler.start();

@@ -1,7 +1,6 @@
 import type { CronJob, JsonObject } from '@arqonbus/protocol';
 import type { Expiring } from '../../engine/expiry-heap.ts';
-import type { Principal } from '../../principal.ts';
-import { grant } from '../../principal.ts';
+import { type Principal, type PrincipalDocument, readPrincipal } from '../../principal.ts';
 import { dueTime, missedRuns, type Schedule } from './schedule.ts';
 
 /** What is kept of a job, as JSON in the key-value store: all of it. */
@@ -15,9 +14,8 @@ export interface StoredJob {
   readonly owner: string;
   /** How the owner is called in answers. */
   readonly ownerName: string;
-  readonly role: Principal['role'];
-  /** The owner's grants when it scheduled the job; null allows everything in the tenant. */
-  readonly publish: readonly string[] | null;
+  /** What the owner was allowed when it scheduled the job. */
+  readonly principal: PrincipalDocument;
   readonly durable: boolean;
   readonly catchUp: boolean;
   readonly createdAt: number;
@@ -77,18 +75,7 @@ export class Job implements Expiring {
   /** Who it publishes as: its owner, with the grants of now or of when it was scheduled. */
   principal(live: Principal | undefined): Principal {
     if (live !== undefined) return live;
-    const { tenant, role, publish } = this.stored;
-    const held = publish === null ? null : grant(publish);
-    return {
-      subject: null,
-      role,
-      tenant,
-      publish: held,
-      subscribe: null,
-      expiresAt: null,
-      telemetry: false,
-      operator: false,
-    };
+    return readPrincipal(this.stored.principal, this.stored.tenant);
   }
 
   /** As `op.cron.list` shows it. */

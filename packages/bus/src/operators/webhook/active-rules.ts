@@ -39,7 +39,7 @@ export class ActiveRules {
       const [other] = bus.rooms.tenant(rule.tenant).identities.get(rule.owner) ?? [];
       return other;
     };
-    const grants = new OwnerGrants(principal, session, successor, (renewed) => {
+    const grants = new OwnerGrants(this.bus.access, principal, session, successor, (renewed) => {
       if (rule.durable) store.save({ rule, principal: renewed }).catch(onFault);
     });
     const letters = new DeadLetters(rule.durable ? new KeptLetters(bus.engine.store, rule) : null, onFault);

@@ -1,7 +1,7 @@
 import type { CommandResult, WebhookRule } from '@arqonbus/protocol';
 import { z } from 'zod';
+import type { Access } from '../../access.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
-import { may } from '../../principal.ts';
 import { deadLetterRecord } from './dead-letters.ts';
 import { REGISTRATION } from './registration.ts';
 import type { RuleDesk } from './rule-desk.ts';
@@ -9,7 +9,7 @@ import type { RuleDesk } from './rule-desk.ts';
 const RULE = { rule_id: z.string().min(1).max(128).describe('Id of a rule, as register answered it.') };
 
 /** op.webhook.register, .list, .unregister, .dead_letters, .retry. */
-export function webhookCommands(desk: RuleDesk): AnyCommand[] {
+export function webhookCommands(access: Access, desk: RuleDesk): AnyCommand[] {
   return [
     command({
       name: 'op.webhook.register',
@@ -45,7 +45,9 @@ export function webhookCommands(desk: RuleDesk): AnyCommand[] {
       run: ({ sender }, { rule_id }): CommandResult<'op.webhook.dead_letters'> => {
         const letters = desk.manageable(sender, rule_id).letters.all();
         // Managing a rule is no right to read what one's own grants do not cover.
-        const readable = letters.filter(({ room, channel }) => may(sender.principal, 'subscribe', room, channel));
+        const readable = letters.filter(({ room, channel }) =>
+          access.may(sender.principal, 'subscribe', room, channel),
+        );
         return { dead_letters: readable.map(deadLetterRecord), count: readable.length };
       },
     }),

@@ -3,7 +3,7 @@ import type { Engine, KeyValueStore } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { hang, statuses } from './receiver.suite.ts';
-import { onEnd, openReceiver, openRig, principalOf, Rig, turn } from './rig.suite.ts';
+import { onEnd, openReceiver, openRig, ownerOf, Rig, turn } from './rig.suite.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 9).toString('base64')}`;
 
@@ -66,7 +66,7 @@ describe('durable rules', () => {
     const first = await openRig({}, engineOn(store));
     const owner = first.connect({ subject: 'alice', subscribe: ['science:*'] });
     await first.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science', durable: true });
-    owner.principal = principalOf({ subject: 'alice', subscribe: ['science:b'] });
+    owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
     first.bus.disconnect(owner, 'gone');
     await turn();
     await first.stop();

@@ -1,11 +1,13 @@
+import type { Access } from '../../access.ts';
 import type { Session } from '../../connection/session.ts';
-import { may, type Principal } from '../../principal.ts';
+import type { Principal } from '../../principal.ts';
 
 /**
  * What a rule's owner may read, asked for each event. While the connection that registered the rule lives,
  * its principal counts, so that a renewed token with narrower grants narrows the rule at once.
  */
 export class OwnerGrants {
+  private readonly access: Access;
   private principal: Principal;
   private session: Session | null;
   private readonly successor: () => Session | undefined;
@@ -18,11 +20,13 @@ export class OwnerGrants {
    * @param onChange told of a principal that replaced the one before
    */
   constructor(
+    access: Access,
     principal: Principal,
     session: Session | null,
     successor: () => Session | undefined,
     onChange: (principal: Principal) => void,
   ) {
+    this.access = access;
     this.principal = principal;
     this.session = session;
     this.successor = successor;
@@ -30,7 +34,7 @@ export class OwnerGrants {
   }
 
   allow(room: string, channel: string): boolean {
-    return may(this.current(), 'subscribe', room, channel);
+    return this.access.may(this.current(), 'subscribe', room, channel);
   }
 
   /** The principal that counts now. */

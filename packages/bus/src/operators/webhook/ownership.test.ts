@@ -2,7 +2,7 @@ import { BusError } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { systemSender } from '../../system-sender.ts';
 import { hang } from './receiver.suite.ts';
-import { openReceiver, openRig, principalOf, turn } from './rig.suite.ts';
+import { openReceiver, openRig, ownerOf, turn } from './rig.suite.ts';
 
 const URL = 'https://example.com/hook';
 
@@ -52,7 +52,7 @@ describe('who may do what', () => {
 
   it('takes a rule of the life of a connection from nobody who has none', async () => {
     const rig = await openRig();
-    const http = systemSender('http:key', principalOf({}));
+    const http = systemSender('http:key', ownerOf({}));
     expect(await rig.refusal(http, 'op.webhook.register', { url: URL })).toEqual({
       code: 'VALIDATION_ERROR',
       field: 'durable',
@@ -152,7 +152,7 @@ describe('when the storage is away', () => {
     rig.bus.engine.store.set = () => {
       throw new BusError('STORAGE_UNAVAILABLE', 'The storage is away.');
     };
-    owner.principal = principalOf({ subject: 'alice', subscribe: ['science:b'] });
+    owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
     rig.publish(owner, 'science', 'a', 1);
     rig.publish(owner, 'science', 'b', 2);
     await receiver.until(1);
@@ -182,7 +182,7 @@ describe('grants', () => {
     await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science' });
     rig.publish(sender, 'science', 'a', 1);
     rig.publish(sender, 'science', 'b', 2);
-    owner.principal = principalOf({ subject: 'alice', subscribe: ['science:b'] });
+    owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
     rig.publish(sender, 'science', 'a', 3);
     rig.publish(sender, 'science', undefined, 4);
     rig.publish(sender, 'science', 'b', 5);
@@ -216,7 +216,7 @@ describe('grants', () => {
     const { dead_letters, count } = await rig.run(admin, 'op.webhook.dead_letters', { rule_id });
     expect(count).toBe(1);
     expect(dead_letters[0]?.envelope).toMatchObject({ channel: 'a' });
-    owner.principal = principalOf({ subject: 'alice', subscribe: ['science:b'] });
+    owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
     receiver.answer = hang;
     expect(await rig.run(admin, 'op.webhook.retry', { rule_id })).toEqual({ requeued: 1 });
     await receiver.until(3);

@@ -1,9 +1,8 @@
 import { BusError, newSecretId, parseAddress, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
+import type { Access } from '../../access.ts';
 import { PLACE } from '../../commands/arguments.ts';
 import type { Sender } from '../../connection/session.ts';
-import { hasRole, may } from '../../principal.ts';
-import { forbidden } from '../../publish.ts';
 import { checkDestination, type HostTest } from './destination.ts';
 import { checkHeaders } from './headers.ts';
 import type { Rule } from './rule.ts';
@@ -44,15 +43,13 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
  * The rule that somebody asks for. Throws VALIDATION_ERROR naming the argument, or AUTHORIZATION_ERROR when it reaches
  * further than its owner may read.
  */
-export function ruleOf(args: Registration, sender: Sender, allowed: HostTest, now: number): Rule {
+export function ruleOf(args: Registration, sender: Sender, access: Access, allowed: HostTest, now: number): Rule {
   const { principal, identity } = sender;
   const { room, channel } = placeOf(args);
-  if (!may(principal, 'subscribe', room ?? WILDCARD, channel ?? WILDCARD)) {
-    throw forbidden(room ?? WILDCARD, channel ?? WILDCARD);
-  }
+  access.require(principal, 'subscribe', room ?? WILDCARD, channel ?? WILDCARD);
   const durable = args.durable ?? false;
-  if (durable && !hasRole(principal, 'admin')) {
-    throw new BusError('AUTHORIZATION_ERROR', 'A durable webhook needs the role admin.', {
+  if (durable && !access.mayMakeDurable(principal)) {
+    throw new BusError('AUTHORIZATION_ERROR', 'A durable webhook needs the role admin, or a token with "durable".', {
       field: 'durable',
       required_role: 'admin',
     });

@@ -10,7 +10,7 @@ import type { Sender, Session } from '../../connection/session.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
 import type { Happening } from '../../events.ts';
-import { grant, type Principal } from '../../principal.ts';
+import { grantsOf, type Principal, principalOf } from '../../principal.ts';
 import type { Inspector } from '../../publish.ts';
 import { Receiver } from './receiver.suite.ts';
 import { createWebhookOperator, type WebhookOperator, type WebhookOptions } from './webhook.ts';
@@ -61,17 +61,13 @@ export interface Who {
   readonly subscribe?: readonly string[];
 }
 
-export function principalOf({ tenant = 'default', subject = null, role = 'admin', subscribe }: Who): Principal {
-  return {
+export function ownerOf({ tenant = 'default', subject = null, role = 'admin', subscribe }: Who): Principal {
+  return principalOf({
     subject,
     role,
     tenant,
-    publish: null,
-    subscribe: subscribe === undefined ? null : grant(subscribe),
-    expiresAt: null,
-    telemetry: false,
-    operator: false,
-  };
+    grants: subscribe === undefined ? null : grantsOf({ subscribe, publish: ['*:*'] }),
+  });
 }
 
 type RigOptions = Partial<WebhookOptions> & { readonly node?: string };
@@ -148,7 +144,7 @@ export class Rig {
 
   connect(who: Who = {}, wire: RecordingWire = new RecordingWire()): Session {
     const profile = { clientType: 'service' as const, screenName: null, avatar: null, personality: null };
-    return this.bus.connect({ principal: principalOf(who), profile, clientKey: undefined, join: undefined }, wire);
+    return this.bus.connect({ principal: ownerOf(who), profile, clientKey: undefined, join: undefined }, wire);
   }
 
   /** Runs a command as a connection (or HTTP) would; rejects with its BusError. */

@@ -36,7 +36,7 @@ export class RuleDesk {
   /** Throws VALIDATION_ERROR, AUTHORIZATION_ERROR, LIMIT_EXCEEDED. When it has answered, no later event is missed. */
   async register(sender: Sender, args: Registration): Promise<ActiveRule> {
     const { allowed, clock } = this.rules;
-    const rule = ruleOf(args, sender, allowed, clock.now());
+    const rule = ruleOf(args, sender, this.bus.access, allowed, clock.now());
     this.checkRoom(rule.tenant);
     this.checkOwner(rule, sender);
     const { interest } = this.bus;

@@ -1,6 +1,5 @@
-import type { Role } from '@arqonbus/protocol';
 import type { KeySpace, KeyValueStore, SetOutcome, StoreQuota } from '../../engine/engine.ts';
-import { grant, type Principal } from '../../principal.ts';
+import { type Principal, type PrincipalDocument, principalDocument, readPrincipal } from '../../principal.ts';
 import type { Rule } from './rule.ts';
 
 const SPACE = 'webhook';
@@ -22,9 +21,7 @@ interface RuleDocument {
   readonly signing_key: string | null;
   readonly owner: string;
   readonly owner_name: string;
-  readonly subject: string | null;
-  readonly role: Role;
-  readonly subscribe: readonly string[] | null;
+  readonly principal: PrincipalDocument;
   readonly created_at: string;
 }
 
@@ -85,7 +82,7 @@ function spaceOf(tenant: string): KeySpace {
   return { tenant, space: SPACE, namespace: '' };
 }
 
-function documentOf(rule: Rule, { subject, role, subscribe }: Principal): RuleDocument {
+function documentOf(rule: Rule, principal: Principal): RuleDocument {
   return {
     url: rule.url.href,
     room: rule.room,
@@ -95,15 +92,13 @@ function documentOf(rule: Rule, { subject, role, subscribe }: Principal): RuleDo
     signing_key: rule.key?.toString('base64') ?? null,
     owner: rule.owner,
     owner_name: rule.ownerName,
-    subject,
-    role,
-    subscribe: subscribe?.patterns ?? null,
+    principal: principalDocument(principal),
     created_at: rule.createdAt,
   };
 }
 
 function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
-  const { room, channel, headers, subject, role, subscribe } = stored;
+  const { room, channel, headers } = stored;
   const rule: Rule = {
     id,
     tenant,
@@ -118,18 +113,7 @@ function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
     durable: true,
     createdAt: stored.created_at,
   };
-  // A rule only ever reads, within its tenant; nothing else of its owner's rights is kept.
-  const principal: Principal = {
-    subject,
-    role,
-    tenant,
-    publish: grant([]),
-    subscribe: subscribe === null ? null : grant(subscribe),
-    expiresAt: null,
-    telemetry: false,
-    operator: false,
-  };
-  return { rule, principal };
+  return { rule, principal: readPrincipal(stored.principal, tenant) };
 }
 
 /** Bounds the rules of the tenant alone. */

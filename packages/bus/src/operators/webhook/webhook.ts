@@ -99,7 +99,7 @@ class Webhooks implements WebhookOperator {
     };
     this.active = new ActiveRules(bus, this.store, this.leases, parts);
     this.desk = new RuleDesk(bus, this.active, this.store, { maxRules, allowed, clock });
-    this.commands = webhookCommands(this.desk);
+    this.commands = webhookCommands(bus.access, this.desk);
   }
 
   get ruleCount(): number {

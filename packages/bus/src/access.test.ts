@@ -2,8 +2,12 @@ import type { Role } from '@arqonbus/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { principalFromClaims } from '../../server/src/auth/claims.ts';
+import { Access } from './access.ts';
 import { anonymousPrincipal } from './anonymous.ts';
-import { type Action, grant, hasRole, may, type Principal } from './principal.ts';
+import { type Action, grantsOf, hasRole, type Principal } from './principal.ts';
+
+const access = new Access({ telemetryRoom: 'integriguard' });
+const may: Access['may'] = (...asked) => access.may(...asked);
 
 const ROLES: readonly Role[] = ['guest', 'user', 'admin'];
 
@@ -40,7 +44,7 @@ describe('hasRole', () => {
   });
 });
 
-describe('may', () => {
+describe('access', () => {
   it('allows everything in the tenant without grants, but publishing to guests and *:* to all but admins', () => {
     const allowed = ROLES.map((each) => [
       may(principal(each), 'publish', 'science', 'general'),
@@ -123,10 +127,44 @@ describe('may', () => {
   });
 
   it('allows nothing by an empty grant', () => {
-    const nothing: Principal = { ...anonymousPrincipal('admin'), publish: grant([]), subscribe: grant([]) };
+    const nothing: Principal = { ...anonymousPrincipal('admin'), grants: grantsOf({ publish: [], subscribe: [] }) };
     for (const asked of ['publish', 'subscribe'] as const) {
       expect(may(nothing, asked, 'a', 'b')).toBe(false);
       expect(may(nothing, asked, '*', '*')).toBe(false);
     }
+  });
+
+  it('keeps what a token does not list closed to it, admins included', () => {
+    const bound = principal('admin', { subscribe: ['ops:*'] });
+    expect(may(bound, 'publish', 'ops', 'x')).toBe(false);
+    expect(may(bound, 'admin', 'ops', 'x')).toBe(false);
+    expect(may(bound, 'history', 'ops', 'x')).toBe(true);
+    expect(access.mayReach(bound, 'ada')).toBe(false);
+    expect(access.mayStore(bound, 'store_read', 'default', 'k')).toBe(false);
+  });
+
+  it('shows the telemetry room to those who may watch telemetry alone', () => {
+    for (const asked of ['subscribe', 'history', 'presence'] as const) {
+      expect(may(principal('guest'), asked, 'integriguard', 'telemetry-stream')).toBe(false);
+      expect(may(principal('user'), asked, 'integriguard', '*')).toBe(false);
+      expect(may({ ...principal('guest'), telemetry: true }, asked, 'integriguard', '*')).toBe(true);
+      expect(may(principal('admin'), asked, 'integriguard', 'dashboard-events')).toBe(true);
+    }
+    expect(may(principal('user'), 'publish', 'integriguard', 'telemetry-stream')).toBe(true);
+  });
+
+  it('asks the embedding program last, which can only refuse', () => {
+    const asked: string[] = [];
+    const strict = new Access({
+      telemetryRoom: 'integriguard',
+      authorize: (_principal, action, address) => {
+        asked.push(`${action} ${address}`);
+        return address !== 'a:b';
+      },
+    });
+    expect(strict.may(principal('user'), 'publish', 'a', 'b')).toBe(false);
+    expect(strict.may(principal('user'), 'publish', 'a', 'c')).toBe(true);
+    expect(strict.may(principal('guest'), 'publish', 'a', 'c')).toBe(false);
+    expect(asked).toEqual(['publish a:b', 'publish a:c']);
   });
 });

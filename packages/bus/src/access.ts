@@ -1,0 +1,79 @@
+import { BusError, WILDCARD } from '@arqonbus/protocol';
+import { type Action, hasRole, type Principal } from './principal.ts';
+
+/** A second opinion of the embedding program: false refuses what role and grants would allow. Must not throw or wait. */
+export type Authorize = (principal: Principal, action: Action, address: string) => boolean;
+
+export interface AccessOptions {
+  /** The room that tells of other clients: only those who may watch telemetry read it. */
+  readonly telemetryRoom: string;
+  readonly authorize?: Authorize | undefined;
+}
+
+const READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'presence', 'group']);
+
+/** The one place that answers what a principal may do in its tenant (PROTOCOL section 7). */
+export class Access {
+  private readonly telemetryRoom: string;
+  private readonly authorize: Authorize | undefined;
+
+  constructor({ telemetryRoom, authorize }: AccessOptions) {
+    this.telemetryRoom = telemetryRoom;
+    this.authorize = authorize;
+  }
+
+  /**
+   * May `principal` do `action` at `room:channel`?
+   *
+   * A wildcard asks for all of a room: only a grant that covers every channel of it says yes, since a grant's glob
+   * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish.
+   */
+  may(principal: Principal, action: Action, room: string, channel: string): boolean {
+    if (room === WILDCARD && !hasRole(principal, 'admin')) return false;
+    if (action === 'publish' && principal.role === 'guest') return false;
+    if (room === this.telemetryRoom && READING.has(action) && !this.mayWatch(principal)) return false;
+    return this.isGranted(principal, action, `${room}:${channel}`);
+  }
+
+  /** Throws AUTHORIZATION_ERROR unless {@link may}. */
+  require(principal: Principal, action: Action, room: string, channel: string): void {
+    if (!this.may(principal, action, room, channel)) throw forbidden(room, channel);
+  }
+
+  /** May `principal` see what happens to others: the telemetry port, and the room that tells the same? */
+  mayWatch(principal: Principal): boolean {
+    return principal.telemetry || hasRole(principal, 'admin');
+  }
+
+  /** May `principal` send a private message to the bearer of `subject` (null: a client without one)? */
+  mayReach(principal: Principal, subject: string | null): boolean {
+    if (principal.role === 'guest') return false;
+    return this.isGranted(principal, 'private', subject ?? WILDCARD);
+  }
+
+  /** May `principal` make what outlives its connections and its token? */
+  mayMakeDurable(principal: Principal): boolean {
+    return principal.durable || hasRole(principal, 'admin');
+  }
+
+  mayStore(principal: Principal, action: 'store_read' | 'store_write', namespace: string, key: string): boolean {
+    return this.isGranted(principal, action, `${namespace}/${key}`);
+  }
+
+  private isGranted(principal: Principal, action: Action, address: string): boolean {
+    const { grants } = principal;
+    if (grants !== null) {
+      // Whoever may publish to a channel may look after it, unless its token says more.
+      const held = grants[action] ?? (action === 'admin' ? grants.publish : undefined);
+      if (held === undefined || !held.allows(address)) return false;
+    }
+    return this.authorize === undefined || this.authorize(principal, action, address);
+  }
+}
+
+export function forbidden(room: string, channel: string): BusError {
+  return new BusError('AUTHORIZATION_ERROR', `Your role or grants do not allow this at ${room}:${channel}.`, {
+    room,
+    channel,
+  });
+}
