@@ -31,7 +31,7 @@ function allCommands(): readonly AnyCommand[] {
   const opened = CasilLayer.open(loaded.config.casil);
   if (!opened.ok) throw new Error('the default policy has faults');
   const log = createLog({ level: 'silent', pretty: false });
-  return new Server(loaded.config, createMemoryEngine(), opened.layer, 'docs', { log }).commands.all;
+  return new Server(loaded.config, createMemoryEngine(), opened.layer, 'docs', { log }).bus.commands.all;
 }
 
 function typeOf(argument: Argument): string {

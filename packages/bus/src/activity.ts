@@ -1,6 +1,7 @@
 import { newId, SERVER, timestamp } from '@arqonbus/protocol';
+import { andThen } from './awaitable.ts';
 import type { Session } from './connection/session.ts';
-import type { Happening } from './events.ts';
+import type { Events, Happening } from './events.ts';
 import type { Publisher } from './publish.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
 
@@ -8,6 +9,14 @@ const TELEMETRY_CHANNEL = 'telemetry-stream';
 const ACTIVITY_CHANNEL = 'dashboard-events';
 /** One notice a client in this time, however busy it is. */
 const ACTIVITY_INTERVAL_MS = 1_000;
+
+export interface ActivityOptions {
+  readonly telemetryRoom: string;
+  /** Whether server events are put on the bus too. */
+  readonly telemetry: boolean;
+  readonly serverTenant: string | null;
+  readonly onFault: (error: unknown) => void;
+}
 
 /**
  * Puts what happens on the bus itself: every telemetry event as an envelope in `telemetry-stream`, and what agents and
@@ -21,11 +30,12 @@ export class Activity {
   private readonly serverTenant: string | null;
   private readonly onFault: (error: unknown) => void;
 
-  constructor(publisher: Publisher, room: string, serverTenant: string | null, onFault: (error: unknown) => void) {
+  constructor(publisher: Publisher, events: Events, options: ActivityOptions) {
     this.publisher = publisher;
-    this.room = room;
-    this.serverTenant = serverTenant;
-    this.onFault = onFault;
+    this.room = options.telemetryRoom;
+    this.serverTenant = options.serverTenant;
+    this.onFault = options.onFault;
+    if (options.telemetry) events.on((event) => this.record(event));
   }
 
   /** Where an envelope of type `telemetry` goes, whatever its own address says. */
@@ -34,7 +44,7 @@ export class Activity {
   }
 
   /** An event's envelope; events about the telemetry room itself make none, or they would feed themselves. */
-  record({ tenant, event, submitted }: Happening): void {
+  private record({ tenant, event, submitted }: Happening): void {
     const target = tenant ?? this.serverTenant;
     if (submitted || target === null || event.payload.room === this.room) return;
     const { event_id, eventType, severity, node, payload } = event;
@@ -72,7 +82,7 @@ export class Activity {
         channel,
         payload,
       });
-      if (sent instanceof Promise) sent.catch(this.onFault);
+      andThen(sent, () => {}, this.onFault);
     } catch (error) {
       this.onFault(error);
     }

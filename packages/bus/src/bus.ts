@@ -1,301 +1,450 @@
+import type { IncomingMessage, Server } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   BusError,
   CLOSE,
-  encode,
+  type Envelope,
   encodeError,
-  type Inbound,
-  isRefusal,
+  isChannelName,
+  isRoomName,
+  type JsonObject,
+  type Metadata,
   newId,
   newSecretId,
-  type Refusal,
+  parseAddress,
+  WILDCARD,
 } from '@arqonbus/protocol';
-import { Access } from './access.ts';
-import { Activity } from './activity.ts';
-import { Catalog } from './catalog.ts';
-import { Cluster } from './cluster.ts';
-import { TokenExpiry } from './connection/expiry.ts';
-import { Flusher, Outbox, type Wire } from './connection/outbox.ts';
-import { type Arrival, Session } from './connection/session.ts';
+import type { Authorize } from './access.ts';
+import { anonymousPrincipal } from './anonymous.ts';
+import { andThen, attempt, isPending } from './awaitable.ts';
+import { type AnyCommand, CommandSet } from './commands/command.ts';
+import { coreCommands } from './commands/core.ts';
+import { CommandRunner } from './commands/run.ts';
+import { tokenCommands } from './commands/token.ts';
+import type { Wire } from './connection/outbox.ts';
+import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
-import { FaultCounters } from './counters.ts';
-import { Direct, subjectIdentity } from './direct.ts';
-import { Directory } from './directory.ts';
-import { Dispatch, type RunCommand } from './dispatch.ts';
-import type { Awaitable, Engine, NodeMessage, StreamAddress } from './engine/engine.ts';
-import { Events } from './events.ts';
-import { Hub } from './hub.ts';
-import { IdleSweep } from './idle.ts';
-import { type Act, accept, holdUntil } from './inbox.ts';
-import { Notices } from './notices.ts';
-import type { BusOptions } from './options.ts';
-import { type Inspector, Publisher } from './publish.ts';
-import { Rooms } from './rooms.ts';
-import { Submissions } from './submission.ts';
-import { Interest } from './subscribe/interest.ts';
-import { type Joined, type JoinRequest, Memberships } from './subscribe/join.ts';
+import { Core } from './core.ts';
+import type { Awaitable, Engine, Published } from './engine/engine.ts';
+import { createMemoryEngine } from './engine/memory.ts';
+import type { BusEvent, Happening } from './events.ts';
+import { Ingress } from './ingress.ts';
+import { type CronOptions, createCronOperator, DEFAULT_CRON_OPTIONS } from './operators/cron/cron.ts';
+import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
+import type { Operator } from './operators/operator.ts';
+import { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
+import { createStoreOperator } from './operators/store/store.ts';
+import {
+  createWebhookOperator,
+  DEFAULT_WEBHOOK_OPTIONS,
+  type WebhookOperator,
+  type WebhookOptions,
+} from './operators/webhook/webhook.ts';
+import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
+import { type GrantLists, grantsOf, type Principal, principalOf, type Verification } from './principal.ts';
+import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
+import type { Joined } from './subscribe/join.ts';
+import { serverPrincipal, systemSender } from './system-sender.ts';
+import { Gate } from './websocket/gate.ts';
+import { UpgradeHandler } from './websocket/handshake.ts';
+import { Heartbeat } from './websocket/heartbeat.ts';
+import { type SessionHost, WebSocketSessions } from './websocket/sessions.ts';
 
-/** Joins the parts of the bus: sessions come in here, envelopes are handed to the part that knows what to do. */
-export class Bus {
-  readonly options: BusOptions;
-  readonly engine: Engine;
-  readonly rooms: Rooms;
-  readonly hub: Hub;
-  readonly interest: Interest;
-  readonly events: Events;
-  readonly access: Access;
-  readonly publisher: Publisher;
-  readonly direct: Direct;
-  readonly submissions: Submissions;
-  readonly memberships: Memberships;
-  readonly activity: Activity;
-  readonly cluster: Cluster;
-  readonly notices: Notices;
-  readonly directory: Directory;
-  readonly catalog: Catalog;
-  readonly idle: IdleSweep;
-  readonly expiry: TokenExpiry;
-  readonly faults: FaultCounters = new FaultCounters();
-  readonly inspector: Inspector;
-  readonly startedAt: number;
-  /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
-  readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
-  /** Told when a connection has gone. */
-  readonly sessionLeft: Set<(session: Session) => void> = new Set();
-  private readonly flusher = new Flusher();
-  private readonly act: Act;
-  private readonly unsettled: Set<Promise<void>> = new Set();
-  /** Whether new clients are turned away. */
-  isDraining = false;
+const SWEEP_INTERVAL_MS = 1_000;
+const REPORT_INTERVAL_MS = 5_000;
+const CLOSE_MS = 10_000;
+/** The share of a close's time that connections have; the rest is for operators and engine. */
+const DRAIN_SHARE = 0.8;
+/** The engine may flush for this long, however short the time was, in milliseconds. */
+const MIN_REST_MS = 1_000;
+/** How long answers that wait for storage may still take, in milliseconds. */
+const SETTLE_MS = 5_000;
 
-  /** @param runCommand runs and answers commands; they live on the floor above and know the bus */
-  constructor(engine: Engine, inspector: Inspector, runCommand: RunCommand, options: BusOptions) {
-    const { now } = options;
-    this.options = options;
-    this.engine = engine;
-    this.inspector = inspector;
-    this.startedAt = now();
-    this.events = new Events(options.node, options.onFault);
-    this.access = new Access(options);
-    this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
-    this.hub = new Hub(this.rooms, now);
-    this.interest = new Interest(engine.broker);
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, options, now);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector);
-    this.memberships = new Memberships(
-      this.rooms,
-      engine.broker,
-      this.hub,
-      this.interest,
-      this.events,
-      this.access,
-      options,
-    );
-    this.activity = new Activity(this.publisher, options.telemetryRoom, options.serverTenant, options.onFault);
-    this.notices = new Notices(this.rooms, this.hub, this.events);
-    this.cluster = new Cluster(engine.presence, options.node, options.onFault);
-    this.directory = new Directory(this.rooms, engine, { ...options, startedAt: this.startedAt });
-    this.catalog = new Catalog(this.rooms, engine.store, engine.broker, (channel) =>
-      this.notices.deleted(channel, 'command'),
-    );
-    this.idle = new IdleSweep(this.rooms, engine.broker, { ...options, isAlone: engine.presence === null }, (channel) =>
-      this.notices.deleted(channel, 'idle'),
-    );
-    this.expiry = new TokenExpiry(now, (session, code, reason) => this.close(session, code, reason));
-    this.memberships.onChange = (session) => this.cluster.announce(session);
-    this.memberships.onPresence = (channel, payload) => this.cluster.tellPresence(channel, payload);
-    const fail = this.fail.bind(this);
-    this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
-    const { publisher, direct, activity, submissions } = this;
-    const dispatch = new Dispatch({ publisher, direct, activity, submissions, runCommand, fail });
-    this.act = (session, incoming) => {
-      if (isRefusal(incoming)) return this.answerRefused(session, incoming);
-      const done = dispatch.handle(session, incoming);
-      if (done instanceof Promise) {
-        this.unsettled.add(done);
-        done.finally(() => this.unsettled.delete(done));
-      }
-      return done;
+/** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
+export interface GivenPrincipal extends Partial<Omit<Principal, 'grants'>> {
+  /** Globs of what it may do; without it everything that the role allows. */
+  readonly grants?: GrantLists | null;
+}
+
+export interface BusHooks {
+  /**
+   * What every event and private message passes, in this order, before it is stored: functions that return what may
+   * travel on or throw a `BusError`, and at most one content policy, such as `casil()` of `@arqonbus/casil`.
+   */
+  readonly publish?: readonly (PublishHook | Inspector)[];
+}
+
+/** The families of op.* commands, with their limits. `false` leaves one out. */
+export interface OperatorOptions {
+  readonly store?: StoreLimits | false;
+  readonly cron?: CronOptions | false;
+  readonly webhook?: WebhookOptions | false;
+  readonly omega?: OmegaOptions | false;
+}
+
+export interface CreateBusOptions {
+  /** Where streams live; in this process's memory unless given. The bus opens and closes it. */
+  readonly engine?: Engine;
+  /**
+   * Says who a connecting client is; throws a `BusError` `AUTHENTICATION_FAILED` to refuse it (401). Without it everybody is the anonymous
+   * user.
+   */
+  readonly authenticate?: (request: IncomingMessage) => Awaitable<GivenPrincipal>;
+  /** Says who the bearer of a token is that a connection renews itself with (`refresh_token`). */
+  readonly refresh?: (token: string) => Awaitable<GivenPrincipal>;
+  /** A second opinion on what role and grants allow; false refuses. */
+  readonly authorize?: Authorize;
+  readonly hooks?: BusHooks;
+  /** Bounds and behaviour; see `BusOptions` for each with its default. */
+  readonly limits?: Partial<BusOptions>;
+  readonly operators?: OperatorOptions;
+  /** Commands of the program's own, beside those of the protocol. */
+  readonly commands?: (bus: Core) => readonly AnyCommand[];
+  /** Go on without stored rules, jobs and channels while the storage is away, and take them up when it is back. */
+  readonly startDegraded?: boolean;
+  /** Told of faults that no client can be told of; standard error, unless given. */
+  readonly onFault?: (error: unknown) => void;
+}
+
+export interface PublishOptions {
+  /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
+  readonly as?: string;
+  readonly tenant?: string;
+  /** Makes sending again harmless: the same id of the same name is stored and delivered once. */
+  readonly id?: string;
+  readonly metadata?: Metadata;
+}
+
+export interface AttachOptions {
+  /** The path of WebSocket upgrades; every other one is left to whoever else listens. Without it all are taken. */
+  readonly path?: string;
+  /** Origins and hosts that may connect from a browser beside the server's own (PROTOCOL section 1). */
+  readonly allowedOrigins?: readonly string[];
+  readonly allowedHosts?: readonly string[];
+  /** Whether only this machine reaches the server; true unless said otherwise. */
+  readonly onLoopback?: boolean;
+  /** Decides who comes in at this server instead of all of the above and the hook `authenticate`. */
+  readonly gate?: Gate;
+}
+
+/** An attached server: how many connections came through it, and the way to leave it. */
+export interface Attached {
+  readonly connections: number;
+  readonly refusals: ReadonlyMap<number, number>;
+  /** Resolves when all connections that came through it are gone. */
+  empty(): Promise<void>;
+  /** Cuts the connections that are left. */
+  destroy(): void;
+  /** Stops taking upgrades; connections stay. */
+  detach(): void;
+}
+
+/**
+ * A message bus in this process: publish and subscribe here, attach it to HTTP servers for clients over WebSocket.
+ *
+ * @example
+ * const bus = await createBus();
+ * bus.attach(httpServer, { path: '/bus' });
+ * await bus.publish('orders:created', { id: 7 }, { as: 'shop' });
+ */
+export async function createBus(options: CreateBusOptions = {}): Promise<Bus> {
+  const bus = new Bus(options);
+  try {
+    await bus.start();
+    bus.announceStart();
+    return bus;
+  } catch (error) {
+    await bus.close({ withinMs: 0 });
+    throw error;
+  }
+}
+
+export class Bus extends Core implements SessionHost {
+  readonly commands: CommandSet;
+  readonly runner: CommandRunner;
+  readonly ingress: Ingress;
+  readonly heartbeat: Heartbeat;
+  readonly operators: readonly Operator[];
+  /** Null when it was left out. */
+  readonly webhooks: WebhookOperator | null;
+  private readonly given: CreateBusOptions;
+  private readonly timers: NodeJS.Timeout[] = [];
+  private readonly attached: Attached[] = [];
+  private hasStarted = false;
+  private closing: Promise<void> | null = null;
+
+  /** Makes a bus that is not open yet; {@link createBus} makes one that is. */
+  constructor(given: CreateBusOptions = {}) {
+    const { publish = [] } = given.hooks ?? {};
+    const inspectors = publish.filter((hook): hook is Inspector => typeof hook !== 'function');
+    if (inspectors.length > 1) throw new Error('A bus has one content policy; "hooks.publish" names several.');
+    const hooks = publish.filter((hook): hook is PublishHook => typeof hook === 'function');
+    const options: BusOptions = {
+      ...DEFAULT_OPTIONS,
+      node: newSecretId('node_').slice(0, 17),
+      version: '0.1.0',
+      onFault: given.onFault ?? ((error) => console.error(error)),
+      ...given.limits,
+      ...(given.authorize === undefined ? {} : { authorize: given.authorize }),
     };
-    if (options.telemetry) this.events.on((happening) => this.activity.record(happening));
-    this.rooms.onCreated = (channel) => {
-      this.idle.revive(channel);
-      this.notices.created(channel);
-    };
+    super(given.engine ?? createMemoryEngine(), inspectors[0] ?? NO_INSPECTION, hooks, options);
+    this.given = given;
+    this.heartbeat = new Heartbeat(options.pingIntervalMs);
+    const { store, cron, webhook, omega } = given.operators ?? {};
+    const operators: Operator[] = [];
+    this.webhooks = webhook === false ? null : createWebhookOperator(this, webhook ?? DEFAULT_WEBHOOK_OPTIONS);
+    if (this.webhooks !== null) operators.push(this.webhooks);
+    if (cron !== false) operators.push(createCronOperator(this, cron ?? DEFAULT_CRON_OPTIONS));
+    if (store !== false) operators.push(createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS));
+    if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
+    this.operators = operators;
+    const { refresh } = given;
+    const verify = refresh === undefined ? null : (token: string) => verification(() => refresh(token));
+    this.commands = new CommandSet([
+      ...coreCommands(this, () => this.commands.all),
+      ...tokenCommands(this, verify),
+      ...operators.flatMap((operator) => operator.commands),
+      ...(given.commands?.(this) ?? []),
+    ]);
+    this.runner = new CommandRunner(this, this.commands);
+    this.ingress = new Ingress(this, (session, inbound) => this.runner.answer(session, inbound));
   }
 
-  /** Takes the engine's callbacks: pass these to {@link Engine.open}. */
-  readonly engineEvents = {
-    deliver: (event: Parameters<Hub['deliver']>[0]): number => this.hub.deliver(event),
-    receive: (message: NodeMessage): void =>
-      this.cluster.receive(message, this.rooms, this.hub, this.direct, (session, code, reason) =>
-        this.close(session, code, reason),
-      ),
-    historyGap: (stream: StreamAddress): void => this.notices.historyGap(stream),
-    gap: (): void => {},
-    trimmed: (): void => {},
-    health: ({ healthy, reason }: { healthy: boolean; reason: string }): void => {
-      const { backend } = this.engine;
-      if (healthy) this.events.emit('storage_recovered', null, { backend });
-      else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
-    },
-  };
+  /** Opens the engine and takes up what is kept in it. */
+  async start(): Promise<void> {
+    await this.engine.open(this.engineEvents);
+    this.rooms.tenant('default');
+    this.catalog.start();
+    for (const operator of this.operators) operator.start();
+    await this.loadState();
+    this.every(SWEEP_INTERVAL_MS, () => this.idle.run());
+    // That the storage is away is told already.
+    this.every(REPORT_INTERVAL_MS, () => void this.directory.beat().catch(() => {}));
+  }
 
-  /** Connects a client: its session, its first membership, its welcome. */
-  connect(arrival: Arrival, wire: Wire): Session {
-    const { principal, profile, clientKey } = arrival;
-    const id = newSecretId('arq_client_');
-    const identity =
-      principal.subject !== null
-        ? subjectIdentity(principal.subject)
-        : clientKey === undefined
-          ? id
-          : `key:${clientKey}`;
-    const outbox = new Outbox(wire, this.flusher, this.options.maxBacklogBytes, () => this.overrun(session));
-    const tenant = this.rooms.tenant(principal.tenant);
-    const session: Session = new Session(
+  /** Tells that clients are taken from now on; {@link createBus} has told it. */
+  announceStart(): void {
+    this.hasStarted = true;
+    this.events.emit('server_started', null, { version: this.options.version, node: this.options.node });
+  }
+
+  /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
+  private async loadState(): Promise<void> {
+    try {
+      await this.catalog.load();
+      for (const operator of this.operators) await operator.load();
+    } catch (error) {
+      if (this.engine.healthy() || this.given.startDegraded !== true) throw error;
+      const stop = this.events.on(({ event }) => {
+        if (event.eventType !== 'storage_recovered') return;
+        stop();
+        this.loadState().catch(this.options.onFault);
+      });
+    }
+  }
+
+  // The program's own side --------------------------------------------------------------------------------------------
+
+  /**
+   * Publishes an event to `room:channel`, or to a whole room. Resolves with where it was stored; rejects with a
+   * `BusError` when it is refused. Hooks and limits hold for the program as for its clients.
+   */
+  async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<Published> {
+    const { as, tenant = 'default', id = newId(), metadata } = options;
+    const from = as === undefined ? 'arqonbus' : `app:${as}`;
+    if (!/^[A-Za-z0-9_:.-]{1,128}$/.test(from)) {
+      throw new BusError('VALIDATION_ERROR', '"as" is 1-124 letters, digits, "_", ".", ":" or "-".', { field: 'as' });
+    }
+    const { room, channel } = parseAddress(address, undefined);
+    this.memory.requireRoom();
+    const outcome = await this.publisher.publish(systemSender(from, serverPrincipal(tenant)), {
       id,
-      identity,
-      principal,
-      profile,
-      wire,
-      outbox,
-      tenant.traffic,
-      this.options.now(),
-    );
-    tenant.sessions.set(id, session);
-    const connections = tenant.identities.get(identity);
-    if (connections === undefined) tenant.identities.set(identity, new Set([session]));
-    else connections.add(session);
-    tenant.traffic.connections += 1;
-    tenant.traffic.active += 1;
-    this.cluster.announce(session);
-    if (principal.expiresAt !== null) this.expiry.watch(session);
-    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
-    const opened = this.open(session, arrival.join);
-    if (opened instanceof Promise) holdUntil(session, opened, this.act);
-    return session;
+      type: 'event',
+      room,
+      channel,
+      payload,
+      metadata,
+    });
+    return outcome.published;
   }
 
-  /** Takes one validated envelope of a client. Answers and faults go to that client; this never throws. */
-  accept(session: Session, inbound: Inbound): void {
-    session.lastActivity = this.options.now();
-    session.traffic.received += 1;
-    accept(session, inbound, this.act);
-  }
-
-  /** Answers a frame that was no valid envelope, after what came before it. */
-  refuse(session: Session, refusal: Refusal): void {
-    this.faults.failed(refusal.code, { client_id: session.id, message_id: refusal.requestId });
-    accept(session, refusal, this.act);
-  }
-
-  /** Cleans up after a connection, however it ended. Idempotent. */
-  disconnect(session: Session, reason: string): void {
-    if (session.closed) return;
-    session.closed = true;
-    session.outbox.shut();
-    this.memberships.leaveAll(session);
-    const tenant = this.rooms.tenant(session.principal.tenant);
-    tenant.sessions.delete(session.id);
-    const connections = tenant.identities.get(session.identity);
-    connections?.delete(session);
-    if (connections?.size === 0) {
-      tenant.identities.delete(session.identity);
-      for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
+  /**
+   * Calls `handler` with every event of `room:channel`, or of all channels of a room (`room:*`), in order. What it
+   * throws goes to `onFault`. Resolves with the way to stop once no later event is missed.
+   */
+  async subscribe(
+    address: string,
+    handler: (event: Envelope) => unknown,
+    { tenant = 'default' }: { readonly tenant?: string } = {},
+  ): Promise<() => void> {
+    const { room, channel = WILDCARD } = parseAddress(address, undefined);
+    if (room === undefined || !(isRoomName(room) && (channel === WILDCARD || isChannelName(channel)))) {
+      throw new BusError('VALIDATION_ERROR', 'Subscribe to "room:channel" or "room:*".', { field: 'address' });
     }
-    tenant.traffic.active -= 1;
-    this.cluster.withdraw(session);
-    this.expiry.forget(session);
-    for (const listener of this.sessionLeft) listener(session);
-    this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
+    await this.interest.add(tenant, room);
+    const { onFault } = this.options;
+    const stop = this.hub.tap((event, from) => {
+      if (from.tenant !== tenant || from.room !== room) return;
+      if (channel !== WILDCARD && from.channel !== channel && !from.isWide) return;
+      attempt(() => handler(JSON.parse(event.text) as Envelope) as Awaitable<unknown>, onFault);
+    });
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      stop();
+      this.interest.remove(tenant, room);
+    };
   }
 
-  /** Sends what is queued, then closes the connection with a code of PROTOCOL section 8. */
-  close(session: Session, code: number, reason: string): void {
-    if (session.closed) return;
-    session.outbox.flush();
-    session.wire.close(code, reason);
-    this.disconnect(session, reason);
-  }
-
-  /** Announces the end to every client, each with its own delay, so that they do not all come back at once. */
-  announceShutdown(spreadMs: number): void {
-    for (const session of this.sessions()) {
-      const reconnect_after_ms = Math.floor(100 + Math.random() * spreadMs);
-      session.send(encode({ type: 'system', payload: { event: 'shutdown', reconnect_after_ms } }));
-    }
-  }
-
-  closeAll(code: number, reason: string): void {
-    for (const session of [...this.sessions()]) this.close(session, code, reason);
-  }
-
-  /** Resolves when everything that was accepted so far has been answered. */
-  async settled(): Promise<void> {
-    await Promise.allSettled(this.unsettled);
-  }
-
-  *sessions(): Generator<Session> {
-    for (const tenant of this.rooms.tenants.values()) yield* tenant.sessions.values();
-  }
-
-  /** Answers a refused envelope: a `command_response` to a command, an `error` to anything else. */
-  fail(session: Session, inbound: Inbound, error: unknown): void {
-    const refused = error instanceof BusError ? error : this.internal(error);
-    const { id: message_id, room, channel } = inbound;
-    this.faults.failed(refused.code, { client_id: session.id, message_id, room, channel });
-    session.send(encodeError(refused, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
-  }
-
-  /** What a client may know of a fault of the server's own: an id that finds it in the log. */
-  internal(error: unknown): BusError {
-    const error_id = newId();
-    this.options.onFault(Object.assign(new Error(`internal error ${error_id}`, { cause: error }), { error_id }));
-    return new BusError('INTERNAL_ERROR', `The server failed to do this; its log has the cause under ${error_id}.`, {
-      error_id,
+  /** Calls `listener` with every event of a type (`*`: of all): `client_connected`, `slow_consumer` …; see TELEMETRY. */
+  on(type: string, listener: (event: BusEvent, happening: Happening) => void): () => void {
+    return this.events.on((happening) => {
+      if (type === '*' || happening.event.eventType === type) listener(happening.event, happening);
     });
   }
 
-  private answerRefused(session: Session, refusal: Refusal): void {
-    session.send(encodeError(refusal, refusal.requestId, refusal.command));
+  // Transports --------------------------------------------------------------------------------------------------------
+
+  /** Takes WebSocket upgrades of a server that the program opens and closes itself. */
+  attach(server: Server, options: AttachOptions = {}): Attached {
+    const { path } = options;
+    const gate = options.gate ?? this.gate(options);
+    const closedFor = (): 'draining' | 'memory' | null => {
+      if (this.isDraining) return 'draining';
+      if (this.memory.isFull) this.memory.refused += 1;
+      return this.memory.isFull ? 'memory' : null;
+    };
+    const { onFault } = this.options;
+    const handler = new UpgradeHandler(
+      { ...this.options, gate, closedFor, onFault },
+      new WebSocketSessions(this, this.heartbeat),
+    );
+    const leave = handler.attach(server, path);
+    const attached: Attached = {
+      get connections() {
+        return handler.connections;
+      },
+      refusals: handler.refusals,
+      empty: () => handler.empty(),
+      destroy: () => handler.destroy(),
+      detach: () => {
+        leave();
+      },
+    };
+    this.attached.push(attached);
+    return attached;
+  }
+
+  private gate({ onLoopback = true, allowedOrigins = [], allowedHosts = [] }: AttachOptions): Gate {
+    const { authenticate } = this.given;
+    return new Gate({
+      authenticate: authenticate === undefined ? null : (request) => verification(() => authenticate(request)),
+      anonymous: anonymousPrincipal('user'),
+      listeningOnLoopback: onLoopback,
+      allowedOrigins,
+      allowedHosts,
+      onRefused: ({ status, details: reason }, address) =>
+        this.events.emit('auth_failed', null, { status, reason, address }, 'warning'),
+    });
+  }
+
+  /** Connects a client of any transport: its session, its first membership, its welcome. */
+  connect(arrival: Arrival, wire: Wire): Session {
+    const session = this.openSession(arrival, wire);
+    const opened = this.greet(session, arrival.join);
+    if (isPending(opened)) this.ingress.holdUntil(session, opened);
+    return session;
+  }
+
+  receive(session: Session, text: string): void {
+    this.ingress.receive(session, text);
+  }
+
+  receiveBinary(session: Session): void {
+    this.ingress.receiveBinary(session);
   }
 
   /** The first frames of a connection: its welcome, and what became of the membership it asked for. */
-  private open(session: Session, request: JoinRequest | undefined): Awaitable<void> {
-    if (request === undefined) return this.welcome(session, null);
-    const refused = (error: unknown): void => {
-      this.welcome(session, null);
-      const fault = error instanceof BusError ? error : this.internal(error);
-      this.faults.failed(fault.code, { client_id: session.id, room: request.room, channel: request.channel });
-      session.send(encodeError(fault, undefined));
-    };
+  private greet(session: Session, wanted: Wanted | undefined): Awaitable<void> {
+    const welcome = (joined: Wanted | null): void => session.send(encodeWelcome(session, joined, this.options));
+    if (wanted === undefined) return welcome(null);
     const joined = ({ begin }: Joined): void => {
-      this.welcome(session, request);
+      welcome(wanted);
       begin();
     };
-    try {
-      const membership = this.memberships.join(session, request);
-      return membership instanceof Promise ? membership.then(joined, refused) : joined(membership);
-    } catch (error) {
-      refused(error);
+    const refused = (error: unknown): void => {
+      welcome(null);
+      const fault = error instanceof BusError ? error : this.internal(error);
+      const { tenant } = session.principal;
+      this.faults.failed(fault.code, { tenant, client_id: session.id, ...wanted });
+      session.send(encodeError(fault, undefined));
+    };
+    return attempt(() => andThen(this.memberships.join(session, wanted), joined), refused);
+  }
+
+  // Its end -----------------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes no more clients, tells those that are there, lets what they sent settle, and closes them with 1001: all of it
+   * within `withinMs`, however slow their lines are. New clients are taken again once {@link isDraining} is unset.
+   */
+  async drain(withinMs: number, reason: string): Promise<void> {
+    const deadline = performance.now() + withinMs;
+    const left = (): number => Math.max(0, deadline - performance.now());
+    this.isDraining = true;
+    this.announceShutdown(withinMs);
+    await atMost(Math.min(SETTLE_MS, left() / 2), this.ingress.settled());
+    // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
+    for (const session of [...this.sessions()]) {
+      this.closeSession(session, CLOSE.GOING_AWAY, reason, left() * 0.75);
     }
+    const gone = this.attached.map((attached) => attached.empty());
+    await atMost(left(), Promise.all(gone));
+    for (const attached of this.attached) attached.destroy();
   }
 
-  private welcome(session: Session, joined: JoinRequest | null): void {
-    session.send(encodeWelcome(session, joined, this.options));
+  /**
+   * Tells the clients, flushes, closes every connection with 1001 and lets go of every resource, the engine included,
+   * within `withinMs` (10 s). Attached servers go on without the bus. Idempotent.
+   */
+  close({ withinMs = CLOSE_MS }: { readonly withinMs?: number } = {}): Promise<void> {
+    this.closing ??= this.shutDown(withinMs);
+    return this.closing;
   }
 
-  /** The connection cannot keep up: it is cut, and may resume what history keeps (guarantee 5). */
-  private overrun(session: Session): void {
-    this.faults.slowConsumers += 1;
-    const { tenant } = session.principal;
-    this.events.emit(
-      'slow_consumer',
-      tenant,
-      { client_id: session.id, backlog_bytes: session.wire.backlog },
-      'warning',
-    );
-    session.wire.close(CLOSE.SLOW_CONSUMER, 'slow consumer');
-    this.disconnect(session, 'slow_consumer');
+  private async shutDown(withinMs: number): Promise<void> {
+    // A bus that could not start has nothing to stop, nor a storage to write it to.
+    if (this.hasStarted) this.events.emit('server_stopping', null, { node: this.options.node });
+    for (const timer of this.timers) clearInterval(timer);
+    for (const { detach } of this.attached) detach();
+    await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
+    this.heartbeat.stop();
+    this.memory.stop();
+    this.expiry.stop();
+    const rest = (async () => {
+      for (const operator of this.operators) await operator.stop();
+      await this.engine.close();
+    })();
+    await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);
   }
+
+  private every(ms: number, run: () => void): void {
+    this.timers.push(setInterval(run, ms).unref());
+  }
+}
+
+async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
+  try {
+    const { grants = null, ...given } = await who();
+    return { ok: true, principal: principalOf({ ...given, grants: grants === null ? null : grantsOf(grants) }) };
+  } catch (error) {
+    if (!(error instanceof BusError) || error.code !== 'AUTHENTICATION_FAILED') throw error;
+    return { ok: false, reason: error.message, internal: error.code };
+  }
+}
+
+/** Waits for `done`, but not longer than this. */
+async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
+  await Promise.race([done, delay(ms, undefined, { ref: false })]);
 }

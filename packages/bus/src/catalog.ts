@@ -1,5 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
-import type { Awaitable, Broker, KeyChange, KeySpace, KeyValueStore } from './engine/engine.ts';
+import { andThen } from './awaitable.ts';
+import type { Awaitable, Broker, Engine, KeyChange, KeySpace, KeyValueStore } from './engine/engine.ts';
+import type { Notices } from './notices.ts';
 import type { Channel, ChannelTraits, Rooms } from './rooms.ts';
 
 const SPACE = 'channel';
@@ -13,13 +15,13 @@ export class Catalog {
   private readonly rooms: Rooms;
   private readonly store: KeyValueStore;
   private readonly broker: Broker;
-  private readonly onDeleted: (channel: Channel) => void;
+  private readonly notices: Notices;
 
-  constructor(rooms: Rooms, store: KeyValueStore, broker: Broker, onDeleted: (channel: Channel) => void) {
+  constructor(rooms: Rooms, { store, broker }: Engine, notices: Notices) {
     this.rooms = rooms;
     this.store = store;
     this.broker = broker;
-    this.onDeleted = onDeleted;
+    this.notices = notices;
   }
 
   /** Follows what other nodes make; returns the way to stop. */
@@ -48,15 +50,11 @@ export class Catalog {
     const saved = this.store.set(space(tenantName), `${room}:${name}`, JSON.stringify(channel.traits), {
       ifVersion: 0,
     });
-    const check = (outcome: { ok: boolean }): Channel => {
-      if (!outcome.ok) throw exists(room, name);
-      return channel;
-    };
-    if (!(saved instanceof Promise)) return check(saved);
-    return saved.then(check).catch((error: unknown) => {
+    const undo = (error: unknown): never => {
       if (channel.members.size === 0) this.rooms.remove(channel);
       throw error;
-    });
+    };
+    return andThen(saved, ({ ok }) => (ok ? channel : undo(exists(room, name))), undo);
   }
 
   /** Deletes an empty channel with its history: if it comes back, it has a new epoch. */
@@ -82,7 +80,7 @@ export class Catalog {
     const channel = this.rooms.tenants.get(at.tenant)?.find(room, name);
     if (channel === undefined || channel.members.size > 0) return;
     this.rooms.remove(channel);
-    this.onDeleted(channel);
+    this.notices.deleted(channel, 'command');
   }
 }
 

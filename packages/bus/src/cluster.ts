@@ -1,18 +1,20 @@
-import { BusError, CLOSE, type JsonObject } from '@arqonbus/protocol';
+import { BusError, type JsonObject } from '@arqonbus/protocol';
+import { andThen } from './awaitable.ts';
 import type { Session } from './connection/session.ts';
-import type { Direct } from './direct.ts';
-import type { NodeMessage, Presence, StreamAddress } from './engine/engine.ts';
-import { type Hub, notice } from './hub.ts';
-import type { Rooms } from './rooms.ts';
+import type { Awaitable, Presence, StreamAddress } from './engine/engine.ts';
+import { notice } from './hub.ts';
 
-/** Tells other nodes of this node's clients, and does here what other nodes ask for. Without presence it does nothing. */
+/** Tells other nodes of this node's clients. Without presence it does nothing. */
 export class Cluster {
   private readonly presence: Presence | null;
   private readonly node: string;
   private readonly onFault: (error: unknown) => void;
   private changed: Set<Session> = new Set();
 
-  constructor(presence: Presence | null, node: string, onFault: (error: unknown) => void) {
+  constructor(
+    presence: Presence | null,
+    { node, onFault }: { readonly node: string; readonly onFault: (error: unknown) => void },
+  ) {
     this.presence = presence;
     this.node = node;
     this.onFault = onFault;
@@ -38,31 +40,6 @@ export class Cluster {
     this.settle(this.presence.send(null, { kind: 'notice', tenant, clients: [], text, room, channel }));
   }
 
-  /** Does what another node sent. `disconnect` closes one client of this node. */
-  receive(
-    message: NodeMessage,
-    rooms: Rooms,
-    hub: Hub,
-    direct: Direct,
-    disconnect: (session: Session, code: number, reason: string) => void,
-  ): void {
-    const { kind, tenant: name, clients, text } = message;
-    if (kind === 'private') {
-      direct.receive(name, clients, text);
-      return;
-    }
-    const tenant = rooms.tenants.get(name);
-    if (kind === 'notice') {
-      const channel = tenant?.find(message.room ?? '', message.channel ?? '');
-      if (channel !== undefined) hub.relayPresence(channel, text);
-      return;
-    }
-    for (const id of clients) {
-      const session = tenant?.sessions.get(id);
-      if (session !== undefined) disconnect(session, CLOSE.DISCONNECTED_BY_ADMIN, text);
-    }
-  }
-
   private flush(): void {
     const { changed } = this;
     this.changed = new Set();
@@ -79,11 +56,11 @@ export class Cluster {
     }
   }
 
-  private settle(done: void | Promise<void>): void {
-    if (!(done instanceof Promise)) return;
-    done.catch((error: unknown) => {
+  private settle(done: Awaitable<void>): void {
+    const failed = (error: unknown): void => {
       // That the storage is away is told already, and the engine announces everybody anew when it is back.
       if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.onFault(error);
-    });
+    };
+    andThen(done, () => {}, failed);
   }
 }

@@ -38,22 +38,34 @@ export class Traffic {
 
 /** What a refusal was about; none of it is content. */
 export interface RefusedMessage {
+  readonly tenant: string;
   readonly client_id: string;
   readonly message_id?: string | undefined;
   readonly room?: string | undefined;
   readonly channel?: string | undefined;
 }
 
+/** Told of a refused message; must neither throw nor wait. */
+export type RefusalListener = (code: ErrorCode, message: RefusedMessage) => void;
+
 /** What went wrong, for the metrics and the log. */
 export class FaultCounters {
+  /** Told of refused messages, as far as the budget of each client goes. */
+  readonly refusals: Set<RefusalListener> = new Set();
+  private readonly budget: { allows(tenant: string, clientId: string): boolean };
+
   slowConsumers = 0;
   rateLimited = 0;
   readonly errors: Map<ErrorCode, number> = new Map();
-  /** Told of each refused message; must neither throw nor wait. */
-  onRefused: (code: ErrorCode, message: RefusedMessage) => void = () => {};
+
+  constructor(budget: { allows(tenant: string, clientId: string): boolean }) {
+    this.budget = budget;
+  }
 
   failed(code: ErrorCode, message?: RefusedMessage): void {
     this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
-    if (message !== undefined) this.onRefused(code, message);
+    if (message === undefined || this.refusals.size === 0) return;
+    if (!this.budget.allows(message.tenant, message.client_id)) return;
+    for (const listener of this.refusals) listener(code, message);
   }
 }

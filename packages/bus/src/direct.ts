@@ -8,10 +8,11 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import { type Access, forbidden } from './access.ts';
+import { andThen } from './awaitable.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine } from './engine/engine.ts';
-import type { Inspector } from './publish.ts';
+import { type Inspector, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients (PROTOCOL section 5, `private`); never in a channel's history. */
@@ -37,6 +38,10 @@ export interface PrivateOutcome {
   readonly duplicate: boolean;
 }
 
+function placeOr(at: Place | undefined): { room: string | undefined; channel: string | undefined } {
+  return { room: at?.room, channel: at?.channel };
+}
+
 interface Place {
   readonly room: string;
   readonly channel: string;
@@ -53,14 +58,16 @@ export class Direct {
   private readonly engine: Engine;
   private readonly access: Access;
   private readonly inspector: Inspector;
+  private readonly hooks: readonly PublishHook[];
   /** Private messages handed to connections of this node since the start. */
   delivered = 0;
 
-  constructor(rooms: Rooms, engine: Engine, access: Access, inspector: Inspector) {
+  constructor(rooms: Rooms, engine: Engine, access: Access, inspector: Inspector, hooks: readonly PublishHook[]) {
     this.rooms = rooms;
     this.engine = engine;
     this.access = access;
     this.inspector = inspector;
+    this.hooks = hooks;
   }
 
   /** Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody. */
@@ -72,7 +79,24 @@ export class Direct {
     }
     const tenant = this.rooms.tenant(principal.tenant);
     const reach = this.reachOf(sender, message, at);
-    let { payload, metadata } = message;
+    const { id, payload, metadata } = message;
+    const event = { type: 'private' as const, id, tenant: tenant.name, ...placeOr(at), payload, metadata };
+    return andThen(this.hooks.length === 0 ? event : runHooks(this.hooks, event, sender), (left) =>
+      this.dispatch(sender, tenant, message, reach, left.payload, left.metadata),
+    );
+  }
+
+  private dispatch(
+    sender: Sender,
+    tenant: Tenant,
+    message: PrivateMessage,
+    reach: Reach,
+    given: JsonObject,
+    metadataGiven: Metadata | undefined,
+  ): Awaitable<PrivateOutcome> {
+    const at = placeOf(message);
+    let payload = given;
+    let metadata = metadataGiven;
     if (this.inspector.enabled) {
       const inspected = this.inspector.inspect(
         { type: 'private', id: message.id, room: at?.room, channel: at?.channel, payload },
@@ -117,8 +141,7 @@ export class Direct {
       if (first) this.hand(sessions, text);
       return { delivered: first ? sessions.size : 0, undelivered: missing, duplicate: !first };
     };
-    const first = this.claim(sender, message);
-    return first instanceof Promise ? first.then(finish) : finish(first);
+    return andThen(this.claim(sender, message), finish);
   }
 
   private async sendEverywhere(

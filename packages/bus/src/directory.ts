@@ -4,10 +4,16 @@ import {
   type MemberRecord,
   PROTOCOL_VERSION,
   type ServerStatus,
+  WILDCARD,
 } from '@arqonbus/protocol';
+import type { Access } from './access.ts';
+import { andThen } from './awaitable.ts';
+import type { Session } from './connection/session.ts';
 import type { Awaitable, Engine, NodeStatus, Presence, PresenceEntry } from './engine/engine.ts';
+import type { SortedKeys } from './engine/sorted-keys.ts';
 import type { Principal } from './principal.ts';
-import type { Channel, Rooms } from './rooms.ts';
+import type { Channel, Room, Rooms } from './rooms.ts';
+import { Slice } from './turn.ts';
 
 export interface NodeFacts {
   readonly node: string;
@@ -21,68 +27,141 @@ export interface NodeFacts {
 export class Directory {
   private readonly rooms: Rooms;
   private readonly engine: Engine;
+  private readonly access: Access;
   private readonly presence: Presence | null;
   private readonly facts: NodeFacts;
   private readonly node: string;
 
-  constructor(rooms: Rooms, engine: Engine, facts: NodeFacts) {
+  constructor(rooms: Rooms, engine: Engine, access: Access, facts: NodeFacts) {
     this.rooms = rooms;
     this.engine = engine;
+    this.access = access;
     this.presence = engine.presence;
     this.facts = facts;
     this.node = facts.node;
   }
 
-  members(channel: Channel): Awaitable<MemberRecord[]> {
-    const here = [...channel.members].map(([session, membership]) => ({
-      client_id: session.id,
-      client_type: session.profile.clientType,
-      screen_name: session.profile.screenName,
-      joined_at: new Date(membership.joinedAt).toISOString(),
-    }));
-    if (this.presence === null) return here;
+  /** The members of a channel, in the order joined; at most {@link MAX_PAGE}, `count` has all. */
+  async members(channel: Channel): Promise<{ members: MemberRecord[]; count: number }> {
+    const members: MemberRecord[] = [];
+    for (const [session, membership] of channel.members) {
+      if (members.length >= MAX_PAGE) break;
+      members.push({
+        client_id: session.id,
+        client_type: session.profile.clientType,
+        screen_name: session.profile.screenName,
+        joined_at: new Date(membership.joinedAt).toISOString(),
+      });
+    }
     const address = `${channel.room}:${channel.channel}`;
-    return this.elsewhere(channel.tenant, channel.room, channel.channel).then((entries) => [
-      ...here,
-      ...entries.map((entry) => {
-        const { client_id, client_type, screen_name } = JSON.parse(entry.record) as ClientRecord;
-        return { client_id, client_type, screen_name, joined_at: entry.channels[address] ?? '' };
-      }),
-    ]);
+    const entries = await this.elsewhere(channel.tenant, channel.room, channel.channel);
+    for (const entry of entries.slice(0, MAX_PAGE - members.length)) {
+      const { client_id, client_type, screen_name } = JSON.parse(entry.record) as ClientRecord;
+      members.push({ client_id, client_type, screen_name, joined_at: entry.channels[address] ?? '' });
+    }
+    return { members, count: channel.members.size + entries.length };
   }
 
   memberCount(channel: Channel): Awaitable<number> {
     if (this.presence === null) return channel.members.size;
-    return this.elsewhere(channel.tenant, channel.room, channel.channel).then(
-      (entries) => channel.members.size + entries.length,
-    );
+    const entries = this.elsewhere(channel.tenant, channel.room, channel.channel);
+    return andThen(entries, ({ length }) => channel.members.size + length);
   }
 
-  /** The channels of one room, or of all rooms, with their members in the whole cluster. */
-  async channels(tenantName: string, only?: string): Promise<ChannelSummary[]> {
-    const tenant = this.rooms.tenant(tenantName);
-    const remote = await this.remoteMembers(tenantName, only);
-    const summaries: ChannelSummary[] = [];
-    for (const room of tenant.rooms.values()) {
-      if (only !== undefined && room.name !== only) continue;
-      for (const channel of room.channels.values()) {
-        const address = `${room.name}:${channel.channel}`;
-        summaries.push(summary(channel, channel.members.size + (remote.get(address) ?? 0)));
-        remote.delete(address);
-      }
-    }
-    for (const [address, members] of remote) {
-      const [room = '', channel = ''] = address.split(':');
-      if (channel === '*') continue;
-      summaries.push({ room, channel, members, created_at: '', type: 'standard', hardcoded: false });
-    }
-    return summaries;
+  /** One page of a room's channels that `principal` may read, by name, with their members in the whole cluster. */
+  async channels(principal: Principal, roomName: string, page: Page): Promise<Listed<ChannelSummary>> {
+    const room = this.rooms.tenant(principal.tenant).rooms.get(roomName);
+    const remote = await this.remoteMembers(principal.tenant, roomName);
+    const summaryOf = (name: string): ChannelSummary => {
+      const channel = room?.channels.get(name);
+      const members = remote.get(`${roomName}:${name}`) ?? 0;
+      if (channel !== undefined) return summary(channel, channel.members.size + members);
+      return { room: roomName, channel: name, members, created_at: '', type: 'standard', hardcoded: false };
+    };
+    const elsewhere = [...remote.keys()]
+      .map((address) => address.slice(roomName.length + 1))
+      .filter((name) => name !== WILDCARD && room?.channels.has(name) !== true);
+    const accepts = (name: string): boolean => this.access.may(principal, 'subscribe', roomName, name);
+    const { names, next } = await take(room?.names ?? null, elsewhere, accepts, page);
+    return { items: names.map(summaryOf), next };
   }
 
-  async clients(tenantName: string): Promise<ClientRecord[]> {
-    const here = [...this.rooms.tenant(tenantName).sessions.values()].map((session) => session.record(this.node));
-    const entries = await this.elsewhere(tenantName);
-    return [...here, ...entries.map((entry) => JSON.parse(entry.record) as ClientRecord)];
+  /** One page of the rooms that `principal` may read something of, by name; of each it counts what it may read. */
+  async roomList(principal: Principal, page: Page): Promise<Listed<RoomSummary>> {
+    const tenant = this.rooms.tenant(principal.tenant);
+    const slice = new Slice();
+    const items: RoomSummary[] = [];
+    let after = page.after;
+    for (;;) {
+      const [name] = tenant.names.range('', after, 1);
+      if (name === undefined) return { items, next: null };
+      if (items.length === page.limit) return { items, next: items[items.length - 1]?.room ?? null };
+      after = name;
+      const room = tenant.rooms.get(name);
+      const counted = room === undefined ? null : await this.count(principal, room, slice);
+      if (counted !== null) items.push(counted);
+    }
+  }
+
+  /** What of a room `principal` may read, counted; null when that is nothing. */
+  private async count(principal: Principal, room: Room, slice: Slice): Promise<RoomSummary | null> {
+    const { access } = this;
+    const all = access.may(principal, 'subscribe', room.name, WILDCARD);
+    const members = new Set<Session>(all ? room.wide.members.keys() : []);
+    let channels = 0;
+    for (const channel of room.channels.values()) {
+      if (slice.isOver) await slice.next();
+      if (!all && !access.may(principal, 'subscribe', room.name, channel.channel)) continue;
+      channels += 1;
+      for (const session of channel.members.keys()) members.add(session);
+    }
+    if (channels === 0 && !all) return null;
+    return { room: room.name, channels, members: members.size, hardcoded: room.hardcoded };
+  }
+
+  /** The first channels of all rooms that `principal` may read: at most {@link MAX_PAGE}. */
+  async allChannels(principal: Principal): Promise<ChannelSummary[]> {
+    const found: ChannelSummary[] = [];
+    for (const room of this.rooms.tenant(principal.tenant).names.range('', undefined, MAX_PAGE)) {
+      const { items } = await this.channels(principal, room, { limit: MAX_PAGE - found.length, after: undefined });
+      found.push(...items);
+      if (found.length === MAX_PAGE) break;
+    }
+    return found;
+  }
+
+  /**
+   * One page of the tenant's clients by id, with the memberships that `principal` may read. Clients of whose
+   * memberships it may read none are left out.
+   */
+  async clients(principal: Principal, page: Page): Promise<Listed<ClientRecord>> {
+    const tenant = this.rooms.tenant(principal.tenant);
+    const entries = await this.elsewhere(principal.tenant);
+    const remote = new Map(entries.map((entry) => [entry.clientId, entry]));
+    const found = new Map<string, ClientRecord>();
+    const accepts = (id: string): boolean => {
+      const session = tenant.sessions.get(id);
+      const entry = remote.get(id);
+      if (session === undefined && entry === undefined) return false;
+      const record = session?.record(this.node) ?? (JSON.parse((entry as PresenceEntry).record) as ClientRecord);
+      const shown = this.visible(principal, record);
+      if (shown !== null) found.set(id, shown);
+      return shown !== null;
+    };
+    const { names, next } = await take(tenant.sessionIds, [...remote.keys()], accepts, page);
+    return { items: names.map((id) => found.get(id) as ClientRecord), next };
+  }
+
+  private visible(principal: Principal, record: ClientRecord): ClientRecord | null {
+    if (principal.grants === null) return record;
+    const rooms: Record<string, string[]> = Object.create(null);
+    let hidden = 0;
+    for (const [room, channels] of Object.entries(record.rooms)) {
+      const covered = channels.filter((channel) => this.access.may(principal, 'subscribe', room, channel));
+      hidden += channels.length - covered.length;
+      if (covered.length > 0) rooms[room] = covered;
+    }
+    return hidden > 0 && Object.keys(rooms).length === 0 ? null : { ...record, rooms };
   }
 
   /** This node's figures: of one tenant, or of all for an operator. */
@@ -175,6 +254,59 @@ export class Directory {
 
   private async elsewhere(tenant: string, room?: string, channel?: string): Promise<PresenceEntry[]> {
     return this.presence === null ? [] : this.presence.list(tenant, room, channel);
+  }
+}
+
+/** Most entries of one page, and of a list that has no pages. */
+export const MAX_PAGE = 500;
+
+export interface Page {
+  readonly limit: number;
+  /** The last name of the page before. */
+  readonly after: string | undefined;
+}
+
+export interface Listed<T> {
+  readonly items: T[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: string | null;
+}
+
+export interface RoomSummary {
+  readonly room: string;
+  readonly channels: number;
+  readonly members: number;
+  readonly hardcoded: boolean;
+}
+
+/** One page of names in order, of this node's and of others', without a copy of all and without keeping the loop. */
+async function take(
+  here: SortedKeys | null,
+  elsewhere: readonly string[],
+  accepts: (name: string) => boolean,
+  { limit, after }: Page,
+): Promise<{ names: string[]; next: string | null }> {
+  const others = elsewhere.filter((name) => after === undefined || name > after).sort();
+  const slice = new Slice();
+  const names: string[] = [];
+  let cursor = after;
+  let chunk: string[] = [];
+  let other = 0;
+  for (;;) {
+    if (slice.isOver) await slice.next();
+    if (chunk.length === 0) chunk = (here?.range('', cursor, limit) ?? []).reverse();
+    const own = chunk[chunk.length - 1];
+    const foreign = others[other];
+    const name = own === undefined || (foreign !== undefined && foreign < own) ? foreign : own;
+    if (name === undefined) return { names, next: null };
+    if (name === own) {
+      chunk.pop();
+      cursor = name;
+    }
+    if (name === foreign) other += 1;
+    if (!accepts(name)) continue;
+    if (names.length === limit) return { names, next: names[limit - 1] as string };
+    names.push(name);
   }
 }
 

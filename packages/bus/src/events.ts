@@ -24,7 +24,11 @@ export type ServerEventType =
   | 'storage_recovered'
   | 'server_started'
   | 'server_stopping'
-  | 'server_stats';
+  | 'server_stats'
+  | 'memory_full'
+  | 'memory_freed'
+  | 'history_trimmed'
+  | 'events_suppressed';
 
 /** One thing that happened. `payload` never holds message content. */
 export interface BusEvent {
@@ -46,6 +50,59 @@ export interface Happening {
 
 export type EventListener = (happening: Happening) => void;
 
+/** Events about one client in a second that are told one by one; the rest is told as a number. */
+const MAX_PER_CLIENT = 20;
+const WINDOW_MS = 1_000;
+/** What a client can cause as often as it likes. */
+const BOUNDED: ReadonlySet<ServerEventType> = new Set([
+  'command_executed',
+  'client_joined',
+  'client_left',
+  'rate_limited',
+  'channel_created',
+  'casil_decision',
+]);
+
+interface Told {
+  readonly tenant: string;
+  count: number;
+}
+
+/**
+ * Bounds what is told of each client to {@link MAX_PER_CLIENT} lines a second, so that nobody can fill the log or the
+ * telemetry by asking for little things.
+ */
+export class ClientBudget {
+  private told: Map<string, Told> = new Map();
+  private timer: NodeJS.Timeout | undefined;
+  private readonly onSuppressed: (tenant: string, clientId: string, count: number) => void;
+
+  constructor(onSuppressed: (tenant: string, clientId: string, count: number) => void) {
+    this.onSuppressed = onSuppressed;
+  }
+
+  /** Whether one more may be told of a client; what may not is counted. */
+  allows(tenant: string, clientId: string): boolean {
+    const told = this.told.get(clientId);
+    if (told === undefined) {
+      this.told.set(clientId, { tenant, count: 1 });
+      this.timer ??= setTimeout(() => this.flush(), WINDOW_MS).unref();
+      return true;
+    }
+    told.count += 1;
+    return told.count <= MAX_PER_CLIENT;
+  }
+
+  private flush(): void {
+    const { told } = this;
+    this.told = new Map();
+    this.timer = undefined;
+    for (const [clientId, { tenant, count }] of told) {
+      if (count > MAX_PER_CLIENT) this.onSuppressed(tenant, clientId, count - MAX_PER_CLIENT);
+    }
+  }
+}
+
 /**
  * What happened, for whoever listens: telemetry, logs, metrics. A listener can neither slow nor fail what it listens
  * to: its faults are handed to `onFault` and end there.
@@ -54,6 +111,10 @@ export class Events {
   private readonly node: string;
   private readonly onFault: (error: unknown) => void;
   private readonly listeners: Set<EventListener> = new Set();
+  /** What may still be told of each client. */
+  readonly budget: ClientBudget = new ClientBudget((tenant, client_id, suppressed) =>
+    this.emit('events_suppressed', tenant, { client_id, suppressed }),
+  );
 
   constructor(node: string, onFault: (error: unknown) => void) {
     this.node = node;
@@ -67,6 +128,7 @@ export class Events {
   }
 
   emit(type: ServerEventType, tenant: string | null, payload: JsonObject, severity: Severity = 'info'): void {
+    if (BOUNDED.has(type) && tenant !== null && !this.budget.allows(tenant, subjectOf(payload))) return;
     this.tell({ tenant, event: this.event(type, payload, severity), submitted: false });
   }
 
@@ -90,4 +152,9 @@ export class Events {
       }
     }
   }
+}
+
+/** Whom an event is about: a client, or whoever made a channel. */
+function subjectOf({ client_id, created_by }: JsonObject): string {
+  return String(client_id ?? created_by ?? '');
 }

@@ -15,6 +15,8 @@ export class Hub {
   private readonly taps: Set<Tap> = new Set();
   /** Members that are still being replayed what they missed, by the channel they joined. */
   private readonly catchUps: Map<Channel, Set<CatchUp>> = new Map();
+  /** Streams whose live events wait until what was missed before them has been delivered. */
+  private readonly held: Map<Channel, (event: StreamEvent) => void> = new Map();
   /** Frames handed to connections since the start. */
   delivered = 0;
 
@@ -27,7 +29,20 @@ export class Hub {
   deliver(event: StreamEvent): number {
     const channel = this.locate(event.stream);
     if (channel === undefined) return 0;
+    if (this.held.size > 0) {
+      const take = this.held.get(channel);
+      if (take !== undefined) {
+        take(event);
+        return 0;
+      }
+    }
+    return this.replay(channel, event);
+  }
+
+  /** Hands an event to its audience whether the stream's live events are held back or not. */
+  replay(channel: Channel, event: StreamEvent): number {
     channel.lastTraffic = this.now();
+    if (event.sequence > 0) channel.last = event;
     const audience = channel.audience ?? gather(channel);
     let count = 0;
     if (audience.length > 0) {
@@ -43,6 +58,15 @@ export class Hub {
     if (this.catchUps.size > 0) count += this.feedCatchUps(channel, event);
     if (this.taps.size > 0) for (const tap of this.taps) tap(event, channel);
     return count;
+  }
+
+  /** Holds a stream's live events back: they go to `take` until {@link release}. */
+  hold(channel: Channel, take: (event: StreamEvent) => void): void {
+    this.held.set(channel, take);
+  }
+
+  release(channel: Channel): void {
+    this.held.delete(channel);
   }
 
   /** Adds a tap; returns the way to remove it. */

@@ -1,5 +1,7 @@
-import type { Broker, StreamAddress, StreamState } from './engine/engine.ts';
+import { andThen } from './awaitable.ts';
+import type { Broker, Engine, StreamAddress, StreamState } from './engine/engine.ts';
 import { streamKey } from './engine/engine.ts';
+import type { Notices } from './notices.ts';
 import type { Channel, Rooms } from './rooms.ts';
 
 /**
@@ -12,7 +14,7 @@ export class IdleSweep {
   private readonly broker: Broker;
   private readonly idleMs: number;
   private readonly now: () => number;
-  private readonly onRemoved: (channel: Channel) => void;
+  private readonly notices: Notices;
   private readonly onFault: (error: unknown) => void;
   /** Whether no other node shares the streams. */
   private readonly isAlone: boolean;
@@ -20,22 +22,22 @@ export class IdleSweep {
 
   constructor(
     rooms: Rooms,
-    broker: Broker,
+    engine: Engine,
+    notices: Notices,
     options: {
       readonly channelIdleMs: number;
       readonly now: () => number;
-      readonly isAlone: boolean;
       readonly onFault: (error: unknown) => void;
     },
-    onRemoved: (channel: Channel) => void,
   ) {
     this.rooms = rooms;
-    this.broker = broker;
+    this.broker = engine.broker;
+    this.notices = notices;
     this.idleMs = options.channelIdleMs;
     this.now = options.now;
-    this.onRemoved = onRemoved;
     this.onFault = options.onFault;
-    this.isAlone = options.isAlone;
+    this.isAlone = engine.presence === null;
+    rooms.created.add((channel) => this.revive(channel));
   }
 
   run(): void {
@@ -46,7 +48,7 @@ export class IdleSweep {
           if (!channel.isIdle(now - this.idleMs)) continue;
           this.rooms.remove(channel);
           this.retire(channel);
-          this.onRemoved(channel);
+          this.notices.deleted(channel, 'idle');
         }
         if (room.channels.size === 0 && room.wide.isIdle(now - this.idleMs)) {
           this.rooms.remove(room.wide);
@@ -58,7 +60,7 @@ export class IdleSweep {
   }
 
   /** A channel was made: what an idle one of its name left behind is gone. */
-  revive(channel: Channel): void {
+  private revive(channel: Channel): void {
     if (this.retired.delete(streamKey(channel))) this.drop(channel);
   }
 
@@ -71,9 +73,7 @@ export class IdleSweep {
     const forgetEmpty = ({ sequence }: StreamState): void => {
       if (sequence === 0 && this.retired.delete(streamKey(stream))) this.drop(stream);
     };
-    const state = this.broker.state(stream);
-    if (state instanceof Promise) state.then(forgetEmpty, this.onFault);
-    else forgetEmpty(state);
+    andThen(this.broker.state(stream), forgetEmpty, this.onFault);
   }
 
   private dropEnded(now: number): void {
@@ -87,7 +87,6 @@ export class IdleSweep {
   }
 
   private drop(stream: StreamAddress): void {
-    const dropped = this.broker.drop(stream);
-    if (dropped instanceof Promise) dropped.catch(this.onFault);
+    andThen(this.broker.drop(stream), () => {}, this.onFault);
   }
 }

@@ -1,24 +1,53 @@
-export { Access, forbidden } from './access.ts';
+export { Access, type Authorize, forbidden } from './access.ts';
 export { anonymousPrincipal, anonymousRole } from './anonymous.ts';
-export { Bus } from './bus.ts';
-export { type AnyCommand, CommandSet, command } from './commands/command.ts';
-export { coreCommands } from './commands/core.ts';
+export {
+  type Attached,
+  type AttachOptions,
+  Bus,
+  type BusHooks,
+  type CreateBusOptions,
+  createBus,
+  type GivenPrincipal,
+  type OperatorOptions,
+  type PublishOptions,
+} from './bus.ts';
+export {
+  type AnyCommand,
+  type Command,
+  type CommandContext,
+  CommandSet,
+  command,
+  JsonText,
+} from './commands/command.ts';
 export { CommandRunner } from './commands/run.ts';
-export { tokenCommands } from './commands/token.ts';
-export type { Sender } from './connection/session.ts';
-export { FaultCounters } from './counters.ts';
+export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
+export { ViolationCount } from './connection/violations.ts';
+export type { Core } from './core.ts';
+export { FaultCounters, type RefusalListener } from './counters.ts';
 export { subjectIdentity } from './direct.ts';
-export type { Awaitable, Engine, EngineEvents, StoredEvent, StreamAddress, StreamEvent } from './engine/engine.ts';
-export { loadEngine } from './engine/open.ts';
+export type { Page } from './directory.ts';
+export type {
+  Awaitable,
+  Engine,
+  EngineEvents,
+  Published,
+  Retention,
+  StoredEvent,
+  StreamAddress,
+  StreamEvent,
+} from './engine/engine.ts';
+export { createMemoryEngine as memory } from './engine/memory.ts';
+export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
-export { Events, type Happening } from './events.ts';
+export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
 export type { Tap } from './hub.ts';
-export { createCronOperator } from './operators/cron/cron.ts';
-export { createOmegaOperator } from './operators/omega/omega.ts';
+export { type Posted, receipt } from './ingress.ts';
+export { type CronOptions, DEFAULT_CRON_OPTIONS } from './operators/cron/cron.ts';
+export { DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
 export type { Operator } from './operators/operator.ts';
-export { createStoreOperator } from './operators/store/store.ts';
-export { createWebhookOperator } from './operators/webhook/webhook.ts';
-export { post, receipt } from './post.ts';
+export { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
+export { DEFAULT_WEBHOOK_OPTIONS, type WebhookOptions } from './operators/webhook/webhook.ts';
+export { type BusOptions, DEFAULT_LIMITS, DEFAULT_OPTIONS, type Limits } from './options.ts';
 export {
   ACTIONS,
   type Action,
@@ -29,15 +58,13 @@ export {
   principalOf,
   type Verification,
 } from './principal.ts';
-export type { Inspection, Inspector } from './publish.ts';
+export { type Inspection, type Inspector, NO_INSPECTION, type PublishEvent, type PublishHook } from './publish.ts';
+export { Rates, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';
-export { Doorway } from './websocket/doorway.ts';
 export { Gate, type Refused } from './websocket/gate.ts';
+export { UpgradeHandler } from './websocket/handshake.ts';
 export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
 export { createUpgradeServer, type Listening, listen, stop, type Tls } from './websocket/listener.ts';
 export { checkOrigin } from './websocket/origin.ts';
-export { TokenBucket } from './websocket/rate.ts';
-export { Upgrades } from './websocket/upgrade.ts';
-export { ViolationCount } from './websocket/violations.ts';

@@ -13,10 +13,11 @@ export class Notices {
     this.rooms = rooms;
     this.hub = hub;
     this.events = events;
+    rooms.created.add((channel) => this.created(channel));
   }
 
   /** To those who subscribe to the whole room. */
-  created(channel: Channel): void {
+  private created(channel: Channel): void {
     const { tenant, room, channel: name, traits, parent } = channel;
     this.events.emit('channel_created', tenant, { room, channel: name, created_by: traits.createdBy });
     this.hub.notify(parent.wide, { event: 'channel_created', room, channel: name, created_by: traits.createdBy });

@@ -58,12 +58,15 @@ export function grant(patterns: readonly string[]): Grant {
   return { patterns, allows: compileGlobs(patterns) };
 }
 
-/** Grants of the given patterns; undefined ones are not granted. */
-export function grantsOf(lists: Readonly<Partial<Record<Action, readonly string[] | undefined>>>): Grants {
+/** What may be granted, as globs or as grants made of them. */
+export type GrantLists = Readonly<Partial<Record<Action, readonly string[] | Grant | undefined>>>;
+
+/** Grants of the given globs; what is not given is not granted. */
+export function grantsOf(lists: GrantLists): Grants {
   const grants: Partial<Record<Action, Grant>> = {};
   for (const action of ACTIONS) {
-    const patterns = lists[action];
-    if (patterns !== undefined) grants[action] = grant(patterns);
+    const given = lists[action];
+    if (given !== undefined) grants[action] = 'allows' in given ? given : grant(given);
   }
   return grants;
 }

@@ -8,6 +8,7 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import type { Access } from './access.ts';
+import { andThen } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable, Broker, Published } from './engine/engine.ts';
 import { resolve } from './resolve.ts';
@@ -52,9 +53,45 @@ export interface Inspector {
   shown(inspection: Inspection): JsonObject;
 }
 
+/** An event or private message on its way, as a hook sees it. */
+export interface PublishEvent {
+  readonly type: 'event' | 'private' | 'telemetry';
+  readonly id: string;
+  readonly tenant: string;
+  readonly room: string | undefined;
+  readonly channel: string | undefined;
+  readonly payload: JsonObject;
+  readonly metadata: Metadata | undefined;
+}
+
+/**
+ * Looks at an event before it is stored: returns what of payload and metadata may travel on (nothing: all of it as it
+ * is), or throws a `BusError` that refuses it.
+ */
+export type PublishHook = (
+  event: PublishEvent,
+  sender: Sender,
+) => Awaitable<Partial<Pick<PublishEvent, 'payload' | 'metadata'>> | undefined | undefined>;
+
+/** Runs hooks one after the other, each seeing what the one before left. */
+export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
+  return hooks.reduce<Awaitable<PublishEvent>>(
+    (before, hook) => andThen(before, (seen) => andThen(hook(seen, sender), (left) => ({ ...seen, ...left }))),
+    event,
+  );
+}
+
+/** The content policy of a bus that has none. */
+export const NO_INSPECTION: Inspector = {
+  enabled: false,
+  inspect: ({ payload }) => ({ payload, metadata: undefined }),
+  shown: ({ payload }) => payload,
+};
+
 export interface PublishRules {
   readonly autoCreateChannels: boolean;
   readonly publishRequiresJoin: boolean;
+  readonly now: () => number;
 }
 
 /**
@@ -66,8 +103,8 @@ export class Publisher {
   private readonly broker: Broker;
   private readonly inspector: Inspector;
   private readonly access: Access;
+  private readonly hooks: readonly PublishHook[];
   private readonly rules: PublishRules;
-  private readonly now: () => number;
   /** Events accepted since the start. */
   accepted = 0;
   /** Times from accepting an event to having stored it and handed it to the connections of this node. */
@@ -78,15 +115,15 @@ export class Publisher {
     broker: Broker,
     access: Access,
     inspector: Inspector,
+    hooks: readonly PublishHook[],
     rules: PublishRules,
-    now: () => number,
   ) {
     this.rooms = rooms;
     this.broker = broker;
     this.inspector = inspector;
     this.access = access;
+    this.hooks = hooks;
     this.rules = rules;
-    this.now = now;
   }
 
   /** Publishes one event. With a synchronous engine the outcome is there at once. */
@@ -95,9 +132,30 @@ export class Publisher {
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
     const channel = this.target(sender, address.room, address.channel);
-    let { payload, metadata } = message;
+    const { hooks } = this;
+    if (hooks.length === 0) return this.store(sender, message, channel, message.payload, message.metadata, began);
+    const { type, id, payload, metadata } = message;
+    const { tenant } = channel;
+    const event = { type, id, tenant, room: channel.room, channel: channel.channel, payload, metadata };
+    return andThen(runHooks(hooks, event, sender), (left) =>
+      this.store(sender, message, channel, left.payload, left.metadata, began),
+    );
+  }
+
+  /** The last steps: inspect, sequence, store and deliver. */
+  private store(
+    sender: Sender,
+    message: Message,
+    channel: Channel,
+    given: JsonObject,
+    metadataGiven: Metadata | undefined,
+    began: number,
+  ): Awaitable<Outcome> {
+    let payload = given;
+    let metadata = metadataGiven;
     if (this.inspector.enabled) {
-      const inspected = this.inspector.inspect({ ...message, room: channel.room, channel: channel.channel }, sender);
+      const subject = { ...message, payload, metadata, room: channel.room, channel: channel.channel };
+      const inspected = this.inspector.inspect(subject, sender);
       payload = inspected.payload;
       if (inspected.metadata !== undefined) metadata = { ...metadata, casil: inspected.metadata };
     }
@@ -112,7 +170,7 @@ export class Publisher {
         metadata,
         requestId: message.requestId,
       },
-      this.now(),
+      this.rules.now(),
     );
     this.accepted += 1;
     const published = this.broker.publish({
@@ -121,14 +179,10 @@ export class Publisher {
       identity: sender.identity,
       retention: channel.traits.retention,
     });
-    if (published instanceof Promise) {
-      return published.then((settled) => {
-        this.timing.end(began);
-        return { channel, published: settled, payload };
-      });
-    }
-    this.timing.end(began);
-    return { channel, published, payload };
+    return andThen(published, (settled) => {
+      this.timing.end(began);
+      return { channel, published: settled, payload };
+    });
   }
 
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
@@ -148,15 +202,7 @@ export class Publisher {
     ) {
       throw new BusError('NOT_JOINED', `Join ${room}:${name} before you publish to it.`, { room, channel: name });
     }
-    if (channel === undefined) {
-      if (!this.rules.autoCreateChannels) {
-        throw new BusError('NOT_FOUND', `The channel ${room}:${name} does not exist; an admin can create it.`, {
-          room,
-          channel: name,
-        });
-      }
-      channel = this.rooms.create(tenant, room, name, { createdBy: sender.id, autoCreated: true });
-    }
+    channel ??= this.rooms.createFor(sender, room, name, this.rules.autoCreateChannels);
     return channel;
   }
 }

@@ -1,7 +1,8 @@
 import { BusError, type ChannelRecord, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
-import type { Membership, Place, Session } from './connection/session.ts';
+import type { Membership, Place, Sender, Session } from './connection/session.ts';
 import { Traffic } from './counters.ts';
-import type { Retention, StreamAddress } from './engine/engine.ts';
+import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
+import { SortedKeys } from './engine/sorted-keys.ts';
 
 /** How a channel came to be, and what it keeps. */
 export interface ChannelTraits {
@@ -35,6 +36,10 @@ export class Channel implements StreamAddress, Place {
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
+  /** The last event of its stream that was handed to members of this node. */
+  last: StreamEvent | null = null;
+  /** The identity whose quota it counts for; null for what the server, a command or another node made. */
+  owner: string | null = null;
 
   constructor(parent: Room, name: string, traits: ChannelTraits) {
     this.tenant = parent.tenant.name;
@@ -83,6 +88,8 @@ export class Room {
   readonly tenant: Tenant;
   readonly name: string;
   readonly channels: Map<string, Channel> = new Map();
+  /** The names of its channels in order, for lists. */
+  readonly names: SortedKeys = new SortedKeys();
   /** The room-wide stream; its members subscribe to the whole room. */
   readonly wide: Channel;
 
@@ -92,8 +99,9 @@ export class Room {
     this.wide = new Channel(this, WILDCARD, traits);
   }
 
+  /** Whether a built-in channel is in it; those are made before all others. */
   get hardcoded(): boolean {
-    for (const channel of this.channels.values()) if (channel.traits.hardcoded) return true;
+    for (const channel of this.channels.values()) return channel.traits.hardcoded;
     return false;
   }
 
@@ -109,13 +117,19 @@ export class Room {
 export class Tenant {
   readonly name: string;
   readonly rooms: Map<string, Room> = new Map();
+  /** The names of its rooms in order, for lists. */
+  readonly names: SortedKeys = new SortedKeys();
   readonly sessions: Map<string, Session> = new Map();
+  /** Their ids in order, for lists. */
+  readonly sessionIds: SortedKeys = new SortedKeys();
   /** The connections of each identity (subject, client key or client id). */
   readonly identities: Map<string, Set<Session>> = new Map();
   /** Members of `*:*`: all events of the tenant. */
   readonly everything: Channel;
   readonly traffic: Traffic;
   channelCount = 0;
+  /** Channels that each identity made by publishing or joining. */
+  readonly madeBy: Map<string, number> = new Map();
 
   constructor(name: string, traits: ChannelTraits, traffic: Traffic) {
     this.name = name;
@@ -133,6 +147,8 @@ export class Tenant {
 export interface RoomsOptions {
   readonly retention: Retention;
   readonly maxChannels: number;
+  /** Channels that one identity may make by publishing or joining. */
+  readonly maxChannelsPerSubject: number;
   readonly maxSubscriptions: number;
   /** Room → its built-in channels; they exist in every tenant. */
   readonly bootstrap: Readonly<Record<string, readonly string[]>>;
@@ -144,7 +160,7 @@ export class Rooms {
   readonly tenants: Map<string, Tenant> = new Map();
   private readonly options: RoomsOptions;
   /** Told after a channel was made (not for built-in ones). */
-  onCreated: (channel: Channel) => void = () => {};
+  readonly created: Set<(channel: Channel) => void> = new Set();
 
   constructor(options: RoomsOptions) {
     this.options = options;
@@ -165,6 +181,48 @@ export class Rooms {
     return tenant;
   }
 
+  /**
+   * Makes a channel that somebody publishes to or joins. Throws NOT_FOUND where channels do not make themselves, and to
+   * guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
+   */
+  createFor(sender: Sender, room: string, name: string, autoCreate: boolean): Channel {
+    const { principal, identity, id } = sender;
+    if (!autoCreate || principal.role === 'guest') {
+      throw new BusError(
+        'NOT_FOUND',
+        `${room}:${name} does not exist; ${autoCreate ? 'a user' : 'an admin'} can create it.`,
+        {
+          room,
+          channel: name,
+        },
+      );
+    }
+    const tenant = this.tenant(principal.tenant);
+    const { maxChannelsPerSubject: limit } = this.options;
+    const made = tenant.madeBy.get(identity) ?? 0;
+    const isNew = name !== WILDCARD;
+    if (isNew && made >= limit) {
+      throw new BusError(
+        'LIMIT_EXCEEDED',
+        `You have made ${limit} channels; use those, or wait until some are removed.`,
+        {
+          limit,
+        },
+      );
+    }
+    const channel = this.create(tenant, room, name, { createdBy: id, autoCreated: true });
+    if (isNew) {
+      channel.owner = identity;
+      tenant.madeBy.set(identity, made + 1);
+    }
+    return channel;
+  }
+
+  /** A channel object to ask the engine of a stream with, that is not one of the room's. */
+  visit(room: Room, name: string): Channel {
+    return new Channel(room, name, room.wide.traits);
+  }
+
   /** Makes a channel (`*`: only its room) that does not exist. Throws LIMIT_EXCEEDED when the tenant is full. */
   create(tenant: Tenant, roomName: string, name: string, given: Partial<ChannelTraits>): Channel {
     const traits = this.traits(given);
@@ -177,6 +235,7 @@ export class Rooms {
     if (room === undefined) {
       room = new Room(tenant, roomName, traits);
       tenant.rooms.set(roomName, room);
+      tenant.names.add(roomName);
     }
     if (name === WILDCARD) return room.wide;
     if (name === PRIVATE_CHANNEL) {
@@ -186,16 +245,32 @@ export class Rooms {
     }
     const channel = new Channel(room, name, traits);
     room.channels.set(name, channel);
+    room.names.add(name);
     tenant.channelCount += 1;
-    if (!traits.hardcoded) this.onCreated(channel);
+    if (!traits.hardcoded) for (const listener of this.created) listener(channel);
     return channel;
   }
 
   /** Takes an empty channel out; its room goes with its last channel and subscriber. */
   remove(channel: Channel): void {
     const { parent } = channel;
-    if (!channel.isWide && parent.channels.delete(channel.channel)) parent.tenant.channelCount -= 1;
-    if (parent.channels.size === 0 && parent.wide.members.size === 0) parent.tenant.rooms.delete(parent.name);
+    const { tenant } = parent;
+    if (!channel.isWide && parent.channels.delete(channel.channel)) {
+      parent.names.remove(channel.channel);
+      tenant.channelCount -= 1;
+      this.release(tenant, channel);
+    }
+    if (parent.channels.size === 0 && parent.wide.members.size === 0 && tenant.rooms.delete(parent.name)) {
+      tenant.names.remove(parent.name);
+    }
+  }
+
+  /** Gives a channel's place in its maker's quota back. */
+  private release({ madeBy }: Tenant, { owner }: Channel): void {
+    if (owner === null) return;
+    const made = (madeBy.get(owner) ?? 0) - 1;
+    if (made > 0) madeBy.set(owner, made);
+    else madeBy.delete(owner);
   }
 
   /** From now on live events reach the member. */

@@ -1,5 +1,6 @@
 import { BusError, type JsonObject, parseAddress } from '@arqonbus/protocol';
 import type { Activity } from './activity.ts';
+import { andThen } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable } from './engine/engine.ts';
 import type { Events } from './events.ts';
@@ -36,7 +37,7 @@ export class Submissions {
       if (!settled.published.duplicate) this.tell(sender, message, event, this.shown(message.id, settled));
       return settled;
     };
-    return outcome instanceof Promise ? outcome.then(tell) : tell(outcome);
+    return andThen(outcome, tell);
   }
 
   /** Whoever listens to events looks after the server, and sees no more than a log would. */

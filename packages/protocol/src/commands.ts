@@ -78,6 +78,12 @@ export interface JoinResult {
   positions?: Record<string, Position>;
 }
 
+/** One page of a list: at most `limit` (500) after the `next` of the answer before. */
+export interface ListArgs {
+  limit?: number;
+  after?: string;
+}
+
 export interface CoreCommands {
   ping: { args: { echo?: unknown }; result: { pong: true; echo?: unknown; timestamp: string } };
   help: { args: { command?: string }; result: { commands: CommandDescription[] } };
@@ -88,10 +94,10 @@ export interface CoreCommands {
   status: { args: Record<string, never>; result: ServerStatus };
   refresh_token: { args: { token: string }; result: { role: Role; expires_at: string | null; left: string[] } };
   list_rooms: {
-    args: Record<string, never>;
-    result: { rooms: { room: string; channels: number; members: number; hardcoded: boolean }[] };
+    args: ListArgs;
+    result: { rooms: { room: string; channels: number; members: number; hardcoded: boolean }[]; next: string | null };
   };
-  list_channels: { args: { room: string }; result: { channels: ChannelSummary[] } };
+  list_channels: { args: { room: string } & ListArgs; result: { channels: ChannelSummary[]; next: string | null } };
   channel_info: {
     args: { room: string; channel?: string };
     result: ChannelRecord & Position & { members: MemberRecord[] };
@@ -130,8 +136,8 @@ export interface CoreCommands {
     result: { messages: Envelope[]; next: number | null; previous: number | null };
   };
   'op.history.get': {
-    args: { room?: string; channel?: string; limit?: number; since?: string; until?: string };
-    result: { entries: HistoryEntry[]; count: number };
+    args: { room?: string; channel?: string; limit?: number; since?: string; until?: string; after?: string };
+    result: { entries: HistoryEntry[]; count: number; next: string | null };
   };
   'op.history.replay': {
     args: {
@@ -141,8 +147,9 @@ export interface CoreCommands {
       to_ts: string;
       strict_sequence?: boolean;
       limit?: number;
+      after?: string;
     };
-    result: { entries: HistoryEntry[]; count: number; latency_ms: number };
+    result: { entries: HistoryEntry[]; count: number; next: string | null; latency_ms: number };
   };
 }
 

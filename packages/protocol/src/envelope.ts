@@ -109,7 +109,8 @@ export interface Welcome {
   tenant: string;
   room: string | null;
   channel: string | null;
-  server: { name: string; version: string; protocol: string; node: string };
+  /** `http`: where the same server answers HTTP, when it does. */
+  server: { name: string; version: string; protocol: string; node: string; http?: string };
   limits: { max_message_bytes: number; ping_interval_ms: number };
 }
 

@@ -2,19 +2,17 @@ import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import { createSecureContext } from 'node:tls';
 import {
+  type Attached,
   anonymousPrincipal,
   anonymousRole,
   type Bus,
-  type CommandRunner,
   createUpgradeServer,
   Gate,
-  Heartbeat,
   type Listening,
   listen,
   type Refused,
   stop,
   type Tls,
-  Upgrades,
 } from '@arqonbus/bus';
 import { createApiKeyCheck } from './auth/api-key.ts';
 import { extractToken } from './auth/credentials.ts';
@@ -36,18 +34,27 @@ export interface Addresses {
   readonly http: Listening | null;
 }
 
+export interface Urls {
+  readonly websocket: string | null;
+  readonly telemetry: string | null;
+  readonly http: string | null;
+}
+
 /** The listeners of a server. They can be closed and opened anew while the bus goes on. */
 export interface Edge {
   readonly addresses: Addresses;
   /** The judge of tokens; null while authentication is off. */
   readonly verifier: Verifier | null;
+  /** The same as URLs. */
+  readonly urls: Urls;
+  /** Takes no more clients; those that are there stay. */
+  leave(): void;
   close(): Promise<void>;
 }
 
 export interface EdgeParts {
   readonly config: Config;
   readonly bus: Bus;
-  readonly runner: CommandRunner;
   readonly monitor: Monitor;
   readonly log: Logger;
   /** A server of the embedding program that the bus takes upgrades from; it is neither opened nor closed here. */
@@ -77,17 +84,16 @@ export async function openEdge(parts: EdgeParts): Promise<Edge> {
 class Listeners implements Edge {
   private readonly parts: EdgeParts;
   private readonly tls: Tls | null;
-  private readonly heartbeat: Heartbeat;
   /** What is open, in the order opened. */
   private readonly closing: (() => Promise<void>)[] = [];
   verifier: Verifier | null = null;
   private readonly opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
   private isOpen = false;
+  private attached: Attached | null = null;
 
   constructor(parts: EdgeParts) {
     this.parts = parts;
     this.tls = readTls(parts.config);
-    this.heartbeat = new Heartbeat(parts.config.server.pingIntervalSeconds * 1000, Date.now);
     this.opened = { bus: null, telemetry: null, http: null };
   }
 
@@ -101,39 +107,37 @@ class Listeners implements Edge {
     const { config, monitor } = this.parts;
     const { auth, telemetry, http } = config;
     if (auth.enabled) this.verifier = await createVerifier(auth);
-    const upgrades = await this.openBus();
+    const attached = await this.openBus();
     const watching = telemetry.enabled && telemetry.port !== 'off' ? await this.openTelemetry(telemetry.port) : null;
-    monitor.connections = { websocket: () => upgrades.connections, telemetry: () => watching?.size ?? 0 };
+    monitor.connections = { websocket: () => attached.connections, telemetry: () => watching?.size ?? 0 };
     if (http.port !== 'off') await this.openHttp(http.port, () => watching?.dropped ?? 0);
     this.isOpen = true;
   }
 
+  leave(): void {
+    this.isOpen = false;
+  }
+
   async close(): Promise<void> {
     this.isOpen = false;
-    this.heartbeat.stop();
+    this.attached?.detach();
     await Promise.all(this.closing.map((close) => close()));
   }
 
-  private async openBus(): Promise<Upgrades> {
-    const { server, auth } = this.parts.config;
-    const upgrades = new Upgrades(this.parts.bus, this.gate(server.host), {
-      ...this.limits(),
-      compression: server.compression,
-      subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
-      strict: server.strictEnvelope,
-    });
-    const { httpServer: host } = this.parts;
+  private async openBus(): Promise<Attached> {
+    const { httpServer: host, bus, config } = this.parts;
+    const { server } = config;
+    const httpServer = host ?? createUpgradeServer(this.tls);
+    const attached = bus.attach(httpServer, { gate: this.gate(server.host) });
+    this.attached = attached;
     if (host !== undefined) {
-      const leave = upgrades.listenTo(host);
-      this.closing.push(async () => leave());
+      this.closing.push(async () => attached.detach());
       this.opened.bus = addressOf(host);
-      return upgrades;
+      return attached;
     }
-    const httpServer = createUpgradeServer(this.tls);
-    upgrades.listenTo(httpServer);
     this.opened.bus = await listen(httpServer, server.host, server.port);
     this.closing.push(() => stop(httpServer));
-    return upgrades;
+    return attached;
   }
 
   private async openTelemetry(port: number): Promise<TelemetryServer> {
@@ -152,15 +156,16 @@ class Listeners implements Edge {
   }
 
   private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
-    const { config, redact = (_room, _channel, payload) => payload, onShutdown, onRestart } = this.parts;
+    const { bus, config, redact = (_room, _channel, payload) => payload, onShutdown, onRestart } = this.parts;
     const { host, corsOrigins } = config.http;
     const gate = this.gate(host, corsOrigins);
     const app = createHttpApp(
       {
         ...this.parts,
+        runner: bus.runner,
         build: readBuild(process.env),
         isReady: () => this.isOpen,
-        endpoints: () => this.urls(),
+        endpoints: () => this.urls,
         droppedEvents,
         redact,
         onShutdown: onShutdown ?? null,
@@ -174,9 +179,9 @@ class Listeners implements Edge {
   }
 
   private limits() {
-    const { server, bus } = this.parts.config;
-    const { heartbeat } = this;
-    return { ...server, ...bus, maxMessageBytes: server.maxMessageSize, now: Date.now, heartbeat };
+    const { bus, config } = this.parts;
+    const { heartbeat } = bus;
+    return { ...config.server, ...config.bus, maxMessageBytes: config.server.maxMessageSize, heartbeat };
   }
 
   /** Who may come in at a listener on `host`. */
@@ -212,7 +217,7 @@ class Listeners implements Edge {
     this.parts.bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
   }
 
-  private urls(): object {
+  get urls(): Urls {
     const { bus, telemetry, http } = this.opened;
     const secure = this.tls === null ? '' : 's';
     const url = (scheme: string, at: Listening | null): string | null =>

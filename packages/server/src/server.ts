@@ -1,24 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
-import {
-  type AnyCommand,
-  Bus,
-  CommandRunner,
-  CommandSet,
-  coreCommands,
-  createCronOperator,
-  createOmegaOperator,
-  createStoreOperator,
-  createWebhookOperator,
-  type Engine,
-  loadEngine,
-  type Operator,
-  timeEngine,
-  tokenCommands,
-} from '@arqonbus/bus';
+import { Bus, type Engine, loadEngine, type Principal, timeEngine } from '@arqonbus/bus';
 import { CasilLayer } from '@arqonbus/casil';
-import { CLOSE, type JsonObject, newSecretId } from '@arqonbus/protocol';
+import { BusError, type JsonObject, newSecretId } from '@arqonbus/protocol';
 import { casilCommands, reloadPolicy } from './casil/commands.ts';
 import { PolicyInspector } from './casil/inspection.ts';
 import type { Config } from './config/config.ts';
@@ -43,22 +27,17 @@ export interface ServerOptions {
   readonly now?: () => number;
 }
 
-/** A running bus: everything that {@link startServer} opened, and the way to close it again. */
+/** A running bus with the listeners around it: everything that {@link startServer} opened, and the way to close it. */
 export class Server {
   readonly bus: Bus;
-  readonly commands: CommandSet;
-  readonly runner: CommandRunner;
-  private readonly operators: readonly Operator[];
   readonly monitor: Monitor;
   private readonly options: ServerOptions;
-  private readonly engine: Engine;
   private readonly layer: CasilLayer;
   private readonly config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
   /** What the listeners run with: the last configuration that they could be opened with. */
   private edgeConfig: Config;
-  private readonly timers: NodeJS.Timeout[] = [];
   /** Settles when the last {@link reopen} asked for is over, however it ended. */
   private reopening: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | null = null;
@@ -68,89 +47,75 @@ export class Server {
     this.layer = layer;
     this.config = config;
     this.edgeConfig = config;
-    const metrics = new Metrics();
-    this.engine = timeEngine(engine, (operation, seconds) =>
-      metrics.observeStorage(engine.backend, operation, seconds),
-    );
     this.options = options;
     this.log = log;
-    const all: AnyCommand[] = [];
     const { server, bus, storage, telemetry, auth } = config;
-    const onFault = (error: unknown): void => log.error({ err: error }, 'unexpected fault');
+    const metrics = new Metrics();
     const inspector = new PolicyInspector(layer, (level, fields, message) => log[level](fields, message), now);
-    this.bus = new Bus(this.engine, inspector, (session, inbound) => this.runner.answer(session, inbound), {
-      ...bus,
-      node,
-      version: VERSION,
-      retention: { size: storage.maxHistorySize, ttlMs: storage.historyTtlSeconds * 1000, bytes: 16 * 1_048_576 },
-      channelIdleMs: bus.channelIdleSeconds * 1000,
-      maxBacklogBytes: server.maxBacklogBytes,
-      maxMessageBytes: server.maxMessageSize,
-      pingIntervalMs: server.pingIntervalSeconds * 1000,
-      telemetry: telemetry.enabled,
-      telemetryRoom: telemetry.room,
-      serverTenant: auth.enabled ? null : 'default',
-      now,
-      onFault,
+    this.bus = new Bus({
+      engine: timeEngine(engine, (operation, seconds) => metrics.observeStorage(engine.backend, operation, seconds)),
+      refresh: (token) => this.refresh(token),
+      hooks: { publish: [inspector] },
+      operators: config,
+      commands: (core) => casilCommands(core, layer),
+      startDegraded: storage.mode === 'degraded',
+      onFault: (error) => log.error({ err: error }, 'unexpected fault'),
+      limits: {
+        ...server,
+        ...bus,
+        node,
+        version: VERSION,
+        retention: {
+          size: storage.maxHistorySize,
+          ttlMs: storage.historyTtlSeconds * 1000,
+          bytes: storage.maxHistoryBytes,
+        },
+        channelIdleMs: bus.channelIdleSeconds * 1000,
+        maxMessageBytes: server.maxMessageSize,
+        pingIntervalMs: server.pingIntervalSeconds * 1000,
+        subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
+        strictEnvelope: server.strictEnvelope,
+        telemetry: telemetry.enabled,
+        telemetryRoom: telemetry.room,
+        serverTenant: auth.enabled ? null : 'default',
+        httpUrl: () => this.edge?.urls.http ?? null,
+        now,
+      },
     });
     inspector.tellTo(this.bus.events);
+    inspector.onInspected = (seconds) => metrics.observeInspection(seconds);
+    this.bus.sessionLeft.add((session) => layer.forget(session.id));
     this.monitor = new Monitor(this.bus, metrics, log, {
       telemetry: telemetry.enabled,
       bufferSize: telemetry.bufferSize,
       messageSampleRate: telemetry.messageSampleRate,
       statsIntervalMs: bus.statsIntervalSeconds * 1000,
+      casilDecisions: () => layer.tally.decisions(),
     });
-    inspector.onInspected = (seconds) => metrics.observeInspection(seconds);
-    this.monitor.casilDecisions = () => layer.tally.decisions();
-    this.bus.sessionLeft.add((session) => layer.forget(session.id));
-    this.operators = this.createOperators();
-    all.push(
-      ...coreCommands(this.bus, () => this.commands.all),
-      ...tokenCommands(this.bus, () => {
-        const verifier = this.edge?.verifier;
-        return verifier == null ? null : (token) => verifier.verify(token);
-      }),
-      ...casilCommands(this.bus, layer),
-      ...this.operators.flatMap((operator) => operator.commands),
-    );
-    this.commands = new CommandSet(all);
-    this.runner = new CommandRunner(this.bus, this.commands);
   }
 
   async start(): Promise<Addresses> {
-    await this.engine.open(this.bus.engineEvents);
+    await this.bus.start();
     this.warnOfStorage();
-    this.bus.rooms.tenant('default');
-    this.bus.catalog.start();
-    for (const operator of this.operators) operator.start();
-    await this.loadState();
-    this.every(SWEEP_INTERVAL_MS, () => this.bus.idle.run());
-    // That the storage is away is told already.
-    this.every(REPORT_INTERVAL_MS, () => void this.bus.directory.beat().catch(() => {}));
+    this.bus.on('storage_recovered', () => this.warnOfStorage());
     this.edge = await this.openEdge(this.config);
-    this.bus.events.emit('server_started', null, { version: VERSION, node: this.bus.options.node });
+    this.bus.announceStart();
     return this.edge.addresses;
   }
 
   private warnOfStorage(): void {
-    for (const warning of this.engine.warnings ?? []) this.log.warn(warning);
+    for (const warning of this.bus.engine.warnings ?? []) this.log.warn(warning);
   }
 
-  /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
-  private async loadState(): Promise<void> {
-    const { bus, engine, operators, log } = this;
-    try {
-      await bus.catalog.load();
-      for (const operator of operators) await operator.load();
-    } catch (error) {
-      if (engine.healthy() || this.config.storage.mode === 'strict') throw error;
-      const stop = bus.events.on(({ event }) => {
-        if (event.eventType !== 'storage_recovered') return;
-        stop();
-        this.warnOfStorage();
-        this.loadState().catch((fault: unknown) => log.error({ err: fault }, 'stored state could not be taken up'));
-      });
+  /** Says who the bearer of a token is, by the verifier of the listeners that are open now. */
+  private async refresh(token: string): Promise<Principal> {
+    const verifier = this.edge?.verifier ?? null;
+    if (verifier === null) {
+      throw new BusError('FEATURE_DISABLED', 'This server runs without authentication; there is nothing to renew.');
     }
+    const verified = await verifier.verify(token);
+    if (verified.ok) return verified.principal;
+    throw new BusError('AUTHENTICATION_FAILED', verified.reason);
   }
 
   /** Tells the clients, flushes, closes every connection with 1001 and lets go of every resource. Idempotent. */
@@ -172,7 +137,9 @@ export class Server {
 
   private async openAnew(config: Config): Promise<Addresses> {
     if (this.stopping !== null) throw new Error('The server stops; it opens nothing any more.');
-    await this.closeEdge(RESTART_SPREAD_MS, 'server restarting');
+    await this.bus.drain(RESTART_MS, 'server restarting');
+    await this.edge?.close();
+    this.edge = null;
     try {
       this.edge = await this.openEdge(config);
       this.edgeConfig = config;
@@ -185,20 +152,6 @@ export class Server {
     return this.edge.addresses;
   }
 
-  /** The families of op.* commands. A new one joins this list. */
-  private createOperators(): Operator[] {
-    const { bus, config } = this;
-    const webhooks = createWebhookOperator(bus, config.webhook);
-    this.monitor.webhookDeliveries = () =>
-      Object.entries(webhooks.outcomes).map(([outcome, value]) => ({ labels: { outcome }, value }));
-    return [
-      webhooks,
-      createCronOperator(bus, config.cron),
-      createStoreOperator(bus, config.store),
-      createOmegaOperator(bus, config.omega),
-    ];
-  }
-
   /** Puts these settings of the content policy in force, or throws with all that is wrong with them and changes nothing. */
   reloadPolicy(settings: Config['casil']): void {
     const { revision, mode, enabled } = reloadPolicy(this.layer, settings);
@@ -206,54 +159,27 @@ export class Server {
   }
 
   private async shutDown(): Promise<void> {
-    const { bus, config } = this;
     await this.reopening;
-    // A server that could not start has nothing to stop, nor a storage to write it to.
-    if (this.edge !== null) bus.events.emit('server_stopping', null, { node: bus.options.node });
-    for (const timer of this.timers) clearInterval(timer);
-    await this.closeEdge(config.server.shutdownSeconds * 1000, 'server shutting down');
-    bus.expiry.stop();
-    for (const operator of this.operators) await operator.stop();
-    await this.engine.close();
+    // New clients are turned away from now on; those that are there are sent away within the time that is left.
+    const { shutdownSeconds } = this.config.server;
+    this.edge?.leave();
+    await this.bus.close({ withinMs: shutdownSeconds * 900 });
+    await this.edge?.close();
+    this.edge = null;
     this.monitor.stop();
   }
 
-  /** Takes no more clients, tells those that are there, lets what they sent settle, and closes them. */
-  private async closeEdge(spreadMs: number, reason: string): Promise<void> {
-    const { bus } = this;
-    bus.isDraining = true;
-    bus.announceShutdown(spreadMs);
-    const patienceMs = this.config.server.shutdownSeconds * 250;
-    await atMost(Math.min(SETTLE_MS, 2 * patienceMs), bus.settled());
-    bus.closeAll(CLOSE.GOING_AWAY, reason);
-    // A peer that does not answer the close frame is cut after a second; a shorter shutdown does not wait for that.
-    if (this.edge !== null) await atMost(patienceMs, this.edge.close());
-    this.edge = null;
-  }
-
   private openEdge(config: Config): Promise<Edge> {
-    const { bus, runner, monitor, log, options, layer } = this;
+    const { bus, monitor, log, options, layer } = this;
     const { onShutdown, onRestart, httpServer } = options;
     const redact = (room: string, channel: string, payload: JsonObject): JsonObject =>
       layer.redactForObservability({ type: 'event', room, channel, payload });
-    return openEdge({ config, bus, runner, monitor, log, httpServer, redact, onShutdown, onRestart });
-  }
-
-  private every(ms: number, run: () => void): void {
-    this.timers.push(setInterval(run, ms).unref());
+    return openEdge({ config, bus, monitor, log, httpServer, redact, onShutdown, onRestart });
   }
 }
 
-const SWEEP_INTERVAL_MS = 1_000;
-const REPORT_INTERVAL_MS = 5_000;
-/** How long answers that wait for storage may still take once the server stops. */
-const SETTLE_MS = 5_000;
-const RESTART_SPREAD_MS = 1_000;
-
-/** Waits for `done`, but not longer than this. */
-async function atMost(ms: number, done: Promise<void>): Promise<void> {
-  await Promise.race([done, delay(ms, undefined, { ref: false })]);
-}
+/** How long the clients of a server that restarts its listeners may take to go. */
+const RESTART_MS = 5_000;
 
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
 export async function startServer(

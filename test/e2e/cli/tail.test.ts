@@ -1,3 +1,4 @@
+import { principalOf } from '@arqonbus/bus';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../fixtures/start.ts';
 import { token, WITH_AUTH } from '../../fixtures/tokens.ts';
@@ -187,8 +188,8 @@ async function joined(at: string): Promise<void> {
   const { bus } = server.server;
   await expect
     .poll(async () => {
-      const clients = await bus.directory.clients('default');
-      return clients.some(({ rooms }) => rooms[room]?.includes(channel) === true);
+      const { items } = await bus.directory.clients(principalOf(), { limit: 500, after: undefined });
+      return items.some(({ rooms }) => rooms[room]?.includes(channel) === true);
     })
     .toBe(true);
 }

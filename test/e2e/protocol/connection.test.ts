@@ -129,7 +129,13 @@ describe('the welcome', () => {
       tenant: 'default',
       room: 'science',
       channel: 'general',
-      server: { name: 'ArqonBus', version: expect.any(String), protocol: '1.0', node: expect.any(String) },
+      server: {
+        name: 'ArqonBus',
+        version: expect.any(String),
+        protocol: '1.0',
+        node: expect.any(String),
+        http: server.urls.http,
+      },
       limits: { max_message_bytes: 1_048_576, ping_interval_ms: 20_000 },
     });
     expect((await connect()).welcome.payload).toMatchObject({ room: null, channel: null });

@@ -1,5 +1,6 @@
 import { type Address, BusError, isChannelName, isRoomName, parseAddress, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { MAX_PAGE, type Page } from '../directory.ts';
 
 const NAME = z.string().min(1).max(260);
 
@@ -15,6 +16,19 @@ export const PLACE: {
 /** `limit` of listings: refused, not clipped, beyond its maximum. */
 export function limitUpTo(maximum: number): z.ZodExactOptional<z.ZodNumber> {
   return z.number().int().min(1).max(maximum).describe(`At most ${maximum}.`).exactOptional();
+}
+
+/** `limit` and `after` of lists by name. */
+export const PAGE: {
+  readonly limit: z.ZodExactOptional<z.ZodNumber>;
+  readonly after: z.ZodExactOptional<z.ZodString>;
+} = {
+  limit: limitUpTo(MAX_PAGE),
+  after: NAME.describe('"next" of the answer before.').exactOptional(),
+};
+
+export function pageOf({ limit = MAX_PAGE, after }: { readonly limit?: number; readonly after?: string }): Page {
+  return { limit, after };
 }
 
 /** The address that `room` and `channel` name; a room alone is all of it (`*`). */

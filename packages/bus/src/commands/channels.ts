@@ -1,45 +1,46 @@
 import { BusError, type ChannelRecord, type CommandResult, isRoomName, parseAddress } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { forbidden } from '../access.ts';
-import type { Bus } from '../bus.ts';
+import { andThen } from '../awaitable.ts';
+import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Principal } from '../principal.ts';
 import type { Channel } from '../rooms.ts';
-import { channelOf, PLACE } from './arguments.ts';
+import { channelOf, PAGE, PLACE, pageOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 
 const MAX_HISTORY = 100_000;
 const MAX_TTL_SECONDS = 31_536_000;
 
 /** list_rooms, list_channels, channel_info, create_channel, delete_channel. */
-export function channelCommands(bus: Bus): AnyCommand[] {
+export function channelCommands(bus: Core): AnyCommand[] {
   return [
     command({
       name: 'list_rooms',
       role: 'guest',
       description: 'Lists the rooms with their channels and members counted.',
-      args: z.strictObject({}),
-      run: ({ sender }): CommandResult<'list_rooms'> => ({ rooms: listRooms(bus, sender.principal) }),
+      args: z.strictObject(PAGE),
+      run: async ({ sender }, args): Promise<CommandResult<'list_rooms'>> => {
+        const { items, next } = await bus.directory.roomList(sender.principal, pageOf(args));
+        return { rooms: items, next };
+      },
     }),
     command({
       name: 'list_channels',
       role: 'guest',
       description: 'Lists the channels of a room that your grants let you read.',
-      args: z.strictObject({ room: PLACE.room }),
+      args: z.strictObject({ room: PLACE.room, ...PAGE }),
       run: async ({ sender }, args): Promise<CommandResult<'list_channels'>> => {
         const { principal } = sender;
         const { room } = parseAddress(args.room, undefined);
         if (room === undefined || !isRoomName(room)) {
           throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room', expected: 'name' });
         }
-        const channels = await bus.directory.channels(principal.tenant, room);
-        const visible = channels.filter(({ channel }) => bus.access.may(principal, 'subscribe', room, channel));
-        if (visible.length > 0 || bus.access.may(principal, 'subscribe', room, '*')) {
-          if (bus.rooms.tenant(principal.tenant).rooms.has(room) || visible.length > 0) return { channels: visible };
-          throw new BusError('NOT_FOUND', `The room ${room} does not exist.`, { room });
-        }
+        const { items: channels, next } = await bus.directory.channels(principal, room, pageOf(args));
+        if (channels.length > 0 || args.after !== undefined) return { channels, next };
         // The same answer whether the room exists or not.
-        throw forbidden(room, '*');
+        bus.access.require(principal, 'subscribe', room, '*');
+        if (bus.rooms.tenant(principal.tenant).rooms.has(room)) return { channels, next };
+        throw new BusError('NOT_FOUND', `The room ${room} does not exist.`, { room });
       },
     }),
     command({
@@ -50,7 +51,8 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       run: async ({ sender }, args): Promise<CommandResult<'channel_info'>> => {
         const channel = readable(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
-        return { ...channel.record(), members, sequence: state.sequence, epoch: state.epoch };
+        const { sequence, epoch } = state;
+        return { ...channel.record(), ...members, sequence, epoch };
       },
     }),
     command({
@@ -90,7 +92,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
             ttlMs: history?.ttl_seconds === undefined ? ttlMs : history.ttl_seconds * 1000,
           },
         });
-        return made instanceof Promise ? made.then((channel) => channel.record()) : made.record();
+        return andThen(made, (channel) => channel.record());
       },
     }),
     command({
@@ -125,25 +127,10 @@ export function channelCommands(bus: Bus): AnyCommand[] {
  * A channel that the caller may read. AUTHORIZATION_ERROR comes before NOT_FOUND: whoever may not read a channel does
  * not learn whether it exists.
  */
-function readable(bus: Bus, principal: Principal, args: { room?: string; channel?: string }): Channel {
+function readable(bus: Core, principal: Principal, args: { room?: string; channel?: string }): Channel {
   const { room, channel: name } = channelOf(args);
   bus.access.require(principal, 'subscribe', room, name);
   const channel = bus.rooms.tenant(principal.tenant).find(room, name);
   if (channel !== undefined) return channel;
   throw new BusError('NOT_FOUND', `The channel ${room}:${name} does not exist.`, { room, channel: name });
-}
-
-function listRooms(bus: Bus, principal: Principal): CommandResult<'list_rooms'>['rooms'] {
-  const rooms: CommandResult<'list_rooms'>['rooms'] = [];
-  for (const room of bus.rooms.tenant(principal.tenant).rooms.values()) {
-    const visible = [...room.channels.values()].filter((one) =>
-      bus.access.may(principal, 'subscribe', room.name, one.channel),
-    );
-    const all = bus.access.may(principal, 'subscribe', room.name, '*');
-    if (visible.length === 0 && !all) continue;
-    // Someone who sees a part of the room counts that part.
-    const members = all ? room.members() : new Set(visible.flatMap((one) => [...one.members.keys()]));
-    rooms.push({ room: room.name, channels: visible.length, members: members.size, hardcoded: room.hardcoded });
-  }
-  return rooms;
 }

@@ -23,7 +23,23 @@ export interface Command<A = never, R extends object = object> {
   readonly role: Role;
   readonly description: string;
   readonly args: ZodType<A>;
-  run(context: CommandContext, args: A): Awaitable<R>;
+  run(context: CommandContext, args: A): Awaitable<R | JsonText>;
+}
+
+/**
+ * A result that is JSON text already, made of stored envelopes as they are: reading and writing them again would cost
+ * more than everything else in a long answer.
+ */
+export class JsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  parse(): object {
+    return JSON.parse(this.text) as object;
+  }
 }
 
 /** A command among others of different arguments. Its own `args` schema is what makes calling `run` sound. */

@@ -9,14 +9,15 @@ import {
   timestamp,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { Bus } from '../bus.ts';
+import type { Core } from '../core.ts';
+import { MAX_PAGE } from '../directory.ts';
 import { hasRole } from '../principal.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
 
 const TEXT = z.string().min(1).max(256);
 
 /** ping, help, identify, status: about the connection and the server. */
-export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[]): AnyCommand[] {
+export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
   return [
     command({
       name: 'ping',
@@ -41,7 +42,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
             command: name,
           });
         }
-        return { commands: wanted.map(describe) };
+        return { commands: wanted.map(described) };
       },
     }),
     command({
@@ -68,15 +69,14 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
     command({
       name: 'status',
       role: 'guest',
-      description: 'Figures of the server; for admins also every channel and client of the tenant.',
+      description: 'Figures of the server; for admins also the first 500 channels and clients of the tenant.',
       args: z.strictObject({}),
       run: async ({ sender }): Promise<ServerStatus> => {
         const status = await bus.directory.clusterStatus(sender.principal);
         if (!hasRole(sender.principal, 'admin')) return status;
-        const { tenant } = sender.principal;
-        const [channels_detail, clients] = await Promise.all([
-          bus.directory.channels(tenant),
-          bus.directory.clients(tenant),
+        const [channels_detail, { items: clients }] = await Promise.all([
+          bus.directory.allChannels(sender.principal),
+          bus.directory.clients(sender.principal, { limit: MAX_PAGE, after: undefined }),
         ]);
         return { ...status, channels_detail, clients };
       },
@@ -90,6 +90,18 @@ export function connectionOf({ sender }: CommandContext): NonNullable<CommandCon
   throw new BusError('VALIDATION_ERROR', 'This command belongs to a WebSocket connection; send it over one.', {
     field: 'command',
   });
+}
+
+const descriptions = new WeakMap<AnyCommand, CommandDescription>();
+
+/** {@link describe}, made once a command: anybody may ask, as often as they like. */
+function described(one: AnyCommand): CommandDescription {
+  let known = descriptions.get(one);
+  if (known === undefined) {
+    known = describe(one);
+    descriptions.set(one, known);
+  }
+  return known;
 }
 
 export function describe(one: AnyCommand): CommandDescription {

@@ -1,4 +1,4 @@
-import type { Bus } from '../bus.ts';
+import type { Core } from '../core.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
@@ -6,7 +6,7 @@ import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
 
 /** The commands that every server has. A new family of commands joins this list. */
-export function coreCommands(bus: Bus, listAll: () => readonly AnyCommand[]): AnyCommand[] {
+export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
   return [
     ...connectionCommands(bus, listAll),
     ...membershipCommands(bus),

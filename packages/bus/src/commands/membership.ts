@@ -1,6 +1,7 @@
 import { type CommandResult, isChannelName, type JoinResult, type Position, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { Bus } from '../bus.ts';
+import { andThen } from '../awaitable.ts';
+import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Joined } from '../subscribe/join.ts';
 import { PLACE, placeOf } from './arguments.ts';
@@ -25,7 +26,7 @@ const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([
 ]);
 
 /** join_channel, leave_channel. */
-export function membershipCommands(bus: Bus): AnyCommand[] {
+export function membershipCommands(bus: Core): AnyCommand[] {
   return [
     command({
       name: 'join_channel',
@@ -46,7 +47,7 @@ export function membershipCommands(bus: Bus): AnyCommand[] {
           context.afterAnswer(begin);
           return result;
         };
-        return joined instanceof Promise ? joined.then(answer) : answer(joined);
+        return andThen(joined, answer);
       },
     }),
     command({

@@ -1,10 +1,11 @@
 import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
 import type { $ZodIssue } from 'zod/v4/core';
-import type { Bus } from '../bus.ts';
+import { andThen, attempt } from '../awaitable.ts';
 import type { Sender, Session } from '../connection/session.ts';
+import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
-import type { AnyCommand, CommandSet } from './command.ts';
+import { type AnyCommand, type CommandSet, JsonText } from './command.ts';
 
 /** One call of a command, from a connection or over HTTP. */
 export interface Call {
@@ -16,10 +17,12 @@ export interface Call {
 
 /** Finds, authorises, validates and runs commands, and answers the connections that sent them. */
 export class CommandRunner {
-  private readonly bus: Bus;
+  private readonly bus: Core;
   private readonly commands: CommandSet;
+  /** Told how long each command took, in seconds; must neither throw nor wait. */
+  readonly executed: Set<(command: string, seconds: number) => void> = new Set();
 
-  constructor(bus: Bus, commands: CommandSet) {
+  constructor(bus: Core, commands: CommandSet) {
     this.bus = bus;
     this.commands = commands;
   }
@@ -29,43 +32,47 @@ export class CommandRunner {
     const steps: (() => void)[] = [];
     const { id, command: name, args } = inbound;
     const succeed = (payload: object): void => {
-      const at = { ...payload } as JsonObject;
-      session.send(encode({ type: 'command_response', request_id: id, command: name, status: 'success', payload: at }));
+      session.send(encodeAnswer(id, name, payload));
       for (const step of steps) step();
     };
     const fail = (error: unknown): void => this.bus.fail(session, inbound, error);
     this.bus.activity.note(session, session.lastActivity, `command:${name}`.slice(0, 140), id);
-    try {
-      const result = this.run({ sender: session, requestId: id, name, args }, (step) => steps.push(step));
-      return result instanceof Promise ? result.then(succeed).catch(fail) : succeed(result);
-    } catch (error) {
-      fail(error);
-    }
+    const call: Call = { sender: session, requestId: id, name, args };
+    return attempt(
+      () =>
+        andThen(
+          this.execute(call, (step) => steps.push(step)),
+          succeed,
+        ),
+      fail,
+    );
   }
 
   /** Runs a command and answers its result; throws or rejects with what refused it. */
-  run(call: Call, afterAnswer: (step: () => void) => void = (step) => step()): Awaitable<object> {
+  run(call: Call): Awaitable<object> {
+    return andThen(
+      this.execute(call, (step) => step()),
+      (result) => (result instanceof JsonText ? result.parse() : result),
+    );
+  }
+
+  private execute(call: Call, afterAnswer: (step: () => void) => void): Awaitable<object> {
     const started = performance.now();
-    const told = (error?: unknown): void => this.tell(call, performance.now() - started, error);
-    const failed = (error: unknown): never => {
-      told(error);
-      throw error;
-    };
-    try {
+    const { sender, requestId } = call;
+    const run = (): Awaitable<object> => {
       const found = this.find(call);
       const args = validate(found, this.inspect(call, found));
-      const result = found.run({ sender: call.sender, requestId: call.requestId, afterAnswer }, args as never);
-      if (!(result instanceof Promise)) {
-        told();
-        return result;
-      }
-      return result.then((value) => {
-        told();
-        return value;
-      }, failed);
-    } catch (error) {
-      return failed(error);
-    }
+      return found.run({ sender, requestId, afterAnswer }, args as never);
+    };
+    const told = (result: object): object => {
+      this.tell(call, performance.now() - started, undefined);
+      return result;
+    };
+    const failed = (error: unknown): never => {
+      this.tell(call, performance.now() - started, error);
+      throw error;
+    };
+    return attempt(() => andThen(run(), told), failed);
   }
 
   private find({ name, sender }: Call): AnyCommand {
@@ -92,6 +99,7 @@ export class CommandRunner {
 
   private tell({ name, sender, requestId }: Call, duration: number, error: unknown): void {
     const found = this.commands.find(name);
+    for (const listener of this.executed) listener(found?.name ?? 'unknown', duration / 1000);
     this.bus.events.emit('command_executed', sender.principal.tenant, {
       // A name that no command has would let a client fill the metrics with names of its own.
       command: found?.name ?? 'unknown',
@@ -102,6 +110,13 @@ export class CommandRunner {
       duration_ms: Math.round(duration * 1000) / 1000,
     });
   }
+}
+
+/** The answer to a command that succeeded; what is JSON text already is put in as it is. */
+function encodeAnswer(requestId: string, command: string, result: object): string {
+  const envelope = { type: 'command_response', request_id: requestId, command, status: 'success' } as const;
+  if (!(result instanceof JsonText)) return encode({ ...envelope, payload: { ...result } as JsonObject });
+  return `${encode({ ...envelope, payload: {} }).slice(0, -3)}${result.text}}`;
 }
 
 /** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */

@@ -1,7 +1,7 @@
 import { BusError, type CommandResult, encode } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { Bus } from '../bus.ts';
 import type { Session } from '../connection/session.ts';
+import type { Core } from '../core.ts';
 import type { Verification } from '../principal.ts';
 import { type AnyCommand, command } from './command.ts';
 import { connectionOf } from './connection.ts';
@@ -11,7 +11,7 @@ import { connectionOf } from './connection.ts';
  *
  * @param verify what judges tokens now; null while authentication is off
  */
-export function tokenCommands(bus: Bus, verify: () => ((token: string) => Promise<Verification>) | null): AnyCommand[] {
+export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Verification>) | null): AnyCommand[] {
   return [
     command({
       name: 'refresh_token',
@@ -21,11 +21,10 @@ export function tokenCommands(bus: Bus, verify: () => ((token: string) => Promis
       args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.') }),
       run: async (context, { token }): Promise<CommandResult<'refresh_token'>> => {
         const session = connectionOf(context);
-        const judge = verify();
-        if (judge === null) {
+        if (verify === null) {
           throw new BusError('FEATURE_DISABLED', 'This server runs without authentication; there is nothing to renew.');
         }
-        const verified = await judge(token);
+        const verified = await verify(token);
         if (!verified.ok) throw new BusError('AUTHENTICATION_FAILED', `The new token is refused: ${verified.reason}.`);
         const { principal } = verified;
         const { subject, tenant } = session.principal;
@@ -48,7 +47,7 @@ export function tokenCommands(bus: Bus, verify: () => ((token: string) => Promis
 }
 
 /** Ends the memberships that the new grants no longer allow, telling the client of each. */
-function leaveForbidden(bus: Bus, session: Session): string[] {
+function leaveForbidden(bus: Core, session: Session): string[] {
   const left: string[] = [];
   for (const { room, channel } of [...session.memberships.keys()]) {
     if (bus.access.may(session.principal, 'subscribe', room, channel)) continue;

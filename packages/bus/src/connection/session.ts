@@ -1,8 +1,11 @@
-import type { ClientRecord, ClientType, Inbound, Refusal } from '@arqonbus/protocol';
+import type { ClientRecord, ClientType } from '@arqonbus/protocol';
 import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
+import type { TokenBucket } from '../rate.ts';
 import { frameText } from './frame.ts';
+import type { Lane } from './lane.ts';
 import type { Outbox, Wire } from './outbox.ts';
+import { ViolationCount } from './violations.ts';
 
 /** Who publishes or asks: a connection, an HTTP caller, or an operator of the server's own. */
 export interface Sender {
@@ -35,6 +38,8 @@ export interface Arrival {
   readonly profile: Profile;
   /** Kept by the client across reconnects (16-64 random characters); undefined without one. */
   readonly clientKey: string | undefined;
+  /** The peer's address, which counts where there is no subject. */
+  readonly address: string;
   /** First membership, from the connection's query. */
   readonly join: Wanted | undefined;
 }
@@ -75,10 +80,13 @@ export class Session implements Sender {
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
   closed = false;
-  /** Envelopes that wait their turn behind an answer still to come; null while nothing waits (PROTOCOL section 6). */
-  waiting: (Inbound | Refusal)[] | null = null;
-  /** Publishes whose outcome is still to come. */
-  inFlight = 0;
+  /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
+  lane: Lane | null = null;
+  /** What its messages take from, where rates are limited. */
+  readonly buckets: readonly TokenBucket[];
+  /** Messages refused for the rate since the last that was not. */
+  rateRefusals = 0;
+  readonly violations: ViolationCount = new ViolationCount();
 
   constructor(
     id: string,
@@ -88,6 +96,7 @@ export class Session implements Sender {
     wire: Wire,
     outbox: Outbox,
     traffic: Traffic,
+    buckets: readonly TokenBucket[],
     now: number,
   ) {
     this.id = id;
@@ -97,6 +106,7 @@ export class Session implements Sender {
     this.wire = wire;
     this.outbox = outbox;
     this.traffic = traffic;
+    this.buckets = buckets;
     this.connectedAt = now;
     this.lastActivity = now;
   }

@@ -2,6 +2,7 @@ import { encode, PROTOCOL_VERSION, type Welcome } from '@arqonbus/protocol';
 import type { Session } from './session.ts';
 
 export interface ServerFacts {
+  readonly httpUrl: () => string | null;
   readonly node: string;
   readonly version: string;
   readonly maxMessageBytes: number;
@@ -12,9 +13,10 @@ export interface ServerFacts {
 export function encodeWelcome(
   session: Session,
   joined: { readonly room: string; readonly channel: string } | null,
-  { node, version, maxMessageBytes, pingIntervalMs }: ServerFacts,
+  { node, version, maxMessageBytes, pingIntervalMs, httpUrl }: ServerFacts,
 ): string {
   const { role, tenant } = session.principal;
+  const http = httpUrl();
   const welcome: Welcome = {
     event: 'welcome',
     welcome: 'Connected to ArqonBus',
@@ -23,7 +25,7 @@ export function encodeWelcome(
     tenant,
     room: joined?.room ?? null,
     channel: joined?.channel ?? null,
-    server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node },
+    server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node, ...(http === null ? {} : { http }) },
     limits: { max_message_bytes: maxMessageBytes, ping_interval_ms: pingIntervalMs },
   };
   return encode({ type: 'system', payload: { ...welcome } });

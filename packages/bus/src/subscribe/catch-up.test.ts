@@ -11,6 +11,7 @@ function makeChannel(): Channel {
     bootstrap: {},
     retention: { size: 500, ttlMs: 60_000 },
     maxChannels: 10,
+    maxChannelsPerSubject: 10,
     maxSubscriptions: 10,
     now: Date.now,
   });
@@ -24,11 +25,15 @@ function event(stream: Channel, sequence: number): StreamEvent {
 /** A member of a stream whose history ends at `stored`, on a node that live traffic has reached `reached` on. */
 function rig(stored: number, live: { sequence: number; epoch: string }) {
   const sent: string[] = [];
-  const session = { id: 'arq_client_me', send: (text: string) => sent.push(text) } as unknown as Session;
+  const outbox = { limit: 8 * 1_048_576, backlog: 0 };
+  const session = { id: 'arq_client_me', outbox, send: (text: string) => sent.push(text) } as unknown as Session;
   const broker = {
-    history: async (_: unknown, { fromSequence = 1 }: { fromSequence?: number }): Promise<StoredEvent[]> => {
+    history: async (
+      _: unknown,
+      { fromSequence = 1, limit }: { fromSequence?: number; limit: number },
+    ): Promise<StoredEvent[]> => {
       if (stored === 0) throw new Error('the storage is away');
-      const count = Math.max(0, stored - fromSequence + 1);
+      const count = Math.min(limit, Math.max(0, stored - fromSequence + 1));
       return Array.from({ length: count }, (_unused, index) => {
         const sequence = fromSequence + index;
         return { sequence, time: 0, from: 'x', text: `{"metadata":{"sequence":${sequence}}}` };

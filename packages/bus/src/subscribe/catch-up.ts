@@ -1,10 +1,15 @@
 import { encode, markReplayed, type Position } from '@arqonbus/protocol';
+import { isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import type { Channel } from '../rooms.ts';
 
-/** Envelopes pulled from history at a time; between two pulls the connection's backlog has to drain. */
-const PULL = 64;
+/** Most envelopes pulled from history at a time. */
+const MOST = 64;
+/** Envelopes pulled at first, before their size is known. */
+const FIRST = 8;
+/** Bytes of replay that may be unsent: beyond it the connection has to drain. A small backlog limit bounds it further. */
+const MAX_UNSENT = 262_144;
 /** Live events held back while the replay runs; beyond it they are dropped here and pulled from history instead. */
 const MAX_HELD = 512;
 
@@ -28,6 +33,7 @@ export class CatchUp {
   readonly channel: Channel;
   private readonly broker: Broker;
   private readonly onDone: (catchUp: CatchUp) => void;
+  private readonly unsent: number;
   /** The last sequence of each stream that was sent, or that the client has otherwise. */
   private readonly cursors: Map<Channel, number> = new Map();
   /** The epochs of these streams when the member joined. */
@@ -44,6 +50,7 @@ export class CatchUp {
     this.channel = channel;
     this.broker = broker;
     this.onDone = onDone;
+    this.unsent = Math.min(MAX_UNSENT, session.outbox.limit / 4);
   }
 
   /** Live events of `channel` up to this position are not for this member: it joined after them. */
@@ -59,15 +66,20 @@ export class CatchUp {
     do {
       this.overflowed = false;
       for (const channel of streams) {
-        for (let more = true; more && !this.stopped; ) {
+        for (let more = true, pull = FIRST; more && !this.stopped; ) {
           const cursor = this.cursors.get(channel) as number;
-          const pulled = this.broker.history(channel, { fromSequence: cursor + 1, limit: PULL });
+          const pulled = this.broker.history(channel, { fromSequence: cursor + 1, limit: pull });
           // An answer at hand is used in this very turn: a small replay is over before anything else happens.
-          const batch = pulled instanceof Promise ? await pulled : pulled;
-          if (this.stopped) return;
-          this.cursors.set(channel, this.forward(channel, batch, cursor));
-          more = batch.length === PULL;
-          if (more) await new Promise<void>((drained) => this.session.wire.whenDrained(drained));
+          const batch = isPending(pulled) ? await pulled : pulled;
+          more = batch.length === pull;
+          for (const stored of batch) {
+            if (this.stopped) return;
+            this.forward(channel, stored);
+            if (this.session.outbox.backlog <= this.unsent) continue;
+            await new Promise<void>((drained) => this.session.outbox.whenDrained(drained));
+          }
+          const bytes = batch.reduce((sum, { text }) => sum + text.length, 1);
+          pull = Math.min(MOST, Math.max(1, Math.ceil((MAX_UNSENT * batch.length) / bytes)));
         }
       }
       streams = [...this.cursors.keys()];
@@ -104,14 +116,11 @@ export class CatchUp {
     this.onDone(this);
   }
 
-  private forward(channel: Channel, batch: readonly StoredEvent[], cursor: number): number {
-    let last = cursor;
-    for (const stored of batch) {
-      if (stored.sequence > last + 1) this.tellGap(channel, last);
-      this.session.send(markReplayed(stored.text));
-      last = stored.sequence;
-    }
-    return last;
+  private forward(channel: Channel, { sequence, text }: StoredEvent): void {
+    const last = this.cursors.get(channel) as number;
+    if (sequence > last + 1) this.tellGap(channel, last);
+    this.session.send(markReplayed(text));
+    this.cursors.set(channel, sequence);
   }
 
   /** Retention overtook the replay: the loss is told, never silent. */

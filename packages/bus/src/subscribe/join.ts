@@ -1,12 +1,7 @@
-import {
-  BusError,
-  type JoinResult,
-  type JsonObject,
-  type Position,
-  PRIVATE_CHANNEL,
-  WILDCARD,
-} from '@arqonbus/protocol';
+import { BusError, type JoinResult, type Position, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
+import { andThen, attempt, isPending } from '../awaitable.ts';
+import type { Cluster } from '../cluster.ts';
 import type { Membership, Session } from '../connection/session.ts';
 import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
@@ -14,6 +9,9 @@ import type { Hub } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import { CatchUp, type Missed } from './catch-up.ts';
 import type { Interest } from './interest.ts';
+
+/** Streams of a room whose positions a join answers: as many as `since` takes back. */
+const MAX_POSITIONS = 1_000;
 
 /** What a client asks for when it joins (`join_channel`, PROTOCOL sections 5 to 7). */
 export interface JoinRequest {
@@ -33,60 +31,48 @@ export interface Joined {
   begin(): void;
 }
 
-export interface JoinRules {
-  readonly autoCreateChannels: boolean;
-  /** Told of a replay that history could not serve. */
-  readonly onFault: (error: unknown) => void;
+export interface MembershipParts {
+  readonly rooms: Rooms;
+  readonly broker: Broker;
+  readonly hub: Hub;
+  readonly interest: Interest;
+  readonly cluster: Cluster;
+  readonly events: Events;
+  readonly access: Access;
+  readonly options: {
+    readonly autoCreateChannels: boolean;
+    /** Told of a replay that history could not serve. */
+    readonly onFault: (error: unknown) => void;
+  };
 }
 
 /** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
 export class Memberships {
-  private readonly rooms: Rooms;
-  private readonly broker: Broker;
-  private readonly hub: Hub;
-  private readonly interest: Interest;
-  private readonly events: Events;
-  private readonly access: Access;
-  private readonly rules: JoinRules;
-  /** Told after a client's memberships changed. */
-  onChange: (session: Session) => void = () => {};
-  /** Told what this node's members were told of someone's coming or going. */
-  onPresence: (channel: Channel, payload: JsonObject) => void = () => {};
+  private readonly parts: MembershipParts;
 
-  constructor(
-    rooms: Rooms,
-    broker: Broker,
-    hub: Hub,
-    interest: Interest,
-    events: Events,
-    access: Access,
-    rules: JoinRules,
-  ) {
-    this.rooms = rooms;
-    this.broker = broker;
-    this.hub = hub;
-    this.interest = interest;
-    this.events = events;
-    this.access = access;
-    this.rules = rules;
+  constructor(parts: MembershipParts) {
+    this.parts = parts;
   }
 
   /** Joins a channel or room. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
   join(session: Session, request: JoinRequest): Awaitable<Joined> {
     const { room, channel: name } = request;
-    this.access.require(session.principal, 'subscribe', room, name);
-    if (request.history !== undefined) this.access.require(session.principal, 'history', room, name);
-    if (request.presence === true) this.access.require(session.principal, 'presence', room, name);
+    this.parts.access.require(session.principal, 'subscribe', room, name);
+    if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
+    if (request.presence === true) this.parts.access.require(session.principal, 'presence', room, name);
     const channel = this.target(session, room, name);
-    const attached = this.interest.add(channel.tenant, room);
+    const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
-      entry = this.rooms.join(session, channel, { echo: request.echo === true, presence: request.presence === true });
+      entry = this.parts.rooms.join(session, channel, {
+        echo: request.echo === true,
+        presence: request.presence === true,
+      });
     } catch (error) {
-      this.interest.remove(channel.tenant, room);
+      this.parts.interest.remove(channel.tenant, room);
       throw error;
     }
-    if (!entry.isNew) this.interest.remove(channel.tenant, room);
+    if (!entry.isNew) this.parts.interest.remove(channel.tenant, room);
     else this.tell('client_joined', session, channel);
     if (!entry.isNew && !entry.membership.live && request.since === undefined && request.history === undefined) {
       // Its replay is still running; the answer is all that is left to give.
@@ -106,34 +92,27 @@ export class Memberships {
       this.leave(session, channel.room, channel.channel);
       throw error;
     };
-    if (attached instanceof Promise) return attached.then(settle).catch(undo);
-    try {
-      const joined = settle();
-      return joined instanceof Promise ? joined.catch(undo) : joined;
-    } catch (error) {
-      return undo(error);
-    }
+    return attempt(() => andThen(attached, settle), undo);
   }
 
   private answerAgain(channel: Channel): Awaitable<Joined> {
     const answer = (state: StreamState): Joined => ({ result: this.answer(channel, state), begin: () => {} });
-    const state = this.broker.state(channel);
-    return state instanceof Promise ? state.then(answer) : answer(state);
+    return andThen(this.parts.broker.state(channel), answer);
   }
 
   /** Leaves a channel or room; false when the client was no member. */
   leave(session: Session, room: string, name: string): boolean {
-    const channel = this.rooms.tenants.get(session.principal.tenant)?.find(room, name);
-    if (channel === undefined || !this.rooms.leave(session, channel)) return false;
-    this.hub.abandonCatchUps(session, channel);
-    this.interest.remove(channel.tenant, room);
+    const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
+    if (channel === undefined || !this.parts.rooms.leave(session, channel)) return false;
+    this.parts.hub.abandonCatchUps(session, channel);
+    this.parts.interest.remove(channel.tenant, room);
     this.tell('client_left', session, channel);
     return true;
   }
 
   /** Ends all memberships of a connection that is going away. */
   leaveAll(session: Session): void {
-    this.hub.abandonCatchUps(session);
+    this.parts.hub.abandonCatchUps(session);
     for (const channel of [...session.memberships.keys()]) this.leave(session, channel.room, channel.channel);
   }
 
@@ -143,38 +122,31 @@ export class Memberships {
         field: 'channel',
       });
     }
-    const tenant = this.rooms.tenant(session.principal.tenant);
+    const tenant = this.parts.rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
-    if (!this.rules.autoCreateChannels) {
-      throw new BusError('NOT_FOUND', `${room}:${name} does not exist; an admin can create it.`, {
-        room,
-        channel: name,
-      });
-    }
-    return this.rooms.create(tenant, room, name, { createdBy: session.id, autoCreated: true });
+    return this.parts.rooms.createFor(session, room, name, this.parts.options.autoCreateChannels);
   }
 
   /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
   private settle(session: Session, channel: Channel, membership: Membership, request: JoinRequest): Awaitable<Joined> {
     if (channel.room === WILDCARD) {
-      this.rooms.goLive(channel, membership);
+      this.parts.rooms.goLive(channel, membership);
       return { result: this.answer(channel, { sequence: 0, epoch: '', oldest: 1 }), begin: () => {} };
     }
-    const catchUp = new CatchUp(session, channel, this.broker, () => {
-      this.hub.endCatchUp(catchUp);
-      if (!session.closed && channel.members.get(session) === membership) this.rooms.goLive(channel, membership);
+    const catchUp = new CatchUp(session, channel, this.parts.broker, () => {
+      this.parts.hub.endCatchUp(catchUp);
+      if (!session.closed && channel.members.get(session) === membership) this.parts.rooms.goLive(channel, membership);
     });
     // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
     if (request.since !== undefined || request.history !== undefined) {
-      this.hub.abandonCatchUps(session, channel);
-      this.rooms.pause(channel, membership);
+      this.parts.hub.abandonCatchUps(session, channel);
+      this.parts.rooms.pause(channel, membership);
     }
-    if (!membership.live) this.hub.startCatchUp(catchUp);
-    const states = this.states(channel, request);
-    return states instanceof Promise
-      ? states.then((known) => this.prepare(channel, membership, request, catchUp, known))
-      : this.prepare(channel, membership, request, catchUp, states);
+    if (!membership.live) this.parts.hub.startCatchUp(catchUp);
+    return andThen(this.states(channel, request), (states) =>
+      this.prepare(channel, membership, request, catchUp, states),
+    );
   }
 
   private prepare(
@@ -196,7 +168,7 @@ export class Memberships {
         if (membership.live) return;
         catchUp.run(missed).catch((error: unknown) => {
           catchUp.fail();
-          this.rules.onFault(error);
+          this.parts.options.onFault(error);
         });
       },
     };
@@ -213,31 +185,35 @@ export class Memberships {
     };
   }
 
-  /** Where the joined stream stands, and the room-wide one that comes with it; for a room, all of its streams. */
+  /** Where the joined stream stands, and the room-wide one that comes with it; for a room, its streams. */
   private states(channel: Channel, request: JoinRequest): Awaitable<Map<Channel, StreamState>> {
-    const wanted = channel.isWide ? [channel] : [channel, channel.parent.wide];
-    if (channel.isWide) {
-      const tenant = channel.parent.tenant;
-      // A position may be of a channel that nobody of this node has touched since it started.
-      for (const name of Object.keys(request.since ?? {})) {
-        if (this.rules.autoCreateChannels && name !== WILDCARD && tenant.find(channel.room, name) === undefined) {
-          this.rooms.create(tenant, channel.room, name, { autoCreated: true });
-        }
-      }
-      wanted.push(...channel.parent.channels.values());
-    }
+    if (!channel.isWide) return this.statesOf([channel, channel.parent.wide]);
+    const wanted = [channel, ...first(channel.parent.channels.values(), MAX_POSITIONS)];
+    const asked = Object.keys(request.since ?? {}).filter(
+      (name) => name !== WILDCARD && !channel.parent.channels.has(name),
+    );
+    if (asked.length === 0) return this.statesOf(wanted);
+    // A position may be of a channel that rests, or that nobody of this node has touched since it started.
+    const { broker, rooms } = this.parts;
+    return andThen(broker.streams(channel.tenant, channel.room), (streams) => {
+      const kept = new Set(streams.map((stream) => stream.channel));
+      for (const name of asked) if (kept.has(name)) wanted.push(rooms.visit(channel.parent, name));
+      return this.statesOf(wanted);
+    });
+  }
+
+  private statesOf(wanted: readonly Channel[]): Awaitable<Map<Channel, StreamState>> {
     const states = new Map<Channel, StreamState>();
     const pending: Promise<void>[] = [];
     for (const stream of wanted) {
-      const state = this.broker.state(stream);
-      if (state instanceof Promise) pending.push(state.then((known) => void states.set(stream, known)));
-      else states.set(stream, state);
+      const noted = andThen(this.parts.broker.state(stream), (state) => void states.set(stream, state));
+      if (isPending(noted)) pending.push(noted);
     }
     return pending.length === 0 ? states : Promise.all(pending).then(() => states);
   }
 
   private tell(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
-    this.onChange(session);
+    this.parts.cluster.announce(session);
     const { room, channel: name } = channel;
     const client = {
       client_id: session.id,
@@ -245,9 +221,18 @@ export class Memberships {
       screen_name: session.profile.screenName,
     };
     const payload = { event, room, channel: name, client, members: channel.members.size };
-    this.hub.notifyPresence(channel, payload, session);
-    this.onPresence(channel, payload);
-    this.events.emit(event, channel.tenant, { ...client, room, channel: name });
+    this.parts.hub.notifyPresence(channel, payload, session);
+    this.parts.cluster.tellPresence(channel, payload);
+    this.parts.events.emit(event, channel.tenant, { ...client, room, channel: name });
+  }
+}
+
+function* first<T>(values: Iterable<T>, most: number): Generator<T> {
+  let count = 0;
+  for (const value of values) {
+    if (count >= most) return;
+    count += 1;
+    yield value;
   }
 }
 

@@ -1,11 +1,12 @@
 import { STATUS_CODES } from 'node:http';
-import type { Duplex } from 'node:stream';
 
 const ERROR_CODES: Readonly<Record<number, string>> = {
   400: 'VALIDATION_ERROR',
   401: 'AUTHENTICATION_FAILED',
   403: 'AUTHORIZATION_ERROR',
+  404: 'NOT_FOUND',
   426: 'VALIDATION_ERROR',
+  429: 'LIMIT_EXCEEDED',
   503: 'LIMIT_EXCEEDED',
 };
 
@@ -18,21 +19,7 @@ export function refusalHeaders(status: number): Record<string, string> {
   return {
     'Content-Type': 'application/json',
     ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="arqonbus"' } : {}),
-    ...(status === 503 ? { 'Retry-After': '5' } : {}),
+    ...(status === 503 || status === 429 ? { 'Retry-After': '5' } : {}),
     ...(status === 426 ? { Upgrade: 'websocket' } : {}),
   };
-}
-
-/** Answers a WebSocket handshake with an HTTP refusal; the socket was never opened (PROTOCOL section 1). */
-export function refuseUpgrade(socket: Duplex, status: number, details: string): void {
-  const body = refusalBody(status, details);
-  const headers = {
-    ...refusalHeaders(status),
-    'Content-Length': String(Buffer.byteLength(body)),
-    Connection: 'close',
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  // A peer that has gone away meanwhile is no fault of ours.
-  socket.on('error', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
 }

@@ -1,4 +1,4 @@
-import { type AnyCommand, type Bus, command, hasRole } from '@arqonbus/bus';
+import { type AnyCommand, type Core, command, hasRole } from '@arqonbus/bus';
 import type { CasilLayer } from '@arqonbus/casil';
 import { BusError, type CasilSettings, type CasilSnapshot } from '@arqonbus/protocol';
 import { z } from 'zod';
@@ -25,7 +25,7 @@ const SETTINGS = z.strictObject({
 });
 
 /** op.casil.get, op.casil.reload: the content policy in force. */
-export function casilCommands(bus: Bus, layer: CasilLayer): AnyCommand[] {
+export function casilCommands(bus: Core, layer: CasilLayer): AnyCommand[] {
   return [
     command({
       name: 'op.casil.get',

@@ -27,8 +27,12 @@ export interface Config {
     readonly maxConnections: number;
     /** 0: no limit of its own. */
     readonly maxConnectionsPerAddress: number;
+    /** 0: no limit of its own. */
+    readonly maxConnectionsPerSubject: number;
     readonly maxMessageSize: number;
     readonly maxBacklogBytes: number;
+    /** 0: 85 % of what the heap may grow to. */
+    readonly maxMemoryBytes: number;
     readonly compression: boolean;
     readonly strictEnvelope: boolean;
     readonly pingIntervalSeconds: number;
@@ -48,6 +52,8 @@ export interface Config {
     readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
     readonly maxSubscriptions: number;
     readonly maxChannels: number;
+    /** Channels that one subject may make by publishing or joining. */
+    readonly maxChannelsPerSubject: number;
     /** Messages a second and connection, commands included; 0: no limit. */
     readonly rateLimitPerSecond: number;
     /** Never below one when there is a limit: one second's worth unless it is set. */
@@ -72,6 +78,10 @@ export interface Config {
     readonly mode: 'degraded' | 'strict';
     readonly maxHistorySize: number;
     readonly historyTtlSeconds: number;
+    /** Of one channel; of one tenant and of the process on the memory backend (0: a quarter of the heap). */
+    readonly maxHistoryBytes: number;
+    readonly maxHistoryBytesPerTenant: number;
+    readonly maxHistoryBytesTotal: number;
     readonly sqlitePath: string;
     readonly redisUrl: string;
     readonly valkeyUrl: string;

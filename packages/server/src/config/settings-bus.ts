@@ -7,6 +7,9 @@ import type { Section } from './setting.ts';
 const TEN_YEARS_SECONDS = 315_360_000;
 const MAX_RATE = 10_000_000;
 
+/** Largest bound in bytes that a setting takes: 1 TiB. */
+const MAX_BYTES = 1_024 ** 4;
+
 export const bus: Section<Config['bus']> = {
   autoCreateChannels: {
     env: 'ARQONBUS_AUTO_CREATE_CHANNELS',
@@ -46,6 +49,12 @@ export const bus: Section<Config['bus']> = {
     kind: integer(1, 10_000_000),
     default: MAX_CHANNELS_PER_TENANT,
     description: 'Channels that one tenant may have.',
+  },
+  maxChannelsPerSubject: {
+    env: 'ARQONBUS_MAX_CHANNELS_PER_SUBJECT',
+    kind: integer(1, 10_000_000),
+    default: 1_000,
+    description: 'Channels that one subject may make by publishing to them or joining them; guests make none.',
   },
   rateLimitPerSecond: {
     env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
@@ -156,6 +165,26 @@ export const storage: Section<Config['storage']> = {
     kind: decimal(0.01, TEN_YEARS_SECONDS),
     default: 86_400,
     description: 'How long envelopes are kept.',
+  },
+  maxHistoryBytes: {
+    env: 'ARQONBUS_MAX_HISTORY_BYTES_PER_CHANNEL',
+    kind: integer(1_024, MAX_BYTES),
+    default: 16 * 1_048_576,
+    description: 'Bytes of envelopes that a channel keeps, whatever their number; the oldest go first.',
+  },
+  maxHistoryBytesPerTenant: {
+    env: 'ARQONBUS_MAX_HISTORY_BYTES_PER_TENANT',
+    kind: integer(1_024, MAX_BYTES),
+    default: 256 * 1_048_576,
+    description: 'Bytes that all channels of a tenant keep on the memory backend; the oldest of the largest go first.',
+  },
+  maxHistoryBytesTotal: {
+    env: 'ARQONBUS_MAX_HISTORY_BYTES',
+    kind: integer(0, MAX_BYTES),
+    default: 0,
+    defaultText: 'a quarter of the heap limit',
+    description:
+      'Bytes that all channels of the process keep on the memory backend; the oldest of the largest go first.',
   },
   sqlitePath: {
     env: 'ARQONBUS_SQLITE_PATH',

@@ -54,6 +54,12 @@ export const server: Section<Config['server']> = {
     default: 0,
     description: 'Connections from one remote address at a time; 0 sets no limit.',
   },
+  maxConnectionsPerSubject: {
+    env: 'ARQONBUS_MAX_CONNECTIONS_PER_SUBJECT',
+    kind: integer(0, 10_000_000),
+    default: 0,
+    description: 'Connections of one token subject at a time; 0 sets no limit.',
+  },
   maxMessageSize: {
     env: 'ARQONBUS_MAX_MESSAGE_SIZE',
     kind: integer(1_024, 64 * MIB),
@@ -65,6 +71,14 @@ export const server: Section<Config['server']> = {
     kind: integer(1_024, 1_024 * MIB),
     default: 8 * MIB,
     description: 'Unsent bytes after which a slow consumer is closed with 4429.',
+  },
+  maxMemoryBytes: {
+    env: 'ARQONBUS_MAX_MEMORY_BYTES',
+    kind: integer(0, 1_024 * 1_024 * MIB),
+    default: 0,
+    defaultText: '85 % of the heap limit',
+    description:
+      'Bytes of heap beyond which connections are answered 503 and publishes LIMIT_EXCEEDED, until it has fallen again.',
   },
   compression: {
     env: 'ARQONBUS_COMPRESSION',

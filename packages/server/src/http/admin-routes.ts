@@ -1,4 +1,4 @@
-import type { Bus, CommandRunner } from '@arqonbus/bus';
+import type { Bus, CommandRunner, Page } from '@arqonbus/bus';
 import { BusError, CLOSE, newId } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { HttpRefusal, Reply } from './reply.ts';
@@ -55,6 +55,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
     route({
       method: 'get',
       path: '/v1/clients',
+      query: PAGE,
       tag: 'administration',
       summary: 'The connected clients, of all nodes.',
       access: 'admin',
@@ -63,10 +64,11 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
           z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT }),
         ),
         count: z.number(),
+        next: TEXT.nullable(),
       }),
-      run: async ({ caller }) => {
-        const clients = await bus.directory.clients(caller.principal.tenant);
-        return { clients, count: clients.length };
+      run: async ({ caller, query }) => {
+        const { items: clients, next } = await bus.directory.clients(caller.principal, pageOf(query));
+        return { clients, count: clients.length, next };
       },
     }),
     route({
@@ -92,11 +94,21 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
   ];
 }
 
+/** One page of a list: at most 500 after the `next` of the answer before. */
+const PAGE = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(500),
+  after: TEXT.optional(),
+});
+
+function pageOf({ limit, after }: z.infer<typeof PAGE>): Page {
+  return { limit, after };
+}
+
 /** Closes a client wherever it is; answers its node. */
 async function disconnect(bus: Bus, tenant: string, id: string): Promise<string> {
   const session = bus.rooms.tenant(tenant).sessions.get(id);
   if (session !== undefined) {
-    bus.close(session, CLOSE.DISCONNECTED_BY_ADMIN, REASON);
+    bus.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, REASON);
     return bus.options.node;
   }
   const { presence } = bus.engine;

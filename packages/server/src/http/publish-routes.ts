@@ -1,4 +1,4 @@
-import { type Bus, type CommandRunner, post, receipt } from '@arqonbus/bus';
+import { type Bus, type CommandRunner, receipt } from '@arqonbus/bus';
 import {
   BusError,
   decode,
@@ -61,7 +61,7 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
         }
         const inbound = judge({ ...body, type }, strict);
         bus.rooms.tenant(sender.principal.tenant).traffic.received += 1;
-        const { payload, at } = receipt(await post(bus, sender, inbound));
+        const { payload, at } = receipt(await bus.ingress.post(sender, inbound));
         return { id: inbound.id, ...at, ...payload };
       },
     }),

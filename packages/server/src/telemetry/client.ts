@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import {
   type Beating,
+  type Heartbeat,
   type Principal,
   type Sender,
   subjectIdentity,
@@ -25,6 +26,7 @@ const MAX_DELAY_MS = 3_600_000;
 export interface TelemetryClientParts {
   readonly node: string;
   readonly now: () => number;
+  readonly heartbeat: Heartbeat;
   readonly bucket: TokenBucket | null;
   readonly maxQueuedEvents: number;
   readonly maxQueuedCharacters: number;
@@ -56,12 +58,17 @@ export class TelemetryClient implements Beating {
     this.ws = ws;
     this.socket = socket;
     this.parts = parts;
-    this.lastSeen = parts.now();
+    this.lastSeen = parts.heartbeat.time;
     this.queue = new TelemetryQueue(parts.maxQueuedEvents, parts.maxQueuedCharacters);
     const { subject, tenant, operator } = principal;
     this.sender = systemSender(this.id, principal, subject === null ? this.id : subjectIdentity(subject));
     this.view = { tenant, everything: operator };
     this.watchExpiry();
+  }
+
+  /** It is read whatever it sends, so that nothing excuses silence. */
+  isExcused(): boolean {
+    return false;
   }
 
   /** Sends an event if it may be seen and is wanted; when the peer reads too slowly, older ones make room for it. */
@@ -109,7 +116,7 @@ export class TelemetryClient implements Beating {
 
   /** A frame came in. */
   receive(data: Buffer, isBinary: boolean): void {
-    const now = this.parts.now();
+    const now = performance.now();
     this.lastSeen = now;
     try {
       if (isBinary)

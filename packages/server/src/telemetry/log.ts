@@ -1,4 +1,4 @@
-import type { Events, FaultCounters } from '@arqonbus/bus';
+import type { Events, FaultCounters, RefusalListener } from '@arqonbus/bus';
 import type { Logger } from '../log.ts';
 
 /** Logged where they arise, by rules or with details of their own. */
@@ -23,8 +23,7 @@ export function logEvents(events: Events, log: Logger): () => void {
 
 /** Writes a line for each message that was refused: whose it was and why, never what it held. Returns the way to stop. */
 export function logRefusals(faults: FaultCounters, log: Logger): () => void {
-  faults.onRefused = (error_code, message) => log.info({ error_code, ...message }, 'message refused');
-  return () => {
-    faults.onRefused = () => {};
-  };
+  const listener: RefusalListener = (error_code, message) => log.info({ error_code, ...message }, 'message refused');
+  faults.refusals.add(listener);
+  return () => faults.refusals.delete(listener);
 }

@@ -1,6 +1,6 @@
-import type { Bus, Happening } from '@arqonbus/bus';
+import type { Bus } from '@arqonbus/bus';
 import type { Logger } from '../log.ts';
-import type { Labelled, Metrics } from '../metrics/metrics.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { TelemetryFeed } from './feed.ts';
 import { busReaders, type DecisionCounts, type OpenConnections } from './figures.ts';
 import { logEvents, logRefusals } from './log.ts';
@@ -12,6 +12,8 @@ export interface MonitorOptions {
   readonly bufferSize: number;
   readonly messageSampleRate: number;
   readonly statsIntervalMs: number;
+  /** What content inspection decided, by whoever counts it. */
+  readonly casilDecisions: () => DecisionCounts;
 }
 
 const NOTHING_OPEN: OpenConnections = { websocket: () => 0, telemetry: () => 0 };
@@ -26,10 +28,6 @@ export class Monitor {
   readonly requests: { total: number; errors: number } = { total: 0, errors: 0 };
   /** The listeners that are open now count what they hold. */
   connections: OpenConnections = NOTHING_OPEN;
-  /** Whoever delivers webhooks counts here how they ended. */
-  webhookDeliveries: () => Labelled<'outcome'> = () => [];
-  /** Whoever inspects content counts here what was decided. */
-  casilDecisions: () => DecisionCounts = () => [];
   private readonly stops: (() => void)[];
 
   /** @param metrics fresh ones; what they read is set here */
@@ -41,13 +39,13 @@ export class Monitor {
       busReaders(
         bus,
         () => this.connections,
-        () => this.casilDecisions(),
-        () => this.webhookDeliveries(),
+        options.casilDecisions,
+        () => Object.entries(bus.webhooks?.outcomes ?? {}).map(([outcome, value]) => ({ labels: { outcome }, value })),
       ),
     );
     bus.publisher.timing.observe = metrics.observeDelivery;
+    bus.runner.executed.add((command, seconds) => metrics.observeCommand(command, seconds));
     this.stops = [
-      bus.events.on((happening) => this.measure(happening)),
       bus.events.on((happening) => this.feed.record(happening)),
       logEvents(bus.events, log),
       logRefusals(bus.faults, log),
@@ -65,10 +63,5 @@ export class Monitor {
   stop(): void {
     for (const stop of this.stops) stop();
     this.metrics.close();
-  }
-
-  private measure({ event: { eventType, payload }, submitted }: Happening): void {
-    if (submitted || eventType !== 'command_executed') return;
-    this.metrics.observeCommand(String(payload.command), Number(payload.duration_ms) / 1000);
   }
 }

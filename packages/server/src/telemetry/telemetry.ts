@@ -1,6 +1,14 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type Bus, Doorway, type Gate, type Heartbeat, hasRole, type Principal, TokenBucket } from '@arqonbus/bus';
+import {
+  type Bus,
+  type Gate,
+  type Heartbeat,
+  hasRole,
+  type Principal,
+  TokenBucket,
+  UpgradeHandler,
+} from '@arqonbus/bus';
 import { BusError, CLOSE } from '@arqonbus/protocol';
 import type { WebSocket } from 'ws';
 import { TelemetryClient } from './client.ts';
@@ -21,7 +29,6 @@ export interface TelemetryOptions {
   /** How much may wait for one client before its oldest events are lost. */
   readonly maxQueuedEvents: number;
   readonly maxQueuedCharacters: number;
-  readonly now: () => number;
 }
 
 /** The telemetry port: a WebSocket of its own, on which every event goes to whoever may see it (docs/http.md). */
@@ -29,7 +36,7 @@ export class TelemetryServer {
   private readonly bus: Bus;
   private readonly feed: TelemetryFeed;
   private readonly options: TelemetryOptions;
-  private readonly doorway: Doorway<Principal>;
+  private readonly upgrades: UpgradeHandler<Principal>;
   private readonly clients: Set<TelemetryClient> = new Set();
   private readonly stopListening: () => void;
   /** Events lost by slow clients since the start. */
@@ -41,8 +48,9 @@ export class TelemetryServer {
     this.options = options;
     const maxConnections = Math.min(options.maxConnections, MAX_CONNECTIONS);
     const { onFault } = bus.options;
-    const rules = { ...options, maxConnections, compression: false, isDraining: () => bus.isDraining, onFault };
-    this.doorway = new Doorway(rules, this);
+    const closedFor = () => (bus.isDraining ? 'draining' : null);
+    const rules = { ...options, maxConnections, maxConnectionsPerSubject: 0, compression: false, closedFor, onFault };
+    this.upgrades = new UpgradeHandler(rules, this);
     this.stopListening = feed.listen((event) => {
       for (const client of this.clients) client.offer(event);
     });
@@ -53,7 +61,7 @@ export class TelemetryServer {
   }
 
   listenTo(server: Server): void {
-    this.doorway.listenTo(server);
+    this.upgrades.attach(server);
   }
 
   /** Sends every client what waits for it and closes. */
@@ -72,11 +80,12 @@ export class TelemetryServer {
 
   open(ws: WebSocket, socket: Duplex, principal: Principal): void {
     const { bus, options, feed } = this;
-    const { now, heartbeat, rateLimitPerSecond: rate, rateLimitBurst: burst } = options;
+    const { heartbeat, rateLimitPerSecond: rate, rateLimitBurst: burst } = options;
     const client = new TelemetryClient(ws, socket, principal, {
       ...options,
+      now: bus.options.now,
       node: bus.options.node,
-      bucket: rate > 0 ? new TokenBucket(rate, burst, now()) : null,
+      bucket: rate > 0 ? new TokenBucket(rate, burst, performance.now()) : null,
       act: (asking, request) => this.act(asking, request),
       internal: (error) => bus.internal(error),
       onDropped: (events) => {
@@ -86,8 +95,8 @@ export class TelemetryServer {
     this.clients.add(client);
     heartbeat.add(client);
     ws.on('message', (data, isBinary) => client.receive(data as Buffer, isBinary));
-    ws.on('pong', () => {
-      client.lastSeen = now();
+    socket.on('data', () => {
+      client.lastSeen = heartbeat.time;
     });
     ws.on('close', () => {
       this.clients.delete(client);

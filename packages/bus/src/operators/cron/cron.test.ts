@@ -7,17 +7,11 @@ import { CommandRunner } from '../../commands/run.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
 import { grantsOf, type Principal } from '../../principal.ts';
-import type { Inspector } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import type { Operator } from '../operator.ts';
 import { createCronOperator } from './cron.ts';
 
-const UNINSPECTED: Inspector = {
-  enabled: false,
-  inspect: ({ payload }) => ({ payload, metadata: undefined }),
-  shown: ({ payload }) => payload,
-};
 const rigs: Rig[] = [];
 
 function engineWith(clock: FakeClock): Engine {
@@ -34,23 +28,10 @@ class Rig {
 
   constructor(clock: FakeClock = new FakeClock(), engine: Engine = engineWith(clock), maxJobs = 20_000) {
     this.clock = clock;
-    this.bus = new Bus(engine, UNINSPECTED, () => {}, {
-      node: 'n',
-      version: '1',
-      retention: { size: 500, ttlMs: 3_600_000 },
-      bootstrapRooms: {},
-      autoCreateChannels: true,
-      channelIdleMs: 300_000,
-      publishRequiresJoin: false,
-      maxChannels: 1_000,
-      maxSubscriptions: 100,
-      maxBacklogBytes: 1_000_000,
-      maxMessageBytes: 1_000_000,
-      pingIntervalMs: 20_000,
-      telemetryRoom: 'integriguard',
-      telemetry: false,
-      serverTenant: null,
-      now: () => clock.now(),
+    this.bus = new Bus({
+      engine,
+      operators: { cron: false, webhook: false, store: false, omega: false },
+      limits: { node: 'n', now: () => clock.now() },
       onFault: (error) => this.faults.push(error),
     });
     this.operator = createCronOperator(this.bus, { maxJobs, clock });

@@ -1,4 +1,4 @@
-import type { Bus } from '../../bus.ts';
+import type { Core } from '../../core.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
 import { cronCommands } from './commands.ts';
@@ -11,8 +11,13 @@ export interface CronOptions {
   readonly clock?: Clock;
 }
 
+export const DEFAULT_CRON_OPTIONS: CronOptions = { maxJobs: 1_000 };
+
 /** op.cron: events that are published later (OPERATORS). */
-export function createCronOperator(bus: Bus, { maxJobs, clock = systemClock(bus.options.now) }: CronOptions): Operator {
+export function createCronOperator(
+  bus: Core,
+  { maxJobs, clock = systemClock(bus.options.now) }: CronOptions,
+): Operator {
   const scheduler = new Scheduler(bus, clock);
   const ownerLeft = (tenant: string, identity: string): void => scheduler.ownerLeft(tenant, identity);
   return {

@@ -1,4 +1,4 @@
-import type { Bus } from '../../bus.ts';
+import type { Core } from '../../core.ts';
 import type { KeyChange, KeySpace } from '../../engine/engine.ts';
 import { ExpiryHeap } from '../../engine/expiry-heap.ts';
 import { systemSender } from '../../system-sender.ts';
@@ -14,7 +14,7 @@ const PAGE = 1_000;
 
 /** All jobs of this node behind one timer. Durable ones live in the key-value store, and on every node of a cluster. */
 export class Scheduler {
-  private readonly bus: Bus;
+  private readonly bus: Core;
   private readonly clock: Clock;
   private readonly jobs: Map<string, Map<string, Job>> = new Map();
   private heap: ExpiryHeap<Job> = new ExpiryHeap();
@@ -22,7 +22,7 @@ export class Scheduler {
   private armedFor: number = Number.POSITIVE_INFINITY;
   private stopWatching: () => void = () => {};
 
-  constructor(bus: Bus, clock: Clock) {
+  constructor(bus: Core, clock: Clock) {
     this.bus = bus;
     this.clock = clock;
   }

@@ -7,9 +7,9 @@ import {
   type OmegaSubstrate,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { Bus } from '../../bus.ts';
 import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
+import type { Core } from '../../core.ts';
 import { systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
 import { Laboratories, type OmegaLimits } from './laboratory.ts';
@@ -20,12 +20,20 @@ export interface OmegaOptions extends OmegaLimits {
   readonly labChannel: string;
 }
 
+export const DEFAULT_OMEGA_OPTIONS: OmegaOptions = {
+  enabled: false,
+  labRoom: 'omega-lab',
+  labChannel: 'signals',
+  maxEvents: 1_000,
+  maxSubstrates: 128,
+};
+
 const NAME = z.string().min(1).max(128);
 const ID = z.string().min(1).max(128);
 const FIELDS = z.record(z.string(), z.unknown());
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
-export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
+export function createOmegaOperator(bus: Core, options: OmegaOptions): Operator {
   const laboratories = new Laboratories(options);
   return {
     commands: omegaCommands(bus, laboratories, options),
@@ -35,7 +43,7 @@ export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
   };
 }
 
-function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptions): AnyCommand[] {
+function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOptions): AnyCommand[] {
   const { enabled, labRoom: room, labChannel: channel, maxEvents, maxSubstrates } = options;
   const laboratory = (tenant: string): ReturnType<Laboratories['of']> => {
     if (enabled) return laboratories.of(tenant);

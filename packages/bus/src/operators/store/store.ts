@@ -1,5 +1,5 @@
 import { encode, type StoreNotice } from '@arqonbus/protocol';
-import type { Bus } from '../../bus.ts';
+import type { Core } from '../../core.ts';
 import type { KeyChange } from '../../engine/engine.ts';
 import type { Operator } from '../operator.ts';
 import { storeCommands } from './commands.ts';
@@ -7,7 +7,7 @@ import { SPACE, type StoreLimits } from './space.ts';
 import { Watches } from './watches.ts';
 
 /** op.store: namespaced key-value state for agents, with compare-and-set, time to live and change notices. */
-export function createStoreOperator(bus: Bus, limits: StoreLimits): Operator {
+export function createStoreOperator(bus: Core, limits: StoreLimits): Operator {
   const watches = new Watches();
   const undo: (() => void)[] = [];
   return {

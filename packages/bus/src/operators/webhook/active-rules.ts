@@ -1,6 +1,6 @@
 import { WILDCARD } from '@arqonbus/protocol';
-import type { Bus } from '../../bus.ts';
 import type { Session } from '../../connection/session.ts';
+import type { Core } from '../../core.ts';
 import type { StreamEvent } from '../../engine/engine.ts';
 import type { Principal } from '../../principal.ts';
 import { ActiveRule, type ActiveRuleParts } from './active-rule.ts';
@@ -16,14 +16,14 @@ import type { RuleStore } from './rule-store.ts';
 /** The rules at work on this node: begins and ends them, and hands them the events that they match. */
 export class ActiveRules {
   readonly registry: Registry = new Registry();
-  private readonly bus: Bus;
+  private readonly bus: Core;
   private readonly store: RuleStore;
   /** Null where this node is the only one. */
   private readonly leases: PostingLeases | null;
   private readonly parts: ActiveRuleParts;
   private untap: (() => void) | null = null;
 
-  constructor(bus: Bus, store: RuleStore, leases: PostingLeases | null, parts: ActiveRuleParts) {
+  constructor(bus: Core, store: RuleStore, leases: PostingLeases | null, parts: ActiveRuleParts) {
     this.bus = bus;
     this.store = store;
     this.leases = leases;

@@ -5,13 +5,12 @@ import { type AnyCommand, CommandSet } from '../../commands/command.ts';
 import { coreCommands } from '../../commands/core.ts';
 import { CommandRunner } from '../../commands/run.ts';
 import { framePayload } from '../../connection/frame.ts';
-import type { Batch, Wire } from '../../connection/outbox.ts';
+import type { Wire } from '../../connection/outbox.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
 import type { Happening } from '../../events.ts';
 import { grantsOf, type Principal, principalOf } from '../../principal.ts';
-import type { Inspector } from '../../publish.ts';
 import { Receiver } from './receiver.suite.ts';
 import { createWebhookOperator, type WebhookOperator, type WebhookOptions } from './webhook.ts';
 
@@ -34,22 +33,19 @@ export async function openReceiver(port?: number): Promise<Receiver> {
 /** Keeps the envelopes that a client is sent. */
 export class RecordingWire implements Wire {
   readonly backlog = 0;
+  readonly oneByOne = true;
   readonly envelopes: Envelope[] = [];
   onEnvelope: (envelope: Envelope) => void = () => {};
 
-  send(batch: Batch): void {
-    for (const frame of batch.frames()) {
-      const envelope = JSON.parse(framePayload(frame).toString()) as Envelope;
-      this.envelopes.push(envelope);
-      this.onEnvelope(envelope);
-    }
+  write(frames: Buffer, taken?: () => void): void {
+    if (taken !== undefined) setImmediate(taken);
+    if (frames.length === 0) return;
+    const envelope = JSON.parse(framePayload(frames).toString()) as Envelope;
+    this.envelopes.push(envelope);
+    this.onEnvelope(envelope);
   }
 
   pauseReading(): void {}
-
-  whenDrained(callback: () => void): void {
-    setImmediate(callback);
-  }
 
   close(): void {}
 }
@@ -72,12 +68,6 @@ export function ownerOf({ tenant = 'default', subject = null, role = 'admin', su
 
 type RigOptions = Partial<WebhookOptions> & { readonly node?: string };
 
-const UNINSPECTED: Inspector = {
-  enabled: false,
-  inspect: ({ payload }) => ({ payload, metadata: undefined }),
-  shown: ({ payload }) => payload,
-};
-
 /** A bus with the operator, in this process. */
 export class Rig {
   readonly bus: Bus;
@@ -92,23 +82,16 @@ export class Rig {
     const onFault = (error: unknown): void => {
       this.faults.push(error);
     };
-    this.bus = new Bus(engine, UNINSPECTED, (session, inbound) => this.runner.answer(session, inbound), {
-      node: options.node ?? 'node-a',
-      version: '1.2.3',
-      retention: { size: 500, ttlMs: 3_600_000 },
-      bootstrapRooms: { science: ['general'] },
-      autoCreateChannels: true,
-      channelIdleMs: 300_000,
-      publishRequiresJoin: false,
-      maxChannels: 100_000,
-      maxSubscriptions: 1_000,
-      maxBacklogBytes: 8 * 1024 * 1024,
-      maxMessageBytes: 1024 * 1024,
-      pingIntervalMs: 20_000,
-      telemetryRoom: 'integriguard',
-      telemetry: true,
-      serverTenant: 'default',
-      now: Date.now,
+    this.bus = new Bus({
+      engine,
+      operators: { cron: false, webhook: false, store: false, omega: false },
+      limits: {
+        node: options.node ?? 'node-a',
+        version: '1.2.3',
+        bootstrapRooms: { science: ['general'] },
+        telemetry: true,
+        serverTenant: 'default',
+      },
       onFault,
     });
     this.operator = createWebhookOperator(this.bus, {
@@ -137,14 +120,17 @@ export class Rig {
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
-    this.bus.closeAll(1001, 'test ends');
+    for (const session of [...this.bus.sessions()]) this.bus.closeSession(session, 1001, 'test ends');
     await this.operator.stop();
     await this.bus.engine.close();
   }
 
   connect(who: Who = {}, wire: RecordingWire = new RecordingWire()): Session {
     const profile = { clientType: 'service' as const, screenName: null, avatar: null, personality: null };
-    return this.bus.connect({ principal: ownerOf(who), profile, clientKey: undefined, join: undefined }, wire);
+    return this.bus.connect(
+      { principal: ownerOf(who), profile, clientKey: undefined, address: '', join: undefined },
+      wire,
+    );
   }
 
   /** Runs a command as a connection (or HTTP) would; rejects with its BusError. */

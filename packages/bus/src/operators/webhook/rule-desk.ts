@@ -1,6 +1,6 @@
 import { BusError, WILDCARD } from '@arqonbus/protocol';
-import type { Bus } from '../../bus.ts';
 import type { Sender } from '../../connection/session.ts';
+import type { Core } from '../../core.ts';
 import { hasRole, type Principal } from '../../principal.ts';
 import type { Clock } from '../clock.ts';
 import type { ActiveRule } from './active-rule.ts';
@@ -19,14 +19,14 @@ export interface DeskRules {
 
 /** Where rules are registered, looked up on somebody's behalf, and given up. Everything is inside the sender's tenant. */
 export class RuleDesk {
-  private readonly bus: Bus;
+  private readonly bus: Core;
   private readonly active: ActiveRules;
   private readonly store: RuleStore;
   private readonly rules: DeskRules;
   /** Rules that are being registered, with their tenants: they count, and the store's news of them is no news. */
   private readonly underway: Map<string, string> = new Map();
 
-  constructor(bus: Bus, active: ActiveRules, store: RuleStore, rules: DeskRules) {
+  constructor(bus: Core, active: ActiveRules, store: RuleStore, rules: DeskRules) {
     this.bus = bus;
     this.active = active;
     this.store = store;

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from 'undici';
-import type { Bus } from '../../bus.ts';
 import type { AnyCommand } from '../../commands/command.ts';
+import type { Core } from '../../core.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
@@ -33,6 +33,13 @@ export interface WebhookOptions {
   readonly resolve?: Resolve;
 }
 
+export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = {
+  allowHosts: [],
+  maxRules: 1_000,
+  maxQueue: 1_000,
+  maxAttempts: 5,
+};
+
 /** The `op.webhook` commands and the deliveries behind them (OPERATORS). */
 export interface WebhookOperator extends Operator {
   /** Since the start, of all rules: what `/metrics` tells by outcome. */
@@ -41,7 +48,7 @@ export interface WebhookOperator extends Operator {
   readonly ruleCount: number;
 }
 
-export function createWebhookOperator(bus: Bus, options: WebhookOptions): WebhookOperator {
+export function createWebhookOperator(bus: Core, options: WebhookOptions): WebhookOperator {
   return new Webhooks(bus, options);
 }
 
@@ -55,7 +62,7 @@ const CLAIM_MS = 120_000;
 class Webhooks implements WebhookOperator {
   readonly commands: readonly AnyCommand[];
   readonly outcomes: DeliveryCounts = { delivered: 0, retried: 0, failed: 0, dropped: 0 };
-  private readonly bus: Bus;
+  private readonly bus: Core;
   private readonly clock: Clock;
   private readonly agent: Agent;
   private readonly store: RuleStore;
@@ -67,7 +74,7 @@ class Webhooks implements WebhookOperator {
   /** While stored rules are read: those that were removed since. */
   private removed: Set<string> | null = null;
 
-  constructor(bus: Bus, options: WebhookOptions) {
+  constructor(bus: Core, options: WebhookOptions) {
     const { engine, options: busOptions } = bus;
     const { onFault, node, now, version } = busOptions;
     const { maxRules, random = Math.random, clock = systemClock(now) } = options;

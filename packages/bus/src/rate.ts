@@ -1,5 +1,3 @@
-import ipaddr from 'ipaddr.js';
-
 /**
  * A token bucket: `burst` messages at once, `ratePerSecond` over time. Time is handed in, in milliseconds of any clock
  * that does not jump (`performance.now()`); going backwards refills nothing. Taking allocates nothing.
@@ -121,64 +119,60 @@ function bucketKey(tenant: string, subject: string): string {
   return `${tenant}\n${subject}`;
 }
 
-/** Why a connection is not taken: the server is full, or this address has had its share. */
-export type ConnectionRefusal = 'total' | 'address';
+export interface RateOptions {
+  /** Messages of one connection; 0: no limit. */
+  readonly rateLimitPerSecond: number;
+  readonly rateLimitBurst: number;
+  /** Messages of all connections and requests of one subject together; 0: no limit of its own. */
+  readonly subjectRateLimitPerSecond: number;
+}
 
-/** Counts open connections against `maxConnections` and `maxConnectionsPerAddress` (0: no limit of its own). */
-export class ConnectionCounter {
-  readonly #maxTotal: number;
-  readonly #maxPerAddress: number;
-  readonly #byAddress = new Map<string, number>();
-  #total = 0;
+/** The rates of everybody: connections, subjects, and what acts later on an owner's behalf. */
+export class Rates {
+  private readonly options: RateOptions;
+  private readonly subjects: SubjectBuckets;
+  /** What is done for an owner without a message of its own: jobs that fire. */
+  private readonly owners: SubjectBuckets;
 
-  constructor(maxTotal: number, maxPerAddress: number) {
-    this.#maxTotal = maxTotal;
-    this.#maxPerAddress = maxPerAddress;
+  constructor(options: RateOptions) {
+    const { rateLimitPerSecond, subjectRateLimitPerSecond } = options;
+    this.options = options;
+    this.subjects = new SubjectBuckets(subjectRateLimitPerSecond, subjectRateLimitPerSecond * 2);
+    this.owners = new SubjectBuckets(rateLimitPerSecond, rateLimitPerSecond);
   }
 
-  get total(): number {
-    return this.#total;
+  /**
+   * The buckets that a connection's messages take from. `who` is its subject, else its address: opening more
+   * connections does not buy more messages. Pair with one {@link release}.
+   */
+  acquire(tenant: string, who: string): readonly TokenBucket[] {
+    const { rateLimitPerSecond: rate, rateLimitBurst: burst, subjectRateLimitPerSecond } = this.options;
+    const now = performance.now();
+    const buckets: TokenBucket[] = [];
+    if (rate > 0) buckets.push(new TokenBucket(rate, burst, now));
+    if (subjectRateLimitPerSecond > 0) buckets.push(this.subjects.acquire(tenant, who, now));
+    return buckets;
   }
 
-  /** Addresses with open connections; counted only where they are limited. */
-  get addresses(): number {
-    return this.#byAddress.size;
+  release(tenant: string, who: string): void {
+    if (this.options.subjectRateLimitPerSecond > 0) this.subjects.release(tenant, who, performance.now());
   }
 
-  /** Counts a connection of `address`, or says why not and counts nothing. Pair a null with one {@link remove}. */
-  add(address: string): ConnectionRefusal | null {
-    if (this.#total >= this.#maxTotal) return 'total';
-    if (this.#maxPerAddress > 0) {
-      const network = networkOf(address);
-      const open = this.#byAddress.get(network) ?? 0;
-      if (open >= this.#maxPerAddress) return 'address';
-      this.#byAddress.set(network, open + 1);
-    }
-    this.#total += 1;
-    return null;
+  /** Takes one message of a caller without a connection; 0, or the milliseconds after which to try again. */
+  take(tenant: string, who: string): number {
+    return takeOnce(this.subjects, tenant, who);
   }
 
-  remove(address: string): void {
-    this.#total -= 1;
-    if (this.#maxPerAddress === 0) return;
-    const network = networkOf(address);
-    const open = this.#byAddress.get(network) ?? 0;
-    if (open > 1) this.#byAddress.set(network, open - 1);
-    else this.#byAddress.delete(network);
+  /** Charges an owner for what was done on its behalf; false when that is more than it may. */
+  charge(tenant: string, identity: string): boolean {
+    return takeOnce(this.owners, tenant, identity) === 0 && takeOnce(this.subjects, tenant, identity) === 0;
   }
 }
 
-/**
- * What counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6 /64, the
- * smallest network a provider hands out and within which a host picks addresses at will.
- */
-function networkOf(address: string): string {
-  if (!ipaddr.isValid(address)) return address;
-  const parsed = ipaddr.process(address);
-  if (parsed instanceof ipaddr.IPv6)
-    return parsed.parts
-      .slice(0, 4)
-      .map((part) => part.toString(16))
-      .join(':');
-  return parsed.toString();
+function takeOnce(buckets: SubjectBuckets, tenant: string, who: string): number {
+  const now = performance.now();
+  const bucket = buckets.acquire(tenant, who, now);
+  const wait = bucket.take(now) ? 0 : Math.max(1, bucket.retryAfterMs(now));
+  buckets.release(tenant, who, now);
+  return wait;
 }

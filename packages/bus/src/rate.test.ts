@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ConnectionCounter, SubjectBuckets, TokenBucket } from './rate.ts';
+import { SubjectBuckets, TokenBucket } from './rate.ts';
 
 /** How many of `attempts` at one moment succeed. */
 function drain(bucket: TokenBucket, now: number, attempts = 1_000): number {
@@ -136,57 +136,5 @@ describe('SubjectBuckets', () => {
     const bucket = buckets.acquire('acme', 'ada', 0);
     buckets.release('acme', 'eve', 0);
     expect(buckets.acquire('acme', 'ada', 0)).toBe(bucket);
-  });
-});
-
-describe('ConnectionCounter', () => {
-  it('stops at the total and goes on when one leaves', () => {
-    const counter = new ConnectionCounter(2, 0);
-    expect([counter.add('10.0.0.1'), counter.add('10.0.0.1'), counter.add('10.0.0.2')]).toEqual([null, null, 'total']);
-    counter.remove('10.0.0.1');
-    expect(counter.add('10.0.0.2')).toBeNull();
-    expect(counter.total).toBe(2);
-  });
-
-  it('stops one address and not another', () => {
-    const counter = new ConnectionCounter(100, 1);
-    expect([counter.add('10.0.0.1'), counter.add('10.0.0.1'), counter.add('10.0.0.2')]).toEqual([
-      null,
-      'address',
-      null,
-    ]);
-    expect(counter.total).toBe(2);
-    counter.remove('10.0.0.1');
-    expect(counter.add('10.0.0.1')).toBeNull();
-  });
-
-  it('remembers only addresses that are connected', () => {
-    const counter = new ConnectionCounter(100, 2);
-    for (const address of ['10.0.0.1', '10.0.0.1', '10.0.0.2']) counter.add(address);
-    expect(counter.addresses).toBe(2);
-    for (const address of ['10.0.0.1', '10.0.0.1', '10.0.0.2']) counter.remove(address);
-    expect([counter.addresses, counter.total]).toEqual([0, 0]);
-  });
-
-  it.each([
-    ['10.0.0.1', '::ffff:10.0.0.1'],
-    ['2001:db8::1', '2001:db8::2'],
-    ['2001:db8::1', '2001:db8:0:0:ffff:ffff:ffff:ffff'],
-    ['2001:DB8::1', '2001:db8:0::1'],
-    ['fe80::1%eth0', 'fe80::2'],
-  ])('counts %s and %s as one', (one, other) => {
-    const counter = new ConnectionCounter(100, 1);
-    expect([counter.add(one), counter.add(other)]).toEqual([null, 'address']);
-    counter.remove(other);
-    expect(counter.add(other)).toBeNull();
-  });
-
-  it.each([
-    ['2001:db8::1', '2001:db8:0:1::1'],
-    ['::ffff:10.0.0.1', '::ffff:10.0.0.2'],
-    ['unknown', ''],
-  ])('counts %s and %s as two', (one, other) => {
-    const counter = new ConnectionCounter(100, 1);
-    expect([counter.add(one), counter.add(other)]).toEqual([null, null]);
   });
 });

@@ -1,0 +1,251 @@
+import {
+  BusError,
+  CLOSE,
+  encode,
+  encodeError,
+  type Inbound,
+  newId,
+  newSecretId,
+  type Refusal,
+} from '@arqonbus/protocol';
+import { Access } from './access.ts';
+import { Activity } from './activity.ts';
+import { Catalog } from './catalog.ts';
+import { Cluster } from './cluster.ts';
+import { TokenExpiry } from './connection/expiry.ts';
+import { Flusher, Outbox, type Wire } from './connection/outbox.ts';
+import { type Arrival, Session } from './connection/session.ts';
+import { FaultCounters } from './counters.ts';
+import { Direct, subjectIdentity } from './direct.ts';
+import { Directory } from './directory.ts';
+import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
+import { Events } from './events.ts';
+import { Hub } from './hub.ts';
+import { IdleSweep } from './idle.ts';
+import { MemoryGuard } from './memory.ts';
+import { Notices } from './notices.ts';
+import type { BusOptions } from './options.ts';
+import { type Inspector, Publisher, type PublishHook } from './publish.ts';
+import { Rates } from './rate.ts';
+import { Rooms } from './rooms.ts';
+import { Submissions } from './submission.ts';
+import { Interest } from './subscribe/interest.ts';
+import { Memberships } from './subscribe/join.ts';
+import { Repairs } from './subscribe/repair.ts';
+
+/** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
+const CLOSE_PATIENCE_MS = 5_000;
+
+/** The parts of a bus that commands, operators and transports work with, each made with what it needs. */
+export class Core {
+  readonly options: BusOptions;
+  readonly engine: Engine;
+  readonly events: Events;
+  readonly faults: FaultCounters;
+  readonly access: Access;
+  readonly rates: Rates;
+  readonly memory: MemoryGuard;
+  readonly rooms: Rooms;
+  readonly hub: Hub;
+  readonly interest: Interest;
+  readonly inspector: Inspector;
+  readonly publisher: Publisher;
+  readonly direct: Direct;
+  readonly activity: Activity;
+  readonly submissions: Submissions;
+  readonly cluster: Cluster;
+  readonly memberships: Memberships;
+  readonly notices: Notices;
+  readonly repairs: Repairs;
+  readonly directory: Directory;
+  readonly catalog: Catalog;
+  readonly idle: IdleSweep;
+  readonly expiry: TokenExpiry;
+  readonly startedAt: number;
+  /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
+  readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
+  /** Told when a connection has gone. */
+  readonly sessionLeft: Set<(session: Session) => void> = new Set();
+  private readonly flusher = new Flusher();
+  /** Whether new clients are turned away. */
+  isDraining = false;
+
+  constructor(engine: Engine, inspector: Inspector, hooks: readonly PublishHook[], options: BusOptions) {
+    const { now, node, onFault } = options;
+    this.options = options;
+    this.engine = engine;
+    this.inspector = inspector;
+    this.startedAt = now();
+    this.events = new Events(node, onFault);
+    this.faults = new FaultCounters(this.events.budget);
+    this.access = new Access(options);
+    this.rates = new Rates(options);
+    this.memory = new MemoryGuard(options.maxMemoryBytes, (isFull, used_bytes) => {
+      const facts = { used_bytes, limit_bytes: this.memory.limit };
+      if (isFull) this.events.emit('memory_full', null, facts, 'error');
+      else this.events.emit('memory_freed', null, facts);
+    });
+    this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
+    this.hub = new Hub(this.rooms, now);
+    this.interest = new Interest(engine.broker);
+    this.cluster = new Cluster(engine.presence, options);
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.activity = new Activity(this.publisher, this.events, options);
+    this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
+    this.memberships = new Memberships({ ...this, broker: engine.broker, options });
+    this.notices = new Notices(this.rooms, this.hub, this.events);
+    this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
+    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
+    this.catalog = new Catalog(this.rooms, engine, this.notices);
+    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
+  }
+
+  /** What the engine tells; pass it to `Engine.open`. */
+  readonly engineEvents: EngineEvents = {
+    deliver: (event) => this.hub.deliver(event),
+    receive: (message) => this.receiveFromNode(message),
+    historyGap: (stream) => this.notices.historyGap(stream),
+    gap: (tenant, room) => this.repairs.gap(tenant, room),
+    health: ({ healthy, reason }) => {
+      const { backend } = this.engine;
+      if (healthy) this.events.emit('storage_recovered', null, { backend });
+      else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
+    },
+    trimmed: (state) => this.events.emit('history_trimmed', state.tenant, { ...state }, 'warning'),
+  };
+
+  /** Makes the session of a client that has just connected. */
+  openSession(arrival: Arrival, wire: Wire): Session {
+    const { principal, profile, clientKey, address } = arrival;
+    const { options, rooms, rates } = this;
+    const id = newSecretId('arq_client_');
+    const identity = identityOf(arrival) ?? (clientKey === undefined ? id : `key:${clientKey}`);
+    const outbox = new Outbox(wire, this.flusher, options.maxBacklogBytes, () => this.overrun(session));
+    const tenant = rooms.tenant(principal.tenant);
+    const buckets = rates.acquire(tenant.name, principal.subject ?? address);
+    const { traffic } = tenant;
+    const session: Session = new Session(
+      id,
+      identity,
+      principal,
+      profile,
+      wire,
+      outbox,
+      traffic,
+      buckets,
+      options.now(),
+    );
+    tenant.sessions.set(id, session);
+    tenant.sessionIds.add(id);
+    const connections = tenant.identities.get(identity);
+    if (connections === undefined) tenant.identities.set(identity, new Set([session]));
+    else connections.add(session);
+    traffic.connections += 1;
+    traffic.active += 1;
+    this.cluster.announce(session);
+    if (principal.expiresAt !== null) this.expiry.watch(session);
+    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
+    return session;
+  }
+
+  /** Cleans up after a connection, however it ended. Idempotent. */
+  disconnect(session: Session, reason: string): void {
+    if (session.closed) return;
+    session.closed = true;
+    this.memberships.leaveAll(session);
+    const tenant = this.rooms.tenant(session.principal.tenant);
+    tenant.sessions.delete(session.id);
+    tenant.sessionIds.remove(session.id);
+    const connections = tenant.identities.get(session.identity);
+    connections?.delete(session);
+    if (connections?.size === 0) {
+      tenant.identities.delete(session.identity);
+      for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
+    }
+    tenant.traffic.active -= 1;
+    this.cluster.withdraw(session);
+    this.expiry.forget(session);
+    for (const listener of this.sessionLeft) listener(session);
+    this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
+  }
+
+  /** Sends what is queued, then closes the connection with a code of PROTOCOL section 8. */
+  closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
+    if (session.closed) return;
+    session.outbox.close(code, reason, patienceMs);
+    this.disconnect(session, reason);
+  }
+
+  *sessions(): Generator<Session> {
+    for (const tenant of this.rooms.tenants.values()) yield* tenant.sessions.values();
+  }
+
+  /** Answers a refused envelope: a `command_response` to a command, an `error` to anything else. */
+  fail(session: Session, inbound: Inbound, error: unknown): void {
+    const refused = error instanceof BusError ? error : this.internal(error);
+    const { id: message_id, room, channel } = inbound;
+    const { tenant } = session.principal;
+    this.faults.failed(refused.code, { tenant, client_id: session.id, message_id, room, channel });
+    session.send(encodeError(refused, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
+  }
+
+  /** Answers a frame that was no valid envelope. */
+  refused(session: Session, refusal: Refusal): void {
+    const { tenant } = session.principal;
+    this.faults.failed(refusal.code, { tenant, client_id: session.id, message_id: refusal.requestId });
+    session.send(encodeError(refusal, refusal.requestId, refusal.command));
+  }
+
+  /** What a client may know of a fault of the server's own: an id that finds it in the log. */
+  internal(error: unknown): BusError {
+    const error_id = newId();
+    this.options.onFault(Object.assign(new Error(`internal error ${error_id}`, { cause: error }), { error_id }));
+    return new BusError('INTERNAL_ERROR', `The server failed to do this; its log has the cause under ${error_id}.`, {
+      error_id,
+    });
+  }
+
+  /** Announces the end to every client, each with its own delay, so that they do not all come back at once. */
+  announceShutdown(spreadMs: number): void {
+    for (const session of this.sessions()) {
+      const reconnect_after_ms = Math.floor(100 + Math.random() * spreadMs);
+      session.send(encode({ type: 'system', payload: { event: 'shutdown', reconnect_after_ms } }));
+    }
+  }
+
+  /** Does what another node asks for. */
+  private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+    const tenant = this.rooms.tenants.get(name);
+    switch (kind) {
+      case 'private':
+        this.direct.receive(name, clients, text);
+        return;
+      case 'notice': {
+        const found = tenant?.find(room, channel);
+        if (found !== undefined) this.hub.relayPresence(found, text);
+        return;
+      }
+      case 'disconnect':
+        for (const id of clients) {
+          const session = tenant?.sessions.get(id);
+          if (session !== undefined) this.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, text);
+        }
+    }
+  }
+
+  /** The connection cannot keep up: it is cut, and may resume what history keeps (guarantee 5). */
+  private overrun(session: Session): void {
+    this.faults.slowConsumers += 1;
+    const { tenant } = session.principal;
+    const facts = { client_id: session.id, backlog_bytes: session.wire.backlog };
+    this.events.emit('slow_consumer', tenant, facts, 'warning');
+    session.wire.close(CLOSE.SLOW_CONSUMER, 'slow consumer');
+    this.disconnect(session, 'slow_consumer');
+  }
+}
+
+function identityOf({ principal }: Arrival): string | undefined {
+  return principal.subject === null ? undefined : subjectIdentity(principal.subject);
+}

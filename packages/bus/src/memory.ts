@@ -1,0 +1,70 @@
+import { getHeapStatistics } from 'node:v8';
+import { BusError } from '@arqonbus/protocol';
+
+/** How often the heap is looked at, in milliseconds; more often while much is received. */
+const INTERVAL_MS = 250;
+/** Received UTF-16 units after which it is looked at again, whatever the time. */
+const EVERY_BYTES = 8 * 1_048_576;
+/** The default bound, as a share of what the heap may grow to. */
+const SHARE = 0.85;
+
+/**
+ * Watches the memory of the process: beyond its bound no new connection is taken and nothing is published, before the
+ * process would end for want of memory. What was accepted goes on, and what is asked for is answered.
+ */
+export class MemoryGuard {
+  /** Bytes of heap beyond which the process is full. */
+  readonly limit: number;
+  private readonly onChange: (isFull: boolean, used: number) => void;
+  private readonly heapUsed: () => number;
+  private readonly timer: NodeJS.Timeout;
+  private unseen = 0;
+  isFull = false;
+  /** Connections and publications refused since the start. */
+  refused = 0;
+
+  /**
+   * @param limit bytes; 0: 85 % of what the heap may grow to
+   * @param onChange told when the process becomes full, and when it is no longer
+   * @param heapUsed bytes of heap in use; for tests
+   */
+  constructor(
+    limit: number,
+    onChange: (isFull: boolean, used: number) => void,
+    heapUsed: () => number = () => getHeapStatistics().used_heap_size,
+  ) {
+    this.limit = limit > 0 ? limit : Math.floor(getHeapStatistics().heap_size_limit * SHARE);
+    this.onChange = onChange;
+    this.heapUsed = heapUsed;
+    this.timer = setInterval(() => this.look(), INTERVAL_MS).unref();
+  }
+
+  /** Counts what came from clients. */
+  received(length: number): void {
+    this.unseen += length;
+    if (this.unseen > EVERY_BYTES) this.look();
+  }
+
+  /** Throws LIMIT_EXCEEDED while the process is full. */
+  requireRoom(): void {
+    if (!this.isFull) return;
+    this.refused += 1;
+    throw new BusError('LIMIT_EXCEEDED', 'The server is out of memory for now; send this again later.', {
+      limit: this.limit,
+    });
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private look(): void {
+    this.unseen = 0;
+    const used = this.heapUsed();
+    // Once full it has to fall by a tenth, so that it does not change with every message.
+    const isFull = used > (this.isFull ? this.limit * 0.9 : this.limit);
+    if (isFull === this.isFull) return;
+    this.isFull = isFull;
+    this.onChange(isFull, used);
+  }
+}

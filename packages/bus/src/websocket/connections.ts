@@ -1,0 +1,86 @@
+import ipaddr from 'ipaddr.js';
+
+/** Why a connection is not taken: the server is full, or this address or subject has had its share. */
+export type ConnectionRefusal = 'total' | 'address' | 'subject';
+
+export interface ConnectionLimits {
+  readonly maxConnections: number;
+  /** 0: no limit of its own. */
+  readonly maxConnectionsPerAddress: number;
+  /** 0: no limit of its own. */
+  readonly maxConnectionsPerSubject: number;
+}
+
+/** Counts connections, in all and of each address and subject, against their limits. */
+export class Connections {
+  readonly #limits: ConnectionLimits;
+  readonly #byAddress = new Map<string, number>();
+  readonly #bySubject = new Map<string, number>();
+  #total = 0;
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits;
+  }
+
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Addresses with open connections; counted only where they are limited. */
+  get addresses(): number {
+    return this.#byAddress.size;
+  }
+
+  /** Counts a connection of `address`, or says why not and counts nothing. Pair a null with one {@link remove}. */
+  add(address: string): 'total' | 'address' | null {
+    const { maxConnections, maxConnectionsPerAddress } = this.#limits;
+    if (this.#total >= maxConnections) return 'total';
+    if (!countUp(this.#byAddress, networkOf(address), maxConnectionsPerAddress)) return 'address';
+    this.#total += 1;
+    return null;
+  }
+
+  remove(address: string): void {
+    this.#total -= 1;
+    countDown(this.#byAddress, networkOf(address));
+  }
+
+  /** Counts a connection of a subject; false when it has as many as it may. Pair a true with one {@link removeSubject}. */
+  addSubject(subject: string): boolean {
+    return countUp(this.#bySubject, subject, this.#limits.maxConnectionsPerSubject);
+  }
+
+  removeSubject(subject: string): void {
+    countDown(this.#bySubject, subject);
+  }
+}
+
+function countUp(counts: Map<string, number>, key: string, limit: number): boolean {
+  if (limit === 0) return true;
+  const count = counts.get(key) ?? 0;
+  if (count >= limit) return false;
+  counts.set(key, count + 1);
+  return true;
+}
+
+function countDown(counts: Map<string, number>, key: string): void {
+  const count = counts.get(key);
+  if (count === undefined) return;
+  if (count > 1) counts.set(key, count - 1);
+  else counts.delete(key);
+}
+
+/**
+ * What counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6 /64, the
+ * smallest network a provider hands out and within which a host picks addresses at will.
+ */
+export function networkOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  if (parsed instanceof ipaddr.IPv6)
+    return parsed.parts
+      .slice(0, 4)
+      .map((part) => part.toString(16))
+      .join(':');
+  return parsed.toString();
+}

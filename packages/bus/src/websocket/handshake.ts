@@ -1,0 +1,216 @@
+import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { BusError, SUBPROTOCOL } from '@arqonbus/protocol';
+import { type WebSocket, WebSocketServer } from 'ws';
+import type { Principal } from '../principal.ts';
+import { type ConnectionRefusal, Connections } from './connections.ts';
+import type { Gate } from './gate.ts';
+import { refusalBody, refusalHeaders } from './refusal.ts';
+
+export interface HandshakeOptions {
+  readonly gate: Gate;
+  readonly maxConnections: number;
+  /** 0: no limit of its own. */
+  readonly maxConnectionsPerAddress: number;
+  /** 0: no limit of its own. */
+  readonly maxConnectionsPerSubject: number;
+  readonly maxMessageBytes: number;
+  readonly compression: boolean;
+  /** Why no new connection is taken just now; null when one is. */
+  readonly closedFor: () => 'draining' | 'memory' | null;
+  /** Something failed that no client can be told of. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** What a handshake leads to: `A` is who arrives, as far as its request tells. */
+export interface Behind<A> {
+  /** Reads a request; throws a BusError, answered 400 (or 403 for AUTHORIZATION_ERROR), to refuse it. */
+  read(request: IncomingMessage, principal: Principal): A;
+  /** Takes over a socket that has just opened. */
+  open(ws: WebSocket, socket: Duplex, arrival: A): void;
+}
+
+/** Messages smaller than this are not worth compressing, in bytes. */
+const COMPRESSION_THRESHOLD = 1_024;
+/** How long the peer of a refused handshake may take to hang up, in milliseconds. */
+const LINGER_MS = 1_000;
+
+const SENTENCES: Readonly<Record<ConnectionRefusal | 'draining' | 'memory', string>> = {
+  draining: 'the server is shutting down',
+  memory: 'the server is out of memory for now',
+  total: 'the server has as many connections as it takes',
+  address: 'your address has as many connections as it may',
+  subject: 'this subject has as many connections as it may',
+};
+
+/**
+ * From an HTTP upgrade request to an open WebSocket: gate, who it is, limits, handshake (PROTOCOL section 1). A request
+ * counts as a connection from the moment that it comes until its socket is gone, refused ones included.
+ */
+export class UpgradeHandler<A> {
+  private readonly options: HandshakeOptions;
+  private readonly behind: Behind<A>;
+  private readonly counter: Connections;
+  private readonly wss: WebSocketServer;
+  private readonly sockets: Set<Duplex> = new Set();
+  private waiting: (() => void)[] = [];
+
+  constructor(options: HandshakeOptions, behind: Behind<A>) {
+    this.options = options;
+    this.behind = behind;
+    this.counter = new Connections(options);
+    this.wss = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      maxPayload: options.maxMessageBytes,
+      perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
+      handleProtocols: selectProtocol,
+    });
+    this.wss.on('wsClientError', (error, socket) => refuse(socket, 400, `${error.message}.`));
+  }
+
+  /** Sockets that are open, under way or still being refused. */
+  get connections(): number {
+    return this.counter.total;
+  }
+
+  /** Resolves when all sockets that it counts are gone. */
+  async empty(): Promise<void> {
+    while (this.counter.total > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+
+  /** Cuts all sockets that it counts. */
+  destroy(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** Handshakes refused since the start, by their HTTP status. */
+  readonly refusals: Map<number, number> = new Map();
+
+  /**
+   * Takes the upgrade requests for `path` of a server, and no others: whoever else listens for upgrades, before or
+   * after, sees all the rest and none of these. Without a path it takes them all. Returns the way to leave again.
+   */
+  attach(server: Server, path?: string): () => void {
+    // Node hands an upgrade to nobody unless somebody listens for upgrades.
+    const unclaimed = (_request: IncomingMessage, socket: Duplex): void => {
+      if (server.listenerCount('upgrade') === 1) refuse(socket, 404, `nothing listens here; the bus is at ${path}`);
+    };
+    server.on('upgrade', unclaimed);
+    const emit = server.emit;
+    const own = Object.hasOwn(server, 'emit');
+    const intercept = (event: string | symbol, ...args: unknown[]): boolean => {
+      if (event !== 'upgrade') return Reflect.apply(emit, server, [event, ...args]);
+      const [request, socket, head] = args as [IncomingMessage, Duplex, Buffer];
+      if (path !== undefined && pathOf(request) !== path) return Reflect.apply(emit, server, [event, ...args]);
+      this.take(request, socket, head);
+      return true;
+    };
+    server.emit = intercept as Server['emit'];
+    return () => {
+      server.off('upgrade', unclaimed);
+      // Whoever wrapped it after this one keeps its wrap; it then only passes through here.
+      if (server.emit !== intercept) return;
+      if (own) server.emit = emit;
+      else Reflect.deleteProperty(server, 'emit');
+    };
+  }
+
+  private take(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // Until `ws` takes over, a reset by the peer would otherwise end the process.
+    socket.on('error', destroy);
+    const address = request.socket.remoteAddress ?? '';
+    const full = this.options.closedFor() ?? this.counter.add(address);
+    if (full !== null) {
+      this.refuse(socket, full === 'address' ? 429 : 503, SENTENCES[full]);
+      return;
+    }
+    this.sockets.add(socket);
+    socket.once('close', () => {
+      this.sockets.delete(socket);
+      this.counter.remove(address);
+      if (this.counter.total > 0) return;
+      for (const resolve of this.waiting.splice(0)) resolve();
+    });
+    this.upgrade(request, socket, head).catch((error: unknown) => {
+      this.options.onFault(error);
+      socket.destroy();
+    });
+  }
+
+  private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const admission = await this.options.gate.admit(request);
+    // The peer may have given up while its credentials were looked at.
+    if (socket.destroyed) return;
+    if (!admission.ok) {
+      this.refuse(socket, admission.status, admission.details);
+      return;
+    }
+    const { principal } = admission;
+    let arrival: A;
+    try {
+      arrival = this.behind.read(request, principal);
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      this.refuse(socket, error.code === 'AUTHORIZATION_ERROR' ? 403 : 400, error.message);
+      return;
+    }
+    if (principal.subject !== null) {
+      const owner = `${principal.tenant}\n${principal.subject}`;
+      if (!this.counter.addSubject(owner)) {
+        this.refuse(socket, 429, SENTENCES.subject);
+        return;
+      }
+      socket.once('close', () => this.counter.removeSubject(owner));
+    }
+    this.wss.handleUpgrade(request, socket, head, (ws) => {
+      socket.off('error', destroy);
+      // ws closes the connection itself, with the fitting code, after every protocol error.
+      ws.on('error', ignore);
+      this.behind.open(ws, socket, arrival);
+    });
+  }
+
+  private refuse(socket: Duplex, status: number, details: string): void {
+    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
+    refuse(socket, status, details);
+  }
+}
+
+/** Answers a handshake with an HTTP refusal and lets go of the socket, whether the peer hangs up or not. */
+export function refuse(socket: Duplex, status: number, details: string): void {
+  const body = refusalBody(status, details);
+  const headers = {
+    ...refusalHeaders(status),
+    'Content-Length': String(Buffer.byteLength(body)),
+    Connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  // A peer that has gone away meanwhile is no fault of ours.
+  socket.on('error', destroy);
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(timer));
+  socket.once('end', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+  // What it still sends is dropped: a socket that is destroyed with unread bytes is reset, and the answer is lost.
+  socket.resume();
+}
+
+function pathOf({ url = '/' }: IncomingMessage): string {
+  const end = url.indexOf('?');
+  const path = end < 0 ? url : url.slice(0, end);
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+}
+
+/** Our subprotocol when it is offered; else a lone `bearer.T`, which a browser needs to see echoed. */
+function selectProtocol(offered: Set<string>): string | false {
+  if (offered.has(SUBPROTOCOL)) return SUBPROTOCOL;
+  for (const entry of offered) if (entry.startsWith('bearer.')) return entry;
+  return false;
+}
+
+function destroy(this: Duplex): void {
+  this.destroy();
+}
+
+function ignore(): void {}

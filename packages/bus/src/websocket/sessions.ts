@@ -1,0 +1,107 @@
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { BusError, CLIENT_TYPES, CLOSE, type ClientType, parseAddress, WILDCARD } from '@arqonbus/protocol';
+import type { WebSocket } from 'ws';
+import type { Wire } from '../connection/outbox.ts';
+import type { Arrival, Session } from '../connection/session.ts';
+import type { Principal } from '../principal.ts';
+import { networkOf } from './connections.ts';
+import type { Behind } from './handshake.ts';
+import type { Heartbeat } from './heartbeat.ts';
+import { Socket } from './socket.ts';
+
+const MAX_TEXT = 2_048;
+const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
+
+/** What a connection's session is made of and does, as the bus offers it. */
+export interface SessionHost {
+  connect(arrival: Arrival, wire: Wire): Session;
+  receive(session: Session, text: string): void;
+  receiveBinary(session: Session): void;
+  closeSession(session: Session, code: number, reason: string): void;
+  disconnect(session: Session, reason: string): void;
+}
+
+/** Turns WebSockets into sessions of the bus (PROTOCOL section 1). */
+export class WebSocketSessions implements Behind<Arrival> {
+  private readonly host: SessionHost;
+  private readonly heartbeat: Heartbeat;
+
+  constructor(host: SessionHost, heartbeat: Heartbeat) {
+    this.host = host;
+    this.heartbeat = heartbeat;
+  }
+
+  read(request: IncomingMessage, principal: Principal): Arrival {
+    return readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
+  }
+
+  open(ws: WebSocket, duplex: Duplex, arrival: Arrival): void {
+    const { host } = this;
+    const socket = new Socket(ws, duplex, this.heartbeat, {
+      text: (text) => host.receive(session, text),
+      binary: () => host.receiveBinary(session),
+      silent: () => host.closeSession(session, CLOSE.HEARTBEAT_MISSED, 'heartbeat missed'),
+      ended: (code) => {
+        session.outbox.abandon();
+        host.disconnect(session, CLEAN.has(code) ? 'closed' : `lost (${code})`);
+      },
+    });
+    const session = host.connect(arrival, socket);
+    socket.open();
+  }
+}
+
+/** Codes of a connection that its client ended on purpose. */
+const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005]);
+
+/**
+ * Who a connecting client says it is: the query of the upgrade request (PROTOCOL section 1). Throws VALIDATION_ERROR,
+ * which the handshake answers with 400, for an unknown `client_type` and malformed values.
+ */
+export function readArrival(url: string, principal: Principal, address: string): Arrival {
+  const mark = url.indexOf('?');
+  const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
+  const clientKey = text(query, 'client_key');
+  if (clientKey !== null && !CLIENT_KEY.test(clientKey)) {
+    throw invalid('client_key', 'is 16-64 random letters, digits, ".", "_", "~" or "-"');
+  }
+  return {
+    principal,
+    profile: {
+      clientType: clientType(text(query, 'client_type')),
+      screenName: text(query, 'screen_name'),
+      avatar: text(query, 'avatar'),
+      personality: text(query, 'personality'),
+    },
+    clientKey: clientKey ?? undefined,
+    address: networkOf(address),
+    join: firstMembership(text(query, 'room'), text(query, 'channel')),
+  };
+}
+
+function clientType(value: string | null): ClientType {
+  const type = value ?? 'service';
+  if (!(CLIENT_TYPES as readonly string[]).includes(type)) {
+    throw invalid('client_type', `is one of ${CLIENT_TYPES.join(', ')}`);
+  }
+  return type as ClientType;
+}
+
+function firstMembership(room: string | null, channel: string | null): Arrival['join'] {
+  if (room === null && channel === null) return undefined;
+  const address = parseAddress(room ?? undefined, channel ?? undefined);
+  if (address.room === undefined) throw invalid('channel', 'needs its room');
+  return { room: address.room, channel: address.channel ?? WILDCARD };
+}
+
+function text(query: URLSearchParams, name: string): string | null {
+  const value = query.get(name);
+  if (value === null || value === '') return null;
+  if (value.length > MAX_TEXT) throw invalid(name, `is at most ${MAX_TEXT} characters`);
+  return value;
+}
+
+function invalid(field: string, rule: string): BusError {
+  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
+}
