@@ -14,8 +14,10 @@ export interface Principal {
   readonly tenant: string;
   readonly publish: Grant | null;
   readonly subscribe: Grant | null;
-  /** Milliseconds since 1970; null: never. */
+  /** When what was granted ends, in milliseconds since 1970; null: never. A token's is its `exp` and the leeway. */
   readonly expiresAt: number | null;
+  /** What a token says of itself (`exp`), in milliseconds since 1970: this is what its bearer is told. */
+  readonly tokenExpiresAt?: number | null;
   /** May read the telemetry port without the admin role. */
   readonly telemetry: boolean;
   /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`. */

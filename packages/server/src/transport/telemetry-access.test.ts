@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Peer, RefusedHandshake } from '../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
-import { token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
+import { expiredToken, token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
 import { Watcher } from '../../../../test/fixtures/watcher.ts';
 import { mintToken } from '../auth/mint.ts';
 
@@ -92,8 +92,8 @@ describe('who may watch', () => {
     expect(await refused(Watcher.connect(server.urls.telemetry, jwt, rebound))).toMatchObject({ status: 403 });
   });
 
-  it('closes with 4401 when the token expires', async () => {
-    const watcher = await Watcher.connect(server.urls.telemetry, await token({ role: 'admin', expiresInSeconds: 1 }));
+  it('closes with 4401 when the token and its leeway have passed', async () => {
+    const watcher = await Watcher.connect(server.urls.telemetry, await expiredToken(27, { role: 'admin' }));
     expect(await watcher.closed).toBe(4401);
   });
 });
