@@ -29,6 +29,7 @@ export function tokenCommands(bus: Bus, verifier: () => Verifier | null): AnyCom
         const verified = await judge.verify(token);
         if (!verified.ok) throw new BusError('AUTHENTICATION_FAILED', `The new token is refused: ${verified.reason}.`);
         const { principal } = verified;
+        const { tokenExpiresAt = principal.expiresAt } = principal;
         const { subject, tenant } = session.principal;
         if (principal.subject !== subject || principal.tenant !== tenant) {
           throw new BusError(
@@ -40,7 +41,7 @@ export function tokenCommands(bus: Bus, verifier: () => Verifier | null): AnyCom
         bus.expiry.watch(session);
         return {
           role: principal.role,
-          expires_at: principal.expiresAt === null ? null : new Date(principal.expiresAt).toISOString(),
+          expires_at: tokenExpiresAt === null ? null : new Date(tokenExpiresAt).toISOString(),
           left: leaveForbidden(bus, session),
         };
       },
