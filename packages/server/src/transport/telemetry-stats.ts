@@ -2,6 +2,7 @@ import type { Principal } from '../auth/principal.ts';
 import type { Bus } from '../bus/bus.ts';
 import { serverPrincipal } from '../bus/system-sender.ts';
 import type { Logger } from '../log.ts';
+import { longInterval } from '../timers.ts';
 
 const OPERATOR: Principal = { ...serverPrincipal('default'), operator: true };
 
@@ -37,11 +38,9 @@ export function serverFigures(bus: Bus, telemetryClients: number): ServerFigures
 
 /** Tells the figures once every `intervalMs`, as a `server_stats` event and as a line of the log. */
 export function reportStats(bus: Bus, log: Logger, intervalMs: number, telemetryClients: () => number): () => void {
-  const timer = setInterval(() => {
+  return longInterval(() => {
     const figures = serverFigures(bus, telemetryClients());
     log.info(figures, 'server stats');
     bus.events.emit('server_stats', null, { ...figures });
   }, intervalMs);
-  timer.unref();
-  return () => clearInterval(timer);
 }
