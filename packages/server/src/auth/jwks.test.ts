@@ -10,7 +10,7 @@ import { createVerifier, type Verifier } from './verifier.ts';
 interface Pair {
   readonly kid: string;
   readonly privateKey: KeyObject;
-  readonly publicJwk: object;
+  readonly publicJwk: Record<string, unknown>;
 }
 
 function pair(kid: string): Pair {

@@ -42,7 +42,9 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
     rules.onAnswered(c.res.status);
   });
   app.use('*', async (c, next) => {
-    if (!paths.isOpen(c.req.path)) assertOrigin(c, rules);
+    const isOpen = paths.isOpen(c.req.path);
+    assertHost(c.env.incoming, isOpen);
+    if (!isOpen) assertOrigin(c, rules);
     await next();
   });
   const error = app.openAPIRegistry.register('Error', ERROR_SCHEMA);
@@ -57,6 +59,12 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
     return send(c, problem(refused));
   });
   return app;
+}
+
+/** HTTP/1.0 has no Host, and the plain checks of load balancers still speak it. */
+function assertHost({ headers: { host = '' }, httpVersion }: IncomingMessage, isOpen: boolean): void {
+  if (host !== '' || (isOpen && httpVersion === '1.0')) return;
+  throw new HttpRefusal(400, 'VALIDATION_ERROR', 'The request has no Host header; send one.', { field: 'Host' });
 }
 
 function assertOrigin(c: AppContext, rules: AppRules): void {
