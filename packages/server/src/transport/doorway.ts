@@ -5,7 +5,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Principal } from '../auth/principal.ts';
 import type { Gate } from './gate.ts';
 import { ConnectionCounter } from './rate.ts';
-import { refuseUpgrade } from './refusal.ts';
+import { isWebSocket, refuseMalformed, refuseUpgrade } from './refusal.ts';
 
 export interface DoorwayOptions {
   readonly gate: Gate;
@@ -48,6 +48,7 @@ export class Doorway<A> {
       perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
       handleProtocols: selectProtocol,
     });
+    this.wss.on('wsClientError', ({ message }, socket, request) => refuseMalformed(socket, request, message));
   }
 
   /** Open connections, and those whose handshake is under way. */
@@ -70,6 +71,10 @@ export class Doorway<A> {
   }
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    if (!isWebSocket(request)) {
+      refuseMalformed(socket, request, '');
+      return;
+    }
     const decided = this.options.gate.admit(request);
     const admission = decided instanceof Promise ? await decided : decided;
     if (!admission.ok) {
