@@ -174,9 +174,10 @@ class Listeners implements Edge {
   private gate(host: string, alsoAllowed: readonly string[] = []): Gate {
     const { config } = this.parts;
     const { server, auth } = config;
+    const isLocal = onLoopbackOnly(config);
     return new Gate({
       verifier: this.verifier,
-      anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, onLoopbackOnly(config))),
+      anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, isLocal), isLocal),
       listeningOnLoopback: isLoopbackHost(host),
       allowedOrigins: [...server.allowedOrigins, ...alsoAllowed],
       allowedHosts: server.allowedHosts,
@@ -185,13 +186,14 @@ class Listeners implements Edge {
   }
 
   private credentials(): Credentials {
-    const { auth, http } = this.parts.config;
+    const { config } = this.parts;
+    const { auth, http } = config;
     const isLocal = http.apiKey === '' && !auth.enabled && isLoopbackHost(http.host);
     return new Credentials({
       checkApiKey: createApiKeyCheck(http.apiKey),
       hasApiKey: http.apiKey !== '',
       verifier: this.verifier,
-      local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true)) : null,
+      local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true), onLoopbackOnly(config)) : null,
       onRefused: (refused, address) => this.refused(refused, address),
     });
   }

@@ -11,10 +11,10 @@ export function anonymousRole(configured: Role | '', listeningOnLoopback: boolea
 }
 
 /**
- * Who everyone is while authentication is off. There is one tenant then and nobody to hide telemetry from; an
- * anonymous admin is the operator too, or nobody would see the server's own events.
+ * Who everyone is while authentication is off. There is one tenant then and nobody to hide telemetry from. An admin
+ * operates the server only where its own machine alone reaches it: strangers do not, whatever role they were given.
  */
-export function anonymousPrincipal(role: Role): Principal {
+export function anonymousPrincipal(role: Role, listeningOnLoopback: boolean): Principal {
   return {
     subject: null,
     role,
@@ -23,6 +23,6 @@ export function anonymousPrincipal(role: Role): Principal {
     subscribe: null,
     expiresAt: null,
     telemetry: true,
-    operator: role === 'admin',
+    operator: role === 'admin' && listeningOnLoopback,
   };
 }

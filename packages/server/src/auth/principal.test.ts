@@ -123,7 +123,7 @@ describe('may', () => {
   });
 
   it('allows nothing by an empty grant', () => {
-    const nothing: Principal = { ...anonymousPrincipal('admin'), publish: grant([]), subscribe: grant([]) };
+    const nothing: Principal = { ...anonymousPrincipal('admin', true), publish: grant([]), subscribe: grant([]) };
     for (const asked of ['publish', 'subscribe'] as const) {
       expect(may(nothing, asked, 'a', 'b')).toBe(false);
       expect(may(nothing, asked, '*', '*')).toBe(false);

@@ -20,7 +20,7 @@ export interface Principal {
   readonly tokenExpiresAt?: number | null;
   /** May read the telemetry port without the admin role. */
   readonly telemetry: boolean;
-  /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`. */
+  /** Stands over all tenants: the HTTP API key, an admin token of tenant `*`, or the anonymous admin on loopback. */
   readonly operator: boolean;
 }
 

@@ -6,16 +6,8 @@ import { token, WITH_AUTH } from '../../../../../test/fixtures/tokens.ts';
 
 const KEY = 'the-key-of-this-test';
 const OPEN = ['/health', '/ready', '/version', '/metrics'];
-const ADMIN = [
-  '/status',
-  '/system/info',
-  '/storage/history',
-  '/telemetry/events',
-  '/v1/rooms',
-  '/v1/clients',
-  '/openapi.json',
-];
-const OPERATOR = ['/system/config', '/storage/stats'];
+const ADMIN = ['/status', '/storage/history', '/telemetry/events', '/v1/rooms', '/v1/clients', '/openapi.json'];
+const OPERATOR = ['/system/info', '/system/config', '/storage/stats'];
 
 let server: TestServer;
 const call = (path: string, request?: Ask): Promise<Answer> => ask(server.urls.http + path, request);
@@ -60,19 +52,23 @@ describe('credentials', () => {
     }
   });
 
-  it('are an admin’s token, which operates the server only in the default tenant', async () => {
+  it('are an admin’s token, which operates the server only over all tenants', async () => {
     for (const path of ADMIN)
       expect([path, (await call(path, await bearer({ role: 'admin' }))).status]).toEqual([path, 200]);
     for (const path of OPERATOR) {
-      expect(await call(path, await bearer({ role: 'admin', tenant: 'acme' }))).toMatchObject({ status: 403 });
-      for (const tenant of ['*', 'default']) {
-        expect(await call(path, await bearer({ role: 'admin', tenant }))).toMatchObject({ status: 200 });
+      expect(await call(path, await bearer({ role: 'admin', tenant: '*' }))).toMatchObject({ status: 200 });
+      for (const admin of [{}, { tenant: 'default' }, { tenant: 'acme' }, { publish: [], subscribe: [] }]) {
+        expect(await call(path, await bearer({ role: 'admin', ...admin }))).toMatchObject({
+          status: 403,
+          json: { error_code: 'AUTHORIZATION_ERROR', details: { required: 'operator' } },
+        });
       }
     }
     for (const path of ['/admin/shutdown', '/admin/restart']) {
-      expect(await call(path, { ...(await bearer({ role: 'admin', tenant: 'acme' })), body: {} })).toMatchObject({
-        status: 403,
-      });
+      for (const tenant of ['acme', 'default']) {
+        const request = { ...(await bearer({ role: 'admin', tenant })), body: {} };
+        expect(await call(path, request)).toMatchObject({ status: 403 });
+      }
     }
   });
 
@@ -173,6 +169,18 @@ describe('without any credentials configured', () => {
     expect(await ask(`${url}/health`)).toMatchObject({ status: 200 });
     for (const path of [...ADMIN, ...OPERATOR]) expect([path, (await ask(url + path)).status]).toEqual([path, 401]);
     await exposed.stop();
+  });
+
+  it('a machine that others reach too is operated by nobody without a key', async () => {
+    const exposed = { ARQONBUS_SERVER_HOST: '0.0.0.0', ARQONBUS_HTTP_HOST: '127.0.0.1' };
+    for (const role of ['', 'admin']) {
+      const server = await startTestServer({ ...exposed, ARQONBUS_ANONYMOUS_ROLE: role });
+      expect(await ask(`${server.urls.http}/status`)).toMatchObject({ status: 200 });
+      for (const path of OPERATOR) expect(await ask(server.urls.http + path)).toMatchObject({ status: 403 });
+      expect(await ask(`${server.urls.http}/admin/shutdown`, { body: {} })).toMatchObject({ status: 403 });
+      expect(await ask(`${server.urls.http}/v1/clients?tenant=other`)).toMatchObject({ status: 403 });
+      await server.stop();
+    }
   });
 
   it('the role of everybody holds here too', async () => {

@@ -14,8 +14,7 @@ import { HttpRefusal } from './reply.ts';
 
 /**
  * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators; `admin`
- * admins, about their own tenant; `operator` those who stand over all tenants, and admins of the default one, since the
- * answer is about the server.
+ * admins, about their own tenant; `operator` those who stand over all tenants, since the answer is about the server.
  */
 export type Access = 'open' | 'metrics' | 'admin' | 'operator';
 
@@ -38,11 +37,10 @@ export interface CredentialRules {
 }
 
 /** Whoever asks an open route. */
-const STRANGER: Caller = callerOf(anonymousPrincipal('guest'));
+const STRANGER: Caller = callerOf(anonymousPrincipal('guest', false));
 
 const BEARER = /^bearer +(\S+)$/i;
 const SENDER_NAME_LENGTH = 128;
-const DEFAULT_TENANT = 'default';
 
 /** Decides who an HTTP request is from (TELEMETRY, HTTP): the API key, an admin's token, or this machine itself. */
 export class Credentials {
@@ -93,11 +91,8 @@ export class Credentials {
     if (tenant !== null && !isRoomName(tenant)) {
       throw new HttpRefusal(400, 'VALIDATION_ERROR', 'Parameter "tenant": not a tenant’s name.', { field: 'tenant' });
     }
-    // Admins of the default tenant run the server; another tenant's must not stop it for all.
-    if (access !== 'admin' && !principal.operator && principal.tenant !== DEFAULT_TENANT) {
-      throw this.forbidden(request, 'This is about the whole server, so it is for operators.', {
-        required: 'operator',
-      });
+    if (access !== 'admin' && !principal.operator) {
+      throw this.forbidden(request, OPERATORS_ONLY, { required: 'operator' });
     }
     if (tenant === null) return callerOf(principal);
     if (!principal.operator && tenant !== principal.tenant) {
@@ -121,6 +116,7 @@ export class Credentials {
 
 const SENTENCE =
   'Send the header X-API-Key, or Authorization with an admin’s bearer token, as the server is configured.';
+const OPERATORS_ONLY = 'This is about the whole server: it takes the API key, or an admin’s token of the tenant "*".';
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="arqonbus"' };
 
 function callerOf(principal: Principal): Caller {
