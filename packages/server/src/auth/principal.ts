@@ -32,7 +32,7 @@ export function grant(patterns: readonly string[]): Grant {
   return { patterns, allows: compileGlobs(patterns) };
 }
 
-export function hasRole(principal: Principal, role: Role): boolean {
+export function hasRole(principal: Pick<Principal, 'role'>, role: Role): boolean {
   return RANK[principal.role] >= RANK[role];
 }
 
@@ -42,7 +42,12 @@ export function hasRole(principal: Principal, role: Role): boolean {
  * A wildcard asks for all of a room: only a grant that covers every channel of it says yes, since a grant's glob
  * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish.
  */
-export function may(principal: Principal, action: Action, room: string, channel: string): boolean {
+export function may(
+  principal: Pick<Principal, 'role' | 'publish' | 'subscribe'>,
+  action: Action,
+  room: string,
+  channel: string,
+): boolean {
   if (room === WILDCARD && !hasRole(principal, 'admin')) return false;
   if (action === 'publish' && principal.role === 'guest') return false;
   const held = action === 'publish' ? principal.publish : principal.subscribe;

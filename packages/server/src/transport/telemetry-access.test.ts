@@ -127,6 +127,31 @@ describe('tenants', () => {
   });
 });
 
+describe('grants', () => {
+  it('hide what happens in other rooms, live, replayed and over HTTP', async () => {
+    const bound = await watch({ role: 'admin', subscribe: ['ops:*'] });
+    const free = await watch({ role: 'admin' });
+    const peer = await connect({ role: 'admin' });
+    for (const at of [
+      { room: 'merger-secret', channel: 'plan' },
+      { room: 'merger-secret' },
+      { room: 'ops', channel: 'alarms' },
+    ]) {
+      await peer.ask('join_channel', at);
+    }
+    await peer.publish({ type: 'telemetry', room: 'merger-secret', payload: { eventType: 'theirs', payload: {} } });
+    await free.event('theirs');
+    expect((await bound.event('client_joined')).payload).toMatchObject({ room: 'ops', channel: 'alarms' });
+    expect(await bound.seen()).not.toContain('theirs');
+    await bound.ask({ type: 'replay', limit: 1000 }, 'replay_complete');
+    const jwt = await token({ role: 'admin', subscribe: ['ops:*'] });
+    const headers = { Authorization: `Bearer ${jwt}` };
+    const listed = await (await fetch(`${server.urls.http}/telemetry/events?limit=1000`, { headers })).text();
+    expect([JSON.stringify(bound.inbox), listed].join()).not.toContain('merger-secret');
+    expect(listed).toContain('"room":"ops"');
+  });
+});
+
 describe('submitting under roles and grants', () => {
   it('is refused to guests', async () => {
     const guest = await watch({ role: 'guest', telemetry: true });

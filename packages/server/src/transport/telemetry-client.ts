@@ -9,7 +9,7 @@ import type { Beating } from './heartbeat.ts';
 import type { TokenBucket } from './rate.ts';
 import { TelemetryQueue } from './telemetry-queue.ts';
 import { type Filter, matchesFilter, readRequest, type TelemetryRequest } from './telemetry-request.ts';
-import { isVisible, type Recorded, type View } from './telemetry-ring.ts';
+import { isVisible, type Recorded } from './telemetry-ring.ts';
 import { ViolationCount } from './violations.ts';
 
 /** Bytes the kernel has not taken yet, above which events wait in the queue, where the oldest can be lost. */
@@ -37,7 +37,7 @@ export interface TelemetryClientParts {
 export class TelemetryClient implements Beating {
   readonly id: string = newSecretId('arq_client_');
   readonly sender: Sender;
-  readonly view: View;
+  readonly view: Principal;
   lastSeen: number;
   private readonly ws: WebSocket;
   private readonly socket: Duplex;
@@ -56,9 +56,9 @@ export class TelemetryClient implements Beating {
     this.parts = parts;
     this.lastSeen = parts.now();
     this.queue = new TelemetryQueue(parts.maxQueuedEvents, parts.maxQueuedCharacters);
-    const { subject, tenant, operator } = principal;
+    const { subject } = principal;
     this.sender = systemSender(this.id, principal, subject === null ? this.id : subjectIdentity(subject));
-    this.view = { tenant, everything: operator };
+    this.view = principal;
     this.watchExpiry();
   }
 

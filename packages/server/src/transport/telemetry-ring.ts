@@ -1,3 +1,6 @@
+import { WILDCARD } from '@arqonbus/protocol';
+import { may, type Principal } from '../auth/principal.ts';
+
 /** One event, serialized once for everyone who is told of it. */
 export interface Recorded {
   /** Null: the server's own, for operators alone. */
@@ -5,18 +8,19 @@ export interface Recorded {
   readonly eventType: string;
   /** The room that the event is about, if it is about one. */
   readonly room: string | undefined;
+  /** The channel in it; undefined for all of the room. */
+  readonly channel: string | undefined;
   /** The event as JSON text. */
   readonly text: string;
 }
 
-/** Who asks for events: one tenant's, or everything. */
-export interface View {
-  readonly tenant: string;
-  readonly everything: boolean;
-}
+/** Who asks for events: an operator for those of all tenants, anybody else for its own tenant's. */
+export type View = Pick<Principal, 'tenant' | 'operator' | 'role' | 'publish' | 'subscribe'>;
 
-export function isVisible({ tenant }: Recorded, view: View): boolean {
-  return view.everything || tenant === view.tenant;
+/** Whether an event may be seen: what is about a room that the grants do not cover may not even name it. */
+export function isVisible({ tenant, room, channel = WILDCARD }: Recorded, view: View): boolean {
+  if (!view.operator && tenant !== view.tenant) return false;
+  return room === undefined || may(view, 'subscribe', room, channel);
 }
 
 /** The last events, oldest first: bounded by number, and by size since clients submit events of their own. */

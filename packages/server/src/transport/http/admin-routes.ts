@@ -1,5 +1,6 @@
-import { BusError, CLOSE, newId } from '@arqonbus/protocol';
+import { BusError, CLOSE, type ClientRecord, newId } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { may, type Principal } from '../../auth/principal.ts';
 import type { Bus } from '../../bus/bus.ts';
 import type { CommandRunner } from '../../commands/run.ts';
 import { HttpRefusal, Reply } from './reply.ts';
@@ -67,7 +68,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       }),
       run: async ({ caller }) => {
         const clients = await bus.directory.clients(caller.principal.tenant);
-        return { clients, count: clients.length };
+        return { clients: clients.map((client) => shown(client, caller.principal)), count: clients.length };
       },
     }),
     route({
@@ -91,6 +92,16 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       parts.onRestart,
     ),
   ];
+}
+
+/** A client with those of its memberships that the grants of whoever asks cover. */
+function shown(client: ClientRecord, principal: Principal): ClientRecord {
+  const rooms = Object.entries(client.rooms)
+    .map(
+      ([room, channels]) => [room, channels.filter((channel) => may(principal, 'subscribe', room, channel))] as const,
+    )
+    .filter(([, channels]) => channels.length > 0);
+  return { ...client, rooms: Object.fromEntries(rooms) };
 }
 
 /** Closes a client wherever it is; answers its node. */

@@ -154,6 +154,28 @@ describe('tenants', () => {
   });
 });
 
+describe('grants', () => {
+  it('bind admins: no route names a room that they do not cover', async () => {
+    const headers = { Authorization: `Bearer ${await token({ role: 'admin', tenant: 'acme' })}` };
+    const peer = await Peer.connect(server.urls.bus, { room: 'merger-secret', channel: 'plan' }, { headers });
+    await peer.ask('join_channel', { room: 'ops', channel: 'alarms' });
+    await peer.publish({ room: 'merger-secret', channel: 'plan', payload: { price: 1 } });
+    await peer.publish({ room: 'ops', channel: 'alarms', payload: { fire: false } });
+    const bound = await bearer({ role: 'admin', tenant: 'acme', publish: ['ops:*'], subscribe: ['ops:*'] });
+    for (const path of ['/v1/clients', '/v1/rooms', '/storage/history', '/telemetry/events?limit=1000']) {
+      const { status, text } = await call(path, bound);
+      expect([path, status, text.includes('merger-secret'), text.includes('ops')]).toEqual([path, 200, false, true]);
+    }
+    expect(await call('/storage/history?room=merger-secret&channel=plan', bound)).toMatchObject({ status: 403 });
+    expect((await call('/storage/history?room=merger-secret', bound)).json).toEqual({ entries: [], count: 0 });
+    expect((await call('/telemetry/events?room=merger-secret', bound)).json).toEqual({ events: [], count: 0 });
+    expect((await call('/v1/rooms/merger-secret/channels', bound)).text).not.toContain('plan');
+    const { clients } = (await call('/v1/clients', bound)).json;
+    expect(clients.map(({ rooms }: { rooms: object }) => rooms)).toEqual([{ ops: ['alarms'] }]);
+    await peer.close();
+  });
+});
+
 describe('without any credentials configured', () => {
   it('this machine may do everything while HTTP listens on loopback', async () => {
     const local = await startTestServer();
