@@ -12,6 +12,7 @@ import type { Logger } from './log.ts';
 import { Gate, type Refused } from './transport/gate.ts';
 import { Heartbeat } from './transport/heartbeat.ts';
 import { Credentials } from './transport/http/credentials.ts';
+import { HttpRates } from './transport/http/rates.ts';
 import { createHttpApp } from './transport/http/routes.ts';
 import { closeAppServer, createAppServer } from './transport/http/server.ts';
 import type { Redact } from './transport/http/storage-history.ts';
@@ -95,7 +96,7 @@ class Listeners implements Edge {
     const upgrades = await this.openBus();
     const watching = telemetry.enabled && telemetry.port !== 'off' ? await this.openTelemetry(telemetry.port) : null;
     monitor.connections = { websocket: () => upgrades.connections, telemetry: () => watching?.size ?? 0 };
-    if (http.port !== 'off') await this.openHttp(http.port, () => watching?.dropped ?? 0);
+    if (http.port !== 'off') await this.openHttp(http.port, upgrades, () => watching?.dropped ?? 0);
     this.isOpen = true;
   }
 
@@ -142,7 +143,7 @@ class Listeners implements Edge {
     return watching;
   }
 
-  private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
+  private async openHttp(port: number, upgrades: Upgrades, droppedEvents: () => number): Promise<void> {
     const { config, redact = (_room, _channel, payload) => payload, onShutdown, onRestart } = this.parts;
     const { host, corsOrigins } = config.http;
     const gate = this.gate(host, corsOrigins);
@@ -157,7 +158,10 @@ class Listeners implements Edge {
         onShutdown: onShutdown ?? null,
         onRestart: onRestart ?? null,
       },
-      { credentials: this.credentials(), checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null },
+      {
+        credentials: this.credentials(this.rates(upgrades)),
+        checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null,
+      },
     );
     const httpServer = createAppServer(app, this.tls);
     this.opened.http = await listen(httpServer, host, port);
@@ -185,7 +189,20 @@ class Listeners implements Edge {
     });
   }
 
-  private credentials(): Credentials {
+  /** HTTP callers are held to the rates of the bus, and share those of their subjects' connections. */
+  private rates({ subjects }: Upgrades): HttpRates {
+    const { bus, config } = this.parts;
+    return new HttpRates({
+      ratePerSecond: config.bus.rateLimitPerSecond,
+      burst: config.bus.rateLimitBurst,
+      subjects: config.auth.subjectRateLimitPerSecond > 0 ? subjects : null,
+      now: this.limits().now,
+      onExceeded: ({ subject, tenant }, address) =>
+        bus.events.emit('rate_limited', tenant, { subject, address }, 'warning'),
+    });
+  }
+
+  private credentials(rates: HttpRates): Credentials {
     const { config } = this.parts;
     const { auth, http } = config;
     const isLocal = http.apiKey === '' && !auth.enabled && isLoopbackHost(http.host);
@@ -193,6 +210,7 @@ class Listeners implements Edge {
       checkApiKey: createApiKeyCheck(http.apiKey),
       hasApiKey: http.apiKey !== '',
       verifier: this.verifier,
+      rates,
       local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true), onLoopbackOnly(config)) : null,
       onRefused: (refused, address) => this.refused(refused, address),
     });

@@ -51,14 +51,15 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
     default: 0,
-    description: 'Messages a second that one connection may send, commands included; 0 sets no limit.',
+    description:
+      'Messages a second that one connection may send, commands included; and HTTP requests of one subject, or without one of one address. 0 sets no limit.',
   },
   rateLimitBurst: {
     env: 'ARQONBUS_RATE_LIMIT_BURST',
     kind: integer(0, MAX_RATE),
     default: 0,
     defaultText: 'one second’s worth',
-    description: 'Messages that a connection may send at once after a silence.',
+    description: 'Messages that a connection, and requests that an HTTP caller, may send at once after a silence.',
   },
   statsIntervalSeconds: {
     env: 'ARQONBUS_STATS_INTERVAL_SECONDS',
@@ -126,7 +127,7 @@ export const auth: Section<Config['auth']> = {
     env: 'ARQONBUS_AUTH_SUBJECT_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
     default: 0,
-    description: 'Messages a second of one token subject over all its connections; 0 sets no limit.',
+    description: 'Messages a second of one token subject over all its connections and HTTP requests; 0 sets no limit.',
   },
 };
 

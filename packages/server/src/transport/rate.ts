@@ -172,7 +172,7 @@ export class ConnectionCounter {
  * What counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6 /64, the
  * smallest network a provider hands out and within which a host picks addresses at will.
  */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   if (!ipaddr.isValid(address)) return address;
   const parsed = ipaddr.process(address);
   if (parsed instanceof ipaddr.IPv6)

@@ -25,7 +25,8 @@ export class Upgrades {
   private readonly bus: Bus;
   private readonly options: UpgradeOptions;
   private readonly doorway: Doorway<Arrival>;
-  private readonly subjects: SubjectBuckets;
+  /** What the connections of a subject share. */
+  readonly subjects: SubjectBuckets;
 
   constructor(bus: Bus, gate: Gate, options: UpgradeOptions) {
     this.bus = bus;

@@ -10,6 +10,7 @@ import { systemSender } from '../../bus/system-sender.ts';
 import { isLoopbackHost } from '../../config/listeners.ts';
 import type { Awaitable } from '../../engine/engine.ts';
 import type { Refused } from '../gate.ts';
+import type { HttpRates } from './rates.ts';
 import { HttpRefusal } from './reply.ts';
 
 /**
@@ -32,6 +33,7 @@ export interface CredentialRules {
   readonly verifier: Verifier | null;
   /** Whom a caller of this machine is taken for when neither a key nor authentication is configured; null: nobody. */
   readonly local: Principal | null;
+  readonly rates: HttpRates;
   /** Told of every refused credential; `internal` is for the log alone. */
   readonly onRefused: (refused: Omit<Refused, 'ok'>, address: string) => void;
 }
@@ -52,14 +54,17 @@ export class Credentials {
 
   /**
    * The caller, who may use routes of `access`. Throws the refusal: 401 without valid credentials, 403 when they do
-   * not suffice.
+   * not suffice, 429 when the caller asks too often.
    *
    * @param tenant what the query asks for: operators choose one, others may only name their own
    */
   identify(request: IncomingMessage, access: Access, tenant: string | null): Awaitable<Caller> {
     if (access === 'open') return STRANGER;
     const found = this.principal(request);
-    const allow = (principal: Principal): Caller => this.allow(request, principal, access, tenant);
+    const allow = (principal: Principal): Caller => {
+      this.rules.rates.charge(principal, request.socket.remoteAddress ?? '');
+      return this.allow(request, principal, access, tenant);
+    };
     return found instanceof Promise ? found.then(allow) : allow(found);
   }
 
