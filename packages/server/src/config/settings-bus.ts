@@ -135,7 +135,7 @@ export const storage: Section<Config['storage']> = {
   backend: {
     env: 'ARQONBUS_STORAGE_BACKEND',
     flag: 'storage',
-    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'nats', 'postgres']),
+    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'postgres']),
     default: 'memory',
     description: 'Where history and state are kept, and how nodes of a cluster reach each other.',
   },
@@ -185,12 +185,5 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description: 'The server and database of the `postgres` backend.',
-  },
-  natsUrl: {
-    env: 'ARQONBUS_NATS_URL',
-    kind: optional(url(['nats', 'tls', 'ws', 'wss'])),
-    default: '',
-    secret: 'url-password',
-    description: 'The server of the `nats` backend.',
   },
 };

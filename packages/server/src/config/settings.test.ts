@@ -31,7 +31,6 @@ const PROMISED: Readonly<Record<string, string>> = {
   ARQONBUS_REDIS_URL: '',
   ARQONBUS_VALKEY_URL: '',
   ARQONBUS_POSTGRES_URL: '',
-  ARQONBUS_NATS_URL: '',
   ARQONBUS_SQLITE_PATH: 'arqonbus.db',
   ARQONBUS_ENABLE_TELEMETRY: 'true',
   ARQONBUS_TELEMETRY_ROOM: 'integriguard',
