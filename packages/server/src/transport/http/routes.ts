@@ -4,7 +4,7 @@ import type { Config } from '../../config/config.ts';
 import type { Monitor } from '../telemetry-monitor.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { type App, type AppRules, createApp } from './app.ts';
-import { documentRoute } from './document.ts';
+import { documentRoute } from './openapi.ts';
 import { type Build, probeRoutes } from './probe-routes.ts';
 import { publishRoutes } from './publish-routes.ts';
 import type { AnyRoute } from './route.ts';
