@@ -8,6 +8,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Folder (or file) of the server → its floor. A file imports its own folder or a strictly lower floor. */
 const SERVER_FLOORS: Readonly<Record<string, number>> = {
   'log.ts': 1,
+  'timers.ts': 1,
   config: 1,
   auth: 1,
   metrics: 1,

@@ -1,6 +1,5 @@
-import type { RouteConfig } from '@hono/zod-openapi';
+import type { OpenAPIHono, RouteConfig } from '@hono/zod-openapi';
 import { z } from 'zod';
-import type { App } from './app.ts';
 import { type AnyRoute, route } from './route.ts';
 
 /** The body of every error. */
@@ -53,8 +52,11 @@ function json(schema: z.ZodType): { 'application/json': { schema: z.ZodType } } 
   return { 'application/json': { schema } };
 }
 
+/** An app whose routes are registered. */
+type Described = Pick<OpenAPIHono, 'openAPIRegistry' | 'getOpenAPI31Document'>;
+
 /** `GET /openapi.json`, made from the very routes that are served. */
-export function documentRoute(app: () => App, version: string): AnyRoute {
+export function documentRoute(app: () => Described, version: string): AnyRoute {
   let document: object | undefined;
   return route({
     method: 'get',
@@ -70,7 +72,7 @@ export function documentRoute(app: () => App, version: string): AnyRoute {
   });
 }
 
-function makeDocument(app: App, version: string): object {
+function makeDocument(app: Described, version: string): object {
   const { openAPIRegistry: registry } = app;
   registry.registerComponent('securitySchemes', 'apiKey', { type: 'apiKey', in: 'header', name: 'X-API-Key' });
   registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' });
