@@ -1,7 +1,6 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, optional, text } from './kinds.ts';
-import { rooms, url } from './kinds-network.ts';
+import { boolean, choice, decimal, integer, optional, rooms, text, url } from './kinds.ts';
 import type { Section } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;

@@ -118,8 +118,8 @@ describe('the table of settings', () => {
 
   it('has defaults that its kinds accept', () => {
     for (const { kind, default: value, path } of SETTINGS) {
-      expect(kind.fromText(kind.format(value)), path).toEqual({ ok: true, value });
-      expect(kind.fromFile(value), path).toEqual({ ok: true, value });
+      expect(kind.read(kind.format(value)), path).toEqual({ ok: true, value });
+      expect(kind.read(value), path).toEqual({ ok: true, value });
     }
   });
 
