@@ -38,7 +38,8 @@ export class Submissions {
       ...message,
       type: 'telemetry',
       ...this.activity.telemetryAddress,
-      payload: { ...event },
+      // Further fields of its own travel on; none of them can stand for one of the server's.
+      payload: { ...message.payload, ...event },
     });
     const tell = (settled: Outcome): Outcome => {
       if (!settled.published.duplicate) this.tell(sender, event, this.shown(message.id, settled));
