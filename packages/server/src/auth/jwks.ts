@@ -15,7 +15,7 @@ export const KEY_SET_COOLDOWN_MS = 5_000;
 /** Least time from a failed fetch to the next one. */
 export const KEY_SET_RETRY_MS = 1_000;
 /** Longest wait for the key set's server, in milliseconds. */
-export const KEY_SET_TIMEOUT_MS = 5_000;
+const KEY_SET_TIMEOUT_MS = 5_000;
 /** Largest answer that is taken for a key set, in bytes. */
 export const MAX_KEY_SET_BYTES = 1_048_576;
 /** Most keys of a set; each token is compared with all of them. */

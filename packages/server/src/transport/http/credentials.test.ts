@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type Ask, ask } from '../../../../../test/fixtures/http.ts';
 import { Peer } from '../../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../../test/fixtures/start.ts';
-import { token, WITH_AUTH } from '../../../../../test/fixtures/tokens.ts';
+import { expiredToken, token, WITH_AUTH } from '../../../../../test/fixtures/tokens.ts';
 
 const KEY = 'the-key-of-this-test';
 const OPEN = ['/health', '/ready', '/version', '/metrics'];
@@ -85,6 +85,13 @@ describe('credentials', () => {
     const forged = `${(await token({ role: 'admin' })).slice(0, -4)}AAAA`;
     const { status, json } = await call('/status', { headers: { Authorization: `Bearer ${forged}` } });
     expect([status, json.details]).toEqual([401, { reason: 'invalid token', retryable: false }]);
+  });
+
+  it('are taken for 30 s after they expired, as on the bus', async () => {
+    const late = async (secondsAgo: number): Promise<Answer> =>
+      call('/status', { headers: { Authorization: `Bearer ${await expiredToken(secondsAgo, { role: 'admin' })}` } });
+    expect(await late(10)).toMatchObject({ status: 200 });
+    expect(await late(30)).toMatchObject({ status: 401, json: { details: { reason: 'token expired' } } });
   });
 
   it('are not taken from the query, which ends up in logs', async () => {
