@@ -11,7 +11,17 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  */
 const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
-    ['engine', 'principal.ts', 'counters.ts', 'events.ts', 'sampler.ts', 'rate.ts', 'memory.ts', 'turn.ts'],
+    [
+      'engine',
+      'principal.ts',
+      'counters.ts',
+      'events.ts',
+      'sampler.ts',
+      'rate.ts',
+      'memory.ts',
+      'turn.ts',
+      'timers.ts',
+    ],
     ['awaitable.ts', 'access.ts', 'anonymous.ts'],
     ['options.ts'],
     ['connection'],

@@ -73,7 +73,7 @@ describe('what those see who look after the server', () => {
     ]);
     const payload = { eventType: 'job.done', payload: { key: SECRET } };
     await sender.publish({ type: 'telemetry', payload });
-    expect((await subscriber.next((frame) => frame.payload.eventType === 'job.done')).payload).toEqual(payload);
+    expect((await subscriber.next((frame) => frame.payload.eventType === 'job.done')).payload).toMatchObject(payload);
 
     const event = await watcher.next((frame) => frame.eventType === 'job.done');
     expect(event.payload.key).toBe(expected);

@@ -127,7 +127,10 @@ describe('access', () => {
   });
 
   it('allows nothing by an empty grant', () => {
-    const nothing: Principal = { ...anonymousPrincipal('admin'), grants: grantsOf({ publish: [], subscribe: [] }) };
+    const nothing: Principal = {
+      ...anonymousPrincipal('admin', true),
+      grants: grantsOf({ publish: [], subscribe: [] }),
+    };
     for (const asked of ['publish', 'subscribe'] as const) {
       expect(may(nothing, asked, 'a', 'b')).toBe(false);
       expect(may(nothing, asked, '*', '*')).toBe(false);

@@ -47,8 +47,7 @@ export class Activity {
   private record({ tenant, event, submitted }: Happening): void {
     const target = tenant ?? this.serverTenant;
     if (submitted || target === null || event.payload.room === this.room) return;
-    const { event_id, eventType, severity, node, payload } = event;
-    this.say(target, TELEMETRY_CHANNEL, event_id, { eventType, payload, severity, node, timestamp: event.timestamp });
+    this.say(target, TELEMETRY_CHANNEL, event.event_id, { ...event });
   }
 
   /** Notes that a client did something. Agents and services are reported, people and dashboards are not. */

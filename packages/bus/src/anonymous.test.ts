@@ -13,15 +13,19 @@ describe('authentication off', () => {
   });
 
   it('gives a principal of the default tenant that never expires', () => {
-    expect(anonymousPrincipal('user')).toMatchObject({
+    expect(anonymousPrincipal('user', true)).toMatchObject({
       subject: null,
       role: 'user',
       tenant: 'default',
       expiresAt: null,
     });
-    expect(anonymousPrincipal('user').operator).toBe(false);
-    expect(anonymousPrincipal('admin').operator).toBe(true);
-    expect(access.may(anonymousPrincipal('guest'), 'publish', 'a', 'b')).toBe(false);
-    expect(access.may(anonymousPrincipal('user'), 'publish', 'a', 'b')).toBe(true);
+    expect(access.may(anonymousPrincipal('guest', true), 'publish', 'a', 'b')).toBe(false);
+    expect(access.may(anonymousPrincipal('user', true), 'publish', 'a', 'b')).toBe(true);
+  });
+
+  it('makes an operator of an admin on loopback, and of nobody else', () => {
+    expect(anonymousPrincipal('admin', true).operator).toBe(true);
+    expect(anonymousPrincipal('admin', false).operator).toBe(false);
+    expect(anonymousPrincipal('user', true).operator).toBe(false);
   });
 });

@@ -11,9 +11,9 @@ export function anonymousRole(configured: Role | '', listeningOnLoopback: boolea
 }
 
 /**
- * Who everyone is while authentication is off. There is one tenant then and nobody to hide telemetry from; an
- * anonymous admin is the operator too, or nobody would see the server's own events.
+ * Who everyone is while authentication is off. There is one tenant then and nobody to hide telemetry from. An admin
+ * operates the server only where its own machine alone reaches it: strangers do not, whatever role they were given.
  */
-export function anonymousPrincipal(role: Role): Principal {
-  return principalOf({ role, telemetry: true, operator: role === 'admin' });
+export function anonymousPrincipal(role: Role, listeningOnLoopback: boolean): Principal {
+  return principalOf({ role, telemetry: true, operator: role === 'admin' && listeningOnLoopback });
 }

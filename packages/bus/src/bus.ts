@@ -340,7 +340,7 @@ export class Bus extends Core implements SessionHost {
     const { authenticate } = this.given;
     return new Gate({
       authenticate: authenticate === undefined ? null : (request) => verification(() => authenticate(request)),
-      anonymous: anonymousPrincipal('user'),
+      anonymous: anonymousPrincipal('user', onLoopback),
       listeningOnLoopback: onLoopback,
       allowedOrigins,
       allowedHosts,

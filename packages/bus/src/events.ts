@@ -30,7 +30,7 @@ export type ServerEventType =
   | 'history_trimmed'
   | 'events_suppressed';
 
-/** One thing that happened. `payload` never holds message content. */
+/** One thing that happened. The server's own events hold no message content. */
 export interface BusEvent {
   readonly event_id: string;
   readonly eventType: string;
@@ -38,7 +38,17 @@ export interface BusEvent {
   readonly severity: Severity;
   readonly node: string;
   readonly payload: JsonObject;
+  /** On what a client submitted, whatever it claims to be: the server's own events lack all of these. */
+  readonly submitted?: true;
+  readonly client_id?: string;
+  /** What it says to be about. */
+  readonly room?: string;
+  readonly channel?: string;
 }
+
+/** What a client submits, already validated, and who that is. */
+export type Submitted = Required<Pick<BusEvent, 'eventType' | 'payload' | 'client_id'>> &
+  Pick<BusEvent, 'room' | 'channel'>;
 
 /** An event with whom it concerns: null is the server itself, which only operators see (PROTOCOL section 5). */
 export interface Happening {
@@ -132,11 +142,14 @@ export class Events {
     this.tell({ tenant, event: this.event(type, payload, severity), submitted: false });
   }
 
-  /** Passes on an event that a client submitted, already validated. */
-  submit(tenant: string, eventType: string, payload: JsonObject): BusEvent {
-    const event = this.event(eventType, payload, 'info');
+  /** Makes an event of what a client submitted. Time, node and severity are the server's to say. */
+  submission({ eventType, payload, ...marks }: Submitted): BusEvent {
+    return { ...this.event(eventType, payload, 'info'), submitted: true, ...marks };
+  }
+
+  /** Passes on an event that a client submitted. */
+  submit(tenant: string, event: BusEvent): void {
     this.tell({ tenant, event, submitted: true });
-    return event;
   }
 
   private event(eventType: string, payload: JsonObject, severity: Severity): BusEvent {

@@ -59,12 +59,15 @@ export {
   type Verification,
 } from './principal.ts';
 export { type Inspection, type Inspector, NO_INSPECTION, type PublishEvent, type PublishHook } from './publish.ts';
-export { Rates, TokenBucket } from './rate.ts';
+export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';
+export { longInterval, longTimeout } from './timers.ts';
+export { networkOf } from './websocket/connections.ts';
 export { Gate, type Refused } from './websocket/gate.ts';
 export { UpgradeHandler } from './websocket/handshake.ts';
 export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
-export { createUpgradeServer, type Listening, listen, stop, type Tls } from './websocket/listener.ts';
+export { createUpgradeServer, HANDSHAKE_LIMITS, type Listening, listen, stop, type Tls } from './websocket/listener.ts';
 export { checkOrigin } from './websocket/origin.ts';
+export { answerAndClose, answerUnreadable } from './websocket/refusal.ts';

@@ -32,13 +32,15 @@ export interface Principal {
   readonly tenant: string;
   /** Null allows everything in the tenant that the role allows. */
   readonly grants: Grants | null;
-  /** Milliseconds since 1970 at which what it may do ends; null: never. */
+  /** When what was granted ends, in milliseconds since 1970; null: never. A token's is its `exp` and the leeway. */
   readonly expiresAt: number | null;
+  /** What a token says of itself (`exp`), in milliseconds since 1970: this is what its bearer is told. */
+  readonly tokenExpiresAt?: number | null;
   /** May watch telemetry without the admin role. */
   readonly telemetry: boolean;
   /** What it makes may outlive its connections and its token; admins may do so anyway. */
   readonly durable: boolean;
-  /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`. */
+  /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`, or the anonymous admin on loopback. */
   readonly operator: boolean;
 }
 
@@ -50,7 +52,7 @@ export type Verification =
 
 const RANK: Readonly<Record<Role, number>> = { guest: 0, user: 1, admin: 2 };
 
-export function hasRole(principal: Principal, role: Role): boolean {
+export function hasRole(principal: Pick<Principal, 'role'>, role: Role): boolean {
   return RANK[principal.role] >= RANK[role];
 }
 

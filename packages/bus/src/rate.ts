@@ -130,7 +130,8 @@ export interface RateOptions {
 /** The rates of everybody: connections, subjects, and what acts later on an owner's behalf. */
 export class Rates {
   private readonly options: RateOptions;
-  private readonly subjects: SubjectBuckets;
+  /** What the connections and requests of a subject share. */
+  readonly subjects: SubjectBuckets;
   /** What is done for an owner without a message of its own: jobs that fire. */
   private readonly owners: SubjectBuckets;
 
@@ -156,11 +157,6 @@ export class Rates {
 
   release(tenant: string, who: string): void {
     if (this.options.subjectRateLimitPerSecond > 0) this.subjects.release(tenant, who, performance.now());
-  }
-
-  /** Takes one message of a caller without a connection; 0, or the milliseconds after which to try again. */
-  take(tenant: string, who: string): number {
-    return takeOnce(this.subjects, tenant, who);
   }
 
   /** Charges an owner for what was done on its behalf; false when that is more than it may. */

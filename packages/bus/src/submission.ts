@@ -3,7 +3,7 @@ import type { Activity } from './activity.ts';
 import { andThen } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable } from './engine/engine.ts';
-import type { Events } from './events.ts';
+import type { BusEvent, Events } from './events.ts';
 import type { Inspector, Message, Outcome, Publisher } from './publish.ts';
 
 /** An envelope of type `telemetry`: its payload is `{eventType, payload, room?, channel?}`. */
@@ -27,14 +27,23 @@ export class Submissions {
 
   /** Publishes to the telemetry channel, with all that holds for a publish, and tells the listeners what travelled. */
   submit(sender: Sender, message: TelemetryMessage): Awaitable<Outcome> {
-    const event = checkTelemetry(message.payload);
+    const { eventType, payload, room = message.room, channel = message.channel } = checkTelemetry(message.payload);
+    const event = this.events.submission({
+      eventType,
+      payload,
+      client_id: sender.id,
+      ...(room === undefined ? {} : { room }),
+      ...(channel === undefined ? {} : { channel }),
+    });
     const outcome = this.publisher.publish(sender, {
       ...message,
       type: 'telemetry',
       ...this.activity.telemetryAddress,
+      // Further fields of its own travel on; none of them can stand for one of the server's.
+      payload: { ...message.payload, ...event },
     });
     const tell = (settled: Outcome): Outcome => {
-      if (!settled.published.duplicate) this.tell(sender, message, event, this.shown(message.id, settled));
+      if (!settled.published.duplicate) this.tell(sender, event, this.shown(message.id, settled));
       return settled;
     };
     return andThen(outcome, tell);
@@ -46,16 +55,10 @@ export class Submissions {
     return inspector.enabled ? inspector.shown({ type: 'telemetry', id, room, channel, payload }) : payload;
   }
 
-  private tell(sender: Sender, message: TelemetryMessage, event: TelemetryEvent, shown: JsonObject): void {
-    const { room = message.room, channel = message.channel } = event;
+  private tell(sender: Sender, event: BusEvent, shown: JsonObject): void {
     const eventType = typeof shown.eventType === 'string' ? shown.eventType : event.eventType;
-    const payload = typeof shown.payload === 'object' ? shown.payload : {};
-    this.events.submit(sender.principal.tenant, eventType, {
-      ...payload,
-      client_id: sender.id,
-      ...(room === undefined ? {} : { room }),
-      ...(channel === undefined ? {} : { channel }),
-    });
+    const payload = typeof shown.payload === 'object' && shown.payload !== null ? (shown.payload as JsonObject) : {};
+    this.events.submit(sender.principal.tenant, { ...event, eventType, payload });
   }
 }
 

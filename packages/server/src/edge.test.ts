@@ -6,6 +6,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, ask } from '../../../test/fixtures/http.ts';
 import { Peer } from '../../../test/fixtures/peer.ts';
@@ -160,6 +161,25 @@ describe('TLS', () => {
     expect(status).toBe(200);
     await expect(ask(server.urls.http.replace('https', 'http'))).rejects.toThrow();
     await Promise.all([peer.close(), watcher.close()]);
+    await server.stop();
+  });
+
+  it('cuts who never begins its handshake, or says nothing after it', async () => {
+    const server = await startTestServer(files);
+    const { bus, telemetry, http } = server.urls;
+    const ca = readFileSync(files.ARQONBUS_TLS_CERT_FILE);
+    const began = performance.now();
+    const sockets = [bus, telemetry, http].flatMap((url) => {
+      const at = { host: '127.0.0.1', port: Number(new URL(url).port), allowHalfOpen: true };
+      return [connect(at), connectTls({ ...at, ca })];
+    });
+    const ends = sockets.map(async (socket) => {
+      socket.on('error', () => socket.destroy());
+      await new Promise((resolve) => socket.resume().once('end', resolve).once('close', resolve));
+      socket.destroy();
+      return performance.now() - began;
+    });
+    for (const end of await Promise.all(ends)) expect(end).toBeLessThan(7_000);
     await server.stop();
   });
 

@@ -20,6 +20,7 @@ import { createVerifier, type Verifier } from './auth/verifier.ts';
 import type { Config } from './config/config.ts';
 import { isLoopbackHost, onLoopbackOnly } from './config/listeners.ts';
 import { Credentials } from './http/credentials.ts';
+import { HttpRates } from './http/rates.ts';
 import { createHttpApp } from './http/routes.ts';
 import { closeAppServer, createAppServer } from './http/server.ts';
 import type { Redact } from './http/storage-history.ts';
@@ -171,7 +172,10 @@ class Listeners implements Edge {
         onShutdown: onShutdown ?? null,
         onRestart: onRestart ?? null,
       },
-      { credentials: this.credentials(), checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null },
+      {
+        credentials: this.credentials(this.rates()),
+        checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null,
+      },
     );
     const httpServer = createAppServer(app, this.tls);
     this.opened.http = await listen(httpServer, host, port);
@@ -189,10 +193,11 @@ class Listeners implements Edge {
     const { config } = this.parts;
     const { server, auth } = config;
     const { verifier } = this;
+    const isLocal = onLoopbackOnly(config);
     return new Gate({
       authenticate:
         verifier === null ? null : (request) => verifier.verify(extractToken(request.headers, request.url ?? '/')),
-      anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, onLoopbackOnly(config))),
+      anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, isLocal), isLocal),
       listeningOnLoopback: isLoopbackHost(host),
       allowedOrigins: [...server.allowedOrigins, ...alsoAllowed],
       allowedHosts: server.allowedHosts,
@@ -200,14 +205,29 @@ class Listeners implements Edge {
     });
   }
 
-  private credentials(): Credentials {
-    const { auth, http } = this.parts.config;
+  /** HTTP callers are held to the rates of the bus, and share those of their subjects' connections. */
+  private rates(): HttpRates {
+    const { bus, config } = this.parts;
+    return new HttpRates({
+      ratePerSecond: config.bus.rateLimitPerSecond,
+      burst: config.bus.rateLimitBurst,
+      subjects: config.auth.subjectRateLimitPerSecond > 0 ? bus.rates.subjects : null,
+      now: () => performance.now(),
+      onExceeded: ({ subject, tenant }, address) =>
+        bus.events.emit('rate_limited', tenant, { subject, address }, 'warning'),
+    });
+  }
+
+  private credentials(rates: HttpRates): Credentials {
+    const { config } = this.parts;
+    const { auth, http } = config;
     const isLocal = http.apiKey === '' && !auth.enabled && isLoopbackHost(http.host);
     return new Credentials({
       checkApiKey: createApiKeyCheck(http.apiKey),
       hasApiKey: http.apiKey !== '',
       verifier: this.verifier,
-      local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true)) : null,
+      rates,
+      local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true), onLoopbackOnly(config)) : null,
       onRefused: (refused, address) => this.refused(refused, address),
     });
   }

@@ -27,6 +27,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
         const verified = await verify(token);
         if (!verified.ok) throw new BusError('AUTHENTICATION_FAILED', `The new token is refused: ${verified.reason}.`);
         const { principal } = verified;
+        const { tokenExpiresAt = principal.expiresAt } = principal;
         const { subject, tenant } = session.principal;
         if (principal.subject !== subject || principal.tenant !== tenant) {
           throw new BusError(
@@ -38,7 +39,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
         bus.expiry.watch(session);
         return {
           role: principal.role,
-          expires_at: principal.expiresAt === null ? null : new Date(principal.expiresAt).toISOString(),
+          expires_at: tokenExpiresAt === null ? null : new Date(tokenExpiresAt).toISOString(),
           left: leaveForbidden(bus, session),
         };
       },

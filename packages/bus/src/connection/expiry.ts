@@ -7,8 +7,9 @@ const NOTICE_MS = 60_000;
 const MAX_DELAY_MS = 3_600_000;
 
 /**
- * Ends connections whose token has expired (PROTOCOL section 7): a notice 60 s ahead (at once, when less is left),
- * then close 4401, unless the token was renewed. One timer, set for whatever is due next.
+ * Ends connections whose token has expired (PROTOCOL section 7): a notice 60 s before the token's own `exp` (at once,
+ * when less is left), then close 4401 when the leeway is over too, unless the token was renewed. One timer, set for
+ * whatever is due next.
  */
 export class TokenExpiry {
   private readonly sessions: Map<Session, { notified: boolean }> = new Map();
@@ -24,13 +25,13 @@ export class TokenExpiry {
 
   /** Watches a session, or watches it anew after its token was renewed. */
   watch(session: Session): void {
-    const { expiresAt } = session.principal;
+    const { expiresAt, tokenExpiresAt } = session.principal;
     if (expiresAt === null) {
       this.sessions.delete(session);
       return;
     }
     this.sessions.set(session, { notified: false });
-    this.arm(expiresAt - NOTICE_MS);
+    this.arm((tokenExpiresAt ?? expiresAt) - NOTICE_MS);
   }
 
   forget(session: Session): void {
@@ -56,12 +57,13 @@ export class TokenExpiry {
     const now = this.now();
     let next = Number.POSITIVE_INFINITY;
     for (const [session, state] of [...this.sessions]) {
-      const { expiresAt } = session.principal;
+      const { expiresAt, tokenExpiresAt } = session.principal;
       if (expiresAt === null) continue;
-      if (!state.notified && expiresAt - NOTICE_MS <= now) {
+      const told = tokenExpiresAt ?? expiresAt;
+      if (!state.notified && told - NOTICE_MS <= now) {
         state.notified = true;
-        const expires_in_ms = Math.max(0, expiresAt - now);
-        const expires_at = new Date(expiresAt).toISOString();
+        const expires_in_ms = Math.max(0, told - now);
+        const expires_at = new Date(told).toISOString();
         session.send(encode({ type: 'system', payload: { event: 'token_expiring', expires_at, expires_in_ms } }));
       }
       if (expiresAt <= now) {
@@ -69,7 +71,7 @@ export class TokenExpiry {
         this.close(session, CLOSE.TOKEN_EXPIRED, 'token expired');
         continue;
       }
-      next = Math.min(next, state.notified ? expiresAt : expiresAt - NOTICE_MS);
+      next = Math.min(next, state.notified ? expiresAt : told - NOTICE_MS);
     }
     if (next !== Number.POSITIVE_INFINITY) this.arm(next);
   }

@@ -3,7 +3,7 @@ import type { Draft, Position } from '@arqonbus/protocol';
 /** A plain value when it is known now, a promise when a backend has to be asked. */
 export type Awaitable<T> = T | Promise<T>;
 
-export type Backend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'nats' | 'postgres';
+export type Backend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'postgres';
 
 /** What an ack may promise. */
 export type Durability = 'none' | 'memory' | 'disk' | 'replicated';

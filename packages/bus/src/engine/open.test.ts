@@ -50,10 +50,10 @@ describe('openEngine', () => {
     );
   });
 
-  it.each(['nats', 'postgres'] as const)('says that this build has no %s', async (backend) => {
-    const refusal = loadEngine(options({ backend }));
+  it('says that this build has no postgres', async () => {
+    const refusal = loadEngine(options({ backend: 'postgres' }));
     await expect(refusal).rejects.toThrow(BusError);
     await expect(refusal).rejects.toMatchObject({ code: 'FEATURE_DISABLED' });
-    await expect(refusal).rejects.toThrow(`This build has no "${backend}" storage backend yet`);
+    await expect(refusal).rejects.toThrow('This build has no "postgres" storage backend yet');
   });
 });

@@ -3,7 +3,7 @@ import type { Engine, EngineEvents } from './engine.ts';
 
 /** Storage as it is configured; what other backends need may be empty. */
 export interface StorageOptions {
-  readonly backend: 'memory' | 'sqlite' | 'redis' | 'valkey' | 'redis_streams' | 'valkey_streams' | 'nats' | 'postgres';
+  readonly backend: 'memory' | 'sqlite' | 'redis' | 'valkey' | 'redis_streams' | 'valkey_streams' | 'postgres';
   /** What to do while the backend is away: deliver live without storing, or refuse. */
   readonly mode: 'degraded' | 'strict';
   readonly sqlitePath: string;
@@ -42,7 +42,6 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
       const { createRedisEngine } = await import('./redis/redis.ts');
       return createRedisEngine({ backend: 'valkey', url, mode, nodeId });
     }
-    case 'nats':
     case 'postgres':
       throw new BusError(
         'FEATURE_DISABLED',

@@ -1,11 +1,11 @@
-import { type IncomingMessage, type Server, STATUS_CODES } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { BusError, SUBPROTOCOL } from '@arqonbus/protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Principal } from '../principal.ts';
 import { type ConnectionRefusal, Connections } from './connections.ts';
 import type { Gate } from './gate.ts';
-import { refusalBody, refusalHeaders } from './refusal.ts';
+import { isWebSocket, refuseMalformed, refuseUpgrade } from './refusal.ts';
 
 export interface HandshakeOptions {
   readonly gate: Gate;
@@ -32,8 +32,6 @@ export interface Behind<A> {
 
 /** Messages smaller than this are not worth compressing, in bytes. */
 const COMPRESSION_THRESHOLD = 1_024;
-/** How long the peer of a refused handshake may take to hang up, in milliseconds. */
-const LINGER_MS = 1_000;
 
 const SENTENCES: Readonly<Record<ConnectionRefusal | 'draining' | 'memory', string>> = {
   draining: 'the server is shutting down',
@@ -66,7 +64,7 @@ export class UpgradeHandler<A> {
       perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
       handleProtocols: selectProtocol,
     });
-    this.wss.on('wsClientError', (error, socket) => refuse(socket, 400, `${error.message}.`));
+    this.wss.on('wsClientError', ({ message }, socket, request) => refuseMalformed(socket, request, message));
   }
 
   /** Sockets that are open, under way or still being refused. */
@@ -94,7 +92,8 @@ export class UpgradeHandler<A> {
   attach(server: Server, path?: string): () => void {
     // Node hands an upgrade to nobody unless somebody listens for upgrades.
     const unclaimed = (_request: IncomingMessage, socket: Duplex): void => {
-      if (server.listenerCount('upgrade') === 1) refuse(socket, 404, `nothing listens here; the bus is at ${path}`);
+      if (server.listenerCount('upgrade') === 1)
+        refuseUpgrade(socket, 404, `nothing listens here; the bus is at ${path}`);
     };
     server.on('upgrade', unclaimed);
     const emit = server.emit;
@@ -139,6 +138,10 @@ export class UpgradeHandler<A> {
   }
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    if (!isWebSocket(request)) {
+      refuseMalformed(socket, request, '');
+      return;
+    }
     const admission = await this.options.gate.admit(request);
     // The peer may have given up while its credentials were looked at.
     if (socket.destroyed) return;
@@ -173,27 +176,8 @@ export class UpgradeHandler<A> {
 
   private refuse(socket: Duplex, status: number, details: string): void {
     this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
-    refuse(socket, status, details);
+    refuseUpgrade(socket, status, details);
   }
-}
-
-/** Answers a handshake with an HTTP refusal and lets go of the socket, whether the peer hangs up or not. */
-export function refuse(socket: Duplex, status: number, details: string): void {
-  const body = refusalBody(status, details);
-  const headers = {
-    ...refusalHeaders(status),
-    'Content-Length': String(Buffer.byteLength(body)),
-    Connection: 'close',
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  // A peer that has gone away meanwhile is no fault of ours.
-  socket.on('error', destroy);
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
-  socket.once('close', () => clearTimeout(timer));
-  socket.once('end', () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
-  // What it still sends is dropped: a socket that is destroyed with unread bytes is reset, and the answer is lost.
-  socket.resume();
 }
 
 function pathOf({ url = '/' }: IncomingMessage): string {

@@ -1,10 +1,17 @@
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { refusalBody, refusalHeaders } from './refusal.ts';
+import { answerUnreadable, NO_WEBSOCKET, refusalBody, refusalHeaders, refuseUpgrade } from './refusal.ts';
 
-/** Time for a peer to send its whole request head, in milliseconds: half-open handshakes go away by themselves. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** For all listeners: half-open handshakes go away by themselves. */
+export const HANDSHAKE_LIMITS = {
+  /** Time for a peer to send its whole request head, and for TLS before that, in milliseconds. */
+  headersTimeout: 5_000,
+  handshakeTimeout: 5_000,
+  connectionsCheckingInterval: 500,
+  // What has no Host is answered as everything else is, and not by Node with an empty body.
+  requireHostHeader: false,
+} as const;
 
 export interface Tls {
   readonly cert: string;
@@ -13,17 +20,19 @@ export interface Tls {
 
 /** A server for WebSocket upgrades only; anything else is told so (426). */
 export function createUpgradeServer(tls: Tls | null): Server {
-  const options = {
-    headersTimeout: HANDSHAKE_TIMEOUT_MS,
-    requestTimeout: HANDSHAKE_TIMEOUT_MS,
-    connectionsCheckingInterval: HANDSHAKE_TIMEOUT_MS / 2,
-    keepAliveTimeout: 1_000,
-  };
+  const options = { ...HANDSHAKE_LIMITS, requestTimeout: HANDSHAKE_LIMITS.headersTimeout };
   const server = tls === null ? createHttpServer(options) : createHttpsServer({ ...options, ...tls });
-  server.on('request', (_request, response) => {
-    response.writeHead(426, { ...refusalHeaders(426), Connection: 'close' });
-    response.end(refusalBody(426, 'This port speaks WebSocket; connect with a WebSocket client.'));
-  });
+  const refuse = (_request: IncomingMessage, response: ServerResponse): void => {
+    const body = refusalBody(426, NO_WEBSOCKET);
+    response.writeHead(426, { ...refusalHeaders(426), Connection: 'close', 'Content-Length': Buffer.byteLength(body) });
+    response.end(body);
+  };
+  // Without their own listeners Node answers an `Expect` with words of its own, and CONNECT not at all.
+  server.on('request', refuse).on('checkContinue', refuse).on('checkExpectation', refuse);
+  server.on('connect', (_request, socket) => refuseUpgrade(socket, 405, NO_WEBSOCKET));
+  answerUnreadable(server, (socket, status, _code, sentence) =>
+    refuseUpgrade(socket, status, status === 426 ? NO_WEBSOCKET : sentence),
+  );
   return server;
 }
 

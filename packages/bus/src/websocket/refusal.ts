@@ -1,14 +1,25 @@
-import { STATUS_CODES } from 'node:http';
+import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { ErrorCode } from '@arqonbus/protocol';
 
-const ERROR_CODES: Readonly<Record<number, string>> = {
+/** How long a peer that was refused may take to close its side before the line is cut, in milliseconds. */
+const LINGER_MS = 1_000;
+
+const ERROR_CODES: Readonly<Record<number, ErrorCode>> = {
+  404: 'NOT_FOUND',
   400: 'VALIDATION_ERROR',
   401: 'AUTHENTICATION_FAILED',
   403: 'AUTHORIZATION_ERROR',
-  404: 'NOT_FOUND',
+  405: 'VALIDATION_ERROR',
+  408: 'VALIDATION_ERROR',
+  413: 'LIMIT_EXCEEDED',
   426: 'VALIDATION_ERROR',
   429: 'LIMIT_EXCEEDED',
+  431: 'LIMIT_EXCEEDED',
   503: 'LIMIT_EXCEEDED',
 };
+
+export const NO_WEBSOCKET = 'This port speaks WebSocket over HTTP/1.1; connect with a WebSocket client.';
 
 /** The body of every HTTP refusal of a handshake. */
 export function refusalBody(status: number, details: string): string {
@@ -19,7 +30,94 @@ export function refusalHeaders(status: number): Record<string, string> {
   return {
     'Content-Type': 'application/json',
     ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="arqonbus"' } : {}),
+    ...(status === 405 ? { Allow: 'GET' } : {}),
     ...(status === 503 || status === 429 ? { 'Retry-After': '5' } : {}),
-    ...(status === 426 ? { Upgrade: 'websocket' } : {}),
+    ...(status === 426 ? { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } : {}),
   };
+}
+
+/** Answers a WebSocket handshake with an HTTP refusal; the socket was never opened (PROTOCOL section 1). */
+export function refuseUpgrade(socket: Duplex, status: number, details: string): void {
+  answerAndClose(socket, status, refusalHeaders(status), refusalBody(status, details));
+}
+
+/** Writes an HTTP answer to a socket that no HTTP server looks after (any more), and ends it. */
+export function answerAndClose(
+  socket: Duplex,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+): void {
+  const all = { ...headers, 'Content-Length': String(Buffer.byteLength(body)), Connection: 'close' };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  // A peer that has gone away meanwhile is no fault of ours.
+  socket.on('error', () => socket.destroy());
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
+  // Closing while the peer still sends would reset the line, and the answer could be lost with it.
+  socket.resume();
+  const overdue = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  socket.once('close', () => clearTimeout(overdue));
+}
+
+/** Refuses an upgrade that is no WebSocket handshake, as RFC 6455 section 4.2.1 describes one. */
+export function refuseMalformed(socket: Duplex, request: IncomingMessage, fault: string): void {
+  const [status, details] = explain(request, fault);
+  refuseUpgrade(socket, status, details);
+}
+
+/** Whether an upgrade is to WebSocket, and not to HTTP/2 or anything else. */
+export function isWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+/** @param fault the words of `ws`, which name the header */
+function explain(request: IncomingMessage, fault: string): [status: number, details: string] {
+  if (!isWebSocket(request)) return [426, NO_WEBSOCKET];
+  if (request.method !== 'GET') return [405, 'A WebSocket handshake is a GET request.'];
+  if (fault.includes('Version')) return [426, 'Send the header "Sec-WebSocket-Version: 13".'];
+  if (fault.includes('Key')) return [400, 'Send the header Sec-WebSocket-Key with 16 random bytes in base64.'];
+  if (fault.includes('Protocol')) {
+    return [400, 'The header Sec-WebSocket-Protocol must name each subprotocol once, separated by commas.'];
+  }
+  if (fault.includes('Extensions')) return [400, 'The header Sec-WebSocket-Extensions cannot be read; leave it out.'];
+  return [400, fault];
+}
+
+/**
+ * Answers what cannot be read as HTTP/1.1, or does not come in time. For servers of our own alone: another program's
+ * server has its own way with such peers.
+ */
+export function answerUnreadable(
+  server: Server,
+  answer: (socket: Duplex, status: number, code: ErrorCode, sentence: string) => void,
+): void {
+  const responses = new WeakMap<Duplex, ServerResponse>();
+  server.on('request', (request, response) => responses.set(request.socket, response));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // The parser complains about every further chunk while the line lingers.
+    if (socket.writableEnded) return;
+    const response = responses.get(socket);
+    const isMidway = response?.headersSent === true && !response.writableFinished;
+    if (!socket.writable || isMidway) {
+      socket.destroy();
+      return;
+    }
+    const [status, sentence] = explainUnreadable(error.code);
+    answer(socket, status, ERROR_CODES[status] ?? 'VALIDATION_ERROR', sentence);
+  });
+}
+
+function explainUnreadable(code: string | undefined): [status: number, details: string] {
+  switch (code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return [408, 'The request did not come in time; send it at once.'];
+    case 'HPE_HEADER_OVERFLOW':
+      return [431, 'The request line and headers are larger than 16 KiB; send less in them.'];
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return [413, 'The extensions of the chunks are larger than 16 KiB; send none.'];
+    case 'HPE_PAUSED_H2_UPGRADE':
+      return [426, 'This port speaks HTTP/1.1 and not HTTP/2.'];
+    default:
+      return [400, 'This is no valid HTTP/1.1 request.'];
+  }
 }

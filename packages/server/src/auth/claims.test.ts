@@ -11,6 +11,7 @@ describe('principalFromClaims', () => {
       tenant: 'default',
       grants: null,
       expiresAt: null,
+      tokenExpiresAt: null,
       telemetry: false,
       durable: false,
       operator: false,
@@ -28,9 +29,11 @@ describe('principalFromClaims', () => {
     expect(() => principalFromClaims({ role: 'user', tenant_id: '*' })).toThrow(ClaimError);
   });
 
-  it('turns exp into milliseconds', () => {
-    expect(principalFromClaims({ exp: 1_800_000_000.5 }).expiresAt).toBe(1_800_000_000_500);
-    expect(principalFromClaims({ exp: 8.64e12 }).expiresAt).toBe(8.64e15);
+  it('turns exp into milliseconds, and ends what is granted when the leeway is over', () => {
+    const { tokenExpiresAt, expiresAt } = principalFromClaims({ exp: 1_800_000_000.5 });
+    expect([tokenExpiresAt, expiresAt]).toEqual([1_800_000_000_500, 1_800_000_030_500]);
+    expect(principalFromClaims({ exp: 8.64e12 - 30 }).expiresAt).toBe(8.64e15);
+    expect(() => principalFromClaims({ exp: 8.64e12 - 29 })).toThrow(ClaimError);
   });
 
   it('grants exactly what is listed; an empty list grants nothing', () => {

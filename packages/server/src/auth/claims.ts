@@ -34,11 +34,13 @@ const SYNTAX: Readonly<Partial<Record<Action, RegExp>>> = {
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
 /** The largest time an ECMAScript Date holds, in milliseconds. */
 const MAX_TIME = 8.64e15;
+/** How far the clocks of issuer and server may be apart for `exp`, `nbf` and `iat`, in seconds. */
+export const CLOCK_LEEWAY_SECONDS = 30;
 
 /**
  * Reads a principal out of verified claims (PROTOCOL section 7). Strict on purpose: a claim of the wrong type refuses
  * the token, since its issuer meant a restriction that cannot be read. `null` is a wrong type; only absence is absence.
- * Does not look at signature, issuer, audience or times but for turning `exp` into milliseconds.
+ * Does not look at signature, issuer, audience or times, except that `exp` and {@link CLOCK_LEEWAY_SECONDS} make the end.
  *
  * @throws {ClaimError} naming the first claim that is not acceptable.
  */
@@ -46,12 +48,15 @@ export function principalFromClaims(claims: Claims): Principal {
   const role = readRole(own(claims, 'role'));
   const tenant = readTenant(own(claims, 'tenant_id'));
   if (tenant === '*' && role !== 'admin') throw new ClaimError('"tenant_id" may be "*" only with the role admin');
+  const tokenExpiresAt = readExpiry(own(claims, 'exp'));
   return {
     subject: readSubject(own(claims, 'sub')),
     role,
     tenant: tenant === '*' ? 'default' : tenant,
     grants: readGrants(claims),
-    expiresAt: readExpiry(own(claims, 'exp')),
+    // The leeway by which a token is still accepted is also how long a connection may go on with it.
+    expiresAt: tokenExpiresAt === null ? null : tokenExpiresAt + CLOCK_LEEWAY_SECONDS * 1000,
+    tokenExpiresAt,
     telemetry: readFlag('telemetry', own(claims, 'telemetry')),
     durable: readFlag('durable', own(claims, 'durable')),
     operator: tenant === '*',
@@ -134,7 +139,7 @@ function isAction(name: string): name is Action {
 function readExpiry(value: unknown): number | null {
   if (value === undefined) return null;
   // JSON can spell numbers that no clock reaches (1e999 is Infinity), and timers must not be set by them.
-  if (typeof value !== 'number' || !(Math.abs(value * 1000) <= MAX_TIME)) {
+  if (typeof value !== 'number' || !(Math.abs(value * 1000) <= MAX_TIME - CLOCK_LEEWAY_SECONDS * 1000)) {
     throw new ClaimError('"exp" must be a time in seconds since 1970');
   }
   return Math.floor(value * 1000);

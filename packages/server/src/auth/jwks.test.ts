@@ -4,13 +4,13 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { SignJWT } from 'jose';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { KEY_SET_COOLDOWN_MS, KEY_SET_MAX_AGE_MS, KEY_SET_RETRY_MS } from './jwks.ts';
+import { KEY_SET_COOLDOWN_MS, KEY_SET_MAX_AGE_MS, KEY_SET_RETRY_MS, MAX_KEY_SET_BYTES, MAX_KEYS } from './jwks.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 
 interface Pair {
   readonly kid: string;
   readonly privateKey: KeyObject;
-  readonly publicJwk: object;
+  readonly publicJwk: Record<string, unknown>;
 }
 
 function pair(kid: string): Pair {
@@ -173,6 +173,37 @@ describe('a key set at a URL', () => {
     expect(await internal(token)).toContain('unavailable');
     expect(await internal(token)).toContain('failed a moment ago');
     expect(requests).toBe(1);
+  });
+
+  it('without key ids picks up a rotated key too, asked no more often than for unknown ids', async () => {
+    const nameless = ({ publicJwk: { kid: _kid, ...rest }, ...each }: Pair): Pair => ({ ...each, publicJwk: rest });
+    publish(nameless(first));
+    expect(await internal(await sign(first))).toBe('accepted');
+    publish(nameless(first), nameless(second));
+    for (let i = 0; i < 20; i += 1) expect(await internal(await sign(second))).not.toBe('accepted');
+    expect(requests).toBe(1);
+    pass(KEY_SET_COOLDOWN_MS);
+    expect(await internal(await sign(second))).toBe('accepted');
+    expect(await internal(await sign(first))).toBe('accepted');
+    expect(requests).toBe(2);
+  });
+
+  it('of more keys or bytes than a set needs is not taken', async () => {
+    const padded = (size: number): string => {
+      const text = JSON.stringify({ keys: [first.publicJwk], pad: '' });
+      return text.replace('"pad":""', `"pad":"${'x'.repeat(size - text.length)}"`);
+    };
+    fail(200, padded(MAX_KEY_SET_BYTES + 1));
+    expect(await internal(await sign(first))).toContain(`larger than ${MAX_KEY_SET_BYTES} bytes`);
+    pass(KEY_SET_RETRY_MS);
+    fail(200, JSON.stringify({ keys: Array.from({ length: MAX_KEYS + 1 }, () => first.publicJwk) }));
+    expect(await internal(await sign(first))).toContain(`holds ${MAX_KEYS + 1} keys`);
+    pass(KEY_SET_RETRY_MS);
+    fail(200, padded(MAX_KEY_SET_BYTES));
+    expect(await internal(await sign(first))).toBe('accepted');
+    pass(KEY_SET_MAX_AGE_MS);
+    fail(200, JSON.stringify({ keys: Array.from({ length: MAX_KEYS }, () => first.publicJwk) }));
+    expect(await internal(await sign(first))).toBe('accepted');
   });
 
   it('without a key verifies nothing', async () => {

@@ -1,6 +1,8 @@
 import {
+  createLocalJWKSet,
   createRemoteJWKSet,
   customFetch,
+  errors,
   type FetchImplementation,
   type JSONWebKeySet,
   type JWTVerifyGetKey,
@@ -8,32 +10,76 @@ import {
 
 /** How long a fetched key set is trusted without asking again, in milliseconds. */
 export const KEY_SET_MAX_AGE_MS = 600_000;
-/** Least time between two fetches that unknown key ids cause: what strangers can make this server do to its issuer. */
+/** Least time between two fetches that tokens cause: what strangers can make this server do to its issuer. */
 export const KEY_SET_COOLDOWN_MS = 5_000;
 /** Least time from a failed fetch to the next one. */
 export const KEY_SET_RETRY_MS = 1_000;
 /** Longest wait for the key set's server, in milliseconds. */
-export const KEY_SET_TIMEOUT_MS = 5_000;
+const KEY_SET_TIMEOUT_MS = 5_000;
+/** Largest answer that is taken for a key set, in bytes. */
+export const MAX_KEY_SET_BYTES = 1_048_576;
+/** Most keys of a set; each token is compared with all of them. */
+export const MAX_KEYS = 1_000;
 
 /** The key set could not be had. The message holds no part of a token. */
 export class KeySetUnavailable extends Error {
   override readonly name = 'KeySetUnavailable';
 }
 
+/** Where verification keys come from. */
+export interface KeySource {
+  /** The key that a token's header names; throws jose's `JWKSMultipleMatchingKeys`, which lists them, for several. */
+  readonly getKey: JWTVerifyGetKey;
+  /** Looks for newer keys, since none of the known ones fits a token; false when there cannot be any yet. */
+  renew(): Promise<boolean>;
+}
+
+/** A key set that does not change. Its keys without an id may have signed any token, also one that names a key. */
+export function localKeySet(document: JSONWebKeySet): KeySource {
+  const byId = createLocalJWKSet(document);
+  const nameless = createLocalJWKSet({ keys: document.keys.filter(({ kid }) => kid === undefined) });
+  return {
+    getKey: async (header, token) => {
+      try {
+        return await byId(header, token);
+      } catch (error) {
+        const { kid, ...rest } = header;
+        if (kid === undefined || !(error instanceof errors.JWKSNoMatchingKey)) throw error;
+        return nameless(rest, token);
+      }
+    },
+    renew: async () => false,
+  };
+}
+
 /**
- * A key set at a URL: fetched by the first token, kept for {@link KEY_SET_MAX_AGE_MS}, and fetched again when a token
- * names an unknown key id (a rotation), at most once in {@link KEY_SET_COOLDOWN_MS}. Concurrent tokens share a fetch.
+ * A key set at a URL: fetched by the first token, kept for {@link KEY_SET_MAX_AGE_MS}, and fetched again when none of
+ * its keys fits a token (a rotation), at most once in {@link KEY_SET_COOLDOWN_MS}. Concurrent tokens share a fetch.
  *
  * While the server is unreachable, keys that are still fresh go on verifying; every other token is refused by
  * {@link KeySetUnavailable}. Redirects are not followed.
  */
-export function openRemoteKeySet(url: URL): JWTVerifyGetKey {
-  return createRemoteJWKSet(url, {
+export function remoteKeySet(url: URL): KeySource {
+  let current = localKeySet({ keys: [] });
+  const remote = createRemoteJWKSet(url, {
     cacheMaxAge: KEY_SET_MAX_AGE_MS,
     cooldownDuration: KEY_SET_COOLDOWN_MS,
     timeoutDuration: KEY_SET_TIMEOUT_MS,
-    [customFetch]: fetchWithPause(),
+    [customFetch]: fetchWithPause((document) => {
+      current = localKeySet(document);
+    }),
   });
+  return {
+    getKey: async (header, token) => {
+      if (!remote.fresh) await remote.reload();
+      return current.getKey(header, token);
+    },
+    renew: async () => {
+      if (remote.coolingDown) return false;
+      await remote.reload();
+      return true;
+    },
+  };
 }
 
 /** The shape of RFC 7517 section 5, as far as it must hold before single keys are looked at. */
@@ -43,7 +89,7 @@ export function isKeySet(document: unknown): document is JSONWebKeySet {
 }
 
 /** jose pauses after a success only: a flood of tokens during an outage would become a flood of fetches. */
-function fetchWithPause(): FetchImplementation {
+function fetchWithPause(onFetched: (document: JSONWebKeySet) => void): FetchImplementation {
   let failedAt = Number.NEGATIVE_INFINITY;
   return async (url, options) => {
     if (Date.now() - failedAt < KEY_SET_RETRY_MS) throw new KeySetUnavailable('the last fetch failed a moment ago');
@@ -51,14 +97,29 @@ function fetchWithPause(): FetchImplementation {
       const response = await fetch(url, options);
       if (response.status !== 200) throw new KeySetUnavailable(`HTTP status ${response.status}`);
       // Read here, so that a body that breaks off or holds something else counts as a failure as well.
-      const document: unknown = await response.json();
+      const document: unknown = JSON.parse(await readText(response));
       if (!isKeySet(document)) throw new KeySetUnavailable('the answer is not a JWK set');
+      if (document.keys.length > MAX_KEYS) {
+        throw new KeySetUnavailable(`it holds ${document.keys.length} keys, and at most ${MAX_KEYS} are taken`);
+      }
+      onFetched(document);
       return Response.json(document);
     } catch (error) {
       failedAt = Date.now();
       throw error instanceof KeySetUnavailable ? error : new KeySetUnavailable(describe(error));
     }
   };
+}
+
+async function readText({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.length;
+    if (size > MAX_KEY_SET_BYTES) throw new KeySetUnavailable(`the answer is larger than ${MAX_KEY_SET_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 function describe(error: unknown): string {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Algorithm, importPublicKeys, KeyError, openKeys } from './keys.ts';
-import { createVerifier, type Verification, type VerifierOptions } from './verifier.ts';
+import { createVerifier, MAX_KEYS_TRIED, type Verification, type VerifierOptions } from './verifier.ts';
 
 const OPTIONS: VerifierOptions = {
   jwtAlgorithm: 'HS256',
@@ -74,12 +74,51 @@ describe('public keys', () => {
     expect(await verify(algorithm, JSON.stringify({ keys: [named] }), 'k2')).toMatchObject({ ok: false });
   });
 
-  it.each(ALGORITHMS)('%s refuses a signature of another key', async (algorithm) => {
-    const other = {
+  const another = (algorithm: Asymmetric) =>
+    ({
       RS256: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
       ES256: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),
       EdDSA: () => generateKeyPairSync('ed25519'),
-    }[algorithm]();
+    })[algorithm]();
+
+  it.each(ALGORITHMS)('%s tries each key of a set that has no ids, broken ones too', async (algorithm) => {
+    const own = jwk(PAIRS[algorithm].publicKey);
+    const other = jwk(another(algorithm).publicKey);
+    const broken = { ...own, x: '', n: '' };
+    const weak = jwk(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey);
+    for (const keys of [
+      [own, other],
+      [other, own],
+      [weak, broken, other, own],
+    ]) {
+      const text = JSON.stringify({ keys });
+      expect(await verify(algorithm, text)).toMatchObject({ ok: true });
+      expect(await verify(algorithm, text, 'an id that no key has')).toMatchObject({ ok: true });
+    }
+    const refused = {
+      ok: false,
+      reason: 'invalid token',
+      internal: expect.stringContaining('signed by none of the 2'),
+    };
+    const foreign = JSON.stringify({ keys: [other, jwk(another(algorithm).publicKey)] });
+    expect(await verify(algorithm, foreign)).toMatchObject(refused);
+    expect(await verify(algorithm, foreign, 'k')).toMatchObject(refused);
+  });
+
+  it('a token is compared with 16 keys at most, unless it names its own', async () => {
+    const own = jwk(PAIRS.EdDSA.publicKey, { kid: 'own' });
+    const others = Array.from({ length: MAX_KEYS_TRIED }, () => jwk(another('EdDSA').publicKey));
+    expect(await verify('EdDSA', JSON.stringify({ keys: [...others.slice(1), own] }))).toMatchObject({ ok: true });
+    const many = JSON.stringify({ keys: [...others, own] });
+    expect(await verify('EdDSA', many)).toMatchObject({
+      ok: false,
+      internal: expect.stringContaining('of the 16 keys'),
+    });
+    expect(await verify('EdDSA', many, 'own')).toMatchObject({ ok: true });
+  });
+
+  it.each(ALGORITHMS)('%s refuses a signature of another key', async (algorithm) => {
+    const other = another(algorithm);
     expect(await verify(algorithm, pem(other.publicKey))).toMatchObject({ ok: false, reason: 'invalid token' });
   });
 

@@ -1,7 +1,7 @@
 import { createPublicKey, createSecretKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createLocalJWKSet, type JWK, type JWTVerifyGetKey } from 'jose';
-import { isKeySet, openRemoteKeySet } from './jwks.ts';
+import type { JWK } from 'jose';
+import { isKeySet, type KeySource, localKeySet, remoteKeySet } from './jwks.ts';
 
 /** The algorithms that configuration may choose from; a token's own `alg` never chooses. */
 export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
@@ -30,18 +30,17 @@ const MIN_RSA_BITS = 2048;
  *
  * @throws {KeyError} when that source is missing or named twice, or does not fit the algorithm.
  */
-export async function openKeys(options: KeyOptions): Promise<JWTVerifyGetKey> {
+export async function openKeys(options: KeyOptions): Promise<KeySource> {
   const { jwtAlgorithm: algorithm, jwtSecret, publicKeyFile, jwksUrl } = options;
   if (algorithm === 'HS256') {
-    const secret = importSecret(jwtSecret);
-    return () => secret;
+    return singleKey(importSecret(jwtSecret));
   }
   if ((publicKeyFile === '') === (jwksUrl === '')) {
     throw new KeyError(
       `${algorithm} needs its public key from one place: set either ARQONBUS_AUTH_PUBLIC_KEY_FILE or ARQONBUS_AUTH_JWKS_URL.`,
     );
   }
-  if (jwksUrl !== '') return openRemoteKeySet(parseKeySetUrl(jwksUrl));
+  if (jwksUrl !== '') return remoteKeySet(parseKeySetUrl(jwksUrl));
   return importPublicKeys(await readKeyFile(publicKeyFile), algorithm, publicKeyFile);
 }
 
@@ -62,17 +61,22 @@ export function importSecret(secret: string): KeyObject {
 
 /**
  * Public keys from the text of a file: PEM (public key or certificate), one JWK, or a JWK set. A token's `kid` must be
- * one of the set's, when both name one; a PEM key has no id and ignores it. Of a certificate only the key counts.
+ * one of the set's, when both name one; a key without an id may have signed any token. A PEM key has no id and ignores it. Of a certificate only the key counts.
  *
  * @param name stands for the text in messages: its path.
  * @throws {KeyError} for anything unreadable, private, weak, or of another algorithm.
  */
-export function importPublicKeys(text: string, algorithm: Algorithm, name: string): JWTVerifyGetKey {
+export function importPublicKeys(text: string, algorithm: Algorithm, name: string): KeySource {
   if (text.trimStart().startsWith('{')) return importJwks(text, algorithm, name);
   if (text.includes('PRIVATE KEY-----')) throw secretInFile(name);
   const key = readable(() => createPublicKey(text), name);
   assertFits(key, algorithm, name);
-  return () => key;
+  return singleKey(key);
+}
+
+/** Whatever a token says of the key that signed it. */
+function singleKey(key: KeyObject): KeySource {
+  return { getKey: () => key, renew: async () => false };
 }
 
 /** @throws {KeyError} when tokens of `algorithm` cannot be signed or verified with `key`. */
@@ -89,19 +93,19 @@ export function assertFits(key: KeyObject, algorithm: Algorithm, name: string): 
   throw new KeyError(`${name} does not fit ${algorithm}, which needs ${needed}.`);
 }
 
-function importJwks(text: string, algorithm: Algorithm, name: string): JWTVerifyGetKey {
+function importJwks(text: string, algorithm: Algorithm, name: string): KeySource {
   const document = readable(() => JSON.parse(text) as object, name);
   if (!isKeySet(document)) {
     const jwk: JWK = document;
     const key = importJwk(jwk, algorithm, name);
-    return jwk.kid === undefined ? () => key : createLocalJWKSet({ keys: [jwk] });
+    return jwk.kid === undefined ? singleKey(key) : localKeySet({ keys: [jwk] });
   }
   if (document.keys.some(holdsSecret)) throw secretInFile(name);
   // A set may serve other purposes beside ours; jose picks by `kid`, `alg` and `use` for each token.
   if (!document.keys.some((jwk) => isUsable(jwk, algorithm))) {
     throw new KeyError(`${name} holds no key for verifying ${algorithm}.`);
   }
-  return createLocalJWKSet(document);
+  return localKeySet(document);
 }
 
 function importJwk(jwk: JWK, algorithm: Algorithm, name: string): KeyObject {

@@ -1,13 +1,15 @@
 import type { Principal } from '@arqonbus/bus';
-import { errors, type JWTVerifyOptions, jwtVerify } from 'jose';
-import { ClaimError, type Claims, own, principalFromClaims } from './claims.ts';
-import { KeySetUnavailable } from './jwks.ts';
+import { errors, type JWTVerifyOptions, type JWTVerifyResult, jwtVerify } from 'jose';
+import { CLOCK_LEEWAY_SECONDS, ClaimError, type Claims, own, principalFromClaims } from './claims.ts';
+import { KeySetUnavailable, type KeySource } from './jwks.ts';
 import { type KeyOptions, openKeys } from './keys.ts';
 
 /** Longest token that is looked at, in characters: 8 KiB. */
 export const MAX_TOKEN_LENGTH = 8_192;
-/** How far clocks may be apart for `exp`, `nbf` and `iat`, in seconds. */
-export const CLOCK_LEEWAY_SECONDS = 30;
+/** Most keys of a set that are tried for one token, where its key id does not single one out. */
+export const MAX_KEYS_TRIED = 16;
+/** A token that ends sooner than this is expired already: nobody is let in to be cut off in the same second. */
+const LEAST_REMAINING_MS = 1_000;
 
 /** What the verifier needs of the configuration's `auth` section; empty texts mean "not set". */
 export interface VerifierOptions extends KeyOptions {
@@ -36,7 +38,7 @@ export interface Verifier {
  * @throws {KeyError} when the configured key is missing, unreadable or does not fit the algorithm.
  */
 export async function createVerifier(options: VerifierOptions): Promise<Verifier> {
-  const getKey = await openKeys(options);
+  const keys = await openKeys(options);
   const checks: JWTVerifyOptions = {
     // The token's own `alg` must equal this and has no other say: neither "none" nor a public key taken as a secret.
     algorithms: [options.jwtAlgorithm],
@@ -49,14 +51,50 @@ export async function createVerifier(options: VerifierOptions): Promise<Verifier
       if (token === null || token === undefined || token === '') return refuse('missing token', 'no token was sent');
       if (token.length > MAX_TOKEN_LENGTH) return refuse('invalid token', `longer than ${MAX_TOKEN_LENGTH} characters`);
       try {
-        const { payload } = await jwtVerify(token, getKey, checks);
+        const { payload } = await verifySigned(token, keys, checks);
         assertIssuedInThePast(own(payload, 'iat'));
-        return { ok: true, principal: principalFromClaims(payload), claims: payload };
+        const principal = principalFromClaims(payload);
+        const { expiresAt } = principal;
+        if (expiresAt !== null && expiresAt - Date.now() < LEAST_REMAINING_MS) return EXPIRED;
+        return { ok: true, principal, claims: payload };
       } catch (error) {
         return judge(error);
       }
     },
   };
+}
+
+/** jose's verification; when no known key signed the token, once more with the keys of now. */
+async function verifySigned(token: string, keys: KeySource, checks: JWTVerifyOptions): Promise<JWTVerifyResult> {
+  try {
+    return await tryKeys(token, keys, checks);
+  } catch (error) {
+    const isUnknown =
+      error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWSSignatureVerificationFailed;
+    if (!isUnknown || !(await keys.renew())) throw error;
+    return tryKeys(token, keys, checks);
+  }
+}
+
+/** Key ids are optional (RFC 7515 section 4.1.4): where several keys may have signed a token, each is tried. */
+async function tryKeys(token: string, { getKey }: KeySource, checks: JWTVerifyOptions): Promise<JWTVerifyResult> {
+  try {
+    return await jwtVerify(token, getKey, checks);
+  } catch (error) {
+    if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+    let tried = 0;
+    for await (const key of error) {
+      if (tried === MAX_KEYS_TRIED) break;
+      tried += 1;
+      try {
+        return await jwtVerify(token, key, checks);
+      } catch (failed) {
+        // The claims are looked at after the signature, so this was the key; anything else is a key that does not fit.
+        if (failed instanceof errors.JWTExpired || failed instanceof errors.JWTClaimValidationFailed) throw failed;
+      }
+    }
+    throw new errors.JWSSignatureVerificationFailed(`signed by none of the ${tried} keys that were tried`);
+  }
 }
 
 function assertIssuedInThePast(iat: unknown): void {
@@ -68,7 +106,7 @@ function assertIssuedInThePast(iat: unknown): void {
 
 function judge(error: unknown): Verification {
   // jose verifies the signature before it looks at times, so only the bearer of a real token hears "expired".
-  if (error instanceof errors.JWTExpired) return refuse('token expired', '"exp" has passed');
+  if (error instanceof errors.JWTExpired) return EXPIRED;
   if (error instanceof ClaimError) return refuse('invalid token', `claim ${error.message}`);
   if (error instanceof KeySetUnavailable)
     return refuse('invalid token', `the key set is unavailable: ${error.message}`);
@@ -79,3 +117,5 @@ function judge(error: unknown): Verification {
 function refuse(reason: RefusalReason, internal: string): Verification {
   return { ok: false, reason, internal };
 }
+
+const EXPIRED: Verification = refuse('token expired', '"exp" has passed');

@@ -1,14 +1,6 @@
 import type { CasilSettings, Role } from '@arqonbus/protocol';
 
-export type StorageBackend =
-  | 'memory'
-  | 'sqlite'
-  | 'redis'
-  | 'valkey'
-  | 'redis_streams'
-  | 'valkey_streams'
-  | 'nats'
-  | 'postgres';
+export type StorageBackend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'redis_streams' | 'valkey_streams' | 'postgres';
 
 /** A listening port; `off` for a listener that is not wanted. 0 takes any free port. */
 export type Port = number | 'off';
@@ -86,7 +78,6 @@ export interface Config {
     readonly redisUrl: string;
     readonly valkeyUrl: string;
     readonly postgresUrl: string;
-    readonly natsUrl: string;
   };
   readonly telemetry: {
     readonly enabled: boolean;

@@ -14,7 +14,6 @@ describe('settings that need each other', () => {
     ['redis_streams', 'ARQONBUS_REDIS_URL', 'rediss://h'],
     ['valkey', 'ARQONBUS_VALKEY_URL', 'valkey://h'],
     ['valkey_streams', 'ARQONBUS_VALKEY_URL', 'redis://h'],
-    ['nats', 'ARQONBUS_NATS_URL', 'nats://h'],
     ['postgres', 'ARQONBUS_POSTGRES_URL', 'postgresql://h/db'],
   ])('the backend %s and %s', (backend, variable, url) => {
     const [fault, ...others] = faultsOf({ ARQONBUS_STORAGE_BACKEND: backend });

@@ -6,7 +6,6 @@ const BACKEND_URLS: Readonly<Partial<Record<StorageBackend, readonly [keyof Conf
   redis_streams: ['redisUrl', 'ARQONBUS_REDIS_URL', 'redis://127.0.0.1:6379'],
   valkey: ['valkeyUrl', 'ARQONBUS_VALKEY_URL', 'valkey://127.0.0.1:6379'],
   valkey_streams: ['valkeyUrl', 'ARQONBUS_VALKEY_URL', 'valkey://127.0.0.1:6379'],
-  nats: ['natsUrl', 'ARQONBUS_NATS_URL', 'nats://127.0.0.1:4222'],
   postgres: ['postgresUrl', 'ARQONBUS_POSTGRES_URL', 'postgres://127.0.0.1:5432/arqonbus'],
 };
 

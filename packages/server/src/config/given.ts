@@ -71,7 +71,7 @@ function reasonOf(error: unknown): string {
 export function faultOf(setting: Setting, { source, value }: Given): string {
   const given = setting.secret === undefined ? `is ${describe(value)}` : 'is not valid';
   const unquoted = source.from === 'file' && (typeof value === 'number' || typeof value === 'boolean');
-  const hint = unquoted && setting.kind.fromText(String(value)).ok ? ', in quotes' : '';
+  const hint = unquoted && setting.kind.read(String(value)).ok ? ', in quotes' : '';
   return `${source.name} ${given}; expected ${setting.kind.expected}${hint}.`;
 }
 

@@ -1,18 +1,32 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { boolean, choice, decimal, integer, type Kind, list, optional, portOrOff, text } from './kinds.ts';
+import {
+  boolean,
+  channelName,
+  choice,
+  decimal,
+  host,
+  hostGlobs,
+  integer,
+  type Kind,
+  list,
+  optional,
+  origins,
+  portOrOff,
+  roomName,
+  rooms,
+  text,
+  url,
+} from './kinds.ts';
 
-function values<T>(kind: Kind<T>, texts: readonly string[]): (T | 'refused')[] {
-  return texts.map((given) => {
-    const read = kind.fromText(given);
+function values<T>(kind: Kind<T>, given: readonly unknown[]): (T | 'refused')[] {
+  return given.map((one) => {
+    const read = kind.read(one);
     return read.ok ? read.value : 'refused';
   });
 }
 
-function fromFile<T>(kind: Kind<T>, given: unknown): T | 'refused' {
-  const read = kind.fromFile(given);
-  return read.ok ? read.value : 'refused';
-}
+const accepts = <T>(kind: Kind<T>, given: string): boolean => kind.read(given).ok;
 
 describe('numbers', () => {
   it('include their bounds and nothing beyond', () => {
@@ -33,7 +47,7 @@ describe('numbers', () => {
 
   it('may be numbers or text in a file', () => {
     const kind = integer(0, 100);
-    expect([7, '7', 7.5, 101, Number.NaN, true, null, [7]].map((given) => fromFile(kind, given))).toEqual([
+    expect(values(kind, [7, '7', 7.5, 101, Number.NaN, true, null, [7]])).toEqual([
       7,
       7,
       ...Array.from({ length: 6 }, () => 'refused'),
@@ -45,7 +59,7 @@ describe('numbers', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 10 ** 9 }), (billionths) => {
         const value = billionths / 10 ** 9;
-        expect(kind.fromText(kind.format(value))).toEqual({ ok: true, value });
+        expect(kind.read(kind.format(value))).toEqual({ ok: true, value });
       }),
     );
   });
@@ -59,7 +73,7 @@ describe('booleans', () => {
   });
 
   it('may be 0, 1 or a word in a file', () => {
-    expect([true, 0, 1, 'yes', 2, null, {}].map((given) => fromFile(boolean, given))).toEqual([
+    expect(values(boolean, [true, 0, 1, 'yes', 2, null, {}])).toEqual([
       true,
       false,
       true,
@@ -81,12 +95,7 @@ describe('ports', () => {
       'off',
       'refused',
     ]);
-    expect([9100, '9100', 'off', false].map((given) => fromFile(portOrOff, given))).toEqual([
-      9100,
-      9100,
-      'off',
-      'refused',
-    ]);
+    expect(values(portOrOff, [9100, '9100', 'off', false])).toEqual([9100, 9100, 'off', 'refused']);
   });
 });
 
@@ -111,7 +120,7 @@ describe('text', () => {
   });
 
   it('is not made of a number in a file, which may have lost digits', () => {
-    expect(fromFile(text('text'), 12)).toBe('refused');
+    expect(values(text('text'), [12])).toEqual(['refused']);
   });
 
   it('may be empty where it is optional', () => {
@@ -142,7 +151,7 @@ describe('lists', () => {
   });
 
   it('are lists or text in a file', () => {
-    expect([['a', 'b'], 'a,b', ['a', 1], { a: 1 }, 5].map((given) => fromFile(words, given))).toEqual([
+    expect(values(words, [['a', 'b'], 'a,b', ['a', 1], { a: 1 }, 5])).toEqual([
       ['a', 'b'],
       ['a', 'b'],
       'refused',
@@ -155,7 +164,110 @@ describe('lists', () => {
     const item = fc.string({ minLength: 1 }).filter((value) => !/\p{Cc}/u.test(value));
     fc.assert(
       fc.property(fc.array(item), (items) => {
-        expect(words.fromText(words.format(items))).toEqual({ ok: true, value: items });
+        expect(words.read(words.format(items))).toEqual({ ok: true, value: items });
+      }),
+    );
+  });
+});
+
+describe('hosts', () => {
+  it('are names or addresses', () => {
+    for (const given of ['127.0.0.1', '::', '0.0.0.0', 'localhost', 'bus.example.com', 'fe80::1%eth0']) {
+      expect(host.read(given)).toEqual({ ok: true, value: given });
+    }
+    expect(host.read('[::1]')).toEqual({ ok: true, value: '::1' });
+  });
+
+  it('are neither URLs nor empty', () => {
+    for (const given of ['', 'http://a', 'a b', 'a/b', '[]', 'a'.repeat(256)])
+      expect(accepts(host, given), given).toBe(false);
+  });
+});
+
+describe('URLs', () => {
+  it('have one of the schemes and a host', () => {
+    const kind = url(['redis', 'rediss']);
+    expect(['redis://h', 'rediss://u:p@h:6379/0', 'REDIS://h'].map((given) => accepts(kind, given))).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    for (const given of ['', 'h:6379', 'http://h', 'redis:h', 'redis://', 'redis://h:99999', 'redis://a b']) {
+      expect(accepts(kind, given), given).toBe(false);
+    }
+    expect(kind.expected).toBe('a URL that starts with redis:// or rediss://');
+  });
+});
+
+describe('origins', () => {
+  it('are scheme, host and port, or host globs', () => {
+    for (const given of ['https://app.example', 'http://[::1]:3000', '*.example.com', 'app.example:8443', '*']) {
+      expect(accepts(origins, JSON.stringify([given])), given).toBe(true);
+    }
+  });
+
+  it('have no path, no credentials and no spaces, since nothing would match them', () => {
+    for (const given of ['https://app.example/', 'https://app.example/x', 'https://u@app.example', 'a b', 'https://']) {
+      expect(accepts(origins, JSON.stringify([given])), given).toBe(false);
+    }
+    expect(accepts(hostGlobs, 'https://app.example')).toBe(false);
+  });
+});
+
+describe('names', () => {
+  it('are those of the protocol', () => {
+    expect(accepts(roomName, 'omega-lab')).toBe(true);
+    expect(accepts(roomName, '_x')).toBe(false);
+    expect(accepts(channelName, 'a/b')).toBe(true);
+    expect(accepts(channelName, '*')).toBe(false);
+  });
+});
+
+describe('rooms', () => {
+  const read = (given: string): unknown => {
+    const parsed = rooms.read(given);
+    return parsed.ok ? parsed.value : 'refused';
+  };
+
+  it('are separated by semicolons, their channels by commas', () => {
+    expect(read(' a : x , y ; b:z ;')).toEqual({ a: ['x', 'y'], b: ['z'] });
+    expect(read('{"a":["x"]}')).toEqual({ a: ['x'] });
+    expect(read('{}')).toEqual({});
+  });
+
+  it('gather what is said twice', () => {
+    expect(read('a:x,x;a:y')).toEqual({ a: ['x', 'y'] });
+  });
+
+  it('have names of the protocol, and channels', () => {
+    for (const given of [
+      'a',
+      'a:',
+      'a:*',
+      '_a:x',
+      'a:x y',
+      'a:pm',
+      '{"a":"x"}',
+      '{"a":[1]}',
+      '{"__proto__":["x"]}',
+      '{',
+    ]) {
+      expect(read(given), given).toBe('refused');
+    }
+  });
+
+  it('are a mapping or text in a file', () => {
+    expect(rooms.read({ a: ['x'] })).toEqual({ ok: true, value: { a: ['x'] } });
+    expect(rooms.read('a:x')).toEqual({ ok: true, value: { a: ['x'] } });
+    for (const given of [null, 1, ['a'], { a: null }]) expect(rooms.read(given)).toEqual({ ok: false });
+  });
+
+  it('are written back as they are read', () => {
+    const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$/).filter((given) => given !== 'pm');
+    const channels = fc.uniqueArray(name, { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(fc.dictionary(name, channels, { noNullPrototype: true }), (value) => {
+        expect(rooms.read(rooms.format(value))).toEqual({ ok: true, value });
       }),
     );
   });

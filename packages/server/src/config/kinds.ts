@@ -1,9 +1,13 @@
+import { isChannelName, isRoomName, PRIVATE_CHANNEL } from '@arqonbus/protocol';
+
+// Without zod: every run of the command line loads the table of settings, and zod takes longer to load than all of it.
+
 /** What reading a value came to. The sentence that reports a failure is made from {@link Kind.expected}. */
 export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false };
 
 /**
- * A kind of setting: how a value is read from text (a flag, a variable) and from a parsed file, and how it is written
- * back. `fromText(format(v))` is `v` for every value that the kind accepts.
+ * A kind of setting: how a value is read, and how it is written back. `read(format(v))` is `v` for every value that the
+ * kind accepts.
  *
  * `format` takes a `T` as a property, not as a method, so that a kind which knows only some values of a setting's type
  * does not pass for one that knows them all.
@@ -11,43 +15,44 @@ export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok
 export interface Kind<T> {
   /** Ends the sentence "expected …". */
   readonly expected: string;
-  readonly fromText: (text: string) => Parsed<T>;
-  readonly fromFile: (value: unknown) => Parsed<T>;
+  /** Reads the text of a flag or a variable, or what a file holds. */
+  readonly read: (value: unknown) => Parsed<T>;
   readonly format: (value: T) => string;
 }
 
 const FAILED: Parsed<never> = { ok: false };
 const CONTROL = /\p{Cc}/u;
 
-/** A kind whose values are written as text in files too, and need no quotes of their own there. */
-export function textKind<T>(
-  expected: string,
-  fromText: (text: string) => Parsed<T>,
-  format: (value: T) => string,
-): Kind<T> {
-  return { expected, fromText, fromFile: (value) => (typeof value === 'string' ? fromText(value) : FAILED), format };
+/** `value` where `isGood`; anything else fails. */
+function good<T>(value: T, isGood: boolean): Parsed<T> {
+  return isGood ? { ok: true, value } : FAILED;
 }
 
 /** Text that `accepts` says yes to. Control characters never pass: such a value would garble logs and headers. */
 export function text(expected: string, accepts: (text: string) => boolean = () => true): Kind<string> {
-  const read = (value: string): Parsed<string> =>
-    CONTROL.test(value) || !accepts(value) ? FAILED : { ok: true, value };
-  return textKind(expected, read, (value) => value);
+  return {
+    expected,
+    read: (value) => (typeof value === 'string' ? good(value, !CONTROL.test(value) && accepts(value)) : FAILED),
+    format: (value) => value,
+  };
 }
 
 /** As `kind`, and empty too, which stands for "not set". */
 export function optional(kind: Kind<string>): Kind<string> {
-  const read = (value: string): Parsed<string> => (value === '' ? { ok: true, value } : kind.fromText(value));
-  return textKind(kind.expected, read, kind.format);
+  return { ...kind, read: (value) => (value === '' ? { ok: true, value } : kind.read(value)) };
 }
 
+/** One of `values`, in any case. */
 export function choice<T extends string>(values: readonly T[]): Kind<T> {
-  const read = (value: string): Parsed<T> => {
-    const found = values.find((candidate) => candidate.toLowerCase() === value.trim().toLowerCase());
-    return found === undefined ? FAILED : { ok: true, value: found };
-  };
   const named = values.filter((value) => value !== '');
-  return textKind(`one of ${named.join(', ')}`, read, (value) => value);
+  return {
+    expected: `one of ${named.join(', ')}`,
+    read: (value) => {
+      const found = values.find((candidate) => candidate.toLowerCase() === word(value));
+      return found === undefined ? FAILED : { ok: true, value: found };
+    },
+    format: (value) => value,
+  };
 }
 
 /** A whole number, bounds included. */
@@ -65,14 +70,11 @@ export function decimal(min: number, max: number): Kind<number> {
 }
 
 function numeric(expected: string, shape: RegExp, accepts: (n: number) => boolean): Kind<number> {
-  const check = (n: number): Parsed<number> => (accepts(n) ? { ok: true, value: n } : FAILED);
-  const fromText = (value: string): Parsed<number> => (shape.test(value.trim()) ? check(Number(value)) : FAILED);
   return {
     expected,
-    fromText,
-    fromFile: (value) => {
-      if (typeof value === 'number') return check(value);
-      return typeof value === 'string' ? fromText(value) : FAILED;
+    read: (value) => {
+      if (typeof value === 'number') return good(value, accepts(value));
+      return shape.test(word(value) ?? '') ? good(Number(value), accepts(Number(value))) : FAILED;
     },
     format: decimalText,
   };
@@ -84,34 +86,26 @@ function decimalText(n: number): string {
   return written.includes('e') ? n.toFixed(20).replace(/\.?0+$/, '') : written;
 }
 
-const TRUE = ['true', '1', 'yes', 'on'];
-const FALSE = ['false', '0', 'no', 'off'];
+const TRUE: readonly unknown[] = [true, 1, 'true', '1', 'yes', 'on'];
+const FALSE: readonly unknown[] = [false, 0, 'false', '0', 'no', 'off'];
 
 /** `true`/`false`, `1`/`0`, `yes`/`no`, `on`/`off`, in any case. */
 export const boolean: Kind<boolean> = {
   expected: 'true or false (or 1/0, yes/no, on/off)',
-  fromText: (value) => {
-    const word = value.trim().toLowerCase();
-    if (TRUE.includes(word)) return { ok: true, value: true };
-    return FALSE.includes(word) ? { ok: true, value: false } : FAILED;
-  },
-  fromFile: (value) => {
-    if (typeof value === 'boolean') return { ok: true, value };
-    return typeof value === 'string' || value === 0 || value === 1 ? boolean.fromText(String(value)) : FAILED;
+  read: (value) => {
+    const given = word(value) ?? value;
+    return good(TRUE.includes(given), TRUE.includes(given) || FALSE.includes(given));
   },
   format: String,
 };
 
-const MAX_PORT = 65_535;
-
 /** A port to listen on; 0 takes any free one. */
-export const port: Kind<number> = integer(0, MAX_PORT);
+export const port: Kind<number> = integer(0, 65_535);
 
 /** As {@link port}, or `off`. */
 export const portOrOff: Kind<number | 'off'> = {
   expected: `${port.expected}, or off`,
-  fromText: (value) => (value.trim().toLowerCase() === 'off' ? { ok: true, value: 'off' } : port.fromText(value)),
-  fromFile: (value) => (typeof value === 'string' ? portOrOff.fromText(value) : port.fromFile(value)),
+  read: (value) => (word(value) === 'off' ? { ok: true, value: 'off' } : port.read(value)),
   format: String,
 };
 
@@ -124,45 +118,124 @@ export function list(
   accepts: (item: string) => boolean = () => true,
   maxItems = 1_000,
 ): Kind<readonly string[]> {
-  const check = (items: readonly unknown[]): Parsed<readonly string[]> => {
-    const good = items.every((item) => typeof item === 'string' && item !== '' && !CONTROL.test(item) && accepts(item));
-    return good && items.length <= maxItems ? { ok: true, value: items as readonly string[] } : FAILED;
-  };
-  const fromText = (value: string): Parsed<readonly string[]> => {
-    const trimmed = value.trim();
-    if (!trimmed.startsWith('[')) return check(splitAndTrim(trimmed, ','));
-    const items = parseJson(trimmed);
-    return Array.isArray(items) ? check(items) : FAILED;
+  const isItem = (item: unknown): boolean =>
+    typeof item === 'string' && item !== '' && !CONTROL.test(item) && accepts(item);
+  const read = (value: unknown): Parsed<readonly string[]> => {
+    const items = typeof value === 'string' ? (parseJson(value, '[') ?? splitAndTrim(value, ',')) : value;
+    return Array.isArray(items) ? good(items, items.length <= maxItems && items.every(isItem)) : FAILED;
   };
   return {
     expected: `${what}, separated by commas or as a JSON array`,
-    fromText,
-    fromFile: (value) => {
-      if (Array.isArray(value)) return check(value);
-      return typeof value === 'string' ? fromText(value) : FAILED;
-    },
+    read,
     format: (items) => {
       const plain = items.join(',');
-      const read = fromText(plain);
-      const survives = items.length > 0 && read.ok && JSON.stringify(read.value) === JSON.stringify(items);
+      const again = read(plain);
+      const survives = items.length > 0 && again.ok && JSON.stringify(again.value) === JSON.stringify(items);
       return survives ? plain : JSON.stringify(items);
     },
   };
 }
 
+const HOST = /^[A-Za-z0-9.:_%-]{1,255}$/;
+const HOST_GLOB = /^[A-Za-z0-9*._:[\]-]{1,255}$/;
+
+/** A host name or address to listen on. An IPv6 address may stand in brackets; they are taken off. */
+export const host: Kind<string> = {
+  expected: 'a host name or an IP address',
+  read: (value) => {
+    const bare = typeof value === 'string' ? value.trim().replace(/^\[(.+)\]$/, '$1') : '';
+    return good(bare, HOST.test(bare));
+  },
+  format: (value) => value,
+};
+
+/** An absolute URL with a host and one of `schemes`. */
+export function url(schemes: readonly string[]): Kind<string> {
+  return text(`a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`, (value) => {
+    const parsed = URL.canParse(value) ? new URL(value) : null;
+    return parsed !== null && schemes.includes(parsed.protocol.slice(0, -1)) && parsed.hostname !== '';
+  });
+}
+
+/** Host names and globs of them, such as `*.example.com`. */
+export const hostGlobs: Kind<readonly string[]> = list('host names or globs such as *.example.com', isHostGlob);
+
+/** Origins (`https://app.example`) and host globs (`*.example.com`). */
+export const origins: Kind<readonly string[]> = list(
+  'origins such as https://app.example or host globs such as *.example.com',
+  (item) => isOrigin(item) || isHostGlob(item),
+);
+
+function isHostGlob(item: string): boolean {
+  return HOST_GLOB.test(item);
+}
+
+/** Scheme, host and port alone: an entry with a path or a trailing slash would never match an `Origin` header. */
+function isOrigin(item: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/i.test(item) && URL.canParse(item);
+}
+
+export const roomName: Kind<string> = text('a room name (letters, digits, ".", "_", "-")', isRoomName);
+export const channelName: Kind<string> = text('a channel name (letters, digits, ".", "_", "-", "/")', isChannelName);
+
+/**
+ * Rooms with their channels: `room:channel,channel;room:channel`, or a JSON object that starts with `{`; in a file a
+ * mapping of rooms to lists. A room that is named twice gets the channels of both.
+ */
+export const rooms: Kind<Readonly<Record<string, readonly string[]>>> = {
+  expected: 'rooms with their channels, as room:channel,channel;room:channel',
+  read: (value) => {
+    const entries = roomEntries(value);
+    if (entries === null) return FAILED;
+    const found = new Map<string, Set<string>>();
+    for (const [room, channels] of entries) {
+      if (!isRoomName(room) || !isListOfChannels(channels)) return FAILED;
+      found.set(room, new Set([...(found.get(room) ?? []), ...channels]));
+    }
+    return { ok: true, value: Object.fromEntries([...found].map(([room, names]) => [room, [...names]])) };
+  },
+  format: (value) => {
+    const parts = Object.entries(value).map(([room, channels]) => `${room}:${channels.join(',')}`);
+    return parts.length === 0 ? '{}' : parts.join(';');
+  },
+};
+
+/** Null when there is nothing that could be rooms. */
+function roomEntries(value: unknown): [room: string, channels: unknown][] | null {
+  const given = typeof value === 'string' ? (parseJson(value, '{') ?? value) : value;
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return Object.entries(given);
+  if (typeof given !== 'string') return null;
+  return splitAndTrim(given, ';').map((part) => {
+    const [room = '', ...channels] = part.split(':');
+    return [room.trim(), splitAndTrim(channels.join(':'), ',')];
+  });
+}
+
+function isListOfChannels(value: unknown): value is readonly string[] {
+  const isName = (name: unknown): boolean =>
+    typeof name === 'string' && isChannelName(name) && name !== PRIVATE_CHANNEL;
+  return Array.isArray(value) && value.length > 0 && value.every(isName);
+}
+
+/** Text without spaces around it and in small letters; undefined for what is no text. */
+function word(value: unknown): string | undefined {
+  return typeof value === 'string' ? value.trim().toLowerCase() : undefined;
+}
+
 /** The non-empty parts of `value` between separators, without the spaces around them. */
-export function splitAndTrim(value: string, separator: string): string[] {
+function splitAndTrim(value: string, separator: string): string[] {
   return value
     .split(separator)
     .map((part) => part.trim())
     .filter((part) => part !== '');
 }
 
-/** The value of a JSON text, undefined when it is none. */
-export function parseJson(value: string): unknown {
+/** The value of a JSON text that starts with `bracket`; false when it is malformed, undefined when it starts otherwise. */
+function parseJson(value: string, bracket: '[' | '{'): unknown {
+  if (!value.trim().startsWith(bracket)) return undefined;
   try {
     return JSON.parse(value);
   } catch {
-    return undefined;
+    return false;
   }
 }

@@ -96,7 +96,7 @@ describe('loadConfig', () => {
       (given) => ` ${given}\n`,
       (given) => `redis://:${given}@h`,
       (given) => `redis://me:${given}@h:6379/0?x=1`,
-      (given) => `nats://${given}@h`,
+      (given) => `valkey://${given}@h`,
       (given) => `postgres://u:p@h/db?password=${given}&sslmode=require`,
       (given) => `https://u:${given}@h/keys`,
       (given) => `http://u:${given}@h:99999`,

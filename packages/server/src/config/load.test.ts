@@ -209,7 +209,7 @@ describe('secrets', () => {
 
   it('are not quoted when they are refused', () => {
     const env = { ARQONBUS_HTTP_API_KEY: 'hunter2 hunter2', ARQONBUS_REDIS_URL: 'http://:hunter2@cache' };
-    const faults = faultsOf({ env, file: yaml('auth: {jwtSecret: [hunter2]}\nstorage: {natsUrl: hunter2}') });
+    const faults = faultsOf({ env, file: yaml('auth: {jwtSecret: [hunter2]}\nstorage: {postgresUrl: hunter2}') });
     expect(faults).toHaveLength(4);
     expect(faults.join()).not.toContain('hunter2');
   });

@@ -86,8 +86,7 @@ function readAll(places: Places): Readings {
       refuse(setting, given);
       continue;
     }
-    const { kind } = setting;
-    const read = typeof given.value === 'string' ? kind.fromText(given.value) : kind.fromFile(given.value);
+    const read = setting.kind.read(given.value);
     if (!read.ok) {
       refuse(setting, faultOf(setting, given));
       continue;

@@ -108,7 +108,7 @@ describe('securityWarnings', () => {
       '/metrics is open to everybody who can reach HTTP; ARQONBUS_METRICS_AUTH=true closes it.',
     ]);
     expect(warnings({ ...PUBLIC, ARQONBUS_ANONYMOUS_ROLE: 'admin' })).toContain(
-      'ARQONBUS_ANONYMOUS_ROLE gives strangers every right, shutdown included.',
+      'ARQONBUS_ANONYMOUS_ROLE gives strangers every right of an admin.',
     );
   });
 

@@ -48,8 +48,7 @@ function accessWarnings(config: Config): string[] {
     const role = auth.anonymousRole === '' ? (local ? 'admin' : 'user') : auth.anonymousRole;
     const who = local ? 'Every program on this machine' : 'Everybody who can reach this server';
     told.push(`Authentication is off. ${who} has the role ${role}.`);
-    if (!local && role === 'admin')
-      told.push('ARQONBUS_ANONYMOUS_ROLE gives strangers every right, shutdown included.');
+    if (!local && role === 'admin') told.push('ARQONBUS_ANONYMOUS_ROLE gives strangers every right of an admin.');
   } else if (hasWeakSecret(config)) {
     told.push(`ARQONBUS_AUTH_JWT_SECRET has less than ${MIN_SECRET_BYTES} bytes and could be guessed.`);
   }

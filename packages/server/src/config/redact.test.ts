@@ -29,14 +29,14 @@ describe('redact', () => {
     const { auth, http, storage } = shown({ env });
     expect(auth).toMatchObject({ jwtSecret: '***', jwksUrl: '' });
     expect(http).toMatchObject({ apiKey: '' });
-    expect(storage).toMatchObject({ redisUrl: 'redis://:***@cache:6379/1', natsUrl: '' });
+    expect(storage).toMatchObject({ redisUrl: 'redis://:***@cache:6379/1', postgresUrl: '' });
   });
 
   it.each([
     ['ARQONBUS_REDIS_URL', 'redisUrl', 'redis://cache:6379', 'redis://cache:6379'],
     ['ARQONBUS_REDIS_URL', 'redisUrl', 'redis://me:hun%40ter2@cache', 'redis://me:***@cache'],
     ['ARQONBUS_REDIS_URL', 'redisUrl', 'redis://me:hunter2@x@cache', 'redis://me:***@cache'],
-    ['ARQONBUS_NATS_URL', 'natsUrl', 'nats://hunter2@mq:4222', 'nats://***@mq:4222'],
+    ['ARQONBUS_VALKEY_URL', 'valkeyUrl', 'valkey://hunter2@cache:6379', 'valkey://***@cache:6379'],
     [
       'ARQONBUS_POSTGRES_URL',
       'postgresUrl',

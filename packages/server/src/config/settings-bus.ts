@@ -1,7 +1,6 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, optional, text } from './kinds.ts';
-import { rooms, url } from './kinds-network.ts';
+import { boolean, choice, decimal, integer, optional, rooms, text, url } from './kinds.ts';
 import type { Section } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;
@@ -60,14 +59,15 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
     default: 0,
-    description: 'Messages a second that one connection may send, commands included; 0 sets no limit.',
+    description:
+      'Messages a second that one connection may send, commands included; and HTTP requests of one subject, or without one of one address. 0 sets no limit.',
   },
   rateLimitBurst: {
     env: 'ARQONBUS_RATE_LIMIT_BURST',
     kind: integer(0, MAX_RATE),
     default: 0,
     defaultText: 'one second’s worth',
-    description: 'Messages that a connection may send at once after a silence.',
+    description: 'Messages that a connection, and requests that an HTTP caller, may send at once after a silence.',
   },
   statsIntervalSeconds: {
     env: 'ARQONBUS_STATS_INTERVAL_SECONDS',
@@ -135,7 +135,7 @@ export const auth: Section<Config['auth']> = {
     env: 'ARQONBUS_AUTH_SUBJECT_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
     default: 0,
-    description: 'Messages a second of one token subject over all its connections; 0 sets no limit.',
+    description: 'Messages a second of one token subject over all its connections and HTTP requests; 0 sets no limit.',
   },
 };
 
@@ -143,7 +143,7 @@ export const storage: Section<Config['storage']> = {
   backend: {
     env: 'ARQONBUS_STORAGE_BACKEND',
     flag: 'storage',
-    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'nats', 'postgres']),
+    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'postgres']),
     default: 'memory',
     description: 'Where history and state are kept, and how nodes of a cluster reach each other.',
   },
@@ -213,12 +213,5 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description: 'The server and database of the `postgres` backend.',
-  },
-  natsUrl: {
-    env: 'ARQONBUS_NATS_URL',
-    kind: optional(url(['nats', 'tls', 'ws', 'wss'])),
-    default: '',
-    secret: 'url-password',
-    description: 'The server of the `nats` backend.',
   },
 };

@@ -1,6 +1,5 @@
 import type { Config } from './config.ts';
-import { boolean, choice, integer, list } from './kinds.ts';
-import { channelName, hostGlobs, roomName } from './kinds-network.ts';
+import { boolean, channelName, choice, hostGlobs, integer, list, roomName } from './kinds.ts';
 import type { Section } from './setting.ts';
 
 const MIB = 1_048_576;

@@ -1,6 +1,18 @@
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, optional, port, portOrOff, text } from './kinds.ts';
-import { host, hostGlobs, origins, roomName } from './kinds-network.ts';
+import {
+  boolean,
+  choice,
+  decimal,
+  host,
+  hostGlobs,
+  integer,
+  optional,
+  origins,
+  port,
+  portOrOff,
+  roomName,
+  text,
+} from './kinds.ts';
 import type { Section, Spec } from './setting.ts';
 
 const MIB = 1_048_576;

@@ -31,7 +31,6 @@ const PROMISED: Readonly<Record<string, string>> = {
   ARQONBUS_REDIS_URL: '',
   ARQONBUS_VALKEY_URL: '',
   ARQONBUS_POSTGRES_URL: '',
-  ARQONBUS_NATS_URL: '',
   ARQONBUS_SQLITE_PATH: 'arqonbus.db',
   ARQONBUS_ENABLE_TELEMETRY: 'true',
   ARQONBUS_TELEMETRY_ROOM: 'integriguard',
@@ -119,8 +118,8 @@ describe('the table of settings', () => {
 
   it('has defaults that its kinds accept', () => {
     for (const { kind, default: value, path } of SETTINGS) {
-      expect(kind.fromText(kind.format(value)), path).toEqual({ ok: true, value });
-      expect(kind.fromFile(value), path).toEqual({ ok: true, value });
+      expect(kind.read(kind.format(value)), path).toEqual({ ok: true, value });
+      expect(kind.read(value), path).toEqual({ ok: true, value });
     }
   });
 

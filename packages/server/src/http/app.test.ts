@@ -132,6 +132,21 @@ describe('requests', () => {
   });
 });
 
+describe('answers', () => {
+  it('are neither sniffed nor framed, and nothing is said of other services of the host', async () => {
+    for (const path of ['/health', '/nowhere']) {
+      const { headers } = await call(path);
+      expect(headers).toMatchObject({
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'SAMEORIGIN',
+        'referrer-policy': 'no-referrer',
+        'cross-origin-resource-policy': 'same-origin',
+      });
+      expect(headers['strict-transport-security']).toBeUndefined();
+    }
+  });
+});
+
 describe('origins', () => {
   const foreign = { Origin: 'https://evil.example' };
 
@@ -173,16 +188,21 @@ describe('CORS', () => {
       status: 204,
       headers: {
         'access-control-allow-origin': ORIGIN,
-        'access-control-allow-methods': 'POST, OPTIONS',
-        'access-control-allow-headers': 'Authorization, Content-Type, X-API-Key',
+        'access-control-allow-methods': 'POST,OPTIONS',
+        'access-control-allow-headers': 'Authorization,Content-Type,X-API-Key',
+        'access-control-max-age': '600',
       },
     });
   });
 
   it('gives no other origin leave', async () => {
-    const { headers } = await call('/health', { headers: { Origin: 'https://evil.example' } });
-    expect(headers['access-control-allow-origin']).toBeUndefined();
-    expect(headers.vary).toBe('Origin');
+    for (const Origin of ['https://evil.example', 'null', '']) {
+      const asked = { Origin, 'Access-Control-Request-Method': 'POST' };
+      const question = await call('/v1/publish', { method: 'OPTIONS', headers: asked });
+      const { headers } = await call('/health', { headers: { Origin } });
+      for (const told of [headers, question.headers]) expect(told['access-control-allow-origin']).toBeUndefined();
+      expect(headers.vary).toBe('Origin');
+    }
   });
 
   it('is off by default', async () => {

@@ -1,14 +1,15 @@
 import type { IncomingMessage } from 'node:http';
-import { BusError, type ErrorCode } from '@arqonbus/protocol';
+import { checkOrigin } from '@arqonbus/bus';
+import { BusError, type ErrorCode, type JsonObject } from '@arqonbus/protocol';
 import type { HttpBindings } from '@hono/node-server';
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { Context } from 'hono';
+import type { Context, MiddlewareHandler } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
+import { secureHeaders } from 'hono/secure-headers';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { isJson, readJson } from './body.ts';
-import { corsHeaders, isPreflight, preflightHeaders } from './cors.ts';
-import type { Credentials } from './credentials.ts';
-import { describeRoute, ERROR_SCHEMA, honoPath } from './openapi.ts';
-import { PathTable } from './paths.ts';
+import type { Caller, Credentials } from './credentials.ts';
+import { describeRoute, ERROR_SCHEMA } from './openapi.ts';
 import { HttpRefusal, problem, Reply } from './reply.ts';
 import { type AnyRoute, readTexts } from './route.ts';
 
@@ -28,76 +29,118 @@ export interface AppRules {
   readonly onFailed: (code: ErrorCode) => void;
 }
 
-export type App = OpenAPIHono<{ Bindings: HttpBindings }>;
-type AppContext = Context<{ Bindings: HttpBindings }>;
+/** What the steps before a route have found out. */
+interface Found {
+  caller: Caller;
+  /** The query, without the tenant. */
+  texts: Readonly<Record<string, string>>;
+}
 
-/** Serves the routes. Every request passes the same steps: CORS, origin, credentials, form, body, the route itself. */
+interface AppTypes {
+  Bindings: HttpBindings;
+  Variables: Found;
+}
+
+export type App = OpenAPIHono<AppTypes>;
+type AppContext = Context<AppTypes>;
+type Step = MiddlewareHandler<AppTypes>;
+
+/** Seconds for which a browser may remember the answer to a preflight. */
+const PREFLIGHT_SECONDS = 600;
+const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
+
+/** Serves the routes. Every request passes the same steps: CORS, host, origin, credentials, form, body, the route. */
 export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
-  const app: App = new OpenAPIHono();
-  const paths = new PathTable(routes);
-  app.use('*', async (c, next) => {
-    c.header('X-Content-Type-Options', 'nosniff');
-    for (const [name, value] of corsHeaders(c.req.header('origin'), rules.corsOrigins)) c.header(name, value);
+  const app: App = new OpenAPIHono<AppTypes>();
+  const at = lookUp(routes);
+  // Browsers keep HSTS for a host name with all its ports, which is for whoever owns the name to decide.
+  app.use(secureHeaders({ strictTransportSecurity: false }));
+  if (rules.corsOrigins.length > 0) app.use(corsStep(rules.corsOrigins, at));
+  app.use(async (c, next) => {
     await next();
     rules.onAnswered(c.res.status);
   });
-  app.use('*', async (c, next) => {
-    if (!paths.isOpen(c.req.path)) assertOrigin(c, rules);
+  app.use(async (c, next) => {
+    const isOpen = at(c.req.path).some(({ access }) => access === 'open' || access === 'metrics');
+    assertHost(c.env.incoming, isOpen);
+    if (!isOpen) assertOrigin(c.env.incoming, rules);
     await next();
   });
   const error = app.openAPIRegistry.register('Error', ERROR_SCHEMA);
+  const limit = bodyLimit({ maxSize: rules.maxBodyBytes, onError: () => refuseBody(rules.maxBodyBytes) });
   for (const one of routes) {
     app.openAPIRegistry.registerPath(describeRoute(one, error));
-    app.on(one.method.toUpperCase(), honoPath(one.path), async (c) => send(c, await serve(c, one, rules)));
+    const answer = async (c: AppContext): Promise<Response> => send(c, await run(c, one));
+    // `{name}` of OpenAPI is `:name` here.
+    const path = one.path.replaceAll(/\{(\w+)\}/g, ':$1');
+    if (one.method === 'get') app.get(path, identify(one, rules), answer);
+    else app.post(path, identify(one, rules), assertJson, limit, answer);
   }
-  app.notFound((c) => send(c, elsewhere(c, paths, rules)));
-  app.onError((error, c) => {
-    const refused = error instanceof BusError ? error : rules.internal(error);
+  app.notFound((c) => send(c, elsewhere(c, at(c.req.path))));
+  app.onError((failed, c) => {
+    const refused = failed instanceof BusError ? failed : rules.internal(failed);
     rules.onFailed(refused.code);
     return send(c, problem(refused));
   });
   return app;
 }
 
-function assertOrigin(c: AppContext, rules: AppRules): void {
-  const reason = rules.checkOrigin(c.env.incoming);
+/** Finds the routes at a path; parameters stand between its slashes. */
+function lookUp(routes: readonly AnyRoute[]): (path: string) => AnyRoute[] {
+  const patterns = routes.map((route) => {
+    const parts = route.path.split('/').map((part) => (part.startsWith('{') ? '[^/]+' : part.replaceAll('.', '\\.')));
+    return { pattern: new RegExp(`^${parts.join('/')}$`), route };
+  });
+  return (path) => patterns.filter(({ pattern }) => pattern.test(path)).map(({ route }) => route);
+}
+
+/** The methods of a path, as `Allow` names them. */
+function methodsOf(routes: readonly AnyRoute[]): string[] {
+  const methods = new Set(routes.map(({ method }) => method.toUpperCase()));
+  if (methods.has('GET')) methods.add('HEAD');
+  return [...methods, 'OPTIONS'];
+}
+
+/** Lets the pages of listed origins read answers; never with the credentials of a browser. */
+function corsStep(allowed: readonly string[], at: (path: string) => AnyRoute[]): Step {
+  const answer = cors({
+    origin: (origin) => (isListed(origin, allowed) ? origin : null),
+    allowMethods: (_origin, c) => methodsOf(at(c.req.path)),
+    allowHeaders: ['Authorization', 'Content-Type', 'X-API-Key'],
+    maxAge: PREFLIGHT_SECONDS,
+  });
+  return (c, next) => {
+    const isPlainQuestion = c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') === undefined;
+    return isPlainQuestion ? next() : answer(c, next);
+  };
+}
+
+/** Without a host of its own to compare with, the rule of origins comes down to the list. */
+function isListed(origin: string, allowedOrigins: readonly string[]): boolean {
+  const rule = { listeningOnLoopback: false, allowedOrigins, allowedHosts: [] };
+  return origin !== '' && checkOrigin({ ...rule, origin, host: undefined }) === null;
+}
+
+/** HTTP/1.0 has no Host, and the plain checks of load balancers still speak it. */
+function assertHost({ headers: { host = '' }, httpVersion }: IncomingMessage, isOpen: boolean): void {
+  if (host !== '' || (isOpen && httpVersion === '1.0')) return;
+  throw new HttpRefusal(400, 'VALIDATION_ERROR', 'The request has no Host header; send one.', { field: 'Host' });
+}
+
+function assertOrigin(request: IncomingMessage, rules: AppRules): void {
+  const reason = rules.checkOrigin(request);
   if (reason !== null) throw new HttpRefusal(403, 'AUTHORIZATION_ERROR', reason, { field: 'Origin' });
 }
 
-async function serve(c: AppContext, one: AnyRoute, rules: AppRules): Promise<Reply> {
+function identify(one: AnyRoute, rules: AppRules): Step {
   const access = one.access === 'metrics' && rules.openMetrics ? 'open' : one.access;
-  // Probes and scrapers may add what they like to the addresses they poll.
-  const { tenant = null, ...texts } = access === 'open' ? {} : queryTexts(c.req.url);
-  const caller = await rules.credentials.identify(c.env.incoming, access, tenant);
-  const changes = one.method === 'post';
-  if (changes && !isJson(c.req.header('content-type'))) {
-    throw new HttpRefusal(415, 'VALIDATION_ERROR', 'Send the header "Content-Type: application/json".', {
-      field: 'Content-Type',
-      expected: 'application/json',
-    });
-  }
-  const query = readTexts(one.query, texts);
-  const params = readTexts(one.params, c.req.param() as Record<string, string>);
-  const body = changes ? await readJson(c.req.raw, rules.maxBodyBytes) : {};
-  const answer = await one.run({ caller, query, params, body });
-  return answer instanceof Reply ? answer : new Reply(one.status ?? 200, answer);
-}
-
-/** The answer to a request that no route takes. */
-function elsewhere(c: AppContext, paths: PathTable, rules: AppRules): Reply {
-  const allowed = paths.allowedAt(c.req.path);
-  if (allowed === null) {
-    const path = c.req.path.slice(0, 256);
-    return problem(
-      new HttpRefusal(404, 'NOT_FOUND', 'There is no such route; GET /openapi.json lists them.', { path }),
-    );
-  }
-  const Allow = allowed.join(', ');
-  if (c.req.method === 'OPTIONS') {
-    const asked = isPreflight(c.req.raw.headers) && corsHeaders(c.req.header('origin'), rules.corsOrigins).length > 0;
-    return new Reply(204, '', { Allow, ...(asked ? preflightHeaders(Allow) : {}) });
-  }
-  throw new HttpRefusal(405, 'VALIDATION_ERROR', `This route takes ${Allow}.`, { allowed }, { Allow });
+  return async (c, next) => {
+    // Probes and scrapers may add what they like to the addresses they poll.
+    const { tenant = null, ...texts } = access === 'open' ? {} : queryTexts(c.req.url);
+    c.set('texts', texts);
+    c.set('caller', await rules.credentials.identify(c.env.incoming, access, tenant));
+    await next();
+  };
 }
 
 /** Each parameter once: which of two values counts is nothing to guess about. */
@@ -111,6 +154,57 @@ function queryTexts(url: string): Record<string, string> {
     texts[name] = value;
   }
   return texts;
+}
+
+/** What no HTML form can send. */
+const assertJson: Step = async (c, next) => {
+  if (!JSON_TYPE.test(c.req.header('content-type')?.trim() ?? '')) {
+    throw new HttpRefusal(415, 'VALIDATION_ERROR', 'Send the header "Content-Type: application/json".', {
+      field: 'Content-Type',
+      expected: 'application/json',
+    });
+  }
+  await next();
+};
+
+function refuseBody(limit: number): never {
+  // What is left of the body is not worth reading, so the connection cannot be used again.
+  const headers = { Connection: 'close' };
+  const details = { field: 'body', limit };
+  throw new HttpRefusal(413, 'LIMIT_EXCEEDED', `The body is larger than ${limit} bytes.`, details, headers);
+}
+
+async function run(c: AppContext, one: AnyRoute): Promise<Reply> {
+  const query = readTexts(one.query, c.get('texts'));
+  const params = readTexts(one.params, c.req.param() as Record<string, string>);
+  const body = one.method === 'post' ? readJson(await c.req.arrayBuffer()) : {};
+  const answer = await one.run({ caller: c.get('caller'), query, params, body });
+  return answer instanceof Reply ? answer : new Reply(one.status ?? 200, answer);
+}
+
+/** One JSON object; `{}` when there is nothing. */
+function readJson(bytes: ArrayBuffer): JsonObject {
+  if (bytes.byteLength === 0) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new BusError('INVALID_JSON', 'The body is not valid JSON in UTF-8; send one JSON object.');
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new BusError('INVALID_JSON', 'The body must be one JSON object.');
+}
+
+/** The answer to a request that no route takes. */
+function elsewhere(c: AppContext, routes: readonly AnyRoute[]): Reply {
+  if (routes.length === 0) {
+    const path = c.req.path.slice(0, 256);
+    throw new HttpRefusal(404, 'NOT_FOUND', 'There is no such route; GET /openapi.json lists them.', { path });
+  }
+  const allowed = methodsOf(routes);
+  const headers = { Allow: allowed.join(', ') };
+  if (c.req.method === 'OPTIONS') return new Reply(204, '', headers);
+  throw new HttpRefusal(405, 'VALIDATION_ERROR', `This route takes ${headers.Allow}.`, { allowed }, headers);
 }
 
 function send(c: AppContext, reply: Reply): Response {

@@ -2,20 +2,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type Ask, ask } from '../../../../test/fixtures/http.ts';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
-import { token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
+import { expiredToken, token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
 
 const KEY = 'the-key-of-this-test';
 const OPEN = ['/health', '/ready', '/version', '/metrics'];
-const ADMIN = [
-  '/status',
-  '/system/info',
-  '/storage/history',
-  '/telemetry/events',
-  '/v1/rooms',
-  '/v1/clients',
-  '/openapi.json',
-];
-const OPERATOR = ['/system/config', '/storage/stats'];
+const ADMIN = ['/status', '/storage/history', '/telemetry/events', '/v1/rooms', '/v1/clients', '/openapi.json'];
+const OPERATOR = ['/system/info', '/system/config', '/storage/stats'];
 
 let server: TestServer;
 const call = (path: string, request?: Ask): Promise<Answer> => ask(server.urls.http + path, request);
@@ -60,19 +52,23 @@ describe('credentials', () => {
     }
   });
 
-  it('are an admin’s token, which operates the server only in the default tenant', async () => {
+  it('are an admin’s token, which operates the server only over all tenants', async () => {
     for (const path of ADMIN)
       expect([path, (await call(path, await bearer({ role: 'admin' }))).status]).toEqual([path, 200]);
     for (const path of OPERATOR) {
-      expect(await call(path, await bearer({ role: 'admin', tenant: 'acme' }))).toMatchObject({ status: 403 });
-      for (const tenant of ['*', 'default']) {
-        expect(await call(path, await bearer({ role: 'admin', tenant }))).toMatchObject({ status: 200 });
+      expect(await call(path, await bearer({ role: 'admin', tenant: '*' }))).toMatchObject({ status: 200 });
+      for (const admin of [{}, { tenant: 'default' }, { tenant: 'acme' }, { publish: [], subscribe: [] }]) {
+        expect(await call(path, await bearer({ role: 'admin', ...admin }))).toMatchObject({
+          status: 403,
+          json: { error_code: 'AUTHORIZATION_ERROR', details: { required: 'operator' } },
+        });
       }
     }
     for (const path of ['/admin/shutdown', '/admin/restart']) {
-      expect(await call(path, { ...(await bearer({ role: 'admin', tenant: 'acme' })), body: {} })).toMatchObject({
-        status: 403,
-      });
+      for (const tenant of ['acme', 'default']) {
+        const request = { ...(await bearer({ role: 'admin', tenant })), body: {} };
+        expect(await call(path, request)).toMatchObject({ status: 403 });
+      }
     }
   });
 
@@ -89,6 +85,13 @@ describe('credentials', () => {
     const forged = `${(await token({ role: 'admin' })).slice(0, -4)}AAAA`;
     const { status, json } = await call('/status', { headers: { Authorization: `Bearer ${forged}` } });
     expect([status, json.details]).toEqual([401, { reason: 'invalid token', retryable: false }]);
+  });
+
+  it('are taken for 30 s after they expired, as on the bus', async () => {
+    const late = async (secondsAgo: number): Promise<Answer> =>
+      call('/status', { headers: { Authorization: `Bearer ${await expiredToken(secondsAgo, { role: 'admin' })}` } });
+    expect(await late(10)).toMatchObject({ status: 200 });
+    expect(await late(30)).toMatchObject({ status: 401, json: { details: { reason: 'token expired' } } });
   });
 
   it('are not taken from the query, which ends up in logs', async () => {
@@ -158,6 +161,28 @@ describe('tenants', () => {
   });
 });
 
+describe('grants', () => {
+  it('bind admins: no route names a room that they do not cover', async () => {
+    const headers = { Authorization: `Bearer ${await token({ role: 'admin', tenant: 'acme' })}` };
+    const peer = await Peer.connect(server.urls.bus, { room: 'merger-secret', channel: 'plan' }, { headers });
+    await peer.ask('join_channel', { room: 'ops', channel: 'alarms' });
+    await peer.publish({ room: 'merger-secret', channel: 'plan', payload: { price: 1 } });
+    await peer.publish({ room: 'ops', channel: 'alarms', payload: { fire: false } });
+    const bound = await bearer({ role: 'admin', tenant: 'acme', publish: ['ops:*'], subscribe: ['ops:*'] });
+    for (const path of ['/v1/clients', '/v1/rooms', '/storage/history', '/telemetry/events?limit=1000']) {
+      const { status, text } = await call(path, bound);
+      expect([path, status, text.includes('merger-secret'), text.includes('ops')]).toEqual([path, 200, false, true]);
+    }
+    expect(await call('/storage/history?room=merger-secret&channel=plan', bound)).toMatchObject({ status: 403 });
+    expect((await call('/storage/history?room=merger-secret', bound)).json).toEqual({ entries: [], count: 0 });
+    expect((await call('/telemetry/events?room=merger-secret', bound)).json).toEqual({ events: [], count: 0 });
+    expect((await call('/v1/rooms/merger-secret/channels', bound)).text).not.toContain('plan');
+    const { clients } = (await call('/v1/clients', bound)).json;
+    expect(clients.map(({ rooms }: { rooms: object }) => rooms)).toEqual([{ ops: ['alarms'] }]);
+    await peer.close();
+  });
+});
+
 describe('without any credentials configured', () => {
   it('this machine may do everything while HTTP listens on loopback', async () => {
     const local = await startTestServer();
@@ -173,6 +198,18 @@ describe('without any credentials configured', () => {
     expect(await ask(`${url}/health`)).toMatchObject({ status: 200 });
     for (const path of [...ADMIN, ...OPERATOR]) expect([path, (await ask(url + path)).status]).toEqual([path, 401]);
     await exposed.stop();
+  });
+
+  it('a machine that others reach too is operated by nobody without a key', async () => {
+    const exposed = { ARQONBUS_SERVER_HOST: '0.0.0.0', ARQONBUS_HTTP_HOST: '127.0.0.1' };
+    for (const role of ['', 'admin']) {
+      const server = await startTestServer({ ...exposed, ARQONBUS_ANONYMOUS_ROLE: role });
+      expect(await ask(`${server.urls.http}/status`)).toMatchObject({ status: 200 });
+      for (const path of OPERATOR) expect(await ask(server.urls.http + path)).toMatchObject({ status: 403 });
+      expect(await ask(`${server.urls.http}/admin/shutdown`, { body: {} })).toMatchObject({ status: 403 });
+      expect(await ask(`${server.urls.http}/v1/clients?tenant=other`)).toMatchObject({ status: 403 });
+      await server.stop();
+    }
   });
 
   it('the role of everybody holds here too', async () => {

@@ -13,12 +13,12 @@ import { isRoomName } from '@arqonbus/protocol';
 import { API_KEY_SUBJECT, type ApiKeyCheck } from '../auth/api-key.ts';
 import type { Verifier } from '../auth/verifier.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
+import type { HttpRates } from './rates.ts';
 import { HttpRefusal } from './reply.ts';
 
 /**
  * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators; `admin`
- * admins, about their own tenant; `operator` those who stand over all tenants, and admins of the default one, since the
- * answer is about the server.
+ * admins, about their own tenant; `operator` those who stand over all tenants, since the answer is about the server.
  */
 export type Access = 'open' | 'metrics' | 'admin' | 'operator';
 
@@ -36,16 +36,16 @@ export interface CredentialRules {
   readonly verifier: Verifier | null;
   /** Whom a caller of this machine is taken for when neither a key nor authentication is configured; null: nobody. */
   readonly local: Principal | null;
+  readonly rates: HttpRates;
   /** Told of every refused credential; `internal` is for the log alone. */
   readonly onRefused: (refused: Omit<Refused, 'ok'>, address: string) => void;
 }
 
 /** Whoever asks an open route. */
-const STRANGER: Caller = callerOf(anonymousPrincipal('guest'));
+const STRANGER: Caller = callerOf(anonymousPrincipal('guest', false));
 
 const BEARER = /^bearer +(\S+)$/i;
 const SENDER_NAME_LENGTH = 128;
-const DEFAULT_TENANT = 'default';
 
 /** Decides who an HTTP request is from (TELEMETRY, HTTP): the API key, an admin's token, or this machine itself. */
 export class Credentials {
@@ -57,14 +57,17 @@ export class Credentials {
 
   /**
    * The caller, who may use routes of `access`. Throws the refusal: 401 without valid credentials, 403 when they do
-   * not suffice.
+   * not suffice, 429 when the caller asks too often.
    *
    * @param tenant what the query asks for: operators choose one, others may only name their own
    */
   identify(request: IncomingMessage, access: Access, tenant: string | null): Awaitable<Caller> {
     if (access === 'open') return STRANGER;
     const found = this.principal(request);
-    const allow = (principal: Principal): Caller => this.allow(request, principal, access, tenant);
+    const allow = (principal: Principal): Caller => {
+      this.rules.rates.charge(principal, request.socket.remoteAddress ?? '');
+      return this.allow(request, principal, access, tenant);
+    };
     return found instanceof Promise ? found.then(allow) : allow(found);
   }
 
@@ -96,11 +99,8 @@ export class Credentials {
     if (tenant !== null && !isRoomName(tenant)) {
       throw new HttpRefusal(400, 'VALIDATION_ERROR', 'Parameter "tenant": not a tenant’s name.', { field: 'tenant' });
     }
-    // Admins of the default tenant run the server; another tenant's must not stop it for all.
-    if (access !== 'admin' && !principal.operator && principal.tenant !== DEFAULT_TENANT) {
-      throw this.forbidden(request, 'This is about the whole server, so it is for operators.', {
-        required: 'operator',
-      });
+    if (access !== 'admin' && !principal.operator) {
+      throw this.forbidden(request, OPERATORS_ONLY, { required: 'operator' });
     }
     if (tenant === null) return callerOf(principal);
     if (!principal.operator && tenant !== principal.tenant) {
@@ -124,6 +124,7 @@ export class Credentials {
 
 const SENTENCE =
   'Send the header X-API-Key, or Authorization with an admin’s bearer token, as the server is configured.';
+const OPERATORS_ONLY = 'This is about the whole server: it takes the API key, or an admin’s token of the tenant "*".';
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="arqonbus"' };
 
 function callerOf(principal: Principal): Caller {

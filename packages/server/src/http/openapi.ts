@@ -1,6 +1,6 @@
-import type { RouteConfig } from '@hono/zod-openapi';
+import type { OpenAPIHono, RouteConfig } from '@hono/zod-openapi';
 import { z } from 'zod';
-import type { AnyRoute } from './route.ts';
+import { type AnyRoute, route } from './route.ts';
 
 /** The body of every error. */
 export const ERROR_SCHEMA: z.ZodType = z
@@ -48,11 +48,36 @@ const ACCESS: Readonly<Record<AnyRoute['access'], string>> = {
   operator: 'For operators: it is about the whole server.',
 };
 
-/** `{name}` of OpenAPI is `:name` here. */
-export function honoPath(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ':$1');
-}
-
 function json(schema: z.ZodType): { 'application/json': { schema: z.ZodType } } {
   return { 'application/json': { schema } };
+}
+
+/** An app whose routes are registered. */
+type Described = Pick<OpenAPIHono, 'openAPIRegistry' | 'getOpenAPI31Document'>;
+
+/** `GET /openapi.json`, made from the very routes that are served. */
+export function documentRoute(app: () => Described, version: string): AnyRoute {
+  let document: object | undefined;
+  return route({
+    method: 'get',
+    path: '/openapi.json',
+    tag: 'server',
+    summary: 'This document.',
+    access: 'admin',
+    answer: z.looseObject({ openapi: z.string() }),
+    run: () => {
+      document ??= makeDocument(app(), version);
+      return document;
+    },
+  });
+}
+
+function makeDocument(app: Described, version: string): object {
+  const { openAPIRegistry: registry } = app;
+  registry.registerComponent('securitySchemes', 'apiKey', { type: 'apiKey', in: 'header', name: 'X-API-Key' });
+  registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' });
+  return app.getOpenAPI31Document({
+    openapi: '3.1.0',
+    info: { title: 'ArqonBus', version, description: 'Health, figures and administration of a bus, and publishing.' },
+  });
 }

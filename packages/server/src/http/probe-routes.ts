@@ -20,45 +20,49 @@ export interface ProbeParts {
 
 const NULLABLE = z.string().nullable();
 
-/** `/health`, `/ready`, `/version`: for probes and load balancers. */
+/** `/health`, `/ready` (by their names in Kubernetes too), `/version`: for probes and load balancers. */
 export function probeRoutes({ bus, strictStorage, isReady, build }: ProbeParts): AnyRoute[] {
   const { version } = bus.options;
   return [
-    route({
-      method: 'get',
-      path: '/health',
-      tag: 'probes',
-      summary: 'Whether the server works; with its storage away in degraded mode it still does, and says so.',
-      access: 'open',
-      answer: z.object({
-        status: z.enum(['ok', 'error']),
-        timestamp: z.iso.datetime(),
-        uptime_seconds: z.number(),
-        version: z.string(),
-        storage: z.enum(['ok', 'degraded', 'unavailable']),
+    ...['/health', '/health/live'].map((path) =>
+      route({
+        method: 'get',
+        path,
+        tag: 'probes',
+        summary: 'Whether the server works; with its storage away in degraded mode it still does, and says so.',
+        access: 'open',
+        answer: z.object({
+          status: z.enum(['ok', 'error']),
+          timestamp: z.iso.datetime(),
+          uptime_seconds: z.number(),
+          version: z.string(),
+          storage: z.enum(['ok', 'degraded', 'unavailable']),
+        }),
+        also: { 503: 'The storage is away, and in strict mode nothing goes on without it.' },
+        run: () => {
+          const storage = bus.engine.healthy() ? 'ok' : strictStorage ? 'unavailable' : 'degraded';
+          const failed = storage === 'unavailable';
+          const uptime_seconds = Math.floor((bus.options.now() - bus.startedAt) / 1000);
+          const status = failed ? 'error' : 'ok';
+          return new Reply(failed ? 503 : 200, { status, timestamp: timestamp(), uptime_seconds, version, storage });
+        },
       }),
-      also: { 503: 'The storage is away, and in strict mode nothing goes on without it.' },
-      run: () => {
-        const storage = bus.engine.healthy() ? 'ok' : strictStorage ? 'unavailable' : 'degraded';
-        const failed = storage === 'unavailable';
-        const uptime_seconds = Math.floor((bus.options.now() - bus.startedAt) / 1000);
-        const status = failed ? 'error' : 'ok';
-        return new Reply(failed ? 503 : 200, { status, timestamp: timestamp(), uptime_seconds, version, storage });
-      },
-    }),
-    route({
-      method: 'get',
-      path: '/ready',
-      tag: 'probes',
-      summary: 'Whether clients are accepted: not while starting or draining.',
-      access: 'open',
-      answer: z.object({ ready: z.boolean(), state: z.enum(['ready', 'starting', 'draining']) }),
-      also: { 503: 'Not now.' },
-      run: () => {
-        const state = bus.isDraining ? 'draining' : isReady() ? 'ready' : 'starting';
-        return new Reply(state === 'ready' ? 200 : 503, { ready: state === 'ready', state });
-      },
-    }),
+    ),
+    ...['/ready', '/health/ready'].map((path) =>
+      route({
+        method: 'get',
+        path,
+        tag: 'probes',
+        summary: 'Whether clients are accepted: not while starting or draining.',
+        access: 'open',
+        answer: z.object({ ready: z.boolean(), state: z.enum(['ready', 'starting', 'draining']) }),
+        also: { 503: 'Not now.' },
+        run: () => {
+          const state = bus.isDraining ? 'draining' : isReady() ? 'ready' : 'starting';
+          return new Reply(state === 'ready' ? 200 : 503, { ready: state === 'ready', state });
+        },
+      }),
+    ),
     route({
       method: 'get',
       path: '/version',

@@ -92,7 +92,11 @@ describe('POST /v1/publish', () => {
     closing.push(watcher);
     const { json } = await publish({ type: 'telemetry', payload: { eventType: 'deploy', payload: { v: 3 } } });
     expect(json).toMatchObject({ room: 'integriguard', channel: 'telemetry-stream' });
-    expect(await watcher.event('deploy')).toMatchObject({ payload: { v: 3, client_id: 'http:anonymous' } });
+    expect(await watcher.event('deploy')).toMatchObject({
+      payload: { v: 3 },
+      submitted: true,
+      client_id: 'http:anonymous',
+    });
     expect(await publish({ type: 'telemetry', payload: {} })).toMatchObject({
       status: 400,
       json: { details: { field: 'payload.eventType' } },

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Monitor } from '../telemetry/monitor.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { type App, type AppRules, createApp } from './app.ts';
-import { documentRoute } from './document.ts';
+import { documentRoute } from './openapi.ts';
 import { type Build, probeRoutes } from './probe-routes.ts';
 import { publishRoutes } from './publish-routes.ts';
 import type { AnyRoute } from './route.ts';
@@ -58,6 +58,7 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
       endpoints,
       requests: () => requests,
       telemetry: (caller) => telemetryFigures(telemetry, caller),
+      decisions: () => monitor.casilDecisions(),
     }),
     ...storageRoutes(bus, parts.redact),
     ...systemRoutes({ bus, config, endpoints, routes: () => routes.map(nameOf) }),

@@ -1,26 +1,42 @@
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { Tls } from '@arqonbus/bus';
-import { getRequestListener } from '@hono/node-server';
+import { answerAndClose, answerUnreadable, HANDSHAKE_LIMITS, type Tls } from '@arqonbus/bus';
+import { getRequestListener, RequestError } from '@hono/node-server';
 import type { App } from './app.ts';
+import { HttpRefusal, problem } from './reply.ts';
 
 /** Time for a caller to send its whole request, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_MS = 5_000;
+/** How long an answered connection may wait for its next request; Node adds a second to what it tells callers. */
+const KEEP_ALIVE_MS = 4_000;
 /** How long requests under way may take to end once the server stops. */
 const GRACE_MS = 1_000;
 
 /** The HTTP server of an app; it does not listen yet. */
 export function createAppServer(app: App, tls: Tls | null): Server {
-  const options = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-  };
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
-  return tls === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
+  const options = { ...HANDSHAKE_LIMITS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    // Stands in where a request names no host, which the app then judges.
+    hostname: 'localhost',
+    errorHandler: refuseUnreadable,
+  });
+  const server =
+    tls === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
+  answerUnreadable(server, (socket, status, code, sentence) => {
+    const { body, headers } = problem(new HttpRefusal(status, code, sentence));
+    const all = { ...headers, 'Content-Type': 'application/json', ...(status === 426 ? { Upgrade: 'HTTP/1.1' } : {}) };
+    answerAndClose(socket, status, all, JSON.stringify(body));
+  });
+  return server;
+}
+
+/** The app answers its own faults; what is left is a request that no URL can be made of. */
+function refuseUnreadable(error: unknown): Response {
+  if (!(error instanceof RequestError)) throw error;
+  const sentence = 'The Host header and the request target do not make a valid address.';
+  const { status, body } = problem(new HttpRefusal(400, 'VALIDATION_ERROR', sentence, { field: 'Host' }));
+  return Response.json(body, { status });
 }
 
 /** Takes no more requests, lets those under way end, and cuts what then is still open. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ask } from '../../../../test/fixtures/http.ts';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
+import { token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
 import { Watcher } from '../../../../test/fixtures/watcher.ts';
 
 let server: TestServer;
@@ -65,6 +66,29 @@ describe('GET /metrics', () => {
     expect(after.get('arqonbus_uptime_seconds')).toBeGreaterThan(0);
     await Promise.all([peer.close(), other.close(), watcher.close()]);
     expect((await scrape()).get('arqonbus_active_clients')).toBe(0);
+  });
+
+  it('names no room, tenant or client: it is open to everybody', async () => {
+    const guarded = await startTestServer({ ...WITH_AUTH, ARQONBUS_CASIL_ENABLED: 'true' });
+    const bearer = async (request: Parameters<typeof token>[0]) => ({
+      headers: { Authorization: `Bearer ${await token(request)}` },
+    });
+    const peer = await Peer.connect(guarded.urls.bus, {}, await bearer({ tenant: 'acme', sub: 'ann-of-acme' }));
+    const room = 'project-nightfall';
+    await peer.publish({ room, channel: 'plan', payload: { key: 'AKIAIOSFODNN7EXAMPLQ' } });
+    await peer.command('history', { room, channel: 'plan' });
+    const { text } = await ask(`${guarded.urls.http}/metrics`);
+    expect(text).toMatch(/^arqonbus_casil_decisions_total\{.*\} [1-9]/m);
+    for (const name of [room, 'plan', 'acme', 'ann-of-acme', peer.id]) expect(text).not.toContain(name);
+
+    const decisions = async (path: string, request: Parameters<typeof token>[0]) =>
+      (await ask(guarded.urls.http + path, await bearer(request))).json.casil_decisions;
+    const operator = { role: 'admin', tenant: '*' };
+    expect(await decisions('/status', operator)).toContainEqual(expect.objectContaining({ room, count: 1 }));
+    expect(await decisions('/status?tenant=acme', operator)).toBeUndefined();
+    expect(await decisions('/status', { role: 'admin', tenant: 'acme' })).toBeUndefined();
+    await peer.close();
+    await guarded.stop();
   });
 
   it('counts no command under a name that a client made up', async () => {

@@ -20,7 +20,7 @@ export function systemRoutes({ bus, config, endpoints, routes }: SystemParts): A
       path: '/system/info',
       tag: 'server',
       summary: 'What this server is and can do, and where it is reached.',
-      access: 'admin',
+      access: 'operator',
       answer: z.object({
         name: z.string(),
         version: z.string(),

@@ -2,7 +2,6 @@ import { BusError } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { TelemetryFeed } from '../telemetry/feed.ts';
 import { MAX_REPLAY, matchesFilter, readFilter } from '../telemetry/request.ts';
-import type { View } from '../telemetry/ring.ts';
 import type { Caller } from './credentials.ts';
 import { Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
@@ -15,7 +14,7 @@ export interface TelemetryParts {
 
 /** What a caller is told of the feed. */
 export function telemetryFigures({ feed, clients }: TelemetryParts, caller: Caller): object {
-  return { ...feed.stats(viewOf(caller)), ...(caller.principal.operator ? clients() : {}) };
+  return { ...feed.stats(caller.principal), ...(caller.principal.operator ? clients() : {}) };
 }
 
 /** `/telemetry/events` and `/telemetry/stats`. */
@@ -42,6 +41,10 @@ export function telemetryRoutes(parts: TelemetryParts): AnyRoute[] {
             severity: z.enum(['info', 'warning', 'error']),
             node: z.string(),
             payload: z.looseObject({}),
+            submitted: z.literal(true).optional().describe('On what a client submitted, and on nothing else.'),
+            client_id: z.string().optional().describe('Who submitted it.'),
+            room: z.string().optional().describe('What it says to be about; the server’s own say so in their payload.'),
+            channel: z.string().optional(),
           }),
         ),
         count: z.number(),
@@ -51,7 +54,7 @@ export function telemetryRoutes(parts: TelemetryParts): AnyRoute[] {
           throw new BusError('FEATURE_DISABLED', 'Telemetry is off on this server (ARQONBUS_ENABLE_TELEMETRY).');
         }
         const filter = readFilter({ ...(events === undefined ? {} : { events: events.split(',') }), room });
-        const found = feed.recent(viewOf(caller), limit, (event) => matchesFilter(event, filter));
+        const found = feed.recent(caller.principal, limit, (event) => matchesFilter(event, filter));
         const body = `{"events":[${found.map(({ text }) => text).join(',')}],"count":${found.length}}`;
         return new Reply(200, body, { 'Content-Type': 'application/json' });
       },
@@ -74,8 +77,4 @@ export function telemetryRoutes(parts: TelemetryParts): AnyRoute[] {
       run: ({ caller }) => telemetryFigures(parts, caller),
     }),
   ];
-}
-
-function viewOf({ principal }: Caller): View {
-  return { tenant: principal.tenant, everything: principal.operator };
 }

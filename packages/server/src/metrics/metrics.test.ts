@@ -20,7 +20,6 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     telemetryConnections: zero,
     slowConsumersTotal: zero,
     casilDecisionsTotal: none,
-    casilRoomDecisionsTotal: none,
     webhookDeliveriesTotal: none,
     ...readers,
   });
@@ -58,6 +57,15 @@ describe('metrics', () => {
     expect(text).toMatch(/^nodejs_version_info\{/m);
     expect(text).toMatch(/^process_cpu_seconds_total \d/m);
     expect(text).toMatch(/^arqonbus_memory_usage_bytes \d{6,}/m);
+  });
+
+  it('name no gauge like a counter, but for the two that are promised so', async () => {
+    const gauges = [...(await metrics().text()).matchAll(/^# TYPE (\w+) gauge$/gm)].map(([, name]) => name);
+    expect(gauges.length).toBeGreaterThan(20);
+    expect(gauges.filter((name) => name?.endsWith('_total'))).toEqual([
+      'arqonbus_rooms_total',
+      'arqonbus_channels_total',
+    ]);
   });
 
   it('reads numbers at each scrape, and only then', async () => {

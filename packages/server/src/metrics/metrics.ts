@@ -22,7 +22,6 @@ export interface MetricReaders {
   telemetryConnections(): number;
   slowConsumersTotal(): number;
   casilDecisionsTotal(): Labelled<'decision' | 'reason'>;
-  casilRoomDecisionsTotal(): Labelled<'decision' | 'reason' | 'room'>;
   webhookDeliveriesTotal(): Labelled<'outcome'>;
 }
 
@@ -32,7 +31,13 @@ const DELIVERY_SECONDS = [
 const INSPECTION_SECONDS = [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025, 0.1];
 const OPERATION_SECONDS = [0.000_01, 0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
-/** The metrics of one server, in a registry of its own: two servers of a process do not mix. */
+/** Gauges of the default metrics that are named like counters; each only sums up another gauge. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+/**
+ * The metrics of one server, in a registry of its own: two servers of a process do not mix. No label names a room, a
+ * tenant or a client, since the page may be open to everybody.
+ */
 export class Metrics {
   readonly registry: Registry = new Registry();
   private readonly delivery: Histogram;
@@ -69,6 +74,7 @@ export class Metrics {
       registers,
     });
     collectDefaultMetrics({ register: this.registry });
+    for (const name of MISNAMED) this.registry.removeSingleMetric(name);
   }
 
   readonly observeDelivery = (seconds: number): void => this.delivery.observe(seconds);
@@ -108,12 +114,6 @@ export class Metrics {
       'Decisions of content inspection.',
       ['decision', 'reason'],
       readers.casilDecisionsTotal,
-    );
-    this.labelled(
-      'arqonbus_casil_room_decisions_total',
-      'Decisions of content inspection by room; beyond 100 rooms as "other rooms".',
-      ['decision', 'reason', 'room'],
-      readers.casilRoomDecisionsTotal,
     );
     this.labelled(
       'arqonbus_webhook_deliveries_total',

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Peer, RefusedHandshake } from '../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
-import { token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
+import { expiredToken, token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
 import { Watcher } from '../../../../test/fixtures/watcher.ts';
 import { mintToken } from '../auth/mint.ts';
 
@@ -92,8 +92,8 @@ describe('who may watch', () => {
     expect(await refused(Watcher.connect(server.urls.telemetry, jwt, rebound))).toMatchObject({ status: 403 });
   });
 
-  it('closes with 4401 when the token expires', async () => {
-    const watcher = await Watcher.connect(server.urls.telemetry, await token({ role: 'admin', expiresInSeconds: 1 }));
+  it('closes with 4401 when the token and its leeway have passed', async () => {
+    const watcher = await Watcher.connect(server.urls.telemetry, await expiredToken(27, { role: 'admin' }));
     expect(await watcher.closed).toBe(4401);
   });
 });
@@ -124,6 +124,31 @@ describe('tenants', () => {
     red.send({ eventType: 'ours', payload: {} });
     await red.event('ours');
     expect(await blue.seen()).toEqual([]);
+  });
+});
+
+describe('grants', () => {
+  it('hide what happens in other rooms, live, replayed and over HTTP', async () => {
+    const bound = await watch({ role: 'admin', subscribe: ['ops:*'] });
+    const free = await watch({ role: 'admin' });
+    const peer = await connect({ role: 'admin' });
+    for (const at of [
+      { room: 'merger-secret', channel: 'plan' },
+      { room: 'merger-secret' },
+      { room: 'ops', channel: 'alarms' },
+    ]) {
+      await peer.ask('join_channel', at);
+    }
+    await peer.publish({ type: 'telemetry', room: 'merger-secret', payload: { eventType: 'theirs', payload: {} } });
+    await free.event('theirs');
+    expect((await bound.event('client_joined')).payload).toMatchObject({ room: 'ops', channel: 'alarms' });
+    expect(await bound.seen()).not.toContain('theirs');
+    await bound.ask({ type: 'replay', limit: 1000 }, 'replay_complete');
+    const jwt = await token({ role: 'admin', subscribe: ['ops:*'] });
+    const headers = { Authorization: `Bearer ${jwt}` };
+    const listed = await (await fetch(`${server.urls.http}/telemetry/events?limit=1000`, { headers })).text();
+    expect([JSON.stringify(bound.inbox), listed].join()).not.toContain('merger-secret');
+    expect(listed).toContain('"room":"ops"');
   });
 });
 

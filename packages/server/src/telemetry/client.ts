@@ -13,7 +13,7 @@ import { BusError, CLOSE, errorPayload, newId, newSecretId, timestamp } from '@a
 import type { WebSocket } from 'ws';
 import { TelemetryQueue } from './queue.ts';
 import { type Filter, matchesFilter, readRequest, type TelemetryRequest } from './request.ts';
-import { isVisible, type Recorded, type View } from './ring.ts';
+import { isVisible, type Recorded } from './ring.ts';
 
 /** Bytes the kernel has not taken yet, above which events wait in the queue, where the oldest can be lost. */
 const HIGH_WATER_BYTES = 262_144;
@@ -41,7 +41,7 @@ export interface TelemetryClientParts {
 export class TelemetryClient implements Beating {
   readonly id: string = newSecretId('arq_client_');
   readonly sender: Sender;
-  readonly view: View;
+  readonly view: Principal;
   lastSeen: number;
   private readonly ws: WebSocket;
   private readonly socket: Duplex;
@@ -60,9 +60,9 @@ export class TelemetryClient implements Beating {
     this.parts = parts;
     this.lastSeen = parts.heartbeat.time;
     this.queue = new TelemetryQueue(parts.maxQueuedEvents, parts.maxQueuedCharacters);
-    const { subject, tenant, operator } = principal;
+    const { subject } = principal;
     this.sender = systemSender(this.id, principal, subject === null ? this.id : subjectIdentity(subject));
-    this.view = { tenant, everything: operator };
+    this.view = principal;
     this.watchExpiry();
   }
 

@@ -37,13 +37,15 @@ export class TelemetryFeed {
 
   record({ tenant, event, submitted }: Happening): void {
     const { enabled, room: ownRoom } = this.options;
-    const { room } = event.payload;
+    // Of what a client submitted, only what stands beside its payload is an address.
+    const { room, channel } = submitted ? event : event.payload;
     if (!enabled || (!submitted && room === ownRoom)) return;
     this.count(tenant ?? '', submitted ? SUBMITTED : event.eventType);
     const recorded: Recorded = {
       tenant,
       eventType: event.eventType,
       room: typeof room === 'string' ? room : undefined,
+      channel: typeof channel === 'string' ? channel : undefined,
       text: JSON.stringify(event),
     };
     this.ring.add(recorded);
@@ -66,13 +68,14 @@ export class TelemetryFeed {
     const byType: Record<string, number> = {};
     let total = 0;
     for (const [tenant, counts] of this.counts) {
-      if (!view.everything && tenant !== view.tenant) continue;
+      if (!view.operator && tenant !== view.tenant) continue;
       for (const [type, count] of counts) {
         byType[type] = (byType[type] ?? 0) + count;
         total += count;
       }
     }
-    const buffered = view.everything ? this.ring.size : this.recent(view, bufferSize, () => true).length;
+    const seesAll = view.operator && view.grants === null;
+    const buffered = seesAll ? this.ring.size : this.recent(view, bufferSize, () => true).length;
     return { enabled, buffered, buffer_size: bufferSize, events_total: total, events_by_type: byType };
   }
 

@@ -36,7 +36,6 @@ export function busReaders(
     telemetryConnections: () => connections().telemetry(),
     slowConsumersTotal: () => bus.faults.slowConsumers,
     casilDecisionsTotal: () => overRooms(casilDecisions()),
-    casilRoomDecisionsTotal: () => [...casilDecisions()].map(({ count, ...labels }) => ({ labels, value: count })),
     webhookDeliveriesTotal: () => webhookDeliveries(),
   };
 }

@@ -63,6 +63,14 @@ describe('server_stats', () => {
     expect(line).toMatchObject({ level: 'info', clients: 1, rooms: 2, channels: 9, messages_per_minute: 1 });
     await server.stop();
   });
+
+  it('does not come all the time when its interval is longer than a timer of the platform takes', async () => {
+    const server = await startTestServer({ ARQONBUS_STATS_INTERVAL_SECONDS: '2592000' });
+    const watcher = await Watcher.connect(server.urls.telemetry);
+    for (let i = 0; i < 20; i += 1) await watcher.ask({ type: 'ping' }, 'pong');
+    expect(await watcher.seen()).not.toContain('server_stats');
+    await server.stop();
+  });
 });
 
 describe('the log', () => {

@@ -28,12 +28,15 @@ export class Monitor {
   readonly requests: { total: number; errors: number } = { total: 0, errors: 0 };
   /** The listeners that are open now count what they hold. */
   connections: OpenConnections = NOTHING_OPEN;
+  /** What content inspection decided, by room. */
+  readonly casilDecisions: () => DecisionCounts;
   private readonly stops: (() => void)[];
 
   /** @param metrics fresh ones; what they read is set here */
   constructor(bus: Bus, metrics: Metrics, log: Logger, options: MonitorOptions) {
     const { telemetry, bufferSize, messageSampleRate, statsIntervalMs } = options;
     this.metrics = metrics;
+    this.casilDecisions = options.casilDecisions;
     this.feed = new TelemetryFeed({ enabled: telemetry, room: bus.options.telemetryRoom, bufferSize });
     metrics.read(
       busReaders(

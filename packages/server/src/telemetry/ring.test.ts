@@ -1,11 +1,13 @@
+import { grantsOf } from '@arqonbus/bus';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isVisible, type Recorded, TelemetryRing } from './ring.ts';
+import { isVisible, type Recorded, TelemetryRing, type View } from './ring.ts';
 
 const EVENT = fc.record({
   tenant: fc.constantFrom('red', 'blue', null),
   eventType: fc.constantFrom('a', 'b'),
   room: fc.constant(undefined),
+  channel: fc.constant(undefined),
   text: fc.string({ maxLength: 12 }),
 });
 
@@ -49,12 +51,28 @@ describe('the ring of events', () => {
 });
 
 describe('who sees an event', () => {
-  const of = (tenant: string | null): Recorded => ({ tenant, eventType: 'x', room: undefined, text: '' });
+  const of = (tenant: string | null, room?: string, channel?: string): Recorded => ({
+    tenant,
+    eventType: 'x',
+    room,
+    channel,
+    text: '',
+  });
+  const red: View = { tenant: 'red', operator: false, grants: null };
 
-  it('is its tenant, and who may see everything', () => {
-    const red = { tenant: 'red', everything: false };
+  it('is its tenant, and who stands over all', () => {
     expect([of('red'), of('blue'), of(null)].map((event) => isVisible(event, red))).toEqual([true, false, false]);
-    const all = { tenant: 'red', everything: true };
+    const all = { ...red, operator: true };
     expect([of('red'), of('blue'), of(null)].map((event) => isVisible(event, all))).toEqual([true, true, true]);
+  });
+
+  it('is who may read where it happened', () => {
+    const bound = { ...red, grants: grantsOf({ subscribe: ['ops:*', 'lab:open'] }) };
+    const places = [of('red'), of('red', 'ops', 'x'), of('red', 'ops'), of('red', 'lab', 'open')];
+    expect(places.map((event) => isVisible(event, bound))).toEqual([true, true, true, true]);
+    const others = [of('red', 'lab', 'shut'), of('red', 'lab'), of('red', 'lab', '*'), of('red', '*', '*')];
+    expect(others.map((event) => isVisible(event, bound))).toEqual([false, false, false, false]);
+    expect(others.map((event) => isVisible(event, { ...bound, operator: true }))).toEqual([false, false, false, false]);
+    expect(others.map((event) => isVisible(event, red))).toEqual([true, true, true, true]);
   });
 });

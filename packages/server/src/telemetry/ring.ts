@@ -1,3 +1,6 @@
+import type { Principal } from '@arqonbus/bus';
+import { WILDCARD } from '@arqonbus/protocol';
+
 /** One event, serialized once for everyone who is told of it. */
 export interface Recorded {
   /** Null: the server's own, for operators alone. */
@@ -5,18 +8,20 @@ export interface Recorded {
   readonly eventType: string;
   /** The room that the event is about, if it is about one. */
   readonly room: string | undefined;
+  /** The channel in it; undefined for all of the room. */
+  readonly channel: string | undefined;
   /** The event as JSON text. */
   readonly text: string;
 }
 
-/** Who asks for events: one tenant's, or everything. */
-export interface View {
-  readonly tenant: string;
-  readonly everything: boolean;
-}
+/** Who asks for events: an operator for those of all tenants, anybody else for its own tenant's. */
+export type View = Pick<Principal, 'tenant' | 'operator' | 'grants'>;
 
-export function isVisible({ tenant }: Recorded, view: View): boolean {
-  return view.everything || tenant === view.tenant;
+/** Whether an event may be seen: what is about a room that the grants do not cover may not even name it. */
+export function isVisible({ tenant, room, channel = WILDCARD }: Recorded, view: View): boolean {
+  if (!view.operator && tenant !== view.tenant) return false;
+  if (room === undefined || view.grants === null) return true;
+  return view.grants.subscribe?.allows(`${room}:${channel}`) === true;
 }
 
 /** The last events, oldest first: bounded by number, and by size since clients submit events of their own. */

@@ -1,4 +1,4 @@
-import { type Bus, type Principal, serverPrincipal } from '@arqonbus/bus';
+import { type Bus, longInterval, type Principal, serverPrincipal } from '@arqonbus/bus';
 import type { Logger } from '../log.ts';
 
 const OPERATOR: Principal = { ...serverPrincipal('default'), operator: true };
@@ -35,11 +35,9 @@ export function serverFigures(bus: Bus, telemetryClients: number): ServerFigures
 
 /** Tells the figures once every `intervalMs`, as a `server_stats` event and as a line of the log. */
 export function reportStats(bus: Bus, log: Logger, intervalMs: number, telemetryClients: () => number): () => void {
-  const timer = setInterval(() => {
+  return longInterval(() => {
     const figures = serverFigures(bus, telemetryClients());
     log.info(figures, 'server stats');
     bus.events.emit('server_stats', null, { ...figures });
   }, intervalMs);
-  timer.unref();
-  return () => clearInterval(timer);
 }

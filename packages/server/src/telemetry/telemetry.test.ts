@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ask } from '../../../../test/fixtures/http.ts';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
 import { Watcher } from '../../../../test/fixtures/watcher.ts';
@@ -191,13 +192,73 @@ describe('submitting', () => {
     await watcher.ask({ type: 'subscribe', events: ['job.*'] }, 'subscribed');
     sender.send({ eventType: 'job.done', payload: { took: 3 }, room: 'science', channel: 'execute' });
     const client_id = sender.greeting.payload.client_id;
-    const payload = { took: 3, room: 'science', channel: 'execute', client_id };
-    expect(await watcher.event('job.done')).toMatchObject({ severity: 'info', payload });
+    const told = await watcher.event('job.done');
+    expect(told).toEqual({
+      event_id: expect.stringMatching(/^arq_/),
+      eventType: 'job.done',
+      timestamp: expect.stringMatching(/Z$/),
+      severity: 'info',
+      node: sender.greeting.node,
+      payload: { took: 3 },
+      submitted: true,
+      client_id,
+      room: 'science',
+      channel: 'execute',
+    });
     expect(await watcher.seen()).not.toContain('job.done');
     const envelope = await peer.next((frame) => frame.payload.eventType === 'job.done');
-    expect(envelope).toMatchObject({ type: 'telemetry', from: client_id, payload: { payload: { took: 3 } } });
+    expect(envelope).toMatchObject({ type: 'telemetry', from: client_id });
+    expect(envelope.payload).toEqual(told);
     const again = (await peer.received('telemetry')).filter((frame) => frame.payload.eventType === 'job.done');
     expect(again).toEqual([]);
+  });
+
+  it('marks what poses as an event of the server, at every door, and leaves its payload as it is', async () => {
+    const [watcher, peer, reader] = [await watch(), await connect(), await connect()];
+    await reader.ask('join_channel', { room: 'integriguard', channel: 'telemetry-stream' });
+    await watcher.ask({ type: 'subscribe', events: ['auth_failed'] }, 'subscribed');
+    const payload = { status: 401, client_id: 'arq_client_other', submitted: false, node: 'x', event_id: 'y' };
+    const posing = {
+      severity: 'error',
+      timestamp: '2020-01-01T00:00:00.000Z',
+      node: 'x',
+      event_id: 'arq_y',
+      submitted: false,
+    };
+    const event = { ...posing, client_id: 'arq_client_other', eventType: 'auth_failed', payload };
+    const url = `${server.urls.http}/v1/publish`;
+    await peer.publish({ type: 'telemetry', payload: event });
+    await ask(url, { body: { type: 'telemetry', payload: event } });
+    watcher.send(event);
+    const senders = [peer.id, 'http:anonymous', watcher.greeting.payload.client_id];
+    const before = new Date(Date.now() - 60_000).toISOString();
+    for (const client_id of senders) {
+      const told = await watcher.event('auth_failed');
+      const { event_id, timestamp } = told;
+      expect(told).toEqual({
+        event_id,
+        eventType: 'auth_failed',
+        timestamp,
+        severity: 'info',
+        node: watcher.greeting.node,
+        payload,
+        submitted: true,
+        client_id,
+      });
+      expect([event_id === 'arq_y', timestamp > before]).toEqual([false, true]);
+      const envelope = await reader.next((frame) => frame.payload.event_id === event_id);
+      expect([envelope.from, envelope.payload]).toEqual([client_id, told]);
+    }
+    await watcher.ask({ type: 'replay', limit: 1000 }, 'replay_complete');
+    const replayed = watcher.inbox.filter((frame) => frame.replayed && frame.eventType === 'auth_failed');
+    expect(replayed.map(({ submitted, client_id }) => [submitted, client_id])).toEqual(senders.map((id) => [true, id]));
+    const listed = (await ask(`${server.urls.http}/telemetry/events?events=auth_failed`)).json.events;
+    expect(listed.map(({ replayed: _replayed, ...rest }: object & { replayed?: true }) => rest)).toEqual(
+      replayed.map(({ replayed: _replayed, ...rest }) => rest),
+    );
+    const own = (await ask(`${server.urls.http}/telemetry/events?events=client_connected`)).json.events;
+    expect(own.at(-1)).not.toHaveProperty('submitted');
+    expect(own.at(-1)).not.toHaveProperty('client_id');
   });
 
   it('takes an event about the telemetry room without any loop', async () => {

@@ -53,7 +53,7 @@ class Rig {
   async run(
     name: string,
     args: object,
-    who: Principal = anonymousPrincipal('admin'),
+    who: Principal = anonymousPrincipal('admin', true),
     identity = 'owner',
   ): Promise<object> {
     const sender = systemSender('arq_client_x', who, identity);
@@ -110,11 +110,13 @@ describe('op.cron', () => {
 
   it('cancels, lists the own jobs, and shows others to admins alone', async () => {
     const rig = await new Rig().start();
-    const user = anonymousPrincipal('user');
+    const user = anonymousPrincipal('user', true);
     const mine = await rig.schedule({}, user, 'me');
     const list = async (identity: string, who: Principal = user): Promise<number> =>
       ((await rig.run('list', {}, who, identity)) as { jobs: unknown[] }).jobs.length;
-    expect([await list('me'), await list('you'), await list('you', anonymousPrincipal('admin'))]).toEqual([1, 0, 1]);
+    expect([await list('me'), await list('you'), await list('you', anonymousPrincipal('admin', true))]).toEqual([
+      1, 0, 1,
+    ]);
     await expect(rig.run('cancel', { job_id: mine.job_id }, user, 'you')).rejects.toMatchObject({
       code: 'AUTHORIZATION_ERROR',
     });
@@ -141,7 +143,7 @@ describe('op.cron', () => {
 
   it('is bound by the grants of its owner', async () => {
     const rig = await new Rig().start();
-    const bound = { ...anonymousPrincipal('user'), grants: grantsOf({ publish: ['r:x'] }) };
+    const bound = { ...anonymousPrincipal('user', true), grants: grantsOf({ publish: ['r:x'] }) };
     await expect(rig.schedule({ channel: 'y' }, bound)).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
     await expect(rig.schedule({ room: '*:*', channel: undefined }, bound)).rejects.toMatchObject({
       code: 'VALIDATION_ERROR',
@@ -156,10 +158,10 @@ describe('op.cron', () => {
     await rig.schedule({});
     await rig.schedule({});
     await expect(rig.schedule({})).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED', details: { limit: 2 } });
-    await rig.schedule({}, { ...anonymousPrincipal('user'), tenant: 'other' });
+    await rig.schedule({}, { ...anonymousPrincipal('user', true), tenant: 'other' });
     const big = { text: 'x'.repeat(65_536) };
     await expect(
-      rig.schedule({ payload: big }, { ...anonymousPrincipal('user'), tenant: 'third' }),
+      rig.schedule({ payload: big }, { ...anonymousPrincipal('user', true), tenant: 'third' }),
     ).rejects.toMatchObject({
       code: 'LIMIT_EXCEEDED',
       details: { field: 'payload' },

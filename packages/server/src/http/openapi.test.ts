@@ -25,7 +25,7 @@ interface OpenApi {
 
 const PAGE = readFileSync(new URL('../../../../docs/http.md', import.meta.url), 'utf8');
 const execute = promisify(execFile);
-const PROBES = ['/health', '/ready', '/version', '/metrics', '/metrics/prometheus'];
+const PROBES = ['/health', '/health/live', '/ready', '/health/ready', '/version', '/metrics', '/metrics/prometheus'];
 let server: TestServer;
 let peer: Peer;
 let document: OpenApi;

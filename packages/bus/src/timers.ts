@@ -1,0 +1,25 @@
+/** The longest delay that Node's timers take, in milliseconds (about 25 days); a longer one is over at once. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
+/** Calls `act` once after `ms`, however long that is. Does not keep the process alive. Returns the way to call it off. */
+export function longTimeout(act: () => void, ms: number): () => void {
+  let timer: NodeJS.Timeout;
+  const wait = (left: number): void => {
+    const isLast = left <= MAX_TIMER_MS;
+    timer = isLast ? setTimeout(act, left) : setTimeout(wait, MAX_TIMER_MS, left - MAX_TIMER_MS);
+    timer.unref();
+  };
+  wait(ms);
+  return () => clearTimeout(timer);
+}
+
+/** Calls `act` every `ms`, however long that is. Does not keep the process alive. Returns the way to end it. */
+export function longInterval(act: () => void, ms: number): () => void {
+  const next = (): (() => void) =>
+    longTimeout(() => {
+      callOff = next();
+      act();
+    }, ms);
+  let callOff = next();
+  return () => callOff();
+}
