@@ -61,7 +61,7 @@ export class Server {
   private stopping: Promise<void> | null = null;
 
   constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
-    const { log = createLog({ level: config.log.level, pretty: false }), now = Date.now } = options;
+    const { log = createLog({ level: config.log.level }), now = Date.now } = options;
     this.layer = layer;
     this.config = config;
     this.edgeConfig = config;

@@ -1,9 +1,30 @@
+import { type Part, text } from './styled-text.ts';
+import { write } from './writer.ts';
+
 const WIDTH = 24;
-/** How often a bar is drawn, milliseconds: more often nobody could read. */
+/** How often a bar is drawn, milliseconds: nobody could read more. */
 const INTERVAL_MS = 100;
 
-/** A progress bar on standard error while that is a terminal; without one it draws nothing. */
+/** A line on standard error that is drawn over again, while that is a terminal; without one it draws nothing. */
+export class StatusLine {
+  private isDrawn = false;
+
+  draw(part: Part): void {
+    if (!process.stderr.isTTY) return;
+    this.isDrawn = true;
+    write(process.stderr, 'restartLine', text`${part}`);
+  }
+
+  /** Takes the line away and leaves its place to others. */
+  clear(): void {
+    if (this.isDrawn) write(process.stderr, 'restartLine');
+    this.isDrawn = false;
+  }
+}
+
+/** A progress bar, drawn while there is time between other things. */
 export class Progress {
+  private readonly line = new StatusLine();
   private readonly what: string;
   private readonly total: number | undefined;
   private readonly started: number = performance.now();
@@ -21,17 +42,16 @@ export class Progress {
     if (performance.now() - this.drawnAt >= INTERVAL_MS) this.draw();
   }
 
-  /** Takes the bar away and leaves the line to others. */
+  /** Takes the bar away. */
   end(): void {
-    if (process.stderr.isTTY && this.drawnAt > 0) process.stderr.write('\r\u001b[2K');
+    this.line.clear();
   }
 
   private draw(): void {
-    if (!process.stderr.isTTY) return;
     this.drawnAt = performance.now();
     const seconds = (this.drawnAt - this.started) / 1000;
     const rate = Math.round(this.done / Math.max(seconds, 0.001)).toLocaleString('en');
-    process.stderr.write(`\r\u001b[2K${this.bar()}${this.done.toLocaleString('en')} ${this.what}  ${rate}/s`);
+    this.line.draw(`${this.bar()}${this.done.toLocaleString('en')} ${this.what}  ${rate}/s`);
   }
 
   private bar(): string {

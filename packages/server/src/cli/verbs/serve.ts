@@ -2,15 +2,15 @@ import { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../log.ts';
 import type { Server } from '../../server.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, messageOf } from '../exit.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
-import { paintFor } from '../terminal/colours.ts';
+import { print } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
 /** `arqon serve`: runs the bus until it is told to stop. */
 export function serveVerb(): Command {
   const verb = new Command('serve').description(
-    'Run the bus. Settings come from flags, ARQONBUS_* variables, a file, and defaults, in this order.',
+    'Run the bus. Settings come from flags, then ARQONBUS_* variables, then a file, then the defaults.',
   );
   withExamples(
     withSettings(verb, { hidden: false }),
@@ -27,22 +27,26 @@ async function serve(flags: Flags): Promise<void> {
   const { startServer } = await import('../../server.ts');
   const { securityWarnings } = await import('../../config/preflight.ts');
   const { banner } = await import('../terminal/banner.ts');
-  const log = createLog({ level: config.log.level, pretty: process.stderr.isTTY === true });
+  const { terminalLog } = await import('../terminal/log-lines.ts');
+  const log = createLog({
+    level: config.log.level,
+    ...(process.stderr.isTTY ? { destination: terminalLog() } : {}),
+  });
   const { server, addresses } = await startServer(config, {
     log,
     onShutdown: () => stop(server, config, log),
     // A fault in the new configuration leaves the server as it runs.
     onRestart: () => void restart(server, flags, log),
   });
-  // Whoever waits for the banner may send a signal as soon as it is there.
+  // Who waits for the banner may send a signal as soon as it is there.
   obeySignals(server, config, flags, log);
-  process.stdout.write(banner(config, addresses, securityWarnings(config), paintFor(process.stdout)));
+  await print(banner(config, addresses, securityWarnings(config)));
 }
 
 function obeySignals(server: Server, config: Config, flags: Flags, log: Logger): void {
   let told = false;
   const end = (): void => {
-    // Whoever asks twice does not want to wait.
+    // Who asks twice does not want to wait.
     if (told) process.exit(EXIT.failure);
     told = true;
     stop(server, config, log);
@@ -73,7 +77,7 @@ async function reload(server: Server, flags: Flags, log: Logger): Promise<void> 
     server.reloadPolicy((await requireSettings(flags)).config.casil);
     log.info('the inspection policy was read again');
   } catch (error) {
-    log.error(`nothing was reloaded: ${error instanceof Error ? error.message : String(error)}`);
+    log.error(`nothing was reloaded: ${messageOf(error)}`);
   }
 }
 
@@ -82,7 +86,7 @@ async function restart(server: Server, flags: Flags, log: Logger): Promise<void>
   try {
     ({ config } = await requireSettings(flags));
   } catch (error) {
-    log.error(`nothing was restarted: ${error instanceof Error ? error.message : String(error)}`);
+    log.error(`nothing was restarted: ${messageOf(error)}`);
     return;
   }
   try {
