@@ -25,7 +25,7 @@ export async function withBus<T>(
   run: (session: Session) => Promise<T>,
   { stays = false, ...extra }: Behaviour = {},
 ): Promise<T> {
-  const { ArqonBusClient } = await import('@arqonbus/client');
+  const { ArqonBusClient, ConnectionError } = await import('@arqonbus/client');
   const { header = {}, timeoutSeconds = 10 } = options;
   const token = tokenOf(options);
   const ca = trustedCertificates(options);
@@ -42,10 +42,11 @@ export async function withBus<T>(
       ...(ca === undefined ? {} : { socket: new TappedSocket(() => undefined, ca).open }),
       ...extra,
     });
-    // Most failures come as rejections too; these are the ones that nothing was waiting for.
-    const forget = client.on('error', ({ message, code }) => remark(text`${sentence(message)} (${code})`));
+    // A failure that nothing waits for. A connection that is lost is also told to whatever waits for an answer.
+    client.on('error', (error) => {
+      if (stays || !(error instanceof ConnectionError)) remark(text`${sentence(error.message)} (${error.code})`);
+    });
     await client.connect({ signal });
-    if (!stays) forget();
     return await run({ client, signal });
   } catch (error) {
     throw await explain(error, options);

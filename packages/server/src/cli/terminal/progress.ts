@@ -1,34 +1,16 @@
-import { type Part, text } from './styled-text.ts';
-import { write } from './writer.ts';
+import { StyledText } from './styled-text.ts';
+import { clearStatus, drawStatus } from './writer.ts';
 
 const WIDTH = 24;
 /** How often a bar is drawn, milliseconds: nobody could read more. */
 const INTERVAL_MS = 100;
 
-/** A line on standard error that is drawn over again, while that is a terminal; without one it draws nothing. */
-export class StatusLine {
-  private isDrawn = false;
-
-  draw(part: Part): void {
-    if (!process.stderr.isTTY) return;
-    this.isDrawn = true;
-    write(process.stderr, 'restartLine', text`${part}`);
-  }
-
-  /** Takes the line away and leaves its place to others. */
-  clear(): void {
-    if (this.isDrawn) write(process.stderr, 'restartLine');
-    this.isDrawn = false;
-  }
-}
-
-/** A progress bar, drawn while there is time between other things. */
+/** A progress bar on standard error, drawn whenever it advances but not more often than can be seen. */
 export class Progress {
-  private readonly line = new StatusLine();
   private readonly what: string;
   private readonly total: number | undefined;
   private readonly started: number = performance.now();
-  private drawnAt = 0;
+  private drawnAt: number = performance.now();
   private done = 0;
 
   /** @param total undefined when nobody knows how much there will be */
@@ -44,14 +26,14 @@ export class Progress {
 
   /** Takes the bar away. */
   end(): void {
-    this.line.clear();
+    clearStatus();
   }
 
   private draw(): void {
     this.drawnAt = performance.now();
     const seconds = (this.drawnAt - this.started) / 1000;
     const rate = Math.round(this.done / Math.max(seconds, 0.001)).toLocaleString('en');
-    this.line.draw(`${this.bar()}${this.done.toLocaleString('en')} ${this.what}  ${rate}/s`);
+    drawStatus(StyledText.from(`${this.bar()}${this.done.toLocaleString('en')} ${this.what}  ${rate}/s`));
   }
 
   private bar(): string {

@@ -11,11 +11,11 @@ import { onTerminal } from './capture.suite.ts';
 import { envelopeLine } from './envelope-line.ts';
 import { logLine } from './log-lines.ts';
 import { print, printDocument, printJsonLine, remark } from './output.ts';
-import { Progress, StatusLine } from './progress.ts';
+import { Progress } from './progress.ts';
 import { lines, paint, StyledText, text } from './styled-text.ts';
 import { pairs, table } from './table.ts';
 import { duration } from './time.ts';
-import { hasColours } from './writer.ts';
+import { clearStatus, drawStatus, hasColours } from './writer.ts';
 
 /** What must not reach a terminal, in ranges of its own. */
 const UNSAFE =
@@ -25,7 +25,7 @@ const UNSAFE =
 const STYLES = new RegExp(`${'\u001b'}\\[(?:1|2|3[1-6]|22|39)m`, 'g');
 
 /** How a line is drawn over again. */
-const RESTART = new RegExp(`^\r${'\u001b'}\\[2K`);
+const RESTART = new RegExp(`\r${'\u001b'}\\[2K`, 'g');
 
 const character = fc.oneof(
   fc.constantFrom(
@@ -132,8 +132,10 @@ describe('whatever others write, a terminal gets none of its controls', () => {
         expect((await requireSafe(() => fail(new Error(string)))).match(/\n/g)).toHaveLength(1);
         expect((await requireSafe(() => fail(new UsageError(string, [string])))).match(/\n/g)).toHaveLength(2);
         await requireSafe(() => fail(any));
-        await requireSafe(() => new StatusLine().draw(string), RESTART);
-        await requireSafe(() => new Progress(string).advance(), RESTART);
+        await requireSafe(() => {
+          drawStatus(StyledText.from(string));
+          clearStatus();
+        }, RESTART);
         await requireSafe(() => print(lines([cell, text`${cell}`, paint('red', cell)])));
         await requireSafe(() => print(StyledText.layout(string)));
       }),
@@ -223,6 +225,25 @@ describe('colours', () => {
     expect(await onTerminal(red, { env: { NO_COLOR: '1' } })).toBe('x\n');
     expect(await onTerminal(red, { env: { TERM: 'dumb' } })).toBe('x\n');
     expect(hasColours({ isTTY: false } as NodeJS.WriteStream)).toBe(false);
+  });
+});
+
+describe('progress', () => {
+  it('gives way to what is printed meanwhile', async () => {
+    const written = await onTerminal(() => {
+      drawStatus(StyledText.from('1 sent'));
+      print('result');
+      drawStatus(StyledText.from('2 sent'));
+      remark('done');
+      clearStatus();
+    });
+    expect(written).toBe('\r\u001b[2K1 sent\r\u001b[2Kresult\n\r\u001b[2K2 sent\r\u001b[2Karqon: done\n');
+  });
+
+  it('is not drawn for what is over at once, nor in a pipe', async () => {
+    expect(await onTerminal(() => new Progress('sent').advance())).toBe('');
+    expect(process.stderr.isTTY).not.toBe(true);
+    drawStatus(StyledText.from('x'));
   });
 });
 

@@ -11,7 +11,7 @@ const CONTROLS = {
   home: '\u001b[H',
   clearToLineEnd: '\u001b[K',
   clearBelow: '\u001b[J',
-  restartLine: '\r\u001b[2K',
+  clearLine: '\r\u001b[2K',
 } as const;
 
 export type Control = keyof typeof CONTROLS;
@@ -30,8 +30,26 @@ export function columnsOf(stream: NodeJS.WriteStream): number {
   return stream.columns || Number(process.env.COLUMNS) || Number.POSITIVE_INFINITY;
 }
 
-/** Writes; false when the stream's buffer is full. */
+/** Whether a line stands on standard error that {@link drawStatus} will draw over. */
+let isStatusDrawn = false;
+
+/** Draws a line on standard error in place of the one before; draws nothing where that is not a terminal. */
+export function drawStatus(line: StyledText): void {
+  if (process.stderr.isTTY !== true) return;
+  write(process.stderr, 'clearLine', line);
+  isStatusDrawn = true;
+}
+
+/** Takes that line away. */
+export function clearStatus(): void {
+  if (!isStatusDrawn) return;
+  isStatusDrawn = false;
+  write(process.stderr, 'clearLine');
+}
+
+/** Writes, in place of a status line; false when the stream's buffer is full. */
 export function write(stream: NodeJS.WriteStream, ...outputs: readonly Output[]): boolean {
+  if (stream.isTTY === true) clearStatus();
   const colours = hasColours(stream);
   const texts = outputs.map((output) => (typeof output === 'string' ? CONTROLS[output] : output.render(colours)));
   return stream.write(texts.join(''));

@@ -6,9 +6,9 @@ import { Load, type LoadResult } from '../bench/load.ts';
 import { withBus } from '../remote/bus.ts';
 import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
 import { printResult, remark } from '../terminal/output.ts';
-import { StatusLine } from '../terminal/progress.ts';
-import type { StyledText } from '../terminal/styled-text.ts';
+import { StyledText } from '../terminal/styled-text.ts';
 import { pairs } from '../terminal/table.ts';
+import { clearStatus, drawStatus } from '../terminal/writer.ts';
 import { withExamples } from '../verb.ts';
 
 interface BenchOptions extends BusOptions {
@@ -94,16 +94,15 @@ async function withClients<T>(
 }
 
 function showProgress(load: Load, ofSeconds: number): () => void {
-  const line = new StatusLine();
   const started = performance.now();
   const timer = setInterval(() => {
     const passed = Math.round((performance.now() - started) / 1000);
     const figures = `${load.published.toLocaleString('en')} published, ${load.delivered.toLocaleString('en')} delivered`;
-    line.draw(`${passed} of ${ofSeconds} s: ${figures}`);
+    drawStatus(StyledText.from(`${passed} of ${ofSeconds} s: ${figures}`));
   }, PROGRESS_MS);
   return () => {
     clearInterval(timer);
-    line.clear();
+    clearStatus();
   };
 }
 

@@ -140,8 +140,8 @@ class Printer {
 
 function read(frame: string): Envelope | undefined {
   try {
-    const envelope: unknown = JSON.parse(frame);
-    return typeof envelope === 'object' && envelope !== null ? (envelope as Envelope) : undefined;
+    const envelope = Object(JSON.parse(frame)) as Envelope;
+    return typeof envelope.type === 'string' ? envelope : undefined;
   } catch {
     return undefined;
   }
