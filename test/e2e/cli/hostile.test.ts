@@ -1,4 +1,3 @@
-import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../../packages/server/src/cli/program.ts';
 import { below, pathOf } from '../../../packages/server/src/cli/verb.ts';
@@ -100,8 +99,6 @@ async function printAll(env: Readonly<Record<string, string>>): Promise<Map<stri
   return printed;
 }
 
-const isLeaf = ({ commands }: Command): boolean => commands.length === 0;
-
 /** The verbs whose printout does not hold the word. */
 function silent(printed: ReadonlyMap<string, string>): string[] {
   return [...printed].filter(([, text]) => !text.includes('evil')).map(([verb]) => verb);
@@ -110,7 +107,7 @@ function silent(printed: ReadonlyMap<string, string>): string[] {
 describe('a terminal that looks at a hostile bus', () => {
   it('is tried with every verb', () => {
     const leaves = below(createProgram())
-      .filter(isLeaf)
+      .filter(({ commands }) => commands.length === 0)
       .map((verb) => pathOf(verb).replace('arqon ', ''));
     expect([...Object.keys(TALKING), ...LOCAL].sort()).toEqual([...leaves].sort());
   });

@@ -25,7 +25,7 @@ async function checkConnection(options: HttpOptions): Promise<Finding[]> {
     const answers = ok('bus', `A bus answers at ${shownUrl(busUrl(options))}; its node is ${server.node}.`);
     return [answers, checkVersion(server.version), checkClock(timestamp)];
   } catch (error) {
-    return [failed('bus', capitalized(messageOf(error)), 'Check the address of --ws-url or ARQONBUS_WS_URL.')];
+    return [failed('bus', capitalized(messageOf(error)))];
   }
 }
 
@@ -36,7 +36,7 @@ async function checkHttp(options: HttpOptions): Promise<Finding[]> {
     await getJson(http, '/health', options);
     return [ok('http', `Its HTTP port answers at ${shownUrl(http)}.`)];
   } catch (error) {
-    return [failed('http', capitalized(messageOf(error)), 'Check the address of --http-url or ARQONBUS_HTTP_URL.')];
+    return [failed('http', capitalized(messageOf(error)))];
   }
 }
 

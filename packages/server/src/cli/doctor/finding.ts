@@ -18,6 +18,7 @@ export function warn(check: string, message: string, remedy: string): Finding {
   return { check, outcome: 'warn', message, remedy };
 }
 
-export function failed(check: string, message: string, remedy: string): Finding {
-  return { check, outcome: 'fail', message, remedy };
+/** Without a remedy the message says what to do. */
+export function failed(check: string, message: string, remedy?: string): Finding {
+  return { check, outcome: 'fail', message, ...(remedy === undefined ? {} : { remedy }) };
 }

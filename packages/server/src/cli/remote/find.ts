@@ -37,8 +37,8 @@ async function isBus(base: string, { timeoutSeconds = 10 }: HttpOptions): Promis
   }
 }
 
-/** The HTTP address that a welcome names, as it is reached from here. */
-function httpOf(welcome: Welcome, options: HttpOptions): string | undefined {
+/** The HTTP address that a welcome names, as it is reached from here; undefined when it names none. */
+export function httpOf(welcome: Welcome, options: HttpOptions): string | undefined {
   const { http } = welcome.server as Welcome['server'] & { readonly http?: unknown };
   if (typeof http !== 'string' || !URL.canParse(http) || !/^https?:/.test(http)) return undefined;
   const bus = new URL(busUrl(options));

@@ -72,7 +72,10 @@ function explain(error: unknown, base: string, options: HttpOptions): string {
   const { message, code } = error as NodeJS.ErrnoException;
   const tls = explainTls(`${message} ${code}`, new URL(base).host, options.ca !== undefined);
   const reason = /^E[A-Z]+$/.test(code ?? '') ? code : message;
-  return tls ?? `no bus answers at ${shownUrl(base)} (${reason}); start one with "arqon serve" or pass --http-url.`;
+  const hint = code === 'ECONNRESET' && base.startsWith('http:') ? ' If it speaks TLS, write https://.' : '';
+  return (
+    tls ?? `no bus answers at ${shownUrl(base)} (${reason}); start one with "arqon serve" or pass --http-url.${hint}`
+  );
 }
 
 /** The error of a body, when a bus wrote it. */

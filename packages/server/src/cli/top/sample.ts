@@ -48,7 +48,8 @@ export async function takeSample(base: string, options: HttpOptions, before?: Sa
   const inspected = allowed(decisionsOf(await scrape())) > allowed(decisionsOf(metrics));
   const ownBefore = before?.ownInspections ?? 0;
   const casil = decisionsOf(metrics);
-  if (ownBefore > 0) casil[ALLOW] = Math.max(0, allowed(casil) - ownBefore);
+  if (allowed(casil) > ownBefore) casil[ALLOW] = allowed(casil) - ownBefore;
+  else delete casil[ALLOW];
   return {
     at,
     status,

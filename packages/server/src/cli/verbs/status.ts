@@ -30,19 +30,24 @@ export function statusVerb(): Command {
   withExamples(verb, 'arqon status', 'arqon status --ws-url ws://bus.example:9100 --json');
   return verb.action(async (options: HttpOptions) => {
     const status = await serverStatus(options);
+    const overBus = status.endpoints === undefined ? ', this program among them' : '';
     await printResult(options.json, status, ({ server, connections, rooms, channels, messages, storage, endpoints }) =>
       pairs([
         ['version', text`${server.version} (protocol ${server.protocol})`],
         ['node', server.node],
         ['uptime', duration(server.uptime_seconds)],
-        ['clients', text`${connections.active} (${connections.total} since the start)`],
+        ['clients', text`${connections.active}${overBus} (${connections.total} since the start)`],
         ['rooms', rooms.active],
         ['channels', channels.active],
         ['messages', text`${messages.total} (${messages.rate_per_minute} in the last minute)`],
         ['storage', text`${storage.backend}, ${storage.healthy ? 'healthy' : 'AWAY'}`],
         ['bus', endpoints?.websocket ?? busUrl(options)],
-        ['telemetry', endpoints?.telemetry],
-        ['http', endpoints?.http],
+        ...(endpoints === undefined
+          ? []
+          : ([
+              ['telemetry', endpoints.telemetry],
+              ['http', endpoints.http],
+            ] as const)),
       ]),
     );
   });
