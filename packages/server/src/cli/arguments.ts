@@ -50,7 +50,7 @@ export function collectHeader(text: string, earlier: Headers | undefined): Heade
 /**
  * Any JSON. Throws {@link UsageError} that shows how it is written.
  *
- * @param what the subject of that sentence, such as `The payload`
+ * @param what the subject of that sentence, such as `the argument <payload>`
  */
 export function parseJson(text: string, what: string): unknown {
   try {

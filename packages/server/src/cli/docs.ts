@@ -1,5 +1,6 @@
-import type { Command } from 'commander';
+import { Command, type Option } from 'commander';
 import { createProgram } from './program.ts';
+import { withAnswerOptions } from './remote/options.ts';
 import { below, examplesOf, pathOf } from './verb.ts';
 
 const INTRODUCTION = `# Command line
@@ -30,13 +31,17 @@ users of the machine can see options, but not variables.
 certificate itself if it is self-signed. \`NODE_EXTRA_CA_CERTS=FILE\` does the same for every verb.
 `;
 
+/** A verb with no options but those of every verb that asks a bus. */
+const SHARED = withAnswerOptions(new Command());
+
 /** The whole text of docs/cli.md. A test checks that the committed page is the same. */
 export function cliPage(): string {
   const verbs = below(createProgram());
   const list = verbs
     .filter(({ parent }) => parent?.parent === null)
     .map((verb) => `- [\`${pathOf(verb)}\`](#${pathOf(verb).replaceAll(' ', '-')})`);
-  return [INTRODUCTION, `${list.join('\n')}\n`, ...verbs.map(sectionOf)].join('\n');
+  const shared = ['## Shared options', '', 'Every verb that asks a bus has these.', '', ...rowsOf(SHARED)].join('\n');
+  return [INTRODUCTION, `${list.join('\n')}\n`, shared, ...verbs.map(sectionOf)].join('\n');
 }
 
 function sectionOf(verb: Command): string {
@@ -51,13 +56,24 @@ function sectionOf(verb: Command): string {
     ...(isGroup
       ? [`Its verbs: ${children.join(', ')}.`, '']
       : ['```text', `${pathOf(verb)} ${verb.usage()}`, '```', '']),
-    ...rowsOf(verb),
+    ...rowsOf(verb, SHARED.options),
+    ...(hasShared(verb) ? ['It also has the [shared options](#shared-options).', ''] : []),
     ...(isGroup ? [] : ['```sh', ...examplesOf(verb), '```', '']),
   ].join('\n');
 }
 
-function rowsOf(verb: Command): string[] {
-  const options = verb.options.filter(({ hidden }) => !hidden);
+function hasShared(verb: Command): boolean {
+  return SHARED.options.every((shared) => verb.options.some((option) => isSame(option, shared)));
+}
+
+function isSame(one: Option, other: Option): boolean {
+  return one.flags === other.flags && one.description === other.description;
+}
+
+/** The table of a verb, without the options that are told elsewhere. */
+function rowsOf(verb: Command, toldElsewhere: readonly Option[] = []): string[] {
+  const isTold = (option: Option): boolean => hasShared(verb) && toldElsewhere.some((told) => isSame(option, told));
+  const options = verb.options.filter((option) => !option.hidden && !isTold(option));
   const rows = [
     ...verb.registeredArguments.map((argument) => [code(argument.name()), choicesOf(argument)]),
     ...options.map((option) => [code(option.flags), choicesOf(option)]),

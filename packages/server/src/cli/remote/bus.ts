@@ -1,5 +1,5 @@
 import type { ArqonBusClient, ClientOptions, CommandParameters, ConnectionError } from '@arqonbus/client';
-import type { CommandName, CommandResult, Welcome } from '@arqonbus/protocol';
+import { type CommandName, type CommandResult, ERRORS, type Welcome } from '@arqonbus/protocol';
 import { UsageError } from '../exit.ts';
 import { stopSignal } from '../stop.ts';
 import { printResult, remark } from '../terminal/output.ts';
@@ -42,11 +42,14 @@ export async function withBus<T>(
       ...(ca === undefined ? {} : { socket: new TappedSocket(() => undefined, ca).open }),
       ...extra,
     });
-    // A failure that nothing waits for. A connection that is lost is also told to whatever waits for an answer.
+    let isConnected = false;
     client.on('error', (error) => {
-      if (stays || !(error instanceof ConnectionError)) remark(text`${sentence(error.message)} (${error.code})`);
+      // Whatever waits for an answer is rejected with these.
+      const isAnswered = isConnected && !stays && (error instanceof ConnectionError || error.code in ERRORS);
+      if (!isAnswered) remark(text`${sentence(error.message)} (${error.code})`);
     });
     await client.connect({ signal });
+    isConnected = true;
     return await run({ client, signal });
   } catch (error) {
     throw await explain(error, options);

@@ -33,12 +33,12 @@ export function withBusOptions(verb: Command): Command {
         .argParser(address(['ws:', 'wss:', 'http:', 'https:'], 'ws://HOST:PORT or wss://HOST:PORT')),
     )
     .addOption(
-      new Option('--jwt <token>', 'token, if the bus asks for one; else that of ARQONBUS_AUTH_JWT').env(
+      new Option('--jwt <token>', 'token, if the bus asks for one; ARQONBUS_AUTH_JWT is read too').env(
         'ARQONBUS_TOKEN',
       ),
     )
     .addOption(new Option('--header <name:value>', 'header of the handshake; repeatable').argParser(collectHeader))
-    .option('--ca <file>', 'certificate (PEM) to trust beside those of Node.js: of an authority, or a self-signed one');
+    .option('--ca <file>', 'PEM file of a certificate to trust as well: of an authority, or a self-signed one');
 }
 
 /** {@link withBusOptions} for a verb that asks and is answered. */

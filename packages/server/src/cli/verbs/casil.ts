@@ -45,7 +45,7 @@ function reloadVerb(): Command {
     'arqon casil reload - < policy.json',
   );
   return verb.action((given: string, options: BusOptions) => {
-    const settings = parseObject(textOrStdin(given), 'The argument <settings>') as Partial<CasilSettings>;
+    const settings = parseObject(textOrStdin(given), 'the argument <settings>') as Partial<CasilSettings>;
     return askAndPrint(options, 'op.casil.reload', settings, showPolicy);
   });
 }
@@ -84,7 +84,7 @@ function checkVerb(): Command {
 
 async function check(file: string | undefined, options: CheckOptions & Flags): Promise<void> {
   const { room, channel, type } = options;
-  const payload = parseObject(readText(file ?? '-', 'the argument [file]'), 'The payload');
+  const payload = parseObject(readText(file ?? '-', 'the argument [file]'), 'the payload');
   const policy = await readPolicy(options);
   const { explain } = await import('../../casil/explain.ts');
   const explanation = explain(policy, { type, room, channel, payload });

@@ -48,7 +48,7 @@ function scheduleVerb(): Command {
     const { delaySeconds, intervalSeconds, repeat, cron, timezone, temporary, catchUp } = options;
     const args = {
       room,
-      payload: parseObject(textOrStdin(text), 'The argument <payload>'),
+      payload: parseObject(textOrStdin(text), 'the argument <payload>'),
       durable: temporary !== true,
       ...given({
         channel,

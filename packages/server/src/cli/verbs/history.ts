@@ -64,7 +64,9 @@ async function requireEpoch(client: ArqonBusClient, at: string, since: SinceOpti
   if (since?.epoch === undefined) return;
   const { epoch } = await client.channelInfo(at);
   if (epoch !== since.epoch)
-    throw new Error(`${at} was started again: its epoch is ${epoch} now, not the ${since.epoch} of --since.`);
+    throw new Error(
+      `${at} has been created again since then: its epoch is ${epoch} now, not ${since.epoch} as in --since.`,
+    );
 }
 
 async function show(session: Session, at: string, since: Position | undefined, options: HistoryOptions): Promise<void> {

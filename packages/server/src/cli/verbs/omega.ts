@@ -51,7 +51,7 @@ function registerVerb(): Command {
     .argument('[metadata]', 'JSON object, or "-" for standard input');
   withExamples(withAnswerOptions(verb), 'arqon omega register lattice tensor');
   return verb.action((name: string, kind: string, text: string | undefined, options: BusOptions) => {
-    const metadata = text === undefined ? undefined : parseObject(textOrStdin(text), 'The argument [metadata]');
+    const metadata = text === undefined ? undefined : parseObject(textOrStdin(text), 'the argument [metadata]');
     const args = { name, kind, ...given({ metadata }) };
     return askAndPrint(options, 'op.omega.register_substrate', args, ({ substrate_id }) => substrate_id);
   });
@@ -93,7 +93,7 @@ function emitVerb(): Command {
     .argument('[payload]', 'JSON object, or "-" for standard input');
   withExamples(withAnswerOptions(verb), `arqon omega emit SUBSTRATE_ID spike '{"level":3}'`);
   return verb.action((substrate_id: string, signal: string, text: string | undefined, options: BusOptions) => {
-    const payload = text === undefined ? undefined : parseObject(textOrStdin(text), 'The argument [payload]');
+    const payload = text === undefined ? undefined : parseObject(textOrStdin(text), 'the argument [payload]');
     const args = { substrate_id, signal, ...given({ payload }) };
     return askAndPrint(options, 'op.omega.emit_event', args, ({ event_id }) => event_id);
   });

@@ -91,7 +91,7 @@ async function publish(payload: string | undefined, options: PublishOptions, pos
     throw new UsageError(`there is nothing to send; give a payload, such as '{"text":"hello"}', or pipe lines in.`);
   }
   const isStream = payload === undefined || payload === '-';
-  const payloads = isStream ? linesAsObjects() : [parseObject(payload, 'The argument [payload]')];
+  const payloads = isStream ? linesAsObjects() : [parseObject(payload, 'the argument [payload]')];
   await withBus(options, ({ client, signal }) => new Publisher(client, options, post).run(payloads, signal), {
     stays: isStream,
   });
@@ -141,7 +141,7 @@ class Publisher {
     } finally {
       this.progress.end();
     }
-    if (this.refused > 1) remark(`${this.refused} of ${this.sent} were refused; the first one because:`);
+    if (this.refused > 1) remark(`${this.refused} of ${this.sent} were refused. Why the first one was:`);
     if (this.failure !== undefined) throw this.failure;
     if (this.sent > 1 && process.stderr.isTTY) remark(`${this.sent.toLocaleString('en')} sent.`);
   }

@@ -18,7 +18,7 @@ export function requestVerb(): Command {
     `arqon request arq_client_0123 '{"question":"ready?"}' --timeout-seconds 2 --json`,
   );
   return verb.action(async (target: string, text: string, options: BusOptions) => {
-    const payload = parseObject(textOrStdin(text), 'The argument <payload>');
+    const payload = parseObject(textOrStdin(text), 'the argument <payload>');
     const reply = await withBus(options, ({ client }) => client.request(target, payload));
     if (options.json === true) await printJsonLine(reply.envelope);
     else await printDocument(reply.payload);
@@ -38,7 +38,7 @@ export function commandVerb(): Command {
     `arqon command create_channel '{"room":"lab","channel":"results","retain":true}'`,
   );
   return verb.action(async (name: string, text: string, options: BusOptions) => {
-    const args = parseObject(textOrStdin(text), 'The argument [args]');
+    const args = parseObject(textOrStdin(text), 'the argument [args]');
     // The server says when it does not know a command.
     await printDocument(await ask(options, name as CommandName, args as never));
   });

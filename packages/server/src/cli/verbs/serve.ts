@@ -32,21 +32,35 @@ async function serve(flags: Flags): Promise<void> {
     level: config.log.level,
     ...(process.stderr.isTTY ? { destination: terminalLog() } : {}),
   });
-  const { server, addresses } = await startServer(config, {
+  const started = startServer(config, {
     log,
-    onShutdown: () => stop(server, config, log),
+    onShutdown: () => void started.then(({ server }) => stop(server, config, log)),
     // A fault in the new configuration leaves the server as it runs.
-    onRestart: () => void restart(server, flags, log),
+    onRestart: () => void started.then(({ server }) => restart(server, flags, log)),
   });
-  // Who waits for the banner may send a signal as soon as it is there.
+  const { server, addresses } = await started.catch((error: unknown) => {
+    throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
+  });
+  // Whoever waits for the banner may send a signal as soon as it is there.
   obeySignals(server, config, flags, log);
   await print(banner(config, addresses, securityWarnings(config)));
+}
+
+/** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
+function portFlag(message: string, { server, telemetry, http }: Config): string {
+  const flags = [
+    [server.port, '--port', 'ARQONBUS_SERVER_PORT'],
+    [telemetry.port, '--telemetry-port', 'ARQONBUS_TELEMETRY_PORT'],
+    [http.port, '--http-port', 'ARQONBUS_HTTP_PORT'],
+  ] as const;
+  const found = flags.find(([port]) => message.startsWith(`Port ${port} `));
+  return found === undefined || message.includes(found[1]) ? '' : ` It is set by ${found[1]} or ${found[2]}.`;
 }
 
 function obeySignals(server: Server, config: Config, flags: Flags, log: Logger): void {
   let told = false;
   const end = (): void => {
-    // Who asks twice does not want to wait.
+    // Whoever asks twice does not want to wait.
     if (told) process.exit(EXIT.failure);
     told = true;
     stop(server, config, log);

@@ -53,7 +53,7 @@ function setVerb(): Command {
     .addOption(ifVersion());
   withExamples(verb, 'arqon store set colour \'"blue"\'', 'arqon store set leader \'{"id":1}\' --if-version 0');
   return verb.action(async (key: string, json: string, options: WriteOptions) => {
-    const value = parseJson(textOrStdin(json), 'The argument <value>');
+    const value = parseJson(textOrStdin(json), 'the argument <value>');
     const { namespace, ttlSeconds, ifVersion } = options;
     const written = await withBus(options, ({ client }) =>
       client.store.set(key, value, given({ namespace, ttlSeconds, ifVersion })),

@@ -49,7 +49,7 @@ async function tail(targets: readonly string[], options: TailOptions): Promise<v
     throw new UsageError('--since needs one target, written ROOM:CHANNEL.');
   }
   if (since !== undefined) requireChannel(targets[0]!, '--since needs');
-  const own = send === undefined ? undefined : prepare(parseObject(send, 'The envelope of --send'));
+  const own = send === undefined ? undefined : prepare(parseObject(send, 'the envelope of --send'));
   const printer = new Printer(options, own?.id);
   const socket = new TappedSocket((text) => printer.take(text), trustedCertificates(options));
   await withBus(

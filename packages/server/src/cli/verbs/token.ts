@@ -5,6 +5,7 @@ import type { Verifier } from '../../auth/verifier.ts';
 import type { Config } from '../../config/config.ts';
 import { collectList, given, readText } from '../arguments.ts';
 import { messageOf, UsageError } from '../exit.ts';
+import { sentence } from '../remote/failure.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
 import { print, printDocument, remark } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
@@ -95,7 +96,7 @@ async function mint(options: MintOptions & Flags): Promise<void> {
     });
   } catch (error) {
     // A claim that no server would accept, or a key that does not fit.
-    throw new UsageError(messageOf(error));
+    throw new UsageError(sentence(namingFlag(messageOf(error))));
   }
   if (options.json === true) await printDocument({ token });
   else await print(token);
@@ -109,7 +110,7 @@ async function inspect(text: string, options: KeyFlags & Flags & { json?: boolea
   try {
     inspection = await inspectToken(token, verifier);
   } catch (error) {
-    throw new UsageError(messageOf(error));
+    throw new UsageError(sentence(messageOf(error)));
   }
   const { header, claims, verification } = inspection;
   const accepted = verification === null ? null : verification.ok;
@@ -117,6 +118,14 @@ async function inspect(text: string, options: KeyFlags & Flags & { json?: boolea
     verification === null || verification.ok ? {} : { reason: verification.reason, because: verification.internal };
   await printDocument({ header, claims, times: timesOf(claims), accepted, ...refusal });
   if (accepted === false) process.exitCode = 1;
+}
+
+/** The claims as the options call them, in place of their names in the token. */
+function namingFlag(message: string): string {
+  return message
+    .replace(/^"(sub|role|publish|subscribe|telemetry)"/, '--$1')
+    .replace(/^"tenant_id"/, '--tenant')
+    .replace(/^The private key/, 'the private key of --key');
 }
 
 function warnOfShort(secret: string): void {
