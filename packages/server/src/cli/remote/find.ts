@@ -5,6 +5,9 @@ import { shownUrl } from './failure.ts';
 import { getJson } from './http.ts';
 import { busUrl, DEFAULT_HTTP_PORT, DEFAULT_HTTP_URL, type HttpOptions, tokenOf } from './options.ts';
 
+/** How long this machine may take to say whether it has a bus. */
+const PROBE_SECONDS = 2;
+
 /** What is known of the bus that the options mean: its HTTP port, what it says of itself to those who connect, or both. */
 export type Found =
   | { readonly http: string; readonly welcome: undefined }
@@ -18,7 +21,7 @@ export async function findBus(options: HttpOptions): Promise<Found> {
   const { httpUrl = '', wsUrl = '' } = options;
   if (httpUrl !== '') return { http: httpUrl, welcome: undefined };
   // Asking over HTTP is not seen by others, as a connection would be.
-  if (wsUrl === '' && (await isBus(DEFAULT_HTTP_URL, options))) return { http: DEFAULT_HTTP_URL, welcome: undefined };
+  if (wsUrl === '' && (await isBus(DEFAULT_HTTP_URL))) return { http: DEFAULT_HTTP_URL, welcome: undefined };
   const welcome = await greet(options);
   return { http: httpOf(welcome, options), welcome };
 }
@@ -29,9 +32,10 @@ export function assumedHttp(options: HttpOptions): string {
   return `${url.protocol.replace(/^ws/, 'http')}//${url.hostname}:${DEFAULT_HTTP_PORT}`;
 }
 
-async function isBus(base: string, { timeoutSeconds = 10 }: HttpOptions): Promise<boolean> {
+async function isBus(base: string): Promise<boolean> {
   try {
-    return (await getJson<{ name?: unknown }>(base, '/version', { timeoutSeconds })).name === 'ArqonBus';
+    const { name } = await getJson<{ name?: unknown }>(base, '/version', { timeoutSeconds: PROBE_SECONDS });
+    return name === 'ArqonBus';
   } catch {
     return false;
   }

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { collectHeader, readText, seconds } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
 
-export const DEFAULT_WS_URL = 'ws://127.0.0.1:9100';
+const DEFAULT_WS_URL = 'ws://127.0.0.1:9100';
 export const DEFAULT_HTTP_URL = 'http://127.0.0.1:8080';
 export const DEFAULT_HTTP_PORT = 8080;
 

@@ -14,7 +14,7 @@ const CONTROLS = {
   clearLine: '\r\u001b[2K',
 } as const;
 
-export type Control = keyof typeof CONTROLS;
+type Control = keyof typeof CONTROLS;
 
 /** What is written at a time: text, and how the cursor moves before it. */
 export type Output = StyledText | Control;
