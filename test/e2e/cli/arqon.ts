@@ -75,7 +75,7 @@ export class Arqon {
   /** {@link onTerminal} for arguments that a shell would take apart. */
   runOnTerminal(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
     const line = [process.execPath, BIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-    return this.track('script', ['-qec', line, '/dev/null'], env);
+    return this.track('script', ['-qec', `exec ${line}`, '/dev/null'], env);
   }
 
   /** Ends what still runs, and takes the folder away. */
