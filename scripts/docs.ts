@@ -30,7 +30,7 @@ function allCommands(): readonly AnyCommand[] {
   if (!loaded.ok) throw new Error(loaded.faults.join('\n'));
   const opened = CasilLayer.open(loaded.config.casil);
   if (!opened.ok) throw new Error('the default policy has faults');
-  const log = createLog({ level: 'silent', pretty: false });
+  const log = createLog({ level: 'silent' });
   return new Server(loaded.config, createMemoryEngine(), opened.layer, 'docs', { log }).bus.commands.all;
 }
 

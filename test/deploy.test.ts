@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { CLIENT_VARIABLES } from '../packages/server/src/cli/variables.ts';
+import { CLIENT_VARIABLES } from '../packages/server/src/cli/settings.ts';
 import { loadConfig } from '../packages/server/src/config/load.ts';
 import { freePort } from './fixtures/private-redis.ts';
 import { startTestServer } from './fixtures/start.ts';

@@ -387,13 +387,13 @@ export class Bus extends Core implements SessionHost {
 
   /**
    * Takes no more clients, tells those that are there, lets what they sent settle, and closes them with 1001: all of it
-   * within `withinMs`, however slow their lines are. New clients are taken again once {@link isDraining} is unset.
+   * within `withinMs`, however slow their lines are. They are told to come back spread over `spreadMs`. New clients are taken again once {@link isDraining} is unset.
    */
-  async drain(withinMs: number, reason: string): Promise<void> {
+  async drain(withinMs: number, reason: string, spreadMs: number = withinMs): Promise<void> {
     const deadline = performance.now() + withinMs;
     const left = (): number => Math.max(0, deadline - performance.now());
     this.isDraining = true;
-    this.announceShutdown(withinMs);
+    this.announceShutdown(spreadMs);
     await atMost(Math.min(SETTLE_MS, left() / 2), this.ingress.settled());
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
     for (const session of [...this.sessions()]) {

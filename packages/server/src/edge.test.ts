@@ -124,7 +124,7 @@ describe('stopping', () => {
   it('says nothing of it when it never started', async () => {
     const taken = await takenPort();
     const lines = new PassThrough();
-    const log = createLog({ level: 'info', pretty: false, destination: lines });
+    const log = createLog({ level: 'info', destination: lines });
     await expect(startTestServer({ ARQONBUS_HTTP_PORT: String(taken.port) }, { log })).rejects.toThrow(/in use/);
     expect(lines.read()).toBeNull();
     await taken.free();

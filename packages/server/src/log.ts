@@ -6,8 +6,6 @@ export type { Logger };
 
 export interface LogOptions {
   readonly level: string;
-  /** Readable lines for a terminal; needs the optional package `pino-pretty`, and stays with JSON without it. */
-  readonly pretty: boolean;
   /** Where the lines go; standard error by default, so that standard output stays for what a command prints. */
   readonly destination?: NodeJS.WritableStream;
 }
@@ -19,7 +17,7 @@ const MAX_BUFFERED = 4 * 1_048_576;
 const SECRETS = ['token', 'authorization', 'password', 'secret', 'api_key', 'apiKey', 'jwtSecret'];
 
 /** The server's log: one JSON object a line. Tokens and payloads never reach it. */
-export function createLog({ level, pretty, destination }: LogOptions): Logger {
+export function createLog({ level, destination }: LogOptions): Logger {
   const options = {
     level,
     base: null,
@@ -27,14 +25,7 @@ export function createLog({ level, pretty, destination }: LogOptions): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '***' },
   };
-  if (destination !== undefined) return pino(options, destination);
-  if (pretty && canPrettify()) {
-    // Formatters do not cross into the thread that prettifies.
-    const { formatters: _formatters, ...plain } = options;
-    const target = { target: 'pino-pretty', options: { destination: 2, colorize: true, translateTime: 'HH:MM:ss.l' } };
-    return pino({ ...plain, transport: target });
-  }
-  return pino(options, standardError());
+  return pino(options, destination ?? standardError());
 }
 
 /**
@@ -52,13 +43,4 @@ function standardError(): DestinationStream {
       if (!pipe.destroyed && pipe.writableLength < MAX_BUFFERED) pipe.write(line);
     },
   };
-}
-
-function canPrettify(): boolean {
-  try {
-    import.meta.resolve('pino-pretty');
-    return true;
-  } catch {
-    return false;
-  }
 }

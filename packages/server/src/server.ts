@@ -43,7 +43,7 @@ export class Server {
   private stopping: Promise<void> | null = null;
 
   constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
-    const { log = createLog({ level: config.log.level, pretty: false }), now = Date.now } = options;
+    const { log = createLog({ level: config.log.level }), now = Date.now } = options;
     this.layer = layer;
     this.config = config;
     this.edgeConfig = config;
@@ -137,7 +137,7 @@ export class Server {
 
   private async openAnew(config: Config): Promise<Addresses> {
     if (this.stopping !== null) throw new Error('The server stops; it opens nothing any more.');
-    await this.bus.drain(RESTART_MS, 'server restarting');
+    await this.bus.drain(RESTART_MS, 'server restarting', RESTART_SPREAD_MS);
     await this.edge?.close();
     this.edge = null;
     try {
@@ -180,6 +180,8 @@ export class Server {
 
 /** How long the clients of a server that restarts its listeners may take to go. */
 const RESTART_MS = 5_000;
+/** Over how long they come back. */
+const RESTART_SPREAD_MS = 1_000;
 
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
 export async function startServer(

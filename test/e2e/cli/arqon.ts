@@ -37,15 +37,7 @@ export class Arqon {
 
   /** Starts it and leaves it running. */
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-    const child = spawn(process.execPath, [BIN, ...args], {
-      cwd: this.folder,
-      env: { ...this.env, ...env },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    const running = new Running(child);
-    this.running.add(running);
-    void running.ended.then(() => this.running.delete(running));
-    return running;
+    return this.track(process.execPath, [BIN, ...args], env);
   }
 
   /** Runs it to its end, with `input` as its whole standard input. */
@@ -65,11 +57,7 @@ export class Arqon {
 
   /** Starts a line of the shell in which `arqon` is the program. */
   startShell(line: string): Running {
-    const child = spawn('bash', ['-c', line], { cwd: this.folder, env: this.env, stdio: ['pipe', 'pipe', 'pipe'] });
-    const running = new Running(child);
-    this.running.add(running);
-    void running.ended.then(() => this.running.delete(running));
-    return running;
+    return this.track('bash', ['-c', line]);
   }
 
   /** {@link startShell}, to its end. */
@@ -84,11 +72,29 @@ export class Arqon {
     return this.startShell(`exec script -qec '${line}' /dev/null`);
   }
 
+  /** {@link onTerminal} for arguments that a shell would take apart. */
+  runOnTerminal(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+    const line = [process.execPath, BIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    return this.track('script', ['-qec', `exec ${line}`, '/dev/null'], env);
+  }
+
   /** Ends what still runs, and takes the folder away. */
   async stop(): Promise<void> {
     for (const running of this.running) running.child.kill('SIGKILL');
     await Promise.all([...this.running].map(({ ended }) => ended));
     rmSync(this.folder, { recursive: true });
+  }
+
+  private track(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+    const child = spawn(program, args, {
+      cwd: this.folder,
+      env: { ...this.env, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const running = new Running(child);
+    this.running.add(running);
+    void running.ended.then(() => this.running.delete(running));
+    return running;
   }
 }
 
@@ -97,6 +103,8 @@ export class Running {
   readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly ended: Promise<Outcome>;
   readonly lines: string[] = [];
+  /** Standard output as it came, not yet taken apart into lines. */
+  raw = '';
   private stderr = '';
   private waiting: (() => void)[] = [];
 
@@ -110,6 +118,9 @@ export class Running {
       this.wake();
     });
     const output = createInterface({ input: child.stdout });
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.raw += text;
+    });
     output.on('line', (line) => {
       this.lines.push(line);
       this.wake();

@@ -149,6 +149,15 @@ describe('on a terminal', () => {
     expect(stdout.lastIndexOf('\u001b[?1049l')).toBeGreaterThan(stdout.lastIndexOf('CHANNELS BY MEMBERS'));
   });
 
+  it('shows the log of a server as lines for people', async () => {
+    const ports = ['--port', '0', '--telemetry-port', 'off', '--http-port', 'off'];
+    const serve = arqon.runOnTerminal(['serve', ...ports]);
+    expect(await serve.line(/server started/)).toMatch(/\d\d:\d\d:\d\d\.\d{3}.* .*INFO .* server started {2}/);
+    await serve.line(/press Ctrl-C to stop/);
+    serve.child.stdin.write('\u0003');
+    expect((await serve.ended).code).toBe(0);
+  });
+
   it('draws a progress bar, and takes it away again', async () => {
     const pub = arqon.onTerminal('yes "{}" | head -500 | arqon pub seen:progress --rate 1000');
     const { code, stdout } = await pub.ended;

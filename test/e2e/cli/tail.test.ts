@@ -49,7 +49,7 @@ describe('arqon tail', () => {
   it('exits 1 with a sentence when the time is over', async () => {
     const { code, stderr } = await arqon.run(['tail', '--timeout-seconds', '0.3', '--limit', '5', '--raw']);
     expect(code).toBe(1);
-    expect(stderr).toBe('arqon: the 0.3 s are over; 1 of 5 printed.\n');
+    expect(stderr).toBe('arqon: the 0.3 s of --timeout-seconds are over; 1 of 5 printed.\n');
   });
 
   it('goes on after a sequence, with or without its epoch', async () => {

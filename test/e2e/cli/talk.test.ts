@@ -98,7 +98,7 @@ describe('arqon send and request', () => {
     expect(await heard).toEqual({ text: 'psst' });
     const { code, stderr } = await arqon.run(['send', 'arq_client_nobody', '{}']);
     expect(code).toBe(1);
-    expect(stderr).toContain('(TARGET_NOT_FOUND)');
+    expect(stderr).toMatch(/^arqon: [^\n]* \(TARGET_NOT_FOUND\)\n$/);
   });
 
   it('asks and prints the reply', async () => {

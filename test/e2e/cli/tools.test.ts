@@ -101,6 +101,8 @@ describe('arqon token', () => {
       expect([args, code, stdout]).toEqual([args, 2, '']);
       expect(stderr).not.toContain(SECRET);
     }
+    const { stderr } = await arqon.run(['token', ...secret, '--publish', 'no colon']);
+    expect(stderr).toMatch(/^arqon: --publish must be a list .*characters\.\n$/);
   });
 });
 
@@ -286,6 +288,23 @@ describe('arqon itself', () => {
       expect(stderr).toMatch(/--help|Usage/);
     }
     expect((await arqon.run(['tial'])).stderr).toContain('Did you mean tail?');
+  });
+
+  it('names the flag of a port that is taken', async () => {
+    const taken = createServer();
+    taken.listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const port = String((taken.address() as AddressInfo).port);
+    const free = { '--port': '0', '--telemetry-port': '0', '--http-port': '0' };
+    for (const flag of Object.keys(free)) {
+      const flags = Object.entries({ ...free, [flag]: port }).flat();
+      const { code, stderr } = await arqon.run(['serve', ...flags, '--log-level', 'fatal']);
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(`Port ${port} .* is in use.* It is set by ${flag} or ARQON`),
+      ]);
+    }
+    taken.close();
   });
 
   it('starts a bus that it can talk to, and reads the policy again on SIGHUP', async () => {

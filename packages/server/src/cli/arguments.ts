@@ -29,7 +29,7 @@ export function positive(text: string): number {
   throw new InvalidArgumentError('It must be a number above 0.');
 }
 
-/** A parser for commander: a list by commas, which may be repeated. */
+/** A parser for commander: a list separated by commas; the option may be repeated. */
 export function collectList(text: string, earlier: readonly string[] | undefined): readonly string[] {
   const parts = text.split(',').map((part) => part.trim());
   return [...(earlier ?? []), ...parts.filter((part) => part !== '')];
@@ -47,16 +47,20 @@ export function collectHeader(text: string, earlier: Headers | undefined): Heade
   return { ...earlier, [name]: text.slice(colon + 1).trim() };
 }
 
-/** Any JSON. Throws {@link UsageError} that shows how it is written. */
+/**
+ * Any JSON. Throws {@link UsageError} that shows how it is written.
+ *
+ * @param what the subject of that sentence, such as `the argument <payload>`
+ */
 export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new UsageError(`${what} is not JSON; quote it for the shell, as in '{"text":"hello"}' or '"a string"'.`);
+    throw new UsageError(`${what} is not valid JSON. Quote it for the shell: '{"text":"hello"}' or '"a string"'.`);
   }
 }
 
-/** A JSON object. Throws {@link UsageError}. */
+/** A JSON object. Throws {@link UsageError} that shows how it is written. */
 export function parseObject(text: string, what: string): JsonObject {
   const value = parseJson(text, what);
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
@@ -68,17 +72,17 @@ export function textOrStdin(text: string): string {
   return text === '-' ? readFileSync(0, 'utf8') : text;
 }
 
-/** The text of a file. Throws {@link UsageError} that names the option. */
+/** The text of a file, or of standard input for `-`. Throws {@link UsageError} that names the option. */
 export function readText(path: string, option: string): string {
   try {
     return readFileSync(path === '-' ? 0 : path, 'utf8');
   } catch (error) {
     const { code = 'unreadable' } = error as NodeJS.ErrnoException;
-    throw new UsageError(`${path}, which ${option} names, cannot be read (${code}).`);
+    throw new UsageError(`${option} names ${path}, which cannot be read (${code}).`);
   }
 }
 
-/** The fields that were given, without those that are undefined. */
+/** The fields that are not undefined. */
 export function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>;

@@ -1,33 +1,47 @@
-import type { Command } from 'commander';
+import { Command, type Option } from 'commander';
 import { createProgram } from './program.ts';
+import { withAnswerOptions } from './remote/options.ts';
 import { below, examplesOf, pathOf } from './verb.ts';
 
 const INTRODUCTION = `# Command line
 
 <!-- Generated from the verbs in packages/server/src/cli by \`npm run docs\`: edit those. -->
 
-\`arqon\` runs a bus (\`arqon serve\`) and talks to one that runs. \`arqon VERB --help\` tells what follows here.
+\`arqon\` runs a bus (\`arqon serve\`) and talks to one that runs. \`arqon VERB --help\` prints what this page says of a verb.
 
-**Output.** Colours and aligned tables come on a terminal only, and no colours where \`NO_COLOR\` is set. In a pipe a table is
-one row a line, its cells parted by tabs. With \`--json\` there is one JSON document on standard output, or one a line where
-output goes on, and nothing else. Remarks, progress and errors go to standard error. A verb whose reader has gone
-(\`arqon tail | head -1\`) ends quietly; Ctrl-C ends what runs on politely, with exit code 0.
+**Output.** On a terminal there are colours, unless \`NO_COLOR\` is set, and tables that fit its width. In a pipe a table is
+one row a line, its cells separated by tabs. With \`--json\` standard output holds one JSON document, or one a line where
+output goes on, and nothing else. Remarks, progress and errors go to standard error. If the reader of the output has gone
+(\`arqon tail | head -1\`), the verb ends quietly. Ctrl-C ends a verb that runs on, with exit code 0.
 
-**Exit codes.** 0: done. 1: it failed, was refused, or its time was over. 2: it was asked for wrongly: an unknown option, a
-malformed value, an invalid configuration. What else a verb says by its exit code stands with the verb.
+**Text of others.** Nothing that a message, a file or a server holds can drive your terminal, or show text in another order
+than it has: control characters (C0, C1), bidirectional controls, invisible characters and lone surrogates are printed as
+\`\\u{202e}\`, and in JSON as \`\\u202e\`, which programs read as the same text.
 
-**Where it goes.** \`--ws-url\` (else \`ARQONBUS_WS_URL\`, else \`ws://127.0.0.1:9100\`) is the bus and \`--http-url\` (else
-\`ARQONBUS_HTTP_URL\`, else \`http://127.0.0.1:8080\`) its HTTP port. A bus that asks for tokens gets \`--jwt\` or
-\`ARQONBUS_TOKEN\`, which, unlike an option, no other user of the machine can see.
+**Exit codes.** 0: done. 1: it failed, was refused, or took too long. 2: wrong use, such as an unknown option, a malformed
+value or an invalid configuration. Where an exit code means more, the section of the verb says so.
+
+**Which bus.** \`--ws-url\`, else \`ARQONBUS_WS_URL\`, else \`ws://127.0.0.1:9100\`. That is enough: \`status\`, \`version\`, \`top\` and
+\`doctor\`, which need the HTTP port too, learn its address from the bus. \`--http-url\` or \`ARQONBUS_HTTP_URL\` names another.
+
+**Tokens.** A bus that asks for a token gets that of \`--jwt\`, else of \`ARQONBUS_TOKEN\`, else of \`ARQONBUS_AUTH_JWT\`. Other
+users of the machine can see options, but not variables.
+
+**TLS.** A bus at \`wss://\` whose certificate Node.js does not know needs \`--ca FILE\`: the certificate of its authority, or the
+certificate itself if it is self-signed. \`NODE_EXTRA_CA_CERTS=FILE\` does the same for every verb.
 `;
 
-/** The text of docs/cli.md, whole. The committed page must be the same, which a test checks. */
+/** A verb with no options but those of every verb that asks a bus. */
+const SHARED = withAnswerOptions(new Command());
+
+/** The whole text of docs/cli.md. A test checks that the committed page is the same. */
 export function cliPage(): string {
   const verbs = below(createProgram());
   const list = verbs
     .filter(({ parent }) => parent?.parent === null)
     .map((verb) => `- [\`${pathOf(verb)}\`](#${pathOf(verb).replaceAll(' ', '-')})`);
-  return [INTRODUCTION, `${list.join('\n')}\n`, ...verbs.map(sectionOf)].join('\n');
+  const shared = ['## Shared options', '', 'Every verb that asks a bus has these.', '', ...rowsOf(SHARED)].join('\n');
+  return [INTRODUCTION, `${list.join('\n')}\n`, shared, ...verbs.map(sectionOf)].join('\n');
 }
 
 function sectionOf(verb: Command): string {
@@ -39,14 +53,27 @@ function sectionOf(verb: Command): string {
     '',
     verb.description(),
     '',
-    ...(isGroup ? [`Has ${children.join(', ')}.`, ''] : ['```text', `${pathOf(verb)} ${verb.usage()}`, '```', '']),
-    ...rowsOf(verb),
+    ...(isGroup
+      ? [`Its verbs: ${children.join(', ')}.`, '']
+      : ['```text', `${pathOf(verb)} ${verb.usage()}`, '```', '']),
+    ...rowsOf(verb, SHARED.options),
+    ...(hasShared(verb) ? ['It also has the [shared options](#shared-options).', ''] : []),
     ...(isGroup ? [] : ['```sh', ...examplesOf(verb), '```', '']),
   ].join('\n');
 }
 
-function rowsOf(verb: Command): string[] {
-  const options = verb.options.filter(({ hidden }) => !hidden);
+function hasShared(verb: Command): boolean {
+  return SHARED.options.every((shared) => verb.options.some((option) => isSame(option, shared)));
+}
+
+function isSame(one: Option, other: Option): boolean {
+  return one.flags === other.flags && one.description === other.description;
+}
+
+/** The table of a verb, without the options that are told elsewhere. */
+function rowsOf(verb: Command, toldElsewhere: readonly Option[] = []): string[] {
+  const isTold = (option: Option): boolean => hasShared(verb) && toldElsewhere.some((told) => isSame(option, told));
+  const options = verb.options.filter((option) => !option.hidden && !isTold(option));
   const rows = [
     ...verb.registeredArguments.map((argument) => [code(argument.name()), choicesOf(argument)]),
     ...options.map((option) => [code(option.flags), choicesOf(option)]),
@@ -58,15 +85,18 @@ interface Described {
   readonly description: string;
   readonly argChoices?: readonly string[] | undefined;
   readonly defaultValue?: unknown;
+  readonly defaultValueDescription?: string | undefined;
   readonly envVar?: string | undefined;
 }
 
-function choicesOf({ description, argChoices, defaultValue, envVar }: Described): string {
+function choicesOf({ description, argChoices, defaultValue, defaultValueDescription, envVar }: Described): string {
   const parts = [
     ...(description === '' ? [] : [description]),
     ...(argChoices === undefined ? [] : [argChoices.map((choice) => `\`${choice}\``).join(', ')]),
     ...(envVar === undefined ? [] : [`environment: \`${envVar}\``]),
-    ...(defaultValue === undefined || defaultValue === false ? [] : [`default: \`${String(defaultValue)}\``]),
+    ...(defaultValue === undefined || defaultValue === false
+      ? []
+      : [`default: \`${defaultValueDescription ?? String(defaultValue)}\``]),
   ];
   return parts.join('; ').replaceAll('|', '\\|').replaceAll('<', '&lt;');
 }

@@ -1,37 +1,46 @@
 import { Command } from 'commander';
+import { readSecondToken } from './remote/options.ts';
+import { lines, StyledText } from './terminal/styled-text.ts';
+import { write } from './terminal/writer.ts';
 import { below, GROUPS, pathOf } from './verb.ts';
 import { benchVerb } from './verbs/bench.ts';
 import { casilVerb } from './verbs/casil.ts';
-import { channelsVerb } from './verbs/channels.ts';
-import { clientsVerb } from './verbs/clients.ts';
-import { commandVerb } from './verbs/command.ts';
 import { completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
 import { cronVerb } from './verbs/cron.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { historyVerb } from './verbs/history.ts';
+import { channelsVerb, clientsVerb, roomsVerb } from './verbs/lists.ts';
 import { omegaVerb } from './verbs/omega.ts';
-import { pubVerb } from './verbs/pub.ts';
-import { requestVerb } from './verbs/request.ts';
-import { roomsVerb } from './verbs/rooms.ts';
-import { sendVerb } from './verbs/send.ts';
+import { pubVerb, sendVerb } from './verbs/publish.ts';
+import { commandVerb, requestVerb } from './verbs/request.ts';
 import { serveVerb } from './verbs/serve.ts';
-import { statusVerb } from './verbs/status.ts';
+import { statusVerb, versionVerb } from './verbs/status.ts';
 import { storeVerb } from './verbs/store.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
 import { topVerb } from './verbs/top.ts';
-import { versionVerb } from './verbs/version.ts';
 import { webhookVerb } from './verbs/webhook.ts';
 import { CLI_VERSION } from './version.ts';
 
-/** One verb, one file; a new one joins its group. What a verb needs to act it loads when it acts. */
+/** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
   talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
   operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb],
   tools: [tokenVerb, configVerb, doctorVerb, benchVerb, completionVerb],
+};
+
+/** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */
+const OUTPUT = {
+  writeOut: (page: string): void => void write(process.stdout, StyledText.layout(page)),
+  writeErr: (page: string): void => void write(process.stderr, StyledText.layout(page)),
+  outputError: (message: string): void => {
+    const [suggestion = ''] = /\n\(Did you mean [^\n]*\)\n$/.exec(message) ?? [];
+    const complaint = message.slice(0, message.length - suggestion.length).trimEnd();
+    write(process.stderr, lines([complaint, ...(suggestion === '' ? [] : [suggestion.trim()]), '']));
+  },
 };
 
 /** The whole command line, as a tree. */
@@ -41,16 +50,18 @@ export function createProgram(): Command {
     .version(CLI_VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [verb]', 'print help for a verb')
-    .addHelpText('after', '\nExit codes: 0 done, 1 it failed, 2 it was asked for wrongly.')
-    .configureHelp({ sortSubcommands: false });
+    .addHelpText('after', '\nExit codes: 0 done, 1 failed, 2 wrong use.')
+    .configureHelp({ sortSubcommands: false })
+    .hook('preAction', (_program, verb) => readSecondToken(verb));
   for (const [group, verbs] of Object.entries(VERBS)) {
     for (const verb of verbs) program.addCommand(verb().helpGroup(GROUPS[group as keyof typeof GROUPS]));
   }
   for (const command of [program, ...below(program)]) {
-    // Verbs throw where commander would end the process with a code of its own.
     command.summary(firstSentence(command.description()));
+    // It throws where it would end the process with a code of its own.
     command.exitOverride();
-    command.showHelpAfterError(`(${pathOf(command)} --help tells what there is)`);
+    command.showHelpAfterError(`("${pathOf(command)} --help" lists what there is)`);
+    command.configureOutput(OUTPUT);
     if (command !== program) command.helpOption('-h, --help', 'print help').helpCommand(false);
   }
   return program;

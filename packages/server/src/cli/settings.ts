@@ -3,14 +3,26 @@ import type { Loaded } from '../config/load.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { UsageError } from './exit.ts';
 import { remark } from './terminal/output.ts';
-import { CLIENT_VARIABLES } from './variables.ts';
+
+/** Variables of the command-line client and of the build: known, and yet not settings of the server. */
+export const CLIENT_VARIABLES: readonly string[] = [
+  'ARQONBUS_WS_URL',
+  'ARQONBUS_HTTP_URL',
+  'ARQONBUS_TOKEN',
+  'ARQONBUS_AUTH_JWT',
+  'ARQONBUS_BUILD_COMMIT',
+  'ARQONBUS_BUILD_DATE',
+];
 
 /** What commander made of the flags: those of settings, `config`, and a verb's own. */
 export type Flags = Readonly<Record<string, unknown>>;
 
 /** Gives a verb the flags of the server's settings. */
 export function withSettings(verb: Command, { hidden }: { hidden: boolean }): Command {
-  verb.option('--config <file>', 'configuration file, YAML or JSON (arqonbus.config.yaml here, when there is one)');
+  verb.option(
+    '--config <file>',
+    'configuration file, YAML or JSON (default: arqonbus.config.yaml in this folder, if there is one)',
+  );
   for (const { flag, description, env, defaultText, default: value } of SETTINGS) {
     if (flag === undefined) continue;
     const shown = defaultText ?? String(value);
@@ -38,5 +50,5 @@ export async function requireSettings(flags: Flags): Promise<Extract<Loaded, { o
   const loaded = await loadSettings(flags);
   for (const warning of loaded.warnings) remark(`warning: ${warning}`);
   if (loaded.ok) return loaded;
-  throw new UsageError(`the configuration has faults:\n${loaded.faults.map((fault) => `  - ${fault}`).join('\n')}`);
+  throw new UsageError('the configuration has faults:', loaded.faults);
 }

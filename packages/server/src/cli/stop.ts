@@ -1,7 +1,9 @@
+import { createInterface } from 'node:readline';
+
 const stopping = new AbortController();
 let watching = false;
 
-/** Time that a verb has for its farewells once its reader has gone, milliseconds. */
+/** How long a verb may take to end once its reader has gone, milliseconds. */
 const FAREWELL_MS = 1_000;
 
 /**
@@ -16,7 +18,7 @@ export function stopSignal(): AbortSignal {
   return stopping.signal;
 }
 
-/** Whether the process is on its way out at somebody's wish. */
+/** Whether the process ends because somebody asked it to. */
 export function isStopping(): boolean {
   return stopping.signal.aborted;
 }
@@ -35,4 +37,21 @@ export function stopOnClosedPipe(): void {
 export function stop(): void {
   if (stopping.signal.aborted) process.exit(1);
   stopping.abort();
+}
+
+/** The lines of standard input, as they come, until its end or until the user has had enough. */
+export async function* inputLines(): AsyncGenerator<string> {
+  const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  const end = (): void => {
+    lines.close();
+    process.stdin.destroy();
+  };
+  const signal = stopSignal();
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    if (!signal.aborted) yield* lines;
+  } finally {
+    signal.removeEventListener('abort', end);
+    end();
+  }
 }

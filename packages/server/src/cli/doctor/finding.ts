@@ -1,12 +1,12 @@
 export type Outcome = 'ok' | 'warn' | 'fail';
 
-/** What one check of the doctor came to. */
+/** The result of one check of `arqon doctor`. */
 export interface Finding {
   readonly check: string;
   readonly outcome: Outcome;
   /** A sentence. */
   readonly message: string;
-  /** What to do about it; nothing to do when it is missing. */
+  /** What to do about it; missing when there is nothing to do. */
   readonly remedy?: string;
 }
 
@@ -18,6 +18,7 @@ export function warn(check: string, message: string, remedy: string): Finding {
   return { check, outcome: 'warn', message, remedy };
 }
 
-export function failed(check: string, message: string, remedy: string): Finding {
-  return { check, outcome: 'fail', message, remedy };
+/** Without a remedy the message says what to do. */
+export function failed(check: string, message: string, remedy?: string): Finding {
+  return { check, outcome: 'fail', message, ...(remedy === undefined ? {} : { remedy }) };
 }

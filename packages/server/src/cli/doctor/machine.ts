@@ -12,7 +12,7 @@ export function checkNode(version: string = process.versions.node): Finding {
 
 /** @param limit how many files this process may hold open; undefined where the system does not tell */
 export function checkFiles(maxConnections: number, limit: number | undefined = openFileLimit()): Finding {
-  if (limit === undefined) return ok('files', 'This system tells no limit of open files.');
+  if (limit === undefined) return ok('files', 'This system does not say how many files may be open.');
   const needed = maxConnections + OTHER_FILES;
   if (limit >= needed) return ok('files', `${limit} files may be open; ${maxConnections} connections need ${needed}.`);
   return warn(

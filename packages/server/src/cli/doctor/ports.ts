@@ -7,7 +7,7 @@ import { CLI_VERSION } from '../version.ts';
 import { type Finding, failed, ok, warn } from './finding.ts';
 
 const PROBE_SECONDS = 3;
-/** Clocks further apart than this spoil tokens (30 s of leeway) before long. */
+/** Clocks that are further apart will soon refuse valid tokens, which have 30 s of leeway. */
 const MAX_SKEW_MS = 5_000;
 
 interface Listener {
@@ -33,11 +33,13 @@ export async function checkPorts(config: Config): Promise<Finding[]> {
 async function checkPort({ name, host, port, variable }: Listener, secure: string): Promise<Finding[]> {
   const check = `port ${name}`;
   if (port === 'off') return [ok(check, 'It is off.')];
-  if (port === 0) return [ok(check, 'Any free port will do.')];
+  if (port === 0) return [ok(check, 'It takes any free port.')];
   const code = await occupied(host, port);
   if (code === undefined) return [ok(check, `${host}:${port} is free.`)];
   if (code !== 'EADDRINUSE') {
-    return [failed(check, `${host}:${port} cannot be listened on (${code}).`, `Choose another with ${variable}.`)];
+    return [
+      failed(check, `Listening on ${host}:${port} is not possible (${code}).`, `Choose another with ${variable}.`),
+    ];
   }
   const at = `${reachable(host)}:${port}`;
   if (name === 'http') return askHttp(check, `http${secure}://${at}`, variable);
@@ -60,11 +62,12 @@ async function occupied(host: string, port: number): Promise<string | undefined>
 }
 
 async function askHttp(check: string, url: string, variable: string): Promise<Finding[]> {
-  const options = { httpUrl: url, timeoutSeconds: PROBE_SECONDS };
+  // A self-signed certificate is no reason to take a bus for another program.
+  const options = { timeoutSeconds: PROBE_SECONDS, insecure: true };
   try {
-    const { name, version } = await getJson<{ name?: string; version?: string }>(options, '/version');
+    const { name, version } = await getJson<{ name?: string; version?: string }>(url, '/version', options);
     if (name !== 'ArqonBus' || version === undefined) return [taken(check, url, variable)];
-    const { timestamp } = await getJson<{ timestamp: string }>(options, '/health');
+    const { timestamp } = await getJson<{ timestamp: string }>(url, '/health', options);
     return [ok(check, `A bus answers at ${url}.`), checkVersion(version), checkClock(timestamp)];
   } catch {
     return [taken(check, url, variable)];
@@ -94,14 +97,14 @@ export function checkClock(timestamp: string, now: number = Date.now()): Finding
   return warn(
     'clock',
     `The clocks of this machine and of the bus are ${Math.round(skew / 1000)} s apart.`,
-    'Synchronize both with NTP; tokens expire by the clock.',
+    'Synchronize both with NTP, since tokens expire by the clock.',
   );
 }
 
 /** Whether what listens greets, or refuses, as a bus or its telemetry port does. */
 function speaksBus(url: string): Promise<boolean> {
   return new Promise((resolve) => {
-    // A certificate of one's own is no reason to take a bus for something else.
+    // A self-signed certificate is no reason to take a bus for another program.
     const socket = new WebSocket(url, { handshakeTimeout: PROBE_SECONDS * 1000, rejectUnauthorized: false });
     const end = (isBus: boolean): void => {
       clearTimeout(overdue);

@@ -3,6 +3,8 @@ import { dirname, resolve } from 'node:path';
 import type { EngineEvents } from '@arqonbus/bus';
 import { newSecretId } from '@arqonbus/protocol';
 import type { Config } from '../../config/config.ts';
+import { messageOf } from '../exit.ts';
+import { sentence } from '../remote/failure.ts';
 import { type Finding, failed, ok, warn } from './finding.ts';
 
 const CHECK = 'storage';
@@ -18,21 +20,24 @@ const DEAF: EngineEvents = {
   gap: () => {},
 };
 
-/** Whether the storage backend can be had. Makes nothing: a database file that is not there yet stays so. */
+/** Whether the storage backend can be opened. Creates nothing, not even a database file that is still missing. */
 export async function checkStorage({ storage }: Config, busRuns: boolean): Promise<Finding> {
   const { backend } = storage;
   if (backend === 'memory') {
-    return warn(CHECK, 'History is kept in memory and gone after a restart.', 'Choose sqlite or redis to keep it.');
+    return warn(CHECK, 'History is kept in memory and lost at a restart.', 'Choose sqlite or redis to keep it.');
   }
   if (backend === 'sqlite' && !existsSync(storage.sqlitePath)) return checkFolder(storage.sqlitePath);
   if (backend === 'sqlite' && busRuns)
-    return ok(CHECK, `${storage.sqlitePath} is left alone: the bus that runs holds it.`);
+    return ok(CHECK, `${storage.sqlitePath} is in use by the bus that runs, and was not opened.`);
   try {
     await withTimeout(open(storage));
     return ok(CHECK, `${backend} answers.`);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return failed(CHECK, `${backend} cannot be opened: ${message}`, 'Check its address and that it runs.');
+    return failed(
+      CHECK,
+      `${backend} cannot be opened: ${sentence(messageOf(error))}`,
+      'Check that it runs, and its address.',
+    );
   }
 }
 
@@ -40,12 +45,12 @@ function checkFolder(path: string): Finding {
   const folder = dirname(resolve(path));
   try {
     accessSync(folder, constants.W_OK);
-    return ok(CHECK, `${path} will be made at the first start.`);
+    return ok(CHECK, `${path} will be created at the first start.`);
   } catch {
     return failed(
       CHECK,
       `${folder} cannot be written to.`,
-      'Make the folder, or name another with ARQONBUS_SQLITE_PATH.',
+      'Create the folder, or choose another with ARQONBUS_SQLITE_PATH.',
     );
   }
 }

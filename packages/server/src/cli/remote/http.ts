@@ -1,85 +1,89 @@
-import { type Command, Option } from 'commander';
-import { seconds } from '../arguments.ts';
-import { UsageError } from '../exit.ts';
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { explainTls, sentence, shownUrl } from './failure.ts';
+import { type HttpOptions, tokenOf, trustedCertificates } from './options.ts';
 
-const DEFAULT_HTTP_URL = 'http://127.0.0.1:8080';
-
-/** How a verb reaches the HTTP port. */
-export interface HttpOptions {
-  readonly httpUrl: string;
-  readonly apiKey?: string;
-  readonly jwt?: string;
-  readonly timeoutSeconds?: number;
-  readonly json?: boolean;
+/** How a question is asked. */
+export interface AskOptions extends HttpOptions {
+  /** Takes any certificate, for a look at what listens there without credentials. */
+  readonly insecure?: boolean;
 }
 
-function withHttpOptions(verb: Command): Command {
-  return verb
-    .addOption(
-      new Option('--http-url <url>', 'address of the HTTP port').env('ARQONBUS_HTTP_URL').default(DEFAULT_HTTP_URL),
-    )
-    .addOption(new Option('--api-key <key>', 'API key of the HTTP port').env('ARQONBUS_HTTP_API_KEY'))
-    .addOption(new Option('--jwt <token>', "an admin's token").env('ARQONBUS_TOKEN'));
+interface Answer {
+  readonly status: number;
+  readonly text: string;
 }
 
-/** {@link withHttpOptions} for a verb that asks and is answered. */
-export function withHttpAnswerOptions(verb: Command): Command {
-  return withHttpOptions(verb)
-    .addOption(new Option('--timeout-seconds <n>', 'how long an answer may take').argParser(seconds).default(10))
-    .option('--json', 'print JSON and nothing else');
-}
-
-/** GETs a route. Throws a sentence that says what to do when nothing answers, or a refusal does. */
-export async function getText(options: HttpOptions, path: string): Promise<string> {
-  const { apiKey = '', jwt = '', timeoutSeconds = 10 } = options;
-  const base = options.httpUrl === '' ? DEFAULT_HTTP_URL : options.httpUrl;
-  if (!/^https?:$/.test(URL.canParse(base) ? new URL(base).protocol : '')) {
-    throw new UsageError(`"${base}" is no address; write --http-url http://HOST:PORT.`);
-  }
-  // An address may hold a password.
-  const shown = new URL(base).origin;
-  let response: Response;
+/** GETs a route of the HTTP port at `base`. Throws a sentence that says what to do when it is not answered with 2xx. */
+export async function getText(base: string, path: string, options: AskOptions): Promise<string> {
+  const shown = shownUrl(base);
+  let answer: Answer;
   try {
-    response = await fetch(`${base.replace(/\/$/, '')}${path}`, {
-      headers: {
-        ...(apiKey === '' ? {} : { 'X-API-Key': apiKey }),
-        ...(jwt === '' ? {} : { Authorization: `Bearer ${jwt}` }),
-      },
-      signal: AbortSignal.timeout(timeoutSeconds * 1000),
-    });
+    answer = await get(`${base.replace(/\/$/, '')}${path}`, options);
   } catch (error) {
-    throw new Error(
-      `no bus answers at ${shown} (${reasonOf(error)}); start one with "arqon serve" or pass --http-url.`,
-    );
+    throw new Error(explain(error, base, options));
   }
-  const text = await response.text();
-  if (!response.ok) throw new Error(refusal(shown, response.status, text));
-  return text;
+  const { status, text } = answer;
+  if (status >= 200 && status < 300) return text;
+  const hint = status === 401 ? ' Pass --api-key or --jwt.' : '';
+  throw new Error(`${sentence(`${shown} answered ${status}${said(text)}`)}${hint}`);
 }
 
 /** {@link getText}, parsed. */
-export async function getJson<T>(options: HttpOptions, path: string): Promise<T> {
-  const text = await getText(options, path);
+export async function getJson<T>(base: string, path: string, options: AskOptions): Promise<T> {
+  const text = await getText(base, path, options);
   try {
     return JSON.parse(text) as T;
   } catch {
-    throw new Error(`what answers there is not the HTTP port of a bus; pass another --http-url.`);
+    throw new Error(`what answers at ${shownUrl(base)} is not the HTTP port of a bus; pass another --http-url.`);
   }
 }
 
-function reasonOf(error: unknown): string {
-  if (error instanceof Error && error.name === 'TimeoutError') return 'no answer in time';
-  const cause = error instanceof Error ? (error.cause as { code?: string; message?: string } | undefined) : undefined;
-  return cause?.code ?? cause?.message ?? String(error);
+function get(url: string, options: AskOptions): Promise<Answer> {
+  const { apiKey = '', timeoutSeconds = 10, insecure = false } = options;
+  const token = tokenOf(options);
+  const ca = trustedCertificates(options);
+  const headers = {
+    ...(apiKey === '' ? {} : { 'X-API-Key': apiKey }),
+    ...(token === '' ? {} : { Authorization: `Bearer ${token}` }),
+  };
+  const request = url.startsWith('https:') ? requestHttps : requestHttp;
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(timeoutSeconds * 1000);
+    const sent = request(
+      url,
+      { headers, signal, rejectUnauthorized: !insecure, ...(ca === undefined ? {} : { ca }) },
+      (response) => {
+        let text = '';
+        response.setEncoding('utf8');
+        response.on('data', (chunk: string) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+        response.on('error', reject);
+      },
+    );
+    sent.on('error', (error) => reject(signal.aborted ? new Error('no answer in time') : error));
+    sent.end();
+  });
 }
 
-function refusal(base: string, status: number, text: string): string {
-  let said = '';
+function explain(error: unknown, base: string, options: HttpOptions): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  const tls = explainTls(`${message} ${code}`, new URL(base).host, options.ca !== undefined);
+  const reason = /^E[A-Z]+$/.test(code ?? '') ? code : message;
+  const hint = code === 'ECONNRESET' && base.startsWith('http:') ? ' If it speaks TLS, write https://.' : '';
+  return (
+    tls ?? `no bus answers at ${shownUrl(base)} (${reason}); start one with "arqon serve" or pass --http-url.${hint}`
+  );
+}
+
+/** The error of a body, when a bus wrote it. */
+function said(body: string): string {
   try {
-    said = (JSON.parse(text) as { error?: string }).error ?? '';
+    const { error } = JSON.parse(body) as { error?: unknown };
+    return typeof error === 'string' ? `: ${error}` : '';
   } catch {
-    // Not a bus's answer; the status has to do.
+    return '';
   }
-  const hint = status === 401 ? ' Pass --api-key or --jwt.' : '';
-  return `${base} answered ${status}${said === '' ? '' : `: ${said}`}${hint}`;
 }

@@ -4,19 +4,24 @@ import { WebSocket } from 'ws';
 /** Largest body of a refusal that is read, bytes. */
 const MAX_REFUSAL_BYTES = 16_384;
 
-/** Sees every text frame before the client does. What it waits for holds the reading of the connection up. */
+/** Sees every text frame before the client does. While it waits, nothing more is read from the connection. */
 export type FrameListener = (text: string) => Promise<void> | undefined;
 
-/** A socket for the client whose frames can be watched, and which reads no faster than they are printed. */
+/**
+ * A socket for the client that trusts certificates of the user's choice, whose frames can be watched, and which reads no
+ * faster than they are printed.
+ */
 export class TappedSocket {
   private readonly onFrame: FrameListener;
+  private readonly ca: readonly string[] | undefined;
   private current: WebSocket | undefined;
 
-  constructor(onFrame: FrameListener) {
+  constructor(onFrame: FrameListener, ca: readonly string[] | undefined) {
     this.onFrame = onFrame;
+    this.ca = ca;
   }
 
-  /** Sends a frame of one's own on the connection that is open now. */
+  /** Sends a frame on the connection that is open now. */
   send(text: string): void {
     this.current?.send(text);
   }
@@ -24,7 +29,10 @@ export class TappedSocket {
   /** What the client opens its connections with. */
   readonly open: OpenSocket = ({ url, protocols, token, headers }, events) => {
     const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const socket = new WebSocket(url, [...protocols], { headers: { ...headers, ...authorization } });
+    const socket = new WebSocket(url, [...protocols], {
+      headers: { ...headers, ...authorization },
+      ...(this.ca === undefined ? {} : { ca: [...this.ca] }),
+    });
     this.current = socket;
     let failure = '';
     let refused: Partial<SocketEnd> = {};
@@ -52,10 +60,12 @@ export class TappedSocket {
       response.on('data', (chunk: string) => {
         body += body.length > MAX_REFUSAL_BYTES ? '' : chunk;
       });
+      const wait = Number(response.headers['retry-after']);
       const finish = (): void => {
         refused = {
           ...readRefusal(body),
           ...(response.statusCode === undefined ? {} : { status: response.statusCode }),
+          ...(wait > 0 ? { retryAfterMs: wait * 1000 } : {}),
         };
         // Ends with 'close', since this socket was never opened.
         socket.terminate();

@@ -1,39 +1,35 @@
 import type { Envelope } from '@arqonbus/protocol';
-import type { Paint, Style } from './colours.ts';
-import { visible } from './output.ts';
+import { type Part, paint, type Style, StyledText, text } from './styled-text.ts';
+import { timeOfDay } from './time.ts';
 
-const STYLES: Readonly<Partial<Record<Envelope['type'], Style>>> = {
-  private: 'magenta',
-  system: 'dim',
-  telemetry: 'dim',
-  error: 'red',
-};
+const STYLES: ReadonlyMap<string, Style> = new Map([
+  ['private', 'magenta'],
+  ['system', 'dim'],
+  ['telemetry', 'dim'],
+  ['error', 'red'],
+]);
 
 /** An envelope as a person reads it: time, place, sequence, sender, content, on one line. */
-export function envelopeLine(envelope: Envelope, paint: Paint): string {
+export function envelopeLine(envelope: Envelope): StyledText {
   const { type, room, channel, from, timestamp, metadata } = envelope;
-  const place = room === undefined ? type : `${room}:${channel ?? '*'}${type === 'event' ? '' : ` ${type}`}`;
-  const sequence = metadata?.sequence === undefined ? '' : ` ${paint('dim', `#${metadata.sequence}`)}`;
-  return [
-    paint('dim', clock(timestamp)),
-    `${paint(STYLES[type] ?? 'cyan', visible(place))}${sequence}`,
-    ...(from === 'arqonbus' ? [] : [paint('green', visible(from ?? '?'))]),
-    visible(content(envelope)),
-  ].join('  ');
+  const place =
+    room === undefined ? text`${type}` : text`${room}:${channel ?? '*'}${type === 'event' ? '' : text` ${type}`}`;
+  const sequence = metadata?.sequence === undefined ? '' : text` ${paint('dim', text`#${metadata.sequence}`)}`;
+  return StyledText.join(
+    [
+      paint('dim', timeOfDay(timestamp)),
+      text`${place.paint(STYLES.get(type) ?? 'cyan')}${sequence}`,
+      ...(from === 'arqonbus' ? [] : [paint('green', from ?? '?')]),
+      content(envelope),
+    ],
+    '  ',
+  );
 }
 
-function content({ status, error, error_code, command, payload }: Envelope): string {
-  const body = JSON.stringify(payload ?? {});
-  if (error !== undefined) return `${error} (${error_code ?? status ?? 'error'})`;
-  if (payload?.event === 'welcome') return `connected as ${String(payload.client_id)} (${String(payload.role)})`;
-  return command === undefined ? body : `${command} ${status ?? ''} ${body}`;
-}
-
-/** The local time of day, to the millisecond. */
-function clock(timestamp: string): string {
-  const at = new Date(timestamp);
-  if (Number.isNaN(at.getTime())) return '--:--:--.---';
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const millis = String(at.getMilliseconds()).padStart(3, '0');
-  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${millis}`;
+function content({ status, error, error_code, command, payload }: Envelope): Part {
+  if (error !== undefined) return text`${error} (${error_code ?? status ?? 'error'})`;
+  const { event, client_id, role } = payload ?? {};
+  if (event === 'welcome') return text`connected as ${StyledText.from(client_id)} (${StyledText.from(role)})`;
+  const body = StyledText.json(payload ?? {});
+  return command === undefined ? body : text`${command} ${status ?? ''} ${body}`;
 }

@@ -1,13 +1,16 @@
+import { StyledText } from './styled-text.ts';
+import { clearStatus, drawStatus } from './writer.ts';
+
 const WIDTH = 24;
-/** How often a bar is drawn, milliseconds: more often nobody could read. */
+/** How often a bar is drawn, milliseconds: nobody could read more. */
 const INTERVAL_MS = 100;
 
-/** A progress bar on standard error while that is a terminal; without one it draws nothing. */
+/** A progress bar on standard error, drawn whenever it advances but not more often than can be seen. */
 export class Progress {
   private readonly what: string;
   private readonly total: number | undefined;
   private readonly started: number = performance.now();
-  private drawnAt = 0;
+  private drawnAt: number = performance.now();
   private done = 0;
 
   /** @param total undefined when nobody knows how much there will be */
@@ -21,17 +24,16 @@ export class Progress {
     if (performance.now() - this.drawnAt >= INTERVAL_MS) this.draw();
   }
 
-  /** Takes the bar away and leaves the line to others. */
+  /** Takes the bar away. */
   end(): void {
-    if (process.stderr.isTTY && this.drawnAt > 0) process.stderr.write('\r\u001b[2K');
+    clearStatus();
   }
 
   private draw(): void {
-    if (!process.stderr.isTTY) return;
     this.drawnAt = performance.now();
     const seconds = (this.drawnAt - this.started) / 1000;
     const rate = Math.round(this.done / Math.max(seconds, 0.001)).toLocaleString('en');
-    process.stderr.write(`\r\u001b[2K${this.bar()}${this.done.toLocaleString('en')} ${this.what}  ${rate}/s`);
+    drawStatus(StyledText.from(`${this.bar()}${this.done.toLocaleString('en')} ${this.what}  ${rate}/s`));
   }
 
   private bar(): string {

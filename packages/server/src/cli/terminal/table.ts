@@ -1,36 +1,77 @@
-import type { Paint } from './colours.ts';
-import { visible } from './output.ts';
+import { lines, type Part, paint, StyledText, text } from './styled-text.ts';
+import { columnsOf } from './writer.ts';
 
-export type Cell = string | number | boolean | null | undefined;
+export type Cell = Part | boolean | null | undefined;
+
+const GAP = 2;
+/** Columns that a cell keeps however narrow the terminal is; with less for each, a row is printed as a list. */
+const LEAST_WIDTH = 8;
 
 /**
- * Rows under a heading, in columns, for a terminal. In a pipe one row a line, its cells parted by tabs and no heading,
- * so that `cut` and `while read` take them as they are.
+ * Rows under a heading, in columns, for a terminal: cells that do not fit are cut, and where even that is not enough
+ * each row becomes a list. In a pipe one row a line, its cells separated by tabs and no heading, so that `cut` and
+ * `while read` take them as they are.
  */
-export function table(head: readonly string[], rows: readonly (readonly Cell[])[], paint: Paint): string {
-  const texts = rows.map((row) => row.map(format));
-  if (!process.stdout.isTTY) return texts.map((row) => row.join('\t')).join('\n');
-  const widths = head.map((title, column) => Math.max(title.length, ...texts.map((row) => (row[column] ?? '').length)));
-  const align = (row: readonly string[]): string =>
-    row
-      .map((text, column) => pad(text, widths[column] ?? 0, typeof rows[0]?.[column] === 'number'))
-      .join('  ')
-      .trimEnd();
-  return [paint('bold', align(head)), ...texts.map(align)].join('\n');
+export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): StyledText {
+  const cells = rows.map((row) => row.map(format));
+  if (!process.stdout.isTTY) return lines(cells.map((row) => StyledText.join(row, '\t')));
+  const isNumber = head.map((_, column) => rows.some((row) => typeof row[column] === 'number'));
+  const wanted = head.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]?.width ?? 0)));
+  const widths = narrowed(wanted, isNumber, columnsOf(process.stdout));
+  if (widths === undefined)
+    return lines(rows.map((row) => text`${pairs(head.map((title, at) => [title, row[at]]))}\n`));
+  const align = (row: readonly Part[]): StyledText =>
+    StyledText.join(
+      row.map((cell, column) => {
+        const width = widths[column]!;
+        const fits = StyledText.from(cell).cut(width);
+        // Nothing stands to the right of the last column.
+        return column === row.length - 1 && !isNumber[column] ? fits : pad(fits, width, isNumber[column]!);
+      }),
+      ' '.repeat(GAP),
+    );
+  return lines([align(head).paint('bold'), ...cells.map(align)]);
 }
 
-/** Names and their values, one a line. */
-export function pairs(entries: readonly (readonly [name: string, value: Cell])[], paint: Paint): string {
-  const width = Math.max(...entries.map(([name]) => name.length));
-  return entries.map(([name, value]) => `${paint('dim', name.padEnd(width))}  ${format(value)}`).join('\n');
+/** Names and their values, one a line; a value that is too long for the terminal goes on below itself. */
+export function pairs(
+  entries: readonly (readonly [name: string, value: Cell])[],
+  nameWidth: number = Math.max(0, ...entries.map(([name]) => name.length)),
+): StyledText {
+  const room = columnsOf(process.stdout) - nameWidth - GAP;
+  const gap = ' '.repeat(GAP);
+  return lines(
+    entries.flatMap(([name, value]) => {
+      const shown = format(value);
+      const [first = shown, ...rest] = room < LEAST_WIDTH ? [shown] : shown.wrap(room);
+      return [
+        text`${paint('dim', name.padEnd(nameWidth))}${gap}${first}`,
+        ...rest.map((line) => text`${' '.repeat(nameWidth)}${gap}${line}`),
+      ];
+    }),
+  );
 }
 
-function format(cell: Cell): string {
-  if (cell === null || cell === undefined) return '-';
-  return typeof cell === 'number' && process.stdout.isTTY ? cell.toLocaleString('en') : visible(String(cell));
+/** The widths at which the columns fit, the widest ones made narrower, numbers kept whole; undefined when none do. */
+function narrowed(wanted: readonly number[], isNumber: readonly boolean[], columns: number): number[] | undefined {
+  const widths = wanted.map((width) => Math.min(width, columns));
+  const gaps = GAP * (widths.length - 1);
+  for (;;) {
+    const excess = widths.reduce((sum, width) => sum + width, gaps) - columns;
+    if (excess <= 0) return widths;
+    const flexible = widths.map((width, column) => (isNumber[column] ? 0 : width));
+    const [widest = 0, next = 0] = [...flexible].sort((a, b) => b - a);
+    if (widest <= LEAST_WIDTH) return undefined;
+    widths[flexible.indexOf(widest)] = Math.max(LEAST_WIDTH, Math.min(next, widest - 1), widest - excess);
+  }
 }
 
-function pad(text: string, width: number, isNumber: boolean): string {
-  const gap = ' '.repeat(Math.max(0, width - text.length));
-  return isNumber ? gap + text : text + gap;
+function format(cell: Cell): StyledText {
+  if (cell === null || cell === undefined) return StyledText.from('-');
+  return StyledText.from(typeof cell === 'number' && process.stdout.isTTY ? cell.toLocaleString('en') : cell);
+}
+
+function pad(cell: StyledText, width: number, isNumber: boolean): StyledText {
+  const gap = ' '.repeat(Math.max(0, width - cell.width));
+  return isNumber ? text`${gap}${cell}` : text`${cell}${gap}`;
 }

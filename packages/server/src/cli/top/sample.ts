@@ -1,6 +1,7 @@
 import type { ServerStatus } from '@arqonbus/protocol';
-import { getJson, getText, type HttpOptions } from '../remote/http.ts';
-import { type Buckets, bucketsOf, parseMetrics, quantile, readValue } from './metrics-text.ts';
+import { getJson, getText } from '../remote/http.ts';
+import type { HttpOptions } from '../remote/options.ts';
+import { type Buckets, bucketsOf, type Metric, parseMetrics, quantile, readValue } from './metrics-text.ts';
 
 /** What a bus says of itself at one moment. */
 export interface Sample {
@@ -9,8 +10,10 @@ export interface Sample {
   readonly received: number;
   readonly sent: number;
   readonly delivery: Buckets;
-  /** Inspections by decision, since the start. */
+  /** Inspections by decision since the start of the bus, without those of this program's own questions. */
   readonly casil: Readonly<Record<string, number>>;
+  /** How many of this program's questions the bus has inspected so far. */
+  readonly ownInspections: number;
 }
 
 /** A view of a bus: figures of now, and rates since the sample before. */
@@ -35,27 +38,44 @@ export interface Snapshot {
 
 const BUSIEST = 10;
 
-export async function takeSample(options: HttpOptions): Promise<Sample> {
-  const [status, text] = await Promise.all([
-    getJson<Sample['status']>(options, '/status'),
-    // Metrics can be closed to those who may see the status.
-    getText(options, '/metrics').catch(() => ''),
-  ]);
-  const metrics = parseMetrics(text);
-  const casil: Record<string, number> = {};
-  for (const { name, labels, value } of metrics) {
-    if (name !== 'arqonbus_casil_decisions_total') continue;
-    const decision = labels.decision ?? 'unknown';
-    casil[decision] = (casil[decision] ?? 0) + value;
-  }
+/** Asks the bus at `base`. `before` is the sample before this one. */
+export async function takeSample(base: string, options: HttpOptions, before?: Sample): Promise<Sample> {
+  // Metrics can be closed to those who may see the status.
+  const scrape = async (): Promise<Metric[]> => parseMetrics(await getText(base, '/metrics', options).catch(() => ''));
+  const metrics = await scrape();
+  const at = performance.now();
+  const status = await getJson<Sample['status']>(base, '/status', options);
+  const inspected = allowed(decisionsOf(await scrape())) > allowed(decisionsOf(metrics));
+  const ownBefore = before?.ownInspections ?? 0;
+  const casil = decisionsOf(metrics);
+  if (allowed(casil) > ownBefore) casil[ALLOW] = allowed(casil) - ownBefore;
+  else delete casil[ALLOW];
   return {
-    at: performance.now(),
+    at,
     status,
     received: readValue(metrics, 'arqonbus_messages_received_total'),
     sent: readValue(metrics, 'arqonbus_messages_sent_total'),
     delivery: bucketsOf(metrics, 'arqonbus_delivery_duration_seconds'),
     casil,
+    ownInspections: ownBefore + (inspected ? 1 : 0),
   };
+}
+
+/** What the policy decides about a question for the status, which has nothing to hide. */
+const ALLOW = 'ALLOW';
+
+function allowed(decisions: Readonly<Record<string, number>>): number {
+  return decisions[ALLOW] ?? 0;
+}
+
+function decisionsOf(metrics: readonly Metric[]): Record<string, number> {
+  const decisions: Record<string, number> = {};
+  for (const { name, labels, value } of metrics) {
+    if (name !== 'arqonbus_casil_decisions_total') continue;
+    const decision = labels.decision ?? 'unknown';
+    decisions[decision] = (decisions[decision] ?? 0) + value;
+  }
+  return decisions;
 }
 
 /** What two samples say together. */
@@ -85,7 +105,7 @@ export function compare(now: Sample, before: Sample): Snapshot {
   };
 }
 
-/** A server that was restarted between the samples counts from 0 again. */
+/** A server that was started again between the samples counts from 0. */
 function rate(count: number, seconds: number): number {
   return Math.round((Math.max(0, count) / seconds) * 10) / 10;
 }

@@ -3,9 +3,12 @@ import { randomToken } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { positive, seconds, whole } from '../arguments.ts';
 import { Load, type LoadResult } from '../bench/load.ts';
-import { type BusOptions, withAnswerOptions, withBus } from '../remote/bus.ts';
+import { withBus } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
 import { printResult, remark } from '../terminal/output.ts';
+import { StyledText } from '../terminal/styled-text.ts';
 import { pairs } from '../terminal/table.ts';
+import { clearStatus, drawStatus } from '../terminal/writer.ts';
 import { withExamples } from '../verb.ts';
 
 interface BenchOptions extends BusOptions {
@@ -23,7 +26,7 @@ const PROGRESS_MS = 500;
 /** `arqon bench`: load on a running bus. */
 export function benchVerb(): Command {
   const verb = new Command('bench').description(
-    'Put load on a running bus and measure it, from this one process: publishers with acks, subscribers that count.',
+    'Put load on a running bus and measure it, from this one process: publishers with acks, and subscribers.',
   );
   withAnswerOptions(verb)
     .addOption(new Option('--subscribers <n>', 'connections that receive').argParser(whole(0)).default(10))
@@ -31,10 +34,10 @@ export function benchVerb(): Command {
     .addOption(new Option('--seconds <n>', 'how long they publish').argParser(seconds).default(10))
     .addOption(new Option('--size <bytes>', 'size of a payload').argParser(whole(1)).default(200))
     .addOption(
-      new Option('--rate <n>', 'messages a second in all; without it as fast as acks come').argParser(positive),
+      new Option('--rate <n>', 'messages a second in all; without it, as fast as acks come').argParser(positive),
     )
     .addOption(new Option('--window <n>', 'acks that a publisher waits for at a time').argParser(whole(1)).default(32))
-    .option('--channel <room:channel>', 'where; a channel of its own without it');
+    .option('--channel <room:channel>', 'where; without it, on a channel of its own');
   withExamples(
     verb,
     'arqon bench',
@@ -91,37 +94,35 @@ async function withClients<T>(
 }
 
 function showProgress(load: Load, ofSeconds: number): () => void {
-  if (!process.stderr.isTTY) return () => {};
   const started = performance.now();
   const timer = setInterval(() => {
     const passed = Math.round((performance.now() - started) / 1000);
     const figures = `${load.published.toLocaleString('en')} published, ${load.delivered.toLocaleString('en')} delivered`;
-    process.stderr.write(`\r\u001b[2K${passed} of ${ofSeconds} s: ${figures}`);
+    drawStatus(StyledText.from(`${passed} of ${ofSeconds} s: ${figures}`));
   }, PROGRESS_MS);
   return () => {
     clearInterval(timer);
-    process.stderr.write('\r\u001b[2K');
+    clearStatus();
   };
 }
 
-function show(result: LoadResult & { channel: string; subscribers: number; publishers: number; size: number }): string {
+function show(
+  result: LoadResult & { channel: string; subscribers: number; publishers: number; size: number },
+): StyledText {
   const { latency_ms: latency } = result;
   if (result.refused > 0) remark(`${result.refused} messages were refused or not answered.`);
-  return pairs(
+  return pairs([
+    ['channel', result.channel],
+    ['connections', `${result.publishers} publishing, ${result.subscribers} receiving`],
+    ['payload', `${result.size} bytes`],
+    ['seconds', result.seconds],
+    ['published', `${result.published} (${result.published_per_second}/s)`],
+    ['delivered', `${result.delivered} (${result.delivered_per_second}/s), ${result.missing} missing`],
     [
-      ['channel', result.channel],
-      ['connections', `${result.publishers} publishing, ${result.subscribers} receiving`],
-      ['payload', `${result.size} bytes`],
-      ['seconds', result.seconds],
-      ['published', `${result.published} (${result.published_per_second}/s)`],
-      ['delivered', `${result.delivered} (${result.delivered_per_second}/s), ${result.missing} missing`],
-      [
-        'latency',
-        latency === null
-          ? '-'
-          : `p50 ${latency.p50} ms, p90 ${latency.p90} ms, p99 ${latency.p99} ms, max ${latency.max} ms`,
-      ],
+      'latency',
+      latency === null
+        ? '-'
+        : `p50 ${latency.p50} ms, p90 ${latency.p90} ms, p99 ${latency.p99} ms, max ${latency.max} ms`,
     ],
-    (_, text) => text,
-  );
+  ]);
 }

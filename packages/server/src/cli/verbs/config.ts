@@ -2,19 +2,22 @@ import { Command } from 'commander';
 import { EXIT } from '../exit.ts';
 import { type Flags, loadSettings, requireSettings, withSettings } from '../settings.ts';
 import { print, printDocument, printResult } from '../terminal/output.ts';
+import { type Part, StyledText } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
 /** `arqon config`: the server's configuration as it would be read now. */
 export function configVerb(): Command {
-  const verb = new Command('config').description('The configuration as "arqon serve" would read it here and now.');
+  const verb = new Command('config').description(
+    'The configuration as "arqon serve" would read it now in this folder.',
+  );
   for (const child of [showVerb(), checkVerb(), docsVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon config show', 'arqon config check --config arqonbus.config.yaml');
 }
 
 function showVerb(): Command {
   const verb = new Command('show').description(
-    'Print every setting, its value and where that comes from; no secrets. Takes the flags of "arqon serve".',
+    'Print every setting, its value and its source, but no secrets. Takes the flags of "arqon serve".',
   );
   verb.option('--json', 'print JSON and nothing else');
   withExamples(withSettings(verb, { hidden: true }), 'arqon config show', 'arqon config show --json | jq .settings');
@@ -27,11 +30,10 @@ function showVerb(): Command {
       const value = path.split('.').reduce<unknown>((at, key) => (at as Readonly<Record<string, unknown>>)[key], shown);
       return { setting: path, variable: env, value, source: sources[path] ?? { from: 'default', name: 'default' } };
     });
-    await printResult(flags.json === true, { settings }, (_, paint) =>
+    await printResult(flags.json === true, { settings }, () =>
       table(
         ['SETTING', 'VALUE', 'SOURCE'],
         settings.map(({ setting, value, source }) => [setting, written(value), source.name]),
-        paint,
       ),
     );
   });
@@ -39,7 +41,7 @@ function showVerb(): Command {
 
 function checkVerb(): Command {
   const verb = new Command('check').description(
-    'Check the configuration: exit code 0 when it is valid, else 2 with all faults. Takes the flags of "arqon serve".',
+    'Check the configuration: exit code 0 if it is valid, else 2 and every fault. Takes the flags of "arqon serve".',
   );
   verb.option('--json', 'print JSON and nothing else');
   withExamples(
@@ -65,10 +67,10 @@ function docsVerb(): Command {
   withExamples(verb, 'arqon config docs', 'arqon config docs > configuration.md');
   return verb.action(async () => {
     const { configurationPage } = await import('../../config/docs.ts');
-    await print(configurationPage().trimEnd());
+    await print(StyledText.layout(configurationPage().trimEnd()));
   });
 }
 
-function written(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+function written(value: unknown): Part {
+  return typeof value === 'string' ? value : StyledText.json(value);
 }

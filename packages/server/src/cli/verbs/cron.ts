@@ -1,8 +1,9 @@
 import type { CronJob } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { given, parseObject, positive, textOrStdin, whole } from '../arguments.ts';
-import { askAndPrint, askAndStay, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
-import type { Paint } from '../terminal/colours.ts';
+import { askAndPrint, askAndStay } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
+import type { StyledText } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
@@ -16,9 +17,9 @@ interface ScheduleOptions extends BusOptions {
   readonly catchUp?: boolean;
 }
 
-/** `arqon cron`: events that the bus sends at a time. */
+/** `arqon cron`: events that the bus sends at set times. */
 export function cronVerb(): Command {
-  const verb = new Command('cron').description('Have the bus send events at a time, or again and again.');
+  const verb = new Command('cron').description('Have the bus send events at set times, once or again and again.');
   for (const child of [scheduleVerb(), listVerb(), cancelVerb()]) verb.addCommand(child);
   return withExamples(verb, `arqon cron schedule lab:beat '{"tick":true}' --interval-seconds 30`, 'arqon cron list');
 }
@@ -47,7 +48,7 @@ function scheduleVerb(): Command {
     const { delaySeconds, intervalSeconds, repeat, cron, timezone, temporary, catchUp } = options;
     const args = {
       room,
-      payload: parseObject(textOrStdin(text), 'The payload'),
+      payload: parseObject(textOrStdin(text), 'the argument <payload>'),
       durable: temporary !== true,
       ...given({
         channel,
@@ -60,16 +61,14 @@ function scheduleVerb(): Command {
       }),
     };
     const run = temporary === true ? askAndStay : askAndPrint;
-    return run(options, 'op.cron.schedule', args, (job, paint) => jobs([job], paint));
+    return run(options, 'op.cron.schedule', args, (job) => jobs([job]));
   });
 }
 
 function listVerb(): Command {
-  const verb = withAnswerOptions(new Command('list').description('List your jobs; admins see those of all.'));
+  const verb = withAnswerOptions(new Command('list').description('List your jobs; admins see those of everybody.'));
   withExamples(verb, 'arqon cron list', 'arqon cron list --json');
-  return verb.action((options: BusOptions) =>
-    askAndPrint(options, 'op.cron.list', {}, (result, paint) => jobs(result.jobs, paint)),
-  );
+  return verb.action((options: BusOptions) => askAndPrint(options, 'op.cron.list', {}, (result) => jobs(result.jobs)));
 }
 
 function cancelVerb(): Command {
@@ -80,7 +79,7 @@ function cancelVerb(): Command {
   );
 }
 
-function jobs(all: readonly CronJob[], paint: Paint): string {
+function jobs(all: readonly CronJob[]): StyledText {
   return table(
     ['JOB', 'TARGET', 'WHEN', 'NEXT', 'SENT', 'DURABLE'],
     all.map((job) => [
@@ -91,7 +90,6 @@ function jobs(all: readonly CronJob[], paint: Paint): string {
       job.iterations,
       job.durable ? 'yes' : 'no',
     ]),
-    paint,
   );
 }
 

@@ -5,12 +5,13 @@ import type { Position } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { given, whole } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
-import { type BusOptions, type Session, withAnswerOptions, withBus } from '../remote/bus.ts';
-import { parseSince, positionAt, requireChannel, type SinceOption } from '../remote/target.ts';
-import { paintFor } from '../terminal/colours.ts';
+import { type Session, withBus } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
+import { parseSince, positionAt, requireChannel, type SinceOption } from '../remote/position.ts';
 import { envelopeLine } from '../terminal/envelope-line.ts';
-import { print, remark } from '../terminal/output.ts';
+import { print, printJsonLine, remark } from '../terminal/output.ts';
 import { Progress } from '../terminal/progress.ts';
+import { StyledText } from '../terminal/styled-text.ts';
 import { withExamples } from '../verb.ts';
 
 interface HistoryOptions extends BusOptions {
@@ -31,7 +32,7 @@ export function historyVerb(): Command {
   withAnswerOptions(verb)
     .addOption(new Option('--limit <n>', 'at most n envelopes').argParser(whole(1)))
     .addOption(new Option('--since <seq[@epoch]>', 'only what came after this sequence').argParser(parseSince))
-    .option('--follow', 'go on with what comes, without a gap')
+    .option('--follow', 'go on with what comes next, without a gap')
     .addOption(new Option('--export <file>', 'write all of it to a file, as JSON lines').conflicts(['follow', 'json']));
   withExamples(
     verb,
@@ -44,7 +45,7 @@ export function historyVerb(): Command {
 }
 
 async function history(at: string, options: HistoryOptions): Promise<void> {
-  requireChannel(at, 'history is of');
+  requireChannel(at, 'history needs');
   await withBus(
     options,
     async (session) => {
@@ -58,18 +59,20 @@ async function history(at: string, options: HistoryOptions): Promise<void> {
   );
 }
 
-/** A sequence of another incarnation of the stream says nothing about this one. */
+/** A sequence of another epoch says nothing about this one. */
 async function requireEpoch(client: ArqonBusClient, at: string, since: SinceOption | undefined): Promise<void> {
   if (since?.epoch === undefined) return;
   const { epoch } = await client.channelInfo(at);
-  if (epoch !== since.epoch) throw new Error(`${at} was made anew: its epoch is ${epoch} now, not ${since.epoch}.`);
+  if (epoch !== since.epoch)
+    throw new Error(
+      `${at} has been created again since then: its epoch is ${epoch} now, not ${since.epoch} as in --since.`,
+    );
 }
 
 async function show(session: Session, at: string, since: Position | undefined, options: HistoryOptions): Promise<void> {
   const { client } = session;
-  const paint = paintFor(process.stdout);
   const write = ({ envelope }: Message): Promise<void> | undefined =>
-    print(options.json === true ? JSON.stringify(envelope) : envelopeLine(envelope, paint));
+    options.json === true ? printJsonLine(envelope) : print(envelopeLine(envelope));
   let last = since;
   for await (const message of await kept(client, at, since, options)) {
     await write(message);
@@ -115,7 +118,7 @@ async function exportTo(
   const lines = async function* (): AsyncGenerator<string> {
     const options = { pageSize: PAGE_SIZE, ...given({ limit, after: since?.sequence }) };
     for await (const { envelope } of client.history(at, options)) {
-      yield `${JSON.stringify(envelope)}\n`;
+      yield `${StyledText.json(envelope).render(false)}\n`;
       count += 1;
       progress.advance();
     }
@@ -124,7 +127,7 @@ async function exportTo(
     await pipeline(lines, createWriteStream(file));
   } catch (error) {
     const { code, path } = error as NodeJS.ErrnoException;
-    if (path !== undefined) throw new UsageError(`${file} cannot be written (${code}).`);
+    if (path !== undefined) throw new UsageError(`--export names ${file}, which cannot be written (${code}).`);
     throw error;
   } finally {
     progress.end();

@@ -1,6 +1,8 @@
 import { Command, Option } from 'commander';
 import { given, parseObject, textOrStdin, whole } from '../arguments.ts';
-import { askAndPrint, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
+import { askAndPrint } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
+import { StyledText } from '../terminal/styled-text.ts';
 import { pairs, table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
@@ -30,16 +32,13 @@ function statusVerb(): Command {
   const verb = withAnswerOptions(new Command('status').description('Whether the lane is on, and what is in it.'));
   withExamples(verb, 'arqon omega status');
   return verb.action((options: BusOptions) =>
-    askAndPrint(options, 'op.omega.status', {}, ({ enabled, room, channel, counts, limits }, paint) =>
-      pairs(
-        [
-          ['enabled', enabled ? 'yes' : 'no'],
-          ['channel', `${room}:${channel}`],
-          ['substrates', `${counts.substrates} of ${limits.max_substrates}`],
-          ['events', `${counts.events} of ${limits.max_events}`],
-        ],
-        paint,
-      ),
+    askAndPrint(options, 'op.omega.status', {}, ({ enabled, room, channel, counts, limits }) =>
+      pairs([
+        ['enabled', enabled ? 'yes' : 'no'],
+        ['channel', `${room}:${channel}`],
+        ['substrates', `${counts.substrates} of ${limits.max_substrates}`],
+        ['events', `${counts.events} of ${limits.max_events}`],
+      ]),
     ),
   );
 }
@@ -52,7 +51,7 @@ function registerVerb(): Command {
     .argument('[metadata]', 'JSON object, or "-" for standard input');
   withExamples(withAnswerOptions(verb), 'arqon omega register lattice tensor');
   return verb.action((name: string, kind: string, text: string | undefined, options: BusOptions) => {
-    const metadata = text === undefined ? undefined : parseObject(textOrStdin(text), 'The metadata');
+    const metadata = text === undefined ? undefined : parseObject(textOrStdin(text), 'the argument [metadata]');
     const args = { name, kind, ...given({ metadata }) };
     return askAndPrint(options, 'op.omega.register_substrate', args, ({ substrate_id }) => substrate_id);
   });
@@ -62,11 +61,10 @@ function substratesVerb(): Command {
   const verb = withAnswerOptions(new Command('substrates').description('List the substrates.'));
   withExamples(verb, 'arqon omega substrates');
   return verb.action((options: BusOptions) =>
-    askAndPrint(options, 'op.omega.list_substrates', {}, ({ substrates }, paint) =>
+    askAndPrint(options, 'op.omega.list_substrates', {}, ({ substrates }) =>
       table(
         ['SUBSTRATE', 'NAME', 'KIND', 'REGISTERED'],
         substrates.map(({ substrate_id, name, kind, registered_at }) => [substrate_id, name, kind, registered_at]),
-        paint,
       ),
     ),
   );
@@ -95,7 +93,7 @@ function emitVerb(): Command {
     .argument('[payload]', 'JSON object, or "-" for standard input');
   withExamples(withAnswerOptions(verb), `arqon omega emit SUBSTRATE_ID spike '{"level":3}'`);
   return verb.action((substrate_id: string, signal: string, text: string | undefined, options: BusOptions) => {
-    const payload = text === undefined ? undefined : parseObject(textOrStdin(text), 'The payload');
+    const payload = text === undefined ? undefined : parseObject(textOrStdin(text), 'the argument [payload]');
     const args = { substrate_id, signal, ...given({ payload }) };
     return askAndPrint(options, 'op.omega.emit_event', args, ({ event_id }) => event_id);
   });
@@ -107,7 +105,7 @@ function eventsVerb(): Command {
   withExamples(verb, 'arqon omega events --signal spike --limit 10');
   return verb.action((options: EventOptions) => {
     const args = given({ substrate_id: options.substrate, signal: options.signal, limit: options.limit });
-    return askAndPrint(options, 'op.omega.list_events', args, ({ events }, paint) =>
+    return askAndPrint(options, 'op.omega.list_events', args, ({ events }) =>
       table(
         ['EVENT', 'SUBSTRATE', 'SIGNAL', 'TIME', 'PAYLOAD'],
         events.map(({ event_id, substrate_id, signal, timestamp, payload }) => [
@@ -115,16 +113,17 @@ function eventsVerb(): Command {
           substrate_id,
           signal,
           timestamp,
-          JSON.stringify(payload),
+          StyledText.json(payload),
         ]),
-        paint,
       ),
     );
   });
 }
 
 function clearVerb(): Command {
-  const verb = withFilter(new Command('clear').description('Remove events: all, or those that the options name.'));
+  const verb = withFilter(
+    new Command('clear').description('Remove events: all, or only those that match the options.'),
+  );
   withExamples(verb, 'arqon omega clear --signal spike');
   return verb.action((options: EventOptions) =>
     askAndPrint(

@@ -2,15 +2,15 @@ import { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../log.ts';
 import type { Server } from '../../server.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, messageOf } from '../exit.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
-import { paintFor } from '../terminal/colours.ts';
+import { print } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
 /** `arqon serve`: runs the bus until it is told to stop. */
 export function serveVerb(): Command {
   const verb = new Command('serve').description(
-    'Run the bus. Settings come from flags, ARQONBUS_* variables, a file, and defaults, in this order.',
+    'Run the bus. Settings come from flags, then ARQONBUS_* variables, then a file, then the defaults.',
   );
   withExamples(
     withSettings(verb, { hidden: false }),
@@ -27,16 +27,34 @@ async function serve(flags: Flags): Promise<void> {
   const { startServer } = await import('../../server.ts');
   const { securityWarnings } = await import('../../config/preflight.ts');
   const { banner } = await import('../terminal/banner.ts');
-  const log = createLog({ level: config.log.level, pretty: process.stderr.isTTY === true });
-  const { server, addresses } = await startServer(config, {
+  const { terminalLog } = await import('../terminal/log-lines.ts');
+  const log = createLog({
+    level: config.log.level,
+    ...(process.stderr.isTTY ? { destination: terminalLog() } : {}),
+  });
+  const started = startServer(config, {
     log,
-    onShutdown: () => stop(server, config, log),
+    onShutdown: () => void started.then(({ server }) => stop(server, config, log)),
     // A fault in the new configuration leaves the server as it runs.
-    onRestart: () => void restart(server, flags, log),
+    onRestart: () => void started.then(({ server }) => restart(server, flags, log)),
+  });
+  const { server, addresses } = await started.catch((error: unknown) => {
+    throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
   });
   // Whoever waits for the banner may send a signal as soon as it is there.
   obeySignals(server, config, flags, log);
-  process.stdout.write(banner(config, addresses, securityWarnings(config), paintFor(process.stdout)));
+  await print(banner(config, addresses, securityWarnings(config)));
+}
+
+/** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
+function portFlag(message: string, { server, telemetry, http }: Config): string {
+  const flags = [
+    [server.port, '--port', 'ARQONBUS_SERVER_PORT'],
+    [telemetry.port, '--telemetry-port', 'ARQONBUS_TELEMETRY_PORT'],
+    [http.port, '--http-port', 'ARQONBUS_HTTP_PORT'],
+  ] as const;
+  const found = flags.find(([port]) => message.startsWith(`Port ${port} `));
+  return found === undefined || message.includes(found[1]) ? '' : ` It is set by ${found[1]} or ${found[2]}.`;
 }
 
 function obeySignals(server: Server, config: Config, flags: Flags, log: Logger): void {
@@ -73,7 +91,7 @@ async function reload(server: Server, flags: Flags, log: Logger): Promise<void> 
     server.reloadPolicy((await requireSettings(flags)).config.casil);
     log.info('the inspection policy was read again');
   } catch (error) {
-    log.error(`nothing was reloaded: ${error instanceof Error ? error.message : String(error)}`);
+    log.error(`nothing was reloaded: ${messageOf(error)}`);
   }
 }
 
@@ -82,7 +100,7 @@ async function restart(server: Server, flags: Flags, log: Logger): Promise<void>
   try {
     ({ config } = await requireSettings(flags));
   } catch (error) {
-    log.error(`nothing was restarted: ${error instanceof Error ? error.message : String(error)}`);
+    log.error(`nothing was restarted: ${messageOf(error)}`);
     return;
   }
   try {

@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander';
 import { given, parseJson, seconds, textOrStdin, whole } from '../arguments.ts';
-import { askAndPrint, type BusOptions, withAnswerOptions, withBus } from '../remote/bus.ts';
-import { paintFor } from '../terminal/colours.ts';
-import { print, printResult, remark, visible } from '../terminal/output.ts';
+import { askAndPrint, withBus } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
+import { print, printJsonLine, printResult, remark } from '../terminal/output.ts';
+import { paint, StyledText, text } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
@@ -23,7 +24,7 @@ export function storeVerb(): Command {
 }
 
 function withPlace(verb: Command): Command {
-  return withAnswerOptions(verb).option('--namespace <name>', 'another namespace than "default"');
+  return withAnswerOptions(verb).option('--namespace <name>', 'a namespace other than "default"');
 }
 
 function getVerb(): Command {
@@ -36,7 +37,7 @@ function getVerb(): Command {
       client.store.get(key, given({ namespace: options.namespace })),
     );
     if (options.json === true || entry.found) {
-      await printResult(options.json, entry, ({ value }) => JSON.stringify(value));
+      await printResult(options.json, entry, ({ value }) => StyledText.json(value));
     }
     if (!entry.found) throw new Error(`there is no key "${key}".`);
   });
@@ -51,13 +52,13 @@ function setVerb(): Command {
     .addOption(new Option('--ttl-seconds <n>', 'forget it after n seconds').argParser(seconds))
     .addOption(ifVersion());
   withExamples(verb, 'arqon store set colour \'"blue"\'', 'arqon store set leader \'{"id":1}\' --if-version 0');
-  return verb.action(async (key: string, text: string, options: WriteOptions) => {
-    const value = parseJson(textOrStdin(text), 'The value');
+  return verb.action(async (key: string, json: string, options: WriteOptions) => {
+    const value = parseJson(textOrStdin(json), 'the argument <value>');
     const { namespace, ttlSeconds, ifVersion } = options;
     const written = await withBus(options, ({ client }) =>
       client.store.set(key, value, given({ namespace, ttlSeconds, ifVersion })),
     );
-    await printResult(options.json, written, ({ version }) => `version ${version}`);
+    await printResult(options.json, written, ({ version }) => text`version ${version}`);
   });
 }
 
@@ -75,49 +76,42 @@ function deleteVerb(): Command {
 function listVerb(): Command {
   const verb = new Command('list').description('List the keys, in order.');
   withPlace(verb)
-    .option('--prefix <text>', 'only keys that begin so')
+    .option('--prefix <text>', 'only keys that begin with it')
     .addOption(new Option('--limit <n>', 'at most n keys').argParser(whole(1)))
     .option('--after <key>', 'only keys after this one');
   withExamples(verb, 'arqon store list', 'arqon store list --prefix job/ --json');
   return verb.action((options: StoreOptions & { prefix?: string; limit?: number; after?: string }) => {
     const { namespace, prefix, limit, after } = options;
-    return askAndPrint(
-      options,
-      'op.store.list',
-      given({ namespace, prefix, limit, after }),
-      ({ keys, next }, paint) => {
-        if (next !== undefined) remark(`there is more; go on with --after ${JSON.stringify(next)}.`);
-        return table(
-          ['KEY'],
-          keys.map((key) => [key]),
-          paint,
-        );
-      },
-    );
+    return askAndPrint(options, 'op.store.list', given({ namespace, prefix, limit, after }), ({ keys, next }) => {
+      if (next !== undefined) remark(text`there are more keys; go on with --after ${StyledText.json(next)}.`);
+      return table(
+        ['KEY'],
+        keys.map((key) => [key]),
+      );
+    });
   });
 }
 
 function watchVerb(): Command {
   const verb = new Command('watch').description('Print changes of keys as they happen, until Ctrl-C.');
   withPlace(verb)
-    .option('--prefix <text>', 'only keys that begin so')
+    .option('--prefix <text>', 'only keys that begin with it')
     .addOption(new Option('--limit <n>', 'end after n changes').argParser(whole(1)));
   withExamples(verb, 'arqon store watch --prefix job/', 'arqon store watch --json');
   return verb.action((options: StoreOptions & { prefix?: string; limit?: number }) => {
     const { namespace, prefix, limit = Number.POSITIVE_INFINITY } = options;
-    const paint = paintFor(process.stdout);
     return withBus(
       options,
       async ({ client, signal }) => {
         const watch = await client.store.watch(given({ namespace, prefix }));
-        watch.on('reset', () => remark('the line was away: changes may have been missed.'));
+        watch.on('reset', () => remark('the connection was lost for a while; changes may have been missed.'));
         signal.addEventListener('abort', () => void watch.close(), { once: true });
         let printed = 0;
         for await (const change of watch) {
           const { operation, key, version, value } = change;
-          const shown = value === undefined ? '' : `  ${visible(JSON.stringify(value))}`;
-          const line = `${paint('cyan', operation)}  ${visible(key)}  ${paint('dim', `v${version}`)}${shown}`;
-          await print(options.json === true ? JSON.stringify(change) : line);
+          const shown = value === undefined ? '' : text`  ${StyledText.json(value)}`;
+          const line = text`${paint('cyan', operation)}  ${key}  ${paint('dim', text`v${version}`)}${shown}`;
+          await (options.json === true ? printJsonLine(change) : print(line));
           printed += 1;
           if (printed >= limit) break;
         }

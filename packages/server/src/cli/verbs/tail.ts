@@ -3,12 +3,14 @@ import { type Envelope, type JsonObject, newId, PROTOCOL_VERSION } from '@arqonb
 import { Command, Option } from 'commander';
 import { collectList, parseObject, seconds, whole } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
-import { aborted, type BusOptions, withBus, withBusOptions } from '../remote/bus.ts';
+import { aborted, withBus } from '../remote/bus.ts';
+import { sentence } from '../remote/failure.ts';
+import { type BusOptions, trustedCertificates, withBusOptions } from '../remote/options.ts';
+import { parseSince, requireChannel, type SinceOption, sinceAt } from '../remote/position.ts';
 import { TappedSocket } from '../remote/tapped-socket.ts';
-import { parseSince, requireChannel, type SinceOption, sinceAt } from '../remote/target.ts';
-import { type Paint, paintFor } from '../terminal/colours.ts';
 import { envelopeLine } from '../terminal/envelope-line.ts';
 import { print, remark } from '../terminal/output.ts';
+import { StyledText } from '../terminal/styled-text.ts';
 import { withExamples } from '../verb.ts';
 
 interface TailOptions extends BusOptions {
@@ -21,7 +23,7 @@ interface TailOptions extends BusOptions {
 /** `arqon tail`: prints what a connection receives. */
 export function tailVerb(): Command {
   const verb = new Command('tail')
-    .description('Print what arrives, across reconnects; without a target all that the connection itself receives.')
+    .description('Print what arrives, across reconnects; without a target, all that the connection itself receives.')
     .argument('[targets...]', 'ROOM:CHANNEL, or ROOM for all its channels');
   withBusOptions(verb)
     .addOption(new Option('--limit <n>', 'end after printing n envelopes, the welcome included').argParser(whole(1)))
@@ -44,17 +46,19 @@ export function tailVerb(): Command {
 async function tail(targets: readonly string[], options: TailOptions): Promise<void> {
   const { since, send } = options;
   if (since !== undefined && targets.length !== 1) {
-    throw new UsageError('--since is a place in one channel; name one target, written ROOM:CHANNEL.');
+    throw new UsageError('--since needs one target, written ROOM:CHANNEL.');
   }
-  if (since !== undefined) requireChannel(targets[0]!, '--since goes with');
-  const own = send === undefined ? undefined : prepare(parseObject(send, 'The envelope of --send'));
+  if (since !== undefined) requireChannel(targets[0]!, '--since needs');
+  const own = send === undefined ? undefined : prepare(parseObject(send, 'the envelope of --send'));
   const printer = new Printer(options, own?.id);
-  const socket = new TappedSocket((text) => printer.take(text));
+  const socket = new TappedSocket((text) => printer.take(text), trustedCertificates(options));
   await withBus(
     options,
     async ({ client, signal }) => {
       const follow = async (): Promise<never> => {
-        client.on('reconnecting', ({ delayMs, error }) => remark(`${error.message} Trying again in ${delayMs} ms.`));
+        client.on('reconnecting', ({ delayMs, error }) =>
+          remark(`${sentence(error.message)} Trying again in ${Math.round(delayMs)} ms.`),
+        );
         for (const at of targets) await subscribe(client, at, since);
         if (own !== undefined) socket.send(own.text);
         return ended(client);
@@ -75,7 +79,7 @@ async function subscribe(client: ArqonBusClient, at: string, since: SinceOption 
   });
 }
 
-/** Fills in what an envelope must have, so that its answer can be told from others. */
+/** Fills in what an envelope must have; by its id its answer can be told from others. */
 function prepare(envelope: JsonObject): { id: string; text: string } {
   const id = typeof envelope.id === 'string' ? envelope.id : newId();
   return { id, text: JSON.stringify({ version: PROTOCOL_VERSION, ...envelope, id }) };
@@ -85,7 +89,7 @@ function prepare(envelope: JsonObject): { id: string; text: string } {
 function ended(client: ArqonBusClient): Promise<never> {
   return new Promise((_, reject) => {
     client.on('state', ({ state }) => {
-      if (state === 'closed') reject(new Error('the connection ended, and another attempt would end the same.'));
+      if (state === 'closed') reject(new Error('the connection ended, and connecting again would not help.'));
     });
   });
 }
@@ -94,7 +98,8 @@ function expired({ timeoutSeconds, limit }: TailOptions, printer: Printer): Prom
   return new Promise((_, reject) => {
     if (timeoutSeconds === undefined) return;
     const of = limit === undefined ? '' : ` of ${limit}`;
-    const tell = (): void => reject(new Error(`the ${timeoutSeconds} s are over; ${printer.printed}${of} printed.`));
+    const tell = (): void =>
+      reject(new Error(`the ${timeoutSeconds} s of --timeout-seconds are over; ${printer.printed}${of} printed.`));
     setTimeout(tell, timeoutSeconds * 1000).unref();
   });
 }
@@ -106,7 +111,6 @@ class Printer {
   readonly full: Promise<void>;
   private readonly options: TailOptions;
   private readonly ownId: string | undefined;
-  private readonly paint: Paint = paintFor(process.stdout);
   private tellFull: () => void = () => {};
 
   constructor(options: TailOptions, ownId: string | undefined) {
@@ -119,16 +123,26 @@ class Printer {
 
   take(text: string): Promise<void> | undefined {
     const { limit = Number.POSITIVE_INFINITY, json } = this.options;
-    const envelope = JSON.parse(text) as Envelope;
-    if (this.printed >= limit || !this.wants(envelope)) return undefined;
+    const envelope = read(text);
+    // The client tells of a frame that is not an envelope.
+    if (envelope === undefined || this.printed >= limit || !this.wants(envelope)) return undefined;
     this.printed += 1;
     if (this.printed === limit) this.tellFull();
-    return print(json === true ? text : envelopeLine(envelope, this.paint));
+    return print(json === true ? StyledText.receivedJson(text) : envelopeLine(envelope));
   }
 
-  /** The answers to what this program itself asks for, to join and to keep the line, are nobody's news. */
+  /** Answers to what this program asks of its own accord, to join and to keep the connection, are not printed. */
   private wants({ type, request_id }: Envelope): boolean {
     if (this.options.type !== undefined && !this.options.type.includes(type)) return false;
     return type !== 'command_response' || request_id === this.ownId;
+  }
+}
+
+function read(frame: string): Envelope | undefined {
+  try {
+    const envelope = Object(JSON.parse(frame)) as Envelope;
+    return typeof envelope.type === 'string' ? envelope : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -1,10 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Welcome } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { seconds } from '../arguments.ts';
-import { type HttpOptions, withHttpAnswerOptions } from '../remote/http.ts';
+import { asReached, assumedHttp, findBus } from '../remote/find.ts';
+import { type HttpOptions, tokenOf, trustedCertificates, withHttpOptions } from '../remote/options.ts';
 import { isStopping, stop, stopSignal } from '../stop.ts';
-import { paintFor } from '../terminal/colours.ts';
-import { printResult } from '../terminal/output.ts';
+import { printResult, remark } from '../terminal/output.ts';
+import { lines, StyledText } from '../terminal/styled-text.ts';
+import { write } from '../terminal/writer.ts';
 import { compare, type Sample, takeSample } from '../top/sample.ts';
 import { figures, screen } from '../top/screen.ts';
 import { Telemetry } from '../top/telemetry.ts';
@@ -15,62 +18,97 @@ interface TopOptions extends HttpOptions {
   readonly telemetryUrl?: string;
 }
 
-const ENTER = '\u001b[?1049h\u001b[?25l';
-const LEAVE = '\u001b[?25h\u001b[?1049l';
-const HOME = '\u001b[H';
-const CLEAR_LINE = '\u001b[K';
-const CLEAR_BELOW = '\u001b[J';
+/** The bus that is watched. */
+interface Watched {
+  /** Address of its HTTP port. */
+  readonly base: string;
+  /** What its connections were greeted with, if one was made. */
+  readonly welcome: Welcome | undefined;
+  /** Nobody named the address; another bus may answer there. */
+  readonly isAssumed: boolean;
+}
+
 const CTRL_C = '\u0003';
 
 /** `arqon top`: a running bus at a glance. */
 export function topVerb(): Command {
   const verb = new Command('top').description(
-    'Watch a running bus: rates, clients, channels, latency, CASIL decisions, events. Where the output is no terminal ' +
+    'Watch a running bus: rates, clients, channels, latency, CASIL decisions, events. Where the output is not a terminal ' +
       '(and with --json), one snapshot over an interval.',
   );
-  withHttpAnswerOptions(verb)
-    .addOption(new Option('--interval-seconds <n>', 'how often it looks').argParser(seconds).default(1))
-    .option('--telemetry-url <url>', 'address of the telemetry port, where it is not the one that the bus tells');
+  withHttpOptions(verb)
+    .addOption(new Option('--interval-seconds <n>', 'how often it asks').argParser(seconds).default(1))
+    .option('--telemetry-url <url>', 'address of the telemetry port, if it is not the one that the bus names');
   withExamples(verb, 'arqon top', 'arqon top --json | jq .messages_per_second');
   return verb.action(async (options: TopOptions) => {
-    const first = await takeSample(options);
-    if (process.stdout.isTTY && options.json !== true) await watch(first, options);
-    else await snapshot(first, options);
+    const bus = await findWatched(options);
+    const first = await takeSample(bus.base, options);
+    requireSameNode(first, bus);
+    if (process.stdout.isTTY && options.json !== true) await watch(first, bus, options);
+    else await snapshot(first, bus, options);
   });
 }
 
-async function snapshot(first: Sample, options: TopOptions): Promise<void> {
-  await delay(options.intervalSeconds * 1000);
-  const found = compare(await takeSample(options), first);
-  await printResult(options.json, found, (shown, paint) => figures(shown, paint).join('\n'));
+async function findWatched(options: TopOptions): Promise<Watched> {
+  const { http, welcome } = await findBus(options);
+  if (http !== undefined) return { base: http, welcome, isAssumed: false };
+  const base = assumedHttp(options);
+  remark(`the bus does not name its HTTP port; looking at ${base}. Pass --http-url if it is elsewhere.`);
+  return { base, welcome, isAssumed: true };
 }
 
-async function watch(first: Sample, options: TopOptions): Promise<void> {
+function requireSameNode({ status }: Sample, { base, welcome, isAssumed }: Watched): void {
+  const { node } = status.server;
+  if (!isAssumed || node === welcome?.server.node) return;
+  throw new Error(`${base} is the HTTP port of another bus, ${node}; pass --http-url.`);
+}
+
+async function snapshot(first: Sample, { base }: Watched, options: TopOptions): Promise<void> {
+  await delay(options.intervalSeconds * 1000);
+  const found = compare(await takeSample(base, options, first), first);
+  await printResult(options.json, found, (shown) => lines(figures(shown)));
+}
+
+async function watch(first: Sample, { base, welcome }: Watched, options: TopOptions): Promise<void> {
   const signal = stopSignal();
-  const telemetry = new Telemetry(options.jwt ?? '');
+  const telemetry = new Telemetry({
+    token: tokenOf(options),
+    ca: trustedCertificates(options),
+    ownClient: welcome?.client_id,
+  });
   const forgetKeys = endOnKeys();
-  process.stdout.write(ENTER);
+  const leave = (): void => void write(process.stdout, 'leaveScreen');
+  process.once('exit', leave);
+  write(process.stdout, 'enterScreen');
   try {
     for (let before = first; !isStopping(); ) {
-      telemetry.ensure(options.telemetryUrl ?? before.status.endpoints.telemetry);
+      telemetry.ensure(options.telemetryUrl ?? telemetryOf(before, base));
       await delay(options.intervalSeconds * 1000, undefined, { signal });
-      const now = await takeSample(options);
+      const now = await takeSample(base, options, before);
       draw(now, before, telemetry);
       before = now;
     }
   } finally {
-    process.stdout.write(LEAVE);
+    process.off('exit', leave);
+    leave();
     forgetKeys();
     telemetry.close();
   }
+}
+
+function telemetryOf({ status }: Sample, base: string): string | null {
+  const { telemetry } = status.endpoints;
+  return typeof telemetry === 'string' && URL.canParse(telemetry) ? asReached(telemetry, base) : telemetry;
 }
 
 function draw(now: Sample, before: Sample, { events, problem }: Telemetry): void {
   // A terminal that does not know its size says 0.
   const rows = process.stdout.rows || 24;
   const columns = process.stdout.columns || 80;
-  const text = screen(compare(now, before), events, problem, { rows, columns }, paintFor(process.stdout));
-  process.stdout.write(`${HOME}${text.replaceAll('\n', `${CLEAR_LINE}\n`)}${CLEAR_LINE}${CLEAR_BELOW}`);
+  const shown = screen(compare(now, before), events, problem, { rows, columns });
+  const lineEnd = StyledText.layout('\n');
+  const rest = shown.flatMap((line, row) => [...(row === 0 ? [] : [lineEnd]), line, 'clearToLineEnd' as const]);
+  write(process.stdout, 'home', ...rest, 'clearBelow');
 }
 
 /** Ends it by a key; the terminal makes no signal of Ctrl-C while keys are read one by one. */

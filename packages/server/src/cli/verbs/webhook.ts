@@ -1,8 +1,9 @@
 import type { WebhookRule } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { collectHeader, given, readText, seconds } from '../arguments.ts';
-import { askAndPrint, askAndStay, type BusOptions, withAnswerOptions } from '../remote/bus.ts';
-import type { Paint } from '../terminal/colours.ts';
+import { askAndPrint, askAndStay } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
+import type { StyledText } from '../terminal/styled-text.ts';
 import { table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
@@ -13,9 +14,11 @@ interface RegisterOptions extends BusOptions {
   readonly temporary?: boolean;
 }
 
-/** `arqon webhook`: events posted to addresses. */
+/** `arqon webhook`: events that the bus posts to HTTP addresses. */
 export function webhookVerb(): Command {
-  const verb = new Command('webhook').description('Have events posted to an address, and see what became of them.');
+  const verb = new Command('webhook').description(
+    'Have the bus post events to an HTTP address, and see what became of them.',
+  );
   for (const child of [registerVerb(), listVerb(), unregisterVerb(), deadLettersVerb(), retryVerb()]) {
     verb.addCommand(child);
   }
@@ -24,14 +27,14 @@ export function webhookVerb(): Command {
 
 function registerVerb(): Command {
   const verb = new Command('register')
-    .description('Post the events of a channel, a room, or of everything (for admins) to an address.')
+    .description('Post the events of a channel, of a room, or (for admins) of every room to an address.')
     .argument('<url>')
     .argument('[source]', 'ROOM:CHANNEL, or ROOM for all its channels');
   withAnswerOptions(verb)
     .addOption(new Option('--send-header <name:value>', 'header of each POST; repeatable').argParser(collectHeader))
     .addOption(new Option('--delivery-timeout-seconds <n>', 'how long one POST may take').argParser(seconds))
     .option('--secret-file <file>', 'file with the secret that signs each POST ("-": standard input)')
-    .option('--temporary', 'only while this program runs; without it the rule stays, which only admins may ask for');
+    .option('--temporary', 'only while this program runs; without it, which is for admins, the rule stays');
   withExamples(
     verb,
     'arqon webhook register https://example.com/hook lab:results',
@@ -43,15 +46,15 @@ function registerVerb(): Command {
     const [room, channel] = source?.split(':', 2) ?? [];
     const args = { url, durable: temporary !== true, ...given({ room, channel, headers, timeout_seconds, secret }) };
     const run = temporary === true ? askAndStay : askAndPrint;
-    return run(options, 'op.webhook.register', args, (rule, paint) => rules([rule], paint));
+    return run(options, 'op.webhook.register', args, (rule) => rules([rule]));
   });
 }
 
 function listVerb(): Command {
-  const verb = withAnswerOptions(new Command('list').description('List your rules; admins see those of all.'));
+  const verb = withAnswerOptions(new Command('list').description('List your rules; admins see those of everybody.'));
   withExamples(verb, 'arqon webhook list', 'arqon webhook list --json');
   return verb.action((options: BusOptions) =>
-    askAndPrint(options, 'op.webhook.list', {}, (result, paint) => rules(result.rules, paint)),
+    askAndPrint(options, 'op.webhook.list', {}, (result) => rules(result.rules)),
   );
 }
 
@@ -69,7 +72,7 @@ function deadLettersVerb(): Command {
     .argument('<rule>', 'id of the rule');
   withExamples(withAnswerOptions(verb), 'arqon webhook dead-letters RULE_ID');
   return verb.action((rule_id: string, options: BusOptions) =>
-    askAndPrint(options, 'op.webhook.dead_letters', { rule_id }, ({ dead_letters: letters }, paint) =>
+    askAndPrint(options, 'op.webhook.dead_letters', { rule_id }, ({ dead_letters: letters }) =>
       table(
         ['DELIVERY', 'ATTEMPTS', 'FAILED', 'ERROR'],
         letters.map(({ delivery_id, attempts, failed_at, last_error }) => [
@@ -78,7 +81,6 @@ function deadLettersVerb(): Command {
           failed_at,
           last_error,
         ]),
-        paint,
       ),
     ),
   );
@@ -100,7 +102,7 @@ function retryVerb(): Command {
   );
 }
 
-function rules(all: readonly WebhookRule[], paint: Paint): string {
+function rules(all: readonly WebhookRule[]): StyledText {
   return table(
     ['RULE', 'URL', 'SOURCE', 'SIGNED', 'DURABLE', 'QUEUED', 'DELIVERED', 'FAILED', 'DEAD'],
     all.map(({ rule_id, url, room, channel, signed, durable, queued, delivered, failed, dead_letters }) => [
@@ -114,6 +116,5 @@ function rules(all: readonly WebhookRule[], paint: Paint): string {
       failed,
       dead_letters,
     ]),
-    paint,
   );
 }

@@ -3,7 +3,7 @@ import type { Position } from '@arqonbus/protocol';
 import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../exit.ts';
 
-/** A place to go on from: after this sequence, of this incarnation of the stream or of the present one. */
+/** Where to go on from: after this sequence, in this epoch of the stream or in the present one. */
 export interface SinceOption {
   readonly sequence: number;
   readonly epoch: string | undefined;
@@ -13,7 +13,7 @@ export interface SinceOption {
 export function parseSince(text: string): SinceOption {
   const [sequence = '', epoch] = text.split('@', 2);
   if (!/^\d+$/.test(sequence) || !Number.isSafeInteger(Number(sequence)) || epoch === '') {
-    throw new InvalidArgumentError('It is a sequence, or a sequence and its epoch: 42 or 42@EPOCH.');
+    throw new InvalidArgumentError('Write a sequence, or a sequence and its epoch: 42 or 42@EPOCH.');
   }
   return { sequence: Number(sequence), epoch };
 }
@@ -43,8 +43,8 @@ export async function sinceAt(
   return position === undefined ? {} : { since: position };
 }
 
-/** Refuses what does not name one channel. */
+/** Refuses what does not name one channel. `why` is how the sentence starts, such as `--since needs`. */
 export function requireChannel(at: string, why: string): void {
   if (/^[^:*]+:[^:*]+$/.test(at)) return;
-  throw new UsageError(`${why} one channel, written ROOM:CHANNEL; "${at}" is none.`);
+  throw new UsageError(`${why} one channel, written ROOM:CHANNEL, and "${at}" does not name one.`);
 }

@@ -16,3 +16,12 @@ export function duration(seconds: number): string {
   }
   return parts.slice(0, 2).join(' ');
 }
+
+/** The local time of day of a timestamp, to the millisecond; dashes for what is not a timestamp. */
+export function timeOfDay(timestamp: unknown): string {
+  const at = new Date(typeof timestamp === 'string' ? timestamp : Number.NaN);
+  if (Number.isNaN(at.getTime())) return '--:--:--.---';
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const millis = String(at.getMilliseconds()).padStart(3, '0');
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${millis}`;
+}

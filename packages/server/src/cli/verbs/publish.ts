@@ -1,37 +1,97 @@
 import type { Ack, ArqonBusClient, Sent } from '@arqonbus/client';
 import { ERRORS, type JsonObject } from '@arqonbus/protocol';
-import { type Command, Option } from 'commander';
-import { parseObject, positive } from './arguments.ts';
-import { UsageError } from './exit.ts';
-import { type BusOptions, withAnswerOptions, withBus } from './remote/bus.ts';
-import { inputLines } from './stdin.ts';
-import { print, remark } from './terminal/output.ts';
-import { Progress } from './terminal/progress.ts';
+import { Command, Option } from 'commander';
+import { given, parseObject, positive } from '../arguments.ts';
+import { UsageError } from '../exit.ts';
+import { withBus } from '../remote/bus.ts';
+import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
+import { inputLines } from '../stop.ts';
+import { print, printJsonLine, remark } from '../terminal/output.ts';
+import { Progress } from '../terminal/progress.ts';
+import { withExamples } from '../verb.ts';
 
-export interface PublishOptions extends BusOptions {
+interface PublishOptions extends BusOptions {
   readonly ack?: boolean;
   readonly rate?: number;
 }
 
-/** Sends one payload. */
-export type Post = (client: ArqonBusClient, payload: JsonObject) => Promise<Sent>;
+interface PubOptions extends PublishOptions {
+  readonly type: 'event' | 'telemetry';
+}
 
-/** How many acks may be awaited at a time: enough to fill the line, few enough to stop soon after a refusal. */
+/** `arqon pub`: events to a channel. */
+export function pubVerb(): Command {
+  const verb = new Command('pub')
+    .description('Publish events: the argument, or with "-" (or none) one for each line of standard input.')
+    .argument('<target>', 'ROOM:CHANNEL, or ROOM for the whole room')
+    .argument('[payload]', 'JSON object, or "-"');
+  withPublishOptions(verb).addOption(
+    new Option('--type <type>', 'with telemetry a payload is written {"eventType":"name","payload":{}}')
+      .choices(['event', 'telemetry'])
+      .default('event'),
+  );
+  withExamples(
+    verb,
+    `arqon pub lab:results '{"text":"hello"}'`,
+    `arqon pub lab:results '{"n":1}' --ack --json`,
+    'arqon pub lab:results --rate 100 < events.jsonl',
+  );
+  return verb.action((target: string, payload: string | undefined, options: PubOptions) =>
+    publish(payload, options, (client, object) =>
+      options.type === 'event'
+        ? client.publish(target, object, given({ ack: options.ack }))
+        : submit(client, target, object, options),
+    ),
+  );
+}
+
+/** `arqon send`: private messages. */
+export function sendVerb(): Command {
+  const verb = new Command('send')
+    .description('Send private messages: the argument, or with "-" (or none) one for each line of standard input.')
+    .argument('<targets>', 'client ids or sub:SUBJECT, separated by commas')
+    .argument('[payload]', 'JSON object, or "-"');
+  withExamples(
+    withPublishOptions(verb),
+    `arqon send arq_client_0123 '{"text":"to you alone"}'`,
+    `arqon send sub:alice,sub:bob '{"text":"to you two"}' --ack`,
+  );
+  return verb.action((targets: string, payload: string | undefined, options: PublishOptions) =>
+    publish(payload, options, (client, object) => client.send(targets.split(','), object, given({ ack: options.ack }))),
+  );
+}
+
+async function submit(
+  client: ArqonBusClient,
+  target: string,
+  { eventType, payload }: JsonObject,
+  { ack }: PubOptions,
+): Promise<Sent> {
+  if (typeof eventType !== 'string' || typeof payload !== 'object' || payload === null) {
+    throw new UsageError('with --type telemetry a payload is written {"eventType":"name","payload":{}}.');
+  }
+  return client.telemetry(eventType, payload, { at: target, ...given({ ack }) });
+}
+
+/** Sends one payload. */
+type Post = (client: ArqonBusClient, payload: JsonObject) => Promise<Sent>;
+
+/** How many acks are awaited at a time: enough to keep the connection busy, few enough to stop soon after a refusal. */
 const WINDOW = 64;
 
-export function withPublishOptions(verb: Command): Command {
+function withPublishOptions(verb: Command): Command {
   return withAnswerOptions(verb)
     .option('--ack', 'wait until each is accepted, and print what became of it')
     .addOption(new Option('--rate <n>', 'at most n a second').argParser(positive));
 }
 
 /** Sends the payload of the command line or, with `-` or none, those of the lines of standard input, in their order. */
-export async function publish(payload: string | undefined, options: PublishOptions, post: Post): Promise<void> {
+async function publish(payload: string | undefined, options: PublishOptions, post: Post): Promise<void> {
   if (payload === undefined && process.stdin.isTTY) {
     throw new UsageError(`there is nothing to send; give a payload, such as '{"text":"hello"}', or pipe lines in.`);
   }
   const isStream = payload === undefined || payload === '-';
-  const payloads = isStream ? linesAsObjects() : [parseObject(payload, 'The payload')];
+  const payloads = isStream ? linesAsObjects() : [parseObject(payload, 'the argument [payload]')];
   await withBus(options, ({ client, signal }) => new Publisher(client, options, post).run(payloads, signal), {
     stays: isStream,
   });
@@ -76,12 +136,12 @@ class Publisher {
         this.progress.advance();
       }
       await Promise.all(this.waiting);
-      // What was refused is told before the answer to what was sent later.
+      // The bus tells what it refused before it answers what was sent later.
       if (options.ack !== true && this.sent > 0) await client.ping();
     } finally {
       this.progress.end();
     }
-    if (this.refused > 1) remark(`${this.refused} of ${this.sent} were refused; the first one:`);
+    if (this.refused > 1) remark(`${this.refused} of ${this.sent} were refused. Why the first one was:`);
     if (this.failure !== undefined) throw this.failure;
     if (this.sent > 1 && process.stderr.isTTY) remark(`${this.sent.toLocaleString('en')} sent.`);
   }
@@ -91,7 +151,7 @@ class Publisher {
     this.sent += 1;
     if (this.options.ack !== true) {
       const { id } = await posted;
-      if (this.options.json === true) await print(JSON.stringify({ id }));
+      if (this.options.json === true) await printJsonLine({ id });
       return;
     }
     const settled: Promise<void> = posted
@@ -109,7 +169,7 @@ class Publisher {
 
   private async tell(ack: Sent): Promise<void> {
     if (this.options.json === true) {
-      await print(JSON.stringify(ack));
+      await printJsonLine(ack);
       return;
     }
     const { id, sequence, delivered, stored, duplicate } = ack as Partial<Ack>;
