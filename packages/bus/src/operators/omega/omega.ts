@@ -12,7 +12,7 @@ import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import { systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
-import { Laboratories, type OmegaLimits } from './laboratory.ts';
+import { type OmegaLimits, OmegaStates } from './state.ts';
 
 export interface OmegaOptions extends OmegaLimits {
   readonly enabled: boolean;
@@ -26,19 +26,19 @@ const FIELDS = z.record(z.string(), z.unknown());
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
 export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
-  const laboratories = new Laboratories(options);
+  const states = new OmegaStates(options);
   return {
-    commands: omegaCommands(bus, laboratories, options),
+    commands: omegaCommands(bus, states, options),
     start: () => {},
     load: () => {},
     stop: () => {},
   };
 }
 
-function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptions): AnyCommand[] {
+function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): AnyCommand[] {
   const { enabled, labRoom: room, labChannel: channel, maxEvents, maxSubstrates } = options;
-  const laboratory = (tenant: string): ReturnType<Laboratories['of']> => {
-    if (enabled) return laboratories.of(tenant);
+  const stateOf = (tenant: string): ReturnType<OmegaStates['of']> => {
+    if (enabled) return states.of(tenant);
     throw new BusError('FEATURE_DISABLED', 'The omega lane is off; ARQONBUS_OMEGA_ENABLED=true switches it on.', {
       feature: 'omega',
     });
@@ -54,7 +54,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
         room,
         channel,
         limits: { max_events: maxEvents, max_substrates: maxSubstrates },
-        counts: laboratories.counts(sender.principal.tenant),
+        counts: states.counts(sender.principal.tenant),
       }),
     }),
     command({
@@ -63,7 +63,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       description: 'Registers a source of signals.',
       args: z.strictObject({ name: NAME, kind: NAME, metadata: FIELDS.exactOptional() }),
       run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate =>
-        laboratory(sender.principal.tenant).register({
+        stateOf(sender.principal.tenant).register({
           substrate_id: newSecretId('omega_'),
           name,
           kind,
@@ -77,7 +77,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       description: 'Lists the registered sources.',
       args: z.strictObject({}),
       run: ({ sender }): CommandResult<'op.omega.list_substrates'> => {
-        const substrates = laboratory(sender.principal.tenant).substrates();
+        const substrates = stateOf(sender.principal.tenant).substrates();
         return { substrates, count: substrates.length };
       },
     }),
@@ -88,7 +88,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       args: z.strictObject({ substrate_id: ID }),
       run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => ({
         removed: true,
-        removed_events: laboratory(sender.principal.tenant).unregister(substrate_id),
+        removed_events: stateOf(sender.principal.tenant).unregister(substrate_id),
       }),
     }),
     command({
@@ -105,14 +105,14 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
           payload,
           timestamp: new Date(bus.options.now()).toISOString(),
         };
-        const lab = laboratory(tenant);
-        lab.assertRegistered(substrate_id);
+        const state = stateOf(tenant);
+        state.assertRegistered(substrate_id);
         const lane = systemSender('op-omega', sender.principal);
         const telemetry = { eventType: 'omega_event', payload: { ...event } };
         await bus.publisher.publish(lane, { id: event.event_id, type: 'telemetry', room, channel, payload: telemetry });
         // And to whoever watches the bus, like every other telemetry event.
         await bus.submissions.submit(lane, { id: newId(), room, channel, payload: telemetry });
-        lab.record(event);
+        state.record(event);
         return event;
       },
     }),
@@ -122,7 +122,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       description: 'Lists the last signals, oldest first.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional(), limit: limitUpTo(1_000) }),
       run: ({ sender }, { limit = 50, ...filter }): CommandResult<'op.omega.list_events'> => {
-        const events = laboratory(sender.principal.tenant).events(filter).slice(-limit);
+        const events = stateOf(sender.principal.tenant).events(filter).slice(-limit);
         return { events, count: events.length };
       },
     }),
@@ -132,7 +132,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       description: 'Forgets signals: all, those of a source, or those of a name.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional() }),
       run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> =>
-        laboratory(sender.principal.tenant).clear(filter),
+        stateOf(sender.principal.tenant).clear(filter),
     }),
   ];
 }

@@ -1,11 +1,12 @@
 import { BusError, type WebhookRule } from '@arqonbus/protocol';
+import type { Access } from '../../access.ts';
+import type { Session } from '../../connection/session.ts';
 import type { Awaitable } from '../../engine/engine.ts';
+import type { Principal } from '../../principal.ts';
 import { attempt, type Requester } from './attempt.ts';
-import { Backlog } from './backlog.ts';
-import { type DeadLetters, letterOf, redeliver } from './dead-letters.ts';
-import type { Delivery } from './delivery.ts';
+import { type DeadLetters, failedDelivery, redeliver } from './dead-letters.ts';
+import { Backlog, type Delivery } from './delivery.ts';
 import { type AttemptFailure, DeliveryQueue, type QueueLimits } from './delivery-queue.ts';
-import type { OwnerGrants } from './owner-grants.ts';
 import type { Rule } from './rule.ts';
 
 /** How long a node keeps what another one posts, in case that one is gone. */
@@ -44,16 +45,16 @@ export interface FailureReport {
 export class ActiveRule {
   readonly rule: Rule;
   readonly grants: OwnerGrants;
-  readonly letters: DeadLetters;
+  readonly deadLetters: DeadLetters;
   readonly queue: DeliveryQueue;
   private readonly parts: ActiveRuleParts;
   private readonly standby: Backlog<Delivery>;
   private readonly counts = { delivered: 0, failed: 0, dropped: 0 };
 
-  constructor(rule: Rule, grants: OwnerGrants, letters: DeadLetters, parts: ActiveRuleParts) {
+  constructor(rule: Rule, grants: OwnerGrants, deadLetters: DeadLetters, parts: ActiveRuleParts) {
     this.rule = rule;
     this.grants = grants;
-    this.letters = letters;
+    this.deadLetters = deadLetters;
     this.parts = parts;
     const { requester, random, limits, onFault } = parts;
     this.standby = new Backlog(limits.maxQueue);
@@ -110,8 +111,8 @@ export class ActiveRule {
    * room for; answers how many. Throws NOT_FOUND for an id that is not among them.
    */
   async retry(id: string | undefined): Promise<number> {
-    const all = this.letters.all();
-    const chosen = id === undefined ? all : all.filter((letter) => letter.id === id);
+    const all = this.deadLetters.all();
+    const chosen = id === undefined ? all : all.filter((failed) => failed.id === id);
     if (id !== undefined && chosen.length === 0) {
       throw new BusError('NOT_FOUND', 'This rule has no dead letter of that delivery_id.', { delivery_id: id });
     }
@@ -119,9 +120,9 @@ export class ActiveRule {
     for (const { id: each, room, channel } of chosen) {
       if (this.queue.isFull) break;
       if (!this.grants.allow(room, channel)) continue;
-      const letter = await this.letters.take(each);
-      if (letter === undefined) continue;
-      this.queue.push(redeliver(this.rule.id, letter, this.parts.requester.clock.now()));
+      const failed = await this.deadLetters.take(each);
+      if (failed === undefined) continue;
+      this.queue.push(redeliver(this.rule.id, failed, this.parts.requester.clock.now()));
       requeued += 1;
     }
     return requeued;
@@ -142,7 +143,7 @@ export class ActiveRule {
       created_at: rule.createdAt,
       queued: this.queue.length,
       ...counts,
-      dead_letters: this.letters.size,
+      dead_letters: this.deadLetters.size,
     };
   }
 
@@ -161,7 +162,7 @@ export class ActiveRule {
     }
     this.counts.failed += 1;
     totals.failed += 1;
-    void this.letters.add(letterOf(delivery, error, requester.clock.now()));
+    void this.deadLetters.add(failedDelivery(delivery, error, requester.clock.now()));
     void this.claim(delivery);
   }
 
@@ -183,5 +184,62 @@ export class ActiveRule {
       onFault(error);
       return true;
     }
+  }
+}
+
+/**
+ * What a rule's owner may read, asked for each event. While the connection that registered the rule lives,
+ * its principal counts, so that a renewed token with narrower grants narrows the rule at once.
+ */
+export class OwnerGrants {
+  private readonly access: Access;
+  private principal: Principal;
+  private session: Session | null;
+  private readonly successor: () => Session | undefined;
+  private readonly onChange: (principal: Principal) => void;
+
+  /**
+   * @param session the connection that registered the rule; null when it is not on this node
+   * @param successor another connection of the owner, which takes over when that one has closed; with none the
+   *   principal last seen stays
+   * @param onChange told of a principal that replaced the one before
+   */
+  constructor(
+    access: Access,
+    principal: Principal,
+    session: Session | null,
+    successor: () => Session | undefined,
+    onChange: (principal: Principal) => void,
+  ) {
+    this.access = access;
+    this.principal = principal;
+    this.session = session;
+    this.successor = successor;
+    this.onChange = onChange;
+  }
+
+  allow(room: string, channel: string): boolean {
+    return this.access.may(this.current(), 'subscribe', room, channel);
+  }
+
+  /** The principal that counts now. */
+  current(): Principal {
+    this.follow(this.session);
+    if (this.session?.closed) {
+      this.session = this.successor() ?? null;
+      this.follow(this.session);
+    }
+    return this.principal;
+  }
+
+  /** Takes what another node says; where the owner is connected, this node knows better. */
+  replace(principal: Principal): void {
+    if (this.session === null) this.principal = principal;
+  }
+
+  private follow(session: Session | null): void {
+    if (session === null || session.principal === this.principal) return;
+    this.principal = session.principal;
+    this.onChange(this.principal);
   }
 }

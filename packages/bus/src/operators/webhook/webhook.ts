@@ -7,14 +7,11 @@ import type { Operator } from '../operator.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
 import { ActiveRules } from './active-rules.ts';
 import { webhookCommands } from './commands.ts';
-import { letterOf } from './dead-letters.ts';
-import { hostTest } from './destination.ts';
-import { guardedAgent, type Resolve } from './guarded-agent.ts';
-import { KeptLetters, watchLetters } from './letter-store.ts';
+import { failedDelivery, KeyValueDeadLetters, watchDeadLetters } from './dead-letters.ts';
+import { guardedAgent, hostTest, type Resolve } from './destination.ts';
 import { PostingLeases } from './posting-leases.ts';
-import type { Rule } from './rule.ts';
-import { RuleDesk } from './rule-desk.ts';
-import { RuleStore, type StoredRule } from './rule-store.ts';
+import { type Rule, RuleStore, type StoredRule } from './rule.ts';
+import { WebhookRules } from './rules.ts';
 
 export interface WebhookOptions {
   /** Host names, globs and addresses that may be special (`ARQONBUS_WEBHOOK_ALLOW_HOSTS`). */
@@ -62,7 +59,7 @@ class Webhooks implements WebhookOperator {
   /** Null where this node is the only one. */
   private readonly leases: PostingLeases | null;
   private readonly active: ActiveRules;
-  private readonly desk: RuleDesk;
+  private readonly rules: WebhookRules;
   private readonly undo: (() => void)[] = [];
   /** While stored rules are read: those that were removed since. */
   private removed: Set<string> | null = null;
@@ -98,8 +95,8 @@ class Webhooks implements WebhookOperator {
       onFault,
     };
     this.active = new ActiveRules(bus, this.store, this.leases, parts);
-    this.desk = new RuleDesk(bus, this.active, this.store, { maxRules, allowed, clock });
-    this.commands = webhookCommands(bus.access, this.desk);
+    this.rules = new WebhookRules(bus, this.active, this.store, { maxRules, allowed, clock });
+    this.commands = webhookCommands(bus.access, this.rules);
   }
 
   get ruleCount(): number {
@@ -119,10 +116,10 @@ class Webhooks implements WebhookOperator {
     this.undo.push(
       () => bus.ownerLeft.delete(ownerLeft),
       this.store.watch((stored) => this.follow(stored).catch(bus.options.onFault), gone),
-      watchLetters(
+      watchDeadLetters(
         bus.engine.store,
-        (tenant, ruleId, letter) => registry.find(tenant, ruleId)?.letters.mirror(letter),
-        (tenant, ruleId, id) => registry.find(tenant, ruleId)?.letters.forget(id),
+        (tenant, ruleId, failed) => registry.find(tenant, ruleId)?.deadLetters.mirror(failed),
+        (tenant, ruleId, id) => registry.find(tenant, ruleId)?.deadLetters.forget(id),
       ),
     );
     this.leases?.start();
@@ -157,27 +154,27 @@ class Webhooks implements WebhookOperator {
   }
 
   private async follow({ rule, principal }: StoredRule): Promise<void> {
-    const added = await this.desk.follow(rule, principal);
+    const added = await this.rules.follow(rule, principal);
     if (added === undefined) return;
     try {
-      const letters = await new KeptLetters(this.bus.engine.store, rule).load();
-      for (const letter of letters) added.letters.mirror(letter);
-      for (const { id, error } of letters) if (error === STOPPED) await added.retry(id);
+      const deadLetters = await new KeyValueDeadLetters(this.bus.engine.store, rule).load();
+      for (const failed of deadLetters) added.deadLetters.mirror(failed);
+      for (const { id, error } of deadLetters) if (error === STOPPED) await added.retry(id);
     } catch (error) {
-      // Without its letters it would look complete to the next load.
+      // Without its dead letters it would look complete to the next load.
       this.active.discard(added);
       throw error;
     }
   }
 
-  private async retire({ rule, queue, grants, letters }: ActiveRule, grace: Promise<void>): Promise<void> {
+  private async retire({ rule, queue, grants, deadLetters }: ActiveRule, grace: Promise<void>): Promise<void> {
     const left = await queue.stop(grace);
     if (!rule.durable) return;
     // Notes a token that was renewed since the last event.
     grants.current();
     const only = this.leases === null ? left : left.filter(({ exclusive }) => exclusive);
     const now = this.clock.now();
-    await Promise.all(only.map((delivery) => letters.add(letterOf(delivery, STOPPED, now))));
+    await Promise.all(only.map((delivery) => deadLetters.add(failedDelivery(delivery, STOPPED, now))));
   }
 
   private tell({ id, tenant, url }: Rule, { deliveryId, attempt, status, error, willRetry }: FailureReport): void {

@@ -12,21 +12,21 @@ export interface EventFilter {
 }
 
 /** Every tenant's substrates and signals, in memory. */
-export class Laboratories {
+export class OmegaStates {
   private readonly limits: OmegaLimits;
-  private readonly byTenant: Map<string, Laboratory> = new Map();
+  private readonly byTenant: Map<string, OmegaState> = new Map();
 
   constructor(limits: OmegaLimits) {
     this.limits = limits;
   }
 
-  of(tenant: string): Laboratory {
-    let laboratory = this.byTenant.get(tenant);
-    if (laboratory === undefined) {
-      laboratory = new Laboratory(this.limits);
-      this.byTenant.set(tenant, laboratory);
+  of(tenant: string): OmegaState {
+    let state = this.byTenant.get(tenant);
+    if (state === undefined) {
+      state = new OmegaState(this.limits);
+      this.byTenant.set(tenant, state);
     }
-    return laboratory;
+    return state;
   }
 
   counts(tenant: string): { substrates: number; events: number } {
@@ -35,7 +35,7 @@ export class Laboratories {
 }
 
 /** One tenant's. */
-export class Laboratory {
+export class OmegaState {
   private readonly limits: OmegaLimits;
   private readonly registered: Map<string, OmegaSubstrate> = new Map();
   private recorded: OmegaEvent[] = [];

@@ -5,28 +5,27 @@ import { hasRole, type Principal } from '../../principal.ts';
 import type { Clock } from '../clock.ts';
 import type { ActiveRule } from './active-rule.ts';
 import type { ActiveRules } from './active-rules.ts';
+import { KeyValueDeadLetters } from './dead-letters.ts';
 import type { HostTest } from './destination.ts';
-import { KeptLetters } from './letter-store.ts';
 import { type Registration, ruleOf } from './registration.ts';
-import type { Rule } from './rule.ts';
-import type { RuleStore } from './rule-store.ts';
+import type { Rule, RuleStore } from './rule.ts';
 
-export interface DeskRules {
+export interface RuleLimits {
   readonly maxRules: number;
   readonly allowed: HostTest;
   readonly clock: Clock;
 }
 
 /** Where rules are registered, looked up on somebody's behalf, and given up. Everything is inside the sender's tenant. */
-export class RuleDesk {
+export class WebhookRules {
   private readonly bus: Bus;
   private readonly active: ActiveRules;
   private readonly store: RuleStore;
-  private readonly rules: DeskRules;
+  private readonly rules: RuleLimits;
   /** Rules that are being registered, with their tenants: they count, and the store's news of them is no news. */
   private readonly underway: Map<string, string> = new Map();
 
-  constructor(bus: Bus, active: ActiveRules, store: RuleStore, rules: DeskRules) {
+  constructor(bus: Bus, active: ActiveRules, store: RuleStore, rules: RuleLimits) {
     this.bus = bus;
     this.active = active;
     this.store = store;
@@ -76,7 +75,7 @@ export class RuleDesk {
     const { rule } = found;
     if (rule.durable) await this.store.remove(rule);
     this.active.discard(found);
-    if (rule.durable) await new KeptLetters(this.bus.engine.store, rule).clear();
+    if (rule.durable) await new KeyValueDeadLetters(this.bus.engine.store, rule).clear();
   }
 
   /** A durable rule of the store, from an earlier run or another node; or one whose owner's grants have changed. */
