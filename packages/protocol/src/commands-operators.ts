@@ -72,6 +72,12 @@ export interface StoreNotice {
 
 type None = Record<string, never>;
 
+/** Of every list: at most `limit` entries behind the place that `next` of the answer before named. */
+interface PageArguments {
+  limit?: number;
+  after?: string;
+}
+
 export interface OperatorCommands {
   'op.webhook.register': {
     args: {
@@ -105,7 +111,7 @@ export interface OperatorCommands {
     };
     result: CronJob;
   };
-  'op.cron.list': { args: None; result: { jobs: CronJob[] } };
+  'op.cron.list': { args: PageArguments; result: { jobs: CronJob[]; count: number; next?: string } };
   'op.cron.cancel': { args: { job_id: string }; result: { cancelled: true; job_id: string } };
 
   'op.store.set': {
