@@ -60,6 +60,14 @@ export interface OmegaEvent {
   timestamp: string;
 }
 
+/** A key with its value, as a list with values has it. */
+export interface StoreListEntry {
+  key: string;
+  value: unknown;
+  version: number;
+  expires_at?: string;
+}
+
 /** A change of a watched key, as the `payload` of a `system` notice. */
 export interface StoreNotice {
   event: 'store_changed';
@@ -123,8 +131,9 @@ export interface OperatorCommands {
     result: { found: boolean; value?: unknown; version?: number; expires_at?: string };
   };
   'op.store.list': {
-    args: { namespace?: string; prefix?: string; limit?: number; after?: string };
-    result: { keys: string[]; count: number; next?: string };
+    args: { namespace?: string; prefix?: string; limit?: number; after?: string; values?: boolean };
+    /** `entries` when the values were asked for. */
+    result: { keys: string[]; count: number; next?: string; entries?: StoreListEntry[] };
   };
   'op.store.delete': { args: { key: string; namespace?: string; if_version?: number }; result: { deleted: boolean } };
   'op.store.watch': {
