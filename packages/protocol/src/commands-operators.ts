@@ -99,9 +99,12 @@ export interface OperatorCommands {
     };
     result: WebhookRule;
   };
-  'op.webhook.list': { args: None; result: { rules: WebhookRule[] } };
+  'op.webhook.list': { args: PageArguments; result: { rules: WebhookRule[]; count: number; next?: string } };
   'op.webhook.unregister': { args: { rule_id: string }; result: { removed: true; rule_id: string } };
-  'op.webhook.dead_letters': { args: { rule_id: string }; result: { dead_letters: DeadLetter[]; count: number } };
+  'op.webhook.dead_letters': {
+    args: PageArguments & { rule_id: string };
+    result: { dead_letters: DeadLetter[]; count: number; next?: string };
+  };
   'op.webhook.retry': { args: { rule_id: string; delivery_id?: string }; result: { requeued: number } };
 
   'op.cron.schedule': {

@@ -209,6 +209,7 @@ export class Scheduler {
       identity,
       principal: session?.principal ?? principal,
       session,
+      durable,
       onChange: (renewed) => {
         job.stored = { ...job.stored, principal: principalDocument(renewed) };
         if (durable) this.save(job).catch(this.bus.options.onFault);

@@ -1,16 +1,25 @@
 import { BusError, type WebhookRule } from '@arqonbus/protocol';
 import type { Access } from '../../access.ts';
-import type { Session } from '../../connection/session.ts';
 import type { Awaitable } from '../../engine/engine.ts';
-import type { Principal } from '../../principal.ts';
-import { attempt, type Requester } from './attempt.ts';
+import type { Owner } from '../owner.ts';
+import { type AttemptOutcome, attempt, type Requester } from './attempt.ts';
 import { type DeadLetters, failedDelivery, redeliver } from './dead-letters.ts';
 import { Backlog, type Delivery } from './delivery.ts';
 import { type AttemptFailure, DeliveryQueue, type QueueLimits } from './delivery-queue.ts';
+import type { HostSlots } from './host-slots.ts';
 import type { Rule } from './rule.ts';
 
 /** How long a node keeps what another one posts, in case that one is gone. */
 const STANDBY_MS = 60_000;
+
+/** The queue was stopped meanwhile and does not look at it. */
+const NOT_MADE: AttemptOutcome = { ok: false, status: null, error: 'stopped', retryable: true };
+const NOT_ALLOWED: AttemptOutcome = {
+  ok: false,
+  status: null,
+  error: "the owner's grants do not cover this any more",
+  retryable: false,
+};
 
 /** How deliveries ended, and how many requests were repeated, since the start. */
 export interface DeliveryCounts {
@@ -22,6 +31,8 @@ export interface DeliveryCounts {
 
 export interface ActiveRuleParts {
   readonly requester: Requester;
+  readonly slots: HostSlots;
+  readonly access: Access;
   readonly random: () => number;
   readonly limits: QueueLimits;
   /** The figures of all rules together. */
@@ -44,16 +55,16 @@ export interface FailureReport {
 /** A rule at work: what waits for its endpoint, what was given up, and its figures on this node. */
 export class ActiveRule {
   readonly rule: Rule;
-  readonly grants: OwnerGrants;
+  readonly owner: Owner;
   readonly deadLetters: DeadLetters;
   readonly queue: DeliveryQueue;
   private readonly parts: ActiveRuleParts;
   private readonly standby: Backlog<Delivery>;
   private readonly counts = { delivered: 0, failed: 0, dropped: 0 };
 
-  constructor(rule: Rule, grants: OwnerGrants, deadLetters: DeadLetters, parts: ActiveRuleParts) {
+  constructor(rule: Rule, owner: Owner, deadLetters: DeadLetters, parts: ActiveRuleParts) {
     this.rule = rule;
-    this.grants = grants;
+    this.owner = owner;
     this.deadLetters = deadLetters;
     this.parts = parts;
     const { requester, random, limits, onFault } = parts;
@@ -62,7 +73,7 @@ export class ActiveRule {
       clock: requester.clock,
       random,
       limits,
-      attempt: (delivery, stop) => attempt(requester, rule, delivery, stop),
+      attempt: (delivery, stop) => this.post(delivery, stop),
       isOpen: (delivery) => this.claim(delivery),
       onDelivered: (delivery) => this.delivered(delivery),
       onFailure: (delivery, failure, final) => this.failed(delivery, failure, final),
@@ -70,6 +81,11 @@ export class ActiveRule {
       onDropped: (count, first) => this.dropped(count, first),
       onFault,
     });
+  }
+
+  /** Whether the owner may read there now. Asked for each event, and again before it is posted. */
+  mayRead(room: string, channel: string): boolean {
+    return this.parts.access.may(this.owner.current(), 'subscribe', room, channel);
   }
 
   /**
@@ -92,7 +108,7 @@ export class ActiveRule {
   /** This node posts from now on, what another one may have left undone first. */
   takeOver(): void {
     this.queue.reclaim();
-    const oldest = this.parts.requester.clock.now() - STANDBY_MS;
+    const oldest = this.parts.requester.clock.steady() - STANDBY_MS;
     for (const delivery of this.standby.drain()) {
       if (delivery.time < oldest) continue;
       delivery.inherited = true;
@@ -119,10 +135,10 @@ export class ActiveRule {
     let requeued = 0;
     for (const { id: each, room, channel } of chosen) {
       if (this.queue.isFull) break;
-      if (!this.grants.allow(room, channel)) continue;
+      if (!this.mayRead(room, channel)) continue;
       const failed = await this.deadLetters.take(each);
       if (failed === undefined) continue;
-      this.queue.push(redeliver(this.rule.id, failed, this.parts.requester.clock.now()));
+      this.queue.push(redeliver(this.rule.id, failed, this.parts.requester.clock.steady()));
       requeued += 1;
     }
     return requeued;
@@ -145,6 +161,20 @@ export class ActiveRule {
       ...counts,
       dead_letters: this.deadLetters.size,
     };
+  }
+
+  /** One request, once its destination has a place for it. */
+  private async post(delivery: Delivery, stop: AbortSignal): Promise<AttemptOutcome> {
+    const { slots, requester } = this.parts;
+    const release = await slots.acquire(this.rule.url, stop);
+    if (release === null) return NOT_MADE;
+    try {
+      // While it waited, the owner's token may have been narrowed or have expired.
+      if (this.owner.isOver() || !this.mayRead(delivery.room, delivery.channel)) return NOT_ALLOWED;
+      return await attempt(requester, this.rule, delivery, stop);
+    } finally {
+      release();
+    }
   }
 
   private delivered(delivery: Delivery): void {
@@ -184,62 +214,5 @@ export class ActiveRule {
       onFault(error);
       return true;
     }
-  }
-}
-
-/**
- * What a rule's owner may read, asked for each event. While the connection that registered the rule lives,
- * its principal counts, so that a renewed token with narrower grants narrows the rule at once.
- */
-export class OwnerGrants {
-  private readonly access: Access;
-  private principal: Principal;
-  private session: Session | null;
-  private readonly successor: () => Session | undefined;
-  private readonly onChange: (principal: Principal) => void;
-
-  /**
-   * @param session the connection that registered the rule; null when it is not on this node
-   * @param successor another connection of the owner, which takes over when that one has closed; with none the
-   *   principal last seen stays
-   * @param onChange told of a principal that replaced the one before
-   */
-  constructor(
-    access: Access,
-    principal: Principal,
-    session: Session | null,
-    successor: () => Session | undefined,
-    onChange: (principal: Principal) => void,
-  ) {
-    this.access = access;
-    this.principal = principal;
-    this.session = session;
-    this.successor = successor;
-    this.onChange = onChange;
-  }
-
-  allow(room: string, channel: string): boolean {
-    return this.access.may(this.current(), 'subscribe', room, channel);
-  }
-
-  /** The principal that counts now. */
-  current(): Principal {
-    this.follow(this.session);
-    if (this.session?.closed) {
-      this.session = this.successor() ?? null;
-      this.follow(this.session);
-    }
-    return this.principal;
-  }
-
-  /** Takes what another node says; where the owner is connected, this node knows better. */
-  replace(principal: Principal): void {
-    if (this.session === null) this.principal = principal;
-  }
-
-  private follow(session: Session | null): void {
-    if (session === null || session.principal === this.principal) return;
-    this.principal = session.principal;
-    this.onChange(this.principal);
   }
 }

@@ -3,7 +3,8 @@ import type { Bus } from '../../bus.ts';
 import type { Session } from '../../connection/session.ts';
 import type { StreamEvent } from '../../engine/engine.ts';
 import type { Principal } from '../../principal.ts';
-import { ActiveRule, type ActiveRuleParts, OwnerGrants } from './active-rule.ts';
+import { Owner } from '../owner.ts';
+import { ActiveRule, type ActiveRuleParts } from './active-rule.ts';
 import { DeadLetters, KeyValueDeadLetters } from './dead-letters.ts';
 import { Delivery } from './delivery.ts';
 import type { PostingLeases } from './posting-leases.ts';
@@ -18,6 +19,8 @@ export class ActiveRules {
   private readonly leases: PostingLeases | null;
   private readonly parts: ActiveRuleParts;
   private untap: (() => void) | null = null;
+  /** Rules that ended with their owner's token, since the start. */
+  expired = 0;
 
   constructor(bus: Bus, store: RuleStore, leases: PostingLeases | null, parts: ActiveRuleParts) {
     this.bus = bus;
@@ -30,20 +33,40 @@ export class ActiveRules {
   activate(rule: Rule, principal: Principal, session: Session | null): ActiveRule {
     const { bus, leases, store } = this;
     const { onFault } = bus.options;
-    const successor = (): Session | undefined => {
-      if (rule.durable) return undefined;
-      const [other] = bus.rooms.tenant(rule.tenant).identities.get(rule.owner) ?? [];
-      return other;
-    };
-    const grants = new OwnerGrants(this.bus.access, principal, session, successor, (renewed) => {
-      if (rule.durable) store.save({ rule, principal: renewed }).catch(onFault);
+    const { tenant, owner: identity } = rule;
+    const owner = new Owner(bus, {
+      tenant,
+      identity,
+      principal,
+      session,
+      durable: rule.durable,
+      onChange: (renewed) => {
+        if (rule.durable) store.save({ rule, principal: renewed }).catch(onFault);
+      },
     });
     const deadLetters = new DeadLetters(rule.durable ? new KeyValueDeadLetters(bus.engine.store, rule) : null, onFault);
-    const active = new ActiveRule(rule, grants, deadLetters, this.parts);
+    const active = new ActiveRule(rule, owner, deadLetters, this.parts);
     this.registry.add(active);
     if (rule.durable) leases?.want(rule.tenant);
     this.untap ??= bus.hub.tap(this.take);
     return active;
+  }
+
+  /** Ends a rule for good, on all nodes: with all that waits for it and its dead letters. */
+  async remove(active: ActiveRule): Promise<void> {
+    const { rule } = active;
+    this.discard(active);
+    if (!rule.durable) return;
+    await this.store.remove(rule);
+    await new KeyValueDeadLetters(this.bus.engine.store, rule).clear();
+  }
+
+  /** Ends a rule whose owner's token has expired; answers whether it has. */
+  hasExpired(active: ActiveRule): boolean {
+    if (!active.owner.isOver()) return false;
+    this.expired += 1;
+    this.remove(active).catch(this.bus.options.onFault);
+    return true;
   }
 
   /** Ends a rule with all that waits for it; what the store holds of it stays. Idempotent. */
@@ -62,9 +85,8 @@ export class ActiveRules {
 
   /** The owner's last connection has gone: its rules go too, but for durable ones, which keep its last grants. */
   ownerLeft(tenant: string, owner: string): void {
-    for (const active of this.registry.ofTenant(tenant)) {
-      if (active.rule.owner !== owner) continue;
-      if (active.rule.durable) active.grants.current();
+    for (const active of this.registry.ofOwner(tenant, owner)) {
+      if (active.rule.durable) active.owner.current();
       else this.discard(active);
     }
   }
@@ -80,10 +102,10 @@ export class ActiveRules {
     if (!isOfTypeEvent(event)) return;
     const { room, channel } = event.stream;
     this.registry.match(event, (active) => {
-      const { rule, grants } = active;
-      if (!grants.allow(room, channel)) return;
+      const { rule } = active;
+      if (this.hasExpired(active) || !active.mayRead(room, channel)) return;
       const posting = !rule.durable || this.leases === null || this.leases.holds(rule.tenant);
-      active.accept(Delivery.of(rule.id, event, this.parts.requester.clock.now()), posting);
+      active.accept(Delivery.of(rule.id, event, this.parts.requester.clock.steady()), posting);
     });
   };
 }
@@ -98,6 +120,7 @@ function isOfTypeEvent({ id, text }: StreamEvent): boolean {
 interface TenantRules {
   readonly byId: Map<string, ActiveRule>;
   readonly byRoom: Map<string, Set<ActiveRule>>;
+  readonly byOwner: Map<string, Set<ActiveRule>>;
   /** Rules of all rooms. */
   readonly everywhere: Set<ActiveRule>;
 }
@@ -108,21 +131,17 @@ export class Registry {
   size = 0;
 
   add(active: ActiveRule): void {
-    const { id, tenant, room } = active.rule;
+    const { id, tenant, room, owner } = active.rule;
     let rules = this.tenants.get(tenant);
     if (rules === undefined) {
-      rules = { byId: new Map(), byRoom: new Map(), everywhere: new Set() };
+      rules = { byId: new Map(), byRoom: new Map(), byOwner: new Map(), everywhere: new Set() };
       this.tenants.set(tenant, rules);
     }
     rules.byId.set(id, active);
     this.size += 1;
-    if (room === null) {
-      rules.everywhere.add(active);
-      return;
-    }
-    const sharing = rules.byRoom.get(room);
-    if (sharing === undefined) rules.byRoom.set(room, new Set([active]));
-    else sharing.add(active);
+    addTo(rules.byOwner, owner, active);
+    if (room === null) rules.everywhere.add(active);
+    else addTo(rules.byRoom, room, active);
   }
 
   /** Takes a rule out; false when it was not in. */
@@ -133,11 +152,8 @@ export class Registry {
     rules.byId.delete(rule.id);
     this.size -= 1;
     rules.everywhere.delete(active);
-    if (rule.room !== null) {
-      const sharing = rules.byRoom.get(rule.room);
-      sharing?.delete(active);
-      if (sharing?.size === 0) rules.byRoom.delete(rule.room);
-    }
+    removeFrom(rules.byOwner, rule.owner, active);
+    if (rule.room !== null) removeFrom(rules.byRoom, rule.room, active);
     if (rules.byId.size === 0) this.tenants.delete(rule.tenant);
     return true;
   }
@@ -151,8 +167,9 @@ export class Registry {
     return [...(this.tenants.get(tenant)?.byId.values() ?? [])];
   }
 
-  count(tenant: string): number {
-    return this.tenants.get(tenant)?.byId.size ?? 0;
+  /** Those of one owner in a tenant. */
+  ofOwner(tenant: string, owner: string): ActiveRule[] {
+    return [...(this.tenants.get(tenant)?.byOwner.get(owner) ?? [])];
   }
 
   all(): ActiveRule[] {
@@ -170,4 +187,16 @@ export class Registry {
       if (active.rule.channel === null || active.rule.channel === stream.channel) visit(active);
     }
   }
+}
+
+function addTo(sets: Map<string, Set<ActiveRule>>, key: string, active: ActiveRule): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([active]));
+  else set.add(active);
+}
+
+function removeFrom(sets: Map<string, Set<ActiveRule>>, key: string, active: ActiveRule): void {
+  const set = sets.get(key);
+  set?.delete(active);
+  if (set?.size === 0) sets.delete(key);
 }

@@ -1,5 +1,6 @@
-import type { KeySpace, KeyValueStore, SetOutcome, StoreQuota } from '../../engine/engine.ts';
+import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
 import { type Principal, type PrincipalDocument, principalDocument, readPrincipal } from '../../principal.ts';
+import { type Quota, quotaOf } from '../quota.ts';
 
 /** What an owner registered: which events go where, and how. */
 export interface Rule {
@@ -55,10 +56,14 @@ export class RuleStore {
     this.onFault = onFault;
   }
 
-  /** @param maxRules refuses (`full`) a new rule when the tenant has this many durable ones, on all nodes together */
-  async save({ rule, principal }: StoredRule, maxRules?: number): Promise<SetOutcome> {
-    const options = maxRules === undefined ? {} : { ifVersion: 0, quota: tenantQuota(rule.owner, maxRules) };
-    return this.store.set(spaceOf(rule.tenant), rule.id, JSON.stringify(documentOf(rule, principal)), options);
+  /** @param quota of a new rule: it is refused (`full`) when there are that many durable ones, on all nodes together */
+  async save({ rule, principal }: StoredRule, quota?: Quota): Promise<SetOutcome> {
+    const text = JSON.stringify(documentOf(rule, principal));
+    const options =
+      quota === undefined
+        ? { quota: quotaOf(rule.owner) }
+        : { ifVersion: 0, quota: quotaOf(rule.owner, { ownerKeys: quota.perSubject, tenantKeys: quota.perTenant }) };
+    return this.store.set(spaceOf(rule.tenant), rule.id, text, options);
   }
 
   async remove(rule: Rule): Promise<void> {
@@ -134,10 +139,4 @@ function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
     createdAt: stored.created_at,
   };
   return { rule, principal: readPrincipal(stored.principal, tenant) };
-}
-
-/** Bounds the rules of the tenant alone. */
-function tenantQuota(owner: string, tenantKeys: number): StoreQuota {
-  const unbounded = Number.MAX_SAFE_INTEGER;
-  return { owner, ownerKeys: unbounded, ownerBytes: unbounded, tenantKeys, tenantBytes: unbounded };
 }

@@ -4,20 +4,30 @@ import type { Bus } from '../../bus.ts';
 import type { AnyCommand } from '../../commands/command.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
+import type { Quota } from '../quota.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
 import { ActiveRules } from './active-rules.ts';
 import { webhookCommands } from './commands.ts';
 import { failedDelivery, KeyValueDeadLetters, watchDeadLetters } from './dead-letters.ts';
 import { guardedAgent, hostTest, type Resolve } from './destination.ts';
+import { HostSlots } from './host-slots.ts';
 import { PostingLeases } from './posting-leases.ts';
 import { type Rule, RuleStore, type StoredRule } from './rule.ts';
 import { WebhookRules } from './rules.ts';
 
+export const DEFAULT_MAX_RULES = 200;
+export const DEFAULT_MAX_RULES_PER_SUBJECT = 20;
+export const DEFAULT_MAX_POSTS_PER_HOST = 8;
+
 export interface WebhookOptions {
   /** Host names, globs and addresses that may be special (`ARQONBUS_WEBHOOK_ALLOW_HOSTS`). */
   readonly allowHosts: readonly string[];
-  /** Rules of one tenant. */
-  readonly maxRules: number;
+  /** Rules of one tenant; 200 unless given. */
+  readonly maxRules?: number;
+  /** Rules of one subject in a tenant; 20 unless given. */
+  readonly maxRulesPerSubject?: number;
+  /** Requests that one host and port gets at the same time, over all rules; 8 unless given. */
+  readonly maxPostsPerHost?: number;
   /** Deliveries that wait for one rule. */
   readonly maxQueue: number;
   /** Requests for one delivery. */
@@ -30,10 +40,21 @@ export interface WebhookOptions {
   readonly resolve?: Resolve;
 }
 
+export interface RuleCounts {
+  /** Not registered since there were too many. */
+  readonly over_quota: number;
+  /** Ended with their owner's token. */
+  readonly expired: number;
+}
+
 /** The `op.webhook` commands and the deliveries behind them (OPERATORS). */
 export interface WebhookOperator extends Operator {
   /** Since the start, of all rules: what `/metrics` tells by outcome. */
   readonly outcomes: Readonly<DeliveryCounts>;
+  /** Rules that were refused, or ended, since the start. */
+  readonly counts: Readonly<RuleCounts>;
+  /** Requests that wait since their host has as many as it gets. */
+  readonly waitingPosts: number;
   /** Rules on this node. */
   readonly ruleCount: number;
 }
@@ -55,6 +76,7 @@ class Webhooks implements WebhookOperator {
   private readonly bus: Bus;
   private readonly clock: Clock;
   private readonly agent: Agent;
+  private readonly slots: HostSlots;
   private readonly store: RuleStore;
   /** Null where this node is the only one. */
   private readonly leases: PostingLeases | null;
@@ -67,7 +89,7 @@ class Webhooks implements WebhookOperator {
   constructor(bus: Bus, options: WebhookOptions) {
     const { engine, options: busOptions } = bus;
     const { onFault, node, now, version } = busOptions;
-    const { maxRules, random = Math.random, clock = systemClock(now) } = options;
+    const { random = Math.random, clock = systemClock(now) } = options;
     const allowed = hostTest(options.allowHosts);
     const isCluster = engine.presence !== null;
     this.bus = bus;
@@ -85,7 +107,10 @@ class Webhooks implements WebhookOperator {
           onFault,
         })
       : null;
+    this.slots = new HostSlots(options.maxPostsPerHost ?? DEFAULT_MAX_POSTS_PER_HOST);
     const parts: ActiveRuleParts = {
+      slots: this.slots,
+      access: bus.access,
       requester: { agent: this.agent, clock, userAgent: `ArqonBus/${version}` },
       random,
       limits: options,
@@ -95,8 +120,16 @@ class Webhooks implements WebhookOperator {
       onFault,
     };
     this.active = new ActiveRules(bus, this.store, this.leases, parts);
-    this.rules = new WebhookRules(bus, this.active, this.store, { maxRules, allowed, clock });
+    this.rules = new WebhookRules(bus, this.active, this.store, { quota: quotaFrom(options), allowed, clock });
     this.commands = webhookCommands(bus.access, this.rules);
+  }
+
+  get counts(): RuleCounts {
+    return { over_quota: this.rules.overQuota, expired: this.active.expired };
+  }
+
+  get waitingPosts(): number {
+    return this.slots.waiting;
   }
 
   get ruleCount(): number {
@@ -110,8 +143,7 @@ class Webhooks implements WebhookOperator {
     bus.ownerLeft.add(ownerLeft);
     const gone = (tenant: string, id: string): void => {
       this.removed?.add(id);
-      const found = registry.find(tenant, id);
-      if (found !== undefined) active.discard(found);
+      this.rules.forget(tenant, id);
     };
     this.undo.push(
       () => bus.ownerLeft.delete(ownerLeft),
@@ -167,11 +199,11 @@ class Webhooks implements WebhookOperator {
     }
   }
 
-  private async retire({ rule, queue, grants, deadLetters }: ActiveRule, grace: Promise<void>): Promise<void> {
+  private async retire({ rule, queue, owner, deadLetters }: ActiveRule, grace: Promise<void>): Promise<void> {
     const left = await queue.stop(grace);
     if (!rule.durable) return;
     // Notes a token that was renewed since the last event.
-    grants.current();
+    owner.current();
     const only = this.leases === null ? left : left.filter(({ exclusive }) => exclusive);
     const now = this.clock.now();
     await Promise.all(only.map((delivery) => deadLetters.add(failedDelivery(delivery, STOPPED, now))));
@@ -190,4 +222,15 @@ class Webhooks implements WebhookOperator {
     };
     this.bus.events.emit('webhook_failed', tenant, payload, willRetry ? 'warning' : 'error');
   }
+}
+
+function quotaFrom({ maxRules, maxRulesPerSubject }: WebhookOptions): Quota {
+  return {
+    things: 'webhooks',
+    remedy: 'unregister some first, op.webhook.list shows them',
+    perSubject: maxRulesPerSubject ?? DEFAULT_MAX_RULES_PER_SUBJECT,
+    perTenant: maxRules ?? DEFAULT_MAX_RULES,
+    subjectSetting: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_SUBJECT',
+    tenantSetting: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_TENANT',
+  };
 }
