@@ -159,15 +159,18 @@ export interface OperatorCommands {
     args: { name: string; kind: string; metadata?: JsonObject };
     result: OmegaSubstrate;
   };
-  'op.omega.list_substrates': { args: None; result: { substrates: OmegaSubstrate[]; count: number } };
+  'op.omega.list_substrates': {
+    args: PageArguments;
+    result: { substrates: OmegaSubstrate[]; count: number; next?: string };
+  };
   'op.omega.unregister_substrate': {
     args: { substrate_id: string };
     result: { removed: true; removed_events: number };
   };
   'op.omega.emit_event': { args: { substrate_id: string; signal: string; payload?: JsonObject }; result: OmegaEvent };
   'op.omega.list_events': {
-    args: { substrate_id?: string; signal?: string; limit?: number };
-    result: { events: OmegaEvent[]; count: number };
+    args: PageArguments & { substrate_id?: string; signal?: string };
+    result: { events: OmegaEvent[]; count: number; next?: string };
   };
   'op.omega.clear_events': {
     args: { substrate_id?: string; signal?: string };

@@ -10,9 +10,12 @@ import { z } from 'zod';
 import type { Bus } from '../../bus.ts';
 import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
-import { systemSender } from '../../system-sender.ts';
+import type { Sender } from '../../connection/session.ts';
+import type { Action } from '../../principal.ts';
+import { serverPrincipal, systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
-import { type OmegaLimits, OmegaStates } from './state.ts';
+import { MAX_PAGE, PAGE, pageOf } from '../page.ts';
+import { type OmegaLimits, type OmegaState, OmegaStates } from './state.ts';
 
 export interface OmegaOptions extends OmegaLimits {
   readonly enabled: boolean;
@@ -23,6 +26,8 @@ export interface OmegaOptions extends OmegaLimits {
 const NAME = z.string().min(1).max(128);
 const ID = z.string().min(1).max(128);
 const FIELDS = z.record(z.string(), z.unknown());
+const MAX_PAYLOAD_BYTES = 65_536;
+const MAX_METADATA_BYTES = 16_384;
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
 export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
@@ -37,11 +42,15 @@ export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
 
 function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): AnyCommand[] {
   const { enabled, labRoom: room, labChannel: channel, maxEvents, maxSubstrates } = options;
-  const stateOf = (tenant: string): ReturnType<OmegaStates['of']> => {
-    if (enabled) return states.of(tenant);
-    throw new BusError('FEATURE_DISABLED', 'The omega lane is off; ARQONBUS_OMEGA_ENABLED=true switches it on.', {
-      feature: 'omega',
-    });
+  /** The state of the sender's tenant, once the lane is on and the sender may do `action` in the lab's channel. */
+  const stateFor = ({ principal }: Sender, action: Action): OmegaState => {
+    if (!enabled) {
+      throw new BusError('FEATURE_DISABLED', 'The omega lane is off; ARQONBUS_OMEGA_ENABLED=true switches it on.', {
+        feature: 'omega',
+      });
+    }
+    bus.access.require(principal, action, room, channel);
+    return states.of(principal.tenant);
   };
   return [
     command({
@@ -54,7 +63,7 @@ function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): An
         room,
         channel,
         limits: { max_events: maxEvents, max_substrates: maxSubstrates },
-        counts: states.counts(sender.principal.tenant),
+        counts: states.of(sender.principal.tenant).counts(),
       }),
     }),
     command({
@@ -62,23 +71,28 @@ function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): An
       role: 'admin',
       description: 'Registers a source of signals.',
       args: z.strictObject({ name: NAME, kind: NAME, metadata: FIELDS.exactOptional() }),
-      run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate =>
-        stateOf(sender.principal.tenant).register({
+      run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate => {
+        stateFor(sender, 'admin');
+        checkSize('metadata', metadata, MAX_METADATA_BYTES);
+        return states.register(sender.principal.tenant, {
           substrate_id: newSecretId('omega_'),
           name,
           kind,
           metadata,
           registered_at: new Date(bus.options.now()).toISOString(),
-        }),
+        });
+      },
     }),
     command({
       name: 'op.omega.list_substrates',
       role: 'user',
       description: 'Lists the registered sources.',
-      args: z.strictObject({}),
-      run: ({ sender }): CommandResult<'op.omega.list_substrates'> => {
-        const substrates = stateOf(sender.principal.tenant).substrates();
-        return { substrates, count: substrates.length };
+      args: z.strictObject(PAGE),
+      run: ({ sender }, args): CommandResult<'op.omega.list_substrates'> => {
+        const all = stateFor(sender, 'subscribe').substrates();
+        const placeOf = ({ registered_at, substrate_id }: OmegaSubstrate): string => `${registered_at}/${substrate_id}`;
+        const { entries, next } = pageOf(all, placeOf, (substrate) => substrate, args);
+        return { substrates: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
       },
     }),
     command({
@@ -86,10 +100,10 @@ function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): An
       role: 'admin',
       description: 'Removes a source and its events.',
       args: z.strictObject({ substrate_id: ID }),
-      run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => ({
-        removed: true,
-        removed_events: stateOf(sender.principal.tenant).unregister(substrate_id),
-      }),
+      run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => {
+        stateFor(sender, 'admin');
+        return { removed: true, removed_events: states.unregister(sender.principal.tenant, substrate_id) };
+      },
     }),
     command({
       name: 'op.omega.emit_event',
@@ -98,6 +112,9 @@ function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): An
       args: z.strictObject({ substrate_id: ID, signal: NAME, payload: FIELDS.exactOptional() }),
       run: async ({ sender }, { substrate_id, signal, payload = {} }): Promise<OmegaEvent> => {
         const { tenant } = sender.principal;
+        const state = stateFor(sender, 'publish');
+        state.assertRegistered(substrate_id);
+        checkSize('payload', payload, MAX_PAYLOAD_BYTES);
         const event: OmegaEvent = {
           event_id: newId(),
           substrate_id,
@@ -105,13 +122,12 @@ function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): An
           payload,
           timestamp: new Date(bus.options.now()).toISOString(),
         };
-        const state = stateOf(tenant);
-        state.assertRegistered(substrate_id);
-        const lane = systemSender('op-omega', sender.principal);
         const telemetry = { eventType: 'omega_event', payload: { ...event } };
+        const lane = systemSender('op-omega', sender.principal);
         await bus.publisher.publish(lane, { id: event.event_id, type: 'telemetry', room, channel, payload: telemetry });
-        // And to whoever watches the bus, like every other telemetry event.
-        await bus.submissions.submit(lane, { id: newId(), room, channel, payload: telemetry });
+        // And to whoever watches the bus, like every other telemetry event: the server says it, not the sender.
+        const server = systemSender('op-omega', serverPrincipal(tenant));
+        await bus.submissions.submit(server, { id: newId(), room, channel, payload: telemetry });
         state.record(event);
         return event;
       },
@@ -120,19 +136,34 @@ function omegaCommands(bus: Bus, states: OmegaStates, options: OmegaOptions): An
       name: 'op.omega.list_events',
       role: 'user',
       description: 'Lists the last signals, oldest first.',
-      args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional(), limit: limitUpTo(1_000) }),
-      run: ({ sender }, { limit = 50, ...filter }): CommandResult<'op.omega.list_events'> => {
-        const events = stateOf(sender.principal.tenant).events(filter).slice(-limit);
-        return { events, count: events.length };
-      },
+      args: z.strictObject({
+        substrate_id: ID.exactOptional(),
+        signal: NAME.exactOptional(),
+        limit: limitUpTo(MAX_PAGE),
+        after: z
+          .string()
+          .regex(/^\d{1,16}$/)
+          .describe('The "next" of the answer before: older ones.')
+          .exactOptional(),
+      }),
+      run: ({ sender }, { limit = 50, after, ...filter }): CommandResult<'op.omega.list_events'> =>
+        stateFor(sender, 'history').events(filter, limit, after),
     }),
     command({
       name: 'op.omega.clear_events',
       role: 'admin',
       description: 'Forgets signals: all, those of a source, or those of a name.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional() }),
-      run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> =>
-        stateOf(sender.principal.tenant).clear(filter),
+      run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> => stateFor(sender, 'admin').clear(filter),
     }),
   ];
+}
+
+function checkSize(field: string, value: object, limit: number): void {
+  const bytes = Buffer.byteLength(JSON.stringify(value));
+  if (bytes <= limit) return;
+  throw new BusError('LIMIT_EXCEEDED', `"${field}" has at most ${limit} bytes; this one has ${bytes}.`, {
+    field,
+    limit,
+  });
 }
