@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { collectList, given, readText } from '../arguments.ts';
+import { collectGrants, collectList, given, readText } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
 import { type Flags, withSettings } from '../settings.ts';
 import { print, printDocument } from '../terminal/output.ts';
@@ -12,7 +12,9 @@ interface MintOptions extends KeyFlags {
   readonly tenant?: string;
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
+  readonly grant?: Readonly<Record<string, readonly string[]>>;
   readonly telemetry?: boolean;
+  readonly durable?: boolean;
   readonly expires?: number;
   readonly issuer?: string;
   readonly audience?: string;
@@ -38,7 +40,13 @@ function mintVerb(): Command {
     .option('--tenant <tenant>', 'their tenant; "*" with the role admin: over all')
     .addOption(new Option('--publish <globs>', 'where they may publish; repeatable').argParser(collectList))
     .addOption(new Option('--subscribe <globs>', 'where they may read; repeatable').argParser(collectList))
+    .addOption(
+      new Option('--grant <action=globs>', 'what else they may do, as in store_read=desk/*; repeatable').argParser(
+        collectGrants,
+      ),
+    )
     .option('--telemetry', 'may watch the telemetry port')
+    .option('--durable', 'may make jobs and webhooks that outlive their connections')
     .addOption(new Option('--expires <time>', 'lifetime: 90s, 15m, 1h, 7d').argParser(lifetime))
     .option('--key-id <kid>', 'id of the key, for servers that have several');
   withKeyOptions(verb)
@@ -69,12 +77,12 @@ function inspectVerb(): Command {
 
 async function mint(options: MintOptions & Flags): Promise<void> {
   const { mintToken } = await import('../../auth/mint.ts');
-  const { sub, role, tenant, publish, subscribe, telemetry, expires, keyId } = options;
+  const { sub, role, tenant, publish, subscribe, grant: grants, telemetry, durable, expires, keyId } = options;
   const { key, issuer, audience } = await signingKey(options);
   let token: string;
   try {
     token = await mintToken(key, {
-      ...given({ sub, role, tenant, publish, subscribe, telemetry, keyId, issuer, audience }),
+      ...given({ sub, role, tenant, publish, subscribe, grants, telemetry, durable, keyId, issuer, audience }),
       ...given({ expiresInSeconds: expires }),
     });
   } catch (error) {
