@@ -13,11 +13,23 @@ export { loadEngine } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
 export { Events, type Happening } from './events.ts';
 export type { Tap } from './hub.ts';
-export { createCronOperator } from './operators/cron/cron.ts';
+export {
+  type CronOperator,
+  createCronOperator,
+  DEFAULT_MAX_JOBS,
+  DEFAULT_MAX_JOBS_PER_SUBJECT,
+} from './operators/cron/cron.ts';
 export { createOmegaOperator } from './operators/omega/omega.ts';
 export type { Operator } from './operators/operator.ts';
-export { createStoreOperator } from './operators/store/store.ts';
-export { createWebhookOperator } from './operators/webhook/webhook.ts';
+export { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
+export { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
+export {
+  createWebhookOperator,
+  DEFAULT_MAX_POSTS_PER_HOST,
+  DEFAULT_MAX_RULES,
+  DEFAULT_MAX_RULES_PER_SUBJECT,
+  type WebhookOperator,
+} from './operators/webhook/webhook.ts';
 export { post, receipt } from './post.ts';
 export {
   ACTIONS,
