@@ -55,9 +55,11 @@ export class Owner {
     return this.session === null && this.hasExpired();
   }
 
-  /** Takes what another node says; where the connection is, this node knows better. */
-  replace(principal: Principal): void {
-    if (this.session === null) this.principal = principal;
+  /** Takes what another node says; false where the connection is, since this node knows better. */
+  replace(principal: Principal): boolean {
+    if (this.session !== null) return false;
+    this.principal = principal;
+    return true;
   }
 
   private follow(): void {
