@@ -29,11 +29,11 @@ import type { Awaitable, Engine, Published } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
-import { type CronOptions, createCronOperator, DEFAULT_CRON_OPTIONS } from './operators/cron/cron.ts';
+import { type CronOperator, type CronOptions, createCronOperator } from './operators/cron/cron.ts';
 import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
 import type { Operator } from './operators/operator.ts';
 import { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
-import { createStoreOperator } from './operators/store/store.ts';
+import { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
 import {
   createWebhookOperator,
   DEFAULT_WEBHOOK_OPTIONS,
@@ -165,8 +165,10 @@ export class Bus extends Core implements SessionHost {
   readonly ingress: Ingress;
   readonly heartbeat: Heartbeat;
   readonly operators: readonly Operator[];
-  /** Null when it was left out. */
+  /** Null when they were left out. */
   readonly webhooks: WebhookOperator | null;
+  readonly cron: CronOperator | null;
+  readonly store: StoreOperator | null;
   private readonly given: CreateBusOptions;
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly attached: Attached[] = [];
@@ -194,8 +196,11 @@ export class Bus extends Core implements SessionHost {
     const operators: Operator[] = [];
     this.webhooks = webhook === false ? null : createWebhookOperator(this, webhook ?? DEFAULT_WEBHOOK_OPTIONS);
     if (this.webhooks !== null) operators.push(this.webhooks);
-    if (cron !== false) operators.push(createCronOperator(this, cron ?? DEFAULT_CRON_OPTIONS));
-    if (store !== false) operators.push(createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS));
+    const charge = (tenant: string, identity: string): boolean => this.rates.charge(tenant, identity);
+    this.cron = cron === false ? null : createCronOperator(this, { charge, ...cron });
+    if (this.cron !== null) operators.push(this.cron);
+    this.store = store === false ? null : createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS);
+    if (this.store !== null) operators.push(this.store);
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;

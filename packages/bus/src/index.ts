@@ -42,11 +42,24 @@ export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
-export { type CronOptions, DEFAULT_CRON_OPTIONS } from './operators/cron/cron.ts';
+export {
+  type CronOperator,
+  type CronOptions,
+  DEFAULT_MAX_JOBS,
+  DEFAULT_MAX_JOBS_PER_SUBJECT,
+} from './operators/cron/cron.ts';
 export { DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
 export type { Operator } from './operators/operator.ts';
 export { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
-export { DEFAULT_WEBHOOK_OPTIONS, type WebhookOptions } from './operators/webhook/webhook.ts';
+export type { StoreOperator } from './operators/store/store.ts';
+export {
+  DEFAULT_MAX_POSTS_PER_HOST,
+  DEFAULT_MAX_RULES,
+  DEFAULT_MAX_RULES_PER_SUBJECT,
+  DEFAULT_WEBHOOK_OPTIONS,
+  type WebhookOperator,
+  type WebhookOptions,
+} from './operators/webhook/webhook.ts';
 export { type BusOptions, DEFAULT_LIMITS, DEFAULT_OPTIONS, type Limits } from './options.ts';
 export {
   ACTIONS,

@@ -161,9 +161,15 @@ export class Rates {
 
   /** Charges an owner for what was done on its behalf; false when that is more than it may. */
   charge(tenant: string, identity: string): boolean {
-    return takeOnce(this.owners, tenant, identity) === 0 && takeOnce(this.subjects, tenant, identity) === 0;
+    if (takeOnce(this.owners, tenant, identity) > 0) return false;
+    // Connections take from the bucket of the subject itself.
+    const who = identity.startsWith(SUBJECT_PREFIX) ? identity.slice(SUBJECT_PREFIX.length) : identity;
+    return takeOnce(this.subjects, tenant, who) === 0;
   }
 }
+
+/** How the identity of a subject begins. */
+const SUBJECT_PREFIX = 'sub:';
 
 function takeOnce(buckets: SubjectBuckets, tenant: string, who: string): number {
   const now = performance.now();

@@ -60,6 +60,14 @@ export interface OmegaEvent {
   timestamp: string;
 }
 
+/** A key with its value, as a list with values has it. */
+export interface StoreListEntry {
+  key: string;
+  value: unknown;
+  version: number;
+  expires_at?: string;
+}
+
 /** A change of a watched key, as the `payload` of a `system` notice. */
 export interface StoreNotice {
   event: 'store_changed';
@@ -71,6 +79,12 @@ export interface StoreNotice {
 }
 
 type None = Record<string, never>;
+
+/** Of every list: at most `limit` entries behind the place that `next` of the answer before named. */
+interface PageArguments {
+  limit?: number;
+  after?: string;
+}
 
 export interface OperatorCommands {
   'op.webhook.register': {
@@ -85,9 +99,12 @@ export interface OperatorCommands {
     };
     result: WebhookRule;
   };
-  'op.webhook.list': { args: None; result: { rules: WebhookRule[] } };
+  'op.webhook.list': { args: PageArguments; result: { rules: WebhookRule[]; count: number; next?: string } };
   'op.webhook.unregister': { args: { rule_id: string }; result: { removed: true; rule_id: string } };
-  'op.webhook.dead_letters': { args: { rule_id: string }; result: { dead_letters: DeadLetter[]; count: number } };
+  'op.webhook.dead_letters': {
+    args: PageArguments & { rule_id: string };
+    result: { dead_letters: DeadLetter[]; count: number; next?: string };
+  };
   'op.webhook.retry': { args: { rule_id: string; delivery_id?: string }; result: { requeued: number } };
 
   'op.cron.schedule': {
@@ -105,7 +122,7 @@ export interface OperatorCommands {
     };
     result: CronJob;
   };
-  'op.cron.list': { args: None; result: { jobs: CronJob[] } };
+  'op.cron.list': { args: PageArguments; result: { jobs: CronJob[]; count: number; next?: string } };
   'op.cron.cancel': { args: { job_id: string }; result: { cancelled: true; job_id: string } };
 
   'op.store.set': {
@@ -117,8 +134,9 @@ export interface OperatorCommands {
     result: { found: boolean; value?: unknown; version?: number; expires_at?: string };
   };
   'op.store.list': {
-    args: { namespace?: string; prefix?: string; limit?: number; after?: string };
-    result: { keys: string[]; count: number; next?: string };
+    args: { namespace?: string; prefix?: string; limit?: number; after?: string; values?: boolean };
+    /** `entries` when the values were asked for. */
+    result: { keys: string[]; count: number; next?: string; entries?: StoreListEntry[] };
   };
   'op.store.delete': { args: { key: string; namespace?: string; if_version?: number }; result: { deleted: boolean } };
   'op.store.watch': {
@@ -141,15 +159,18 @@ export interface OperatorCommands {
     args: { name: string; kind: string; metadata?: JsonObject };
     result: OmegaSubstrate;
   };
-  'op.omega.list_substrates': { args: None; result: { substrates: OmegaSubstrate[]; count: number } };
+  'op.omega.list_substrates': {
+    args: PageArguments;
+    result: { substrates: OmegaSubstrate[]; count: number; next?: string };
+  };
   'op.omega.unregister_substrate': {
     args: { substrate_id: string };
     result: { removed: true; removed_events: number };
   };
   'op.omega.emit_event': { args: { substrate_id: string; signal: string; payload?: JsonObject }; result: OmegaEvent };
   'op.omega.list_events': {
-    args: { substrate_id?: string; signal?: string; limit?: number };
-    result: { events: OmegaEvent[]; count: number };
+    args: PageArguments & { substrate_id?: string; signal?: string };
+    result: { events: OmegaEvent[]; count: number; next?: string };
   };
   'op.omega.clear_events': {
     args: { substrate_id?: string; signal?: string };

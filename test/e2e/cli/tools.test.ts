@@ -53,6 +53,22 @@ describe('arqon token', () => {
     for (const { stdout, stderr } of [made, read, stranger]) expect(stdout + stderr).not.toContain(SECRET);
   });
 
+  it('lists grants by their action', async () => {
+    const env = { ARQONBUS_AUTH_JWT_SECRET: SECRET };
+    const grants = ['store_read=desk/*,home/*', 'store_write=desk/*', 'store_read=yard/*'];
+    const made = await arqon.run(['token', '--durable', ...grants.flatMap((one) => ['--grant', one])], { env });
+    const { claims } = JSON.parse((await arqon.run(['token', 'inspect', made.stdout.trim()], { env })).stdout);
+    expect(claims.grants).toEqual({ store_read: ['desk/*', 'home/*', 'yard/*'], store_write: ['desk/*'] });
+    expect(claims.durable).toBe(true);
+    for (const [one, told] of [
+      ['desk/*', 'ACTION=GLOBS'],
+      ['fly=desk/*', 'must list publish, subscribe'],
+    ] as const) {
+      const refused = await arqon.run(['token', '--grant', one], { env });
+      expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(told)]);
+    }
+  });
+
   it('opens a bus with what it made', async () => {
     const server = await startTestServer({ ARQONBUS_ENABLE_AUTH: 'true', ARQONBUS_AUTH_JWT_SECRET: SECRET });
     try {

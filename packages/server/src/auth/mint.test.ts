@@ -34,7 +34,9 @@ describe('minting tokens', () => {
       tenant: 'acme',
       publish: ['a:*'],
       subscribe: [],
+      grants: { store_read: ['desk/*'] },
       telemetry: true,
+      durable: true,
       expiresInSeconds: 60,
       issuer: 'dev',
       audience: 'bus',
@@ -43,7 +45,14 @@ describe('minting tokens', () => {
     const result = await verifier.verify(token);
     expect(result).toMatchObject({
       ok: true,
-      principal: { subject: 'ada', role: 'admin', tenant: 'acme', telemetry: true },
+      principal: {
+        subject: 'ada',
+        role: 'admin',
+        tenant: 'acme',
+        telemetry: true,
+        durable: true,
+        grants: { publish: { patterns: ['a:*'] }, store_read: { patterns: ['desk/*'] } },
+      },
     });
     const { header, claims, verification } = await inspectToken(token);
     expect(header).toEqual({ alg: 'HS256', typ: 'JWT', kid: 'k1' });

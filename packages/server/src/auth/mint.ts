@@ -17,7 +17,11 @@ export interface TokenRequest {
   /** Globs `room:channel`; an empty list allows nothing. */
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
+  /** What else they may do: globs by action, as the claim `grants` lists them. */
+  readonly grants?: Readonly<Record<string, readonly string[]>>;
   readonly telemetry?: boolean;
+  /** May make jobs and webhooks that outlive their connections. */
+  readonly durable?: boolean;
   /** A positive whole number; missing: the token never expires. */
   readonly expiresInSeconds?: number;
   readonly issuer?: string;
@@ -50,7 +54,9 @@ export async function mintToken(key: SigningKey, request: TokenRequest): Promise
     ...present('tenant_id', request.tenant),
     ...present('publish', request.publish),
     ...present('subscribe', request.subscribe),
+    ...present('grants', request.grants),
     ...present('telemetry', request.telemetry),
+    ...present('durable', request.durable),
     ...present('iss', request.issuer),
     ...present('aud', request.audience),
     iat: issuedAt,

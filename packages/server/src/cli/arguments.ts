@@ -52,6 +52,16 @@ export function collectHeader(text: string, earlier: Headers | undefined): Heade
  *
  * @param what the subject of that sentence, such as `the argument <payload>`
  */
+type Lists = Readonly<Record<string, readonly string[]>>;
+
+/** A parser for commander: `ACTION=GLOBS`, collected by action. */
+export function collectGrants(text: string, earlier: Lists | undefined): Lists {
+  const [, action = '', globs = ''] = /^([a-z_]+)=(.*)$/.exec(text) ?? [];
+  if (action === '') throw new InvalidArgumentError('Write a grant as ACTION=GLOBS, such as "store_read=desk/*".');
+  return { ...earlier, [action]: collectList(globs, earlier?.[action]) };
+}
+
+/** Any JSON. Throws {@link UsageError} that shows how it is written. */
 export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);

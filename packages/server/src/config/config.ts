@@ -104,11 +104,19 @@ export interface Config {
     /** Host names and globs that may be addressed although they resolve to special addresses. */
     readonly allowHosts: readonly string[];
     readonly maxRules: number;
+    readonly maxRulesPerSubject: number;
+    readonly maxPostsPerHost: number;
     readonly maxQueue: number;
     readonly maxAttempts: number;
   };
-  readonly cron: { readonly maxJobs: number };
-  readonly store: { readonly maxKeys: number; readonly maxValueBytes: number };
+  readonly cron: { readonly maxJobs: number; readonly maxJobsPerSubject: number };
+  readonly store: {
+    readonly maxKeys: number;
+    readonly maxBytes: number;
+    readonly maxKeysPerSubject: number;
+    readonly maxBytesPerSubject: number;
+    readonly maxValueBytes: number;
+  };
   readonly omega: {
     readonly enabled: boolean;
     readonly labRoom: string;

@@ -99,7 +99,7 @@ function tableOf(section: string): string {
       code(setting.path),
       shownDefault(setting),
       setting.kind.expected,
-      setting.description + SECRECY[setting.secret ?? 'none'],
+      setting.description + formerly(setting) + SECRECY[setting.secret ?? 'none'],
     ].map(escapeCell),
   );
   const widths = HEAD.map((title, column) =>
@@ -114,6 +114,10 @@ function shownDefault({ kind, default: value, defaultText }: Setting): string {
   if (defaultText !== undefined) return defaultText;
   const written = kind.format(value);
   return written === '' || written === '[]' ? '' : code(written);
+}
+
+function formerly({ formerEnv }: Setting): string {
+  return formerEnv === undefined ? '' : ` Formerly ${code(formerEnv)}, which is still read.`;
 }
 
 function code(text: string): string {

@@ -47,9 +47,8 @@ function findInEnvironment(setting: Setting, { env, readFile }: Places): Given |
   const direct = env[setting.env] ?? '';
   const name = fileVariable(setting);
   const path = setting.secret === undefined ? '' : (env[name] ?? '');
-  if (path === '') {
-    return direct === '' ? undefined : { source: { from: 'env', name: setting.env }, value: direct };
-  }
+  if (path === '')
+    return direct === '' ? findFormer(setting, env) : { source: { from: 'env', name: setting.env }, value: direct };
   if (direct !== '') return `${setting.env} and ${name} are both set; set one of them.`;
   let text: string;
   try {
@@ -60,6 +59,11 @@ function findInEnvironment(setting: Setting, { env, readFile }: Places): Given |
   }
   const value = text.replace(/\r?\n$/, '');
   return value === '' ? `The file that ${name} names is empty.` : { source: { from: 'env', name }, value };
+}
+
+function findFormer({ formerEnv }: Setting, env: Places['env']): Given | undefined {
+  const value = formerEnv === undefined ? '' : (env[formerEnv] ?? '');
+  return formerEnv === undefined || value === '' ? undefined : { source: { from: 'env', name: formerEnv }, value };
 }
 
 function reasonOf(error: unknown): string {

@@ -5,6 +5,8 @@ import type { Kind } from './kinds.ts';
 export interface Spec<T> {
   /** The environment variable. */
   readonly env: string;
+  /** What the variable was called before: read where the present one is not set. */
+  readonly formerEnv?: string;
   /** The command-line flag, without its dashes. Secrets have none: a command line is there for all to see. */
   readonly flag?: string;
   readonly kind: Kind<T>;

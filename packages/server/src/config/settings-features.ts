@@ -113,10 +113,23 @@ export const webhook: Section<Config['webhook']> = {
     description: 'Hosts that webhooks may address although they are private, loopback or otherwise special.',
   },
   maxRules: {
-    env: 'ARQONBUS_WEBHOOK_MAX_RULES',
+    env: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_TENANT',
+    formerEnv: 'ARQONBUS_WEBHOOK_MAX_RULES',
     kind: integer(0, 1_000_000),
-    default: 1_000,
+    default: 200,
     description: 'Webhook rules that a tenant may have registered.',
+  },
+  maxRulesPerSubject: {
+    env: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_SUBJECT',
+    kind: integer(0, 1_000_000),
+    default: 20,
+    description: 'Webhook rules that one subject of a tenant may have registered.',
+  },
+  maxPostsPerHost: {
+    env: 'ARQONBUS_WEBHOOK_MAX_POSTS_PER_HOST',
+    kind: integer(1, 1_000_000),
+    default: 8,
+    description: 'Requests that one destination, a host with its port, gets at the same time over all rules.',
   },
   maxQueue: {
     env: 'ARQONBUS_WEBHOOK_MAX_QUEUE',
@@ -134,19 +147,45 @@ export const webhook: Section<Config['webhook']> = {
 
 export const cron: Section<Config['cron']> = {
   maxJobs: {
-    env: 'ARQONBUS_CRON_MAX_JOBS',
+    env: 'ARQONBUS_CRON_MAX_JOBS_PER_TENANT',
+    formerEnv: 'ARQONBUS_CRON_MAX_JOBS',
     kind: integer(0, 1_000_000),
-    default: 10_000,
+    default: 1_000,
     description: 'Jobs that a tenant may have scheduled.',
+  },
+  maxJobsPerSubject: {
+    env: 'ARQONBUS_CRON_MAX_JOBS_PER_SUBJECT',
+    kind: integer(0, 1_000_000),
+    default: 20,
+    description: 'Jobs that one subject of a tenant may have scheduled.',
   },
 };
 
 export const store: Section<Config['store']> = {
   maxKeys: {
-    env: 'ARQONBUS_STORE_MAX_KEYS',
+    env: 'ARQONBUS_STORE_MAX_KEYS_PER_TENANT',
+    formerEnv: 'ARQONBUS_STORE_MAX_KEYS',
     kind: integer(0, 100_000_000),
     default: 10_000,
     description: 'Keys of one tenant.',
+  },
+  maxBytes: {
+    env: 'ARQONBUS_STORE_MAX_BYTES_PER_TENANT',
+    kind: integer(0, 1_048_576 * MIB),
+    default: 64 * MIB,
+    description: 'Bytes of the keys and values of one tenant.',
+  },
+  maxKeysPerSubject: {
+    env: 'ARQONBUS_STORE_MAX_KEYS_PER_SUBJECT',
+    kind: integer(0, 100_000_000),
+    default: 2_000,
+    description: 'Keys that one subject of a tenant may hold: those it was the last to set.',
+  },
+  maxBytesPerSubject: {
+    env: 'ARQONBUS_STORE_MAX_BYTES_PER_SUBJECT',
+    kind: integer(0, 1_048_576 * MIB),
+    default: 8 * MIB,
+    description: 'Bytes of the keys and values that one subject of a tenant may hold.',
   },
   maxValueBytes: {
     env: 'ARQONBUS_STORE_MAX_VALUE_BYTES',

@@ -1,6 +1,15 @@
+import {
+  DEFAULT_MAX_JOBS,
+  DEFAULT_MAX_JOBS_PER_SUBJECT,
+  DEFAULT_MAX_POSTS_PER_HOST,
+  DEFAULT_MAX_RULES,
+  DEFAULT_MAX_RULES_PER_SUBJECT,
+  DEFAULT_STORE_LIMITS,
+} from '@arqonbus/bus';
 import { describe, expect, it } from 'vitest';
 import type { Config } from './config.ts';
 import { boolean, choice, integer } from './kinds.ts';
+import { loadConfig } from './load.ts';
 import type { Section, Spec } from './setting.ts';
 import { SETTINGS, settingAt, settingOf } from './settings.ts';
 
@@ -93,6 +102,37 @@ describe('the table of settings', () => {
     }
   });
 
+  it('has the defaults of the operators', () => {
+    const defaults = Object.fromEntries(SETTINGS.map(({ path, default: value }) => [path, value]));
+    expect(defaults).toMatchObject({
+      'cron.maxJobs': DEFAULT_MAX_JOBS,
+      'cron.maxJobsPerSubject': DEFAULT_MAX_JOBS_PER_SUBJECT,
+      'webhook.maxRules': DEFAULT_MAX_RULES,
+      'webhook.maxRulesPerSubject': DEFAULT_MAX_RULES_PER_SUBJECT,
+      'webhook.maxPostsPerHost': DEFAULT_MAX_POSTS_PER_HOST,
+      ...Object.fromEntries(Object.entries(DEFAULT_STORE_LIMITS).map(([name, value]) => [`store.${name}`, value])),
+    });
+  });
+
+  it.each([
+    ['ARQONBUS_CRON_MAX_JOBS', 'ARQONBUS_CRON_MAX_JOBS_PER_TENANT', 'cron.maxJobs'],
+    ['ARQONBUS_STORE_MAX_KEYS', 'ARQONBUS_STORE_MAX_KEYS_PER_TENANT', 'store.maxKeys'],
+    ['ARQONBUS_WEBHOOK_MAX_RULES', 'ARQONBUS_WEBHOOK_MAX_RULES_PER_TENANT', 'webhook.maxRules'],
+  ])('reads %s, and %s before it', (former, present, path) => {
+    const read = (env: Record<string, string>): unknown => {
+      const loaded = loadConfig({ env });
+      if (!loaded.ok) throw new Error(loaded.faults.join('\n'));
+      expect(loaded.warnings).toEqual([]);
+      const [section, name] = path.split('.') as ['cron', 'maxJobs'];
+      return loaded.config[section][name];
+    };
+    expect(read({ [former]: '7' })).toBe(7);
+    expect(read({ [present]: '8' })).toBe(8);
+    expect(read({ [former]: '7', [present]: '8' })).toBe(8);
+    const refused = loadConfig({ env: { [former]: 'many' } });
+    expect(refused.ok ? [] : refused.faults).toEqual([expect.stringContaining(`${former} is "many"`)]);
+  });
+
   it('has the promised flags', () => {
     for (const [flag, path] of Object.entries(FLAGS)) expect(settingAt(path)?.flag).toBe(flag);
   });
@@ -100,7 +140,11 @@ describe('the table of settings', () => {
   it('names no place, variable or flag twice', () => {
     for (const names of [
       SETTINGS.map(({ path }) => path),
-      SETTINGS.flatMap(({ env, secret }) => (secret === undefined ? [env] : [env, `${env}_FILE`])),
+      SETTINGS.flatMap(({ env, formerEnv, secret }) => [
+        env,
+        ...(formerEnv === undefined ? [] : [formerEnv]),
+        ...(secret === undefined ? [] : [`${env}_FILE`]),
+      ]),
       SETTINGS.flatMap(({ flag }) => flag ?? []),
     ]) {
       expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);

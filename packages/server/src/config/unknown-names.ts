@@ -6,7 +6,8 @@ const PREFIX = 'ARQONBUS_';
 const MAX_SHOWN = 100;
 const VARIABLES: readonly string[] = SETTINGS.map(({ env }) => env);
 const SECRET_FILES: readonly string[] = SETTINGS.filter(({ secret }) => secret !== undefined).map(fileVariable);
-const KNOWN_VARIABLES: ReadonlySet<string> = new Set([...VARIABLES, ...SECRET_FILES]);
+const FORMER: readonly string[] = SETTINGS.flatMap(({ formerEnv }) => formerEnv ?? []);
+const KNOWN_VARIABLES: ReadonlySet<string> = new Set([...VARIABLES, ...SECRET_FILES, ...FORMER]);
 const PATHS: readonly string[] = SETTINGS.map(({ path }) => path);
 const SECTIONS: readonly string[] = [...new Set(PATHS.map((path) => path.split('.')[0]!))];
 

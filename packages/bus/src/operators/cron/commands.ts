@@ -4,18 +4,19 @@ import type { Access } from '../../access.ts';
 import { PLACE, placeOf } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import type { Sender } from '../../connection/session.ts';
-import { hasRole, principalDocument } from '../../principal.ts';
-import type { Clock } from '../clock.ts';
+import { hasRole, type Principal, principalDocument } from '../../principal.ts';
+import { PAGE, pageOf } from '../page.ts';
 import type { Job } from './job.ts';
 import { readSchedule } from './schedule.ts';
 import type { Scheduler } from './scheduler.ts';
 
 const MAX_SECONDS = 31_536_000;
-const MIN_INTERVAL_SECONDS = 0.1;
+const MIN_INTERVAL_SECONDS = 1;
+const MIN_ADMIN_INTERVAL_SECONDS = 0.1;
 const MAX_PAYLOAD_BYTES = 65_536;
 
 /** The commands of op.cron. A job is its owner's: others do not see it, admins of the tenant do. */
-export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: number, clock: Clock): AnyCommand[] {
+export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[] {
   return [
     command({
       name: 'op.cron.schedule',
@@ -27,9 +28,9 @@ export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: numb
         delay_seconds: z.number().min(0).max(MAX_SECONDS).describe('Until the first run (default 1).').exactOptional(),
         interval_seconds: z
           .number()
-          .min(MIN_INTERVAL_SECONDS)
+          .min(MIN_ADMIN_INTERVAL_SECONDS)
           .max(MAX_SECONDS)
-          .describe('Between runs.')
+          .describe('Between runs: 1 or more, for admins 0.1.')
           .exactOptional(),
         repeat_count: z
           .number()
@@ -40,7 +41,10 @@ export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: numb
           .exactOptional(),
         cron: z.string().min(1).max(256).describe('Five fields, or six with seconds first.').exactOptional(),
         timezone: z.string().min(1).max(64).describe('IANA name for "cron" (default UTC).').exactOptional(),
-        durable: z.boolean().describe('Outlives its owner, and a restart with durable storage.').exactOptional(),
+        durable: z
+          .boolean()
+          .describe('Outlives your connections, and restarts where storage does (admins).')
+          .exactOptional(),
         catch_up: z.boolean().describe('Fire once for what was missed while down.').exactOptional(),
       }),
       run: async ({ sender }, args): Promise<CronJob> => {
@@ -52,6 +56,9 @@ export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: numb
           });
         }
         access.require(principal, 'publish', room, channel);
+        checkInterval(args.interval_seconds, principal);
+        const durable = args.durable ?? false;
+        checkLifetime(durable, sender, access, scheduler);
         const schedule = readSchedule(args);
         const bytes = Buffer.byteLength(JSON.stringify(args.payload));
         if (bytes > MAX_PAYLOAD_BYTES) {
@@ -60,39 +67,36 @@ export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: numb
             limit: MAX_PAYLOAD_BYTES,
           });
         }
-        if (scheduler.count(principal.tenant) >= maxJobs) {
-          throw new BusError('LIMIT_EXCEEDED', `The tenant has ${maxJobs} jobs; cancel some first.`, {
-            limit: maxJobs,
-          });
-        }
-        const job = await scheduler.add({
-          id: newSecretId('cron_'),
-          tenant: principal.tenant,
-          room,
-          channel,
-          payload: args.payload,
-          schedule,
-          owner: sender.identity,
-          ownerName: principal.subject ?? sender.id,
-          principal: principalDocument(principal),
-          durable: args.durable ?? false,
-          catchUp: args.catch_up ?? false,
-          createdAt: clock.now(),
-          iterations: 0,
-          missed: 0,
-          lastDue: null,
-        });
-        return job.record();
+        const job = await scheduler.add(
+          {
+            id: newSecretId('cron_'),
+            tenant: principal.tenant,
+            room,
+            channel,
+            payload: args.payload,
+            schedule,
+            owner: sender.identity,
+            ownerName: principal.subject ?? sender.id,
+            principal: principalDocument(principal),
+            durable,
+            catchUp: args.catch_up ?? false,
+          },
+          sender.session,
+        );
+        return scheduler.record(job);
       },
     }),
     command({
       name: 'op.cron.list',
       role: 'user',
       description: 'Lists your jobs; for admins all of the tenant.',
-      args: z.strictObject({}),
-      run: ({ sender }): CommandResult<'op.cron.list'> => {
-        const jobs = scheduler.of(sender.principal.tenant).filter((job) => isVisible(job, sender));
-        return { jobs: jobs.map((job) => job.record()) };
+      args: z.strictObject(PAGE),
+      run: ({ sender }, args): CommandResult<'op.cron.list'> => {
+        const { principal, identity } = sender;
+        const jobs = scheduler.of(principal.tenant, hasRole(principal, 'admin') ? undefined : identity);
+        const placeOf = ({ stored }: Job): string => `${new Date(stored.createdAt).toISOString()}/${stored.id}`;
+        const { entries, next } = pageOf(jobs, placeOf, (job) => scheduler.record(job), args);
+        return { jobs: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
       },
     }),
     command({
@@ -117,4 +121,32 @@ export function cronCommands(access: Access, scheduler: Scheduler, maxJobs: numb
 
 function isVisible(job: Job, sender: Sender): boolean {
   return job.stored.owner === sender.identity || hasRole(sender.principal, 'admin');
+}
+
+/** The schema knows the least that anybody may ask for. */
+function checkInterval(seconds: number | undefined, principal: Principal): void {
+  if (seconds === undefined || seconds >= MIN_INTERVAL_SECONDS || hasRole(principal, 'admin')) return;
+  throw new BusError(
+    'VALIDATION_ERROR',
+    `"interval_seconds" is ${MIN_INTERVAL_SECONDS} or more; only admins may go down to ${MIN_ADMIN_INTERVAL_SECONDS}.`,
+    { field: 'interval_seconds', minimum: MIN_INTERVAL_SECONDS },
+  );
+}
+
+/** A durable job needs the right to it; another goes with its owner's last connection and needs one to begin with. */
+function checkLifetime(durable: boolean, sender: Sender, access: Access, scheduler: Scheduler): void {
+  if (durable) {
+    if (access.mayMakeDurable(sender.principal)) return;
+    throw new BusError(
+      'AUTHORIZATION_ERROR',
+      'A durable job needs the role admin, or a token with "durable"; without "durable" it lasts while you are connected.',
+      { field: 'durable', required_role: 'admin' },
+    );
+  }
+  if (scheduler.isConnected(sender)) return;
+  throw new BusError(
+    'VALIDATION_ERROR',
+    'A job lasts as long as its owner is connected; without a connection it must be durable.',
+    { field: 'durable', expected: true },
+  );
 }

@@ -1,205 +1,231 @@
-import type { CronJob } from '@arqonbus/protocol';
-import { afterEach, describe, expect, it } from 'vitest';
-import { anonymousPrincipal } from '../../anonymous.ts';
-import { Bus } from '../../bus.ts';
-import { CommandSet } from '../../commands/command.ts';
-import { CommandRunner } from '../../commands/run.ts';
-import type { Engine } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
-import { grantsOf, type Principal } from '../../principal.ts';
-import { systemSender } from '../../system-sender.ts';
-import { FakeClock } from '../fake-clock.suite.ts';
-import type { Operator } from '../operator.ts';
-import { createCronOperator } from './cron.ts';
-
-const rigs: Rig[] = [];
-
-function engineWith(clock: FakeClock): Engine {
-  return createMemoryEngine({ now: () => clock.now() });
-}
-
-/** A bus with the operator and a clock that is moved by hand. */
-class Rig {
-  readonly bus: Bus;
-  readonly clock: FakeClock;
-  readonly faults: unknown[] = [];
-  private readonly operator: Operator;
-  private readonly runner: CommandRunner;
-
-  constructor(clock: FakeClock = new FakeClock(), engine: Engine = engineWith(clock), maxJobs = 20_000) {
-    this.clock = clock;
-    this.bus = new Bus({
-      engine,
-      operators: { cron: false, webhook: false, store: false, omega: false },
-      limits: { node: 'n', now: () => clock.now() },
-      onFault: (error) => this.faults.push(error),
-    });
-    this.operator = createCronOperator(this.bus, { maxJobs, clock });
-    this.runner = new CommandRunner(this.bus, new CommandSet(this.operator.commands));
-    rigs.push(this);
-  }
-
-  async start(): Promise<this> {
-    await this.bus.engine.open(this.bus.engineEvents);
-    this.operator.start();
-    await this.operator.load();
-    return this;
-  }
-
-  async stop(): Promise<void> {
-    await this.operator.stop();
-  }
-
-  async run(
-    name: string,
-    args: object,
-    who: Principal = anonymousPrincipal('admin', true),
-    identity = 'owner',
-  ): Promise<object> {
-    const sender = systemSender('arq_client_x', who, identity);
-    return this.runner.run({
-      sender,
-      requestId: 'arq_1',
-      name: `op.cron.${name}`,
-      args: args as Record<string, unknown>,
-    });
-  }
-
-  schedule(args: object, who?: Principal, identity?: string): Promise<CronJob> {
-    return this.run(
-      'schedule',
-      { room: 'r', channel: 'x', payload: { n: 1 }, ...args },
-      who,
-      identity,
-    ) as Promise<CronJob>;
-  }
-
-  async fired(tenant = 'default'): Promise<{ from: string; metadata: { iteration: number }; timestamp: string }[]> {
-    // Publishing follows its timer by a turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    const events = await this.bus.engine.broker.history({ tenant, room: 'r', channel: 'x' }, { limit: 500 });
-    return events.map(({ text }) => JSON.parse(text));
-  }
-}
-
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.stop();
-});
+import { BusError } from '@arqonbus/protocol';
+import { describe, expect, it } from 'vitest';
+import { settled, turn } from '../rig.suite.ts';
+import { EVERY_SECOND, iterationsOf, MANY, open } from './rig.suite.ts';
 
 describe('op.cron', () => {
   it('fires events from op-cron on time, without drift', async () => {
-    const rig = await new Rig().start();
-    const job = await rig.schedule({ delay_seconds: 1, interval_seconds: 2, repeat_count: 3 });
+    const rig = await open();
+    const owner = rig.connect();
+    const job = await rig.schedule(owner, { delay_seconds: 1, interval_seconds: 2, repeat_count: 3 });
     expect(job).toMatchObject({ iterations: 0, next_run_at: '2026-01-01T00:00:01.000Z' });
     rig.clock.advance(10_000);
     const events = await rig.fired();
     expect(events.map(({ timestamp }) => timestamp.slice(17, 23))).toEqual(['01.000', '03.000', '05.000']);
-    expect(events.map(({ metadata }) => metadata.iteration)).toEqual([1, 2, 3]);
+    expect(iterationsOf(events)).toEqual([1, 2, 3]);
     expect(events[0]).toMatchObject({ from: 'op-cron', payload: { n: 1 }, metadata: { cron_job_id: job.job_id } });
-    expect(await rig.run('list', {})).toEqual({ jobs: [] });
+    expect(await rig.run(owner, 'op.cron.list', {})).toEqual({ jobs: [], count: 0 });
+    expect(rig.operator.counts).toMatchObject({ fired: 3, missed: 0 });
   });
 
   it('keeps 10,000 jobs behind one timer', async () => {
-    const rig = await new Rig().start();
-    for (let n = 0; n < 10_000; n += 1) await rig.schedule({ delay_seconds: 10 + n });
+    const rig = await open(MANY);
+    const owner = rig.connect();
+    for (let n = 0; n < 10_000; n += 1) await rig.schedule(owner, { delay_seconds: 10 + n });
     expect(rig.clock.pending).toEqual([10_000]);
     rig.clock.advance(10_000);
-    expect(rig.clock.pending).toEqual([1_000]);
     expect(await rig.fired()).toHaveLength(1);
+    expect(rig.clock.pending).toEqual([1_000]);
   });
 
   it('cancels, lists the own jobs, and shows others to admins alone', async () => {
-    const rig = await new Rig().start();
-    const user = anonymousPrincipal('user', true);
-    const mine = await rig.schedule({}, user, 'me');
-    const list = async (identity: string, who: Principal = user): Promise<number> =>
-      ((await rig.run('list', {}, who, identity)) as { jobs: unknown[] }).jobs.length;
-    expect([await list('me'), await list('you'), await list('you', anonymousPrincipal('admin', true))]).toEqual([
-      1, 0, 1,
-    ]);
-    await expect(rig.run('cancel', { job_id: mine.job_id }, user, 'you')).rejects.toMatchObject({
-      code: 'AUTHORIZATION_ERROR',
-    });
-    await expect(rig.run('cancel', { job_id: mine.job_id }, { ...user, tenant: 'other' }, 'me')).rejects.toMatchObject({
-      code: 'NOT_FOUND',
-    });
-    expect(await rig.run('cancel', { job_id: mine.job_id }, user, 'me')).toEqual({
-      cancelled: true,
-      job_id: mine.job_id,
-    });
-    await expect(rig.run('cancel', { job_id: mine.job_id }, user, 'me')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    const rig = await open();
+    const [me, you] = [rig.connect({ role: 'user', subject: 'me' }), rig.connect({ role: 'user', subject: 'you' })];
+    const [admin, stranger] = [rig.connect(), rig.connect({ subject: 'me', tenant: 'other' })];
+    const { job_id } = await rig.schedule(me, {});
+    const counts = [me, you, admin].map(async (sender) => (await rig.jobs(sender)).length);
+    expect(await Promise.all(counts)).toEqual([1, 0, 1]);
+    expect(await rig.refusal(you, 'op.cron.cancel', { job_id })).toMatchObject({ code: 'AUTHORIZATION_ERROR' });
+    expect(await rig.refusal(stranger, 'op.cron.cancel', { job_id })).toMatchObject({ code: 'NOT_FOUND' });
+    expect(await rig.run(me, 'op.cron.cancel', { job_id })).toEqual({ cancelled: true, job_id });
+    expect(await rig.refusal(me, 'op.cron.cancel', { job_id })).toMatchObject({ code: 'NOT_FOUND' });
     rig.clock.advance(60_000);
     expect(await rig.fired()).toEqual([]);
   });
 
-  it('ends what is not durable when the last connection of its owner goes', async () => {
-    const rig = await new Rig().start();
-    await rig.schedule({ interval_seconds: 1, repeat_count: 0 });
-    await rig.schedule({ interval_seconds: 1, repeat_count: 0, durable: true });
-    for (const listener of rig.bus.ownerLeft) listener('default', 'owner');
-    rig.clock.advance(3_000);
-    expect(new Set((await rig.fired()).map((event) => event.metadata)).size).toBe(3);
-  });
-
-  it('is bound by the grants of its owner', async () => {
-    const rig = await new Rig().start();
-    const bound = { ...anonymousPrincipal('user', true), grants: grantsOf({ publish: ['r:x'] }) };
-    await expect(rig.schedule({ channel: 'y' }, bound)).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
-    await expect(rig.schedule({ room: '*:*', channel: undefined }, bound)).rejects.toMatchObject({
-      code: 'VALIDATION_ERROR',
-    });
-    await rig.schedule({}, bound);
-    rig.clock.advance(1_000);
-    expect(await rig.fired()).toHaveLength(1);
+  it('lists in pages that a cancelled job does not disturb', async () => {
+    const rig = await open();
+    const owner = rig.connect();
+    for (let n = 0; n < 5; n += 1) {
+      await rig.schedule(owner, { delay_seconds: 100 + n });
+      rig.clock.advance(1);
+    }
+    const first = await rig.run(owner, 'op.cron.list', { limit: 2 });
+    expect(first).toMatchObject({ count: 2, jobs: [{ delay_seconds: 100 }, { delay_seconds: 101 }] });
+    await rig.run(owner, 'op.cron.cancel', { job_id: first.jobs[1]?.job_id });
+    const rest = await rig.run(owner, 'op.cron.list', { limit: 3, after: first.next });
+    expect(rest.jobs.map(({ delay_seconds }) => delay_seconds)).toEqual([102, 103, 104]);
+    expect(rest.next).toBeUndefined();
+    expect(await rig.refusal(owner, 'op.cron.list', { limit: 501 })).toMatchObject({ field: 'limit' });
   });
 
   it('has its limits', async () => {
-    const rig = await new Rig(new FakeClock(), undefined, 2).start();
-    await rig.schedule({});
-    await rig.schedule({});
-    await expect(rig.schedule({})).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED', details: { limit: 2 } });
-    await rig.schedule({}, { ...anonymousPrincipal('user', true), tenant: 'other' });
-    const big = { text: 'x'.repeat(65_536) };
-    await expect(
-      rig.schedule({ payload: big }, { ...anonymousPrincipal('user', true), tenant: 'third' }),
-    ).rejects.toMatchObject({
+    const rig = await open();
+    const owner = rig.connect();
+    const big = { payload: { text: 'x'.repeat(65_536) } };
+    await expect(rig.schedule(owner, big)).rejects.toMatchObject({
       code: 'LIMIT_EXCEEDED',
       details: { field: 'payload' },
     });
-    await expect(rig.schedule({ interval_seconds: 0.01, repeat_count: 2 })).rejects.toMatchObject({
-      code: 'VALIDATION_ERROR',
-    });
+  });
+});
+
+describe('when time jumps', () => {
+  it('makes up for one run after a pause, and counts the rest', async () => {
+    const rig = await open();
+    const owner = rig.connect();
+    await rig.schedule(owner, { ...EVERY_SECOND, interval_seconds: 0.5 });
+    rig.clock.advance(2_000);
+    expect(iterationsOf(await rig.fired())).toEqual([1, 2, 3]);
+    rig.clock.pause(12_100);
+    expect(iterationsOf(await rig.fired())).toEqual([1, 2, 3, 27]);
+    rig.clock.advance(400);
+    expect(iterationsOf(await rig.fired())).toEqual([1, 2, 3, 27, 28]);
+    expect(await rig.jobs(owner)).toMatchObject([{ iterations: 5, missed: 23 }]);
+    expect(rig.operator.counts.missed).toBe(23);
   });
 
-  describe('durable jobs', () => {
-    it('go on after a restart; what was missed is counted and not fired late', async () => {
-      const clock = new FakeClock();
-      const engine = engineWith(clock);
-      const before = await new Rig(clock, engine).start();
-      const job = await before.schedule({ delay_seconds: 1, interval_seconds: 10, repeat_count: 0, durable: true });
-      clock.advance(1_000);
-      expect(await before.fired()).toHaveLength(1);
-      await before.stop();
-      clock.advance(25_000);
-      const after = await new Rig(clock, engine).start();
-      const { jobs } = (await after.run('list', {})) as { jobs: CronJob[] };
-      expect(jobs).toEqual([expect.objectContaining({ job_id: job.job_id, iterations: 1, missed: 2 })]);
-      clock.advance(5_000);
-      const events = await after.fired();
-      expect(events.map(({ metadata }) => metadata.iteration)).toEqual([1, 4]);
-    });
+  it('ends a job whose last runs were all too late', async () => {
+    const rig = await open();
+    const owner = rig.connect();
+    await rig.schedule(owner, { ...EVERY_SECOND, repeat_count: 3, durable: true });
+    rig.clock.advance(1_000);
+    await turn();
+    rig.clock.pause(60_000);
+    expect(iterationsOf(await rig.fired())).toEqual([1]);
+    expect(await rig.jobs(owner)).toEqual([]);
+    expect(await rig.bus.engine.store.tenants('cron')).toEqual([]);
+  });
 
-    it('fire once for what was missed, where that was asked for', async () => {
-      const clock = new FakeClock();
-      const engine = engineWith(clock);
-      const before = await new Rig(clock, engine).start();
-      await before.schedule({ delay_seconds: 1, interval_seconds: 1, repeat_count: 5, durable: true, catch_up: true });
-      await before.stop();
-      clock.advance(60_000);
-      const after = await new Rig(clock, engine).start();
-      expect(await after.fired()).toHaveLength(1);
-      expect(await after.run('list', {})).toEqual({ jobs: [] });
-      expect(await engine.store.tenants('cron')).toEqual([]);
+  it('fires late what runs only once', async () => {
+    const rig = await open();
+    await rig.schedule(rig.connect(), { delay_seconds: 5 });
+    rig.clock.pause(3_600_000);
+    expect(await rig.fired()).toHaveLength(1);
+  });
+
+  it.each([3_600_000, -3_600_000])('keeps intervals when the clock is set by %i ms', async (by) => {
+    const rig = await open();
+    const owner = rig.connect();
+    await rig.schedule(owner, { ...EVERY_SECOND, durable: true });
+    rig.clock.advance(1_000);
+    rig.clock.set(by);
+    const [job] = await rig.jobs(owner);
+    expect(job?.next_run_at).toBe(new Date(rig.clock.now() + 1_000).toISOString());
+    rig.clock.advance(2_000);
+    expect(iterationsOf(await rig.fired())).toEqual([1, 2, 3]);
+    const { bus, clock } = rig;
+    await rig.operator.stop();
+    const after = await open({}, clock, bus.engine);
+    clock.advance(1_000);
+    expect(iterationsOf(await after.fired())).toEqual([4]);
+  });
+
+  it('follows the machine’s clock with cron expressions, in a minute at most', async () => {
+    const rig = await open();
+    const owner = rig.connect();
+    await rig.schedule(owner, { cron: '0 * * * *' });
+    rig.clock.set(5 * 3_600_000 + 1_000);
+    rig.clock.advance(60_000);
+    expect(iterationsOf(await rig.fired())).toEqual([5]);
+    rig.clock.set(-3 * 3_600_000);
+    rig.clock.advance(3 * 3_600_000);
+    expect(iterationsOf(await rig.fired())).toEqual([5]);
+    rig.clock.advance(3_600_000);
+    expect(iterationsOf(await rig.fired())).toEqual([5, 6]);
+    expect(await rig.jobs(owner)).toMatchObject([{ iterations: 2, missed: 4 }]);
+  });
+
+  it('counts at most about a thousand runs of a cron expression', async () => {
+    const rig = await open();
+    const owner = rig.connect();
+    await rig.schedule(owner, { cron: '* * * * * *' });
+    rig.clock.pause(86_400_000);
+    await settled(() => {
+      rig.clock.advance(0);
+      return rig.operator.counts.missed >= 1_000;
     });
+    rig.clock.advance(2_000);
+    expect((await rig.fired()).length).toBeGreaterThanOrEqual(1);
+    expect(rig.operator.counts.missed).toBeLessThan(1_030);
+  });
+});
+
+describe('durable jobs', () => {
+  it('go on after a restart; what was missed is counted and not fired late', async () => {
+    const before = await open();
+    const { clock, bus } = before;
+    const owner = before.connect({ subject: 'root' });
+    const job = await before.schedule(owner, {
+      delay_seconds: 1,
+      interval_seconds: 10,
+      repeat_count: 0,
+      durable: true,
+    });
+    clock.advance(1_000);
+    expect(await before.fired()).toHaveLength(1);
+    await before.operator.stop();
+    clock.advance(25_000);
+    const after = await open({}, clock, bus.engine);
+    expect(await after.jobs(after.connect())).toEqual([
+      expect.objectContaining({ job_id: job.job_id, iterations: 1, missed: 2, created_at: job.created_at }),
+    ]);
+    clock.advance(5_000);
+    expect(iterationsOf(await after.fired())).toEqual([4]);
+  });
+
+  it('fire once for what was missed, where that was asked for', async () => {
+    const before = await open();
+    const { clock, bus } = before;
+    const owner = before.connect({ subject: 'root' });
+    await before.schedule(owner, { ...EVERY_SECOND, repeat_count: 5, durable: true, catch_up: true });
+    await before.operator.stop();
+    clock.advance(60_000);
+    const after = await open({}, clock, bus.engine);
+    expect(await after.fired()).toHaveLength(1);
+    expect(await after.jobs(after.connect())).toEqual([]);
+    expect(await bus.engine.store.tenants('cron')).toEqual([]);
+  });
+
+  it('count what an engine refuses, and try again next time', async () => {
+    const rig = await open();
+    const owner = rig.connect();
+    await rig.schedule(owner, EVERY_SECOND);
+    const { broker } = rig.bus.engine;
+    const { publish } = broker;
+    broker.publish = (publication) => {
+      if (publication.stream.room !== 'r') return publish.call(broker, publication);
+      return Promise.reject(new BusError('STORAGE_UNAVAILABLE', 'The storage is away.'));
+    };
+    rig.clock.advance(2_000);
+    await turn();
+    broker.publish = publish;
+    expect(rig.operator.counts).toMatchObject({ fired: 0, failed: 2 });
+    expect(await rig.jobs(owner)).toMatchObject([{ iterations: 0, missed: 2 }]);
+    rig.clock.advance(1_000);
+    expect(iterationsOf(await rig.fired())).toEqual([3]);
+    expect(rig.faults).toEqual([]);
+  });
+
+  it('go on while they cannot be saved, and are saved again afterwards', async () => {
+    const rig = await open();
+    await rig.schedule(rig.connect(), { ...EVERY_SECOND, durable: true });
+    const { store } = rig.bus.engine;
+    const { set } = store;
+    store.set = () => Promise.reject(new BusError('STORAGE_UNAVAILABLE', 'The storage is away.'));
+    rig.clock.advance(2_000);
+    expect(iterationsOf(await rig.fired())).toEqual([1, 2]);
+    store.set = set;
+    // What a backend that lost its last writes still has.
+    const at = { tenant: 'default', space: 'cron', namespace: '' };
+    const [kept] = await store.list(at, { limit: 1 });
+    await store.set(at, kept?.key ?? '', kept?.value ?? '');
+    rig.clock.advance(1_000);
+    await turn();
+    rig.clock.advance(1_000);
+    expect(iterationsOf(await rig.fired())).toEqual([1, 2, 3, 4]);
+    const [saved] = await store.list(at, { limit: 1 });
+    expect(JSON.parse(saved?.value ?? '')).toMatchObject({ iterations: 4 });
+    expect(rig.faults).toEqual([]);
   });
 });

@@ -2,26 +2,50 @@ import type { Core } from '../../core.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
 import { cronCommands } from './commands.ts';
-import { Scheduler } from './scheduler.ts';
+import { type CronCounts, Scheduler } from './scheduler.ts';
+
+export const DEFAULT_MAX_JOBS = 1_000;
+export const DEFAULT_MAX_JOBS_PER_SUBJECT = 20;
 
 export interface CronOptions {
-  /** Jobs of one tenant. */
-  readonly maxJobs: number;
+  /** Jobs of one tenant; 1,000 unless given. */
+  readonly maxJobs?: number;
+  /** Jobs of one subject in a tenant; 20 unless given. */
+  readonly maxJobsPerSubject?: number;
   /** The machine's, unless given. */
   readonly clock?: Clock;
+  /**
+   * Takes one message from the rate limit of a sender, whether connected or not; false when none is left, and then the
+   * run is skipped. Without it runs are not limited.
+   */
+  readonly charge?: (tenant: string, identity: string) => boolean;
 }
 
-export const DEFAULT_CRON_OPTIONS: CronOptions = { maxJobs: 1_000 };
+/** The `op.cron` commands and what they publish (OPERATORS). */
+export interface CronOperator extends Operator {
+  /** Since the start, of all jobs: what `/metrics` tells by outcome. */
+  readonly counts: Readonly<CronCounts>;
+}
 
-/** op.cron: events that are published later (OPERATORS). */
-export function createCronOperator(
-  bus: Core,
-  { maxJobs, clock = systemClock(bus.options.now) }: CronOptions,
-): Operator {
-  const scheduler = new Scheduler(bus, clock);
+/** op.cron: events that are published later. */
+export function createCronOperator(bus: Core, options: CronOptions = {}): CronOperator {
+  const { clock = systemClock(bus.options.now), charge = () => true } = options;
+  const scheduler = new Scheduler(bus, {
+    clock,
+    charge,
+    quota: {
+      things: 'jobs',
+      remedy: 'cancel some first, op.cron.list shows them',
+      perSubject: options.maxJobsPerSubject ?? DEFAULT_MAX_JOBS_PER_SUBJECT,
+      perTenant: options.maxJobs ?? DEFAULT_MAX_JOBS,
+      subjectSetting: 'ARQONBUS_CRON_MAX_JOBS_PER_SUBJECT',
+      tenantSetting: 'ARQONBUS_CRON_MAX_JOBS_PER_TENANT',
+    },
+  });
   const ownerLeft = (tenant: string, identity: string): void => scheduler.ownerLeft(tenant, identity);
   return {
-    commands: cronCommands(bus.access, scheduler, maxJobs, clock),
+    commands: cronCommands(bus.access, scheduler),
+    counts: scheduler.counts,
     start: () => {
       bus.ownerLeft.add(ownerLeft);
       scheduler.start();

@@ -1,7 +1,8 @@
 import type { CronJob, JsonObject } from '@arqonbus/protocol';
 import type { Expiring } from '../../engine/expiry-heap.ts';
-import { type Principal, type PrincipalDocument, readPrincipal } from '../../principal.ts';
-import { dueTime, missedRuns, type Schedule } from './schedule.ts';
+import type { PrincipalDocument } from '../../principal.ts';
+import type { Owner } from '../owner.ts';
+import { dueTime, passedRuns, type Schedule } from './schedule.ts';
 
 /** What is kept of a job, as JSON in the key-value store: all of it. */
 export interface StoredJob {
@@ -14,26 +15,39 @@ export interface StoredJob {
   readonly owner: string;
   /** How the owner is called in answers. */
   readonly ownerName: string;
-  /** What the owner was allowed when it scheduled the job. */
+  /** What the owner was last known to be allowed. */
   readonly principal: PrincipalDocument;
   readonly durable: boolean;
   readonly catchUp: boolean;
   readonly createdAt: number;
-  /** Runs that were fired, and runs that came while nobody was there. */
+  /** Runs that were fired, and runs that were not: nobody was there, it was too late, or it was not allowed. */
   readonly iterations: number;
   readonly missed: number;
   /** When the last run was due that was fired or missed; null before the first. */
   readonly lastDue: number | null;
 }
 
-/** A job on its way to its next run. */
+/** Runs of one absence that are counted; beyond it a job goes on from now. */
+const MAX_COUNTED = 1_000;
+
+/**
+ * A job on its way to its next run. Its times are those of one clock: of the steady one for intervals, which nobody can
+ * set, and of the machine's for cron expressions.
+ */
 export class Job implements Expiring {
   stored: StoredJob;
-  /** When it runs next, milliseconds since 1970; null when it has ended. The heap calls a due time an end. */
+  readonly owner: Owner;
+  /** Of its key in the store, as this node last saw it; 0 before it has one. */
+  version: number;
+  /** When it runs next, in milliseconds; null when it has ended. The heap calls a due time an end. */
   expiresAt: number | null;
+  /** Runs passed over since the last one that was not. */
+  private behind = 0;
 
-  constructor(stored: StoredJob) {
+  constructor(stored: StoredJob, owner: Owner, version: number) {
     this.stored = stored;
+    this.owner = owner;
+    this.version = version;
     this.expiresAt = this.nextDue();
   }
 
@@ -44,8 +58,16 @@ export class Job implements Expiring {
 
   /** Books the run that was due and sets the next one. */
   ran(): void {
+    this.behind = 0;
     this.stored = { ...this.stored, iterations: this.stored.iterations + 1, lastDue: this.expiresAt };
     this.expiresAt = this.nextDue();
+  }
+
+  /** A run that was booked as fired was not; or, after an absence, one that was booked as missed is made up for. */
+  rebook(from: 'fired' | 'missed'): void {
+    const moved = from === 'fired' ? 1 : -1;
+    const { iterations, missed } = this.stored;
+    this.stored = { ...this.stored, iterations: iterations - moved, missed: missed + moved };
   }
 
   /** Ends it, so that the heap passes over it. */
@@ -54,32 +76,27 @@ export class Job implements Expiring {
   }
 
   /**
-   * Books the runs that were due before `now` while nobody was there: as missed, and with `catch_up` the first of them
-   * as one to fire after all. Answers whether there is one to fire.
+   * Books runs that it is too late for as missed and answers how many; 0 when the next one can be fired or waits. Call
+   * it until then: runs of a cron expression are counted a few at a time, and of one absence not more than 1,000.
    */
-  skipMissed(now: number): boolean {
-    const { schedule, createdAt, catchUp, iterations, missed } = this.stored;
-    const skipped = missedRuns(schedule, createdAt, this.nextIteration, this.expiresAt, now);
-    if (skipped.count === 0) return false;
-    const fired = catchUp ? 1 : 0;
-    this.stored = {
-      ...this.stored,
-      iterations: iterations + fired,
-      missed: missed + skipped.count - fired,
-      lastDue: skipped.last,
-    };
+  skip(now: number, which: 'past' | 'late'): number {
+    if (this.expiresAt === null) return 0;
+    const { schedule, missed } = this.stored;
+    const passed = passedRuns(schedule, this.nextIteration, this.expiresAt, now, which);
+    if (passed === null) return 0;
+    this.behind += passed.count;
+    const isLost = schedule.kind === 'cron' && this.behind >= MAX_COUNTED;
+    this.stored = { ...this.stored, missed: missed + passed.count, lastDue: isLost ? now : passed.last };
     this.expiresAt = this.nextDue();
-    return catchUp;
+    return passed.count;
   }
 
-  /** Who it publishes as: its owner, with the grants of now or of when it was scheduled. */
-  principal(live: Principal | undefined): Principal {
-    if (live !== undefined) return live;
-    return readPrincipal(this.stored.principal, this.stored.tenant);
-  }
-
-  /** As `op.cron.list` shows it. */
-  record(): CronJob {
+  /**
+   * As `op.cron.list` shows it.
+   *
+   * @param shift what its clock's time lacks to the machine's
+   */
+  record(shift: number): CronJob {
     const { id, room, channel, ownerName, durable, catchUp, createdAt, iterations, missed, schedule } = this.stored;
     const interval = schedule.kind === 'interval';
     return {
@@ -94,8 +111,8 @@ export class Job implements Expiring {
       cron: interval ? null : schedule.expression,
       timezone: interval ? null : schedule.timezone,
       catch_up: catchUp,
-      created_at: new Date(createdAt).toISOString(),
-      next_run_at: this.expiresAt === null ? null : new Date(this.expiresAt).toISOString(),
+      created_at: new Date(createdAt + shift).toISOString(),
+      next_run_at: this.expiresAt === null ? null : new Date(this.expiresAt + shift).toISOString(),
       iterations,
       missed,
     };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { dueTime, missedRuns, readSchedule } from './schedule.ts';
+import { dueTime, passedRuns, readSchedule } from './schedule.ts';
 
 const START = Date.UTC(2026, 0, 1);
 
@@ -79,21 +79,37 @@ describe('a schedule', () => {
   });
 });
 
-describe('missed runs', () => {
+describe('runs that passed', () => {
   it('of intervals are those before now, not more than were left', () => {
     const schedule = readSchedule({ delay_seconds: 10, interval_seconds: 10, repeat_count: 5 });
-    const missed = (now: number): object => missedRuns(schedule, START, 1, START + 10_000, START + now);
-    expect(missed(10_000)).toEqual({ count: 0, last: null });
-    expect(missed(10_001)).toEqual({ count: 1, last: START + 10_000 });
-    expect(missed(35_000)).toEqual({ count: 3, last: START + 30_000 });
-    expect(missed(9_999_999)).toEqual({ count: 5, last: START + 50_000 });
+    const past = (now: number): object | null => passedRuns(schedule, 1, START + 10_000, START + now, 'past');
+    expect(past(10_000)).toBeNull();
+    expect(past(10_001)).toEqual({ count: 1, last: START + 10_000 });
+    expect(past(35_000)).toEqual({ count: 3, last: START + 30_000 });
+    expect(past(9_999_999)).toEqual({ count: 5, last: START + 50_000 });
   });
 
-  it('of a cron expression are counted, up to a bound', () => {
+  it('are late when another run is due as well', () => {
+    const schedule = readSchedule({ delay_seconds: 10, interval_seconds: 10, repeat_count: 5 });
+    const late = (now: number): object | null => passedRuns(schedule, 1, START + 10_000, START + now, 'late');
+    expect(late(10_001)).toBeNull();
+    expect(late(19_999)).toBeNull();
+    expect(late(35_000)).toEqual({ count: 2, last: START + 20_000 });
+    expect(late(59_999)).toEqual({ count: 4, last: START + 40_000 });
+    expect(late(60_000)).toEqual({ count: 5, last: START + 50_000 });
+    expect(passedRuns(readSchedule({}), 1, START, START + 86_400_000, 'late')).toBeNull();
+  });
+
+  it('of a cron expression are counted, a few at a time', () => {
     const schedule = readSchedule({ cron: '* * * * *' });
-    const first = dueTime(schedule, START, 1, START);
-    expect(missedRuns(schedule, START, 1, first, START + 150_000)).toEqual({ count: 2, last: START + 120_000 });
-    expect(missedRuns(schedule, START, 1, first, START + 86_400_000 * 30).count).toBe(1_000);
+    const first = dueTime(schedule, START, 1, START) as number;
+    const passed = (now: number, which: 'past' | 'late'): object | null =>
+      passedRuns(schedule, 1, first, START + now, which);
+    expect(passed(150_000, 'past')).toEqual({ count: 2, last: START + 120_000 });
+    expect(passed(150_000, 'late')).toEqual({ count: 1, last: START + 60_000 });
+    expect(passed(86_400_000, 'past')).toEqual({ count: 25, last: START + 25 * 60_000 });
+    const twice = readSchedule({ cron: '* * * * *', repeat_count: 2 });
+    expect(passedRuns(twice, 1, first, START + 86_400_000, 'late')).toEqual({ count: 2, last: START + 120_000 });
   });
 
   it('agree with counting one by one', () => {
@@ -104,11 +120,16 @@ describe('missed runs', () => {
         fc.integer({ min: 0, max: 2_000 }),
         (interval, repeat, now) => {
           const schedule = readSchedule({ delay_seconds: 1, interval_seconds: interval, repeat_count: repeat });
-          let count = 0;
-          for (let due = dueTime(schedule, 0, 1, 0); due !== null && due < now * 1_000; count += 1) {
-            due = dueTime(schedule, 0, count + 2, 0);
+          const count = { past: 0, late: 0 };
+          for (let k = 1; ; k += 1) {
+            const due = dueTime(schedule, 0, k, 0);
+            if (due === null || due >= now * 1_000) break;
+            count.past += 1;
+            if (due + interval * 1_000 <= now * 1_000) count.late += 1;
           }
-          expect(missedRuns(schedule, 0, 1, 1_000, now * 1_000).count).toBe(count);
+          for (const which of ['past', 'late'] as const) {
+            expect(passedRuns(schedule, 1, 1_000, now * 1_000, which)?.count ?? 0).toBe(count[which]);
+          }
         },
       ),
       { seed: 5 },

@@ -71,41 +71,64 @@ export function dueTime(schedule: Schedule, startedAt: number, iteration: number
   return schedule.intervalSeconds === null ? null : first + (iteration - 1) * schedule.intervalSeconds * 1000;
 }
 
-/** Runs of a cron expression that are counted one by one; beyond it a long absence is not worth the time. */
-const MAX_COUNTED = 1_000;
+/** Runs of a cron expression that one call counts: each costs about 60 µs. */
+const MAX_COUNTED = 25;
 
-/** How many runs, beginning with number `iteration` due at `due`, fell before `now`, and when the last of them was due. */
-export function missedRuns(
+export interface PassedRuns {
+  readonly count: number;
+  /** When the last of them was due. */
+  readonly last: number;
+}
+
+/**
+ * The runs, beginning with number `iteration` due at `due`, that it is too late for at `now`; null when there are none.
+ * Of a cron expression at most 25 are counted: ask again, from the one that follows.
+ *
+ * @param which `past`: all that were due before now; `late`: those that another run has overtaken already, so that the
+ *   newest is left to be made up for. What runs only once is never `late`.
+ */
+export function passedRuns(
   schedule: Schedule,
-  startedAt: number,
   iteration: number,
-  due: number | null,
+  due: number,
   now: number,
-): { readonly count: number; readonly last: number | null } {
-  if (due === null || due >= now) return { count: 0, last: null };
+  which: 'past' | 'late',
+): PassedRuns | null {
+  if (due >= now) return null;
   if (schedule.kind === 'interval') {
     const intervalMs = (schedule.intervalSeconds ?? 0) * 1000;
-    const passed = intervalMs === 0 ? 1 : Math.ceil((now - due) / intervalMs);
+    if (intervalMs === 0) return which === 'past' ? { count: 1, last: due } : null;
+    const passed = which === 'past' ? Math.ceil((now - due) / intervalMs) : Math.floor((now - due) / intervalMs);
     const left = schedule.repeatCount === 0 ? passed : schedule.repeatCount - iteration + 1;
     const count = Math.min(passed, left);
-    return { count, last: due + (count - 1) * intervalMs };
+    return count === 0 ? null : { count, last: due + (count - 1) * intervalMs };
   }
   let count = 0;
   let last = due;
-  for (let next: number | null = due; next !== null && next < now; count += 1) {
-    last = next;
-    if (count === MAX_COUNTED) return { count, last: now };
-    next = dueTime(schedule, startedAt, iteration + count + 1, next);
+  for (let run: number | null = due; run !== null && count < MAX_COUNTED; ) {
+    const follower = nextCronRun(schedule, run);
+    const isOver = which === 'past' ? run < now : follower !== null && follower <= now;
+    if (!isOver) break;
+    count += 1;
+    last = run;
+    run = schedule.repeatCount > 0 && iteration + count > schedule.repeatCount ? null : follower;
   }
-  return { count, last };
+  return count === 0 ? null : { count, last };
 }
+
+/** Compiling an expression costs as much as asking it. */
+const COMPILED: WeakMap<Schedule, Cron> = new WeakMap();
 
 function nextCronRun(schedule: Extract<Schedule, { kind: 'cron' }>, after: number): number | null {
   if (![5, 6].includes(schedule.expression.trim().split(/\s+/).length)) {
     throw invalid('cron', 'has five fields, or six with seconds first');
   }
   try {
-    const cron = new Cron(schedule.expression, { paused: true, timezone: schedule.timezone });
+    let cron = COMPILED.get(schedule);
+    if (cron === undefined) {
+      cron = new Cron(schedule.expression, { paused: true, timezone: schedule.timezone });
+      COMPILED.set(schedule, cron);
+    }
     return cron.nextRun(new Date(after))?.getTime() ?? null;
   } catch {
     throw invalid('cron', 'is no cron expression; an example: "*/5 9-17 * * MON-FRI"');

@@ -1,30 +1,83 @@
+import { BusError, type CronJob } from '@arqonbus/protocol';
+import type { Sender, Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
-import type { KeyChange, KeySpace } from '../../engine/engine.ts';
-import { ExpiryHeap } from '../../engine/expiry-heap.ts';
+import type { KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
+import { principalDocument, readPrincipal } from '../../principal.ts';
 import { systemSender } from '../../system-sender.ts';
 import type { Clock } from '../clock.ts';
+import { Owner } from '../owner.ts';
+import { overQuota, type Quota, quotaOf } from '../quota.ts';
+import { DueQueue, TURN_MS } from './due-queue.ts';
 import { Job, type StoredJob } from './job.ts';
+import { JobTable } from './job-table.ts';
 
 const SPACE = 'cron';
-/** Timers take no longer delay, in milliseconds. */
-const MAX_DELAY_MS = 2_147_483_647;
 /** Longer than two nodes' clocks are apart: within it a run is fired by one of them. */
 const CLAIM_MS = 120_000;
-const PAGE = 1_000;
+const PAGE = 100;
+/** Runs whose outcome is still to come. What a backend holds up is late, and skipped when it is too late. */
+const MAX_UNDERWAY = 16;
+/** Times that a job is written while other nodes write it too. */
+const MAX_TRIES = 5;
 
-/** All jobs of this node behind one timer. Durable ones live in the key-value store, and on every node of a cluster. */
+type RunOutcome = 'fired' | 'limited' | 'refused' | 'failed';
+
+/** A job that somebody asks for. */
+export type NewJob = Omit<StoredJob, 'createdAt' | 'iterations' | 'missed' | 'lastDue'>;
+
+/** What became of runs and jobs since the start. */
+export interface CronCounts {
+  fired: number;
+  /** Runs that it was too late for: the process or its backend was away, or the clock was set. */
+  missed: number;
+  /** Runs that the owner's rate limit did not allow. */
+  limited: number;
+  /** Runs that the owner's role or grants did not allow any more. */
+  refused: number;
+  /** Runs whose event was not accepted: blocked by a policy, or without storage. */
+  failed: number;
+  /** Jobs that ended with their owner's token. */
+  expired: number;
+  /** Jobs that were not scheduled since there were too many. */
+  over_quota: number;
+}
+
+export interface SchedulerOptions {
+  readonly quota: Quota;
+  readonly clock: Clock;
+  /** Takes one message from the rate limit of a sender; false when there is none left. */
+  readonly charge: (tenant: string, identity: string) => boolean;
+}
+
+/** All jobs of this node and what becomes of them. Durable ones live in the key-value store, and on every node of a cluster. */
 export class Scheduler {
+  readonly counts: CronCounts = {
+    fired: 0,
+    missed: 0,
+    limited: 0,
+    refused: 0,
+    failed: 0,
+    expired: 0,
+    over_quota: 0,
+  };
   private readonly bus: Core;
+  private readonly options: SchedulerOptions;
   private readonly clock: Clock;
-  private readonly jobs: Map<string, Map<string, Job>> = new Map();
-  private heap: ExpiryHeap<Job> = new ExpiryHeap();
-  private callOff: () => void = () => {};
-  private armedFor: number = Number.POSITIVE_INFINITY;
+  private readonly jobs: JobTable = new JobTable();
+  private readonly queue: DueQueue;
+  private underway = 0;
   private stopWatching: () => void = () => {};
 
-  constructor(bus: Core, clock: Clock) {
+  constructor(bus: Core, options: SchedulerOptions) {
+    const { clock } = options;
     this.bus = bus;
+    this.options = options;
     this.clock = clock;
+    this.queue = new DueQueue({
+      clock,
+      onDue: (job, now) => this.runDue(job, now),
+      isHeld: () => this.underway >= MAX_UNDERWAY,
+    });
   }
 
   start(): void {
@@ -37,7 +90,7 @@ export class Scheduler {
     for (const tenant of await store.tenants(SPACE)) {
       for (let after: string | undefined; ; ) {
         const entries = await store.list(space(tenant), { limit: PAGE, ...(after === undefined ? {} : { after }) });
-        for (const { value } of entries) await this.takeUp(JSON.parse(value) as StoredJob);
+        for (const { value, version } of entries) await this.takeUp(JSON.parse(value) as StoredJob, version);
         if (entries.length < PAGE) break;
         after = entries[entries.length - 1]?.key;
       }
@@ -46,93 +99,152 @@ export class Scheduler {
 
   stop(): void {
     this.stopWatching();
-    this.callOff();
+    this.queue.stop();
     this.jobs.clear();
-    this.heap = new ExpiryHeap();
   }
 
-  async add(stored: StoredJob): Promise<Job> {
-    const job = new Job(stored);
-    if (stored.durable) await this.save(job);
-    return this.insert(job);
+  /** Throws LIMIT_EXCEEDED when the owner or the tenant has as many jobs as it may. */
+  async add(wanted: NewJob, session: Session | null): Promise<Job> {
+    this.assertRoom(wanted);
+    const createdAt = this.queue.now(wanted.schedule);
+    const job = this.jobOf({ ...wanted, createdAt, iterations: 0, missed: 0, lastDue: null }, 0, session);
+    this.jobs.add(job);
+    try {
+      if (wanted.durable) await this.saveNew(job);
+    } catch (error) {
+      this.jobs.remove(job);
+      throw error;
+    }
+    // It may have been cancelled while it was being saved.
+    if (this.find(wanted.tenant, wanted.id) === job) this.queue.add(job);
+    else if (wanted.durable) await this.erase(job);
+    return job;
+  }
+
+  isConnected({ session, principal, identity }: Sender): boolean {
+    return session === null ? this.bus.rooms.tenant(principal.tenant).identities.has(identity) : !session.closed;
   }
 
   find(tenant: string, id: string): Job | undefined {
-    return this.jobs.get(tenant)?.get(id);
+    const job = this.jobs.find(tenant, id);
+    return job === undefined || this.hasExpired(job) ? undefined : job;
   }
 
-  of(tenant: string): Job[] {
-    return [...(this.jobs.get(tenant)?.values() ?? [])];
-  }
-
-  count(tenant: string): number {
-    return this.jobs.get(tenant)?.size ?? 0;
+  /** The jobs of a tenant, or of one owner in it. */
+  *of(tenant: string, owner?: string): Generator<Job> {
+    for (const job of this.jobs.of(tenant, owner)) if (!this.hasExpired(job)) yield job;
   }
 
   async remove(job: Job): Promise<void> {
-    const { tenant, id, durable } = job.stored;
-    this.forget(job);
-    if (durable) await this.bus.engine.store.delete(space(tenant), id);
+    this.jobs.remove(job);
+    if (job.stored.durable) await this.erase(job);
   }
 
   /** The last connection of an owner has gone: its jobs go, unless they are durable. */
   ownerLeft(tenant: string, owner: string): void {
-    for (const job of this.of(tenant)) {
-      if (job.stored.owner === owner && !job.stored.durable) this.forget(job);
+    for (const job of this.jobs.of(tenant, owner)) {
+      if (job.stored.durable) job.owner.current();
+      else this.jobs.remove(job);
     }
   }
 
-  private insert(job: Job): Job {
-    const { tenant, id } = job.stored;
-    const jobs = this.jobs.get(tenant);
-    if (jobs === undefined) this.jobs.set(tenant, new Map([[id, job]]));
-    else jobs.set(id, job);
-    this.heap.add(job);
-    this.arm();
+  record(job: Job): CronJob {
+    return job.record(this.queue.shift(job.stored.schedule));
+  }
+
+  private assertRoom({ tenant, owner }: NewJob): void {
+    const { perSubject, perTenant } = this.options.quota;
+    if (this.has(perSubject, tenant, owner)) throw this.over('owner_keys');
+    if (this.has(perTenant, tenant)) throw this.over('tenant_keys');
+  }
+
+  /** Whether there are that many jobs, without those that have expired. */
+  private has(count: number, tenant: string, owner?: string): boolean {
+    if (this.jobs.count(tenant, owner) < count) return false;
+    return [...this.of(tenant, owner)].length >= count;
+  }
+
+  private over(reached: 'owner_keys' | 'tenant_keys'): BusError {
+    this.counts.over_quota += 1;
+    return overQuota(this.options.quota, reached);
+  }
+
+  private hasExpired(job: Job): boolean {
+    if (!job.owner.isOver()) return false;
+    this.counts.expired += 1;
+    this.remove(job).catch(this.bus.options.onFault);
+    return true;
+  }
+
+  private jobOf(stored: StoredJob, version: number, session: Session | null): Job {
+    const { tenant, owner: identity, durable } = stored;
+    const principal = readPrincipal(stored.principal, tenant);
+    const owner = new Owner(this.bus, {
+      tenant,
+      identity,
+      principal: session?.principal ?? principal,
+      session,
+      durable,
+      onChange: (renewed) => {
+        job.stored = { ...job.stored, principal: principalDocument(renewed) };
+        if (durable) this.saveOwner(job).catch(this.bus.options.onFault);
+      },
+    });
+    const job = new Job(stored, owner, version);
     return job;
   }
 
-  private forget(job: Job): void {
-    const { tenant, id } = job.stored;
-    job.end();
-    const jobs = this.jobs.get(tenant);
-    if (jobs?.get(id) === job) jobs.delete(id);
-    if (jobs?.size === 0) this.jobs.delete(tenant);
-  }
-
-  private arm(): void {
-    const next = this.heap.next();
-    if (next === null || next === this.armedFor) return;
-    this.callOff();
-    this.armedFor = next;
-    this.callOff = this.clock.after(Math.min(Math.max(0, next - this.clock.now()), MAX_DELAY_MS), () => this.ring());
-  }
-
-  private ring(): void {
-    this.armedFor = Number.POSITIVE_INFINITY;
-    const now = this.clock.now();
-    for (let job = this.heap.take(now); job !== undefined; job = this.heap.take(now)) {
-      const iteration = job.nextIteration;
-      job.ran();
-      this.heap.add(job);
-      this.fire(job, iteration).catch(this.bus.options.onFault);
-      if (job.expiresAt === null) this.forget(job);
+  private runDue(job: Job, now: number): void {
+    if (this.hasExpired(job)) return;
+    const late = job.skip(now, 'late');
+    if (late > 0) {
+      this.counts.missed += late;
+      if (job.expiresAt === null) this.remove(job).catch(this.bus.options.onFault);
+      else this.queue.add(job);
+      return;
     }
-    this.arm();
+    const iteration = job.nextIteration;
+    job.ran();
+    if (job.expiresAt === null) this.jobs.remove(job);
+    else this.queue.add(job);
+    this.begin(job, iteration);
+  }
+
+  private begin(job: Job, iteration: number): void {
+    this.underway += 1;
+    this.fire(job, iteration)
+      .catch(this.bus.options.onFault)
+      .finally(() => {
+        this.underway -= 1;
+        this.queue.arm();
+      });
   }
 
   /** Publishes one run as its owner, through the path of every event. In a cluster the node that claims it does. */
   private async fire(job: Job, iteration: number): Promise<void> {
+    const { broker, presence } = this.bus.engine;
+    const { tenant, id, durable } = job.stored;
+    const isShared = durable && presence !== null;
+    const step = async (): Promise<RunOutcome | null> => {
+      if (isShared && !(await broker.claim(`cron/${tenant}/${id}/${iteration}`, CLAIM_MS))) return null;
+      return this.publish(job, iteration);
+    };
+    const outcome = await step().catch(refusedAs('failed' as const));
+    if (outcome === null) return;
+    this.counts[outcome] += 1;
+    if (outcome !== 'fired') job.rebook('fired');
+    // After the event: a crash in between counts the run as missed, or with catch_up publishes it again under its id.
+    // While the storage is away, which is told elsewhere, what is here counts.
+    if (durable) await (job.expiresAt === null ? this.erase(job) : this.save(job)).catch(refusedAs(undefined));
+  }
+
+  private async publish(job: Job, iteration: number): Promise<RunOutcome> {
     const { bus } = this;
-    const { tenant, id, room, channel, payload, owner, durable } = job.stored;
-    if (durable && bus.engine.presence !== null) {
-      const first = await bus.engine.broker.claim(`cron/${tenant}/${id}/${iteration}`, CLAIM_MS);
-      if (!first) return;
-    }
-    const [live] = bus.rooms.tenant(tenant).identities.get(owner) ?? [];
-    const sender = systemSender('op-cron', job.principal(live?.principal), `op-cron ${id}`);
-    if (durable) await (job.expiresAt === null ? this.erase(job) : this.save(job));
-    await bus.publisher.publish(sender, {
+    const { tenant, id, room, channel, payload, owner } = job.stored;
+    const principal = job.owner.current();
+    if (!bus.access.may(principal, 'publish', room, channel)) return 'refused';
+    if (!this.options.charge(tenant, owner)) return 'limited';
+    await bus.publisher.publish(systemSender('op-cron', principal, `op-cron ${id}`), {
       id: `arq_${id}_${iteration}`,
       type: 'event',
       room,
@@ -140,22 +252,70 @@ export class Scheduler {
       payload,
       metadata: { cron_job_id: id, iteration },
     });
+    return 'fired';
   }
 
-  private async takeUp(stored: StoredJob): Promise<void> {
-    if (this.find(stored.tenant, stored.id) !== undefined) return;
-    const job = new Job(stored);
+  private async takeUp(stored: StoredJob, version: number): Promise<void> {
+    const { tenant, id, schedule, catchUp } = stored;
+    if (this.jobs.find(tenant, id) !== undefined) return;
+    const job = this.jobOf(shifted(stored, -this.queue.shift(schedule)), version, null);
+    this.jobs.add(job);
+    if (this.hasExpired(job)) return;
     const iteration = job.nextIteration;
-    const catchUp = job.skipMissed(this.clock.now());
-    if (job.stored !== stored) await this.save(job);
-    if (job.expiresAt !== null) this.insert(job);
-    if (catchUp) this.fire(job, iteration).catch(this.bus.options.onFault);
+    const missed = await this.skipPast(job);
+    // It may have been cancelled meanwhile.
+    if (this.find(tenant, id) !== job) return;
+    this.counts.missed += missed;
+    if (missed > 0 && catchUp) job.rebook('missed');
+    if (job.expiresAt !== null) this.queue.add(job);
+    else this.jobs.remove(job);
+    if (missed > 0 && catchUp) this.begin(job, iteration);
     else if (job.expiresAt === null) await this.erase(job);
+    else if (missed > 0) await this.save(job);
   }
 
+  /** Books the runs that were due while nobody was there, without holding up others for as long as that takes. */
+  private async skipPast(job: Job): Promise<number> {
+    const skip = (): number => job.skip(this.queue.now(job.stored.schedule), 'past');
+    let missed = 0;
+    let end = this.clock.steady() + TURN_MS;
+    for (let count = skip(); count > 0; count = skip()) {
+      missed += count;
+      if (this.clock.steady() < end) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      end = this.clock.steady() + TURN_MS;
+    }
+    return missed;
+  }
+
+  private async saveNew(job: Job): Promise<void> {
+    const { perSubject, perTenant } = this.options.quota;
+    const outcome = await this.write(job, { ownerKeys: perSubject, tenantKeys: perTenant });
+    if (!outcome.ok && outcome.reason === 'full') {
+      throw this.over(outcome.limit.startsWith('owner') ? 'owner_keys' : 'tenant_keys');
+    }
+  }
+
+  /** Unless another node has changed or removed it since: then that counts, until the next time. */
   private async save(job: Job): Promise<void> {
-    const { tenant, id } = job.stored;
-    await this.bus.engine.store.set(space(tenant), id, JSON.stringify(job.stored));
+    await this.write(job, {});
+  }
+
+  /** The owner's token was renewed here: other nodes have to know, whatever they have written meanwhile. */
+  private async saveOwner(job: Job): Promise<void> {
+    for (let tries = 0; tries < MAX_TRIES; tries += 1) {
+      const outcome = await this.write(job, {});
+      if (outcome.ok || outcome.reason !== 'conflict' || outcome.version === 0) return;
+    }
+  }
+
+  private async write(job: Job, bounds: Parameters<typeof quotaOf>[1]): Promise<SetOutcome> {
+    const { tenant, id, schedule, owner } = job.stored;
+    const text = JSON.stringify(shifted(job.stored, this.queue.shift(schedule)));
+    const options = { ifVersion: job.version, quota: quotaOf(owner, bounds) };
+    const outcome = await this.bus.engine.store.set(space(tenant), id, text, options);
+    if (outcome.ok || outcome.reason === 'conflict') job.version = outcome.version;
+    return outcome;
   }
 
   private async erase(job: Job): Promise<void> {
@@ -163,16 +323,43 @@ export class Scheduler {
   }
 
   /** What another node (or this one) changed of a durable job. */
-  private follow({ at, key, operation, value }: KeyChange): void {
-    const known = this.find(at.tenant, key);
+  private follow({ at, key, operation, value, version }: KeyChange): void {
+    const known = this.jobs.find(at.tenant, key);
     if (operation !== 'set' || value === null) {
-      if (known !== undefined) this.forget(known);
+      if (known !== undefined) this.jobs.remove(known);
       return;
     }
+    if (this.bus.engine.presence === null) return;
     const stored = JSON.parse(value) as StoredJob;
-    // Every node counts the runs by itself; a job that is new here is what has to be learned.
-    if (known === undefined && this.bus.engine.presence !== null) this.insert(new Job(stored));
+    if (known === undefined) {
+      const job = this.jobOf(shifted(stored, -this.queue.shift(stored.schedule)), version, null);
+      this.jobs.add(job);
+      this.queue.add(job);
+      return;
+    }
+    // Every node counts the runs by itself; what the owner may do is known where it is connected.
+    known.version = Math.max(known.version, version);
+    const { principal } = stored;
+    if (known.owner.replace(readPrincipal(principal, at.tenant))) known.stored = { ...known.stored, principal };
   }
+}
+
+/** For what the bus refuses, and tells its reason elsewhere; everything else stays a fault. */
+function refusedAs<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof BusError) return value;
+    throw error;
+  };
+}
+
+/** A job with its times told by another clock. */
+function shifted(stored: StoredJob, by: number): StoredJob {
+  const { createdAt, lastDue } = stored;
+  return {
+    ...stored,
+    createdAt: Math.round(createdAt + by),
+    lastDue: lastDue === null ? null : Math.round(lastDue + by),
+  };
 }
 
 function space(tenant: string): KeySpace {

@@ -9,10 +9,13 @@ import {
 import { z } from 'zod';
 import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
+import type { Sender } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
-import { systemSender } from '../../system-sender.ts';
+import type { Action } from '../../principal.ts';
+import { serverPrincipal, systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
-import { Laboratories, type OmegaLimits } from './laboratory.ts';
+import { MAX_PAGE, PAGE, pageOf } from '../page.ts';
+import { type OmegaLimits, type OmegaState, OmegaStates } from './state.ts';
 
 export interface OmegaOptions extends OmegaLimits {
   readonly enabled: boolean;
@@ -31,25 +34,31 @@ export const DEFAULT_OMEGA_OPTIONS: OmegaOptions = {
 const NAME = z.string().min(1).max(128);
 const ID = z.string().min(1).max(128);
 const FIELDS = z.record(z.string(), z.unknown());
+const MAX_PAYLOAD_BYTES = 65_536;
+const MAX_METADATA_BYTES = 16_384;
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
 export function createOmegaOperator(bus: Core, options: OmegaOptions): Operator {
-  const laboratories = new Laboratories(options);
+  const states = new OmegaStates(options);
   return {
-    commands: omegaCommands(bus, laboratories, options),
+    commands: omegaCommands(bus, states, options),
     start: () => {},
     load: () => {},
     stop: () => {},
   };
 }
 
-function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOptions): AnyCommand[] {
+function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): AnyCommand[] {
   const { enabled, labRoom: room, labChannel: channel, maxEvents, maxSubstrates } = options;
-  const laboratory = (tenant: string): ReturnType<Laboratories['of']> => {
-    if (enabled) return laboratories.of(tenant);
-    throw new BusError('FEATURE_DISABLED', 'The omega lane is off; ARQONBUS_OMEGA_ENABLED=true switches it on.', {
-      feature: 'omega',
-    });
+  /** The state of the sender's tenant, once the lane is on and the sender may do `action` in the lab's channel. */
+  const stateFor = ({ principal }: Sender, action: Action): OmegaState => {
+    if (!enabled) {
+      throw new BusError('FEATURE_DISABLED', 'The omega lane is off; ARQONBUS_OMEGA_ENABLED=true switches it on.', {
+        feature: 'omega',
+      });
+    }
+    bus.access.require(principal, action, room, channel);
+    return states.of(principal.tenant);
   };
   return [
     command({
@@ -62,7 +71,7 @@ function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOpti
         room,
         channel,
         limits: { max_events: maxEvents, max_substrates: maxSubstrates },
-        counts: laboratories.counts(sender.principal.tenant),
+        counts: states.of(sender.principal.tenant).counts(),
       }),
     }),
     command({
@@ -70,23 +79,28 @@ function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOpti
       role: 'admin',
       description: 'Registers a source of signals.',
       args: z.strictObject({ name: NAME, kind: NAME, metadata: FIELDS.exactOptional() }),
-      run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate =>
-        laboratory(sender.principal.tenant).register({
+      run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate => {
+        stateFor(sender, 'admin');
+        checkSize('metadata', metadata, MAX_METADATA_BYTES);
+        return states.register(sender.principal.tenant, {
           substrate_id: newSecretId('omega_'),
           name,
           kind,
           metadata,
           registered_at: new Date(bus.options.now()).toISOString(),
-        }),
+        });
+      },
     }),
     command({
       name: 'op.omega.list_substrates',
       role: 'user',
       description: 'Lists the registered sources.',
-      args: z.strictObject({}),
-      run: ({ sender }): CommandResult<'op.omega.list_substrates'> => {
-        const substrates = laboratory(sender.principal.tenant).substrates();
-        return { substrates, count: substrates.length };
+      args: z.strictObject(PAGE),
+      run: ({ sender }, args): CommandResult<'op.omega.list_substrates'> => {
+        const all = stateFor(sender, 'subscribe').substrates();
+        const placeOf = ({ registered_at, substrate_id }: OmegaSubstrate): string => `${registered_at}/${substrate_id}`;
+        const { entries, next } = pageOf(all, placeOf, (substrate) => substrate, args);
+        return { substrates: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
       },
     }),
     command({
@@ -94,10 +108,10 @@ function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOpti
       role: 'admin',
       description: 'Removes a source and its events.',
       args: z.strictObject({ substrate_id: ID }),
-      run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => ({
-        removed: true,
-        removed_events: laboratory(sender.principal.tenant).unregister(substrate_id),
-      }),
+      run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => {
+        stateFor(sender, 'admin');
+        return { removed: true, removed_events: states.unregister(sender.principal.tenant, substrate_id) };
+      },
     }),
     command({
       name: 'op.omega.emit_event',
@@ -106,6 +120,9 @@ function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOpti
       args: z.strictObject({ substrate_id: ID, signal: NAME, payload: FIELDS.exactOptional() }),
       run: async ({ sender }, { substrate_id, signal, payload = {} }): Promise<OmegaEvent> => {
         const { tenant } = sender.principal;
+        const state = stateFor(sender, 'publish');
+        state.assertRegistered(substrate_id);
+        checkSize('payload', payload, MAX_PAYLOAD_BYTES);
         const event: OmegaEvent = {
           event_id: newId(),
           substrate_id,
@@ -113,14 +130,13 @@ function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOpti
           payload,
           timestamp: new Date(bus.options.now()).toISOString(),
         };
-        const lab = laboratory(tenant);
-        lab.assertRegistered(substrate_id);
-        const lane = systemSender('op-omega', sender.principal);
         const telemetry = { eventType: 'omega_event', payload: { ...event } };
+        const lane = systemSender('op-omega', sender.principal);
         await bus.publisher.publish(lane, { id: event.event_id, type: 'telemetry', room, channel, payload: telemetry });
-        // And to whoever watches the bus, like every other telemetry event.
-        await bus.submissions.submit(lane, { id: newId(), room, channel, payload: telemetry });
-        lab.record(event);
+        // And to whoever watches the bus, like every other telemetry event: the server says it, not the sender.
+        const server = systemSender('op-omega', serverPrincipal(tenant));
+        await bus.submissions.submit(server, { id: newId(), room, channel, payload: telemetry });
+        state.record(event);
         return event;
       },
     }),
@@ -128,19 +144,34 @@ function omegaCommands(bus: Core, laboratories: Laboratories, options: OmegaOpti
       name: 'op.omega.list_events',
       role: 'user',
       description: 'Lists the last signals, oldest first.',
-      args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional(), limit: limitUpTo(1_000) }),
-      run: ({ sender }, { limit = 50, ...filter }): CommandResult<'op.omega.list_events'> => {
-        const events = laboratory(sender.principal.tenant).events(filter).slice(-limit);
-        return { events, count: events.length };
-      },
+      args: z.strictObject({
+        substrate_id: ID.exactOptional(),
+        signal: NAME.exactOptional(),
+        limit: limitUpTo(MAX_PAGE),
+        after: z
+          .string()
+          .regex(/^\d{1,16}$/)
+          .describe('The "next" of the answer before: older ones.')
+          .exactOptional(),
+      }),
+      run: ({ sender }, { limit = 50, after, ...filter }): CommandResult<'op.omega.list_events'> =>
+        stateFor(sender, 'history').events(filter, limit, after),
     }),
     command({
       name: 'op.omega.clear_events',
       role: 'admin',
       description: 'Forgets signals: all, those of a source, or those of a name.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional() }),
-      run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> =>
-        laboratory(sender.principal.tenant).clear(filter),
+      run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> => stateFor(sender, 'admin').clear(filter),
     }),
   ];
+}
+
+function checkSize(field: string, value: object, limit: number): void {
+  const bytes = Buffer.byteLength(JSON.stringify(value));
+  if (bytes <= limit) return;
+  throw new BusError('LIMIT_EXCEEDED', `"${field}" has at most ${limit} bytes; this one has ${bytes}.`, {
+    field,
+    limit,
+  });
 }

@@ -4,16 +4,11 @@ import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import { connectionOf } from '../../commands/connection.ts';
 import type { Sender } from '../../connection/session.ts';
-import type {
-  Awaitable,
-  KeySpace,
-  KeyValueEntry,
-  KeyValueStore,
-  SetOptions,
-  SetOutcome,
-  StoreQuota,
-} from '../../engine/engine.ts';
-import { SPACE, type StoreLimits } from './space.ts';
+import type { Core } from '../../core.ts';
+import type { Awaitable, KeySpace, KeyValueEntry, SetOptions, SetOutcome } from '../../engine/engine.ts';
+import { MAX_PAGE } from '../page.ts';
+import { assertReadable, listKeys, notStored } from './listing.ts';
+import { SPACE, type StoreCounts, type StoreLimits, storeFull, storeQuota } from './space.ts';
 import type { Watches } from './watches.ts';
 
 const MAX_KEY_BYTES = 256;
@@ -34,7 +29,14 @@ const PREFIX = z.string().max(MAX_KEY_BYTES).describe('Only keys that begin with
 const VERSION = z.number().int().min(0).describe('Only if the key has this version; 0: only if it does not exist.');
 
 /** The commands of op.store. Every key is in the caller's tenant; no argument can name another. */
-export function storeCommands(store: KeyValueStore, watches: Watches, limits: StoreLimits): AnyCommand[] {
+export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, counts: StoreCounts): AnyCommand[] {
+  const { access, engine } = bus;
+  const { store } = engine;
+  const assertMay = (sender: Sender, action: 'store_read' | 'store_write', at: KeySpace, key: string): void => {
+    if (access.mayStore(sender.principal, action, at.namespace, key)) return;
+    counts.refused += 1;
+    throw notStored(at.namespace, key);
+  };
   return [
     command({
       name: 'op.store.set',
@@ -52,6 +54,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       }),
       run: ({ sender }, args): Awaitable<CommandResult<'op.store.set'>> => {
         const at = spaceOf(sender, args.namespace);
+        assertMay(sender, 'store_write', at, args.key);
         const value = JSON.stringify(args.value);
         const bytes = Buffer.byteLength(value);
         if (bytes > limits.maxValueBytes) {
@@ -65,11 +68,13 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
           );
         }
         const options: SetOptions = {
-          quota: quotaOf(sender, limits),
+          quota: storeQuota(sender.identity, limits),
           ...(args.if_version === undefined ? {} : { ifVersion: args.if_version }),
           ...(args.ttl_seconds === undefined ? {} : { ttlMs: Math.ceil(args.ttl_seconds * 1000) }),
         };
-        return then(store.set(at, args.key, value, options), (outcome) => stored(at, args.key, outcome, limits));
+        return then(store.set(at, args.key, value, options), (outcome) =>
+          stored(at, args.key, outcome, limits, counts),
+        );
       },
     }),
     command({
@@ -77,8 +82,11 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       role: 'user',
       description: 'Reads a key with its version.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE }),
-      run: ({ sender }, { key, namespace }): Awaitable<CommandResult<'op.store.get'>> =>
-        then(store.get(spaceOf(sender, namespace), key), (entry) => (entry === null ? { found: false } : found(entry))),
+      run: ({ sender }, { key, namespace }): Awaitable<CommandResult<'op.store.get'>> => {
+        const at = spaceOf(sender, namespace);
+        assertMay(sender, 'store_read', at, key);
+        return then(store.get(at, key), (entry) => (entry === null ? { found: false } : found(entry)));
+      },
     }),
     command({
       name: 'op.store.list',
@@ -87,27 +95,29 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       args: z.strictObject({
         namespace: NAMESPACE,
         prefix: PREFIX,
-        limit: limitUpTo(1_000),
+        limit: limitUpTo(MAX_PAGE),
         after: z.string().max(MAX_KEY_BYTES).describe('Only keys behind this one.').exactOptional(),
+        values: z.boolean().describe('Answer the values and versions too, as "entries".').exactOptional(),
       }),
-      run: ({ sender }, { namespace, limit = 100, ...query }): Awaitable<CommandResult<'op.store.list'>> =>
-        // One more than asked for tells whether there is a next page.
-        then(store.list(spaceOf(sender, namespace), { ...query, limit: limit + 1 }), (entries) => {
-          const keys = entries.slice(0, limit).map(({ key }) => key);
-          const next = entries.length > limit ? keys[keys.length - 1] : undefined;
-          return { keys, count: keys.length, ...(next === undefined ? {} : { next }) };
-        }),
+      run: (
+        { sender },
+        { namespace, limit = 100, values = false, ...query },
+      ): Promise<CommandResult<'op.store.list'>> =>
+        listKeys(store, access, sender.principal, spaceOf(sender, namespace), { ...query, limit, values }),
     }),
     command({
       name: 'op.store.delete',
       role: 'user',
       description: 'Deletes a key; with if_version only if nobody else changed it.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE, if_version: VERSION.exactOptional() }),
-      run: ({ sender }, { key, namespace, if_version }): Awaitable<CommandResult<'op.store.delete'>> =>
-        then(store.delete(spaceOf(sender, namespace), key, if_version), (outcome) => {
+      run: ({ sender }, { key, namespace, if_version }): Awaitable<CommandResult<'op.store.delete'>> => {
+        const at = spaceOf(sender, namespace);
+        assertMay(sender, 'store_write', at, key);
+        return then(store.delete(at, key, if_version), (outcome) => {
           if (!outcome.ok) throw conflict(key, outcome.version);
           return { deleted: outcome.deleted };
-        }),
+        });
+      },
     }),
     command({
       name: 'op.store.watch',
@@ -115,6 +125,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       description: 'Sends this connection a system notice for every change under a prefix.',
       args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
       run: (context, { namespace = DEFAULT_NAMESPACE, prefix = '' }): CommandResult<'op.store.watch'> => {
+        assertReadable(context.sender.principal, namespace);
         watches.add(connectionOf(context), namespace, prefix);
         return { watching: true, namespace, prefix };
       },
@@ -138,14 +149,19 @@ function spaceOf({ principal }: Sender, namespace: string = DEFAULT_NAMESPACE): 
   return { tenant: principal.tenant, space: SPACE, namespace };
 }
 
-function stored(at: KeySpace, key: string, outcome: SetOutcome, limits: StoreLimits): CommandResult<'op.store.set'> {
+function stored(
+  at: KeySpace,
+  key: string,
+  outcome: SetOutcome,
+  limits: StoreLimits,
+  counts: StoreCounts,
+): CommandResult<'op.store.set'> {
   if (outcome.ok) {
     return { namespace: at.namespace, key, version: outcome.version, updated: !outcome.created };
   }
   if (outcome.reason === 'conflict') throw conflict(key, outcome.version);
-  throw new BusError('LIMIT_EXCEEDED', `The tenant has ${limits.maxKeys} keys; delete some first.`, {
-    limit: limits.maxKeys,
-  });
+  counts.over_quota += 1;
+  throw storeFull(outcome.limit, limits);
 }
 
 function found(entry: KeyValueEntry): CommandResult<'op.store.get'> {
@@ -166,15 +182,4 @@ function conflict(key: string, version: number): BusError {
 
 function then<T, R>(value: Awaitable<T>, next: (value: T) => R): Awaitable<R> {
   return value instanceof Promise ? value.then(next) : next(value);
-}
-
-function quotaOf({ identity }: Sender, { maxKeys }: StoreLimits): StoreQuota {
-  const unbounded = Number.MAX_SAFE_INTEGER;
-  return {
-    owner: identity,
-    ownerKeys: unbounded,
-    ownerBytes: unbounded,
-    tenantKeys: maxKeys,
-    tenantBytes: unbounded,
-  };
 }

@@ -1,22 +1,37 @@
 import { encode, type StoreNotice } from '@arqonbus/protocol';
+import type { Access } from '../../access.ts';
+import type { Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { KeyChange } from '../../engine/engine.ts';
+import { hasRole } from '../../principal.ts';
 import type { Operator } from '../operator.ts';
 import { storeCommands } from './commands.ts';
-import { SPACE, type StoreLimits } from './space.ts';
+import { DEFAULT_STORE_LIMITS, SPACE, type StoreCounts, type StoreLimits } from './space.ts';
 import { Watches } from './watches.ts';
 
-/** op.store: namespaced key-value state for agents, with compare-and-set, time to live and change notices. */
-export function createStoreOperator(bus: Core, limits: StoreLimits): Operator {
+/** The `op.store` commands and the state behind them (OPERATORS). */
+export interface StoreOperator extends Operator {
+  /** Since the start. */
+  readonly counts: Readonly<StoreCounts>;
+}
+
+/**
+ * op.store: namespaced key-value state for agents, with compare-and-set, time to live and change notices.
+ *
+ * @param limits those that differ from {@link DEFAULT_STORE_LIMITS}
+ */
+export function createStoreOperator(bus: Core, limits: Partial<StoreLimits> = {}): StoreOperator {
   const watches = new Watches();
+  const counts: StoreCounts = { over_quota: 0, refused: 0 };
   const undo: (() => void)[] = [];
   return {
-    commands: storeCommands(bus.engine.store, watches, limits),
+    commands: storeCommands(bus, watches, { ...DEFAULT_STORE_LIMITS, ...limits }, counts),
+    counts,
     start: () => {
       const forget = watches.forget.bind(watches);
       bus.sessionLeft.add(forget);
       undo.push(() => bus.sessionLeft.delete(forget));
-      undo.push(bus.engine.store.watch(SPACE, (change) => tell(watches, change)));
+      undo.push(bus.engine.store.watch(SPACE, (change) => tell(watches, bus.access, change)));
     },
     load: () => {},
     stop: () => {
@@ -25,10 +40,12 @@ export function createStoreOperator(bus: Core, limits: StoreLimits): Operator {
   };
 }
 
-/** One notice a watching connection, however many of its watches the key matches. */
-function tell(watches: Watches, { at, key, operation, version, value }: KeyChange): void {
-  const watching = watches.of(at.tenant, at.namespace, key);
-  if (watching.size === 0) return;
+/** One notice a watching connection, however many of its watches the key matches; by what its token allows now. */
+function tell(watches: Watches, access: Access, { at, key, operation, version, value }: KeyChange): void {
+  const mayKnow = ({ principal }: Session): boolean =>
+    hasRole(principal, 'user') && access.mayStore(principal, 'store_read', at.namespace, key);
+  const watching = [...watches.of(at.tenant, at.namespace, key)].filter(mayKnow);
+  if (watching.length === 0) return;
   const notice: StoreNotice = {
     event: 'store_changed',
     namespace: at.namespace,

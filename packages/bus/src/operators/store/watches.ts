@@ -2,77 +2,79 @@ import { BusError } from '@arqonbus/protocol';
 import type { Session } from '../../connection/session.ts';
 
 /** Watches of one connection. */
-const MAX_WATCHES = 100;
+export const MAX_WATCHES = 100;
 
-interface Watch {
-  readonly session: Session;
-  readonly prefix: string;
-}
+/** The watchers of a namespace by the prefix that they want. */
+type Prefixes = Map<string, Set<Session>>;
 
 /** Who wants to know of changes under which prefix, by tenant and namespace. */
 export class Watches {
-  private readonly byNamespace: Map<string, Watch[]> = new Map();
-  private readonly bySession: Map<Session, Set<string>> = new Map();
+  private readonly byNamespace: Map<string, Prefixes> = new Map();
+  private readonly bySession: Map<Session, Map<string, Set<string>>> = new Map();
 
   /** Adds a watch; one that is there already stays one. Throws LIMIT_EXCEEDED beyond 100 of a connection. */
   add(session: Session, namespace: string, prefix: string): void {
-    const key = keyOf(session.principal.tenant, namespace);
-    const watches = this.byNamespace.get(key) ?? [];
-    if (watches.some((watch) => watch.session === session && watch.prefix === prefix)) return;
-    if (this.count(session) >= MAX_WATCHES) {
+    const place = keyOf(session.principal.tenant, namespace);
+    const own = this.bySession.get(session) ?? new Map<string, Set<string>>();
+    const here = own.get(place) ?? new Set<string>();
+    if (here.has(prefix)) return;
+    let count = 0;
+    for (const { size } of own.values()) count += size;
+    if (count >= MAX_WATCHES) {
       throw new BusError(
         'LIMIT_EXCEEDED',
         `A connection holds at most ${MAX_WATCHES} watches; end some with unwatch.`,
-        {
-          limit: MAX_WATCHES,
-        },
+        { limit: MAX_WATCHES },
       );
     }
-    this.byNamespace.set(key, [...watches, { session, prefix }]);
-    const namespaces = this.bySession.get(session);
-    if (namespaces === undefined) this.bySession.set(session, new Set([key]));
-    else namespaces.add(key);
+    this.bySession.set(session, own.set(place, here.add(prefix)));
+    const prefixes: Prefixes = this.byNamespace.get(place) ?? new Map();
+    const watching = prefixes.get(prefix) ?? new Set<Session>();
+    this.byNamespace.set(place, prefixes.set(prefix, watching.add(session)));
   }
 
   /** Ends one watch, or without a prefix all of the namespace; false when there was none. */
   remove(session: Session, namespace: string, prefix: string | undefined): boolean {
-    const key = keyOf(session.principal.tenant, namespace);
-    const isMeant = (watch: Watch): boolean =>
-      watch.session === session && (prefix === undefined || watch.prefix === prefix);
-    const watches = this.byNamespace.get(key) ?? [];
-    const left = watches.filter((watch) => !isMeant(watch));
-    if (left.length === 0) this.byNamespace.delete(key);
-    else this.byNamespace.set(key, left);
-    if (!left.some((watch) => watch.session === session)) this.bySession.get(session)?.delete(key);
-    return left.length < watches.length;
+    const place = keyOf(session.principal.tenant, namespace);
+    const here = this.bySession.get(session)?.get(place);
+    const ended = prefix === undefined ? [...(here ?? [])] : here?.has(prefix) ? [prefix] : [];
+    for (const one of ended) this.drop(session, place, one);
+    return ended.length > 0;
   }
 
   /** Ends all watches of a connection that has gone. */
   forget(session: Session): void {
-    for (const key of this.bySession.get(session) ?? []) {
-      const left = (this.byNamespace.get(key) ?? []).filter((watch) => watch.session !== session);
-      if (left.length === 0) this.byNamespace.delete(key);
-      else this.byNamespace.set(key, left);
+    for (const [place, prefixes] of [...(this.bySession.get(session) ?? [])]) {
+      for (const prefix of [...prefixes]) this.drop(session, place, prefix);
     }
-    this.bySession.delete(session);
   }
 
-  /** Connections that watch a key, each once. */
+  /** Connections that watch a key, each once. What it takes depends on the key's length, not on how many watch others. */
   of(tenant: string, namespace: string, key: string): Set<Session> {
     const watching = new Set<Session>();
-    for (const { session, prefix } of this.byNamespace.get(keyOf(tenant, namespace)) ?? []) {
-      if (key.startsWith(prefix)) watching.add(session);
+    const prefixes = this.byNamespace.get(keyOf(tenant, namespace));
+    if (prefixes === undefined) return watching;
+    for (let length = 0; length <= key.length; length += 1) {
+      for (const session of prefixes.get(key.slice(0, length)) ?? []) watching.add(session);
     }
     return watching;
   }
 
-  private count(session: Session): number {
-    let count = 0;
-    for (const key of this.bySession.get(session) ?? []) {
-      for (const watch of this.byNamespace.get(key) ?? []) if (watch.session === session) count += 1;
-    }
-    return count;
+  private drop(session: Session, place: string, prefix: string): void {
+    const own = this.bySession.get(session);
+    removeFrom(own, place, prefix);
+    if (own?.size === 0) this.bySession.delete(session);
+    const prefixes = this.byNamespace.get(place);
+    removeFrom(prefixes, prefix, session);
+    if (prefixes?.size === 0) this.byNamespace.delete(place);
   }
+}
+
+/** Takes an item out of a set of a map, and the set out of the map when it was the last. */
+function removeFrom<T>(sets: Map<string, Set<T>> | undefined, key: string, item: T): void {
+  const set = sets?.get(key);
+  set?.delete(item);
+  if (set?.size === 0) sets?.delete(key);
 }
 
 /** Tenants hold no slash, so that no namespace can spell another tenant's. */

@@ -1,15 +1,25 @@
 import { BusError, type WebhookRule } from '@arqonbus/protocol';
+import type { Access } from '../../access.ts';
 import type { Awaitable } from '../../engine/engine.ts';
-import { attempt, type Requester } from './attempt.ts';
-import { Backlog } from './backlog.ts';
-import { type DeadLetters, letterOf, redeliver } from './dead-letters.ts';
-import type { Delivery } from './delivery.ts';
+import type { Owner } from '../owner.ts';
+import { type AttemptOutcome, attempt, type Requester } from './attempt.ts';
+import { type DeadLetters, failedDelivery, redeliver } from './dead-letters.ts';
+import { Backlog, type Delivery } from './delivery.ts';
 import { type AttemptFailure, DeliveryQueue, type QueueLimits } from './delivery-queue.ts';
-import type { OwnerGrants } from './owner-grants.ts';
+import type { HostSlots } from './host-slots.ts';
 import type { Rule } from './rule.ts';
 
 /** How long a node keeps what another one posts, in case that one is gone. */
 const STANDBY_MS = 60_000;
+
+/** The queue was stopped meanwhile and does not look at it. */
+const NOT_MADE: AttemptOutcome = { ok: false, status: null, error: 'stopped', retryable: true };
+const NOT_ALLOWED: AttemptOutcome = {
+  ok: false,
+  status: null,
+  error: "the owner's grants do not cover this any more",
+  retryable: false,
+};
 
 /** How deliveries ended, and how many requests were repeated, since the start. */
 export interface DeliveryCounts {
@@ -21,6 +31,8 @@ export interface DeliveryCounts {
 
 export interface ActiveRuleParts {
   readonly requester: Requester;
+  readonly slots: HostSlots;
+  readonly access: Access;
   readonly random: () => number;
   readonly limits: QueueLimits;
   /** The figures of all rules together. */
@@ -43,17 +55,17 @@ export interface FailureReport {
 /** A rule at work: what waits for its endpoint, what was given up, and its figures on this node. */
 export class ActiveRule {
   readonly rule: Rule;
-  readonly grants: OwnerGrants;
-  readonly letters: DeadLetters;
+  readonly owner: Owner;
+  readonly deadLetters: DeadLetters;
   readonly queue: DeliveryQueue;
   private readonly parts: ActiveRuleParts;
   private readonly standby: Backlog<Delivery>;
   private readonly counts = { delivered: 0, failed: 0, dropped: 0 };
 
-  constructor(rule: Rule, grants: OwnerGrants, letters: DeadLetters, parts: ActiveRuleParts) {
+  constructor(rule: Rule, owner: Owner, deadLetters: DeadLetters, parts: ActiveRuleParts) {
     this.rule = rule;
-    this.grants = grants;
-    this.letters = letters;
+    this.owner = owner;
+    this.deadLetters = deadLetters;
     this.parts = parts;
     const { requester, random, limits, onFault } = parts;
     this.standby = new Backlog(limits.maxQueue);
@@ -61,7 +73,7 @@ export class ActiveRule {
       clock: requester.clock,
       random,
       limits,
-      attempt: (delivery, stop) => attempt(requester, rule, delivery, stop),
+      attempt: (delivery, stop) => this.post(delivery, stop),
       isOpen: (delivery) => this.claim(delivery),
       onDelivered: (delivery) => this.delivered(delivery),
       onFailure: (delivery, failure, final) => this.failed(delivery, failure, final),
@@ -69,6 +81,11 @@ export class ActiveRule {
       onDropped: (count, first) => this.dropped(count, first),
       onFault,
     });
+  }
+
+  /** Whether the owner may read there now. Asked for each event, and again before it is posted. */
+  mayRead(room: string, channel: string): boolean {
+    return this.parts.access.may(this.owner.current(), 'subscribe', room, channel);
   }
 
   /**
@@ -91,7 +108,7 @@ export class ActiveRule {
   /** This node posts from now on, what another one may have left undone first. */
   takeOver(): void {
     this.queue.reclaim();
-    const oldest = this.parts.requester.clock.now() - STANDBY_MS;
+    const oldest = this.parts.requester.clock.steady() - STANDBY_MS;
     for (const delivery of this.standby.drain()) {
       if (delivery.time < oldest) continue;
       delivery.inherited = true;
@@ -110,18 +127,18 @@ export class ActiveRule {
    * room for; answers how many. Throws NOT_FOUND for an id that is not among them.
    */
   async retry(id: string | undefined): Promise<number> {
-    const all = this.letters.all();
-    const chosen = id === undefined ? all : all.filter((letter) => letter.id === id);
+    const all = this.deadLetters.all();
+    const chosen = id === undefined ? all : all.filter((failed) => failed.id === id);
     if (id !== undefined && chosen.length === 0) {
       throw new BusError('NOT_FOUND', 'This rule has no dead letter of that delivery_id.', { delivery_id: id });
     }
     let requeued = 0;
     for (const { id: each, room, channel } of chosen) {
       if (this.queue.isFull) break;
-      if (!this.grants.allow(room, channel)) continue;
-      const letter = await this.letters.take(each);
-      if (letter === undefined) continue;
-      this.queue.push(redeliver(this.rule.id, letter, this.parts.requester.clock.now()));
+      if (!this.mayRead(room, channel)) continue;
+      const failed = await this.deadLetters.take(each);
+      if (failed === undefined) continue;
+      this.queue.push(redeliver(this.rule.id, failed, this.parts.requester.clock.steady()));
       requeued += 1;
     }
     return requeued;
@@ -142,8 +159,22 @@ export class ActiveRule {
       created_at: rule.createdAt,
       queued: this.queue.length,
       ...counts,
-      dead_letters: this.letters.size,
+      dead_letters: this.deadLetters.size,
     };
+  }
+
+  /** One request, once its destination has a place for it. */
+  private async post(delivery: Delivery, stop: AbortSignal): Promise<AttemptOutcome> {
+    const { slots, requester } = this.parts;
+    const release = await slots.acquire(this.rule.url, stop);
+    if (release === null) return NOT_MADE;
+    try {
+      // While it waited, the owner's token may have been narrowed or have expired.
+      if (this.owner.isOver() || !this.mayRead(delivery.room, delivery.channel)) return NOT_ALLOWED;
+      return await attempt(requester, this.rule, delivery, stop);
+    } finally {
+      release();
+    }
   }
 
   private delivered(delivery: Delivery): void {
@@ -161,7 +192,7 @@ export class ActiveRule {
     }
     this.counts.failed += 1;
     totals.failed += 1;
-    void this.letters.add(letterOf(delivery, error, requester.clock.now()));
+    void this.deadLetters.add(failedDelivery(delivery, error, requester.clock.now()));
     void this.claim(delivery);
   }
 

@@ -1,9 +1,9 @@
+import { createHmac } from 'node:crypto';
+import { BusError } from '@arqonbus/protocol';
 import type { Agent } from 'undici';
 import type { Clock } from '../clock.ts';
 import type { Delivery } from './delivery.ts';
-import { retryAfter } from './retry-delay.ts';
 import type { Rule } from './rule.ts';
-import { signatureHeaders } from './signature.ts';
 
 /** What is read of an answer before the connection is cut. */
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -122,4 +122,65 @@ function failure(error: unknown): AttemptOutcome {
     error: SENTENCES[known] ?? `request failed (${known})`,
     retryable: !FINAL.has(known),
   };
+}
+
+const PREFIX = 'whsec_';
+const MIN_KEY_BYTES = 24;
+const MAX_KEY_BYTES = 64;
+
+/**
+ * The key in a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 bytes. Throws VALIDATION_ERROR (field
+ * `secret`) with a sentence that does not repeat it.
+ */
+export function signingKey(secret: string): Buffer {
+  const encoded = secret.slice(PREFIX.length);
+  const key = Buffer.from(encoded, 'base64');
+  // Node skips what is no base64; a key that would come out shorter than it was meant is refused instead.
+  const exact = key.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
+  if (!secret.startsWith(PREFIX) || !exact || key.length < MIN_KEY_BYTES || key.length > MAX_KEY_BYTES) {
+    throw new BusError('VALIDATION_ERROR', 'A signing secret is "whsec_" and the base64 of 24 to 64 random bytes.', {
+      field: 'secret',
+      expected: 'whsec_BASE64',
+    });
+  }
+  return key;
+}
+
+/** The headers that sign one request by the Standard Webhooks scheme. `now` is in milliseconds. */
+export function signatureHeaders(key: Buffer, id: string, now: number, body: string): Record<string, string> {
+  const seconds = String(Math.floor(now / 1000));
+  const signature = createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64');
+  return { 'webhook-id': id, 'webhook-timestamp': seconds, 'webhook-signature': `v1,${signature}` };
+}
+
+const FIRST_MS = 1_000;
+const LONGEST_MS = 60_000;
+const LONGEST_RETRY_AFTER_MS = 300_000;
+
+/**
+ * How long to wait after the `failures`-th failure in a row (from 1), in milliseconds: doubling from one second to one
+ * minute, of which the upper half is left to chance, so that rules which failed together do not return together.
+ *
+ * @param random a number from 0 to below 1
+ * @param retryAfterMs what the endpoint asked for; it lengthens the wait and never shortens it
+ */
+export function retryDelay(failures: number, random: number, retryAfterMs = 0): number {
+  const whole = Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 1));
+  return Math.max(whole / 2 + (whole / 2) * random, retryAfterMs);
+}
+
+/**
+ * `Retry-After` in milliseconds from `now`: seconds or an HTTP date (RFC 9110 section 10.2.3), at most five minutes;
+ * undefined when there is none that can be read.
+ */
+export function retryAfter(value: string | readonly string[] | undefined, now: number): number | undefined {
+  const text = (typeof value === 'string' ? value : value?.[0])?.trim();
+  if (text === undefined || text === '') return undefined;
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : httpDate(text) - now;
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), LONGEST_RETRY_AFTER_MS);
+}
+
+/** Only dates that name a weekday and GMT: Date.parse alone would read far more than HTTP allows. */
+function httpDate(text: string): number {
+  return /^[A-Z][a-z]+, .* GMT$/.test(text) ? Date.parse(text) : Number.NaN;
 }

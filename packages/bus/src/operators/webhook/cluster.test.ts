@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { SharedBackend } from '../cluster.suite.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
-import { SharedBackend } from './cluster.suite.ts';
 import { hang } from './receiver.suite.ts';
 import { onEnd, openReceiver, openRig, type Rig, settled, turn } from './rig.suite.ts';
 import type { WebhookOptions } from './webhook.ts';

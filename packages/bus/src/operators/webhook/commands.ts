@@ -2,30 +2,34 @@ import type { CommandResult, WebhookRule } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Access } from '../../access.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
-import { deadLetterRecord } from './dead-letters.ts';
+import { PAGE, pageOf } from '../page.ts';
+import type { ActiveRule } from './active-rule.ts';
+import { deadLetterRecord, type FailedDelivery } from './dead-letters.ts';
 import { REGISTRATION } from './registration.ts';
-import type { RuleDesk } from './rule-desk.ts';
+import type { WebhookRules } from './rules.ts';
 
 const RULE = { rule_id: z.string().min(1).max(128).describe('Id of a rule, as register answered it.') };
 
 /** op.webhook.register, .list, .unregister, .dead_letters, .retry. */
-export function webhookCommands(access: Access, desk: RuleDesk): AnyCommand[] {
+export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand[] {
   return [
     command({
       name: 'op.webhook.register',
       role: 'user',
       description: 'Posts every matching event to a URL, in order, with retries.',
       args: REGISTRATION,
-      run: async ({ sender }, args): Promise<WebhookRule> => (await desk.register(sender, args)).record(),
+      run: async ({ sender }, args): Promise<WebhookRule> => (await rules.register(sender, args)).record(),
     }),
     command({
       name: 'op.webhook.list',
       role: 'user',
       description: 'Lists your webhooks with their figures; for admins all of the tenant.',
-      args: z.strictObject({}),
-      run: ({ sender }): CommandResult<'op.webhook.list'> => ({
-        rules: desk.visible(sender).map((active) => active.record()),
-      }),
+      args: z.strictObject(PAGE),
+      run: ({ sender }, args): CommandResult<'op.webhook.list'> => {
+        const placeOf = ({ rule }: ActiveRule): string => `${rule.createdAt}/${rule.id}`;
+        const { entries, next } = pageOf(rules.visible(sender), placeOf, (active) => active.record(), args);
+        return { rules: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
+      },
     }),
     command({
       name: 'op.webhook.unregister',
@@ -33,7 +37,7 @@ export function webhookCommands(access: Access, desk: RuleDesk): AnyCommand[] {
       description: 'Removes a webhook with all that waits for it.',
       args: z.strictObject(RULE),
       run: async ({ sender }, { rule_id }): Promise<CommandResult<'op.webhook.unregister'>> => {
-        await desk.unregister(desk.manageable(sender, rule_id));
+        await rules.remove(rules.manageable(sender, rule_id));
         return { removed: true, rule_id };
       },
     }),
@@ -41,14 +45,16 @@ export function webhookCommands(access: Access, desk: RuleDesk): AnyCommand[] {
       name: 'op.webhook.dead_letters',
       role: 'user',
       description: 'Shows the deliveries that were given up, oldest first.',
-      args: z.strictObject(RULE),
-      run: ({ sender }, { rule_id }): CommandResult<'op.webhook.dead_letters'> => {
-        const letters = desk.manageable(sender, rule_id).letters.all();
+      args: z.strictObject({ ...RULE, ...PAGE }),
+      run: ({ sender }, { rule_id, ...page }): CommandResult<'op.webhook.dead_letters'> => {
         // Managing a rule is no right to read what one's own grants do not cover.
-        const readable = letters.filter(({ room, channel }) =>
-          access.may(sender.principal, 'subscribe', room, channel),
-        );
-        return { dead_letters: readable.map(deadLetterRecord), count: readable.length };
+        const readable = rules
+          .manageable(sender, rule_id)
+          .deadLetters.all()
+          .filter(({ room, channel }) => access.may(sender.principal, 'subscribe', room, channel));
+        const placeOf = ({ failedAt, id }: FailedDelivery): string => `${failedAt}/${id}`;
+        const { entries, next } = pageOf(readable, placeOf, deadLetterRecord, page);
+        return { dead_letters: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
       },
     }),
     command({
@@ -60,7 +66,7 @@ export function webhookCommands(access: Access, desk: RuleDesk): AnyCommand[] {
         delivery_id: z.string().min(1).max(128).describe('Only this one.').exactOptional(),
       }),
       run: async ({ sender }, { rule_id, delivery_id }): Promise<CommandResult<'op.webhook.retry'>> => ({
-        requeued: await desk.manageable(sender, rule_id).retry(delivery_id),
+        requeued: await rules.manageable(sender, rule_id).retry(delivery_id),
       }),
     }),
   ];

@@ -1,9 +1,7 @@
 import type { Awaitable } from '../../engine/engine.ts';
 import { type Clock, sleep } from '../clock.ts';
-import type { AttemptOutcome } from './attempt.ts';
-import { Backlog } from './backlog.ts';
-import type { Delivery } from './delivery.ts';
-import { retryDelay } from './retry-delay.ts';
+import { type AttemptOutcome, retryDelay } from './attempt.ts';
+import { Backlog, type Delivery } from './delivery.ts';
 
 export interface QueueLimits {
   /** Deliveries that wait behind the one under way. */

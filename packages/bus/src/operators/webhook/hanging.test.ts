@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { hang, type Receiver } from './receiver.suite.ts';
-import { openReceiver, openRig, RecordingWire } from './rig.suite.ts';
+import { openReceiver, openRig, RecordingWire, settled, turn } from './rig.suite.ts';
 
 const RULES = 50;
 const MESSAGES = 500;
+const MANY = { maxRulesPerSubject: 2 * RULES, maxPostsPerHost: 2 * RULES };
 
 /** A silent endpoint under each of the rules, and a client that measures how long its own messages take. */
 async function measure(hanging: boolean): Promise<{ received: number[]; latencies: number[]; open: number }> {
-  const [rig, receiver] = await Promise.all([openRig(), openReceiver()]);
+  const [rig, receiver] = await Promise.all([openRig(MANY), openReceiver()]);
   receiver.answer = hang;
   const owner = rig.connect();
   const sender = rig.connect();
@@ -66,7 +67,11 @@ describe('endpoints that hang', () => {
   });
 
   it('do not delay another rule', async () => {
-    const [rig, slow, quick] = await Promise.all([openRig(), openReceiver(), openReceiver()]);
+    const [rig, slow, quick] = await Promise.all([
+      openRig({ maxRulesPerSubject: RULES + 1 }),
+      openReceiver(),
+      openReceiver(),
+    ]);
     slow.answer = hang;
     const owner = rig.connect();
     for (let rule = 0; rule < RULES; rule += 1) {
@@ -77,5 +82,51 @@ describe('endpoints that hang', () => {
     await quick.until(100);
     expect(quick.numbers).toEqual(Array.from({ length: 100 }, (_, n) => n));
     expect(rig.operator.outcomes).toMatchObject({ retried: 0, failed: 0, dropped: 0 });
+  });
+
+  it('get eight requests at a time, over the rules of all owners', async () => {
+    const [rig, slow] = await Promise.all([openRig(), openReceiver()]);
+    const answers: (() => void)[] = [];
+    slow.answer = (response) => {
+      answers.push(() => response.writeHead(204).end());
+    };
+    const owners = [rig.connect(), rig.connect({ tenant: 'other' }), rig.connect({ subject: 'ada' })];
+    for (const owner of owners) {
+      for (let rule = 0; rule < 10; rule += 1) {
+        await rig.run(owner, 'op.webhook.register', { url: slow.url, room: 'science', timeout_seconds: 30 });
+      }
+      rig.publish(owner, 'science', 'a', 1);
+    }
+    // The rules of the first owner get the event of the third too.
+    const posts = 10 + 10 + 20;
+    for (let answered = 0; answered < posts; answered += 1) {
+      await slow.until(Math.min(posts, answered + 8));
+      await turn();
+      expect(slow.requests).toHaveLength(Math.min(posts, answered + 8));
+      answers[answered]?.();
+    }
+    await settled(() => rig.operator.outcomes.delivered === posts);
+    expect(rig.operator.waitingPosts).toBe(0);
+    expect(rig.operator.outcomes).toMatchObject({ retried: 0, failed: 0, dropped: 0 });
+  });
+
+  it('are left by the rules of an owner that goes', async () => {
+    const [rig, slow] = await Promise.all([openRig({ maxPostsPerHost: 1 }), openReceiver()]);
+    slow.answer = hang;
+    const [first, second, third] = [rig.connect(), rig.connect(), rig.connect()];
+    for (const owner of [first, second]) {
+      await rig.run(owner, 'op.webhook.register', { url: slow.url, room: 'science', timeout_seconds: 30 });
+    }
+    rig.publish(third, 'science', 'a', 1);
+    await slow.until(1);
+    await settled(() => rig.operator.waitingPosts === 1);
+    rig.bus.disconnect(second, 'gone');
+    await settled(() => rig.operator.waitingPosts === 0);
+    await rig.run(third, 'op.webhook.register', { url: slow.url, room: 'art' });
+    rig.publish(third, 'art', 'a', 2);
+    await settled(() => rig.operator.waitingPosts === 1);
+    rig.bus.disconnect(first, 'gone');
+    await slow.until(2);
+    expect(slow.numbers).toEqual([1, 2]);
   });
 });

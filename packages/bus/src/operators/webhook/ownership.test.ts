@@ -1,8 +1,10 @@
 import { BusError } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
+import type { Sender } from '../../connection/session.ts';
 import { systemSender } from '../../system-sender.ts';
+import { FakeClock } from '../fake-clock.suite.ts';
 import { hang } from './receiver.suite.ts';
-import { openReceiver, openRig, ownerOf, turn } from './rig.suite.ts';
+import { openReceiver, openRig, ownerOf, settled, turn } from './rig.suite.ts';
 
 const URL = 'https://example.com/hook';
 
@@ -123,6 +125,149 @@ describe('when the owner leaves', () => {
   });
 });
 
+describe('how many rules there may be', () => {
+  it('is 20 of a subject, whatever the connection, and 200 of a tenant', async () => {
+    const rig = await openRig();
+    const register = (sender: Sender, durable = false): Promise<object> =>
+      rig.run(sender, 'op.webhook.register', { url: URL, room: 'science', durable });
+    const refused = (sender: Sender, durable = false): Promise<BusError> =>
+      rig.refused(sender, 'op.webhook.register', { url: URL, room: 'science', durable });
+    const [first, second] = [rig.connect({ subject: 'alice' }), rig.connect({ subject: 'alice' })];
+    for (let n = 0; n < 20; n += 1) await register(n % 2 === 0 ? first : second, n % 3 === 0);
+    for (const durable of [false, true]) {
+      expect(await refused(second, durable)).toMatchObject({
+        code: 'LIMIT_EXCEEDED',
+        details: { limit: 20, quota: 'owner_keys' },
+        message: expect.stringMatching(/You have 20 webhooks.*ARQONBUS_WEBHOOK_MAX_RULES_PER_SUBJECT.*unregister/),
+      });
+    }
+    for (let n = 0; n < 180; n += 1) await register(rig.connect());
+    expect(await refused(rig.connect())).toMatchObject({
+      details: { limit: 200, quota: 'tenant_keys' },
+      message: expect.stringContaining('ARQONBUS_WEBHOOK_MAX_RULES_PER_TENANT'),
+    });
+    await register(rig.connect({ tenant: 'elsewhere' }));
+    const [rule] = (await rig.run(first, 'op.webhook.list', {})).rules;
+    await rig.run(first, 'op.webhook.unregister', { rule_id: rule?.rule_id });
+    await register(rig.connect());
+    expect(rig.operator.counts).toEqual({ over_quota: 3, expired: 0 });
+  });
+
+  it('holds for those that register at the same time', async () => {
+    const rig = await openRig({ maxRulesPerSubject: 2 });
+    const attach: (() => void)[] = [];
+    rig.bus.engine.broker.attach = () => new Promise<void>((resolve) => attach.push(resolve));
+    const owner = rig.connect();
+    const all = ['a', 'b', 'c'].map((room) =>
+      rig.run(owner, 'op.webhook.register', { url: URL, room }).then(
+        () => 'success',
+        ({ code }) => code,
+      ),
+    );
+    for (const done of attach) done();
+    expect(await Promise.all(all)).toEqual(['success', 'success', 'LIMIT_EXCEEDED']);
+  });
+});
+
+describe('lists', () => {
+  it('come in pages, in the order registered, whatever is unregistered between', async () => {
+    const rig = await openRig();
+    const owner = rig.connect({ subject: 'alice' });
+    const ids: string[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      ids.push((await rig.run(owner, 'op.webhook.register', { url: URL, room: `r${n}` })).rule_id);
+    }
+    const { rules } = await rig.run(owner, 'op.webhook.list', {});
+    const inOrder = rules.map(({ rule_id }) => rule_id);
+    expect(new Set(inOrder)).toEqual(new Set(ids));
+    const first = await rig.run(owner, 'op.webhook.list', { limit: 2 });
+    expect([first.count, first.rules.map(({ rule_id }) => rule_id)]).toEqual([2, inOrder.slice(0, 2)]);
+    await rig.run(owner, 'op.webhook.unregister', { rule_id: inOrder[1] });
+    const second = await rig.run(owner, 'op.webhook.list', { limit: 4, after: first.next });
+    expect(second.rules.map(({ rule_id }) => rule_id)).toEqual(inOrder.slice(2));
+    expect(second).toMatchObject({ count: 4 });
+    expect(second).not.toHaveProperty('next');
+    expect(await rig.refusal(owner, 'op.webhook.list', { limit: 501 })).toMatchObject({ field: 'limit' });
+  });
+
+  it('of dead letters stay under a mebibyte', async () => {
+    const [rig, receiver] = await Promise.all([openRig(), openReceiver()]);
+    receiver.answer = 400;
+    const owner = rig.connect();
+    const { rule_id } = await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science' });
+    for (let n = 0; n < 8; n += 1) rig.publish(owner, 'science', 'a', `${n}${'x'.repeat(400_000)}`);
+    await rig.until(() => rig.failures.length === 8);
+    const sizes: number[] = [];
+    const seen: string[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await rig.run(owner, 'op.webhook.dead_letters', {
+        rule_id,
+        ...(after === undefined ? {} : { after }),
+      });
+      expect(Buffer.byteLength(JSON.stringify(page))).toBeLessThan(1_048_576);
+      sizes.push(page.count);
+      seen.push(...page.dead_letters.map(({ delivery_id }) => delivery_id));
+      after = page.next;
+      if (after === undefined) break;
+    }
+    expect(sizes).toEqual([2, 2, 2, 2]);
+    expect(new Set(seen).size).toBe(8);
+  });
+});
+
+describe('when the token of an owner expires', () => {
+  it('ends a durable rule of a user with it, of an admin never', async () => {
+    const clock = new FakeClock();
+    const [rig, receiver] = await Promise.all([openRig({ clock, now: () => clock.now() }), openReceiver()]);
+    const expiresAt = clock.now() + 60_000;
+    const user = rig.connect({ role: 'user', subject: 'ada', durable: true, expiresAt });
+    const admin = rig.connect({ subject: 'root', expiresAt });
+    for (const owner of [user, admin]) {
+      await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science', durable: true });
+      rig.bus.disconnect(owner, 'gone');
+    }
+    const sender = rig.connect();
+    rig.publish(sender, 'science', 'a', 1);
+    await settled(() => rig.operator.outcomes.delivered === 2);
+    clock.advance(60_000);
+    rig.publish(sender, 'science', 'a', 2);
+    await receiver.until(3);
+    expect(receiver.numbers).toEqual([1, 1, 2]);
+    expect((await rig.run(sender, 'op.webhook.list', {})).rules).toMatchObject([{ owner: 'root' }]);
+    expect(rig.operator.counts.expired).toBe(1);
+    await turn();
+    const at = { tenant: 'default', space: 'webhook', namespace: '' };
+    expect(await rig.bus.engine.store.list(at, { limit: 9 })).toHaveLength(1);
+  });
+
+  it('goes on where the owner is here with another, and with what that one says', async () => {
+    const clock = new FakeClock();
+    const [rig, receiver] = await Promise.all([openRig({ clock, now: () => clock.now() }), openReceiver()]);
+    const who = { role: 'user', subject: 'ada', durable: true } as const;
+    const first = rig.connect({ ...who, expiresAt: clock.now() + 60_000 });
+    const second = rig.connect({ ...who, expiresAt: clock.now() + 120_000, subscribe: ['science:b'] });
+    const { rule_id } = await rig.run(first, 'op.webhook.register', {
+      url: receiver.url,
+      room: 'science',
+      durable: true,
+    });
+    rig.bus.disconnect(first, 'gone');
+    const sender = rig.connect();
+    rig.publish(sender, 'science', 'a', 1);
+    await settled(() => rig.operator.outcomes.delivered === 1);
+    clock.advance(60_000);
+    rig.publish(sender, 'science', 'a', 2);
+    rig.publish(sender, 'science', 'b', 3);
+    await receiver.until(2);
+    rig.bus.disconnect(second, 'gone');
+    rig.publish(sender, 'science', 'b', 4);
+    await settled(() => rig.operator.outcomes.delivered === 3);
+    clock.advance(60_000);
+    expect(await rig.refusal(sender, 'op.webhook.retry', { rule_id })).toEqual({ code: 'NOT_FOUND' });
+    expect(receiver.numbers).toEqual([1, 3, 4]);
+  });
+});
+
 describe('when the storage is away', () => {
   it('refuses to register and leaves nothing behind, whichever way the engine says so', async () => {
     const rig = await openRig({ maxRules: 1 });
@@ -182,12 +327,28 @@ describe('grants', () => {
     await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science' });
     rig.publish(sender, 'science', 'a', 1);
     rig.publish(sender, 'science', 'b', 2);
+    await receiver.until(2);
     owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
     rig.publish(sender, 'science', 'a', 3);
     rig.publish(sender, 'science', undefined, 4);
     rig.publish(sender, 'science', 'b', 5);
     await receiver.until(3);
     expect(receiver.numbers).toEqual([1, 2, 5]);
+  });
+
+  it('are asked again before what waited is posted', async () => {
+    const [rig, receiver] = await Promise.all([openRig(), openReceiver()]);
+    const owner = rig.connect({ subject: 'alice' });
+    const { rule_id } = await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science' });
+    rig.publish(owner, 'science', 'a', 1);
+    rig.publish(owner, 'science', 'b', 2);
+    owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
+    await receiver.until(1);
+    expect(receiver.numbers).toEqual([2]);
+    const { dead_letters } = await rig.run(rig.connect(), 'op.webhook.dead_letters', { rule_id });
+    expect(dead_letters).toMatchObject([
+      { last_error: "the owner's grants do not cover this any more", envelope: { payload: { n: 1 } } },
+    ]);
   });
 
   it('are those of a connection that lives', async () => {
@@ -197,6 +358,7 @@ describe('grants', () => {
     const sender = rig.connect();
     await rig.run(wide, 'op.webhook.register', { url: receiver.url, room: 'science' });
     rig.publish(sender, 'science', 'a', 1);
+    await receiver.until(1);
     rig.bus.disconnect(wide, 'token expired');
     rig.publish(sender, 'science', 'a', 2);
     rig.publish(sender, 'science', 'b', 3);

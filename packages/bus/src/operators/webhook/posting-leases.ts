@@ -10,7 +10,7 @@ const RENEWAL_MS = 5_000;
 interface Lease {
   /** Version of the key that this node wrote; 0: the lease is another's, or nobody's. */
   version: number;
-  /** When it ends unless it is renewed, by this node's clock. */
+  /** When it ends unless it is renewed, by this node's steady clock. */
   until: number;
   asking: boolean;
 }
@@ -87,7 +87,7 @@ export class PostingLeases {
   private async ask(tenant: string, lease: Lease): Promise<void> {
     if (lease.asking) return;
     lease.asking = true;
-    const asked = this.clock.now();
+    const asked = this.clock.steady();
     // Past its end the key may have been another node's in between, and its version may be the same again.
     if (lease.version > 0 && asked >= lease.until) this.lose(tenant, lease);
     try {

@@ -1,28 +1,13 @@
-import { BusError, type CommandName, type CommandResult, type Envelope, newId, type Role } from '@arqonbus/protocol';
-import { afterEach } from 'vitest';
-import { Bus } from '../../bus.ts';
-import { type AnyCommand, CommandSet } from '../../commands/command.ts';
-import { coreCommands } from '../../commands/core.ts';
-import { CommandRunner } from '../../commands/run.ts';
-import { framePayload } from '../../connection/frame.ts';
-import type { Wire } from '../../connection/outbox.ts';
-import type { Sender, Session } from '../../connection/session.ts';
+import { newId } from '@arqonbus/protocol';
+import type { Sender } from '../../connection/session.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory.ts';
 import type { Happening } from '../../events.ts';
-import { grantsOf, type Principal, principalOf } from '../../principal.ts';
+import { BusRig, onEnd, ownerOf, RecordingWire, type RigOptions, settled, turn } from '../rig.suite.ts';
 import { Receiver } from './receiver.suite.ts';
 import { createWebhookOperator, type WebhookOperator, type WebhookOptions } from './webhook.ts';
 
-/** Runs when the test has ended, last one first. */
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-export function onEnd(cleanup: () => Promise<unknown>): void {
-  cleanups.push(cleanup);
-}
+export { onEnd, ownerOf, RecordingWire, settled, turn };
 
 export async function openReceiver(port?: number): Promise<Receiver> {
   const receiver = await Receiver.open(port);
@@ -30,125 +15,20 @@ export async function openReceiver(port?: number): Promise<Receiver> {
   return receiver;
 }
 
-/** Keeps the envelopes that a client is sent. */
-export class RecordingWire implements Wire {
-  readonly backlog = 0;
-  readonly oneByOne = true;
-  readonly envelopes: Envelope[] = [];
-  onEnvelope: (envelope: Envelope) => void = () => {};
-
-  write(frames: Buffer, taken?: () => void): void {
-    if (taken !== undefined) setImmediate(taken);
-    if (frames.length === 0) return;
-    const envelope = JSON.parse(framePayload(frames).toString()) as Envelope;
-    this.envelopes.push(envelope);
-    this.onEnvelope(envelope);
-  }
-
-  pauseReading(): void {}
-
-  close(): void {}
-}
-
-export interface Who {
-  readonly tenant?: string;
-  readonly subject?: string | null;
-  readonly role?: Role;
-  readonly subscribe?: readonly string[];
-}
-
-export function ownerOf({ tenant = 'default', subject = null, role = 'admin', subscribe }: Who): Principal {
-  return principalOf({
-    subject,
-    role,
-    tenant,
-    grants: subscribe === undefined ? null : grantsOf({ subscribe, publish: ['*:*'] }),
-  });
-}
-
-type RigOptions = Partial<WebhookOptions> & { readonly node?: string };
+type WebhookRigOptions = Partial<WebhookOptions> & RigOptions;
 
 /** A bus with the operator, in this process. */
-export class Rig {
-  readonly bus: Bus;
-  readonly operator: WebhookOperator;
-  readonly runner: CommandRunner;
+export class Rig extends BusRig<WebhookOperator> {
   readonly happenings: Happening[] = [];
-  readonly faults: unknown[] = [];
   private readonly waiting = new Set<() => void>();
-  private stopped = false;
 
-  constructor(engine: Engine, options: RigOptions = {}) {
-    const onFault = (error: unknown): void => {
-      this.faults.push(error);
-    };
-    this.bus = new Bus({
-      engine,
-      operators: { cron: false, webhook: false, store: false, omega: false },
-      limits: {
-        node: options.node ?? 'node-a',
-        version: '1.2.3',
-        bootstrapRooms: { science: ['general'] },
-        telemetry: true,
-        serverTenant: 'default',
-      },
-      onFault,
-    });
-    this.operator = createWebhookOperator(this.bus, {
-      allowHosts: ['127.0.0.1'],
-      maxRules: 1_000,
-      maxQueue: 1_000,
-      maxAttempts: 5,
-      ...options,
-    });
-    const all: AnyCommand[] = [...coreCommands(this.bus, () => all), ...this.operator.commands];
-    this.runner = new CommandRunner(this.bus, new CommandSet(all));
+  constructor(engine: Engine, options: WebhookRigOptions = {}) {
+    const defaults = { allowHosts: ['127.0.0.1'], maxQueue: 1_000, maxAttempts: 5 };
+    super(engine, (bus) => createWebhookOperator(bus, { ...defaults, ...options }), options);
     this.bus.events.on((happening) => {
       this.happenings.push(happening);
       for (const look of this.waiting) look();
     });
-  }
-
-  async start(): Promise<this> {
-    await this.bus.engine.open(this.bus.engineEvents);
-    this.operator.start();
-    await this.operator.load();
-    onEnd(() => this.stop());
-    return this;
-  }
-
-  async stop(): Promise<void> {
-    if (this.stopped) return;
-    this.stopped = true;
-    for (const session of [...this.bus.sessions()]) this.bus.closeSession(session, 1001, 'test ends');
-    await this.operator.stop();
-    await this.bus.engine.close();
-  }
-
-  connect(who: Who = {}, wire: RecordingWire = new RecordingWire()): Session {
-    const profile = { clientType: 'service' as const, screenName: null, avatar: null, personality: null };
-    return this.bus.connect(
-      { principal: ownerOf(who), profile, clientKey: undefined, address: '', join: undefined },
-      wire,
-    );
-  }
-
-  /** Runs a command as a connection (or HTTP) would; rejects with its BusError. */
-  async run<N extends CommandName>(sender: Sender, name: N, args: object): Promise<CommandResult<N>> {
-    const call = { sender, requestId: newId(), name, args: args as Record<string, unknown> };
-    return (await this.runner.run(call)) as CommandResult<N>;
-  }
-
-  /** The code and details that a command is refused with. */
-  async refusal(sender: Sender, name: CommandName, args: object): Promise<{ code: string; field?: unknown }> {
-    try {
-      await this.run(sender, name, args);
-    } catch (error) {
-      if (!(error instanceof BusError)) throw error;
-      const { field } = error.details;
-      return { code: error.code, ...(field === undefined ? {} : { field }) };
-    }
-    throw new Error(`${name} was not refused`);
   }
 
   /** Publishes `{n}` to `room:channel`. */
@@ -181,16 +61,6 @@ export class Rig {
   }
 }
 
-export function openRig(options: RigOptions = {}, engine: Engine = createMemoryEngine()): Promise<Rig> {
+export function openRig(options: WebhookRigOptions = {}, engine: Engine = createMemoryEngine()): Promise<Rig> {
   return new Rig(engine, options).start();
-}
-
-/** Resolves once `condition` holds, for what nothing tells of; looks at it whenever this process has nothing ready. */
-export async function settled(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
-}
-
-/** Resolves when all that is ready to run in this process has run. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
 }

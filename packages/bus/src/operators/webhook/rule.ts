@@ -1,3 +1,7 @@
+import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
+import { type Principal, type PrincipalDocument, principalDocument, readPrincipal } from '../../principal.ts';
+import { type Quota, quotaOf } from '../quota.ts';
+
 /** What an owner registered: which events go where, and how. */
 export interface Rule {
   readonly id: string;
@@ -17,4 +21,122 @@ export interface Rule {
   readonly ownerName: string;
   readonly durable: boolean;
   readonly createdAt: string;
+}
+
+const SPACE = 'webhook';
+const PAGE = 500;
+
+/** A durable rule with what its owner may read. */
+export interface StoredRule {
+  readonly rule: Rule;
+  readonly principal: Principal;
+}
+
+/** The value of a rule's key. The signing key is in it: who reads the storage backend can sign. */
+interface RuleDocument {
+  readonly url: string;
+  readonly room: string | null;
+  readonly channel: string | null;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly timeout_seconds: number;
+  readonly signing_key: string | null;
+  readonly owner: string;
+  readonly owner_name: string;
+  readonly principal: PrincipalDocument;
+  readonly created_at: string;
+}
+
+/** Durable rules in the key-value store: what a durable engine keeps over a restart, and all nodes of a cluster see. */
+export class RuleStore {
+  private readonly store: KeyValueStore;
+  private readonly onFault: (error: unknown) => void;
+
+  constructor(store: KeyValueStore, onFault: (error: unknown) => void) {
+    this.store = store;
+    this.onFault = onFault;
+  }
+
+  /** @param quota of a new rule: it is refused (`full`) when there are that many durable ones, on all nodes together */
+  async save({ rule, principal }: StoredRule, quota?: Quota): Promise<SetOutcome> {
+    const text = JSON.stringify(documentOf(rule, principal));
+    const options =
+      quota === undefined
+        ? { quota: quotaOf(rule.owner) }
+        : { ifVersion: 0, quota: quotaOf(rule.owner, { ownerKeys: quota.perSubject, tenantKeys: quota.perTenant }) };
+    return this.store.set(spaceOf(rule.tenant), rule.id, text, options);
+  }
+
+  async remove(rule: Rule): Promise<void> {
+    await this.store.delete(spaceOf(rule.tenant), rule.id);
+  }
+
+  async load(): Promise<StoredRule[]> {
+    const found: StoredRule[] = [];
+    for (const tenant of await this.store.tenants(SPACE)) {
+      for (let after: string | undefined; ; ) {
+        const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
+        const entries = await this.store.list(spaceOf(tenant), query);
+        for (const { key, value } of entries) found.push(...this.read(tenant, key, value));
+        if (entries.length < PAGE) break;
+        after = entries[entries.length - 1]?.key;
+      }
+    }
+    return found.sort((one, other) => (one.rule.createdAt < other.rule.createdAt ? -1 : 1));
+  }
+
+  /** Follows what this and other nodes write; returns the way to stop. */
+  watch(onSet: (stored: StoredRule) => void, onGone: (tenant: string, id: string) => void): () => void {
+    return this.store.watch(SPACE, ({ at, key, value }) => {
+      if (value === null) onGone(at.tenant, key);
+      else for (const stored of this.read(at.tenant, key, value)) onSet(stored);
+    });
+  }
+
+  /** A document that cannot be read is a fault, and no reason to start without the others. */
+  private read(tenant: string, id: string, value: string): StoredRule[] {
+    try {
+      return [parse(tenant, id, JSON.parse(value) as RuleDocument)];
+    } catch (error) {
+      this.onFault(error);
+      return [];
+    }
+  }
+}
+
+function spaceOf(tenant: string): KeySpace {
+  return { tenant, space: SPACE, namespace: '' };
+}
+
+function documentOf(rule: Rule, principal: Principal): RuleDocument {
+  return {
+    url: rule.url.href,
+    room: rule.room,
+    channel: rule.channel,
+    headers: rule.headers,
+    timeout_seconds: rule.timeoutSeconds,
+    signing_key: rule.key?.toString('base64') ?? null,
+    owner: rule.owner,
+    owner_name: rule.ownerName,
+    principal: principalDocument(principal),
+    created_at: rule.createdAt,
+  };
+}
+
+function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
+  const { room, channel, headers } = stored;
+  const rule: Rule = {
+    id,
+    tenant,
+    url: new URL(stored.url),
+    room,
+    channel,
+    headers,
+    timeoutSeconds: stored.timeout_seconds,
+    key: stored.signing_key === null ? null : Buffer.from(stored.signing_key, 'base64'),
+    owner: stored.owner,
+    ownerName: stored.owner_name,
+    durable: true,
+    createdAt: stored.created_at,
+  };
+  return { rule, principal: readPrincipal(stored.principal, tenant) };
 }

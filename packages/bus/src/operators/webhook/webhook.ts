@@ -4,23 +4,30 @@ import type { AnyCommand } from '../../commands/command.ts';
 import type { Core } from '../../core.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
+import type { Quota } from '../quota.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
 import { ActiveRules } from './active-rules.ts';
 import { webhookCommands } from './commands.ts';
-import { letterOf } from './dead-letters.ts';
-import { hostTest } from './destination.ts';
-import { guardedAgent, type Resolve } from './guarded-agent.ts';
-import { KeptLetters, watchLetters } from './letter-store.ts';
+import { failedDelivery, KeyValueDeadLetters, watchDeadLetters } from './dead-letters.ts';
+import { guardedAgent, hostTest, type Resolve } from './destination.ts';
+import { HostSlots } from './host-slots.ts';
 import { PostingLeases } from './posting-leases.ts';
-import type { Rule } from './rule.ts';
-import { RuleDesk } from './rule-desk.ts';
-import { RuleStore, type StoredRule } from './rule-store.ts';
+import { type Rule, RuleStore, type StoredRule } from './rule.ts';
+import { WebhookRules } from './rules.ts';
+
+export const DEFAULT_MAX_RULES = 200;
+export const DEFAULT_MAX_RULES_PER_SUBJECT = 20;
+export const DEFAULT_MAX_POSTS_PER_HOST = 8;
 
 export interface WebhookOptions {
   /** Host names, globs and addresses that may be special (`ARQONBUS_WEBHOOK_ALLOW_HOSTS`). */
   readonly allowHosts: readonly string[];
-  /** Rules of one tenant. */
-  readonly maxRules: number;
+  /** Rules of one tenant; 200 unless given. */
+  readonly maxRules?: number;
+  /** Rules of one subject in a tenant; 20 unless given. */
+  readonly maxRulesPerSubject?: number;
+  /** Requests that one host and port gets at the same time, over all rules; 8 unless given. */
+  readonly maxPostsPerHost?: number;
   /** Deliveries that wait for one rule. */
   readonly maxQueue: number;
   /** Requests for one delivery. */
@@ -33,17 +40,23 @@ export interface WebhookOptions {
   readonly resolve?: Resolve;
 }
 
-export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = {
-  allowHosts: [],
-  maxRules: 1_000,
-  maxQueue: 1_000,
-  maxAttempts: 5,
-};
+export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = { allowHosts: [], maxQueue: 1_000, maxAttempts: 5 };
+
+export interface RuleCounts {
+  /** Not registered since there were too many. */
+  readonly over_quota: number;
+  /** Ended with their owner's token. */
+  readonly expired: number;
+}
 
 /** The `op.webhook` commands and the deliveries behind them (OPERATORS). */
 export interface WebhookOperator extends Operator {
   /** Since the start, of all rules: what `/metrics` tells by outcome. */
   readonly outcomes: Readonly<DeliveryCounts>;
+  /** Rules that were refused, or ended, since the start. */
+  readonly counts: Readonly<RuleCounts>;
+  /** Requests that wait since their host has as many as it gets. */
+  readonly waitingPosts: number;
   /** Rules on this node. */
   readonly ruleCount: number;
 }
@@ -65,11 +78,12 @@ class Webhooks implements WebhookOperator {
   private readonly bus: Core;
   private readonly clock: Clock;
   private readonly agent: Agent;
+  private readonly slots: HostSlots;
   private readonly store: RuleStore;
   /** Null where this node is the only one. */
   private readonly leases: PostingLeases | null;
   private readonly active: ActiveRules;
-  private readonly desk: RuleDesk;
+  private readonly rules: WebhookRules;
   private readonly undo: (() => void)[] = [];
   /** While stored rules are read: those that were removed since. */
   private removed: Set<string> | null = null;
@@ -77,7 +91,7 @@ class Webhooks implements WebhookOperator {
   constructor(bus: Core, options: WebhookOptions) {
     const { engine, options: busOptions } = bus;
     const { onFault, node, now, version } = busOptions;
-    const { maxRules, random = Math.random, clock = systemClock(now) } = options;
+    const { random = Math.random, clock = systemClock(now) } = options;
     const allowed = hostTest(options.allowHosts);
     const isCluster = engine.presence !== null;
     this.bus = bus;
@@ -95,7 +109,10 @@ class Webhooks implements WebhookOperator {
           onFault,
         })
       : null;
+    this.slots = new HostSlots(options.maxPostsPerHost ?? DEFAULT_MAX_POSTS_PER_HOST);
     const parts: ActiveRuleParts = {
+      slots: this.slots,
+      access: bus.access,
       requester: { agent: this.agent, clock, userAgent: `ArqonBus/${version}` },
       random,
       limits: options,
@@ -105,8 +122,16 @@ class Webhooks implements WebhookOperator {
       onFault,
     };
     this.active = new ActiveRules(bus, this.store, this.leases, parts);
-    this.desk = new RuleDesk(bus, this.active, this.store, { maxRules, allowed, clock });
-    this.commands = webhookCommands(bus.access, this.desk);
+    this.rules = new WebhookRules(bus, this.active, this.store, { quota: quotaFrom(options), allowed, clock });
+    this.commands = webhookCommands(bus.access, this.rules);
+  }
+
+  get counts(): RuleCounts {
+    return { over_quota: this.rules.overQuota, expired: this.active.expired };
+  }
+
+  get waitingPosts(): number {
+    return this.slots.waiting;
   }
 
   get ruleCount(): number {
@@ -120,16 +145,15 @@ class Webhooks implements WebhookOperator {
     bus.ownerLeft.add(ownerLeft);
     const gone = (tenant: string, id: string): void => {
       this.removed?.add(id);
-      const found = registry.find(tenant, id);
-      if (found !== undefined) active.discard(found);
+      this.rules.forget(tenant, id);
     };
     this.undo.push(
       () => bus.ownerLeft.delete(ownerLeft),
       this.store.watch((stored) => this.follow(stored).catch(bus.options.onFault), gone),
-      watchLetters(
+      watchDeadLetters(
         bus.engine.store,
-        (tenant, ruleId, letter) => registry.find(tenant, ruleId)?.letters.mirror(letter),
-        (tenant, ruleId, id) => registry.find(tenant, ruleId)?.letters.forget(id),
+        (tenant, ruleId, failed) => registry.find(tenant, ruleId)?.deadLetters.mirror(failed),
+        (tenant, ruleId, id) => registry.find(tenant, ruleId)?.deadLetters.forget(id),
       ),
     );
     this.leases?.start();
@@ -164,27 +188,27 @@ class Webhooks implements WebhookOperator {
   }
 
   private async follow({ rule, principal }: StoredRule): Promise<void> {
-    const added = await this.desk.follow(rule, principal);
+    const added = await this.rules.follow(rule, principal);
     if (added === undefined) return;
     try {
-      const letters = await new KeptLetters(this.bus.engine.store, rule).load();
-      for (const letter of letters) added.letters.mirror(letter);
-      for (const { id, error } of letters) if (error === STOPPED) await added.retry(id);
+      const deadLetters = await new KeyValueDeadLetters(this.bus.engine.store, rule).load();
+      for (const failed of deadLetters) added.deadLetters.mirror(failed);
+      for (const { id, error } of deadLetters) if (error === STOPPED) await added.retry(id);
     } catch (error) {
-      // Without its letters it would look complete to the next load.
+      // Without its dead letters it would look complete to the next load.
       this.active.discard(added);
       throw error;
     }
   }
 
-  private async retire({ rule, queue, grants, letters }: ActiveRule, grace: Promise<void>): Promise<void> {
+  private async retire({ rule, queue, owner, deadLetters }: ActiveRule, grace: Promise<void>): Promise<void> {
     const left = await queue.stop(grace);
     if (!rule.durable) return;
     // Notes a token that was renewed since the last event.
-    grants.current();
+    owner.current();
     const only = this.leases === null ? left : left.filter(({ exclusive }) => exclusive);
     const now = this.clock.now();
-    await Promise.all(only.map((delivery) => letters.add(letterOf(delivery, STOPPED, now))));
+    await Promise.all(only.map((delivery) => deadLetters.add(failedDelivery(delivery, STOPPED, now))));
   }
 
   private tell({ id, tenant, url }: Rule, { deliveryId, attempt, status, error, willRetry }: FailureReport): void {
@@ -200,4 +224,15 @@ class Webhooks implements WebhookOperator {
     };
     this.bus.events.emit('webhook_failed', tenant, payload, willRetry ? 'warning' : 'error');
   }
+}
+
+function quotaFrom({ maxRules, maxRulesPerSubject }: WebhookOptions): Quota {
+  return {
+    things: 'webhooks',
+    remedy: 'unregister some first, op.webhook.list shows them',
+    perSubject: maxRulesPerSubject ?? DEFAULT_MAX_RULES_PER_SUBJECT,
+    perTenant: maxRules ?? DEFAULT_MAX_RULES,
+    subjectSetting: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_SUBJECT',
+    tenantSetting: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_TENANT',
+  };
 }

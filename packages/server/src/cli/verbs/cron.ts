@@ -35,7 +35,7 @@ function scheduleVerb(): Command {
     .addOption(new Option('--repeat <n>', 'how often in all; 0: until cancelled').argParser(whole(0)))
     .option('--cron <expression>', 'at the times of a cron expression')
     .option('--timezone <zone>', 'time zone of the expression, such as Europe/Berlin')
-    .option('--temporary', 'only while this program runs; without it the job stays until it is done or cancelled')
+    .option('--temporary', 'only while this program runs; without it the job stays, which only admins may ask for')
     .option('--catch-up', 'send what fell due while the bus was down');
   withExamples(
     verb,

@@ -3,7 +3,7 @@ import type { Algorithm } from '../../auth/keys.ts';
 import type { SigningKey } from '../../auth/mint.ts';
 import type { Verifier } from '../../auth/verifier.ts';
 import type { Config } from '../../config/config.ts';
-import { collectList, given, readText } from '../arguments.ts';
+import { collectGrants, collectList, given, readText } from '../arguments.ts';
 import { messageOf, UsageError } from '../exit.ts';
 import { sentence } from '../remote/failure.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
@@ -24,7 +24,9 @@ interface MintOptions extends KeyFlags {
   readonly tenant?: string;
   readonly publish?: readonly string[];
   readonly subscribe?: readonly string[];
+  readonly grant?: Readonly<Record<string, readonly string[]>>;
   readonly telemetry?: boolean;
+  readonly durable?: boolean;
   readonly expires: number;
   readonly keyId?: string;
   readonly json?: boolean;
@@ -52,7 +54,13 @@ function mintVerb(): Command {
     .option('--tenant <tenant>', 'their tenant; "*" with the role admin: all tenants')
     .addOption(new Option('--publish <globs>', 'where they may publish; repeatable').argParser(collectList))
     .addOption(new Option('--subscribe <globs>', 'where they may read; repeatable').argParser(collectList))
+    .addOption(
+      new Option('--grant <action=globs>', 'what else they may do, as in store_read=desk/*; repeatable').argParser(
+        collectGrants,
+      ),
+    )
     .option('--telemetry', 'may watch the telemetry port')
+    .option('--durable', 'may make jobs and webhooks that outlive their connections')
     .addOption(
       new Option('--expires <time>', 'lifetime: 90s, 15m, 1h, 7d, or never').argParser(lifetime).default(86_400, '24h'),
     )
@@ -85,13 +93,13 @@ function inspectVerb(): Command {
 
 async function mint(options: MintOptions & Flags): Promise<void> {
   const { mintToken } = await import('../../auth/mint.ts');
-  const { sub, role, tenant, publish, subscribe, telemetry, expires, keyId } = options;
+  const { sub, role, tenant, publish, subscribe, grant: grants, telemetry, durable, expires, keyId } = options;
   const { key, issuer, audience } = await signingKey(options);
   if (key.algorithm === 'HS256') warnOfShort(key.secret);
   let token: string;
   try {
     token = await mintToken(key, {
-      ...given({ sub, role, tenant, publish, subscribe, telemetry, keyId, issuer, audience }),
+      ...given({ sub, role, tenant, publish, subscribe, grants, telemetry, durable, keyId, issuer, audience }),
       ...(Number.isFinite(expires) ? { expiresInSeconds: expires } : {}),
     });
   } catch (error) {

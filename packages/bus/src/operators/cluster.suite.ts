@@ -6,9 +6,9 @@ import type {
   Published,
   StreamAddress,
   StreamEvent,
-} from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
-import type { Clock } from '../clock.ts';
+} from '../engine/engine.ts';
+import { createMemoryEngine } from '../engine/memory.ts';
+import type { Clock } from './clock.ts';
 
 /** Nobody is connected elsewhere; what matters here is that a node knows it is not alone. */
 const PRESENCE: Presence = {

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { limitUpTo } from '../commands/arguments.ts';
+
+/** Entries of one answer. */
+export const MAX_PAGE = 500;
+/** UTF-8 bytes of the entries of one answer; with its envelope it stays under 1 MiB. */
+export const MAX_PAGE_BYTES: number = 1_048_576 - 4_096;
+
+/** Arguments of every list. */
+export const PAGE: {
+  readonly limit: z.ZodExactOptional<z.ZodNumber>;
+  readonly after: z.ZodExactOptional<z.ZodString>;
+} = {
+  limit: limitUpTo(MAX_PAGE),
+  after: z.string().max(512).describe('The "next" of the answer before.').exactOptional(),
+};
+
+export interface PageArguments {
+  readonly limit?: number;
+  readonly after?: string;
+}
+
+export interface Page<R> {
+  readonly entries: R[];
+  /** Where the next page begins; undefined on the last. */
+  readonly next: string | undefined;
+}
+
+/**
+ * One page of things in the order of their places: at most `limit` (500 unless given), and no more bytes than an answer
+ * has, but one at least. A place outlives its thing, so that a page can follow one whose last entry was removed since.
+ *
+ * @param placeOf a text that no two of them share and that sorts them
+ * @param show the entry of a thing, as the answer has it
+ */
+export function pageOf<T, R>(
+  things: Iterable<T>,
+  placeOf: (thing: T) => string,
+  show: (thing: T) => R,
+  { limit = MAX_PAGE, after = '' }: PageArguments,
+): Page<R> {
+  const entries: R[] = [];
+  let bytes = 0;
+  let last: string | undefined;
+  for (const { place, thing } of lowest(things, placeOf, after, limit + 1)) {
+    const entry = show(thing);
+    bytes += Buffer.byteLength(JSON.stringify(entry)) + 1;
+    if (entries.length === limit || (entries.length > 0 && bytes > MAX_PAGE_BYTES)) return { entries, next: last };
+    entries.push(entry);
+    last = place;
+  }
+  return { entries, next: undefined };
+}
+
+interface Placed<T> {
+  readonly place: string;
+  readonly thing: T;
+}
+
+/** The first `count` behind `after`, sorted, without a sorted copy of all. */
+function lowest<T>(things: Iterable<T>, placeOf: (thing: T) => string, after: string, count: number): Placed<T>[] {
+  const byPlace = (one: Placed<T>, other: Placed<T>): number => (one.place < other.place ? -1 : 1);
+  const found: Placed<T>[] = [];
+  const cut = (): void => {
+    found.sort(byPlace);
+    found.length = Math.min(found.length, count);
+  };
+  for (const thing of things) {
+    const place = placeOf(thing);
+    if (place <= after) continue;
+    found.push({ place, thing });
+    if (found.length >= 2 * count + 64) cut();
+  }
+  cut();
+  return found;
+}

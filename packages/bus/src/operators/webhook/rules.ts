@@ -1,0 +1,152 @@
+import { BusError, WILDCARD } from '@arqonbus/protocol';
+import type { Sender } from '../../connection/session.ts';
+import type { Core } from '../../core.ts';
+import type { QuotaLimit } from '../../engine/engine.ts';
+import { hasRole, type Principal } from '../../principal.ts';
+import type { Clock } from '../clock.ts';
+import { overQuota, type Quota } from '../quota.ts';
+import type { ActiveRule } from './active-rule.ts';
+import type { ActiveRules } from './active-rules.ts';
+import type { HostTest } from './destination.ts';
+import { type Registration, ruleOf } from './registration.ts';
+import type { Rule, RuleStore } from './rule.ts';
+
+export interface RuleLimits {
+  readonly quota: Quota;
+  readonly allowed: HostTest;
+  readonly clock: Clock;
+}
+
+/** A rule that is about to begin: it counts already, and the store's news of it is no news. */
+interface Beginning {
+  readonly rule: Rule;
+  /** Whether the store has lost it meanwhile. */
+  isGone: boolean;
+}
+
+/** Where rules are registered, looked up on somebody's behalf, and given up. Everything is inside the sender's tenant. */
+export class WebhookRules {
+  private readonly bus: Core;
+  private readonly active: ActiveRules;
+  private readonly store: RuleStore;
+  private readonly limits: RuleLimits;
+  private readonly beginning: Map<string, Beginning> = new Map();
+  /** Rules that were refused since there were too many, since the start. */
+  overQuota = 0;
+
+  constructor(bus: Core, active: ActiveRules, store: RuleStore, limits: RuleLimits) {
+    this.bus = bus;
+    this.active = active;
+    this.store = store;
+    this.limits = limits;
+  }
+
+  /** Throws VALIDATION_ERROR, AUTHORIZATION_ERROR, LIMIT_EXCEEDED. When it has answered, no later event is missed. */
+  async register(sender: Sender, args: Registration): Promise<ActiveRule> {
+    const { allowed, clock } = this.limits;
+    const rule = ruleOf(args, sender, this.bus.access, allowed, clock.now());
+    this.checkQuota(rule);
+    this.checkOwner(rule, sender);
+    await this.begin(rule, async () => {
+      // The owner may have gone while this waited, and nobody would remove its rule any more.
+      this.checkOwner(rule, sender);
+      if (rule.durable) await this.save(rule, sender.principal);
+    });
+    return this.active.activate(rule, sender.principal, sender.session);
+  }
+
+  /** The sender's own rules; an admin's: those of the tenant. */
+  visible({ principal, identity }: Sender): ActiveRule[] {
+    const { registry } = this.active;
+    const { tenant } = principal;
+    const all = hasRole(principal, 'admin') ? registry.ofTenant(tenant) : registry.ofOwner(tenant, identity);
+    return all.filter((active) => !this.active.hasExpired(active));
+  }
+
+  /** A rule that the sender may manage. Throws NOT_FOUND, or AUTHORIZATION_ERROR for another owner's. */
+  manageable({ principal, identity }: Sender, ruleId: string): ActiveRule {
+    const found = this.active.registry.find(principal.tenant, ruleId);
+    if (found === undefined || this.active.hasExpired(found)) {
+      throw new BusError('NOT_FOUND', 'There is no such webhook; list shows those that are.', { rule_id: ruleId });
+    }
+    if (found.rule.owner === identity || hasRole(principal, 'admin')) return found;
+    throw new BusError('AUTHORIZATION_ERROR', "This webhook is somebody else's; its owner or an admin can do this.", {
+      rule_id: ruleId,
+    });
+  }
+
+  /** Ends a rule, with all that waits for it. */
+  remove(found: ActiveRule): Promise<void> {
+    return this.active.remove(found);
+  }
+
+  /** A durable rule of the store, from an earlier run or another node; or one whose owner's grants have changed. */
+  async follow(rule: Rule, principal: Principal): Promise<ActiveRule | undefined> {
+    const known = this.active.registry.find(rule.tenant, rule.id);
+    known?.owner.replace(principal);
+    if (known !== undefined || this.beginning.has(rule.id)) return undefined;
+    // Until a client of the tenant comes, nobody else makes it known to this node.
+    this.bus.rooms.tenant(rule.tenant);
+    // Its events reach this node before it can be the one that posts them: no other would have those before.
+    const isThere = await this.begin(rule, () => {});
+    return isThere ? this.active.activate(rule, principal, null) : undefined;
+  }
+
+  /** The store has lost a rule: it ends here too. */
+  forget(tenant: string, id: string): void {
+    const beginning = this.beginning.get(id);
+    if (beginning !== undefined) beginning.isGone = true;
+    const found = this.active.registry.find(tenant, id);
+    if (found !== undefined) this.active.discard(found);
+  }
+
+  /** Sees to it that the rule's events reach this node, then takes `step`; answers whether the rule is still there. */
+  private async begin(rule: Rule, step: () => Promise<void> | void): Promise<boolean> {
+    const { interest } = this.bus;
+    const room = rule.room ?? WILDCARD;
+    const beginning = { rule, isGone: false };
+    this.beginning.set(rule.id, beginning);
+    try {
+      await interest.add(rule.tenant, room);
+      await step();
+    } catch (error) {
+      interest.remove(rule.tenant, room);
+      throw error;
+    } finally {
+      this.beginning.delete(rule.id);
+    }
+    if (beginning.isGone) interest.remove(rule.tenant, room);
+    return !beginning.isGone;
+  }
+
+  private async save(rule: Rule, principal: Principal): Promise<void> {
+    const outcome = await this.store.save({ rule, principal }, this.limits.quota);
+    if (!outcome.ok) throw this.full(outcome.reason === 'full' ? outcome.limit : 'tenant_keys');
+  }
+
+  private checkQuota({ tenant, owner }: Rule): void {
+    const { perSubject, perTenant } = this.limits.quota;
+    const { registry } = this.active;
+    const isLive = (active: ActiveRule): boolean => !this.active.hasExpired(active);
+    const soon = [...this.beginning.values()].filter(({ rule }) => rule.tenant === tenant);
+    const own = soon.filter(({ rule }) => rule.owner === owner);
+    if (registry.ofOwner(tenant, owner).filter(isLive).length + own.length >= perSubject) throw this.full('owner_keys');
+    if (registry.ofTenant(tenant).filter(isLive).length + soon.length >= perTenant) throw this.full('tenant_keys');
+  }
+
+  /** A rule that goes with its owner's last connection needs one to begin with. */
+  private checkOwner({ durable, tenant, owner }: Rule, { session }: Sender): void {
+    if (durable) return;
+    if (session === null ? this.bus.rooms.tenant(tenant).identities.has(owner) : !session.closed) return;
+    throw new BusError(
+      'VALIDATION_ERROR',
+      'A webhook lives as long as its owner is connected; without a connection it must be durable.',
+      { field: 'durable', expected: true },
+    );
+  }
+
+  private full(reached: QuotaLimit): BusError {
+    this.overQuota += 1;
+    return overQuota(this.limits.quota, reached);
+  }
+}
