@@ -39,8 +39,12 @@ export function formatAddress(address: Address): string {
  * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field when one is malformed or the two disagree.
  */
 export function parseAddress(room: string | undefined, channel: string | undefined): PartialAddress {
-  // The common case first: two plain names, or none.
-  if (room === undefined && channel === undefined) return {};
+  // The common cases first: two plain names, or none.
+  if (room === undefined) {
+    if (channel === undefined) return {};
+  } else if (channel !== undefined && isRoomName(room) && isChannelName(channel)) {
+    return { room, channel };
+  }
   const fromRoom = room === undefined ? undefined : split(room);
   const fromChannel = channel === undefined ? undefined : split(channel);
   const roomName = pick('room', fromRoom?.head, fromChannel?.tail === undefined ? undefined : fromChannel.head);

@@ -6,4 +6,7 @@ export * from './encode.ts';
 export * from './envelope.ts';
 export * from './errors.ts';
 export * from './id.ts';
+export * from './json.ts';
 export * from './limits.ts';
+export * from './surrogates.ts';
+export * from './time.ts';

@@ -1,4 +1,12 @@
-import { type Address, BusError, isChannelName, isRoomName, parseAddress, WILDCARD } from '@arqonbus/protocol';
+import {
+  type Address,
+  BusError,
+  isChannelName,
+  isRoomName,
+  parseAddress,
+  TIMESTAMP,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 
 const NAME = z.string().min(1).max(260);
@@ -11,6 +19,12 @@ export const PLACE: {
   room: NAME.describe('Room name, or room:channel.').exactOptional(),
   channel: NAME.describe('Channel name, or room:channel.').exactOptional(),
 };
+
+/** A date-time as envelopes have it; `parseTimestamp` makes milliseconds of it. */
+export const TIME: z.ZodString = z
+  .string()
+  .regex(TIMESTAMP, 'must be RFC 3339, like 2026-01-31T12:00:00Z')
+  .describe('RFC 3339 date-time; UTC when it has no offset.');
 
 /** `limit` of listings: refused, not clipped, beyond its maximum. */
 export function limitUpTo(maximum: number): z.ZodExactOptional<z.ZodNumber> {

@@ -1,17 +1,23 @@
-import { BusError, type CommandResult, type Envelope, type HistoryEntry, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  type CommandResult,
+  type Envelope,
+  type HistoryEntry,
+  parseTimestamp,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Bus } from '../bus.ts';
 import type { Sender } from '../connection/session.ts';
 import type { HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { hasRole, may } from '../principal.ts';
 import { forbidden } from '../publish.ts';
-import { limitUpTo, PLACE, placeOf } from './arguments.ts';
+import { limitUpTo, PLACE, placeOf, TIME } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 
 /** Characters of envelopes in one answer; a page ends before it, a time range beyond it is refused. */
 const MAX_ANSWER = 16 * 1_048_576;
 const SEQUENCE = z.number().int().min(0);
-const TIME = z.iso.datetime({ offset: true }).describe('RFC 3339 date-time.');
 
 interface Span {
   readonly room?: string;
@@ -218,5 +224,5 @@ function checkGaps(entries: readonly HistoryEntry[]): void {
 }
 
 function parse(time: string | undefined): number | undefined {
-  return time === undefined ? undefined : Date.parse(time);
+  return time === undefined ? undefined : parseTimestamp(time);
 }

@@ -1,4 +1,4 @@
-import { BusError, type JsonObject } from '@arqonbus/protocol';
+import { BusError, type JsonObject, MAX_NESTING, parseJson } from '@arqonbus/protocol';
 import { HttpRefusal } from './reply.ts';
 
 const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
@@ -8,14 +8,21 @@ export function isJson(contentType: string | undefined): boolean {
   return contentType !== undefined && JSON_TYPE.test(contentType.trim());
 }
 
-/** The request's body, a JSON object; `{}` when it is empty. Reads no more than `maxBytes`: 413. */
+/** Levels of a body: those of a frame, and what a request may wrap around it. */
+const MAX_LEVELS = MAX_NESTING + 4;
+
+/**
+ * The request's body, a JSON object as the bus takes it from a socket too; `{}` when it is empty. Reads no more than
+ * `maxBytes`: 413.
+ */
 export async function readJson(request: Request, maxBytes: number): Promise<JsonObject> {
   const bytes = await readBytes(request, maxBytes);
   if (bytes.length === 0) return {};
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
+    value = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes), 'body', MAX_LEVELS);
+  } catch (error) {
+    if (error instanceof BusError) throw error;
     throw new BusError('INVALID_JSON', 'The body is not valid JSON in UTF-8; send one JSON object.');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
