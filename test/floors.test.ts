@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  */
 const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
-    ['engine', 'principal.ts', 'counters.ts', 'events.ts', 'sampler.ts'],
+    ['engine', 'schemas', 'principal.ts', 'counters.ts', 'events.ts', 'sampler.ts'],
     ['connection', 'anonymous.ts', 'options.ts'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
     ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'catalog.ts', 'directory.ts', 'idle.ts'],
@@ -149,7 +149,9 @@ describe('the house', () => {
   });
 
   it(`keeps every file within ${MAX_LINES} lines`, () => {
-    const long = product.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES);
+    // What is made from the code is no page that anybody reads from top to bottom.
+    const written = product.filter(({ text }) => !text.startsWith('// Made from '));
+    const long = written.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES);
     expect(long.map(({ path }) => path)).toEqual([]);
   });
 

@@ -1,7 +1,9 @@
 import { BusError } from './errors.ts';
 
-const ROOM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const CHANNEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
+/** A room's name, whole. */
+export const ROOM_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** A channel's name, whole. */
+export const CHANNEL_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
 
 /** Stands for all channels of a room (a room subscription, a room-wide event) and, as a room, for all rooms. */
 export const WILDCARD = '*';
@@ -22,12 +24,12 @@ export interface PartialAddress {
 
 /** Room: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`, case-sensitive (PROTOCOL section 5). */
 export function isRoomName(value: string): boolean {
-  return ROOM.test(value);
+  return ROOM_NAME.test(value);
 }
 
 /** Channel: as a room, and `/` after the first character. */
 export function isChannelName(value: string): boolean {
-  return CHANNEL.test(value);
+  return CHANNEL_NAME.test(value);
 }
 
 export function formatAddress(address: Address): string {

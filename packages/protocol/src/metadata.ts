@@ -13,7 +13,8 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'client_timestamp',
 ]);
 
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+/** A W3C trace context, whole. */
+export const TRACEPARENT: RegExp = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /**
  * What of a client's metadata travels on: everything but the server's keys. Throws VALIDATION_ERROR when

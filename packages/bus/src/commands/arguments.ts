@@ -8,6 +8,7 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { CHANNEL_FIELD, ROOM_FIELD } from '../schemas/fields.ts';
 
 const NAME = z.string().min(1).max(260);
 
@@ -16,8 +17,9 @@ export const PLACE: {
   readonly room: z.ZodExactOptional<z.ZodString>;
   readonly channel: z.ZodExactOptional<z.ZodString>;
 } = {
-  room: NAME.describe('Room name, or room:channel.').exactOptional(),
-  channel: NAME.describe('Channel name, or room:channel.').exactOptional(),
+  // The patterns are for documents: parseAddress judges names, and says more of what is wrong.
+  room: NAME.meta({ pattern: ROOM_FIELD.source, description: 'Room name, or room:channel.' }).exactOptional(),
+  channel: NAME.meta({ pattern: CHANNEL_FIELD.source, description: 'Channel name, or room:channel.' }).exactOptional(),
 };
 
 /** A date-time as envelopes have it; `parseTimestamp` makes milliseconds of it. */

@@ -5,11 +5,15 @@ import type { Awaitable } from '../engine/engine.ts';
 import { may, type Principal } from '../principal.ts';
 import { forbidden } from '../publish.ts';
 import type { Channel } from '../rooms.ts';
+import { COUNT } from '../schemas/fields.ts';
 import { channelOf, PLACE } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
+import { CHANNEL_INFO, CHANNEL_RECORD, CHANNEL_SUMMARY } from './records.ts';
 
 const MAX_HISTORY = 100_000;
 const MAX_TTL_SECONDS = 31_536_000;
+
+const ROOM = z.strictObject({ room: z.string(), channels: COUNT, members: COUNT, hardcoded: z.boolean() });
 
 /** list_rooms, list_channels, channel_info, create_channel, delete_channel. */
 export function channelCommands(bus: Bus): AnyCommand[] {
@@ -19,6 +23,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       role: 'guest',
       description: 'Lists the rooms with their channels and members counted.',
       args: z.strictObject({}),
+      result: z.strictObject({ rooms: z.array(ROOM) }),
       run: ({ sender }): CommandResult<'list_rooms'> => ({ rooms: listRooms(bus, sender.principal) }),
     }),
     command({
@@ -26,6 +31,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       role: 'guest',
       description: 'Lists the channels of a room that your grants let you read.',
       args: z.strictObject({ room: PLACE.room }),
+      result: z.strictObject({ channels: z.array(CHANNEL_SUMMARY) }),
       run: async ({ sender }, args): Promise<CommandResult<'list_channels'>> => {
         const { principal } = sender;
         const { room } = parseAddress(args.room, undefined);
@@ -47,6 +53,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       role: 'guest',
       description: 'Tells what a channel is, who is in it and where its stream stands.',
       args: z.strictObject(PLACE),
+      result: CHANNEL_INFO,
       run: async ({ sender }, args): Promise<CommandResult<'channel_info'>> => {
         const channel = readable(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
@@ -74,6 +81,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
           .exactOptional(),
         retain: z.boolean().describe('Keep it when it is idle, also if it was made by itself before.').exactOptional(),
       }),
+      result: CHANNEL_RECORD,
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
         if (!may(sender.principal, 'publish', room, name)) throw forbidden(room, name);
@@ -98,6 +106,7 @@ export function channelCommands(bus: Bus): AnyCommand[] {
       role: 'admin',
       description: 'Deletes an empty channel and its history.',
       args: z.strictObject(PLACE),
+      result: z.strictObject({ deleted: z.literal(true), room: z.string(), channel: z.string() }),
       run: async ({ sender }, args): Promise<CommandResult<'delete_channel'>> => {
         const channel = readable(bus, sender.principal, args);
         const { room, channel: name } = channel;

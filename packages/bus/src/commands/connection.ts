@@ -1,6 +1,5 @@
 import {
   BusError,
-  CLIENT_TYPES,
   type ClientRecord,
   type CommandDescription,
   type CommandResult,
@@ -11,7 +10,9 @@ import {
 import { z } from 'zod';
 import type { Bus } from '../bus.ts';
 import { hasRole } from '../principal.ts';
+import { CLIENT_TYPE, STAMP } from '../schemas/fields.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
+import { CLIENT_RECORD, COMMAND_DESCRIPTION, SERVER_STATUS } from './records.ts';
 
 const TEXT = z.string().min(1).max(256);
 
@@ -23,6 +24,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       role: 'guest',
       description: 'Answers at once, with what was sent as "echo".',
       args: z.strictObject({ echo: z.unknown().describe('Any JSON; comes back as sent.').exactOptional() }),
+      result: z.strictObject({ pong: z.literal(true), echo: z.unknown().exactOptional(), timestamp: STAMP }),
       run: (_context, { echo }): CommandResult<'ping'> => ({
         pong: true,
         ...(echo === undefined ? {} : { echo }),
@@ -34,6 +36,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       role: 'guest',
       description: 'Lists the commands with their roles and arguments, or describes one.',
       args: z.strictObject({ command: TEXT.describe('Name of one command.').exactOptional() }),
+      result: z.strictObject({ commands: z.array(COMMAND_DESCRIPTION) }),
       run: (_context, { command: name }): CommandResult<'help'> => {
         const wanted = listAll().filter((one) => name === undefined || isCalled(one, name));
         if (wanted.length === 0) {
@@ -41,7 +44,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
             command: name,
           });
         }
-        return { commands: wanted.map(describe) };
+        return { commands: name === undefined ? wanted.map(describe) : wanted.map(describeWhole) };
       },
     }),
     command({
@@ -49,11 +52,12 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       role: 'user',
       description: 'Changes how this client is known to others.',
       args: z.strictObject({
-        client_type: z.enum(CLIENT_TYPES).describe('What kind of client this is.').exactOptional(),
+        client_type: CLIENT_TYPE.describe('What kind of client this is.').exactOptional(),
         screen_name: TEXT.describe('Name shown to others.').exactOptional(),
         avatar: z.string().max(2_048).describe('URL or text of a picture.').exactOptional(),
         personality: z.string().max(2_048).describe('How an agent describes itself.').exactOptional(),
       }),
+      result: CLIENT_RECORD,
       run: (context, args): ClientRecord => {
         const session = connectionOf(context);
         const { profile } = session;
@@ -70,6 +74,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       role: 'guest',
       description: 'Figures of the server; for admins also every channel and client of the tenant.',
       args: z.strictObject({}),
+      result: SERVER_STATUS,
       run: async ({ sender }): Promise<ServerStatus> => {
         const status = await bus.directory.clusterStatus(sender.principal);
         if (!hasRole(sender.principal, 'admin')) return status;
@@ -96,6 +101,12 @@ export function describe(one: AnyCommand): CommandDescription {
   const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, { io: 'input' }) as JsonObject;
   const { name, description, role } = one;
   return { name, aliases: [...(one.aliases ?? [])], description, role, args: schema };
+}
+
+/** With the schema of its answer, which would make a list of all commands several times as long. */
+export function describeWhole(one: AnyCommand): CommandDescription {
+  const { $schema: _dialect, ...result } = z.toJSONSchema(one.result, { io: 'input' }) as JsonObject;
+  return { ...describe(one), result };
 }
 
 function isCalled(one: AnyCommand, name: string): boolean {

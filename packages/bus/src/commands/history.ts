@@ -12,12 +12,16 @@ import type { Sender } from '../connection/session.ts';
 import type { HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { hasRole, may } from '../principal.ts';
 import { forbidden } from '../publish.ts';
+import { STORED } from '../schemas/envelopes.ts';
+import { COUNT } from '../schemas/fields.ts';
 import { limitUpTo, PLACE, placeOf, TIME } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
+import { HISTORY_ENTRY } from './records.ts';
 
 /** Characters of envelopes in one answer; a page ends before it, a time range beyond it is refused. */
 const MAX_ANSWER = 16 * 1_048_576;
 const SEQUENCE = z.number().int().min(0);
+const ENTRIES = { entries: z.array(HISTORY_ENTRY).describe('Oldest first.'), count: COUNT };
 
 interface Span {
   readonly room?: string;
@@ -39,6 +43,11 @@ export function historyCommands(bus: Bus): AnyCommand[] {
         limit: limitUpTo(500),
         before: SEQUENCE.describe('Only sequences below this.').exactOptional(),
         after: SEQUENCE.describe('Only sequences above this.').exactOptional(),
+      }),
+      result: z.strictObject({
+        messages: z.array(STORED).describe('Oldest first.'),
+        next: SEQUENCE.nullable().describe('Pass as "after" for newer ones; null at the end.'),
+        previous: SEQUENCE.nullable().describe('Pass as "before" for older ones; null at the beginning.'),
       }),
       run: async ({ sender }, args): Promise<CommandResult<'history'>> => {
         const stream = readableStream(sender, placeOf(args));
@@ -66,6 +75,7 @@ export function historyCommands(bus: Bus): AnyCommand[] {
         since: TIME.exactOptional(),
         until: TIME.exactOptional(),
       }),
+      result: z.strictObject(ENTRIES),
       run: async ({ sender }, args): Promise<CommandResult<'op.history.get'>> => {
         const { limit = 100, since, until } = args;
         const entries = await entriesOf(bus, sender, { ...args, limit, from: parse(since), to: parse(until) }, 'last');
@@ -84,6 +94,7 @@ export function historyCommands(bus: Bus): AnyCommand[] {
         strict_sequence: z.boolean().describe('Refuse a sequence with a hole (default true).').exactOptional(),
         limit: limitUpTo(5_000),
       }),
+      result: z.strictObject({ ...ENTRIES, latency_ms: z.number().min(0) }),
       run: async ({ sender }, args): Promise<CommandResult<'op.history.replay'>> => {
         const started = performance.now();
         const { limit = 1_000, from_ts, to_ts, strict_sequence: strict = true } = args;

@@ -7,6 +7,7 @@ import { hasRole, may } from '../../principal.ts';
 import { forbidden } from '../../publish.ts';
 import type { Clock } from '../clock.ts';
 import type { Job } from './job.ts';
+import { CRON_JOB } from './records.ts';
 import { readSchedule } from './schedule.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -43,6 +44,7 @@ export function cronCommands(scheduler: Scheduler, maxJobs: number, clock: Clock
         durable: z.boolean().describe('Outlives its owner, and a restart with durable storage.').exactOptional(),
         catch_up: z.boolean().describe('Fire once for what was missed while down.').exactOptional(),
       }),
+      result: CRON_JOB,
       run: async ({ sender }, args): Promise<CronJob> => {
         const { principal } = sender;
         const { room, channel } = placeOf(args);
@@ -91,6 +93,7 @@ export function cronCommands(scheduler: Scheduler, maxJobs: number, clock: Clock
       role: 'user',
       description: 'Lists your jobs; for admins all of the tenant.',
       args: z.strictObject({}),
+      result: z.strictObject({ jobs: z.array(CRON_JOB) }),
       run: ({ sender }): CommandResult<'op.cron.list'> => {
         const jobs = scheduler.of(sender.principal.tenant).filter((job) => isVisible(job, sender));
         return { jobs: jobs.map((job) => job.record()) };
@@ -101,6 +104,7 @@ export function cronCommands(scheduler: Scheduler, maxJobs: number, clock: Clock
       role: 'user',
       description: 'Ends a job.',
       args: z.strictObject({ job_id: z.string().min(1).max(128) }),
+      result: z.strictObject({ cancelled: z.literal(true), job_id: z.string() }),
       run: async ({ sender }, { job_id }): Promise<CommandResult<'op.cron.cancel'>> => {
         const job = scheduler.find(sender.principal.tenant, job_id);
         if (job === undefined) {

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import type { Bus } from '../../bus.ts';
 import { limitUpTo } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
+import { COUNT, STAMP } from '../../schemas/fields.ts';
 import { systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
 import { Laboratories, type OmegaLimits } from './laboratory.ts';
@@ -23,6 +24,13 @@ export interface OmegaOptions extends OmegaLimits {
 const NAME = z.string().min(1).max(128);
 const ID = z.string().min(1).max(128);
 const FIELDS = z.record(z.string(), z.unknown());
+
+const SUBSTRATE: z.ZodType<OmegaSubstrate> = z
+  .strictObject({ substrate_id: ID, name: NAME, kind: NAME, metadata: FIELDS, registered_at: STAMP })
+  .meta({ id: 'OmegaSubstrate' });
+const EVENT: z.ZodType<OmegaEvent> = z
+  .strictObject({ event_id: ID, substrate_id: ID, signal: NAME, payload: FIELDS, timestamp: STAMP })
+  .meta({ id: 'OmegaEvent' });
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
 export function createOmegaOperator(bus: Bus, options: OmegaOptions): Operator {
@@ -49,6 +57,13 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'user',
       description: 'Tells whether the lane is on, where its lab is, its limits and counts.',
       args: z.strictObject({}),
+      result: z.strictObject({
+        enabled: z.boolean(),
+        room: z.string(),
+        channel: z.string(),
+        limits: z.strictObject({ max_events: COUNT, max_substrates: COUNT }),
+        counts: z.strictObject({ substrates: COUNT, events: COUNT }),
+      }),
       run: ({ sender }): CommandResult<'op.omega.status'> => ({
         enabled,
         room,
@@ -62,6 +77,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'admin',
       description: 'Registers a source of signals.',
       args: z.strictObject({ name: NAME, kind: NAME, metadata: FIELDS.exactOptional() }),
+      result: SUBSTRATE,
       run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate =>
         laboratory(sender.principal.tenant).register({
           substrate_id: newSecretId('omega_'),
@@ -76,6 +92,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'user',
       description: 'Lists the registered sources.',
       args: z.strictObject({}),
+      result: z.strictObject({ substrates: z.array(SUBSTRATE), count: COUNT }),
       run: ({ sender }): CommandResult<'op.omega.list_substrates'> => {
         const substrates = laboratory(sender.principal.tenant).substrates();
         return { substrates, count: substrates.length };
@@ -86,6 +103,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'admin',
       description: 'Removes a source and its events.',
       args: z.strictObject({ substrate_id: ID }),
+      result: z.strictObject({ removed: z.literal(true), removed_events: COUNT }),
       run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => ({
         removed: true,
         removed_events: laboratory(sender.principal.tenant).unregister(substrate_id),
@@ -96,6 +114,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'admin',
       description: 'Records a signal of a source and sends it to the lab channel.',
       args: z.strictObject({ substrate_id: ID, signal: NAME, payload: FIELDS.exactOptional() }),
+      result: EVENT,
       run: async ({ sender }, { substrate_id, signal, payload = {} }): Promise<OmegaEvent> => {
         const { tenant } = sender.principal;
         const event: OmegaEvent = {
@@ -121,6 +140,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'user',
       description: 'Lists the last signals, oldest first.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional(), limit: limitUpTo(1_000) }),
+      result: z.strictObject({ events: z.array(EVENT), count: COUNT }),
       run: ({ sender }, { limit = 50, ...filter }): CommandResult<'op.omega.list_events'> => {
         const events = laboratory(sender.principal.tenant).events(filter).slice(-limit);
         return { events, count: events.length };
@@ -131,6 +151,7 @@ function omegaCommands(bus: Bus, laboratories: Laboratories, options: OmegaOptio
       role: 'admin',
       description: 'Forgets signals: all, those of a source, or those of a name.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional() }),
+      result: z.strictObject({ removed_count: COUNT, remaining_count: COUNT }),
       run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> =>
         laboratory(sender.principal.tenant).clear(filter),
     }),

@@ -13,6 +13,7 @@ import type {
   SetOutcome,
   StoreQuota,
 } from '../../engine/engine.ts';
+import { COUNT, STAMP } from '../../schemas/fields.ts';
 import { SPACE, type StoreLimits } from './space.ts';
 import type { Watches } from './watches.ts';
 
@@ -29,7 +30,8 @@ const KEY = z
   .min(1)
   .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `at most ${MAX_KEY_BYTES} bytes`)
   .refine((key) => Buffer.from(key).toString() === key && !key.includes('\0'), 'text without NUL and lone surrogates')
-  .describe(`At most ${MAX_KEY_BYTES} bytes.`);
+  // In documents as far as a JSON Schema can say it.
+  .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\u0000]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
 const PREFIX = z.string().max(MAX_KEY_BYTES).describe('Only keys that begin with this.').exactOptional();
 const VERSION = z.number().int().min(0).describe('Only if the key has this version; 0: only if it does not exist.');
 
@@ -50,6 +52,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
         ttl_seconds: z.number().positive().max(MAX_TTL_SECONDS).describe('Forget it after this time.').exactOptional(),
         if_version: VERSION.exactOptional(),
       }),
+      result: z.strictObject({ namespace: z.string(), key: z.string(), version: COUNT, updated: z.boolean() }),
       run: ({ sender }, args): Awaitable<CommandResult<'op.store.set'>> => {
         const at = spaceOf(sender, args.namespace);
         const value = JSON.stringify(args.value);
@@ -77,6 +80,12 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       role: 'user',
       description: 'Reads a key with its version.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE }),
+      result: z.strictObject({
+        found: z.boolean(),
+        value: z.unknown().exactOptional(),
+        version: COUNT.exactOptional(),
+        expires_at: STAMP.exactOptional(),
+      }),
       run: ({ sender }, { key, namespace }): Awaitable<CommandResult<'op.store.get'>> =>
         then(store.get(spaceOf(sender, namespace), key), (entry) => (entry === null ? { found: false } : found(entry))),
     }),
@@ -89,6 +98,11 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
         prefix: PREFIX,
         limit: limitUpTo(1_000),
         after: z.string().max(MAX_KEY_BYTES).describe('Only keys behind this one.').exactOptional(),
+      }),
+      result: z.strictObject({
+        keys: z.array(z.string()),
+        count: COUNT,
+        next: z.string().describe('Pass as "after" for more.').exactOptional(),
       }),
       run: ({ sender }, { namespace, limit = 100, ...query }): Awaitable<CommandResult<'op.store.list'>> =>
         // One more than asked for tells whether there is a next page.
@@ -103,6 +117,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       role: 'user',
       description: 'Deletes a key; with if_version only if nobody else changed it.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE, if_version: VERSION.exactOptional() }),
+      result: z.strictObject({ deleted: z.boolean() }),
       run: ({ sender }, { key, namespace, if_version }): Awaitable<CommandResult<'op.store.delete'>> =>
         then(store.delete(spaceOf(sender, namespace), key, if_version), (outcome) => {
           if (!outcome.ok) throw conflict(key, outcome.version);
@@ -114,6 +129,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       role: 'user',
       description: 'Sends this connection a system notice for every change under a prefix.',
       args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
+      result: z.strictObject({ watching: z.literal(true), namespace: z.string(), prefix: z.string() }),
       run: (context, { namespace = DEFAULT_NAMESPACE, prefix = '' }): CommandResult<'op.store.watch'> => {
         watches.add(connectionOf(context), namespace, prefix);
         return { watching: true, namespace, prefix };
@@ -124,6 +140,7 @@ export function storeCommands(store: KeyValueStore, watches: Watches, limits: St
       role: 'user',
       description: 'Ends a watch; without a prefix all watches of the namespace.',
       args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
+      result: z.strictObject({ watching: z.literal(false), removed: z.boolean() }),
       run: (context, { namespace = DEFAULT_NAMESPACE, prefix }): CommandResult<'op.store.unwatch'> => ({
         watching: false,
         removed: watches.remove(connectionOf(context), namespace, prefix),
