@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { type AnyCommand, commandSchemas, Definitions, NOTICES } from '@arqonbus/bus';
+import { type AnyCommand, commandSchemas, NOTICES, SchemaDefinitions } from '@arqonbus/bus';
 import type { JsonObject } from '@arqonbus/protocol';
 
 /** Where the types go, from the root of the repository. */
@@ -85,7 +85,7 @@ function comment(text: string | undefined): string {
 
 /** The source of the protocol's command types: whatever a client may ask and what it is answered and told. */
 export function commandTypes(commands: readonly AnyCommand[]): string {
-  const definitions = new Definitions(PREFIX);
+  const definitions = new SchemaDefinitions(PREFIX);
   const described = commandSchemas(commands, definitions);
   const notices = Object.values(NOTICES).map((notice) => definitions.add(notice));
   const contentOf = (reference: JsonObject): JsonObject =>

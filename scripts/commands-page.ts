@@ -1,10 +1,10 @@
-import { type AnyCommand, type CommandSchemas, commandSchemas, Definitions } from '@arqonbus/bus';
+import { type AnyCommand, type CommandSchemas, commandSchemas, SchemaDefinitions } from '@arqonbus/bus';
 import type { JsonObject } from '@arqonbus/protocol';
 import { namesIn, PREFIX, type Schema, typeText } from './command-types.ts';
 
 /** docs/commands.md: every command with its arguments and what it answers, and the records that answers are made of. */
 export function commandsPage(commands: readonly AnyCommand[]): string {
-  const definitions = new Definitions(PREFIX);
+  const definitions = new SchemaDefinitions(PREFIX);
   const described = commandSchemas(commands, definitions);
   const contentOf = (reference: JsonObject): Schema =>
     definitions.all[String(reference.$ref).slice(PREFIX.length)] as Schema;

@@ -1,10 +1,10 @@
-import { Definitions } from '@arqonbus/bus';
+import { SchemaDefinitions } from '@arqonbus/bus';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { PREFIX, typeText } from '../scripts/command-types.ts';
 
 function typeOf(schema: z.ZodType): string {
-  return typeText(new Definitions(PREFIX).add(schema)).replaceAll(/\s+/g, ' ');
+  return typeText(new SchemaDefinitions(PREFIX).add(schema)).replaceAll(/\s+/g, ' ');
 }
 
 describe('the TypeScript type of a schema', () => {
@@ -38,14 +38,14 @@ describe('the TypeScript type of a schema', () => {
 
   it('has comments from descriptions, none of which can end it', () => {
     const described = z.strictObject({ a: z.string().describe('one */ two') });
-    expect(typeText(new Definitions(PREFIX).add(described), true)).toBe('{ /** one *\\/ two */\na: string; }');
+    expect(typeText(new SchemaDefinitions(PREFIX).add(described), true)).toBe('{ /** one *\\/ two */\na: string; }');
   });
 });
 
 describe('definitions', () => {
   it('stand once under their names, wherever they are used', () => {
     const place = z.strictObject({ room: z.string() }).meta({ id: 'Place' });
-    const definitions = new Definitions('#/components/schemas/');
+    const definitions = new SchemaDefinitions('#/components/schemas/');
     expect(definitions.add(z.strictObject({ from: place, to: z.array(place) }))).toMatchObject({
       properties: {
         from: { $ref: '#/components/schemas/Place' },
@@ -57,7 +57,7 @@ describe('definitions', () => {
   });
 
   it('refuse a second meaning of a name', () => {
-    const definitions = new Definitions(PREFIX);
+    const definitions = new SchemaDefinitions(PREFIX);
     definitions.define('Place', { type: 'string' });
     expect(definitions.define('Place', { type: 'string' })).toEqual({ $ref: '#/$defs/Place' });
     expect(() => definitions.define('Place', { type: 'number' })).toThrow('Two schemas are called "Place".');

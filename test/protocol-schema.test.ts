@@ -116,8 +116,11 @@ const called = fc.constantFrom<unknown>(
   7,
 );
 
+/** A field of an envelope that most envelopes do not have, so that many are right as a whole. */
+const seldom = (values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(values, { nil: undefined, freq: 1 });
+
 const TYPES: Readonly<Record<string, Readonly<Record<string, fc.Arbitrary<unknown>>>>> = {
-  event: { to: recipients, payload },
+  event: { to: seldom(recipients), to_client: seldom(recipients), payload },
   message: { payload },
   private: {
     to: recipients,
@@ -126,7 +129,7 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, fc.Arbitrary<unknow
       recipients.map((target) => ({ target })),
     ),
   },
-  telemetry: { payload: fc.oneof(payload, telemetry) },
+  telemetry: { to: seldom(recipients), payload: fc.oneof(payload, telemetry) },
   command: {
     command: called,
     args: fc.oneof({ weight: 4, arbitrary: args }, { weight: 1, arbitrary: payload }),
@@ -137,9 +140,6 @@ const TYPES: Readonly<Record<string, Readonly<Record<string, fc.Arbitrary<unknow
   },
 };
 
-/** A field of an envelope that most envelopes do not have, so that many are right as a whole. */
-const seldom = (values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => fc.option(values, { nil: undefined, freq: 1 });
-
 /** Frames that the server is more lenient with than the document, on purpose. */
 function isLeftOut(frame: JsonObject): boolean {
   const { type, command, args: given, to, payload: held } = frame;
@@ -147,9 +147,9 @@ function isLeftOut(frame: JsonObject): boolean {
   if (['version', 'id', 'from', 'timestamp'].every((field) => frame[field] !== undefined)) return true;
   // The second form of a command has neither name nor arguments on top.
   if (type === 'command') return command === undefined && given !== undefined;
-  // Of two recipients, the first counts.
-  const inPayload = typeof held === 'object' && held !== null ? (held as JsonObject) : {};
-  return type === 'private' && to !== undefined && inPayload.target !== undefined;
+  // Of two fields that name recipients, the first counts.
+  const target = type === 'private' && typeof held === 'object' ? (held as JsonObject | null)?.target : undefined;
+  return to !== undefined && (target !== undefined || frame.to_client !== undefined);
 }
 
 describe('protocol.schema.json', () => {
@@ -187,10 +187,10 @@ describe('protocol.schema.json', () => {
         if (isRight) accepted += 1;
         expect({ text, accepted: validate(JSON.parse(text)) }).toEqual({ text, accepted: isRight });
       }),
-      { seed: 11, numRuns: 5_000 },
+      { seed: 11, numRuns: 2_500 },
     );
     // Or the agreement would be about refusals alone.
-    expect(accepted).toBeGreaterThan(200);
+    expect(accepted).toBeGreaterThan(100);
   });
 });
 

@@ -22,7 +22,7 @@ export { post, receipt } from './post.ts';
 export { type Grant, grant, hasRole, may, type Principal } from './principal.ts';
 export { forbidden, type Inspection, type Inspector } from './publish.ts';
 export { Channel } from './rooms.ts';
-export { Definitions } from './schemas/json-schema.ts';
+export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';

@@ -392,7 +392,7 @@ export interface Commands {
   /** Changes how this client is known to others. */
   identify: {
     args: {
-      /** What kind of client this is. */ client_type?: ClientType;
+      /** What kind of client this is. */ client_type?: 'human' | 'ai-agent' | 'dashboard' | 'service';
       /** Name shown to others. */
       screen_name?: string;
       /** URL or text of a picture. */

@@ -5,7 +5,8 @@ import { startTestServer } from '../../fixtures/start.ts';
 
 const here = { room: 'envelopes', channel: 'x' };
 
-const { connect } = shareServer();
+const shared = shareServer();
+const { connect } = shared;
 
 describe('envelopes', () => {
   it('P2.1 what may be missing is filled in', async () => {
@@ -104,6 +105,11 @@ describe('envelopes', () => {
     const half = '\ud83d';
     const [a, b] = await Promise.all([connect(), connect(here)]);
     const raws: string[] = [];
+    // The bytes that UTF-8 would have for half of a pair, if it had any.
+    const c = await Peer.connect(`${shared.url}/?room=envelopes&channel=x&screen_name=cut%ED%A0%BD`);
+    raws.push(JSON.stringify(await c.ask('channel_info', here)));
+    expect(raws[0]).toContain('cut\ufffd');
+    await c.close();
     for (const peer of [a, b]) peer.ws.on('message', (data) => raws.push(String(data)));
     const value = { [half]: [half, { deep: `x${half}` }], whole: '😀' };
     await a.ask('identify', { screen_name: half, personality: half });

@@ -1,5 +1,6 @@
 import {
   BusError,
+  CLIENT_TYPES,
   type ClientRecord,
   type CommandDescription,
   type CommandResult,
@@ -10,7 +11,7 @@ import {
 import { z } from 'zod';
 import type { Bus } from '../bus.ts';
 import { hasRole } from '../principal.ts';
-import { CLIENT_TYPE, STAMP } from '../schemas/fields.ts';
+import { STAMP } from '../schemas/fields.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { CLIENT_RECORD, COMMAND_DESCRIPTION, SERVER_STATUS } from './records.ts';
 
@@ -52,7 +53,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       role: 'user',
       description: 'Changes how this client is known to others.',
       args: z.strictObject({
-        client_type: CLIENT_TYPE.describe('What kind of client this is.').exactOptional(),
+        client_type: z.enum(CLIENT_TYPES).describe('What kind of client this is.').exactOptional(),
         screen_name: TEXT.describe('Name shown to others.').exactOptional(),
         avatar: z.string().max(2_048).describe('URL or text of a picture.').exactOptional(),
         personality: z.string().max(2_048).describe('How an agent describes itself.').exactOptional(),

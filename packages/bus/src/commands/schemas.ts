@@ -1,6 +1,6 @@
 import type { JsonObject } from '@arqonbus/protocol';
 import { ANSWER, INBOUND, OUTBOUND, SENT_COMMAND } from '../schemas/envelopes.ts';
-import { Definitions } from '../schemas/json-schema.ts';
+import { SchemaDefinitions } from '../schemas/json-schema.ts';
 import type { AnyCommand } from './command.ts';
 
 /** One command in a document. `args` and `result` refer to definitions `NameArgs` and `NameResult`. */
@@ -29,7 +29,7 @@ export function typeName(command: string): string {
 }
 
 /** Defines the arguments and results of commands, for any document that describes calls of them. */
-export function commandSchemas(commands: readonly AnyCommand[], definitions: Definitions): CommandSchemas[] {
+export function commandSchemas(commands: readonly AnyCommand[], definitions: SchemaDefinitions): CommandSchemas[] {
   return commands.map((command) => {
     const { name, aliases = [] } = command;
     const type = typeName(name);
@@ -49,7 +49,7 @@ export function commandSchemas(commands: readonly AnyCommand[], definitions: Def
  * @param prefix where the definitions will stand in the document, like `#/$defs/`
  */
 export function wireSchemas(commands: readonly AnyCommand[], prefix: string): WireSchemas {
-  const definitions = new Definitions(prefix);
+  const definitions = new SchemaDefinitions(prefix);
   const described = commandSchemas(commands, definitions);
   const { refused_command, ...outbound } = OUTBOUND;
   const add = (schemas: Readonly<Record<string, (typeof OUTBOUND)['event']>>): Record<string, JsonObject> =>
@@ -70,7 +70,7 @@ interface ObjectSchema {
   readonly required: readonly string[];
 }
 
-function sentCommand(described: readonly CommandSchemas[], definitions: Definitions): JsonObject {
+function sentCommand(described: readonly CommandSchemas[], definitions: SchemaDefinitions): JsonObject {
   // What a command adds stands beside the fields that all share; a document with all of them in each would be huge.
   const fields = { type: 'object', allOf: [definitions.add(SENT_COMMAND)] };
   const each = described.map(({ command, names, args, argsOptional }) =>
@@ -96,7 +96,11 @@ function sentCommand(described: readonly CommandSchemas[], definitions: Definiti
   return definitions.define('SentCommand', { description, oneOf: [...each, inPayload] });
 }
 
-function answers(described: readonly CommandSchemas[], definitions: Definitions, refusal: JsonObject): JsonObject {
+function answers(
+  described: readonly CommandSchemas[],
+  definitions: SchemaDefinitions,
+  refusal: JsonObject,
+): JsonObject {
   const base = definitions.add(ANSWER) as unknown as ObjectSchema;
   const each = described.map(({ command, names, result }) =>
     definitions.define(`${typeName(command.name)}Answer`, {

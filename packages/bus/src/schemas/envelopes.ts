@@ -81,6 +81,8 @@ export const INBOUND: Readonly<Record<'event' | 'private' | 'telemetry', z.ZodTy
     .looseObject({
       ...SENT,
       type: z.literal('telemetry'),
+      to: RECIPIENTS.exactOptional(),
+      to_client: RECIPIENTS.exactOptional(),
       payload: z.looseObject({
         eventType: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
         payload: OBJECT,

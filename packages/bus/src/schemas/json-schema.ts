@@ -5,7 +5,7 @@ import { type ZodType, z } from 'zod';
  * JSON Schemas (2020-12) that refer to each other: what a schema is made of and has an id becomes a definition under
  * that id, once, and a reference wherever it is used.
  */
-export class Definitions {
+export class SchemaDefinitions {
   /** By name. */
   readonly all: Record<string, JsonObject> = {};
   private readonly prefix: string;
