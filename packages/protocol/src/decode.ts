@@ -9,15 +9,14 @@ import { checkMetadata } from './metadata.ts';
 import { mayHoldSurrogates, replaceSurrogates } from './surrogates.ts';
 import { isTimestamp, withOffset } from './time.ts';
 
-const KNOWN: ReadonlySet<string> = new Set(
-  (
-    'version id type room channel from sender from_client to to_client timestamp payload command args request_id ' +
-    'status error error_code ack metadata'
-  ).split(' '),
+/** Fields that are checked on their own, whatever the type. */
+const CHECKED: ReadonlySet<string> = new Set(
+  'version id type room channel timestamp payload request_id ack metadata'.split(' '),
 );
-
-/** Fields whose content is the sender's own and travels on. */
-const CARRIED: ReadonlySet<string> = new Set(['payload', 'args', 'metadata']);
+/** Fields that some types have, and those that are ignored since the server alone writes them. */
+const KNOWN: ReadonlySet<string> = new Set(
+  'from sender from_client to to_client command args status error error_code'.split(' '),
+);
 
 const TYPES: ReadonlyMap<string, InboundType | 'server'> = new Map<string, InboundType | 'server'>([
   ['event', 'event'],
@@ -32,6 +31,7 @@ const TYPES: ReadonlyMap<string, InboundType | 'server'> = new Map<string, Inbou
 ]);
 
 const NO_ARGS: JsonObject = Object.freeze({});
+const NOWHERE: PartialAddress = Object.freeze({});
 
 /**
  * Reads one text frame (PROTOCOL sections 2 and 3). Returns the validated envelope, or the refusal to answer with; it
@@ -81,12 +81,14 @@ function validate(frame: JsonObject, strict: boolean): Inbound {
     );
   }
   const kind = checkType(type);
-  const dropped = checkFields(frame, strict);
+  const dropped = checkOthers(frame, strict);
 
   const payload = frame.payload;
   if (payload === undefined ? strict && kind !== 'command' : !isObject(payload)) {
     throw invalid('payload', '"payload" must be a JSON object.', 'object');
   }
+
+  if (payload !== undefined) assertJson(payload, 'payload');
 
   const ack = frame.ack;
   if (ack !== undefined && typeof ack !== 'boolean') throw invalid('ack', '"ack" must be true or false.', 'boolean');
@@ -129,16 +131,15 @@ function checkType(type: unknown): InboundType {
   return kind;
 }
 
-/** Checks what holds for every field: that it is known, and that JSON can carry it. Answers how many are unknown. */
-function checkFields(frame: JsonObject, strict: boolean): number {
+/** Checks the fields that nothing else does: that JSON can carry them. Answers how many are unknown. */
+function checkOthers(frame: JsonObject, strict: boolean): number {
   let unknown = 0;
   for (const key in frame) {
+    if (CHECKED.has(key)) continue;
     const value = frame[key];
-    if (typeof value === 'object' || typeof value === 'number') {
-      const fault = jsonFault(value, MAX_NESTING);
-      // How deep a field nests that is dropped anyway does not matter.
-      if (fault === 'number' || (fault === 'depth' && CARRIED.has(key))) assertJson(value, key.slice(0, 140));
-    }
+    const fault = jsonFault(value, MAX_NESTING);
+    // How deep a field nests that is dropped anyway does not matter.
+    if (fault === 'number' || (fault === 'depth' && key === 'args')) assertJson(value, key.slice(0, 140));
     if (KNOWN.has(key)) continue;
     if (strict) {
       const field = key.slice(0, 140);
@@ -151,6 +152,7 @@ function checkFields(frame: JsonObject, strict: boolean): number {
 
 function checkAddress(frame: JsonObject): PartialAddress {
   const { room, channel } = frame;
+  if (room === undefined && channel === undefined) return NOWHERE;
   if (room !== undefined && typeof room !== 'string') throw invalid('room', '"room" must be a string.', 'string');
   if (channel !== undefined && typeof channel !== 'string') {
     throw invalid('channel', '"channel" must be a string.', 'string');
@@ -201,6 +203,7 @@ function readMetadata(frame: JsonObject): Metadata | undefined {
   const stamped = timestamp === undefined ? undefined : withOffset(timestamp);
   if (metadata === undefined) return stamped === undefined ? undefined : { client_timestamp: stamped };
   if (!isObject(metadata)) throw invalid('metadata', '"metadata" must be a JSON object.', 'object');
+  assertJson(metadata, 'metadata');
   return checkMetadata(metadata, stamped);
 }
 
