@@ -1,23 +1,6 @@
-import { CLIENT_TYPES, CLOSE } from '@arqonbus/protocol';
+import { type AnyCommand, wireSchemas } from '@arqonbus/bus';
+import { CLIENT_TYPES, CLOSE, type JsonObject } from '@arqonbus/protocol';
 import { stringify } from 'yaml';
-import { z } from 'zod';
-import { INBOUND, OUTBOUND } from './envelope-schemas.ts';
-
-/** What a message is for; every schema of the envelopes has one. */
-const SUMMARIES: Readonly<Record<string, string>> = {
-  'inbound.event': 'Publishes to a channel or room.',
-  'inbound.private': 'Sends to the addressed clients alone.',
-  'inbound.command': 'Asks the server for something; commands.md lists what there is.',
-  'inbound.telemetry': 'Tells whoever monitors the bus.',
-  'outbound.event': 'Somebody published.',
-  'outbound.telemetry': 'Somebody told something to those who monitor.',
-  'outbound.private': 'Somebody sent to this client alone.',
-  'outbound.ack': 'The message is stored and handed on.',
-  'outbound.system': 'A notice: presence, shutdown, token expiry, channels made and deleted.',
-  'outbound.welcome': 'The first frame of every connection.',
-  'outbound.command_response': 'The one answer to a command.',
-  'outbound.error': 'The refusal of anything that is no command.',
-};
 
 /** What answers a message, if anything does. */
 const REPLIES: Readonly<Record<string, readonly string[]>> = {
@@ -27,10 +10,14 @@ const REPLIES: Readonly<Record<string, readonly string[]>> = {
   command: ['command_response'],
 };
 
+const SCHEMAS = '#/components/schemas/';
+
 /** The wire as AsyncAPI 3.0 in YAML, seen from the server: it receives what clients send. */
-export function asyncapi(): string {
-  const inbound = Object.keys(INBOUND).map((type) => `inbound.${type}`);
-  const outbound = Object.keys(OUTBOUND).map((type) => `outbound.${type}`);
+export function asyncapi(commands: readonly AnyCommand[]): string {
+  // AsyncAPI's own schemas are of draft 7; of what is newer than that, nothing is used here.
+  const { inbound, outbound, definitions } = wireSchemas(commands, SCHEMAS);
+  const summary = ({ $ref }: JsonObject): string =>
+    String(definitions[String($ref).slice(SCHEMAS.length)]?.description ?? '');
   const document = {
     asyncapi: '3.0.0',
     info: {
@@ -48,19 +35,31 @@ export function asyncapi(): string {
         title: 'A connection',
         description: `One JSON envelope for each text frame, on any path. Close codes: ${closeCodes()}.`,
         servers: [{ $ref: '#/servers/bus' }],
-        messages: byName([...inbound, ...outbound], (name) => ({ $ref: `#/components/messages/${name}` })),
+        messages: Object.fromEntries(
+          [...named('inbound', inbound), ...named('outbound', outbound)].map(([name]) => [
+            name,
+            { $ref: `#/components/messages/${name}` },
+          ]),
+        ),
         bindings: { ws: { method: 'GET', query: query(), bindingVersion: '0.1.0' } },
       },
     },
     operations: {
-      ...Object.fromEntries(Object.keys(INBOUND).map((type) => [`receive.${type}`, receive(type)])),
-      ...Object.fromEntries(Object.keys(OUTBOUND).map((type) => [`send.${type}`, send(type)])),
+      ...Object.fromEntries(
+        Object.entries(inbound).map(([type, schema]) => [`receive.${type}`, receive(type, summary(schema))]),
+      ),
+      ...Object.fromEntries(
+        Object.entries(outbound).map(([type, schema]) => [`send.${type}`, send(type, summary(schema))]),
+      ),
     },
     components: {
-      messages: {
-        ...messages('inbound', INBOUND),
-        ...messages('outbound', OUTBOUND),
-      },
+      messages: Object.fromEntries(
+        [...named('inbound', inbound), ...named('outbound', outbound)].map(([name, type, payload]) => {
+          const title = `${type}, ${name.startsWith('inbound') ? 'to' : 'from'} the server`;
+          return [name, { name: type, title, summary: summary(payload), payload }];
+        }),
+      ),
+      schemas: definitions,
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
         query: { type: 'httpApiKey', in: 'query', name: 'token', description: 'For clients that can do nothing else.' },
@@ -103,22 +102,22 @@ function closeCodes(): string {
     .join(', ');
 }
 
-function receive(type: string): object {
+function receive(type: string, summary: string): object {
   const replies = REPLIES[type] ?? [];
   return {
     action: 'receive',
     channel: { $ref: '#/channels/bus' },
-    summary: SUMMARIES[`inbound.${type}`],
+    summary,
     messages: [onChannel(`inbound.${type}`)],
     reply: { channel: { $ref: '#/channels/bus' }, messages: replies.map((reply) => onChannel(`outbound.${reply}`)) },
   };
 }
 
-function send(type: string): object {
+function send(type: string, summary: string): object {
   return {
     action: 'send',
     channel: { $ref: '#/channels/bus' },
-    summary: SUMMARIES[`outbound.${type}`],
+    summary,
     messages: [onChannel(`outbound.${type}`)],
   };
 }
@@ -127,23 +126,10 @@ function onChannel(name: string): object {
   return { $ref: `#/channels/bus/messages/${name}` };
 }
 
-function messages(direction: string, schemas: Readonly<Record<string, z.ZodType>>): Record<string, object> {
-  return byName(
-    Object.keys(schemas).map((type) => `${direction}.${type}`),
-    (name, type) => {
-      const summary = SUMMARIES[name];
-      if (summary === undefined) throw new Error(`scripts/asyncapi.ts does not say what ${name} is for`);
-      // AsyncAPI's own schemas are of draft 7.
-      const { $schema: _dialect, ...payload } = z.toJSONSchema(schemas[type] as z.ZodType, {
-        io: 'input',
-        target: 'draft-7',
-        unrepresentable: 'any',
-      });
-      return { name: type, title: `${type}, ${direction === 'inbound' ? 'to' : 'from'} the server`, summary, payload };
-    },
-  );
-}
-
-function byName(names: readonly string[], make: (name: string, type: string) => object): Record<string, object> {
-  return Object.fromEntries(names.map((name) => [name, make(name, name.slice(name.indexOf('.') + 1))]));
+/** Name, type and schema of each message of a direction. */
+function named(
+  direction: 'inbound' | 'outbound',
+  schemas: Readonly<Record<string, JsonObject>>,
+): [name: string, type: string, schema: JsonObject][] {
+  return Object.entries(schemas).map(([type, schema]) => [`${direction}.${type}`, type, schema]);
 }

@@ -13,6 +13,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
     [
       'engine',
+      'schemas',
       'principal.ts',
       'counters.ts',
       'events.ts',
@@ -161,7 +162,9 @@ describe('the house', () => {
   });
 
   it(`keeps every file within ${MAX_LINES} lines`, () => {
-    const long = product.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES);
+    // What is made from the code is no page that anybody reads from top to bottom.
+    const written = product.filter(({ text }) => !text.startsWith('// Made from '));
+    const long = written.filter(({ text }) => text.split('\n').length - 1 > MAX_LINES);
     expect(long.map(({ path }) => path)).toEqual([]);
   });
 

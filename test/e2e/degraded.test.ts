@@ -40,6 +40,26 @@ describe.skipIf(!hasRedis())('while the storage is away', () => {
     await server.stop();
   });
 
+  it('degraded: a join tells a position that a join takes back, and that stands for nothing known', async () => {
+    const server = await startTestServer({ ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url(4) });
+    const place = { room: 'r', channel: 'y' };
+    const a = await Peer.connect(server.urls.bus);
+    const before = await a.publish(place);
+    expect(before.payload).toMatchObject({ stored: 'disk', sequence: 1 });
+    await redis.kill();
+    await expect.poll(async () => (await a.publish(place)).payload.stored, PATIENT).toBe('none');
+    const { sequence, epoch, positions } = await a.ask('join_channel', place);
+    expect({ sequence, epoch }).toEqual({ sequence: 0, epoch: '' });
+    expect(await a.ask('join_channel', { ...place, since: { sequence, epoch } })).toMatchObject({ recovered: false });
+    expect(await a.ask('join_channel', { room: 'r', since: positions })).toMatchObject({ recovered: false });
+    await redis.start();
+    await expect.poll(async () => (await a.publish(place)).payload.stored, PATIENT).toBe('disk');
+    const after = await a.ask('join_channel', { ...place, since: { sequence, epoch } });
+    expect(after).toMatchObject({ recovered: false, epoch: before.payload.epoch });
+    await a.close();
+    await server.stop();
+  });
+
   it('strict: refuses what it cannot store, and is not healthy', async () => {
     const server = await startTestServer({
       ARQONBUS_STORAGE_BACKEND: 'redis',

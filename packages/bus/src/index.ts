@@ -20,6 +20,7 @@ export {
   JsonText,
 } from './commands/command.ts';
 export { CommandRunner } from './commands/run.ts';
+export { type CommandSchemas, commandSchemas, typeName, type WireSchemas, wireSchemas } from './commands/schemas.ts';
 export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
 export { ViolationCount } from './connection/violations.ts';
 export type { Core } from './core.ts';
@@ -74,6 +75,8 @@ export {
 export { type Inspection, type Inspector, NO_INSPECTION, type PublishEvent, type PublishHook } from './publish.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
+export { SchemaDefinitions } from './schemas/json-schema.ts';
+export { NOTICES } from './schemas/notices.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';
 export { longInterval, longTimeout } from './timers.ts';

@@ -4,10 +4,10 @@ import type { Ack, ArqonBusClient, Message, Sent } from './index.ts';
 // These are for the compiler: nothing here runs.
 function program(client: ArqonBusClient): unknown[] {
   return [
-    // @ts-expect-error channel_info needs a room
-    client.command('channel_info', {}),
+    // @ts-expect-error op.cron.cancel needs a job
+    client.command('op.cron.cancel', {}),
     // @ts-expect-error and its arguments
-    client.command('channel_info'),
+    client.command('op.cron.cancel'),
     // @ts-expect-error there is no such command
     client.command('no_such_command', {}),
     // @ts-expect-error an argument that the command does not have

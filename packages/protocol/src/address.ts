@@ -1,7 +1,9 @@
 import { BusError } from './errors.ts';
 
-const ROOM = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
-const CHANNEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
+/** A room's name, whole. */
+export const ROOM_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+/** A channel's name, whole. */
+export const CHANNEL_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
 
 /** Stands for all channels of a room (a room subscription, a room-wide event) and, as a room, for all rooms. */
 export const WILDCARD = '*';
@@ -22,12 +24,12 @@ export interface PartialAddress {
 
 /** Room: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`, case-sensitive (PROTOCOL section 5). */
 export function isRoomName(value: string): boolean {
-  return ROOM.test(value);
+  return ROOM_NAME.test(value);
 }
 
 /** Channel: as a room, and `/` after the first character. */
 export function isChannelName(value: string): boolean {
-  return CHANNEL.test(value);
+  return CHANNEL_NAME.test(value);
 }
 
 export function formatAddress(address: Address): string {
@@ -39,8 +41,12 @@ export function formatAddress(address: Address): string {
  * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field when one is malformed or the two disagree.
  */
 export function parseAddress(room: string | undefined, channel: string | undefined): PartialAddress {
-  // The common case first: two plain names, or none.
-  if (room === undefined && channel === undefined) return {};
+  // The common cases first: two plain names, or none.
+  if (room === undefined) {
+    if (channel === undefined) return {};
+  } else if (channel !== undefined && isRoomName(room) && isChannelName(channel)) {
+    return { room, channel };
+  }
   const fromRoom = room === undefined ? undefined : split(room);
   const fromChannel = channel === undefined ? undefined : split(channel);
   const roomName = pick('room', fromRoom?.head, fromChannel?.tail === undefined ? undefined : fromChannel.head);

@@ -1,21 +1,12 @@
-import type { CasilCommands } from './commands-casil.ts';
-import type { OperatorCommands } from './commands-operators.ts';
-import type { ClientRecord, ClientType, Envelope, JsonObject, Role } from './envelope.ts';
+// Made from the declarations of the commands by `npm run docs`; do not edit.
+import type { ClientType, Envelope, JsonObject, Role } from './envelope.ts';
 
-/** A position in a stream: what a client has seen (PROTOCOL section 6, resume). */
-export interface Position {
-  sequence: number;
-  epoch: string;
-}
-
-export interface ChannelSummary {
-  room: string;
-  channel: string;
-  /** How many clients are members, in the whole cluster. */
-  members: number;
-  created_at: string;
-  type: string;
-  hardcoded: boolean;
+export interface MemberRecord {
+  client_id: string;
+  client_type: ClientType;
+  screen_name: string | null;
+  /** Empty when only another node knows it. */
+  joined_at: string;
 }
 
 export interface ChannelRecord {
@@ -24,7 +15,9 @@ export interface ChannelRecord {
   created_at: string;
   created_by: string;
   type: string;
+  /** Built in: cannot be deleted. */
   hardcoded: boolean;
+  /** Made by a join or an event, not by create_channel. */
   auto_created: boolean;
   description: string | null;
   history: { size: number; ttl_seconds: number };
@@ -32,11 +25,165 @@ export interface ChannelRecord {
   retain: boolean;
 }
 
-export interface MemberRecord {
+export interface CommandDescription {
+  name: string;
+  aliases: string[];
+  description: string;
+  /** The least role that may call it. */
+  role: Role;
+  /** JSON Schema (2020-12) of `args`. */
+  args: JsonObject;
+  /** JSON Schema of the answer; only when one command was asked for. */
+  result?: JsonObject;
+}
+
+/** What others may know of a connected client. */
+export interface ClientRecord {
   client_id: string;
   client_type: ClientType;
   screen_name: string | null;
-  joined_at: string;
+  avatar: string | null;
+  personality: string | null;
+  /** Room name to the channels joined there; `*` is a room subscription. */
+  rooms: Record<string, string[]>;
+  connected_at: string;
+  last_activity: string;
+  node: string;
+}
+
+/** What a client has seen of a stream; an empty epoch: nothing is known. */
+export interface Position {
+  sequence: number;
+  epoch: string;
+}
+
+export interface JoinResult {
+  room: string;
+  channel: string;
+  /** The last sequence before live traffic; a room tells the room-wide stream's. */
+  sequence: number;
+  /** Empty while the storage is away: nothing is known of the stream. */
+  epoch: string;
+  members: number;
+  /** Only with `since`: whether every missed envelope follows. False: reload. */
+  recovered?: boolean;
+  /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
+  positions?: Record<string, Position>;
+}
+
+export interface ChannelSummary {
+  room: string;
+  channel: string;
+  /** How many clients are members, in the whole cluster. */
+  members: number;
+  /** Empty when only another node knows it. */
+  created_at: string;
+  type: string;
+  /** Built in: cannot be deleted. */
+  hardcoded: boolean;
+}
+
+/** The policy in force. */
+export interface CasilSnapshot {
+  /** Whether to inspect at all. */ enabled: boolean;
+  /** Only tell, or act. */
+  mode: 'monitor' | 'enforce';
+  /** When inspection itself fails. */
+  default_decision: 'allow' | 'block';
+  /** Globs of what is inspected; empty: everything. */
+  scope_include: string[];
+  /** Globs of what is not; wins over the other. */
+  scope_exclude: string[];
+  /** How much of a payload is looked at. */
+  max_inspect_bytes: number;
+  /** How many patterns there may be. */
+  max_patterns: number;
+  /** Larger payloads are oversize. */
+  max_payload_bytes: number;
+  /** Block what seems to hold a secret. */
+  block_on_probable_secret: boolean;
+  /** Names or dotted paths of fields to redact. */
+  redaction_paths: string[];
+  /** Patterns in RE2 syntax to redact; for admins. */
+  redaction_patterns?: string[];
+  /** Redact for subscribers and history too. */
+  transport_redaction: boolean;
+  /** Globs of what is never shown to operators. */
+  never_log_payload_for: string[];
+  metadata_to_logs: boolean;
+  metadata_to_telemetry: boolean;
+  metadata_to_envelope: boolean;
+  /** Grows by one with every policy that was swapped in. */
+  revision: number;
+  loaded_at: string;
+}
+
+export interface CronJob {
+  job_id: string;
+  room: string;
+  channel: string;
+  owner: string;
+  durable: boolean;
+  delay_seconds: number | null;
+  interval_seconds: number | null;
+  /** 0: until cancelled. */
+  repeat_count: number;
+  cron: string | null;
+  timezone: string | null;
+  catch_up: boolean;
+  created_at: string;
+  next_run_at: string | null;
+  iterations: number;
+  missed: number;
+}
+
+export interface HistoryEntry {
+  envelope: Envelope;
+  stored_at: string;
+  storage_metadata: { backend: string; sequence: number; epoch: string };
+}
+
+export interface OmegaEvent {
+  event_id: string;
+  substrate_id: string;
+  signal: string;
+  payload: JsonObject;
+  timestamp: string;
+}
+
+export interface OmegaSubstrate {
+  substrate_id: string;
+  name: string;
+  kind: string;
+  metadata: JsonObject;
+  registered_at: string;
+}
+
+export interface DeadLetter {
+  delivery_id: string;
+  attempts: number;
+  last_error: string;
+  failed_at: string;
+  envelope: JsonObject;
+}
+
+export interface WebhookRule {
+  rule_id: string;
+  url: string;
+  /** Null: all rooms. */
+  room: string | null;
+  /** Null: all channels. */
+  channel: string | null;
+  owner: string;
+  timeout_seconds: number;
+  durable: boolean;
+  signed: boolean;
+  created_at: string;
+  queued: number;
+  delivered: number;
+  failed: number;
+  dropped: number;
+  dead_letters: number;
 }
 
 export interface ServerStatus {
@@ -46,119 +193,668 @@ export interface ServerStatus {
   channels: { active: number };
   messages: { total: number; rate_per_minute: number };
   storage: { backend: string; healthy: boolean };
+  /** For admins. */
   channels_detail?: ChannelSummary[];
+  /** For admins. */
   clients?: ClientRecord[];
 }
 
-export interface CommandDescription {
-  name: string;
-  aliases: string[];
-  description: string;
+/** The first frame of every connection. */
+export interface Welcome {
+  event: 'welcome';
+  /** A greeting for people. */
+  welcome: string;
+  client_id: string;
   role: Role;
-  /** JSON Schema (2020-12) of `args`. */
-  args: JsonObject;
+  tenant: string;
+  /** The first membership; null when none was asked for. */
+  room: string | null;
+  channel: string | null;
+  server: { name: string; version: string; protocol: string; node: string; http?: string };
+  limits: { max_message_bytes: number; ping_interval_ms: number };
 }
 
-export interface HistoryEntry {
-  envelope: Envelope;
-  stored_at: string;
-  storage_metadata: { backend: string; sequence: number; epoch: string };
+/** The server is about to stop. */
+export interface ShutdownNotice {
+  event: 'shutdown';
+  /** How long this client should wait before it connects again. */
+  reconnect_after_ms: number;
 }
 
-export interface JoinResult {
+/** The connection ends with its token, unless that is renewed. */
+export interface TokenExpiringNotice {
+  event: 'token_expiring';
+  expires_at: string;
+  expires_in_ms: number;
+}
+
+/** This client was taken out of a channel or room. */
+export interface MembershipRevokedNotice {
+  event: 'membership_revoked';
   room: string;
   channel: string;
-  /** The last sequence before live traffic; a room subscription tells the room-wide stream's. */
-  sequence: number;
-  epoch: string;
+  reason: string;
+}
+
+/** History does not hold all that was sent here. */
+export interface HistoryGapNotice {
+  event: 'history_gap';
+  room: string;
+  channel: string;
+  /** The last sequence before the gap, when it is known. */
+  after_sequence?: number;
+}
+
+/** To those who subscribe to the room. */
+export interface ChannelCreatedNotice {
+  event: 'channel_created';
+  room: string;
+  channel: string;
+  created_by: string;
+}
+
+/** To those who subscribe to the room. */
+export interface ChannelDeletedNotice {
+  event: 'channel_deleted';
+  room: string;
+  channel: string;
+}
+
+/** To members that asked for presence. */
+export interface ClientJoinedNotice {
+  event: 'client_joined';
+  room: string;
+  channel: string;
+  client: { client_id: string; client_type: ClientType; screen_name: string | null };
   members: number;
-  /** Only with `since`: whether every missed envelope follows. False: reload. */
-  recovered?: boolean;
-  /** Where the channel and the room-wide stream (`*`) stand; for a room subscription, all of its channels. */
-  positions?: Record<string, Position>;
 }
 
-/** One page of a list: at most `limit` (500) after the `next` of the answer before. */
-export interface ListArgs {
-  limit?: number;
-  after?: string;
+/** To members that asked for presence. */
+export interface ClientLeftNotice {
+  event: 'client_left';
+  room: string;
+  channel: string;
+  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  members: number;
 }
 
-export interface CoreCommands {
-  ping: { args: { echo?: unknown }; result: { pong: true; echo?: unknown; timestamp: string } };
-  help: { args: { command?: string }; result: { commands: CommandDescription[] } };
-  identify: {
-    args: { client_type?: ClientType; screen_name?: string; avatar?: string; personality?: string };
-    result: ClientRecord;
-  };
-  status: { args: Record<string, never>; result: ServerStatus };
-  refresh_token: { args: { token: string }; result: { role: Role; expires_at: string | null; left: string[] } };
-  list_rooms: {
-    args: ListArgs;
-    result: { rooms: { room: string; channels: number; members: number; hardcoded: boolean }[]; next: string | null };
-  };
-  list_channels: { args: { room: string } & ListArgs; result: { channels: ChannelSummary[]; next: string | null } };
+/** A key changed that this connection watches. */
+export interface StoreNotice {
+  event: 'store_changed';
+  namespace: string;
+  key: string;
+  operation: 'set' | 'delete' | 'expire';
+  version: number;
+  value?: unknown;
+}
+
+/** The payload of a `system` envelope, told apart by its `event`. */
+export type Notice =
+  | Welcome
+  | ShutdownNotice
+  | TokenExpiringNotice
+  | MembershipRevokedNotice
+  | HistoryGapNotice
+  | ChannelCreatedNotice
+  | ChannelDeletedNotice
+  | ClientJoinedNotice
+  | ClientLeftNotice
+  | StoreNotice;
+
+/** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
+export interface Commands {
+  /** Tells what a channel is, who is in it and where its stream stands. */
   channel_info: {
-    args: { room: string; channel?: string };
-    result: ChannelRecord & Position & { members: MemberRecord[] };
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+    };
+    result: {
+      room: string;
+      channel: string;
+      created_at: string;
+      created_by: string;
+      type: string;
+      /** Built in: cannot be deleted. */
+      hardcoded: boolean;
+      /** Made by a join or an event, not by create_channel. */
+      auto_created: boolean;
+      description: string | null;
+      history: { size: number; ttl_seconds: number };
+      /** Whether the channel outlives its members although nobody made it by hand. */
+      retain: boolean;
+      /** The first 500. */
+      members: MemberRecord[];
+      /** Members, on all nodes. */
+      count: number;
+      /** Where the stream stands. */
+      sequence: number;
+      epoch: string;
+    };
   };
+
+  /** Makes a channel that stays until it is deleted. */
   create_channel: {
     args: {
-      room: string;
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
       channel?: string;
+      /** What the channel is for. */
       description?: string;
+      /** A word of your own for its kind. */
       type?: string;
+      /** How many envelopes it keeps, and for how long. */
       history?: { size?: number; ttl_seconds?: number };
+      /** Keep it when it is idle, also if it was made by itself before. */
       retain?: boolean;
     };
     result: ChannelRecord;
   };
+
+  /** Deletes an empty channel and its history. */
   delete_channel: {
-    args: { room: string; channel?: string };
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+    };
     result: { deleted: true; room: string; channel: string };
   };
+
+  /** Lists the commands with their roles and arguments, or describes one. */
+  help: {
+    args: {
+      /** Name of one command. */ command?: string;
+    };
+    result: { commands: CommandDescription[] };
+  };
+
+  /** The last envelopes of a channel (or, with a room alone, of its room-wide stream). */
+  history: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** At most 500. */
+      limit?: number;
+      /** Only sequences below this. */
+      before?: number;
+      /** Only sequences above this. */
+      after?: number;
+    };
+    result: {
+      /** Oldest first. */ messages: Envelope[];
+      /** Pass as "after" for newer ones; null at the end. */
+      next: number | null;
+      /** Pass as "before" for older ones; null at the beginning. */
+      previous: number | null;
+    };
+  };
+
+  /** Changes how this client is known to others. */
+  identify: {
+    args: {
+      /** What kind of client this is. */ client_type?: 'human' | 'ai-agent' | 'dashboard' | 'service';
+      /** Name shown to others. */
+      screen_name?: string;
+      /** URL or text of a picture. */
+      avatar?: string;
+      /** How an agent describes itself. */
+      personality?: string;
+    };
+    result: ClientRecord;
+  };
+
+  /** Joins a channel, or with a room alone (or "*") all of the room; resumes where "since" says. */
   join_channel: {
     args: {
-      room: string;
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
       channel?: string;
-      /** One position, or a map from channel (`*`: the room-wide stream) to position. */
       since?: Position | Record<string, Position>;
+      /** Also receive what this client sends. */
       echo?: boolean;
+      /** Receive notices of joins and leaves. */
       presence?: boolean;
+      /** Replay the last N envelopes first. */
       history?: number;
     };
     result: JoinResult;
   };
-  leave_channel: { args: { room: string; channel?: string }; result: { left: boolean } };
-  history: {
-    args: { room: string; channel?: string; limit?: number; before?: number; after?: number };
-    /** `previous`: pass as `before` for older ones; `next`: pass as `after` for newer ones; null at the end. */
-    result: { messages: Envelope[]; next: number | null; previous: number | null };
-  };
-  'op.history.get': {
-    args: { room?: string; channel?: string; limit?: number; since?: string; until?: string; after?: string };
-    result: { entries: HistoryEntry[]; count: number; next: string | null };
-  };
-  'op.history.replay': {
+
+  /** Leaves a channel or a room subscription. */
+  leave_channel: {
     args: {
-      room?: string;
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
       channel?: string;
-      from_ts: string;
-      to_ts: string;
-      strict_sequence?: boolean;
+    };
+    result: {
+      /** False: this client was no member. */ left: boolean;
+    };
+  };
+
+  /** Lists the channels of a room that your grants let you read. */
+  list_channels: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** At most 500. */
       limit?: number;
+      /** "next" of the answer before. */
       after?: string;
     };
-    result: { entries: HistoryEntry[]; count: number; next: string | null; latency_ms: number };
+    result: {
+      channels: ChannelSummary[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
   };
-}
 
-/** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
-export interface Commands extends CoreCommands, OperatorCommands, CasilCommands {}
+  /** Lists the rooms with their channels and members counted. */
+  list_rooms: {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      rooms: { room: string; channels: number; members: number; hardcoded: boolean }[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Shows the content policy in force; its patterns to admins only. */
+  'op.casil.get': { args: Record<string, never>; result: CasilSnapshot };
+
+  /** Changes settings of the content policy; when one of them is wrong, nothing changes. */
+  'op.casil.reload': {
+    args: {
+      /** Whether to inspect at all. */ enabled?: boolean;
+      /** Only tell, or act. */
+      mode?: 'monitor' | 'enforce';
+      /** When inspection itself fails. */
+      default_decision?: 'allow' | 'block';
+      /** Globs of what is inspected; empty: everything. */
+      scope_include?: string[];
+      /** Globs of what is not; wins over the other. */
+      scope_exclude?: string[];
+      /** How much of a payload is looked at. */
+      max_inspect_bytes?: number;
+      /** How many patterns there may be. */
+      max_patterns?: number;
+      /** Larger payloads are oversize. */
+      max_payload_bytes?: number;
+      /** Block what seems to hold a secret. */
+      block_on_probable_secret?: boolean;
+      /** Names or dotted paths of fields to redact. */
+      redaction_paths?: string[];
+      /** Patterns in RE2 syntax to redact. */
+      redaction_patterns?: string[];
+      /** Redact for subscribers and history too. */
+      transport_redaction?: boolean;
+      /** Globs of what is never shown to operators. */
+      never_log_payload_for?: string[];
+      metadata_to_logs?: boolean;
+      metadata_to_telemetry?: boolean;
+      metadata_to_envelope?: boolean;
+    };
+    result: CasilSnapshot;
+  };
+
+  /** Ends a job. */
+  'op.cron.cancel': { args: { job_id: string }; result: { cancelled: true; job_id: string } };
+
+  /** Lists your jobs; for admins all of the tenant. */
+  'op.cron.list': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: { jobs: CronJob[]; count: number; next?: string };
+  };
+
+  /** Publishes an event later, repeatedly, or as a cron expression says. */
+  'op.cron.schedule': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** What the event carries. */
+      payload: JsonObject;
+      /** Until the first run (default 1). */
+      delay_seconds?: number;
+      /** Between runs: 1 or more, for admins 0.1. */
+      interval_seconds?: number;
+      /** Runs (default 1); 0: until cancelled. */
+      repeat_count?: number;
+      /** Five fields, or six with seconds first. */
+      cron?: string;
+      /** IANA name for "cron" (default UTC). */
+      timezone?: string;
+      /** Outlives your connections, and restarts where storage does (admins). */
+      durable?: boolean;
+      /** Fire once for what was missed while down. */
+      catch_up?: boolean;
+    };
+    result: CronJob;
+  };
+
+  /** The last stored envelopes of a time range, of a channel, a room, or (admin) the whole tenant. */
+  'op.history.get': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** At most 1000. */
+      limit?: number;
+      /** RFC 3339 date-time; UTC when it has no offset. */
+      since?: string;
+      /** RFC 3339 date-time; UTC when it has no offset. */
+      until?: string;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      /** Oldest first. */ entries: HistoryEntry[];
+      count: number;
+      /** Pass as "after" for more of the range; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Stored envelopes of a time range in their order, refused when their sequence has a hole. */
+  'op.history.replay': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** RFC 3339 date-time; UTC when it has no offset. */
+      from_ts: string;
+      /** RFC 3339 date-time; UTC when it has no offset. */
+      to_ts: string;
+      /** Refuse a sequence with a hole (default true). */
+      strict_sequence?: boolean;
+      /** At most 5000. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      /** Oldest first. */ entries: HistoryEntry[];
+      count: number;
+      /** Pass as "after" for more of the range; null at the end. */
+      next: string | null;
+      latency_ms: number;
+    };
+  };
+
+  /** Forgets signals: all, those of a source, or those of a name. */
+  'op.omega.clear_events': {
+    args: { substrate_id?: string; signal?: string };
+    result: { removed_count: number; remaining_count: number };
+  };
+
+  /** Records a signal of a source and sends it to the lab channel. */
+  'op.omega.emit_event': { args: { substrate_id: string; signal: string; payload?: JsonObject }; result: OmegaEvent };
+
+  /** Lists the last signals, oldest first. */
+  'op.omega.list_events': {
+    args: {
+      substrate_id?: string;
+      signal?: string;
+      /** At most 500. */
+      limit?: number;
+      /** The "next" of the answer before: older ones. */
+      after?: string;
+    };
+    result: { events: OmegaEvent[]; count: number; next?: string };
+  };
+
+  /** Lists the registered sources. */
+  'op.omega.list_substrates': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: { substrates: OmegaSubstrate[]; count: number; next?: string };
+  };
+
+  /** Registers a source of signals. */
+  'op.omega.register_substrate': {
+    args: { name: string; kind: string; metadata?: JsonObject };
+    result: OmegaSubstrate;
+  };
+
+  /** Tells whether the lane is on, where its lab is, its limits and counts. */
+  'op.omega.status': {
+    args: Record<string, never>;
+    result: {
+      enabled: boolean;
+      room: string;
+      channel: string;
+      limits: { max_events: number; max_substrates: number };
+      counts: { substrates: number; events: number };
+    };
+  };
+
+  /** Removes a source and its events. */
+  'op.omega.unregister_substrate': {
+    args: { substrate_id: string };
+    result: { removed: true; removed_events: number };
+  };
+
+  /** Deletes a key; with if_version only if nobody else changed it. */
+  'op.store.delete': {
+    args: {
+      /** At most 256 bytes. */ key: string;
+      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
+      namespace?: string;
+      /** Only if the key has this version; 0: only if it does not exist. */
+      if_version?: number;
+    };
+    result: { deleted: boolean };
+  };
+
+  /** Reads a key with its version. */
+  'op.store.get': {
+    args: {
+      /** At most 256 bytes. */ key: string;
+      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
+      namespace?: string;
+    };
+    result: { found: boolean; value?: unknown; version?: number; expires_at?: string };
+  };
+
+  /** Lists keys in their order; "next" of one answer is "after" of the next call. */
+  'op.store.list': {
+    args: {
+      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
+      /** Only keys that begin with this. */
+      prefix?: string;
+      /** At most 500. */
+      limit?: number;
+      /** Only keys behind this one. */
+      after?: string;
+      /** Answer the values and versions too, as "entries". */
+      values?: boolean;
+    };
+    result: {
+      keys: string[];
+      /** With "values". */
+      entries?: { key: string; value: unknown; version: number; expires_at?: string }[];
+      count: number;
+      /** Pass as "after" for more. */
+      next?: string;
+    };
+  };
+
+  /** Sets a key; with if_version only if nobody else changed it. */
+  'op.store.set': {
+    args: {
+      /** At most 256 bytes. */ key: string;
+      /** Any JSON. */
+      value: unknown;
+      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
+      namespace?: string;
+      /** Forget it after this time. */
+      ttl_seconds?: number;
+      /** Only if the key has this version; 0: only if it does not exist. */
+      if_version?: number;
+    };
+    result: { namespace: string; key: string; version: number; updated: boolean };
+  };
+
+  /** Ends a watch; without a prefix all watches of the namespace. */
+  'op.store.unwatch': {
+    args: {
+      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
+      /** Only keys that begin with this. */
+      prefix?: string;
+    };
+    result: { watching: false; removed: boolean };
+  };
+
+  /** Sends this connection a system notice for every change under a prefix. */
+  'op.store.watch': {
+    args: {
+      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
+      /** Only keys that begin with this. */
+      prefix?: string;
+    };
+    result: { watching: true; namespace: string; prefix: string };
+  };
+
+  /** Shows the deliveries that were given up, oldest first. */
+  'op.webhook.dead_letters': {
+    args: {
+      /** Id of a rule, as register answered it. */ rule_id: string;
+      /** At most 500. */
+      limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: { dead_letters: DeadLetter[]; count: number; next?: string };
+  };
+
+  /** Lists your webhooks with their figures; for admins all of the tenant. */
+  'op.webhook.list': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: { rules: WebhookRule[]; count: number; next?: string };
+  };
+
+  /** Posts every matching event to a URL, in order, with retries. */
+  'op.webhook.register': {
+    args: {
+      /** Where events are posted: an http or https URL of a public host. */ url: string;
+      /** Only events of this room, or of room:channel; without it all rooms (admins). */
+      room?: string;
+      /** Only events of this channel of the room. */
+      channel?: string;
+      /** Headers to send along, name to value. */
+      headers?: Record<string, string>;
+      /** How long a request may take; 2 unless given. */
+      timeout_seconds?: number;
+      /** Signs requests: whsec_ and the base64 of 24 to 64 random bytes. */
+      secret?: string;
+      /** Outlives your connections, and restarts where storage does (admins). */
+      durable?: boolean;
+    };
+    result: WebhookRule;
+  };
+
+  /** Delivers dead letters again: all of a rule, or one. */
+  'op.webhook.retry': {
+    args: {
+      /** Id of a rule, as register answered it. */ rule_id: string;
+      /** Only this one. */
+      delivery_id?: string;
+    };
+    result: { requeued: number };
+  };
+
+  /** Removes a webhook with all that waits for it. */
+  'op.webhook.unregister': {
+    args: {
+      /** Id of a rule, as register answered it. */ rule_id: string;
+    };
+    result: { removed: true; rule_id: string };
+  };
+
+  /** Answers at once, with what was sent as "echo". */
+  ping: {
+    args: {
+      /** Any JSON; comes back as sent. */ echo?: unknown;
+    };
+    result: { pong: true; echo?: unknown; timestamp: string };
+  };
+
+  /** Renews the token of this connection; subject and tenant must be the same. New grants apply at once. */
+  refresh_token: {
+    args: {
+      /** The new token. */ token: string;
+    };
+    result: {
+      role: Role;
+      expires_at: string | null;
+      /** Memberships that the new token does not allow, as room:channel. */
+      left: string[];
+    };
+  };
+
+  /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
+  status: { args: Record<string, never>; result: ServerStatus };
+}
 
 export type CommandName = keyof Commands;
 export type CommandArgs<N extends CommandName> = Commands[N]['args'];
 export type CommandResult<N extends CommandName> = Commands[N]['result'];
 
-export type * from './commands-casil.ts';
-export type * from './commands-operators.ts';
+/** The names of all commands, in their order; aliases are left out. */
+export const COMMAND_NAMES: readonly CommandName[] = [
+  'channel_info',
+  'create_channel',
+  'delete_channel',
+  'help',
+  'history',
+  'identify',
+  'join_channel',
+  'leave_channel',
+  'list_channels',
+  'list_rooms',
+  'op.casil.get',
+  'op.casil.reload',
+  'op.cron.cancel',
+  'op.cron.list',
+  'op.cron.schedule',
+  'op.history.get',
+  'op.history.replay',
+  'op.omega.clear_events',
+  'op.omega.emit_event',
+  'op.omega.list_events',
+  'op.omega.list_substrates',
+  'op.omega.register_substrate',
+  'op.omega.status',
+  'op.omega.unregister_substrate',
+  'op.store.delete',
+  'op.store.get',
+  'op.store.list',
+  'op.store.set',
+  'op.store.unwatch',
+  'op.store.watch',
+  'op.webhook.dead_letters',
+  'op.webhook.list',
+  'op.webhook.register',
+  'op.webhook.retry',
+  'op.webhook.unregister',
+  'ping',
+  'refresh_token',
+  'status',
+];

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decode, deeperThan, isRefusal } from './decode.ts';
+import { decode, isRefusal } from './decode.ts';
 import type { Inbound, Refusal } from './envelope.ts';
 
 function accept(frame: unknown, strict = false): Inbound {
@@ -172,6 +172,57 @@ describe('decode', () => {
     expect(accept({ type: 'event', timestamp }).metadata).toEqual({ client_timestamp: timestamp });
   });
 
+  it('takes a timestamp without an offset for UTC, and keeps its digits', () => {
+    const kept = (timestamp: string): unknown => accept({ type: 'event', timestamp }).metadata?.client_timestamp;
+    expect(kept('2026-02-18T00:00:00.123456')).toBe('2026-02-18T00:00:00.123456Z');
+    expect(kept('2026-02-18T01:02:03')).toBe('2026-02-18T01:02:03Z');
+    expect(kept(`2026-02-18T01:02:03.${'1'.repeat(60)}-01:00`)).toBe(`2026-02-18T01:02:03.${'1'.repeat(60)}-01:00`);
+    const stamped = { type: 'event', timestamp: '2026-02-18T01:02:03', metadata: { own: 1 } };
+    expect(accept(stamped).metadata).toEqual({ own: 1, client_timestamp: '2026-02-18T01:02:03Z' });
+  });
+
+  it('replaces halves of surrogate pairs wherever a sender puts them', () => {
+    const half = '\ud83d';
+    const everywhere = {
+      type: 'private',
+      to: [`a${half}`, 'b'],
+      payload: { t: [`cut ${half}`], [half]: { deep: half }, whole: '😀' },
+      metadata: { own: half, [half]: 1 },
+    };
+    expect(accept(everywhere)).toMatchObject({
+      to: ['a\ufffd', 'b'],
+      payload: { t: ['cut \ufffd'], '\ufffd': { deep: '\ufffd' }, whole: '😀' },
+      metadata: { own: '\ufffd', '\ufffd': 1 },
+    });
+    const command = accept({ type: 'command', command: `x${half}`, args: { [half]: half } });
+    expect(command).toMatchObject({ command: 'x\ufffd', args: { '\ufffd': '\ufffd' } });
+    // What a refusal repeats of a frame is whole text too.
+    expect(refuse({ type: half }).details).toMatchObject({ value: '\ufffd' });
+    expect(refuse({ type: `${'x'.repeat(139)}😀` }).details).toMatchObject({ value: `${'x'.repeat(139)}\ufffd` });
+    expect(refuse({ type: 'command', command: half, args: 7 }).command).toBe('\ufffd');
+  });
+
+  it.each([
+    ['{"type":"event","payload":{"a":1e400}}', 'payload.a'],
+    ['{"type":"event","payload":{"a":[0,{"b":-1e400}]}}', 'payload.a.1.b'],
+    ['{"type":"event","metadata":{"own":1e999}}', 'metadata.own'],
+    ['{"type":"command","command":"ping","args":{"echo":1e400}}', 'args.echo'],
+    ['{"type":"command","payload":{"command":"ping","parameters":{"echo":1e400}}}', 'payload.parameters.echo'],
+    ['{"type":"event","from":1e400}', 'from'],
+    ['{"type":"event","unknown":{"n":1e400}}', 'unknown.n'],
+    ['{"type":"event","unknown":-1e400}', 'unknown'],
+  ])('refuses the number that JSON cannot carry in %s', (text, field) => {
+    expect(refuse(text)).toMatchObject({ code: 'VALIDATION_ERROR', details: { field } });
+  });
+
+  it.each(['to', 'to_client', 'args', 'command', 'room', 'channel', 'metadata', 'payload', 'ack', 'request_id'])(
+    'takes null for no value of "%s"',
+    (field) => {
+      const frame = { type: field === 'args' || field === 'command' ? 'command' : 'private', command: 'ping' };
+      expect(refuse({ ...frame, [field]: null })).toMatchObject({ code: 'VALIDATION_ERROR', details: { field } });
+    },
+  );
+
   it('keeps __proto__ a key, everywhere', () => {
     const text = '{"type":"event","payload":{"__proto__":{"polluted":1}},"metadata":{"__proto__":{"polluted":1}}}';
     const result = decode(text);
@@ -207,14 +258,5 @@ describe('decode', () => {
       }),
       { seed: 7, numRuns: 3_000 },
     );
-  });
-});
-
-describe('deeperThan', () => {
-  it('counts the value itself as one level, arrays too', () => {
-    expect(deeperThan({}, 1)).toBe(false);
-    expect(deeperThan({ a: [] }, 1)).toBe(true);
-    expect(deeperThan([[[]]], 3)).toBe(false);
-    expect(deeperThan([[[]]], 2)).toBe(true);
   });
 });

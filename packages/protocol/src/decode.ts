@@ -3,14 +3,19 @@ import type { Inbound, InboundType, JsonObject, Metadata, Refusal } from './enve
 import { PROTOCOL_VERSION } from './envelope.ts';
 import { BusError, type ErrorCode, type ErrorDetails } from './errors.ts';
 import { isId, newId } from './id.ts';
+import { assertJson, jsonFault } from './json.ts';
 import { MAX_NESTING, MAX_RECIPIENTS } from './limits.ts';
-import { checkMetadata, isTimestamp } from './metadata.ts';
+import { checkMetadata } from './metadata.ts';
+import { mayHoldSurrogates, replaceSurrogates } from './surrogates.ts';
+import { isTimestamp, withOffset } from './time.ts';
 
+/** Fields that are checked on their own, whatever the type. */
+const CHECKED: ReadonlySet<string> = new Set(
+  'version id type room channel timestamp payload request_id ack metadata'.split(' '),
+);
+/** Fields that some types have, and those that are ignored since the server alone writes them. */
 const KNOWN: ReadonlySet<string> = new Set(
-  (
-    'version id type room channel from sender from_client to to_client timestamp payload command args request_id ' +
-    'status error error_code ack metadata'
-  ).split(' '),
+  'from sender from_client to to_client command args status error error_code'.split(' '),
 );
 
 const TYPES: ReadonlyMap<string, InboundType | 'server'> = new Map<string, InboundType | 'server'>([
@@ -26,12 +31,14 @@ const TYPES: ReadonlyMap<string, InboundType | 'server'> = new Map<string, Inbou
 ]);
 
 const NO_ARGS: JsonObject = Object.freeze({});
+const NOWHERE: PartialAddress = Object.freeze({});
 
 /**
  * Reads one text frame (PROTOCOL sections 2 and 3). Returns the validated envelope, or the refusal to answer with; it
  * never throws, whatever the text.
  *
- * @param text the frame, already checked against the size limit
+ * @param text the frame, already checked against the size limit. It was UTF-8, so that only escapes can spell half a
+ *   surrogate pair; those become U+FFFD.
  * @param strict refuse unknown fields and missing `version`, `id` or `payload` instead of mending them
  */
 export function decode(text: string, strict = false): Inbound | Refusal {
@@ -42,11 +49,13 @@ export function decode(text: string, strict = false): Inbound | Refusal {
     return refusal('INVALID_JSON', 'The frame is not valid JSON; send one JSON object per text frame.');
   }
   if (!isObject(frame)) return refusal('INVALID_JSON', 'The frame must be one JSON object.');
+  // What nests deeper is refused or dropped below.
+  if (mayHoldSurrogates(text)) frame = replaceSurrogates(frame, MAX_NESTING + 1);
   try {
-    return validate(frame, strict);
+    return validate(frame as JsonObject, strict);
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
-    return refusal(error.code, error.message, error.details, frame);
+    return refusal(error.code, error.message, error.details, frame as JsonObject);
   }
 }
 
@@ -72,13 +81,14 @@ function validate(frame: JsonObject, strict: boolean): Inbound {
     );
   }
   const kind = checkType(type);
-  const dropped = countUnknown(frame, strict);
+  const dropped = checkOthers(frame, strict);
 
   const payload = frame.payload;
   if (payload === undefined ? strict && kind !== 'command' : !isObject(payload)) {
     throw invalid('payload', '"payload" must be a JSON object.', 'object');
   }
-  if (payload !== undefined && deeperThan(payload, MAX_NESTING)) throw tooDeep('payload');
+
+  if (payload !== undefined) assertJson(payload, 'payload');
 
   const ack = frame.ack;
   if (ack !== undefined && typeof ack !== 'boolean') throw invalid('ack', '"ack" must be true or false.', 'boolean');
@@ -121,16 +131,20 @@ function checkType(type: unknown): InboundType {
   return kind;
 }
 
-function countUnknown(frame: JsonObject, strict: boolean): number {
+/** Checks the fields that nothing else does: that JSON can carry them. Answers how many are unknown. */
+function checkOthers(frame: JsonObject, strict: boolean): number {
   let unknown = 0;
   for (const key in frame) {
+    if (CHECKED.has(key)) continue;
+    const value = frame[key];
+    const fault = jsonFault(value, MAX_NESTING);
+    // How deep a field nests that is dropped anyway does not matter.
+    if (fault === 'number' || (fault === 'depth' && key === 'args')) assertJson(value, key.slice(0, 140));
     if (KNOWN.has(key)) continue;
-    if (strict)
-      throw invalid(
-        key.slice(0, 140),
-        `Unknown field ${JSON.stringify(key.slice(0, 140))}; remove it.`,
-        'no such field',
-      );
+    if (strict) {
+      const field = key.slice(0, 140);
+      throw invalid(field, `Unknown field "${field}"; remove it.`, 'no such field');
+    }
     unknown += 1;
   }
   return unknown;
@@ -138,6 +152,7 @@ function countUnknown(frame: JsonObject, strict: boolean): number {
 
 function checkAddress(frame: JsonObject): PartialAddress {
   const { room, channel } = frame;
+  if (room === undefined && channel === undefined) return NOWHERE;
   if (room !== undefined && typeof room !== 'string') throw invalid('room', '"room" must be a string.', 'string');
   if (channel !== undefined && typeof channel !== 'string') {
     throw invalid('channel', '"channel" must be a string.', 'string');
@@ -147,7 +162,8 @@ function checkAddress(frame: JsonObject): PartialAddress {
 
 function checkRecipients(frame: JsonObject, payload: JsonObject, kind: InboundType): string[] | undefined {
   const field = frame.to !== undefined ? 'to' : frame.to_client !== undefined ? 'to_client' : 'payload.target';
-  const to = frame.to ?? frame.to_client ?? (kind === 'private' ? payload.target : undefined);
+  if (frame.to === undefined && frame.to_client === undefined && kind !== 'private') return undefined;
+  const to = frame.to !== undefined ? frame.to : frame.to_client !== undefined ? frame.to_client : payload.target;
   if (to === undefined) return undefined;
   const list: unknown[] = Array.isArray(to) ? to : [to];
   if (list.length === 0 || list.length > MAX_RECIPIENTS) {
@@ -162,7 +178,7 @@ function checkRecipients(frame: JsonObject, payload: JsonObject, kind: InboundTy
 }
 
 function commandName(frame: JsonObject, payload: JsonObject): string {
-  const name = frame.command ?? payload.command;
+  const name = frame.command === undefined ? payload.command : frame.command;
   if (typeof name !== 'string' || name === '' || name.length > 128) {
     throw invalid('command', '"command" must name a command; "help" lists them.', 'string');
   }
@@ -173,10 +189,9 @@ function commandArgs(frame: JsonObject, payload: JsonObject): JsonObject {
   // The second form, payload.command + payload.parameters, counts only where the first is not used.
   const nested = frame.command === undefined;
   const field = nested ? 'payload.parameters' : 'args';
-  const args = frame.args ?? (nested ? payload.parameters : undefined);
+  const args = frame.args === undefined && nested ? payload.parameters : frame.args;
   if (args === undefined) return {};
   if (!isObject(args)) throw invalid(field, `"${field}" must be a JSON object.`, 'object');
-  if (deeperThan(args, MAX_NESTING)) throw tooDeep(field);
   return args;
 }
 
@@ -185,27 +200,11 @@ function readMetadata(frame: JsonObject): Metadata | undefined {
   if (timestamp !== undefined && !isTimestamp(timestamp)) {
     throw invalid('timestamp', '"timestamp" must be RFC 3339, like 2026-01-31T12:00:00.000Z.', 'RFC 3339 date-time');
   }
-  if (metadata === undefined) return timestamp === undefined ? undefined : { client_timestamp: timestamp };
+  const stamped = timestamp === undefined ? undefined : withOffset(timestamp);
+  if (metadata === undefined) return stamped === undefined ? undefined : { client_timestamp: stamped };
   if (!isObject(metadata)) throw invalid('metadata', '"metadata" must be a JSON object.', 'object');
-  if (deeperThan(metadata, MAX_NESTING)) throw tooDeep('metadata');
-  return checkMetadata(metadata, timestamp);
-}
-
-/** Whether `value` nests objects and arrays deeper than `limit` levels, itself being level 1. */
-export function deeperThan(value: unknown, limit: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (limit === 0) return true;
-  if (Array.isArray(value)) {
-    for (const item of value) {
-      if (typeof item === 'object' && item !== null && deeperThan(item, limit - 1)) return true;
-    }
-    return false;
-  }
-  for (const key in value) {
-    const item = (value as JsonObject)[key];
-    if (typeof item === 'object' && item !== null && deeperThan(item, limit - 1)) return true;
-  }
-  return false;
+  assertJson(metadata, 'metadata');
+  return checkMetadata(metadata, stamped);
 }
 
 function isObject(value: unknown): value is JsonObject {
@@ -220,14 +219,6 @@ function owed(field: string, expected: string): BusError {
   return invalid(field, `"${field}" is required in strict mode.`, expected);
 }
 
-function tooDeep(field: string): BusError {
-  return invalid(
-    field,
-    `"${field}" nests deeper than ${MAX_NESTING} levels; flatten it.`,
-    `at most ${MAX_NESTING} levels`,
-  );
-}
-
 function refusal(code: ErrorCode, message: string, details: ErrorDetails = {}, frame: JsonObject = {}): Refusal {
   const { id, type, command } = frame;
   return {
@@ -235,6 +226,6 @@ function refusal(code: ErrorCode, message: string, details: ErrorDetails = {}, f
     message,
     details,
     requestId: isId(id) ? id : undefined,
-    command: type === 'command' ? (typeof command === 'string' ? command.slice(0, 128) : '') : undefined,
+    command: type === 'command' ? (typeof command === 'string' ? command.slice(0, 128).toWellFormed() : '') : undefined,
   };
 }

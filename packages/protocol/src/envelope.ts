@@ -100,33 +100,5 @@ export interface Refusal {
   readonly command: string | undefined;
 }
 
-/** The `payload` of the first frame that a server sends (PROTOCOL section 4). */
-export interface Welcome {
-  event: 'welcome';
-  welcome: string;
-  client_id: string;
-  role: Role;
-  tenant: string;
-  room: string | null;
-  channel: string | null;
-  /** `http`: where the same server answers HTTP, when it does. */
-  server: { name: string; version: string; protocol: string; node: string; http?: string };
-  limits: { max_message_bytes: number; ping_interval_ms: number };
-}
-
 export const ROLES = ['guest', 'user', 'admin'] as const;
 export type Role = (typeof ROLES)[number];
-
-/** What others may know of a connected client. */
-export interface ClientRecord {
-  client_id: string;
-  client_type: ClientType;
-  screen_name: string | null;
-  avatar: string | null;
-  personality: string | null;
-  /** Room name → names of the channels joined there; `*` is a room subscription. */
-  rooms: Record<string, string[]>;
-  connected_at: string;
-  last_activity: string;
-  node: string;
-}

@@ -1,3 +1,5 @@
+import { replaceSurrogates } from './surrogates.ts';
+
 export type ErrorCode =
   | 'INVALID_JSON'
   | 'VALIDATION_ERROR'
@@ -67,6 +69,9 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   INTERNAL_ERROR: { retryable: true, status: 500, meaning: 'The server failed; error_id finds the cause in its log.' },
 };
 
+/** How deep details are looked into. */
+const DETAIL_LEVELS = 8;
+
 /** Facts a program can act on: `field`, `expected`, `retry_after_ms`, … They become members of the error's `payload`. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
@@ -87,10 +92,11 @@ export class BusError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message);
+    // An excerpt of what a sender wrote may have been cut in the middle of a surrogate pair.
+    super(message.toWellFormed());
     this.name = 'BusError';
     this.code = code;
-    this.details = details;
+    this.details = replaceSurrogates(details, DETAIL_LEVELS);
   }
 
   get retryable(): boolean {

@@ -1,7 +1,8 @@
 import { MAX_ID_LENGTH } from './limits.ts';
 
 const DIGITS = '0123456789abcdefghijklmnopqrstuv';
-const ID = /^arq_[A-Za-z0-9_-]{1,124}$/;
+/** An envelope id, whole. */
+export const ID: RegExp = /^arq_[A-Za-z0-9_-]{1,124}$/;
 
 /** Whether `value` is an envelope id: `arq_` and 1–124 of `[A-Za-z0-9_-]` (PROTOCOL section 2). */
 export function isId(value: unknown): value is string {

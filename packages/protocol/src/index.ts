@@ -1,4 +1,5 @@
 export * from './address.ts';
+export type * from './casil-settings.ts';
 export * from './close.ts';
 export * from './commands.ts';
 export * from './decode.ts';
@@ -6,4 +7,8 @@ export * from './encode.ts';
 export * from './envelope.ts';
 export * from './errors.ts';
 export * from './id.ts';
+export * from './json.ts';
 export * from './limits.ts';
+export { TRACEPARENT } from './metadata.ts';
+export * from './surrogates.ts';
+export * from './time.ts';

@@ -13,17 +13,8 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'client_timestamp',
 ]);
 
-const TIMESTAMP = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/;
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
-
-/** Whether `value` is an RFC 3339 date-time that exists in the calendar. */
-export function isTimestamp(value: unknown): value is string {
-  if (typeof value !== 'string' || value.length > 40 || !TIMESTAMP.test(value)) return false;
-  // Date.parse rolls 31 February over into March; the day of the month must survive the round trip.
-  const day = Number(value.slice(8, 10));
-  const date = new Date(`${value.slice(0, 10)}T00:00:00Z`);
-  return date.getUTCDate() === day && !Number.isNaN(Date.parse(value.toUpperCase()));
-}
+/** A W3C trace context, whole. */
+export const TRACEPARENT: RegExp = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /**
  * What of a client's metadata travels on: everything but the server's keys. Throws VALIDATION_ERROR when

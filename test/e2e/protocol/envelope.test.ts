@@ -5,7 +5,8 @@ import { startTestServer } from '../../fixtures/start.ts';
 
 const here = { room: 'envelopes', channel: 'x' };
 
-const { connect } = shareServer();
+const shared = shareServer();
+const { connect } = shared;
 
 describe('envelopes', () => {
   it('P2.1 what may be missing is filled in', async () => {
@@ -92,11 +93,45 @@ describe('envelopes', () => {
       '{"z":1,"a":1e21,"n":-0,"big":12345678901234567890,"u":"\\u2028\\ud83d\\ude00\\ud800","__proto__":{"polluted":true},"":null,"10":1,"9":2}';
     a.sendRaw(`{"version":"1.0","id":"arq_raw","type":"event","room":"envelopes","channel":"x","payload":${payload}}`);
     await b.message();
+    const arrives = JSON.stringify(JSON.parse(payload.replace('\\ud800', '\\ufffd')));
     const raw = raws.find((text) => text.includes('arq_raw')) as string;
-    expect(raw).toContain(`"payload":${JSON.stringify(JSON.parse(payload))},"metadata"`);
+    expect(raw).toContain(`"payload":${arrives},"metadata"`);
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
     const { messages } = await b.ask('history', here);
-    expect(JSON.stringify(messages.at(-1).payload)).toBe(JSON.stringify(JSON.parse(payload)));
+    expect(JSON.stringify(messages.at(-1).payload)).toBe(arrives);
+  });
+
+  it('P2.7 half of a surrogate pair arrives nowhere', async () => {
+    const half = '\ud83d';
+    const [a, b] = await Promise.all([connect(), connect(here)]);
+    const raws: string[] = [];
+    // The bytes that UTF-8 would have for half of a pair, if it had any.
+    const c = await Peer.connect(`${shared.url}/?room=envelopes&channel=x&screen_name=cut%ED%A0%BD`);
+    raws.push(JSON.stringify(await c.ask('channel_info', here)));
+    expect(raws[0]).toContain('cut\ufffd');
+    await c.close();
+    for (const peer of [a, b]) peer.ws.on('message', (data) => raws.push(String(data)));
+    const value = { [half]: [half, { deep: `x${half}` }], whole: '😀' };
+    await a.ask('identify', { screen_name: half, personality: half });
+    await a.publish({ ...here, payload: value, metadata: { own: half, [half]: 1 } });
+    await a.publish({ ...here, payload: { text: half }, timestamp: half });
+    a.send({ type: 'private', to: b.id, payload: value });
+    await a.ask('op.store.set', { namespace: 'halves', key: 'k', value });
+    expect((await a.ask('op.store.get', { namespace: 'halves', key: 'k' })).value).toEqual({
+      '\ufffd': ['\ufffd', { deep: 'x\ufffd' }],
+      whole: '😀',
+    });
+    await a.ask('ping', { echo: half });
+    await a.command(half);
+    await a.command('ping', { [half]: 1 });
+    await a.publish({ type: half });
+    await a.publish({ ...here, room: `${'x'.repeat(139)}😀` });
+    await b.ask('channel_info', here);
+    await b.ask('history', here);
+    await b.next((frame) => frame.type === 'private');
+    // Half of a pair can travel in JSON text as an escape alone.
+    expect(raws.filter((text) => /\\ud[89a-f]/i.test(text))).toEqual([]);
+    expect(raws.length).toBeGreaterThan(10);
   });
 
   it('P2.8 nesting ends at 64 levels', async () => {
@@ -104,6 +139,20 @@ describe('envelopes', () => {
     const nested = (depth: number): object => JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
     expect(await a.publish({ ...here, payload: nested(64) })).toMatchObject({ type: 'ack' });
     expect(await a.publish({ ...here, payload: nested(65) })).toMatchObject({ payload: { field: 'payload' } });
+  });
+
+  it('P2.8 a number that no double holds is refused, wherever it stands', async () => {
+    const a = await connect();
+    const head = '{"version":"1.0","id":"arq_huge","room":"envelopes","channel":"x"';
+    for (const [rest, field] of [
+      ['"type":"event","payload":{"a":{"b":[1e400]}}', 'payload.a.b.0'],
+      ['"type":"private","to":"x","payload":{"a":-1e400}', 'payload.a'],
+      ['"type":"telemetry","payload":{"eventType":"x","payload":{"a":1e400}}', 'payload.payload.a'],
+      ['"type":"command","command":"op.store.set","args":{"key":"k","value":1e400}', 'args.value'],
+    ]) {
+      a.sendRaw(`${head},${rest}}`);
+      expect(await a.answer('arq_huge')).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field } });
+    }
   });
 });
 

@@ -1,6 +1,15 @@
-import { type Address, BusError, isChannelName, isRoomName, parseAddress, WILDCARD } from '@arqonbus/protocol';
+import {
+  type Address,
+  BusError,
+  isChannelName,
+  isRoomName,
+  parseAddress,
+  TIMESTAMP,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import { MAX_PAGE, type Page } from '../directory.ts';
+import { CHANNEL_FIELD, ROOM_FIELD } from '../schemas/fields.ts';
 
 const NAME = z.string().min(1).max(260);
 
@@ -9,9 +18,16 @@ export const PLACE: {
   readonly room: z.ZodExactOptional<z.ZodString>;
   readonly channel: z.ZodExactOptional<z.ZodString>;
 } = {
-  room: NAME.describe('Room name, or room:channel.').exactOptional(),
-  channel: NAME.describe('Channel name, or room:channel.').exactOptional(),
+  // The patterns are for documents: parseAddress judges names, and says more of what is wrong.
+  room: NAME.meta({ pattern: ROOM_FIELD.source, description: 'Room name, or room:channel.' }).exactOptional(),
+  channel: NAME.meta({ pattern: CHANNEL_FIELD.source, description: 'Channel name, or room:channel.' }).exactOptional(),
 };
+
+/** A date-time as envelopes have it; `parseTimestamp` makes milliseconds of it. */
+export const TIME: z.ZodString = z
+  .string()
+  .regex(TIMESTAMP, 'must be RFC 3339, like 2026-01-31T12:00:00Z')
+  .describe('RFC 3339 date-time; UTC when it has no offset.');
 
 /** `limit` of listings: refused, not clipped, beyond its maximum. */
 export function limitUpTo(maximum: number): z.ZodExactOptional<z.ZodNumber> {

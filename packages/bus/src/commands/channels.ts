@@ -5,11 +5,17 @@ import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Principal } from '../principal.ts';
 import type { Channel } from '../rooms.ts';
+import { COUNT } from '../schemas/fields.ts';
 import { channelOf, PAGE, PLACE, pageOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
+import { CHANNEL_INFO, CHANNEL_RECORD, CHANNEL_SUMMARY } from './records.ts';
 
 const MAX_HISTORY = 100_000;
 const MAX_TTL_SECONDS = 31_536_000;
+
+const NEXT = z.string().nullable().describe('Pass as "after" for the next page; null at the end.');
+
+const ROOM = z.strictObject({ room: z.string(), channels: COUNT, members: COUNT, hardcoded: z.boolean() });
 
 /** list_rooms, list_channels, channel_info, create_channel, delete_channel. */
 export function channelCommands(bus: Core): AnyCommand[] {
@@ -19,6 +25,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       description: 'Lists the rooms with their channels and members counted.',
       args: z.strictObject(PAGE),
+      result: z.strictObject({ rooms: z.array(ROOM), next: NEXT }),
       run: async ({ sender }, args): Promise<CommandResult<'list_rooms'>> => {
         const { items, next } = await bus.directory.roomList(sender.principal, pageOf(args));
         return { rooms: items, next };
@@ -29,6 +36,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       description: 'Lists the channels of a room that your grants let you read.',
       args: z.strictObject({ room: PLACE.room, ...PAGE }),
+      result: z.strictObject({ channels: z.array(CHANNEL_SUMMARY), next: NEXT }),
       run: async ({ sender }, args): Promise<CommandResult<'list_channels'>> => {
         const { principal } = sender;
         const { room } = parseAddress(args.room, undefined);
@@ -48,6 +56,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       description: 'Tells what a channel is, who is in it and where its stream stands.',
       args: z.strictObject(PLACE),
+      result: CHANNEL_INFO,
       run: async ({ sender }, args): Promise<CommandResult<'channel_info'>> => {
         const channel = readable(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
@@ -76,6 +85,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
           .exactOptional(),
         retain: z.boolean().describe('Keep it when it is idle, also if it was made by itself before.').exactOptional(),
       }),
+      result: CHANNEL_RECORD,
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
@@ -100,6 +110,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
       role: 'admin',
       description: 'Deletes an empty channel and its history.',
       args: z.strictObject(PLACE),
+      result: z.strictObject({ deleted: z.literal(true), room: z.string(), channel: z.string() }),
       run: async ({ sender }, args): Promise<CommandResult<'delete_channel'>> => {
         const channel = readable(bus, sender.principal, args);
         const { room, channel: name } = channel;

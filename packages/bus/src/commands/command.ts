@@ -13,9 +13,10 @@ export interface CommandContext {
 }
 
 /**
- * One command of the protocol (section 7): `help`, the documentation and the checks of every call are made from it.
- * `args` describes every argument; an argument it does not know is refused. `run` answers the result's `payload` or
- * throws a BusError.
+ * One command of the protocol (section 7), declared once: the check of every call, `help`, the documents and the types
+ * of both ends are made from it. `args` describes every argument; one that it does not know is refused. `result`
+ * describes the answer's `payload` with all its fields; tests hold the answers to it, a running server does not. `run`
+ * answers that payload or throws a BusError.
  */
 export interface Command<A = never, R extends object = object> {
   readonly name: string;
@@ -23,7 +24,8 @@ export interface Command<A = never, R extends object = object> {
   readonly role: Role;
   readonly description: string;
   readonly args: ZodType<A>;
-  run(context: CommandContext, args: A): Awaitable<R | JsonText>;
+  readonly result: ZodType<R>;
+  run(context: CommandContext, args: A): Awaitable<NoInfer<R> | JsonText>;
 }
 
 /**
@@ -45,7 +47,7 @@ export class JsonText {
 /** A command among others of different arguments. Its own `args` schema is what makes calling `run` sound. */
 export type AnyCommand = Command<JsonObject>;
 
-/** Declares a command whose `run` is checked against its own schema. */
+/** Declares a command whose `run` is checked against its own schemas. */
 export function command<A, R extends object>(declared: Command<A, R>): AnyCommand {
   return declared as unknown as AnyCommand;
 }

@@ -12,7 +12,9 @@ import { z } from 'zod';
 import type { Core } from '../core.ts';
 import { MAX_PAGE } from '../directory.ts';
 import { hasRole } from '../principal.ts';
+import { STAMP } from '../schemas/fields.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
+import { CLIENT_RECORD, COMMAND_DESCRIPTION, SERVER_STATUS } from './records.ts';
 
 const TEXT = z.string().min(1).max(256);
 
@@ -24,6 +26,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
       role: 'guest',
       description: 'Answers at once, with what was sent as "echo".',
       args: z.strictObject({ echo: z.unknown().describe('Any JSON; comes back as sent.').exactOptional() }),
+      result: z.strictObject({ pong: z.literal(true), echo: z.unknown().exactOptional(), timestamp: STAMP }),
       run: (_context, { echo }): CommandResult<'ping'> => ({
         pong: true,
         ...(echo === undefined ? {} : { echo }),
@@ -35,6 +38,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
       role: 'guest',
       description: 'Lists the commands with their roles and arguments, or describes one.',
       args: z.strictObject({ command: TEXT.describe('Name of one command.').exactOptional() }),
+      result: z.strictObject({ commands: z.array(COMMAND_DESCRIPTION) }),
       run: (_context, { command: name }): CommandResult<'help'> => {
         const wanted = listAll().filter((one) => name === undefined || isCalled(one, name));
         if (wanted.length === 0) {
@@ -42,7 +46,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
             command: name,
           });
         }
-        return { commands: wanted.map(described) };
+        return { commands: name === undefined ? wanted.map(described) : wanted.map(describeWhole) };
       },
     }),
     command({
@@ -55,6 +59,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
         avatar: z.string().max(2_048).describe('URL or text of a picture.').exactOptional(),
         personality: z.string().max(2_048).describe('How an agent describes itself.').exactOptional(),
       }),
+      result: CLIENT_RECORD,
       run: (context, args): ClientRecord => {
         const session = connectionOf(context);
         const { profile } = session;
@@ -71,6 +76,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
       role: 'guest',
       description: 'Figures of the server; for admins also the first 500 channels and clients of the tenant.',
       args: z.strictObject({}),
+      result: SERVER_STATUS,
       run: async ({ sender }): Promise<ServerStatus> => {
         const status = await bus.directory.clusterStatus(sender.principal);
         if (!hasRole(sender.principal, 'admin')) return status;
@@ -108,6 +114,12 @@ export function describe(one: AnyCommand): CommandDescription {
   const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, { io: 'input' }) as JsonObject;
   const { name, description, role } = one;
   return { name, aliases: [...(one.aliases ?? [])], description, role, args: schema };
+}
+
+/** With the schema of its answer, which would make a list of all commands several times as long. */
+export function describeWhole(one: AnyCommand): CommandDescription {
+  const { $schema: _dialect, ...result } = z.toJSONSchema(one.result, { io: 'input' }) as JsonObject;
+  return { ...describe(one), result };
 }
 
 function isCalled(one: AnyCommand, name: string): boolean {

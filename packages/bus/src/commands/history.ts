@@ -1,13 +1,16 @@
-import { BusError, WILDCARD } from '@arqonbus/protocol';
+import { BusError, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Broker, HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
+import { STORED } from '../schemas/envelopes.ts';
+import { COUNT } from '../schemas/fields.ts';
 import { Slice } from '../turn.ts';
-import { limitUpTo, PLACE, placeOf } from './arguments.ts';
+import { limitUpTo, PLACE, placeOf, TIME } from './arguments.ts';
 import { type AnyCommand, command, JsonText } from './command.ts';
+import { HISTORY_ENTRY } from './records.ts';
 
 /** Bytes of envelopes in one answer; what is more comes with the next page. One envelope is always given. */
 const MAX_ANSWER = 1_048_576;
@@ -16,8 +19,13 @@ const FIRST_READ = 8;
 /** Streams of which one time range is read at a time; what they give is cut to the limit in between. */
 const KEPT_PAGES = 4;
 const SEQUENCE = z.number().int().min(0);
-const TIME = z.iso.datetime({ offset: true }).describe('RFC 3339 date-time.');
 const CURSOR = z.string().min(1).max(1_024).describe('"next" of the answer before.');
+
+const ENTRIES = {
+  entries: z.array(HISTORY_ENTRY).describe('Oldest first.'),
+  count: COUNT,
+  next: z.string().nullable().describe('Pass as "after" for more of the range; null at the end.'),
+};
 
 interface Span {
   readonly room?: string;
@@ -41,6 +49,11 @@ export function historyCommands(bus: Core): AnyCommand[] {
         before: SEQUENCE.describe('Only sequences below this.').exactOptional(),
         after: SEQUENCE.describe('Only sequences above this.').exactOptional(),
       }),
+      result: z.strictObject({
+        messages: z.array(STORED).describe('Oldest first.'),
+        next: SEQUENCE.nullable().describe('Pass as "after" for newer ones; null at the end.'),
+        previous: SEQUENCE.nullable().describe('Pass as "before" for older ones; null at the beginning.'),
+      }),
       run: async ({ sender }, args): Promise<JsonText> => {
         const stream = readableStream(bus, sender, placeOf(args));
         const { limit = 50, before, after } = args;
@@ -61,6 +74,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
         until: TIME.exactOptional(),
         after: CURSOR.exactOptional(),
       }),
+      result: z.strictObject(ENTRIES),
       run: async ({ sender }, args): Promise<JsonText> => {
         const { limit = 100, since, until } = args;
         const span = { ...args, limit, from: parse(since), to: parse(until), after: readCursor(args.after) };
@@ -81,6 +95,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
         limit: limitUpTo(5_000),
         after: CURSOR.exactOptional(),
       }),
+      result: z.strictObject({ ...ENTRIES, latency_ms: z.number().min(0) }),
       run: async ({ sender }, args): Promise<JsonText> => {
         const started = performance.now();
         const { limit = 1_000, from_ts, to_ts, strict_sequence: strict = true } = args;
@@ -342,5 +357,5 @@ function checkGaps(entries: readonly Entry[]): void {
 }
 
 function parse(time: string | undefined): number | undefined {
-  return time === undefined ? undefined : Date.parse(time);
+  return time === undefined ? undefined : parseTimestamp(time);
 }

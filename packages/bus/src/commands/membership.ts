@@ -1,28 +1,24 @@
-import { type CommandResult, isChannelName, type JoinResult, type Position, WILDCARD } from '@arqonbus/protocol';
+import { CHANNEL_NAME, type CommandResult, type JoinResult, type Position } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
+import { POSITION } from '../schemas/fields.ts';
 import type { Joined } from '../subscribe/join.ts';
 import { PLACE, placeOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 import { connectionOf } from './connection.ts';
+import { JOIN_RESULT } from './records.ts';
 
 const MAX_POSITIONS = 1_000;
-
-const POSITION: z.ZodType<Position> = z
-  .strictObject({ sequence: z.number().int().min(0), epoch: z.string().min(1).max(64) })
-  .describe('Where this client stopped.');
+const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
 
 const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([
   POSITION,
   z
-    .record(
-      z.string().refine((name) => name === WILDCARD || isChannelName(name), 'keys are channel names or "*"'),
-      POSITION,
-    )
+    .record(z.string().regex(STREAM_NAME, 'keys are channel names or "*"'), POSITION)
     .refine((map) => Object.keys(map).length <= MAX_POSITIONS, `at most ${MAX_POSITIONS} channels`)
-    .describe('For a room: channel name to position.'),
+    .meta({ maxProperties: MAX_POSITIONS, description: 'For a room: channel name to position.' }),
 ]);
 
 /** join_channel, leave_channel. */
@@ -39,6 +35,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
         presence: z.boolean().describe('Receive notices of joins and leaves.').exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
       }),
+      result: JOIN_RESULT,
       run: (context, args): Awaitable<JoinResult> => {
         const { since, echo, presence, history } = args;
         const request = { ...placeOf(args), since, echo, presence, history };
@@ -55,6 +52,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       description: 'Leaves a channel or a room subscription.',
       args: z.strictObject(PLACE),
+      result: z.strictObject({ left: z.boolean().describe('False: this client was no member.') }),
       run: (context, args): CommandResult<'leave_channel'> => {
         const { room, channel } = placeOf(args);
         return { left: bus.memberships.leave(connectionOf(context), room, channel) };

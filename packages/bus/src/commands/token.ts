@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Verification } from '../principal.ts';
+import { ROLE, STAMP } from '../schemas/fields.ts';
 import { type AnyCommand, command } from './command.ts';
 import { connectionOf } from './connection.ts';
 
@@ -19,6 +20,11 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
       description:
         'Renews the token of this connection; subject and tenant must be the same. New grants apply at once.',
       args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.') }),
+      result: z.strictObject({
+        role: ROLE,
+        expires_at: STAMP.nullable(),
+        left: z.array(z.string()).describe('Memberships that the new token does not allow, as room:channel.'),
+      }),
       run: async (context, { token }): Promise<CommandResult<'refresh_token'>> => {
         const session = connectionOf(context);
         if (verify === null) {

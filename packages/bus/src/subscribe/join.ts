@@ -261,7 +261,9 @@ function plan(
       if (isWhole && state.sequence > 0) missed.push({ channel: stream, after: state.oldest - 1 });
       continue;
     }
-    const kept = position.epoch === state.epoch && position.sequence <= state.sequence;
+    // Without an epoch nothing is known, here or there: it is told while the storage is away.
+    const isSameStream = position.epoch !== '' && position.epoch === state.epoch;
+    const kept = isSameStream && position.sequence <= state.sequence;
     if (kept && position.sequence + 1 >= state.oldest) missed.push({ channel: stream, after: position.sequence });
     else recovered = false;
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { checkOrigin } from '@arqonbus/bus';
-import { BusError, type ErrorCode, type JsonObject } from '@arqonbus/protocol';
+import { BusError, type ErrorCode, type JsonObject, MAX_NESTING, parseJson } from '@arqonbus/protocol';
 import type { HttpBindings } from '@hono/node-server';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
@@ -182,13 +182,17 @@ async function run(c: AppContext, one: AnyRoute): Promise<Reply> {
   return answer instanceof Reply ? answer : new Reply(one.status ?? 200, answer);
 }
 
-/** One JSON object; `{}` when there is nothing. */
-function readJson(bytes: ArrayBuffer): JsonObject {
+/** Levels of a body: those of a frame, and what a request may wrap around it. */
+const MAX_LEVELS = MAX_NESTING + 4;
+
+/** One JSON object, as the bus takes it from a socket too; `{}` when there is nothing. */
+export function readJson(bytes: ArrayBuffer): JsonObject {
   if (bytes.byteLength === 0) return {};
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
+    value = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes), 'body', MAX_LEVELS);
+  } catch (error) {
+    if (error instanceof BusError) throw error;
     throw new BusError('INVALID_JSON', 'The body is not valid JSON in UTF-8; send one JSON object.');
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;

@@ -1,8 +1,8 @@
 import { type Bus, type CommandRunner, receipt } from '@arqonbus/bus';
 import {
+  assertJson,
   BusError,
   decode,
-  deeperThan,
   type Inbound,
   isRefusal,
   type JsonObject,
@@ -86,10 +86,7 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
 /** Has the wire's own rules decide over a request, as if it had been a frame. */
 function judge(fields: JsonObject, strict: boolean): Inbound {
   // What is nested deeper than a frame may be cannot be written as one either.
-  if (deeperThan(fields, MAX_NESTING + 1)) {
-    const details = { field: 'payload', expected: `at most ${MAX_NESTING} levels` };
-    throw new BusError('VALIDATION_ERROR', `The body nests deeper than ${MAX_NESTING} levels; flatten it.`, details);
-  }
+  assertJson(fields, 'body', MAX_NESTING + 1);
   const decoded = decode(JSON.stringify({ version: PROTOCOL_VERSION, id: newId(), ...fields }), strict);
   if (isRefusal(decoded)) throw new BusError(decoded.code, decoded.message, decoded.details);
   return decoded;

@@ -2,13 +2,13 @@ import { checkTelemetry, type TelemetryMessage } from '@arqonbus/bus';
 import {
   BusError,
   compileGlobs,
-  deeperThan,
   type Glob,
   isId,
   isRoomName,
   type JsonObject,
   MAX_NESTING,
   newId,
+  parseJson,
 } from '@arqonbus/protocol';
 import type { Recorded } from './ring.ts';
 
@@ -76,16 +76,14 @@ export function matchesFilter({ eventType, room }: Recorded, filter: Filter): bo
 function parse(text: string): JsonObject {
   let frame: unknown;
   try {
-    frame = JSON.parse(text);
-  } catch {
+    // The payload of an event stands one level down.
+    frame = parseJson(text, 'payload', MAX_NESTING + 1);
+  } catch (error) {
+    if (error instanceof BusError) throw error;
     throw new BusError('INVALID_JSON', 'The frame is not valid JSON; send one JSON object per text frame.');
   }
   if (typeof frame !== 'object' || frame === null || Array.isArray(frame)) {
     throw new BusError('INVALID_JSON', 'The frame must be one JSON object.');
-  }
-  // The payload of an event stands one level down.
-  if (deeperThan(frame, MAX_NESTING + 1)) {
-    throw invalid('payload', `nests deeper than ${MAX_NESTING} levels; flatten it`);
   }
   return frame as JsonObject;
 }

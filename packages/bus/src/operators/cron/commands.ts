@@ -5,8 +5,10 @@ import { PLACE, placeOf } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import type { Sender } from '../../connection/session.ts';
 import { hasRole, type Principal, principalDocument } from '../../principal.ts';
+import { COUNT } from '../../schemas/fields.ts';
 import { PAGE, pageOf } from '../page.ts';
 import type { Job } from './job.ts';
+import { CRON_JOB } from './records.ts';
 import { readSchedule } from './schedule.ts';
 import type { Scheduler } from './scheduler.ts';
 
@@ -47,6 +49,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
           .exactOptional(),
         catch_up: z.boolean().describe('Fire once for what was missed while down.').exactOptional(),
       }),
+      result: CRON_JOB,
       run: async ({ sender }, args): Promise<CronJob> => {
         const { principal } = sender;
         const { room, channel } = placeOf(args);
@@ -91,6 +94,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
       role: 'user',
       description: 'Lists your jobs; for admins all of the tenant.',
       args: z.strictObject(PAGE),
+      result: z.strictObject({ jobs: z.array(CRON_JOB), count: COUNT, next: z.string().exactOptional() }),
       run: ({ sender }, args): CommandResult<'op.cron.list'> => {
         const { principal, identity } = sender;
         const jobs = scheduler.of(principal.tenant, hasRole(principal, 'admin') ? undefined : identity);
@@ -104,6 +108,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
       role: 'user',
       description: 'Ends a job.',
       args: z.strictObject({ job_id: z.string().min(1).max(128) }),
+      result: z.strictObject({ cancelled: z.literal(true), job_id: z.string() }),
       run: async ({ sender }, { job_id }): Promise<CommandResult<'op.cron.cancel'>> => {
         const job = scheduler.find(sender.principal.tenant, job_id);
         if (job === undefined) {

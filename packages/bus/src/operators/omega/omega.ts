@@ -12,6 +12,7 @@ import { type AnyCommand, command } from '../../commands/command.ts';
 import type { Sender } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { Action } from '../../principal.ts';
+import { COUNT, STAMP } from '../../schemas/fields.ts';
 import { serverPrincipal, systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
 import { MAX_PAGE, PAGE, pageOf } from '../page.ts';
@@ -36,6 +37,13 @@ const ID = z.string().min(1).max(128);
 const FIELDS = z.record(z.string(), z.unknown());
 const MAX_PAYLOAD_BYTES = 65_536;
 const MAX_METADATA_BYTES = 16_384;
+
+const SUBSTRATE: z.ZodType<OmegaSubstrate> = z
+  .strictObject({ substrate_id: ID, name: NAME, kind: NAME, metadata: FIELDS, registered_at: STAMP })
+  .meta({ id: 'OmegaSubstrate' });
+const EVENT: z.ZodType<OmegaEvent> = z
+  .strictObject({ event_id: ID, substrate_id: ID, signal: NAME, payload: FIELDS, timestamp: STAMP })
+  .meta({ id: 'OmegaEvent' });
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
 export function createOmegaOperator(bus: Core, options: OmegaOptions): Operator {
@@ -66,6 +74,13 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       role: 'user',
       description: 'Tells whether the lane is on, where its lab is, its limits and counts.',
       args: z.strictObject({}),
+      result: z.strictObject({
+        enabled: z.boolean(),
+        room: z.string(),
+        channel: z.string(),
+        limits: z.strictObject({ max_events: COUNT, max_substrates: COUNT }),
+        counts: z.strictObject({ substrates: COUNT, events: COUNT }),
+      }),
       run: ({ sender }): CommandResult<'op.omega.status'> => ({
         enabled,
         room,
@@ -79,6 +94,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       role: 'admin',
       description: 'Registers a source of signals.',
       args: z.strictObject({ name: NAME, kind: NAME, metadata: FIELDS.exactOptional() }),
+      result: SUBSTRATE,
       run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate => {
         stateFor(sender, 'admin');
         checkSize('metadata', metadata, MAX_METADATA_BYTES);
@@ -96,6 +112,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       role: 'user',
       description: 'Lists the registered sources.',
       args: z.strictObject(PAGE),
+      result: z.strictObject({ substrates: z.array(SUBSTRATE), count: COUNT, next: z.string().exactOptional() }),
       run: ({ sender }, args): CommandResult<'op.omega.list_substrates'> => {
         const all = stateFor(sender, 'subscribe').substrates();
         const placeOf = ({ registered_at, substrate_id }: OmegaSubstrate): string => `${registered_at}/${substrate_id}`;
@@ -108,6 +125,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       role: 'admin',
       description: 'Removes a source and its events.',
       args: z.strictObject({ substrate_id: ID }),
+      result: z.strictObject({ removed: z.literal(true), removed_events: COUNT }),
       run: ({ sender }, { substrate_id }): CommandResult<'op.omega.unregister_substrate'> => {
         stateFor(sender, 'admin');
         return { removed: true, removed_events: states.unregister(sender.principal.tenant, substrate_id) };
@@ -118,6 +136,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       role: 'admin',
       description: 'Records a signal of a source and sends it to the lab channel.',
       args: z.strictObject({ substrate_id: ID, signal: NAME, payload: FIELDS.exactOptional() }),
+      result: EVENT,
       run: async ({ sender }, { substrate_id, signal, payload = {} }): Promise<OmegaEvent> => {
         const { tenant } = sender.principal;
         const state = stateFor(sender, 'publish');
@@ -154,6 +173,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
           .describe('The "next" of the answer before: older ones.')
           .exactOptional(),
       }),
+      result: z.strictObject({ events: z.array(EVENT), count: COUNT, next: z.string().exactOptional() }),
       run: ({ sender }, { limit = 50, after, ...filter }): CommandResult<'op.omega.list_events'> =>
         stateFor(sender, 'history').events(filter, limit, after),
     }),
@@ -162,6 +182,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       role: 'admin',
       description: 'Forgets signals: all, those of a source, or those of a name.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional() }),
+      result: z.strictObject({ removed_count: COUNT, remaining_count: COUNT }),
       run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> => stateFor(sender, 'admin').clear(filter),
     }),
   ];

@@ -6,6 +6,7 @@ import { connectionOf } from '../../commands/connection.ts';
 import type { Sender } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { Awaitable, KeySpace, KeyValueEntry, SetOptions, SetOutcome } from '../../engine/engine.ts';
+import { COUNT, STAMP } from '../../schemas/fields.ts';
 import { MAX_PAGE } from '../page.ts';
 import { assertReadable, listKeys, notStored } from './listing.ts';
 import { SPACE, type StoreCounts, type StoreLimits, storeFull, storeQuota } from './space.ts';
@@ -24,7 +25,8 @@ const KEY = z
   .min(1)
   .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `at most ${MAX_KEY_BYTES} bytes`)
   .refine((key) => Buffer.from(key).toString() === key && !key.includes('\0'), 'text without NUL and lone surrogates')
-  .describe(`At most ${MAX_KEY_BYTES} bytes.`);
+  // In documents as far as a JSON Schema can say it.
+  .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\u0000]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
 const PREFIX = z.string().max(MAX_KEY_BYTES).describe('Only keys that begin with this.').exactOptional();
 const VERSION = z.number().int().min(0).describe('Only if the key has this version; 0: only if it does not exist.');
 
@@ -52,6 +54,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
         ttl_seconds: z.number().positive().max(MAX_TTL_SECONDS).describe('Forget it after this time.').exactOptional(),
         if_version: VERSION.exactOptional(),
       }),
+      result: z.strictObject({ namespace: z.string(), key: z.string(), version: COUNT, updated: z.boolean() }),
       run: ({ sender }, args): Awaitable<CommandResult<'op.store.set'>> => {
         const at = spaceOf(sender, args.namespace);
         assertMay(sender, 'store_write', at, args.key);
@@ -82,6 +85,12 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
       role: 'user',
       description: 'Reads a key with its version.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE }),
+      result: z.strictObject({
+        found: z.boolean(),
+        value: z.unknown().exactOptional(),
+        version: COUNT.exactOptional(),
+        expires_at: STAMP.exactOptional(),
+      }),
       run: ({ sender }, { key, namespace }): Awaitable<CommandResult<'op.store.get'>> => {
         const at = spaceOf(sender, namespace);
         assertMay(sender, 'store_read', at, key);
@@ -99,6 +108,17 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
         after: z.string().max(MAX_KEY_BYTES).describe('Only keys behind this one.').exactOptional(),
         values: z.boolean().describe('Answer the values and versions too, as "entries".').exactOptional(),
       }),
+      result: z.strictObject({
+        keys: z.array(z.string()),
+        entries: z
+          .array(
+            z.strictObject({ key: z.string(), value: z.unknown(), version: COUNT, expires_at: STAMP.exactOptional() }),
+          )
+          .describe('With "values".')
+          .exactOptional(),
+        count: COUNT,
+        next: z.string().describe('Pass as "after" for more.').exactOptional(),
+      }),
       run: (
         { sender },
         { namespace, limit = 100, values = false, ...query },
@@ -110,6 +130,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
       role: 'user',
       description: 'Deletes a key; with if_version only if nobody else changed it.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE, if_version: VERSION.exactOptional() }),
+      result: z.strictObject({ deleted: z.boolean() }),
       run: ({ sender }, { key, namespace, if_version }): Awaitable<CommandResult<'op.store.delete'>> => {
         const at = spaceOf(sender, namespace);
         assertMay(sender, 'store_write', at, key);
@@ -124,6 +145,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
       role: 'user',
       description: 'Sends this connection a system notice for every change under a prefix.',
       args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
+      result: z.strictObject({ watching: z.literal(true), namespace: z.string(), prefix: z.string() }),
       run: (context, { namespace = DEFAULT_NAMESPACE, prefix = '' }): CommandResult<'op.store.watch'> => {
         assertReadable(context.sender.principal, namespace);
         watches.add(connectionOf(context), namespace, prefix);
@@ -135,6 +157,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
       role: 'user',
       description: 'Ends a watch; without a prefix all watches of the namespace.',
       args: z.strictObject({ namespace: NAMESPACE, prefix: PREFIX }),
+      result: z.strictObject({ watching: z.literal(false), removed: z.boolean() }),
       run: (context, { namespace = DEFAULT_NAMESPACE, prefix }): CommandResult<'op.store.unwatch'> => ({
         watching: false,
         removed: watches.remove(connectionOf(context), namespace, prefix),

@@ -2,9 +2,11 @@ import type { CommandResult, WebhookRule } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Access } from '../../access.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
+import { COUNT } from '../../schemas/fields.ts';
 import { PAGE, pageOf } from '../page.ts';
 import type { ActiveRule } from './active-rule.ts';
 import { deadLetterRecord, type FailedDelivery } from './dead-letters.ts';
+import { DEAD_LETTER, WEBHOOK_RULE } from './records.ts';
 import { REGISTRATION } from './registration.ts';
 import type { WebhookRules } from './rules.ts';
 
@@ -18,6 +20,7 @@ export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand
       role: 'user',
       description: 'Posts every matching event to a URL, in order, with retries.',
       args: REGISTRATION,
+      result: WEBHOOK_RULE,
       run: async ({ sender }, args): Promise<WebhookRule> => (await rules.register(sender, args)).record(),
     }),
     command({
@@ -25,6 +28,7 @@ export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand
       role: 'user',
       description: 'Lists your webhooks with their figures; for admins all of the tenant.',
       args: z.strictObject(PAGE),
+      result: z.strictObject({ rules: z.array(WEBHOOK_RULE), count: COUNT, next: z.string().exactOptional() }),
       run: ({ sender }, args): CommandResult<'op.webhook.list'> => {
         const placeOf = ({ rule }: ActiveRule): string => `${rule.createdAt}/${rule.id}`;
         const { entries, next } = pageOf(rules.visible(sender), placeOf, (active) => active.record(), args);
@@ -36,6 +40,7 @@ export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand
       role: 'user',
       description: 'Removes a webhook with all that waits for it.',
       args: z.strictObject(RULE),
+      result: z.strictObject({ removed: z.literal(true), rule_id: z.string() }),
       run: async ({ sender }, { rule_id }): Promise<CommandResult<'op.webhook.unregister'>> => {
         await rules.remove(rules.manageable(sender, rule_id));
         return { removed: true, rule_id };
@@ -46,6 +51,7 @@ export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand
       role: 'user',
       description: 'Shows the deliveries that were given up, oldest first.',
       args: z.strictObject({ ...RULE, ...PAGE }),
+      result: z.strictObject({ dead_letters: z.array(DEAD_LETTER), count: COUNT, next: z.string().exactOptional() }),
       run: ({ sender }, { rule_id, ...page }): CommandResult<'op.webhook.dead_letters'> => {
         // Managing a rule is no right to read what one's own grants do not cover.
         const readable = rules
@@ -65,6 +71,7 @@ export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand
         ...RULE,
         delivery_id: z.string().min(1).max(128).describe('Only this one.').exactOptional(),
       }),
+      result: z.strictObject({ requeued: COUNT }),
       run: async ({ sender }, { rule_id, delivery_id }): Promise<CommandResult<'op.webhook.retry'>> => ({
         requeued: await rules.manageable(sender, rule_id).retry(delivery_id),
       }),

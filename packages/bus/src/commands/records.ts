@@ -1,0 +1,135 @@
+import type {
+  ChannelRecord,
+  ChannelSummary,
+  ClientRecord,
+  CommandDescription,
+  HistoryEntry,
+  JoinResult,
+  MemberRecord,
+  ServerStatus,
+} from '@arqonbus/protocol';
+import { z } from 'zod';
+import { STORED } from '../schemas/envelopes.ts';
+import { CLIENT_TYPE, COUNT, OBJECT, POSITION, ROLE, SEQUENCE, STAMP, STAMP_IF_KNOWN } from '../schemas/fields.ts';
+
+const NAME = z.string().min(1);
+const TEXT_OR_NULL = z.string().nullable();
+
+/** What the commands of the core answer. The types of `@arqonbus/protocol` are made from these, under their ids. */
+
+export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
+  .strictObject({
+    client_id: NAME,
+    client_type: CLIENT_TYPE,
+    screen_name: TEXT_OR_NULL,
+    avatar: TEXT_OR_NULL,
+    personality: TEXT_OR_NULL,
+    rooms: z
+      .record(z.string(), z.array(z.string()))
+      .describe('Room name to the channels joined there; `*` is a room subscription.'),
+    connected_at: STAMP,
+    last_activity: STAMP,
+    node: NAME,
+  })
+  .meta({ id: 'ClientRecord', description: 'What others may know of a connected client.' });
+
+export const CHANNEL_SUMMARY: z.ZodType<ChannelSummary> = z
+  .strictObject({
+    room: NAME,
+    channel: NAME,
+    members: COUNT.describe('How many clients are members, in the whole cluster.'),
+    created_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
+    type: NAME,
+    hardcoded: z.boolean().describe('Built in: cannot be deleted.'),
+  })
+  .meta({ id: 'ChannelSummary' });
+
+const CHANNEL = {
+  room: NAME,
+  channel: NAME,
+  created_at: STAMP,
+  created_by: z.string(),
+  type: NAME,
+  hardcoded: z.boolean().describe('Built in: cannot be deleted.'),
+  auto_created: z.boolean().describe('Made by a join or an event, not by create_channel.'),
+  description: TEXT_OR_NULL,
+  history: z.strictObject({ size: COUNT, ttl_seconds: z.number().min(0) }),
+  retain: z.boolean().describe('Whether the channel outlives its members although nobody made it by hand.'),
+};
+
+export const CHANNEL_RECORD: z.ZodType<ChannelRecord> = z.strictObject(CHANNEL).meta({ id: 'ChannelRecord' });
+
+const MEMBER: z.ZodType<MemberRecord> = z
+  .strictObject({
+    client_id: NAME,
+    client_type: CLIENT_TYPE,
+    screen_name: TEXT_OR_NULL,
+    joined_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
+  })
+  .meta({ id: 'MemberRecord' });
+
+export const CHANNEL_INFO: z.ZodType<
+  ChannelRecord & { sequence: number; epoch: string; members: MemberRecord[]; count: number }
+> = z.strictObject({
+  ...CHANNEL,
+  members: z.array(MEMBER).describe('The first 500.'),
+  count: COUNT.describe('Members, on all nodes.'),
+  sequence: SEQUENCE.describe('Where the stream stands.'),
+  epoch: z.string(),
+});
+
+export const SERVER_STATUS: z.ZodType<ServerStatus> = z
+  .strictObject({
+    server: z.strictObject({
+      name: NAME,
+      version: NAME,
+      protocol: NAME,
+      uptime_seconds: COUNT,
+      node: NAME,
+    }),
+    connections: z.strictObject({ total: COUNT, active: COUNT }),
+    rooms: z.strictObject({ active: COUNT }),
+    channels: z.strictObject({ active: COUNT }),
+    messages: z.strictObject({ total: COUNT, rate_per_minute: z.number().min(0) }),
+    storage: z.strictObject({ backend: NAME, healthy: z.boolean() }),
+    channels_detail: z.array(CHANNEL_SUMMARY).describe('For admins.').exactOptional(),
+    clients: z.array(CLIENT_RECORD).describe('For admins.').exactOptional(),
+  })
+  .meta({ id: 'ServerStatus' });
+
+export const COMMAND_DESCRIPTION: z.ZodType<CommandDescription> = z
+  .strictObject({
+    name: NAME,
+    aliases: z.array(NAME),
+    description: NAME,
+    role: ROLE.describe('The least role that may call it.'),
+    args: OBJECT.describe('JSON Schema (2020-12) of `args`.'),
+    result: OBJECT.describe('JSON Schema of the answer; only when one command was asked for.').exactOptional(),
+  })
+  .meta({ id: 'CommandDescription' });
+
+export const HISTORY_ENTRY: z.ZodType<HistoryEntry> = z
+  .strictObject({
+    envelope: STORED,
+    stored_at: STAMP,
+    storage_metadata: z.strictObject({ backend: NAME, sequence: SEQUENCE, epoch: z.string() }),
+  })
+  .meta({ id: 'HistoryEntry' });
+
+export const JOIN_RESULT: z.ZodType<JoinResult> = z
+  .strictObject({
+    room: NAME,
+    channel: NAME,
+    sequence: SEQUENCE.describe("The last sequence before live traffic; a room tells the room-wide stream's."),
+    epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
+    members: COUNT,
+    recovered: z
+      .boolean()
+      .describe('Only with `since`: whether every missed envelope follows. False: reload.')
+      .exactOptional(),
+    positions: z
+      .record(z.string(), POSITION)
+      .describe('Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels.')
+      .exactOptional(),
+  })
+  .meta({ id: 'JoinResult' });

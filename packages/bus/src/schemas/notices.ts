@@ -1,0 +1,71 @@
+import type { Notice } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { CLIENT_TYPE, COUNT, ROLE, SEQUENCE, STAMP } from './fields.ts';
+
+const NAME = z.string().min(1);
+const PLACE = { room: NAME, channel: NAME };
+
+const CLIENT = z.strictObject({ client_id: NAME, client_type: CLIENT_TYPE, screen_name: z.string().nullable() });
+
+const WELCOME = z
+  .strictObject({
+    event: z.literal('welcome'),
+    welcome: z.string().describe('A greeting for people.'),
+    client_id: NAME,
+    role: ROLE,
+    tenant: NAME,
+    room: NAME.nullable().describe('The first membership; null when none was asked for.'),
+    channel: NAME.nullable(),
+    server: z.strictObject({ name: NAME, version: NAME, protocol: NAME, node: NAME, http: NAME.exactOptional() }),
+    limits: z.strictObject({ max_message_bytes: COUNT, ping_interval_ms: COUNT }),
+  })
+  .meta({ id: 'Welcome', description: 'The first frame of every connection.' });
+
+/**
+ * The payload of every `system` envelope, by its `event`. Whatever the server tells its clients unasked is declared
+ * here; the types of both ends and the documents are made from it.
+ */
+export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
+  welcome: WELCOME,
+  shutdown: z
+    .strictObject({
+      event: z.literal('shutdown'),
+      reconnect_after_ms: COUNT.describe('How long this client should wait before it connects again.'),
+    })
+    .meta({ id: 'ShutdownNotice', description: 'The server is about to stop.' }),
+  token_expiring: z
+    .strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT })
+    .meta({ id: 'TokenExpiringNotice', description: 'The connection ends with its token, unless that is renewed.' }),
+  membership_revoked: z
+    .strictObject({ event: z.literal('membership_revoked'), ...PLACE, reason: z.string() })
+    .meta({ id: 'MembershipRevokedNotice', description: 'This client was taken out of a channel or room.' }),
+  history_gap: z
+    .strictObject({
+      event: z.literal('history_gap'),
+      ...PLACE,
+      after_sequence: SEQUENCE.describe('The last sequence before the gap, when it is known.').exactOptional(),
+    })
+    .meta({ id: 'HistoryGapNotice', description: 'History does not hold all that was sent here.' }),
+  channel_created: z
+    .strictObject({ event: z.literal('channel_created'), ...PLACE, created_by: z.string() })
+    .meta({ id: 'ChannelCreatedNotice', description: 'To those who subscribe to the room.' }),
+  channel_deleted: z
+    .strictObject({ event: z.literal('channel_deleted'), ...PLACE })
+    .meta({ id: 'ChannelDeletedNotice', description: 'To those who subscribe to the room.' }),
+  client_joined: z
+    .strictObject({ event: z.literal('client_joined'), ...PLACE, client: CLIENT, members: COUNT })
+    .meta({ id: 'ClientJoinedNotice', description: 'To members that asked for presence.' }),
+  client_left: z
+    .strictObject({ event: z.literal('client_left'), ...PLACE, client: CLIENT, members: COUNT })
+    .meta({ id: 'ClientLeftNotice', description: 'To members that asked for presence.' }),
+  store_changed: z
+    .strictObject({
+      event: z.literal('store_changed'),
+      namespace: NAME,
+      key: NAME,
+      operation: z.enum(['set', 'delete', 'expire']),
+      version: COUNT,
+      value: z.unknown().exactOptional(),
+    })
+    .meta({ id: 'StoreNotice', description: 'A key changed that this connection watches.' }),
+};

@@ -1,0 +1,63 @@
+import { type AnyCommand, type CommandSchemas, commandSchemas, SchemaDefinitions } from '@arqonbus/bus';
+import type { JsonObject } from '@arqonbus/protocol';
+import { namesIn, PREFIX, type Schema, typeText } from './command-types.ts';
+
+/** docs/commands.md: every command with its arguments and what it answers, and the records that answers are made of. */
+export function commandsPage(commands: readonly AnyCommand[]): string {
+  const definitions = new SchemaDefinitions(PREFIX);
+  const described = commandSchemas(commands, definitions);
+  const contentOf = (reference: JsonObject): Schema =>
+    definitions.all[String(reference.$ref).slice(PREFIX.length)] as Schema;
+  const schemas = described.flatMap(({ args, result }) => [contentOf(args), contentOf(result)]);
+  const records = namesIn(schemas, definitions.all).sort();
+  return [
+    '# Commands',
+    '',
+    'Made from the code by `npm run docs`. Types are written as in TypeScript; `@arqonbus/protocol` has them as',
+    "`CommandArgs<'NAME'>` and `CommandResult<'NAME'>`, and [protocol.schema.json](protocol.schema.json) has them as JSON",
+    'Schemas. `room` and `channel` may each hold `room:channel`.',
+    '',
+    ...described.map((one) => section(one, contentOf)),
+    '## Records',
+    '',
+    'What answers are made of. An `Envelope` is an event as it was delivered; [protocol.md](protocol.md) describes it.',
+    '',
+    ...records.flatMap((name) => {
+      const record = definitions.all[name] as Schema;
+      const said = record.description === undefined ? [] : [record.description, ''];
+      return [`### ${name}`, '', ...said, ...fields('field', 'always', record), ''];
+    }),
+  ].join('\n');
+}
+
+function section({ command, args, result }: CommandSchemas, contentOf: (reference: JsonObject) => Schema): string {
+  const { name, aliases = [], role, description } = command;
+  const also = aliases.length === 0 ? '' : ` Also called ${aliases.map((alias) => `\`${alias}\``).join(', ')}.`;
+  const answer = contentOf(result);
+  return [
+    `## ${name}`,
+    '',
+    `${description} Role: \`${role}\`.${also}`,
+    '',
+    ...fields('argument', 'required', contentOf(args)),
+    '',
+    ...(answer.$ref === undefined ? fields('answer', 'always', answer) : [`Answers \`${typeText(answer)}\`.`]),
+    '',
+  ].join('\n');
+}
+
+/** A table of an object's members, each with its type and whether it may be missing. */
+function fields(title: string, always: string, schema: Schema): string[] {
+  const { properties, required = [] } = schema;
+  if (properties === undefined) return [code(typeText(schema))];
+  const rows = Object.entries(properties).map(([name, property]) => {
+    const mark = required.includes(name) ? always : '';
+    return `| \`${name}\` | ${code(typeText(property))} | ${mark} | ${property.description ?? ''} |`;
+  });
+  return rows.length === 0 ? [`No ${title}s.`] : [`| ${title} | type | | |`, '|---|---|---|---|', ...rows];
+}
+
+/** A bar would end the cell of a table, in code too. */
+function code(text: string): string {
+  return `\`${text.replaceAll('\n', ' ').replaceAll('|', '\\|')}\``;
+}
