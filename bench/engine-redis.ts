@@ -101,8 +101,7 @@ const figures: Figures[] = [];
 figures.push(await measure('memory, window 256', [createMemoryEngine()], 256, 1));
 for (const sync of ['no', 'everysec', 'always'] as const) {
   const server = await PrivateRedis.start({ sync });
-  const node = (nodeId: string): Engine =>
-    createRedisEngine({ url: server.url(), mode: 'strict', backend: 'redis', nodeId });
+  const node = (nodeId: string): Engine => createRedisEngine({ url: server.url(), backend: 'redis', nodeId });
   try {
     const label = sync === 'no' ? 'redis' : `redis, appendfsync ${sync}`;
     figures.push(await measure(`${label}, 1 node, window 1`, [node('a')], 1, 1));

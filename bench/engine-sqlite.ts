@@ -103,7 +103,7 @@ const directory = await mkdtemp(join(tmpdir(), 'arqonbus-bench-'));
 try {
   console.log(JSON.stringify(await measure(createMemoryEngine())));
   const path = values.path ?? join(directory, 'bench.db');
-  console.log(JSON.stringify(await measure(createSqliteEngine({ path, mode: 'strict' }))));
+  console.log(JSON.stringify(await measure(createSqliteEngine({ path }))));
 } finally {
   await rm(directory, { recursive: true });
 }
