@@ -21,9 +21,7 @@ import type {
 import { RecentIds } from './recent-ids.ts';
 import { StreamMap } from './stream-map.ts';
 
-/** Ids of each kind that are remembered at most; beyond them the older half is forgotten. */
 const MOST_IDS = 1_000_000;
-/** Streams whose ids and epochs are remembered at most. */
 const MOST_STREAMS = 100_000;
 /** The scope of claimed keys; streams count from 1. */
 const CLAIMS = 0;
@@ -31,10 +29,16 @@ const CLAIMS = 0;
 const GAPS = 'history_gap';
 const GAPS_TTL_MS = 86_400_000;
 const STREAMS_PER_KEY = 500;
-const NOTE_AGAIN_MS = 2_000;
+const NOTE_AGAIN_MS = 1_000;
 
-/** A clock that never steps, in milliseconds. */
-type Clock = () => number;
+export interface DegradedOptions {
+  /** A clock that never steps, in milliseconds; when left out, the process's. */
+  readonly now?: () => number;
+  /** Stored ids that are remembered at most, and as many live ones and claims; beyond that the older half goes. 1,000,000. */
+  readonly mostIds?: number;
+  /** Streams that are remembered at most; beyond that all are forgotten, and their ids with them. 100,000. */
+  readonly mostStreams?: number;
+}
 
 /** What this node knows of a stream. */
 interface Known {
@@ -50,8 +54,8 @@ interface Known {
  * or as handed on is a duplicate; claims hold on this node. When the backend is back the streams go on where they
  * were, and the members of those that had such events are told of a gap, on every node.
  */
-export function degraded(engine: Engine, now: Clock = () => performance.now()): Engine {
-  return new DegradedEngine(engine, now);
+export function degraded(engine: Engine, options: DegradedOptions = {}): Engine {
+  return new DegradedEngine(engine, options);
 }
 
 class DegradedEngine implements Engine {
@@ -61,10 +65,10 @@ class DegradedEngine implements Engine {
   readonly presence: Presence | null;
   readonly #engine: Engine;
 
-  constructor(engine: Engine, now: Clock) {
+  constructor(engine: Engine, options: DegradedOptions) {
     this.#engine = engine;
     this.backend = engine.backend;
-    this.broker = new DegradedBroker(engine, now);
+    this.broker = new DegradedBroker(engine, options);
     this.store = engine.store;
     this.presence = engine.presence === null ? null : aloneWhileAway(engine.presence);
   }
@@ -111,11 +115,11 @@ class DegradedBroker implements Broker {
   readonly reached?: NonNullable<Broker['reached']>;
   readonly #engine: Engine;
   readonly #broker: Broker;
-  readonly #now: Clock;
+  readonly #now: () => number;
+  readonly #mostStreams: number;
   /** How this node's notes of gaps begin. */
   readonly #self = randomToken(12);
-  readonly #streams = new StreamMap<Known>();
-  readonly #oldestFirst = new Set<Known>();
+  #streams = new StreamMap<Known>();
   readonly #stored: IdMemory;
   readonly #live: IdMemory;
   readonly #claims: IdMemory;
@@ -134,13 +138,15 @@ class DegradedBroker implements Broker {
   #events: EngineEvents | undefined;
   #closed = false;
 
-  constructor(engine: Engine, now: Clock) {
+  constructor(engine: Engine, options: DegradedOptions) {
+    const { now = () => performance.now(), mostIds = MOST_IDS, mostStreams = MOST_STREAMS } = options;
     this.#engine = engine;
     this.#broker = engine.broker;
     this.#now = now;
-    this.#stored = new IdMemory(now);
-    this.#live = new IdMemory(now);
-    this.#claims = new IdMemory(now);
+    this.#mostStreams = mostStreams;
+    this.#stored = new IdMemory(now, mostIds);
+    this.#live = new IdMemory(now, mostIds);
+    this.#claims = new IdMemory(now, mostIds);
     if (engine.broker.reached !== undefined) this.reached = engine.broker.reached.bind(engine.broker);
   }
 
@@ -235,7 +241,9 @@ class DegradedBroker implements Broker {
 
   async drop(stream: StreamAddress): Promise<void> {
     await this.#broker.drop(stream);
-    this.#forget(stream);
+    const known = this.#streams.get(stream);
+    if (known !== undefined) this.#gaps.delete(known);
+    this.#streams.delete(stream);
   }
 
   async claim(key: string, windowMs: number): Promise<boolean> {
@@ -286,25 +294,14 @@ class DegradedBroker implements Broker {
   #known(address: StreamAddress): Known {
     const known = this.#streams.get(address);
     if (known !== undefined) return known;
-    for (const { stream } of this.#oldestFirst) {
-      if (this.#oldestFirst.size < MOST_STREAMS) break;
-      this.#forget(stream);
-    }
-    const { tenant, room, channel } = address;
+    if (this.#streamCount % this.#mostStreams === 0) this.#streams = new StreamMap();
     this.#streamCount += 1;
+    const { tenant, room, channel } = address;
     // A copy: the message that a name was cut out of must not live as long.
     const stream = { tenant, room, channel: Buffer.from(channel).toString() };
     const fresh = { stream, scope: this.#streamCount, epoch: '' };
     this.#streams.set(stream, fresh);
-    this.#oldestFirst.add(fresh);
     return fresh;
-  }
-
-  #forget(stream: StreamAddress): void {
-    const known = this.#streams.get(stream);
-    if (known === undefined) return;
-    this.#streams.delete(stream);
-    this.#oldestFirst.delete(known);
   }
 
   /** Notes the gaps in the store, whose watchers are told at once; those of a node that is away, when it is back. */
@@ -337,15 +334,17 @@ class DegradedBroker implements Broker {
   }
 }
 
-/** Ids with a number each, remembered as {@link RecentIds} does it, but no more than {@link MOST_IDS}. */
+/** Ids with a number each, remembered as {@link RecentIds} does it, but no more than `most`. */
 class IdMemory {
-  readonly #now: Clock;
+  readonly #now: () => number;
+  readonly #most: number;
   #young: RecentIds;
   #old: RecentIds | null = null;
   #count = 0;
 
-  constructor(now: Clock) {
+  constructor(now: () => number, most: number) {
     this.#now = now;
+    this.#most = most;
     this.#young = new RecentIds(now());
   }
 
@@ -362,7 +361,7 @@ class IdMemory {
     if (this.#young.claim(scope, identity, id, value, now, windowMs) >= 0) return false;
     this.#count += 1;
     if (this.#count % 1_024 === 0) this.#young.sweep(now);
-    if (this.#count < MOST_IDS / 2) return true;
+    if (this.#count < this.#most / 2) return true;
     this.#old = this.#young;
     this.#young = new RecentIds(now);
     this.#count = 0;

@@ -77,6 +77,9 @@ describe.runIf(hasRedis())('a Redis server that crashes', () => {
     expect(kept.map((event) => event.sequence)).toEqual(range(1, sequence));
     await two.seen.until(() => two.seen.events.at(-1)?.sequence === sequence);
     expectWhole(two.seen.events);
+    // Its members have not seen what went live on the other node, although it was away itself.
+    await two.seen.until(() => two.seen.gaps.length > 0);
+    expect(two.seen.gaps).toEqual([lab]);
     // What was answered as stored is in the stream, with the sequence that was answered.
     const texts = new Map(kept.map((event) => [event.sequence, event.text]));
     for (const { id, published } of outcomes) {
