@@ -117,6 +117,8 @@ class DegradedBroker implements Broker {
   readonly #broker: Broker;
   readonly #now: () => number;
   readonly #mostStreams: number;
+  /** No other node has this backend. */
+  readonly #isAlone: boolean;
   /** How this node's notes of gaps begin. */
   readonly #self = randomToken(12);
   #streams = new StreamMap<Known>();
@@ -144,6 +146,7 @@ class DegradedBroker implements Broker {
     this.#broker = engine.broker;
     this.#now = now;
     this.#mostStreams = mostStreams;
+    this.#isAlone = engine.presence === null;
     this.#stored = new IdMemory(now, mostIds);
     this.#live = new IdMemory(now, mostIds);
     this.#claims = new IdMemory(now, mostIds);
@@ -152,7 +155,7 @@ class DegradedBroker implements Broker {
 
   start(events: EngineEvents): void {
     this.#events = events;
-    if (this.#engine.presence !== null) this.#engine.store.watch(GAPS, (change) => this.#readNote(change));
+    if (!this.#isAlone) this.#engine.store.watch(GAPS, (change) => this.#readNote(change));
   }
 
   /** Takes nothing any more, not even live. */
@@ -202,7 +205,7 @@ class DegradedBroker implements Broker {
     for (const known of this.#gaps) {
       this.#gaps.delete(known);
       this.#events?.historyGap(known.stream);
-      if (this.#engine.presence !== null) this.#unnoted.add(known);
+      if (!this.#isAlone) this.#unnoted.add(known);
     }
     if (!this.#noting) void this.#noteGaps();
   }
@@ -282,7 +285,10 @@ class DegradedBroker implements Broker {
     const known = this.#known(stream);
     known.epoch = published.epoch;
     this.#durability = published.stored;
-    this.#stored.add(known.scope, identity, draft.id, published.sequence);
+    // What was handed to somebody came by, and is remembered; an engine of one node remembers what it stored by itself.
+    if (published.delivered === 0 && !this.#isAlone) {
+      this.#stored.add(known.scope, identity, draft.id, published.sequence);
+    }
     if (this.#liveUntil > 0 && this.#now() > this.#liveUntil) this.#liveUntil = 0;
     return published;
   }

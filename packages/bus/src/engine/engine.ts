@@ -134,7 +134,8 @@ export interface Broker {
    * Stores, sequences and delivers one event. Publications of one caller keep their order, across streams too.
    *
    * A rejection with `STORAGE_UNAVAILABLE` means that the backend is away, and that the event may have been stored all
-   * the same; such rejections keep the order too. A backend that is there but has too much to do makes this throw.
+   * the same; such rejections keep the order too. A backend that is there but has too much to do makes this throw. An
+   * engine of one node knows the ids that it stored by itself, and answers them as duplicates even then.
    */
   publish(publication: Publication): Awaitable<Published>;
   /**
