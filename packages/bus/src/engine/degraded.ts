@@ -6,10 +6,8 @@ import type {
   Durability,
   Engine,
   EngineEvents,
-  EngineStats,
   HistoryQuery,
   KeyChange,
-  KeyValueStore,
   Presence,
   Publication,
   Published,
@@ -55,60 +53,21 @@ interface Known {
  * were, and the members of those that had such events are told of a gap, on every node.
  */
 export function degraded(engine: Engine, options: DegradedOptions = {}): Engine {
-  return new DegradedEngine(engine, options);
-}
-
-class DegradedEngine implements Engine {
-  readonly backend: Engine['backend'];
-  readonly broker: DegradedBroker;
-  readonly store: KeyValueStore;
-  readonly presence: Presence | null;
-  readonly #engine: Engine;
-
-  constructor(engine: Engine, options: DegradedOptions) {
-    this.#engine = engine;
-    this.backend = engine.backend;
-    this.broker = new DegradedBroker(engine, options);
-    this.store = engine.store;
-    this.presence = engine.presence === null ? null : aloneWhileAway(engine.presence);
-  }
-
-  get warnings(): readonly string[] {
-    return this.#engine.warnings ?? [];
-  }
-
-  async open(events: EngineEvents): Promise<void> {
-    this.broker.start(events);
-    try {
-      await this.#engine.open({
-        deliver: (event) => this.broker.deliver(event),
-        receive: (message) => events.receive(message),
-        health: (state) => {
-          if (state.healthy) this.broker.recover();
-          events.health(state);
-        },
-        historyGap: (stream) => events.historyGap(stream),
-        gap: (tenant, room) => events.gap(tenant, room),
-        trimmed: (state) => events.trimmed(state),
-      });
-    } catch (error) {
-      if (!isAway(error)) throw error;
-      events.health({ healthy: false, reason: error.message });
-    }
-  }
-
-  healthy(): boolean {
-    return this.#engine.healthy();
-  }
-
-  stats(): Awaitable<EngineStats> {
-    return this.#engine.stats();
-  }
-
-  close(): Promise<void> {
-    this.broker.close();
-    return this.#engine.close();
-  }
+  const { backend, store, presence } = engine;
+  const broker = new DegradedBroker(engine, options);
+  return {
+    backend,
+    broker,
+    store,
+    presence: presence === null ? null : aloneWhileAway(presence),
+    get warnings() {
+      return engine.warnings ?? [];
+    },
+    open: (events) => broker.open(events),
+    healthy: () => engine.healthy(),
+    stats: () => engine.stats(),
+    close: () => broker.close(),
+  };
 }
 
 class DegradedBroker implements Broker {
@@ -153,14 +112,31 @@ class DegradedBroker implements Broker {
     if (engine.broker.reached !== undefined) this.reached = engine.broker.reached.bind(engine.broker);
   }
 
-  start(events: EngineEvents): void {
+  async open(events: EngineEvents): Promise<void> {
     this.#events = events;
     if (!this.#isAlone) this.#engine.store.watch(GAPS, (change) => this.#readNote(change));
+    try {
+      await this.#engine.open({
+        deliver: (event) => this.#deliver(event),
+        receive: (message) => events.receive(message),
+        health: (state) => {
+          if (state.healthy) this.#recover();
+          events.health(state);
+        },
+        historyGap: (stream) => events.historyGap(stream),
+        gap: (tenant, room) => events.gap(tenant, room),
+        trimmed: (state) => events.trimmed(state),
+      });
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      events.health({ healthy: false, reason: error.message });
+    }
   }
 
-  /** Takes nothing any more, not even live. */
-  close(): void {
+  /** From now on nothing is taken, not even live. */
+  close(): Promise<void> {
     this.#closed = true;
+    return this.#engine.close();
   }
 
   publish(publication: Publication): Awaitable<Published> {
@@ -183,31 +159,6 @@ class DegradedBroker implements Broker {
         return this.#repeated(publication) ?? this.#goLive(publication);
       },
     );
-  }
-
-  /** Hands on what the engine delivers, but for events that members were given live. */
-  deliver(event: StreamEvent): number {
-    const { stream, identity, id, sequence } = event;
-    if (identity !== undefined) {
-      const { scope } = this.#known(stream);
-      this.#stored.add(scope, identity, id, sequence);
-      if (this.#liveUntil > 0 && this.#live.find(scope, identity, id) >= 0) return 0;
-    }
-    return this.#events?.deliver(event) ?? 0;
-  }
-
-  /** The backend is back: tells whoever has missed something, or may have. */
-  recover(): void {
-    for (const [key, { tenant, room }] of [...this.#late]) {
-      this.#late.delete(key);
-      void this.attach(tenant, room).then(() => this.#late.has(key) || this.#events?.gap(tenant, room));
-    }
-    for (const known of this.#gaps) {
-      this.#gaps.delete(known);
-      this.#events?.historyGap(known.stream);
-      if (!this.#isAlone) this.#unnoted.add(known);
-    }
-    if (!this.#noting) void this.#noteGaps();
   }
 
   attach(tenant: string, room: string): Promise<void> {
@@ -259,6 +210,33 @@ class DegradedBroker implements Broker {
     }, claimHere);
   }
 
+  /** Hands on what the engine delivers, but for events that members were given live. */
+  #deliver(event: StreamEvent): number {
+    const { stream, identity, id, sequence } = event;
+    if (identity !== undefined) {
+      const { scope } = this.#known(stream);
+      this.#stored.add(scope, identity, id, sequence);
+      if (this.#liveUntil > 0 && this.#live.find(scope, identity, id) >= 0) return 0;
+    }
+    return this.#events?.deliver(event) ?? 0;
+  }
+
+  /** The backend is back: tells whoever has missed something, or may have. */
+  #recover(): void {
+    for (const [key, { tenant, room }] of this.#late) {
+      const follow = async (): Promise<void> => this.#broker.attach(tenant, room);
+      const tell = (): unknown => this.#late.delete(key) && this.#events?.gap(tenant, room);
+      // What is refused again waits for the next time.
+      follow().then(tell, () => {});
+    }
+    for (const known of this.#gaps) {
+      this.#gaps.delete(known);
+      this.#events?.historyGap(known.stream);
+      if (!this.#isAlone) this.#unnoted.add(known);
+    }
+    if (!this.#noting) void this.#noteGaps();
+  }
+
   /** What a publication is answered that went through before; null for every other. */
   #repeated({ stream, draft, identity }: Publication): Published | null {
     const known = this.#streams.get(stream);
@@ -277,7 +255,7 @@ class DegradedBroker implements Broker {
     this.#gaps.add(known);
     const delivered = this.#events?.deliver({ stream, sequence: 0, id, from, text: sealUnstored(open) }) ?? 0;
     // The backend may have come back since it refused.
-    if (this.#engine.healthy()) this.recover();
+    if (this.#engine.healthy()) this.#recover();
     return { sequence: 0, epoch: this.#epoch(known), stored: 'none', delivered, duplicate: false };
   }
 
