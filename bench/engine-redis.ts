@@ -1,17 +1,23 @@
 /**
  * Acked publications a second through the Redis engine, beside the memory engine: `npx tsx bench/engine-redis.ts`.
  * Starts a redis-server of its own; a window of publications is kept in flight, as many publishers on a node do.
- * `--seconds N` (3) per case, `--json` prints one object instead of the table.
+ * `--seconds N` (3) per case, `--json` prints one object instead of the table, `--degraded` measures under the degraded
+ * mode, which is the server's default, with Redis there all the time.
  */
 import { parseArgs } from 'node:util';
 import { newId, openDraft } from '@arqonbus/protocol';
+import { degraded } from '../packages/bus/src/engine/degraded.ts';
 import type { Engine, EngineEvents, Publication } from '../packages/bus/src/engine/engine.ts';
 import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
 import { createRedisEngine } from '../packages/bus/src/engine/redis/redis.ts';
 import { PrivateRedis } from '../test/fixtures/private-redis.ts';
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '3' }, json: { type: 'boolean', default: false } },
+  options: {
+    seconds: { type: 'string', default: '3' },
+    json: { type: 'boolean', default: false },
+    degraded: { type: 'boolean', default: false },
+  },
 });
 const SECONDS = Number(values.seconds);
 const TEXT = 'x'.repeat(180);
@@ -101,8 +107,10 @@ const figures: Figures[] = [];
 figures.push(await measure('memory, window 256', [createMemoryEngine()], 256, 1));
 for (const sync of ['no', 'everysec', 'always'] as const) {
   const server = await PrivateRedis.start({ sync });
-  const node = (nodeId: string): Engine =>
-    createRedisEngine({ url: server.url(), mode: 'strict', backend: 'redis', nodeId });
+  const node = (nodeId: string): Engine => {
+    const engine = createRedisEngine({ url: server.url(), backend: 'redis', nodeId });
+    return values.degraded ? degraded(engine) : engine;
+  };
   try {
     const label = sync === 'no' ? 'redis' : `redis, appendfsync ${sync}`;
     figures.push(await measure(`${label}, 1 node, window 1`, [node('a')], 1, 1));

@@ -2,12 +2,15 @@
  * Acknowledged publishes a second: SQLite (committed to the disk) beside memory, the same load on both. A number of
  * senders publish in windows: each waits for its acks before it sends the next window.
  *
- *     npx tsx bench/engine-sqlite.ts [--seconds 3] [--channels 100] [--senders 50] [--window 32] [--path FILE]
+ *     npx tsx bench/engine-sqlite.ts [--seconds 3] [--channels 100] [--senders 50] [--window 32] [--path FILE] [--degraded]
+ *
+ * `--degraded`: under the degraded mode, which is the server's default, with the storage there all the time.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { degraded } from '../packages/bus/src/engine/degraded.ts';
 import type { Engine, EngineEvents, Published, StreamAddress } from '../packages/bus/src/engine/engine.ts';
 import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
 import { createSqliteEngine } from '../packages/bus/src/engine/sqlite/sqlite.ts';
@@ -20,6 +23,7 @@ const { values } = parseArgs({
     senders: { type: 'string', default: '50' },
     window: { type: 'string', default: '32' },
     path: { type: 'string' },
+    degraded: { type: 'boolean', default: false },
   },
 });
 const seconds = Number(values.seconds);
@@ -103,7 +107,8 @@ const directory = await mkdtemp(join(tmpdir(), 'arqonbus-bench-'));
 try {
   console.log(JSON.stringify(await measure(createMemoryEngine())));
   const path = values.path ?? join(directory, 'bench.db');
-  console.log(JSON.stringify(await measure(createSqliteEngine({ path, mode: 'strict' }))));
+  const engine = createSqliteEngine({ path });
+  console.log(JSON.stringify(await measure(values.degraded ? degraded(engine) : engine)));
 } finally {
   await rm(directory, { recursive: true });
 }

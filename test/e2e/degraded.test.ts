@@ -1,3 +1,6 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Peer } from '../fixtures/peer.ts';
 import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
@@ -77,6 +80,40 @@ describe.skipIf(!hasRedis())('while the storage is away', () => {
     await server.stop();
   });
 
+  it('degraded: tells of the gap on every node, whoever subscribes there, and takes back what a join answered', async () => {
+    const settings = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url(4) };
+    const [one, two] = [await startTestServer(settings), await startTestServer(settings)];
+    const [room, channel] = ['r', 'new'];
+    const sender = await Peer.connect(one.urls.bus);
+    const members = [
+      await Peer.connect(two.urls.bus, { room, channel: '*' }),
+      await Peer.connect(two.urls.bus, { room, channel: 'other' }),
+      await Peer.connect(two.urls.bus, { room: '*', channel: '*' }),
+    ];
+    await redis.kill();
+    expect((await sender.publish({ room, channel })).payload).toMatchObject({ stored: 'none' });
+    expect((await sender.publish({ room, channel: '*' })).payload).toMatchObject({ stored: 'none' });
+    const { sequence, epoch } = await sender.ask('join_channel', { room, channel });
+    await redis.start();
+    // The room-wide event would have reached all of them, the channel's all but who is in another.
+    for (const [index, member] of members.entries()) {
+      const gaps = index === 1 ? ['*'] : [channel, '*'];
+      for (const each of gaps) {
+        // Who subscribes to everything is told of the server's own room too.
+        const { payload } = await member.next(
+          ({ payload: told }) => told.event === 'history_gap' && told.room === room,
+        );
+        expect(payload).toMatchObject({ channel: each });
+      }
+    }
+    expect(await sender.ask('join_channel', { room, channel, since: { sequence, epoch } })).toMatchObject({
+      sequence: 0,
+      recovered: false,
+    });
+    await Promise.all([sender, ...members].map((peer) => peer.close()));
+    await Promise.all([one.stop(), two.stop()]);
+  });
+
   it('strict: does not start without it; degraded does, and says so', async () => {
     await redis.kill();
     const settings = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url(3) };
@@ -87,5 +124,30 @@ describe.skipIf(!hasRedis())('while the storage is away', () => {
     await a.close();
     await server.stop();
     await redis.start();
+  });
+});
+
+describe('without a SQLite file that can be opened', () => {
+  it('strict does not start; degraded does, says so, and takes the file up when it can', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'arqonbus-away-'));
+    const settings = {
+      ARQONBUS_STORAGE_BACKEND: 'sqlite',
+      ARQONBUS_SQLITE_PATH: join(folder, 'later', 'bus.db'),
+    };
+    await expect(startTestServer({ ...settings, ARQONBUS_STORAGE_MODE: 'strict' })).rejects.toThrow(
+      'its directory must exist and allow writing',
+    );
+    const server = await startTestServer(settings);
+    const health = async (): Promise<unknown> => (await fetch(`${server.urls.http}/health`)).json();
+    expect(await health()).toMatchObject({ storage: 'degraded' });
+    const a = await Peer.connect(server.urls.bus, { room: 'r', channel: 'x' });
+    expect((await a.publish({})).payload).toMatchObject({ stored: 'none' });
+    await mkdir(join(folder, 'later'));
+    await a.next((frame) => frame.payload.event === 'history_gap');
+    await expect.poll(health, PATIENT).toMatchObject({ storage: 'ok' });
+    expect((await a.publish({})).payload).toMatchObject({ stored: 'disk', sequence: 1 });
+    await a.close();
+    await server.stop();
+    await rm(folder, { recursive: true });
   });
 });

@@ -69,9 +69,9 @@ export class IdleSweep {
     const { tenant, room, channel: name, lastTraffic, traits } = channel;
     const stream = { tenant, room, channel: name };
     this.retired.set(streamKey(stream), { stream, until: lastTraffic + traits.retention.ttlMs });
-    // A stream that never held anything has no history to wait for.
-    const forgetEmpty = ({ sequence }: StreamState): void => {
-      if (sequence === 0 && this.retired.delete(streamKey(stream))) this.drop(stream);
+    // A stream that never held anything has no history to wait for; one without an epoch is not known at all.
+    const forgetEmpty = ({ sequence, epoch }: StreamState): void => {
+      if (sequence === 0 && epoch !== '' && this.retired.delete(streamKey(stream))) this.drop(stream);
     };
     andThen(this.broker.state(stream), forgetEmpty, this.onFault);
   }

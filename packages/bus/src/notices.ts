@@ -1,6 +1,8 @@
+import { WILDCARD } from '@arqonbus/protocol';
+import { frameText } from './connection/frame.ts';
 import type { StreamAddress } from './engine/engine.ts';
 import type { Events } from './events.ts';
-import type { Hub } from './hub.ts';
+import { type Hub, notice } from './hub.ts';
 import type { Channel, Rooms } from './rooms.ts';
 
 /** Tells clients, with `system` envelopes, and telemetry what became of channels. */
@@ -29,13 +31,22 @@ export class Notices {
     this.hub.notify(parent.wide, { event: 'channel_deleted', room, channel: name });
   }
 
-  /** The stream goes on after live-only traffic that history does not hold: members are told of the loss. */
+  /**
+   * The stream goes on after live-only traffic that history does not hold: whoever its events go to is told of the
+   * loss, once. Nobody here need have met the channel: the traffic may have been another node's.
+   */
   historyGap(stream: StreamAddress): void {
-    const { room, channel: name } = stream;
-    const channel = this.rooms.tenants.get(stream.tenant)?.find(room, name);
-    if (channel === undefined) return;
-    const payload = { event: 'history_gap', room, channel: name };
-    this.hub.notify(channel, payload);
-    if (!channel.isWide) this.hub.notify(channel.parent.wide, payload);
+    const tenant = this.rooms.tenants.get(stream.tenant);
+    if (tenant === undefined) return;
+    const { room: name, channel } = stream;
+    const room = tenant.rooms.get(name);
+    const members = channel === WILDCARD ? room?.members() : room?.channels.get(channel)?.members.keys();
+    const all = new Set([
+      ...(members ?? []),
+      ...(room?.wide.members.keys() ?? []),
+      ...tenant.everything.members.keys(),
+    ]);
+    const frame = frameText(notice(stream, { event: 'history_gap', room: name, channel }));
+    for (const session of all) session.outbox.push(frame);
   }
 }

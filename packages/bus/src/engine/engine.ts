@@ -51,9 +51,12 @@ export interface Published {
 /** An event on its way to this node's members, in the stream's order. `text` is the whole envelope. */
 export interface StreamEvent {
   readonly stream: StreamAddress;
+  /** 0: it is stored nowhere (degraded mode). */
   readonly sequence: number;
   readonly id: string;
   readonly from: string;
+  /** The publisher's {@link Publication.identity}. Engines of several nodes tell it, since another node may have published. */
+  readonly identity?: string;
   readonly text: string;
 }
 
@@ -104,7 +107,10 @@ export interface EngineEvents {
   deliver(event: StreamEvent): number;
   /** Something for a client or node of this cluster arrived (see {@link Presence.send}). */
   receive(message: NodeMessage): void;
-  /** The backend went away or came back. In degraded mode the engine goes on live; in strict mode it refuses. */
+  /**
+   * The backend went away or came back. What was under way when it went has been rejected by then; until it is back
+   * the engine refuses everything that needs it.
+   */
   health(state: { healthy: boolean; reason: string }): void;
   /** The stream goes on, but history lacks something that was delivered or acked: members are told (`history_gap`). */
   historyGap(stream: StreamAddress): void;
@@ -120,15 +126,22 @@ export interface EngineEvents {
 /**
  * Streams: order, history, idempotence and fan-out between nodes (STORAGE, PROTOCOL section 6).
  *
- * Every method either answers or throws {@link BusError} `STORAGE_UNAVAILABLE`. The memory engine answers
- * synchronously throughout; callers must not assume a promise.
+ * Every method either answers, or throws or rejects with {@link BusError} `STORAGE_UNAVAILABLE`. The memory engine
+ * answers synchronously throughout; callers must not assume a promise.
  */
 export interface Broker {
-  /** Stores, sequences and delivers one event. Publications of one caller keep their order, across streams too. */
+  /**
+   * Stores, sequences and delivers one event. Publications of one caller keep their order, across streams too.
+   *
+   * A rejection with `STORAGE_UNAVAILABLE` means that the backend is away, and that the event may have been stored all
+   * the same; such rejections keep the order too. A backend that is there but has too much to do makes this throw. An
+   * engine of one node knows the ids that it stored by itself, and answers them as duplicates even then.
+   */
   publish(publication: Publication): Awaitable<Published>;
   /**
    * Wants the events of all channels of a room, the room-wide stream included, delivered to this node; `room` `*` means
-   * all rooms of the tenant. Idempotent. When it has answered, no later event is missed.
+   * all rooms of the tenant. Idempotent. When it has answered, no later event is missed. While the backend is away it
+   * rejects, but the wish stands until {@link detach}: events come from when the backend is back.
    */
   attach(tenant: string, room: string): Awaitable<void>;
   detach(tenant: string, room: string): void;
@@ -281,7 +294,11 @@ export interface Engine {
   readonly presence: Presence | null;
   /** What an operator should change about the backend, a sentence each; known once it has been reached. */
   readonly warnings?: readonly string[];
-  /** Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. */
+  /**
+   * Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. If that is a
+   * {@link BusError} `STORAGE_UNAVAILABLE`, waiting may help: until it is closed the engine keeps trying, and tells
+   * `health` when it succeeds. Any other error (a missing driver, an unusable address or file) is final.
+   */
   open(events: EngineEvents): Promise<void>;
   healthy(): boolean;
   stats(): Awaitable<EngineStats>;

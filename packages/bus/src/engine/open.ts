@@ -1,4 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
+import { degraded } from './degraded.ts';
 import type { Engine, EngineEvents } from './engine.ts';
 
 /** Storage as it is configured; what other backends need may be empty. */
@@ -14,12 +15,17 @@ export interface StorageOptions {
 }
 
 /**
- * Makes the engine that the configuration names, not opened yet; no other one's code is loaded. Rejects with one
- * sentence when it cannot be had: no address given, not in this build. Its driver is loaded when it is opened, which
- * rejects with one sentence that names the package if it is not installed.
+ * Makes the engine that the configuration names, in its mode, not opened yet; no other one's code is loaded. Rejects
+ * with one sentence when it cannot be had: no address given, not in this build. Its driver is loaded when it is
+ * opened, which rejects with one sentence that names the package if it is not installed.
  */
 export async function loadEngine(options: StorageOptions): Promise<Engine> {
-  const { backend, mode, nodeId } = options;
+  const engine = await loadStrictEngine(options);
+  // What lives in this process is never away.
+  return options.mode === 'strict' || engine.backend === 'memory' ? engine : degraded(engine);
+}
+
+async function loadStrictEngine({ backend, nodeId, ...options }: StorageOptions): Promise<Engine> {
   switch (backend) {
     case 'memory': {
       const { createMemoryEngine } = await import('./memory.ts');
@@ -28,19 +34,19 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
     case 'sqlite': {
       const path = required(options.sqlitePath, 'sqlite', 'ARQONBUS_SQLITE_PATH');
       const { createSqliteEngine } = await import('./sqlite/sqlite.ts');
-      return createSqliteEngine({ path, mode });
+      return createSqliteEngine({ path });
     }
     case 'redis':
     case 'redis_streams': {
       const url = required(options.redisUrl, backend, 'ARQONBUS_REDIS_URL');
       const { createRedisEngine } = await import('./redis/redis.ts');
-      return createRedisEngine({ backend: 'redis', url, mode, nodeId });
+      return createRedisEngine({ backend: 'redis', url, nodeId });
     }
     case 'valkey':
     case 'valkey_streams': {
       const url = required(options.valkeyUrl, backend, 'ARQONBUS_VALKEY_URL');
       const { createRedisEngine } = await import('./redis/redis.ts');
-      return createRedisEngine({ backend: 'valkey', url, mode, nodeId });
+      return createRedisEngine({ backend: 'valkey', url, nodeId });
     }
     case 'postgres':
       throw new BusError(
@@ -53,7 +59,12 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
 /** {@link loadEngine}, opened. */
 export async function openEngine(options: StorageOptions, events: EngineEvents): Promise<Engine> {
   const engine = await loadEngine(options);
-  await engine.open(events);
+  try {
+    await engine.open(events);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
   return engine;
 }
 

@@ -14,54 +14,43 @@ import type { History } from './history.ts';
 import type { Interest } from './interest.ts';
 import type { Keys } from './keys.ts';
 import type { Link } from './link.ts';
-import type { LiveTraffic } from './live.ts';
 import type { Publisher } from './publisher.ts';
 import { CLAIM } from './scripts.ts';
 import { exact } from './store-keys.ts';
 
-const FEWEST_CLAIMS = 1_024;
-
 /** The parts of a broker; {@link createRedisEngine} makes and connects them. */
 export interface BrokerParts {
-  readonly mode: 'degraded' | 'strict';
   readonly keys: Keys;
   readonly link: Link;
   readonly interest: Interest;
   readonly publisher: Publisher;
-  readonly live: LiveTraffic;
   readonly history: History;
   readonly now: () => number;
 }
 
-/** Streams in Redis: who answers what, and what is answered while the server is away. */
+/** Streams in Redis: who answers what. While the server is away everything is refused. */
 export class RedisBroker implements Broker {
   private readonly parts: BrokerParts;
-  private readonly claims = new Map<string, number>();
-  private sweepClaimsAt = FEWEST_CLAIMS;
   private closed = false;
 
   constructor(parts: BrokerParts) {
     this.parts = parts;
   }
 
-  /** Takes nothing any more, not even live. */
+  /** Takes nothing any more. */
   close(): void {
     this.closed = true;
   }
 
-  publish(publication: Publication): Awaitable<Published> {
-    const { link, live, publisher, mode, interest, keys } = this.parts;
+  publish(publication: Publication): Promise<Published> {
+    const { link, publisher } = this.parts;
     if (this.closed) return Promise.reject(unavailable('the engine was closed.'));
-    const repeated = live.repeated(publication);
-    if (repeated !== null) return repeated;
-    if (link.standing !== 'away') return publisher.publish(publication);
-    if (mode === 'strict') return Promise.reject(unavailable(link.reason));
-    const { tenant, room } = publication.stream;
-    return live.publish(publication, interest.has(keys.topic(tenant, room)));
+    if (link.standing === 'away') return Promise.reject(unavailable(link.reason));
+    return publisher.publish(publication);
   }
 
   attach(tenant: string, room: string): Awaitable<void> {
-    return this.parts.interest.attach(tenant, room, this.parts.mode === 'degraded');
+    return this.parts.interest.attach(tenant, room);
   }
 
   detach(tenant: string, room: string): void {
@@ -69,11 +58,8 @@ export class RedisBroker implements Broker {
     this.parts.publisher.release();
   }
 
-  /** While the server is away in degraded mode nothing is known of a stream: it has no epoch and nothing is kept. */
-  state(stream: StreamAddress): Awaitable<StreamState> {
-    const { link, history, mode } = this.parts;
-    if (link.standing === 'away' && mode === 'degraded') return { sequence: 0, epoch: '', oldest: 1 };
-    return link.ask((session) => history.state(session, stream));
+  state(stream: StreamAddress): Promise<StreamState> {
+    return this.parts.link.ask((session) => this.parts.history.state(session, stream));
   }
 
   reached({ tenant, room, channel }: StreamAddress): Position {
@@ -93,21 +79,8 @@ export class RedisBroker implements Broker {
   }
 
   async claim(key: string, windowMs: number): Promise<boolean> {
-    const { link, keys, now, mode } = this.parts;
-    if (link.standing === 'away' && mode === 'degraded') return this.claimHere(key, windowMs);
+    const { link, keys, now } = this.parts;
     const args = [now(), Math.max(1, Math.ceil(windowMs)), randomToken(16)];
     return (await link.ask((session) => session.run(CLAIM, [keys.claim(exact(key))], args))) === 1;
-  }
-
-  /** Without the server a claim holds on this node. */
-  private claimHere(key: string, windowMs: number): boolean {
-    const now = this.parts.now();
-    if ((this.claims.get(key) ?? 0) > now) return false;
-    this.claims.set(key, now + windowMs);
-    if (this.claims.size >= this.sweepClaimsAt) {
-      for (const [each, until] of this.claims) if (until <= now) this.claims.delete(each);
-      this.sweepClaimsAt = Math.max(FEWEST_CLAIMS, this.claims.size * 2);
-    }
-    return true;
   }
 }

@@ -30,7 +30,7 @@ describe.runIf(hasRedis())('Redis Cluster', () => {
       await empty();
       vi.useFakeTimers({ toFake: ['Date'] });
       const open = async (nodeId: string, events: EngineEvents): Promise<Engine> => {
-        const engine = createRedisEngine({ url: cluster.url(), mode: 'strict', backend: 'redis', nodeId });
+        const engine = createRedisEngine({ url: cluster.url(), backend: 'redis', nodeId });
         await engine.open(events);
         return engine;
       };

@@ -5,6 +5,7 @@ import { decodeEntry, decodeMessage, encodeBody, storedEvent, streamEvent } from
 
 const fields = fc.record({
   from: fc.string({ unit: 'binary' }),
+  identity: fc.option(fc.string({ unit: 'binary' })),
   open: fc.string({ unit: 'grapheme' }),
   id: fc.stringMatching(/^arq_[A-Za-z0-9_-]{1,20}$/),
   time: fc.nat(),
@@ -15,8 +16,10 @@ const fields = fc.record({
 
 it('carries an event in a message and in an entry without a change, whatever is in it', () => {
   fc.assert(
-    fc.property(fields, ({ from, open, id, time, number, sequence, order }) => {
-      const body = encodeBody(`origin.${number}`, { id, from, time, open });
+    fc.property(fields, ({ from, identity: given, open, id, time, number, sequence, order }) => {
+      // Who has neither a token nor a key is known by the client id alone.
+      const identity = given ?? from;
+      const body = encodeBody(`origin.${number}`, { id, from, time, open }, identity);
       const expected = {
         channel: 'a/b',
         sequence,
@@ -26,6 +29,7 @@ it('carries an event in a message and in an entry without a change, whatever is 
         time,
         id,
         from,
+        identity,
         open,
       };
       expect(decodeMessage(`a/b ${sequence} e1-x ${order} ${body}`)).toEqual(expected);
@@ -33,7 +37,7 @@ it('carries an event in a message and in an entry without a change, whatever is 
       const text = seal(open, sequence, 'e1-x');
       expect(storedEvent(expected)).toEqual({ sequence, time, from, text });
       const stream = { tenant: 't', room: 'r', channel: 'a/b' };
-      expect(streamEvent('t', 'r', expected)).toEqual({ stream, sequence, id, from, text });
+      expect(streamEvent('t', 'r', expected)).toEqual({ stream, sequence, id, from, identity, text });
     }),
   );
 });

@@ -4,14 +4,16 @@ import type { StoredEvent, StreamEvent } from '../engine.ts';
 /**
  * What a stream entry and a published message say of an event, but for its place:
  *
- *     TAG TIME ID FROM_LENGTH FROM OPEN
+ *     TAG TIME ID FROM_LENGTH IDENTITY_LENGTH FROM IDENTITY OPEN
  *
- * with one space between the first four, and neither space nor end after FROM (its length, in UTF-16 units, is given).
- * TAG is `ORIGIN.NUMBER`: the process that published it and the how many-eth publication of that process it is. Redis
- * never reads a body but for its TIME, and the envelope is sealed by the reader: the script copies the text once.
+ * with one space after each of the first five, and none after FROM and IDENTITY (their lengths, in UTF-16 units, are
+ * given). IDENTITY_LENGTH `-`: the identity is FROM. TAG is `ORIGIN.NUMBER`: the process that published it and the how
+ * many-eth publication of that process it is. Redis never reads a body but for its TIME, and the envelope is sealed by
+ * the reader: the script copies the text once.
  */
-export function encodeBody(tag: string, draft: Draft): string {
-  return `${tag} ${draft.time} ${draft.id} ${draft.from.length} ${draft.from}${draft.open}`;
+export function encodeBody(tag: string, { time, id, from, open }: Draft, identity: string): string {
+  const head = `${tag} ${time} ${id} ${from.length}`;
+  return identity === from ? `${head} - ${from}${open}` : `${head} ${identity.length} ${from}${identity}${open}`;
 }
 
 /** A publication's mark, by which its own process, and whoever received it twice, knows it again. */
@@ -31,6 +33,7 @@ export interface Entry {
   readonly time: number;
   readonly id: string;
   readonly from: string;
+  readonly identity: string;
   readonly open: string;
 }
 
@@ -70,8 +73,14 @@ function decodeBody(
   const timeEnd = text.indexOf(' ', tagEnd + 1);
   const idEnd = text.indexOf(' ', timeEnd + 1);
   const lengthEnd = text.indexOf(' ', idEnd + 1);
-  if (!(dot < tagEnd && tagEnd < timeEnd && timeEnd < idEnd && idEnd < lengthEnd)) throw unreadable();
-  const fromEnd = lengthEnd + 1 + Number(text.slice(idEnd + 1, lengthEnd));
+  const headEnd = text.indexOf(' ', lengthEnd + 1);
+  if (!(dot < tagEnd && tagEnd < timeEnd && timeEnd < idEnd && idEnd < lengthEnd && lengthEnd < headEnd)) {
+    throw unreadable();
+  }
+  const fromEnd = headEnd + 1 + Number(text.slice(idEnd + 1, lengthEnd));
+  const from = text.slice(headEnd + 1, fromEnd);
+  const identityLength = text.slice(lengthEnd + 1, headEnd);
+  const identityEnd = identityLength === '-' ? fromEnd : fromEnd + Number(identityLength);
   return {
     channel,
     sequence,
@@ -80,8 +89,9 @@ function decodeBody(
     tag: { origin: text.slice(start, dot), number: Number(text.slice(dot + 1, tagEnd)) },
     time: Number(text.slice(tagEnd + 1, timeEnd)),
     id: text.slice(timeEnd + 1, idEnd),
-    from: text.slice(lengthEnd + 1, fromEnd),
-    open: text.slice(fromEnd),
+    from,
+    identity: identityLength === '-' ? from : text.slice(fromEnd, identityEnd),
+    open: text.slice(identityEnd),
   };
 }
 
@@ -95,6 +105,6 @@ export function storedEvent(entry: Entry): StoredEvent {
 }
 
 export function streamEvent(tenant: string, room: string, entry: Entry): StreamEvent {
-  const { channel, sequence, id, from, open, epoch } = entry;
-  return { stream: { tenant, room, channel }, sequence, id, from, text: seal(open, sequence, epoch) };
+  const { channel, sequence, id, from, identity, open, epoch } = entry;
+  return { stream: { tenant, room, channel }, sequence, id, from, identity, text: seal(open, sequence, epoch) };
 }

@@ -26,7 +26,7 @@ class Bench implements FeedEvents {
 
   publish(arrives: boolean, origin = 'other'): void {
     const sequence = this.stored.length + 1;
-    const message = `general ${sequence} ${this.epoch} ${sequence} ${origin}.${sequence} 0 arq_${sequence} 1 x{"metadata":{`;
+    const message = `general ${sequence} ${this.epoch} ${sequence} ${origin}.${sequence} 0 arq_${sequence} 1 - x{"metadata":{`;
     this.stored.push(message);
     if (arrives) this.feed.accept('topic', message);
   }
@@ -110,7 +110,7 @@ describe('the feed', () => {
   it('sees that another event has a sequence that it handed on', () => {
     const bench = new Bench();
     for (const _ of range(1, 3)) bench.publish(true);
-    bench.feed.accept('topic', 'general 2 epoch1 9 another.77 0 arq_z 1 x{"metadata":{');
+    bench.feed.accept('topic', 'general 2 epoch1 9 another.77 0 arq_z 1 - x{"metadata":{');
     expect(bench.rollbacks).toBe(1);
     expect(bench.sequences).toEqual([1, 2, 3]);
   });

@@ -51,10 +51,6 @@ export class Interest {
     return { sequence, epoch };
   }
 
-  has(topic: string): boolean {
-    return this.feed.rooms.has(topic) || this.roomOf(topic) !== undefined;
-  }
-
   /** The room of a topic that only the interest in all rooms of its tenant covers; made when it first appears. */
   roomOf(topic: string): Room | undefined {
     if (this.tenants.size === 0) return undefined;
@@ -67,10 +63,10 @@ export class Interest {
     return room;
   }
 
-  /** `mayWait`: while the server is away interest is only noted (degraded), else it is refused. */
-  attach(tenant: string, name: string, mayWait: boolean): Awaitable<void> {
-    if (this.link.standing === 'away' && !mayWait) throw unavailable(this.link.reason);
-    return name === ALL_ROOMS ? this.attachTenant(tenant) : this.attachRoom(tenant, name);
+  /** While the server is away this is noted, and refused. */
+  attach(tenant: string, name: string): Awaitable<void> {
+    const followed = name === ALL_ROOMS ? this.attachTenant(tenant) : this.attachRoom(tenant, name);
+    return this.link.standing === 'away' ? Promise.reject(unavailable(this.link.reason)) : followed;
   }
 
   detach(tenant: string, name: string): void {
@@ -112,18 +108,9 @@ export class Interest {
     for (const each of [...this.waiters.keys()]) this.begin(each, session);
   }
 
-  /** The server is away: what is being attached is followed once it is back, or refused. */
-  away(mayWait: boolean): void {
-    for (const room of this.feed.rooms.values()) if (room.state === 'opening') room.state = 'unread';
-    for (const [each, waiter] of [...this.waiters]) {
-      if (mayWait) this.settle(each);
-      else {
-        this.waiters.delete(each);
-        waiter.reject(unavailable(this.link.reason));
-        if (each instanceof Room) this.remove(each);
-        else this.detachTenant(each.tenant);
-      }
-    }
+  /** The server is away: what is being attached is followed once it is back. */
+  away(): void {
+    for (const { reject } of this.waiters.values()) reject(unavailable(this.link.reason));
   }
 
   private attachRoom(tenant: string, name: string): Awaitable<void> {
@@ -156,12 +143,10 @@ export class Interest {
 
   /** Starts following now when a server is there; else the next connection does it. */
   private follow(each: Room | TenantInterest, start: (session: Session) => Promise<void>): Awaitable<void> {
-    const { session, standing } = this.link;
-    if (standing === 'away') {
-      if (each instanceof Room) each.state = 'unread';
-      return;
-    }
+    const { session } = this.link;
     const { promise: done, resolve, reject } = deferred();
+    // Nobody waits for what was attached while the server was away.
+    done.catch(() => {});
     this.waiters.set(each, { done, start, resolve, reject });
     if (session !== null) this.begin(each, session);
     return done;

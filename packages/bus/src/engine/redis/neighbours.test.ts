@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
+import { degraded } from '../degraded.ts';
 import { publishMany, Recorder, stream } from '../suite/rig.suite.ts';
 import { useNodes } from './nodes.suite.ts';
 import { createRedisEngine } from './redis.ts';
@@ -55,8 +56,9 @@ describe.runIf(hasRedis())('a Redis server that is shared with others', () => {
     admin.disconnect();
     const url = (user: string): string => server.url().replace('//', `//${user}:pass@`);
     for (const user of ['ada', 'eve']) {
-      const engine = createRedisEngine({ url: url(user), mode: 'strict', backend: 'redis', nodeId: 'node-a' });
+      const engine = createRedisEngine({ url: url(user), backend: 'redis', nodeId: 'node-a' });
       await expect(engine.open(new Recorder())).rejects.toThrow('does not let this user do what it must');
+      await engine.close();
     }
     const allowed = await open({ url: url('bob'), mode: 'strict' });
     await allowed.engine.broker.attach('default', '*');
@@ -98,9 +100,9 @@ describe('the Redis engine without its driver', () => {
         throw Object.assign(new Error("Cannot find package 'ioredis'"), { code: 'ERR_MODULE_NOT_FOUND' });
       },
     }));
-    for (const mode of ['degraded', 'strict'] as const) {
-      const engine = createRedisEngine({ url: 'redis://127.0.0.1:1', mode, backend: 'redis', nodeId: 'node-a' });
-      await expect(engine.open(new Recorder())).rejects.toThrow('npm install ioredis');
+    const engine = createRedisEngine({ url: 'redis://127.0.0.1:1', backend: 'redis', nodeId: 'node-a' });
+    for (const each of [engine, degraded(engine)]) {
+      await expect(each.open(new Recorder())).rejects.toThrow('npm install ioredis');
     }
     vi.doUnmock('ioredis');
   });

@@ -105,6 +105,31 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
     expect(far.seen.gaps).toEqual([lab]);
   });
 
+  it('parts one node from the rest: an id is one event on each node, and the gap is told on both', async () => {
+    await far.engine.close();
+    far = await openFar(IMPATIENT);
+    for (const { engine } of [near, far]) await engine.broker.attach('default', 'science');
+    // Known by a token, and by the client id alone.
+    const [known, plain] = [publication(lab, { identity: 'sub:ada' }), publication(lab, { identity: 'bob' })];
+    const sent = [known, { ...plain, identity: plain.draft.from }];
+    const stored = await near.engine.broker.publish(publication(lab, { id: 'arq_before' }));
+    await far.seen.until(() => far.seen.events.length === 1);
+    proxy.refuse(true);
+    await toldHealth(far, false);
+    const again = await far.engine.broker.publish(publication(lab, { id: 'arq_before' }));
+    expect(again).toEqual({ ...stored, delivered: 0, duplicate: true });
+    for (const each of sent) expect(await far.engine.broker.publish(each)).toMatchObject({ stored: 'none' });
+    for (const each of sent) expect(await near.engine.broker.publish(each)).toMatchObject({ stored: 'memory' });
+    await near.engine.broker.publish(publication(lab, { id: known.draft.id, identity: 'eve' }));
+    proxy.refuse(false);
+    await near.seen.until(() => near.seen.gaps.length > 0);
+    await far.seen.until(() => far.seen.events.length >= 4);
+    expect(far.seen.events.map((event) => event.sequence)).toEqual([1, 0, 0, 4]);
+    expect(near.seen.events.map((event) => event.sequence)).toEqual([1, 2, 3, 4]);
+    for (const { seen } of [near, far]) expect(seen.gaps).toEqual([lab]);
+    expect(await far.engine.broker.publish(known)).toMatchObject({ sequence: 2, duplicate: true, stored: 'memory' });
+  });
+
   it('is found broken although nobody closed it, and what was sent before is neither lost nor repeated', async () => {
     await far.engine.close();
     far = await openFar(IMPATIENT);

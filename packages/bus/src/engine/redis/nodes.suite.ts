@@ -1,4 +1,5 @@
 import { afterEach, expect } from 'vitest';
+import { degraded } from '../degraded.ts';
 import type { Engine, Published, Retention, StreamAddress, StreamEvent } from '../engine.ts';
 import { publication, Recorder, range } from '../suite/rig.suite.ts';
 import { createRedisEngine, type RedisEngineOptions } from './redis.ts';
@@ -13,15 +14,22 @@ export const PATIENT = 15_000;
 /** So short that a test need not wait for it. */
 export const IMPATIENT = 200;
 
+export interface NodeOptions extends Partial<RedisEngineOptions> {
+  readonly url: string;
+  /** `degraded` when left out. */
+  readonly mode?: 'degraded' | 'strict';
+}
+
 /** Opens nodes, and closes them after the test that did. */
-export function useNodes(): (options: Partial<RedisEngineOptions> & { url: string }) => Promise<Node> {
+export function useNodes(): (options: NodeOptions) => Promise<Node> {
   let opened: Engine[] = [];
   afterEach(async () => {
     await Promise.all(opened.map((engine) => engine.close()));
     opened = [];
   });
-  return async (options) => {
-    const engine = createRedisEngine({ mode: 'degraded', backend: 'redis', nodeId: 'node-a', ...options });
+  return async ({ mode, ...options }) => {
+    const strict = createRedisEngine({ backend: 'redis', nodeId: 'node-a', ...options });
+    const engine = mode === 'strict' ? strict : degraded(strict);
     opened.push(engine);
     const seen = new Recorder();
     await engine.open(seen);

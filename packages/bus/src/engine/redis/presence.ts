@@ -17,14 +17,13 @@ const REPEATS = 2;
 /**
  * Clients and figures of the other nodes, kept in Redis: an index of clients that each node keeps for its own, and a
  * hash of heartbeats that says whose entries count. Entries of a dead node are invisible at once and cleared by the
- * first node that sees it dead. While the server is away nobody else is there.
+ * first node that sees it dead.
  */
 export class RedisPresence implements Presence {
   private readonly node: string;
   private readonly keys: Keys;
   private readonly link: Link;
   private readonly engine: EngineEvents;
-  private readonly lenient: boolean;
   private readonly own: Map<string, PresenceEntry> = new Map();
   private readonly index: ClientIndex;
   private readonly timer: NodeJS.Timeout;
@@ -32,13 +31,11 @@ export class RedisPresence implements Presence {
   private alive: { readonly at: number; readonly nodes: ReadonlySet<string> } = { at: 0, nodes: new Set() };
   private repeats = 0;
 
-  /** `lenient`: degraded mode, in which nobody else is there while the server is away; else that is an error. */
-  constructor(node: string, keys: Keys, link: Link, engine: EngineEvents, lenient: boolean) {
+  constructor(node: string, keys: Keys, link: Link, engine: EngineEvents) {
     this.node = node;
     this.keys = keys;
     this.link = link;
     this.engine = engine;
-    this.lenient = lenient;
     this.index = new ClientIndex(keys, node);
     this.status = { node, connections: 0, connectionsTotal: 0, messagesTotal: 0, messagesPerMinute: 0 };
     this.timer = setInterval(() => this.heartbeat(), BEAT_MS);
@@ -77,7 +74,6 @@ export class RedisPresence implements Presence {
   }
 
   async find(tenant: string, target: string): Promise<PresenceEntry[]> {
-    if (this.isAlone()) return [];
     return this.link.ask(async (session) => {
       const ids = target.startsWith('sub:') ? await this.index.ofSubject(session, tenant, target.slice(4)) : [target];
       return this.others(session, await this.index.entries(session, tenant, ids));
@@ -85,7 +81,6 @@ export class RedisPresence implements Presence {
   }
 
   async list(tenant: string, room?: string, channel?: string): Promise<PresenceEntry[]> {
-    if (this.isAlone()) return [];
     return this.link.ask(async (session) => {
       const ids =
         room === undefined
@@ -97,7 +92,6 @@ export class RedisPresence implements Presence {
   }
 
   async send(node: string | null, message: NodeMessage): Promise<void> {
-    if (node === null && this.isAlone()) return;
     const text = `${node === null ? this.node : ''}\n${JSON.stringify(message)}`;
     // Not sent twice: the other node could not tell.
     await this.link.ask((session) => session.publish(this.keys.nodeTopic(node), text), false);
@@ -105,7 +99,6 @@ export class RedisPresence implements Presence {
 
   async report(status: NodeStatus): Promise<NodeStatus[]> {
     this.status = status;
-    if (this.isAlone()) return [];
     return this.link.ask((session) => this.beat(session));
   }
 
@@ -120,10 +113,6 @@ export class RedisPresence implements Presence {
 
   stop(): void {
     clearInterval(this.timer);
-  }
-
-  private isAlone(): boolean {
-    return this.lenient && this.link.standing === 'away';
   }
 
   private heartbeat(): void {

@@ -59,7 +59,7 @@ export class Publisher {
         number: this.count,
         publication,
         topic: this.keys.topic(stream.tenant, stream.room),
-        body: encodeBody(`${this.origin}.${this.count}`, draft),
+        body: encodeBody(`${this.origin}.${this.count}`, draft, identity),
         idempotenceKey: this.keys.idempotence(stream, draft.id, exact(identity)),
         place: null,
         answeredAt: 0,

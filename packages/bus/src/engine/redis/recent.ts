@@ -6,7 +6,7 @@ const ORIGINS = 128;
 /**
  * The publications that this node has handed to its members lately: the last {@link WINDOW} of each process. A stream's
  * sequence tells repeats as long as the stream lives; these tags do so when a server that lost its data is given a
- * publication again, and when one was delivered live because nobody knew whether it had been stored.
+ * publication again.
  */
 export class RecentTags {
   private readonly origins = new Map<string, Float64Array>();

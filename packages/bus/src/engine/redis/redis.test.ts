@@ -18,7 +18,7 @@ describe.runIf(hasRedis())('Redis', () => {
     await admin.flushall();
     admin.disconnect();
     const open = async (nodeId: string, events: EngineEvents): Promise<Engine> => {
-      const engine = createRedisEngine({ url: server.url(), mode: 'strict', backend: 'redis', nodeId });
+      const engine = createRedisEngine({ url: server.url(), backend: 'redis', nodeId });
       await engine.open(events);
       return engine;
     };

@@ -1,4 +1,4 @@
-import { randomToken } from '@arqonbus/protocol';
+import { BusError, randomToken } from '@arqonbus/protocol';
 import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
 import { RedisBroker } from './broker.ts';
 import { CatchUp } from './catch-up.ts';
@@ -9,8 +9,6 @@ import { History } from './history.ts';
 import { Interest } from './interest.ts';
 import { Keys } from './keys.ts';
 import { Link } from './link.ts';
-import { LiveTraffic } from './live.ts';
-import type { Pending } from './pending.ts';
 import { RedisPresence } from './presence.ts';
 import { PRESENCE_SCRIPTS } from './presence-scripts.ts';
 import { Publisher } from './publisher.ts';
@@ -30,12 +28,10 @@ const ORIGIN_LENGTH = 12;
 export interface RedisEngineOptions {
   /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
   readonly url: string;
-  /** What publishing does while the server is away: go on live on this node, or be refused. */
-  readonly mode: 'degraded' | 'strict';
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
-  /** How long a lost server is waited for before the mode decides, in milliseconds; 2,000 when left out. */
+  /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
   readonly graceMs?: number;
   /** The clock, milliseconds since 1970. */
   readonly now?: () => number;
@@ -45,9 +41,8 @@ export interface RedisEngineOptions {
  * The engine of several nodes that share a Redis or Valkey server (7.0 or newer), or a Redis Cluster, which it
  * recognizes by itself.
  *
- * Its `open` rejects with one sentence when the URL is wrong or the driver is missing, and in strict mode when the
- * server cannot be used; in degraded mode it then begins unhealthy and keeps trying. A server that is lost is waited
- * for a moment, with all that is asked of it, before the mode decides.
+ * Its `open` rejects for good when the URL is wrong or the driver is missing, and until the server can be used
+ * otherwise. A server that is lost is waited for a moment, with all that is asked of it.
  */
 export function createRedisEngine(options: RedisEngineOptions): Engine {
   return new RedisEngine(options);
@@ -59,7 +54,6 @@ class RedisEngine implements Engine {
   readonly store: RedisStore;
   readonly presence: RedisPresence;
   warnings: readonly string[] = [];
-  private readonly options: RedisEngineOptions;
   private readonly invalid: Error | null;
   private readonly events: Relay = new Relay();
   private readonly origin: string = randomToken(ORIGIN_LENGTH);
@@ -69,7 +63,6 @@ class RedisEngine implements Engine {
   private readonly catchUp: CatchUp;
   private readonly interest: Interest;
   private readonly publisher: Publisher;
-  private readonly live: LiveTraffic;
   private readonly history: History;
   private readonly changes: Changes;
   /** Why the server refuses to store, while it answers. */
@@ -79,8 +72,7 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, mode, nodeId, backend, graceMs = GRACE_MS, now = Date.now } = options;
-    this.options = options;
+    const { url, nodeId, backend, graceMs = GRACE_MS, now = Date.now } = options;
     this.backend = backend;
     const [address, invalid] = readUrl(url, backend);
     this.invalid = invalid;
@@ -90,13 +82,12 @@ class RedisEngine implements Engine {
     this.catchUp = new CatchUp(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
     this.publisher = new Publisher(this.origin, this.keys, this.publisherEvents(now));
-    this.live = new LiveTraffic(this.events, now);
     this.history = new History(this.keys, now);
     this.changes = new Changes(this.keys);
-    const { keys, link, interest, publisher, live, history } = this;
-    this.broker = new RedisBroker({ mode, keys, link, interest, publisher, live, history, now });
+    const { keys, link, interest, publisher, history } = this;
+    this.broker = new RedisBroker({ keys, link, interest, publisher, history, now });
     this.store = new RedisStore(keys, link, this.changes, now);
-    this.presence = new RedisPresence(nodeId, keys, link, this.events, mode === 'degraded');
+    this.presence = new RedisPresence(nodeId, keys, link, this.events);
   }
 
   async open(events: EngineEvents): Promise<void> {
@@ -105,12 +96,14 @@ class RedisEngine implements Engine {
     try {
       await this.link.open();
     } catch (error) {
-      if (this.options.mode === 'strict' || isDriverMissing(error)) {
+      if (isDriverMissing(error)) {
         await this.close();
         throw error;
       }
-      this.report();
+      // The rejection says so; what is told by `health` next is that the server is there.
+      this.reported = false;
       this.link.keepTrying();
+      throw new BusError('STORAGE_UNAVAILABLE', (error as Error).message);
     }
   }
 
@@ -164,7 +157,6 @@ class RedisEngine implements Engine {
         this.refusing = null;
         this.feed.restart();
         this.publisher.release();
-        this.live.over();
         this.report();
         this.publisher.resume(session);
         this.interest.resume(session);
@@ -174,9 +166,9 @@ class RedisEngine implements Engine {
         this.publisher.suspend();
       },
       away: (reason) => {
+        this.interest.away();
+        this.publisher.abandon((pending) => pending.reject(unavailable(reason)));
         this.report();
-        this.interest.away(this.options.mode === 'degraded');
-        this.publisher.abandon((pending) => this.decide(pending, reason));
       },
     };
   }
@@ -208,13 +200,12 @@ class RedisEngine implements Engine {
       refused: (pending, reason) => {
         this.link.fault(reason);
         this.refusing = reason;
+        pending.reject(unavailable(`it refused to store: ${reason}.`));
         this.report();
-        this.decide(pending, `it refused to store: ${reason}.`);
       },
       stored: () => {
         if (this.refusing === null) return;
         this.refusing = null;
-        this.live.over();
         this.report();
       },
       unfit: (session, reason) => {
@@ -245,18 +236,6 @@ class RedisEngine implements Engine {
       if (this.link.session === session) this.link.drop((error as Error).message);
       throw error;
     }
-  }
-
-  /** What becomes of a publication that is not known to be stored, and will not be tried again. */
-  private decide(pending: Pending, reason: string): void {
-    const { publication, topic, number } = pending;
-    if (this.options.mode === 'strict') {
-      pending.reject(unavailable(reason));
-      return;
-    }
-    // Should it have been stored after all, members are not to get it twice.
-    this.feed.recent.add({ origin: this.origin, number });
-    pending.resolve(this.live.publish(publication, this.interest.has(topic)));
   }
 
   private report(): void {

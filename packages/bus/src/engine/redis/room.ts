@@ -28,9 +28,9 @@ export class Room {
   explicit = false;
   /**
    * `opening`: subscribed or about to be, but where its streams stood is not known: its events wait. `open`: every
-   * event goes on. `unread`: attached while the server was away, so that nothing is owed from before it comes back.
+   * event goes on.
    */
-  state: 'opening' | 'open' | 'unread' = 'opening';
+  state: 'opening' | 'open' = 'opening';
   readonly cursors: Map<string, Cursor> = new Map();
   readonly waiting: Entry[] = [];
 

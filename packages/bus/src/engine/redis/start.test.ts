@@ -7,13 +7,14 @@ import { createRedisEngine } from './redis.ts';
 const PASSWORD = 'hunter2-secret';
 
 async function refusal(url: string, backend: 'redis' | 'valkey' = 'redis'): Promise<string> {
-  const engine = createRedisEngine({ url, mode: 'strict', backend, nodeId: 'node-a' });
+  const engine = createRedisEngine({ url, backend, nodeId: 'node-a' });
   const error = await engine.open(new Recorder()).then(
     () => null,
     (reason: unknown) => reason as Error,
   );
   expect(error).toBeInstanceOf(Error);
   expect(engine.healthy()).toBe(false);
+  await engine.close();
   return error?.message ?? '';
 }
 

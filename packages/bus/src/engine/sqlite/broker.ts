@@ -1,4 +1,4 @@
-import { BusError, IDEMPOTENCE_WINDOW_MS, randomToken, sealUnstored } from '@arqonbus/protocol';
+import { BusError, IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type {
   Broker,
   EngineEvents,
@@ -22,36 +22,34 @@ const CLAIMS = 0;
 /** Characters that may wait for the disk; more means that it cannot follow, and publishers are told to come later. */
 const MAX_BACKLOG = 64 * 1_048_576;
 
-export type Mode = 'degraded' | 'strict';
-
 /** Streams in SQLite: stored by the group, delivered after the commit, in the order accepted. */
 export class SqliteBroker implements Broker {
   operations = 0;
   readonly #link: Link;
   readonly #writes: GroupCommit;
-  readonly #mode: Mode;
   readonly #now: () => number;
   readonly #deliver: EngineEvents['deliver'];
   readonly #recent: RecentIds;
   readonly #streams = new StreamMap<Stream>();
+  #loaded = false;
   #streamCount = 0;
   #nextStream = 1;
   /** Publications under way, for duplicates that arrive before their first one is stored. */
   readonly #underway = new Map<string, Promise<Published>>();
-  /** Streams whose members saw events that were not stored, or the other way round. */
+  /** Streams that hold events which their members were never given. */
   readonly #gaps = new Set<Stream>();
 
-  constructor(link: Link, writes: GroupCommit, mode: Mode, now: () => number, deliver: EngineEvents['deliver']) {
+  constructor(link: Link, writes: GroupCommit, now: () => number, deliver: EngineEvents['deliver']) {
     this.#link = link;
     this.#writes = writes;
-    this.#mode = mode;
     this.#now = now;
     this.#deliver = deliver;
     this.#recent = new RecentIds(now());
   }
 
-  /** Takes over what the database holds. */
+  /** Takes over what the database holds. Until then every call is refused. */
   load({ streams, nextStream }: Opened): void {
+    this.#loaded = true;
     this.#nextStream = nextStream;
     for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs } of streams) {
       const address = { tenant, room, channel };
@@ -68,26 +66,24 @@ export class SqliteBroker implements Broker {
     }
   }
 
+  get loaded(): boolean {
+    return this.#loaded;
+  }
+
   get streamCount(): number {
     return this.#streamCount;
   }
 
   publish(publication: Publication): Published | Promise<Published> {
-    this.operations += 1;
+    this.#begin();
     const { stream: to, draft, identity, retention } = publication;
     const stream = this.#open(to);
     const first = this.#recent.find(stream.id, identity, draft.id, this.#now());
-    if (first >= 0) {
-      const stored = first === 0 ? 'none' : 'disk';
-      return { sequence: first, epoch: stream.epoch, stored, delivered: 0, duplicate: true };
-    }
+    if (first >= 0) return { sequence: first, epoch: stream.epoch, stored: 'disk', delivered: 0, duplicate: true };
     const key = `${stream.id} ${draft.id} ${identity}`;
     const underway = this.#underway.get(key);
     if (underway !== undefined) return underway.then((result) => ({ ...result, delivered: 0, duplicate: true }));
-    if (!this.#writes.healthy) {
-      if (this.#mode === 'strict') throw this.#writes.refusal();
-      return this.#deliverUnstored({ stream, to, draft, identity });
-    }
+    if (!this.#writes.healthy) throw this.#writes.refusal();
     if (this.#writes.backlog > MAX_BACKLOG) {
       throw new BusError('STORAGE_UNAVAILABLE', 'The database cannot write as fast as messages arrive; send it again.');
     }
@@ -112,19 +108,17 @@ export class SqliteBroker implements Broker {
 
   /** The outcome of accepted events: they will not be stored. */
   unstored(events: readonly PendingEvent[]): void {
-    for (const event of events) {
-      this.#underway.delete(event.key);
-      if (this.#mode === 'strict') event.reject(this.#writes.refusal());
-      else event.resolve(this.#deliverUnstored(event));
+    for (const { key, reject } of events) {
+      this.#underway.delete(key);
+      reject(this.#writes.refusal());
     }
   }
 
-  /** The stream holds events that its members were never given. */
   undelivered(stream: Stream): void {
     this.#gaps.add(stream);
   }
 
-  /** Streams whose members and whose storage do not hold the same; asked for once, when it is back. */
+  /** Asked for once, when the storage is back. */
   takeGaps(): StreamAddress[] {
     const gaps = [...this.#gaps].filter((stream) => !stream.dropped).map(({ address }) => address);
     this.#gaps.clear();
@@ -137,21 +131,18 @@ export class SqliteBroker implements Broker {
   detach(): void {}
 
   async state(address: StreamAddress): Promise<StreamState> {
-    this.operations += 1;
-    const stream = this.#open(address);
-    const { id, epoch } = stream;
+    this.#begin();
+    const { id, epoch } = this.#open(address);
     try {
       const state = await this.#link.call('state', { stream: id, now: this.#now() });
       return { epoch, ...(state ?? { sequence: 0, oldest: 1 }) };
     } catch (error) {
-      const reason = this.#writes.failed(error);
-      if (this.#mode === 'strict') throw reason;
-      return { epoch, sequence: stream.sequence, oldest: stream.sequence + 1 };
+      throw this.#writes.failed(error);
     }
   }
 
   async history(address: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
-    this.operations += 1;
+    this.#begin();
     const stream = this.#streams.get(address);
     if (stream === undefined) return [];
     try {
@@ -162,14 +153,14 @@ export class SqliteBroker implements Broker {
   }
 
   streams(tenant: string, room?: string): StreamAddress[] {
-    this.operations += 1;
+    this.#begin();
     const found: StreamAddress[] = [];
     for (const { address, sequence } of this.#streams.list(tenant, room)) if (sequence > 0) found.push(address);
     return found;
   }
 
   async drop(address: StreamAddress): Promise<void> {
-    this.operations += 1;
+    this.#begin();
     const stream = this.#streams.get(address);
     if (stream === undefined) return;
     stream.dropped = true;
@@ -179,7 +170,7 @@ export class SqliteBroker implements Broker {
   }
 
   claim(key: string, windowMs: number): boolean {
-    this.operations += 1;
+    this.#begin();
     const now = this.#now();
     if (this.#recent.claim(CLAIMS, key, '', 0, now, windowMs) >= 0) return false;
     this.#writes.claimed([CLAIMS, key, '', 0, now + windowMs]);
@@ -191,17 +182,9 @@ export class SqliteBroker implements Broker {
     this.#recent.sweep(this.#now());
   }
 
-  #deliverUnstored({
-    stream,
-    to,
-    draft,
-    identity,
-  }: Pick<PendingEvent, 'stream' | 'to' | 'draft' | 'identity'>): Published {
-    const { id, from } = draft;
-    this.#gaps.add(stream);
-    this.#recent.claim(stream.id, identity, id, 0, this.#now(), IDEMPOTENCE_WINDOW_MS);
-    const delivered = this.#deliver({ stream: to, sequence: 0, id, from, text: sealUnstored(draft.open) });
-    return { sequence: 0, epoch: stream.epoch, stored: 'none', delivered, duplicate: false };
+  #begin(): void {
+    this.operations += 1;
+    if (!this.#loaded) throw this.#writes.refusal();
   }
 
   #open(address: StreamAddress): Stream {

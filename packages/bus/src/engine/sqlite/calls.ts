@@ -120,5 +120,8 @@ export type Request = {
   [Name in CallName]: { readonly call: number; readonly name: Name; readonly ask: Calls[Name]['ask'] };
 }[CallName];
 
-/** `fault` is one sentence that an operator can act on. */
-export type Reply = { readonly call: number } & ({ readonly answer: unknown } | { readonly fault: string });
+/** `fault` is one sentence that an operator can act on; `lasting`: trying again is of no use. */
+export type Reply = { readonly call: number } & (
+  | { readonly answer: unknown }
+  | { readonly fault: string; readonly lasting: boolean }
+);

@@ -7,7 +7,7 @@ import { openDraft } from '@arqonbus/protocol';
 import { createSqliteEngine } from './sqlite.ts';
 
 const [path = '', run = ''] = process.argv.slice(2);
-const engine = createSqliteEngine({ path, mode: 'strict' });
+const engine = createSqliteEngine({ path });
 await engine.open({ deliver: () => 1, receive() {}, health() {}, historyGap() {}, gap() {}, trimmed() {} });
 const retention = { size: 1_000_000, ttlMs: 86_400_000 };
 

@@ -57,7 +57,7 @@ async function writeAndDie(run: number, count: number): Promise<Ack[]> {
 }
 
 async function open(): Promise<Engine> {
-  const engine = createSqliteEngine({ path, mode: 'strict' });
+  const engine = createSqliteEngine({ path });
   await engine.open(new Recorder());
   return engine;
 }

@@ -10,8 +10,15 @@ interface DriverError {
   readonly message?: unknown;
 }
 
-/** A fault whose message is already the sentence to show. */
+/** A fault that no waiting mends; its message is already the sentence to show. */
 export class DatabaseFault extends Error {}
+
+const LASTING = /^(SQLITE_NOTADB|SQLITE_CORRUPT|ERR_MODULE_NOT_FOUND|MODULE_NOT_FOUND)/;
+
+/** Whether trying again is of no use: this is not a file, or not a machine, for the engine. */
+export function isLasting(error: unknown): boolean {
+  return error instanceof DatabaseFault || LASTING.test(String((error as DriverError).code));
+}
 
 /** One sentence for what went wrong with the database at `path`, on which an operator can act. */
 export function sentence(error: unknown, path: string): string {

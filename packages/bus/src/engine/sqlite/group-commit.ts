@@ -9,6 +9,8 @@ const CLOSED = 'The storage is closed.';
 
 /** What becomes of what was accepted, and what else the rest of the engine has to know. */
 export interface Outcomes {
+  /** Takes over what the database holds, unless that was done. Rejects with the database's fault. */
+  load(): Promise<void>;
   /** They are on the disk, in this order. */
   stored(events: readonly PendingEvent[]): void;
   /** They could not be stored, nor will they be. */
@@ -26,11 +28,11 @@ export interface Outcomes {
  * Gathers what is to be written while one transaction is under way, and writes it with the next: many publications
  * share one fsync, and the more there are the better. The event loop never waits.
  *
- * When a transaction fails nothing of it is stored, sequences included. From then on nothing is accepted; the database
- * is tried once a second until writing works again.
+ * When a transaction fails nothing of it is stored, sequences included. From then on nothing is accepted, as before the
+ * first {@link probe}; the database is tried once a second until writing works again.
  */
 export class GroupCommit {
-  healthy = true;
+  healthy = false;
   errors = 0;
   lastError: string | null = null;
   readonly #link: Link;
@@ -42,7 +44,7 @@ export class GroupCommit {
   #closed = false;
   /** Streams of failed transactions: the database has the last word on where they stand, for an answer can be lost. */
   readonly #doubtful = new Map<number, Stream>();
-  #probe: ReturnType<typeof setTimeout> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(link: Link, now: () => number, outcomes: Outcomes) {
     this.#link = link;
@@ -116,7 +118,7 @@ export class GroupCommit {
     this.#closed = true;
     this.healthy = false;
     this.lastError = CLOSED;
-    clearTimeout(this.#probe);
+    clearTimeout(this.#retry);
   }
 
   /** What to tell those who ask for what only a working storage can do. */
@@ -142,11 +144,33 @@ export class GroupCommit {
     this.#pending.drops = drops;
     this.#pending.opened = opened;
     this.#pending.claims = claims;
-    if (wasHealthy) this.#outcomes.health(false, reason.message);
     this.#outcomes.unstored([...first, ...events]);
     for (const { reject } of operations) reject(reason);
     for (const { resolve } of drops) resolve();
-    if (wasHealthy) this.#scheduleProbe();
+    if (!wasHealthy) return;
+    this.#outcomes.health(false, reason.message);
+    this.keepTrying();
+  }
+
+  /** Loads the database if need be, and accepts from now on when it can be written. Rejects with its fault. */
+  async probe(): Promise<void> {
+    await this.#outcomes.load();
+    const { standing, lastIds } = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
+    for (const { id, sequence } of standing) {
+      const stream = this.#doubtful.get(id)!;
+      if (sequence > stream.sequence) this.#outcomes.undelivered(stream);
+      stream.sequence = sequence;
+    }
+    if (lastIds !== null) this.#outcomes.remembered(JSON.parse(lastIds) as IdEntry[]);
+    this.#doubtful.clear();
+    this.healthy = !this.#closed;
+  }
+
+  /** Tries the database until it can be written. */
+  keepTrying(): void {
+    if (this.#closed) return;
+    this.#retry = setTimeout(() => void this.#tryAgain(), PROBE_INTERVAL_MS);
+    this.#retry.unref();
   }
 
   #schedule(): void {
@@ -189,24 +213,10 @@ export class GroupCommit {
     this.fail(error, taken.events);
   }
 
-  #scheduleProbe(): void {
-    if (this.#closed) return;
-    this.#probe = setTimeout(() => void this.#tryAgain(), PROBE_INTERVAL_MS);
-    this.#probe.unref();
-  }
-
   async #tryAgain(): Promise<void> {
     try {
-      const { standing, lastIds } = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
-      for (const { id, sequence } of standing) {
-        const stream = this.#doubtful.get(id)!;
-        if (sequence > stream.sequence) this.#outcomes.undelivered(stream);
-        stream.sequence = sequence;
-      }
-      if (lastIds !== null) this.#outcomes.remembered(JSON.parse(lastIds) as IdEntry[]);
-      this.#doubtful.clear();
+      await this.probe();
       if (this.#closed) return;
-      this.healthy = true;
       this.#outcomes.health(true, 'The database can be written again.');
       this.#schedule();
     } catch (error) {
@@ -214,7 +224,7 @@ export class GroupCommit {
       this.failed(error);
       // It may be what is past its retention that fills the disk.
       this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }).catch(() => []));
-      this.#scheduleProbe();
+      this.keepTrying();
     }
   }
 }

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { CallName, Calls, Reply, Request } from './calls.ts';
+import { DatabaseFault } from './faults.ts';
 
 interface Waiting {
   resolve(answer: unknown): void;
@@ -78,7 +79,7 @@ export class Link {
     const waiting = this.#waiting.get(reply.call);
     this.#waiting.delete(reply.call);
     if (this.#waiting.size === 0) this.#worker?.unref();
-    if ('fault' in reply) waiting?.reject(new Error(reply.fault));
+    if ('fault' in reply) waiting?.reject(reply.lasting ? new DatabaseFault(reply.fault) : new Error(reply.fault));
     else waiting?.resolve(reply.answer);
   }
 

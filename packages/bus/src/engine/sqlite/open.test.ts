@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { degraded } from '../degraded.ts';
 import type { Engine } from '../engine.ts';
-import { publishMany, Recorder, stream } from '../suite/rig.suite.ts';
+import { publication, publishMany, Recorder, stream } from '../suite/rig.suite.ts';
 import { createSqliteEngine } from './sqlite.ts';
 import { tryMountTmpfs } from './tmpfs.suite.ts';
 
@@ -21,9 +22,12 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function open(at: string = path, mode: 'degraded' | 'strict' = 'degraded'): Promise<Engine> {
-  const engine = createSqliteEngine({ path: at, mode });
-  await engine.open(new Recorder());
+async function open(at: string = path): Promise<Engine> {
+  const engine = createSqliteEngine({ path: at });
+  await engine.open(new Recorder()).catch(async (error) => {
+    await engine.close();
+    throw error;
+  });
   return engine;
 }
 
@@ -94,21 +98,70 @@ describe('a database that cannot be used', () => {
     await engine.close();
   });
 
-  it('that is read-only is refused in either mode', async (context) => {
+  it('that is read-only is refused', async (context) => {
     const disk = tryMountTmpfs(directory, '8m');
     if (disk === null) return context.skip('needs the right to mount a tmpfs');
     try {
       const file = join(disk.directory, 'bus.db');
       await fill(file);
       execFileSync('mount', ['-o', 'remount,ro', disk.directory]);
-      for (const mode of ['degraded', 'strict'] as const) {
-        await expect(open(file, mode)).rejects.toThrow(
-          /^The SQLite database .*bus\.db (is read-only|cannot be opened): /,
-        );
-      }
+      await expect(open(file)).rejects.toThrow(/^The SQLite database .*bus\.db (is read-only|cannot be opened): /);
     } finally {
       disk.unmount();
     }
+  });
+
+  it('says whether waiting may help, and only then lets degraded mode start', async () => {
+    const unusable = join(directory, 'letter.txt');
+    await writeFile(unusable, 'Dear diary, '.repeat(500));
+    const first = await open();
+    for (const [at, waitingHelps] of [
+      [unusable, false],
+      [path, true],
+      [join(directory, 'missing', 'bus.db'), true],
+    ] as const) {
+      const code = waitingHelps ? 'STORAGE_UNAVAILABLE' : undefined;
+      expect(await open(at).catch((error) => error.code)).toBe(code);
+      const engine = degraded(createSqliteEngine({ path: at }));
+      const opened = engine.open(new Recorder());
+      if (waitingHelps) await opened;
+      else await expect(opened).rejects.toThrow('is not a SQLite database');
+      expect(engine.healthy()).toBe(false);
+      await engine.close();
+    }
+    await first.close();
+  });
+
+  it('is refused everything until it can be opened, and is then taken up as it is', async () => {
+    const engine = degraded(createSqliteEngine({ path }));
+    const seen = new Recorder();
+    const lab = stream('general');
+    const first = await open();
+    const kept = publication(lab);
+    const { epoch } = await first.broker.publish(kept);
+
+    await engine.open(seen);
+    const reason = `The SQLite database ${path} is in use by another process.`;
+    expect(seen.healthStates).toEqual([{ healthy: false, reason }]);
+    expect(await engine.broker.state(lab)).toEqual({ sequence: 0, epoch: '', oldest: 1 });
+    expect(await engine.broker.claim('once', 60_000)).toBe(true);
+    expect(await engine.broker.claim('once', 60_000)).toBe(false);
+    expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ stored: 'none', epoch: '', delivered: 3 });
+    for (const refused of [
+      () => engine.broker.history(lab, { limit: 1 }),
+      () => engine.broker.streams('default'),
+      () => engine.broker.drop(lab),
+      () => engine.store.get({ tenant: 'default', space: 'store', namespace: 'n' }, 'k'),
+    ]) {
+      await expect((async () => refused())()).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
+    }
+
+    await first.close();
+    await seen.until(() => engine.healthy());
+    expect(seen.gaps).toEqual([lab]);
+    expect(await engine.broker.publish(kept)).toMatchObject({ sequence: 1, epoch, duplicate: true });
+    expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ sequence: 2, epoch, stored: 'disk' });
+    await engine.close();
   });
 
   it('leaves no file behind but its own', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { seal, sealUnstored } from '@arqonbus/protocol';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { degraded } from '../degraded.ts';
 import type { Engine } from '../engine.ts';
 import { publication, publishMany, Recorder, range, stream } from '../suite/rig.suite.ts';
 import { createSqliteEngine } from './sqlite.ts';
@@ -32,7 +33,8 @@ afterEach(async () => {
 });
 
 async function open(mode: 'degraded' | 'strict'): Promise<void> {
-  engine = createSqliteEngine({ path, mode });
+  const strict = createSqliteEngine({ path });
+  engine = mode === 'strict' ? strict : degraded(strict);
   await engine.open(seen);
 }
 
@@ -172,11 +174,13 @@ describe('a full disk', () => {
 
     const sentence = `The SQLite database ${path} cannot grow: its disk or its quota is full.`;
     await expect(open('strict')).rejects.toThrow(sentence);
+    await engine.close();
     seen = new Recorder();
     await open('degraded');
     expect(engine.healthy()).toBe(false);
     expect(seen.healthStates).toEqual([{ healthy: false, reason: sentence }]);
     expect((await engine.broker.history(lab, { limit: 9 }))[0]?.text).toBe(seal(sent.draft.open, 1, epoch));
+    expect(await engine.broker.state(lab)).toEqual({ sequence: 1, epoch, oldest: 1 });
     expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ stored: 'none', sequence: 0, epoch });
 
     await rm(join(disk.directory, FILLER));
@@ -184,15 +188,19 @@ describe('a full disk', () => {
     expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ stored: 'disk', sequence: 2, epoch });
   });
 
-  it('on which the database cannot even be opened fails the start in either mode', async (context) => {
+  it('on which the database cannot even be opened is waited for in degraded mode', async (context) => {
     await open('strict');
     disk = tryMountTmpfs(directory, '1m');
     if (disk === null) return context.skip('needs the right to mount a tmpfs');
     await fillDisk(disk);
-    for (const mode of ['strict', 'degraded'] as const) {
-      const fresh = createSqliteEngine({ path: join(disk.directory, 'bus.db'), mode });
-      await expect(fresh.open(new Recorder())).rejects.toThrow(/bus\.db cannot grow: its disk or its quota is full\.$/);
-      await fresh.close();
-    }
+    await engine.close();
+    path = join(disk.directory, 'bus.db');
+    await expect(open('strict')).rejects.toThrow(/bus\.db cannot grow: its disk or its quota is full\.$/);
+    await engine.close();
+    await open('degraded');
+    expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ stored: 'none', delivered: 3 });
+    await rm(join(disk.directory, FILLER));
+    await seen.until(() => engine.healthy());
+    expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ stored: 'disk', sequence: 1 });
   });
 });

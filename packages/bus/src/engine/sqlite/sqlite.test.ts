@@ -12,7 +12,7 @@ engineSuite(
     const directory = await mkdtemp(join(tmpdir(), 'arqonbus-sqlite-'));
     vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
     const open = async (events: EngineEvents): Promise<Engine> => {
-      const engine = createSqliteEngine({ path: join(directory, 'bus.db'), mode: 'strict' });
+      const engine = createSqliteEngine({ path: join(directory, 'bus.db') });
       await engine.open(events);
       return engine;
     };

@@ -1,6 +1,8 @@
+import { BusError } from '@arqonbus/protocol';
 import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
-import { type Mode, SqliteBroker } from './broker.ts';
+import { SqliteBroker } from './broker.ts';
 import type { Calls, IdEntry } from './calls.ts';
+import { DatabaseFault } from './faults.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Link } from './link.ts';
 import { SqliteStore } from './store.ts';
@@ -10,8 +12,6 @@ const SWEEP_INTERVAL_MS = 1_000;
 export interface SqliteEngineOptions {
   /** The database file; it is made when it does not exist, its directory is not. */
   readonly path: string;
-  /** What to do while the database cannot be written: deliver live without storing, or refuse. */
-  readonly mode: Mode;
   /** The clock, milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -20,9 +20,9 @@ export interface SqliteEngineOptions {
  * The durable engine of one node: SQLite on a thread of its own, one fsync for all that arrived meanwhile. Nothing is
  * answered or delivered before it is on the disk.
  *
- * A database that cannot be used (newer schema, another application's, damaged, read-only, no such directory, in use by
- * another process) fails the opening in either mode. One that only cannot be written now, because its disk is full,
- * fails it in strict mode; in degraded mode the engine starts and says so.
+ * A database that is not for it (newer schema, another application's, damaged) fails the opening for good. One that
+ * cannot be opened or written (no such directory, read-only, a full disk, in use by another process) is tried again.
+ * What can be read of a database that cannot be written is read.
  */
 export function createSqliteEngine(options: SqliteEngineOptions): Engine {
   return new SqliteEngine(options);
@@ -33,7 +33,6 @@ class SqliteEngine implements Engine {
   readonly presence = null;
   readonly broker: SqliteBroker;
   readonly store: SqliteStore;
-  readonly #mode: Mode;
   readonly #now: () => number;
   readonly #link: Link;
   readonly #writes: GroupCommit;
@@ -42,47 +41,53 @@ class SqliteEngine implements Engine {
   #size = { messages: 0, bytes: 0 };
   #closing: Promise<void> | undefined;
 
-  constructor({ path, mode, now = Date.now }: SqliteEngineOptions) {
-    this.#mode = mode;
+  constructor({ path, now = Date.now }: SqliteEngineOptions) {
     this.#now = now;
     this.#link = new Link(path);
     this.#writes = new GroupCommit(this.#link, now, {
+      load: () => this.#load(),
       stored: (events) => this.broker.stored(events),
       unstored: (events) => this.broker.unstored(events),
       undelivered: (stream) => this.broker.undelivered(stream),
       remembered: (ids) => this.broker.recall(ids),
       expired: (changes) => this.store.notify(changes),
       health: (healthy, reason) => {
-        this.#events?.health({ healthy, reason });
         if (healthy) for (const stream of this.broker.takeGaps()) this.#events?.historyGap(stream);
+        this.#events?.health({ healthy, reason });
       },
     });
     this.store = new SqliteStore(this.#link, this.#writes, now);
-    this.broker = new SqliteBroker(this.#link, this.#writes, mode, now, (event) => this.#events?.deliver(event) ?? 0);
+    this.broker = new SqliteBroker(this.#link, this.#writes, now, (event) => this.#events?.deliver(event) ?? 0);
   }
 
   async open(events: EngineEvents): Promise<void> {
     this.#events = events;
-    try {
-      this.broker.load(await this.#link.call('open', {}));
-      for (let after: number | null = 0; after !== null; ) {
-        const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#now() });
-        for (const entries of page.entries) this.broker.recall(JSON.parse(entries) as IdEntry[]);
-        after = page.next;
-      }
-      await this.#link.call('probe', { streams: [] }).catch((error) => {
-        if (this.#mode === 'strict') throw error;
-        this.#writes.fail(error);
-      });
-    } catch (error) {
-      await this.#link.stop();
-      throw error;
-    }
     this.#sweep = setInterval(() => {
       this.broker.sweep();
       void this.#writes.sweep();
     }, SWEEP_INTERVAL_MS);
     this.#sweep.unref();
+    try {
+      await this.#writes.probe();
+    } catch (error) {
+      if (error instanceof DatabaseFault) {
+        await this.close();
+        throw error;
+      }
+      this.#writes.keepTrying();
+      throw new BusError('STORAGE_UNAVAILABLE', this.#writes.failed(error).message);
+    }
+  }
+
+  async #load(): Promise<void> {
+    if (this.broker.loaded) return;
+    const opened = await this.#link.call('open', {});
+    for (let after: number | null = 0; after !== null; ) {
+      const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#now() });
+      for (const entries of page.entries) this.broker.recall(JSON.parse(entries) as IdEntry[]);
+      after = page.next;
+    }
+    this.broker.load(opened);
   }
 
   healthy(): boolean {

@@ -18,7 +18,7 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'arqonbus-sqlite-'));
   path = join(directory, 'bus.db');
   vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
-  engine = createSqliteEngine({ path, mode: 'strict' });
+  engine = createSqliteEngine({ path });
   await engine.open(new Recorder());
 });
 

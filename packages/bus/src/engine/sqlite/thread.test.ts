@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { degraded } from '../degraded.ts';
 import type { Engine } from '../engine.ts';
 import { publication, publishMany, Recorder, range, stream } from '../suite/rig.suite.ts';
 import { createSqliteEngine } from './sqlite.ts';
@@ -45,7 +46,8 @@ afterEach(async () => {
 });
 
 async function open(mode: 'degraded' | 'strict'): Promise<void> {
-  engine = createSqliteEngine({ path: join(directory, 'bus.db'), mode });
+  const strict = createSqliteEngine({ path: join(directory, 'bus.db') });
+  engine = mode === 'strict' ? strict : degraded(strict);
   await engine.open(seen);
 }
 

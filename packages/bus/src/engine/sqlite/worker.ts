@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { CallName, Calls, Reply, Request } from './calls.ts';
 import { Connection } from './connection.ts';
-import { sentence } from './faults.ts';
+import { isLasting, sentence } from './faults.ts';
 import { KeyTable } from './keys.ts';
 import { StreamTables } from './streams.ts';
 
@@ -74,7 +74,7 @@ parentPort?.on('message', (request: Request) => {
     try {
       reply = { call: request.call, answer: await answer(request) };
     } catch (error) {
-      reply = { call: request.call, fault: sentence(error, path) };
+      reply = { call: request.call, fault: sentence(error, path), lasting: isLasting(error) };
     }
     parentPort?.postMessage(reply);
   });

@@ -10,7 +10,7 @@ async function openNodes(): Promise<[Rig, Rig]> {
   const redis = await PrivateRedis.start();
   onEnd(() => redis.stop());
   const join = (nodeId: string): Promise<Rig> =>
-    openRig({ node: nodeId }, createRedisEngine({ backend: 'redis', mode: 'strict', nodeId, url: redis.url() }));
+    openRig({ node: nodeId }, createRedisEngine({ backend: 'redis', nodeId, url: redis.url() }));
   return [await join('node-a'), await join('node-b')];
 }
 
