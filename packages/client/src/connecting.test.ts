@@ -70,13 +70,13 @@ describe('connect', () => {
     server.refusal = { reason: 'ECONNREFUSED' };
     const connected = client.connect({ retry: true });
     await clock.advance(0);
-    await clock.advance(250);
+    await clock.advance(125);
     expect(waits.map(({ attempt, delayMs }) => [attempt, delayMs])).toEqual([
-      [1, 250],
-      [2, 500],
+      [1, 125],
+      [2, 250],
     ]);
     server.refusal = undefined;
-    await clock.advance(500);
+    await clock.advance(250);
     await connected;
     expect(client.state).toBe('open');
   });
@@ -113,6 +113,8 @@ describe('connect', () => {
     const bad: Partial<ClientOptions>[] = [
       { url: 'not an address' },
       { url: 'ftp://host/' },
+      { url: [] },
+      { url: ['ws://one/', 'not an address'] },
       { timeoutMs: 0 },
       { reconnect: { baseMs: Number.NaN } },
       { queue: { messages: -1 } },

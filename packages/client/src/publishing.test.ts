@@ -14,6 +14,7 @@ describe('publish', () => {
       version: '1.0',
       id,
       type: 'event',
+      ack: true,
       room: 'science',
       channel: 'explore',
       payload: { text: 'hi' },
@@ -34,9 +35,9 @@ describe('publish', () => {
     expect(server.sent('telemetry')[0]).not.toHaveProperty('room');
   });
 
-  it('resolves with the ack when asked for one', async () => {
+  it('resolves with the ack', async () => {
     const { server, client } = await setUp();
-    const ack = await client.publish('science:explore', { n: 1 }, { ack: true });
+    const ack = await client.publish('science:explore', { n: 1 });
     expect(ack).toEqual({
       id: server.received[0]?.id,
       sequence: 1,
@@ -45,8 +46,20 @@ describe('publish', () => {
       duplicate: false,
       stored: 'memory',
     });
-    const again = await client.publish('science:explore', { n: 1 }, { ack: true, id: ack.id });
+    const again = await client.publish('science:explore', { n: 1 }, { id: ack.id });
     expect(again).toMatchObject({ sequence: 1, duplicate: true });
+  });
+
+  it('resolves without an ack when none is wanted', async () => {
+    const { server, client } = await setUp();
+    const sent = await client.publish('science:explore', { n: 1 }, { ack: false });
+    await server.clock.settle();
+    expect(server.sent('event')[0]).not.toHaveProperty('ack');
+    expect(sent).toEqual({ id: server.received[0]?.id });
+    expect(await client.send(client.id as string, {}, { ack: false })).toHaveProperty('id');
+    expect(await client.telemetry('build_finished', {}, { ack: false })).toHaveProperty('id');
+    await server.clock.settle();
+    expect(server.received.every((envelope) => !('ack' in envelope))).toBe(true);
   });
 
   it('rejects with the refusal, or tells it as an event when there is no ack to wait for', async () => {
@@ -59,7 +72,7 @@ describe('publish', () => {
       retryable: false,
       details: { field: 'metadata.causal_parent_id' },
     });
-    await client.publish('science:explore', {}, { metadata: { traceparent: 'nonsense' } });
+    await client.publish('science:explore', {}, { ack: false, metadata: { traceparent: 'nonsense' } });
     await server.clock.settle();
     expect(errors).toMatchObject([{ code: 'VALIDATION_ERROR', requestId: expect.stringMatching(/^arq_/) }]);
   });
@@ -110,7 +123,7 @@ describe('publish', () => {
     const { server, client, clock } = await setUp();
     server.connection.bufferedAmount = 2_000_000;
     let isDone = false;
-    const sent = client.publish('a:b', {}).then(() => {
+    const sent = client.publish('a:b', {}, { ack: false }).then(() => {
       isDone = true;
     });
     await clock.advance(100);

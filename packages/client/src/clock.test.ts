@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fullJitter } from './backoff.ts';
+import { fullJitter } from './clock.ts';
 
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 const backoff = { baseMs: 500, maxMs: 30_000, attempts: Number.POSITIVE_INFINITY };
