@@ -229,6 +229,54 @@ describe('events', () => {
     expect(errors.map(({ code }) => code)).toEqual(['INVALID_FRAME']);
   });
 
+  it('tell every frame, before anything is done with it, and answers to frames of its own', async () => {
+    const { server, client, clock } = setUp();
+    const frames: string[] = [];
+    const order: string[] = [];
+    client.on('frame', ({ text, envelope }) => {
+      frames.push(text);
+      order.push(`frame ${envelope.payload.event ?? envelope.type}`);
+    });
+    client.on('welcome', () => void order.push('welcome'));
+    client.on('notice', () => void order.push('notice'));
+    await client.connect();
+    server.connection.sendText('not json');
+    server.connection.notice({ event: 'hello' });
+    await client.sendJson({ version: '1.0', id: 'arq_mine', type: 'command', command: 'ping', args: { echo: 7 } });
+    await clock.settle();
+    expect(order).toEqual(['frame welcome', 'welcome', 'frame hello', 'notice', 'frame command_response']);
+    expect(JSON.parse(frames[2] ?? '')).toMatchObject({ request_id: 'arq_mine', payload: { echo: 7 } });
+    server.kill();
+    await clock.settle();
+    await expect(client.sendJson({})).rejects.toMatchObject({ code: 'NOT_CONNECTED' });
+  });
+
+  it('hold the reading up until all listeners of a frame are done with it', async () => {
+    const { server, client, clock } = setUp();
+    const done: (() => void)[] = [];
+    client.on('frame', ({ envelope }) => {
+      if (envelope.payload.event === 'slow') return new Promise<void>((resolve) => void done.push(resolve));
+      return undefined;
+    });
+    await client.connect();
+    server.connection.notice({ event: 'slow' });
+    server.connection.notice({ event: 'slow' });
+    await clock.settle();
+    expect(server.connection.paused).toBe(true);
+    // The line is not taken for dead meanwhile.
+    await clock.advance(300_000);
+    expect(client.state).toBe('open');
+    done[0]?.();
+    await clock.settle();
+    expect(server.connection.paused).toBe(true);
+    done[1]?.();
+    await clock.settle();
+    expect(server.connection.paused).toBe(false);
+    server.connection.freeze();
+    await clock.advance(36_000);
+    expect(server.dialled).toBe(2);
+  });
+
   it('can be unsubscribed from, and heard once', async () => {
     const { server, client, clock } = setUp();
     const heard: string[] = [];

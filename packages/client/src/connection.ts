@@ -256,8 +256,10 @@ class Heartbeat {
       this.suspect();
       return;
     }
+    const now = this.#clock.now();
     // A clock that was set back must not put the next look off by hours.
-    const rest = Math.min(this.#silenceMs, this.#lastAlive + this.#silenceMs - this.#clock.now());
+    this.#lastAlive = Math.min(this.#lastAlive, now);
+    const rest = this.#lastAlive + this.#silenceMs - now;
     if (rest > 0) this.#wait(rest);
     else this.suspect();
   }

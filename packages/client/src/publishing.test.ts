@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { ArqonBusClient } from './client.ts';
 import { failureOf, setUp } from './connected.suite.ts';
 import { RefusedError, TimeoutError } from './errors.ts';
+import { FakeServer } from './testing/fake-server.ts';
 
 describe('publish', () => {
   it('sends to a channel, to a whole room, and to parts of an address', async () => {
@@ -144,6 +146,39 @@ describe('limits of time', () => {
     expect(await late).toMatchObject({ name: 'TimeoutError', code: 'TIMEOUT', retryable: true, id: 'arq_mine' });
     server.dropAcks = false;
     expect(await client.publish('a:b', { n: 1 }, { ack: true, id: 'arq_mine' })).toMatchObject({ duplicate: true });
+  });
+
+  it('prefers an answer that has arrived to a limit that ran out while the process stood still', async () => {
+    const server = new FakeServer();
+    let slept = 0;
+    const client = new ArqonBusClient({
+      ...server.options,
+      timeoutMs: 2_000,
+      clock: {
+        now: () => server.clock.now() + slept,
+        setTimeout: (callback, ms) => server.clock.setTimeout(callback, ms),
+        clearTimeout: (timer) => server.clock.clearTimeout(timer),
+        random: () => 0.5,
+      },
+    });
+    await client.connect();
+    server.dropAcks = true;
+    server.answer('status', () => undefined);
+    const published = client.publish('a:b', { n: 1 });
+    const asked = client.status();
+    await server.clock.settle();
+    slept = 5_000;
+    // The timers are looked at first, as a platform does that wakes up.
+    await server.clock.advance(2_000);
+    const [event] = server.sent('event');
+    const [command] = server.sent('status');
+    server.connection.send({ type: 'ack', request_id: event?.id as string, payload: { sequence: 1 } });
+    const status = { request_id: command?.id as string, command: 'status', status: 'success' } as const;
+    server.connection.send({ type: 'command_response', ...status, payload: { connections: { active: 1 } } });
+    await server.clock.settle();
+    expect(await published).toMatchObject({ sequence: 1 });
+    expect(await asked).toMatchObject({ connections: { active: 1 } });
+    expect(client.state).toBe('open');
   });
 
   it('obeys a signal, before and after sending', async () => {

@@ -3,7 +3,7 @@ import { ArqonBusClient } from './client.ts';
 import type { ArqonBusError } from './errors.ts';
 import type { ConnectionState, ReconnectInfo } from './link.ts';
 import type { ClientOptions } from './options.ts';
-import { FakeServer } from './testing/fake-server.ts';
+import { type FakeClock, FakeServer } from './testing/fake-server.ts';
 
 function setUp(options: Partial<ClientOptions> = {}) {
   const server = new FakeServer();
@@ -291,6 +291,53 @@ describe('a dead line', () => {
     expect(waits[0]).toMatchObject({ delayMs: 125, error: { closeCode: 4408 } });
     await clock.advance(125);
     expect(client.state).toBe('open');
+    expect(server.dialled).toBe(2);
+  });
+
+  it('is not taken for dead while a message is arriving', async () => {
+    const { server, client, clock } = setUp();
+    await client.connect();
+    const { connection } = server;
+    connection.freeze();
+    for (let second = 0; second < 120; second += 1) {
+      connection.bytesReceived += 20_000;
+      await clock.advance(1_000);
+    }
+    expect(client.state).toBe('open');
+    expect(server.dialled).toBe(1);
+    await clock.advance(36_000);
+    expect(server.dialled).toBe(2);
+  });
+
+  it('is probed while a message is arriving, so that the server does not take this side for dead', async () => {
+    const { server, client, clock } = setUp();
+    await client.connect();
+    server.answer('ping', () => undefined);
+    for (let second = 0; second < 60; second += 1) {
+      server.connection.bytesReceived += 20_000;
+      await clock.advance(1_000);
+    }
+    expect(server.sent('ping').length).toBeGreaterThanOrEqual(3);
+    expect(client.state).toBe('open');
+  });
+
+  it('is found out in time although the clock was set back', async () => {
+    const server = new FakeServer();
+    let back = 0;
+    const clock: FakeClock = server.clock;
+    const client = new ArqonBusClient({
+      ...server.options,
+      clock: {
+        now: () => clock.now() - back,
+        setTimeout: (callback, ms) => clock.setTimeout(callback, ms),
+        clearTimeout: (timer) => clock.clearTimeout(timer),
+        random: () => 0,
+      },
+    });
+    await client.connect();
+    back = 3_600_000;
+    server.connection.freeze();
+    await clock.advance(65_000);
     expect(server.dialled).toBe(2);
   });
 

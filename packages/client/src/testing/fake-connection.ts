@@ -24,6 +24,14 @@ export class FakeConnection {
   closedWith: number | undefined;
   /** What the client's `bufferedAmount` answers: set it to test a full socket. */
   bufferedAmount = 0;
+  /** What the client's `bytesReceived` answers: raise it to test a large message that takes long to arrive. */
+  bytesReceived = 0;
+  /** Whether the client has stopped reading. What is sent then arrives all the same. */
+  paused = false;
+  /** Messages that the client may still send under {@link FakeServer.rateLimit}, and when that was true. */
+  budget: { tokens: number; at: number } | undefined;
+  /** Messages refused in a row. */
+  refusals = 0;
   readonly #events: SocketEvents;
   readonly #onEnd: () => void;
   #over = false;
@@ -43,6 +51,12 @@ export class FakeConnection {
     this.socket = {
       get bufferedAmount() {
         return self.bufferedAmount;
+      },
+      get bytesReceived() {
+        return self.bytesReceived;
+      },
+      pause: (paused) => {
+        this.paused = paused;
       },
       send: (text) =>
         queueMicrotask(() => {
