@@ -21,7 +21,7 @@ const SERVER_FLOORS: Readonly<Record<string, number>> = {
   'edge.ts': 6,
   cli: 7,
 };
-const MAX_LINES = 300;
+const MAX_LINES = 500;
 const FORBIDDEN_NAMES = /^(utils?|helpers?|common|misc|shared)(\.|$)/;
 const FORBIDDEN_CLASSES = /\bclass\s+\w*(Manager|Handler|Helper|Service|Utils?)\b/;
 

@@ -1,4 +1,3 @@
-import type { Socket as NetSocket } from 'node:net';
 import { WebSocket } from 'ws';
 import type { OpenSocket, SocketEnd } from './socket.ts';
 
@@ -14,7 +13,7 @@ export const openSocket: OpenSocket = ({ url, protocols, token, headers }, event
     headers: { ...headers, ...(token && { authorization: `Bearer ${token}` }) },
     followRedirects: false,
   });
-  let line: NetSocket | undefined;
+  let line: { readonly bytesRead: number } | undefined;
   socket.on('upgrade', (response) => {
     line = response.socket;
   });

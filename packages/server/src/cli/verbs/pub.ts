@@ -1,7 +1,6 @@
 import type { ArqonBusClient, Sent } from '@arqonbus/client';
 import type { JsonObject } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
-import { given } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
 import { type PublishOptions, publish, withPublishOptions } from '../publisher.ts';
 import { withExamples } from '../verb.ts';
@@ -30,7 +29,7 @@ export function pubVerb(): Command {
   return verb.action((target: string, payload: string | undefined, options: PubOptions) =>
     publish(payload, options, (client, object) =>
       options.type === 'event'
-        ? client.publish(target, object, given({ ack: options.ack }))
+        ? client.publish(target, object, { ack: options.ack === true })
         : submit(client, target, object, options),
     ),
   );
@@ -45,5 +44,5 @@ async function submit(
   if (typeof eventType !== 'string' || typeof payload !== 'object' || payload === null) {
     throw new UsageError('A telemetry event is written {"eventType":"name","payload":{}}.');
   }
-  return client.telemetry(eventType, payload, { at: target, ...given({ ack }) });
+  return client.telemetry(eventType, payload, { at: target, ack: ack === true });
 }

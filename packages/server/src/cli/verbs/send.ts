@@ -1,5 +1,4 @@
 import { Command } from 'commander';
-import { given } from '../arguments.ts';
 import { type PublishOptions, publish, withPublishOptions } from '../publisher.ts';
 import { withExamples } from '../verb.ts';
 
@@ -15,6 +14,8 @@ export function sendVerb(): Command {
     `arqon send sub:alice,sub:bob '{"text":"to you two"}' --ack`,
   );
   return verb.action((targets: string, payload: string | undefined, options: PublishOptions) =>
-    publish(payload, options, (client, object) => client.send(targets.split(','), object, given({ ack: options.ack }))),
+    publish(payload, options, (client, object) =>
+      client.send(targets.split(','), object, { ack: options.ack === true }),
+    ),
   );
 }
