@@ -8,12 +8,25 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from .errors import ArqonBusError
+from .errors import invalid_argument
 
 Callback = Callable[[Any], Any]
 C = TypeVar("C", bound=Callback)
 
-KINDS = ("message", "private", "system", "error", "state")
+KINDS = (
+    "state",
+    "welcome",
+    "reconnecting",
+    "frame",
+    "event",
+    "telemetry",
+    "private",
+    "notice",
+    "error",
+    # What goes to recv_json() of those, and the older name of "notice".
+    "message",
+    "system",
+)
 
 log = logging.getLogger("arqonbus")
 
@@ -28,15 +41,16 @@ class Listeners:
     def add(self, kind: str, callback: Callback) -> None:
         if kind not in self._callbacks:
             expected = ", ".join(KINDS)
-            raise ArqonBusError("VALIDATION_ERROR", f"There is no callback {kind!r}; there are: {expected}.")
+            raise invalid_argument(f"There is no callback {kind!r}; there are: {expected}.")
         self._callbacks[kind].append(callback)
 
     def remove(self, kind: str, callback: Callback) -> None:
         if callback in self._callbacks.get(kind, ()):
             self._callbacks[kind].remove(callback)
 
-    def emit(self, kind: str, value: object) -> None:
-        """Calls the plain functions now and starts the coroutine functions as tasks."""
+    def emit(self, kind: str, value: object) -> list[asyncio.Task[None]]:
+        """Calls the plain functions now and starts the coroutine functions as tasks, which it answers."""
+        started: list[asyncio.Task[None]] = []
         for callback in tuple(self._callbacks[kind]):
             try:
                 result = callback(value)
@@ -48,6 +62,8 @@ class Listeners:
                 # The loop keeps weak references only: a task that nobody holds may vanish halfway.
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
+                started.append(task)
+        return started
 
     async def stop(self) -> None:
         """Cancels the callbacks that are still running, except one that called this."""
