@@ -205,6 +205,7 @@ class ArqonBusClient(MessageMethods, CommandMethods):
             await self._queue.idle()
 
         seconds = self._request_timeout if timeout is None else timeout
+        self._roster.is_draining = True
         try:
             if self.state not in ("idle", "closed"):
                 await asyncio.wait_for(finish(), seconds)

@@ -23,8 +23,8 @@ from .errors import AuthenticationError, ConnectError, ConnectionClosed, invalid
 MAX_FRAME_BYTES = 256 * 1024 * 1024
 #: Fewer bytes after the last message than this, and no message is on its way: pings come in between.
 PARTIAL_BYTES = 1_024
-#: Largest integer that a JSON number carries everywhere; beyond it JavaScript rounds, the server included.
-MAX_SAFE_INTEGER = 2**53 - 1
+#: Largest integer up to which all of them arrive as they are; beyond it JavaScript rounds, the server included.
+MAX_INTEGER = 2**53
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONG_NUMBER = re.compile(r"\d{16}")
 
@@ -232,11 +232,11 @@ def encode(frame: Mapping[str, Any]) -> str:
 
 def _check_integers(value: Any, path: str) -> None:
     """Refuses integers that would arrive as other ones."""
-    if isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER:
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise invalid_argument(
-            f"{path} is {value}, and integers beyond 2**53 - 1 do not arrive as they are; send it as a string.",
+            f"{path} is {value}, and integers beyond 2**53 do not arrive as they are; send it as a string.",
             field=path,
-            expected="an integer of at most 2**53 - 1, or a string",
+            expected="an integer of at most 2**53, or a string",
         )
     if isinstance(value, Mapping):
         for name, item in value.items():

@@ -30,7 +30,7 @@ _PROBE_TIME = 10.0
 #: A timer this late means that the process stood still; then there is this much time to read what arrived; seconds.
 _STOOD_STILL = 0.05
 _READING_TIME = 0.5
-_PROBE = json.dumps({"version": PROTOCOL_VERSION, "id": PROBE_ID, "type": "command", "command": "ping"})
+_PROBE = json.dumps({"version": PROTOCOL_VERSION, "id": PROBE_ID, "type": "command", "command": "ping", "args": {}})
 
 log = logging.getLogger("arqonbus")
 
@@ -163,9 +163,10 @@ class Link:
 
     async def _stop_runner(self) -> None:
         runner, self._runner = self._runner, None
-        if runner is not None and runner is not asyncio.current_task():
+        # A wait that has just come to its end may swallow a cancellation on Python < 3.12.
+        while runner is not None and runner is not asyncio.current_task() and not runner.done():
             runner.cancel()
-            await asyncio.wait((runner,))
+            await asyncio.wait((runner,), timeout=0.05)
 
     async def _until_open(self, timeout: float | None) -> None:
         if self.state == "open":
@@ -186,7 +187,7 @@ class Link:
         waiter.result()
 
     async def _run(self, retry: bool) -> None:
-        """Connects again and again. A cancelled wait may go on all the same on Python < 3.12, so closing is checked."""
+        """Connects again and again, until it is closed or there is no point in going on."""
         try:
             while not self._closing:
                 failure, notice = await self._attempt()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from .errors import invalid_argument
@@ -58,7 +58,10 @@ class Listeners:
                 log.exception("callback for %r failed", kind)
                 continue
             if inspect.isawaitable(result):
-                task = asyncio.ensure_future(_finish(kind, result))
+                task = asyncio.create_task(_finish(kind, result))
+                if inspect.iscoroutine(result):
+                    # One that is cancelled before its first step would complain that nobody awaited it.
+                    task.add_done_callback(_closing(result))
                 # The loop keeps weak references only: a task that nobody holds may vanish halfway.
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
@@ -71,6 +74,10 @@ class Listeners:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _closing(coroutine: Coroutine[Any, Any, Any]) -> Callable[[object], None]:
+    return lambda _: coroutine.close()
 
 
 async def _finish(kind: str, result: Any) -> None:

@@ -39,11 +39,12 @@ class Roster:
         self._memberships: list[Membership] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_up = False
-        self._is_draining = False
+        #: Nothing more can be joined.
+        self.is_draining = False
 
     async def join(self, membership: Membership, timeout: float | None = None) -> Joined:
         """Joins. Raises what the server refuses, and then nothing is kept."""
-        if self._is_draining:
+        if self.is_draining:
             raise closed_error()
         self._memberships.append(membership)
         try:
@@ -88,8 +89,7 @@ class Roster:
             await self._send_command("leave_channel", {"room": address.room, "channel": address.channel})
 
     async def drain(self) -> None:
-        """Leaves everything, and then ends it; nothing more can be joined."""
-        self._is_draining = True
+        """Leaves everything, and then ends it."""
         memberships = list(self._memberships)
         if self._is_up:
             # Refused or lost, the membership is gone all the same.

@@ -34,6 +34,8 @@ _IDEMPOTENCE_WINDOW = 120.0
 _ABANDONED_LIMIT = 1_000
 #: How often the wait for an answer is prolonged while a large message is arriving.
 _MAX_PROLONGATIONS = 30
+#: One message in so many seconds, at the least, is sent in order.
+_ORDERED = 0.002
 #: Wait after a refusal that names none, seconds.
 _DEFAULT_PAUSE = 1.0
 #: A timer this late, in seconds, means that the process stood still: suspended, or busy computing.
@@ -113,7 +115,11 @@ class _Lane:
     """Requests that wait for their turn, in order, and how many of them may be unanswered at a time."""
 
     def __init__(self, first: int, most: int, *, in_order: bool):
-        """:param in_order: after a refusal one at a time, so that none overtakes the one that was refused"""
+        """
+        :param first: unanswered requests allowed at the start, up to ``most`` later
+        :param in_order: none may overtake one that is refused. A burst that is refused in part may let a later one
+            through, so only as many are under way as a long line needs, and after a refusal one at a time
+        """
         self.waiting: list[Request] = []
         self.unanswered = 0
         self.window = first
@@ -130,10 +136,12 @@ class _Lane:
         at = next((n for n, other in enumerate(self.waiting) if other.place > request.place), len(self.waiting))
         self.waiting.insert(at, request)
 
-    def answered(self) -> None:
+    def answered(self, took: float) -> None:
+        """:param took: seconds from sending to the answer"""
         self.unanswered -= 1
         if not self._is_slow:
-            self.window = min(self._most, self.window + 1)
+            window = int(took / _ORDERED) if self._in_order else self.window + 1
+            self.window = min(self._most, max(1, window))
 
     def refused(self, *, is_new: bool) -> None:
         self.unanswered -= 1
@@ -164,7 +172,7 @@ class SendQueue:
         self._longest_pause = longest_pause
         self._requests: dict[str, Request] = {}
         self._abandoned: dict[str, None] = {}
-        self._messages = _Lane(16, 32, in_order=True)
+        self._messages = _Lane(1, 32, in_order=True)
         self._joins = _Lane(16, 64, in_order=False)
         self._line: Line | None = None
         self._is_open = False
@@ -396,7 +404,7 @@ class SendQueue:
         self._pauses = 0
         if request.is_paced and request.is_sent:
             request.is_paced = False
-            self._lane(request).answered()
+            self._lane(request).answered(self._now() - request.sent_at)
             self._pump()
 
     def _fail(self, request: Request, error: Exception) -> None:
@@ -425,7 +433,7 @@ class SendQueue:
             return
         self._disarm(request)
         if request.is_sent and request.is_paced:
-            self._lane(request).answered()
+            self._lane(request).answered(self._now() - request.sent_at)
             self._pump()
         elif not request.is_sent and request in self._lane(request).waiting:
             self._dequeue(request)

@@ -7,7 +7,7 @@ import type { OpenSocket, Socket, SocketEnd, SocketRequest } from './socket.ts';
 const HIGH_WATER_BYTES = 1_048_576;
 const DRAIN_POLL_MS = 10;
 /** Any command would do: what counts is that something comes back. */
-const PROBE = `{"version":"${PROTOCOL_VERSION}","id":"arq_probe","type":"command","command":"ping"}`;
+const PROBE = `{"version":"${PROTOCOL_VERSION}","id":"arq_probe","type":"command","command":"ping","args":{}}`;
 /** How long the other side may take to answer a closing handshake, milliseconds. */
 const CLOSE_TIMEOUT_MS = 2_000;
 /** Grace after a missed ping of the server, and time for the answer to a probe; milliseconds. */

@@ -16,6 +16,8 @@ const encoder = new TextEncoder();
 
 /** How often the wait for an answer is prolonged while a large message is arriving. */
 const MAX_PROLONGATIONS = 30;
+/** One message in so many milliseconds, at the least, is sent in order. */
+const ORDERED_MS = 2;
 /** Wait after a refusal that names none, milliseconds. */
 const DEFAULT_PAUSE_MS = 1_000;
 
@@ -95,8 +97,9 @@ class Lane {
   unanswered = 0;
 
   /**
-   * @param first unanswered envelopes allowed at the start; each answer allows one more, up to `most`
-   * @param inOrder after a refusal one at a time, so that none overtakes the one that was refused
+   * @param first unanswered envelopes allowed at the start, up to `most` later
+   * @param inOrder none may overtake one that is refused. A burst that is refused in part may let a later one through,
+   * so only as many are under way as a long line needs, and after a refusal one at a time
    */
   constructor(first: number, most: number, inOrder: boolean) {
     this.#first = first;
@@ -119,9 +122,12 @@ class Lane {
     if (at >= 0) this.waiting.splice(at, 1);
   }
 
-  answered(): void {
+  /** @param tookMs from sending to the answer */
+  answered(tookMs: number): void {
     this.unanswered -= 1;
-    if (!this.#isSlow) this.window = Math.min(this.#most, this.window + 1);
+    if (this.#isSlow) return;
+    const window = this.#inOrder ? Math.floor(tookMs / ORDERED_MS) : this.window + 1;
+    this.window = Math.min(this.#most, Math.max(1, window));
   }
 
   /** @param isNew whether it is the first refusal since the last pause */
@@ -150,7 +156,7 @@ class Lane {
 export class SendQueue {
   readonly #settings: Pick<Settings, 'clock' | 'queue' | 'timeoutMs' | 'reconnect'>;
   readonly #entries = new Map<string, Entry>();
-  readonly #messages = new Lane(16, 32, true);
+  readonly #messages = new Lane(1, 32, true);
   readonly #joins = new Lane(16, 64, false);
   #line: Line | undefined;
   #isOpen = false;
@@ -363,7 +369,7 @@ export class SendQueue {
   #remove(entry: Entry): void {
     this.#entries.delete(entry.envelope.id);
     if (entry.isSent && entry.isPaced) {
-      entry.lane.answered();
+      entry.lane.answered(this.#settings.clock.now() - entry.sentAt);
       this.#pump();
     } else if (!entry.isSent && entry.lane.waiting.includes(entry)) this.#dequeue(entry);
     if (this.#entries.size > 0) return;
