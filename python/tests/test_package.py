@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def public_members() -> list[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     objects = [getattr(arqonbus, name) for name in arqonbus.__all__]
-    objects += [type(getattr(ArqonBusClient(), name)) for name in ("store", "cron", "webhooks", "casil", "omega")]
+    objects += [type(part) for part in parts_of_a_client()]
     for thing in objects:
         if not inspect.isclass(thing) and not inspect.isfunction(thing):
             continue
@@ -90,3 +91,39 @@ async def test_the_names_of_earlier_programs(bus: FakeBus) -> None:
         Earlier(bus.url, ws_url=bus.url)
     with pytest.raises(ArqonBusError, match="16-64 characters"):
         Earlier(client_key="short")
+
+
+def test_every_name_stands_in_the_table_of_both_clients() -> None:
+    table = (PACKAGE.parents[1] / "docs" / "sdk.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in table.splitlines() if line.startswith("| ")]
+    named = set(re.findall(r"\w+", "\n".join(row[2] for row in rows if len(row) > 3)))
+    wanted: set[str] = set()
+    for kind in (ArqonBusClient, arqonbus.Subscription, *map(type, parts_of_a_client())):
+        for name, member in inspect.getmembers(kind):
+            if name.startswith("_") and name != "__init__":
+                continue
+            wanted |= {name} - {"__init__"}
+            if inspect.isfunction(member):
+                wanted |= set(inspect.signature(member).parameters) - {"self", "args", "profile"}
+    for result in (arqonbus.Ack, arqonbus.Joined, arqonbus.Reset, arqonbus.StoreEntry, arqonbus.Queued, arqonbus.Frame):
+        wanted |= set(result.__dataclass_fields__)
+    wanted |= {name for name in arqonbus.__all__ if name.endswith("Error")}
+    # Seen through the store, or named after the part of the table that is about them.
+    wanted -= {"drained", "run", "consumer", "options", "rejoin", "feed_limit", "watches"}
+    # What the server's commands are given is the protocol's own; the table names the methods.
+    wanted -= operator_arguments()
+    assert len(wanted) > 90
+    assert sorted(wanted - named) == []
+
+
+def parts_of_a_client() -> list[object]:
+    client = ArqonBusClient()
+    return [client.store, client.cron, client.webhooks, client.casil, client.omega]
+
+
+def operator_arguments() -> set[str]:
+    found: set[str] = set()
+    for part in parts_of_a_client()[1:]:
+        for _, member in inspect.getmembers(part, inspect.ismethod):
+            found |= set(inspect.signature(member).parameters)
+    return found

@@ -16,7 +16,13 @@ const PROBE_MS = 10_000;
 /** Fewer bytes after the last message than this, and no message is on its way: pings come in between. */
 const PARTIAL_BYTES = 1_024;
 
-/** A frame as it came over the wire, and what it says. Told by the client's event `frame`. */
+/**
+ * A frame as it came over the wire, and what it says. Told by the client's event `frame`.
+ *
+ * ```ts
+ * client.on('frame', ({ text }) => appendFile('frames.jsonl', `${text}\n`));
+ * ```
+ */
 export interface Frame {
   /** The JSON text, unchanged. */
   readonly text: string;

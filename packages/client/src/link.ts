@@ -241,9 +241,11 @@ export class Link {
     const { origin, pathname } = new URL(this.#url());
     const what = wasOpen ? `ended with ${code}` : status === undefined ? 'failed' : `was refused with HTTP ${status}`;
     const why = opaque === true ? 'a browser does not tell why' : reason;
-    const Kind = needsToken(end) ? AuthenticationError : ConnectionError;
+    const isTokenGone = needsToken(end);
+    const Kind = isTokenGone ? AuthenticationError : ConnectionError;
+    const known = isTokenGone ? 'AUTHENTICATION_FAILED' : wasOpen ? 'CONNECTION_LOST' : 'CONNECTION_FAILED';
     return new Kind(
-      wasOpen ? 'CONNECTION_LOST' : (errorCode ?? 'CONNECTION_FAILED'),
+      errorCode ?? known,
       `The connection to ${origin}${pathname} ${what}${why && `: ${why}`}.`,
       this.#mayPass(end),
       { status, closeCode: code },

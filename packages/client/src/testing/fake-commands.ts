@@ -12,6 +12,13 @@ export interface FakeState {
 /**
  * Answers a command: with the payload of its result, by throwing a BusError, or with undefined not at all (the test may
  * send the `command_response` itself). What has to follow the answer goes through `later`.
+ *
+ * ```ts
+ * const busy: FakeCommand = () => {
+ *   throw new BusError('STORAGE_UNAVAILABLE', 'Not now.');
+ * };
+ * server.answer('op.store.get', busy);
+ * ```
  */
 export type FakeCommand = (
   args: JsonObject,

@@ -10,6 +10,11 @@ export interface FakeMembership {
 /**
  * The server's end of a connection that never leaves the process. Frames arrive in their order, each in a microtask of
  * its own; those that are on their way when the line breaks are lost.
+ *
+ * ```ts
+ * server.connection.notice({ event: 'hello' });
+ * server.connection.kill(4429);
+ * ```
  */
 export class FakeConnection {
   readonly clientId: string = newSecretId('arq_client_');
