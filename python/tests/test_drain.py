@@ -70,15 +70,16 @@ async def test_what_nobody_takes_is_not_waited_for(bus: FakeBus) -> None:
 async def test_acks_and_requests_are_waited_for(bus: FakeBus) -> None:
     async with ArqonBusClient(bus.url) as asker:
         service = await ArqonBusClient(bus.url).connect()
-        gate = asyncio.Event()
+        asked, gate = asyncio.Event(), asyncio.Event()
 
         @service.on_request
         async def serve(payload: JsonObject, message: Envelope) -> JsonObject:
+            asked.set()
             await gate.wait()
             return {"sum": sum(payload["numbers"])}
 
         asking = asyncio.create_task(asker.request(service.id, {"numbers": [1, 2]}))
-        await bus.got("private")
+        await asyncio.wait_for(asked.wait(), 5)
         draining = asyncio.create_task(service.drain())
         await asyncio.sleep(0)
         gate.set()

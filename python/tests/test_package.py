@@ -46,7 +46,8 @@ def public_members() -> list[tuple[str, object]]:
     objects = [getattr(arqonbus, name) for name in arqonbus.__all__]
     objects += [type(part) for part in parts_of_a_client()]
     for thing in objects:
-        if not inspect.isclass(thing) and not inspect.isfunction(thing):
+        is_ours = getattr(thing, "__module__", "").startswith("arqonbus")
+        if not is_ours or not (inspect.isclass(thing) or inspect.isfunction(thing)):
             continue
         found.append((thing.__name__, thing))
         if not inspect.isclass(thing):
