@@ -133,8 +133,12 @@ class _Lane:
         return not self.waiting and self.unanswered == 0
 
     def add(self, request: Request) -> None:
-        at = next((n for n, other in enumerate(self.waiting) if other.place > request.place), len(self.waiting))
-        self.waiting.insert(at, request)
+        if not self.waiting or self.waiting[-1].place < request.place:
+            self.waiting.append(request)
+        else:
+            # Only one that was refused comes before others, and then before nearly all of them.
+            at = next(n for n, other in enumerate(self.waiting) if other.place > request.place)
+            self.waiting.insert(at, request)
 
     def answered(self, took: float) -> None:
         """:param took: seconds from sending to the answer"""
@@ -303,6 +307,9 @@ class SendQueue:
         self._line = None
         self._is_open = False
         self._stop_pause()
+        self._messages.waiting.clear()
+        self._joins.waiting.clear()
+        self._waiting_bytes = 0
         for request in list(self._requests.values()):
             self._fail(request, error)
 

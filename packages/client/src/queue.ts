@@ -113,8 +113,9 @@ class Lane {
   }
 
   add(entry: Entry): void {
-    const at = this.waiting.findIndex(({ place }) => place > entry.place);
-    this.waiting.splice(at < 0 ? this.waiting.length : at, 0, entry);
+    // From the end: only one that was refused comes before others.
+    const before = this.waiting.findLastIndex(({ place }) => place < entry.place);
+    this.waiting.splice(before + 1, 0, entry);
   }
 
   remove(entry: Entry): void {
@@ -281,6 +282,8 @@ export class SendQueue {
     this.#line = undefined;
     this.#isOpen = false;
     this.#cancel?.();
+    for (const lane of [this.#messages, this.#joins]) lane.waiting.length = 0;
+    this.#waitingBytes = 0;
     for (const { pending } of [...this.#entries.values()]) pending.reject(error);
   }
 
