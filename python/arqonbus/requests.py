@@ -11,8 +11,10 @@ from typing import Any
 from .envelope import Envelope, JsonObject
 from .errors import ArqonBusError, ConnectionClosed, RequestFailed
 
+#: The payload of a reply; None for an empty one.
+Reply = Mapping[str, Any] | None
 #: Gets a request's payload and the message it came with; what it returns becomes the reply's payload.
-RequestHandler = Callable[[JsonObject, Envelope], Mapping[str, Any] | None | Awaitable[Mapping[str, Any] | None]]
+RequestHandler = Callable[[JsonObject, Envelope], Awaitable[Reply] | Reply]
 
 #: Sends a private envelope with these fields.
 SendReply = Callable[[JsonObject], Awaitable[object]]

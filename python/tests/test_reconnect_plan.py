@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from fake_bus import FakeBus, Refusal
@@ -127,7 +128,7 @@ async def test_several_addresses_are_tried_one_after_the_other(bus: FakeBus, pau
         await bus.close_all(1011)
         await reconnected(bus, client, times=1)
         assert pauses == [0.0, 1.0, 2.0]
-    with pytest.raises(ConnectError, match="ws://127.0.0.1:2"):
+    with pytest.raises(ConnectError, match=r"ws://127\.0\.0\.1:2"):
         await ArqonBusClient([nowhere, "ws://127.0.0.1:2"]).connect()
     with pytest.raises(ArqonBusError):
         ArqonBusClient([])
@@ -212,7 +213,7 @@ async def test_a_short_token_is_renewed_at_half_of_its_life_however_early_the_no
 
         await asyncio.wait_for(notice(), 5)
         assert client.state == "open"
-    waits = [later - earlier for earlier, later in zip(asked, asked[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(asked)]
     assert len(waits) >= 4 and all(0.15 < wait < 0.4 for wait in waits[:4])
 
 
