@@ -30,9 +30,9 @@ process.once('SIGINT', () => void bot.close());
 
 const channel = await bot.subscribe<Talk>(address, {
   presence: true,
-  onPresence: ({ event, client }) => {
+  onPresence: async ({ event, client }) => {
     if (event !== 'client_joined') return;
-    void bot.publish(address, { text: `Welcome, ${client.screen_name ?? client.client_id}!` });
+    await bot.publish(address, { text: `Welcome, ${client.screen_name ?? client.client_id}!` });
   },
   onReset: ({ reason }) => console.error(`messages may be missing: ${reason}`),
 });
@@ -43,7 +43,7 @@ for await (const { id, from, payload } of channel) {
   // Two bots that answer each other's answers would never stop, so an answer is not answered.
   if (typeof payload.text !== 'string' || payload.in_reply_to !== undefined) continue;
   console.log(`${from}: ${payload.text}`);
-  await bot.publish(address, { text: `You said: ${payload.text}`, in_reply_to: id }, { ack: true });
+  await bot.publish(address, { text: `You said: ${payload.text}`, in_reply_to: id });
   if (process.argv.includes('--once')) break;
 }
 await bot.close();

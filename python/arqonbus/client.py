@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakSet
 
-from .commands import CommandMethods
+from .address import parse_address
+from .commands import REPEATABLE, CommandMethods
 from .connection import Endpoint
-from .dialer import Dialer, Identity, Token
-from .envelope import ClientType, Envelope, JsonObject, new_client_key, parse_address
+from .dialer import Dialer, Identity
+from .envelope import ClientType, Envelope, JsonObject, new_client_key
+from .errors import RequestTimeout, invalid_argument
 from .feed import OnReset
 from .link import Link, State
 from .listeners import C
 from .membership import JoinOptions
 from .messages import MessageMethods, command_request
-from .operators import Cron, Store, Webhooks
-from .pending import OnAnswer, Pending
+from .operators import Casil, Cron, Omega, Store, Webhooks
 from .reconnect import ReconnectPolicy
-from .refresh import TokenRefresh
-from .results import Joined, Position
+from .requests import Requests
+from .results import Joined, Queued, Since
 from .roster import Roster
 from .router import Router
-from .subscription import Subscription
+from .send_queue import OnAnswer, QueueLimits, SendQueue
+from .subscription import Consumer, OnMessage, OverflowPolicy, Subscription
+from .tokens import Token, TokenRenewal, TokenSource
 from .watch import Watches
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Since = Position | Mapping[str, Position]
+DEFAULT_URL = "ws://127.0.0.1:9100"
+#: When the server does not say how long a token still lives, milliseconds.
+_TOKEN_NOTICE_MS = 60_000
 
 
 class ArqonBusClient(MessageMethods, CommandMethods):
     """A client of one ArqonBus server, for one asyncio event loop.
 
-    >>> async with ArqonBusClient("ws://127.0.0.1:9100") as client:
-    ...     welcome = await client.recv_json(timeout=2.0)
-    ...     await client.publish("science:explore", {"text": "hello"})
-
     It reconnects by itself and resumes everything joined, until :meth:`close`; ``reconnect=None`` turns that off.
     Addresses are ``room:channel``, or ``room`` for a whole room. Times are in seconds.
+
+    >>> async with ArqonBusClient("ws://127.0.0.1:9100", screen_name="Ada") as client:
+    ...     await client.publish("science:explore", {"text": "hello"})
     """
 
     def __init__(
         self,
-        url: str = "ws://127.0.0.1:9100",
+        url: str | Sequence[str] | None = None,
         *,
         token: Token | None = None,
         client_type: ClientType | None = None,
@@ -56,56 +62,157 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         headers: Mapping[str, str] | None = None,
         ssl: SSLContext | None = None,
         reconnect: ReconnectPolicy | None = ReconnectPolicy(),  # noqa: B008 (immutable)
+        queue: QueueLimits = QueueLimits(),  # noqa: B008 (immutable)
         connect_timeout: float = 10.0,
         request_timeout: float = 10.0,
         buffer_limit: int = 10_000,
         on_reset: OnReset | None = None,
+        ws_url: str | None = None,
+        jwt_token: Token | None = None,
     ):
-        """
-        :param token: a JWT, or a function (plain or async) that gives one, asked at every connection and before expiry
+        """Nothing is dialled before :meth:`connect`. Raises ``INVALID_ARGUMENT``.
+
+        >>> ArqonBusClient(["wss://a.example.org", "wss://b.example.org"], token=fresh_token)
+
+        :param url: ``ws://127.0.0.1:9100`` by default. Of several, each failure moves on to the next
+        :param token: a JWT, or a function (plain or async) that is asked for a fresh one when the last has expired
         :param client_key: 16-64 characters that name this client to the server without authentication; random if None
+        :param queue: what may wait to be sent while there is no connection
+        :param request_timeout: how long an answer may take
         :param buffer_limit: messages kept for :meth:`recv_json` and for each subscription until they are taken
         :param on_reset: told when messages for :meth:`recv_json` were lost; without it, it raises :class:`StreamReset`
+        :param ws_url: the same as ``url``
+        :param jwt_token: the same as ``token``
         """
+        if (url is not None and ws_url is not None) or (token is not None and jwt_token is not None):
+            raise invalid_argument('"ws_url" is another name of "url", and "jwt_token" of "token"; give one of them.')
+        if client_key is not None and not 16 <= len(client_key) <= 64:
+            raise invalid_argument('"client_key" has 16-64 characters.', field="client_key")
+        address = url if url is not None else ws_url if ws_url is not None else DEFAULT_URL
+        urls = [address] if isinstance(address, str) else list(address)
         identity = Identity(client_key or new_client_key(), client_type, screen_name, avatar, personality)
-        self._dialer = Dialer(Endpoint(url, headers=headers or {}, ssl=ssl, timeout=connect_timeout), identity, token)
-        self._roster = Roster(self._send_command)
+        self._tokens = TokenSource(token if token is not None else jwt_token)
+        endpoint = Endpoint(DEFAULT_URL, headers=headers or {}, ssl=ssl, timeout=connect_timeout)
+        self._dialer = Dialer(urls, endpoint, identity, self._tokens)
+        policy = reconnect or ReconnectPolicy()
+        self._roster = Roster(self._send_command, policy)
         self._watches = Watches(self._send_command)
-        pending = Pending()
-        self._router = Router(self._roster, self._watches, pending, inbox_limit=buffer_limit, on_reset=on_reset)
-        link = Link(self._dialer, reconnect, self._router, pending)
-        super().__init__(link, request_timeout)
-        self._refresh = TokenRefresh(self._dialer, self._send_command)
+        self._queue = SendQueue(queue, request_timeout, policy.cap)
+        requests = Requests(self._send_reply)
+        self._router = Router(
+            self._roster, self._watches, self._queue, requests, inbox_limit=buffer_limit, on_reset=on_reset
+        )
+        super().__init__(Link(self._dialer, reconnect, self._router, self._queue), requests, request_timeout)
+        self._renewal = TokenRenewal(self._tokens, self.refresh_token)
         self._router.on_server_notice = self._server_notice
+        self._router.on_lost = self._renewal.stop
         self._buffer_limit = buffer_limit
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        #: Key-value state that clients of a tenant share.
         self.store = Store(self.command, self._watches, buffer_limit)
+        #: Events that the server publishes at their time.
         self.cron = Cron(self.command)
+        #: Events that the server POSTs to a URL.
         self.webhooks = Webhooks(self.command)
+        #: The content policy in force.
+        self.casil = Casil(self.command)
+        #: The experimental lane.
+        self.omega = Omega(self.command)
 
     @property
-    def client_id(self) -> str:
-        """The id under which others reach this client now; a new one with every connection, empty before the first."""
+    def id(self) -> str:
+        """The id under which others reach this client now; a new one with every connection, empty before the first.
+
+        >>> await other.send(client.id, {"text": "to that connection alone"})
+        """
         return str(self._router.welcome.get("client_id", ""))
 
     @property
+    def client_id(self) -> str:
+        """The same as :attr:`id`.
+
+        >>> print(client.client_id)
+        """
+        return self.id
+
+    @property
     def welcome(self) -> JsonObject:
-        """The payload of the server's last welcome: ``role``, ``tenant``, ``server``, ``limits``, ..."""
+        """The payload of the server's last welcome: ``role``, ``tenant``, ``server``, ``limits``, ...
+
+        >>> print(client.welcome["role"])
+        """
         return self._router.welcome
 
     @property
     def state(self) -> State:
+        """Where the client stands: ``idle``, ``connecting``, ``open``, ``reconnecting`` or ``closed``.
+
+        >>> client.state
+        'open'
+        """
         return self._link.state
 
-    async def connect(self) -> Self:
-        """Connects. Raises :class:`ConnectError`; :class:`AuthenticationError` when the token is refused."""
-        await self._link.open()
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is open now.
+
+        >>> if not client.connected:
+        ...     print(client.queued)
+        """
+        return self.state == "open"
+
+    @property
+    def queued(self) -> Queued:
+        """What waits to be sent, because the line is away or the server has asked for a pause.
+
+        >>> print(client.queued.messages, client.queued.bytes)
+        """
+        return self._queue.queued
+
+    async def connect(self, *, retry: bool = False, timeout: float | None = None) -> Self:
+        """Connects. Raises :class:`ConnectError`; :class:`AuthenticationError` when the token is refused.
+
+        >>> client = await ArqonBusClient().connect(retry=True, timeout=60.0)
+
+        :param retry: keep trying when the bus is not there yet
+        """
+        await self._link.open(retry=retry, timeout=timeout)
         return self
 
     async def close(self) -> None:
-        """Closes for good. Iterations end, waiting requests raise :class:`ConnectionClosed`. May be called again."""
-        await self._refresh.stop()
+        """Closes for good. Iterations end, waiting requests raise :class:`ConnectionClosed`. May be called again.
+
+        >>> await client.close()
+        """
+        self._renewal.stop()
         await self._link.close()
         await self._router.listeners.stop()
+
+    async def drain(self, *, timeout: float | None = None) -> None:
+        """Closes without losing what is under way.
+
+        Leaves everything, waits until loops and callbacks are done with what had arrived and until everything sent is
+        answered, then closes. Raises :class:`RequestTimeout` when that takes longer than ``timeout`` seconds (default:
+        the client's ``request_timeout``); the client is closed then too.
+
+        >>> await client.drain(timeout=5.0)
+        """
+
+        async def finish() -> None:
+            await self._roster.drain()
+            await asyncio.gather(*(subscription.drained() for subscription in tuple(self._subscriptions)))
+            await self._requests.idle()
+            await self._queue.idle()
+
+        seconds = self._request_timeout if timeout is None else timeout
+        self._roster.is_draining = True
+        try:
+            if self.state not in ("idle", "closed"):
+                await asyncio.wait_for(finish(), seconds)
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise RequestTimeout(f"Not everything was finished within {seconds:g} s.") from error
+        finally:
+            await self.close()
 
     async def __aenter__(self) -> Self:
         return await self.connect()
@@ -121,6 +228,8 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         The welcome of each connection, events of channels joined with :meth:`join`, private messages, notices and
         errors; not answers to this client's requests, and not what a :class:`Subscription` takes. Raises
         :class:`RequestTimeout` (a ``TimeoutError``) after ``timeout`` seconds.
+
+        >>> welcome = await client.recv_json(timeout=2.0)
         """
         return await self._router.inbox.take(timeout)
 
@@ -136,10 +245,12 @@ class ArqonBusClient(MessageMethods, CommandMethods):
     ) -> Joined:
         """Joins a channel or a room; its messages come through :meth:`recv_json` and ``on("message")``.
 
+        >>> joined = await client.join("science:explore", history=20)
+
         :param echo: deliver this client's own events too
         :param presence: deliver ``client_joined`` and ``client_left`` notices
         :param history: replay the last N envelopes first
-        :param since: replay what followed a position, or for a room, positions by channel
+        :param since: replay what followed a position, or positions by channel
         """
         place = parse_address(address)
         former = self._router.joined(place)
@@ -151,7 +262,10 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         return joined
 
     async def leave(self, address: str, *, timeout: float | None = None) -> bool:
-        """Leaves what :meth:`join` joined; False when it was not joined."""
+        """Leaves what :meth:`join` joined; False when it was not joined.
+
+        >>> await client.leave("science:explore")
+        """
         membership = self._router.joined(parse_address(address))
         if membership is None:
             return False
@@ -166,21 +280,33 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         presence: bool = False,
         history: int | None = None,
         since: Since | None = None,
+        on_message: OnMessage | None = None,
+        on_presence: OnMessage | None = None,
         on_reset: OnReset | None = None,
         buffer_limit: int | None = None,
+        overflow: OverflowPolicy = "replay",
     ) -> Subscription:
         """The messages of a channel or room as an asynchronous iteration; options as for :meth:`join`.
 
-        ``on_reset`` is told when messages were lost for good; without it the iteration raises :class:`StreamReset`.
+        >>> async for message in client.subscribe("science:explore"):
+        ...     print(message["payload"])
+
+        :param on_message: gets every message, in order, from :meth:`Subscription.open` on; then nothing is iterated
+        :param on_presence: gets the notices of ``presence``, which else are among the messages
+        :param on_reset: told when messages were lost for good; without it the iteration raises :class:`StreamReset`
+        :param buffer_limit: messages held for a slow reader
+        :param overflow: ``replay``: the rest waits in the server's history; ``drop-oldest``: keeps up with the present
         """
-        return Subscription(
+        subscription = Subscription(
             parse_address(address),
             JoinOptions(echo, presence, history, since),
+            Consumer(buffer_limit or self._buffer_limit, overflow, on_message, on_presence, on_reset),
             join=self._roster.join,
             leave=self._roster.leave,
-            on_reset=on_reset,
-            limit=buffer_limit or self._buffer_limit,
+            rejoin=self._roster.rejoin,
         )
+        self._subscriptions.add(subscription)
+        return subscription
 
     @overload
     def on(self, kind: str, callback: C) -> C: ...
@@ -191,28 +317,73 @@ class ArqonBusClient(MessageMethods, CommandMethods):
     def on(self, kind: str, callback: C | None = None) -> C | Callable[[C], C]:
         """Calls back on what happens; also a decorator. Callbacks may be coroutine functions.
 
-        ``message``: events for :meth:`recv_json`; ``private``, ``system``: those envelopes; ``error``: a
-        :class:`BusError` that answers no waiting request; ``state``: :attr:`state`. Envelopes go to :meth:`recv_json`
-        all the same.
+        ``state``: :attr:`state`. ``welcome``: its payload. ``reconnecting``: :class:`Reconnecting`. ``frame``: a
+        :class:`Frame`, as it came; a coroutine function holds the reading of the connection up until it is done.
+        ``event``, ``telemetry``, ``private``, ``notice`` (or ``system``): those envelopes. ``error``: what no request
+        waits for. ``message``: events that go to :meth:`recv_json`.
+
+        >>> @client.on("state")
+        ... def told(state):
+        ...     print(state)
         """
         if callback is None:
             return lambda given: self.on(kind, given)
         self._router.listeners.add(kind, callback)
         return callback
 
+    def once(self, kind: str, callback: Callable[[Any], Any]) -> None:
+        """Calls back on the next occurrence only.
+
+        >>> client.once("welcome", print)
+        """
+
+        def called(value: Any) -> Any:
+            self.off(kind, called)
+            return callback(value)
+
+        self.on(kind, called)
+
     def off(self, kind: str, callback: Callable[[Any], Any]) -> None:
-        """Takes a callback back."""
+        """Takes a callback back.
+
+        >>> client.off("state", told)
+        """
         self._router.listeners.remove(kind, callback)
 
     async def identify(self, **profile: str) -> JsonObject:
-        """Changes ``client_type``, ``screen_name``, ``avatar`` or ``personality``, for later connections too."""
+        """Changes ``client_type``, ``screen_name``, ``avatar`` or ``personality``, for later connections too.
+
+        >>> await client.identify(screen_name="Grace")
+        """
         record = await self._send_command("identify", dict(profile))
         for name, value in profile.items():
             setattr(self._dialer.identity, name, value)
         return record
 
+    async def refresh_token(self, token: str | None = None) -> JsonObject:
+        """Renews the token of this connection: with the given one, or with a fresh one of the token function.
+
+        The client does so by itself when the server warns of the expiry and there is a function.
+
+        >>> print((await client.refresh_token(token))["expires_at"])
+        """
+        fresh = token if token is not None else await self._tokens.fresh()
+        if fresh is None:
+            raise invalid_argument("There is no token to renew with.")
+
+        def answered(envelope: Envelope) -> None:
+            self._tokens.use(fresh)
+            # What was planned was meant for the old token. The notice for this one may be the very next frame.
+            self._renewal.stop()
+            self._router.evict(envelope["payload"].get("left") or [])
+
+        return await self._send_command("refresh_token", {"token": fresh}, on_answer=answered)
+
     async def command(self, name: str, /, *, timeout: float | None = None, **args: Any) -> JsonObject:
-        """Runs a command and answers the payload of its response. Raises :class:`BusError` when it is refused."""
+        """Runs a command and answers the payload of its response. Raises :class:`CommandError` when it is refused.
+
+        >>> result = await client.command("op.history.get", room="science", limit=10)
+        """
         return await self._send_command(name, args, timeout=timeout)
 
     async def _send_command(
@@ -224,13 +395,20 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         restoring: bool = False,
         on_answer: OnAnswer | None = None,
     ) -> JsonObject:
-        request = command_request(name, args, self._link.max_message_bytes, on_answer)
-        answer = await self._link.request(request, self._timeout(timeout), restoring=restoring)
-        return answer["payload"]
+        repeatable = REPEATABLE.fullmatch(name) is not None
+        request = command_request(
+            name, args, timeout=timeout, restoring=restoring, repeatable=repeatable, on_answer=on_answer
+        )
+        answer = await self._link.submit(request)
+        return {} if answer is None else answer["payload"]
+
+    async def _send_reply(self, fields: JsonObject) -> object:
+        return await self._post({"type": "private", **fields}, True, None, fields.pop("metadata", None), None)
 
     def _server_notice(self, payload: JsonObject) -> None:
         event = payload.get("event")
         if event == "shutdown":
             self._link.reconnect_after_ms = payload.get("reconnect_after_ms")
         elif event == "token_expiring":
-            self._refresh.start()
+            expires_in = payload.get("expires_in_ms")
+            self._renewal.expiring((_TOKEN_NOTICE_MS if expires_in is None else expires_in) / 1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ssl import SSLContext
@@ -16,17 +17,24 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
 from .envelope import SUBPROTOCOL, Envelope
-from .errors import ArqonBusError, AuthenticationError, ConnectError, ConnectionClosed
+from .errors import AuthenticationError, ConnectError, ConnectionClosed, invalid_argument
 
 #: Answers may be larger than what one may send: 500 envelopes of history come in one frame.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
+#: Fewer bytes after the last message than this, and no message is on its way: pings come in between.
+PARTIAL_BYTES = 1_024
+#: Largest integer up to which all of them arrive as they are; beyond it JavaScript rounds, the server included.
+MAX_INTEGER = 2**53
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_RETRYABLE_STATUS = frozenset({408, 425, 429})
+_LONG_NUMBER = re.compile(r"\d{16}")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and how to connect. ``query`` adds to the URL's own parameters, which win."""
+    """Where and how to connect. ``query`` adds to the URL's own parameters, which win.
+
+    >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100", query={"screen_name": "Ada"}))
+    """
 
     url: str
     query: Mapping[str, str] = field(default_factory=dict)
@@ -37,15 +45,45 @@ class Endpoint:
     subprotocols: tuple[str, ...] = (SUBPROTOCOL,)
 
 
-class Connection:
-    """An open socket: send JSON, receive JSON, close. All failures are this package's exceptions."""
+class _Socket(ClientConnection):
+    """Notes what arrives, parts of messages included: a large one on a slow line takes long, and is a sign of life."""
 
-    def __init__(self, socket: ClientConnection):
+    bytes_received = 0
+    last_received = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
+        self.last_received = self.loop.time()
+        super().data_received(data)
+
+
+class _Connect(connect):
+    """Follows no redirect: the token and the user's headers must not go to another server."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class Connection:
+    """An open socket: send JSON, receive JSON, close. All failures are this package's exceptions.
+
+    >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100"))
+    >>> welcome = await connection.receive()
+    """
+
+    def __init__(self, socket: _Socket):
         self._socket = socket
+        self._whole_bytes = 0
+        self._told_bytes = 0
+        #: When the last whole message came, in seconds of the loop's clock.
+        self.last_message = asyncio.get_running_loop().time()
 
     @classmethod
     async def open(cls, endpoint: Endpoint) -> Connection:
-        """Connects. Raises :class:`AuthenticationError` on 401 and :class:`ConnectError` on any other failure."""
+        """Connects. Raises :class:`AuthenticationError` on 401 and :class:`ConnectError` on any other failure.
+
+        >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100", token=token))
+        """
         url = _with_query(endpoint.url, endpoint.query)
         headers = dict(endpoint.headers)
         if endpoint.token is not None:
@@ -54,7 +92,7 @@ class Connection:
         if urlsplit(url).hostname in _LOOPBACK:
             options["proxy"] = None
         try:
-            socket = await connect(
+            socket = await _Connect(
                 url,
                 additional_headers=headers,
                 subprotocols=[Subprotocol(name) for name in endpoint.subprotocols] or None,
@@ -62,57 +100,116 @@ class Connection:
                 open_timeout=endpoint.timeout,
                 close_timeout=5,
                 max_size=MAX_FRAME_BYTES,
+                # The client watches over the line itself; the ping of this package would give a slow one up.
+                ping_interval=None,
+                create_connection=_Socket,
                 **options,
             )
         except InvalidStatus as error:
             raise _refused(error) from error
         except InvalidURI as error:
-            raise ConnectError("CONNECTION_FAILED", f"{endpoint.url!r} is no ws:// or wss:// address.") from error
+            message = f"{endpoint.url!r} is not an address; write ws://HOST:PORT or wss://HOST."
+            raise ConnectError("CONNECTION_FAILED", message) from error
         except (TimeoutError, asyncio.TimeoutError) as error:
             message = f"{endpoint.url} did not answer within {endpoint.timeout:g} s."
             raise ConnectError("CONNECTION_FAILED", message, retryable=True) from error
         except (OSError, InvalidHandshake) as error:
             message = f"Cannot connect to {endpoint.url}: {error}"
             raise ConnectError("CONNECTION_FAILED", message, retryable=True) from error
-        return cls(socket)
+        return cls(cast(_Socket, socket))
 
     @property
     def subprotocol(self) -> str | None:
-        """The subprotocol that the server selected."""
+        """The subprotocol that the server selected.
+
+        >>> connection.subprotocol
+        'arqonbus.v1'
+        """
         return self._socket.subprotocol
 
     @property
     def close_code(self) -> int | None:
-        """The close code once the connection is closed; 1006 for a broken line."""
+        """The close code once the connection is closed; 1006 for a broken line.
+
+        >>> connection.close_code
+        1001
+        """
         return self._socket.close_code
 
+    @property
+    def last_received(self) -> float:
+        """When anything last came, in seconds of the loop's clock."""
+        return max(self._socket.last_received, self.last_message)
+
+    @property
+    def has_partial(self) -> bool:
+        """Whether a part of a large message is there."""
+        return self._socket.bytes_received > self._whole_bytes + PARTIAL_BYTES
+
+    def is_receiving(self) -> bool:
+        """Whether a large message is arriving, and more of it has come since this was last asked."""
+        received = self._socket.bytes_received
+        is_receiving = self.has_partial and received > self._told_bytes
+        self._told_bytes = received
+        return is_receiving
+
     async def send_text(self, text: str) -> None:
+        """Sends a text frame. Raises :class:`ConnectionClosed`.
+
+        >>> await connection.send_text('{"type": "command", "command": "ping"}')
+        """
         try:
             await self._socket.send(text)
         except SocketClosed as error:
             raise self._closed() from error
 
     async def send_bytes(self, data: bytes) -> None:
-        """Sends a binary frame. Protocol 1.0 has none: it is refused. For protocol tests."""
+        """Sends a binary frame. Protocol 1.0 has none: it is refused. For protocol tests.
+
+        >>> await connection.send_bytes(b"refused")
+        """
         try:
             await self._socket.send(data)
         except SocketClosed as error:
             raise self._closed() from error
 
     async def send_json(self, frame: Mapping[str, Any]) -> None:
+        """Sends an envelope. Raises :class:`ConnectionClosed`, and ``INVALID_ARGUMENT`` for what JSON cannot carry.
+
+        >>> await connection.send_json({"type": "command", "command": "ping"})
+        """
         await self.send_text(encode(frame))
 
-    async def receive(self) -> Envelope:
-        """The next frame. Raises :class:`ConnectionClosed` when there is none any more."""
+    async def receive_text(self) -> str:
+        """The next text frame. Raises :class:`ConnectionClosed` when there is none any more.
+
+        >>> text = await connection.receive_text()
+        """
         try:
             text = await self._socket.recv()
         except SocketClosed as error:
             raise self._closed() from error
-        return cast(Envelope, json.loads(text))
+        self._whole_bytes = self._socket.bytes_received
+        self.last_message = asyncio.get_running_loop().time()
+        return text if isinstance(text, str) else bytes(text).decode(errors="replace")
+
+    async def receive(self) -> Envelope:
+        """The next frame. Raises :class:`ConnectionClosed` when there is none any more.
+
+        >>> envelope = await connection.receive()
+        """
+        return cast(Envelope, json.loads(await self.receive_text()))
 
     async def close(self) -> None:
-        """Closes with 1000 and waits until the connection is closed. May be called again."""
+        """Closes with 1000 and waits until the connection is closed. May be called again.
+
+        >>> await connection.close()
+        """
         await self._socket.close()
+
+    def abort(self) -> None:
+        """Drops the line without a word: it is dead."""
+        self._socket.transport.abort()
 
     def _closed(self) -> ConnectionClosed:
         code, reason = self._socket.close_code, self._socket.close_reason
@@ -120,14 +217,33 @@ class Connection:
 
 
 def encode(frame: Mapping[str, Any]) -> str:
-    """The JSON text of a frame. Raises ``VALIDATION_ERROR`` for what JSON cannot say (NaN, bytes, sets, ...)."""
+    """The JSON text of a frame. Raises ``INVALID_ARGUMENT`` for what JSON cannot say (NaN, bytes, sets, ...)."""
     try:
         text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # Looking for digits is quicker than looking at every value, and hardly any frame has so many in a row.
+        if _LONG_NUMBER.search(text):
+            _check_integers(frame, "")
         if text.isascii() or _is_unicode(text):
             return text
         return json.dumps(frame, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ArqonBusError("VALIDATION_ERROR", f"The message cannot be written as JSON: {error}") from error
+        raise invalid_argument(f"The message cannot be written as JSON: {error}") from error
+
+
+def _check_integers(value: Any, path: str) -> None:
+    """Refuses integers that would arrive as other ones."""
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise invalid_argument(
+            f"{path} is {value}, and integers beyond 2**53 do not arrive as they are; send it as a string.",
+            field=path,
+            expected="an integer of at most 2**53, or a string",
+        )
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_integers(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_integers(item, f"{path}[{index}]")
 
 
 def _is_unicode(text: str) -> bool:
@@ -143,13 +259,15 @@ def _with_query(url: str, query: Mapping[str, str]) -> str:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise ConnectError("CONNECTION_FAILED", f"{url!r} is no ws:// or wss:// address.") from error
+        message = f"{url!r} is not an address; write ws://HOST:PORT or wss://HOST."
+        raise ConnectError("CONNECTION_FAILED", message) from error
     own = dict(parse_qsl(parts.query, keep_blank_values=True))
     merged = {**query, **own}
     return urlunsplit(parts._replace(query=urlencode(merged), fragment=""))
 
 
 def _refused(error: InvalidStatus) -> ConnectError:
+    """``retryable`` says what the status means for a first connection."""
     response = error.response
     status = response.status_code
     details: dict[str, Any] = {"status": status}
@@ -167,5 +285,5 @@ def _refused(error: InvalidStatus) -> ConnectError:
         details["details"] = body.get("details")
     if status == 401:
         return AuthenticationError("AUTHENTICATION_FAILED", message, details=details)
-    retryable = status >= 500 or status in _RETRYABLE_STATUS
+    retryable = status >= 500 or status in (408, 429)
     return ConnectError(code, message, retryable=retryable, details=details)

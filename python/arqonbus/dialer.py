@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from .connection import Connection, Endpoint
 from .envelope import ClientType, Envelope
-from .errors import ArqonBusError, ConnectError, ConnectionClosed
+from .errors import ConnectError, ConnectionClosed, invalid_argument
 from .reconnect import plan_after
-
-#: A token, or a function (plain or async) that is asked for a fresh one at every connection.
-Token = str | Callable[[], str | Awaitable[str]]
+from .tokens import TokenSource
 
 
 @dataclass
@@ -33,10 +32,15 @@ class Identity:
 class Dialer:
     """Opens one connection after the other to the same bus, as the same client."""
 
-    def __init__(self, endpoint: Endpoint, identity: Identity, token: Token | None):
+    def __init__(self, urls: Sequence[str], endpoint: Endpoint, identity: Identity, tokens: TokenSource):
+        """:param urls: addresses of the bus; each failure moves on to the next"""
+        if not urls:
+            raise invalid_argument('"url" names no address; write ws://HOST:PORT or wss://HOST.')
+        self._urls = tuple(urls)
+        self._at = 0
         self._endpoint = endpoint
         self.identity = identity
-        self._token = token
+        self.tokens = tokens
 
     @property
     def timeout(self) -> float:
@@ -44,41 +48,49 @@ class Dialer:
         return self._endpoint.timeout
 
     @property
-    def can_refresh(self) -> bool:
-        """Whether a refused token can be replaced by asking again."""
-        return callable(self._token)
+    def addresses(self) -> int:
+        """How many addresses there are."""
+        return len(self._urls)
 
-    async def token(self) -> str | None:
-        """A token to show. A failure of the provider is a :class:`ConnectError` that may pass."""
-        if not callable(self._token):
-            return self._token
+    def next_address(self) -> None:
+        """The address in use has failed: the next one is dialled next."""
+        self._at = (self._at + 1) % len(self._urls)
+
+    async def dial(self) -> tuple[Connection, Envelope, str]:
+        """Connects and reads the welcome; answers its text too."""
         try:
-            token = self._token()
-            return await token if inspect.isawaitable(token) else token
-        except ArqonBusError:
-            raise
-        except Exception as error:
-            message = f"The token provider failed: {error}"
-            raise ConnectError("TOKEN_UNAVAILABLE", message, retryable=True) from error
-
-    async def dial(self) -> tuple[Connection, Envelope]:
-        """Connects and reads the welcome."""
-        endpoint = replace(self._endpoint, token=await self.token(), query=self.identity.to_query())
+            token = await asyncio.wait_for(self.tokens.current(), self.timeout)
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            message = f"The token function gave no token within {self.timeout:g} s."
+            raise ConnectError("TOKEN_FAILED", message, retryable=True) from error
+        url = self._urls[self._at]
+        endpoint = replace(self._endpoint, url=url, token=token, query=self.identity.to_query())
         connection = await Connection.open(endpoint)
         try:
-            welcome = await asyncio.wait_for(connection.receive(), endpoint.timeout)
+            text = await asyncio.wait_for(connection.receive_text(), endpoint.timeout)
+            welcome = _read_welcome(text)
         except ConnectionClosed as closed:
             retryable = plan_after(closed.close_code) != "never"
             message = f"The server closed the connection before its welcome ({closed.close_code})."
             raise ConnectError("CONNECTION_FAILED", message, retryable=retryable) from closed
         except (TimeoutError, asyncio.TimeoutError) as error:
             await connection.close()
-            message = f"{endpoint.url} sent no welcome within {endpoint.timeout:g} s."
+            message = f"{url} sent no welcome within {endpoint.timeout:g} s."
             raise ConnectError("CONNECTION_FAILED", message, retryable=True) from error
         except BaseException:
             await connection.close()
             raise
-        if welcome.get("type") != "system" or welcome.get("payload", {}).get("event") != "welcome":
+        if welcome is None:
             await connection.close()
-            raise ConnectError("CONNECTION_FAILED", f"{endpoint.url} does not speak ArqonBus: no welcome came.")
-        return connection, welcome
+            raise ConnectError("CONNECTION_FAILED", f"{url} does not speak ArqonBus: no welcome came.")
+        return connection, welcome, text
+
+
+def _read_welcome(text: str) -> Envelope | None:
+    try:
+        frame = json.loads(text)
+    except ValueError:
+        return None
+    payload = frame.get("payload") if isinstance(frame, dict) else None
+    is_welcome = isinstance(payload, dict) and payload.get("event") == "welcome" and "client_id" in payload
+    return cast(Envelope, frame) if is_welcome else None

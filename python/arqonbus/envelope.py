@@ -1,13 +1,10 @@
-"""The frames of the wire as Python sees them (PROTOCOL sections 2 and 5)."""
+"""The frames of the wire as Python sees them (PROTOCOL section 2). Nothing here knows the rest of the package."""
 
 from __future__ import annotations
 
-import re
 import secrets
 from itertools import count
-from typing import Any, Literal, NamedTuple, TypedDict
-
-from .errors import ArqonBusError
+from typing import Any, Literal, TypedDict
 
 PROTOCOL_VERSION = "1.0"
 SUBPROTOCOL = "arqonbus.v1"
@@ -23,7 +20,11 @@ _Owed = TypedDict(
 
 
 class Envelope(_Owed, total=False):
-    """One frame as received: a plain ``dict``. Which of the optional keys are there depends on ``type``."""
+    """One frame as received: a plain ``dict``. Which of the optional keys are there depends on ``type``.
+
+    >>> async for message in client.subscribe("science:explore"):
+    ...     print(message["from"], message["payload"])
+    """
 
     room: str
     channel: str
@@ -38,47 +39,16 @@ class Envelope(_Owed, total=False):
     metadata: JsonObject
 
 
-class Address(NamedTuple):
-    """A place on the bus. ``channel`` ``*`` stands for all of a room, ``*:*`` for all rooms."""
-
-    room: str
-    channel: str
-
-    def __str__(self) -> str:
-        return f"{self.room}:{self.channel}"
-
-    def covers(self, room: str, channel: str) -> bool:
-        """Whether a member here receives an event of ``room:channel``. Room-wide events reach every member."""
-        if self.room == WILDCARD:
-            return True
-        return room == self.room and (self.channel in (WILDCARD, channel) or channel == WILDCARD)
-
-
-_ROOM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
-
-
-def parse_address(text: str) -> Address:
-    """Reads ``room:channel``, or ``room`` for the whole room. Raises ``VALIDATION_ERROR``, as the server would."""
-    room, colon, channel = text.partition(":")
-    address = Address(room, channel if colon else WILDCARD)
-    room_ok = _ROOM.fullmatch(room) or (room == WILDCARD and address.channel == WILDCARD)
-    channel_ok = address.channel == WILDCARD or _CHANNEL.fullmatch(address.channel)
-    if not (room_ok and channel_ok):
-        raise ArqonBusError(
-            "VALIDATION_ERROR",
-            f'"{text[:140]}" is no address: write "room:channel", or "room" for the whole room.',
-            details={"field": "channel" if room_ok else "room", "expected": "room:channel"},
-        )
-    return address
-
-
 _origin = secrets.token_hex(8)
 _counter = count(1)
 
 
 def new_id() -> str:
-    """A fresh envelope id, unique across processes: random bits for this process, a counter within it."""
+    """A fresh envelope id, unique across processes: random bits for this process, a counter within it.
+
+    >>> id = new_id()
+    >>> await client.publish("science:explore", {"n": 1}, id=id)
+    """
     return f"arq_py{_origin}_{next(_counter):08x}"
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .envelope import Envelope
-    from .results import Reset
+from .envelope import Envelope
+from .results import Reset
 
 
 class ArqonBusError(Exception):
     """Base of everything this package raises.
 
     ``code`` is a stable name to branch on, ``retryable`` says whether the same request may succeed later, and
-    ``details`` holds the facts (``field``, ``expected``, ``retry_after_ms``, ...).
+    ``details`` holds the facts (``field``, ``expected``, ``retry_after_ms``, ...). By itself it is what is refused
+    before it is sent: ``INVALID_ARGUMENT``, ``MESSAGE_TOO_LARGE``, ``ID_IN_USE``, ``OUTCOME_UNKNOWN``.
+
+    >>> try:
+    ...     await client.publish("science:explore", {"n": 1})
+    ... except ArqonBusError as error:
+    ...     print(error.code, error.retryable)
     """
 
     def __init__(self, code: str, message: str, *, retryable: bool = False, details: dict[str, Any] | None = None):
@@ -28,63 +33,153 @@ class ArqonBusError(Exception):
 
 
 class BusError(ArqonBusError):
-    """The server refused a request (PROTOCOL section 8); ``code`` is its ``error_code``."""
+    """The server refused a request (PROTOCOL section 8); ``code`` is its ``error_code``. Also ``RefusedError``.
+
+    >>> try:
+    ...     await client.publish("science:explore", {"n": 1})
+    ... except BusError as error:
+    ...     print(error.code, error.details, error.retry_after)
+    """
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait before the next try (``RATE_LIMITED``); None when the server names no time.
+
+        >>> await asyncio.sleep(error.retry_after or 1.0)
+        """
+        wait = self.details.get("retry_after_ms")
+        return wait / 1000 if isinstance(wait, int | float) else None
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> BusError:
         details = dict(envelope.get("payload") or {})
         retryable = details.pop("retryable", False) is True
-        return cls(
+        kind = cls if envelope.get("command") is None else CommandError
+        error = kind(
             envelope.get("error_code", "INTERNAL_ERROR"),
             envelope.get("error", "The server refused the request without saying why."),
             retryable=retryable,
             details=details,
         )
+        if isinstance(error, CommandError):
+            error.command = envelope["command"]
+        return error
+
+
+class CommandError(BusError):
+    """A command was answered with ``status: "error"``.
+
+    >>> try:
+    ...     await client.delete_channel("science:explore")
+    ... except CommandError as error:
+    ...     print(error.command, error.code)
+    """
+
+    #: The command that was refused.
+    command: str = ""
 
 
 class RequestFailed(ArqonBusError):
-    """Another client answered a request with a failure: a private reply with ``metadata.failed``."""
+    """Another client answered a request with a failure, or is to be answered with one. Also ``RequestError``.
+
+    A request handler raises one to answer with this ``code`` and message; :meth:`ArqonBusClient.request` raises one.
+
+    >>> @client.on_request
+    ... def divide(payload, message):
+    ...     raise RequestFailed("DIVISION_BY_ZERO", "I cannot divide by zero.")
+    """
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> RequestFailed:
         details = dict(envelope.get("payload") or {})
         code = str(details.pop("error_code", "INTERNAL_ERROR"))
-        return cls(code, str(details.pop("error", "The request failed.")), details=details)
+        retryable = details.get("retryable") is True
+        return cls(code, str(details.pop("error", "The request failed.")), retryable=retryable, details=details)
 
 
 class ConnectError(ArqonBusError):
-    """No connection came about. ``code`` is ``CONNECTION_FAILED``, or what the server's HTTP answer said.
+    """There is no line: no connection came about (``CONNECTION_FAILED``, ``TOKEN_FAILED``, or what the server said).
 
     ``details["status"]`` is the HTTP status when there was an answer, ``details["retry_after"]`` the seconds it asked
     to wait.
+
+    >>> try:
+    ...     await client.connect()
+    ... except ConnectError as error:
+    ...     print(error.code, error.status)
     """
+
+    #: WebSocket close code, when there was a connection.
+    close_code: int | None = None
+
+    @property
+    def status(self) -> int | None:
+        """HTTP status of a refused handshake.
+
+        >>> error.status
+        503
+        """
+        return self.details.get("status")
 
 
 class AuthenticationError(ConnectError):
-    """The server answered 401: the token is missing, expired or invalid. ``code`` is ``AUTHENTICATION_FAILED``."""
+    """The token is missing, expired or refused, and no other can be had: HTTP 401, or close code 4401.
 
-
-class ConnectionClosed(ArqonBusError):
-    """The connection ended and is not coming back, or ended before the answer to this request came.
-
-    ``code`` is ``CONNECTION_CLOSED``; ``details["close_code"]`` is the WebSocket close code. With ``retryable`` the
-    client is reconnecting: the request may be made again, and whether it took effect is unknown.
+    >>> try:
+    ...     await client.connect()
+    ... except AuthenticationError:
+    ...     log_in_again()
     """
 
-    def __init__(self, message: str, *, close_code: int | None = None, retryable: bool = False):
-        super().__init__("CONNECTION_CLOSED", message, retryable=retryable, details={"close_code": close_code})
+
+class ConnectionClosed(ConnectError):
+    """The connection ended and is not coming back, or ended before the answer to this request came.
+
+    ``code`` is ``CONNECTION_LOST``, ``CLOSED`` when the client was closed, ``NOT_CONNECTED`` before it was connected;
+    ``close_code`` is the WebSocket close code. With ``retryable`` the client is reconnecting: the request may be made
+    again, and whether it took effect is unknown.
+
+    >>> try:
+    ...     await client.create_channel("science:new")
+    ... except ConnectionClosed as error:
+    ...     print(error.code, error.close_code, error.retryable)
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "CONNECTION_LOST", close_code: int | None = None, retryable: bool = False
+    ):
+        super().__init__(code, message, retryable=retryable, details={"close_code": close_code})
         self.close_code = close_code
 
 
 class RequestTimeout(ArqonBusError, TimeoutError):
-    """No answer in time. ``code`` is ``TIMEOUT``; ``details["id"]`` is the id of the request, if one was sent.
+    """No answer in time. ``code`` is ``TIMEOUT``; ``id`` is the id of the request, if one was sent.
 
     Whether the request took effect is unknown. A publish may be repeated with the same ``id`` within 120 seconds: the
     server stores and delivers it once.
+
+    >>> try:
+    ...     await client.publish("science:explore", payload, timeout=2.0)
+    ... except RequestTimeout as error:
+    ...     await client.publish("science:explore", payload, id=error.id)
     """
 
     def __init__(self, message: str, *, request_id: str | None = None):
         super().__init__("TIMEOUT", message, retryable=True, details={"id": request_id})
+        self.id = request_id
+
+
+class QueueFullError(ArqonBusError):
+    """What waits to be sent has reached the limit of messages or bytes of the option ``queue``.
+
+    >>> try:
+    ...     await client.publish("science:explore", {"n": 1})
+    ... except QueueFullError:
+    ...     print(client.queued)
+    """
+
+    def __init__(self, message: str):
+        super().__init__("QUEUE_FULL", message, retryable=True)
 
 
 class StreamReset(ArqonBusError):
@@ -92,8 +187,26 @@ class StreamReset(ArqonBusError):
 
     Raised at the place of the loss by an iteration that was given no ``on_reset``. The subscription goes on: iterate
     again for what follows. ``code`` is ``STREAM_RESET``.
+
+    >>> try:
+    ...     message = await subscription.receive()
+    ... except StreamReset as error:
+    ...     reload(error.reset.reason, error.reset.position)
     """
 
     def __init__(self, reset: Reset):
         super().__init__("STREAM_RESET", str(reset), retryable=True, details={"reason": reset.reason})
         self.reset = reset
+
+
+#: The names that the TypeScript client has for the same errors.
+RefusedError = BusError
+RequestError = RequestFailed
+
+
+def closed_error(close_code: int | None = None) -> ConnectionClosed:
+    return ConnectionClosed("The client is closed; make a new one.", code="CLOSED", close_code=close_code)
+
+
+def invalid_argument(message: str, **details: Any) -> ArqonBusError:
+    return ArqonBusError("INVALID_ARGUMENT", message, details=details)

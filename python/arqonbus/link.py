@@ -1,32 +1,45 @@
-"""One logical connection that outlives its sockets: requests, loss, reconnection."""
+"""One logical connection that outlives its sockets: dialling, loss, reconnection."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from asyncio import sleep as pause
-from typing import Literal, Protocol
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol, cast
 
 from .connection import Connection
 from .dialer import Dialer
-from .envelope import Envelope
-from .errors import ArqonBusError, AuthenticationError, ConnectError, ConnectionClosed, RequestTimeout
-from .pending import Pending, Request
-from .reconnect import ReconnectPolicy, plan_after
+from .envelope import PROTOCOL_VERSION, Envelope
+from .errors import ArqonBusError, AuthenticationError, ConnectError, ConnectionClosed, RequestTimeout, closed_error
+from .reconnect import HEARTBEAT_MISSED, TOKEN_EXPIRED, ReconnectPolicy, plan_after
+from .results import Frame, Reconnecting
+from .send_queue import PROBE_ID, Request, SendQueue
 
-#: ``waiting`` is the pause before an attempt to reconnect. ``closed`` is final.
-State = Literal["idle", "connecting", "open", "waiting", "closed"]
+#: ``idle`` → ``connecting`` → ``open`` ⇄ ``reconnecting`` → ``closed``. A first connection that fails goes back to
+#: ``idle``; a client in ``closed`` stays there.
+State = Literal["idle", "connecting", "open", "reconnecting", "closed"]
 
-#: A connection that lasted this many seconds counts as a success, and the backoff begins anew.
-_STABLE_AFTER = 10.0
-#: Tokens refused in a row before a provider is no longer asked.
-_TOKEN_ATTEMPTS = 3
+#: A connection that lasted this many seconds was a good one: the next loss starts the backoff afresh.
+_STABLE_AFTER = 5.0
+#: Grace after a missed ping of the server, and time for the answer to a probe; seconds.
+_GRACE = 5.0
+_PROBE_TIME = 10.0
+#: A timer this late means that the process stood still; then there is this much time to read what arrived; seconds.
+_STOOD_STILL = 0.05
+_READING_TIME = 0.5
+_PROBE = json.dumps({"version": PROTOCOL_VERSION, "id": PROBE_ID, "type": "command", "command": "ping", "args": {}})
 
 log = logging.getLogger("arqonbus")
 
 
 class LinkEvents(Protocol):
     """Whoever owns the link. None of these may fail, and only :meth:`restore` may wait."""
+
+    def frame(self, frame: Frame) -> list[Awaitable[object]]:
+        """A frame as it came, before anything is done with it. What it answers holds the reading up."""
 
     def received(self, envelope: Envelope) -> None:
         """A frame, the welcome of each connection included."""
@@ -39,46 +52,85 @@ class LinkEvents(Protocol):
 
     def state_changed(self, state: State) -> None: ...
 
+    def reconnecting(self, info: Reconnecting) -> None:
+        """An attempt failed or the line broke; another one follows."""
+
     def ended(self, error: ArqonBusError | None) -> None:
         """It is over: by :meth:`Link.close`, or by ``error``."""
 
 
-class Link:
-    """States: idle → connecting → open → (waiting → connecting → open)* → closed."""
+class _Outbox:
+    """Frames on their way out, written in order by a task of their own."""
 
-    def __init__(self, dialer: Dialer, policy: ReconnectPolicy | None, events: LinkEvents, pending: Pending):
+    def __init__(self, connection: Connection, max_message_bytes: int | None):
+        self.max_message_bytes = max_message_bytes
+        self._connection = connection
+        self._frames: deque[tuple[str, Callable[[], None] | None]] = deque()
+        self._some = asyncio.Event()
+
+    def send(self, text: str, on_sent: Callable[[], None] | None = None) -> None:
+        self._frames.append((text, on_sent))
+        self._some.set()
+
+    def is_receiving(self) -> bool:
+        return self._connection.is_receiving()
+
+    async def write(self) -> None:
+        """Writes until the connection is lost; whoever reads it is told of that."""
+        try:
+            while True:
+                await self._some.wait()
+                self._some.clear()
+                while self._frames:
+                    text, on_sent = self._frames.popleft()
+                    await self._connection.send_text(text)
+                    if on_sent is not None:
+                        on_sent()
+        except ConnectionClosed:
+            return
+
+
+class Link:
+    """Keeps one connection alive: dials, watches, waits and dials again as the close code asks."""
+
+    def __init__(self, dialer: Dialer, policy: ReconnectPolicy | None, events: LinkEvents, queue: SendQueue):
         self.state: State = "idle"
-        self.pending = pending
-        #: Largest frame that the server accepts, as its welcome says; None before that.
-        self.max_message_bytes: int | None = None
         #: Milliseconds that a shutdown notice asked to wait before reconnecting.
         self.reconnect_after_ms: float | None = None
         self._dialer = dialer
         self._policy = policy
         self._events = events
+        self._queue = queue
         self._connection: Connection | None = None
-        self._ready = asyncio.Event()
+        self._outbox: _Outbox | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
         self._runner: asyncio.Task[None] | None = None
         self._closing = False
         self._failures = 0
-        self._refusals = 0
+        self._was_welcomed = False
+        self._opened_at: float | None = None
+        self._is_dead = False
+        self._holds = 0
         self._error: ArqonBusError | None = None
 
-    async def open(self) -> None:
-        """Connects for the first time; the first failure is raised, not retried."""
-        if self.state != "idle":
-            raise ArqonBusError("INVALID_STATE", "This client has been connected before; make a new one.")
-        self._enter("connecting")
+    async def open(self, *, retry: bool = False, timeout: float | None = None) -> None:
+        """Connects, or waits for the connection that is being made.
+
+        Without ``retry`` the failure of every address is raised; with it, it keeps trying until ``timeout``.
+        """
+        if self.state == "closed":
+            raise closed_error()
+        if self.state == "idle":
+            self._failures = 0
+            self._enter("connecting")
+            self._runner = asyncio.create_task(self._run(retry), name="arqonbus-link")
         try:
-            connection, welcome = await self._dialer.dial()
-        except BaseException as error:
-            self._finish(error if isinstance(error, ArqonBusError) else None)
-            raise
-        self._runner = asyncio.create_task(self._run(connection, welcome), name="arqonbus-link")
-        try:
-            await self._until_ready(None)
+            await self._until_open(timeout)
         except BaseException:
-            await self.close()
+            # Nobody waits for the first connection any more.
+            if self.state == "connecting" and not self._waiters:
+                await self._stop_runner()
+                self._enter("idle")
             raise
 
     async def close(self) -> None:
@@ -86,183 +138,258 @@ class Link:
         self._closing = True
         if self._connection is not None:
             await self._connection.close()
-        if self._runner is not None:
-            self._runner.cancel()
-            await asyncio.wait((self._runner,))
+        await self._stop_runner()
         self._finish(None)
+
+    async def submit(self, request: Request) -> Envelope | None:
+        """Sends a request as soon as it may go, and waits for its answer."""
+        if self.state == "closed":
+            raise self._error or closed_error()
+        if self.state == "idle":
+            message = "The client is not connected yet; call connect() or use 'async with'."
+            raise ConnectionClosed(message, code="NOT_CONNECTED", retryable=True)
+        return await self._queue.submit(request)
 
     async def send(self, text: str, timeout: float) -> None:
         """Sends a frame that nothing answers, on a connection that is open or opens within ``timeout`` seconds."""
-        await self._until_ready(timeout)
-        await self._transmit(text, timeout)
-
-    async def request(self, request: Request, timeout: float, *, restoring: bool = False) -> Envelope:
-        """Sends a request and waits for its answer, ``timeout`` seconds in all.
-
-        Raises :class:`BusError` when it is refused, :class:`RequestTimeout`, or :class:`ConnectionClosed` when the
-        answer cannot come any more. ``restoring`` requests do not wait for the restoration that they are part of.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        if not restoring:
-            await self._until_ready(timeout, request.id)
-        self.pending.add(request)
-        try:
+        await self._until_open(timeout)
+        if self._outbox is not None:
+            sent = asyncio.Event()
+            self._outbox.send(text, sent.set)
             try:
-                await self._transmit(request.text, max(0.0, deadline - loop.time()), request.id)
-            except ConnectionClosed:
-                if not request.repeatable or self.state == "closed":
-                    raise
-            await asyncio.wait((request.future,), timeout=max(0.0, deadline - loop.time()))
-            if not request.future.done():
-                raise _timeout(timeout, request.id)
-            return request.future.result()
-        finally:
-            self.pending.abandon(request)
-            if request.future.done() and not request.future.cancelled():
-                request.future.exception()  # taken note of, even when the caller was cancelled
+                await asyncio.wait_for(sent.wait(), timeout)
+            except (TimeoutError, asyncio.TimeoutError) as error:
+                raise RequestTimeout(f"The frame could not be sent within {timeout:g} s.") from error
 
-    async def _transmit(self, text: str, timeout: float, request_id: str | None = None) -> None:
-        if self._connection is None:
-            raise self._gone()
-        try:
-            await asyncio.wait_for(self._connection.send_text(text), timeout)
-        except ConnectionClosed as closed:
-            raise self._gone(closed.close_code) from closed
-        except (TimeoutError, asyncio.TimeoutError) as error:
-            raise _timeout(timeout, request_id) from error
+    async def _stop_runner(self) -> None:
+        runner, self._runner = self._runner, None
+        # A wait that has just come to its end may swallow a cancellation on Python < 3.12.
+        while runner is not None and runner is not asyncio.current_task() and not runner.done():
+            runner.cancel()
+            await asyncio.wait((runner,), timeout=0.05)
 
-    async def _until_ready(self, timeout: float | None, request_id: str | None = None) -> None:
-        if self._ready.is_set():
+    async def _until_open(self, timeout: float | None) -> None:
+        if self.state == "open":
             return
-        if self._runner is None or self._runner.done():
-            raise self._gone()
-        ready = asyncio.ensure_future(self._ready.wait())
+        if self.state == "closed":
+            raise self._error or closed_error()
+        if self.state == "idle":
+            message = "The client is not connected yet; call connect() or use 'async with'."
+            raise ConnectionClosed(message, code="NOT_CONNECTED", retryable=True)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
         try:
-            await asyncio.wait((ready, self._runner), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiter,), timeout=timeout)
         finally:
-            ready.cancel()
-        if self._ready.is_set():
-            return
-        if self._runner.done():
-            raise self._error or self._gone()
-        raise _timeout(timeout or 0.0, request_id)
+            self._waiters.discard(waiter)
+        if not waiter.done():
+            raise RequestTimeout(f"No connection within {timeout:g} s.")
+        waiter.result()
 
-    async def _run(self, connection: Connection, welcome: Envelope) -> None:
-        error: ArqonBusError | None = None
-        loop = asyncio.get_running_loop()
+    async def _run(self, retry: bool) -> None:
+        """Connects again and again, until it is closed or there is no point in going on."""
         try:
-            # A cancelled wait_for may return all the same on Python < 3.12, so that closing has to be looked at too.
             while not self._closing:
-                opened = loop.time()
-                code = await self._serve(connection, welcome)
+                failure, notice = await self._attempt()
                 if self._closing:
                     return
-                self._failures = 0 if loop.time() - opened >= _STABLE_AFTER else self._failures + 1
-                connection, welcome = await self._reconnect(code)
-            await connection.close()
-        except ArqonBusError as fatal:
-            error = fatal
-        finally:
-            self._finish(error)
+                is_first = self.state == "connecting"
+                is_once = is_first and not retry
+                if not failure.retryable or self._failures >= self._allowed(is_once):
+                    self._give_up(failure, is_first)
+                    return
+                delay = 0.0 if is_once else self._delay(failure, notice)
+                self._failures += 1
+                attempt = self._failures
+                if not is_first:
+                    self._enter("reconnecting")
+                self._events.reconnecting(Reconnecting(attempt, delay, failure))
+                await pause(delay)
+        except Exception as error:
+            log.exception("the connection could not be kept")
+            self._give_up(ConnectError("CONNECTION_FAILED", str(error)), self.state == "connecting")
 
-    async def _serve(self, connection: Connection, welcome: Envelope) -> int | None:
+    async def _attempt(self) -> tuple[ConnectError, float | None]:
+        """One connection from its making to its end: why it ended, and the delay that a shutdown notice named."""
+        tokens = self._dialer.tokens
+        try:
+            connection, welcome, text = await self._dialer.dial()
+        except ConnectError as error:
+            if error.code != "TOKEN_FAILED":
+                self._dialer.next_address()
+            if isinstance(error, AuthenticationError):
+                tokens.forget()
+                error.retryable = tokens.renewable
+            elif self._was_welcomed:
+                # What has worked before will work again: a proxy answers for a bus that is being replaced.
+                error.retryable = True
+            return error, None
+        self._was_welcomed = True
+        code = await self._serve(connection, welcome, text)
+        self._dialer.next_address()
+        plan = plan_after(code)
+        notice = self.reconnect_after_ms if plan == "after-notice" else None
+        self.reconnect_after_ms = None
+        loop = asyncio.get_running_loop()
+        if self._opened_at is not None and loop.time() - self._opened_at >= _STABLE_AFTER:
+            self._failures = 0
+        self._opened_at = None
+        if code == TOKEN_EXPIRED:
+            tokens.forget()
+            expired = AuthenticationError(
+                "AUTHENTICATION_FAILED",
+                "The token has expired." if tokens.renewable else "The token has expired, and there is no other.",
+                retryable=tokens.renewable,
+                details={"close_code": code},
+            )
+            expired.close_code = code
+            return expired, None
+        message = f"The connection was lost ({code})."
+        lost = ConnectionClosed(message, close_code=code, retryable=plan != "never")
+        return lost, None if notice is None else notice / 1000
+
+    def _allowed(self, is_once: bool) -> float:
+        """How many failures in a row are allowed; connecting once means that each address is tried once."""
+        if is_once:
+            return self._dialer.addresses - 1
+        if self._policy is None:
+            return 0
+        return float("inf") if self._policy.max_attempts is None else self._policy.max_attempts
+
+    def _delay(self, failure: ConnectError, notice: float | None) -> float:
+        """The server spreads what its notice says; everything else is spread here. Nothing is longer than the cap."""
+        policy = self._policy or ReconnectPolicy()
+        if notice is None:
+            drawn = policy.delay(self._failures // self._dialer.addresses)
+            notice = float(failure.details.get("retry_after") or 0) + drawn
+        return min(policy.cap, notice)
+
+    async def _serve(self, connection: Connection, welcome: Envelope, text: str) -> int | None:
         """Reads one connection to its end; answers the close code."""
+        limits = welcome["payload"].get("limits") or {}
         self._connection = connection
-        self._refusals = 0
-        self.max_message_bytes = welcome["payload"].get("limits", {}).get("max_message_bytes")
-        self._dispatch(welcome)
-        restoring = asyncio.create_task(self._restore(), name="arqonbus-restore")
+        self._outbox = outbox = _Outbox(connection, limits.get("max_message_bytes"))
+        self._is_dead = False
+        self._queue.attach(outbox)
+        silence = float(limits.get("ping_interval_ms") or 20_000) / 1000 + _GRACE
+        tasks = [
+            asyncio.create_task(outbox.write(), name="arqonbus-write"),
+            asyncio.create_task(self._watch(connection, outbox, silence), name="arqonbus-watch"),
+        ]
+        code: int | None = None
         try:
+            await self._dispatch(text, welcome)
+            tasks.append(asyncio.create_task(self._restore(), name="arqonbus-restore"))
             while True:
-                try:
-                    self._dispatch(await connection.receive())
-                except ValueError:
-                    log.warning("a frame that is not JSON was ignored")
+                text = await connection.receive_text()
+                envelope = _read(text)
+                if envelope is None:
+                    log.warning("a frame that is no envelope was ignored")
+                else:
+                    await self._dispatch(text, envelope)
         except ConnectionClosed as closed:
-            self.pending.fail(self._gone(closed.close_code), keep_repeatable=closed.close_code != 1009)
-            return closed.close_code
+            code = HEARTBEAT_MISSED if self._is_dead else closed.close_code
+            return code
         finally:
-            self._connection = None
-            self._ready.clear()
-            restoring.cancel()
-            await asyncio.wait((restoring,))
+            self._connection = self._outbox = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             self._events.lost()
+            self._queue.lost(self._lost_error(code))
             await connection.close()
 
-    def _dispatch(self, envelope: Envelope) -> None:
+    def _lost_error(self, code: int | None) -> ConnectionClosed:
+        if self._closing:
+            return closed_error(code)
+        retryable = self._policy is not None and plan_after(code) != "never"
+        message = "The line broke before the answer came; the request may have had effect."
+        return ConnectionClosed(message, close_code=code, retryable=retryable)
+
+    async def _dispatch(self, text: str, envelope: Envelope) -> None:
         try:
+            waits = [asyncio.ensure_future(wait) for wait in self._events.frame(Frame(text, envelope))]
+            if waits:
+                self._holds += 1
+                try:
+                    # Not gather(): one of them may close the client, and must not be cancelled by it.
+                    await asyncio.wait(waits)
+                finally:
+                    self._holds -= 1
             self._events.received(envelope)
         except Exception:
             log.exception("a frame could not be processed")
 
     async def _restore(self) -> None:
-        try:
-            await self._events.restore()
-            for request in self.pending.repeatable():
-                await self._transmit(request.text, self._dialer.timeout)
-        except ArqonBusError as error:
-            # Only a lost connection ends here; the reader meets it too, and goes on from there.
-            log.info("the connection could not be restored: %s", error)
-            if self._connection is not None:
-                await self._connection.close()
+        await self._events.restore()
+        if self._outbox is None:
             return
-        self._ready.set()
+        self._opened_at = asyncio.get_running_loop().time()
+        self._queue.open()
         self._enter("open")
+        for waiter in tuple(self._waiters):
+            if not waiter.done():
+                waiter.set_result(None)
 
-    async def _reconnect(self, close_code: int | None) -> tuple[Connection, Envelope]:
-        plan = plan_after(close_code)
-        policy = self._policy
-        if policy is None or plan == "never":
-            raise ConnectionClosed(f"The server closed the connection ({close_code}).", close_code=close_code)
-        if plan == "after-refresh" and not self._dialer.can_refresh:
-            raise AuthenticationError("AUTHENTICATION_FAILED", "The token has expired, and there is no other.")
-        delay = 0.0 if plan in ("now", "after-refresh") and self._failures <= 1 else policy.delay(self._failures)
-        if plan == "after-notice" and self.reconnect_after_ms is not None:
-            delay = self.reconnect_after_ms / 1000
-        self.reconnect_after_ms = None
+    async def _watch(self, connection: Connection, outbox: _Outbox, silence: float) -> None:
+        """Notices a line that is dead without having been closed: silence, and a probe that nothing follows."""
+        loop = asyncio.get_running_loop()
         while True:
-            self._enter("waiting")
-            await pause(delay)
-            self._enter("connecting")
-            try:
-                return await self._dialer.dial()
-            except ConnectError as error:
-                self._failures += 1
-                if not self._worth_another(error, policy):
-                    raise
-                delay = max(policy.delay(self._failures), float(error.details.get("retry_after", 0)))
-
-    def _worth_another(self, error: ConnectError, policy: ReconnectPolicy) -> bool:
-        if policy.max_attempts is not None and self._failures >= policy.max_attempts:
-            return False
-        if isinstance(error, AuthenticationError):
-            self._refusals += 1
-            return self._dialer.can_refresh and self._refusals < _TOKEN_ATTEMPTS
-        return error.retryable
-
-    def _gone(self, close_code: int | None = None) -> ConnectionClosed:
-        """Why a request cannot go out or be answered now."""
-        if self.state == "idle":
-            return ConnectionClosed("The client is not connected yet; call connect() or use 'async with'.")
-        if self._closing or self.state == "closed":
-            return ConnectionClosed("The client is closed.", close_code=close_code)
-        retryable = self._policy is not None and plan_after(close_code) != "never"
-        return ConnectionClosed("The connection was lost.", close_code=close_code, retryable=retryable)
+            # While a large message is arriving, the server hears nothing of this side: a probe tells it.
+            heard = connection.last_message if connection.has_partial else connection.last_received
+            rest = heard + silence - loop.time()
+            if rest > 0:
+                await asyncio.sleep(rest)
+                continue
+            before = connection.last_received
+            outbox.send(_PROBE)
+            due = loop.time() + _PROBE_TIME
+            await asyncio.sleep(_PROBE_TIME)
+            if loop.time() - due > _STOOD_STILL:
+                await asyncio.sleep(_READING_TIME)
+            if connection.last_received == before and self._holds == 0:
+                self._is_dead = True
+                connection.abort()
+                return
 
     def _enter(self, state: State) -> None:
         if self.state not in (state, "closed"):
             self.state = state
             self._events.state_changed(state)
 
+    def _give_up(self, error: ArqonBusError, is_first: bool) -> None:
+        if not is_first:
+            self._finish(error)
+            return
+        waiters = tuple(self._waiters)
+        self._runner = None
+        self._queue.fail(error)
+        self._enter("idle")
+        self._reject(waiters, error)
+
     def _finish(self, error: ArqonBusError | None) -> None:
         if self.state == "closed":
             return
         self._error = error
+        waiters = tuple(self._waiters)
+        self._queue.fail(error or closed_error())
         self._enter("closed")
-        self.pending.fail(error or self._gone(), keep_repeatable=False)
         self._events.ended(error)
+        self._reject(waiters, error or closed_error())
+
+    @staticmethod
+    def _reject(waiters: tuple[asyncio.Future[None], ...], error: Exception) -> None:
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+                waiter.exception()
 
 
-def _timeout(seconds: float, request_id: str | None) -> RequestTimeout:
-    return RequestTimeout(f"No answer within {seconds:g} s.", request_id=request_id)
+def _read(text: str) -> Envelope | None:
+    try:
+        frame = json.loads(text)
+    except ValueError:
+        return None
+    if isinstance(frame, dict) and isinstance(frame.get("type"), str) and isinstance(frame.get("payload"), dict):
+        return cast(Envelope, frame)
+    return None

@@ -5,15 +5,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from .errors import ArqonBusError
+from .errors import invalid_argument
 
 Callback = Callable[[Any], Any]
 C = TypeVar("C", bound=Callback)
 
-KINDS = ("message", "private", "system", "error", "state")
+KINDS = (
+    "state",
+    "welcome",
+    "reconnecting",
+    "frame",
+    "event",
+    "telemetry",
+    "private",
+    "notice",
+    "error",
+    # What goes to recv_json() of those, and the older name of "notice".
+    "message",
+    "system",
+)
 
 log = logging.getLogger("arqonbus")
 
@@ -28,15 +41,16 @@ class Listeners:
     def add(self, kind: str, callback: Callback) -> None:
         if kind not in self._callbacks:
             expected = ", ".join(KINDS)
-            raise ArqonBusError("VALIDATION_ERROR", f"There is no callback {kind!r}; there are: {expected}.")
+            raise invalid_argument(f"There is no callback {kind!r}; there are: {expected}.")
         self._callbacks[kind].append(callback)
 
     def remove(self, kind: str, callback: Callback) -> None:
         if callback in self._callbacks.get(kind, ()):
             self._callbacks[kind].remove(callback)
 
-    def emit(self, kind: str, value: object) -> None:
-        """Calls the plain functions now and starts the coroutine functions as tasks."""
+    def emit(self, kind: str, value: object) -> list[asyncio.Task[None]]:
+        """Calls the plain functions now and starts the coroutine functions as tasks, which it answers."""
+        started: list[asyncio.Task[None]] = []
         for callback in tuple(self._callbacks[kind]):
             try:
                 result = callback(value)
@@ -44,10 +58,15 @@ class Listeners:
                 log.exception("callback for %r failed", kind)
                 continue
             if inspect.isawaitable(result):
-                task = asyncio.ensure_future(_finish(kind, result))
+                task = asyncio.create_task(_finish(kind, result))
+                if inspect.iscoroutine(result):
+                    # One that is cancelled before its first step would complain that nobody awaited it.
+                    task.add_done_callback(_closing(result))
                 # The loop keeps weak references only: a task that nobody holds may vanish halfway.
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
+                started.append(task)
+        return started
 
     async def stop(self) -> None:
         """Cancels the callbacks that are still running, except one that called this."""
@@ -55,6 +74,10 @@ class Listeners:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _closing(coroutine: Coroutine[Any, Any, Any]) -> Callable[[object], None]:
+    return lambda _: coroutine.close()
 
 
 async def _finish(kind: str, result: Any) -> None:

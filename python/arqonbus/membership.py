@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 
+from .address import Address
 from .cursor import Cursors
-from .envelope import WILDCARD, Address, Envelope, JsonObject
-from .results import Joined, Position, Reset
+from .envelope import WILDCARD, Envelope, JsonObject
+from .results import Joined, Position, Reset, Since
+
+#: Messages kept that come before a join is answered.
+_MAX_EARLY = 10_000
 
 
 @dataclass(frozen=True)
@@ -17,16 +21,8 @@ class JoinOptions:
     echo: bool = False
     presence: bool = False
     history: int | None = None
-    #: A position, or for a room a mapping of channel names to positions.
-    since: Position | Mapping[str, Position] | None = None
-
-    def to_args(self, address: Address) -> JsonObject:
-        args: JsonObject = {"room": address.room, "channel": address.channel}
-        if self.echo:
-            args["echo"] = True
-        if self.presence:
-            args["presence"] = True
-        return args
+    #: A position, or a mapping of channel names to positions.
+    since: Since | None = None
 
 
 class Membership:
@@ -39,110 +35,149 @@ class Membership:
         cursors: Cursors,
         deliver: Callable[[Envelope | Reset], None],
         end: Callable[[BaseException], None],
+        rejoin: Callable[[Membership], None] | None = None,
     ):
+        """:param rejoin: joins again from where the membership stands; without it, it cannot be paused"""
         self.address = address
         self.options = options
         #: Tells the receiver that nothing more comes, and why.
         self.end = end
         self._cursors = cursors
         self._deliver = deliver
-        self._joined_before = False
-        #: Between the answer to a join and the loss of its connection. What comes outside of that a replay repeats.
-        self.active = False
+        self._rejoin = rejoin
+        #: The answer to the last join; None before the first.
+        self.result: Joined | None = None
+        #: Messages that went by while it was paused, and that no replay will bring back.
+        self.missed = 0
+        # Between the answer to a join and the loss of its connection.
+        self._active = False
+        self._paused = False
+        self._early: list[tuple[Address, Envelope, Container[str]]] = []
+        if options.since is not None:
+            cursors.seed(address, options.since)
 
-    def join_args(self) -> JsonObject:
-        """Arguments of the next ``join_channel``: the first one as the user asked, later ones with ``since``."""
-        args = self.options.to_args(self.address)
-        if self._joined_before:
-            seen = self._seen()
-            if seen is not None:
-                args["since"] = seen
-        elif self.options.since is not None:
-            since = self.options.since
-            if isinstance(since, Position):
-                args["since"] = since.to_wire()
-            else:
-                args["since"] = {name: position.to_wire() for name, position in since.items()}
-        elif self.options.history:
-            args["history"] = self.options.history
-        return args
+    @property
+    def resumable(self) -> bool:
+        """Whether what is not taken now can be had later."""
+        return self.address.room != WILDCARD
 
-    def _seen(self) -> JsonObject | None:
-        room, channel = self.address
-        if room == WILDCARD:
-            return None
-        if channel != WILDCARD:
-            position = self._cursors.position(self.address)
-            return None if position is None else position.to_wire()
-        positions = self._cursors.positions(room)
-        return {name: position.to_wire() for name, position in positions.items()} or None
+    @property
+    def since(self) -> Since | None:
+        """Where a later subscription goes on."""
+        return self._cursors.since(self.address)
 
-    def joined(self, joined: Joined) -> None:
-        """Takes the answer to the join. Must run before any later frame of the connection is dispatched."""
-        self.active = True
-        if self._joined_before:
-            reset = self._resume(joined)
-        elif self.options.since is not None:
-            since = self.options.since
-            for name, position in ({self.address.channel: since} if isinstance(since, Position) else since).items():
-                self._cursors.seek(Address(self.address.room, name), position)
-            reset = self._cursors.resumed(self.address, joined)
-        else:
-            reset = None
-            self._begin(joined)
-        self._joined_before = True
-        if reset is not None:
-            self._deliver(reset)
+    def pause(self) -> None:
+        """Takes nothing any more until :meth:`proceed`."""
+        self._paused = True
 
-    def _begin(self, joined: Joined) -> None:
-        """The first join: what counts as new begins with the live traffic, or with the history asked for before it."""
-        room, channel = self.address
-        if room == WILDCARD:
+    def proceed(self) -> None:
+        """The receiver has room again: has what went by replayed."""
+        if not self._paused:
             return
-        positions = dict(joined.positions)
-        if joined.position is not None:
-            positions[channel] = joined.position
-        for name, position in positions.items():
-            stream = Address(room, name)
-            if self.options.history:
-                first = max(0, position.sequence - self.options.history)
-                self._cursors.seek(stream, Position(first, position.epoch))
-            else:
-                self._cursors.begin(stream, position)
+        self._paused = False
+        if self._active and self._rejoin is not None:
+            self._rejoin(self)
 
-    def _resume(self, joined: Joined) -> Reset | None:
-        room, channel = self.address
-        if room == WILDCARD:
-            # Nothing in the protocol resumes a subscription to all rooms.
-            return Reset(str(self.address), "not_recovered")
-        if channel != WILDCARD:
-            # A member of one channel gets room-wide events too, but joining the channel does not replay them.
-            self._cursors.doubt(Address(room, WILDCARD))
-        return self._cursors.resumed(self.address, joined)
+    def join_args(self, *, echo: bool, presence: bool) -> tuple[JsonObject, Since | None]:
+        """Arguments of the next ``join_channel``, and the ``since`` in them."""
+        args: JsonObject = {"room": self.address.room, "channel": self.address.channel}
+        if echo:
+            args["echo"] = True
+        if presence:
+            args["presence"] = True
+        # While paused only the membership is kept; the replay comes when there is room for it.
+        since = None if self._paused else self._cursors.since(self.address)
+        if self.result is None and self.options.since is None:
+            since = None
+        if isinstance(since, Position):
+            args["since"] = since.to_wire()
+        elif since is not None:
+            args["since"] = {name: position.to_wire() for name, position in since.items()}
+        elif self.options.history and self.result is None:
+            args["history"] = self.options.history
+        return args, since
+
+    def joining(self) -> None:
+        """A join is on its way: what comes now has to wait for its answer."""
+        self._active = False
+
+    def joined(self, joined: Joined, asked: Since | None, *, is_again: bool) -> bool:
+        """Takes the answer to a join. Must run before any later frame of the connection is dispatched.
+
+        True: join once more, since the server can replay more than it has.
+        """
+        first = self.result is None
+        recovered = joined.recovered
+        if is_again and self.result is not None:
+            # What the first of two joins could not recover is lost, whatever the second one says.
+            recovered = self.result.recovered is True and joined.recovered is True
+        self.result = Joined(
+            joined.room, joined.channel, joined.position, joined.members, recovered, joined.positions
+        )
+        if not self._paused:
+            resets: list[Reset] = []
+            is_owed = False
+            if asked is not None:
+                resets, is_owed = self._cursors.resume(self.address, joined, asked, is_last=is_again)
+            elif first:
+                if self.resumable:
+                    self._cursors.begin(self.address, joined, self.options.history or 0)
+            else:
+                # Nothing was known that it could have gone on from: nothing resumes a subscription to all rooms.
+                if self.resumable:
+                    self._cursors.begin(self.address, joined)
+                resets = [Reset(str(self.address), "not_recovered", joined.position)]
+            for reset in resets:
+                self._deliver(reset)
+            if is_owed:
+                return True
+        self._active = True
+        early, self._early = self._early, []
+        for stream, envelope, own in early:
+            self.offer(stream, envelope, own)
+        return False
+
+    def lost(self) -> None:
+        """The connection is lost; what was not answered comes again with the next one."""
+        self._active = False
+        self._early.clear()
 
     def offer(self, stream: Address, envelope: Envelope, own: Container[str]) -> None:
         """Takes an event that :attr:`address` covers; delivers it unless it was seen or is the client's own."""
-        if self.active:
-            self._pass_on(self._cursors.offer(stream, envelope), own)
+        if not self._active:
+            self._early.append((stream, envelope, own))
+            if len(self._early) > _MAX_EARLY:
+                # The oldest of them are those that the replay brings.
+                del self._early[0]
+        elif self._paused:
+            if not self.resumable or Position.of(envelope) is None:
+                self.missed += 1
+        elif not self.resumable:
+            # Nothing here asked for a replay of everything: it is another membership's.
+            if (envelope.get("metadata") or {}).get("replayed") is not True:
+                self._pass_on([envelope], own)
+        else:
+            is_own_stream = self.address.channel in (WILDCARD, stream.channel)
+            self._pass_on(self._cursors.offer(stream, envelope, is_own_stream=is_own_stream), own)
 
     def gap(self, stream: Address, own: Container[str]) -> None:
-        """Takes the server's word that a replay of ``stream`` has a hole at this place."""
-        if self.active:
+        """Takes the server's word that ``stream`` has a hole at this place."""
+        if self.result is not None:
             self._pass_on(self._cursors.gap(stream), own)
 
     def notice(self, envelope: Envelope) -> bool:
         """Takes a notice of who joined or left here; false when this membership did not ask for them."""
-        if self.active and self.options.presence:
+        if self._active and self.options.presence:
             self._deliver(envelope)
         return self.options.presence
+
+    def mark_own(self, sequence: int, epoch: str, own: Container[str]) -> None:
+        # With echo the event itself comes; counting its ack as seen would drop it.
+        if not self.options.echo:
+            self._pass_on([*self._cursors.mark_own(sequence, epoch)], own)
 
     def _pass_on(self, items: list[Envelope | Reset], own: Container[str]) -> None:
         for item in items:
             # A replay repeats what this client itself sent, which live traffic leaves out unless echo is asked for.
             if isinstance(item, Reset) or self.options.echo or item["from"] not in own:
                 self._deliver(item)
-
-    def mark_own(self, sequence: int, epoch: str) -> None:
-        # With echo the event itself comes; counting its ack as seen would drop it.
-        if not self.options.echo:
-            self._cursors.mark_own(sequence, epoch)

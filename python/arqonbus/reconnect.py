@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Plan = Literal["now", "backoff", "after-notice", "after-refresh", "never"]
+Plan = Literal["backoff", "after-notice", "after-refresh", "never"]
+
+TOKEN_EXPIRED = 4401
+HEARTBEAT_MISSED = 4408
+MESSAGE_TOO_BIG = 1009
 
 _PLANS: dict[int, Plan] = {
     1001: "after-notice",
     1008: "never",
-    1009: "backoff",
     4401: "after-refresh",
     4403: "never",
-    4408: "now",
-    4429: "backoff",
 }
 
 
@@ -29,16 +30,22 @@ def plan_after(close_code: int | None) -> Plan:
 class ReconnectPolicy:
     """Exponential backoff with full jitter: attempt n waits a random time up to ``base * 2**n``, at most ``cap``.
 
-    Times are in seconds. ``max_attempts`` bounds the failures in a row; None never gives up. ``draw`` gives numbers
-    in [0, 1) and is there to be replaced in tests.
+    Times are in seconds. ``cap`` bounds every wait, also those that a server asks for. ``max_attempts`` bounds the
+    failures in a row; None never gives up. ``draw`` gives numbers in [0, 1) and is there to be replaced in tests.
+
+    >>> ArqonBusClient(reconnect=ReconnectPolicy(base=0.1, cap=5.0, max_attempts=20))
     """
 
-    base: float = 0.5
+    base: float = 0.25
     cap: float = 30.0
     max_attempts: int | None = None
     draw: Callable[[], float] = random.random
 
     def delay(self, attempt: int) -> float:
-        """Seconds before attempt ``attempt``, counted from 0."""
+        """Seconds before attempt ``attempt``, counted from 0.
+
+        >>> 0 <= ReconnectPolicy().delay(3) <= 2.0
+        True
+        """
         # The exponent is bounded because 2.0**1024 overflows, which a server away for a day would reach.
         return self.draw() * min(self.cap, self.base * 2.0 ** min(attempt, 32))

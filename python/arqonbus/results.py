@@ -10,28 +10,50 @@ from .envelope import Envelope, JsonObject
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a stream: ``sequence`` counts from 1 within ``epoch``, the stream's incarnation."""
+    """A place in a stream: ``sequence`` counts from 1 within ``epoch``, the stream's incarnation.
+
+    >>> position = Position.of(message)
+    >>> client.subscribe("science:explore", since=position)
+    """
 
     sequence: int
     epoch: str
 
     @classmethod
     def of(cls, message: Envelope) -> Position | None:
-        """Where a message stands in its stream; None when it is kept in none."""
+        """Where a message stands in its stream; None when it is kept in none.
+
+        >>> Position.of(message)
+        Position(sequence=7, epoch='c0ffee')
+        """
         return cls.from_wire(message.get("metadata"))
 
     def to_wire(self) -> JsonObject:
+        """The same as JSON, to keep it in a file or a database.
+
+        >>> json.dumps(position.to_wire())
+        '{"sequence": 7, "epoch": "c0ffee"}'
+        """
         return {"sequence": self.sequence, "epoch": self.epoch}
 
     @classmethod
     def from_wire(cls, value: Any) -> Position | None:
-        """Reads ``{sequence, epoch}``; None when either is missing, as on traffic that no stream keeps."""
+        """Reads ``{sequence, epoch}``; None when either is missing, as on traffic that no stream keeps.
+
+        >>> Position.from_wire(json.loads(text))
+        Position(sequence=7, epoch='c0ffee')
+        """
         if not isinstance(value, dict):
             return None
         sequence, epoch = value.get("sequence"), value.get("epoch")
-        if not isinstance(sequence, int) or not isinstance(epoch, str):
+        if not isinstance(sequence, int) or not isinstance(epoch, str) or not epoch:
             return None
         return cls(sequence, epoch)
+
+
+#: Where a subscription goes on: a position, or positions by channel. In the map of a channel there is its own, and
+#: ``*`` for the events that go to the whole room.
+Since = Position | dict[str, Position]
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,9 @@ class Ack:
     ``stored`` is the only word on durability: ``none``, ``memory``, ``disk`` or ``replicated``. ``duplicate`` says
     that this id had been accepted before. ``sequence`` and ``epoch`` are None for private messages and for traffic
     that was not stored.
+
+    >>> ack = await client.publish("science:explore", {"n": 1})
+    >>> print(ack.sequence, ack.stored, ack.delivered)
     """
 
     id: str
@@ -67,7 +92,11 @@ class Ack:
 
 @dataclass(frozen=True)
 class Joined:
-    """The answer to a join: where the stream stood before live traffic, and how many members there are."""
+    """The answer to a join: where the stream stood before live traffic, and how many members there are.
+
+    >>> joined = await client.join("science:explore")
+    >>> print(joined.members, joined.sequence)
+    """
 
     room: str
     channel: str
@@ -75,8 +104,26 @@ class Joined:
     members: int
     #: Only when the join named a position: whether every envelope missed since then follows.
     recovered: bool | None
-    #: For a room: where each of its channels stood.
+    #: Where the channel and the room-wide stream (``*``) stood; for a room, each of its channels.
     positions: dict[str, Position]
+
+    @property
+    def sequence(self) -> int | None:
+        """The last sequence before live traffic.
+
+        >>> (await client.join("science:explore")).sequence
+        7
+        """
+        return None if self.position is None else self.position.sequence
+
+    @property
+    def epoch(self) -> str | None:
+        """The incarnation of the stream that it counts in.
+
+        >>> (await client.join("science:explore")).epoch
+        'c0ffee'
+        """
+        return None if self.position is None else self.position.epoch
 
     @classmethod
     def from_payload(cls, payload: JsonObject) -> Joined:
@@ -93,18 +140,25 @@ class Joined:
 
 @dataclass(frozen=True)
 class HistoryPage:
-    """Envelopes, oldest first. ``previous`` goes into ``before`` for older ones, ``next`` into ``after`` for newer."""
+    """Envelopes, oldest first. ``previous`` goes into ``before`` for older ones, ``next`` into ``after`` for newer.
+
+    >>> page = await client.history_page("science:explore", limit=20)
+    >>> older = await client.history_page("science:explore", before=page.previous)
+    """
 
     messages: list[Envelope]
     next: int | None
     previous: int | None
 
 
-ResetReason = Literal["not_recovered", "new_epoch", "overflow", "watch_interrupted"]
+#: ``not_recovered``: no longer kept. ``new_epoch``: the stream was begun anew. ``history_gap``: the server told of a
+#: hole. ``overflow``: the reader was too slow. ``watch_interrupted``: a watch missed changes while it was away.
+ResetReason = Literal["not_recovered", "new_epoch", "history_gap", "overflow", "watch_interrupted"]
 
 _REASONS: dict[str, str] = {
     "not_recovered": "what was missed while disconnected is no longer kept",
     "new_epoch": "the stream was begun anew",
+    "history_gap": "the server did not store some of them",
     "overflow": "messages came faster than they were taken, and the buffer is full",
     "watch_interrupted": "changes while disconnected are not told",
 }
@@ -112,7 +166,10 @@ _REASONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Reset:
-    """Messages of ``address`` were lost for good: reload what depends on them. ``position`` is where it goes on."""
+    """Messages of ``address`` were lost for good: reload what depends on them. ``position`` is where it goes on.
+
+    >>> client.subscribe("science:explore", on_reset=lambda reset: print(reset.reason, reset.position))
+    """
 
     address: str
     reason: ResetReason
@@ -123,8 +180,49 @@ class Reset:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """A frame as it came over the wire, and what it says. Told by ``on("frame")``.
+
+    >>> client.on("frame", lambda frame: print(frame.text))
+    """
+
+    #: The JSON text, unchanged.
+    text: str
+    envelope: Envelope
+
+
+@dataclass(frozen=True)
+class Reconnecting:
+    """An attempt failed or the line broke, and another attempt follows. Told by ``on("reconnecting")``.
+
+    >>> client.on("reconnecting", lambda info: print(info.attempt, info.delay, info.error))
+    """
+
+    #: Failures in a row, this one included.
+    attempt: int
+    #: Wait before the next attempt, seconds.
+    delay: float
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Queued:
+    """What waits to be sent, because the line is away or the server has asked for a pause.
+
+    >>> print(client.queued.messages, client.queued.bytes)
+    """
+
+    messages: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class StoreEntry:
-    """One key of ``op.store``. ``expires_at`` is RFC 3339, None without a time to live."""
+    """One key of ``op.store``. ``expires_at`` is RFC 3339, None without a time to live.
+
+    >>> entry = await client.store.get("jobs/1")
+    >>> print(entry.value, entry.version)
+    """
 
     value: Any
     version: int
@@ -132,8 +230,24 @@ class StoreEntry:
 
 
 @dataclass(frozen=True)
+class StoreKeys:
+    """One page of keys, in order. ``next`` goes into ``after`` for the following page; None when there is none.
+
+    >>> page = await client.store.list("jobs/", limit=50)
+    >>> print(page.keys, page.next)
+    """
+
+    keys: list[str]
+    next: str | None
+
+
+@dataclass(frozen=True)
 class StoreChange:
-    """A change of a watched key. ``value`` is there for ``set`` only."""
+    """A change of a watched key. ``value`` is there for ``set`` only.
+
+    >>> async for change in client.store.watch("jobs/"):
+    ...     print(change.key, change.operation, change.version)
+    """
 
     namespace: str
     key: str

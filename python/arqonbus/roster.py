@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+import contextlib
+from collections.abc import Container, Coroutine
 from typing import Protocol
 
-from .envelope import Address, Envelope, JsonObject
-from .errors import BusError, ConnectionClosed
+from .address import Address
+from .envelope import Envelope, JsonObject
+from .errors import ArqonBusError, BusError, ConnectError, closed_error
 from .membership import Membership
-from .pending import OnAnswer
+from .reconnect import ReconnectPolicy
 from .results import Joined
+from .send_queue import OnAnswer
 
 
 class SendCommand(Protocol):
@@ -30,19 +33,27 @@ class SendCommand(Protocol):
 class Roster:
     """The memberships, in the order joined: the last one is the server's idea of "current", after a rejoin too."""
 
-    def __init__(self, send_command: SendCommand) -> None:
+    def __init__(self, send_command: SendCommand, policy: ReconnectPolicy) -> None:
         self._send_command = send_command
+        self._policy = policy
         self._memberships: list[Membership] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_up = False
+        #: Nothing more can be joined.
+        self.is_draining = False
 
     async def join(self, membership: Membership, timeout: float | None = None) -> Joined:
         """Joins. Raises what the server refuses, and then nothing is kept."""
+        if self.is_draining:
+            raise closed_error()
         self._memberships.append(membership)
         try:
-            return await self._send_join(membership, timeout, restoring=False)
+            await self._send_join(membership, timeout, restoring=False)
         except BaseException:
-            if membership in self._memberships and not membership.active:
-                self._memberships.remove(membership)
+            self._forget(membership)
             raise
+        assert membership.result is not None
+        return membership.result
 
     async def leave(self, membership: Membership, timeout: float | None = None) -> bool:
         """Leaves, unless another membership has the same address. Answers whether the client was a member."""
@@ -50,57 +61,121 @@ class Roster:
             return False
         shared = any(other.address == membership.address for other in self._memberships if other is not membership)
         try:
-            if shared:
+            if shared or not self._is_up:
                 return True
             room, channel = membership.address
             result = await self._send_command("leave_channel", {"room": room, "channel": channel}, timeout=timeout)
             return result.get("left") is True
-        except ConnectionClosed:
+        except ConnectError:
             # The server has forgotten the membership with the connection, and nothing joins it again.
             return True
         finally:
             # Kept until the answer, so that events on their way do not surface in the inbox.
-            if membership in self._memberships:
-                self._memberships.remove(membership)
+            self.drop(membership)
 
     def drop(self, membership: Membership) -> None:
-        """Forgets a membership that another one of the same address has replaced."""
+        """Forgets a membership, because it is over or another one of the same address has replaced it."""
         if membership in self._memberships:
             self._memberships.remove(membership)
 
+    def _forget(self, membership: Membership) -> None:
+        """A join was refused, or its caller has given up: the server may have taken it all the same."""
+        self.drop(membership)
+        if self._is_up and not self._has(membership.address):
+            self._run(self._leave_quietly(membership.address))
+
+    async def _leave_quietly(self, address: Address) -> None:
+        with contextlib.suppress(ArqonBusError):
+            await self._send_command("leave_channel", {"room": address.room, "channel": address.channel})
+
+    async def drain(self) -> None:
+        """Leaves everything, and then ends it."""
+        memberships = list(self._memberships)
+        if self._is_up:
+            # Refused or lost, the membership is gone all the same.
+            await asyncio.gather(*(self._leave_quietly(place) for place in {one.address for one in memberships}))
+        for membership in memberships:
+            self.drop(membership)
+            membership.end(StopAsyncIteration())
+
     async def restore(self) -> None:
-        """Joins everything again, with what was seen of it. Raises when the server cannot do it now."""
-        await asyncio.gather(*(self._rejoin(membership) for membership in tuple(self._memberships)))
+        """Joins everything again, with what was seen of it. Ends when all were answered once."""
+        self._is_up = True
+        # One whose first join is still to be answered is not here: that join waits in the queue.
+        known = [membership for membership in self._memberships if membership.result is not None]
+        await asyncio.gather(*(self._rejoin(membership) for membership in known))
 
-    async def _rejoin(self, membership: Membership) -> None:
-        while True:
-            try:
-                await self._send_join(membership, None, restoring=True)
+    def rejoin(self, membership: Membership) -> None:
+        """Joins again from where the membership stands."""
+        if self._is_up and membership in self._memberships:
+            self._start(membership, 0.0, 0)
+
+    def _start(self, membership: Membership, delay: float, failures: int) -> None:
+        async def later() -> None:
+            await asyncio.sleep(delay)
+            if membership in self._memberships:
+                await self._rejoin(membership, failures)
+
+        self._run(later())
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="arqonbus-roster")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rejoin(self, membership: Membership, failures: int = 0) -> None:
+        """Joins again; a refusal that may pass is tried again later, another ends it."""
+        try:
+            await self._send_join(membership, None, restoring=True)
+        except ConnectError:
+            return  # without a line there is nothing to do: the next connection joins again
+        except ArqonBusError as error:
+            if membership not in self._memberships or not self._is_up:
                 return
-            except BusError as error:
-                if error.code == "RATE_LIMITED":
-                    await asyncio.sleep(error.details.get("retry_after_ms", 1000) / 1000)
-                    continue
-                if error.retryable:
-                    raise
-                if membership in self._memberships:
-                    self._memberships.remove(membership)
-                membership.end(error)
+            if error.retryable:
+                self._start(membership, self._policy.delay(failures), failures + 1)
                 return
+            self.drop(membership)
+            membership.end(error)
 
-    async def _send_join(self, membership: Membership, timeout: float | None, *, restoring: bool) -> Joined:
-        def answered(envelope: Envelope) -> None:
-            membership.joined(Joined.from_payload(envelope["payload"]))
-
-        args = membership.join_args()
-        payload = await self._send_command(
-            "join_channel", args, timeout=timeout, restoring=restoring, on_answer=answered
+    async def _send_join(
+        self, membership: Membership, timeout: float | None, *, restoring: bool, is_again: bool = False
+    ) -> None:
+        membership.joining()
+        # The server keeps one membership an address: it has to do for all who share it.
+        sharing = [other.options for other in self._memberships if other.address == membership.address]
+        args, asked = membership.join_args(
+            echo=any(options.echo for options in sharing), presence=any(options.presence for options in sharing)
         )
-        return Joined.from_payload(payload)
+        is_owed = False
+
+        def answered(envelope: Envelope) -> None:
+            nonlocal is_owed
+            if membership in self._memberships:
+                joined = Joined.from_payload(envelope["payload"])
+                is_owed = membership.joined(joined, asked, is_again=is_again)
+
+        await self._send_command("join_channel", args, timeout=timeout, restoring=restoring, on_answer=answered)
+        if is_owed:
+            await self._send_join(membership, timeout, restoring=restoring, is_again=True)
+        elif membership not in self._memberships and not self._has(membership.address):
+            # Left before the server knew of it.
+            await self._leave_quietly(membership.address)
+
+    def _has(self, address: Address) -> bool:
+        return any(membership.address == address for membership in self._memberships)
 
     def lost(self) -> None:
+        self._is_up = False
+        self.stop()
         for membership in self._memberships:
-            membership.active = False
+            membership.lost()
+
+    def stop(self) -> None:
+        """Ends what is joined again later."""
+        for task in tuple(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
 
     def route(self, envelope: Envelope, own: Container[str]) -> bool:
         """Offers an event to every membership that covers it. False when none does."""
@@ -111,19 +186,18 @@ class Roster:
         return bool(covering)
 
     def gap(self, envelope: Envelope, own: Container[str]) -> bool:
-        """Tells a hole in a replay to every membership that covers it. False when none does."""
+        """Tells a hole in a stream to every membership that covers it. False when none does."""
         stream = _stream(envelope)
         covering = self._covering(stream)
         for membership in covering:
             membership.gap(stream, own)
         return bool(covering)
 
-    def revoked(self, envelope: Envelope) -> bool:
+    def revoked(self, stream: Address) -> bool:
         """The server has ended a membership: the client may no longer read there. False when it is not known."""
-        stream = _stream(envelope)
         ended = [membership for membership in self._memberships if membership.address == stream]
         for membership in ended:
-            self._memberships.remove(membership)
+            self.drop(membership)
             membership.end(BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}."))
         return bool(ended)
 
@@ -136,14 +210,15 @@ class Roster:
     def _covering(self, stream: Address) -> list[Membership]:
         return [membership for membership in self._memberships if membership.address.covers(*stream)]
 
-    def mark_own(self, envelope: Envelope) -> None:
+    def mark_own(self, envelope: Envelope, own: Container[str]) -> None:
         """An ack: its sequence is one that this client does not get to see, and has seen all the same."""
         sequence, epoch = envelope["payload"].get("sequence"), envelope["payload"].get("epoch")
-        if isinstance(sequence, int) and isinstance(epoch, str):
+        if isinstance(sequence, int) and sequence > 0 and isinstance(epoch, str):
             for membership in self._memberships:
-                membership.mark_own(sequence, epoch)
+                membership.mark_own(sequence, epoch, own)
 
     def end(self, error: BaseException) -> None:
+        self.stop()
         for membership in self._memberships:
             membership.end(error)
 

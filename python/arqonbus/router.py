@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+from .address import Address
 from .cursor import Cursors
-from .envelope import Address, Envelope, JsonObject
-from .errors import ArqonBusError, BusError, ConnectionClosed
+from .envelope import Envelope, JsonObject
+from .errors import ArqonBusError, BusError, closed_error
 from .feed import Feed, OnReset
 from .link import State
 from .listeners import Listeners
 from .membership import JoinOptions, Membership
-from .pending import Pending
-from .results import Reset
+from .requests import Requests
+from .results import Frame, Reconnecting, Reset
 from .roster import Roster
+from .send_queue import SendQueue
 from .watch import Watches
 
 
@@ -21,16 +23,26 @@ class Router:
     """Implements :class:`LinkEvents` for a client."""
 
     def __init__(
-        self, roster: Roster, watches: Watches, pending: Pending, *, inbox_limit: int, on_reset: OnReset | None
+        self,
+        roster: Roster,
+        watches: Watches,
+        queue: SendQueue,
+        requests: Requests,
+        *,
+        inbox_limit: int,
+        on_reset: OnReset | None,
     ):
         self.listeners = Listeners()
         self.inbox: Feed[Envelope] = Feed("inbox", inbox_limit, on_reset)
         self.welcome: JsonObject = {}
         #: Told of the payload of each notice of the server about itself: shutdown, token expiry.
         self.on_server_notice: Callable[[JsonObject], None] = lambda payload: None
+        #: Told when the connection is gone.
+        self.on_lost: Callable[[], None] = lambda: None
         self._roster = roster
         self._watches = watches
-        self._pending = pending
+        self._queue = queue
+        self._requests = requests
         self._inbox_cursors = Cursors()
         self._joined: dict[Address, Membership] = {}
         # A reconnected client has a new id; what it published under an old one is its own all the same.
@@ -52,17 +64,23 @@ class Router:
         if self._joined.get(membership.address) is membership:
             del self._joined[membership.address]
 
+    def frame(self, frame: Frame) -> list[Awaitable[object]]:
+        return [*self.listeners.emit("frame", frame)]
+
     def received(self, envelope: Envelope) -> None:
         kind = envelope["type"]
         if kind == "ack":
-            self._roster.mark_own(envelope)
-        if self._pending.settle(envelope):
+            self._roster.mark_own(envelope, self._own)
+        if self._queue.settle(envelope):
             return
         if kind in ("event", "telemetry"):
+            self.listeners.emit(kind, envelope)
             if not self._roster.route(envelope, self._own):
                 self._deliver(envelope)
         elif kind == "system":
             self._system(envelope)
+        elif kind == "private" and self._requests.take(envelope):
+            return
         else:
             self.inbox.deliver(envelope)
             if kind == "private":
@@ -76,18 +94,20 @@ class Router:
         if event == "welcome":
             self.welcome = payload
             self._own.add(payload["client_id"])
+            self.listeners.emit("welcome", payload)
         if event in ("client_joined", "client_left"):
             claimed = self._roster.notice(envelope)
-        elif event == "history_gap" and "after_sequence" in payload:
+        elif event == "history_gap":
             claimed = self._roster.gap(envelope, self._own)
         elif event == "membership_revoked":
-            claimed = self._roster.revoked(envelope)
+            claimed = self._roster.revoked(Address(envelope.get("room", ""), envelope.get("channel", "")))
         elif event == "store_changed":
             claimed = self._watches.offer(envelope)
         else:
             claimed = False
             self.on_server_notice(payload)
         self.listeners.emit("system", envelope)
+        self.listeners.emit("notice", envelope)
         if not claimed:
             self.inbox.deliver(envelope)
 
@@ -98,9 +118,17 @@ class Router:
 
     def _refused(self, error: BaseException) -> None:
         """A rejoin was refused. The inbox serves other channels too, so it goes on."""
-        self.listeners.emit("error", error)
+        if not isinstance(error, StopAsyncIteration):
+            self.listeners.emit("error", error)
+
+    def evict(self, left: list[str]) -> None:
+        """A renewed token no longer allows these: ``room:channel``."""
+        for name in left:
+            room, _, channel = name.partition(":")
+            self._roster.revoked(Address(room, channel))
 
     def lost(self) -> None:
+        self.on_lost()
         self._roster.lost()
 
     async def restore(self) -> None:
@@ -110,8 +138,14 @@ class Router:
     def state_changed(self, state: State) -> None:
         self.listeners.emit("state", state)
 
+    def reconnecting(self, info: Reconnecting) -> None:
+        self.listeners.emit("reconnecting", info)
+
     def ended(self, error: ArqonBusError | None) -> None:
         # An iteration simply ends when its own side closed the client; it raises what else ended it.
+        self.on_lost()
         self._roster.end(error or StopAsyncIteration())
         self._watches.end(error or StopAsyncIteration())
-        self.inbox.end(error or ConnectionClosed("The client is closed."))
+        self.inbox.end(error or closed_error())
+        if error is not None:
+            self.listeners.emit("error", error)

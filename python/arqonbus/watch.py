@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .envelope import Envelope, JsonObject
-from .errors import BusError, ConnectionClosed
+from .errors import ArqonBusError, ConnectError
 from .feed import Feed, OnReset
 from .results import Reset, StoreChange
 from .roster import SendCommand
@@ -22,6 +22,9 @@ class StoreWatch:
 
     Watching starts with the iteration or on entering ``async with``. After a reconnect it goes on, with a
     :class:`Reset` (``watch_interrupted``), since changes in between are not told: read the keys again.
+
+    >>> async for change in client.store.watch("jobs/", on_reset=read_all):
+    ...     print(change.key, change.operation)
     """
 
     def __init__(self, watches: Watches, namespace: str, prefix: str, on_reset: OnReset | None, limit: int):
@@ -34,14 +37,20 @@ class StoreWatch:
         self._closed = False
 
     async def open(self) -> None:
-        """Starts watching now, rather than with the first change taken."""
+        """Starts watching now, rather than with the first change taken.
+
+        >>> await watch.open()
+        """
         async with self._opening:
             if not self._opened:
                 await self._watches.start(self)
                 self._opened = True
 
     async def close(self) -> None:
-        """Stops watching. May be called again."""
+        """Stops watching. May be called again.
+
+        >>> await watch.close()
+        """
         if self._closed:
             return
         self._closed = True
@@ -50,7 +59,10 @@ class StoreWatch:
             await self._watches.stop(self)
 
     async def receive(self, timeout: float | None = None) -> StoreChange:
-        """The next change. Raises :class:`RequestTimeout` after ``timeout`` seconds."""
+        """The next change. Raises :class:`RequestTimeout` after ``timeout`` seconds.
+
+        >>> change = await watch.receive(timeout=2.0)
+        """
         await self.open()
         return await self._feed.take(timeout)
 
@@ -105,7 +117,7 @@ class Watches:
         if any(_scope(other) == _scope(watch) for other in self._watches):
             return
         # With its connection the server has forgotten the watch, and nothing starts it again.
-        with contextlib.suppress(ConnectionClosed):
+        with contextlib.suppress(ConnectError):
             await self._send_command("op.store.unwatch", _scope(watch))
 
     async def restore(self) -> None:
@@ -115,9 +127,9 @@ class Watches:
     async def _restart(self, watch: StoreWatch) -> None:
         try:
             await self._send_command("op.store.watch", _scope(watch), restoring=True)
-        except BusError as error:
-            if error.retryable:
-                raise
+        except ConnectError:
+            return  # the next connection watches again
+        except ArqonBusError as error:
             if watch in self._watches:
                 self._watches.remove(watch)
             watch.end(error)

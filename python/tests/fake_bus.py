@@ -34,6 +34,9 @@ class Peer:
     id: str
     socket: ServerConnection
     joined: dict[tuple[str, str], Frame] = field(default_factory=dict)
+    #: Messages that it may still send, and when that was so; refusals in a row.
+    tokens: tuple[float, float] | None = None
+    refusals: int = 0
 
     async def send(self, frame: Frame) -> None:
         try:
@@ -64,6 +67,8 @@ class FakeBus:
         self.mute: set[str] = set()
         #: Command name → function from its arguments to a payload, or to a whole answer when it has "error_code".
         self.commands: dict[str, Callable[[Frame], Frame]] = {}
+        #: Messages a second and at a time that a client may send. 100 refusals in a row close the connection (4429).
+        self.rate: tuple[float, float] | None = None
         self.limits: Frame = {"max_message_bytes": 1_048_576, "ping_interval_ms": 20_000}
         self.url = ""
         self._count = 0
@@ -122,6 +127,10 @@ class FakeBus:
         stream.oldest += len(stream.events)
         stream.events.clear()
 
+    def restart(self) -> None:
+        """Every stream is begun anew, as on a server that keeps nothing on disk."""
+        self.streams.clear()
+
     async def tell(self, payload: Frame, **more: Any) -> None:
         """A notice to everybody."""
         for peer in tuple(self.peers):
@@ -143,6 +152,8 @@ class FakeBus:
                 self.received.append(frame)
                 await self._answer(peer, frame)
                 await self._notify()
+        except ConnectionClosed:
+            pass
         finally:
             self.peers.remove(peer)
             await self._notify()
@@ -151,7 +162,28 @@ class FakeBus:
         async with self._arrived:
             self._arrived.notify_all()
 
+    def _charge(self, peer: Peer) -> float | None:
+        """Milliseconds to wait when the peer sends too fast."""
+        if self.rate is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        tokens, at = peer.tokens or (self.rate[1], now)
+        tokens = min(self.rate[1], tokens + (now - at) * self.rate[0])
+        peer.tokens = (tokens - 1 if tokens >= 1 else tokens, now)
+        return None if tokens >= 1 else (1 - tokens) / self.rate[0] * 1000
+
     async def _answer(self, peer: Peer, frame: Frame) -> None:
+        wait = self._charge(peer)
+        peer.refusals = 0 if wait is None else peer.refusals + 1
+        if wait is not None:
+            more: Frame = {"error": "Slow down.", "error_code": "RATE_LIMITED", "request_id": frame["id"]}
+            kind = "command_response" if frame["type"] == "command" else "error"
+            if kind == "command_response":
+                more |= {"command": frame["command"], "status": "error"}
+            await peer.send(self.frame(kind, {"retryable": True, "retry_after_ms": wait}, **more))
+            if peer.refusals >= 100:
+                await peer.socket.close(4429)
+            return
         if frame["type"] == "command":
             await self._command(peer, frame)
         elif frame["type"] == "private":
@@ -225,16 +257,22 @@ class FakeBus:
         peer.joined[room, channel] = args
         stream = self.stream(room, channel)
         payload: Frame = {"room": room, "channel": channel, "members": 1, **_position(stream)}
-        streams = {channel: stream}
         if channel == "*":
             streams = {name: at for (place, name), at in self.streams.items() if place == room}
-            payload["positions"] = {name: _position(at) for name, at in streams.items()}
+        else:
+            streams = {channel: stream, "*": self.stream(room, "*")}
+        payload["positions"] = {name: _position(at) for name, at in streams.items()}
         replay: list[Frame] = []
         if since is not None:
             positions = since if "sequence" not in since else {channel: since}
+            is_whole = channel == "*" and "*" in positions
             payload["recovered"] = True
             for name, at in streams.items():
-                position = positions.get(name, {"sequence": at.oldest - 1, "epoch": at.epoch})
+                position = positions.get(name)
+                if position is None:
+                    if not is_whole:
+                        continue
+                    position = {"sequence": at.oldest - 1, "epoch": at.epoch}
                 if position["epoch"] != at.epoch or position["sequence"] < at.oldest - 1:
                     payload["recovered"] = False
                     continue
@@ -253,8 +291,10 @@ class FakeBus:
             and (before is None or event["metadata"]["sequence"] < before)
         ]
         page = matching[:limit] if after is not None else matching[-limit:]
-        more = after is not None and len(matching) > len(page)
-        return {"messages": page, "next": page[-1]["metadata"]["sequence"] if more else None, "previous": None}
+        more = len(matching) > len(page)
+        following = page[-1]["metadata"]["sequence"] if more and after is not None else None
+        previous = page[0]["metadata"]["sequence"] if more and after is None else None
+        return {"messages": page, "next": following, "previous": previous}
 
     async def _handshake(self, socket: ServerConnection, request: Request) -> Response | None:
         self.queries.append(dict(parse_qsl(urlsplit(request.path).query)))

@@ -23,6 +23,11 @@ async def test_store(client: ArqonBusClient, bus: FakeBus) -> None:
     bus.commands["op.store.list"] = lambda args: {"keys": ["a", "b"], "count": 2}
     assert await client.store.keys("p", limit=2, after="a") == ["a", "b"]
     assert sent(bus) == ("op.store.list", {"limit": 2, "prefix": "p", "after": "a"})
+    pages = {None: {"keys": ["a", "b"], "next": "b"}, "b": {"keys": ["c"]}}
+    bus.commands["op.store.list"] = lambda args: {**pages[args.get("after")], "count": 2}
+    assert [key async for key in client.store.keys("p")] == ["a", "b", "c"]
+    page = await client.store.list("p", limit=2)
+    assert (page.keys, page.next) == (["a", "b"], "b")
     bus.commands["op.store.delete"] = lambda args: {"deleted": False}
     assert await client.store.delete("k", if_version=2) is False
 
@@ -71,8 +76,29 @@ async def test_commands_with_addresses(client: ArqonBusClient, bus: FakeBus) -> 
     bus.commands["help"] = lambda args: {"commands": [{"name": args["command"]}]}
     assert await client.help("ping") == [{"name": "ping"}]
     bus.commands["list_rooms"] = lambda args: {"rooms": [{"room": "a"}]}
-    assert await client.list_rooms() == [{"room": "a"}]
+    assert await client.rooms() == await client.list_rooms() == [{"room": "a"}]
     bus.commands["list_channels"] = lambda args: {"channels": []}
-    assert await client.list_channels("a") == []
+    assert await client.channels("a") == await client.list_channels("a") == []
     bus.commands["ping"] = lambda args: {"pong": True, "timestamp": "2026-01-01T00:00:00.000Z"}
-    assert await client.ping() == "2026-01-01T00:00:00.000Z"
+    assert 0 <= await client.ping() < 5
+
+
+async def test_policy_and_lane(client: ArqonBusClient, bus: FakeBus) -> None:
+    await client.casil.reload(mode="enforce")
+    assert sent(bus) == ("op.casil.reload", {"mode": "enforce"})
+    await client.casil.get()
+    assert sent(bus) == ("op.casil.get", {})
+    await client.omega.register_substrate("grid", "lattice", metadata={"a": 1})
+    assert sent(bus) == ("op.omega.register_substrate", {"name": "grid", "kind": "lattice", "metadata": {"a": 1}})
+    await client.omega.emit_event("s", "pulse", payload={"n": 1})
+    assert sent(bus) == ("op.omega.emit_event", {"substrate_id": "s", "signal": "pulse", "payload": {"n": 1}})
+    bus.commands["op.omega.list_events"] = lambda args: {"events": [args], "count": 1}
+    assert await client.omega.list_events(signal="pulse", limit=2) == [{"signal": "pulse", "limit": 2}]
+    bus.commands["op.omega.list_substrates"] = lambda args: {"substrates": [], "count": 0}
+    assert await client.omega.list_substrates() == []
+    await client.omega.clear_events(substrate_id="s")
+    assert sent(bus) == ("op.omega.clear_events", {"substrate_id": "s"})
+    await client.omega.unregister_substrate("s")
+    assert sent(bus) == ("op.omega.unregister_substrate", {"substrate_id": "s"})
+    await client.omega.status()
+    assert sent(bus) == ("op.omega.status", {})

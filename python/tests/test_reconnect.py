@@ -12,6 +12,7 @@ from arqonbus import (
     ArqonBusClient,
     BusError,
     ConnectionClosed,
+    Position,
     ReconnectPolicy,
     Reset,
     StreamReset,
@@ -104,19 +105,101 @@ async def test_a_room_resumes_every_channel_and_those_made_meanwhile(
     assert since == {"x": {"sequence": 2, "epoch": "epoch-1"}, "*": {"sequence": 1, "epoch": "epoch-2"}}
 
 
-async def test_room_wide_events_missed_by_a_member_of_one_channel_are_told(
+async def test_members_of_a_channel_get_the_room_wide_events_that_they_missed(
     client: ArqonBusClient, bus: FakeBus, pauses: list[float]
 ) -> None:
     resets: list[Reset] = []
-    async with client.subscribe("r:x", on_reset=resets.append) as subscription:
-        await bus.publish("r", "*", {"n": 0})
-        await client.command("ping")
+    async with (
+        client.subscribe("r:x", on_reset=resets.append) as x,
+        client.subscribe("r:y", on_reset=resets.append) as y,
+    ):
+        for round in range(4):
+            await bus.publish("r", "*", {"n": 2 * round})
+            await client.command("ping")
+            await bus.close_all(4408)
+            await bus.publish("r", "*", {"n": 2 * round + 1})
+            await reconnected(bus, client, times=round + 1)
+        await bus.publish("r", "*", {"n": 8})
+        assert await numbers(x, 9) == list(range(9))
+        assert await numbers(y, 9) == list(range(9))
+        assert isinstance(x.since, dict) and x.since["*"].sequence == 9
+    assert resets == []
+
+
+async def test_the_first_room_wide_events_of_a_room_are_not_missed_either(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    async with client.subscribe("r:x") as x:
+        assert x.since == Position(0, bus.stream("r", "x").epoch)
         await bus.close_all(4408)
-        await bus.publish("r", "*", {"n": 1})
+        await bus.publish("r", "*", {"n": 0})
         await reconnected(bus, client)
-        await bus.publish("r", "*", {"n": 2})
+        await bus.publish("r", "*", {"n": 1})
+        assert await numbers(x, 2) == [0, 1]
+        assert x.result is not None and x.result.recovered is True
+
+
+async def test_a_new_epoch_is_had_from_its_start_and_told(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    resets: list[Reset] = []
+    async with (
+        client.subscribe("a:b", on_reset=resets.append) as channel,
+        client.subscribe("a", on_reset=resets.append) as room,
+    ):
+        await bus.publish("a", "b", {"n": 0})
+        await client.command("ping")
+        await bus.close_all(1011)
+        bus.restart()
+        await bus.publish("a", "b", {"n": 1})
+        await bus.publish("a", "b", {"n": 2})
+        await reconnected(bus, client)
+        await bus.publish("a", "b", {"n": 3})
+        assert await numbers(channel, 4) == [0, 1, 2, 3]
+        assert await numbers(room, 4) == [0, 1, 2, 3]
+        assert channel.result is not None and channel.result.recovered is False
+    start = Position(0, bus.stream("a", "b").epoch)
+    assert [(reset.address, reset.reason, reset.position) for reset in resets] == [("a:b", "new_epoch", start)] * 2
+
+
+async def test_the_inbox_has_new_epochs_from_their_start_too(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    resets: list[str] = []
+    await client.recv_json(timeout=2)
+    client._router.inbox._on_reset = lambda reset: resets.append(reset.address)
+    await client.join("r:x")
+    await client.join("r")
+    await bus.publish("r", "x", {"n": 0})
+    await bus.publish("r", "*", {"n": 1})
+    await client.command("ping")
+    await bus.close_all(1011)
+    bus.restart()
+    for n, channel in enumerate(("x", "*", "x", "*"), 2):
+        await bus.publish("r", channel, {"n": n})
+    await reconnected(bus, client)
+    await bus.publish("r", "x", {"n": 6})
+    found = [(await client.recv_json(timeout=2))["payload"].get("n", "welcome") for _ in range(8)]
+    assert sorted(n for n in found if n != "welcome") == list(range(7))
+    assert [n for n in found if n in (0, 2, 4, 6)] == [0, 2, 4, 6]
+    assert sorted(resets) == ["r:*", "r:x"]
+
+
+async def test_a_new_epoch_that_is_not_kept_from_its_start_is_told_as_well(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    resets: list[Reset] = []
+    async with client.subscribe("a:b", on_reset=resets.append) as subscription:
+        await bus.publish("a", "b", {"n": 0})
+        await client.command("ping")
+        await bus.close_all(1011)
+        bus.restart()
+        await bus.publish("a", "b", {"n": 1})
+        bus.lose_history("a", "b")
+        await reconnected(bus, client)
+        await bus.publish("a", "b", {"n": 2})
         assert await numbers(subscription, 2) == [0, 2]
-    assert [(reset.address, reset.reason) for reset in resets] == [("r:*", "not_recovered")]
+    assert [reset.reason for reset in resets] == ["new_epoch", "not_recovered"]
 
 
 async def test_overlapping_subscriptions_and_the_inbox_resume_with_one_copy_each(
@@ -159,10 +242,13 @@ async def test_an_unacked_publish_is_sent_again_with_its_id_and_counts_once(
 async def test_commands_and_requests_in_flight_fail_as_retryable(
     client: ArqonBusClient, bus: FakeBus, pauses: list[float]
 ) -> None:
-    bus.mute.add("status")
+    bus.mute.add("create_channel")
     async with ArqonBusClient(bus.url) as silent:
-        waiting = [asyncio.create_task(client.status()), asyncio.create_task(client.request(silent.client_id, {}))]
-        await bus.got("status")
+        waiting = [
+            asyncio.create_task(client.create_channel("a:new")),
+            asyncio.create_task(client.request(silent.client_id, {})),
+        ]
+        await bus.got("create_channel")
         await bus.got("private")
         await bus.close_all(4408)
         for task in waiting:
@@ -171,10 +257,21 @@ async def test_commands_and_requests_in_flight_fail_as_retryable(
             assert raised.value.retryable and raised.value.close_code == 4408
 
 
+async def test_commands_that_only_read_are_sent_again(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    bus.mute.add("status")
+    waiting = asyncio.create_task(client.status())
+    await bus.got("status")
+    bus.mute.clear()
+    await bus.close_all(4408)
+    assert await waiting == {"args": {}}
+
+
 async def test_what_is_sent_while_away_waits_for_the_connection(bus: FakeBus) -> None:
     away = asyncio.Event()
     async with ArqonBusClient(bus.url, reconnect=ReconnectPolicy(base=0.01)) as client:
-        client.on("state", lambda state: away.set() if state == "waiting" else None)
+        client.on("state", lambda state: away.set() if state == "reconnecting" else None)
         await bus.close_all(4429)
         await asyncio.wait_for(away.wait(), 5)
         assert (await client.publish("a:b", {"n": 1})).sequence == 1
@@ -214,8 +311,12 @@ async def test_a_rejoin_that_fails_for_now_is_tried_again(
     )
     bus.commands["join_channel"] = lambda args: next(answers)
     await bus.close_all(4408)
-    await reconnected(bus, client, times=2)
-    assert next(answers, None) is None
+    await bus.got("join_channel", 4)
+    await reconnected(bus, client)
+    assert next(answers, None) is None and len(bus.queries) == 2
+    bus.peers[0].joined["a", "b"] = {}
+    await bus.publish("a", "b", {"n": 1})
+    assert await numbers(subscription, 1) == [1]
 
 
 async def test_a_watch_goes_on_and_tells_of_the_interruption(

@@ -63,7 +63,7 @@ async def test_requests_and_replies(client: ArqonBusClient, other: ArqonBusClien
 
 
 async def test_commands(client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
-    assert (await client.ping()).endswith("Z")
+    assert 0 < await client.ping() < 5
     assert (await client.status())["server"]["protocol"] == "1.0"
     assert {"science", "integriguard"} <= {entry["room"] for entry in await client.list_rooms()}
     await client.create_channel(f"{room}:made", description="for a test", history={"size": 3})

@@ -6,7 +6,7 @@ import pytest
 from fake_bus import FakeBus
 from reading import numbers
 
-from arqonbus import ArqonBusClient, BusError, Position, Reset, StreamReset
+from arqonbus import ArqonBusClient, ArqonBusError, BusError, Envelope, Position, Reset, StreamReset
 
 
 async def test_iterating_joins_and_yields_what_is_published(client: ArqonBusClient, bus: FakeBus) -> None:
@@ -127,31 +127,106 @@ async def test_presence_notices_come_in_between(client: ArqonBusClient, bus: Fak
         assert await numbers(plain, 1) == [1]
 
 
-async def test_a_full_buffer_tells_its_loss_once_and_goes_on(client: ArqonBusClient, bus: FakeBus) -> None:
+async def test_a_full_buffer_has_the_rest_replayed(client: ArqonBusClient, bus: FakeBus) -> None:
     resets: list[Reset] = []
-    async with client.subscribe("a:b", buffer_limit=3, on_reset=resets.append) as subscription:
+    async with client.subscribe("a:b", buffer_limit=4, on_reset=resets.append) as subscription:
+        for n in range(20):
+            await bus.publish("a", "b", {"n": n})
+        await client.command("ping")
+        assert await numbers(subscription, 20) == list(range(20))
+        await bus.publish("a", "b", {"n": 20})
+        assert await numbers(subscription, 1) == [20]
+        assert subscription.dropped == 0
+    assert resets == []
+    assert len([frame for frame in bus.received if frame.get("command") == "join_channel"]) > 2
+
+
+async def test_a_slow_reader_is_told_when_history_did_not_keep_the_rest(client: ArqonBusClient, bus: FakeBus) -> None:
+    resets: list[Reset] = []
+    async with client.subscribe("a:b", buffer_limit=2, on_reset=resets.append) as subscription:
         for n in range(6):
             await bus.publish("a", "b", {"n": n})
         await client.command("ping")
-        assert await numbers(subscription, 3) == [0, 1, 2]
+        bus.lose_history("a", "b")
+        assert await numbers(subscription, 2) == [0, 1]
+        await client.command("ping")
         await bus.publish("a", "b", {"n": 6})
         assert await numbers(subscription, 1) == [6]
-    assert resets == [Reset("a:b", "overflow")]
+    assert [reset.reason for reset in resets] == ["not_recovered"]
+
+
+async def test_a_slow_reader_may_prefer_the_present(client: ArqonBusClient, bus: FakeBus) -> None:
+    async with client.subscribe("a:b", buffer_limit=3, overflow="drop-oldest") as subscription:
+        for n in range(10):
+            await bus.publish("a", "b", {"n": n})
+        await client.command("ping")
+        assert await numbers(subscription, 3) == [7, 8, 9]
+        assert subscription.dropped == 7
+
+
+async def test_what_is_not_stored_is_lost_to_a_slow_reader_and_counted(client: ArqonBusClient, bus: FakeBus) -> None:
+    async with client.subscribe("a:b", buffer_limit=1) as subscription:
+        await bus.publish("a", "b", {"n": 0})
+        for n in range(2):
+            await bus.peers[0].send(bus.frame("event", {"n": n}, room="a", channel="b", metadata={}))
+        await client.command("ping")
+        assert subscription.dropped == 2
+        assert await numbers(subscription, 1) == [0]
+
+
+async def test_the_inbox_tells_an_overflow_once_and_goes_on(bus: FakeBus) -> None:
+    resets: list[Reset] = []
+    async with ArqonBusClient(bus.url, buffer_limit=3, on_reset=resets.append) as client:
+        await client.recv_json(timeout=2)
+        await client.join("a:b")
+        for n in range(6):
+            await bus.publish("a", "b", {"n": n})
+        await client.command("ping")
+        assert [(await client.recv_json(timeout=2))["payload"]["n"] for _ in range(3)] == [0, 1, 2]
+        await bus.publish("a", "b", {"n": 6})
+        assert (await client.recv_json(timeout=2))["payload"]["n"] == 6
+    assert resets == [Reset("inbox", "overflow")]
 
 
 async def test_without_on_reset_the_iteration_raises_at_the_place_of_the_loss_and_can_go_on(
     client: ArqonBusClient, bus: FakeBus
 ) -> None:
-    async with client.subscribe("a:b", buffer_limit=1) as subscription:
+    async with client.subscribe("a:b") as subscription:
         await bus.publish("a", "b", {"n": 0})
+        await bus.tell({"event": "history_gap", "room": "a", "channel": "b"}, room="a", channel="b")
         await bus.publish("a", "b", {"n": 1})
         await client.command("ping")
         assert await numbers(subscription, 1) == [0]
         with pytest.raises(StreamReset) as raised:
             await subscription.receive(timeout=5)
-        assert raised.value.reset.reason == "overflow" and "buffer" in str(raised.value)
-        await bus.publish("a", "b", {"n": 2})
-        assert await numbers(subscription, 1) == [2]
+        assert raised.value.reset.reason == "history_gap" and "did not store" in str(raised.value)
+        assert await numbers(subscription, 1) == [1]
+
+
+async def test_a_handler_gets_every_message_one_after_the_other(client: ArqonBusClient, bus: FakeBus) -> None:
+    seen: list[int] = []
+    comings: list[str] = []
+    done = asyncio.Event()
+
+    async def handle(message: Envelope) -> None:
+        await asyncio.sleep(0)
+        seen.append(message["payload"]["n"])
+        if message["payload"]["n"] == 1:
+            raise ValueError("in a handler")
+        if len(seen) == 4:
+            done.set()
+
+    def come(notice: Envelope) -> None:
+        comings.append(notice["payload"]["event"])
+
+    async with client.subscribe("a:b", on_message=handle, on_presence=come, presence=True) as subscription:
+        await bus.peers[0].send(bus.frame("system", {"event": "client_joined"}, room="a", channel="b"))
+        for n in range(4):
+            await bus.publish("a", "b", {"n": n})
+        await asyncio.wait_for(done.wait(), 5)
+        with pytest.raises(ArqonBusError):
+            await subscription.receive()
+    assert seen == [0, 1, 2, 3] and comings == ["client_joined"]
 
 
 async def test_a_hole_in_a_replay_is_told(client: ArqonBusClient, bus: FakeBus) -> None:
@@ -166,7 +241,18 @@ async def test_a_hole_in_a_replay_is_told(client: ArqonBusClient, bus: FakeBus) 
         await bus.tell(payload, room="a", channel="b")
         await bus.publish("a", "b", {"n": 2})
         assert await numbers(subscription, 2) == [1, 2]
-    assert [reset.reason for reset in resets] == ["not_recovered"]
+    assert [reset.reason for reset in resets] == ["history_gap"]
+
+
+async def test_a_hole_is_told_room_wide_and_without_a_position_too(client: ArqonBusClient, bus: FakeBus) -> None:
+    resets: list[str] = []
+    bus.commands["join_channel"] = lambda args: {"room": args["room"], "channel": args["channel"], "epoch": ""}
+    for address in ("a:b", "a:c", "a", "z:b"):
+        await client.subscribe(address, on_message=print, on_reset=lambda reset, at=address: resets.append(at)).open()
+    await bus.tell({"event": "history_gap", "room": "a", "channel": "*"}, room="a", channel="*")
+    await client.command("ping")
+    await asyncio.sleep(0)
+    assert resets == ["a:b", "a:c", "a"]
 
 
 async def test_degraded_traffic_without_a_sequence_is_delivered(client: ArqonBusClient, bus: FakeBus) -> None:

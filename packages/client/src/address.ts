@@ -1,10 +1,15 @@
 import { type Address, isChannelName, isRoomName, type PartialAddress, WILDCARD } from '@arqonbus/protocol';
 import { invalidArgument } from './errors.ts';
-import { given } from './given.ts';
+import { given } from './options.ts';
 
 /**
  * Where something goes or comes from: `room:channel`, `room:*` or `room` for a whole room, or the parts. Parts without
  * a room are looked up by the server in the client's current room (PROTOCOL section 5).
+ *
+ * ```ts
+ * await client.publish('science:explore', { n: 1 });
+ * await client.publish({ room: 'science', channel: 'explore' }, { n: 2 });
+ * ```
  */
 export type AddressInput = string | PartialAddress;
 
@@ -30,5 +35,5 @@ function split(text: string): PartialAddress {
 }
 
 function badName(what: string, name: string): Error {
-  return invalidArgument(`"${name}" is no ${what} name; use letters, digits, ".", "_", "-".`);
+  return invalidArgument(`"${name}" is not a ${what} name; use letters, digits, ".", "_", "-".`);
 }

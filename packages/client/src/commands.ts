@@ -1,12 +1,10 @@
 import type { CommandArgs, CommandName, CommandResult, JsonObject } from '@arqonbus/protocol';
 import { type AddressInput, readPlace } from './address.ts';
-import type { Ask, CommandParameters } from './ask.ts';
 import { Emitter } from './emitter.ts';
-import { given } from './given.ts';
 import { History, type HistoryOptions } from './history.ts';
-import { type Operator, operator } from './operators.ts';
-import { type Identity, toWire } from './options.ts';
+import { given, type Identity, toWire } from './options.ts';
 import type { WaitOptions } from './pending.ts';
+import type { Ask, CommandParameters } from './queue.ts';
 
 /**
  * Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice
@@ -15,10 +13,44 @@ import type { WaitOptions } from './pending.ts';
 export const REPEATABLE: RegExp =
   /^(ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+|op\.\w+\.(get|replay|status|watch|unwatch|dead_letters|list\w*))$/;
 
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
+type Verb<F extends string> = CommandName extends infer N ? (N extends `op.${F}.${infer V}` ? V : never) : never;
+
+/**
+ * The commands `op.FAMILY.*` as methods, `dead_letters` as `deadLetters`; arguments and results are those of the
+ * protocol. Each rejects with CommandError, TimeoutError or ConnectionError.
+ *
+ * ```ts
+ * const cron: Operator<'cron'> = client.cron;
+ * const { job_id } = await cron.schedule({ room: 'science', channel: 'tick', payload: {}, delay_seconds: 60 });
+ * ```
+ */
+export type Operator<F extends string> = {
+  readonly [N in CommandName as N extends `op.${F}.${infer V}` ? Camel<V> : never]: (
+    ...parameters: CommandParameters<N>
+  ) => Promise<CommandResult<N>>;
+};
+
+/** Makes the methods of one family; `verbs` are its commands without the `op.FAMILY.` before them. */
+function operator<F extends string>(ask: Ask, family: F, ...verbs: Verb<F>[]): Operator<F> {
+  const call = ask as (...parameters: unknown[]) => unknown;
+  const methods = verbs.map((verb) => [
+    verb.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()),
+    (args = {}, wait?: unknown) => call(`op.${family}.${verb}`, args, wait),
+  ]);
+  return Object.fromEntries(methods) as Operator<F>;
+}
+
 /** The commands of PROTOCOL section 7 as methods; each rejects with CommandError, TimeoutError or ConnectionError. */
 export abstract class CommandCaller<Events extends object> extends Emitter<Events> {
   readonly #ask: Ask = (name, args, wait) => this.run(name, args, wait);
-  /** Events POSTed to an address of yours: `register`, `list`, `unregister`, `deadLetters`, `retry`. */
+  /**
+   * Events POSTed to an address of yours: `register`, `list`, `unregister`, `deadLetters`, `retry`.
+   *
+   * ```ts
+   * const { rule_id } = await client.webhooks.register({ url: 'https://example.org/hook', room: 'science' });
+   * ```
+   */
   readonly webhooks: Operator<'webhook'> = operator(
     this.#ask,
     'webhook',
@@ -28,11 +60,29 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
     'dead_letters',
     'retry',
   );
-  /** Events that the server sends at a time: `schedule`, `list`, `cancel`. */
+  /**
+   * Events that the server sends at a time: `schedule`, `list`, `cancel`.
+   *
+   * ```ts
+   * await client.cron.schedule({ room: 'science', channel: 'tick', payload: { beat: 1 }, cron: '0 9 * * 1-5' });
+   * ```
+   */
   readonly cron: Operator<'cron'> = operator(this.#ask, 'cron', 'schedule', 'list', 'cancel');
-  /** The content policy in force: `get`, `reload`. */
+  /**
+   * The content policy in force: `get`, `reload`.
+   *
+   * ```ts
+   * console.log((await client.casil.get()).mode);
+   * ```
+   */
   readonly casil: Operator<'casil'> = operator(this.#ask, 'casil', 'get', 'reload');
-  /** The experimental lane; all but `status` answer `FEATURE_DISABLED` where it is off. */
+  /**
+   * The experimental lane; all but `status` answer `FEATURE_DISABLED` where it is off.
+   *
+   * ```ts
+   * console.log((await client.omega.status()).enabled);
+   * ```
+   */
   readonly omega: Operator<'omega'> = operator(
     this.#ask,
     'omega',
@@ -51,44 +101,103 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
     wait?: WaitOptions,
   ): Promise<CommandResult<N>>;
 
-  /** Sends any command; the name decides the types of arguments and result. */
+  /**
+   * Sends any command; the name decides the types of arguments and result.
+   *
+   * ```ts
+   * const { entries } = await client.command('op.history.get', { room: 'science', limit: 10 });
+   * ```
+   */
   command<N extends CommandName>(name: N, ...[args, wait]: CommandParameters<N>): Promise<CommandResult<N>> {
     return this.run(name, args ?? {}, wait);
   }
 
-  /** The way to the server and back, milliseconds. */
+  /**
+   * The way to the server and back, milliseconds.
+   *
+   * ```ts
+   * console.log(`${await client.ping()} ms`);
+   * ```
+   */
   async ping(wait?: WaitOptions): Promise<number> {
     const start = performance.now();
     await this.run('ping', {}, wait);
     return performance.now() - start;
   }
 
+  /**
+   * The commands of the server, or one of them: description, role, and the JSON Schema of its arguments.
+   *
+   * ```ts
+   * const { commands } = await client.help('join_channel');
+   * ```
+   */
   help(command?: string, wait?: WaitOptions): Promise<CommandResult<'help'>> {
     return this.run('help', given({ command }), wait);
   }
 
+  /**
+   * The server's figures.
+   *
+   * ```ts
+   * console.log((await client.status()).connections.active);
+   * ```
+   */
   status(wait?: WaitOptions): Promise<CommandResult<'status'>> {
     return this.run('status', {}, wait);
   }
 
-  /** Changes how others see this client; kept for the connections to come. */
+  /**
+   * Changes how others see this client; kept for the connections to come.
+   *
+   * ```ts
+   * await client.identify({ screenName: 'Grace' });
+   * ```
+   */
   identify(identity: Identity, wait?: WaitOptions): Promise<CommandResult<'identify'>> {
     return this.run('identify', toWire(identity), wait);
   }
 
+  /**
+   * The rooms that the client may see.
+   *
+   * ```ts
+   * for (const { room, members } of await client.rooms()) console.log(room, members);
+   * ```
+   */
   async rooms(wait?: WaitOptions): Promise<CommandResult<'list_rooms'>['rooms']> {
     return (await this.run('list_rooms', {}, wait)).rooms;
   }
 
+  /**
+   * The channels of a room.
+   *
+   * ```ts
+   * for (const { channel, members } of await client.channels('science')) console.log(channel, members);
+   * ```
+   */
   async channels(room: string, wait?: WaitOptions): Promise<CommandResult<'list_channels'>['channels']> {
     return (await this.run('list_channels', { room }, wait)).channels;
   }
 
-  /** A channel's metadata, members and position. */
+  /**
+   * A channel's metadata, members and position.
+   *
+   * ```ts
+   * const { members, sequence, epoch } = await client.channelInfo('science:explore');
+   * ```
+   */
   channelInfo(at: AddressInput, wait?: WaitOptions): Promise<CommandResult<'channel_info'>> {
     return this.run('channel_info', readPlace(at), wait);
   }
 
+  /**
+   * Makes a channel; needs the role `admin`. Rejects with `ALREADY_EXISTS`.
+   *
+   * ```ts
+   * await client.createChannel('science:new', { description: 'by hand', history: { size: 100 } });
+   * ```
+   */
   createChannel(
     at: AddressInput,
     options: Omit<CommandArgs<'create_channel'>, 'room' | 'channel'> = {},
@@ -97,11 +206,24 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
     return this.run('create_channel', { ...readPlace(at), ...options }, wait);
   }
 
+  /**
+   * Deletes an empty channel and what it keeps; needs the role `admin`. Rejects with `CHANNEL_NOT_EMPTY`.
+   *
+   * ```ts
+   * await client.deleteChannel('science:new');
+   * ```
+   */
   deleteChannel(at: AddressInput, wait?: WaitOptions): Promise<CommandResult<'delete_channel'>> {
     return this.run('delete_channel', readPlace(at), wait);
   }
 
-  /** A channel's history by sequence: nothing is asked for before it is iterated. */
+  /**
+   * A channel's history by sequence: nothing is asked for before it is iterated.
+   *
+   * ```ts
+   * for await (const message of client.history('science:explore', { after: 41 })) console.log(message.sequence);
+   * ```
+   */
   history<P = JsonObject>(at: AddressInput, options: HistoryOptions = {}): History<P> {
     return new History<P>((args) => this.run('history', args, options), readPlace(at), options);
   }

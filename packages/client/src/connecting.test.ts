@@ -70,13 +70,13 @@ describe('connect', () => {
     server.refusal = { reason: 'ECONNREFUSED' };
     const connected = client.connect({ retry: true });
     await clock.advance(0);
-    await clock.advance(250);
+    await clock.advance(125);
     expect(waits.map(({ attempt, delayMs }) => [attempt, delayMs])).toEqual([
-      [1, 250],
-      [2, 500],
+      [1, 125],
+      [2, 250],
     ]);
     server.refusal = undefined;
-    await clock.advance(500);
+    await clock.advance(250);
     await connected;
     expect(client.state).toBe('open');
   });
@@ -113,6 +113,8 @@ describe('connect', () => {
     const bad: Partial<ClientOptions>[] = [
       { url: 'not an address' },
       { url: 'ftp://host/' },
+      { url: [] },
+      { url: ['ws://one/', 'not an address'] },
       { timeoutMs: 0 },
       { reconnect: { baseMs: Number.NaN } },
       { queue: { messages: -1 } },
@@ -225,6 +227,54 @@ describe('events', () => {
     await clock.advance(100);
     expect(String(await failure)).toContain('no welcome within 100 ms');
     expect(errors.map(({ code }) => code)).toEqual(['INVALID_FRAME']);
+  });
+
+  it('tell every frame, before anything is done with it, and answers to frames of its own', async () => {
+    const { server, client, clock } = setUp();
+    const frames: string[] = [];
+    const order: string[] = [];
+    client.on('frame', ({ text, envelope }) => {
+      frames.push(text);
+      order.push(`frame ${envelope.payload.event ?? envelope.type}`);
+    });
+    client.on('welcome', () => void order.push('welcome'));
+    client.on('notice', () => void order.push('notice'));
+    await client.connect();
+    server.connection.sendText('not json');
+    server.connection.notice({ event: 'hello' });
+    await client.sendJson({ version: '1.0', id: 'arq_mine', type: 'command', command: 'ping', args: { echo: 7 } });
+    await clock.settle();
+    expect(order).toEqual(['frame welcome', 'welcome', 'frame hello', 'notice', 'frame command_response']);
+    expect(JSON.parse(frames[2] ?? '')).toMatchObject({ request_id: 'arq_mine', payload: { echo: 7 } });
+    server.kill();
+    await clock.settle();
+    await expect(client.sendJson({})).rejects.toMatchObject({ code: 'NOT_CONNECTED' });
+  });
+
+  it('hold the reading up until all listeners of a frame are done with it', async () => {
+    const { server, client, clock } = setUp();
+    const done: (() => void)[] = [];
+    client.on('frame', ({ envelope }) => {
+      if (envelope.payload.event === 'slow') return new Promise<void>((resolve) => void done.push(resolve));
+      return undefined;
+    });
+    await client.connect();
+    server.connection.notice({ event: 'slow' });
+    server.connection.notice({ event: 'slow' });
+    await clock.settle();
+    expect(server.connection.paused).toBe(true);
+    // The line is not taken for dead meanwhile.
+    await clock.advance(300_000);
+    expect(client.state).toBe('open');
+    done[0]?.();
+    await clock.settle();
+    expect(server.connection.paused).toBe(true);
+    done[1]?.();
+    await clock.settle();
+    expect(server.connection.paused).toBe(false);
+    server.connection.freeze();
+    await clock.advance(36_000);
+    expect(server.dialled).toBe(2);
   });
 
   it('can be unsubscribed from, and heard once', async () => {

@@ -1,26 +1,152 @@
 import { type Address, type JoinResult, type Position, WILDCARD } from '@arqonbus/protocol';
-import { StreamCursor } from './cursor.ts';
 import type { Message } from './message.ts';
 
-/** Where a subscription goes on: a position in a channel, or a map from channel to position for a room. */
+/** Own sequences remembered ahead of the cursor. */
+const MAX_OWN_AHEAD = 1_024;
+/** Messages held back while a replay is on its way. */
+const MAX_HELD = 10_000;
+
+/**
+ * Where a subscription goes on: a position in a channel, or a map from channel to position. In the map of a room each
+ * of its channels has a place; in that of a channel there is its own, and `*` for the room-wide events.
+ *
+ * ```ts
+ * const { since } = subscription;
+ * if (since !== undefined) await client.subscribe('science:explore', { since });
+ * ```
+ */
 export type Since = Position | Record<string, Position>;
 
+/**
+ * Why messages may be missing.
+ *
+ * ```ts
+ * subscription.on('reset', ({ reason }) => console.log(reason === 'history_gap' ? 'a hole' : 'a restart'));
+ * ```
+ */
 export type ResetReason =
   /** The server no longer keeps all that was missed. */
   | 'not_recovered'
-  /** The channel's stream was made anew, and does not begin with this message. */
+  /** The channel's stream was begun anew: what was missed of the old one is gone. */
   | 'new_epoch'
   /** The server told of a hole: traffic that was not stored, or history that expired during a replay. */
   | 'history_gap';
 
-/** Messages may be missing: reload what you derived from them. What follows goes on from `positions`. */
+/**
+ * Messages may be missing: reload what you derived from them. What follows goes on from `positions`.
+ *
+ * ```ts
+ * await client.subscribe('science:explore', { onReset: ({ reason, positions }) => reload(reason, positions) });
+ * ```
+ */
 export interface Reset {
   readonly reason: ResetReason;
-  /** Where each stream concerned stands now, by channel. */
+  /** Where each stream concerned goes on, by channel. */
   readonly positions: Readonly<Record<string, Position>>;
 }
 
-/** The cursors of all streams that reach one subscription: its channel, or the channels of its room. */
+/**
+ * The place in one stream (PROTOCOL section 6): what makes a resume free of gaps and duplicates.
+ *
+ * Everything up to `sequence` is seen. While a replay without holes is on its way, messages are let through in strict
+ * succession and the rest is held back: with overlapping subscriptions a live message may overtake the replay.
+ */
+export class StreamCursor {
+  readonly epoch: string;
+  sequence: number;
+  /** Where the stream stood at the last join. */
+  #joinedAt: number;
+  /** Up to here every sequence will be replayed; 0 when none is owed. */
+  #owedUpTo = 0;
+  readonly #held = new Map<number, Message>();
+  /** Sequences of this client's own messages, known from their acks, that lie ahead of the cursor. */
+  readonly #own = new Set<number>();
+
+  /** @param joinedAt where the stream stands; more than `sequence` when a part of its history follows */
+  constructor({ sequence, epoch }: Position, joinedAt: number = sequence) {
+    this.epoch = epoch;
+    this.sequence = sequence;
+    this.#joinedAt = joinedAt;
+  }
+
+  get position(): Position {
+    return { sequence: this.sequence, epoch: this.epoch };
+  }
+
+  /** Whether the stream had no event at the last join, and none since. */
+  get isEmpty(): boolean {
+    return Math.max(this.sequence, this.#joinedAt) === 0;
+  }
+
+  /** Whether a stream that stands at `position` has had nothing new since. */
+  standsAt({ sequence, epoch }: Position): boolean {
+    return epoch === this.epoch && sequence === Math.max(this.sequence, this.#joinedAt);
+  }
+
+  /** Everything after the cursor up to `sequence` will be replayed. */
+  expect(sequence: number): void {
+    this.#held.clear();
+    this.#joinedAt = sequence;
+    this.#owedUpTo = sequence;
+  }
+
+  /** Takes a message of this stream; answers those whose turn has come, in order. */
+  take(message: Message, sequence: number): Message[] {
+    if (sequence <= this.sequence) return [];
+    if (this.sequence < this.#owedUpTo && sequence > this.sequence + 1) {
+      this.#held.set(sequence, message);
+      return this.#held.size > MAX_HELD ? this.release() : [];
+    }
+    this.#advance(sequence);
+    return [message, ...this.#next()];
+  }
+
+  /** The ack of an own message: it counts as seen, without being delivered. */
+  own(sequence: number): Message[] {
+    if (sequence <= this.sequence) return [];
+    this.#own.add(sequence);
+    const [first] = this.#own;
+    // A hole that stays is another own message, one without an ack: by now nobody else's can be late.
+    this.#advance(this.#own.size > MAX_OWN_AHEAD ? (first as number) : this.sequence);
+    return this.#next();
+  }
+
+  /** The replay has a hole that will not be filled: lets go of what was held back for it. */
+  release(): Message[] {
+    this.#owedUpTo = 0;
+    return this.#next();
+  }
+
+  #advance(to: number): void {
+    const before = this.sequence;
+    let sequence = Math.max(before, to);
+    while (this.#own.delete(sequence + 1)) sequence += 1;
+    this.sequence = sequence;
+    if (sequence === before) return;
+    for (const own of this.#own) if (own <= sequence) this.#own.delete(own);
+  }
+
+  /** What was held back and is due now: the next ones in a row, and all of it once the replay is complete. */
+  #next(): Message[] {
+    const due: Message[] = [];
+    const hand = (sequence: number): void => {
+      const message = this.#held.get(sequence);
+      this.#held.delete(sequence);
+      if (message === undefined || sequence <= this.sequence) return;
+      due.push(message);
+      this.#advance(sequence);
+    };
+    while (this.#held.has(this.sequence + 1)) hand(this.sequence + 1);
+    if (this.sequence < this.#owedUpTo) return due;
+    for (const sequence of [...this.#held.keys()].sort((a, b) => a - b)) hand(sequence);
+    return due;
+  }
+}
+
+/**
+ * The cursors of all streams that reach one subscription: those of a room's channels, or its channel's and the
+ * room-wide one, whose events reach every member of any channel.
+ */
 export class Cursors {
   readonly #address: Address;
   readonly #onReset: (reset: Reset) => void;
@@ -38,9 +164,22 @@ export class Cursors {
 
   /** What the next join asks to go on from; undefined when nothing is known yet. */
   since(): Since | undefined {
+    return this.#sinceOf(this.positions());
+  }
+
+  /** The same for a consumer that has not had everything yet. */
+  sinceConsumed(consumed: Iterable<readonly [string, Position]>): Since | undefined {
+    return this.#sinceOf({ ...this.positions(), ...Object.fromEntries(consumed) });
+  }
+
+  /** A room's is a map; a channel's is one too as soon as its room has had a room-wide event. */
+  #sinceOf(positions: Record<string, Position>): Since | undefined {
     const { channel } = this.#address;
-    if (channel !== WILDCARD) return this.#streams.get(channel)?.position;
-    return this.#streams.size === 0 ? undefined : this.positions();
+    if (channel === WILDCARD) return this.#streams.size === 0 ? undefined : positions;
+    if (!this.#streams.has(channel)) return undefined;
+    const own = positions[channel] as Position;
+    const hasWide = this.#streams.get(WILDCARD)?.isEmpty === false;
+    return hasWide ? { [channel]: own, [WILDCARD]: positions[WILDCARD] as Position } : own;
   }
 
   positions(): Record<string, Position> {
@@ -53,35 +192,72 @@ export class Cursors {
     for (const [channel, position] of Object.entries(map)) this.#streams.set(channel, new StreamCursor(position));
   }
 
-  /** The answer to a join without `since`; `history` envelopes of the joined stream precede live traffic. */
+  /** The answer to a join without `since`; `history` envelopes of each stream joined precede live traffic. */
   begin(result: JoinResult, history = 0): void {
     for (const [channel, position] of this.#told(result)) {
-      // Of a room, only the room-wide stream is replayed.
-      const replayed = channel === this.#address.channel ? history : 0;
+      const replayed = this.#address.channel === WILDCARD || channel === this.#address.channel ? history : 0;
       const sequence = Math.max(0, position.sequence - replayed);
       this.#streams.set(channel, new StreamCursor({ ...position, sequence }, position.sequence));
     }
   }
 
-  /** The answer to a join with `since`. */
-  resume(result: JoinResult): void {
+  /** The answer to another join of which nothing was known that it could have gone on from. */
+  restart(result: JoinResult): void {
+    this.begin(result);
+    this.#onReset({ reason: 'not_recovered', positions: Object.fromEntries(this.#told(result)) });
+  }
+
+  /**
+   * The answer to a join with `since`. True: the server has not replayed all that it can; join once more, from where
+   * the cursors stand now.
+   *
+   * @param asked the `since` of the join
+   * @param isLast it has been joined once more already
+   */
+  resume(result: JoinResult, asked: Since, isLast: boolean): boolean {
     const told = this.#told(result);
-    if (!this.resumable) {
-      this.#onReset({ reason: 'not_recovered', positions: {} });
-      return;
+    const isRecovered = result.recovered === true;
+    const isRenewed = told.some(([channel, { epoch }]) => (this.#streams.get(channel)?.epoch ?? epoch) !== epoch);
+    if (!isRecovered && (isLast || !isRenewed)) {
+      this.#giveUp(told, isLast);
+      return false;
     }
-    if (result.recovered !== true) {
-      const isUnchanged = told.every(([channel, position]) => this.#streams.get(channel)?.standsAt(position) === true);
-      for (const [channel, position] of told) this.#streams.set(channel, new StreamCursor(position));
-      if (!isUnchanged) this.#onReset({ reason: 'not_recovered', positions: Object.fromEntries(told) });
-      return;
-    }
+    const map = isPosition(asked) ? { [this.#address.channel]: asked } : asked;
+    const restarted: Record<string, Position> = {};
+    let isOwed = false;
     for (const [channel, position] of told) {
       const cursor = this.#streams.get(channel);
-      if (cursor?.epoch === position.epoch) cursor.expect(position.sequence);
-      // Made meanwhile: its replay begins with the oldest envelope that is kept, whichever that is.
-      else this.#streams.set(channel, new StreamCursor({ sequence: 0, epoch: position.epoch }, position.sequence));
+      if (cursor?.epoch === position.epoch) {
+        isOwed ||= position.sequence > cursor.sequence && !(isRecovered && Object.hasOwn(map, channel));
+        cursor.expect(position.sequence);
+      } else if (cursor === undefined && !this.#covers(channel)) {
+        this.#streams.set(channel, new StreamCursor(position));
+      } else {
+        // Made meanwhile, or begun anew: it is had from its start, or from the oldest envelope that is kept.
+        const start = { sequence: 0, epoch: position.epoch };
+        this.#streams.set(channel, new StreamCursor(start, position.sequence));
+        isOwed ||= cursor !== undefined && position.sequence > 0;
+        // An empty stream has no lasting epoch, and most rooms never have a room-wide event.
+        if (cursor !== undefined && (channel !== WILDCARD || cursor.sequence > 0)) restarted[channel] = start;
+      }
     }
+    if (Object.keys(restarted).length > 0) this.#onReset({ reason: 'new_epoch', positions: restarted });
+    return isOwed && !isLast;
+  }
+
+  /** What was missed is not kept: everything goes on from where it stands now. */
+  #giveUp(told: readonly [string, Position][], isLast: boolean): void {
+    const lost: Record<string, Position> = {};
+    for (const [channel, position] of told) {
+      const cursor = this.#streams.get(channel);
+      // Of a new epoch everything that is kept is wanted, should the server replay it.
+      const isNew = isLast && cursor?.sequence === 0 && cursor.epoch === position.epoch;
+      const isLost = isNew ? position.sequence > 0 : cursor?.standsAt(position) !== true;
+      const from = isNew ? cursor.position : position;
+      this.#streams.set(channel, new StreamCursor(from, position.sequence));
+      if (isLost) lost[channel] = from;
+    }
+    if (Object.keys(lost).length > 0) this.#onReset({ reason: 'not_recovered', positions: lost });
   }
 
   /** Takes an event that the address covers; answers what may be handed on now, in order and without repetition. */
@@ -93,7 +269,7 @@ export class Cursors {
     const cursor = this.#streams.get(channel);
     if (cursor?.epoch === position.epoch) return cursor.take(message, position.sequence);
     if (cursor === undefined) {
-      // Room-wide events reach the members of a channel too; their replays belong to a subscription of the room.
+      // The replay of a room-wide stream of which nothing is known belongs to a subscription of the room.
       if (message.replayed && !this.#covers(channel)) return [];
     } else if (position.sequence > 1) this.#onReset({ reason: 'new_epoch', positions: { [channel]: position } });
     this.#streams.set(channel, new StreamCursor(position));
@@ -109,23 +285,24 @@ export class Cursors {
   /** The server told of a hole in a channel's history. */
   gap(channel: string): Message[] {
     const cursor = this.#streams.get(channel);
-    if (cursor === undefined) return [];
-    this.#onReset({ reason: 'history_gap', positions: { [channel]: cursor.position } });
-    return cursor.release();
+    const positions = cursor === undefined ? {} : { [channel]: cursor.position };
+    this.#onReset({ reason: 'history_gap', positions });
+    return cursor?.release() ?? [];
   }
 
   /** Whether what is not taken now will come with the next join. */
   canReplay({ position, channel = WILDCARD }: Message): boolean {
-    return this.resumable && position !== undefined && this.#covers(channel);
+    return this.resumable && position !== undefined && (this.#covers(channel) || this.#streams.has(channel));
   }
 
   #covers(channel: string): boolean {
     return this.#address.channel === WILDCARD || this.#address.channel === channel;
   }
 
+  /** Where the server says that the streams stand; one that nothing is known of has no epoch. */
   #told({ channel, sequence, epoch, positions }: JoinResult): [string, Position][] {
     if (!this.resumable) return [];
-    return Object.entries(positions ?? { [channel]: { sequence, epoch } });
+    return Object.entries(positions ?? { [channel]: { sequence, epoch } }).filter(([, known]) => known.epoch !== '');
   }
 }
 

@@ -12,7 +12,14 @@ export class Emitter<Events extends object> {
     this.#report = report;
   }
 
-  /** Adds a listener; returns the way to remove it. */
+  /**
+   * Adds a listener; returns the way to remove it.
+   *
+   * ```ts
+   * const stop = client.on('state', ({ state }) => console.log(state));
+   * stop();
+   * ```
+   */
   on<K extends keyof Events>(event: K, listener: Listener<Events[K]>): () => void {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
@@ -20,7 +27,13 @@ export class Emitter<Events extends object> {
     return () => this.off(event, listener);
   }
 
-  /** Adds a listener for the next occurrence only. */
+  /**
+   * Adds a listener for the next occurrence only.
+   *
+   * ```ts
+   * client.once('welcome', ({ role }) => console.log(role));
+   * ```
+   */
   once<K extends keyof Events>(event: K, listener: Listener<Events[K]>): () => void {
     const remove = this.on(event, (value) => {
       remove();
@@ -29,6 +42,13 @@ export class Emitter<Events extends object> {
     return remove;
   }
 
+  /**
+   * Removes a listener.
+   *
+   * ```ts
+   * client.off('notice', listener);
+   * ```
+   */
   off<K extends keyof Events>(event: K, listener: Listener<Events[K]>): void {
     this.#listeners.get(event)?.delete(listener);
   }
@@ -38,20 +58,32 @@ export class Emitter<Events extends object> {
     return (this.#listeners.get(event)?.size ?? 0) > 0;
   }
 
-  protected emit<K extends keyof Events>(event: K, value: Events[K]): void {
+  /** Calls all listeners; returns what their asynchronous ones still do. */
+  protected emit<K extends keyof Events>(event: K, value: Events[K]): readonly Promise<unknown>[] {
+    const pending: Promise<unknown>[] = [];
     // A copy: who is added by a listener hears the next occurrence, not this one.
     for (const listener of [...(this.#listeners.get(event) ?? [])]) {
-      run(listener as Listener<Events[K]>, value, (error) => this.#report(error, event));
+      const running = run(listener as Listener<Events[K]>, value, (error) => this.#report(error, event));
+      if (running !== undefined) pending.push(running);
     }
+    return pending;
   }
 }
 
-/** Calls a callback of the user's, which may be an async one; what it throws or rejects with goes to `report`. */
-export function run<T>(callback: Listener<T>, value: T, report: (error: unknown) => void): void {
+/**
+ * Calls a callback of the user's; what it throws or rejects with goes to `report`. Returns a promise that settles with
+ * an asynchronous callback, and never rejects.
+ */
+export function run<T>(
+  callback: Listener<T>,
+  value: T,
+  report: (error: unknown) => void,
+): Promise<unknown> | undefined {
   try {
     const result: unknown = callback(value);
-    if (result instanceof Promise) result.catch(report);
+    return result instanceof Promise ? result.catch(report) : undefined;
   } catch (error) {
     report(error);
+    return undefined;
   }
 }

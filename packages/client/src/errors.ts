@@ -1,6 +1,14 @@
 import type { Envelope, ErrorCode, JsonObject } from '@arqonbus/protocol';
 
-/** Codes of the failures that arise on this side of the line; a server's refusals carry an {@link ErrorCode}. */
+/**
+ * Codes of the failures that arise on this side of the line; a server's refusals carry an {@link ErrorCode}.
+ *
+ * ```ts
+ * client.on('error', ({ code }) => {
+ *   if (code === 'CLOSED') process.exit(1);
+ * });
+ * ```
+ */
 export type ClientErrorCode =
   | 'CONNECTION_FAILED'
   | 'CONNECTION_LOST'
@@ -19,6 +27,12 @@ export type ClientErrorCode =
 /**
  * Everything that this package throws of its own accord, except the reason of an `AbortSignal`, which is thrown as it
  * is. Branch on `code`; `retryable` says whether the same call may succeed later.
+ *
+ * ```ts
+ * await client.publish('science:explore', { n: 1 }).catch((error) => {
+ *   if (!(error instanceof ArqonBusError && error.retryable)) throw error;
+ * });
+ * ```
  */
 export class ArqonBusError extends Error {
   override name = 'ArqonBusError';
@@ -44,6 +58,12 @@ export interface ConnectionFailure {
 /**
  * No line: it could not be made (`CONNECTION_FAILED` or the server's code), broke (`CONNECTION_LOST`), was never asked
  * for (`NOT_CONNECTED`) or ended for good (`CLOSED`).
+ *
+ * ```ts
+ * await client.connect().catch((error) => {
+ *   if (error instanceof ConnectionError) console.log(error.status, error.closeCode);
+ * });
+ * ```
  */
 export class ConnectionError extends ArqonBusError {
   override name = 'ConnectionError';
@@ -58,8 +78,28 @@ export class ConnectionError extends ArqonBusError {
 }
 
 /**
+ * The token is missing, expired or refused, and no other can be had: HTTP 401, or close code 4401.
+ *
+ * ```ts
+ * await client.connect().catch((error) => {
+ *   if (error instanceof AuthenticationError) location.assign('/login');
+ * });
+ * ```
+ */
+export class AuthenticationError extends ConnectionError {
+  override name = 'AuthenticationError';
+}
+
+/**
  * No answer in time: whether the request took effect is unknown. A publish may be repeated with the same `id` within
  * 120 seconds, since the server stores it once (PROTOCOL section 6).
+ *
+ * ```ts
+ * await client.publish(at, payload).catch((error) => {
+ *   if (error instanceof TimeoutError && error.id) return client.publish(at, payload, { id: error.id });
+ *   throw error;
+ * });
+ * ```
  */
 export class TimeoutError extends ArqonBusError {
   override name = 'TimeoutError';
@@ -72,7 +112,15 @@ export class TimeoutError extends ArqonBusError {
   }
 }
 
-/** The server refused an envelope (PROTOCOL section 8): `code` is its `error_code`. */
+/**
+ * The server refused an envelope (PROTOCOL section 8): `code` is its `error_code`.
+ *
+ * ```ts
+ * await client.publish('science:explore', { n: 1 }).catch((error) => {
+ *   if (error instanceof RefusedError) console.log(error.code, error.details, error.retryAfterMs);
+ * });
+ * ```
+ */
 export class RefusedError extends ArqonBusError {
   override name = 'RefusedError';
   /** The refusal's `payload`: `field`, `expected`, `error_id`, … */
@@ -95,7 +143,15 @@ export class RefusedError extends ArqonBusError {
   }
 }
 
-/** A command was answered with `status: "error"`. */
+/**
+ * A command was answered with `status: "error"`.
+ *
+ * ```ts
+ * await client.deleteChannel('science:explore').catch((error) => {
+ *   if (error instanceof CommandError && error.code === 'CHANNEL_NOT_EMPTY') console.log(error.command);
+ * });
+ * ```
+ */
 export class CommandError extends RefusedError {
   override name = 'CommandError';
   readonly command: string;
@@ -106,7 +162,15 @@ export class CommandError extends RefusedError {
   }
 }
 
-/** What the client holds for a line that is away has reached its limit of messages or bytes. */
+/**
+ * What waits to be sent has reached the limit of messages or bytes of the option `queue`.
+ *
+ * ```ts
+ * await client.publish('science:explore', { n: 1 }).catch((error) => {
+ *   if (error instanceof QueueFullError) console.log(client.queued);
+ * });
+ * ```
+ */
 export class QueueFullError extends ArqonBusError {
   override name = 'QueueFullError';
 
@@ -118,6 +182,12 @@ export class QueueFullError extends ArqonBusError {
 /**
  * The failure of a request between clients. A request handler throws one to answer with this `code` and `message`;
  * the requester's `request()` rejects with one.
+ *
+ * ```ts
+ * client.onRequest(() => {
+ *   throw new RequestError('OUT_OF_TEA', 'No tea left.', { until: 'noon' });
+ * });
+ * ```
  */
 export class RequestError extends ArqonBusError {
   override name = 'RequestError';

@@ -11,7 +11,7 @@ describe('history', () => {
       for await (const message of client.history<Numbered>('a:b', options)) seen.push(message);
       return numbers(seen);
     };
-    return { server, client, read };
+    return { server, client, clock: server.clock, read };
   }
 
   it('is read page by page, from either end, within bounds', async () => {
@@ -39,6 +39,96 @@ describe('history', () => {
       break;
     }
     expect(server.sent('history')).toHaveLength(1);
+  });
+
+  it('follows the cursors of pages that are smaller than asked for, even of an empty one', async () => {
+    const { server, client, read } = await filled();
+    const answered = [
+      { messages: server.stream('a:b').after(0).slice(0, 2), next: 2, previous: null },
+      { messages: [], next: 7, previous: null },
+      { messages: server.stream('a:b').after(7), next: null, previous: null },
+    ];
+    server.answer('history', () => answered.shift());
+    expect(await read({ pageSize: 100 })).toEqual([1, 2, 8, 9, 10]);
+    expect(server.sent('history').map(({ args }) => args?.after)).toEqual([0, 2, 7]);
+    expect(client.state).toBe('open');
+  });
+
+  it('takes an answer without cursors for the last page', async () => {
+    const { server, read } = await filled();
+    server.answer('history', () => ({ messages: server.stream('a:b').after(8) }));
+    expect(await read({})).toEqual([9, 10]);
+  });
+
+  it('asks for less when a page does not come in time', async () => {
+    const { server, client, clock } = await filled();
+    const restore = server.answer('history', ({ limit }) => {
+      if ((limit as number) > 10) return undefined;
+      restore();
+      return { messages: server.stream('a:b').after(0), next: null, previous: null };
+    });
+    const reading = (async () => {
+      const seen: number[] = [];
+      for await (const { payload } of client.history<Numbered>('a:b', { timeoutMs: 500 })) seen.push(payload.n);
+      return seen;
+    })();
+    await clock.advance(1_000);
+    expect(await reading).toHaveLength(10);
+    expect(server.sent('history').map(({ args }) => args?.limit)).toEqual([100, 25, 7]);
+  });
+
+  it('gives up when not even one message comes in time', async () => {
+    const { server, client, clock } = await filled();
+    server.answer('history', () => undefined);
+    const reading = failureOf(client.history('a:b', { pageSize: 2, timeoutMs: 500 }).pages().next());
+    await clock.advance(1_000);
+    expect(await reading).toMatchObject({ code: 'TIMEOUT' });
+  });
+
+  it('waits longer than an answer may take while a page is arriving on a slow line', async () => {
+    const { server, client, clock } = await filled();
+    let answer: (() => void) | undefined;
+    server.answer('history', (_args, connection) => {
+      const { id } = server.received.at(-1) as { id: string };
+      answer = () =>
+        connection.send({
+          type: 'command_response',
+          request_id: id,
+          command: 'history',
+          status: 'success',
+          payload: { messages: server.stream('a:b').after(0), next: null, previous: null },
+        });
+      return undefined;
+    });
+    const reading = client.history('a:b').pages().next();
+    for (let second = 0; second < 40; second += 1) {
+      server.connection.bytesReceived += 20_000;
+      await clock.advance(1_000);
+    }
+    answer?.();
+    expect((await reading).value).toHaveLength(10);
+    expect(server.sent('history')).toHaveLength(1);
+    // When no more of it comes, the limit holds.
+    const late = failureOf(client.command('history', { room: 'a', channel: 'b' }));
+    await clock.advance(10_000);
+    expect(await late).toMatchObject({ code: 'TIMEOUT' });
+  });
+
+  it('does not wait for ever for an answer that other traffic hides', async () => {
+    const { server, client, clock } = await filled();
+    for (const name of ['history', 'ping']) server.answer(name, () => undefined);
+    let isOver = false;
+    void failureOf(client.command('history', { room: 'a', channel: 'b' })).then(() => {
+      isOver = true;
+    });
+    let seconds = 0;
+    while (!isOver && seconds < 1_000) {
+      server.connection.bytesReceived += 20_000;
+      seconds += 1;
+      await clock.advance(1_000);
+    }
+    expect(seconds).toBeGreaterThan(100);
+    expect(seconds).toBeLessThan(400);
   });
 
   it('rejects with what the server refuses', async () => {

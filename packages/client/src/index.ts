@@ -1,11 +1,12 @@
 export type { AddressInput } from './address.ts';
-export type { CommandParameters } from './ask.ts';
-export type { BackoffOptions } from './backoff.ts';
 export { ArqonBusClient, type ConnectOptions } from './client.ts';
-export type { Clock } from './clock.ts';
+export type { BackoffOptions, Clock } from './clock.ts';
+export type { Operator } from './commands.ts';
+export type { Frame } from './connection.ts';
 export type { Reset, ResetReason, Since } from './cursors.ts';
 export {
   ArqonBusError,
+  AuthenticationError,
   type ClientErrorCode,
   CommandError,
   ConnectionError,
@@ -14,19 +15,26 @@ export {
   RequestError,
   TimeoutError,
 } from './errors.ts';
-export type { ClientEvents, StateChange } from './events.ts';
 export type { History, HistoryOptions } from './history.ts';
 export type { ConnectionState, ReconnectInfo } from './link.ts';
 export type { JoinOptions } from './membership.ts';
 export type { Message } from './message.ts';
-export type { Operator } from './operators.ts';
 export type { ClientOptions, Identity, TokenOption } from './options.ts';
 export type { Ack, PrivateAck, PublishOptions, SendOptions, Sent } from './outgoing.ts';
 export type { WaitOptions } from './pending.ts';
+export type { CommandParameters } from './queue.ts';
 export type { RequestHandler, Target } from './request.ts';
+export type { ClientEvents, StateChange } from './session.ts';
 export type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
-export type { Store, StoreEntry, StorePlace, StoreWriteOptions } from './store.ts';
-export type { StoreWatch, StoreWatchEvents, WatchOptions } from './store-watch.ts';
+export type {
+  Store,
+  StoreEntry,
+  StorePlace,
+  StoreWatch,
+  StoreWatchEvents,
+  StoreWriteOptions,
+  WatchOptions,
+} from './store.ts';
 export type {
   Overflow,
   OverflowPolicy,

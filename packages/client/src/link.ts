@@ -1,7 +1,7 @@
-import { type Envelope, type Reconnect, reconnectAfter, type Welcome } from '@arqonbus/protocol';
-import { fullJitter } from './backoff.ts';
-import { Connection } from './connection.ts';
-import { type ArqonBusError, ConnectionError, closedError } from './errors.ts';
+import { CLOSE, type Envelope, reconnectAfter, type Welcome } from '@arqonbus/protocol';
+import { fullJitter } from './clock.ts';
+import { Connection, type Frame } from './connection.ts';
+import { type ArqonBusError, AuthenticationError, ConnectionError, closedError } from './errors.ts';
 import type { Settings } from './options.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 import type { OpenSocket, SocketEnd } from './socket.ts';
@@ -10,9 +10,20 @@ import { TokenSource } from './token.ts';
 /**
  * `idle` → `connecting` → `open` ⇄ `reconnecting` → `closed`. A first connection that fails goes back to `idle`; a
  * client in `closed` stays there.
+ *
+ * ```ts
+ * if (client.state === 'reconnecting') console.log(client.queued.messages, 'messages wait');
+ * ```
  */
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'closed';
 
+/**
+ * What the event `reconnecting` tells.
+ *
+ * ```ts
+ * client.on('reconnecting', ({ attempt, delayMs, error }) => console.log(attempt, delayMs, error.message));
+ * ```
+ */
 export interface ReconnectInfo {
   /** Failures in a row, this one included. */
   readonly attempt: number;
@@ -22,8 +33,10 @@ export interface ReconnectInfo {
 }
 
 export interface LinkEvents {
-  url(): string;
+  /** What to dial, made of one of the addresses. */
+  url(address: string): string;
   state(state: ConnectionState, previous: ConnectionState): void;
+  frame(frame: Frame): readonly Promise<unknown>[];
   /** Greeted: restore what the last connection had. The state is `open` when the promise settles. */
   resume(connection: Connection, welcome: Welcome): Promise<unknown>;
   open(connection: Connection): void;
@@ -38,7 +51,12 @@ export interface LinkEvents {
 /** A connection that held this long was a good one: the next loss starts the backoff afresh. */
 const STABLE_MS = 5_000;
 
-/** Keeps one connection alive: dials, watches, waits and dials again as the close code asks (PROTOCOL section 8). */
+/**
+ * Keeps one connection alive: dials, watches, waits and dials again as the close code asks (PROTOCOL section 8).
+ *
+ * Listeners may call anything from within an event, `close()` above all. So each event comes after everything that
+ * belongs to its step is done, and nothing but a look at the state follows it.
+ */
 export class Link {
   state: ConnectionState = 'idle';
   welcome: Welcome | undefined;
@@ -56,6 +74,10 @@ export class Link {
   #run = 0;
   #retry = false;
   #failures = 0;
+  /** Which of the addresses is dialled next. */
+  #address = 0;
+  /** Whether any connection was ever welcomed. */
+  #wasWelcomed = false;
   #openedAt: number | undefined;
   #noticeMs: number | undefined;
 
@@ -63,7 +85,7 @@ export class Link {
     this.#settings = settings;
     this.#openSocket = openSocket;
     this.#events = events;
-    this.tokens = new TokenSource(settings.token);
+    this.tokens = new TokenSource(settings.token, settings.clock);
   }
 
   get connection(): Connection | undefined {
@@ -85,8 +107,9 @@ export class Link {
     if (this.state === 'idle') {
       this.#retry = retry;
       this.#failures = 0;
+      const run = this.#run;
       this.#become('connecting');
-      void this.#dial();
+      if (run === this.#run) void this.#dial();
     }
     return waiter.promise;
   }
@@ -130,12 +153,13 @@ export class Link {
       token = await asked.promise;
     } catch (error) {
       this.tokens.forget();
-      if (run === this.#run) this.#failed(error as ArqonBusError, 'backoff', 0);
+      if (run === this.#run) this.#failed(error as ArqonBusError);
       return;
     }
     if (run !== this.#run) return;
-    const request = { url: this.#events.url(), token, headers };
+    const request = { url: this.#events.url(this.#url()), token, headers };
     const connection = new Connection(this.#openSocket, request, clock, connectTimeoutMs, {
+      frame: (frame) => (this.#connection === connection ? this.#events.frame(frame) : []),
       welcome: (welcome) => void this.#greeted(connection, welcome),
       envelope: (envelope) => {
         if (this.#connection === connection) this.#events.envelope(envelope);
@@ -147,14 +171,17 @@ export class Link {
   }
 
   async #greeted(connection: Connection, welcome: Welcome): Promise<void> {
+    if (this.#connection !== connection) return;
     this.welcome = welcome;
+    this.#wasWelcomed = true;
     this.#noticeMs = undefined;
     await this.#events.resume(connection, welcome);
     if (this.#connection !== connection) return;
     this.#openedAt = this.#settings.clock.now();
+    const waiters = [...this.#waiters];
     this.#events.open(connection);
     this.#become('open');
-    for (const waiter of [...this.#waiters]) waiter.resolve(welcome);
+    for (const waiter of waiters) waiter.resolve(welcome);
   }
 
   #ended(connection: Connection, end: SocketEnd): void {
@@ -163,54 +190,76 @@ export class Link {
       return;
     }
     this.#connection = undefined;
-    const { clock } = this.#settings;
+    const { clock, urls } = this.#settings;
     if (this.#openedAt !== undefined && clock.now() - this.#openedAt >= STABLE_MS) this.#failures = 0;
     const wasOpen = this.#openedAt !== undefined;
     this.#openedAt = undefined;
+    const error = this.#explain(end, wasOpen);
     // A browser does not tell why a handshake failed; an expired token may be the reason.
-    if (end.opaque === true || reactionTo(end) === 'after-refresh') this.tokens.forget();
+    if (end.opaque === true || needsToken(end)) this.tokens.forget();
+    const noticeMs =
+      reconnectAfter(end.code) === 'after-notice' && end.status === undefined ? this.#noticeMs : undefined;
+    this.#address = (this.#address + 1) % urls.length;
+    const run = this.#run;
     this.#events.lost(end.code);
-    this.#failed(this.#explain(end, wasOpen), reactionTo(end), end.retryAfterMs ?? 0);
+    if (run === this.#run) this.#failed(error, end.retryAfterMs, noticeMs);
   }
 
   /** One failure, and what follows from it. */
-  #failed(error: ArqonBusError, reaction: Reconnect, atLeastMs: number): void {
+  #failed(error: ArqonBusError, retryAfterMs = 0, noticeMs?: number): void {
+    const { urls, reconnect } = this.#settings;
     const isFirst = this.state === 'connecting';
-    const isOver = !error.retryable || this.#failures >= this.#settings.reconnect.attempts;
-    if (isFirst && (isOver || !this.#retry)) {
+    // Connecting once means that each address is tried once.
+    const isOnce = isFirst && !this.#retry;
+    const isOver = !error.retryable || this.#failures >= (isOnce ? urls.length - 1 : reconnect.attempts);
+    if (isOver && isFirst) {
       this.#stop('idle', error);
     } else if (isOver) {
       this.#events.error(error);
-      this.#stop('closed', error);
+      if (this.state !== 'closed') this.#stop('closed', error);
     } else {
-      const delayMs = Math.max(atLeastMs, this.#delay(reaction));
+      const delayMs = isOnce ? 0 : this.#delay(retryAfterMs, noticeMs);
       this.#failures += 1;
-      if (!isFirst) this.#become('reconnecting');
+      const attempt = this.#failures;
       this.#timer = this.#settings.clock.setTimeout(() => void this.#dial(), delayMs);
-      this.#events.reconnecting({ attempt: this.#failures, delayMs, error });
+      const run = this.#run;
+      if (!isFirst) this.#become('reconnecting');
+      if (run === this.#run) this.#events.reconnecting({ attempt, delayMs, error });
     }
   }
 
-  #delay(reaction: Reconnect): number {
-    const { clock, reconnect } = this.#settings;
-    if (reaction === 'after-notice' && this.#noticeMs !== undefined && this.#failures === 0) return this.#noticeMs;
-    const atOnce = (reaction === 'now' || reaction === 'after-refresh') && this.#failures === 0;
-    return atOnce ? 0 : fullJitter(this.#failures, reconnect, clock.random());
+  /** The server spreads what its notice says; everything else is spread here. Nothing is longer than `maxMs`. */
+  #delay(retryAfterMs: number, noticeMs: number | undefined): number {
+    const { clock, reconnect, urls } = this.#settings;
+    const round = Math.floor(this.#failures / urls.length);
+    const delayMs = noticeMs ?? retryAfterMs + fullJitter(round, reconnect, clock.random());
+    return Math.min(reconnect.maxMs, delayMs);
   }
 
   #explain(end: SocketEnd, wasOpen: boolean): ConnectionError {
     const { status, code, reason, opaque, errorCode } = end;
-    const reaction = reactionTo(end);
-    const retryable = reaction !== 'never' && (reaction !== 'after-refresh' || this.tokens.renewable);
-    const { origin, pathname } = new URL(this.#settings.url);
+    const { origin, pathname } = new URL(this.#url());
     const what = wasOpen ? `ended with ${code}` : status === undefined ? 'failed' : `was refused with HTTP ${status}`;
     const why = opaque === true ? 'a browser does not tell why' : reason;
-    return new ConnectionError(
-      wasOpen ? 'CONNECTION_LOST' : (errorCode ?? 'CONNECTION_FAILED'),
+    const isTokenGone = needsToken(end);
+    const Kind = isTokenGone ? AuthenticationError : ConnectionError;
+    const known = isTokenGone ? 'AUTHENTICATION_FAILED' : wasOpen ? 'CONNECTION_LOST' : 'CONNECTION_FAILED';
+    return new Kind(
+      errorCode ?? known,
       `The connection to ${origin}${pathname} ${what}${why && `: ${why}`}.`,
-      retryable,
+      this.#mayPass(end),
       { status, closeCode: code },
     );
+  }
+
+  #mayPass(end: SocketEnd): boolean {
+    const { status, code } = end;
+    if (needsToken(end)) return this.tokens.renewable;
+    if (status === undefined) return reconnectAfter(code) !== 'never';
+    // What has worked before will work again: a proxy answers for a bus that is being replaced, with any status.
+    if (this.#wasWelcomed) return true;
+    // Too many connections, too many requests, a proxy's timeouts pass. Any other refusal would only be repeated.
+    return status >= 500 || status === 408 || status === 429;
   }
 
   /** Drops dial, timer and connection; what they come to is not heard any more. */
@@ -221,9 +270,13 @@ export class Link {
     const connection = this.#connection;
     this.#connection = undefined;
     connection?.close();
-    this.#become(state);
+    // A listener may connect again; those who wait then are not the ones who failed.
+    const waiters = [...this.#waiters];
+    const previous = this.state;
+    this.state = state;
     this.#events.failed(error);
-    for (const waiter of [...this.#waiters]) waiter.reject(error);
+    if (this.state === state && previous !== state) this.#events.state(state, previous);
+    for (const waiter of waiters) waiter.reject(error);
   }
 
   #become(state: ConnectionState): void {
@@ -232,15 +285,36 @@ export class Link {
     this.state = state;
     this.#events.state(state, previous);
   }
+
+  /** The address in use, or the next one to dial. */
+  #url(): string {
+    return this.#settings.urls[this.#address] as string;
+  }
 }
 
-function reactionTo({ status, code }: SocketEnd): Reconnect {
-  if (status === undefined) return reconnectAfter(code);
-  if (status === 401) return 'after-refresh';
-  // Too many connections, too many requests, a proxy's timeouts: they pass. Any other refusal would only be repeated.
-  return status >= 500 || status === 408 || status === 429 ? 'backoff' : 'never';
+/** Whether a connection ended, or was refused, for want of a valid token. */
+function needsToken({ status, code }: SocketEnd): boolean {
+  return status === undefined ? code === CLOSE.TOKEN_EXPIRED : status === 401;
 }
 
 function abandoned(): ConnectionError {
   return new ConnectionError('NOT_CONNECTED', 'Connecting was given up.', true);
+}
+
+/**
+ * Calls back when a browser says that the network or the page has come back; elsewhere it never does. Returns the way
+ * to stop.
+ */
+export function onWake(callback: () => void): () => void {
+  const { document } = globalThis as { document?: Document };
+  if (document === undefined) return () => {};
+  const seen = (): void => {
+    if (document.visibilityState === 'visible') callback();
+  };
+  globalThis.addEventListener('online', callback);
+  document.addEventListener('visibilitychange', seen);
+  return () => {
+    globalThis.removeEventListener('online', callback);
+    document.removeEventListener('visibilitychange', seen);
+  };
 }

@@ -9,7 +9,16 @@ import {
 import { Cursors, type Reset, type Since } from './cursors.ts';
 import type { Message } from './message.ts';
 
-/** What a join asks for (PROTOCOL section 7, `join_channel`). */
+/** Messages kept that come before a join is answered. */
+const MAX_EARLY = 10_000;
+
+/**
+ * What a join asks for (PROTOCOL section 7, `join_channel`).
+ *
+ * ```ts
+ * await client.join('science:explore', { echo: true, history: 20 });
+ * ```
+ */
 export interface JoinOptions {
   /** Goes on after a position that an earlier subscription had reached ({@link Message.position}). */
   since?: Since;
@@ -29,6 +38,8 @@ export interface Consumer {
   reset(reset: Reset): void;
   notice(envelope: Envelope): void;
   end(error: unknown): void;
+  /** Resolves when everything that was delivered has been dealt with. */
+  drained(): Promise<void>;
 }
 
 /** What a membership needs of the client it belongs to. */
@@ -51,11 +62,11 @@ export class Membership {
   readonly #host: MembershipHost;
   readonly #cursors: Cursors;
   /** Last position of each channel that the consumer has had, rather than this object. */
-  #consumed = new Map<string, Position>();
+  readonly #consumed = new Map<string, Position>();
   #consumer!: Consumer;
   /** Between the answer to a join and the loss of its connection. */
   #active = false;
-  /** What came, by way of another membership, while a join was on its way; bounded by the time that a join may take. */
+  /** What came, by way of another membership, before the join was answered. */
   #early: Message[] = [];
   #paused = false;
 
@@ -83,9 +94,7 @@ export class Membership {
 
   /** Where a later subscription goes on after what the consumer has had. */
   get since(): Since | undefined {
-    const { channel } = this.address;
-    const positions = { ...this.#cursors.positions(), ...Object.fromEntries(this.#consumed) };
-    return channel === WILDCARD ? positions : positions[channel];
+    return this.#cursors.sinceConsumed(this.#consumed);
   }
 
   /** The consumer has had this message. */
@@ -115,30 +124,52 @@ export class Membership {
     return history === undefined || this.result !== undefined ? {} : { history };
   }
 
-  /** The answer to a join; must run before any later frame is looked at. */
-  joined(result: JoinResult, asked: Pick<JoinOptions, 'since' | 'history'>): void {
-    if (this.closed) return;
+  /**
+   * The answer to a join; must run before any later frame is looked at. True: join once more, since the server can
+   * replay more than it has.
+   *
+   * @param isAgain this join was the one more
+   */
+  joined(result: JoinResult, asked: Pick<JoinOptions, 'since' | 'history'>, isAgain: boolean): boolean {
+    if (this.closed) return false;
     const isFirst = this.result === undefined;
-    this.result = result;
-    this.#active = true;
+    // What the first of two joins could not recover is lost, whatever the second one says.
+    this.result = isAgain
+      ? { ...result, recovered: this.result?.recovered === true && result.recovered === true }
+      : result;
     if (!this.#paused) {
-      if (isFirst && asked.since === undefined) this.#cursors.begin(result, asked.history);
-      else this.#cursors.resume(result);
-      this.#consumed = new Map([...Object.entries(this.#cursors.positions()), ...this.#consumed]);
+      let isOwed = false;
+      if (asked.since !== undefined) isOwed = this.#cursors.resume(result, asked.since, isAgain);
+      else if (isFirst) this.#cursors.begin(result, asked.history);
+      else this.#cursors.restart(result);
+      for (const [channel, position] of Object.entries(this.#cursors.positions())) {
+        if (this.#consumed.get(channel)?.epoch !== position.epoch) this.#consumed.set(channel, position);
+      }
+      if (isOwed) return true;
     }
-    for (const message of this.#early) this.receive(message);
+    this.#active = true;
+    for (const message of this.#early.splice(0)) this.receive(message);
+    return false;
   }
 
-  /** The connection is lost, or a new join is on its way. */
+  /** The connection is lost. */
   suspend(): void {
     this.#active = false;
     this.#early = [];
   }
 
+  /** A join is on its way: what comes now has to wait for its answer. */
+  joining(): void {
+    this.#active = false;
+  }
+
   /** An event that the address covers. */
   receive(message: Message): void {
-    if (!this.#active) this.#early.push(message);
-    else if (!this.#paused) this.#deliver(this.#cursors.take(message));
+    if (!this.#active) {
+      this.#early.push(message);
+      // The oldest of them are those that the replay brings.
+      if (this.#early.length > MAX_EARLY) this.#early.shift();
+    } else if (!this.#paused) this.#deliver(this.#cursors.take(message));
     else if (!this.#cursors.canReplay(message)) this.#consumer.missed();
   }
 
@@ -150,7 +181,7 @@ export class Membership {
   /** A `system` envelope about the channel or room. */
   notice(envelope: Envelope): void {
     const { event, channel = WILDCARD } = envelope.payload;
-    if (event === 'history_gap' && this.#active) this.#deliver(this.#cursors.gap(String(channel)));
+    if (event === 'history_gap' && this.result !== undefined) this.#deliver(this.#cursors.gap(String(channel)));
     const isPresence = event === 'client_joined' || event === 'client_left';
     if (!isPresence || this.options.presence === true) this.#consumer.notice(envelope);
   }
@@ -161,6 +192,10 @@ export class Membership {
     this.closed = true;
     this.#active = false;
     this.#consumer.end(error);
+  }
+
+  drained(): Promise<void> {
+    return this.#consumer.drained();
   }
 
   async leave(): Promise<void> {

@@ -1,6 +1,12 @@
 import type { Envelope, JsonObject, Position } from '@arqonbus/protocol';
 
-/** An envelope as it is handed to the user: what one reads most, at hand. */
+/**
+ * An envelope as it is handed to the user: what one reads most, at hand.
+ *
+ * ```ts
+ * for await (const { from, payload, sequence } of subscription) console.log(sequence, from, payload);
+ * ```
+ */
 export interface Message<P = JsonObject> {
   readonly id: string;
   readonly room: string | undefined;

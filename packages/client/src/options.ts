@@ -1,14 +1,37 @@
 import { type ClientType, newSecretId } from '@arqonbus/protocol';
-import type { Backoff, BackoffOptions } from './backoff.ts';
-import { type Clock, systemClock } from './clock.ts';
+import { type Backoff, type BackoffOptions, type Clock, systemClock } from './clock.ts';
 import { invalidArgument } from './errors.ts';
-import { type Given, given } from './given.ts';
 import type { OpenSocket } from './socket.ts';
 
-/** Where a token comes from: a fixed one, or a function that is asked for a fresh one whenever the last has expired. */
+/** The same fields, where one that may be undefined is one that may be missing. */
+export type Given<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/**
+ * For what becomes JSON, where an undefined field is a missing one: takes the object as it is, so that options can be
+ * passed on without asking of each whether it was given.
+ */
+export function given<T extends object>(fields: T): Given<T> {
+  return fields as unknown as Given<T>;
+}
+
+/**
+ * Where a token comes from: a fixed one, or a function that is asked for a fresh one whenever the last has expired.
+ *
+ * ```ts
+ * const token: TokenOption = async () => (await fetch('/token')).text();
+ * ```
+ */
 export type TokenOption = string | (() => string | Promise<string>);
 
-/** How others see this client; `identify()` changes it. */
+/**
+ * How others see this client; `identify()` changes it.
+ *
+ * ```ts
+ * await client.identify({ screenName: 'Ada', clientType: 'ai-agent' });
+ * ```
+ */
 export interface Identity {
   clientType?: ClientType;
   screenName?: string;
@@ -19,9 +42,19 @@ export interface Identity {
 /** The same as it goes over the wire; a {@link ClientRecord} is one. */
 export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'avatar' | 'personality']?: string | null };
 
+/**
+ * What a client is made with; only `url` is required.
+ *
+ * ```ts
+ * new ArqonBusClient({ url: ['wss://a.example.org', 'wss://b.example.org'], screenName: 'Reports', timeoutMs: 5_000 });
+ * ```
+ */
 export interface ClientOptions extends Identity {
-  /** `ws://` or `wss://` address of the bus; its query parameters are kept. */
-  url: string | URL;
+  /**
+   * `ws://` or `wss://` address of the bus; its query parameters are kept. Of several, the first is dialled first, and
+   * each failure moves on to the next.
+   */
+  url: string | URL | readonly (string | URL)[];
   /** JWT, when the bus asks for one. Only with a function can the client go on after the token has expired. */
   token?: TokenOption;
   /** Extra headers of the handshake. Node.js only: browsers send none. */
@@ -37,7 +70,7 @@ export interface ClientOptions extends Identity {
   connectTimeoutMs?: number;
   /** Waits between attempts, or `false` to make none after a loss. */
   reconnect?: BackoffOptions | false;
-  /** What is held while the line is away (default 1,000 messages, 4 MiB). */
+  /** What may wait to be sent (default 1,000 messages, 4 MiB). */
   queue?: { messages?: number; bytes?: number };
   /** Messages a subscription holds for a slow consumer (default 1,000). */
   bufferSize?: number;
@@ -49,7 +82,7 @@ export interface ClientOptions extends Identity {
 
 /** The options with their defaults, checked. */
 export interface Settings {
-  readonly url: string;
+  readonly urls: readonly string[];
   readonly identity: WireIdentity;
   readonly token: TokenOption | undefined;
   readonly headers: Readonly<Record<string, string>>;
@@ -65,13 +98,15 @@ export interface Settings {
 /** Throws `INVALID_ARGUMENT` for an address that is none or a number out of bounds. */
 export function readOptions(options: ClientOptions): Settings {
   const { timeoutMs = 10_000, connectTimeoutMs = 10_000, bufferSize = 1_000, clientKey = newSecretId('') } = options;
-  const { token, headers = {}, clock = systemClock } = options;
+  const { url, token, headers = {}, clock = systemClock } = options;
   const queue = { messages: 1_000, bytes: 4_194_304, ...options.queue };
-  const waits = { baseMs: 500, maxMs: 30_000, attempts: Number.POSITIVE_INFINITY, ...options.reconnect };
+  const waits = { baseMs: 250, maxMs: 30_000, attempts: Number.POSITIVE_INFINITY, ...options.reconnect };
   requirePositive({ timeoutMs, connectTimeoutMs, bufferSize, ...queue, ...waits });
   if (clientKey.length < 16 || clientKey.length > 64) throw invalidArgument('"clientKey" has 16-64 characters.');
+  const urls = (Array.isArray(url) ? url : [url]).map(readUrl);
+  if (urls.length === 0) throw invalidArgument('"url" names no address; write ws://HOST:PORT or wss://HOST.');
   return {
-    url: readUrl(options.url),
+    urls,
     identity: toWire(options),
     token,
     headers,
@@ -100,12 +135,12 @@ export function requirePositive(numbers: Record<string, number>): void {
   }
 }
 
-function readUrl(given: string | URL): string {
+function readUrl(address: string | URL): string {
   let url: URL;
   try {
-    url = new URL(given);
+    url = new URL(address);
   } catch {
-    throw invalidArgument(`"${given}" is no address; write ws://HOST:PORT or wss://HOST.`);
+    throw invalidArgument(`"${address}" is not an address; write ws://HOST:PORT or wss://HOST.`);
   }
   // A page knows its own origin as http(s); the scheme of the socket follows from it.
   url.protocol = url.protocol.replace(/^http/, 'ws');
@@ -116,10 +151,10 @@ function readUrl(given: string | URL): string {
 }
 
 /** The address to dial: who this client is goes into the query (PROTOCOL section 1). */
-export function dialUrl(settings: Settings, identity: WireIdentity): string {
-  const url = new URL(settings.url);
+export function dialUrl(address: string, clientKey: string, identity: WireIdentity): string {
+  const url = new URL(address);
   const { client_type, screen_name, avatar, personality } = identity;
-  const query = { client_type, screen_name, avatar, personality, client_key: settings.clientKey };
+  const query = { client_type, screen_name, avatar, personality, client_key: clientKey };
   for (const [name, value] of Object.entries(query)) if (value) url.searchParams.set(name, value);
   return url.href;
 }

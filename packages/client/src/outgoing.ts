@@ -1,13 +1,24 @@
 import { type Envelope, isId, type JsonObject, type Metadata, newId } from '@arqonbus/protocol';
 import { type AddressInput, readAddress } from './address.ts';
 import { invalidArgument } from './errors.ts';
-import { given } from './given.ts';
+import { given } from './options.ts';
 import type { WaitOptions } from './pending.ts';
 import type { Outgoing } from './queue.ts';
 import type { Target } from './request.ts';
 
+/**
+ * How to publish. Every message waits for its ack unless it says `ack: false`.
+ *
+ * ```ts
+ * await client.publish('science:explore', { n: 1 }, { id: 'arq_order-4711', timeoutMs: 2_000 });
+ * await client.publish('science:cursors', { x: 3, y: 4 }, { ack: false });
+ * ```
+ */
 export interface PublishOptions extends WaitOptions {
-  /** Resolve only when the server has stored and handed it on, with the {@link Ack}; sent again if the line breaks. */
+  /**
+   * true (default): resolve with the {@link Ack} when the server has stored and handed it on; sent again if the line
+   * breaks. false: resolve when it has left; a refusal then comes as the client's `error` event.
+   */
   ack?: boolean;
   /** `arq_…`; the same id within 120 s is stored once. Default: a fresh one. */
   id?: string;
@@ -15,17 +26,36 @@ export interface PublishOptions extends WaitOptions {
   metadata?: Metadata;
 }
 
+/**
+ * How to send a private message.
+ *
+ * ```ts
+ * await client.send('sub:ada', { text: 'psst' }, { room: 'science' });
+ * ```
+ */
 export interface SendOptions extends PublishOptions {
   /** Only to those recipients who are members of this room. */
   room?: string;
 }
 
-/** A message that has left. */
+/**
+ * A message that has left.
+ *
+ * ```ts
+ * const { id } = await client.publish('science:explore', { n: 1 }, { ack: false });
+ * ```
+ */
 export interface Sent {
   readonly id: string;
 }
 
-/** The server has stored the message as durably as `stored` says, and handed it on (PROTOCOL section 6). */
+/**
+ * The server has stored the message as durably as `stored` says, and handed it on (PROTOCOL section 6).
+ *
+ * ```ts
+ * const { sequence, stored, delivered } = await client.publish('science:explore', { n: 1 });
+ * ```
+ */
 export interface Ack extends Sent {
   /** Place in the channel's order; 0 when it was not stored. */
   readonly sequence: number;
@@ -37,7 +67,13 @@ export interface Ack extends Sent {
   readonly stored: 'none' | 'memory' | 'disk' | 'replicated';
 }
 
-/** A private message was handed to those who are connected. */
+/**
+ * A private message was handed to those who are connected.
+ *
+ * ```ts
+ * const { undelivered } = await client.send(['sub:ada', 'sub:bob'], { text: 'psst' });
+ * ```
+ */
 export interface PrivateAck extends Sent {
   readonly delivered: number;
   readonly duplicate: boolean;
@@ -68,7 +104,7 @@ export function telemetry(
 function message(
   type: Envelope['type'],
   payload: object,
-  { id = newId(), ack, metadata }: { id?: string; ack?: boolean; metadata?: JsonObject },
+  { id = newId(), ack = true, metadata }: { id?: string; ack?: boolean; metadata?: JsonObject },
   rest: Partial<Outgoing>,
 ): Outgoing {
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {

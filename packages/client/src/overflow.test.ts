@@ -79,12 +79,13 @@ describe('a slow consumer', () => {
     server.connection.send({ type: 'event', room: 'a', channel: 'b', from: 'x', payload: { n: -1 } });
     server.publish('a', { n: -2 });
     await clock.settle();
-    expect(subscription.dropped).toBe(2);
+    expect(subscription.dropped).toBe(1);
     const seen: number[] = [];
-    while (seen.length < 3) {
+    while (seen.length < 4) {
       seen.push((await subscription.next()).payload.n);
       await clock.settle();
     }
-    expect(seen).toEqual([1, 2, 3]);
+    expect(seen.filter((n) => n > 0)).toEqual([1, 2, 3]);
+    expect(seen).toContain(-2);
   });
 });

@@ -1,7 +1,13 @@
-import type { Clock } from './clock.ts';
+import { after, type Clock } from './clock.ts';
 import { TimeoutError } from './errors.ts';
 
-/** How long the caller is willing to wait. */
+/**
+ * How long the caller is willing to wait. Every call of the client that waits takes one.
+ *
+ * ```ts
+ * await client.status({ timeoutMs: 2_000, signal: AbortSignal.timeout(5_000) });
+ * ```
+ */
 export interface WaitOptions {
   /** Rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
@@ -18,7 +24,7 @@ export class Pending<T> {
   readonly #onSettled: (() => void) | undefined;
   #resolve!: (value: T) => void;
   #reject!: (reason: unknown) => void;
-  #timer: unknown;
+  #cancel: (() => void) | undefined;
 
   /** @param onSettled called once, whatever the end: the place to drop what refers to this */
   constructor(clock: Clock, signal?: AbortSignal, onSettled?: () => void) {
@@ -47,17 +53,20 @@ export class Pending<T> {
    * @param ms undefined and `Infinity` are no limit
    * @param what is waited for
    * @param id of the envelope, if it is an answer
+   * @param mayWait asked when the time is over: true waits as long again
    */
-  arm(ms: number | undefined, what: string, id?: string): void {
+  arm(ms: number | undefined, what: string, id?: string, mayWait: () => boolean = () => false): void {
     this.disarm();
     if (this.settled || ms === undefined || ms === Number.POSITIVE_INFINITY) return;
-    this.#timer = this.#clock.setTimeout(() => this.reject(new TimeoutError(`No ${what} within ${ms} ms.`, id)), ms);
+    this.#cancel = after(this.#clock, ms, () => {
+      if (mayWait()) this.arm(ms, what, id, mayWait);
+      else this.reject(new TimeoutError(`No ${what} within ${ms} ms.`, id));
+    });
   }
 
   disarm(): void {
-    if (this.#timer === undefined) return;
-    this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 
   readonly #abort = (): void => this.reject(this.#signal?.reason);

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { ArqonBusClient } from './client.ts';
 import { failureOf, setUp } from './connected.suite.ts';
 import { RefusedError, TimeoutError } from './errors.ts';
+import { FakeServer } from './testing/fake-server.ts';
 
 describe('publish', () => {
   it('sends to a channel, to a whole room, and to parts of an address', async () => {
@@ -14,6 +16,7 @@ describe('publish', () => {
       version: '1.0',
       id,
       type: 'event',
+      ack: true,
       room: 'science',
       channel: 'explore',
       payload: { text: 'hi' },
@@ -34,9 +37,9 @@ describe('publish', () => {
     expect(server.sent('telemetry')[0]).not.toHaveProperty('room');
   });
 
-  it('resolves with the ack when asked for one', async () => {
+  it('resolves with the ack', async () => {
     const { server, client } = await setUp();
-    const ack = await client.publish('science:explore', { n: 1 }, { ack: true });
+    const ack = await client.publish('science:explore', { n: 1 });
     expect(ack).toEqual({
       id: server.received[0]?.id,
       sequence: 1,
@@ -45,8 +48,20 @@ describe('publish', () => {
       duplicate: false,
       stored: 'memory',
     });
-    const again = await client.publish('science:explore', { n: 1 }, { ack: true, id: ack.id });
+    const again = await client.publish('science:explore', { n: 1 }, { id: ack.id });
     expect(again).toMatchObject({ sequence: 1, duplicate: true });
+  });
+
+  it('resolves without an ack when none is wanted', async () => {
+    const { server, client } = await setUp();
+    const sent = await client.publish('science:explore', { n: 1 }, { ack: false });
+    await server.clock.settle();
+    expect(server.sent('event')[0]).not.toHaveProperty('ack');
+    expect(sent).toEqual({ id: server.received[0]?.id });
+    expect(await client.send(client.id as string, {}, { ack: false })).toHaveProperty('id');
+    expect(await client.telemetry('build_finished', {}, { ack: false })).toHaveProperty('id');
+    await server.clock.settle();
+    expect(server.received.every((envelope) => !('ack' in envelope))).toBe(true);
   });
 
   it('rejects with the refusal, or tells it as an event when there is no ack to wait for', async () => {
@@ -59,7 +74,7 @@ describe('publish', () => {
       retryable: false,
       details: { field: 'metadata.causal_parent_id' },
     });
-    await client.publish('science:explore', {}, { metadata: { traceparent: 'nonsense' } });
+    await client.publish('science:explore', {}, { ack: false, metadata: { traceparent: 'nonsense' } });
     await server.clock.settle();
     expect(errors).toMatchObject([{ code: 'VALIDATION_ERROR', requestId: expect.stringMatching(/^arq_/) }]);
   });
@@ -110,7 +125,7 @@ describe('publish', () => {
     const { server, client, clock } = await setUp();
     server.connection.bufferedAmount = 2_000_000;
     let isDone = false;
-    const sent = client.publish('a:b', {}).then(() => {
+    const sent = client.publish('a:b', {}, { ack: false }).then(() => {
       isDone = true;
     });
     await clock.advance(100);
@@ -131,6 +146,39 @@ describe('limits of time', () => {
     expect(await late).toMatchObject({ name: 'TimeoutError', code: 'TIMEOUT', retryable: true, id: 'arq_mine' });
     server.dropAcks = false;
     expect(await client.publish('a:b', { n: 1 }, { ack: true, id: 'arq_mine' })).toMatchObject({ duplicate: true });
+  });
+
+  it('prefers an answer that has arrived to a limit that ran out while the process stood still', async () => {
+    const server = new FakeServer();
+    let slept = 0;
+    const client = new ArqonBusClient({
+      ...server.options,
+      timeoutMs: 2_000,
+      clock: {
+        now: () => server.clock.now() + slept,
+        setTimeout: (callback, ms) => server.clock.setTimeout(callback, ms),
+        clearTimeout: (timer) => server.clock.clearTimeout(timer),
+        random: () => 0.5,
+      },
+    });
+    await client.connect();
+    server.dropAcks = true;
+    server.answer('status', () => undefined);
+    const published = client.publish('a:b', { n: 1 });
+    const asked = client.status();
+    await server.clock.settle();
+    slept = 5_000;
+    // The timers are looked at first, as a platform does that wakes up.
+    await server.clock.advance(2_000);
+    const [event] = server.sent('event');
+    const [command] = server.sent('status');
+    server.connection.send({ type: 'ack', request_id: event?.id as string, payload: { sequence: 1 } });
+    const status = { request_id: command?.id as string, command: 'status', status: 'success' } as const;
+    server.connection.send({ type: 'command_response', ...status, payload: { connections: { active: 1 } } });
+    await server.clock.settle();
+    expect(await published).toMatchObject({ sequence: 1 });
+    expect(await asked).toMatchObject({ connections: { active: 1 } });
+    expect(client.state).toBe('open');
   });
 
   it('obeys a signal, before and after sending', async () => {

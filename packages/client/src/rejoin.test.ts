@@ -98,12 +98,12 @@ describe('joining again', () => {
     const subscription = await client.subscribe<Numbered>('a:b');
     const restore = server.answer('join_channel', () => undefined);
     server.kill();
-    await clock.advance(250 + 4_000);
+    await clock.advance(125 + 4_000);
     expect(client.state).toBe('open');
-    await clock.advance(500);
+    clock.chance = 1;
+    await clock.advance(125);
     expect(server.sent('join_channel')).toHaveLength(3);
     // The line breaks while the next try is being waited for: the new connection joins, and joins once.
-    clock.chance = 1;
     await clock.advance(4_000);
     restore();
     clock.chance = 0;
@@ -126,7 +126,7 @@ describe('joining again', () => {
       if (args.channel === 'c') throw new BusError('AUTHORIZATION_ERROR', 'No longer.');
       if (refusals > 0) {
         refusals -= 1;
-        throw new BusError('RATE_LIMITED', 'Slow down.', { retry_after_ms: 3_000, retryable: true });
+        throw new BusError('STORAGE_UNAVAILABLE', 'Not now.', { retryable: true });
       }
       connection.memberships.set('a:b', { echo: false, presence: false });
       return { room: 'a', channel: 'b', ...server.stream('a:b').position, members: 1, recovered: true };

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ArqonBusClient } from './client.ts';
 import { failureOf } from './connected.suite.ts';
 import { type ArqonBusError, RequestError } from './errors.ts';
@@ -128,6 +128,29 @@ describe('request and reply', () => {
     await clock.advance(1_000);
     expect((await patient).payload).toEqual({ ok: true });
     expect(server.sent('private').filter(({ metadata }) => metadata?.request === true)).toHaveLength(1);
+  });
+
+  it('tells nothing of an answer that the client has cut short by closing', async () => {
+    const { clock, asker, responder } = await setUp();
+    const warned = vi.spyOn(console, 'warn').mockImplementation(() => {});
+    try {
+      responder.onRequest(() => {
+        void responder.close();
+        return { late: true };
+      });
+      const asking = failureOf(asker.request(responder.id as string, {}, { timeoutMs: 100 }));
+      await clock.advance(100);
+      expect(await asking).toMatchObject({ code: 'TIMEOUT' });
+      expect(warned.mock.calls).toEqual([]);
+      // Another failure that nobody listens for is told.
+      asker.onRequest(() => {
+        throw new Error('broken');
+      });
+      expect(await failureOf(asker.request(asker.id as string, {}))).toMatchObject({ code: 'INTERNAL_ERROR' });
+      expect(warned.mock.calls).toEqual([[expect.stringContaining('LISTENER_FAILED')]]);
+    } finally {
+      warned.mockRestore();
+    }
   });
 
   it('rejects what is pending when the client is closed', async () => {

@@ -4,12 +4,23 @@ import { lostError, RequestError } from './errors.ts';
 import type { Message } from './message.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
-/** Who is meant: a client id, `sub:SUBJECT` for all connections of that subject, or up to 100 of them. */
+/**
+ * Who is meant: a client id, `sub:SUBJECT` for all connections of that subject, or up to 100 of them.
+ *
+ * ```ts
+ * await client.send(['arq_client_1', 'sub:ada'], { text: 'psst' });
+ * ```
+ */
 export type Target = string | readonly string[];
 
 /**
  * Answers a request; what it returns becomes the reply's payload, nothing an empty one. A thrown {@link RequestError}
  * reaches the requester; any other error does not, since its text was not meant for others.
+ *
+ * ```ts
+ * const add: RequestHandler<{ a: number; b: number }> = ({ a, b }) => ({ sum: a + b });
+ * client.onRequest(add);
+ * ```
  */
 export type RequestHandler<P = JsonObject, R extends object = JsonObject> = (
   payload: P,
@@ -46,6 +57,7 @@ export class Requests {
   readonly #send: SendPrivate;
   readonly #report: (error: unknown) => void;
   readonly #waiting = new Map<string, Waiting>();
+  readonly #answering = new Set<Promise<void>>();
   #handler: RequestHandler<never, object> | undefined;
 
   constructor(clock: Clock, send: SendPrivate, report: (error: unknown) => void) {
@@ -99,8 +111,14 @@ export class Requests {
       return true;
     }
     if (metadata?.[REQUEST] !== true || this.#handler === undefined) return false;
-    void this.#answer(message, this.#handler);
+    const answering = this.#answer(message, this.#handler).finally(() => this.#answering.delete(answering));
+    this.#answering.add(answering);
     return true;
+  }
+
+  /** Resolves when the requests that have come are answered. */
+  async idle(): Promise<void> {
+    while (this.#answering.size > 0) await Promise.all(this.#answering);
   }
 
   /** Replies go to the client id of the connection that asked; with it they are gone. */

@@ -6,12 +6,15 @@ import type { Message } from './message.ts';
 describe('however often the line breaks', () => {
   it('never loses, repeats or reorders what others said, whatever breaks', { timeout: 60_000 }, async () => {
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ kind: fc.constant('other' as const), channel: fc.constantFrom('a', 'b') }) },
+      {
+        weight: 6,
+        arbitrary: fc.record({ kind: fc.constant('other' as const), channel: fc.constantFrom('a', 'b', '*') }),
+      },
       {
         weight: 3,
         arbitrary: fc.record({
           kind: fc.constantFrom('own' as const, 'acked' as const),
-          channel: fc.constantFrom('a', 'b'),
+          channel: fc.constantFrom('a', 'b', '*'),
         }),
       },
       {
@@ -30,14 +33,16 @@ describe('however often the line breaks', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const { server, client, clock } = await setUp();
         const seen: Record<string, number[]> = { a: [], b: [], room: [] };
-        const expected: Record<string, number[]> = { a: [], b: [] };
+        const expected: Record<string, number[]> = { a: [], b: [], '*': [] };
         const collect =
           (into: string) =>
           (message: Message<Numbered>): void =>
             void seen[into]?.push(message.payload.n);
-        await client.subscribe<Numbered>('r:a', { onMessage: collect('a') });
-        await client.subscribe<Numbered>('r:b', { onMessage: collect('b') });
-        await client.subscribe<Numbered>('r', { onMessage: collect('room') });
+        const resets: unknown[] = [];
+        const onReset = (reset: unknown): void => void resets.push(reset);
+        await client.subscribe<Numbered>('r:a', { onMessage: collect('a'), onReset });
+        await client.subscribe<Numbered>('r:b', { onMessage: collect('b'), onReset });
+        await client.subscribe<Numbered>('r', { onMessage: collect('room'), onReset });
         const acks: Promise<{ sequence: number }>[] = [];
         let n = 0;
         for (const { kind, channel } of steps) {
@@ -57,13 +62,16 @@ describe('however often the line breaks', () => {
         server.kill();
         await clock.advance(60_000);
         await Promise.all(acks);
-        expect(seen.a).toEqual(expected.a);
-        expect(seen.b).toEqual(expected.b);
-        const inRoom = seen.room ?? [];
-        expect(inRoom.filter((m) => expected.a?.includes(m))).toEqual(expected.a);
-        expect(inRoom.filter((m) => expected.b?.includes(m))).toEqual(expected.b);
-        expect(inRoom).toHaveLength((expected.a?.length ?? 0) + (expected.b?.length ?? 0));
-        const kept = [...server.stream('r:a').kept, ...server.stream('r:b').kept];
+        const hears: Record<string, string[]> = { a: ['a', '*'], b: ['b', '*'], room: ['a', 'b', '*'] };
+        for (const [subscription, channels] of Object.entries(hears)) {
+          const heard = seen[subscription] ?? [];
+          for (const channel of channels) {
+            expect(heard.filter((m) => expected[channel]?.includes(m))).toEqual(expected[channel]);
+          }
+          expect(heard).toHaveLength(channels.flatMap((channel) => expected[channel] ?? []).length);
+        }
+        expect(resets).toEqual([]);
+        const kept = ['a', 'b', '*'].flatMap((channel) => server.stream(`r:${channel}`).kept);
         expect(new Set(kept.map(({ id }) => id)).size).toBe(kept.length);
         await client.close();
         expect(clock.pending).toBe(0);

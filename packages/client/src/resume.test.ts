@@ -69,14 +69,155 @@ describe('after a lost line', () => {
     expect(resets).toEqual([{ reason: 'not_recovered', positions: { b: server.stream('a:b').position } }]);
     server.publish('a:b', { n: 6 });
     expect(numbers(await take(subscription, 2))).toEqual([1, 6]);
-    // Lost altogether: the epoch is another one.
+  });
+
+  it('has a new epoch from its start, and is told that the old one is gone', async () => {
+    const { server, client, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe<Numbered>('a:b', { onReset: (reset) => void resets.push(reset) });
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
     server.kill();
     server.stream('a:b').reset();
-    server.publish('a:b', { n: 7 });
+    for (const n of [2, 3]) server.publish('a:b', { n });
     await reconnect();
-    expect(resets).toHaveLength(2);
-    server.publish('a:b', { n: 8 });
-    expect(numbers(await take(subscription, 1))).toEqual([8]);
+    server.publish('a:b', { n: 4 });
+    expect(numbers(await take(subscription, 4))).toEqual([1, 2, 3, 4]);
+    const { epoch } = server.stream('a:b');
+    expect(resets).toEqual([{ reason: 'new_epoch', positions: { b: { sequence: 0, epoch } } }]);
+    expect(subscription.result?.recovered).toBe(false);
+    expect(subscription.since).toEqual({ sequence: 3, epoch });
+  });
+
+  it('joins once when a new epoch is empty', async () => {
+    const { server, client, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    await client.subscribe<Numbered>('a:b', { onReset: (reset) => void resets.push(reset) });
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
+    server.stream('a:b').reset();
+    await reconnect();
+    expect(resets.map(({ reason }) => reason)).toEqual(['new_epoch']);
+    expect(server.sent('join_channel')).toHaveLength(2);
+  });
+
+  it('tells twice when a new epoch is not kept from its start either', async () => {
+    const { server, client, reconnect } = await setUp();
+    server.historySize = 1;
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe<Numbered>('a:b', { onReset: (reset) => void resets.push(reset) });
+    server.publish('a:b', { n: 1 });
+    await server.clock.settle();
+    server.kill();
+    server.stream('a:b').reset();
+    for (const n of [2, 3, 4]) server.publish('a:b', { n });
+    await reconnect();
+    server.publish('a:b', { n: 5 });
+    expect(numbers(await take(subscription, 2))).toEqual([1, 5]);
+    expect(resets.map(({ reason }) => reason)).toEqual(['new_epoch', 'not_recovered']);
+  });
+
+  it('has the new epochs of all channels of a room from their start', async () => {
+    const { server, client, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    const room = await client.subscribe<Numbered>('r', { onReset: (reset) => void resets.push(reset) });
+    for (const [at, n] of [
+      ['r:x', 1],
+      ['r:y', 2],
+      ['r', 3],
+    ] as const)
+      server.publish(at, { n });
+    await server.clock.settle();
+    server.kill();
+    for (const at of ['r:x', 'r:y', 'r']) server.stream(at).reset();
+    for (const [at, n] of [
+      ['r:x', 4],
+      ['r:y', 5],
+      ['r', 6],
+      ['r:z', 7],
+    ] as const)
+      server.publish(at, { n });
+    await reconnect();
+    expect(numbers(await take(room, 7)).sort()).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(resets.map(({ reason, positions }) => [reason, Object.keys(positions).sort()])).toEqual([
+      ['new_epoch', ['*', 'x', 'y']],
+    ]);
+  });
+
+  it('keeps the room-wide position beside that of each channel', async () => {
+    const { server, client, clock } = await setUp();
+    const resets: Reset[] = [];
+    const onReset = (reset: Reset): void => void resets.push(reset);
+    const seen: Record<string, number[]> = { x: [], y: [] };
+    for (const channel of ['x', 'y']) {
+      const onMessage = ({ payload }: { payload: Numbered }): void => void seen[channel]?.push(payload.n);
+      await client.subscribe<Numbered>(`r:${channel}`, { onMessage, onReset });
+    }
+    server.publish('r', { n: 1 });
+    await clock.settle();
+    for (let n = 2; n < 12; n += 2) {
+      server.kill();
+      server.publish('r', { n });
+      await clock.advance(10_000);
+      server.publish('r', { n: n + 1 });
+      await clock.settle();
+    }
+    const all = Array.from({ length: 11 }, (_, index) => index + 1);
+    expect(seen).toEqual({ x: all, y: all });
+    expect(resets).toEqual([]);
+    expect(server.sent('join_channel').at(-1)?.args?.since).toMatchObject({
+      y: { sequence: 0 },
+      '*': { sequence: 9 },
+    });
+  });
+
+  it('has the first room-wide events of a room that came while it was away', async () => {
+    const { server, client, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe<Numbered>('r:x', { onReset: (reset) => void resets.push(reset) });
+    expect(subscription.since).toEqual({ sequence: 0, epoch: server.stream('r:x').epoch });
+    server.kill();
+    for (const n of [1, 2]) server.publish('r', { n });
+    await reconnect();
+    server.publish('r', { n: 3 });
+    expect(numbers(await take(subscription, 3))).toEqual([1, 2, 3]);
+    expect(resets).toEqual([]);
+    expect(subscription.result?.recovered).toBe(true);
+    expect(subscription.since).toMatchObject({ x: { sequence: 0 }, '*': { sequence: 3 } });
+  });
+
+  it('does not take the empty room-wide stream of a restarted server for a loss', async () => {
+    const { server, client, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe<Numbered>('r:x', { onReset: (reset) => void resets.push(reset) });
+    server.publish('r:x', { n: 1 });
+    await server.clock.settle();
+    server.kill();
+    server.stream('r').reset();
+    server.publish('r:x', { n: 2 });
+    server.publish('r', { n: 3 });
+    await reconnect();
+    expect(numbers(await take(subscription, 3))).toEqual([1, 2, 3]);
+    expect(resets).toEqual([]);
+  });
+
+  it('goes on in both streams where an earlier program stopped', async () => {
+    const first = await setUp();
+    const earlier = await first.client.subscribe<Numbered>('r:x');
+    for (const [at, n] of [
+      ['r:x', 1],
+      ['r', 2],
+      ['r:x', 3],
+      ['r', 4],
+    ] as const)
+      first.server.publish(at, { n });
+    await take(earlier, 2);
+    const saved = JSON.parse(JSON.stringify(earlier.since));
+    await first.client.close();
+    const later = new ArqonBusClient({ ...first.server.options });
+    await later.connect();
+    const subscription = await later.subscribe<Numbered>('r:x', { since: saved });
+    expect(numbers(await take(subscription, 2)).sort()).toEqual([3, 4]);
   });
 
   it('does not cry loss when history has expired but nothing was missed', async () => {
@@ -186,6 +327,32 @@ describe('after a lost line', () => {
     server.connection.send({ type: 'system', room: 'a', channel: 'b', payload });
     await clock.settle();
     expect(resets).toMatchObject([{ reason: 'history_gap', positions: { b: { sequence: 0 } } }]);
+  });
+
+  it('is told of room-wide holes in every subscription of the room', async () => {
+    const { server, client, clock } = await setUp();
+    const resets: string[] = [];
+    for (const at of ['a:b', 'a:c', 'a', 'z:b']) await client.subscribe(at, { onReset: () => void resets.push(at) });
+    server.connection.send({
+      type: 'system',
+      room: 'a',
+      channel: '*',
+      payload: { event: 'history_gap', room: 'a', channel: '*' },
+    });
+    await clock.settle();
+    expect(resets).toEqual(['a:b', 'a:c', 'a']);
+  });
+
+  it('is told of a hole even when the server knew no position when it joined', async () => {
+    const { server, client, clock } = await setUp();
+    server.answer('join_channel', () => ({ room: 'a', channel: 'b', sequence: 0, epoch: '', members: 1 }));
+    const resets: Reset[] = [];
+    const subscription = await client.subscribe('a:b', { onReset: (reset) => void resets.push(reset) });
+    expect(subscription.since).toBeUndefined();
+    const payload = { event: 'history_gap', room: 'a', channel: 'b' };
+    server.connection.send({ type: 'system', room: 'a', channel: 'b', payload });
+    await clock.settle();
+    expect(resets).toEqual([{ reason: 'history_gap', positions: {} }]);
   });
 
   it('is told of a stream that was made anew under it, unless nothing can be missing', async () => {

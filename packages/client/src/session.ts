@@ -1,35 +1,77 @@
-import type {
-  CommandArgs,
-  CommandName,
-  CommandResult,
-  Envelope,
-  JsonObject,
-  StoreNotice,
-  Welcome,
+import {
+  type CommandArgs,
+  type CommandName,
+  type CommandResult,
+  type Envelope,
+  type JsonObject,
+  newId,
+  type StoreNotice,
+  type Welcome,
 } from '@arqonbus/protocol';
-import { newId } from '@arqonbus/protocol';
-import type { AskOptions } from './ask.ts';
 import { REPEATABLE } from './commands.ts';
+import type { Frame } from './connection.ts';
 import { ArqonBusError, ConnectionError, closedError, RefusedError } from './errors.ts';
-import type { ClientEvents } from './events.ts';
-import { type ConnectionState, Link } from './link.ts';
-import { toMessage } from './message.ts';
+import { type ConnectionState, Link, onWake, type ReconnectInfo } from './link.ts';
+import { type Message, toMessage } from './message.ts';
 import { dialUrl, type Settings, type WireIdentity } from './options.ts';
 import { type Ack, privately, type Sent } from './outgoing.ts';
-import type { WaitOptions } from './pending.ts';
-import { type Line, type Outgoing, type ParcelOptions, SendQueue } from './queue.ts';
+import { Pending, type WaitOptions } from './pending.ts';
+import { type AskOptions, type Outgoing, SendQueue, type SubmitOptions } from './queue.ts';
 import { Requests } from './request.ts';
 import type { OpenSocket } from './socket.ts';
-import { Watches } from './store-watch.ts';
+import { Watches } from './store.ts';
 import { Subscriptions } from './subscriptions.ts';
-import { onWake } from './wake.ts';
+import { TokenRenewal } from './token.ts';
 
 /** Connections whose client ids are remembered, to know this client's own messages in a replay. */
 const MAX_OWN_IDS = 1_000;
+/** When the server does not say how long a token still lives, milliseconds. */
+const TOKEN_NOTICE_MS = 60_000;
+
+/**
+ * What the event `state` tells.
+ *
+ * ```ts
+ * client.on('state', ({ state, previous }) => console.log(previous, '→', state));
+ * ```
+ */
+export interface StateChange {
+  readonly state: ConnectionState;
+  readonly previous: ConnectionState;
+}
+
+/**
+ * What a client tells of by itself.
+ *
+ * ```ts
+ * client.on('notice', ({ payload }) => console.log(payload.event));
+ * ```
+ */
+export interface ClientEvents {
+  state: StateChange;
+  /** Greeted by the server, on every connection. */
+  welcome: Welcome;
+  /** An attempt failed or the line broke; another attempt follows. */
+  reconnecting: ReconnectInfo;
+  /**
+   * Every frame as it comes over the wire, before the client looks at it. A listener that returns a promise holds the
+   * reading of the connection up until it settles (Node.js; browsers read on).
+   */
+  frame: Frame;
+  /** Every event as it comes over the wire, before subscriptions put it in order. */
+  event: Message;
+  telemetry: Message;
+  /** Private messages that are neither requests for the handler nor replies. */
+  private: Message;
+  /** `system` envelopes: presence, shutdown, token expiry, channels made and deleted. */
+  notice: Envelope;
+  /** What no promise could be rejected with: refused messages without ack, failing listeners, the end of the client. */
+  error: ArqonBusError;
+}
 
 /** How the session speaks to the user. */
 export interface SessionOutput {
-  emit<K extends keyof ClientEvents>(event: K, value: ClientEvents[K]): void;
+  emit<K extends keyof ClientEvents>(event: K, value: ClientEvents[K]): readonly Promise<unknown>[];
   report(error: unknown): void;
 }
 
@@ -42,12 +84,13 @@ export class Session {
   readonly watches: Watches;
   readonly requests: Requests;
   readonly #output: SessionOutput;
+  readonly #renewal: TokenRenewal;
   readonly #ownIds = new Set<string>();
   #identity: WireIdentity;
   #stopWaking: (() => void) | undefined;
 
   constructor(settings: Settings, openSocket: OpenSocket, output: SessionOutput) {
-    const { clock, identity } = settings;
+    const { clock, identity, clientKey } = settings;
     const { report } = output;
     const ask: Session['run'] = (name, args, options) => this.run(name, args, options);
     this.settings = settings;
@@ -65,20 +108,26 @@ export class Session {
       report,
     );
     this.link = new Link(settings, openSocket, {
-      url: () => dialUrl(settings, this.#identity),
+      url: (address) => dialUrl(address, clientKey, this.#identity),
       state: (state, previous) => this.#become(state, previous),
-      resume: (line, welcome) => this.#resume(line, welcome),
-      open: (line) => this.queue.open(line),
+      frame: (frame) => output.emit('frame', frame),
+      resume: (line, welcome) => {
+        this.queue.attach(line);
+        return this.#resume(welcome);
+      },
+      open: () => this.queue.open(),
       envelope: (envelope) => this.#receive(envelope),
       lost: (closeCode) => {
+        this.#renewal.stop();
         this.subscriptions.lost();
         this.requests.lost(closeCode);
         this.queue.lost(closeCode);
       },
-      reconnecting: (info) => output.emit('reconnecting', info),
+      reconnecting: (info) => void output.emit('reconnecting', info),
       error: report,
       failed: (error) => this.#finish(error),
     });
+    this.#renewal = new TokenRenewal(clock, this.link.tokens, () => this.#renew(), report);
   }
 
   /** Ends all iterations quietly, rejects what is pending, closes the line. */
@@ -88,24 +137,40 @@ export class Session {
     await this.link.close();
   }
 
+  /** Leaves everything, lets handlers finish and waits for every answer, then closes; closes too when that fails. */
+  async drain({ signal, timeoutMs = this.settings.timeoutMs }: WaitOptions): Promise<void> {
+    const done = new Pending<void>(this.settings.clock, signal);
+    done.arm(timeoutMs, 'end of what was pending');
+    const finish = async (): Promise<void> => {
+      await Promise.all([this.subscriptions.drain(), this.requests.idle()]);
+      await this.queue.idle();
+    };
+    if (this.link.state === 'idle' || this.link.state === 'closed') done.resolve();
+    else finish().then(done.resolve.bind(done), done.reject.bind(done));
+    try {
+      await done.promise;
+    } finally {
+      await this.close();
+    }
+  }
+
   /** Sends a command and waits for its answer. */
   async run<N extends CommandName>(
     name: N,
     args: CommandArgs<N>,
-    { signal, timeoutMs, line, onAnswer }: AskOptions<N> = {},
+    { signal, timeoutMs, restoring, onAnswer }: AskOptions<N> = {},
   ): Promise<CommandResult<N>> {
     const envelope: Outgoing = { id: newId(), type: 'command', command: name, args: args as JsonObject };
-    const options: ParcelOptions = {
+    const answer = await this.#submit(envelope, {
       signal,
       timeoutMs,
-      // What restores a connection is asked anew on the next one.
-      repeatable: line === undefined && REPEATABLE.test(name),
+      restoring,
+      repeatable: REPEATABLE.test(name),
       onAnswer: ({ payload }) => {
         if (name === 'identify') this.#identity = payload as WireIdentity;
         onAnswer?.(payload as unknown as CommandResult<N>);
       },
-    };
-    const answer = await this.#submit(envelope, options, line);
+    });
     return answer?.payload as unknown as CommandResult<N>;
   }
 
@@ -124,24 +189,42 @@ export class Session {
     return { ...answer?.payload, id: envelope.id };
   }
 
+  /** Sends a frame as it is, now; its answer comes with the event `frame`. */
+  sendFrame(text: string): void {
+    const { connection } = this.link;
+    if (connection === undefined) throw new ConnectionError('NOT_CONNECTED', 'There is no open line.', true);
+    connection.send(text);
+  }
+
   /** Renews the token of this connection: with the given one, or with a fresh one of the token function. */
   async refreshToken(token?: string): Promise<CommandResult<'refresh_token'>> {
     const { tokens } = this.link;
-    if (token === undefined) tokens.forget();
-    const fresh = token ?? (await tokens.current());
+    const fresh = token ?? (await tokens.fresh());
     if (fresh === undefined) throw new ArqonBusError('INVALID_ARGUMENT', 'There is no token to renew with.');
-    const result = await this.run('refresh_token', { token: fresh });
-    tokens.use(fresh);
-    const message = 'The renewed token does not allow this any more.';
-    this.subscriptions.evict(result.left, new ArqonBusError('AUTHORIZATION_ERROR', message));
-    return result;
+    const onAnswer = ({ left }: CommandResult<'refresh_token'>): void => {
+      tokens.use(fresh);
+      // What was planned was meant for the old token. The notice for this one may be the very next frame.
+      this.#renewal.stop();
+      const message = 'The renewed token does not allow this any more.';
+      this.subscriptions.evict(left, new ArqonBusError('AUTHORIZATION_ERROR', message));
+    };
+    return this.run('refresh_token', { token: fresh }, { onAnswer });
   }
 
-  async #submit(envelope: Outgoing, options: ParcelOptions, line?: Line): Promise<Envelope | undefined> {
+  /** The same for the server's notice; false when the function has no other token yet. */
+  async #renew(): Promise<boolean> {
+    const { tokens } = this.link;
+    const [known, fresh] = [await tokens.current(), await tokens.fresh()];
+    if (fresh === undefined || fresh === known) return false;
+    await this.refreshToken(fresh);
+    return true;
+  }
+
+  async #submit(envelope: Outgoing, options: SubmitOptions): Promise<Envelope | undefined> {
     const { state } = this.link;
     if (state === 'closed') throw closedError();
     if (state === 'idle') throw new ConnectionError('NOT_CONNECTED', 'Not connected: call connect() first.', true);
-    return this.queue.submit(envelope, options, line);
+    return this.queue.submit(envelope, options);
   }
 
   #become(state: ConnectionState, previous: ConnectionState): void {
@@ -150,12 +233,13 @@ export class Session {
     this.#output.emit('state', { state, previous });
   }
 
-  #resume(line: Line, welcome: Welcome): Promise<unknown> {
+  #resume(welcome: Welcome): Promise<unknown> {
     this.#ownIds.add(welcome.client_id);
     const [oldest] = this.#ownIds;
     if (this.#ownIds.size > MAX_OWN_IDS) this.#ownIds.delete(oldest as string);
+    const restored = Promise.all([this.subscriptions.resume(), this.watches.resume()]);
     this.#output.emit('welcome', welcome);
-    return Promise.all([this.subscriptions.resume(line), this.watches.resume(line)]);
+    return restored;
   }
 
   #receive(envelope: Envelope): void {
@@ -185,9 +269,11 @@ export class Session {
         if (typeof wait === 'number') this.link.expectRestart(wait);
         break;
       }
-      case 'token_expiring':
-        if (this.link.tokens.renewable) this.refreshToken().catch(this.#output.report);
+      case 'token_expiring': {
+        const left = payload.expires_in_ms;
+        this.#renewal.expiring(typeof left === 'number' ? left : TOKEN_NOTICE_MS);
         break;
+      }
       case 'store_changed':
         this.watches.receive(payload as unknown as StoreNotice);
         break;
@@ -197,6 +283,7 @@ export class Session {
   }
 
   #finish(error: ArqonBusError): void {
+    this.#renewal.stop();
     this.queue.fail(error);
     this.requests.fail(error);
     this.subscriptions.finish(error);

@@ -85,7 +85,7 @@ describe('in Node.js', () => {
     const text = 'ß 中文 🚀  \\ "';
     const heard = new Promise((resolve) => client.on('event', ({ payload }) => resolve(payload)));
     bus.sockets[0]?.on('message', (data) => bus.sockets[0]?.send(data.toString()));
-    await client.publish('a:b', { text });
+    await client.publish('a:b', { text }, { ack: false });
     expect(await heard).toEqual({ text });
   });
 
@@ -131,6 +131,56 @@ describe('in Node.js', () => {
     expect(await failureOf(client.connect())).toMatchObject({ status: 502, code: 'CONNECTION_FAILED' });
     bus.refusal = `HTTP/1.1 500 Oops\r\nContent-Length: 99999\r\n\r\n${'x'.repeat(99_999)}`;
     expect(await failureOf(client.connect())).toMatchObject({ status: 500 });
+  });
+
+  it.each([301, 302, 307, 308])(
+    'does not follow a redirect (%d), which would take the token with it',
+    async (status) => {
+      const { bus: elsewhere, url } = await setUp();
+      const { bus, client } = await setUp({ token: 'a.b.c', headers: { Cookie: 'session=1' } });
+      bus.refusal = `HTTP/1.1 ${status} Moved\r\nLocation: ${url}/stolen\r\nContent-Length: 0\r\n\r\n`;
+      expect(await failureOf(client.connect())).toMatchObject({ status, retryable: false });
+      expect(bus.handshakes).toHaveLength(1);
+      expect(elsewhere.handshakes).toHaveLength(0);
+    },
+  );
+
+  it('takes the parts of a message that is arriving for signs of life', async () => {
+    const { bus, client } = await setUp();
+    bus.pingIntervalMs = 1;
+    await client.connect();
+    const [socket] = bus.sockets;
+    const line = (socket as unknown as { _socket: NetSocket })._socket;
+    const text = encode({ type: 'system', payload: { event: 'large', filler: 'x'.repeat(50_000) } });
+    const header = Buffer.from([0x81, 126, text.length >> 8, text.length & 255]);
+    const heard = new Promise((resolve) => client.on('notice', ({ payload }) => resolve(payload.event)));
+    line.write(Buffer.concat([header, Buffer.from(text.slice(0, 30_000))]));
+    line.write(text.slice(30_000));
+    expect(await heard).toBe('large');
+  });
+
+  it('reads no faster than the listeners of its frames', async () => {
+    const { bus, client } = await setUp();
+    const waiting: (() => void)[] = [];
+    let frames = 0;
+    client.on('frame', () => {
+      frames += 1;
+      return new Promise<void>((resolve) => void waiting.push(resolve));
+    });
+    const connecting = client.connect();
+    await expect.poll(() => waiting.length).toBe(1);
+    waiting.shift()?.();
+    await connecting;
+    const filler = 'x'.repeat(60_000);
+    for (let n = 0; n < 200; n += 1) bus.sockets[0]?.send(encode({ type: 'system', payload: { n, filler } }));
+    await expect.poll(() => waiting.length).toBeGreaterThan(0);
+    // 12 MB are under way, but no more than the socket's own buffer is read.
+    expect(frames).toBeLessThan(50);
+    while (frames < 201) {
+      waiting.splice(0).forEach((done) => void done());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    waiting.splice(0).forEach((done) => void done());
   });
 
   it('refuses a token that no header can carry, without dialling', async () => {

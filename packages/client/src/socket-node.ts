@@ -4,10 +4,18 @@ import type { OpenSocket, SocketEnd } from './socket.ts';
 /** Largest body of a refusal that is read for its `error_code`. */
 const MAX_REFUSAL_BYTES = 16_384;
 
-/** `ws`, since Node.js 20 has no WebSocket of its own; the token travels in the `Authorization` header. */
+/**
+ * `ws`, since Node.js 20 has no WebSocket of its own. The token travels in the `Authorization` header, so a redirect is
+ * a refusal: it must not carry the token to another server.
+ */
 export const openSocket: OpenSocket = ({ url, protocols, token, headers }, events) => {
   const socket = new WebSocket(url, [...protocols], {
     headers: { ...headers, ...(token && { authorization: `Bearer ${token}` }) },
+    followRedirects: false,
+  });
+  let line: { readonly bytesRead: number } | undefined;
+  socket.on('upgrade', (response) => {
+    line = response.socket;
   });
   let over = false;
   const end = (ending: SocketEnd): void => {
@@ -53,9 +61,16 @@ export const openSocket: OpenSocket = ({ url, protocols, token, headers }, event
     get bufferedAmount() {
       return socket.bufferedAmount;
     },
+    get bytesReceived() {
+      return line?.bytesRead ?? 0;
+    },
     send: (text) => socket.send(text),
     close: (code) => socket.close(code),
     terminate: () => socket.terminate(),
+    pause: (paused) => {
+      if (paused) socket.pause();
+      else socket.resume();
+    },
   };
 };
 

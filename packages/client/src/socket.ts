@@ -1,4 +1,4 @@
-/** What a socket is opened with. */
+/** What a socket is opened with: the argument of {@link OpenSocket}. */
 export interface SocketRequest {
   readonly url: string;
   /** Subprotocols to offer, best first. */
@@ -9,7 +9,13 @@ export interface SocketRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** How a socket ended, opened or not. */
+/**
+ * How a socket ended, opened or not.
+ *
+ * ```ts
+ * events.ended({ code: 1006, reason: 'Service Unavailable', status: 503, retryAfterMs: 2_000 });
+ * ```
+ */
 export interface SocketEnd {
   /** Close code; 1006 when the line broke without one or was never made. */
   readonly code: number;
@@ -24,7 +30,7 @@ export interface SocketEnd {
   readonly opaque?: boolean;
 }
 
-/** Told by a socket, never from within the call that made it. Nothing follows `ended`. */
+/** Told by a socket, never from within the call that made it. Nothing follows `ended`. See {@link OpenSocket}. */
 export interface SocketEvents {
   /** A text frame. */
   message(text: string): void;
@@ -33,15 +39,31 @@ export interface SocketEvents {
   ended(end: SocketEnd): void;
 }
 
-/** The little that a connection needs of a WebSocket. */
+/** The little that a connection needs of a WebSocket. See {@link OpenSocket}. */
 export interface Socket {
   /** Bytes handed to `send` that have not left yet. */
   readonly bufferedAmount: number;
+  /** Bytes received so far, parts of frames included; left out where the platform does not tell. */
+  readonly bytesReceived?: number;
   send(text: string): void;
   /** Starts the closing handshake. */
   close(code: number): void;
   /** Drops the line; `ended` follows. */
   terminate(): void;
+  /** Stops or goes on reading; left out where the platform cannot. */
+  pause?(paused: boolean): void;
 }
 
+/**
+ * Opens a WebSocket: the option `socket`, for tests and for platforms with a WebSocket of another kind.
+ *
+ * ```ts
+ * const openSocket: OpenSocket = ({ url, protocols }, events) => {
+ *   const socket = new PlatformSocket(url, [...protocols]);
+ *   socket.onmessage = ({ data }) => events.message(data);
+ *   socket.onclose = ({ code, reason }) => events.ended({ code, reason });
+ *   return socket;
+ * };
+ * ```
+ */
 export type OpenSocket = (request: SocketRequest, events: SocketEvents) => Socket;

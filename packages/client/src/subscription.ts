@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { ClientType, Envelope, JoinResult, JsonObject } from '@arqonbus/protocol';
-import { Buffer, iterate } from './buffer.ts';
+import { AsyncQueue, iterate } from './async-queue.ts';
 import type { Clock } from './clock.ts';
 import type { Reset, Since } from './cursors.ts';
 import { Emitter, run } from './emitter.ts';
@@ -9,9 +9,22 @@ import type { JoinOptions, Membership } from './membership.ts';
 import type { Message } from './message.ts';
 import type { WaitOptions } from './pending.ts';
 
-/** What happens when a consumer is slower than its channel: see {@link SubscribeOptions.overflow}. */
+/**
+ * What happens when a consumer is slower than its channel: see {@link SubscribeOptions.overflow}.
+ *
+ * ```ts
+ * await client.subscribe('prices:btc', { overflow: 'drop-oldest', bufferSize: 10 });
+ * ```
+ */
 export type OverflowPolicy = 'replay' | 'drop-oldest';
 
+/**
+ * How to subscribe: what a join asks for, who gets the messages, and what happens to a slow consumer.
+ *
+ * ```ts
+ * await client.subscribe<{ n: number }>('science:explore', { history: 20, onMessage: ({ payload }) => add(payload.n) });
+ * ```
+ */
 export interface SubscribeOptions<P = JsonObject> extends JoinOptions, WaitOptions {
   /** Gets every message, in order. Without it, iterate the subscription. */
   onMessage?: (message: Message<P>) => void;
@@ -27,7 +40,13 @@ export interface SubscribeOptions<P = JsonObject> extends JoinOptions, WaitOptio
   overflow?: OverflowPolicy;
 }
 
-/** Somebody joined or left. */
+/**
+ * Somebody joined or left; told with the join option `presence`.
+ *
+ * ```ts
+ * subscription.on('presence', ({ event, client, members }) => console.log(event, client.screen_name, members));
+ * ```
+ */
 export interface Presence {
   readonly event: 'client_joined' | 'client_left';
   readonly room: string;
@@ -37,12 +56,26 @@ export interface Presence {
   readonly members: number;
 }
 
+/**
+ * The consumer is slower than its channel.
+ *
+ * ```ts
+ * subscription.on('overflow', ({ policy, dropped }) => console.log(policy, dropped));
+ * ```
+ */
 export interface Overflow {
   readonly policy: OverflowPolicy;
   /** Messages lost for good since the subscription began. */
   readonly dropped: number;
 }
 
+/**
+ * What a subscription tells of.
+ *
+ * ```ts
+ * subscription.on('reset', ({ reason }) => console.warn('messages may be missing:', reason));
+ * ```
+ */
 export interface SubscriptionEvents {
   /** Messages may be missing. */
   reset: Reset;
@@ -59,15 +92,25 @@ export interface SubscriptionEvents {
  * The messages of a channel or room: in order, each once, across reconnects. Iterate it (`for await`), take one with
  * {@link Subscription.next}, or give `onMessage`. Several loops share the messages; leaving a loop does not leave the
  * channel, {@link Subscription.close} does.
+ *
+ * ```ts
+ * const subscription = await client.subscribe<{ text: string }>('science:explore');
+ * for await (const { from, payload } of subscription) console.log(from, payload.text);
+ * ```
  */
 export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> implements AsyncIterable<Message<P>> {
   readonly #membership: Membership;
-  readonly #buffer: Buffer<Message<P>>;
+  readonly #buffer: AsyncQueue<Message<P>>;
   readonly #limit: number;
   readonly #policy: OverflowPolicy;
   readonly #isPushed: boolean;
   #dropped = 0;
   #overflowing = false;
+  /** Handlers that run, and loops that have a message in hand. */
+  #busy = 0;
+  /** Whether anybody takes the messages that are held. */
+  #isTaken = false;
+  #onDrained: (() => void)[] = [];
 
   constructor(
     membership: Membership,
@@ -79,7 +122,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
     super(report);
     const { onMessage, onReset, onPresence, overflow = 'replay' } = options;
     this.#membership = membership;
-    this.#buffer = new Buffer(clock);
+    this.#buffer = new AsyncQueue(clock);
     this.#limit = limit;
     this.#policy = membership.resumable ? overflow : 'drop-oldest';
     this.#isPushed = onMessage !== undefined;
@@ -91,7 +134,10 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
         if (onMessage === undefined) this.#hold(mine);
         else {
           membership.consumed(mine);
-          run(onMessage, mine, report);
+          const running = run(onMessage, mine, report);
+          if (running === undefined) return;
+          this.#become(true);
+          void running.then(() => this.#become(false));
         }
       },
       missed: () => {
@@ -103,34 +149,76 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
         this.#buffer.end(error);
         this.emit('close', error);
       },
+      drained: () =>
+        new Promise((resolve) => {
+          this.#onDrained.push(resolve);
+          this.#checkDrained();
+        }),
     });
   }
 
-  /** `room:channel`. */
+  /**
+   * `room:channel`.
+   *
+   * ```ts
+   * console.log(subscription.address); // science:explore
+   * ```
+   */
   get address(): string {
     return this.#membership.name;
   }
 
-  /** What the server answered to the last join: how many members, and whether everything missed was recovered. */
+  /**
+   * What the server answered to the last join: how many members, and whether everything missed was recovered.
+   *
+   * ```ts
+   * console.log(subscription.result?.members, subscription.result?.recovered);
+   * ```
+   */
   get result(): JoinResult | undefined {
     return this.#membership.result;
   }
 
+  /**
+   * Whether it has ended, by {@link Subscription.close} or otherwise.
+   *
+   * ```ts
+   * if (subscription.closed) subscription = await client.subscribe('science:explore');
+   * ```
+   */
   get closed(): boolean {
     return this.#membership.closed;
   }
 
-  /** Messages lost for good to a slow consumer. */
+  /**
+   * Messages lost for good to a slow consumer.
+   *
+   * ```ts
+   * if (subscription.dropped > 0) console.warn(subscription.dropped, 'messages were dropped');
+   * ```
+   */
   get dropped(): number {
     return this.#dropped;
   }
 
-  /** What a later subscription takes as its `since`, to go on without a gap after what the consumer has had. */
+  /**
+   * What a later subscription takes as its `since`, to go on without a gap after what the consumer has had.
+   *
+   * ```ts
+   * await writeFile('position.json', JSON.stringify(subscription.since));
+   * ```
+   */
   get since(): Since | undefined {
     return this.#membership.since;
   }
 
-  /** The next message. Rejects with TimeoutError, the signal's reason, or what ended the subscription. */
+  /**
+   * The next message. Rejects with TimeoutError, the signal's reason, or what ended the subscription.
+   *
+   * ```ts
+   * const { payload } = await subscription.next({ timeoutMs: 2_000 });
+   * ```
+   */
   async next(wait: WaitOptions = {}): Promise<Message<P>> {
     const message = await this.#take(wait);
     if (message === undefined) throw invalidArgument(`The subscription to ${this.address} is closed.`);
@@ -138,10 +226,19 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Message<P>, undefined, undefined> {
-    return iterate(() => this.#take({}));
+    return iterate(
+      () => this.#take({}),
+      (isBusy) => this.#become(isBusy),
+    );
   }
 
-  /** Ends it, and leaves the channel if no other subscription is at it; iterations end after what had arrived. */
+  /**
+   * Ends it, and leaves the channel if no other subscription is at it; iterations end after what had arrived.
+   *
+   * ```ts
+   * await subscription.close();
+   * ```
+   */
   close(): Promise<void> {
     return this.#membership.leave();
   }
@@ -154,13 +251,25 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
     if (this.#isPushed) {
       throw invalidArgument('With onMessage there is nothing to iterate.');
     }
+    this.#isTaken = true;
     const message = await this.#buffer.next(wait);
+    this.#checkDrained();
     if (message !== undefined) this.#membership.consumed(message);
     if (this.#overflowing && this.#buffer.size <= this.#limit / 2) {
       this.#overflowing = false;
       this.#membership.proceed();
     }
     return message;
+  }
+
+  #become(isBusy: boolean): void {
+    this.#busy += isBusy ? 1 : -1;
+    this.#checkDrained();
+  }
+
+  #checkDrained(): void {
+    if (this.#busy > 0 || (this.#isTaken && this.#buffer.size > 0)) return;
+    for (const resolve of this.#onDrained.splice(0)) resolve();
   }
 
   #hold(message: Message<P>): void {

@@ -1,13 +1,12 @@
 import { type Address, type Envelope, formatAddress, type Position, WILDCARD } from '@arqonbus/protocol';
 import { type AddressInput, readPlace } from './address.ts';
-import type { Ask } from './ask.ts';
-import { fullJitter } from './backoff.ts';
-import { ArqonBusError, ConnectionError, RefusedError } from './errors.ts';
+import { fullJitter } from './clock.ts';
+import { ArqonBusError, ConnectionError, closedError } from './errors.ts';
 import { Membership, type MembershipHost } from './membership.ts';
 import type { Message } from './message.ts';
 import { requirePositive, type Settings } from './options.ts';
 import type { WaitOptions } from './pending.ts';
-import type { Line } from './queue.ts';
+import type { Ask } from './queue.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
 
 /** All subscriptions of a client: who gets which event, and how they survive a lost connection. */
@@ -19,7 +18,10 @@ export class Subscriptions {
   /** By `room:channel`; room subscriptions by `room:*`. */
   readonly #byName = new Map<string, Set<Membership>>();
   readonly #retries = new Set<unknown>();
-  #line: Line | undefined;
+  /** Counts the lines that were lost: what an older one was to restore is of no interest. */
+  #losses = 0;
+  #isUp = false;
+  #isDraining = false;
 
   constructor(settings: Settings, ask: Ask, isOwn: (from: string) => boolean, report: (error: unknown) => void) {
     this.#settings = settings;
@@ -28,7 +30,7 @@ export class Subscriptions {
     this.#host = {
       isOwn,
       rejoin: (membership) => {
-        if (this.#line !== undefined) void this.#restore(membership, this.#line);
+        if (this.#isUp) void this.#restore(membership);
       },
       leave: (membership) => this.#leave(membership),
     };
@@ -38,6 +40,7 @@ export class Subscriptions {
   async subscribe<P>(at: AddressInput, options: SubscribeOptions<P>): Promise<Subscription<P>> {
     const { bufferSize = this.#settings.bufferSize, signal } = options;
     requirePositive({ bufferSize });
+    if (this.#isDraining) throw closedError();
     const membership = new Membership(readPlace(at), options, this.#host);
     const subscription = new Subscription<P>(membership, options, bufferSize, this.#settings.clock, this.#report);
     const giveUp = (reason: unknown): void => {
@@ -46,7 +49,7 @@ export class Subscriptions {
     };
     this.#byName.set(membership.name, new Set([...this.#at(membership.name), membership]));
     try {
-      await this.#join(membership, undefined, options);
+      await this.#join(membership, false, options);
     } catch (error) {
       giveUp(error);
       throw error;
@@ -81,18 +84,32 @@ export class Subscriptions {
   }
 
   /** A new connection: joins everything again, from where each stands. Resolves when all were answered once. */
-  async resume(line: Line): Promise<void> {
-    this.#line = line;
+  async resume(): Promise<void> {
+    this.#isUp = true;
     // One whose first join is still to be answered is not here: that join waits in the queue.
     const known = this.#all().filter((membership) => membership.result !== undefined);
-    await Promise.all(known.map((membership) => this.#restore(membership, line)));
+    await Promise.all(known.map((membership) => this.#restore(membership)));
   }
 
   lost(): void {
-    this.#line = undefined;
+    this.#isUp = false;
+    this.#losses += 1;
     for (const timer of this.#retries) this.#settings.clock.clearTimeout(timer);
     this.#retries.clear();
     for (const membership of this.#all()) membership.suspend();
+  }
+
+  /** Leaves everything; resolves when consumers are done with what came up to then. No more can be subscribed to. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    const all = this.#all();
+    const places = new Map(this.#isUp ? all.map(({ name, address }) => [name, address]) : []);
+    // Refused or lost, the membership is gone all the same.
+    const leave = ({ room, channel }: Address): Promise<unknown> =>
+      this.#ask('leave_channel', { room, channel }).catch(() => {});
+    await Promise.all([...places.values()].map(leave));
+    for (const membership of all) this.#drop(membership, undefined);
+    await Promise.all(all.map((membership) => membership.drained()));
   }
 
   /** The server ended memberships: a renewed token no longer allows them. */
@@ -106,43 +123,50 @@ export class Subscriptions {
     for (const membership of this.#all()) this.#drop(membership, error);
   }
 
-  async #join(membership: Membership, line: Line | undefined, wait: WaitOptions): Promise<void> {
-    membership.suspend();
+  async #join(membership: Membership, restoring: boolean, wait: WaitOptions, isAgain = false): Promise<void> {
+    membership.joining();
     const { address, name } = membership;
     const asked = membership.joinArgs();
     // The server keeps one membership an address: it has to do for all who share it.
     const sharing = this.#at(name).map(({ options }) => options);
     const echo = sharing.some((options) => options.echo === true);
     const presence = sharing.some((options) => options.presence === true);
-    const args = { ...address, echo, presence, ...asked };
     const { signal, timeoutMs } = wait;
-    await this.#ask('join_channel', args, {
-      signal,
-      timeoutMs,
-      line,
-      onAnswer: (result) => membership.joined(result, asked),
-    });
+    let isOwed = false;
+    await this.#ask(
+      'join_channel',
+      { ...address, echo, presence, ...asked },
+      {
+        ...{ signal, timeoutMs, restoring },
+        onAnswer: (result) => {
+          isOwed = membership.joined(result, asked, isAgain);
+          // Left before the server knew of it.
+          if (membership.closed) void this.#leave(membership);
+        },
+      },
+    );
+    if (isOwed) await this.#join(membership, restoring, wait, true);
   }
 
   /** Joins again; a refusal that may pass is tried again later, another ends it. */
-  async #restore(membership: Membership, line: Line, failures = 0): Promise<void> {
+  async #restore(membership: Membership, failures = 0): Promise<void> {
+    const losses = this.#losses;
     try {
-      await this.#join(membership, line, {});
+      await this.#join(membership, true, {});
     } catch (error) {
       // Without a line there is nothing to do: the next connection joins again.
-      if (membership.closed || this.#line !== line || error instanceof ConnectionError) return;
+      if (membership.closed || this.#losses !== losses || error instanceof ConnectionError) return;
       if (!(error instanceof ArqonBusError && error.retryable)) {
         this.#drop(membership, error);
         return;
       }
       const { clock, reconnect } = this.#settings;
-      const asked = error instanceof RefusedError ? (error.retryAfterMs ?? 0) : 0;
       const timer = clock.setTimeout(
         () => {
           this.#retries.delete(timer);
-          if (!membership.closed) void this.#restore(membership, line, failures + 1);
+          if (!membership.closed) void this.#restore(membership, failures + 1);
         },
-        asked + fullJitter(failures, reconnect, clock.random()),
+        fullJitter(failures, reconnect, clock.random()),
       );
       this.#retries.add(timer);
     }
@@ -151,7 +175,7 @@ export class Subscriptions {
   async #leave(membership: Membership): Promise<void> {
     const { room, channel } = membership.address;
     this.#remove(membership);
-    if (this.#byName.has(membership.name) || this.#line === undefined) return;
+    if (this.#byName.has(membership.name) || !this.#isUp) return;
     // Refused or lost, the membership is gone or goes with the connection.
     await this.#ask('leave_channel', { room, channel }).catch(() => {});
   }

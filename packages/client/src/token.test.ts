@@ -3,10 +3,12 @@ import { ArqonBusClient } from './client.ts';
 import { failureOf } from './connected.suite.ts';
 import type { ArqonBusError } from './errors.ts';
 import type { TokenOption } from './options.ts';
-import { FakeServer } from './testing/fake-server.ts';
+import { BusError, FakeServer } from './testing/fake-server.ts';
 
 function setUp(token: TokenOption) {
   const server = new FakeServer();
+  // No heartbeat comes in between.
+  server.pingIntervalMs = 100_000_000;
   const client = new ArqonBusClient({ ...server.options, token });
   const errors: ArqonBusError[] = [];
   client.on('error', (error) => void errors.push(error));
@@ -37,12 +39,12 @@ describe('a token', () => {
     expect(asked()).toBe(1);
   });
 
-  it('is asked for again after it expired, at once', async () => {
+  it('is asked for again after it expired', async () => {
     const { token } = counting();
     const { server, client, clock } = setUp(token);
     await client.connect();
     server.kill(4401);
-    await clock.advance(0);
+    await clock.advance(250);
     expect(client.state).toBe('open');
     expect(server.connection.request.token).toBe('token-2');
   });
@@ -69,7 +71,7 @@ describe('a token', () => {
     const first = setUp('bad');
     first.server.refusal = { status: 401, errorCode: 'AUTHENTICATION_FAILED', reason: 'Unauthorized: token expired' };
     expect(await failureOf(first.client.connect({ retry: true }))).toMatchObject({
-      name: 'ConnectionError',
+      name: 'AuthenticationError',
       code: 'AUTHENTICATION_FAILED',
       status: 401,
       retryable: false,
@@ -107,16 +109,58 @@ describe('a token', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('that is about to expire is renewed on the open connection', async () => {
-    const { token } = counting();
+  it('that is about to expire is renewed on the open connection, once for each notice', async () => {
+    const { token, asked } = counting();
     const { server, client, clock } = setUp(token);
     await client.connect();
-    server.connection.notice({ event: 'token_expiring', expires_in_ms: 60_000 });
-    await clock.settle();
+    await clock.advance(3_540_000);
+    for (let n = 0; n < 3; n += 1) server.connection.notice({ event: 'token_expiring', expires_in_ms: 60_000 });
+    // Within a tenth of what is left, so that not all clients ask at the same moment.
+    await clock.advance(6_000);
     expect(server.sent('refresh_token').map(({ args }) => args)).toEqual([{ token: 'token-2' }]);
+    expect(asked()).toBe(2);
     server.kill();
     await clock.advance(1_000);
     expect(server.connection.request.token).toBe('token-2');
+  });
+
+  it('of a short life is renewed at half of it, however early the notice comes', async () => {
+    const { token, asked } = counting();
+    const { server, client, clock } = setUp(token);
+    server.answer('refresh_token', (_args, connection, later) => {
+      later(() => connection.notice({ event: 'token_expiring', expires_in_ms: 50_000 }));
+      return { role: 'user', expires_at: null, left: [] };
+    });
+    await client.connect();
+    server.connection.notice({ event: 'token_expiring', expires_in_ms: 50_000 });
+    await clock.advance(24_000);
+    expect(asked()).toBe(1);
+    await clock.advance(6_000);
+    expect(asked()).toBe(2);
+    await clock.advance(300_000);
+    expect(asked()).toBe(2 + 11);
+    expect(client.state).toBe('open');
+    await client.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('is not renewed with itself: a function that has no other yet is asked again later', async () => {
+    let value = 'cached';
+    let count = 0;
+    const { server, client, clock } = setUp(() => {
+      count += 1;
+      return value;
+    });
+    await client.connect();
+    await clock.advance(3_600_000);
+    server.connection.notice({ event: 'token_expiring', expires_in_ms: 60_000 });
+    await clock.advance(20_000);
+    expect(server.sent('refresh_token')).toEqual([]);
+    expect(count).toBeGreaterThan(2);
+    expect(count).toBeLessThan(8);
+    value = 'new';
+    await clock.advance(20_000);
+    expect(server.sent('refresh_token').map(({ args }) => args)).toEqual([{ token: 'new' }]);
   });
 
   it('can be renewed by hand, and what it no longer allows ends', async () => {
@@ -140,22 +184,54 @@ describe('a token', () => {
     ).toEqual(['kept']);
   });
 
-  it('that cannot be renewed is told of', async () => {
-    let count = 0;
+  it('that cannot be renewed is told of, and tried again with growing waits until it expires', async () => {
+    const asked: number[] = [];
     const { server, client, clock, errors } = setUp(() => {
-      count += 1;
-      if (count > 1) throw new Error('logged out');
+      asked.push(clock.now());
+      if (asked.length > 1) throw new Error('logged out');
       return 'first';
     });
     await client.connect();
+    await clock.advance(3_600_000);
     server.connection.notice({ event: 'token_expiring' });
-    await clock.settle();
-    expect(errors).toMatchObject([{ code: 'TOKEN_FAILED' }]);
+    await clock.advance(60_000);
+    expect(errors.length).toBeGreaterThan(2);
+    expect(errors.length).toBeLessThan(10);
+    expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(['TOKEN_FAILED']));
+    const waits = asked.slice(2).map((time, index) => time - (asked[index + 1] ?? 0));
+    expect(waits).toEqual([...waits].sort((a, b) => a - b));
     expect(client.state).toBe('open');
+    const known = asked.length;
+    await clock.advance(600_000);
+    expect(asked).toHaveLength(known);
+    // The token that works is not forgotten for one that could not be had.
+    server.kill();
+    await clock.advance(1_000);
+    expect(server.connection.request.token).toBe('first');
+  });
+
+  it('that is refused by the server is asked for again, and stays the old one meanwhile', async () => {
+    const { token } = counting();
+    const { server, client, clock, errors } = setUp(token);
+    let refusals = 1;
+    const restore = server.answer('refresh_token', () => {
+      if (refusals-- > 0) throw new BusError('AUTHENTICATION_FAILED', 'Not yet valid.');
+      restore();
+      return { role: 'user', expires_at: null, left: [] };
+    });
+    await client.connect();
+    await clock.advance(3_600_000);
+    server.connection.notice({ event: 'token_expiring', expires_in_ms: 60_000 });
+    await clock.advance(30_000);
+    expect(errors).toMatchObject([{ code: 'AUTHENTICATION_FAILED' }]);
+    expect(server.sent('refresh_token').map(({ args }) => args?.token)).toEqual(['token-2', 'token-3']);
+  });
+
+  it('that is fixed is not renewed', async () => {
     const anonymous = setUp('x');
     await anonymous.client.connect();
     anonymous.server.connection.notice({ event: 'token_expiring' });
-    await anonymous.clock.settle();
+    await anonymous.clock.advance(60_000);
     expect(anonymous.server.sent('refresh_token')).toEqual([]);
   });
 });

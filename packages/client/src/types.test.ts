@@ -1,5 +1,5 @@
 import { describe, expectTypeOf, it } from 'vitest';
-import type { Ack, ArqonBusClient, Message, Sent } from './index.ts';
+import type { Ack, ArqonBusClient, Message, PrivateAck, Sent } from './index.ts';
 
 // These are for the compiler: nothing here runs.
 function program(client: ArqonBusClient): unknown[] {
@@ -31,8 +31,10 @@ describe('the types', () => {
     const reads = async (client: ArqonBusClient): Promise<void> => {
       expectTypeOf((await client.command('channel_info', { room: 'science' })).sequence).toEqualTypeOf<number>();
       expectTypeOf((await client.cron.schedule({ room: 'a', payload: {} })).job_id).toEqualTypeOf<string>();
+      expectTypeOf(await client.publish('a:b', { n: 1 })).toEqualTypeOf<Ack>();
       expectTypeOf(await client.publish('a:b', {}, { ack: true })).toEqualTypeOf<Ack>();
-      expectTypeOf(await client.publish('a:b', { n: 1 })).toEqualTypeOf<Sent>();
+      expectTypeOf(await client.publish('a:b', {}, { ack: false })).toEqualTypeOf<Sent>();
+      expectTypeOf(await client.send('arq_client_1', {})).toEqualTypeOf<PrivateAck>();
       const subscription = await client.subscribe<{ n: number }>('a:b');
       for await (const message of subscription) expectTypeOf(message).toEqualTypeOf<Message<{ n: number }>>();
       expectTypeOf((await client.request<{ sum: number }>('x', {})).payload.sum).toEqualTypeOf<number>();

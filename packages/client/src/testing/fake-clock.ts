@@ -8,6 +8,11 @@ interface Timer {
 /**
  * Time that moves only when told to, and chance that is always the same. Give it to a client as `clock` (a
  * {@link FakeServer}'s `options` do), then wait out reconnects and timeouts with {@link FakeClock.advance}.
+ *
+ * ```ts
+ * server.kill();
+ * await server.clock.advance(60_000); // the client has come back, and no time has passed
+ * ```
  */
 export class FakeClock implements Clock {
   /** What `random()` answers; with 1 every backoff takes its longest. */

@@ -12,6 +12,13 @@ export interface FakeState {
 /**
  * Answers a command: with the payload of its result, by throwing a BusError, or with undefined not at all (the test may
  * send the `command_response` itself). What has to follow the answer goes through `later`.
+ *
+ * ```ts
+ * const busy: FakeCommand = () => {
+ *   throw new BusError('STORAGE_UNAVAILABLE', 'Not now.');
+ * };
+ * server.answer('op.store.get', busy);
+ * ```
  */
 export type FakeCommand = (
   args: JsonObject,
@@ -62,18 +69,21 @@ function join(
   const name = `${room}:${channel}`;
   connection.memberships.set(name, { echo: args.echo === true, presence: args.presence === true });
   const joined = state.stream(room, channel);
-  const streams = channel === WILDCARD ? [...state.streams()].filter((stream) => stream.room === room) : [joined];
+  const wide = state.stream(room, WILDCARD);
+  const streams = channel === WILDCARD ? [...state.streams()].filter((stream) => stream.room === room) : [joined, wide];
+  const map = typeof since?.sequence === 'number' ? { [channel]: since as Position } : since;
+  const isWhole = channel === WILDCARD && map !== undefined && WILDCARD in map;
   const missed: [FakeStream, number][] = [];
   let recovered = true;
   for (const stream of streams) {
-    if (since === undefined) {
-      if (history !== undefined && stream === joined) missed.push([stream, stream.sequence - history]);
-      continue;
-    }
-    const position =
-      typeof since.sequence === 'number' ? (since as Position) : (since as Record<string, Position>)[stream.channel];
-    if (position === undefined) missed.push([stream, 0]);
-    else if (stream.recovers(position)) missed.push([stream, position.sequence]);
+    const position = (map as Record<string, Position> | undefined)?.[stream.channel];
+    if (map === undefined) {
+      if (history !== undefined && (stream === joined || channel === WILDCARD)) {
+        missed.push([stream, stream.sequence - history]);
+      }
+    } else if (position === undefined) {
+      if (isWhole) missed.push([stream, 0]);
+    } else if (stream.recovers(position)) missed.push([stream, position.sequence]);
     else recovered = false;
   }
   later(() => {
@@ -86,9 +96,7 @@ function join(
     ...joined.position,
     members,
     ...(since === undefined ? {} : { recovered }),
-    ...(channel === WILDCARD
-      ? { positions: Object.fromEntries(streams.map((stream) => [stream.channel, stream.position])) }
-      : {}),
+    positions: Object.fromEntries(streams.map((stream) => [stream.channel, stream.position])),
   };
 }
 

@@ -10,6 +10,11 @@ export interface FakeMembership {
 /**
  * The server's end of a connection that never leaves the process. Frames arrive in their order, each in a microtask of
  * its own; those that are on their way when the line breaks are lost.
+ *
+ * ```ts
+ * server.connection.notice({ event: 'hello' });
+ * server.connection.kill(4429);
+ * ```
  */
 export class FakeConnection {
   readonly clientId: string = newSecretId('arq_client_');
@@ -24,6 +29,14 @@ export class FakeConnection {
   closedWith: number | undefined;
   /** What the client's `bufferedAmount` answers: set it to test a full socket. */
   bufferedAmount = 0;
+  /** What the client's `bytesReceived` answers: raise it to test a large message that takes long to arrive. */
+  bytesReceived = 0;
+  /** Whether the client has stopped reading. What is sent then arrives all the same. */
+  paused = false;
+  /** Messages that the client may still send under {@link FakeServer.rateLimit}, and when that was true. */
+  budget: { tokens: number; at: number } | undefined;
+  /** Messages refused in a row. */
+  refusals = 0;
   readonly #events: SocketEvents;
   readonly #onEnd: () => void;
   #over = false;
@@ -43,6 +56,12 @@ export class FakeConnection {
     this.socket = {
       get bufferedAmount() {
         return self.bufferedAmount;
+      },
+      get bytesReceived() {
+        return self.bytesReceived;
+      },
+      pause: (paused) => {
+        this.paused = paused;
       },
       send: (text) =>
         queueMicrotask(() => {

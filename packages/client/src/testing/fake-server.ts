@@ -24,7 +24,16 @@ export type { FakeCommand } from './fake-commands.ts';
 export { FakeConnection } from './fake-connection.ts';
 export type { FakeStream } from './fake-stream.ts';
 
-/** What a test gives to the clients of a fake server. */
+/** Refusals in a row, for a rate that is too high, after which a connection is closed. */
+const MAX_REFUSALS = 100;
+
+/**
+ * What a test gives to the clients of a fake server.
+ *
+ * ```ts
+ * const { url, socket, clock }: FakeOptions = server.options;
+ * ```
+ */
 export interface FakeOptions {
   url: string;
   socket: OpenSocket;
@@ -60,6 +69,11 @@ export class FakeServer {
   silent = false;
   pingIntervalMs = 20_000;
   maxMessageBytes = 1_048_576;
+  /**
+   * How fast each connection may send. What comes faster is refused with `RATE_LIMITED`, and a connection that goes on
+   * for 100 refusals in a row is closed with 4429.
+   */
+  rateLimit: { perSecond: number; burst: number } | undefined;
   readonly #streams = new Map<string, FakeStream>();
   readonly #commands: Map<string, FakeCommand>;
   readonly #acks = new Map<string, JsonObject>();
@@ -172,6 +186,7 @@ export class FakeServer {
       return;
     }
     try {
+      this.#charge(connection);
       if (inbound.type === 'command') this.#run(connection, inbound);
       else if (inbound.type === 'private') this.#pass(connection, inbound);
       else this.#accept(connection, inbound);
@@ -179,6 +194,23 @@ export class FakeServer {
       if (!(error instanceof BusError)) throw error;
       connection.sendText(encodeError(error, inbound.id, inbound.type === 'command' ? inbound.command : undefined));
     }
+  }
+
+  #charge(connection: FakeConnection): void {
+    if (this.rateLimit === undefined) return;
+    const { perSecond, burst } = this.rateLimit;
+    const now = this.clock.now();
+    const { tokens, at } = connection.budget ?? { tokens: burst, at: now };
+    const left = Math.min(burst, tokens + ((now - at) * perSecond) / 1_000);
+    connection.budget = { tokens: left >= 1 ? left - 1 : left, at: now };
+    if (left >= 1) {
+      connection.refusals = 0;
+      return;
+    }
+    connection.refusals += 1;
+    if (connection.refusals >= MAX_REFUSALS) queueMicrotask(() => connection.kill(4429, 'sustained rate limit'));
+    const wait = Math.ceil(((1 - left) * 1_000) / perSecond);
+    throw new BusError('RATE_LIMITED', 'You send faster than the server allows.', { retry_after_ms: wait });
   }
 
   #run(connection: FakeConnection, { id, command, args }: Inbound): void {

@@ -9,7 +9,13 @@ export interface FakeEvent {
   readonly metadata?: JsonObject | undefined;
 }
 
-/** One channel's events in order, as far as they are kept. */
+/**
+ * One channel's events in order, as far as they are kept.
+ *
+ * ```ts
+ * server.stream('science:explore').reset(); // a new epoch, as after a restart
+ * ```
+ */
 export class FakeStream {
   readonly room: string;
   readonly channel: string;

@@ -1,7 +1,7 @@
 import type { Ack, ArqonBusClient, Sent } from '@arqonbus/client';
 import { ERRORS, type JsonObject } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
-import { given, parseObject, positive } from '../arguments.ts';
+import { parseObject, positive } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
 import { withBus } from '../remote/bus.ts';
 import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
@@ -39,7 +39,7 @@ export function pubVerb(): Command {
   return verb.action((target: string, payload: string | undefined, options: PubOptions) =>
     publish(payload, options, (client, object) =>
       options.type === 'event'
-        ? client.publish(target, object, given({ ack: options.ack }))
+        ? client.publish(target, object, { ack: options.ack === true })
         : submit(client, target, object, options),
     ),
   );
@@ -57,7 +57,9 @@ export function sendVerb(): Command {
     `arqon send sub:alice,sub:bob '{"text":"to you two"}' --ack`,
   );
   return verb.action((targets: string, payload: string | undefined, options: PublishOptions) =>
-    publish(payload, options, (client, object) => client.send(targets.split(','), object, given({ ack: options.ack }))),
+    publish(payload, options, (client, object) =>
+      client.send(targets.split(','), object, { ack: options.ack === true }),
+    ),
   );
 }
 
@@ -70,7 +72,7 @@ async function submit(
   if (typeof eventType !== 'string' || typeof payload !== 'object' || payload === null) {
     throw new UsageError('with --type telemetry a payload is written {"eventType":"name","payload":{}}.');
   }
-  return client.telemetry(eventType, payload, { at: target, ...given({ ack }) });
+  return client.telemetry(eventType, payload, { at: target, ack: ack === true });
 }
 
 /** Sends one payload. */

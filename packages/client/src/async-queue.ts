@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
 /** What arrived and was not taken yet, first in first out, and those who wait for what has not arrived yet. */
-export class Buffer<T> {
+export class AsyncQueue<T> {
   readonly #clock: Clock;
   readonly #waiters = new Set<Pending<T | undefined>>();
   readonly #items: T[] = [];
@@ -36,7 +36,7 @@ export class Buffer<T> {
   }
 
   /**
-   * The next item; undefined once the buffer has ended and what had arrived is taken. Rejects with the error it ended
+   * The next item; undefined once the queue has ended and what had arrived is taken. Rejects with the error it ended
    * with, TimeoutError, or the abort's reason.
    */
   async next(wait: WaitOptions = {}): Promise<T | undefined> {
@@ -65,14 +65,32 @@ export class Buffer<T> {
   }
 }
 
-/** Iterates `take` until it answers undefined. Leaving the loop early takes nothing away from the next one. */
-export function iterate<T>(take: () => Promise<T | undefined>): AsyncIterableIterator<T, undefined, undefined> {
+/**
+ * Iterates `take` until it answers undefined. Leaving the loop early takes nothing away from the next one.
+ *
+ * @param onBusy told when the loop has got an item, and when it is done with it
+ */
+export function iterate<T>(
+  take: () => Promise<T | undefined>,
+  onBusy: (isBusy: boolean) => void = () => {},
+): AsyncIterableIterator<T, undefined, undefined> {
+  let isBusy = false;
+  const become = (busy: boolean): void => {
+    if (busy !== isBusy) onBusy(busy);
+    isBusy = busy;
+  };
   return {
     next: async () => {
+      become(false);
       const value = await take();
-      return value === undefined ? { done: true, value: undefined } : { done: false, value };
+      if (value === undefined) return { done: true, value: undefined };
+      become(true);
+      return { done: false, value };
     },
-    return: () => Promise.resolve({ done: true, value: undefined }),
+    return: () => {
+      become(false);
+      return Promise.resolve({ done: true, value: undefined });
+    },
     [Symbol.asyncIterator]() {
       return this;
     },

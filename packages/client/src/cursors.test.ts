@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { StreamCursor } from './cursor.ts';
+import { StreamCursor } from './cursors.ts';
 import { type Message, toMessage } from './message.ts';
 
 const EPOCH = 'e';

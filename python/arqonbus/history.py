@@ -1,0 +1,74 @@
+"""A channel's history, page by page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from .envelope import Envelope
+from .errors import RequestTimeout
+from .results import HistoryPage
+
+#: Which end to begin with; within a page messages are always oldest first on the wire.
+Order = Literal["oldest-first", "newest-first"]
+
+#: Asks for one page: limit, before, after.
+AskPage = Callable[[int, int | None, int | None], Awaitable[HistoryPage]]
+
+
+@dataclass(frozen=True)
+class History:
+    """A channel's history, fetched page by page while it is iterated: message by message, or in :meth:`pages`.
+
+    A page that takes too long is asked for again in smaller ones.
+
+    >>> async for message in client.history("science:explore"):
+    ...     print(message["payload"])
+    """
+
+    _ask: AskPage
+    _after: int
+    _before: int | None
+    _order: Order
+    _page_size: int
+    _limit: int | None
+
+    async def __aiter__(self) -> AsyncIterator[Envelope]:
+        async for page in self.pages():
+            for envelope in page:
+                yield envelope
+
+    async def pages(self) -> AsyncIterator[list[Envelope]]:
+        """Iterates pages, none of them empty, in the order asked for.
+
+        >>> async for page in client.history("science:explore", page_size=50).pages():
+        ...     print(len(page))
+        """
+        forward = self._order != "newest-first"
+        size = self._page_size
+        left = math.inf if self._limit is None else self._limit
+        after: int | None = self._after if forward else None
+        before: int | None = None if forward else self._before
+        while left > 0:
+            try:
+                answer = await self._ask(int(min(size, left)), before, after)
+            except RequestTimeout:
+                if size <= 1:
+                    raise
+                size = math.ceil(size / 4)
+                continue
+            page = [envelope for envelope in answer.messages if self._is_within(envelope)]
+            if page:
+                yield page if forward else page[::-1]
+            left -= len(page)
+            cursor = answer.next if forward else answer.previous
+            # A page with something out of bounds is the last one.
+            if cursor is None or len(page) < len(answer.messages):
+                return
+            after, before = (cursor, None) if forward else (None, cursor)
+
+    def _is_within(self, envelope: Envelope) -> bool:
+        sequence = (envelope.get("metadata") or {}).get("sequence", 0)
+        return bool(sequence > self._after and (self._before is None or sequence < self._before))
