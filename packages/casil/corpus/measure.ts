@@ -1,7 +1,7 @@
 import type { JsonObject } from '@arqonbus/protocol';
-import { inspect, type Verdict } from '../../packages/casil/src/inspect.ts';
-import { compilePolicy } from '../../packages/casil/src/policy.ts';
-import { DEFAULT_CASIL_SETTINGS } from '../../packages/casil/src/settings.ts';
+import { inspect, type Verdict } from '../src/inspect.ts';
+import { compilePolicy } from '../src/policy.ts';
+import { DEFAULT_CASIL_SETTINGS } from '../src/settings.ts';
 import { carry, carryField } from './carriers.ts';
 import { HARMLESS_KINDS } from './harmless.ts';
 import { Random } from './random.ts';
