@@ -16,7 +16,7 @@ export const SECRET_RULES: readonly SecretRule[] = [...CLOUD_RULES, ...PLATFORM_
 export type OnSecret = (rule: SecretRule, start: number, end: number) => boolean;
 
 /** Room for all heads in one automaton, so that a text is gone through once. */
-const LIMITS: Limits = { states: 5_000, work: 5_000_000 };
+const LIMITS: Limits = { states: 12_000, work: 10_000_000 };
 /** No rule matches a shorter text. */
 const MIN_LENGTH = 8;
 
