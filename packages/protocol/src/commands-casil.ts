@@ -18,15 +18,33 @@ export interface CasilSettings {
   metadata_to_envelope: boolean;
 }
 
-/** The policy in force. `redaction_patterns` is only there for admins. */
+/** The policy in force for a tenant. `redaction_patterns` and `decisions` are only there for admins. */
 export interface CasilSnapshot extends Omit<CasilSettings, 'redaction_patterns'> {
   redaction_patterns?: string[];
-  /** Grows by one with every policy that was swapped in. */
+  /** Grows with every policy, of whichever tenant, that was put in force on the node. */
   revision: number;
   loaded_at: string;
+  /** Whether the tenant has no policy of its own and so has the server's. */
+  inherited: boolean;
+  /** `op.casil.get`: how often was decided what in the tenant's rooms since the node's start; at most 102 rooms. */
+  decisions?: CasilRoomDecisions[];
+}
+
+/** Outcomes of one kind in one room; `other rooms` beyond the hundredth, empty for what went to no room. */
+export interface CasilRoomDecisions {
+  room: string;
+  decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+  reason_code: string;
+  count: number;
+}
+
+/** `tenant` is for operators: a tenant, or `*` for the policy of all tenants that have none of their own. */
+export interface CasilTarget {
+  tenant?: string;
 }
 
 export interface CasilCommands {
-  'op.casil.get': { args: Record<string, never>; result: CasilSnapshot };
-  'op.casil.reload': { args: Partial<CasilSettings>; result: CasilSnapshot };
+  'op.casil.get': { args: CasilTarget; result: CasilSnapshot };
+  /** `reset: true`, alone, takes the tenant's own policy away. */
+  'op.casil.reload': { args: Partial<CasilSettings> & CasilTarget & { reset?: true }; result: CasilSnapshot };
 }

@@ -7,3 +7,4 @@ export * from './envelope.ts';
 export * from './errors.ts';
 export * from './id.ts';
 export * from './limits.ts';
+export { type MetadataParts, splitMetadata } from './metadata.ts';
