@@ -15,7 +15,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['connection', 'anonymous.ts', 'options.ts'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
     ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'catalog.ts', 'directory.ts', 'idle.ts'],
-    ['hub.ts', 'activity.ts', 'direct.ts'],
+    ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['subscribe/join.ts', 'submission.ts', 'notices.ts', 'cluster.ts'],
     ['post.ts'],
     ['dispatch.ts', 'inbox.ts'],

@@ -263,11 +263,21 @@ export class Bus {
       begin();
     };
     try {
+      this.inspectJoin(session, request);
       const membership = this.memberships.join(session, request);
       return membership instanceof Promise ? membership.then(joined, refused) : joined(membership);
     } catch (error) {
       refused(error);
     }
+  }
+
+  /** The content policy sees the first membership as it sees the command that would ask for it. */
+  private inspectJoin(session: Session, { room, channel }: JoinRequest): void {
+    const { tenant } = session.principal;
+    if (!this.inspector.enabledFor(tenant)) return;
+    const payload = { room, channel };
+    const command = 'join_channel';
+    this.inspector.inspect({ type: 'command', id: newId(), tenant, command, room, channel, payload }, session);
   }
 
   private welcome(session: Session, joined: JoinRequest | null): void {

@@ -11,7 +11,7 @@ import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine } from './engine/engine.ts';
 import { may } from './principal.ts';
-import { forbidden, type Inspector } from './publish.ts';
+import { forbidden, type Inspector, inspectMessage } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients (PROTOCOL section 5, `private`); never in a channel's history. */
@@ -67,15 +67,16 @@ export class Direct {
     const allowed = at === undefined ? principal.role !== 'guest' : may(principal, 'publish', at.room, at.channel);
     if (!allowed) throw forbidden(at?.room ?? 'private', at?.channel ?? PRIVATE_CHANNEL);
     const tenant = this.rooms.tenant(principal.tenant);
-    let { payload, metadata } = message;
-    if (this.inspector.enabled) {
-      const inspected = this.inspector.inspect(
-        { type: 'private', id: message.id, room: at?.room, channel: at?.channel, payload },
-        sender,
-      );
-      payload = inspected.payload;
-      if (inspected.metadata !== undefined) metadata = { ...metadata, casil: inspected.metadata };
-    }
+    const { id, to } = message;
+    const inspected = {
+      type: 'private',
+      id,
+      to,
+      room: at?.room,
+      channel: at?.channel,
+      payload: message.payload,
+    } as const;
+    const { payload, metadata } = inspectMessage(this.inspector, inspected, message.metadata, sender);
     const text = encode({
       id: message.id,
       type: 'private',

@@ -19,7 +19,7 @@ export { createStoreOperator } from './operators/store/store.ts';
 export { createWebhookOperator } from './operators/webhook/webhook.ts';
 export { post, receipt } from './post.ts';
 export { type Grant, grant, hasRole, may, type Principal } from './principal.ts';
-export { forbidden, type Inspection, type Inspector } from './publish.ts';
+export { forbidden, type Inspected, type Inspection, type Inspector } from './publish.ts';
 export { Channel } from './rooms.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';

@@ -3,8 +3,10 @@ import {
   type CasilMetadata,
   type JsonObject,
   type Metadata,
+  type MetadataParts,
   openDraft,
   PRIVATE_CHANNEL,
+  splitMetadata,
   WILDCARD,
 } from '@arqonbus/protocol';
 import type { Sender } from './connection/session.ts';
@@ -32,25 +34,60 @@ export interface Outcome {
   readonly payload: JsonObject;
 }
 
-/** What a content policy looks at, and what it leaves of it. */
+/** What a content policy looks at: all that travels of one message, and where it goes. */
 export interface Inspection {
-  readonly type: 'event' | 'private' | 'command' | 'telemetry';
+  /** `profile`: how a client wants to be known, at its handshake or by `identify`. */
+  readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
   readonly id: string;
+  readonly tenant: string;
   readonly room: string | undefined;
   readonly channel: string | undefined;
+  /** Of a private message. */
+  readonly to?: readonly string[] | undefined;
   readonly payload: JsonObject;
+  /** What the client itself wrote into the metadata, without the server's keys. */
+  readonly metadata?: JsonObject | undefined;
   /** Name of the command, on commands. */
-  readonly command?: string;
+  readonly command?: string | undefined;
+  /** Dotted paths of the arguments that are meant to hold secrets (`token`, `rules.*.secret`); the empty path is all. */
+  readonly secretPaths?: readonly string[] | undefined;
+}
+
+/** What a content policy leaves of a message. */
+export interface Inspected {
+  readonly payload: JsonObject;
+  /** What is left of the client's metadata. */
+  readonly metadata?: JsonObject | undefined;
+  /** What the envelope tells of the inspection. */
+  readonly casil?: CasilMetadata | undefined;
 }
 
 export interface Inspector {
-  /** Checked once a message; false costs nothing more. */
-  readonly enabled: boolean;
-  /** The payload that may travel on, with what envelopes are told; throws the policy's BusError to block. */
-  inspect(inspection: Inspection, sender: Sender): { payload: JsonObject; metadata: CasilMetadata | undefined };
+  /** Whether anything of a tenant is inspected. Asked once a message; false costs nothing more. */
+  enabledFor(tenant: string): boolean;
+  /** What may travel on; throws the policy's BusError to block. */
+  inspect(inspection: Inspection, sender: Sender): Inspected;
   /** What those who look after the server may be shown of a payload. */
   shown(inspection: Inspection): JsonObject;
 }
+
+/** Inspects what is about to travel; payload and metadata come back as they may. */
+export function inspectMessage(
+  inspector: Inspector,
+  inspection: Omit<Inspection, 'tenant' | 'metadata'>,
+  metadata: Metadata | undefined,
+  sender: Sender,
+): { payload: JsonObject; metadata: Metadata | undefined } {
+  const { tenant } = sender.principal;
+  if (!inspector.enabledFor(tenant)) return { payload: inspection.payload, metadata };
+  const { own, server } = metadata === undefined ? NO_METADATA : splitMetadata(metadata);
+  const left = inspector.inspect({ ...inspection, tenant, metadata: own }, sender);
+  if (left.casil === undefined && left.metadata === own) return { payload: left.payload, metadata };
+  const casil = left.casil === undefined ? {} : { casil: left.casil };
+  return { payload: left.payload, metadata: { ...left.metadata, ...server, ...casil } };
+}
+
+const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
 export interface PublishRules {
   readonly autoCreateChannels: boolean;
@@ -86,13 +123,11 @@ export class Publisher {
     const address = resolve(message.room, message.channel, sender.session);
     if (!may(sender.principal, 'publish', address.room, address.channel))
       throw forbidden(address.room, address.channel);
-    const channel = this.target(sender, address.room, address.channel);
-    let { payload, metadata } = message;
-    if (this.inspector.enabled) {
-      const inspected = this.inspector.inspect({ ...message, room: channel.room, channel: channel.channel }, sender);
-      payload = inspected.payload;
-      if (inspected.metadata !== undefined) metadata = { ...metadata, casil: inspected.metadata };
-    }
+    const existing = this.find(sender, address.room, address.channel);
+    // Before a channel is made: its name may be what the policy blocks.
+    const inspected = { id: message.id, type: message.type, payload: message.payload, ...address };
+    const { payload, metadata } = inspectMessage(this.inspector, inspected, message.metadata, sender);
+    const channel = existing ?? this.create(sender, address.room, address.channel);
     const draft = openDraft(
       {
         id: message.id,
@@ -123,8 +158,8 @@ export class Publisher {
     return { channel, published, payload };
   }
 
-  /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
-  private target(sender: Sender, room: string, name: string): Channel {
+  /** The channel an event goes to; `*` is the room-wide one. Undefined when it is to be made. */
+  private find(sender: Sender, room: string, name: string): Channel | undefined {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
         field: 'to',
@@ -132,7 +167,7 @@ export class Publisher {
       });
     }
     const tenant = this.rooms.tenant(sender.principal.tenant);
-    let channel = tenant.find(room, name);
+    const channel = tenant.find(room, name);
     if (
       this.rules.publishRequiresJoin &&
       sender.session !== null &&
@@ -140,16 +175,18 @@ export class Publisher {
     ) {
       throw new BusError('NOT_JOINED', `Join ${room}:${name} before you publish to it.`, { room, channel: name });
     }
-    if (channel === undefined) {
-      if (!this.rules.autoCreateChannels) {
-        throw new BusError('NOT_FOUND', `The channel ${room}:${name} does not exist; an admin can create it.`, {
-          room,
-          channel: name,
-        });
-      }
-      channel = this.rooms.create(tenant, room, name, { createdBy: sender.id, autoCreated: true });
+    if (channel === undefined && !this.rules.autoCreateChannels) {
+      throw new BusError('NOT_FOUND', `The channel ${room}:${name} does not exist; an admin can create it.`, {
+        room,
+        channel: name,
+      });
     }
     return channel;
+  }
+
+  private create(sender: Sender, room: string, name: string): Channel {
+    const tenant = this.rooms.tenant(sender.principal.tenant);
+    return this.rooms.create(tenant, room, name, { createdBy: sender.id, autoCreated: true });
   }
 }
 

@@ -48,6 +48,7 @@ export function connectionCommands(bus: Bus, listAll: () => readonly AnyCommand[
       name: 'identify',
       role: 'user',
       description: 'Changes how this client is known to others.',
+      inspectedAs: 'profile',
       args: z.strictObject({
         client_type: z.enum(CLIENT_TYPES).describe('What kind of client this is.').exactOptional(),
         screen_name: TEXT.describe('Name shown to others.').exactOptional(),
@@ -93,9 +94,19 @@ export function connectionOf({ sender }: CommandContext): NonNullable<CommandCon
 }
 
 export function describe(one: AnyCommand): CommandDescription {
-  const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, { io: 'input' }) as JsonObject;
+  const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, {
+    io: 'input',
+    override: tellSecret,
+  }) as JsonObject;
   const { name, description, role } = one;
   return { name, aliases: [...(one.aliases ?? [])], description, role, args: schema };
+}
+
+/** JSON Schema has a word of its own for what is given and never shown. */
+function tellSecret({ jsonSchema }: { jsonSchema: JsonObject }): void {
+  if (jsonSchema.secret !== true) return;
+  delete jsonSchema.secret;
+  jsonSchema.writeOnly = true;
 }
 
 function isCalled(one: AnyCommand, name: string): boolean {

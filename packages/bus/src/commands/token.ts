@@ -18,7 +18,7 @@ export function tokenCommands(bus: Bus, verify: () => ((token: string) => Promis
       role: 'guest',
       description:
         'Renews the token of this connection; subject and tenant must be the same. New grants apply at once.',
-      args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.') }),
+      args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.').meta({ secret: true }) }),
       run: async (context, { token }): Promise<CommandResult<'refresh_token'>> => {
         const session = connectionOf(context);
         const judge = verify();

@@ -81,7 +81,7 @@ export class Doorway<A> {
       arrival = this.behind.read(request, admission.principal);
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
-      refuseUpgrade(socket, error.code === 'AUTHORIZATION_ERROR' ? 403 : 400, error.message);
+      refuseUpgrade(socket, error.code === 'AUTHORIZATION_ERROR' ? 403 : 400, error.message, error.code);
       return;
     }
     const address = request.socket.remoteAddress ?? '';

@@ -9,9 +9,9 @@ const ERROR_CODES: Readonly<Record<number, string>> = {
   503: 'LIMIT_EXCEEDED',
 };
 
-/** The body of every HTTP refusal of a handshake. */
-export function refusalBody(status: number, details: string): string {
-  return JSON.stringify({ error: STATUS_CODES[status], error_code: ERROR_CODES[status], details });
+/** The body of every HTTP refusal of a handshake; without a code of its own, the status has one. */
+export function refusalBody(status: number, details: string, code: string | undefined = ERROR_CODES[status]): string {
+  return JSON.stringify({ error: STATUS_CODES[status], error_code: code, details });
 }
 
 export function refusalHeaders(status: number): Record<string, string> {
@@ -24,8 +24,8 @@ export function refusalHeaders(status: number): Record<string, string> {
 }
 
 /** Answers a WebSocket handshake with an HTTP refusal; the socket was never opened (PROTOCOL section 1). */
-export function refuseUpgrade(socket: Duplex, status: number, details: string): void {
-  const body = refusalBody(status, details);
+export function refuseUpgrade(socket: Duplex, status: number, details: string, code?: string): void {
+  const body = refusalBody(status, details, code);
   const headers = {
     ...refusalHeaders(status),
     'Content-Length': String(Buffer.byteLength(body)),

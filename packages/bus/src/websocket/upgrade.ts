@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws';
 import type { Bus } from '../bus.ts';
 import type { Arrival } from '../connection/session.ts';
 import type { Principal } from '../principal.ts';
+import { inspectArrival } from '../profile.ts';
 import { readArrival } from './arrival.ts';
 import { Doorway } from './doorway.ts';
 import type { Gate } from './gate.ts';
@@ -46,7 +47,8 @@ export class Upgrades {
   }
 
   read(request: IncomingMessage, principal: Principal): Arrival {
-    return readArrival(request.url ?? '/', principal);
+    const arrival = readArrival(request.url ?? '/', principal);
+    return inspectArrival(this.bus.inspector, arrival, request.socket.remoteAddress ?? '');
   }
 
   open(ws: WebSocket, socket: Duplex, arrival: Arrival): void {

@@ -14,8 +14,8 @@ import type { Operator } from '../operator.ts';
 import { createCronOperator } from './cron.ts';
 
 const UNINSPECTED: Inspector = {
-  enabled: false,
-  inspect: ({ payload }) => ({ payload, metadata: undefined }),
+  enabledFor: () => false,
+  inspect: ({ payload }) => ({ payload }),
   shown: ({ payload }) => payload,
 };
 const rigs: Rig[] = [];

@@ -77,8 +77,8 @@ export function principalOf({ tenant = 'default', subject = null, role = 'admin'
 type RigOptions = Partial<WebhookOptions> & { readonly node?: string };
 
 const UNINSPECTED: Inspector = {
-  enabled: false,
-  inspect: ({ payload }) => ({ payload, metadata: undefined }),
+  enabledFor: () => false,
+  inspect: ({ payload }) => ({ payload }),
   shown: ({ payload }) => payload,
 };
 
