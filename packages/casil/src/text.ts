@@ -51,6 +51,13 @@ export class TextInspector implements MatchSink {
     return REDACTED;
   }
 
+  /** Looks for the shapes of secrets alone, not for the policy's patterns. */
+  findSecrets(text: string, onRule: OnRule): void {
+    this.#begin(text, onRule);
+    this.#detector().detect(text, text.length, this.#onSecret);
+    this.#end();
+  }
+
   /** @internal */
   admits(): boolean {
     return true;
@@ -63,24 +70,37 @@ export class TextInspector implements MatchSink {
 
   #redact(text: string, length: number, onRule: OnRule): string {
     if (text === REDACTED) return text;
+    this.#begin(text, onRule);
+    this.#detector().detect(text, length, this.#onSecret);
+    if (this.#parts.length <= MAX_PARTS) this.#patterns?.search(text, length, this);
+    const parts = this.#parts;
+    const tokens = this.#tokens;
+    this.#end();
+    if (parts.length === 0) return text;
+    if (parts.length > MAX_PARTS) return REDACTED;
+    if (length < text.length) parts.push({ start: length, end: text.length });
+    return redactParts(text, parts, tokens);
+  }
+
+  #begin(text: string, onRule: OnRule): void {
     this.#text = text;
     this.#onRule = onRule;
     // Whatever an inspection that failed has left behind.
     this.#parts = NO_PARTS;
     this.#tokens = undefined;
-    this.#secrets ??= secretDetector();
-    this.#secrets.detect(text, length, this.#onSecret);
-    if (this.#parts.length <= MAX_PARTS) this.#patterns?.search(text, length, this);
+  }
+
+  /** An inspector lives as long as its policy; the text must not. */
+  #end(): void {
     this.#text = '';
     this.#onRule = ignore;
-    const tokens = this.#tokens;
-    if (this.#parts.length === 0) return text;
-    const parts = this.#parts;
     this.#parts = NO_PARTS;
     this.#tokens = undefined;
-    if (parts.length > MAX_PARTS) return REDACTED;
-    if (length < text.length) parts.push({ start: length, end: text.length });
-    return redactParts(text, parts, tokens);
+  }
+
+  #detector(): SecretDetector {
+    this.#secrets ??= secretDetector();
+    return this.#secrets;
   }
 
   /** Notes a part to redact; false when there are too many. */

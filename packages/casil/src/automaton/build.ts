@@ -24,7 +24,7 @@ export interface Spec {
 }
 
 /** A spec that was refused, by its place in the list; -1 when they are too complex together. */
-interface SpecFault {
+export interface SpecFault {
   readonly index: number;
   readonly message: string;
 }
