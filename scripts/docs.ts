@@ -7,7 +7,6 @@ import { z } from 'zod';
 import type { AnyCommand } from '../packages/bus/src/commands/command.ts';
 import { describe } from '../packages/bus/src/commands/connection.ts';
 import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
-import { CasilLayer } from '../packages/casil/src/layer.ts';
 import { cliPage } from '../packages/server/src/cli/docs.ts';
 import { configurationPage } from '../packages/server/src/config/docs.ts';
 import { loadConfig } from '../packages/server/src/config/load.ts';
@@ -28,10 +27,8 @@ interface Argument {
 function allCommands(): readonly AnyCommand[] {
   const loaded = loadConfig({});
   if (!loaded.ok) throw new Error(loaded.faults.join('\n'));
-  const opened = CasilLayer.open(loaded.config.casil);
-  if (!opened.ok) throw new Error('the default policy has faults');
   const log = createLog({ level: 'silent', pretty: false });
-  return new Server(loaded.config, createMemoryEngine(), opened.layer, 'docs', { log }).commands.all;
+  return new Server(loaded.config, createMemoryEngine(), 'docs', { log }).commands.all;
 }
 
 function typeOf(argument: Argument): string {

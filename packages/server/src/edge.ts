@@ -152,7 +152,7 @@ class Listeners implements Edge {
   }
 
   private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
-    const { config, redact = (_room, _channel, payload) => payload, onShutdown, onRestart } = this.parts;
+    const { config, redact = (_room, _channel, content) => content, onShutdown, onRestart } = this.parts;
     const { host, corsOrigins } = config.http;
     const gate = this.gate(host, corsOrigins);
     const app = createHttpApp(

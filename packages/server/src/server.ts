@@ -17,12 +17,13 @@ import {
   timeEngine,
   tokenCommands,
 } from '@arqonbus/bus';
-import { CasilLayer } from '@arqonbus/casil';
-import { CLOSE, type JsonObject, newSecretId } from '@arqonbus/protocol';
-import { casilCommands, reloadPolicy } from './casil/commands.ts';
-import { PolicyInspector } from './casil/inspection.ts';
+import { type Casil, casil, EVERY_TENANT } from '@arqonbus/casil';
+import { CLOSE, newSecretId } from '@arqonbus/protocol';
+import { casilCommands } from './casil/commands.ts';
+import { DecisionReporter } from './casil/reporting.ts';
 import type { Config } from './config/config.ts';
 import { type Addresses, type Edge, openEdge } from './edge.ts';
+import type { Redact } from './http/storage-history.ts';
 import { createLog, type Logger } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Monitor } from './telemetry/monitor.ts';
@@ -52,7 +53,8 @@ export class Server {
   readonly monitor: Monitor;
   private readonly options: ServerOptions;
   private readonly engine: Engine;
-  private readonly layer: CasilLayer;
+  private readonly guard: Casil;
+  private readonly reporter: DecisionReporter;
   private readonly config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
@@ -63,9 +65,9 @@ export class Server {
   private reopening: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | null = null;
 
-  constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
+  /** Throws with everything that is wrong with the content policy. */
+  constructor(config: Config, engine: Engine, node: string, options: ServerOptions) {
     const { log = createLog({ level: config.log.level, pretty: false }), now = Date.now } = options;
-    this.layer = layer;
     this.config = config;
     this.edgeConfig = config;
     const metrics = new Metrics();
@@ -77,8 +79,9 @@ export class Server {
     const all: AnyCommand[] = [];
     const { server, bus, storage, telemetry, auth } = config;
     const onFault = (error: unknown): void => log.error({ err: error }, 'unexpected fault');
-    const inspector = new PolicyInspector(layer, (level, fields, message) => log[level](fields, message), now);
-    this.bus = new Bus(this.engine, inspector, (session, inbound) => this.runner.answer(session, inbound), {
+    const guard = casil(config.casil, { now, onDecision: (decision) => this.reporter.tell(decision) });
+    this.guard = guard;
+    this.bus = new Bus(this.engine, guard, (session, inbound) => this.runner.answer(session, inbound), {
       ...bus,
       node,
       version: VERSION,
@@ -93,16 +96,20 @@ export class Server {
       now,
       onFault,
     });
-    inspector.tellTo(this.bus.events);
+    this.reporter = new DecisionReporter({
+      events: this.bus.events,
+      log: (level, fields, message) => log[level](fields, message),
+      observe: (seconds) => metrics.observeInspection(seconds),
+      now,
+    });
     this.monitor = new Monitor(this.bus, metrics, log, {
       telemetry: telemetry.enabled,
       bufferSize: telemetry.bufferSize,
       messageSampleRate: telemetry.messageSampleRate,
       statsIntervalMs: bus.statsIntervalSeconds * 1000,
     });
-    inspector.onInspected = (seconds) => metrics.observeInspection(seconds);
-    this.monitor.casilDecisions = () => layer.tally.decisions();
-    this.bus.sessionLeft.add((session) => layer.forget(session.id));
+    this.monitor.casilDecisions = () => guard.decisions();
+    this.bus.sessionLeft.add((session) => guard.forget(session.id));
     this.operators = this.createOperators();
     all.push(
       ...coreCommands(this.bus, () => this.commands.all),
@@ -110,7 +117,7 @@ export class Server {
         const verifier = this.edge?.verifier;
         return verifier == null ? null : (token) => verifier.verify(token);
       }),
-      ...casilCommands(this.bus, layer),
+      ...casilCommands(this.bus, guard, !auth.enabled),
       ...this.operators.flatMap((operator) => operator.commands),
     );
     this.commands = new CommandSet(all);
@@ -199,10 +206,13 @@ export class Server {
     ];
   }
 
-  /** Puts these settings of the content policy in force, or throws with all that is wrong with them and changes nothing. */
-  reloadPolicy(settings: Config['casil']): void {
-    const { revision, mode, enabled } = reloadPolicy(this.layer, settings);
-    this.bus.events.emit('casil_policy_reloaded', null, { revision, mode, enabled });
+  /**
+   * Puts these settings in force as the content policy of all tenants that have none of their own, or rejects with all
+   * that is wrong with them and changes nothing.
+   */
+  async reloadPolicy(settings: Config['casil']): Promise<void> {
+    const { revision, mode, enabled } = await this.guard.reload(EVERY_TENANT, settings);
+    this.bus.events.emit('casil_policy_reloaded', null, { revision, mode, enabled, tenant: EVERY_TENANT });
   }
 
   private async shutDown(): Promise<void> {
@@ -232,10 +242,13 @@ export class Server {
   }
 
   private openEdge(config: Config): Promise<Edge> {
-    const { bus, runner, monitor, log, options, layer } = this;
+    const { bus, runner, monitor, log, options, guard } = this;
     const { onShutdown, onRestart, httpServer } = options;
-    const redact = (room: string, channel: string, payload: JsonObject): JsonObject =>
-      layer.redactForObservability({ type: 'event', room, channel, payload });
+    const redact: Redact = (room, channel, content, { tenant, part }) => {
+      const place = { type: 'event', tenant, room, channel } as const;
+      if (part === 'payload') return guard.observe({ ...place, payload: content }).payload;
+      return guard.observe({ ...place, payload: {}, metadata: content }).metadata ?? {};
+    };
     return openEdge({ config, bus, runner, monitor, log, httpServer, redact, onShutdown, onRestart });
   }
 
@@ -260,12 +273,9 @@ export async function startServer(
   config: Config,
   options: ServerOptions = {},
 ): Promise<{ server: Server; addresses: Addresses }> {
-  const opened = CasilLayer.open(config.casil);
-  if (!opened.ok)
-    throw new Error(opened.faults.map(({ setting, message }) => `casil ${setting}: ${message}`).join('\n'));
   const node = config.server.nodeId === '' ? newSecretId('node_').slice(0, 17) : config.server.nodeId;
   const engine = await loadEngine({ ...config.storage, nodeId: node });
-  const server = new Server(config, engine, opened.layer, node, options);
+  const server = new Server(config, engine, node, options);
   try {
     return { server, addresses: await server.start() };
   } catch (error) {

@@ -20,7 +20,6 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     telemetryConnections: zero,
     slowConsumersTotal: zero,
     casilDecisionsTotal: none,
-    casilRoomDecisionsTotal: none,
     webhookDeliveriesTotal: none,
     ...readers,
   });

@@ -22,7 +22,6 @@ export interface MetricReaders {
   telemetryConnections(): number;
   slowConsumersTotal(): number;
   casilDecisionsTotal(): Labelled<'decision' | 'reason'>;
-  casilRoomDecisionsTotal(): Labelled<'decision' | 'reason' | 'room'>;
   webhookDeliveriesTotal(): Labelled<'outcome'>;
 }
 
@@ -108,12 +107,6 @@ export class Metrics {
       'Decisions of content inspection.',
       ['decision', 'reason'],
       readers.casilDecisionsTotal,
-    );
-    this.labelled(
-      'arqonbus_casil_room_decisions_total',
-      'Decisions of content inspection by room; beyond 100 rooms as "other rooms".',
-      ['decision', 'reason', 'room'],
-      readers.casilRoomDecisionsTotal,
     );
     this.labelled(
       'arqonbus_webhook_deliveries_total',
