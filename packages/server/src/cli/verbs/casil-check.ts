@@ -31,7 +31,7 @@ export function casilCheckVerb(): Command {
     .option('--policy <file>', 'settings of op.casil.reload in YAML or JSON, in place of the configuration')
     .addOption(
       new Option('--type <type>', 'what kind of envelope carries it')
-        .choices(['event', 'private', 'command', 'telemetry'])
+        .choices(['event', 'private', 'command', 'telemetry', 'profile'])
         .default('event'),
     )
     .option('--json', 'print JSON and nothing else');
