@@ -61,6 +61,7 @@ export class Examination {
   /** False inside of what is never rewritten. */
   #rewrites = true;
   #depth = 0;
+  readonly #seen = new Set<string>();
   readonly #onRule = (rule: string): void => {
     this.secret = true;
     this.#found(rule);
@@ -240,7 +241,11 @@ export class Examination {
   }
 
   #found(rule: string): void {
-    if (!this.rules.includes(rule)) this.rules.push(rule);
+    // A set beside the list: a text can match tens of thousands of times.
+    if (!this.#seen.has(rule)) {
+      this.#seen.add(rule);
+      this.rules.push(rule);
+    }
     this.#options.onMatch?.(rule, this.#trail);
   }
 }

@@ -1,6 +1,7 @@
 import type { MatchSink, Searcher } from './automaton/searcher.ts';
 import { isRedacted, type Part, REDACTED, redactParts, tokensIn } from './redaction.ts';
-import { type OnSecret, type SecretDetector, secretDetector } from './secrets.ts';
+import type { SecretRule } from './rules/rule.ts';
+import { type OnSecret, SECRET_RULES, type SecretDetector, secretDetector } from './secrets.ts';
 
 /** More parts to redact than this in one text, and it is redacted as a whole; nobody could read what is left. */
 const MAX_PARTS = 1_024;
@@ -12,6 +13,8 @@ type OpenPart = { -readonly [K in keyof Part]: Part[K] };
 /** Never written to: a clean text needs no list of its own. */
 const NO_PARTS: OpenPart[] = [];
 
+const SECRET_IDS: ReadonlyMap<SecretRule, string> = new Map(SECRET_RULES.map((rule) => [rule, `secret:${rule.id}`]));
+
 /** Told the id of every rule that matches, once or more often. */
 export type OnRule = (rule: string) => void;
 
@@ -19,7 +22,9 @@ export type OnRule = (rule: string) => void;
 export class TextInspector implements MatchSink {
   readonly #patterns: Searcher | undefined;
   #secrets: SecretDetector | undefined;
-  readonly #onSecret: OnSecret = (rule, start, end) => this.#found(`secret:${rule.id}`, start, end);
+  readonly #onSecret: OnSecret = (rule, start, end) => this.#found(SECRET_IDS.get(rule)!, start, end);
+  /** Pattern → its rule id: a text can match thousands of times. */
+  readonly #patternIds: string[] = [];
   /** What the string at hand holds; kept here so that inspecting a clean one allocates nothing. */
   #text = '';
   #tokens: readonly Part[] | undefined;
@@ -65,7 +70,12 @@ export class TextInspector implements MatchSink {
 
   /** @internal */
   match(index: number, from: number, end: number): boolean {
-    return this.#found(`pattern:${index}`, from, end);
+    let id = this.#patternIds[index];
+    if (id === undefined) {
+      id = `pattern:${index}`;
+      this.#patternIds[index] = id;
+    }
+    return this.#found(id, from, end);
   }
 
   #redact(text: string, length: number, onRule: OnRule): string {

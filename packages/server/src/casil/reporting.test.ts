@@ -1,7 +1,7 @@
 import { Events, type Happening } from '@arqonbus/bus';
 import { casil, type Inspection } from '@arqonbus/casil';
 import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { DecisionReporter } from './reporting.ts';
 
 const ADA = { id: 'arq_client_ada' };
@@ -47,6 +47,10 @@ class Rig {
 }
 
 describe('DecisionReporter', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   it('writes a line and an event for what was redacted or blocked, without what was matched', () => {
     const rig = new Rig({});
     rig.send({ password: 'hunter2' });
@@ -87,6 +91,26 @@ describe('DecisionReporter', () => {
     }
     expect(rig.happened.map(({ tenant }) => tenant)).toEqual(['acme', 'acme', 'other', 'acme']);
     expect(rig.lines).toEqual([]);
+  });
+
+  it('tells twenty decisions of a sender in a second, and the rest of it as one with their number', () => {
+    vi.useFakeTimers();
+    const rig = new Rig({ block_on_probable_secret: true });
+    for (let i = 0; i < 500; i++) rig.send({ password: 'hunter2' });
+    const decisions = (): string[] => rig.told.filter((what) => what.startsWith('casil_decision'));
+    expect([rig.lines.length, decisions().length]).toEqual([20, 20]);
+    vi.advanceTimersByTime(1_000);
+    expect([rig.lines.length, decisions().length]).toEqual([21, 21]);
+    expect(rig.lines.at(-1)).toMatchObject([
+      'warn',
+      { decision: 'BLOCK', client_id: ADA.id, count: 480 },
+      expect.anything(),
+    ]);
+    rig.send({ password: 'hunter2' });
+    vi.advanceTimersByTime(1_000);
+    expect(rig.lines.at(-1)?.[1]).not.toHaveProperty('count');
+    expect(rig.lines).toHaveLength(22);
+    expect(rig.seconds).toHaveLength(501);
   });
 
   it('tells of a repeat offender once, whatever else is told', () => {
