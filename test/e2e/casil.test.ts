@@ -119,6 +119,7 @@ describe('all that travels', () => {
     ['the name of a room', { room: SECRET }],
     ['the name of a channel', { channel: SECRET }],
     ['the id', { id: `arq_${SECRET}` }],
+    ['the id that it answers', { request_id: `arq_${SECRET}` }],
     ['an assignment in a log line', { payload: { line: 'level=info api_key=q8Zr2LpX7vNc' } }],
   ])('is refused for a secret in %s', async (_where, more) => {
     expect(await sender.publish({ room: 'lab', channel: 'x', payload: {}, ...more })).toMatchObject(BLOCKED);

@@ -67,16 +67,12 @@ export class Direct {
     const allowed = at === undefined ? principal.role !== 'guest' : may(principal, 'publish', at.room, at.channel);
     if (!allowed) throw forbidden(at?.room ?? 'private', at?.channel ?? PRIVATE_CHANNEL);
     const tenant = this.rooms.tenant(principal.tenant);
-    const { id, to } = message;
-    const inspected = {
-      type: 'private',
-      id,
-      to,
-      room: at?.room,
-      channel: at?.channel,
-      payload: message.payload,
-    } as const;
-    const { payload, metadata } = inspectMessage(this.inspector, inspected, message.metadata, sender);
+    let { payload, metadata } = message;
+    if (this.inspector.enabledFor(principal.tenant)) {
+      const place = { room: at?.room, channel: at?.channel };
+      const inspected = { ...message, type: 'private', ...place } as const;
+      ({ payload, metadata } = inspectMessage(this.inspector, inspected, metadata, sender));
+    }
     const text = encode({
       id: message.id,
       type: 'private',

@@ -39,6 +39,8 @@ export interface Inspection {
   /** `profile`: how a client wants to be known, at its handshake or by `identify`. */
   readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
   readonly id: string;
+  /** The id of the envelope that this one answers. */
+  readonly requestId?: string | undefined;
   readonly tenant: string;
   readonly room: string | undefined;
   readonly channel: string | undefined;
@@ -71,7 +73,7 @@ export interface Inspector {
   shown(inspection: Inspection): JsonObject;
 }
 
-/** Inspects what is about to travel; payload and metadata come back as they may. */
+/** Inspects what is about to travel, where {@link Inspector.enabledFor} says so; it comes back as it may travel. */
 export function inspectMessage(
   inspector: Inspector,
   inspection: Omit<Inspection, 'tenant' | 'metadata'>,
@@ -79,7 +81,6 @@ export function inspectMessage(
   sender: Sender,
 ): { payload: JsonObject; metadata: Metadata | undefined } {
   const { tenant } = sender.principal;
-  if (!inspector.enabledFor(tenant)) return { payload: inspection.payload, metadata };
   const { own, server } = metadata === undefined ? NO_METADATA : splitMetadata(metadata);
   const left = inspector.inspect({ ...inspection, tenant, metadata: own }, sender);
   if (left.casil === undefined && left.metadata === own) return { payload: left.payload, metadata };
@@ -125,8 +126,10 @@ export class Publisher {
       throw forbidden(address.room, address.channel);
     const existing = this.find(sender, address.room, address.channel);
     // Before a channel is made: its name may be what the policy blocks.
-    const inspected = { id: message.id, type: message.type, payload: message.payload, ...address };
-    const { payload, metadata } = inspectMessage(this.inspector, inspected, message.metadata, sender);
+    let { payload, metadata } = message;
+    if (this.inspector.enabledFor(sender.principal.tenant)) {
+      ({ payload, metadata } = inspectMessage(this.inspector, { ...message, ...address }, metadata, sender));
+    }
     const channel = existing ?? this.create(sender, address.room, address.channel);
     const draft = openDraft(
       {

@@ -91,6 +91,7 @@ describe('what travels beside the payload', () => {
     ['the channel', { channel: 'project-x' }],
     ['a recipient', { type: 'private', to: ['sub:ada', `sub:${KEY}`] }],
     ['the id', { id: `arq_${KEY}` }],
+    ['the id that it answers', { requestId: `arq_${KEY}` }],
     ['a profile', { type: 'profile', room: undefined, channel: undefined, payload: { screen_name: KEY } }],
     ['an argument that addresses', { type: 'command', payload: { room: 'a', channel: 'project-x' } }],
   ] as const)('is blocked for a secret in %s', (_where, more) => {

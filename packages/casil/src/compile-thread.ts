@@ -17,7 +17,7 @@ export interface CompileResult {
 export class CompileLimitError extends Error {}
 
 /** Memory that compiling may take beside the tables, in MiB: far more than any set of patterns that is accepted. */
-const MAX_HEAP_MIB = 512;
+const MAX_HEAP_MIB = 192;
 
 /**
  * Compiles patterns in a thread of its own, so that nobody waits for them: a set that was made to be slow can take

@@ -6,6 +6,8 @@ export interface Inspected {
   readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
   /** The envelope's id. */
   readonly id?: string | undefined;
+  /** The id of the envelope that this one answers. */
+  readonly requestId?: string | undefined;
   /** Undefined when it goes to no room, as a private message can. */
   readonly room: string | undefined;
   /** `*` when it goes to all channels of the room. */

@@ -89,18 +89,19 @@ export class Examination {
     };
   }
 
-  #addresses({ id, room, channel, to }: Inspected): void {
+  #addresses({ id, requestId, room, channel, to }: Inspected): void {
     this.#address('room', room);
     this.#address('channel', channel);
     if (to !== undefined) for (const recipient of to) this.#address('to', recipient);
-    if (id !== undefined) this.#id(id);
+    if (id !== undefined) this.#id('id', id);
+    if (requestId !== undefined) this.#id('request_id', requestId);
   }
 
   #address(part: string, name: string | undefined): void {
     // The server's own two names say nothing.
     if (name === undefined || name === WILDCARD || name === PRIVATE_CHANNEL || name.length > MAX_ADDRESS_LENGTH) return;
     if (isMadeId(name)) {
-      this.#id(name);
+      this.#id(part, name);
       return;
     }
     // Rooms and channels repeat, so they are looked up like names of fields.
@@ -113,8 +114,8 @@ export class Examination {
     this.#trail.pop();
   }
 
-  #id(id: string): void {
-    this.#trail.push('id');
+  #id(part: string, id: string): void {
+    this.#trail.push(part);
     this.#policy.text.findSecrets(id, this.#onRule);
     this.#trail.pop();
   }

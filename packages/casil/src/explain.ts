@@ -10,7 +10,7 @@ export interface Match {
   /** What the rule looks for, in words. */
   readonly description: string;
   /**
-   * Where: `$.user.keys[0].value` in the payload, `metadata.note`, `room`, `channel`, `to` or `id`. Names that are no
+   * Where: `$.user.keys[0].value` in the payload, `metadata.note`, `room`, `channel`, `to`, `id` or `request_id`. Names that are no
    * identifiers stand in brackets; a name that matched itself is shown as the token.
    */
   readonly path: string;
