@@ -48,6 +48,7 @@ export const ADVERSARIAL_PAYLOADS: Readonly<Record<string, JsonObject>> = {
   'beginnings of keys': { text: fill('-eyJ-sk-ghp_AKIA://a:-----BEGIN bearer key-xoxb-') },
   'beginnings of long keys': { text: fill('-eyJaaaaaaaaaaaaaaaa') },
   'near misses': { text: fill('x1 y x2 a@b 123-45-678 password=aaaaaaa acme1_aaaa EMP1-12 ') },
+  'near assignments': { text: fill('page_token=a1b2c3d4 pwd: my-app-v1-name token=config.a1b2 ') },
   matches: { text: fill('x1 y1 ada@example.com 123-45-6789 password=aaaaaaaa EMP1-12345 ') },
   'not ASCII': { text: fill('äöü€😀') },
   'short strings': { list: Array.from({ length: SIZE / 16 }, (_, i) => `sk-${i}-x1-y1`.padEnd(13, '-')) },

@@ -6,9 +6,8 @@
  *
  * `--write` puts the table into docs/benchmarks.md. Exits with 1 when a target was missed.
  */
-import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
-import { CasilLayer } from '../packages/casil/src/layer.ts';
-import { DEFAULT_CASIL_SETTINGS } from '../packages/casil/src/settings.ts';
+import { type CasilSettings, type JsonObject, newId } from '@arqonbus/protocol';
+import { type Casil, casil } from '../packages/casil/src/casil.ts';
 import { ADVERSARIAL_PAYLOADS, cleanPayload, PATTERN_SETS } from './casil-inputs.ts';
 import { table, writeSection } from './report.ts';
 
@@ -21,17 +20,16 @@ interface Result {
   readonly targetMicros: number | undefined;
 }
 
-function layer(settings: Partial<CasilSettings>): CasilLayer {
-  const opened = CasilLayer.open({ ...DEFAULT_CASIL_SETTINGS, mode: 'enforce', ...settings });
-  if (!opened.ok) throw new Error(opened.faults.map(({ message }) => message).join('\n'));
-  return opened.layer;
-}
+const SENDER = { id: 'arq_client_0123456789abcdefghij' };
 
 /** The part of the publish pipeline around the inspection: parse, inspect when enabled, serialize. */
-function publish(casil: CasilLayer, frame: string): number {
+function publish(guard: Casil, frame: string): number {
   const payload = JSON.parse(frame) as JsonObject;
-  const passed = casil.enabled
-    ? casil.inspect({ type: 'event', room: 'science', channel: 'explore', payload }).payload
+  const passed = guard.enabledFor('default')
+    ? guard.inspect(
+        { type: 'event', id: newId(), tenant: 'default', room: 'science', channel: 'explore', payload },
+        SENDER,
+      ).payload
     : payload;
   return JSON.stringify(passed).length;
 }
@@ -49,8 +47,8 @@ function median(batches: number, batch: number, run: () => void): number {
 }
 
 function measure(name: string, frame: string, settings: Partial<CasilSettings>, targetMicros?: number): Result {
-  const off = layer({ ...settings, enabled: false });
-  const on = layer({ ...settings, enabled: true });
+  const off = casil({ ...settings, mode: 'enforce', enabled: false });
+  const on = casil({ ...settings, mode: 'enforce' });
   const small = frame.length < 10_000;
   const [batches, batch] = small ? [100, 100] : [21, 1];
   // Warm both before either is timed, and time them in turns, so that neither gets the better machine.

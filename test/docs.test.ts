@@ -21,6 +21,7 @@ const READ = [
   'docs/migrating/pusher.md',
   'docs/migrating/mqtt.md',
   'packages/protocol/README.md',
+  'packages/casil/README.md',
   'packages/server/README.md',
 ];
 const PAGES = [...WALKED, ...READ, 'examples/README.md'];

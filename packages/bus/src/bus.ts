@@ -385,7 +385,20 @@ export class Bus extends Core implements SessionHost {
       this.faults.failed(fault.code, { tenant, client_id: session.id, ...wanted });
       session.send(encodeError(fault, undefined));
     };
-    return attempt(() => andThen(this.memberships.join(session, wanted), joined), refused);
+    const join = (): Awaitable<Joined> => {
+      this.inspectJoin(session, wanted);
+      return this.memberships.join(session, wanted);
+    };
+    return attempt(() => andThen(join(), joined), refused);
+  }
+
+  /** The content policy sees the first membership as it sees the command that would ask for it. */
+  private inspectJoin(session: Session, { room, channel }: Wanted): void {
+    const { tenant } = session.principal;
+    if (!this.inspector.enabledFor(tenant)) return;
+    const payload = { room, channel };
+    const command = 'join_channel';
+    this.inspector.inspect({ type: 'command', id: newId(), tenant, command, room, channel, payload }, session);
   }
 
   // Its end -----------------------------------------------------------------------------------------------------------

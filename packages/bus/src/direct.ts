@@ -12,7 +12,7 @@ import { andThen } from './awaitable.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine } from './engine/engine.ts';
-import { type Inspector, type PublishHook, runHooks } from './publish.ts';
+import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients (PROTOCOL section 5, `private`); never in a channel's history. */
@@ -97,13 +97,9 @@ export class Direct {
     const at = placeOf(message);
     let payload = given;
     let metadata = metadataGiven;
-    if (this.inspector.enabled) {
-      const inspected = this.inspector.inspect(
-        { type: 'private', id: message.id, room: at?.room, channel: at?.channel, payload },
-        sender,
-      );
-      payload = inspected.payload;
-      if (inspected.metadata !== undefined) metadata = { ...metadata, casil: inspected.metadata };
+    if (this.inspector.enabledFor(tenant.name)) {
+      const subject = { ...message, type: 'private', room: at?.room, channel: at?.channel, payload } as const;
+      ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const text = encode({
       id: message.id,

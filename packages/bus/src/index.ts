@@ -72,7 +72,14 @@ export {
   principalOf,
   type Verification,
 } from './principal.ts';
-export { type Inspection, type Inspector, NO_INSPECTION, type PublishEvent, type PublishHook } from './publish.ts';
+export {
+  type Inspected,
+  type Inspection,
+  type Inspector,
+  NO_INSPECTION,
+  type PublishEvent,
+  type PublishHook,
+} from './publish.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';

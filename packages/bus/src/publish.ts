@@ -1,10 +1,13 @@
 import {
+  type Address,
   BusError,
   type CasilMetadata,
   type JsonObject,
   type Metadata,
+  type MetadataParts,
   openDraft,
   PRIVATE_CHANNEL,
+  splitMetadata,
   WILDCARD,
 } from '@arqonbus/protocol';
 import type { Access } from './access.ts';
@@ -33,22 +36,41 @@ export interface Outcome {
   readonly payload: JsonObject;
 }
 
-/** What a content policy looks at, and what it leaves of it. */
+/** What a content policy looks at: all that travels of one message, and where it goes. */
 export interface Inspection {
-  readonly type: 'event' | 'private' | 'command' | 'telemetry';
+  /** `profile`: how a client wants to be known, at its handshake or by `identify`. */
+  readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
   readonly id: string;
+  /** The id of the envelope that this one answers. */
+  readonly requestId?: string | undefined;
+  readonly tenant: string;
   readonly room: string | undefined;
   readonly channel: string | undefined;
+  /** Of a private message. */
+  readonly to?: readonly string[] | undefined;
   readonly payload: JsonObject;
+  /** What the client itself wrote into the metadata, without the server's keys. */
+  readonly metadata?: JsonObject | undefined;
   /** Name of the command, on commands. */
-  readonly command?: string;
+  readonly command?: string | undefined;
+  /** Dotted paths of the arguments that are meant to hold secrets (`token`, `rules.*.secret`); the empty path is all. */
+  readonly secretPaths?: readonly string[] | undefined;
+}
+
+/** What a content policy leaves of a message. */
+export interface Inspected {
+  readonly payload: JsonObject;
+  /** What is left of the client's metadata. */
+  readonly metadata?: JsonObject | undefined;
+  /** What the envelope tells of the inspection. */
+  readonly casil?: CasilMetadata | undefined;
 }
 
 export interface Inspector {
-  /** Checked once a message; false costs nothing more. */
-  readonly enabled: boolean;
-  /** The payload that may travel on, with what envelopes are told; throws the policy's BusError to block. */
-  inspect(inspection: Inspection, sender: Sender): { payload: JsonObject; metadata: CasilMetadata | undefined };
+  /** Whether anything of a tenant is inspected. Asked once a message; false costs nothing more. */
+  enabledFor(tenant: string): boolean;
+  /** What may travel on; throws the policy's BusError to block. */
+  inspect(inspection: Inspection, sender: Sender): Inspected;
   /** What those who look after the server may be shown of a payload. */
   shown(inspection: Inspection): JsonObject;
 }
@@ -83,10 +105,27 @@ export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sen
 
 /** The content policy of a bus that has none. */
 export const NO_INSPECTION: Inspector = {
-  enabled: false,
-  inspect: ({ payload }) => ({ payload, metadata: undefined }),
+  enabledFor: () => false,
+  inspect: ({ payload, metadata }) => ({ payload, metadata }),
   shown: ({ payload }) => payload,
 };
+
+/** Inspects what is about to travel, where {@link Inspector.enabledFor} says so; it comes back as it may travel. */
+export function inspectMessage(
+  inspector: Inspector,
+  inspection: Omit<Inspection, 'tenant' | 'metadata'>,
+  metadata: Metadata | undefined,
+  sender: Sender,
+): { payload: JsonObject; metadata: Metadata | undefined } {
+  const { tenant } = sender.principal;
+  const { own, server } = metadata === undefined ? NO_METADATA : splitMetadata(metadata);
+  const left = inspector.inspect({ ...inspection, tenant, metadata: own }, sender);
+  if (left.casil === undefined && left.metadata === own) return { payload: left.payload, metadata };
+  const casil = left.casil === undefined ? {} : { casil: left.casil };
+  return { payload: left.payload, metadata: { ...left.metadata, ...server, ...casil } };
+}
+
+const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
 export interface PublishRules {
   readonly autoCreateChannels: boolean;
@@ -131,14 +170,15 @@ export class Publisher {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
-    const channel = this.target(sender, address.room, address.channel);
+    this.check(sender, address.room, address.channel);
     const { hooks } = this;
-    if (hooks.length === 0) return this.store(sender, message, channel, message.payload, message.metadata, began);
+    if (hooks.length === 0) {
+      return this.store(sender, message, address, message.payload, message.metadata, began);
+    }
     const { type, id, payload, metadata } = message;
-    const { tenant } = channel;
-    const event = { type, id, tenant, room: channel.room, channel: channel.channel, payload, metadata };
+    const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(runHooks(hooks, event, sender), (left) =>
-      this.store(sender, message, channel, left.payload, left.metadata, began),
+      this.store(sender, message, address, left.payload, left.metadata, began),
     );
   }
 
@@ -146,19 +186,19 @@ export class Publisher {
   private store(
     sender: Sender,
     message: Message,
-    channel: Channel,
-    given: JsonObject,
-    metadataGiven: Metadata | undefined,
+    address: Address,
+    givenPayload: JsonObject,
+    givenMetadata: Metadata | undefined,
     began: number,
   ): Awaitable<Outcome> {
-    let payload = given;
-    let metadata = metadataGiven;
-    if (this.inspector.enabled) {
-      const subject = { ...message, payload, metadata, room: channel.room, channel: channel.channel };
-      const inspected = this.inspector.inspect(subject, sender);
-      payload = inspected.payload;
-      if (inspected.metadata !== undefined) metadata = { ...metadata, casil: inspected.metadata };
+    let payload = givenPayload;
+    let metadata = givenMetadata;
+    // Before a channel is made: its name may be what the policy blocks.
+    if (this.inspector.enabledFor(sender.principal.tenant)) {
+      const subject = { ...message, ...address, payload };
+      ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
+    const channel = this.target(sender, address.room, address.channel);
     const draft = openDraft(
       {
         id: message.id,
@@ -185,8 +225,8 @@ export class Publisher {
     });
   }
 
-  /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
-  private target(sender: Sender, room: string, name: string): Channel {
+  /** Throws unless an event of this sender may go there, as far as that is known before it is inspected. */
+  private check(sender: Sender, room: string, name: string): void {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
         field: 'to',
@@ -194,7 +234,7 @@ export class Publisher {
       });
     }
     const tenant = this.rooms.tenant(sender.principal.tenant);
-    let channel = tenant.find(room, name);
+    const channel = tenant.find(room, name);
     if (
       this.rules.publishRequiresJoin &&
       sender.session !== null &&
@@ -202,8 +242,12 @@ export class Publisher {
     ) {
       throw new BusError('NOT_JOINED', `Join ${room}:${name} before you publish to it.`, { room, channel: name });
     }
-    channel ??= this.rooms.createFor(sender, room, name, this.rules.autoCreateChannels);
-    return channel;
+  }
+
+  /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
+  private target(sender: Sender, room: string, name: string): Channel {
+    const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
+    return known ?? this.rooms.createFor(sender, room, name, this.rules.autoCreateChannels);
   }
 }
 

@@ -50,9 +50,10 @@ export class Submissions {
   }
 
   /** Whoever listens to events looks after the server, and sees no more than a log would. */
-  private shown(id: string, { channel: { room, channel }, payload }: Outcome): JsonObject {
+  private shown(id: string, { channel: { tenant, room, channel }, payload }: Outcome): JsonObject {
     const { inspector } = this;
-    return inspector.enabled ? inspector.shown({ type: 'telemetry', id, room, channel, payload }) : payload;
+    if (!inspector.enabledFor(tenant)) return payload;
+    return inspector.shown({ type: 'telemetry', id, tenant, room, channel, payload });
   }
 
   private tell(sender: Sender, event: BusEvent, shown: JsonObject): void {

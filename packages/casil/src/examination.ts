@@ -1,6 +1,7 @@
-import type { JsonObject } from '@arqonbus/protocol';
-import type { FieldFacts } from './fields.ts';
-import { descend, type PathNode } from './paths.ts';
+import { type JsonObject, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import { type Inspected, isMadeId, type Layout, layoutOf, METADATA } from './content.ts';
+import { type FieldFacts, MAX_REMEMBERED_LENGTH, rulesIn } from './fields.ts';
+import { descend, type PathNode, treeOf } from './paths.ts';
 import { isCredentialLike, isPlaceholder } from './plausibility.ts';
 import type { Policy } from './policy.ts';
 import { REDACTED } from './redaction.ts';
@@ -8,22 +9,42 @@ import { TextBudget } from './text-budget.ts';
 
 /** Deeper values are not inspected but refused; the protocol allows 64 levels. */
 const MAX_DEPTH = 1_000;
+/** No address is longer; what is, is refused elsewhere. */
+const MAX_ADDRESS_LENGTH = 512;
 
 const NO_NODES: readonly PathNode[] = [];
+const NO_PATHS: readonly string[] = [];
 
 export interface ExaminationOptions {
-  /** Whether the payload may be longer than `max_inspect_bytes`. */
+  /** Whether payload and metadata may together be longer than `max_inspect_bytes`. */
   readonly partial: boolean;
-  /** For those who only watch: what was not inspected is not shown either. */
-  readonly hideRest: boolean;
-  /** Members of the payload itself that are not inspected; `*` stands for all. */
-  readonly exempt: ReadonlySet<string> | undefined;
-  /** Told of every match and of where it is, as a path of names and indexes that is only valid during the call. */
-  readonly onMatch?: (rule: string, path: readonly (string | number)[]) => void;
+  /** For those who only watch: neither what was not inspected nor what is meant to hold secrets is shown. */
+  readonly forObservers: boolean;
+  /**
+   * Told of every match and of where it is: the part of the message (`payload`, `metadata`, `room` …), then names and
+   * indexes. The list is only valid during the call.
+   */
+  readonly onMatch?: (rule: string, place: readonly (string | number)[]) => void;
 }
 
+/** What came out of an examination: the very same objects when there was nothing to redact in them. */
+export interface Examined {
+  readonly payload: JsonObject;
+  readonly metadata: JsonObject | undefined;
+}
+
+/** Where the walk stands. */
+interface Place {
+  /** Nodes of the redaction paths that lead here. */
+  readonly nodes: readonly PathNode[];
+  /** Nodes of the paths to what is meant to hold secrets. */
+  readonly secrets: readonly PathNode[];
+}
+
+const ANYWHERE: Place = { nodes: NO_NODES, secrets: NO_NODES };
+
 /**
- * One walk over a payload: collects the rules that match and makes the redacted copy, which shares with the original
+ * One walk over what travels: collects the rules that match and makes the redacted copy, which shares with the original
  * all that was not redacted. The original is never changed.
  */
 export class Examination {
@@ -31,10 +52,16 @@ export class Examination {
   readonly rules: string[] = [];
   /** Whether content matched: a secret rule, a sensitive name or a pattern. */
   secret = false;
+  /** Whether room, channel or recipients matched. */
+  address = false;
   readonly #policy: Policy;
   readonly #options: ExaminationOptions;
   readonly #texts: TextBudget;
   readonly #trail: (string | number)[] = [];
+  /** False inside of what is never rewritten. */
+  #rewrites = true;
+  #depth = 0;
+  readonly #seen = new Set<string>();
   readonly #onRule = (rule: string): void => {
     this.secret = true;
     this.#found(rule);
@@ -47,80 +74,151 @@ export class Examination {
       policy.text,
       policy.settings.max_inspect_bytes,
       options.partial,
-      options.hideRest,
+      options.forObservers,
       this.#onRule,
     );
   }
 
-  /** The redacted payload: the very same object if there was nothing to redact. */
-  run(payload: JsonObject): JsonObject {
-    const { exempt } = this.#options;
-    if (exempt?.has('*')) return payload;
-    const { root } = this.#policy.paths;
-    return this.#object(payload, root === undefined ? NO_NODES : [root], 1, exempt);
+  /** Examines all of a message: its addresses, its payload, then its metadata. */
+  run(subject: Inspected): Examined {
+    this.#addresses(subject);
+    const { type, payload, metadata, secretPaths = NO_PATHS } = subject;
+    return {
+      payload: this.#part('payload', payload, layoutOf(type), secretPaths),
+      metadata: metadata && this.#part('metadata', metadata, METADATA, NO_PATHS),
+    };
   }
 
-  #object(object: JsonObject, nodes: readonly PathNode[], depth: number, exempt?: ReadonlySet<string>): JsonObject {
-    if (depth > MAX_DEPTH) throw new RangeError('The payload is nested too deeply to inspect.');
-    let copy: JsonObject | undefined;
-    for (const key of Object.keys(object)) {
-      if (exempt?.has(key)) continue;
-      const value = object[key];
-      const facts = this.#policy.fields.of(key);
-      this.#texts.spend(key);
-      const below = nodes.length === 0 ? nodes : descend(nodes, facts.lowerCase);
-      this.#trail.push(key);
-      const next = this.#member(value, facts, below, depth, facts.path ?? pathOf(below));
-      this.#trail.pop();
-      if (next === value) continue;
-      // fromEntries defines members, so that a "__proto__" stays one; assigning would set the prototype.
-      copy ??= Object.fromEntries(Object.entries(object));
-      Object.defineProperty(copy, key, { value: next, enumerable: true, writable: true, configurable: true });
+  #addresses({ id, requestId, room, channel, to }: Inspected): void {
+    this.#address('room', room);
+    this.#address('channel', channel);
+    if (to !== undefined) for (const recipient of to) this.#address('to', recipient);
+    if (id !== undefined) this.#id('id', id);
+    if (requestId !== undefined) this.#id('request_id', requestId);
+  }
+
+  #address(part: string, name: string | undefined): void {
+    // The server's own two names say nothing.
+    if (name === undefined || name === WILDCARD || name === PRIVATE_CHANNEL || name.length > MAX_ADDRESS_LENGTH) return;
+    if (isMadeId(name)) {
+      this.#id(part, name);
+      return;
     }
-    return copy ?? object;
+    // Rooms and channels repeat, so they are looked up like names of fields.
+    const { rules } = this.#policy.fields.of(name);
+    const all = name.length <= MAX_REMEMBERED_LENGTH ? rules : rulesIn(name, this.#policy.text);
+    if (all.length === 0) return;
+    this.address = true;
+    this.#trail.push(part);
+    for (const rule of all) this.#onRule(rule);
+    this.#trail.pop();
   }
 
-  #array(array: readonly unknown[], facts: FieldFacts, nodes: readonly PathNode[], depth: number): readonly unknown[] {
-    if (depth > MAX_DEPTH) throw new RangeError('The payload is nested too deeply to inspect.');
+  #id(part: string, id: string): void {
+    this.#trail.push(part);
+    this.#policy.text.findSecrets(id, this.#onRule);
+    this.#trail.pop();
+  }
+
+  #part(part: string, value: JsonObject, layout: Layout, secretPaths: readonly string[]): JsonObject {
+    const { forObservers } = this.#options;
+    // The empty path stands for the part as a whole.
+    if (secretPaths.includes('')) return forObservers ? { redacted: REDACTED } : value;
+    const { root } = this.#policy.paths;
+    const secrets = secretPaths.length === 0 ? undefined : secretTree(secretPaths);
+    const place =
+      root === undefined && secrets === undefined
+        ? ANYWHERE
+        : { nodes: root === undefined ? NO_NODES : [root], secrets: secrets === undefined ? NO_NODES : [secrets] };
+    this.#trail.push(part);
+    const examined = this.#object(value, place, layout);
+    this.#trail.pop();
+    return examined;
+  }
+
+  /** @param layout only at the top of a part */
+  #object(object: JsonObject, place: Place, layout?: Layout): JsonObject {
+    this.#enter();
+    const names = Object.keys(object);
+    const rewrites = this.#rewrites;
+    let entries: [string, unknown][] | undefined;
+    let redactedNames = 0;
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]!;
+      const value = object[name];
+      const facts = this.#policy.fields.of(name);
+      const below = descendPlace(place, facts.lowerCase);
+      const isMatch = layout?.isKnown(name) !== true && this.#matchesName(name, facts);
+      if (layout !== undefined) this.#rewrites = !layout.isFixed(name);
+      let outName = name;
+      if (isMatch && this.#rewrites) {
+        do {
+          redactedNames++;
+          outName = redactedNames === 1 ? REDACTED : REDACTED + redactedNames;
+        } while (Object.hasOwn(object, outName));
+      }
+      if (this.#options.partial) this.#texts.spend(outName);
+      this.#trail.push(isMatch ? REDACTED : name);
+      const next = this.#member(value, facts, below, facts.path ?? pathOf(below.nodes));
+      this.#trail.pop();
+      if (entries === undefined && (outName !== name || !Object.is(next, value))) {
+        entries = names.slice(0, i).map((before) => [before, object[before]]);
+      }
+      entries?.push([outName, next]);
+    }
+    this.#rewrites = rewrites;
+    this.#depth--;
+    // fromEntries defines members, so that a "__proto__" stays one; assigning would set the prototype.
+    return entries === undefined ? object : Object.fromEntries(entries);
+  }
+
+  #array(array: readonly unknown[], facts: FieldFacts, place: Place): readonly unknown[] {
+    this.#enter();
     let copy: unknown[] | undefined;
     for (let i = 0; i < array.length; i++) {
       const value = array[i];
-      const below = nodes.length === 0 ? nodes : descend(nodes, String(i));
+      const below = place === ANYWHERE ? place : descendPlace(place, String(i));
       this.#trail.push(i);
       // The strings of a list under a sensitive name are as sensitive as a single one there.
-      const next = this.#member(value, facts, below, depth, pathOf(below));
+      const next = this.#member(value, facts, below, pathOf(below.nodes));
       this.#trail.pop();
-      if (next === value) continue;
+      if (Object.is(next, value)) continue;
       copy ??= [...array];
       copy[i] = next;
     }
+    this.#depth--;
     return copy ?? array;
   }
 
+  #enter(): void {
+    if (++this.#depth > MAX_DEPTH) throw new RangeError('The payload is nested too deeply to inspect.');
+  }
+
   /** Examines a member or item; `path` is the redaction path that leads to it, if one does. */
-  #member(
-    value: unknown,
-    facts: FieldFacts,
-    nodes: readonly PathNode[],
-    depth: number,
-    path: string | undefined,
-  ): unknown {
-    if (path === undefined) return this.#value(value, facts, nodes, depth);
+  #member(value: unknown, facts: FieldFacts, place: Place, path: string | undefined): unknown {
+    if (isSecretPlace(place.secrets)) return this.#options.forObservers ? REDACTED : value;
+    if (path === undefined || !this.#rewrites) return this.#value(value, facts, place);
     // What it holds counts for the outcome, although it is redacted as a whole.
-    this.#texts.aside(() => this.#value(value, facts, nodes, depth));
+    this.#texts.aside(() => this.#value(value, facts, place));
     if (value === REDACTED) return value;
     this.#found(`path:${path}`);
     return REDACTED;
   }
 
-  #value(value: unknown, facts: FieldFacts, nodes: readonly PathNode[], depth: number): unknown {
+  #value(value: unknown, facts: FieldFacts, place: Place): unknown {
     if (typeof value === 'string') return this.#string(value, facts);
     if (typeof value !== 'object' || value === null) return value;
-    if (Array.isArray(value)) return this.#array(value, facts, nodes, depth + 1);
-    return this.#object(value as JsonObject, nodes, depth + 1);
+    return Array.isArray(value) ? this.#array(value, facts, place) : this.#object(value as JsonObject, place);
   }
 
   #string(text: string, facts: FieldFacts): string {
+    if (this.#rewrites) return this.#redacted(text, facts);
+    if (isMadeId(text)) this.#texts.findSecrets(text);
+    else this.#redacted(text, facts);
+    return text;
+  }
+
+  #redacted(text: string, facts: FieldFacts): string {
     if (facts.sensitivity === undefined) return this.#texts.inspect(text);
     if (this.#credential(text, facts)) return REDACTED;
     // What is left of a text can look like a credential where the whole did not.
@@ -133,13 +231,65 @@ export class Examination {
     return true;
   }
 
+  #matchesName(name: string, facts: FieldFacts): boolean {
+    // Nearly every name: judged before, clean, and there is nothing to count.
+    if (!this.#options.partial && facts.rules.length === 0 && name.length <= MAX_REMEMBERED_LENGTH) return false;
+    // The name that matched must not stand in the place that is told.
+    this.#trail.push(REDACTED);
+    const matches = this.#texts.matchesName(name, facts.rules);
+    this.#trail.pop();
+    return matches;
+  }
+
   #found(rule: string): void {
-    if (!this.rules.includes(rule)) this.rules.push(rule);
+    // A set beside the list: a text can match tens of thousands of times.
+    if (!this.#seen.has(rule)) {
+      this.#seen.add(rule);
+      this.rules.push(rule);
+    }
     this.#options.onMatch?.(rule, this.#trail);
   }
+}
+
+/** The paths are those of a command's declaration: the same list each time. */
+const secretTrees = new WeakMap<readonly string[], PathNode>();
+
+function secretTree(paths: readonly string[]): PathNode | undefined {
+  let tree = secretTrees.get(paths);
+  if (tree === undefined) {
+    tree = treeOf(paths);
+    if (tree !== undefined) secretTrees.set(paths, tree);
+  }
+  return tree;
+}
+
+/** A payload without what is meant to hold secrets: the very same object when nothing is. */
+export function withoutSecrets(payload: JsonObject, secretPaths: readonly string[]): JsonObject {
+  if (secretPaths.includes('')) return { redacted: REDACTED };
+  const tree = secretPaths.length === 0 ? undefined : secretTree(secretPaths);
+  return tree === undefined ? payload : (hideAt(payload, [tree]) as JsonObject);
+}
+
+function hideAt(value: unknown, secrets: readonly PathNode[]): unknown {
+  if (isSecretPlace(secrets)) return REDACTED;
+  if (secrets.length === 0 || typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map((item, i) => hideAt(item, descend(secrets, String(i))));
+  const entries = Object.entries(value);
+  return Object.fromEntries(entries.map(([name, item]) => [name, hideAt(item, descend(secrets, name.toLowerCase()))]));
+}
+
+function descendPlace(place: Place, name: string): Place {
+  if (place === ANYWHERE) return place;
+  const nodes = place.nodes.length === 0 ? place.nodes : descend(place.nodes, name);
+  const secrets = place.secrets.length === 0 ? place.secrets : descend(place.secrets, name);
+  return nodes.length === 0 && secrets.length === 0 ? ANYWHERE : { nodes, secrets };
 }
 
 function pathOf(nodes: readonly PathNode[]): string | undefined {
   for (const { path } of nodes) if (path !== undefined) return path;
   return undefined;
+}
+
+function isSecretPlace(secrets: readonly PathNode[]): boolean {
+  return pathOf(secrets) !== undefined;
 }

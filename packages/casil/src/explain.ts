@@ -1,16 +1,18 @@
-import { enforced, examine, type Flag, type Inspected, inspect, type Verdict } from './inspect.ts';
-import { payloadBytes } from './payload-size.ts';
+import { bytesOf, enforced, examine, type Flag, type Inspected, inspect, type Verdict } from './inspect.ts';
 import type { Policy } from './policy.ts';
 import { matchingGlobs } from './scope.ts';
 import { SECRET_RULES } from './secrets.ts';
 
-/** One place in the payload where a rule matched. Never what it matched. */
+/** One place in the message where a rule matched. Never what it matched. */
 export interface Match {
   /** As in {@link Verdict.rules}. */
   readonly rule: string;
   /** What the rule looks for, in words. */
   readonly description: string;
-  /** Where: `$.user.keys[0].value`; names that are no identifiers stand in brackets. */
+  /**
+   * Where: `$.user.keys[0].value` in the payload, `metadata.note`, `room`, `channel`, `to`, `id` or `request_id`. Names that are no
+   * identifiers stand in brackets; a name that matched itself is shown as the token.
+   */
   readonly path: string;
 }
 
@@ -26,7 +28,7 @@ export interface Explanation {
   };
   readonly kind: Verdict['kind'];
   readonly size: {
-    /** UTF-8 bytes of the serialized payload; undefined when it cannot be serialized. */
+    /** UTF-8 bytes of payload and metadata, serialized; undefined when it cannot be serialized. */
     readonly bytes: number | undefined;
     readonly maxPayloadBytes: number;
     readonly oversize: boolean;
@@ -34,7 +36,7 @@ export interface Explanation {
     readonly partiallyInspected: boolean;
   };
   readonly flags: readonly Flag[];
-  /** In the order of the payload. Nothing when the payload is out of scope. */
+  /** In the order of the message. Nothing when it is out of scope. */
   readonly matches: readonly Match[];
   /** What `enforce` decides; in `monitor` what it would decide. */
   readonly enforced: { readonly decision: Verdict['decision']; readonly reasonCode: Verdict['reasonCode'] };
@@ -42,7 +44,7 @@ export interface Explanation {
   /** False: the layer is switched off, and this is what it would do. */
   readonly enabled: boolean;
   readonly verdict: Verdict;
-  /** Whether subscribers and history get another payload than the sender sent. */
+  /** Whether subscribers and history get something else than the sender sent. */
   readonly transportRedacted: boolean;
   /** What went wrong when the payload could not be inspected. */
   readonly failure?: string;
@@ -51,7 +53,17 @@ export interface Explanation {
 const DESCRIPTIONS: ReadonlyMap<string, string> = new Map(SECRET_RULES.map(({ id, description }) => [id, description]));
 const IDENTIFIER = /^[A-Za-z_$][A-Za-z0-9_$]*$/;
 
-/** Explains the outcome of {@link inspect} for the same policy and subject. Never throws. */
+/**
+ * Explains what a policy makes of a message, step by step, without counting or telling it. Never throws.
+ *
+ * ```ts
+ * const compiled = compilePolicy({ ...DEFAULT_CASIL_SETTINGS, mode: 'enforce' });
+ * if (compiled.ok) {
+ *   const { matches } = explain(compiled.policy, { type: 'event', room: 'ops', channel: 'log', payload: { pwd: 'q8Zr2LpX7' } });
+ *   console.log(matches[0]?.rule, matches[0]?.path); // key:pwd $.pwd
+ * }
+ * ```
+ */
 export function explain(policy: Policy, subject: Inspected): Explanation {
   const { settings } = policy;
   const { room, channel } = subject;
@@ -94,7 +106,7 @@ export function explain(policy: Policy, subject: Inspected): Explanation {
     mode: settings.mode,
     enabled: settings.enabled,
     verdict,
-    transportRedacted: verdict.payload !== subject.payload,
+    transportRedacted: verdict.payload !== subject.payload || verdict.metadata !== subject.metadata,
     ...(failure === undefined ? {} : { failure }),
   };
 }
@@ -115,14 +127,15 @@ function describe(policy: Policy, rule: string): string {
   }
 }
 
-function sizeOf({ payload }: Inspected): number | undefined {
+function sizeOf(subject: Inspected): number | undefined {
   try {
-    return payloadBytes(payload);
+    return bytesOf(subject);
   } catch {
     return undefined;
   }
 }
 
-function format(path: readonly (string | number)[]): string {
-  return `$${path.map((step) => (typeof step === 'number' ? `[${step}]` : IDENTIFIER.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`)).join('')}`;
+function format([part, ...path]: readonly (string | number)[]): string {
+  const root = part === 'payload' ? '$' : part;
+  return `${root}${path.map((step) => (typeof step === 'number' ? `[${step}]` : IDENTIFIER.test(step) ? `.${step}` : `[${JSON.stringify(step)}]`)).join('')}`;
 }

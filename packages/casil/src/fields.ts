@@ -1,9 +1,10 @@
 import { type Sensitivity, sensitiveName } from './keys.ts';
 import type { RedactionPaths } from './paths.ts';
+import { isRedactedName } from './redaction.ts';
+import type { TextInspector } from './text.ts';
 
-/** Names repeat; those a hostile client makes up must not fill the memory. */
-const MAX_REMEMBERED = 4_096;
-const MAX_REMEMBERED_LENGTH = 64;
+/** Longer names are not remembered. Also the longest that are judged without counting against a text budget. */
+export const MAX_REMEMBERED_LENGTH = 64;
 
 /** What a policy knows of a field by its name alone. */
 export interface FieldFacts {
@@ -13,32 +14,50 @@ export interface FieldFacts {
   readonly sensitivity: Sensitivity | undefined;
   /** What to call it in a rule id when it is sensitive. */
   readonly sensitiveName: string;
+  /** Ids of the rules that match in the name itself; of names up to {@link MAX_REMEMBERED_LENGTH} only. */
+  readonly rules: readonly string[];
 }
+
+const NO_RULES: readonly string[] = Object.freeze([]);
 
 /** Looks fields up by name, remembering what it found. */
 export class Fields {
   readonly #paths: RedactionPaths;
+  readonly #text: TextInspector;
+  readonly #capacity: number;
   readonly #known = new Map<string, FieldFacts>();
 
-  constructor(paths: RedactionPaths) {
+  /** @param capacity how many names are remembered: they repeat, and those a hostile client makes up must not fill the memory */
+  constructor(paths: RedactionPaths, text: TextInspector, capacity: number) {
     this.#paths = paths;
+    this.#text = text;
+    this.#capacity = capacity;
   }
 
-  of(key: string): FieldFacts {
-    const known = this.#known.get(key);
+  of(name: string): FieldFacts {
+    const known = this.#known.get(name);
     if (known !== undefined) return known;
-    const lowerCase = key.toLowerCase();
-    const sensitive = sensitiveName(key);
+    const lowerCase = name.toLowerCase();
+    const sensitive = sensitiveName(name);
     const facts: FieldFacts = {
       lowerCase,
       path: this.#paths.names.get(lowerCase),
       sensitivity: sensitive?.sensitivity,
       sensitiveName: sensitive?.name ?? '',
+      rules: name.length <= MAX_REMEMBERED_LENGTH ? rulesIn(name, this.#text) : NO_RULES,
     };
-    if (key.length <= MAX_REMEMBERED_LENGTH) {
-      if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
-      this.#known.set(key, facts);
+    if (name.length <= MAX_REMEMBERED_LENGTH) {
+      if (this.#known.size >= this.#capacity) this.#known.clear();
+      this.#known.set(name, facts);
     }
     return facts;
   }
+}
+
+/** Ids of the rules that match in a short text. */
+export function rulesIn(text: string, inspector: TextInspector): readonly string[] {
+  if (isRedactedName(text)) return NO_RULES;
+  const rules = new Set<string>();
+  inspector.inspect(text, text.length, (rule) => rules.add(rule));
+  return rules.size === 0 ? NO_RULES : [...rules];
 }

@@ -1,6 +1,7 @@
 import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
-import { casilMetadata, type Inspected, inspect, redactForObservability, type Verdict } from './inspect.ts';
+import * as inspection from './inspect.ts';
+import { casilMetadata, type Inspected, inspect, type Verdict } from './inspect.ts';
 import { compilePolicy, type Policy } from './policy.ts';
 import { REDACTED } from './redaction.ts';
 import { DEFAULT_CASIL_SETTINGS } from './settings.ts';
@@ -25,6 +26,11 @@ function verdictOn(
   return inspect(policy(settings), subject(payload, place));
 }
 
+/** What observers are shown of a payload. */
+function redactForObservability(policy: Policy, subject: Inspected): JsonObject {
+  return inspection.redactForObservability(policy, subject).payload;
+}
+
 describe('decisions', () => {
   it('lets a clean payload pass, the very same object', () => {
     const payload = { text: 'hello', numbers: [1, 2, { deep: null }] };
@@ -36,7 +42,9 @@ describe('decisions', () => {
       riskLevel: 'low',
       flags: [],
       rules: [],
+      addressMatched: false,
       payload,
+      metadata: undefined,
       inScope: true,
     });
     expect(verdict.payload).toBe(payload);
@@ -201,7 +209,12 @@ describe('max_inspect_bytes', () => {
       policy({ max_inspect_bytes: 60 }),
       subject({ a: 'y'.repeat(40), b: 'x'.repeat(200), c: KEY, n: 7 }),
     );
-    expect(shown).toEqual({ a: 'y'.repeat(40), b: `${'x'.repeat(18)}${REDACTED}`, c: REDACTED, n: 7 });
+    expect(shown).toEqual({
+      a: 'y'.repeat(40),
+      b: `${'x'.repeat(18)}${REDACTED}`,
+      [REDACTED]: REDACTED,
+      [`${REDACTED}2`]: 7,
+    });
   });
 
   it('redacts the rest of a string in which it found something before the bound', () => {
@@ -211,33 +224,40 @@ describe('max_inspect_bytes', () => {
   });
 });
 
-describe('commands', () => {
-  it('does not inspect arguments that are meant to hold credentials', () => {
-    const args = { url: 'https://hook.example', secret: KEY, headers: { 'x-api-key': KEY } };
-    const place = { type: 'command', command: 'op.webhook.register' } as const;
-    expect(verdictOn(args, { block_on_probable_secret: true }, place).decision).toBe('ALLOW');
-    expect(verdictOn({ ...args, url: KEY }, { block_on_probable_secret: true }, place).decision).toBe('BLOCK');
-    expect(verdictOn({ token: KEY }, {}, { type: 'command', command: 'refresh_token' }).decision).toBe('ALLOW');
-    expect(verdictOn({ token: KEY }, {}, { type: 'command', command: 'ping' }).decision).toBe('ALLOW_WITH_REDACTION');
+describe('what is meant to hold secrets', () => {
+  const register = { type: 'command', secretPaths: ['secret', 'headers', 'rules.*.key'] } as const;
+
+  it('is passed on as it is, and the rest is inspected', () => {
+    const args = { payload: {}, secret: KEY, headers: { 'x-api-key': KEY }, rules: [{ key: KEY }] };
+    const blocking = { block_on_probable_secret: true };
+    const verdict = verdictOn(args, blocking, register);
+    expect(verdict).toMatchObject({ decision: 'ALLOW', flags: [] });
+    expect(verdict.payload).toBe(args);
+    expect(verdictOn({ ...args, payload: { a: KEY } }, blocking, register).decision).toBe('BLOCK');
+    expect(verdictOn({ ...args, rules: [{ key: KEY, note: KEY }] }, blocking, register).decision).toBe('BLOCK');
+    expect(verdictOn({ token: KEY }, blocking, { type: 'command', secretPaths: ['token'] }).decision).toBe('ALLOW');
+    expect(verdictOn({ token: KEY }, blocking, { type: 'command' }).decision).toBe('BLOCK');
+    expect(verdictOn({ deep: { secret: KEY } }, blocking, register).decision).toBe('BLOCK');
   });
 
-  it('shows observers none of them, in scope or not', () => {
-    const args = { url: 'https://hook.example', secret: KEY };
+  it('is shown to no observer, in scope or not', () => {
+    const args = { url: 'https://hook.example', secret: KEY, rules: [{ key: KEY, on: 'x' }] };
     for (const settings of [{}, { scope_include: ['elsewhere'] }]) {
-      const place = { type: 'command', command: 'op.webhook.register' } as const;
-      expect(redactForObservability(policy(settings), subject(args, place))).toEqual({
+      expect(redactForObservability(policy(settings), subject(args, register))).toEqual({
         url: 'https://hook.example',
         secret: REDACTED,
+        rules: [{ key: REDACTED, on: 'x' }],
       });
     }
   });
 
-  it('never stands in the way of its own reload', () => {
+  it('can be all of a message: a policy never stands in the way of its own reload', () => {
     const args = { redaction_patterns: [KEY] };
-    const place = { type: 'command', command: 'op.casil.reload' } as const;
-    const settings = { block_on_probable_secret: true, redaction_patterns: ['.+'] };
-    expect(verdictOn(args, settings, place).payload).toBe(args);
-    expect(verdictOn(args, settings, place).decision).toBe('ALLOW');
+    const place = { type: 'command', secretPaths: [''] } as const;
+    const settings = { block_on_probable_secret: true, redaction_patterns: ['.+'], max_payload_bytes: 1 };
+    const verdict = verdictOn(args, settings, { ...place, room: undefined, channel: undefined });
+    expect(verdict.payload).toBe(args);
+    expect(verdict.decision).toBe('ALLOW');
     expect(redactForObservability(policy(settings), subject(args, place))).toEqual({ redacted: REDACTED });
   });
 });

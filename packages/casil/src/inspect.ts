@@ -1,22 +1,11 @@
 import type { CasilMetadata, JsonObject } from '@arqonbus/protocol';
-import { credentialArguments } from './credentials.ts';
-import { Examination } from './examination.ts';
+import type { Inspected } from './content.ts';
+import { Examination, type Examined, withoutSecrets } from './examination.ts';
 import { fitsFor, payloadBytes } from './payload-size.ts';
 import type { Policy } from './policy.ts';
 import { REDACTED } from './redaction.ts';
 
-/** What is inspected: the content of one envelope and where it goes. */
-export interface Inspected {
-  readonly type: 'event' | 'private' | 'command' | 'telemetry';
-  /** Undefined when it goes to no room, as a private message can. */
-  readonly room: string | undefined;
-  /** `*` when it goes to all channels of the room. */
-  readonly channel: string | undefined;
-  /** The payload; of a command its arguments. */
-  readonly payload: JsonObject;
-  /** The name of a command: some have arguments that are meant to hold credentials. */
-  readonly command?: string | undefined;
-}
+export type { Inspected } from './content.ts';
 
 export type Decision = CasilMetadata['decision'];
 export type Flag = 'contains_probable_secret' | 'oversize_payload' | 'partially_inspected';
@@ -42,8 +31,12 @@ export interface Verdict {
    * Ids of the rules that matched, never what they matched: `secret:RULE`, `key:NAME`, `pattern:INDEX`, `path:PATH`.
    */
   readonly rules: readonly string[];
+  /** Whether room, channel or recipients matched: then they must not be told to observers either. */
+  readonly addressMatched: boolean;
   /** For transport and history: the very same object when nothing was redacted for them. */
   readonly payload: JsonObject;
+  /** The same of the metadata; undefined when the client sent none. */
+  readonly metadata: JsonObject | undefined;
   readonly inScope: boolean;
 }
 
@@ -53,13 +46,16 @@ export interface Findings {
   readonly rules: readonly string[];
   readonly secret: boolean;
   readonly oversize: boolean;
-  readonly redacted: JsonObject;
+  readonly addressMatched: boolean;
+  /** Whether there is anything to redact. */
+  readonly redacts: boolean;
+  readonly redacted: Examined;
 }
 
 const NO_FLAGS: readonly Flag[] = Object.freeze([]);
 const NO_RULES: readonly string[] = Object.freeze([]);
 
-/** Inspects one envelope. Never throws and never changes the payload; the same subject always gets the same verdict. */
+/** Inspects one message. Never throws and never changes the message; the same subject always gets the same verdict. */
 export function inspect(policy: Policy, subject: Inspected): Verdict {
   try {
     if (!policy.scope(subject.room, subject.channel)) return allow(subject, 'CASIL_OUT_OF_SCOPE', false);
@@ -70,24 +66,32 @@ export function inspect(policy: Policy, subject: Inspected): Verdict {
 }
 
 /**
- * What logs, telemetry and HTTP may show of a payload: redacted where the policy applies, replaced as a whole where it
+ * What logs, telemetry and HTTP may show of a message: redacted where the policy applies, replaced as a whole where it
  * says so, and without what was not inspected. Never throws; what cannot be inspected is not shown.
  */
-export function redactForObservability(policy: Policy, subject: Inspected): JsonObject {
+export function redactForObservability(policy: Policy, subject: Inspected): Examined {
   try {
-    if (policy.neverLog(subject.room, subject.channel)) return hidden();
-    const exempt = credentialArguments(subject.command);
-    if (exempt?.has('*')) return hidden();
-    const shown = exempt === undefined ? subject.payload : withoutCredentials(subject.payload, exempt);
-    if (!policy.scope(subject.room, subject.channel)) return shown;
-    const partial = isPartial(policy, shown);
-    return new Examination(policy, { partial, hideRest: true, exempt }).run(shown);
+    const { room, channel, payload, metadata, secretPaths = NO_RULES } = subject;
+    if (policy.neverLog(room, channel)) return hidden(subject);
+    if (!policy.scope(room, channel)) return { payload: withoutSecrets(payload, secretPaths), metadata };
+    const partial = isPartial(policy, subject);
+    return new Examination(policy, { partial, forObservers: true }).run(subject);
   } catch {
-    return hidden();
+    return hidden(subject);
   }
 }
 
-/** The verdict as envelopes, telemetry and logs carry it. */
+/**
+ * The verdict as envelopes, telemetry and logs carry it.
+ *
+ * ```ts
+ * const compiled = compilePolicy({ ...DEFAULT_CASIL_SETTINGS, mode: 'enforce' });
+ * if (compiled.ok) {
+ *   const subject = { type: 'event', room: 'ops', channel: 'log', payload: { text: 'hello' } } as const;
+ *   console.log(casilMetadata(explain(compiled.policy, subject).verdict).reason_code); // CASIL_POLICY_ALLOWED
+ * }
+ * ```
+ */
 export function casilMetadata(verdict: Verdict): CasilMetadata {
   return {
     kind: verdict.kind,
@@ -99,51 +103,57 @@ export function casilMetadata(verdict: Verdict): CasilMetadata {
   };
 }
 
-/** Looks into the payload. Throws when it cannot: too deep, or not to be serialized. */
+/** Looks into the message. Throws when it cannot: too deep, or not to be serialized. */
 export function examine(
   policy: Policy,
   subject: Inspected,
-  onMatch?: (rule: string, path: readonly (string | number)[]) => void,
+  onMatch?: (rule: string, place: readonly (string | number)[]) => void,
 ): Findings {
   const { max_inspect_bytes: most, max_payload_bytes: largest } = policy.settings;
-  const { payload } = subject;
-  const small = fitsFor(payload, Math.min(most, largest));
-  const bytes = small ? 0 : payloadBytes(payload);
+  const { payload, metadata } = subject;
+  const bytes = fitsFor(Math.min(most, largest), payload, metadata) ? 0 : bytesOf(subject);
   const partial = bytes > most;
   const oversize = bytes > largest;
-  const exempt = credentialArguments(subject.command);
-  const examination = new Examination(policy, { partial, hideRest: false, exempt, ...(onMatch && { onMatch }) });
-  const redacted = examination.run(payload);
-  const { secret, rules } = examination;
-  return { flags: flagsOf(secret, oversize, partial), rules, secret, oversize, redacted };
+  const examination = new Examination(policy, { partial, forObservers: false, ...(onMatch && { onMatch }) });
+  const redacted = examination.run(subject);
+  const { secret, rules, address: addressMatched } = examination;
+  const redacts = redacted.payload !== payload || redacted.metadata !== metadata;
+  return { flags: flagsOf(secret, oversize, partial), rules, secret, oversize, addressMatched, redacts, redacted };
+}
+
+/** UTF-8 bytes of payload and metadata, serialized. A payload that is all secret is not the policy's to measure. */
+export function bytesOf({ payload, metadata, secretPaths }: Inspected): number {
+  const counted = secretPaths?.includes('') === true ? 0 : payloadBytes(payload);
+  return counted + (metadata === undefined ? 0 : payloadBytes(metadata));
 }
 
 /** What `enforce` makes of findings. */
-export function enforced(policy: Policy, { secret, oversize, rules }: Findings): [Decision, ReasonCode] {
+export function enforced(policy: Policy, { secret, oversize, redacts }: Findings): [Decision, ReasonCode] {
   if (oversize) return ['BLOCK', 'CASIL_POLICY_OVERSIZE'];
   if (secret && policy.settings.block_on_probable_secret) return ['BLOCK', 'CASIL_POLICY_BLOCKED_SECRET'];
-  if (rules.length > 0) return ['ALLOW_WITH_REDACTION', 'CASIL_POLICY_REDACTED'];
+  if (redacts) return ['ALLOW_WITH_REDACTION', 'CASIL_POLICY_REDACTED'];
   return ['ALLOW', 'CASIL_POLICY_ALLOWED'];
 }
 
 function judge(policy: Policy, subject: Inspected, findings: Findings): Verdict {
   const [decision, reasonCode] = enforced(policy, findings);
-  const { flags, rules, secret, oversize, redacted } = findings;
+  const { flags, rules, secret, oversize, addressMatched, redacted } = findings;
   if (decision === 'ALLOW' && flags.length === 0) return allow(subject, 'CASIL_POLICY_ALLOWED', true);
+  const { payload, metadata } = subject;
   const found = {
     kind: kindOf(subject.type),
     riskLevel: secret ? 'high' : oversize ? 'medium' : 'low',
     flags,
     rules,
+    addressMatched,
     inScope: true,
   } as const;
   const { mode, transport_redaction: transport } = policy.settings;
   if (mode === 'monitor' && decision !== 'ALLOW') {
-    const reason = 'CASIL_MONITOR_MODE';
-    return { decision: 'ALLOW', reasonCode: reason, wouldBe: decision, payload: subject.payload, ...found };
+    return { decision: 'ALLOW', reasonCode: 'CASIL_MONITOR_MODE', wouldBe: decision, payload, metadata, ...found };
   }
   const redacts = mode === 'enforce' && transport && decision === 'ALLOW_WITH_REDACTION';
-  return { decision, reasonCode, payload: redacts ? redacted : subject.payload, ...found };
+  return { decision, reasonCode, ...(redacts ? redacted : { payload, metadata }), ...found };
 }
 
 function allow(subject: Inspected, reasonCode: ReasonCode, inScope: boolean): Verdict {
@@ -154,7 +164,9 @@ function allow(subject: Inspected, reasonCode: ReasonCode, inScope: boolean): Ve
     riskLevel: 'low',
     flags: NO_FLAGS,
     rules: NO_RULES,
+    addressMatched: false,
     payload: subject.payload,
+    metadata: subject.metadata,
     inScope,
   };
 }
@@ -189,15 +201,12 @@ function flagsOf(secret: boolean, oversize: boolean, partial: boolean): readonly
   return flags;
 }
 
-function isPartial(policy: Policy, payload: JsonObject): boolean {
+function isPartial(policy: Policy, subject: Inspected): boolean {
   const most = policy.settings.max_inspect_bytes;
-  return !fitsFor(payload, most) && payloadBytes(payload) > most;
+  return !fitsFor(most, subject.payload, subject.metadata) && bytesOf(subject) > most;
 }
 
-function withoutCredentials(payload: JsonObject, exempt: ReadonlySet<string>): JsonObject {
-  return Object.fromEntries(Object.entries(payload).map(([key, value]) => [key, exempt.has(key) ? REDACTED : value]));
-}
-
-function hidden(): JsonObject {
-  return { redacted: REDACTED };
+function hidden({ metadata }: Inspected): Examined {
+  const nothing = { redacted: REDACTED };
+  return { payload: nothing, metadata: metadata && nothing };
 }

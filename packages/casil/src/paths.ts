@@ -38,15 +38,17 @@ export function pathFault(path: string): string | undefined {
 /** Compiles paths that {@link pathFault} has nothing against. */
 export function compilePaths(paths: readonly string[]): RedactionPaths {
   const names = new Map<string, string>();
+  for (const path of paths) if (!path.includes('.')) names.set(path.toLowerCase(), path);
+  return { names, root: treeOf(paths.filter((path) => path.includes('.'))) };
+}
+
+/** The tree of dotted paths that begin at the root; undefined when there are none. */
+export function treeOf(paths: readonly string[]): PathNode | undefined {
+  if (paths.length === 0) return undefined;
   const root: Draft = draft();
   for (const path of paths) {
-    const segments = path.toLowerCase().split('.');
-    if (segments.length === 1) {
-      names.set(segments[0]!, path);
-      continue;
-    }
     let node = root;
-    for (const segment of segments) {
+    for (const segment of path.toLowerCase().split('.')) {
       let next = segment === WILDCARD ? node.any : node.members.get(segment);
       if (next === undefined) {
         next = draft();
@@ -57,7 +59,7 @@ export function compilePaths(paths: readonly string[]): RedactionPaths {
     }
     node.path = path;
   }
-  return { names, root: root.members.size === 0 && root.any === undefined ? undefined : root };
+  return root;
 }
 
 /** The nodes that the member `name` (in lower case, or an index) of what `nodes` stand for leads to. */

@@ -4,11 +4,12 @@ const NUMBER_BYTES = 25;
 const BYTES_PER_UNIT = 6;
 
 /**
- * Whether `value` serializes to at most `limit` bytes for certain, told without serializing it. False means "perhaps
- * more": then only {@link payloadBytes} knows.
+ * Whether the values together serialize to at most `limit` bytes for certain, told without serializing them. False means
+ * "perhaps more": then only {@link payloadBytes} knows.
  */
-export function fitsFor(value: unknown, limit: number): boolean {
-  return take(value, limit) >= 0;
+export function fitsFor(limit: number, payload: unknown, metadata?: unknown): boolean {
+  const left = take(payload, limit);
+  return metadata === undefined || left < 0 ? left >= 0 : take(metadata, left) >= 0;
 }
 
 /** UTF-8 bytes of the serialized payload. Throws what `JSON.stringify` throws. */

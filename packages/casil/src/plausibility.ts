@@ -54,9 +54,14 @@ export function isSample(text: string): boolean {
   return text.length <= 256 && SAMPLE.test(text);
 }
 
+/** Whether a value is a path or an address. */
+export function isLocation(value: string): boolean {
+  return LOCATION.test(value);
+}
+
 /** Whether a value can be a credential, where a name or the words before it only make that likely. */
 export function isCredentialLike(value: string): boolean {
-  if (value.length < 8 || /\s/.test(value) || isPlaceholder(value) || LOCATION.test(value)) return false;
+  if (value.length < 8 || /\s/.test(value) || isPlaceholder(value) || isLocation(value)) return false;
   return (/[0-9]/.test(value) && /[A-Za-z]/.test(value)) || looksRandom(value);
 }
 
@@ -64,7 +69,7 @@ export function isCredentialLike(value: string): boolean {
  * Whether a text looks made by a generator and not by a person: it changes between small, capital and digit more often
  * than words do. Capital to small counts as no change, since any name goes on so after its capital.
  */
-function looksRandom(text: string): boolean {
+export function looksRandom(text: string): boolean {
   let changes = 0;
   let last = '';
   // A key shows its nature within its first characters.

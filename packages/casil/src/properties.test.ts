@@ -2,7 +2,8 @@ import type { CasilSettings, JsonObject } from '@arqonbus/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { explain } from './explain.ts';
-import { type Inspected, inspect, redactForObservability } from './inspect.ts';
+import * as inspection from './inspect.ts';
+import { type Inspected, inspect } from './inspect.ts';
 import { compilePolicy, type Policy } from './policy.ts';
 import { REDACTED } from './redaction.ts';
 import { SECRET_RULES } from './secrets.ts';
@@ -25,6 +26,7 @@ const PATTERNS = [
   '\\B1',
   'D\\*',
   '1\\z',
+  '\\d+',
 ];
 const PATHS = ['password', 'pin', '__proto__', 'a.b', 'a.*.c', '*.b', 'list.0', 'constructor'];
 
@@ -68,6 +70,8 @@ const key = fc.oneof(
     'constructor',
     '',
     'toJSON',
+    REDACTED,
+    `${REDACTED}2`,
   ),
   text,
 );
@@ -105,11 +109,21 @@ function policyOf(chosen: Partial<CasilSettings>): Policy {
   return compiled.policy;
 }
 
-function subjectOf(payload: JsonObject): Inspected {
-  return { type: 'event', room: 'room', channel: 'channel', payload };
+function subjectOf(payload: JsonObject, metadata?: JsonObject): Inspected {
+  return { type: 'event', room: 'room', channel: 'channel', payload, metadata };
 }
 
-/** Whether `after` is `before` but for redactions: same shape, and what differs is a string that holds the token. */
+/** What observers are shown of a payload. */
+function redactForObservability(policy: Policy, subject: Inspected): JsonObject {
+  return inspection.redactForObservability(policy, subject).payload;
+}
+
+const REDACTED_NAME = /^\*{3}REDACTED\*{3}\d*$/;
+
+/**
+ * Whether `after` is `before` but for redactions: same shape, and what differs is a string that holds the token, or a
+ * name that is one. Names that look like indexes come first in any object, so a redacted one changes its place.
+ */
 function isRedactionOf(after: unknown, before: unknown): boolean {
   if (Object.is(after, before) || after === REDACTED) return true;
   if (typeof after === 'string' && typeof before === 'string') {
@@ -123,9 +137,13 @@ function isRedactionOf(after: unknown, before: unknown): boolean {
   }
   if (typeof after !== 'object' || typeof before !== 'object' || after === null || before === null) return false;
   if (Array.isArray(after) !== Array.isArray(before)) return false;
-  const keys = Object.keys(before);
-  const same = Object.keys(after).length === keys.length && Object.keys(after).every((name, i) => name === keys[i]);
-  return same && keys.every((name) => isRedactionOf((after as JsonObject)[name], (before as JsonObject)[name]));
+  const [left, came] = [Object.entries(before), Object.entries(after)];
+  if (left.length !== came.length) return false;
+  const rest = left.filter(([name]) => !Object.hasOwn(after, name));
+  return came.every(([name, value]) => {
+    if (Object.hasOwn(before, name)) return isRedactionOf(value, (before as JsonObject)[name]);
+    return REDACTED_NAME.test(name) && isRedactionOf(value, rest.shift()?.[1]);
+  });
 }
 
 const RUNS = { numRuns: 1_000 };
@@ -133,11 +151,11 @@ const RUNS = { numRuns: 1_000 };
 describe('for any payload and policy', () => {
   it('inspecting changes nothing of its input and always says the same', () => {
     fc.assert(
-      fc.property(tree, settings, (payload, chosen) => {
-        const before = JSON.stringify(payload);
-        const verdict = inspect(policyOf(chosen), subjectOf(payload));
-        expect(JSON.stringify(payload)).toBe(before);
-        expect(inspect(policyOf(chosen), subjectOf(payload))).toEqual(verdict);
+      fc.property(tree, tree, settings, (payload, metadata, chosen) => {
+        const before = JSON.stringify([payload, metadata]);
+        const verdict = inspect(policyOf(chosen), subjectOf(payload, metadata));
+        expect(JSON.stringify([payload, metadata])).toBe(before);
+        expect(inspect(policyOf(chosen), subjectOf(payload, metadata))).toEqual(verdict);
         expect(verdict.reasonCode).not.toBe('CASIL_INTERNAL_ERROR');
       }),
       RUNS,
@@ -146,18 +164,22 @@ describe('for any payload and policy', () => {
 
   it('what is redacted is valid JSON, equal to the payload outside the redactions', () => {
     fc.assert(
-      fc.property(tree, settings, (payload, chosen) => {
+      fc.property(tree, tree, settings, (payload, metadata, chosen) => {
         const policy = policyOf({
           ...chosen,
           mode: 'enforce',
           transport_redaction: true,
           block_on_probable_secret: false,
         });
-        for (const result of [
-          inspect(policy, subjectOf(payload)).payload,
-          redactForObservability(policy, subjectOf(payload)),
+        const verdict = inspect(policy, subjectOf(payload, metadata));
+        const shown = inspection.redactForObservability(policy, subjectOf(payload, metadata));
+        for (const [result, original] of [
+          [verdict.payload, payload],
+          [verdict.metadata, metadata],
+          [shown.payload, payload],
+          [shown.metadata, metadata],
         ]) {
-          expect(isRedactionOf(JSON.parse(JSON.stringify(result)), JSON.parse(JSON.stringify(payload)))).toBe(true);
+          expect(isRedactionOf(JSON.parse(JSON.stringify(result)), JSON.parse(JSON.stringify(original)))).toBe(true);
           expect(Object.getPrototypeOf(result)).toBe(Object.prototype);
         }
       }),
@@ -167,7 +189,7 @@ describe('for any payload and policy', () => {
 
   it('redacting what is redacted changes nothing', () => {
     fc.assert(
-      fc.property(tree, settings, (payload, chosen) => {
+      fc.property(tree, tree, settings, (payload, metadata, chosen) => {
         const policy = policyOf({
           ...chosen,
           mode: 'enforce',
@@ -175,14 +197,27 @@ describe('for any payload and policy', () => {
           block_on_probable_secret: false,
           max_payload_bytes: 1_000_000,
         });
-        const once = inspect(policy, subjectOf(payload)).payload;
-        const twice = inspect(policy, subjectOf(once));
-        expect(twice.payload).toBe(once);
+        const once = inspect(policy, subjectOf(payload, metadata));
+        const twice = inspect(policy, subjectOf(once.payload, once.metadata));
+        expect(twice.payload).toBe(once.payload);
+        expect(twice.metadata).toBe(once.metadata);
         expect(twice.decision).toBe('ALLOW');
-        const seen = redactForObservability(policy, subjectOf(payload));
-        expect(redactForObservability(policy, subjectOf(seen))).toEqual(seen);
+        const seen = inspection.redactForObservability(policy, subjectOf(payload, metadata));
+        expect(inspection.redactForObservability(policy, subjectOf(seen.payload, seen.metadata))).toEqual(seen);
       }),
       RUNS,
+    );
+  });
+
+  it('names that look like indexes are redacted like others, and once', () => {
+    const numbered = fc.dictionary(fc.constantFrom('7', '12', '4111111111111111', 'a', 'EMP-12'), tree, { maxKeys: 5 });
+    fc.assert(
+      fc.property(numbered, fc.subarray(PATTERNS, { maxLength: 4 }), (payload, redaction_patterns) => {
+        const policy = policyOf({ mode: 'enforce', transport_redaction: true, redaction_patterns });
+        const once = inspect(policy, subjectOf(payload)).payload;
+        expect(isRedactionOf(once, payload)).toBe(true);
+        expect(inspect(policy, subjectOf(once)).payload).toBe(once);
+      }),
     );
   });
 
@@ -193,6 +228,47 @@ describe('for any payload and policy', () => {
         for (const rule of rules)
           expect(rule).toMatch(/^(?:secret:[a-z0-9_]+|key:[a-z]+|pattern:\d+|path:(?:password|token|secret))$/);
       }),
+    );
+  });
+
+  it('nothing that addresses or identifies is changed, and all else that matches still counts', () => {
+    const address = fc.constantFrom('science', 'EMP-12', 'cat', 'b1', 'a', SECRET_RULES[0]!.example);
+    const types = fc.constantFrom('event', 'private', 'command', 'telemetry', 'profile');
+    fc.assert(
+      fc.property(types, address, address, tree, tree, settings, (type, room, id, content, metadata, chosen) => {
+        const fixed: JsonObject = {
+          command: { room, channel: id, key: room, group: id, job_id: id, url: `https://${room}/x`, to: [room, id] },
+          telemetry: { eventType: id, room, channel: room },
+          private: { target: [room, id] },
+          profile: { client_type: 'human' },
+        };
+        const before = {
+          ...(fixed[type] as JsonObject | undefined),
+          ...(type === 'profile' ? {} : { payload: content }),
+        };
+        const ids = { causal_parent_id: id, correlation_id: room, reply_to: id, vector_clock: { [room]: 1 } };
+        const subject: Inspected = {
+          type,
+          id: `arq_${id}`,
+          room,
+          channel: id,
+          to: [room],
+          payload: before,
+          metadata: { ...metadata, ...ids },
+        };
+        const transparent = {
+          ...chosen,
+          mode: 'enforce',
+          transport_redaction: true,
+          default_decision: 'allow',
+        } as const;
+        const verdict = inspect(policyOf({ ...transparent, max_payload_bytes: 1_000_000 }), subject);
+        for (const name of Object.keys((fixed[type] as JsonObject | undefined) ?? {})) {
+          expect(verdict.payload[name]).toBe(before[name as keyof typeof before]);
+        }
+        for (const [name, value] of Object.entries(ids)) expect(verdict.metadata?.[name]).toBe(value);
+      }),
+      RUNS,
     );
   });
 

@@ -1,6 +1,13 @@
 /** Stands in for everything that was redacted, on the wire and in what is logged. */
 export const REDACTED = '***REDACTED***';
 
+const REDACTED_NAME = /^\*\*\*REDACTED\*\*\*(?:[2-9]|[1-9]\d{1,6})?$/;
+
+/** Whether a name stands for one that was redacted: the token alone, or with a number that keeps names apart. */
+export function isRedactedName(name: string): boolean {
+  return name.startsWith(REDACTED) && REDACTED_NAME.test(name);
+}
+
 /** More redacted parts in one string than this, and the whole string is redacted: tokens must not swell a payload. */
 const MAX_PARTS = 256;
 

@@ -6,6 +6,10 @@ interface Found {
   text: string;
 }
 
+function isNamed(id: string): boolean {
+  return SECRET_RULES.find((rule) => rule.id === id)?.named === true;
+}
+
 function detect(text: string, length = text.length): Found[] {
   const found: Found[] = [];
   secretDetector().detect(text, length, (rule, start, end) => {
@@ -21,9 +25,12 @@ describe('SECRET_RULES', () => {
   });
 
   it.each(SECRET_RULES.map((rule) => [rule.id, rule] as const))('%s finds its example, and alone does', (id, rule) => {
-    expect(detect(rule.example).map((found) => found.rule)).toEqual([id]);
-    expect(detect(`before ${rule.example}`).map((found) => found.rule)).toEqual([id]);
-    expect(detect(`"${rule.example}"\n`).map((found) => found.rule)).toEqual([id]);
+    for (const text of [rule.example, `before ${rule.example}`, `"${rule.example}"\n`]) {
+      expect(detect(text).map((found) => found.rule)).toContain(id);
+      // What stands behind a name can have a shape of its own as well.
+      const others = detect(text).filter((found) => found.rule !== id && !isNamed(found.rule));
+      expect(others).toEqual([]);
+    }
   });
 
   it.each(
@@ -39,8 +46,8 @@ describe('SecretDetector', () => {
   it('leaves the context of a secret out of it', () => {
     expect(detect(`Authorization: Bearer ${body}`)).toEqual([{ rule: 'bearer_token', text: body }]);
     expect(detect(`postgres://app:${body}@db.internal:5432/x`)).toEqual([{ rule: 'connection_string', text: body }]);
-    expect(detect(`export DB_PASSWORD="${body}"`)).toEqual([{ rule: 'environment_variable', text: body }]);
-    expect(detect(`{\\"api_key\\": \\"${body}\\"}`)).toEqual([{ rule: 'quoted_field', text: body }]);
+    expect(detect(`export DB_PASSWORD="${body}"`)).toEqual([{ rule: 'quoted_assignment', text: body }]);
+    expect(detect(`{\\"api_key\\": \\"${body}\\"}`)).toEqual([{ rule: 'quoted_assignment', text: body }]);
   });
 
   it('takes the whole password of an address, an @ in it included', () => {

@@ -1,4 +1,4 @@
-import { buildAutomata } from './automaton/build.ts';
+import { type Automata, buildAutomata } from './automaton/build.ts';
 import type { Limits } from './automaton/determinize.ts';
 import { type MatchSink, Searcher } from './automaton/searcher.ts';
 import { isSample } from './plausibility.ts';
@@ -16,7 +16,7 @@ export const SECRET_RULES: readonly SecretRule[] = [...CLOUD_RULES, ...PLATFORM_
 export type OnSecret = (rule: SecretRule, start: number, end: number) => boolean;
 
 /** Room for all heads in one automaton, so that a text is gone through once. */
-const LIMITS: Limits = { states: 5_000, work: 5_000_000 };
+const LIMITS: Limits = { states: 12_000, work: 10_000_000 };
 /** No rule matches a shorter text. */
 const MIN_LENGTH = 8;
 
@@ -27,17 +27,9 @@ export class SecretDetector implements MatchSink {
   #text = '';
   #onSecret: OnSecret = ignore;
 
-  constructor() {
-    const built = buildAutomata(
-      SECRET_RULES.map(({ head, lead, body }) => ({
-        head,
-        pattern: `(?:${head})${lead ?? ''}(?:${body})`,
-        ...(lead === undefined ? {} : { context: `(?:${head})${lead}` }),
-      })),
-      LIMITS,
-    );
-    if (!built.ok) throw new Error(built.faults.map(({ index, message }) => `rule ${index} ${message}`).join('; '));
-    this.#searcher = new Searcher(built.automata);
+  /** @param automata of {@link buildSecretAutomata} */
+  constructor(automata: Automata) {
+    this.#searcher = new Searcher(automata);
   }
 
   /** Reports the secrets in `text` up to the index `length`. */
@@ -61,21 +53,46 @@ export class SecretDetector implements MatchSink {
     const rule = SECRET_RULES[index]!;
     const to = sure ? end - (rule.tail ?? 0) : end;
     // A text that was made to use up the steps counts as a secret: it must not hide one.
-    if (sure && !isGenuine(rule, this.#text.slice(from, to))) return true;
+    if (sure && !isGenuine(rule, this.#text, from, to)) return true;
     return this.#onSecret(rule, from, to);
   }
 }
 
+/** Builds what a {@link SecretDetector} runs on; it takes a tenth of a second and more. */
+export function buildSecretAutomata(): Automata {
+  const built = buildAutomata(
+    SECRET_RULES.map(({ head, lead, body }) => ({
+      head,
+      pattern: `(?:${head})${lead ?? ''}(?:${body})`,
+      ...(lead === undefined ? {} : { context: `(?:${head})${lead}` }),
+    })),
+    LIMITS,
+  );
+  if (!built.ok) throw new Error(built.faults.map(({ index, message }) => `rule ${index} ${message}`).join('; '));
+  return built.automata;
+}
+
 let shared: SecretDetector | undefined;
 
-/** The one detector of the process: the rules are constant, and building it takes tens of milliseconds. */
+/** The one detector of the process: the rules are constant. Built here and now when nobody has needed it before. */
 export function secretDetector(): SecretDetector {
-  shared ??= new SecretDetector();
+  shared ??= new SecretDetector(buildSecretAutomata());
   return shared;
 }
 
-function isGenuine(rule: SecretRule, secret: string): boolean {
-  return !isSample(secret) && (rule.check === undefined || rule.check(secret));
+/** Whether {@link secretDetector} has it ready. */
+export function hasSecretDetector(): boolean {
+  return shared !== undefined;
+}
+
+/** Makes the detector of the process from automata that another thread has built. */
+export function installSecretDetector(automata: Automata): void {
+  shared ??= new SecretDetector(automata);
+}
+
+function isGenuine({ check }: SecretRule, text: string, from: number, to: number): boolean {
+  const secret = text.slice(from, to);
+  return !isSample(secret) && (check === undefined || check(secret, { text, from, to }));
 }
 
 function isAlphanumeric(unit: number): boolean {

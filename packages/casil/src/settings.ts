@@ -1,8 +1,8 @@
-import type { CasilSettings } from '@arqonbus/protocol';
+import { BusError, type CasilSettings } from '@arqonbus/protocol';
 import { pathFault } from './paths.ts';
 import { globFault } from './scope.ts';
 
-/** One thing that is wrong with the settings. */
+/** One thing that is wrong with settings. */
 export interface PolicyFault {
   /** The setting in snake_case. */
   setting: string;
@@ -10,7 +10,13 @@ export interface PolicyFault {
   message: string;
 }
 
-/** The policy of a server that is configured with nothing. */
+/**
+ * The policy of a server that is configured with nothing. What each setting means stands in the manual, docs/casil.
+ *
+ * ```ts
+ * console.log(DEFAULT_CASIL_SETTINGS.mode, DEFAULT_CASIL_SETTINGS.max_payload_bytes); // monitor 262144
+ * ```
+ */
 export const DEFAULT_CASIL_SETTINGS: Readonly<CasilSettings> = Object.freeze({
   enabled: false,
   mode: 'monitor',
@@ -34,7 +40,7 @@ export const DEFAULT_CASIL_SETTINGS: Readonly<CasilSettings> = Object.freeze({
 export const MAX_LIST_LENGTH = 1_000;
 
 /** Says what is wrong with a value, as the end of a sentence that starts with its name; nothing when it is right. */
-type Check = (value: unknown) => string | readonly string[] | undefined;
+type Check = (value: unknown, mostEntries: number) => string | readonly string[] | undefined;
 
 const flag: Check = (value) => (typeof value === 'boolean' ? undefined : 'must be true or false');
 
@@ -55,9 +61,9 @@ const integer =
 /** Checks every entry by `fault`; the messages name the entries at fault, beginning with the index. */
 const list =
   (fault: (entry: string) => string | undefined): Check =>
-  (value) => {
+  (value, mostEntries) => {
     if (!Array.isArray(value)) return 'must be a list of strings';
-    if (value.length > MAX_LIST_LENGTH) return `must not have more than ${MAX_LIST_LENGTH} entries`;
+    if (value.length > mostEntries) return `must not have more than ${mostEntries} entries`;
     return value.flatMap((entry: unknown, index) => {
       const wrong = typeof entry === 'string' ? fault(entry) : 'must be a string';
       return wrong === undefined ? [] : [`[${index}]${quoted(entry)} ${wrong}`];
@@ -83,11 +89,22 @@ const CHECKS: Readonly<Record<keyof CasilSettings, Check>> = {
   metadata_to_envelope: flag,
 };
 
-/** All that is wrong with the settings but for the patterns themselves, which only compiling can judge. */
-export function checkSettings(settings: Readonly<CasilSettings>): PolicyFault[] {
+/**
+ * All that is wrong with the settings but for the patterns themselves, which only compiling can judge.
+ *
+ * @param checked settings that are known to be right; those that are the same there are not checked again
+ * @param mostEntries of the lists that are checked
+ */
+export function checkSettings(
+  settings: Readonly<CasilSettings>,
+  checked: Partial<Readonly<CasilSettings>> = {},
+  mostEntries: number = MAX_LIST_LENGTH,
+): PolicyFault[] {
   const faults: PolicyFault[] = [];
-  for (const [setting, check] of Object.entries(CHECKS)) {
-    const wrong = check(settings[setting as keyof CasilSettings]) ?? [];
+  for (const [name, check] of Object.entries(CHECKS)) {
+    const setting = name as keyof CasilSettings;
+    if (Object.hasOwn(checked, setting) && settings[setting] === checked[setting]) continue;
+    const wrong = check(settings[setting], mostEntries) ?? [];
     for (const end of typeof wrong === 'string' ? [` ${wrong}`] : wrong) {
       faults.push({ setting, message: `${setting}${end}.` });
     }
@@ -96,11 +113,18 @@ export function checkSettings(settings: Readonly<CasilSettings>): PolicyFault[] 
     if (!Object.hasOwn(CHECKS, setting)) faults.push({ setting, message: `${setting} is not a CASIL setting.` });
   }
   const { max_patterns: most, redaction_patterns: patterns } = settings;
-  if (Array.isArray(patterns) && CHECKS.max_patterns(most) === undefined && patterns.length > most) {
+  if (Array.isArray(patterns) && CHECKS.max_patterns(most, 0) === undefined && patterns.length > most) {
     const message = `redaction_patterns has ${patterns.length} entries; max_patterns allows ${most}.`;
     faults.push({ setting: 'redaction_patterns', message });
   }
   return faults;
+}
+
+/** The error that lists every fault, in its sentence and as `details.faults`. */
+export function settingsError(intro: string, faults: readonly PolicyFault[]): BusError {
+  const problems = faults.map(({ setting, message }) => ({ field: setting, problem: message }));
+  const sentence = faults.map(({ message }) => message).join(' ');
+  return new BusError('VALIDATION_ERROR', `${intro} ${sentence}`, { field: faults[0]?.setting, faults: problems });
 }
 
 /** An entry as a message shows it: ` ("…")`, cut short. */

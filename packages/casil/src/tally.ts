@@ -1,61 +1,93 @@
 import type { Verdict } from './inspect.ts';
 
-/** Rooms counted by name; further ones are counted as {@link OTHER_ROOMS}. */
-const MAX_ROOMS = 100;
+/** Rooms of one tenant that are counted by name; further ones are counted as {@link OTHER_ROOMS}. */
+const MAX_ROOMS_OF_TENANT = 100;
+/** Rooms of all tenants that are counted by name. */
+const MAX_ROOMS = 10_000;
+/** Tenants whose rooms are counted; of further ones only the totals are. */
+const MAX_TENANTS = 1_000;
 /** No name of a room holds a space. */
 export const OTHER_ROOMS = 'other rooms';
 /** What went to no room. */
 export const NO_ROOM = '';
 
-/** Verdicts of one kind, for a counter with labels. */
+/** Verdicts of one kind, for a counter with labels. Names no tenant and no room. */
 export interface DecisionCount {
-  readonly decision: string;
-  readonly reason: string;
-  readonly room: string;
+  readonly decision: Verdict['decision'];
+  readonly reason: Verdict['reasonCode'];
   readonly count: number;
 }
 
-/** Plain numbers for the metrics page to read. */
+/** Verdicts of one kind on what went to one room of a tenant. */
+export interface RoomDecisionCount extends DecisionCount {
+  /** `other rooms` for those beyond the hundredth, empty for what went to no room. */
+  readonly room: string;
+}
+
+/** Reason → decision → count: nested, so that counting builds no key. */
+type Counts = Map<Verdict['reasonCode'], Map<Verdict['decision'], number>>;
+
+/** Plain numbers for metrics, and for the admins of each tenant. */
 export class Tally {
-  /** Reason → decision → room → count: nested, so that counting builds no key. */
-  readonly #counts = new Map<string, Map<string, Map<string, number>>>();
-  readonly #rooms = new Set<string>();
+  readonly #totals: Counts = new Map();
+  readonly #tenants = new Map<string, Map<string, Counts>>();
+  #rooms = 0;
 
   /** Counts a verdict on what went to `room`. */
-  count(verdict: Verdict, room: string | undefined): void {
-    const rooms = this.#roomsOf(verdict);
-    const label = this.#label(room);
-    rooms.set(label, (rooms.get(label) ?? 0) + 1);
+  count(verdict: Verdict, tenant: string, room: string | undefined): void {
+    add(this.#totals, verdict);
+    const rooms = this.#roomsOf(tenant);
+    if (rooms === undefined) return;
+    // A name that holds a secret is shown to nobody.
+    const name = room === undefined ? NO_ROOM : verdict.addressMatched ? OTHER_ROOMS : room;
+    add(rooms.get(name) ?? this.#admit(rooms, name), verdict);
   }
 
-  /** All counts, one for each combination that has occurred. */
-  *decisions(): Generator<DecisionCount> {
-    for (const [reason, decisions] of this.#counts) {
-      for (const [decision, rooms] of decisions) {
-        for (const [room, count] of rooms) yield { decision, reason, room, count };
-      }
-    }
+  /** All counts of the process, one for each combination that has occurred. */
+  decisions(): DecisionCount[] {
+    return list(this.#totals);
   }
 
-  #roomsOf({ reasonCode, decision }: Verdict): Map<string, number> {
-    let decisions = this.#counts.get(reasonCode);
-    if (decisions === undefined) {
-      decisions = new Map();
-      this.#counts.set(reasonCode, decisions);
-    }
-    let rooms = decisions.get(decision);
-    if (rooms === undefined) {
+  /** The counts of a tenant's rooms; at most 102 rooms. */
+  roomDecisions(tenant: string): RoomDecisionCount[] {
+    const rooms = this.#tenants.get(tenant) ?? [];
+    return [...rooms].flatMap(([room, counts]) => list(counts).map((count) => ({ room, ...count })));
+  }
+
+  #roomsOf(tenant: string): Map<string, Counts> | undefined {
+    let rooms = this.#tenants.get(tenant);
+    if (rooms === undefined && this.#tenants.size < MAX_TENANTS) {
       rooms = new Map();
-      decisions.set(decision, rooms);
+      this.#tenants.set(tenant, rooms);
     }
     return rooms;
   }
 
-  #label(room: string | undefined): string {
-    if (room === undefined) return NO_ROOM;
-    if (this.#rooms.has(room)) return room;
-    if (this.#rooms.size >= MAX_ROOMS) return OTHER_ROOMS;
-    this.#rooms.add(room);
-    return room;
+  #admit(rooms: Map<string, Counts>, name: string): Counts {
+    const isNamed = name !== OTHER_ROOMS && name !== NO_ROOM;
+    if (isNamed && (rooms.size >= MAX_ROOMS_OF_TENANT || this.#rooms >= MAX_ROOMS)) return this.#other(rooms);
+    const counts: Counts = new Map();
+    rooms.set(name, counts);
+    if (isNamed) this.#rooms++;
+    return counts;
   }
+
+  #other(rooms: Map<string, Counts>): Counts {
+    return rooms.get(OTHER_ROOMS) ?? this.#admit(rooms, OTHER_ROOMS);
+  }
+}
+
+function add(counts: Counts, { reasonCode, decision }: Verdict): void {
+  let decisions = counts.get(reasonCode);
+  if (decisions === undefined) {
+    decisions = new Map();
+    counts.set(reasonCode, decisions);
+  }
+  decisions.set(decision, (decisions.get(decision) ?? 0) + 1);
+}
+
+function list(counts: Counts): DecisionCount[] {
+  return [...counts].flatMap(([reason, decisions]) =>
+    [...decisions].map(([decision, count]) => ({ decision, reason, count })),
+  );
 }

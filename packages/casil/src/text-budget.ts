@@ -1,4 +1,5 @@
-import { REDACTED, redactParts, tokensIn } from './redaction.ts';
+import { MAX_REMEMBERED_LENGTH } from './fields.ts';
+import { isRedactedName, REDACTED, redactParts, tokensIn } from './redaction.ts';
 import type { OnRule, TextInspector } from './text.ts';
 
 /** Redacting makes room for more of the payload, and tokens cost none; but no more than this is read or written. */
@@ -8,7 +9,7 @@ const BYTES_PER_MATCH = 32;
 const LEAST_MATCHES = 256;
 
 /**
- * Inspects the strings of one payload, as many bytes of them as the budget allows.
+ * Inspects the strings and names of one message, as many bytes of them as the budget allows.
  *
  * The budget is spent by what comes out, not by what goes in, and the work is bounded for both alike. So a redacted
  * payload, inspected again, spends the same at every place, is inspected to the same point and comes out as it is.
@@ -44,9 +45,44 @@ export class TextBudget {
     this.#most = bytes * WORK_FACTOR;
   }
 
-  /** Counts a field's name, which is passed on without being inspected. */
+  /** Counts a field's name as it comes out. */
   spend(name: string): void {
-    if (this.#limited) this.#left -= Buffer.byteLength(name);
+    if (this.#limited) this.#left -= bytesOf(name);
+  }
+
+  /**
+   * Whether something in a field's name matches, so that the name must not come out.
+   *
+   * @param rules those that match in it, when it is short enough to have been judged beforehand
+   */
+  matchesName(name: string, rules: readonly string[]): boolean {
+    if (isRedactedName(name)) return false;
+    if (this.#limited && this.#left <= 0) return this.#hideRest;
+    // However much has matched before: without its names a payload is of no use to anybody.
+    if (this.#read > this.#most || this.#written > this.#most) return true;
+    if (name.length <= MAX_REMEMBERED_LENGTH) {
+      this.#count(name);
+      for (const rule of rules) this.#onRule(rule);
+      return rules.length > 0;
+    }
+    let matches = false;
+    this.aside(() => {
+      matches = this.inspect(name) !== name;
+    });
+    return matches;
+  }
+
+  /** Looks for the shapes of secrets alone in a text that comes out as it is. */
+  findSecrets(text: string): void {
+    if (this.#isSpent()) return;
+    this.#count(text);
+    this.#inspector.findSecrets(text, this.#onRule);
+  }
+
+  /** Counts the work for a text that comes out as it is; it counts as much when the result is inspected again. */
+  #count(text: string): void {
+    this.#read += text.length;
+    this.#written += text.length;
   }
 
   /** Runs something whose texts will not come out. */
@@ -66,8 +102,7 @@ export class TextBudget {
   inspect(text: string, discard?: (rest: string) => boolean): string {
     if (text === '' || text === REDACTED) return text;
     if (this.#limited && this.#left <= 0) return this.#hideRest ? REDACTED : text;
-    // So many matches that the rest is not worth the time: it is taken for one.
-    if (this.#read > this.#most || this.#written > this.#most || this.#matches > this.#mostMatches) return REDACTED;
+    if (this.#isSpent()) return REDACTED;
     const length = this.#limited ? cut(text, this.#left) : text.length;
     this.#read += length;
     let next = this.#inspector.inspect(text, length, this.#onRule);
@@ -79,6 +114,11 @@ export class TextBudget {
     this.#written += next.length;
     if (this.#limited) this.#left -= bytesOf(next);
     return next;
+  }
+
+  /** Whether there was so much work that the rest is not worth the time: it is taken for a match. */
+  #isSpent(): boolean {
+    return this.#read > this.#most || this.#written > this.#most || this.#matches > this.#mostMatches;
   }
 }
 

@@ -1,6 +1,7 @@
 import type { MatchSink, Searcher } from './automaton/searcher.ts';
 import { isRedacted, type Part, REDACTED, redactParts, tokensIn } from './redaction.ts';
-import { type OnSecret, type SecretDetector, secretDetector } from './secrets.ts';
+import type { SecretRule } from './rules/rule.ts';
+import { type OnSecret, SECRET_RULES, type SecretDetector, secretDetector } from './secrets.ts';
 
 /** More parts to redact than this in one text, and it is redacted as a whole; nobody could read what is left. */
 const MAX_PARTS = 1_024;
@@ -12,6 +13,8 @@ type OpenPart = { -readonly [K in keyof Part]: Part[K] };
 /** Never written to: a clean text needs no list of its own. */
 const NO_PARTS: OpenPart[] = [];
 
+const SECRET_IDS: ReadonlyMap<SecretRule, string> = new Map(SECRET_RULES.map((rule) => [rule, `secret:${rule.id}`]));
+
 /** Told the id of every rule that matches, once or more often. */
 export type OnRule = (rule: string) => void;
 
@@ -19,7 +22,9 @@ export type OnRule = (rule: string) => void;
 export class TextInspector implements MatchSink {
   readonly #patterns: Searcher | undefined;
   #secrets: SecretDetector | undefined;
-  readonly #onSecret: OnSecret = (rule, start, end) => this.#found(`secret:${rule.id}`, start, end);
+  readonly #onSecret: OnSecret = (rule, start, end) => this.#found(SECRET_IDS.get(rule)!, start, end);
+  /** Pattern → its rule id: a text can match thousands of times. */
+  readonly #patternIds: string[] = [];
   /** What the string at hand holds; kept here so that inspecting a clean one allocates nothing. */
   #text = '';
   #tokens: readonly Part[] | undefined;
@@ -51,6 +56,13 @@ export class TextInspector implements MatchSink {
     return REDACTED;
   }
 
+  /** Looks for the shapes of secrets alone, not for the policy's patterns. */
+  findSecrets(text: string, onRule: OnRule): void {
+    this.#begin(text, onRule);
+    this.#detector().detect(text, text.length, this.#onSecret);
+    this.#end();
+  }
+
   /** @internal */
   admits(): boolean {
     return true;
@@ -58,29 +70,47 @@ export class TextInspector implements MatchSink {
 
   /** @internal */
   match(index: number, from: number, end: number): boolean {
-    return this.#found(`pattern:${index}`, from, end);
+    let id = this.#patternIds[index];
+    if (id === undefined) {
+      id = `pattern:${index}`;
+      this.#patternIds[index] = id;
+    }
+    return this.#found(id, from, end);
   }
 
   #redact(text: string, length: number, onRule: OnRule): string {
     if (text === REDACTED) return text;
+    this.#begin(text, onRule);
+    this.#detector().detect(text, length, this.#onSecret);
+    if (this.#parts.length <= MAX_PARTS) this.#patterns?.search(text, length, this);
+    const parts = this.#parts;
+    const tokens = this.#tokens;
+    this.#end();
+    if (parts.length === 0) return text;
+    if (parts.length > MAX_PARTS) return REDACTED;
+    if (length < text.length) parts.push({ start: length, end: text.length });
+    return redactParts(text, parts, tokens);
+  }
+
+  #begin(text: string, onRule: OnRule): void {
     this.#text = text;
     this.#onRule = onRule;
     // Whatever an inspection that failed has left behind.
     this.#parts = NO_PARTS;
     this.#tokens = undefined;
-    this.#secrets ??= secretDetector();
-    this.#secrets.detect(text, length, this.#onSecret);
-    if (this.#parts.length <= MAX_PARTS) this.#patterns?.search(text, length, this);
+  }
+
+  /** An inspector lives as long as its policy; the text must not. */
+  #end(): void {
     this.#text = '';
     this.#onRule = ignore;
-    const tokens = this.#tokens;
-    if (this.#parts.length === 0) return text;
-    const parts = this.#parts;
     this.#parts = NO_PARTS;
     this.#tokens = undefined;
-    if (parts.length > MAX_PARTS) return REDACTED;
-    if (length < text.length) parts.push({ start: length, end: text.length });
-    return redactParts(text, parts, tokens);
+  }
+
+  #detector(): SecretDetector {
+    this.#secrets ??= secretDetector();
+    return this.#secrets;
   }
 
   /** Notes a part to redact; false when there are too many. */

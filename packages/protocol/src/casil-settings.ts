@@ -1,4 +1,4 @@
 import type { CommandArgs } from './commands.ts';
 
 /** The settings of the inspection layer, each one given. */
-export type CasilSettings = Required<CommandArgs<'op.casil.reload'>>;
+export type CasilSettings = Required<Omit<CommandArgs<'op.casil.reload'>, 'tenant' | 'reset'>>;

@@ -83,7 +83,7 @@ export interface ChannelSummary {
   hardcoded: boolean;
 }
 
-/** The policy in force. */
+/** The policy in force for a tenant. */
 export interface CasilSnapshot {
   /** Whether to inspect at all. */ enabled: boolean;
   /** Only tell, or act. */
@@ -94,11 +94,11 @@ export interface CasilSnapshot {
   scope_include: string[];
   /** Globs of what is not; wins over the other. */
   scope_exclude: string[];
-  /** How much of a payload is looked at. */
+  /** How much of a message is looked at. */
   max_inspect_bytes: number;
   /** How many patterns there may be. */
   max_patterns: number;
-  /** Larger payloads are oversize. */
+  /** Payloads larger than this, with metadata, are oversize. */
   max_payload_bytes: number;
   /** Block what seems to hold a secret. */
   block_on_probable_secret: boolean;
@@ -113,9 +113,21 @@ export interface CasilSnapshot {
   metadata_to_logs: boolean;
   metadata_to_telemetry: boolean;
   metadata_to_envelope: boolean;
-  /** Grows by one with every policy that was swapped in. */
+  /** Grows with every policy, of whichever tenant, that was put in force on the node. */
   revision: number;
   loaded_at: string;
+  /** Whether the tenant has no policy of its own and so has the server's. */
+  inherited: boolean;
+  /** What was decided in each room since the start; for admins. */
+  decisions?: CasilRoomDecisions[];
+}
+
+/** Outcomes of one kind in one room. */
+export interface CasilRoomDecisions {
+  /** `other rooms` beyond the hundredth; empty for what went to no room. */ room: string;
+  decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+  reason_code: string;
+  count: number;
 }
 
 export interface CronJob {
@@ -465,10 +477,15 @@ export interface Commands {
     };
   };
 
-  /** Shows the content policy in force; its patterns to admins only. */
-  'op.casil.get': { args: Record<string, never>; result: CasilSnapshot };
+  /** Shows the content policy in force for your tenant; to admins also its patterns, and what was decided in each room. */
+  'op.casil.get': {
+    args: {
+      /** For operators: another tenant, or "*" for the policy of all that have none of their own. */ tenant?: string;
+    };
+    result: CasilSnapshot;
+  };
 
-  /** Changes settings of the content policy; when one of them is wrong, nothing changes. */
+  /** Changes settings of your tenant's content policy; when one of them is wrong, nothing changes. */
   'op.casil.reload': {
     args: {
       /** Whether to inspect at all. */ enabled?: boolean;
@@ -480,11 +497,11 @@ export interface Commands {
       scope_include?: string[];
       /** Globs of what is not; wins over the other. */
       scope_exclude?: string[];
-      /** How much of a payload is looked at. */
+      /** How much of a message is looked at. */
       max_inspect_bytes?: number;
       /** How many patterns there may be. */
       max_patterns?: number;
-      /** Larger payloads are oversize. */
+      /** Payloads larger than this, with metadata, are oversize. */
       max_payload_bytes?: number;
       /** Block what seems to hold a secret. */
       block_on_probable_secret?: boolean;
@@ -499,6 +516,10 @@ export interface Commands {
       metadata_to_logs?: boolean;
       metadata_to_telemetry?: boolean;
       metadata_to_envelope?: boolean;
+      /** For operators: another tenant, or "*" for the policy of all that have none of their own. */
+      tenant?: string;
+      /** Take the tenant's own policy away; without settings. */
+      reset?: true;
     };
     result: CasilSnapshot;
   };

@@ -59,8 +59,12 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   SEQUENCE_GAP: { retryable: false, status: 409, meaning: 'The history asked for has a hole.' },
   STORAGE_UNAVAILABLE: { retryable: true, status: 503, meaning: 'The storage backend is away and strict mode is on.' },
   FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is switched off on this server.' },
-  CASIL_POLICY_BLOCKED_SECRET: { retryable: false, status: 422, meaning: 'The payload holds a probable secret.' },
-  CASIL_POLICY_OVERSIZE: { retryable: false, status: 422, meaning: 'The payload is larger than the policy allows.' },
+  CASIL_POLICY_BLOCKED_SECRET: { retryable: false, status: 422, meaning: 'The message holds a probable secret.' },
+  CASIL_POLICY_OVERSIZE: {
+    retryable: false,
+    status: 422,
+    meaning: 'Payload and metadata are larger than the policy allows.',
+  },
   CASIL_INTERNAL_ERROR: {
     retryable: false,
     status: 422,

@@ -9,6 +9,6 @@ export * from './errors.ts';
 export * from './id.ts';
 export * from './json.ts';
 export * from './limits.ts';
-export { TRACEPARENT } from './metadata.ts';
+export { type MetadataParts, splitMetadata, TRACEPARENT } from './metadata.ts';
 export * from './surrogates.ts';
 export * from './time.ts';

@@ -37,6 +37,24 @@ export function checkMetadata(metadata: JsonObject, timestamp: string | undefine
   return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Metadata);
 }
 
+/** An envelope's metadata, taken apart: what its sender wrote, and what only the server writes. */
+export interface MetadataParts {
+  /** Undefined when the sender wrote none. */
+  readonly own: JsonObject | undefined;
+  /** Undefined when the server has written none. */
+  readonly server: Metadata | undefined;
+}
+
+/** Takes metadata apart by whose keys they are; copies only what holds both. */
+export function splitMetadata(metadata: Metadata): MetadataParts {
+  const entries = Object.entries(metadata);
+  const server = entries.filter(([key]) => SERVER_KEYS.has(key));
+  if (server.length === 0) return { own: entries.length === 0 ? undefined : metadata, server: undefined };
+  if (server.length === entries.length) return { own: undefined, server: metadata };
+  const own = entries.filter(([key]) => !SERVER_KEYS.has(key));
+  return { own: Object.fromEntries(own), server: Object.fromEntries(server) };
+}
+
 function isVectorClock(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   return Object.values(value).every((tick) => Number.isSafeInteger(tick) && (tick as number) >= 0);

@@ -157,7 +157,7 @@ class Listeners implements Edge {
   }
 
   private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
-    const { bus, config, redact = (_room, _channel, payload) => payload, onShutdown, onRestart } = this.parts;
+    const { bus, config, redact = (_room, _channel, content) => content, onShutdown, onRestart } = this.parts;
     const { host, corsOrigins } = config.http;
     const gate = this.gate(host, corsOrigins);
     const app = createHttpApp(

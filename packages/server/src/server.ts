@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
 import { Bus, type Engine, loadEngine, type Principal, timeEngine } from '@arqonbus/bus';
-import { CasilLayer } from '@arqonbus/casil';
-import { BusError, type JsonObject, newSecretId } from '@arqonbus/protocol';
-import { casilCommands, reloadPolicy } from './casil/commands.ts';
-import { PolicyInspector } from './casil/inspection.ts';
+import { type Casil, casil, EVERY_TENANT } from '@arqonbus/casil';
+import { BusError, newSecretId } from '@arqonbus/protocol';
+import { casilCommands } from './casil/commands.ts';
+import { DecisionReporter } from './casil/reporting.ts';
 import type { Config } from './config/config.ts';
 import { type Addresses, type Edge, openEdge } from './edge.ts';
+import type { Redact } from './http/storage-history.ts';
 import { createLog, type Logger } from './log.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { Monitor } from './telemetry/monitor.ts';
@@ -32,7 +33,8 @@ export class Server {
   readonly bus: Bus;
   readonly monitor: Monitor;
   private readonly options: ServerOptions;
-  private readonly layer: CasilLayer;
+  private readonly guard: Casil;
+  private readonly reporter: DecisionReporter;
   private readonly config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
@@ -42,22 +44,23 @@ export class Server {
   private reopening: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | null = null;
 
-  constructor(config: Config, engine: Engine, layer: CasilLayer, node: string, options: ServerOptions) {
+  /** Throws with everything that is wrong with the content policy. */
+  constructor(config: Config, engine: Engine, node: string, options: ServerOptions) {
     const { log = createLog({ level: config.log.level }), now = Date.now } = options;
-    this.layer = layer;
     this.config = config;
     this.edgeConfig = config;
     this.options = options;
     this.log = log;
     const { server, bus, storage, telemetry, auth } = config;
     const metrics = new Metrics();
-    const inspector = new PolicyInspector(layer, (level, fields, message) => log[level](fields, message), now);
+    const guard = casil(config.casil, { now, onDecision: (decision) => this.reporter.tell(decision) });
+    this.guard = guard;
     this.bus = new Bus({
       engine: timeEngine(engine, (operation, seconds) => metrics.observeStorage(engine.backend, operation, seconds)),
       refresh: (token) => this.refresh(token),
-      hooks: { publish: [inspector] },
+      hooks: { publish: [guard] },
       operators: config,
-      commands: (core) => casilCommands(core, layer),
+      commands: (core) => casilCommands(core, guard, !auth.enabled),
       startDegraded: storage.mode === 'degraded',
       onFault: (error) => log.error({ err: error }, 'unexpected fault'),
       limits: {
@@ -82,15 +85,19 @@ export class Server {
         now,
       },
     });
-    inspector.tellTo(this.bus.events);
-    inspector.onInspected = (seconds) => metrics.observeInspection(seconds);
-    this.bus.sessionLeft.add((session) => layer.forget(session.id));
+    this.reporter = new DecisionReporter({
+      events: this.bus.events,
+      log: (level, fields, message) => log[level](fields, message),
+      observe: (seconds) => metrics.observeInspection(seconds),
+      now,
+    });
+    this.bus.sessionLeft.add((session) => guard.forget(session.id));
     this.monitor = new Monitor(this.bus, metrics, log, {
       telemetry: telemetry.enabled,
       bufferSize: telemetry.bufferSize,
       messageSampleRate: telemetry.messageSampleRate,
       statsIntervalMs: bus.statsIntervalSeconds * 1000,
-      casilDecisions: () => layer.tally.decisions(),
+      casilDecisions: () => guard.decisions(),
     });
   }
 
@@ -152,10 +159,13 @@ export class Server {
     return this.edge.addresses;
   }
 
-  /** Puts these settings of the content policy in force, or throws with all that is wrong with them and changes nothing. */
-  reloadPolicy(settings: Config['casil']): void {
-    const { revision, mode, enabled } = reloadPolicy(this.layer, settings);
-    this.bus.events.emit('casil_policy_reloaded', null, { revision, mode, enabled });
+  /**
+   * Puts these settings in force as the content policy of all tenants that have none of their own, or rejects with all
+   * that is wrong with them and changes nothing.
+   */
+  async reloadPolicy(settings: Config['casil']): Promise<void> {
+    const { revision, mode, enabled } = await this.guard.reload(EVERY_TENANT, settings);
+    this.bus.events.emit('casil_policy_reloaded', null, { revision, mode, enabled, tenant: EVERY_TENANT });
   }
 
   private async shutDown(): Promise<void> {
@@ -170,10 +180,13 @@ export class Server {
   }
 
   private openEdge(config: Config): Promise<Edge> {
-    const { bus, monitor, log, options, layer } = this;
+    const { bus, monitor, log, options, guard } = this;
     const { onShutdown, onRestart, httpServer } = options;
-    const redact = (room: string, channel: string, payload: JsonObject): JsonObject =>
-      layer.redactForObservability({ type: 'event', room, channel, payload });
+    const redact: Redact = (room, channel, content, { tenant, part }) => {
+      const place = { type: 'event', tenant, room, channel } as const;
+      if (part === 'payload') return guard.observe({ ...place, payload: content }).payload;
+      return guard.observe({ ...place, payload: {}, metadata: content }).metadata ?? {};
+    };
     return openEdge({ config, bus, monitor, log, httpServer, redact, onShutdown, onRestart });
   }
 }
@@ -188,12 +201,9 @@ export async function startServer(
   config: Config,
   options: ServerOptions = {},
 ): Promise<{ server: Server; addresses: Addresses }> {
-  const opened = CasilLayer.open(config.casil);
-  if (!opened.ok)
-    throw new Error(opened.faults.map(({ setting, message }) => `casil ${setting}: ${message}`).join('\n'));
   const node = config.server.nodeId === '' ? newSecretId('node_').slice(0, 17) : config.server.nodeId;
   const engine = await loadEngine({ ...config.storage, nodeId: node });
-  const server = new Server(config, engine, opened.layer, node, options);
+  const server = new Server(config, engine, node, options);
   try {
     return { server, addresses: await server.start() };
   } catch (error) {

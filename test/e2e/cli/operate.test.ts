@@ -134,4 +134,14 @@ describe('arqon casil', () => {
     expect(wrong.code).toBe(1);
     expect((await arqon.run(['casil', 'get'])).stdout).toMatch(/^mode +enforce$/m);
   });
+
+  it('shows what was decided in each room, and the policy of another tenant', async () => {
+    await arqon.run(['casil', 'reload', '{"enabled":true}']);
+    await arqon.run(['pub', 'vault:keys', '{"password":"hunter2"}', '--ack']);
+    const { stdout } = await arqon.run(['casil', 'get']);
+    expect(stdout).toMatch(/^vault\tALLOW_WITH_REDACTION\tCASIL_POLICY_REDACTED\t1$/m);
+    await arqon.run(['casil', 'reload', '{"tenant":"acme","mode":"monitor"}']);
+    expect((await arqon.run(['casil', 'get', '--tenant', 'acme'])).stdout).toMatch(/^mode +monitor$/m);
+    await arqon.run(['casil', 'reload', '{"enabled":false}']);
+  });
 });

@@ -1,5 +1,5 @@
 import type { JsonObject, Role } from '@arqonbus/protocol';
-import type { ZodType } from 'zod';
+import { type ZodType, z } from 'zod';
 import type { Sender } from '../connection/session.ts';
 import type { Awaitable } from '../engine/engine.ts';
 
@@ -14,7 +14,8 @@ export interface CommandContext {
 
 /**
  * One command of the protocol (section 7), declared once: the check of every call, `help`, the documents and the types
- * of both ends are made from it. `args` describes every argument; one that it does not know is refused. `result`
+ * of both ends are made from it. `args` describes every argument; one that it does not know is refused, and one that is
+ * meant to hold a secret is marked, `.meta({ secret: true })`: it is neither inspected nor shown nor logged. `result`
  * describes the answer's `payload` with all its fields; tests hold the answers to it, a running server does not. `run`
  * answers that payload or throws a BusError.
  */
@@ -25,6 +26,8 @@ export interface Command<A = never, R extends object = object> {
   readonly description: string;
   readonly args: ZodType<A>;
   readonly result: ZodType<R>;
+  /** As what content inspection sees the arguments; a command unless given. */
+  readonly inspectedAs?: 'command' | 'profile';
   run(context: CommandContext, args: A): Awaitable<NoInfer<R> | JsonText>;
 }
 
@@ -45,11 +48,45 @@ export class JsonText {
 }
 
 /** A command among others of different arguments. Its own `args` schema is what makes calling `run` sound. */
-export type AnyCommand = Command<JsonObject>;
+export interface AnyCommand extends Command<JsonObject> {
+  readonly inspectedAs: 'command' | 'profile';
+  /** Dotted paths of the arguments marked as secret, `*` for any member or item; the empty path is all arguments. */
+  readonly secretPaths: readonly string[];
+}
 
 /** Declares a command whose `run` is checked against its own schemas. */
 export function command<A, R extends object>(declared: Command<A, R>): AnyCommand {
-  return declared as unknown as AnyCommand;
+  const read = { inspectedAs: declared.inspectedAs ?? 'command', secretPaths: secretPathsOf(declared.args) };
+  return { ...declared, ...read } as unknown as AnyCommand;
+}
+
+interface SchemaNode {
+  readonly secret?: boolean;
+  readonly properties?: Readonly<Record<string, SchemaNode>>;
+  readonly items?: SchemaNode;
+  readonly prefixItems?: readonly SchemaNode[];
+  readonly additionalProperties?: SchemaNode | boolean;
+  readonly anyOf?: readonly SchemaNode[];
+  readonly oneOf?: readonly SchemaNode[];
+  readonly allOf?: readonly SchemaNode[];
+}
+
+/** Where a schema says `.meta({ secret: true })`, as dotted paths from its root. */
+export function secretPathsOf(schema: ZodType): readonly string[] {
+  const paths = new Set<string>();
+  const visit = (node: SchemaNode, path: readonly string[]): void => {
+    if (node.secret === true) {
+      paths.add(path.join('.'));
+      return;
+    }
+    for (const [name, member] of Object.entries(node.properties ?? {})) visit(member, [...path, name]);
+    for (const item of [node.items, ...(node.prefixItems ?? []), node.additionalProperties]) {
+      if (typeof item === 'object') visit(item, [...path, '*']);
+    }
+    for (const choice of [...(node.anyOf ?? []), ...(node.oneOf ?? []), ...(node.allOf ?? [])]) visit(choice, path);
+  };
+  visit(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode, []);
+  return [...paths];
 }
 
 /** The commands a server has, by name and alias. */

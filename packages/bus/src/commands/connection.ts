@@ -13,6 +13,7 @@ import type { Core } from '../core.ts';
 import { MAX_PAGE } from '../directory.ts';
 import { hasRole } from '../principal.ts';
 import { STAMP } from '../schemas/fields.ts';
+import { tellSecret } from '../schemas/json-schema.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { CLIENT_RECORD, COMMAND_DESCRIPTION, SERVER_STATUS } from './records.ts';
 
@@ -53,6 +54,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
       name: 'identify',
       role: 'user',
       description: 'Changes how this client is known to others.',
+      inspectedAs: 'profile',
       args: z.strictObject({
         client_type: z.enum(CLIENT_TYPES).describe('What kind of client this is.').exactOptional(),
         screen_name: TEXT.describe('Name shown to others.').exactOptional(),
@@ -111,7 +113,10 @@ function described(one: AnyCommand): CommandDescription {
 }
 
 export function describe(one: AnyCommand): CommandDescription {
-  const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, { io: 'input' }) as JsonObject;
+  const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, {
+    io: 'input',
+    override: tellSecret,
+  }) as JsonObject;
   const { name, description, role } = one;
   return { name, aliases: [...(one.aliases ?? [])], description, role, args: schema };
 }

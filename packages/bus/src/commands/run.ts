@@ -91,9 +91,11 @@ export class CommandRunner {
 
   private inspect({ sender, requestId, args }: Call, found: AnyCommand): JsonObject {
     const { inspector } = this.bus;
-    if (!inspector.enabled) return args;
+    const { tenant } = sender.principal;
+    if (!inspector.enabledFor(tenant)) return args;
+    const { name: command, secretPaths, inspectedAs: type } = found;
     const { room, channel } = addressOf(args);
-    const subject = { type: 'command' as const, id: requestId, command: found.name, room, channel, payload: args };
+    const subject = { type, id: requestId, tenant, command, secretPaths, room, channel, payload: args };
     return inspector.inspect(subject, sender).payload;
   }
 

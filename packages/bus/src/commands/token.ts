@@ -19,7 +19,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
       role: 'guest',
       description:
         'Renews the token of this connection; subject and tenant must be the same. New grants apply at once.',
-      args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.') }),
+      args: z.strictObject({ token: z.string().min(1).max(8_192).describe('The new token.').meta({ secret: true }) }),
       result: z.strictObject({
         role: ROLE,
         expires_at: STAMP.nullable(),

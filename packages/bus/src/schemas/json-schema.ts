@@ -17,7 +17,15 @@ export class SchemaDefinitions {
 
   /** What a sender must meet for `schema` to accept it; for a schema with an id, a reference to its definition. */
   add(schema: ZodType): JsonObject {
-    const { $schema: _dialect, $defs = {}, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+    const {
+      $schema: _dialect,
+      $defs = {},
+      ...rest
+    } = z.toJSONSchema(schema, {
+      io: 'input',
+      unrepresentable: 'any',
+      override: tellSecret,
+    });
     for (const [name, definition] of Object.entries($defs)) this.define(name, this.relocate(definition) as JsonObject);
     return this.relocate(rest) as JsonObject;
   }
@@ -49,4 +57,12 @@ export class SchemaDefinitions {
   private relocated(key: string, value: unknown): unknown {
     return key === '$ref' && typeof value === 'string' ? value.replace('#/$defs/', this.prefix) : this.relocate(value);
   }
+}
+
+/** JSON Schema has a word of its own for what is given and never shown. */
+export function tellSecret({ jsonSchema }: { jsonSchema: object }): void {
+  const schema = jsonSchema as JsonObject;
+  if (schema.secret !== true) return;
+  delete schema.secret;
+  schema.writeOnly = true;
 }

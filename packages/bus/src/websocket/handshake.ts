@@ -155,7 +155,7 @@ export class UpgradeHandler<A> {
       arrival = this.behind.read(request, principal);
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
-      this.refuse(socket, error.code === 'AUTHORIZATION_ERROR' ? 403 : 400, error.message);
+      this.refuse(socket, error.code === 'AUTHORIZATION_ERROR' ? 403 : 400, error.message, error.code);
       return;
     }
     if (principal.subject !== null) {
@@ -174,9 +174,9 @@ export class UpgradeHandler<A> {
     });
   }
 
-  private refuse(socket: Duplex, status: number, details: string): void {
+  private refuse(socket: Duplex, status: number, details: string, code?: string): void {
     this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
-    refuseUpgrade(socket, status, details);
+    refuseUpgrade(socket, status, details, code);
   }
 }
 

@@ -21,9 +21,9 @@ const ERROR_CODES: Readonly<Record<number, ErrorCode>> = {
 
 export const NO_WEBSOCKET = 'This port speaks WebSocket over HTTP/1.1; connect with a WebSocket client.';
 
-/** The body of every HTTP refusal of a handshake. */
-export function refusalBody(status: number, details: string): string {
-  return JSON.stringify({ error: STATUS_CODES[status], error_code: ERROR_CODES[status], details });
+/** The body of every HTTP refusal of a handshake; without a code of its own, the status has one. */
+export function refusalBody(status: number, details: string, code: string | undefined = ERROR_CODES[status]): string {
+  return JSON.stringify({ error: STATUS_CODES[status], error_code: code, details });
 }
 
 export function refusalHeaders(status: number): Record<string, string> {
@@ -37,8 +37,8 @@ export function refusalHeaders(status: number): Record<string, string> {
 }
 
 /** Answers a WebSocket handshake with an HTTP refusal; the socket was never opened (PROTOCOL section 1). */
-export function refuseUpgrade(socket: Duplex, status: number, details: string): void {
-  answerAndClose(socket, status, refusalHeaders(status), refusalBody(status, details));
+export function refuseUpgrade(socket: Duplex, status: number, details: string, code?: string): void {
+  answerAndClose(socket, status, refusalHeaders(status), refusalBody(status, details, code));
 }
 
 /** Writes an HTTP answer to a socket that no HTTP server looks after (any more), and ends it. */

@@ -5,6 +5,8 @@ import type { WebSocket } from 'ws';
 import type { Wire } from '../connection/outbox.ts';
 import type { Arrival, Session } from '../connection/session.ts';
 import type { Principal } from '../principal.ts';
+import { inspectArrival } from '../profile.ts';
+import type { Inspector } from '../publish.ts';
 import { networkOf } from './connections.ts';
 import type { Behind } from './handshake.ts';
 import type { Heartbeat } from './heartbeat.ts';
@@ -15,6 +17,7 @@ const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
 
 /** What a connection's session is made of and does, as the bus offers it. */
 export interface SessionHost {
+  readonly inspector: Inspector;
   connect(arrival: Arrival, wire: Wire): Session;
   receive(session: Session, text: string): void;
   receiveBinary(session: Session): void;
@@ -33,7 +36,8 @@ export class WebSocketSessions implements Behind<Arrival> {
   }
 
   read(request: IncomingMessage, principal: Principal): Arrival {
-    return readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
+    const arrival = readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
+    return inspectArrival(this.host.inspector, arrival);
   }
 
   open(ws: WebSocket, duplex: Duplex, arrival: Arrival): void {

@@ -11,21 +11,46 @@ const WORD_SET = [48, 57, 65, 90, 95, 95, 97, 122];
 const BUILT_IN = 2;
 
 /**
+ * What searching needs of an alphabet: to which class a code point belongs. Plain data, so that it can be built in
+ * another thread.
+ */
+export interface Classes {
+  /** Class of every code unit of the basic plane. */
+  readonly bmp: Uint8Array<ArrayBuffer>;
+  /** First code points of the ranges above the basic plane, rising; with the class of each range. */
+  readonly astralFrom: readonly number[];
+  readonly astralClass: readonly number[];
+  /** Class → its kind. */
+  readonly kinds: readonly Kind[];
+}
+
+/** The class of a code point above the basic plane. */
+export function astralClassOf({ astralFrom, astralClass }: Classes, codePoint: number): number {
+  let low = 0;
+  let high = astralFrom.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (astralFrom[middle]! <= codePoint) low = middle;
+    else high = middle - 1;
+  }
+  return astralClass[low]!;
+}
+
+/**
  * The code points, sorted into classes that no set of the patterns tells apart. Automata step by class, so that their
  * tables stay small, and a text is classified once however many automata read it.
  */
-export class Alphabet {
+export class Alphabet implements Classes {
   /** Number of classes; as a class it stands for the end of the text. */
   readonly size: number;
   readonly kinds: readonly Kind[];
   /** Kind → its classes. */
   readonly classesByKind: readonly (readonly number[])[];
-  /** Class of every code unit of the basic plane. */
-  readonly bmp: Uint8Array = new Uint8Array(BMP_SIZE);
+  readonly bmp: Uint8Array<ArrayBuffer> = new Uint8Array(BMP_SIZE);
   /** Number of a set → 1 for each class it is made of. */
   readonly members: readonly Uint8Array[];
-  readonly #astralFrom: number[] = [];
-  readonly #astralClass: number[] = [];
+  readonly astralFrom: number[] = [];
+  readonly astralClass: number[] = [];
 
   /** Throws {@link PatternError} when the sets cut the code points into more than 255 classes. */
   constructor(sets: CharSets) {
@@ -69,23 +94,17 @@ export class Alphabet {
     this.members = members;
   }
 
-  /** The class of a code point above the basic plane. */
-  astral(codePoint: number): number {
-    let low = 0;
-    let high = this.#astralFrom.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (this.#astralFrom[middle]! <= codePoint) low = middle;
-      else high = middle - 1;
-    }
-    return this.#astralClass[low]!;
+  /** The classes without what only building needs. */
+  get classes(): Classes {
+    const { bmp, astralFrom, astralClass, kinds } = this;
+    return { bmp, astralFrom, astralClass, kinds };
   }
 
   #assign(from: number, to: number, id: number): void {
     if (from < BMP_SIZE) this.bmp.fill(id, from, Math.min(to + 1, BMP_SIZE));
     if (to >= BMP_SIZE) {
-      this.#astralFrom.push(Math.max(from, BMP_SIZE));
-      this.#astralClass.push(id);
+      this.astralFrom.push(Math.max(from, BMP_SIZE));
+      this.astralClass.push(id);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { Alphabet } from './alphabet.ts';
+import { Alphabet, type Classes } from './alphabet.ts';
 import { CharSets } from './charset.ts';
 import { type Dfa, determinize, type Limits } from './determinize.ts';
 import { backward, matchesEmpty, type Nfa } from './nfa.ts';
@@ -24,13 +24,14 @@ export interface Spec {
 }
 
 /** A spec that was refused, by its place in the list; -1 when they are too complex together. */
-interface SpecFault {
+export interface SpecFault {
   readonly index: number;
   readonly message: string;
 }
 
+/** Plain data: built in one thread, it can be sent to another. */
 export interface Automata {
-  readonly alphabet: Alphabet;
+  readonly classes: Classes;
   /** Read backward; each marks where the heads of some of the specs start, and together they cover all. */
   readonly heads: readonly Dfa[];
   /** Spec → reads forward from the start of a match to its end. */
@@ -123,5 +124,19 @@ function determinizeAll(parsed: readonly Parsed[], alphabet: Alphabet, limits: L
     const message = `are too complex together: they need more than ${MAX_AUTOMATA} automata; use fewer or simpler ones`;
     faults.push({ index: TOGETHER, message });
   }
-  return { alphabet, heads, bodies, contexts };
+  return { classes: alphabet.classes, heads, bodies, contexts };
+}
+
+/** The memory that the tables of the automata take, in bytes. */
+export function sizeOf({ classes, heads, bodies, contexts }: Automata): number {
+  let bytes = classes.bmp.byteLength;
+  for (const dfa of [...heads, ...bodies, ...contexts]) bytes += dfa === undefined ? 0 : dfa.table.byteLength;
+  return bytes;
+}
+
+/** The buffers behind the automata, for handing them to another thread without a copy. */
+export function buffersOf({ classes, heads, bodies, contexts }: Automata): ArrayBuffer[] {
+  const all = [...heads, ...bodies, ...contexts].filter((dfa) => dfa !== undefined);
+  const tables = all.flatMap(({ table, acceptIds, acceptOffsets }) => [table, acceptIds, acceptOffsets]);
+  return [...new Set([classes.bmp, ...tables].map(({ buffer }) => buffer))];
 }

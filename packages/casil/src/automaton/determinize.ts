@@ -10,17 +10,21 @@ export interface Limits {
   readonly work: number;
 }
 
-/** A complete deterministic automaton: every step is one look-up, whatever the text. */
+/**
+ * A complete deterministic automaton: every step is one look-up, whatever the text. It is plain data, so that it can be
+ * built in another thread.
+ */
 export interface Dfa {
   /** Row of a state + class → row of the next state. */
-  readonly table: Int32Array;
+  readonly table: Int32Array<ArrayBuffer>;
   readonly width: number;
   /** Row of the first state, by the kind of what stands before the first character read. */
   readonly starts: readonly number[];
   /** Rows from here on accept: a match ended (backward: starts) before the character read last. */
   readonly acceptFrom: number;
-  /** What the accepting rows accept, in the order of the rows. */
-  readonly accepts: readonly (readonly number[])[];
+  /** What the accepting rows accept: that of the k-th one is from `acceptOffsets[k]` up to `acceptOffsets[k + 1]`. */
+  readonly acceptIds: Int32Array<ArrayBuffer>;
+  readonly acceptOffsets: Int32Array<ArrayBuffer>;
   /** The row of the state that nothing leaves, or -1. */
   readonly dead: number;
 }
@@ -157,13 +161,19 @@ class Determinization {
       for (const [id, next] of this.#rows[state]!.entries()) table[place * width + id] = rowOf[next]!;
     }
     const accepting = order.filter((state) => this.#states[state]!.ids.length > 0);
+    const acceptOffsets = new Int32Array(accepting.length + 1);
+    for (const [k, state] of accepting.entries()) {
+      acceptOffsets[k + 1] = acceptOffsets[k]! + this.#states[state]!.ids.length;
+    }
+    const acceptIds = Int32Array.from(accepting.flatMap((state) => this.#states[state]!.ids));
     const dead = this.#rows.findIndex((row, state) => row.every((next) => next === state));
     return {
       table,
       width,
       starts: starts.map((state) => rowOf[state]!),
       acceptFrom: (order.length - accepting.length) * width,
-      accepts: accepting.map((state) => this.#states[state]!.ids),
+      acceptIds,
+      acceptOffsets,
       dead: dead < 0 ? -1 : rowOf[dead]!,
     };
   }

@@ -1,7 +1,7 @@
 import type { Dfa } from './determinize.ts';
 import { EDGE } from './nfa.ts';
 
-/** Where one automaton accepted, from right to left. The lists are reused and only grow; `count` is what is valid. */
+/** Where one automaton accepted, from right to left. The lists are reused; `count` is what is valid. */
 export class Marks {
   readonly positions: number[] = [];
   /** The row of the state that accepted. */
@@ -15,13 +15,30 @@ export class Marks {
   }
 }
 
+/** More marks than this, and the lists are given back after the search. */
+const MAX_KEPT = 65_536;
+const shared: Marks[] = [];
+
+/**
+ * Lists for the marks of `count` automata. All searchers use the same ones, one search after the other: were they kept
+ * by each policy, the memory of a process would grow with the number of policies.
+ */
+export function sharedMarks(count: number): readonly Marks[] {
+  for (let k = 0; k < count; k++) {
+    const marks = shared[k];
+    if (marks === undefined || marks.positions.length > MAX_KEPT) shared[k] = new Marks();
+  }
+  return shared;
+}
+
 /** Goes nowhere and accepts nothing. */
 const IDLE: Dfa = {
   table: new Int32Array(256),
   width: 256,
   starts: [0, 0, 0, 0],
   acceptFrom: 256,
-  accepts: [],
+  acceptIds: new Int32Array(0),
+  acceptOffsets: new Int32Array(1),
   dead: -1,
 };
 

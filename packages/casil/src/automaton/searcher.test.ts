@@ -87,7 +87,7 @@ describe('Searcher', () => {
       { numRuns: 800 },
     );
     expect(compared).toBeGreaterThan(150);
-  });
+  }, 90_000);
 
   it('finds the same for patterns together as for each alone', () => {
     fc.assert(
@@ -102,7 +102,7 @@ describe('Searcher', () => {
       }),
       { numRuns: 80 },
     );
-  });
+  }, 90_000);
 
   it('sees only the text before the given length, which counts as its end', () => {
     const found: Span[] = [];

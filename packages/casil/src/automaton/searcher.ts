@@ -1,6 +1,6 @@
 import type { Automata } from './build.ts';
 import type { Dfa } from './determinize.ts';
-import { Marks, markAll } from './marks.ts';
+import { type Marks, markAll, sharedMarks } from './marks.ts';
 import { Tape } from './tape.ts';
 
 /** Steps that going through the marks may take: so many per character of the text, and so many more. */
@@ -31,15 +31,12 @@ export class Searcher {
   readonly #tape: Tape;
   /** Spec → where its last match ended. */
   readonly #ends: Int32Array;
-  /** Head → what it has marked. */
-  readonly #marks: readonly Marks[];
   #steps = 0;
 
   constructor(automata: Automata) {
     this.#automata = automata;
-    this.#tape = new Tape(automata.alphabet);
+    this.#tape = new Tape(automata.classes);
     this.#ends = new Int32Array(automata.bodies.length);
-    this.#marks = automata.heads.map(() => new Marks());
   }
 
   /** Reports the matches in `text` up to the index `length`, those of each pattern from left to right. */
@@ -47,10 +44,11 @@ export class Searcher {
     const tape = this.#tape;
     const { heads } = this.#automata;
     tape.load(text, length);
-    markAll(heads, tape.classes, tape.length, this.#marks);
+    const found = sharedMarks(heads.length);
+    markAll(heads, tape.classes, tape.length, found);
     this.#steps = -1;
     for (let k = 0; k < heads.length; k++) {
-      const marks = this.#marks[k]!;
+      const marks = found[k]!;
       if (marks.count === 0) continue;
       if (this.#steps < 0) this.#prepare();
       if (!this.#follow(heads[k]!, marks, length, sink)) return;
@@ -64,7 +62,7 @@ export class Searcher {
 
   /** Finds the end of each marked match; false to go no further. */
   #follow(
-    { accepts, acceptFrom, width }: Dfa,
+    { acceptIds, acceptOffsets, acceptFrom, width }: Dfa,
     { positions, rows, count }: Marks,
     length: number,
     sink: MatchSink,
@@ -73,9 +71,10 @@ export class Searcher {
     const ends = this.#ends;
     for (let k = count - 1; k >= 0; k--) {
       const position = positions[k]!;
-      const ids = accepts[(rows[k]! - acceptFrom) / width]!;
-      for (let j = 0; j < ids.length; j++) {
-        const id = ids[j]!;
+      const row = (rows[k]! - acceptFrom) / width;
+      const last = acceptOffsets[row + 1]!;
+      for (let j = acceptOffsets[row]!; j < last; j++) {
+        const id = acceptIds[j]!;
         this.#steps--;
         if (position < ends[id]!) continue;
         const start = this.#tape.indexOf(position);

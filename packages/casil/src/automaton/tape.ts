@@ -1,27 +1,34 @@
-import type { Alphabet } from './alphabet.ts';
+import { astralClassOf, type Classes } from './alphabet.ts';
 import { EDGE, type Kind } from './nfa.ts';
 
 const INITIAL_LENGTH = 1_024;
+/** Space for a longer text than this is given back after its search. */
+const MAX_KEPT = 262_144;
+/** Space for the text at hand. All tapes use the same, one after the other, so that policies share it. */
+let space = new Uint8Array(INITIAL_LENGTH);
 
 /**
- * A text as the classes of an alphabet. One tape is loaded again and again, so that inspecting allocates nothing;
- * what it holds is valid until the next load.
+ * A text as the classes of an alphabet. One tape is loaded again and again, so that inspecting allocates nothing; what
+ * it holds is valid until the next load of any tape.
  */
 export class Tape {
-  classes: Uint8Array = new Uint8Array(INITIAL_LENGTH);
+  classes: Uint8Array = space;
   length = 0;
-  readonly #alphabet: Alphabet;
+  readonly #alphabet: Classes;
   /** Position → index into the text; only kept for texts with surrogate pairs, else the two are the same. */
   #offsets: number[] | undefined;
 
-  constructor(alphabet: Alphabet) {
+  constructor(alphabet: Classes) {
     this.#alphabet = alphabet;
   }
 
   /** Classifies `text` up to the index `end`. */
   load(text: string, end: number): void {
-    if (this.classes.length < end) this.classes = new Uint8Array(Math.max(end, this.classes.length * 2));
-    const { classes } = this;
+    if (space.length < end || (space.length > MAX_KEPT && end <= MAX_KEPT)) {
+      space = new Uint8Array(Math.max(INITIAL_LENGTH, end > MAX_KEPT ? end : Math.min(2 * end, MAX_KEPT)));
+    }
+    const classes = space;
+    this.classes = classes;
     const { bmp } = this.#alphabet;
     this.#offsets = undefined;
     for (let i = 0; i < end; i++) {
@@ -55,7 +62,7 @@ export class Tape {
       const codePoint = text.codePointAt(i)!;
       // A pair that the end cuts in two counts as its lone first half.
       const pair = codePoint > 0xffff && i + 1 < end;
-      classes[length] = pair ? this.#alphabet.astral(codePoint) : bmp[text.charCodeAt(i)]!;
+      classes[length] = pair ? astralClassOf(this.#alphabet, codePoint) : bmp[text.charCodeAt(i)]!;
       i += pair ? 2 : 1;
     }
     offsets.push(end);

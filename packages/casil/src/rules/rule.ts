@@ -15,11 +15,20 @@ export interface SecretRule {
   readonly touching?: boolean;
   /** How many characters at the end of the body are context as well. */
   readonly tail?: number;
-  /** What the shape cannot say; asked of the secret without its context. */
-  readonly check?: (secret: string) => boolean;
+  /** What the shape cannot say; asked of the secret without its context, and of the text around it. */
+  readonly check?: (secret: string, around: Surroundings) => boolean;
+  /** The rule goes by the name before a value: other rules may find the same secret by its shape. */
+  readonly named?: boolean;
 }
 
-type Extras = Pick<SecretRule, 'lead' | 'touching' | 'tail' | 'check'>;
+/** The text that a possible secret stands in, and where: from `from` up to `to`. */
+export interface Surroundings {
+  readonly text: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+type Extras = Pick<SecretRule, 'lead' | 'touching' | 'tail' | 'check' | 'named'>;
 
 /** Writes a rule in one line. */
 export function rule(

@@ -1,3 +1,4 @@
+import { isAssignedSecret } from '../assignment.ts';
 import { isBasicCredentials, isCredentialLike, isPlaceholder } from '../plausibility.ts';
 import { filler, LOWER, rule, type SecretRule } from './rule.ts';
 
@@ -5,6 +6,14 @@ import { filler, LOWER, rule, type SecretRule } from './rule.ts';
 function isConnectionPassword(value: string): boolean {
   return !isPlaceholder(value) && !/^(?:pass(?:word|wd)?|pwd|secret|\w+_PASS(?:WORD)?)$/i.test(value);
 }
+
+/** What names of secrets end in; {@link isAssignedSecret} judges the whole name. */
+const NAME =
+  '(?i:pass(?:word|wd|phrase|code)|pwd|[_-]pass|secret|token|credential|authorization' +
+  '|(?:api|access|private|secret|signing|encryption|master|account|storage|ssh)[ _.-]?key)';
+/** Between a name and its value: `=`, `: `, ` => `, a tag's `>`, and what opens a block of YAML. */
+const ASSIGNS =
+  's?[0-9]{0,2}\\\\{0,3}["\'`]?(?:[ \\t]{0,8}(?:[=-]>|:=|==?|:)[ \\t]{0,8}(?:[|>][+-]?[ \\t]*\\r?\\n[ \\t]+)?|>)';
 
 /** Secrets that are told by a format or by the words around them, not by who issued them. */
 export const SHAPE_RULES: readonly SecretRule[] = [
@@ -78,14 +87,6 @@ export const SHAPE_RULES: readonly SecretRule[] = [
     { lead: '[ ]?=[ ]?', touching: true, check: isConnectionPassword },
   ),
   rule(
-    'environment_variable',
-    'Value of a variable named as a secret',
-    '(?:PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CREDENTIALS)=',
-    '[^\\s"\'&;,<>(){}$]{8,}',
-    `export DB_PASSWORD=${filler(20)}`,
-    { lead: '["\']?', touching: true, check: isCredentialLike },
-  ),
-  rule(
     'query_parameter',
     'Credential in the query of an address',
     '[?&](?i:access_token|auth_token|api_?key|client_secret|token|password|x-amz-signature|signature)=',
@@ -94,11 +95,27 @@ export const SHAPE_RULES: readonly SecretRule[] = [
     { lead: '', touching: true, check: isCredentialLike },
   ),
   rule(
-    'quoted_field',
-    'Credential in JSON or code kept in a string',
-    '["\'](?i:password|passwd|secret|client_?secret|api_?key|access_?token|refresh_?token|auth_?token|private_?key|secret_?key)',
-    '[^"\'\\\\\\s]{6,}',
+    'assignment',
+    'Value assigned to the name of a secret',
+    NAME,
+    '[^\\s"\'`&;,<>(){}\\[\\]$\\\\:=][^\\s"\'`&;,<>(){}\\[\\]\\\\]{5,}',
+    `export DB_PASSWORD=${filler(20)}`,
+    { lead: ASSIGNS, touching: true, named: true, check: isAssignedSecret },
+  ),
+  rule(
+    'quoted_assignment',
+    'Quoted value assigned to the name of a secret',
+    NAME,
+    '[^"\'`\\\\\\s]{6,}',
     `{"user":"app","api_key":"${filler(24)}"}`,
-    { lead: '\\\\{0,3}["\']\\s{0,4}[:=]\\s{0,4}\\\\{0,3}["\']', touching: true, check: isCredentialLike },
+    { lead: `${ASSIGNS}\\\\{0,3}["'\`]`, touching: true, named: true, check: isAssignedSecret },
+  ),
+  rule(
+    'command_line_value',
+    'Value of a command-line flag or shell variable named as a secret',
+    `(?:--(?:[A-Za-z0-9][A-Za-z0-9._-]*)?|(?i:setx|setenv)[ \\t]+(?:[A-Za-z0-9][A-Za-z0-9_]*)?)${NAME}`,
+    '[^\\s"\'`&;,<>(){}\\[\\]$\\\\:=-][^\\s"\'`]{5,}',
+    `login --user app --password ${filler(20)}`,
+    { lead: 's?[ \\t]{1,8}["\'`]?', touching: true, named: true, check: isAssignedSecret },
   ),
 ];

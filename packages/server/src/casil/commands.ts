@@ -1,23 +1,34 @@
-import { type AnyCommand, type Core, command, hasRole } from '@arqonbus/bus';
-import type { CasilLayer } from '@arqonbus/casil';
-import { BusError, type CasilSettings, type CasilSnapshot, TIMESTAMP } from '@arqonbus/protocol';
+import { type AnyCommand, type Core, command, hasRole, type Principal } from '@arqonbus/bus';
+import { type Casil, EVERY_TENANT } from '@arqonbus/casil';
+import { BusError, type CasilRoomDecisions, type CasilSnapshot, TIMESTAMP, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
 
 const LIST = z.array(z.string().max(1_024)).max(1_000);
+const TENANT = z
+  .string()
+  .min(1)
+  .max(256)
+  .describe('For operators: another tenant, or "*" for the policy of all that have none of their own.')
+  .exactOptional();
 
 const BYTES = { minimum: 1, maximum: 67_108_864 };
 const PATTERNS = { minimum: 0, maximum: 1_000 };
 
-const SETTINGS = z.strictObject({
+const SETTINGS = {
   enabled: z.boolean().describe('Whether to inspect at all.').exactOptional(),
   mode: z.enum(['monitor', 'enforce']).describe('Only tell, or act.').exactOptional(),
   default_decision: z.enum(['allow', 'block']).describe('When inspection itself fails.').exactOptional(),
   scope_include: LIST.describe('Globs of what is inspected; empty: everything.').exactOptional(),
   scope_exclude: LIST.describe('Globs of what is not; wins over the other.').exactOptional(),
   // The bounds are for documents: the policy judges its settings together, and tells all that is wrong with them.
-  max_inspect_bytes: z.number().int().meta(BYTES).describe('How much of a payload is looked at.').exactOptional(),
+  max_inspect_bytes: z.number().int().meta(BYTES).describe('How much of a message is looked at.').exactOptional(),
   max_patterns: z.number().int().meta(PATTERNS).describe('How many patterns there may be.').exactOptional(),
-  max_payload_bytes: z.number().int().meta(BYTES).describe('Larger payloads are oversize.').exactOptional(),
+  max_payload_bytes: z
+    .number()
+    .int()
+    .meta(BYTES)
+    .describe('Payloads larger than this, with metadata, are oversize.')
+    .exactOptional(),
   block_on_probable_secret: z.boolean().describe('Block what seems to hold a secret.').exactOptional(),
   redaction_paths: LIST.describe('Names or dotted paths of fields to redact.').exactOptional(),
   redaction_patterns: LIST.describe('Patterns in RE2 syntax to redact.').exactOptional(),
@@ -26,44 +37,94 @@ const SETTINGS = z.strictObject({
   metadata_to_logs: z.boolean().exactOptional(),
   metadata_to_telemetry: z.boolean().exactOptional(),
   metadata_to_envelope: z.boolean().exactOptional(),
-});
+};
 
-const { shape } = SETTINGS;
 /** The same settings when every one is there. */
-type Settings = { [Name in keyof typeof shape]: ReturnType<(typeof shape)[Name]['unwrap']> };
+type Settings = { [Name in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[Name]['unwrap']> };
+
+const DECISION: z.ZodType<CasilRoomDecisions> = z
+  .strictObject({
+    room: z.string().describe('`other rooms` beyond the hundredth; empty for what went to no room.'),
+    decision: z.enum(['ALLOW', 'ALLOW_WITH_REDACTION', 'BLOCK']),
+    reason_code: z.string(),
+    count: z.int().min(1),
+  })
+  .meta({ id: 'CasilRoomDecisions', description: 'Outcomes of one kind in one room.' });
 
 const SNAPSHOT: z.ZodType<CasilSnapshot> = z
   .strictObject({
-    ...(Object.fromEntries(Object.entries(shape).map(([name, field]) => [name, field.unwrap()])) as Settings),
-    redaction_patterns: shape.redaction_patterns.describe('Patterns in RE2 syntax to redact; for admins.'),
-    revision: z.int().min(1).describe('Grows by one with every policy that was swapped in.'),
+    ...(Object.fromEntries(Object.entries(SETTINGS).map(([name, field]) => [name, field.unwrap()])) as Settings),
+    redaction_patterns: SETTINGS.redaction_patterns.describe('Patterns in RE2 syntax to redact; for admins.'),
+    revision: z
+      .int()
+      .min(1)
+      .describe('Grows with every policy, of whichever tenant, that was put in force on the node.'),
     loaded_at: z.string().regex(TIMESTAMP),
+    inherited: z.boolean().describe("Whether the tenant has no policy of its own and so has the server's."),
+    decisions: z.array(DECISION).describe('What was decided in each room since the start; for admins.').exactOptional(),
   })
-  .meta({ id: 'CasilSnapshot', description: 'The policy in force.' });
+  .meta({ id: 'CasilSnapshot', description: 'The policy in force for a tenant.' });
 
-/** op.casil.get, op.casil.reload: the content policy in force. */
-export function casilCommands(bus: Core, layer: CasilLayer): AnyCommand[] {
+const RELOAD = z
+  .strictObject({
+    ...SETTINGS,
+    tenant: TENANT,
+    reset: z.literal(true).describe("Take the tenant's own policy away; without settings.").exactOptional(),
+  })
+  // All of it: a policy must not stand in the way of its own repair, nor redact the patterns that replace it.
+  .meta({ secret: true });
+
+/**
+ * op.casil.get, op.casil.reload: the content policies in force.
+ *
+ * @param singleTenant without authentication there is one tenant, whose policy is that of the server
+ */
+export function casilCommands(bus: Core, guard: Casil, singleTenant: boolean): AnyCommand[] {
+  const targetOf = (principal: Principal, tenant: string | undefined): string => {
+    if (tenant === undefined) return singleTenant ? EVERY_TENANT : principal.tenant;
+    if (principal.operator || tenant === principal.tenant) return tenant;
+    throw new BusError('AUTHORIZATION_ERROR', 'Only operators may name another tenant; leave "tenant" out.', {
+      field: 'tenant',
+    });
+  };
   return [
     command({
       name: 'op.casil.get',
       role: 'guest',
-      description: 'Shows the content policy in force; its patterns to admins only.',
-      args: z.strictObject({}),
+      description:
+        'Shows the content policy in force for your tenant; to admins also its patterns, and what was decided in each room.',
+      args: z.strictObject({ tenant: TENANT }),
       result: SNAPSHOT,
-      run: ({ sender }): CasilSnapshot => layer.snapshot(hasRole(sender.principal, 'admin')),
+      run: ({ sender: { principal } }, { tenant }): CasilSnapshot => {
+        const target = targetOf(principal, tenant);
+        const snapshot = guard.snapshot(target, hasRole(principal, 'admin'));
+        if (!hasRole(principal, 'admin')) return snapshot;
+        const counted = tenant ?? principal.tenant;
+        return counted === EVERY_TENANT
+          ? snapshot
+          : { ...snapshot, decisions: decisionsFor(bus, guard, principal, counted) };
+      },
     }),
     command({
       name: 'op.casil.reload',
       role: 'admin',
-      description: 'Changes settings of the content policy; when one of them is wrong, nothing changes.',
-      args: SETTINGS,
+      description: "Changes settings of your tenant's content policy; when one of them is wrong, nothing changes.",
+      args: RELOAD,
       result: SNAPSHOT,
-      run: ({ sender }, changes): CasilSnapshot => {
-        const snapshot = reloadPolicy(layer, changes);
-        bus.events.emit('casil_policy_reloaded', sender.principal.tenant, {
-          revision: snapshot.revision,
-          mode: snapshot.mode,
-          enabled: snapshot.enabled,
+      run: async ({ sender }, { tenant, reset, ...changes }): Promise<CasilSnapshot> => {
+        const { principal } = sender;
+        const target = targetOf(principal, tenant);
+        const snapshot =
+          reset === true
+            ? await resetPolicy(guard, target, changes)
+            : await guard.reload(target, changes, { limited: !principal.operator });
+        const { revision, mode, enabled } = snapshot;
+        const whose = target !== EVERY_TENANT ? target : singleTenant ? principal.tenant : null;
+        bus.events.emit('casil_policy_reloaded', whose, {
+          revision,
+          mode,
+          enabled,
+          tenant: target,
           client_id: sender.id,
         });
         return snapshot;
@@ -72,14 +133,19 @@ export function casilCommands(bus: Core, layer: CasilLayer): AnyCommand[] {
   ];
 }
 
-/** Swaps the policy, or throws VALIDATION_ERROR with all that is wrong with the new one. */
-export function reloadPolicy(layer: CasilLayer, changes: Partial<Readonly<CasilSettings>>): CasilSnapshot {
-  const reloaded = layer.reload(changes);
-  if (reloaded.ok) return reloaded.snapshot;
-  const faults = reloaded.faults.map(({ setting, message }) => ({ field: setting, problem: message }));
-  const sentence = faults.map(({ field, problem }) => `${field}: ${problem}`).join(' ');
-  throw new BusError('VALIDATION_ERROR', `The policy was not changed. ${sentence}`, {
-    field: faults[0]?.field,
-    faults,
-  });
+async function resetPolicy(guard: Casil, tenant: string, changes: object): Promise<CasilSnapshot> {
+  if (tenant === EVERY_TENANT || Object.keys(changes).length > 0) {
+    throw new BusError('VALIDATION_ERROR', '"reset" goes with the tenant whose own policy ends, and with no setting.', {
+      field: 'reset',
+    });
+  }
+  return guard.reset(tenant);
+}
+
+/** What was decided in the rooms that the admin's grants cover. */
+function decisionsFor(bus: Core, guard: Casil, principal: Principal, tenant: string): CasilRoomDecisions[] {
+  return guard
+    .roomDecisions(tenant)
+    .filter(({ room }) => bus.access.may(principal, 'subscribe', room, WILDCARD))
+    .map(({ room, decision, reason, count }) => ({ room, decision, reason_code: reason, count }));
 }

@@ -58,7 +58,6 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
       endpoints,
       requests: () => requests,
       telemetry: (caller) => telemetryFigures(telemetry, caller),
-      decisions: () => monitor.casilDecisions(),
     }),
     ...storageRoutes(bus, parts.redact),
     ...systemRoutes({ bus, config, endpoints, routes: () => routes.map(nameOf) }),

@@ -2,7 +2,6 @@ import type { CommandRunner } from '@arqonbus/bus';
 import { newId } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { DecisionCounts } from '../telemetry/figures.ts';
 import type { Caller } from './credentials.ts';
 import { Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
@@ -13,14 +12,10 @@ export interface StatusParts {
   readonly endpoints: () => object;
   readonly requests: () => object;
   readonly telemetry: (caller: Caller) => object;
-  /** What content inspection decided, by room; of all tenants. */
-  readonly decisions: () => DecisionCounts;
 }
 
-const TEXT = z.string();
-
 /** `/status` and `/metrics`. */
-export function statusRoutes({ runner, metrics, endpoints, requests, telemetry, decisions }: StatusParts): AnyRoute[] {
+export function statusRoutes({ runner, metrics, endpoints, requests, telemetry }: StatusParts): AnyRoute[] {
   const scrape = async (): Promise<Reply> =>
     new Reply(200, await metrics.text(), { 'Content-Type': metrics.contentType });
   return [
@@ -40,21 +35,15 @@ export function statusRoutes({ runner, metrics, endpoints, requests, telemetry, 
         endpoints: z.looseObject({}),
         requests: z.object({ total: z.number(), errors: z.number() }),
         telemetry: z.looseObject({}),
-        casil_decisions: z
-          .array(z.object({ decision: TEXT, reason: TEXT, room: TEXT, count: z.number() }))
-          .optional()
-          .describe('By room, beyond 100 rooms as `other rooms`; for operators that name no tenant.'),
       }),
       run: async ({ caller }) => {
-        const { sender, principal } = caller;
+        const { sender } = caller;
         const status = await runner.run({ sender, requestId: newId(), name: 'status', args: {} });
         return {
           ...status,
           endpoints: endpoints(),
           requests: requests(),
           telemetry: telemetry(caller),
-          // Rooms of all tenants together.
-          ...(principal.operator && principal.grants === null ? { casil_decisions: [...decisions()] } : {}),
         };
       },
     }),

@@ -1,8 +1,19 @@
 import type { Access, Engine, Principal, StoredEvent, StreamAddress } from '@arqonbus/bus';
-import type { Envelope, HistoryEntry, JsonObject, PartialAddress } from '@arqonbus/protocol';
+import {
+  type Envelope,
+  type HistoryEntry,
+  type JsonObject,
+  type PartialAddress,
+  splitMetadata,
+} from '@arqonbus/protocol';
 
-/** What may be shown of a stored payload to those who look after the server. */
-export type Redact = (room: string, channel: string, payload: JsonObject) => JsonObject;
+/** What may be shown to those who look after the server of a stored payload, or of the metadata that its sender wrote. */
+export type Redact = (
+  room: string,
+  channel: string,
+  content: JsonObject,
+  of: { readonly tenant: string; readonly part: 'payload' | 'metadata' },
+) => JsonObject;
 
 export interface HistoryRequest {
   /** A channel; a room, for all of its streams; or neither, for the whole tenant. */
@@ -32,11 +43,19 @@ export async function readHistory(
   return found.slice(-limit).map(({ stored, stream, epoch }) => {
     const envelope = JSON.parse(stored.text) as Envelope;
     return {
-      envelope: { ...envelope, payload: redact(stream.room, stream.channel, envelope.payload) },
+      envelope: shownOf(envelope, stream, redact),
       stored_at: new Date(stored.time).toISOString(),
       storage_metadata: { backend: engine.backend, sequence: stored.sequence, epoch },
     };
   });
+}
+
+function shownOf(envelope: Envelope, { tenant, room, channel }: StreamAddress, redact: Redact): Envelope {
+  const payload = redact(room, channel, envelope.payload, { tenant, part: 'payload' });
+  const { own, server } = splitMetadata(envelope.metadata ?? {});
+  if (own === undefined) return { ...envelope, payload };
+  const metadata = { ...redact(room, channel, own, { tenant, part: 'metadata' }), ...server };
+  return { ...envelope, payload, metadata };
 }
 
 async function streamsOf(

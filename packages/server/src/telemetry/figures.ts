@@ -2,11 +2,10 @@ import type { Bus } from '@arqonbus/bus';
 import type { Labelled, MetricReaders } from '../metrics/metrics.ts';
 import { serverFigures } from './stats.ts';
 
-/** How often content inspection decided what, by room. */
+/** How often content inspection decided what. Whoever scrapes may read it, so it names no room and no tenant. */
 export type DecisionCounts = Iterable<{
   readonly decision: string;
   readonly reason: string;
-  readonly room: string;
   readonly count: number;
 }>;
 
@@ -35,18 +34,7 @@ export function busReaders(
     websocketConnections: () => connections().websocket(),
     telemetryConnections: () => connections().telemetry(),
     slowConsumersTotal: () => bus.faults.slowConsumers,
-    casilDecisionsTotal: () => overRooms(casilDecisions()),
+    casilDecisionsTotal: () => [...casilDecisions()].map(({ count, ...labels }) => ({ labels, value: count })),
     webhookDeliveriesTotal: () => webhookDeliveries(),
   };
-}
-
-function overRooms(counts: DecisionCounts): Labelled<'decision' | 'reason'> {
-  const sums = new Map<string, { labels: { decision: string; reason: string }; value: number }>();
-  for (const { decision, reason, count } of counts) {
-    const key = `${decision} ${reason}`;
-    const known = sums.get(key);
-    if (known === undefined) sums.set(key, { labels: { decision, reason }, value: count });
-    else known.value += count;
-  }
-  return sums.values();
 }

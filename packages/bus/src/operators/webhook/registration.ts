@@ -27,14 +27,22 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
   url: z.string().min(1).max(MAX_URL).describe('Where events are posted: an http or https URL of a public host.'),
   room: PLACE.room.describe('Only events of this room, or of room:channel; without it all rooms (admins).'),
   channel: PLACE.channel.describe('Only events of this channel of the room.'),
-  headers: z.record(z.string(), z.string()).describe('Headers to send along, name to value.').exactOptional(),
+  headers: z
+    .record(z.string(), z.string())
+    .describe('Headers to send along, name to value.')
+    .meta({ secret: true })
+    .exactOptional(),
   timeout_seconds: z
     .number()
     .min(MIN_TIMEOUT_SECONDS)
     .max(MAX_TIMEOUT_SECONDS)
     .describe(`How long a request may take; ${DEFAULT_TIMEOUT_SECONDS} unless given.`)
     .exactOptional(),
-  secret: z.string().describe('Signs requests: whsec_ and the base64 of 24 to 64 random bytes.').exactOptional(),
+  secret: z
+    .string()
+    .describe('Signs requests: whsec_ and the base64 of 24 to 64 random bytes.')
+    .meta({ secret: true })
+    .exactOptional(),
   durable: z.boolean().describe('Outlives your connections, and restarts where storage does (admins).').exactOptional(),
 });
 

@@ -9,7 +9,7 @@ import { type BusOptions, withAnswerOptions } from '../remote/options.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
 import { printResult } from '../terminal/output.ts';
 import { lines, type Part, paint, StyledText, text } from '../terminal/styled-text.ts';
-import { pairs } from '../terminal/table.ts';
+import { pairs, table } from '../terminal/table.ts';
 import { withExamples } from '../verb.ts';
 
 interface CheckOptions {
@@ -28,18 +28,25 @@ export function casilVerb(): Command {
 }
 
 function getVerb(): Command {
-  const verb = withAnswerOptions(new Command('get').description('Print the policy in force.'));
+  const verb = withAnswerOptions(
+    new Command('get').description(
+      'Print the policy in force for your tenant; for admins with its patterns, and with what was decided in each room.',
+    ),
+  ).option('--tenant <tenant>', 'for operators: another tenant, or "*" for all that have no policy of their own');
   withExamples(verb, 'arqon casil get', 'arqon casil get --json | jq .mode');
-  return verb.action((options: BusOptions) => askAndPrint(options, 'op.casil.get', {}, showPolicy));
+  return verb.action(({ tenant, ...options }: BusOptions & { tenant?: string }) =>
+    askAndPrint(options, 'op.casil.get', tenant === undefined ? {} : { tenant }, showPolicy),
+  );
 }
 
 function reloadVerb(): Command {
   const verb = new Command('reload')
-    .description('Change settings of the policy in force; if one is invalid, nothing changes. For admins.')
+    .description("Change settings of your tenant's policy; with one at fault nothing changes. For admins.")
     .argument('<settings>', 'JSON object of the settings to change, or "-" for standard input');
   withExamples(
     withAnswerOptions(verb),
     `arqon casil reload '{"enabled":true,"mode":"enforce"}'`,
+    `arqon casil reload '{"tenant":"acme","mode":"monitor"}'`,
     'arqon casil reload - < policy.json',
   );
   return verb.action((given: string, options: BusOptions) => {
@@ -48,10 +55,13 @@ function reloadVerb(): Command {
   });
 }
 
-function showPolicy(policy: CasilSnapshot): StyledText {
-  return pairs(
+function showPolicy({ decisions = [], ...policy }: CasilSnapshot): StyledText {
+  const settings = pairs(
     Object.entries(policy).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') || '-' : value]),
   );
+  if (decisions.length === 0) return settings;
+  const rows = decisions.map(({ room, decision, reason_code, count }) => [room || '-', decision, reason_code, count]);
+  return lines([settings, text``, table(['room', 'decision', 'reason', 'count'], rows)]);
 }
 
 /** `arqon casil check`: what the policy makes of a payload, rule by rule. */

@@ -88,7 +88,7 @@ function stop(server: Server, config: Config, log: Logger): void {
 /** SIGHUP: the inspection policy is read again; whatever is wrong with it, the old one stays. */
 async function reload(server: Server, flags: Flags, log: Logger): Promise<void> {
   try {
-    server.reloadPolicy((await requireSettings(flags)).config.casil);
+    await server.reloadPolicy((await requireSettings(flags)).config.casil);
     log.info('the inspection policy was read again');
   } catch (error) {
     log.error(`nothing was reloaded: ${messageOf(error)}`);

@@ -1,7 +1,7 @@
 import { ALPHANUMERIC, BASE32, BASE64, BASE64URL, DIGITS, HEX, LOWER, type Random, UPPER } from './random.ts';
 
 /** A text that holds a secret, and the secret itself, which must not come out of redaction. */
-interface SecretSample {
+export interface SecretSample {
   readonly text: string;
   readonly secret: string;
 }
@@ -10,7 +10,7 @@ interface SecretSample {
 export type SecretKind = (random: Random) => SecretSample;
 
 const whole = (secret: string): SecretSample => ({ text: secret, secret });
-const inside = (before: string, secret: string, after = ''): SecretSample => ({
+export const inside = (before: string, secret: string, after = ''): SecretSample => ({
   text: before + secret + after,
   secret,
 });
@@ -148,7 +148,7 @@ export const SECRET_KINDS: Readonly<Record<string, SecretKind>> = {
 };
 
 /** A password as a person chooses it. */
-function chosenPassword(random: Random): string {
+export function chosenPassword(random: Random): string {
   const word = random.pick(['summer', 'dragon', 'Monkey', 'letmein', 'Winter', 'blueriver', 'Tr0ubadour', 'kitchen']);
   return `${word}${random.pick(['', '-', '_', '.'])}${random.int(10, 9_999)}${random.pick(['', '!', '#', '?'])}`;
 }

@@ -1,7 +1,8 @@
 import type { JsonObject } from '@arqonbus/protocol';
-import { inspect, type Verdict } from '../../packages/casil/src/inspect.ts';
-import { compilePolicy } from '../../packages/casil/src/policy.ts';
-import { DEFAULT_CASIL_SETTINGS } from '../../packages/casil/src/settings.ts';
+import { inspect, type Verdict } from '../src/inspect.ts';
+import { compilePolicy } from '../src/policy.ts';
+import { DEFAULT_CASIL_SETTINGS } from '../src/settings.ts';
+import { ASSIGNED_SECRETS } from './assignments.ts';
 import { carry, carryField } from './carriers.ts';
 import { HARMLESS_KINDS } from './harmless.ts';
 import { Random } from './random.ts';
@@ -33,7 +34,7 @@ export interface CorpusResult {
 export function measureCorpus(seed: number): CorpusResult {
   const random = new Random(seed);
   const judge = judgement();
-  const secrets = Object.entries(SECRET_KINDS).map(([kind, make]) =>
+  const secrets = Object.entries({ ...SECRET_KINDS, ...ASSIGNED_SECRETS }).map(([kind, make]) =>
     tally(kind, PER_SECRET_KIND, () => {
       const { text, secret } = make(random);
       const payload = carry(random, text);

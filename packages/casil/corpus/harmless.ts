@@ -1,3 +1,4 @@
+import { codeThatAssigns, harmlessAssignment, proseWithColon } from './assignments.ts';
 import { codeSample, documentSample, nearKey } from './harmless-texts.ts';
 import { ALPHANUMERIC, BASE64, BASE64URL, DIGITS, HEX, LOWER, type Random, UPPER } from './random.ts';
 
@@ -124,6 +125,9 @@ export const HARMLESS_KINDS: Readonly<Record<string, HarmlessKind>> = {
   'fields named nearly like secrets': nearField,
   code: codeSample,
   'documents, configuration, certificates': documentSample,
+  'assignments of placeholders': harmlessAssignment,
+  'prose with a colon or an equals sign': proseWithColon,
+  'code that takes secrets from elsewhere': codeThatAssigns,
   'samples and near misses of keys': nearKey,
   'random text without meaning': (random) =>
     Array.from({ length: 12 }, () => random.text(random.int(3, 30), ALPHANUMERIC)).join(' '),
