@@ -19,6 +19,16 @@ export function carry(random: Random, text: unknown): JsonObject {
   ])();
 }
 
+/** Makes a text the name of a field somewhere in a payload. */
+export function carryName(random: Random, text: string): JsonObject {
+  return random.pick<() => JsonObject>([
+    () => ({ [text]: true }),
+    () => ({ counts: { [random.words(1)]: random.int(0, 9), [text]: random.int(0, 9) } }),
+    () => ({ list: [{ map: { [text]: { by: random.words(1) } } }] }),
+    () => ({ headers: { [`${random.words(1)} ${text}`]: random.words(1) } }),
+  ])();
+}
+
 /** Puts a value under a name somewhere in a payload. */
 export function carryField(random: Random, name: string, value: string): JsonObject {
   return random.pick<() => JsonObject>([

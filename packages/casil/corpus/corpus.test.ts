@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { measureCorpus, sum } from './measure.ts';
 
 describe('the corpus of secrets and harmless texts', () => {
-  it.each([1, 2, 3])('is told apart with recall and precision of at least 0.98 (seed %i)', (seed) => {
+  it.each([1, 2, 3])('is told apart with recall of at least 0.995 and precision of 0.98 (seed %i)', (seed) => {
     const { secrets, harmless, recall, precision } = measureCorpus(seed);
-    expect(secrets.length).toBeGreaterThanOrEqual(25);
-    expect(sum(secrets, 'samples')).toBeGreaterThanOrEqual(300);
-    expect(sum(harmless, 'samples')).toBeGreaterThanOrEqual(1_000);
-    expect(recall).toBeGreaterThanOrEqual(0.98);
+    expect(secrets.length).toBeGreaterThanOrEqual(100);
+    expect(sum(secrets, 'samples')).toBeGreaterThanOrEqual(1_200);
+    expect(sum(harmless, 'samples')).toBeGreaterThanOrEqual(1_800);
+    expect(recall).toBeGreaterThanOrEqual(0.995);
     expect(precision).toBeGreaterThanOrEqual(0.98);
   });
 

@@ -94,6 +94,13 @@ function nearField(random: Random): unknown {
   ])();
 }
 
+/** Objects whose names are data: words, ids, addresses, paths. */
+function names(random: Random): unknown {
+  const name = (): string =>
+    random.pick([random.words(2), random.uuid(), String(address(random)), random.timestamp(), identifiers(random)]);
+  return { byName: Object.fromEntries(Array.from({ length: random.int(1, 6) }, () => [name(), random.int(0, 99)])) };
+}
+
 function identifiers(random: Random): string {
   return random.pick([
     random.uuid(),
@@ -123,6 +130,7 @@ export const HARMLESS_KINDS: Readonly<Record<string, HarmlessKind>> = {
   'base64 of text': (random) => Buffer.from(random.words(random.int(6, 30))).toString('base64'),
   'bytes in hexadecimal': (random) => random.bytes(random.int(64, 600)).toString('hex'),
   'fields named nearly like secrets': nearField,
+  'names that are data': names,
   code: codeSample,
   'documents, configuration, certificates': documentSample,
   'assignments of placeholders': harmlessAssignment,

@@ -3,13 +3,16 @@ import { inspect, type Verdict } from '../src/inspect.ts';
 import { compilePolicy } from '../src/policy.ts';
 import { DEFAULT_CASIL_SETTINGS } from '../src/settings.ts';
 import { ASSIGNED_SECRETS } from './assignments.ts';
-import { carry, carryField } from './carriers.ts';
+import { carry, carryField, carryName } from './carriers.ts';
 import { HARMLESS_KINDS } from './harmless.ts';
 import { Random } from './random.ts';
 import { BLIND_SPOTS, fieldSecret, SECRET_FIELDS, SECRET_KINDS } from './secrets.ts';
 
 const PER_SECRET_KIND = 12;
 const PER_HARMLESS_KIND = 110;
+
+/** Kinds that are put into names of fields too; the rules are the same there. */
+const NAMED_KINDS = ['AWS access key id', 'GitHub classic', 'Stripe', 'JSON Web Token', 'Connection string'];
 
 /** How the samples of one kind fared. `found` of a harmless kind are false alarms. */
 export interface KindResult {
@@ -46,6 +49,15 @@ export function measureCorpus(seed: number): CorpusResult {
       tally(`field ${name}`, PER_SECRET_KIND, () => {
         const secret = fieldSecret(random);
         const payload = carryField(random, name, secret);
+        return { payload, found: isFound(judge(payload), secret) };
+      }),
+    );
+  }
+  for (const kind of NAMED_KINDS) {
+    secrets.push(
+      tally(`as the name of a field: ${kind}`, PER_SECRET_KIND, () => {
+        const { text, secret } = SECRET_KINDS[kind]!(random);
+        const payload = carryName(random, text);
         return { payload, found: isFound(judge(payload), secret) };
       }),
     );

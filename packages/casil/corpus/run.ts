@@ -5,7 +5,7 @@
 import { type KindResult, measureCorpus, sum } from './measure.ts';
 
 /** What the manual promises. */
-const PROMISE = 0.98;
+const PROMISE = { recall: 0.995, precision: 0.98 };
 
 const seedAt = process.argv.indexOf('--seed');
 const seed = seedAt < 0 ? 1 : Number(process.argv[seedAt + 1]);
@@ -40,5 +40,8 @@ const { secrets, harmless, blindSpots, recall, precision } = measureCorpus(seed)
 table('secrets', 'recall', secrets, ({ found }) => found);
 table('harmless', 'left alone', harmless, ({ samples, found }) => samples - found);
 table('known blind spots (not counted)', 'recall', blindSpots, ({ found }) => found);
-console.log(`\nseed ${seed}   recall ${recall.toFixed(4)}   precision ${precision.toFixed(4)}   promised ${PROMISE}`);
-process.exitCode = recall >= PROMISE && precision >= PROMISE ? 0 : 1;
+console.log(
+  `\nseed ${seed}   recall ${recall.toFixed(4)}   precision ${precision.toFixed(4)}   ` +
+    `promised ${PROMISE.recall} and ${PROMISE.precision}`,
+);
+process.exitCode = recall >= PROMISE.recall && precision >= PROMISE.precision ? 0 : 1;

@@ -46,7 +46,7 @@ describe('a value assigned to the name of a secret', () => {
     expect(new Set(assignedIn(text.replace('VALUE', VALUE)))).toEqual(new Set([VALUE]));
   });
 
-  it.each(['hunter2', 'Tr0ub4dor3xyzQ9', 'summer-1234', 'p@$$w0rd!x', '8f14e45fceea167a5a36dedd4bea2543'])(
+  it.each(['hunter2', '493021', 'Tr0ub4dor3xyzQ9', 'summer-1234', 'p@$$w0rd!x', '8f14e45fceea167a5a36dedd4bea2543'])(
     'is found when it is a password such as %s',
     (password) => {
       expect(assignedIn(`password=${password}`)).toEqual([password]);
@@ -78,6 +78,8 @@ describe('what only looks like an assigned secret', () => {
     'PWD=/home/user1/work',
     'max_tokens=4096',
     'tokens: 1234567890',
+    'token: 1234567890',
+    'password: 8, then a symbol',
     'nextPageToken=CAUQAA1b2c3d4',
     'password_hash: q8Zr2LpX7vNc',
     'secretName: q8Zr2LpX7vNc',

@@ -57,7 +57,10 @@ function sensitivityOf(name: string): Sensitivity | undefined {
   return sensitivity;
 }
 
-/** Whether a value has letters and digits, or letters that change between small and capital: no word of a language has. */
+/**
+ * Whether a value has letters and digits, or letters that change between small and capital, as no word of a language
+ * does, or is a number of some length.
+ */
 function isMixed(value: string): boolean {
   let digits = false;
   let letters = false;
@@ -71,13 +74,19 @@ function isMixed(value: string): boolean {
     }
     if ((digits && letters) || changes >= 4) return true;
   }
-  return false;
+  return digits && !letters && isNumber(value);
 }
 
 /** What people take for a password is shorter than what programs make. */
 function isPasswordLike(value: string): boolean {
+  if (isNumber(value)) return true;
   if (value.length < 8) return value.length >= 6 && /\d/.test(value) && /[A-Za-z]/.test(value) && !isPlaceholder(value);
   return isMade(value);
+}
+
+/** A number of six digits and more: as a password it is one, as a token it is a count. */
+function isNumber(value: string): boolean {
+  return /^\d{6,}$/.test(value);
 }
 
 /** Whether a value can be a credential, where the name before it already says so. */
