@@ -303,7 +303,8 @@ describe('a pattern that matches everything', () => {
     const watcher = await Watcher.connect(everything.urls.telemetry);
     const payload = { eventType: 'job.done', payload: { n: 1 }, room: 'lab', channel: 'x' };
     expect((await one.publish({ type: 'telemetry', payload })).type).toBe('ack');
-    expect((await watcher.next((frame) => frame.eventType === 'job.done')).payload).toMatchObject({ room: 'lab' });
+    const event = await watcher.next((frame) => frame.eventType === 'job.done');
+    expect(event).toMatchObject({ room: 'lab', channel: 'x', payload: { '***REDACTED***': 1 }, submitted: true });
     watcher.ws.close();
   });
 });

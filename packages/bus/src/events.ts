@@ -70,7 +70,6 @@ const BOUNDED: ReadonlySet<ServerEventType> = new Set([
   'client_left',
   'rate_limited',
   'channel_created',
-  'casil_decision',
 ]);
 
 interface Told {

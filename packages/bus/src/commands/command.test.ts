@@ -37,7 +37,14 @@ describe('secretPathsOf', () => {
 describe('command', () => {
   it('reads the marks once, where a command is declared', () => {
     const args = z.strictObject({ token: SECRET });
-    const declared = command({ name: 'x', role: 'guest', description: '', args, result: z.strictObject({}), run: () => ({}) });
+    const declared = command({
+      name: 'x',
+      role: 'guest',
+      description: '',
+      args,
+      result: z.strictObject({}),
+      run: () => ({}),
+    });
     expect(declared).toMatchObject({ name: 'x', inspectedAs: 'command', secretPaths: ['token'] });
   });
 });
