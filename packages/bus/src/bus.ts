@@ -3,11 +3,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   BusError,
   CLOSE,
+  deeperThan,
   type Envelope,
   encodeError,
   isChannelName,
+  isId,
   isRoomName,
   type JsonObject,
+  MAX_NESTING,
   type Metadata,
   newId,
   newSecretId,
@@ -110,7 +113,10 @@ export interface PublishOptions {
   /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
   readonly as?: string;
   readonly tenant?: string;
-  /** Makes sending again harmless: the same id of the same name is stored and delivered once. */
+  /**
+   * Makes sending again harmless: the same id of the same name to the same channel is stored and delivered once within
+   * 120 s. `arq_` and 1-124 letters, digits, "_" or "-"; without it a fresh one.
+   */
   readonly id?: string;
   readonly metadata?: Metadata;
 }
@@ -252,7 +258,8 @@ export class Bus extends Core implements SessionHost {
 
   /**
    * Publishes an event to `room:channel`, or to a whole room. Resolves with where it was stored; rejects with a
-   * `BusError` when it is refused. Hooks and limits hold for the program as for its clients.
+   * `BusError` when it is refused. Hooks, `authorize` and the bounds of channels and memory hold for the program as for
+   * its clients; `maxMessageBytes` and rates bound connections alone.
    */
   async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<Published> {
     const { as, tenant = 'default', id = newId(), metadata } = options;
@@ -260,6 +267,7 @@ export class Bus extends Core implements SessionHost {
     if (!/^[A-Za-z0-9_:.-]{1,128}$/.test(from)) {
       throw new BusError('VALIDATION_ERROR', '"as" is 1-124 letters, digits, "_", ".", ":" or "-".', { field: 'as' });
     }
+    checkGiven({ payload, id, tenant });
     const { room, channel } = parseAddress(address, undefined);
     this.memory.requireRoom();
     const outcome = await this.publisher.publish(systemSender(from, serverPrincipal(tenant)), {
@@ -449,7 +457,25 @@ async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verif
   }
 }
 
-/** Waits for `done`, but not longer than this. */
+/** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
+function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
+  const invalid = (field: string, sentence: string): BusError =>
+    new BusError('VALIDATION_ERROR', `"${field}" ${sentence}.`, { field });
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+    throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
+  }
+  if (deeperThan(payload, MAX_NESTING)) throw invalid('payload', `nests deeper than ${MAX_NESTING} levels`);
+  if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
+  // A tenant's name is made of the same characters as a room's.
+  if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
+}
+
+/** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
 async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
-  await Promise.race([done, delay(ms, undefined, { ref: false })]);
+  const over = new AbortController();
+  try {
+    await Promise.race([done, delay(ms, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
 }
