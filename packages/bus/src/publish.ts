@@ -144,6 +144,12 @@ export class Publisher {
     );
   }
 
+  /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */
+  announce(sender: Sender, message: Message & { readonly room: string; readonly channel: string }): Awaitable<Outcome> {
+    const channel = this.target(sender, message.room, message.channel);
+    return this.store(sender, message, channel, message.payload, message.metadata, this.timing.begin());
+  }
+
   /**
    * What the hooks left of an event, no earlier than what they left of the sender's event before it: hooks that take
    * their time run side by side, and one sender's events keep their order (PROTOCOL section 6, guarantee 1).
