@@ -294,6 +294,7 @@ export class Bus extends Core implements SessionHost {
     if (room === undefined || !(isRoomName(room) && (channel === WILDCARD || isChannelName(channel)))) {
       throw new BusError('VALIDATION_ERROR', 'Subscribe to "room:channel" or "room:*".', { field: 'address' });
     }
+    checkTenant(tenant);
     await this.interest.add(tenant, room);
     const { onFault } = this.options;
     const stop = this.hub.tap((event, from) => {
@@ -436,7 +437,7 @@ export class Bus extends Core implements SessionHost {
     this.memory.stop();
     this.expiry.stop();
     const rest = (async () => {
-      for (const operator of this.operators) await operator.stop();
+      for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
       await this.engine.close();
     })();
     await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);
@@ -459,15 +460,21 @@ async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verif
 
 /** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
 function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
-  const invalid = (field: string, sentence: string): BusError =>
-    new BusError('VALIDATION_ERROR', `"${field}" ${sentence}.`, { field });
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
   }
   if (deeperThan(payload, MAX_NESTING)) throw invalid('payload', `nests deeper than ${MAX_NESTING} levels`);
   if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
-  // A tenant's name is made of the same characters as a room's.
+  checkTenant(tenant);
+}
+
+/** A tenant's name is made of the same characters as a room's. */
+function checkTenant(tenant: string): void {
   if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
+}
+
+function invalid(field: string, rule: string): BusError {
+  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
 }
 
 /** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
