@@ -398,61 +398,6 @@ describe('on', () => {
   });
 });
 
-describe('attach', () => {
-  it('takes several servers, and leaves one without the other', async () => {
-    const { bus, url, attached, http, root } = await served();
-    const second = await page();
-    bus.attach(second.server, { path: '/elsewhere/' });
-    const here = await Peer.connect(url, { room: 'a' });
-    const there = await Peer.connect(`${second.ws}/elsewhere`);
-    await there.publish({ room: 'a', channel: 'b', payload: { n: 1 } });
-    expect((await here.message()).payload).toEqual({ n: 1 });
-    expect(attached.connections).toBe(1);
-
-    attached.detach();
-    // Nobody listens for upgrades there any more: Node answers as it answers every request.
-    expect((await refusal(url)).body).toBe('a page');
-    expect((await ask(http)).text).toBe('a page');
-    await there.publish({ room: 'a', channel: 'b', payload: { n: 2 } });
-    expect((await here.message()).payload).toEqual({ n: 2 });
-    expect(root).not.toBe(second.ws);
-  });
-
-  it('answers 404 elsewhere as long as nobody else listens, however many buses share the server', async () => {
-    const { server, root } = await served();
-    expect((await refusal(`${root}/other`)).body).toContain('the bus is at /bus');
-    const second = await open();
-    second.attach(server, { path: '/second' });
-    await Peer.connect(`${root}/second`);
-    await Peer.connect(`${root}/bus`);
-    const { status, body } = await refusal(`${root}/other`);
-    expect(status).toBe(404);
-    expect(body).toContain('the bus is at /bus');
-    server.on('upgrade', (_request, socket) => socket.end('HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n'));
-    expect((await refusal(`${root}/other`)).status).toBe(418);
-    expect((await refusal(`${root}/bus/deeper`)).status).toBe(418);
-    await Peer.connect(`${root}/bus`);
-  });
-
-  it('leaves the path of a bus that is detached while another one stays', async () => {
-    const { server, root, attached } = await served();
-    const second = await open();
-    second.attach(server, { path: '/second' });
-    attached.detach();
-    const { status, body } = await refusal(`${root}/bus`);
-    expect(status).toBe(404);
-    expect(body).toContain('the bus is at /second');
-    await Peer.connect(`${root}/second`);
-  });
-
-  it.each(['bus', '', '/bus?x', '/a b', 'http://127.0.0.1/bus'])('does not take the path %j', async (path) => {
-    const bus = await open();
-    const { server } = await page();
-    expect(() => bus.attach(server, { path })).toThrow('it is like "/bus"');
-    expect(server.listenerCount('upgrade')).toBe(0);
-  });
-});
-
 describe('close', () => {
   it('ends within its time although a client never reads, and leaves the HTTP server running', async () => {
     const { bus, server, http } = await served({ limits: { maxBacklogBytes: 64 * 1_048_576 } });
