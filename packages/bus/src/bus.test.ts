@@ -8,7 +8,14 @@ import { BusError, type Envelope, type JsonObject } from '@arqonbus/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ask } from '../../../test/fixtures/http.ts';
 import { Peer, type RefusedHandshake } from '../../../test/fixtures/peer.ts';
-import { type AttachOptions, type Bus, type CreateBusOptions, createBus, type PublishHook } from './index.ts';
+import {
+  type AttachOptions,
+  type Authorize,
+  type Bus,
+  type CreateBusOptions,
+  createBus,
+  type PublishHook,
+} from './index.ts';
 
 const opened: Bus[] = [];
 const servers: Server[] = [];
@@ -141,6 +148,16 @@ describe('publish and subscribe in the program', () => {
     expect(numbers(one.events)).toEqual([1, 3]);
   });
 
+  it('hear what another node hands over, of a tenant without clients here', async () => {
+    const bus = await open();
+    const { events, handler } = collector();
+    await bus.subscribe('a:b', handler, { tenant: 'acme' });
+    const stream = { tenant: 'acme', room: 'a', channel: 'b' };
+    const text = JSON.stringify({ type: 'event', payload: { n: 1 } });
+    bus.engineEvents.deliver({ stream, sequence: 1, id: 'arq_1', from: 'app:shop', text });
+    expect(numbers(events)).toEqual([1]);
+  });
+
   it('hear what clients say', async () => {
     const { bus, url } = await served();
     const { handler, until } = collector();
@@ -253,6 +270,15 @@ describe('hooks.publish', () => {
     expect(numbers(events)).toEqual([14]);
   });
 
+  it('waits for promises of any library', async () => {
+    const foreign = {
+      // biome-ignore lint/suspicious/noThenProperty: this is what a promise of another library looks like
+      then: (_resolve: unknown, reject: (error: BusError) => void) => reject(new BusError('CONFLICT', 'no')),
+    } as unknown as Promise<undefined>;
+    const bus = await open({ hooks: { publish: [() => foreign] } });
+    await expect(bus.publish('a:b', {})).rejects.toMatchObject({ code: 'CONFLICT' });
+  });
+
   it('keeps the order of one sender however long it takes, and lets others pass', async () => {
     const held: (() => void)[] = [];
     const slow: PublishHook = ({ payload }) => {
@@ -351,6 +377,11 @@ describe('authenticate and authorize', () => {
     await expect(bus.publish('a:closed', {})).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
     expect(asked).toEqual(['ada publish a:closed', 'ada publish a:open', 'null publish a:closed']);
   });
+});
+
+it('authorize that answers with a promise refuses, since nobody waits for it', async () => {
+  const bus = await open({ authorize: (async () => true) as unknown as Authorize });
+  await expect(bus.publish('a:b', {})).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
 });
 
 describe('limits', () => {

@@ -295,6 +295,8 @@ export class Bus extends Core implements SessionHost {
       throw new BusError('VALIDATION_ERROR', 'Subscribe to "room:channel" or "room:*".', { field: 'address' });
     }
     checkTenant(tenant);
+    // Events of other nodes are for tenants that this node knows.
+    this.rooms.tenant(tenant);
     await this.interest.add(tenant, room);
     const { onFault } = this.options;
     const stop = this.hub.tap((event, from) => {

@@ -76,9 +76,15 @@ export type PublishHook = (
 /** Runs hooks one after the other, each seeing what the one before left. */
 export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
   return hooks.reduce<Awaitable<PublishEvent>>(
-    (before, hook) => andThen(before, (seen) => andThen(hook(seen, sender), (left) => ({ ...seen, ...left }))),
+    (before, hook) => andThen(before, (seen) => andThen(settled(hook(seen, sender)), (left) => ({ ...seen, ...left }))),
     event,
   );
+}
+
+/** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
+function settled<T>(answer: Awaitable<T>): Awaitable<T> {
+  const isForeign = answer !== null && typeof answer === 'object' && 'then' in answer && !isPending(answer);
+  return isForeign ? Promise.resolve(answer) : answer;
 }
 
 /** The content policy of a bus that has none. */
