@@ -120,17 +120,41 @@ describe('examples', () => {
     expect(example.output).toMatch(/it has sequence 1\nblue reads: Sunday\n/);
   });
 
-  it('embed serves pages and the bus on one port', async () => {
-    const example = run('embed.ts', '--self-test');
+  it('embed-http serves pages and the bus on one port', async () => {
+    const example = run('embed-http.ts');
     expect(await example.end()).toBe(0);
-    expect(example.output).toContain('GET / answers 200; the bus carried {"visits":1}');
+    expect(example.output).toContain('GET / answers 200\n');
+    expect(example.output).toMatch(/the program hears placed from arq_client_\w+: \{"id":7\}\n/);
+    expect(example.output).toContain('the client hears from app:shop: {"id":7}\n');
+  });
+
+  it.each(['embed-express.ts', 'embed-fastify.ts'])('%s publishes what is posted to a route', async (name) => {
+    const example = run(name);
+    expect(await example.end()).toBe(0);
+    expect(example.output).toContain('POST /orders answers 201 {"id":7,"sequence":1}\n');
+    expect(example.output).toContain('the program hears from app:shop: {"id":7}\n');
+    expect(example.output).toContain('the client hears from app:shop: {"id":7}\n');
+  });
+
+  it.each([
+    ['embed-socket-io.ts', 'the client of Socket.IO', 'Socket.IO', []],
+    ['embed-socket-io.ts', 'the client of Socket.IO', 'Socket.IO', ['--bus-last']],
+    ['embed-ws.ts', 'the feed', 'the feed', []],
+    ['embed-ws.ts', 'the feed', 'the feed', ['--bus-last']],
+  ])('%s: %s and a client of the bus talk (%s, %j)', async (name, other, from, args) => {
+    const example = run(name, ...args);
+    expect(await example.end()).toBe(0);
+    expect(example.output).toContain('GET / answers 200 a page\n');
+    expect(example.output).toMatch(new RegExp(`the client of the bus hears from app:\\S+: hello from ${from}\\n`));
+    expect(example.output).toContain(`${other} hears: hello from ${from}\n`);
+    expect(example.output).toContain(`${other} hears: hello from the bus\n`);
   });
 
   it('end cleanly on Ctrl-C', async () => {
     const bot = run('hello-world-bot.ts');
     const monitor = run('cron-heartbeat.ts');
     const receiver = run('webhook-receiver.ts');
-    const host = run('embed.ts');
+    const host = run('embed-http.ts', '--stay');
     await Promise.all([bot.says(/listening/), monitor.says(/beat 1/), receiver.says(/posts/), host.says(/pages on/)]);
     const codes = [bot, monitor, receiver, host].map((example) => example.interrupt());
     expect(await Promise.all(codes)).toEqual([0, 0, 0, 0]);

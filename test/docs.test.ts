@@ -17,12 +17,15 @@ const READ = [
   'docs/sdk.md',
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',
+  'docs/embedding.md',
+  'docs/glossary.md',
   'docs/migrating/socket.io.md',
   'docs/migrating/pusher.md',
   'docs/migrating/mqtt.md',
   'packages/protocol/README.md',
   'packages/casil/README.md',
   'packages/server/README.md',
+  'packages/bus/README.md',
 ];
 const PAGES = [...WALKED, ...READ, 'examples/README.md'];
 
@@ -79,6 +82,14 @@ describe.concurrent.each(WALKED)('%s', (page) => {
 });
 
 describe('the documents', () => {
+  it('name files in the glossary that are there', () => {
+    const files = [...readFileSync(here('docs/glossary.md'), 'utf8').matchAll(/\| `([\w./-]+\.ts)` \|$/gm)];
+    expect(files.length).toBeGreaterThan(24);
+    for (const [, file = ''] of files) {
+      expect(existsSync(here(file.startsWith('packages/') ? file : `packages/bus/src/${file}`)), file).toBe(true);
+    }
+  });
+
   it('hold TypeScript that the compiler accepts', () => {
     const folder = join(scratch, 'ts');
     execFileSync('mkdir', ['-p', folder]);

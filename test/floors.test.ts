@@ -34,6 +34,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['core.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket'],
+    ['create-options.ts'],
     ['bus.ts'],
     ['index.ts'],
   ],

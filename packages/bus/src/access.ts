@@ -1,7 +1,7 @@
 import { BusError, WILDCARD } from '@arqonbus/protocol';
 import { type Action, hasRole, type Principal } from './principal.ts';
 
-/** A second opinion of the embedding program: false refuses what role and grants would allow. Must not throw or wait. */
+/** A second opinion of the embedding program: anything but true refuses what role and grants would allow. Must not throw or wait. */
 export type Authorize = (principal: Principal, action: Action, address: string) => boolean;
 
 export interface AccessOptions {
@@ -67,7 +67,8 @@ export class Access {
       const held = grants[action] ?? (action === 'admin' ? grants.publish : undefined);
       if (held === undefined || !held.allows(address)) return false;
     }
-    return this.authorize === undefined || this.authorize(principal, action, address);
+    // Anything but true refuses: an async function would else allow everything with its promise.
+    return this.authorize === undefined || this.authorize(principal, action, address) === true;
   }
 }
 

@@ -74,7 +74,7 @@ export class Activity {
 
   private say(tenant: string, channel: string, id: string, payload: Record<string, unknown>): void {
     try {
-      const sent = this.publisher.publish(systemSender(SERVER, serverPrincipal(tenant)), {
+      const sent = this.publisher.announce(systemSender(SERVER, serverPrincipal(tenant)), {
         id,
         type: 'telemetry',
         room: this.room,

@@ -1,23 +1,23 @@
-import type { IncomingMessage, Server } from 'node:http';
+import type { Server } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   BusError,
   CLOSE,
+  checkJson,
   type Envelope,
   encodeError,
   isChannelName,
+  isId,
   isRoomName,
   type JsonObject,
-  type Metadata,
   newId,
   newSecretId,
   parseAddress,
   WILDCARD,
 } from '@arqonbus/protocol';
-import type { Authorize } from './access.ts';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
-import { type AnyCommand, CommandSet } from './commands/command.ts';
+import { CommandSet } from './commands/command.ts';
 import { coreCommands } from './commands/core.ts';
 import { CommandRunner } from './commands/run.ts';
 import { tokenCommands } from './commands/token.ts';
@@ -25,23 +25,19 @@ import type { Wire } from './connection/outbox.ts';
 import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
-import type { Awaitable, Engine, Published } from './engine/engine.ts';
+import type { Attached, AttachOptions, CreateBusOptions, GivenPrincipal, PublishOptions } from './create-options.ts';
+import type { Awaitable, Published } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
-import { type CronOperator, type CronOptions, createCronOperator } from './operators/cron/cron.ts';
-import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
+import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
+import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS } from './operators/omega/omega.ts';
 import type { Operator } from './operators/operator.ts';
-import { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
+import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
 import { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
-import {
-  createWebhookOperator,
-  DEFAULT_WEBHOOK_OPTIONS,
-  type WebhookOperator,
-  type WebhookOptions,
-} from './operators/webhook/webhook.ts';
+import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
-import { type GrantLists, grantsOf, type Principal, principalOf, type Verification } from './principal.ts';
+import { grantsOf, principalOf, type Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
 import type { Joined } from './subscribe/join.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
@@ -59,85 +55,6 @@ const DRAIN_SHARE = 0.8;
 const MIN_REST_MS = 1_000;
 /** How long answers that wait for storage may still take, in milliseconds. */
 const SETTLE_MS = 5_000;
-
-/** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
-export interface GivenPrincipal extends Partial<Omit<Principal, 'grants'>> {
-  /** Globs of what it may do; without it everything that the role allows. */
-  readonly grants?: GrantLists | null;
-}
-
-export interface BusHooks {
-  /**
-   * What every event and private message passes, in this order, before it is stored: functions that return what may
-   * travel on or throw a `BusError`, and at most one content policy, such as `casil()` of `@arqonbus/casil`.
-   */
-  readonly publish?: readonly (PublishHook | Inspector)[];
-}
-
-/** The families of op.* commands, with their limits. `false` leaves one out. */
-export interface OperatorOptions {
-  readonly store?: StoreLimits | false;
-  readonly cron?: CronOptions | false;
-  readonly webhook?: WebhookOptions | false;
-  readonly omega?: OmegaOptions | false;
-}
-
-export interface CreateBusOptions {
-  /** Where streams live; in this process's memory unless given. The bus opens and closes it. */
-  readonly engine?: Engine;
-  /**
-   * Says who a connecting client is; throws a `BusError` `AUTHENTICATION_FAILED` to refuse it (401). Without it everybody is the anonymous
-   * user.
-   */
-  readonly authenticate?: (request: IncomingMessage) => Awaitable<GivenPrincipal>;
-  /** Says who the bearer of a token is that a connection renews itself with (`refresh_token`). */
-  readonly refresh?: (token: string) => Awaitable<GivenPrincipal>;
-  /** A second opinion on what role and grants allow; false refuses. */
-  readonly authorize?: Authorize;
-  readonly hooks?: BusHooks;
-  /** Bounds and behaviour; see `BusOptions` for each with its default. */
-  readonly limits?: Partial<BusOptions>;
-  readonly operators?: OperatorOptions;
-  /** Commands of the program's own, beside those of the protocol. */
-  readonly commands?: (bus: Core) => readonly AnyCommand[];
-  /** Go on without stored rules, jobs and channels while the storage is away, and take them up when it is back. */
-  readonly startDegraded?: boolean;
-  /** Told of faults that no client can be told of; standard error, unless given. */
-  readonly onFault?: (error: unknown) => void;
-}
-
-export interface PublishOptions {
-  /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
-  readonly as?: string;
-  readonly tenant?: string;
-  /** Makes sending again harmless: the same id of the same name is stored and delivered once. */
-  readonly id?: string;
-  readonly metadata?: Metadata;
-}
-
-export interface AttachOptions {
-  /** The path of WebSocket upgrades; every other one is left to whoever else listens. Without it all are taken. */
-  readonly path?: string;
-  /** Origins and hosts that may connect from a browser beside the server's own (PROTOCOL section 1). */
-  readonly allowedOrigins?: readonly string[];
-  readonly allowedHosts?: readonly string[];
-  /** Whether only this machine reaches the server; true unless said otherwise. */
-  readonly onLoopback?: boolean;
-  /** Decides who comes in at this server instead of all of the above and the hook `authenticate`. */
-  readonly gate?: Gate;
-}
-
-/** An attached server: how many connections came through it, and the way to leave it. */
-export interface Attached {
-  readonly connections: number;
-  readonly refusals: ReadonlyMap<number, number>;
-  /** Resolves when all connections that came through it are gone. */
-  empty(): Promise<void>;
-  /** Cuts the connections that are left. */
-  destroy(): void;
-  /** Stops taking upgrades; connections stay. */
-  detach(): void;
-}
 
 /**
  * A message bus in this process: publish and subscribe here, attach it to HTTP servers for clients over WebSocket.
@@ -252,7 +169,8 @@ export class Bus extends Core implements SessionHost {
 
   /**
    * Publishes an event to `room:channel`, or to a whole room. Resolves with where it was stored; rejects with a
-   * `BusError` when it is refused. Hooks and limits hold for the program as for its clients.
+   * `BusError` when it is refused. Hooks, `authorize` and the bounds of channels and memory hold for the program as for
+   * its clients; `maxMessageBytes` and rates bound connections alone.
    */
   async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<Published> {
     const { as, tenant = 'default', id = newId(), metadata } = options;
@@ -260,6 +178,8 @@ export class Bus extends Core implements SessionHost {
     if (!/^[A-Za-z0-9_:.-]{1,128}$/.test(from)) {
       throw new BusError('VALIDATION_ERROR', '"as" is 1-124 letters, digits, "_", ".", ":" or "-".', { field: 'as' });
     }
+    checkGiven({ payload, id, tenant });
+    const sound = checkJson(payload, 'payload');
     const { room, channel } = parseAddress(address, undefined);
     this.memory.requireRoom();
     const outcome = await this.publisher.publish(systemSender(from, serverPrincipal(tenant)), {
@@ -267,7 +187,7 @@ export class Bus extends Core implements SessionHost {
       type: 'event',
       room,
       channel,
-      payload,
+      payload: sound,
       metadata,
     });
     return outcome.published;
@@ -286,6 +206,9 @@ export class Bus extends Core implements SessionHost {
     if (room === undefined || !(isRoomName(room) && (channel === WILDCARD || isChannelName(channel)))) {
       throw new BusError('VALIDATION_ERROR', 'Subscribe to "room:channel" or "room:*".', { field: 'address' });
     }
+    checkTenant(tenant);
+    // Events of other nodes are for tenants that this node knows.
+    this.rooms.tenant(tenant);
     await this.interest.add(tenant, room);
     const { onFault } = this.options;
     const stop = this.hub.tap((event, from) => {
@@ -441,7 +364,7 @@ export class Bus extends Core implements SessionHost {
     this.memory.stop();
     this.expiry.stop();
     const rest = (async () => {
-      for (const operator of this.operators) await operator.stop();
+      for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
       await this.engine.close();
     })();
     await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);
@@ -462,7 +385,30 @@ async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verif
   }
 }
 
-/** Waits for `done`, but not longer than this. */
+/** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
+function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+    throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
+  }
+  if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
+  checkTenant(tenant);
+}
+
+/** A tenant's name is made of the same characters as a room's. */
+function checkTenant(tenant: string): void {
+  if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
+}
+
+function invalid(field: string, rule: string): BusError {
+  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
+}
+
+/** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
 async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
-  await Promise.race([done, delay(ms, undefined, { ref: false })]);
+  const over = new AbortController();
+  try {
+    await Promise.race([done, delay(ms, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
 }

@@ -1,16 +1,6 @@
 export { Access, type Authorize, forbidden } from './access.ts';
 export { anonymousPrincipal, anonymousRole } from './anonymous.ts';
-export {
-  type Attached,
-  type AttachOptions,
-  Bus,
-  type BusHooks,
-  type CreateBusOptions,
-  createBus,
-  type GivenPrincipal,
-  type OperatorOptions,
-  type PublishOptions,
-} from './bus.ts';
+export { Bus, createBus } from './bus.ts';
 export {
   type AnyCommand,
   type Command,
@@ -25,6 +15,15 @@ export type { Arrival, Profile, Sender, Session } from './connection/session.ts'
 export { ViolationCount } from './connection/violations.ts';
 export type { Core } from './core.ts';
 export { FaultCounters, type RefusalListener } from './counters.ts';
+export type {
+  Attached,
+  AttachOptions,
+  BusHooks,
+  CreateBusOptions,
+  GivenPrincipal,
+  OperatorOptions,
+  PublishOptions,
+} from './create-options.ts';
 export { subjectIdentity } from './direct.ts';
 export type { Page } from './directory.ts';
 export type {

@@ -11,7 +11,7 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import type { Access } from './access.ts';
-import { andThen } from './awaitable.ts';
+import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable, Broker, Published } from './engine/engine.ts';
 import { resolve } from './resolve.ts';
@@ -93,14 +93,20 @@ export interface PublishEvent {
 export type PublishHook = (
   event: PublishEvent,
   sender: Sender,
-) => Awaitable<Partial<Pick<PublishEvent, 'payload' | 'metadata'>> | undefined | undefined>;
+) => Awaitable<Partial<Pick<PublishEvent, 'payload' | 'metadata'>> | undefined>;
 
 /** Runs hooks one after the other, each seeing what the one before left. */
 export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
   return hooks.reduce<Awaitable<PublishEvent>>(
-    (before, hook) => andThen(before, (seen) => andThen(hook(seen, sender), (left) => ({ ...seen, ...left }))),
+    (before, hook) => andThen(before, (seen) => andThen(settled(hook(seen, sender)), (left) => ({ ...seen, ...left }))),
     event,
   );
+}
+
+/** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
+function settled<T>(answer: Awaitable<T>): Awaitable<T> {
+  const isForeign = answer !== null && typeof answer === 'object' && 'then' in answer && !isPending(answer);
+  return isForeign ? Promise.resolve(answer) : answer;
 }
 
 /** The content policy of a bus that has none. */
@@ -144,6 +150,8 @@ export class Publisher {
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
   private readonly rules: PublishRules;
+  /** Senders with events whose hooks are still at work, and the end of the last of them. */
+  private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
   /** Events accepted since the start. */
   accepted = 0;
   /** Times from accepting an event to having stored it and handed it to the connections of this node. */
@@ -177,9 +185,32 @@ export class Publisher {
     }
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
-    return andThen(runHooks(hooks, event, sender), (left) =>
+    return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) =>
       this.store(sender, message, address, left.payload, left.metadata, began),
     );
+  }
+
+  /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */
+  announce(sender: Sender, message: Message & { readonly room: string; readonly channel: string }): Awaitable<Outcome> {
+    return this.store(sender, message, message, message.payload, message.metadata, this.timing.begin());
+  }
+
+  /**
+   * What the hooks left of an event, no earlier than what they left of the sender's event before it: hooks that take
+   * their time run side by side, and one sender's events keep their order (PROTOCOL section 6, guarantee 1).
+   */
+  private inOrder(sender: Sender, left: Awaitable<PublishEvent>): Awaitable<PublishEvent> {
+    if (this.hooking.size === 0 && !isPending(left)) return left;
+    const who = sender.session ?? `${sender.principal.tenant}\n${sender.identity}`;
+    const before = this.hooking.get(who);
+    if (before === undefined && !isPending(left)) return left;
+    const ready = Promise.all([left, before]).then(([event]) => event);
+    // A refused event does not let the next one overtake those before both.
+    const over = Promise.allSettled([ready, before]).then(() => {
+      if (this.hooking.get(who) === over) this.hooking.delete(who);
+    });
+    this.hooking.set(who, over);
+    return ready;
   }
 
   /** The last steps: inspect, sequence, store and deliver. */

@@ -30,6 +30,9 @@ export interface Behind<A> {
   open(ws: WebSocket, socket: Duplex, arrival: A): void;
 }
 
+/** The listeners of all buses that answer upgrades which nobody takes: a server may have several buses. */
+const unclaimedListeners: WeakSet<object> = new WeakSet();
+
 /** Messages smaller than this are not worth compressing, in bytes. */
 const COMPRESSION_THRESHOLD = 1_024;
 
@@ -88,29 +91,37 @@ export class UpgradeHandler<A> {
   /**
    * Takes the upgrade requests for `path` of a server, and no others: whoever else listens for upgrades, before or
    * after, sees all the rest and none of these. Without a path it takes them all. Returns the way to leave again.
+   * Throws when `path` is none: it begins with "/" and has no query.
    */
   attach(server: Server, path?: string): () => void {
+    const own = path === undefined ? undefined : checkPath(path);
     // Node hands an upgrade to nobody unless somebody listens for upgrades.
     const unclaimed = (_request: IncomingMessage, socket: Duplex): void => {
-      if (server.listenerCount('upgrade') === 1)
-        refuseUpgrade(socket, 404, `nothing listens here; the bus is at ${path}`);
+      const listeners = server.listeners('upgrade');
+      // One answer, of the bus that was attached first, and only if all who listen are buses.
+      if (listeners[0] !== unclaimed || !listeners.every((listener) => unclaimedListeners.has(listener))) return;
+      refuseUpgrade(socket, 404, `nothing listens here; the bus is at ${own}`);
     };
+    unclaimedListeners.add(unclaimed);
     server.on('upgrade', unclaimed);
     const emit = server.emit;
-    const own = Object.hasOwn(server, 'emit');
+    const hadOwnEmit = Object.hasOwn(server, 'emit');
+    let hasLeft = false;
     const intercept = (event: string | symbol, ...args: unknown[]): boolean => {
-      if (event !== 'upgrade') return Reflect.apply(emit, server, [event, ...args]);
       const [request, socket, head] = args as [IncomingMessage, Duplex, Buffer];
-      if (path !== undefined && pathOf(request) !== path) return Reflect.apply(emit, server, [event, ...args]);
+      if (hasLeft || event !== 'upgrade' || (own !== undefined && pathOf(request) !== own)) {
+        return Reflect.apply(emit, server, [event, ...args]);
+      }
       this.take(request, socket, head);
       return true;
     };
     server.emit = intercept as Server['emit'];
     return () => {
+      hasLeft = true;
       server.off('upgrade', unclaimed);
       // Whoever wrapped it after this one keeps its wrap; it then only passes through here.
       if (server.emit !== intercept) return;
-      if (own) server.emit = emit;
+      if (hadOwnEmit) server.emit = emit;
       else Reflect.deleteProperty(server, 'emit');
     };
   }
@@ -182,7 +193,15 @@ export class UpgradeHandler<A> {
 
 function pathOf({ url = '/' }: IncomingMessage): string {
   const end = url.indexOf('?');
-  const path = end < 0 ? url : url.slice(0, end);
+  return withoutLastSlash(end < 0 ? url : url.slice(0, end));
+}
+
+function checkPath(path: string): string {
+  if (/^\/[^?#\s]*$/.test(path)) return withoutLastSlash(path);
+  throw new Error(`The path ${JSON.stringify(path)} cannot be attached to; it is like "/bus", without a query.`);
+}
+
+function withoutLastSlash(path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }
 

@@ -56,7 +56,7 @@ export function checkOrigin(check: OriginCheck): string | null {
   const sentHost = single(check.host);
   const host = sentHost === undefined ? undefined : parseAuthority(sentHost, AUTHORITY);
   if (check.listeningOnLoopback && sentHost !== undefined && !isOwnHost(host ?? null, check)) {
-    return 'The Host header is not a name of this machine; list it in ARQONBUS_ALLOWED_HOSTS to allow it.';
+    return 'The Host header is not a name of this machine; list it in ARQONBUS_ALLOWED_HOSTS (`allowedHosts` of `attach`) to allow it.';
   }
   const sentOrigin = single(check.origin);
   if (sentOrigin === undefined) return null;
@@ -65,7 +65,7 @@ export function checkOrigin(check: OriginCheck): string | null {
   if (check.listeningOnLoopback && isLoopback(origin.name)) return null;
   if (isSameHost(origin, host ?? null) && isOwnHost(origin, check)) return null;
   if (parseEntries(check.allowedOrigins).some((entry) => allowsOrigin(entry, origin))) return null;
-  return 'This origin is not allowed; list it in ARQONBUS_ALLOWED_ORIGINS to allow it.';
+  return 'This origin is not allowed; list it in ARQONBUS_ALLOWED_ORIGINS (`allowedOrigins` of `attach`) to allow it.';
 }
 
 /**

@@ -14,7 +14,8 @@ interface Waiting {
  */
 function startWorker(path: string): Worker {
   const here = import.meta.url;
-  if (here.endsWith('.js')) return new Worker(new URL('worker.js', here), { workerData: path });
+  // Flags of the program are not the thread's: with `--input-type` Node would refuse to run a file.
+  if (here.endsWith('.js')) return new Worker(new URL('worker.js', here), { execArgv: [], workerData: path });
   const entry = JSON.stringify(new URL('worker.ts', here).href);
   const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));
   const source = `import(${tsx}).then(({ tsImport }) => tsImport(${entry}, ${JSON.stringify(here)}))`;

@@ -1,0 +1,96 @@
+import type { IncomingMessage } from 'node:http';
+import type { Metadata } from '@arqonbus/protocol';
+import type { Authorize } from './access.ts';
+import type { AnyCommand } from './commands/command.ts';
+import type { Core } from './core.ts';
+import type { Awaitable, Engine } from './engine/engine.ts';
+import type { CronOptions } from './operators/cron/cron.ts';
+import type { OmegaOptions } from './operators/omega/omega.ts';
+import type { StoreLimits } from './operators/store/space.ts';
+import type { WebhookOptions } from './operators/webhook/webhook.ts';
+import type { BusOptions } from './options.ts';
+import type { GrantLists, Principal } from './principal.ts';
+import type { Inspector, PublishHook } from './publish.ts';
+import type { Gate } from './websocket/gate.ts';
+
+/** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
+export interface GivenPrincipal extends Partial<Omit<Principal, 'grants'>> {
+  /** Globs of what it may do; without it everything that the role allows. */
+  readonly grants?: GrantLists | null;
+}
+
+export interface BusHooks {
+  /**
+   * What every event and private message passes, in this order, before it is stored: functions that return what may
+   * travel on or throw a `BusError`, and at most one content policy, such as `casil()` of `@arqonbus/casil`.
+   */
+  readonly publish?: readonly (PublishHook | Inspector)[];
+}
+
+/** The families of op.* commands, with their limits. `false` leaves one out. */
+export interface OperatorOptions {
+  readonly store?: StoreLimits | false;
+  readonly cron?: CronOptions | false;
+  readonly webhook?: WebhookOptions | false;
+  readonly omega?: OmegaOptions | false;
+}
+
+export interface CreateBusOptions {
+  /** Where streams live; in this process's memory unless given. The bus opens and closes it. */
+  readonly engine?: Engine;
+  /**
+   * Says who a connecting client is; throws a `BusError` `AUTHENTICATION_FAILED` to refuse it (401). Without it everybody is the anonymous
+   * user.
+   */
+  readonly authenticate?: (request: IncomingMessage) => Awaitable<GivenPrincipal>;
+  /** Says who the bearer of a token is that a connection renews itself with (`refresh_token`). */
+  readonly refresh?: (token: string) => Awaitable<GivenPrincipal>;
+  /** A second opinion on what role and grants allow; false refuses. */
+  readonly authorize?: Authorize;
+  readonly hooks?: BusHooks;
+  /** Bounds and behaviour; see `BusOptions` for each with its default. */
+  readonly limits?: Partial<BusOptions>;
+  readonly operators?: OperatorOptions;
+  /** Commands of the program's own, beside those of the protocol. */
+  readonly commands?: (bus: Core) => readonly AnyCommand[];
+  /** Go on without stored rules, jobs and channels while the storage is away, and take them up when it is back. */
+  readonly startDegraded?: boolean;
+  /** Told of faults that no client can be told of; standard error, unless given. */
+  readonly onFault?: (error: unknown) => void;
+}
+
+export interface PublishOptions {
+  /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
+  readonly as?: string;
+  readonly tenant?: string;
+  /**
+   * Makes sending again harmless: the same id of the same name to the same channel is stored and delivered once within
+   * 120 s. `arq_` and 1-124 letters, digits, "_" or "-"; without it a fresh one.
+   */
+  readonly id?: string;
+  readonly metadata?: Metadata;
+}
+
+export interface AttachOptions {
+  /** The path of WebSocket upgrades; every other one is left to whoever else listens. Without it all are taken. */
+  readonly path?: string;
+  /** Origins and hosts that may connect from a browser beside the server's own (PROTOCOL section 1). */
+  readonly allowedOrigins?: readonly string[];
+  readonly allowedHosts?: readonly string[];
+  /** Whether only this machine reaches the server; true unless said otherwise. */
+  readonly onLoopback?: boolean;
+  /** Decides who comes in at this server instead of all of the above and the hook `authenticate`. */
+  readonly gate?: Gate;
+}
+
+/** An attached server: how many connections came through it, and the way to leave it. */
+export interface Attached {
+  readonly connections: number;
+  readonly refusals: ReadonlyMap<number, number>;
+  /** Resolves when all connections that came through it are gone. */
+  empty(): Promise<void>;
+  /** Cuts the connections that are left. */
+  destroy(): void;
+  /** Stops taking upgrades; connections stay. */
+  detach(): void;
+}
