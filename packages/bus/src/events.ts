@@ -85,6 +85,8 @@ interface Told {
 export class ClientBudget {
   private told: Map<string, Told> = new Map();
   private timer: NodeJS.Timeout | undefined;
+  /** Lines that were left out since the start. */
+  suppressed = 0;
   private readonly onSuppressed: (tenant: string, clientId: string, count: number) => void;
 
   constructor(onSuppressed: (tenant: string, clientId: string, count: number) => void) {
@@ -100,7 +102,9 @@ export class ClientBudget {
       return true;
     }
     told.count += 1;
-    return told.count <= MAX_PER_CLIENT;
+    if (told.count <= MAX_PER_CLIENT) return true;
+    this.suppressed += 1;
+    return false;
   }
 
   private flush(): void {

@@ -64,7 +64,9 @@ export class UpgradeHandler<A> {
       perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
       handleProtocols: selectProtocol,
     });
-    this.wss.on('wsClientError', ({ message }, socket, request) => refuseMalformed(socket, request, message));
+    this.wss.on('wsClientError', ({ message }, socket, request) =>
+      this.countRefusal(refuseMalformed(socket, request, message)),
+    );
   }
 
   /** Sockets that are open, under way or still being refused. */
@@ -139,7 +141,7 @@ export class UpgradeHandler<A> {
 
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     if (!isWebSocket(request)) {
-      refuseMalformed(socket, request, '');
+      this.countRefusal(refuseMalformed(socket, request, ''));
       return;
     }
     const admission = await this.options.gate.admit(request);
@@ -175,8 +177,12 @@ export class UpgradeHandler<A> {
   }
 
   private refuse(socket: Duplex, status: number, details: string): void {
-    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
+    this.countRefusal(status);
     refuseUpgrade(socket, status, details);
+  }
+
+  private countRefusal(status: number): void {
+    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
   }
 }
 
