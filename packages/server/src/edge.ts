@@ -239,8 +239,9 @@ class Listeners implements Edge {
   }
 
   private refused({ status, details, internal }: Omit<Refused, 'ok'>, address: string): void {
-    this.parts.log.warn({ status, details, internal, address }, 'request refused');
-    this.parts.bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
+    const { bus, log } = this.parts;
+    const isTold = bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
+    if (isTold) log.warn({ status, details, internal, address }, 'request refused');
   }
 
   get urls(): Urls {
