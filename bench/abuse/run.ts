@@ -50,7 +50,7 @@ async function carryOut(attack: Attack): Promise<Outcome> {
     endsAt = began + ATTACK_MS;
     const overdue = setTimeout(() => {
       for (const client of clients) client.end();
-    }, ATTACK_MS);
+    }, ATTACK_MS + 1_000);
     const faults = await stage.run(field);
     clearTimeout(overdue);
     const seconds = (performance.now() - began) / 1000;
