@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 const MIB = 1_048_576;
 
@@ -13,13 +13,44 @@ export function residentMib(pid: number): number {
   return (Number(execFileSync('ps', ['-o', 'rss=', '-p', `${pid}`], { encoding: 'utf8' })) * 1024) / MIB;
 }
 
-/**
- * Milliseconds that the main thread of a process was ready to run and waited for a processor, since it started.
- * Undefined where the kernel does not tell.
- */
-export function waitedMs(pid: number): number | undefined {
-  const text = textOf(`/proc/${pid}/task/${pid}/schedstat`);
-  return text === undefined ? undefined : Number(text.split(' ')[1]) / 1e6;
+/** How long the threads of a process were ready to run and waited for a processor, as the kernel counts it. */
+export class ProcessorWaits {
+  private readonly main: string;
+  private readonly others: readonly string[];
+
+  /** @param passing how many of its threads a message passes: the main thread alone, or that of the storage too */
+  constructor(pid: number, passing: 'main' | 'storage') {
+    const tasks = `/proc/${pid}/task`;
+    this.main = `${tasks}/${pid}/schedstat`;
+    this.others = passing === 'main' ? [] : threadsBeside(pid, tasks).map((name) => `${tasks}/${name}/schedstat`);
+  }
+
+  /** Whether the kernel tells. */
+  get areKnown(): boolean {
+    return textOf(this.main) !== undefined;
+  }
+
+  /** Milliseconds of each thread since it started, the main thread first. */
+  now(): readonly number[] {
+    return [this.main, ...this.others].map((path) => Number(textOf(path)?.split(' ')[1] ?? 0) / 1e6);
+  }
+
+  /**
+   * Milliseconds that a message waited between two looks: for the main thread, and for the one of the others that waited
+   * longest. Which of them is the storage's, nothing tells.
+   */
+  static between([main = 0, ...others]: readonly number[], [mainNow = 0, ...othersNow]: readonly number[]): number {
+    const longest = Math.max(0, ...othersNow.map((now, at) => now - (others[at] ?? now)));
+    return mainNow - main + longest;
+  }
+}
+
+function threadsBeside(pid: number, directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => name !== `${pid}`);
+  } catch {
+    return [];
+  }
 }
 
 function textOf(path: string): string | undefined {

@@ -45,7 +45,8 @@ async function carryOut(attack: Attack): Promise<Outcome> {
   const sampling = setInterval(() => bus.rss(), RSS_EVERY_MS);
   try {
     await stage.prepare?.(field);
-    const finish = await startWitness({ port: bus.port, pid: bus.pid, token: stage.witness });
+    const passing = stage.serve.sqlite === true ? 'storage' : 'main';
+    const finish = await startWitness({ port: bus.port, pid: bus.pid, token: stage.witness, passing });
     const began = performance.now();
     endsAt = began + ATTACK_MS;
     const overdue = setTimeout(() => {

@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { waitedMs } from './machine.ts';
+import { ProcessorWaits } from './machine.ts';
 
 /**
  * The working client beside an attack, a process of its own: it publishes 100 messages a second to a channel that it is a
@@ -7,8 +7,8 @@ import { waitedMs } from './machine.ts';
  * so that a stall shows in every message that should have been sent during it.
  *
  * The machine is shared with the attack and whatever else runs. What that costs is subtracted: from each round trip the
- * time that this process and the bus waited for a processor meanwhile, as the kernel counts it, or, where it does not,
- * how late this process's own timer was.
+ * time that this process, the bus and, where there is one, the thread of its storage waited for a processor meanwhile, as
+ * the kernel counts it; or, where it does not, how late this process's own timer was.
  */
 const EVERY_MS = 10;
 /** After the end, how long the last answers may take. */
@@ -19,6 +19,8 @@ export interface WitnessJob {
   readonly port: number;
   readonly pid: number;
   readonly token: string | null;
+  /** The threads of the bus that a message passes. */
+  readonly passing: 'main' | 'storage';
 }
 
 export interface WitnessFigures {
@@ -35,16 +37,24 @@ export interface WitnessFigures {
   readonly refusal: string | null;
 }
 
+/** How late the own timer was, and what each thread waited for a processor: of this process, and of the bus. */
+interface Waits {
+  readonly late: number;
+  readonly own: readonly number[];
+  readonly bus: readonly number[];
+}
+
 interface Sent {
   readonly at: number;
-  readonly waited: number;
+  readonly waited: Waits;
   isAcked: boolean;
   isDelivered: boolean;
 }
 
 class Witness {
   private readonly ws: WebSocket;
-  private readonly pid: number;
+  private readonly own: ProcessorWaits = new ProcessorWaits(process.pid, 'main');
+  private readonly bus: ProcessorWaits;
   private readonly open: Map<string, Sent> = new Map();
   private readonly trips: number[] = [];
   private readonly raw: number[] = [];
@@ -56,8 +66,8 @@ class Witness {
   private late = 0;
   private onEmpty: (() => void) | undefined;
 
-  constructor({ port, pid, token }: WitnessJob) {
-    this.pid = pid;
+  constructor({ port, pid, token, passing }: WitnessJob) {
+    this.bus = new ProcessorWaits(pid, passing);
     this.ws = new WebSocket(`ws://127.0.0.1:${port}/`, {
       perMessageDeflate: false,
       ...(token === null ? {} : { headers: { Authorization: `Bearer ${token}` } }),
@@ -113,14 +123,19 @@ class Witness {
     this.open.delete(id);
     const raw = now - one.at;
     this.raw.push(raw);
-    this.trips.push(Math.max(0, raw - (this.waited() - one.waited)));
+    this.trips.push(Math.max(0, raw - this.waitedSince(one.waited)));
     if (this.open.size === 0) this.onEmpty?.();
   }
 
-  /** Milliseconds that machine, not bus, has taken so far. */
-  private waited(): number {
-    const [own, bus] = [waitedMs(process.pid), waitedMs(this.pid)];
-    return own === undefined || bus === undefined ? this.late : own + bus;
+  private waits(): Waits {
+    return { late: this.late, own: this.own.now(), bus: this.bus.now() };
+  }
+
+  /** Milliseconds that the machine, not the bus, has taken since. */
+  private waitedSince(before: Waits): number {
+    const now = this.waits();
+    if (!this.own.areKnown || !this.bus.areKnown) return now.late - before.late;
+    return ProcessorWaits.between(before.own, now.own) + ProcessorWaits.between(before.bus, now.bus);
   }
 
   private readonly beat = (): void => {
@@ -133,7 +148,7 @@ class Witness {
   private publish(): void {
     this.sent += 1;
     const id = `arq_witness_${this.sent}`;
-    this.open.set(id, { at: performance.now(), waited: this.waited(), isAcked: false, isDelivered: false });
+    this.open.set(id, { at: performance.now(), waited: this.waits(), isAcked: false, isDelivered: false });
     this.say({ type: 'event', id, room: 'witness', channel: 'beat', payload: { n: this.sent }, ack: true });
   }
 
