@@ -39,7 +39,7 @@ describe('the outcome of an attack', () => {
   it('is a row of the table, which goes between the marks of a page', () => {
     const table = tableOf([outcomeOf(ATTACK, SEEN)]);
     expect(table.split('\n')[2]).toBe(
-      '| a flood | 1.2 ms | 50 ms | 80 ms | 0 of 500 | 199 of 200 MiB | 1,200 × ack | held |',
+      '| a flood | 1.2 ms | 50 ms | 60 ms | 80 ms | 0 of 500 | 199 of 200 MiB | 1,200 × ack | held |',
     );
     const page = 'before\n\n<!-- abuse -->\nold\n<!-- /abuse -->\nafter\n';
     expect(intoPage(page, '$& table')).toBe('before\n\n<!-- abuse -->\n\n$& table\n\n<!-- /abuse -->\nafter\n');

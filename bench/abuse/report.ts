@@ -60,11 +60,22 @@ export function outcomeOf(
 
 /** The outcomes as a Markdown table. */
 export function tableOf(outcomes: readonly Outcome[]): string {
-  const head = ['attack', 'p50', 'p99', 'worst', 'lost', 'memory', 'what the attacker was told', 'verdict'];
+  const head = [
+    'attack',
+    'p50',
+    'p99',
+    'p99 with nothing subtracted',
+    'worst',
+    'lost',
+    'memory',
+    'what the attacker was told',
+    'verdict',
+  ];
   const rows = outcomes.map(({ title, witness, rssMib, maxRssMib, told, held, faults }) => [
     title,
     ms(witness.p50),
     ms(witness.p99),
+    ms(witness.rawP99),
     ms(witness.worst),
     `${witness.lost} of ${witness.sent}`,
     `${Math.round(rssMib)} of ${maxRssMib} MiB`,
