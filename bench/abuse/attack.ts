@@ -23,7 +23,7 @@ export interface Attack {
 }
 
 /** One run of an attack. */
-export interface Stage {
+interface Stage {
   readonly serve: ServeOptions;
   /** The working client's token; null on a bus that asks for none. */
   readonly witness: string | null;
