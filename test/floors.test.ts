@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  */
 const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
+    ['network.ts'],
     [
       'engine',
       'schemas',

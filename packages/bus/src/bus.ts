@@ -264,6 +264,15 @@ export class Bus extends Core implements SessionHost {
     return attached;
   }
 
+  /** Handshakes refused since the start at all servers that were ever attached, by their HTTP status. */
+  refusals(): Map<number, number> {
+    const sums = new Map<number, number>();
+    for (const { refusals } of this.attached) {
+      for (const [status, count] of refusals) sums.set(status, (sums.get(status) ?? 0) + count);
+    }
+    return sums;
+  }
+
   private gate({ onLoopback = true, allowedOrigins = [], allowedHosts = [] }: AttachOptions): Gate {
     const { authenticate } = this.given;
     return new Gate({

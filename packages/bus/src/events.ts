@@ -1,5 +1,6 @@
 import type { JsonObject } from '@arqonbus/protocol';
 import { newId, timestamp } from '@arqonbus/protocol';
+import { networkOf } from './network.ts';
 
 export type Severity = 'info' | 'warning' | 'error';
 
@@ -60,11 +61,12 @@ export interface Happening {
 
 export type EventListener = (happening: Happening) => void;
 
-/** Events about one client in a second that are told one by one; the rest is told as a number. */
+/** Events about one client, subject or address in a second that are told one by one; the rest is told as a number. */
 const MAX_PER_CLIENT = 20;
 const WINDOW_MS = 1_000;
-/** What a client can cause as often as it likes. */
+/** What a client, or a stranger whose handshakes are refused, can cause as often as it likes. */
 const BOUNDED: ReadonlySet<ServerEventType> = new Set([
+  'auth_failed',
   'command_executed',
   'client_joined',
   'client_left',
@@ -72,42 +74,59 @@ const BOUNDED: ReadonlySet<ServerEventType> = new Set([
   'channel_created',
 ]);
 
-interface Told {
-  readonly tenant: string;
+/** Whom something is told about, as `events_suppressed` names it. */
+interface Subject {
+  readonly field: 'client_id' | 'subject' | 'address';
+  readonly value: string;
+}
+
+interface Told extends Subject {
+  readonly tenant: string | null;
   count: number;
 }
 
 /**
- * Bounds what is told of each client to {@link MAX_PER_CLIENT} lines a second, so that nobody can fill the log or the
- * telemetry by asking for little things.
+ * Bounds what is told of each client, subject and address to {@link MAX_PER_CLIENT} lines a second, so that nobody can
+ * fill the log or the telemetry by asking for little things.
  */
 export class ClientBudget {
   private told: Map<string, Told> = new Map();
   private timer: NodeJS.Timeout | undefined;
-  private readonly onSuppressed: (tenant: string, clientId: string, count: number) => void;
+  /** Lines that were left out since the start. */
+  suppressed = 0;
+  private readonly onSuppressed: (told: Told, count: number) => void;
 
-  constructor(onSuppressed: (tenant: string, clientId: string, count: number) => void) {
+  constructor(onSuppressed: (told: Told, count: number) => void) {
     this.onSuppressed = onSuppressed;
   }
 
   /** Whether one more may be told of a client; what may not is counted. */
-  allows(tenant: string, clientId: string): boolean {
-    const told = this.told.get(clientId);
+  allows(tenant: string | null, clientId: string): boolean {
+    return this.allowsAbout(tenant, { field: 'client_id', value: clientId });
+  }
+
+  /** The same of whoever it is about. */
+  allowsAbout(tenant: string | null, { field, value }: Subject): boolean {
+    // Subjects are names of their tenant; the ids of clients, and addresses, are nobody else's.
+    const key = field === 'subject' ? `${field} ${tenant} ${value}` : `${field} ${value}`;
+    const told = this.told.get(key);
     if (told === undefined) {
-      this.told.set(clientId, { tenant, count: 1 });
+      this.told.set(key, { tenant, field, value, count: 1 });
       this.timer ??= setTimeout(() => this.flush(), WINDOW_MS).unref();
       return true;
     }
     told.count += 1;
-    return told.count <= MAX_PER_CLIENT;
+    if (told.count <= MAX_PER_CLIENT) return true;
+    this.suppressed += 1;
+    return false;
   }
 
   private flush(): void {
     const { told } = this;
     this.told = new Map();
     this.timer = undefined;
-    for (const [clientId, { tenant, count }] of told) {
-      if (count > MAX_PER_CLIENT) this.onSuppressed(tenant, clientId, count - MAX_PER_CLIENT);
+    for (const one of told.values()) {
+      if (one.count > MAX_PER_CLIENT) this.onSuppressed(one, one.count - MAX_PER_CLIENT);
     }
   }
 }
@@ -121,8 +140,8 @@ export class Events {
   private readonly onFault: (error: unknown) => void;
   private readonly listeners: Set<EventListener> = new Set();
   /** What may still be told of each client. */
-  readonly budget: ClientBudget = new ClientBudget((tenant, client_id, suppressed) =>
-    this.emit('events_suppressed', tenant, { client_id, suppressed }),
+  readonly budget: ClientBudget = new ClientBudget(({ tenant, field, value }, suppressed) =>
+    this.emit('events_suppressed', tenant, { [field]: value, suppressed }),
   );
 
   constructor(node: string, onFault: (error: unknown) => void) {
@@ -136,9 +155,11 @@ export class Events {
     return () => this.listeners.delete(listener);
   }
 
-  emit(type: ServerEventType, tenant: string | null, payload: JsonObject, severity: Severity = 'info'): void {
-    if (BOUNDED.has(type) && tenant !== null && !this.budget.allows(tenant, subjectOf(payload))) return;
+  /** Tells it, unless too much was told of the same client, subject or address this second: false then. */
+  emit(type: ServerEventType, tenant: string | null, payload: JsonObject, severity: Severity = 'info'): boolean {
+    if (BOUNDED.has(type) && !this.budget.allowsAbout(tenant, subjectOf(payload))) return false;
     this.tell({ tenant, event: this.event(type, payload, severity), submitted: false });
+    return true;
   }
 
   /** Makes an event of what a client submitted. Time, node and severity are the server's to say. */
@@ -166,7 +187,10 @@ export class Events {
   }
 }
 
-/** Whom an event is about: a client, or whoever made a channel. */
-function subjectOf({ client_id, created_by }: JsonObject): string {
-  return String(client_id ?? created_by ?? '');
+/** Whom an event is about: a client, whoever made a channel, or a caller without a connection. */
+function subjectOf({ client_id, created_by, subject, address }: JsonObject): Subject {
+  const client = client_id ?? created_by;
+  if (client === undefined && typeof subject === 'string') return { field: 'subject', value: subject };
+  if (client === undefined && typeof address === 'string') return { field: 'address', value: networkOf(address) };
+  return { field: 'client_id', value: String(client ?? '') };
 }

@@ -42,6 +42,7 @@ export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
+export { networkOf } from './network.ts';
 export {
   type CronOperator,
   type CronOptions,
@@ -86,7 +87,6 @@ export { NOTICES } from './schemas/notices.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';
 export { longInterval, longTimeout } from './timers.ts';
-export { networkOf } from './websocket/connections.ts';
 export { Gate, type Refused } from './websocket/gate.ts';
 export { UpgradeHandler } from './websocket/handshake.ts';
 export { type Beating, Heartbeat } from './websocket/heartbeat.ts';

@@ -44,6 +44,8 @@ export const INGRESS_LIMITS: IngressLimits = {
 const ALL_TURNS_MS = 8;
 /** How many light envelopes pass between two looks at the clock. */
 const CLOCK_EVERY = 8;
+/** UTF-16 units of a text from which it is no light one. */
+const HEAVY = 16_384;
 /** Refusals in a row, one for every message over the rate, after which the connection is closed (4429). */
 const MAX_RATE_REFUSALS = 100;
 const BINARY: Refusal = {
@@ -266,9 +268,10 @@ export class Ingress {
       return;
     }
     const done = isRefusal(incoming) ? this.refuse(session, incoming) : this.accept(session, incoming);
-    // A command may take long: the clock is looked at before the next envelope.
-    if (!isEvent) this.count |= CLOCK_EVERY - 1;
-    if (isPending(done)) this.follow(session, done, typeof arrived === 'string' ? arrived.length : 0, !isEvent);
+    const size = typeof arrived === 'string' ? arrived.length : 0;
+    // A command or a large text may take long: the clock is looked at before the next envelope.
+    if (!isEvent || size > HEAVY) this.count |= CLOCK_EVERY - 1;
+    if (isPending(done)) this.follow(session, done, size, !isEvent);
   }
 
   /** Whether so much is unsent that nothing more may be asked for: a client that asks and does not read waits. */

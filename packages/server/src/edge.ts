@@ -110,7 +110,11 @@ class Listeners implements Edge {
     if (auth.enabled) this.verifier = await createVerifier(auth);
     const attached = await this.openBus();
     const watching = telemetry.enabled && telemetry.port !== 'off' ? await this.openTelemetry(telemetry.port) : null;
-    monitor.connections = { websocket: () => attached.connections, telemetry: () => watching?.size ?? 0 };
+    monitor.connections = {
+      websocket: () => attached.connections,
+      telemetry: () => watching?.size ?? 0,
+      dropped: () => watching?.dropped ?? 0,
+    };
     if (http.port !== 'off') await this.openHttp(http.port, () => watching?.dropped ?? 0);
     this.isOpen = true;
   }
@@ -213,8 +217,10 @@ class Listeners implements Edge {
       burst: config.bus.rateLimitBurst,
       subjects: config.auth.subjectRateLimitPerSecond > 0 ? bus.rates.subjects : null,
       now: () => performance.now(),
-      onExceeded: ({ subject, tenant }, address) =>
-        bus.events.emit('rate_limited', tenant, { subject, address }, 'warning'),
+      onExceeded: ({ subject, tenant }, address) => {
+        bus.faults.rateLimited += 1;
+        bus.events.emit('rate_limited', tenant, { subject, address }, 'warning');
+      },
     });
   }
 
@@ -233,8 +239,9 @@ class Listeners implements Edge {
   }
 
   private refused({ status, details, internal }: Omit<Refused, 'ok'>, address: string): void {
-    this.parts.log.warn({ status, details, internal, address }, 'request refused');
-    this.parts.bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
+    const { bus, log } = this.parts;
+    const isTold = bus.events.emit('auth_failed', null, { status, reason: details, address }, 'warning');
+    if (isTold) log.warn({ status, details, internal, address }, 'request refused');
   }
 
   get urls(): Urls {

@@ -1,4 +1,4 @@
-import ipaddr from 'ipaddr.js';
+import { networkOf } from '../network.ts';
 
 /** Why a connection is not taken: the server is full, or this address or subject has had its share. */
 export type ConnectionRefusal = 'total' | 'address' | 'subject';
@@ -68,19 +68,4 @@ function countDown(counts: Map<string, number>, key: string): void {
   if (count === undefined) return;
   if (count > 1) counts.set(key, count - 1);
   else counts.delete(key);
-}
-
-/**
- * What counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6 /64, the
- * smallest network a provider hands out and within which a host picks addresses at will.
- */
-export function networkOf(address: string): string {
-  if (!ipaddr.isValid(address)) return address;
-  const parsed = ipaddr.process(address);
-  if (parsed instanceof ipaddr.IPv6)
-    return parsed.parts
-      .slice(0, 4)
-      .map((part) => part.toString(16))
-      .join(':');
-  return parsed.toString();
 }

@@ -33,6 +33,8 @@ export interface Behind<A> {
 /** The listeners of all buses that answer upgrades which nobody takes: a server may have several buses. */
 const unclaimedListeners: WeakSet<object> = new WeakSet();
 
+/** Handshakes that are looked at in one turn of the event loop; the others wait for the next ones. */
+const HANDSHAKES_A_TURN = 16;
 /** Messages smaller than this are not worth compressing, in bytes. */
 const COMPRESSION_THRESHOLD = 1_024;
 
@@ -55,6 +57,9 @@ export class UpgradeHandler<A> {
   private readonly wss: WebSocketServer;
   private readonly sockets: Set<Duplex> = new Set();
   private waiting: (() => void)[] = [];
+  /** Handshakes that wait for their turn, oldest first, and how many had theirs in this one. */
+  private queue: (() => void)[] = [];
+  private begun = 0;
 
   constructor(options: HandshakeOptions, behind: Behind<A>) {
     this.options = options;
@@ -67,7 +72,9 @@ export class UpgradeHandler<A> {
       perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
       handleProtocols: selectProtocol,
     });
-    this.wss.on('wsClientError', ({ message }, socket, request) => refuseMalformed(socket, request, message));
+    this.wss.on('wsClientError', ({ message }, socket, request) =>
+      this.countRefusal(refuseMalformed(socket, request, message)),
+    );
   }
 
   /** Sockets that are open, under way or still being refused. */
@@ -142,15 +149,37 @@ export class UpgradeHandler<A> {
       if (this.counter.total > 0) return;
       for (const resolve of this.waiting.splice(0)) resolve();
     });
-    this.upgrade(request, socket, head).catch((error: unknown) => {
-      this.options.onFault(error);
-      socket.destroy();
+    this.inTurn(() => {
+      this.upgrade(request, socket, head).catch((error: unknown) => {
+        this.options.onFault(error);
+        socket.destroy();
+      });
     });
   }
 
+  /** A thousand handshakes that come at once must not keep the clients that are there waiting for all of them. */
+  private inTurn(begin: () => void): void {
+    if (this.begun === 0) setImmediate(this.nextTurn);
+    this.begun += 1;
+    if (this.begun > HANDSHAKES_A_TURN) this.queue.push(begin);
+    else begin();
+  }
+
+  private readonly nextTurn = (): void => {
+    this.begun = 0;
+    const { queue } = this;
+    if (queue.length === 0) return;
+    this.queue = queue.slice(HANDSHAKES_A_TURN);
+    this.begun = HANDSHAKES_A_TURN;
+    setImmediate(this.nextTurn);
+    for (const begin of queue.slice(0, HANDSHAKES_A_TURN)) begin();
+  };
+
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    // The peer may have given up while it waited for its turn.
+    if (socket.destroyed) return;
     if (!isWebSocket(request)) {
-      refuseMalformed(socket, request, '');
+      this.countRefusal(refuseMalformed(socket, request, ''));
       return;
     }
     const admission = await this.options.gate.admit(request);
@@ -186,8 +215,12 @@ export class UpgradeHandler<A> {
   }
 
   private refuse(socket: Duplex, status: number, details: string, code?: string): void {
-    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
+    this.countRefusal(status);
     refuseUpgrade(socket, status, details, code);
+  }
+
+  private countRefusal(status: number): void {
+    this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
   }
 }
 

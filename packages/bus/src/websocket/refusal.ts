@@ -59,10 +59,11 @@ export function answerAndClose(
   socket.once('close', () => clearTimeout(overdue));
 }
 
-/** Refuses an upgrade that is no WebSocket handshake, as RFC 6455 section 4.2.1 describes one. */
-export function refuseMalformed(socket: Duplex, request: IncomingMessage, fault: string): void {
+/** Refuses an upgrade that is no WebSocket handshake, as RFC 6455 section 4.2.1 describes one; returns the status. */
+export function refuseMalformed(socket: Duplex, request: IncomingMessage, fault: string): number {
   const [status, details] = explain(request, fault);
   refuseUpgrade(socket, status, details);
+  return status;
 }
 
 /** Whether an upgrade is to WebSocket, and not to HTTP/2 or anything else. */

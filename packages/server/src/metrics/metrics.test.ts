@@ -21,6 +21,16 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     slowConsumersTotal: zero,
     casilDecisionsTotal: none,
     webhookDeliveriesTotal: none,
+    ingressPausedTotal: zero,
+    connectionsRefusedTotal: none,
+    memoryRefusedTotal: zero,
+    rateLimitedTotal: zero,
+    eventsSuppressedTotal: zero,
+    telemetryDroppedTotal: zero,
+    cronRunsTotal: none,
+    cronJobsRefusedTotal: zero,
+    storeRefusedTotal: none,
+    webhookRulesRefusedTotal: zero,
     ...readers,
   });
   return one;
@@ -51,6 +61,16 @@ describe('metrics', () => {
       ['slow_consumers_total', 'counter'],
       ['webhook_deliveries_total', 'counter'],
       ['storage_operation_seconds', 'histogram'],
+      ['ingress_paused_total', 'counter'],
+      ['connections_refused_total', 'counter'],
+      ['memory_refused_total', 'counter'],
+      ['rate_limited_total', 'counter'],
+      ['events_suppressed_total', 'counter'],
+      ['telemetry_dropped_total', 'counter'],
+      ['cron_runs_total', 'counter'],
+      ['cron_jobs_refused_total', 'counter'],
+      ['store_refused_total', 'counter'],
+      ['webhook_rules_refused_total', 'counter'],
     ]) {
       expect(text).toContain(`# TYPE arqonbus_${name} ${type}\n`);
     }

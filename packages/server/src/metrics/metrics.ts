@@ -23,6 +23,16 @@ export interface MetricReaders {
   slowConsumersTotal(): number;
   casilDecisionsTotal(): Labelled<'decision' | 'reason'>;
   webhookDeliveriesTotal(): Labelled<'outcome'>;
+  ingressPausedTotal(): number;
+  connectionsRefusedTotal(): Labelled<'status'>;
+  memoryRefusedTotal(): number;
+  rateLimitedTotal(): number;
+  eventsSuppressedTotal(): number;
+  telemetryDroppedTotal(): number;
+  cronRunsTotal(): Labelled<'outcome'>;
+  cronJobsRefusedTotal(): number;
+  storeRefusedTotal(): Labelled<'reason'>;
+  webhookRulesRefusedTotal(): number;
 }
 
 const DELIVERY_SECONDS = [
@@ -120,6 +130,59 @@ export class Metrics {
       'Webhook deliveries by how they ended.',
       ['outcome'],
       readers.webhookDeliveriesTotal,
+    );
+    this.readBounds(readers);
+  }
+
+  /** What was held back, dropped or refused because a bound was reached. */
+  private readBounds(readers: MetricReaders): void {
+    this.counter(
+      'arqonbus_ingress_paused_total',
+      'Times that a connection was not read because enough of it waited.',
+      readers.ingressPausedTotal,
+    );
+    this.labelled(
+      'arqonbus_connections_refused_total',
+      'WebSocket handshakes answered with an HTTP refusal.',
+      ['status'],
+      readers.connectionsRefusedTotal,
+    );
+    this.counter(
+      'arqonbus_memory_refused_total',
+      'Connections and messages refused because the heap was at its limit.',
+      readers.memoryRefusedTotal,
+    );
+    this.counter(
+      'arqonbus_rate_limited_total',
+      'Messages and HTTP requests refused because they came too fast.',
+      readers.rateLimitedTotal,
+    );
+    this.counter(
+      'arqonbus_events_suppressed_total',
+      'Log lines and telemetry events about single clients that were only counted.',
+      readers.eventsSuppressedTotal,
+    );
+    this.counter(
+      'arqonbus_telemetry_dropped_total',
+      'Telemetry events that slow watchers did not get.',
+      readers.telemetryDroppedTotal,
+    );
+    this.labelled('arqonbus_cron_runs_total', 'Due runs by what became of them.', ['outcome'], readers.cronRunsTotal);
+    this.counter(
+      'arqonbus_cron_jobs_refused_total',
+      'Jobs that were not scheduled because there were too many.',
+      readers.cronJobsRefusedTotal,
+    );
+    this.labelled(
+      'arqonbus_store_refused_total',
+      'Requests to the key-value store that were refused.',
+      ['reason'],
+      readers.storeRefusedTotal,
+    );
+    this.counter(
+      'arqonbus_webhook_rules_refused_total',
+      'Webhook rules that were not registered because there were too many.',
+      readers.webhookRulesRefusedTotal,
     );
   }
 

@@ -9,10 +9,12 @@ export type DecisionCounts = Iterable<{
   readonly count: number;
 }>;
 
-/** Open connections of the listeners there are at the moment. */
+/** What the listeners that are open at the moment hold and drop. */
 export interface OpenConnections {
   readonly websocket: () => number;
   readonly telemetry: () => number;
+  /** Telemetry events that slow watchers did not get. */
+  readonly dropped: () => number;
 }
 
 /** How a scrape reads the bus: from the numbers that it counts anyway. */
@@ -36,5 +38,28 @@ export function busReaders(
     slowConsumersTotal: () => bus.faults.slowConsumers,
     casilDecisionsTotal: () => [...casilDecisions()].map(({ count, ...labels }) => ({ labels, value: count })),
     webhookDeliveriesTotal: () => webhookDeliveries(),
+    ingressPausedTotal: () => bus.ingress.paused,
+    connectionsRefusedTotal: () =>
+      [...bus.refusals()].map(([status, value]) => ({ labels: { status: `${status}` }, value })),
+    memoryRefusedTotal: () => bus.memory.refused,
+    rateLimitedTotal: () => bus.faults.rateLimited,
+    eventsSuppressedTotal: () => bus.events.budget.suppressed,
+    telemetryDroppedTotal: () => connections().dropped(),
+    cronRunsTotal: () => counted(bus.cron?.counts, CRON_RUNS, (outcome) => ({ outcome })),
+    cronJobsRefusedTotal: () => bus.cron?.counts.over_quota ?? 0,
+    storeRefusedTotal: () => counted(bus.store?.counts, STORE_REFUSALS, (reason) => ({ reason })),
+    webhookRulesRefusedTotal: () => bus.webhooks?.counts.over_quota ?? 0,
   };
+}
+
+const CRON_RUNS = ['fired', 'missed', 'limited', 'refused', 'failed'] as const;
+const STORE_REFUSALS = ['over_quota', 'refused'] as const;
+
+/** Some of the counts of an operator, each with the label it is told under; none when the operator was left out. */
+function counted<K extends string, L extends string>(
+  counts: Readonly<Record<K, number>> | undefined,
+  names: readonly K[],
+  labelled: (name: K) => Readonly<Record<L, string>>,
+): Labelled<L> {
+  return counts === undefined ? [] : names.map((name) => ({ labels: labelled(name), value: counts[name] }));
 }

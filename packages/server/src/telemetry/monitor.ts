@@ -16,7 +16,7 @@ export interface MonitorOptions {
   readonly casilDecisions: () => DecisionCounts;
 }
 
-const NOTHING_OPEN: OpenConnections = { websocket: () => 0, telemetry: () => 0 };
+const NOTHING_OPEN: OpenConnections = { websocket: () => 0, telemetry: () => 0, dropped: () => 0 };
 
 /**
  * Watches the bus for all who want to know: the feed of events, the metrics, the log. It lives as long as the bus;

@@ -1,0 +1,16 @@
+import ipaddr from 'ipaddr.js';
+
+/**
+ * What counts as one address: an IPv4 address, also when a dual-stack socket reports it as IPv6, or an IPv6 /64, the
+ * smallest network a provider hands out and within which a host picks addresses at will.
+ */
+export function networkOf(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const parsed = ipaddr.process(address);
+  if (parsed instanceof ipaddr.IPv6)
+    return parsed.parts
+      .slice(0, 4)
+      .map((part) => part.toString(16))
+      .join(':');
+  return parsed.toString();
+}
