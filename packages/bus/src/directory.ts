@@ -310,7 +310,7 @@ async function take(
   }
 }
 
-export function summary(channel: Channel, members: number): ChannelSummary {
+function summary(channel: Channel, members: number): ChannelSummary {
   const { room, channel: name, traits } = channel;
   const created_at = new Date(traits.createdAt).toISOString();
   return { room, channel: name, members, created_at, type: traits.type, hardcoded: traits.hardcoded };

@@ -32,7 +32,7 @@ export interface IngressLimits {
   readonly answerBacklogBytes: number;
 }
 
-export const INGRESS_LIMITS: IngressLimits = {
+const INGRESS_LIMITS: IngressLimits = {
   maxQueuedBytes: 1_048_576,
   maxQueuedEnvelopes: 1_024,
   turnMs: 2,

@@ -16,7 +16,7 @@ export const ACTIONS = [
 export type Action = (typeof ACTIONS)[number];
 
 /** A list of globs with its compiled test. */
-export interface Grant {
+interface Grant {
   readonly patterns: readonly string[];
   readonly allows: Glob;
 }
@@ -56,7 +56,7 @@ export function hasRole(principal: Pick<Principal, 'role'>, role: Role): boolean
   return RANK[principal.role] >= RANK[role];
 }
 
-export function grant(patterns: readonly string[]): Grant {
+function grant(patterns: readonly string[]): Grant {
   return { patterns, allows: compileGlobs(patterns) };
 }
 

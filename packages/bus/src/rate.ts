@@ -50,7 +50,7 @@ export class TokenBucket {
 }
 
 /** Idle buckets that are remembered before the oldest of them is forgotten. */
-export const MAX_IDLE_BUCKETS = 10_000;
+const MAX_IDLE_BUCKETS = 10_000;
 
 interface SharedBucket {
   readonly bucket: TokenBucket;

@@ -9,7 +9,7 @@ const MAX_TENANTS = 1_000;
 /** No name of a room holds a space. */
 export const OTHER_ROOMS = 'other rooms';
 /** What went to no room. */
-export const NO_ROOM = '';
+const NO_ROOM = '';
 
 /** Verdicts of one kind, for a counter with labels. Names no tenant and no room. */
 export interface DecisionCount {

@@ -35,7 +35,7 @@ export interface Addresses {
   readonly http: Listening | null;
 }
 
-export interface Urls {
+interface Urls {
   readonly websocket: string | null;
   readonly telemetry: string | null;
   readonly http: string | null;

@@ -112,7 +112,7 @@ function described(one: AnyCommand): CommandDescription {
   return known;
 }
 
-export function describe(one: AnyCommand): CommandDescription {
+function describe(one: AnyCommand): CommandDescription {
   const { $schema: _dialect, ...schema } = z.toJSONSchema(one.args, {
     io: 'input',
     override: tellSecret,
@@ -122,7 +122,7 @@ export function describe(one: AnyCommand): CommandDescription {
 }
 
 /** With the schema of its answer, which would make a list of all commands several times as long. */
-export function describeWhole(one: AnyCommand): CommandDescription {
+function describeWhole(one: AnyCommand): CommandDescription {
   const { $schema: _dialect, ...result } = z.toJSONSchema(one.result, { io: 'input' }) as JsonObject;
   return { ...describe(one), result };
 }

@@ -63,7 +63,7 @@ const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005]);
  * Who a connecting client says it is: the query of the upgrade request (PROTOCOL section 1). Throws VALIDATION_ERROR,
  * which the handshake answers with 400, for an unknown `client_type` and malformed values.
  */
-export function readArrival(url: string, principal: Principal, address: string): Arrival {
+function readArrival(url: string, principal: Principal, address: string): Arrival {
   const mark = url.indexOf('?');
   const query = new URLSearchParams(mark < 0 ? '' : url.slice(mark + 1));
   const clientKey = text(query, 'client_key');

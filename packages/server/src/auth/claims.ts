@@ -15,7 +15,7 @@ export const MAX_GRANTS = 100;
 /** Longest glob of a grant, in characters. */
 export const MAX_GRANT_LENGTH = 260;
 /** Longest `sub`, in UTF-16 units. */
-export const MAX_SUBJECT_LENGTH = 256;
+const MAX_SUBJECT_LENGTH = 256;
 
 const ROLES: readonly string[] = ['guest', 'user', 'admin'] satisfies readonly Role[];
 const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

@@ -20,7 +20,7 @@ export interface VerifierOptions extends KeyOptions {
 }
 
 /** All that a stranger learns of a refusal (PROTOCOL section 1). */
-export type RefusalReason = 'missing token' | 'token expired' | 'invalid token';
+type RefusalReason = 'missing token' | 'token expired' | 'invalid token';
 
 export type Verification =
   | { readonly ok: true; readonly principal: Principal; readonly claims: Claims }

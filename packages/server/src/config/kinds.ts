@@ -3,7 +3,7 @@ import { isChannelName, isRoomName, PRIVATE_CHANNEL } from '@arqonbus/protocol';
 // Without zod: every run of the command line loads the table of settings, and zod takes longer to load than all of it.
 
 /** What reading a value came to. The sentence that reports a failure is made from {@link Kind.expected}. */
-export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false };
+type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false };
 
 /**
  * A kind of setting: how a value is read, and how it is written back. `read(format(v))` is `v` for every value that the

@@ -7,7 +7,7 @@ import { environment, http, log, server, telemetry } from './settings-listeners.
  * Every setting there is. The reading of flags, variables and files, the checks, what `/system/config` shows and the
  * page docs/configuration.md all come from this table.
  */
-export const SETTINGS_TABLE: SettingsTable = {
+const SETTINGS_TABLE: SettingsTable = {
   environment,
   server,
   bus,

@@ -6,15 +6,13 @@ import { type Loaded, type LoadInput, loadConfig } from './load.ts';
 /** Read when no other file is named and it is there. */
 export const DEFAULT_CONFIG_FILE = 'arqonbus.config.yaml';
 
-export type FoundFile =
-  | { readonly ok: true; readonly file?: ConfigFile }
-  | { readonly ok: false; readonly fault: string };
+type FoundFile = { readonly ok: true; readonly file?: ConfigFile } | { readonly ok: false; readonly fault: string };
 
 /**
  * Finds and reads the configuration file: the one that `named` (`--config`) says, which must exist, else
  * {@link DEFAULT_CONFIG_FILE} in `directory`, which need not.
  */
-export function readConfigFile(named: string | undefined, directory: string): FoundFile {
+function readConfigFile(named: string | undefined, directory: string): FoundFile {
   const path = named ?? DEFAULT_CONFIG_FILE;
   try {
     return { ok: true, file: { path, text: readFileSync(resolve(directory, path), 'utf8') } };

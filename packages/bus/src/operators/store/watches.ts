@@ -2,7 +2,7 @@ import { BusError } from '@arqonbus/protocol';
 import type { Session } from '../../connection/session.ts';
 
 /** Watches of one connection. */
-export const MAX_WATCHES = 100;
+const MAX_WATCHES = 100;
 
 /** The watchers of a namespace by the prefix that they want. */
 type Prefixes = Map<string, Set<Session>>;

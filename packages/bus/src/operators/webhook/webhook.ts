@@ -42,7 +42,7 @@ export interface WebhookOptions {
 
 export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = { allowHosts: [], maxQueue: 1_000, maxAttempts: 5 };
 
-export interface RuleCounts {
+interface RuleCounts {
   /** Not registered since there were too many. */
   readonly over_quota: number;
   /** Ended with their owner's token. */
