@@ -122,6 +122,7 @@ export class Bus {
     historyGap: (stream: StreamAddress): void => this.notices.historyGap(stream),
     gap: (): void => {},
     trimmed: (): void => {},
+    warning: (sentence: string): void => this.options.onWarning?.(sentence),
     health: ({ healthy, reason }: { healthy: boolean; reason: string }): void => {
       const { backend } = this.engine;
       if (healthy) this.events.emit('storage_recovered', null, { backend });

@@ -22,4 +22,6 @@ export interface BusOptions {
   readonly now: () => number;
   /** Something failed that no client can be told of. */
   readonly onFault: (error: unknown) => void;
+  /** Something about the storage that an operator should change, told again every minute. */
+  readonly onWarning?: (sentence: string) => void;
 }

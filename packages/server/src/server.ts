@@ -92,6 +92,7 @@ export class Server {
       serverTenant: auth.enabled ? null : 'default',
       now,
       onFault,
+      onWarning: (sentence) => log.warn(sentence),
     });
     inspector.tellTo(this.bus.events);
     this.monitor = new Monitor(this.bus, metrics, log, {

@@ -1,5 +1,6 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Engine, EngineEvents } from './engine.ts';
+import type { MemoryEngineOptions } from './memory.ts';
 
 /** Storage as it is configured; what other backends need may be empty. */
 export interface StorageOptions {
@@ -11,6 +12,9 @@ export interface StorageOptions {
   readonly valkeyUrl: string;
   /** This node's name, unique in its cluster. */
   readonly nodeId: string;
+  /** Bytes that histories in memory may take, of the process and of each tenant; see {@link MemoryEngineOptions}. */
+  readonly maxHistoryBytes?: MemoryEngineOptions['maxHistoryBytes'];
+  readonly maxHistoryBytesPerTenant?: MemoryEngineOptions['maxHistoryBytesPerTenant'];
 }
 
 /**
@@ -23,7 +27,11 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
   switch (backend) {
     case 'memory': {
       const { createMemoryEngine } = await import('./memory.ts');
-      return createMemoryEngine();
+      const { maxHistoryBytes, maxHistoryBytesPerTenant } = options;
+      return createMemoryEngine({
+        ...(maxHistoryBytes === undefined ? {} : { maxHistoryBytes }),
+        ...(maxHistoryBytesPerTenant === undefined ? {} : { maxHistoryBytesPerTenant }),
+      });
     }
     case 'sqlite': {
       const path = required(options.sqlitePath, 'sqlite', 'ARQONBUS_SQLITE_PATH');

@@ -16,7 +16,7 @@ import type { Keys } from './keys.ts';
 import type { Link } from './link.ts';
 import type { LiveTraffic } from './live.ts';
 import type { Publisher } from './publisher.ts';
-import { CLAIM } from './scripts.ts';
+import { CLAIM, milliseconds } from './scripts.ts';
 import { exact } from './store-keys.ts';
 
 const FEWEST_CLAIMS = 1_024;
@@ -30,6 +30,7 @@ export interface BrokerParts {
   readonly publisher: Publisher;
   readonly live: LiveTraffic;
   readonly history: History;
+  /** The clock of what this node remembers by itself, milliseconds since 1970. */
   readonly now: () => number;
 }
 
@@ -93,9 +94,9 @@ export class RedisBroker implements Broker {
   }
 
   async claim(key: string, windowMs: number): Promise<boolean> {
-    const { link, keys, now, mode } = this.parts;
+    const { link, keys, mode } = this.parts;
     if (link.standing === 'away' && mode === 'degraded') return this.claimHere(key, windowMs);
-    const args = [now(), Math.max(1, Math.ceil(windowMs)), randomToken(16)];
+    const args = [milliseconds(windowMs), randomToken(16)];
     return (await link.ask((session) => session.run(CLAIM, [keys.claim(exact(key))], args))) === 1;
   }
 

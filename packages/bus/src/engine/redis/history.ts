@@ -12,15 +12,13 @@ const PAGE = 500;
 /** What is read of streams, and their end. Every call names the session it is asked of. */
 export class History {
   private readonly keys: Keys;
-  private readonly now: () => number;
 
-  constructor(keys: Keys, now: () => number) {
+  constructor(keys: Keys) {
     this.keys = keys;
-    this.now = now;
   }
 
   async state(session: Session, stream: StreamAddress): Promise<StreamState> {
-    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, this.now(), randomToken(16)]);
+    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, randomToken(16)]);
     const [sequence = '0', epoch = '', oldest = '1'] = answer as string[];
     return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
   }
@@ -91,7 +89,7 @@ export class History {
     count: number,
     take: 'first' | 'last',
   ): Promise<StoredEvent[]> {
-    const args = [stream.channel, this.now(), from, to, count, take];
+    const args = [stream.channel, from, to, count, take];
     const [epoch, flat] = (await session.run(READ, this.keysOf(stream), args)) as [string, string[]];
     const events: StoredEvent[] = [];
     for (let at = 0; at + 1 < flat.length; at += 2) {

@@ -34,11 +34,11 @@ describe('the keys of Redis', () => {
       fc.property(any, any, any, any, (tenant, space, namespace, other) => {
         const names = storeKeys(keys, tenant, space);
         const touched = [
-          names.count,
+          names.usage,
           names.expiries,
           names.log,
           names.entries(namespace),
-          `${names.prefix}entries:${exact(other)}`,
+          `${names.prefix}keys:${exact(other)}`,
         ];
         expect(new Set(touched.map(slotOf)).size).toBe(1);
       }),

@@ -4,7 +4,7 @@ import { type Entry, encodeBody } from './entry.ts';
 import { verdict } from './failure.ts';
 import type { Keys } from './keys.ts';
 import type { Pending, PublisherEvents } from './pending.ts';
-import { APPEND, BROKER_SCRIPTS } from './scripts.ts';
+import { APPEND, BROKER_SCRIPTS, milliseconds } from './scripts.ts';
 import { SenderOrder } from './sender-order.ts';
 import type { Argument, Session } from './session.ts';
 import { exact } from './store-keys.ts';
@@ -15,6 +15,8 @@ const BATCH_ITEMS = 128;
 /** UTF-16 units of text after which a batch is full, so that no script keeps the server long. */
 const BATCH_TEXT = 262_144;
 const OVERDUE_MS = 1_000;
+/** Any number of bytes. */
+const ANY = -1;
 
 /**
  * Sends publications to the server, many in one script and many scripts at once, and keeps each until it is answered.
@@ -150,12 +152,15 @@ export class Publisher {
 
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
-    const args: Argument[] = [this.events.now(), IDEMPOTENCE_WINDOW_MS, randomToken(16)];
+    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16)];
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
       const { stream, retention } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
       keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
-      args.push(stream.channel, `${this.origin}.${number}`, retention.size, retention.ttlMs, topic, body);
+      const { size, ttlMs, bytes = ANY } = retention;
+      const most = Number.isFinite(bytes) ? bytes : ANY;
+      const length = Buffer.byteLength(publication.draft.open);
+      args.push(stream.channel, `${this.origin}.${number}`, size, milliseconds(ttlMs), most, topic, length, body);
     }
     this.outstanding += 1;
     session.runLoaded(APPEND, keys, args).then(

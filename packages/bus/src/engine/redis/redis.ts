@@ -1,4 +1,5 @@
 import { randomToken } from '@arqonbus/protocol';
+import { ClockWatch, steadyNow } from '../clock.ts';
 import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
 import { RedisBroker } from './broker.ts';
 import { CatchUp } from './catch-up.ts';
@@ -12,20 +13,19 @@ import { Link } from './link.ts';
 import { LiveTraffic } from './live.ts';
 import type { Pending } from './pending.ts';
 import { RedisPresence } from './presence.ts';
-import { PRESENCE_SCRIPTS } from './presence-scripts.ts';
 import { Publisher } from './publisher.ts';
 import { Relay } from './relay.ts';
 import type { Cursor, Room } from './room.ts';
-import { BROKER_SCRIPTS } from './scripts.ts';
+import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
-import { STORE_SCRIPTS } from './store-scripts.ts';
 import { parseRedisUrl, type RedisAddress } from './url.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
 /** Part of every tag: short, so that it is copied out of the messages it comes in rather than keeping them. */
 const ORIGIN_LENGTH = 12;
+const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
 
 export interface RedisEngineOptions {
   /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
@@ -37,7 +37,10 @@ export interface RedisEngineOptions {
   readonly backend: 'redis' | 'valkey';
   /** How long a lost server is waited for before the mode decides, in milliseconds; 2,000 when left out. */
   readonly graceMs?: number;
-  /** The clock, milliseconds since 1970. */
+  /**
+   * The clock of what this node remembers by itself while the server is away, milliseconds since 1970; without it one
+   * that never steps. Everything else goes by the server's clock.
+   */
   readonly now?: () => number;
 }
 
@@ -58,7 +61,6 @@ class RedisEngine implements Engine {
   readonly broker: RedisBroker;
   readonly store: RedisStore;
   readonly presence: RedisPresence;
-  warnings: readonly string[] = [];
   private readonly options: RedisEngineOptions;
   private readonly invalid: Error | null;
   private readonly events: Relay = new Relay();
@@ -72,6 +74,10 @@ class RedisEngine implements Engine {
   private readonly live: LiveTraffic;
   private readonly history: History;
   private readonly changes: Changes;
+  private readonly clock: ClockWatch;
+  private serverWarnings: readonly string[] = [];
+  /** The last connection, perhaps lost again. */
+  private latest: Session | null = null;
   /** Why the server refuses to store, while it answers. */
   private refusing: string | null = null;
   private reported = true;
@@ -79,7 +85,7 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, mode, nodeId, backend, graceMs = GRACE_MS, now = Date.now } = options;
+    const { url, mode, nodeId, backend, graceMs = GRACE_MS, now = steadyNow } = options;
     this.options = options;
     this.backend = backend;
     const [address, invalid] = readUrl(url, backend);
@@ -91,12 +97,23 @@ class RedisEngine implements Engine {
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
     this.publisher = new Publisher(this.origin, this.keys, this.publisherEvents(now));
     this.live = new LiveTraffic(this.events, now);
-    this.history = new History(this.keys, now);
+    this.history = new History(this.keys);
     this.changes = new Changes(this.keys);
     const { keys, link, interest, publisher, live, history } = this;
     this.broker = new RedisBroker({ mode, keys, link, interest, publisher, live, history, now });
-    this.store = new RedisStore(keys, link, this.changes, now);
+    this.store = new RedisStore(keys, link, this.changes);
     this.presence = new RedisPresence(nodeId, keys, link, this.events, mode === 'degraded');
+    this.clock = new ClockWatch(
+      () => this.serverNow(),
+      CLOCK_ADVICE,
+      (warning) => this.events.warning(warning),
+    );
+    this.clock.start();
+  }
+
+  get warnings(): readonly string[] {
+    const { warning } = this.clock;
+    return warning === null ? this.serverWarnings : [...this.serverWarnings, warning];
   }
 
   async open(events: EngineEvents): Promise<void> {
@@ -140,6 +157,7 @@ class RedisEngine implements Engine {
     }
     this.publisher.abandon((pending) => pending.reject(unavailable('the engine was closed.')));
     this.presence.stop();
+    this.clock.stop();
     this.store.close();
     this.publisher.close();
     this.link.close();
@@ -159,7 +177,7 @@ class RedisEngine implements Engine {
       },
       prepare: (session) => this.prepare(session),
       up: (session) => {
-        this.warnings = session.warnings;
+        this.serverWarnings = session.warnings;
         this.runId = session.runId;
         this.refusing = null;
         this.feed.restart();
@@ -224,7 +242,10 @@ class RedisEngine implements Engine {
   }
 
   private async prepare(session: Session): Promise<void> {
+    this.latest = session;
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
+    await this.clock.look();
+    this.store.connected(session);
     // Asked for now, so that a user who may not subscribe to patterns is told at the start, and not by the first dashboard.
     await session.subscribePattern(this.keys.topicPattern(''));
     session.unsubscribePattern(this.keys.topicPattern(''));
@@ -233,6 +254,12 @@ class RedisEngine implements Engine {
     // Another process, or one that does not say, may have lost the end of what the last one held.
     const verify = session.cluster || session.runId === '' || session.runId !== this.runId;
     await this.interest.establish(session, verify);
+  }
+
+  private async serverNow(): Promise<number | null> {
+    if (this.latest === null) return null;
+    const [seconds = '0', microseconds = '0'] = (await this.latest.command('time')) as string[];
+    return Number(seconds) * 1000 + Number(microseconds) / 1000;
   }
 
   /** Fetches for the feed. Rejects when the connection is lost; what a living server refuses ends the connection. */

@@ -27,4 +27,8 @@ export class Relay implements EngineEvents {
   trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
     this.target?.trimmed(state);
   }
+
+  warning(sentence: string): void {
+    this.target?.warning?.(sentence);
+  }
 }

@@ -15,34 +15,33 @@ export function exactText(name: string): string {
 
 export interface StoreKeys {
   readonly prefix: string;
-  readonly count: string;
+  readonly usage: string;
   readonly expiries: string;
   readonly log: string;
   entries(namespace: string): string;
 }
 
-/** The keys of one tenant in one space; see the store's scripts for what they hold. */
+/** The keys of one tenant in one space; `keys.lua` says what they hold. */
 export function storeKeys(keys: Keys, tenant: string, space: string): StoreKeys {
   const prefix = keys.space(exact(tenant), exact(space));
   return {
     prefix,
-    count: `${prefix}count`,
+    usage: `${prefix}usage`,
     expiries: `${prefix}expiries`,
     log: `${prefix}log`,
-    entries: (namespace) => `${prefix}entries:${exact(namespace)}`,
+    entries: (namespace) => `${prefix}keys:${exact(namespace)}`,
   };
 }
 
-/** Reads `VERSION EXPIRES TAG VALUE`. */
+/** Reads `VERSION EXPIRES TAG CREATED BYTES OWNER VALUE`. */
 export function decodeRecord(key: string, text: string): KeyValueEntry {
-  const versionEnd = text.indexOf(' ');
-  const expiresEnd = text.indexOf(' ', versionEnd + 1);
-  const tagEnd = text.indexOf(' ', expiresEnd + 1);
-  const expires = Number(text.slice(versionEnd + 1, expiresEnd));
-  return {
-    key,
-    value: text.slice(tagEnd + 1),
-    version: Number(text.slice(0, versionEnd)),
-    expiresAt: expires === 0 ? null : expires,
-  };
+  const [version, expires] = text.split(' ', 2).map(Number) as [number, number];
+  let end = -1;
+  for (let field = 0; field < 6; field += 1) end = text.indexOf(' ', end + 1);
+  return { key, value: text.slice(end + 1), version, expiresAt: expires === 0 ? null : expires };
+}
+
+/** An owner as records and the usage name it: without a space, and never empty. */
+export function ownerName(owner: string): string {
+  return `=${exact(owner).replaceAll(' ', '\\u0020')}`;
 }

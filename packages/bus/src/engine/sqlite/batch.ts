@@ -129,5 +129,7 @@ function lastEnd(ids: readonly IdEntry[]): number {
 
 function rowOf({ id, address, epoch, sequence, retention }: Stream): StreamRow {
   const { tenant, room, channel } = address;
-  return { id, tenant, room, channel, epoch, sequence, size: retention.size, ttlMs: retention.ttlMs };
+  const { size, ttlMs, bytes = Number.POSITIVE_INFINITY } = retention;
+  const maxBytes = Number.isFinite(bytes) ? bytes : null;
+  return { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes };
 }

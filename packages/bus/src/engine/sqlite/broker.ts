@@ -53,9 +53,10 @@ export class SqliteBroker implements Broker {
   /** Takes over what the database holds. */
   load({ streams, nextStream }: Opened): void {
     this.#nextStream = nextStream;
-    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs } of streams) {
+    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
       const address = { tenant, room, channel };
-      this.#streams.set(address, { id, address, epoch, sequence, retention: { size, ttlMs }, dropped: false });
+      const retention = { size, ttlMs, ...(maxBytes === null ? {} : { bytes: maxBytes }) };
+      this.#streams.set(address, { id, address, epoch, sequence, retention, dropped: false });
       this.#streamCount += 1;
     }
   }

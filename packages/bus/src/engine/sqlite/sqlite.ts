@@ -1,3 +1,4 @@
+import { ClockWatch, ForwardClock, steadyNow } from '../clock.ts';
 import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
 import { type Mode, SqliteBroker } from './broker.ts';
 import type { Calls, IdEntry } from './calls.ts';
@@ -12,9 +13,12 @@ export interface SqliteEngineOptions {
   readonly path: string;
   /** What to do while the database cannot be written: deliver live without storing, or refuse. */
   readonly mode: Mode;
-  /** The clock, milliseconds since 1970. */
+  /** The clock that lifetimes run on, milliseconds since 1970; without it one that never steps. */
   readonly now?: () => number;
 }
+
+const CLOCK_ADVICE =
+  "the database's, by which lifetimes end and which never goes back: set the machine's clock right, then restart the bus.";
 
 /**
  * The durable engine of one node: SQLite on a thread of its own, one fsync for all that arrived meanwhile. Nothing is
@@ -34,7 +38,8 @@ class SqliteEngine implements Engine {
   readonly broker: SqliteBroker;
   readonly store: SqliteStore;
   readonly #mode: Mode;
-  readonly #now: () => number;
+  readonly #clock: ForwardClock;
+  readonly #watch: ClockWatch;
   readonly #link: Link;
   readonly #writes: GroupCommit;
   #events: EngineEvents | undefined;
@@ -42,9 +47,11 @@ class SqliteEngine implements Engine {
   #size = { messages: 0, bytes: 0 };
   #closing: Promise<void> | undefined;
 
-  constructor({ path, mode, now = Date.now }: SqliteEngineOptions) {
+  constructor({ path, mode, now: source = steadyNow }: SqliteEngineOptions) {
     this.#mode = mode;
-    this.#now = now;
+    this.#clock = new ForwardClock(source);
+    const { now } = this.#clock;
+    this.#watch = new ClockWatch(now, CLOCK_ADVICE, (warning) => this.#events?.warning?.(warning));
     this.#link = new Link(path);
     this.#writes = new GroupCommit(this.#link, now, {
       stored: (events) => this.broker.stored(events),
@@ -61,12 +68,18 @@ class SqliteEngine implements Engine {
     this.broker = new SqliteBroker(this.#link, this.#writes, mode, now, (event) => this.#events?.deliver(event) ?? 0);
   }
 
+  get warnings(): readonly string[] {
+    return this.#watch.warning === null ? [] : [this.#watch.warning];
+  }
+
   async open(events: EngineEvents): Promise<void> {
     this.#events = events;
     try {
-      this.broker.load(await this.#link.call('open', {}));
+      const opened = await this.#link.call('open', {});
+      this.#clock.notBefore(opened.latest);
+      this.broker.load(opened);
       for (let after: number | null = 0; after !== null; ) {
-        const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#now() });
+        const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#clock.now() });
         for (const entries of page.entries) this.broker.recall(JSON.parse(entries) as IdEntry[]);
         after = page.next;
       }
@@ -78,6 +91,8 @@ class SqliteEngine implements Engine {
       await this.#link.stop();
       throw error;
     }
+    await this.#watch.look();
+    this.#watch.start();
     this.#sweep = setInterval(() => {
       this.broker.sweep();
       void this.#writes.sweep();
@@ -111,6 +126,7 @@ class SqliteEngine implements Engine {
 
   async #close(): Promise<void> {
     clearInterval(this.#sweep);
+    this.#watch.stop();
     await this.#writes.flush();
     this.#writes.close();
     await this.#link.call('close', {}).catch(() => undefined);

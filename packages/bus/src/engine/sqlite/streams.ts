@@ -1,9 +1,11 @@
 import type { HistoryQuery, StoredEvent } from '../engine.ts';
 import type { EventColumns, IdRecord, StreamRow } from './calls.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, Row } from './connection.ts';
 
-/** After how many new events of a stream its oldest are looked at, and how many of them may then go. */
+/** After how many new events of a stream its oldest are looked at; long ones count as several. */
 const TRIM_AFTER = 64;
+const BYTES_OF_ONE = 16_384;
+/** How many of them may then go at least; more when more have come. */
 const TRIM_AT_MOST = 256;
 /** What one step of the sweep looks at and lets go of. */
 const SWEEP_STREAMS = 200;
@@ -11,7 +13,15 @@ const SWEEP_MESSAGES = 500;
 const SWEEP_IDS = 200;
 const IDS_PER_PAGE = 500;
 
-type Standing = Pick<StreamRow, 'id' | 'sequence' | 'size' | 'ttlMs'>;
+/** What is stored of a stream, but for its name. */
+interface Standing extends Pick<StreamRow, 'id' | 'sequence' | 'size' | 'ttlMs' | 'maxBytes'> {
+  /** UTF-8 bytes of all texts that it was ever given. */
+  bytes: number;
+  /** A lower bound of what is kept. */
+  readonly oldest: number;
+}
+
+const STANDING = 'id, sequence, size, ttl_ms, max_bytes, bytes, oldest';
 
 /**
  * Streams in the database. Retention holds in what is answered at once, and in what is stored soon after: rows go in
@@ -30,12 +40,12 @@ export class StreamTables {
 
   all(): StreamRow[] {
     return this.#db
-      .rows('SELECT id, tenant, room, channel, epoch, sequence, size, ttl_ms FROM streams ORDER BY id')
+      .rows('SELECT id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes FROM streams ORDER BY id')
       .map((row) => {
-        const [id, tenant, room, channel, epoch, sequence, size, ttlMs] = row as [
-          ...[number, string, string, string, string, number, number, number],
+        const [id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes] = row as [
+          ...[number, string, string, string, string, number, number, number, number | null],
         ];
-        return { id, tenant, room, channel, epoch, sequence, size, ttlMs };
+        return { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes };
       });
   }
 
@@ -52,35 +62,58 @@ export class StreamTables {
     }
   }
 
-  save(streams: readonly StreamRow[]): void {
-    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs } of streams) {
-      this.#db.run(
-        `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, size = excluded.size, ttl_ms = excluded.ttl_ms`,
-        ...[id, tenant, room, channel, epoch, sequence, size, ttlMs],
-      );
+  /** What is stored of streams that are about to be given events; what other limits let go of stays gone. */
+  standings(streams: readonly StreamRow[], now: number): Map<number, Standing> {
+    const found = new Map<number, Standing>();
+    for (const row of streams) {
+      const { id, size, ttlMs, maxBytes } = row;
+      const stored = this.#standing(id) ?? { ...row, sequence: 0, bytes: 0, oldest: 0 };
+      const isSame = stored.size === size && stored.ttlMs === ttlMs && stored.maxBytes === maxBytes;
+      found.set(id, isSame ? stored : { ...stored, oldest: this.#oldest(stored, now) });
     }
+    return found;
   }
 
-  append(events: EventColumns): void {
+  /** Stores events, whose bytes are counted exactly, and adds them to the standings of their streams. */
+  append(events: EventColumns, standings: ReadonlyMap<number, Standing>, now: number): void {
     const { streams, sequences, times, froms, texts } = events;
     for (let index = 0; index < streams.length; index += 1) {
-      this.#db.run(
-        'INSERT INTO messages (stream, sequence, time, sender, text) VALUES (?, ?, ?, ?, ?)',
-        ...[streams[index], sequences[index], times[index], froms[index], texts[index]],
-      );
       const stream = streams[index]!;
-      this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1);
+      const text = texts[index]!;
+      const standing = standings.get(stream)!;
+      const bytes = Buffer.byteLength(text);
+      this.#db.run(
+        'INSERT INTO messages (stream, sequence, time, sender, text, stored_at, start) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        ...[stream, sequences[index], times[index], froms[index], text, now, standing.bytes],
+      );
+      standing.bytes += bytes;
+      this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1 + Math.floor(bytes / BYTES_OF_ONE));
     }
     this.#db.countMessages(streams.length);
   }
 
+  /** Stores where streams stand; what `standings` holds of them is as of now. */
+  save(streams: readonly StreamRow[], standings: ReadonlyMap<number, Standing>): void {
+    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
+      const { bytes, oldest } = standings.get(id)!;
+      this.#db.run(
+        `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes, bytes, oldest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, size = excluded.size, ttl_ms = excluded.ttl_ms,
+           max_bytes = excluded.max_bytes, bytes = excluded.bytes, oldest = excluded.oldest`,
+        ...[id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes, bytes, oldest],
+      );
+    }
+  }
+
   /** Lets go of the oldest events of those streams that took many since the last time. */
-  trim(streams: readonly Standing[], now: number): void {
-    for (const stream of streams) {
-      if ((this.#untrimmed.get(stream.id) ?? 0) < TRIM_AFTER) continue;
-      this.#untrimmed.delete(stream.id);
-      this.#trimOne(stream, now, TRIM_AT_MOST);
+  trim(streams: readonly Pick<StreamRow, 'id'>[], now: number): void {
+    for (const { id } of streams) {
+      const untrimmed = this.#untrimmed.get(id) ?? 0;
+      if (untrimmed < TRIM_AFTER) continue;
+      this.#untrimmed.delete(id);
+      const standing = this.#standing(id);
+      if (standing !== null) this.#trimOne(standing, now, Math.max(TRIM_AT_MOST, 2 * untrimmed));
     }
   }
 
@@ -113,14 +146,13 @@ export class StreamTables {
       if (gone < messages) this.#db.run('DELETE FROM dropped WHERE stream = ?', stream);
       messages -= gone;
     }
-    const next = this.#db.rows(
-      'SELECT id, sequence, size, ttl_ms FROM streams WHERE id > ? ORDER BY id LIMIT ?',
-      ...[this.#swept, SWEEP_STREAMS],
-    );
-    for (const [id, sequence, size, ttlMs] of next as [number, number, number, number][]) {
+    const next = this.#db
+      .rows(`SELECT ${STANDING} FROM streams WHERE id > ? ORDER BY id LIMIT ?`, this.#swept, SWEEP_STREAMS)
+      .map(standingOf);
+    for (const standing of next) {
       if (messages <= 0) return;
-      messages -= this.#trimOne({ id, sequence, size, ttlMs }, now, messages);
-      this.#swept = id;
+      messages -= this.#trimOne(standing, now, messages);
+      this.#swept = standing.id;
     }
     if (next.length < SWEEP_STREAMS) this.#swept = 0;
   }
@@ -158,16 +190,16 @@ export class StreamTables {
   }
 
   #standing(id: number): Standing | null {
-    const [row] = this.#db.rows('SELECT sequence, size, ttl_ms FROM streams WHERE id = ?', id);
-    if (row === undefined) return null;
-    const [sequence, size, ttlMs] = row as [number, number, number];
-    return { id, sequence, size, ttlMs };
+    const [row] = this.#db.rows(`SELECT ${STANDING} FROM streams WHERE id = ?`, id);
+    return row === undefined ? null : standingOf(row);
   }
 
-  #oldest({ id, sequence, size, ttlMs }: Standing, now: number): number {
+  /** The lowest sequence that is kept of a stream, one more than its last when none is. */
+  #oldest({ id, sequence, size, ttlMs, maxBytes, bytes, oldest }: Standing, now: number): number {
     const [row] = this.#db.rows(
-      'SELECT sequence FROM messages WHERE stream = ? AND sequence > ? AND time > ? ORDER BY sequence LIMIT 1',
-      ...[id, sequence - size, now - ttlMs],
+      `SELECT sequence FROM messages WHERE stream = ? AND sequence >= ? AND stored_at > ? AND start >= ?
+       ORDER BY sequence LIMIT 1`,
+      ...[id, Math.max(oldest, sequence - size + 1), now - ttlMs, maxBytes === null ? 0 : bytes - maxBytes],
     );
     return row === undefined ? sequence + 1 : (row[0] as number);
   }
@@ -186,4 +218,11 @@ export class StreamTables {
     this.#db.countMessages(-gone);
     return gone;
   }
+}
+
+function standingOf(row: Row): Standing {
+  const [id, sequence, size, ttlMs, maxBytes, bytes, oldest] = row as [
+    ...[number, number, number, number, number | null, number, number],
+  ];
+  return { id, sequence, size, ttlMs, maxBytes, bytes, oldest };
 }

@@ -19,13 +19,15 @@ async function open(): Promise<Answers> {
   const streams = new StreamTables(db);
   const keys = new KeyTable(db);
   return {
-    open: () => ({ streams: streams.all(), nextStream: streams.nextId() }),
+    open: () => ({ streams: streams.all(), nextStream: streams.nextId(), latest: db.latestTime() }),
     ids: ({ after, now }) => streams.ids(after, now),
     commit: (batch) =>
       db.transaction(() => {
+        db.noteTime(batch.now);
         streams.drop(batch.drops);
-        streams.save(batch.streams);
-        streams.append(batch.events);
+        const standings = streams.standings(batch.streams, batch.now);
+        streams.append(batch.events, standings, batch.now);
+        streams.save(batch.streams, standings);
         if (batch.ids !== null) streams.remember(batch.ids);
         const results = batch.operations.map((operation) => keys.apply(operation, batch.now));
         streams.trim(batch.streams, batch.now);
