@@ -133,13 +133,19 @@ export class Publisher {
 
   private flush(): void {
     while (this.session !== null && !this.retrying && this.outstanding < BATCHES) {
-      const batch = this.session.cluster ? this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT) : this.cut();
+      const batch = this.cut(this.session.cluster);
       if (batch.length === 0) break;
       this.send(this.session, batch);
     }
   }
 
-  private cut(): Pending[] {
+  /** Takes the next batch out of what waits. */
+  private cut(isCluster: boolean): Pending[] {
+    if (isCluster) {
+      const [batch, waiting] = this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT);
+      this.unsent = waiting;
+      return batch;
+    }
     let size = 0;
     let text = 0;
     for (const pending of this.unsent) {

@@ -8,8 +8,11 @@ import type { Pending } from './pending.ts';
 export class SenderOrder {
   private readonly senders = new Map<string, { readonly topic: string; open: number }>();
 
-  /** Takes the next batch out of what waits: the room of the first that may go, and all that may go with it. */
-  cut(unsent: Pending[], mostItems: number, mostText: number): Pending[] {
+  /**
+   * Chooses the next batch of what waits: the room of the first that may go, and all that may go with it. Answers it,
+   * and what goes on waiting.
+   */
+  cut(unsent: readonly Pending[], mostItems: number, mostText: number): [batch: Pending[], waiting: Pending[]] {
     const batch: Pending[] = [];
     const waiting: Pending[] = [];
     const overtaken = new Set<string>();
@@ -28,8 +31,7 @@ export class SenderOrder {
         overtaken.add(identity);
       }
     }
-    unsent.splice(0, unsent.length, ...waiting);
-    return batch;
+    return [batch, waiting];
   }
 
   /** A publication that was cut is answered. */

@@ -131,6 +131,17 @@ describe('many at once', () => {
     expect(kept.map((event) => event.sequence)).toEqual(range(1, 10_000));
   });
 
+  it('keep their order over several transactions, sets and deletions of keys too', async () => {
+    const at = { tenant: 'default', space: 'store', namespace: 'n' };
+    const outcomes = await Promise.all(
+      range(1, 3_000).flatMap((n) => [engine.store.set(at, `k${n}`, `${n}`), engine.store.delete(at, `k${n - 1}`)]),
+    );
+    expect(outcomes.filter((_, index) => index % 2 === 0)).toEqual(
+      range(1, 3_000).map((version) => ({ ok: true, version, created: true })),
+    );
+    expect((await engine.store.list(at, { limit: 10 })).map(({ key }) => key)).toEqual(['k3000']);
+  });
+
   it('are told to come again when more wait than the disk can take in good time', async () => {
     const body = 'x'.repeat(1_000_000);
     const pending: (Published | Promise<Published>)[] = [];
@@ -138,7 +149,10 @@ describe('many at once', () => {
     const one = (): void =>
       void pending.push(engine.broker.publish(publication(lab, { payload: { body }, retention })));
     for (let count = 0; count < 68; count += 1) one();
-    expect(one).toThrow('The database cannot write as fast as messages arrive; send it again.');
+    const full = 'The database cannot write as fast as messages arrive; send it again.';
+    expect(one).toThrow(full);
+    const at = { tenant: 'default', space: 'store', namespace: 'n' };
+    await expect(engine.store.set(at, 'k', '1')).rejects.toThrow(full);
     const results = await Promise.all(pending);
     expect(results.map((result) => result.sequence)).toEqual(range(1, results.length));
     expect((await publishMany(engine, lab, 1))[0]?.sequence).toBe(results.length + 1);
