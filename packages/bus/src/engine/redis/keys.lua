@@ -16,8 +16,20 @@
 -- ARGV   1 prefix, 2 topic of changes, 3 `TENANT\nSPACE`
 
 local prefix, topic, place = ARGV[1], ARGV[2], ARGV[3]
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- The server's time in microseconds, asked for when it is needed: most keys have no time to live.
+local instant
+local function microseconds()
+  if not instant then
+    local clock = redis.call('TIME')
+    instant = clock[1] * 1000000 + clock[2]
+  end
+  return instant
+end
+
+local function now()
+  return math.floor(microseconds() / 1000)
+end
 
 local function integer(number)
   return string.format('%.0f', number)
@@ -29,14 +41,13 @@ local function tell(operation, version, member, value)
   redis.call('PUBLISH', topic, id .. ' ' .. change .. '\n' .. value)
 end
 
-local function charge(owner, keys, bytes)
-  redis.call('HINCRBY', KEYS[1], 'keys', keys)
-  redis.call('HINCRBY', KEYS[1], 'bytes', bytes)
+-- Gives an owner back what a key counted for.
+local function giveBack(owner, bytes)
   if owner == '-' then
     return
   end
-  local left = redis.call('HINCRBY', KEYS[1], 'keys' .. owner, keys)
-  redis.call('HINCRBY', KEYS[1], 'bytes' .. owner, bytes)
+  local left = redis.call('HINCRBY', KEYS[1], 'keys' .. owner, -1)
+  redis.call('HINCRBY', KEYS[1], 'bytes' .. owner, -bytes)
   if left <= 0 then
     redis.call('HDEL', KEYS[1], 'keys' .. owner, 'bytes' .. owner)
   end
@@ -63,14 +74,16 @@ end
 local function remove(operation, entries, field, member, held)
   redis.call('HDEL', entries, field)
   redis.call('ZREM', KEYS[2], member)
-  charge(held.owner, -1, -held.bytes)
+  redis.call('HINCRBY', KEYS[1], 'keys', -1)
+  redis.call('HINCRBY', KEYS[1], 'bytes', -held.bytes)
+  giveBack(held.owner, held.bytes)
   tell(operation, held.version, member, '')
 end
 
 -- A key as it is now; one that has expired is taken away first.
 local function current(entries, field, member)
   local held = record(entries, field)
-  if held and held.expires > 0 and held.expires <= now then
+  if held and held.expires > 0 and held.expires <= now() then
     remove('expire', entries, field, member, held)
     return nil
   end
@@ -79,7 +92,7 @@ end
 
 -- Takes away at most `most` keys that have expired; answers how many there were.
 local function sweep(most)
-  local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', integer(now), 'LIMIT', 0, most)
+  local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', integer(now()), 'LIMIT', 0, most)
   for _, member in ipairs(due) do
     local namespace, field = string.match(member, '^([^\n]*)\n(.*)$')
     local held = current(prefix .. 'keys:' .. namespace, field, member)

@@ -10,8 +10,7 @@
 --        4 ttl: how long it keeps each (ms)
 --        5 bytes of envelopes that it keeps; -1: any number
 --        6 topic
---        7 bytes of the envelope, but for the end that holds sequence and epoch
---        8 body
+--        7 body, which ends with the envelope, but for the end that holds sequence and epoch
 -- Answer for each publication {sequence, epoch, duplicate (0 or 1)} or, when it failed, {error}
 --
 -- A publication that finds its own tag was stored by an earlier try whose answer was lost: it is told what that try came
@@ -26,17 +25,20 @@ local touched = {}
 local function touch(stream, room, channel, item)
   local at = touched[stream]
   if not at then
-    at = standing(room, channel) or { sequence = 0, epoch = fresh .. item, due = 0, finish = 0, floor = 0 }
-    at.room, at.channel = room, channel
+    at = standing(room, channel)
+      or { room = room, channel = channel, sequence = 0, epoch = fresh .. item, due = 0, finish = 0, floor = 0 }
     touched[stream] = at
   end
   return at
 end
 
-local function append(stream, room, id, channel, tag, size, ttl, most, topic, length, body, item)
+-- Bytes of the envelope's end around sequence and epoch: `"sequence":…,"epoch":"…"}}`.
+local FRAME = 24
+
+local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, item)
   local at = touch(stream, room, channel, item)
   local last = at.sequence + 1
-  local sequence = integer(last)
+  local sequence = last .. ''
   local mark = sequence .. ' ' .. at.epoch .. ' ' .. tag
   if not redis.call('SET', id, mark, 'NX', 'PX', window) then
     local first, epoch, owner = string.match(redis.call('GET', id), '^(%d+) (%S+) (%S+)$')
@@ -51,14 +53,15 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, le
 
   local order = integer(instant + item)
   local start = at.finish
-  at.finish = start + length + #('"sequence":,"epoch":""}}' .. sequence .. at.epoch)
+  -- Nothing in front of the envelope holds a brace.
+  at.finish = start + #body - string.find(body, '{', 1, true) + 1 + FRAME + #sequence + #at.epoch
   local due = ttl == at.ttl and at.due or 0
   if size == '0' then
     redis.call('DEL', stream)
     due = 0
     at.floor = at.finish
   else
-    redis.call('XADD', stream, 'MAXLEN', '=', size, sequence .. '-' .. order, 'e', body, 's', integer(start))
+    redis.call('XADD', stream, 'MAXLEN', '=', size, sequence .. '-' .. order, 'e', body, 's', start .. '')
     at.ttl = ttl
     if now >= due then
       local pause = math.min(ttl / 8, 60000)
@@ -80,7 +83,7 @@ end
 
 local answers = {}
 for item = 1, #KEYS / 3 do
-  local k, a = (item - 1) * 3, 2 + (item - 1) * 8
+  local k, a = (item - 1) * 3, 2 + (item - 1) * 7
   local ok, answer = pcall(
     append,
     KEYS[k + 1],
@@ -92,8 +95,7 @@ for item = 1, #KEYS / 3 do
     tonumber(ARGV[a + 4]),
     tonumber(ARGV[a + 5]),
     ARGV[a + 6],
-    tonumber(ARGV[a + 7]),
-    ARGV[a + 8],
+    ARGV[a + 7],
     item
   )
   if ok then
@@ -104,9 +106,8 @@ for item = 1, #KEYS / 3 do
 end
 for _, at in pairs(touched) do
   if at.changed then
-    local text = integer(at.sequence) .. ' ' .. at.epoch .. ' ' .. at.size .. ' ' .. integer(at.ttl)
-    text = text .. ' ' .. integer(at.due) .. ' ' .. integer(at.finish) .. ' ' .. integer(at.floor)
-    redis.call('HSET', at.room, at.channel, text)
+    local text = at.sequence .. ' ' .. at.epoch .. ' ' .. at.size .. ' ' .. at.ttl .. ' ' .. at.due
+    redis.call('HSET', at.room, at.channel, text .. ' ' .. at.finish .. ' ' .. at.floor)
   end
 end
 return answers

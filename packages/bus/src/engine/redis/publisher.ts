@@ -165,8 +165,7 @@ export class Publisher {
       keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
       const { size, ttlMs, bytes = ANY } = retention;
       const most = Number.isFinite(bytes) ? bytes : ANY;
-      const length = Buffer.byteLength(publication.draft.open);
-      args.push(stream.channel, `${this.origin}.${number}`, size, milliseconds(ttlMs), most, topic, length, body);
+      args.push(stream.channel, `${this.origin}.${number}`, size, milliseconds(ttlMs), most, topic, body);
     }
     this.outstanding += 1;
     session.runLoaded(APPEND, keys, args).then(

@@ -36,8 +36,8 @@ export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, DROP, REN
 export const STORE_SCRIPTS: readonly Script[] = [SET, DELETE, SWEEP, FETCH, DUE];
 export const PRESENCE_SCRIPTS: readonly Script[] = [BEAT, BURY];
 
-/** The longest time that scripts are given, in milliseconds: 30,000 years. The server counts in 64 bits, Lua in 53. */
-const LONGEST_MS = 1e15;
+/** The longest time that scripts are given, in milliseconds: 300 years. Lua writes numbers with 14 digits. */
+const LONGEST_MS = 1e13;
 
 /** A time as scripts take it: whole milliseconds, at least one. */
 export function milliseconds(time: number): number {

@@ -26,40 +26,38 @@ if expected >= 0 and expected ~= (held and tonumber(held.version) or 0) then
   return { 'conflict', held and held.version or 0 }
 end
 
-local function usage(field)
-  return tonumber(redis.call('HGET', KEYS[1], field) or '0')
+-- What all and the owner hold, as it will be.
+local charged = owner ~= '' and owner or held and held.owner or '-'
+local sameOwner = held and held.owner == charged
+local keys, more = held and 0 or 1, bytes - (held and held.bytes or 0)
+local ownKeys, ownMore = sameOwner and keys or 1, sameOwner and more or bytes
+local usage
+local function look()
+  local found = redis.call('HMGET', KEYS[1], 'keys', 'bytes', 'keys' .. charged, 'bytes' .. charged, 'version', 'server')
+  usage = { server = found[6], version = tonumber(found[5] or '0') }
+  usage.keys, usage.bytes = tonumber(found[1] or '0') + keys, tonumber(found[2] or '0') + more
+  usage.ownKeys, usage.ownBytes = tonumber(found[3] or '0') + ownKeys, tonumber(found[4] or '0') + ownMore
 end
 
-local function passes(field, more, most)
-  return more > 0 and usage(field) + more > tonumber(most)
-end
-
+-- Which bound is passed, if any.
 local function passed()
-  local keys, more = held and 0 or 1, bytes - (held and held.bytes or 0)
-  local ownKeys, ownMore = keys, more
-  if not held or held.owner ~= owner then
-    ownKeys, ownMore = 1, bytes
-  end
-  if passes('keys' .. owner, ownKeys, ARGV[14]) then
+  if ownKeys > 0 and usage.ownKeys > tonumber(ARGV[14]) then
     return 'owner_keys'
-  end
-  if passes('bytes' .. owner, ownMore, ARGV[15]) then
+  elseif ownMore > 0 and usage.ownBytes > tonumber(ARGV[15]) then
     return 'owner_bytes'
-  end
-  if passes('keys', keys, ARGV[16]) then
+  elseif keys > 0 and usage.keys > tonumber(ARGV[16]) then
     return 'tenant_keys'
-  end
-  if passes('bytes', more, ARGV[17]) then
+  elseif more > 0 and usage.bytes > tonumber(ARGV[17]) then
     return 'tenant_bytes'
   end
 end
 
-if owner == '' then
-  owner = held and held.owner or '-'
-else
+look()
+if owner ~= '' then
   local limit = passed()
   -- What has expired and was not swept yet still counts: it goes before anything is refused for it.
   while limit and sweep(100) > 0 do
+    look()
     limit = passed()
   end
   if limit then
@@ -69,29 +67,30 @@ end
 
 -- Another run of the server may have lost the versions that the last one gave out at its end. No count has come as far
 -- as the time in microseconds, so versions go on from there.
-if server ~= '' then
-  local before = redis.call('HGET', KEYS[1], 'server')
-  if before ~= server then
-    if before or ARGV[12] == '1' then
-      local instant = clock[1] * 1000000 + clock[2]
-      redis.call('HSET', KEYS[1], 'version', integer(math.max(usage('version'), instant)))
-    end
-    redis.call('HSET', KEYS[1], 'server', server)
+local version = usage.version
+if server ~= '' and usage.server ~= server then
+  if usage.server or ARGV[12] == '1' then
+    version = math.max(version, microseconds())
   end
+  redis.call('HSET', KEYS[1], 'server', server)
 end
+version = integer(version + 1)
 
-if held then
-  charge(held.owner, -1, -held.bytes)
+if held and not sameOwner then
+  giveBack(held.owner, held.bytes)
 end
-charge(owner, 1, bytes)
-local version = integer(redis.call('HINCRBY', KEYS[1], 'version', 1))
+local all = { 'HSET', KEYS[1], 'version', version, 'keys', usage.keys, 'bytes', usage.bytes }
+if charged ~= '-' then
+  all[9], all[10], all[11], all[12] = 'keys' .. charged, usage.ownKeys, 'bytes' .. charged, usage.ownBytes
+end
+redis.call(unpack(all))
 local created = held and 0 or 1
-local expires = ttl > 0 and now + ttl or 0
-local header = version .. ' ' .. integer(expires) .. ' ' .. tag .. ' ' .. created .. ' ' .. integer(bytes) .. ' ' .. owner
+local expires = ttl > 0 and now() + ttl or 0
+local header = version .. ' ' .. integer(expires) .. ' ' .. tag .. ' ' .. created .. ' ' .. bytes .. ' ' .. charged
 redis.call('HSET', KEYS[4], key, header .. ' ' .. value)
 if expires > 0 then
   redis.call('ZADD', KEYS[2], integer(expires), member)
-else
+elseif held and held.expires > 0 then
   redis.call('ZREM', KEYS[2], member)
 end
 tell('set', version, member, value)

@@ -10,6 +10,7 @@
 -- An entry of a stream has the id SEQUENCE-ORDER. ORDER is when it was stored, in microseconds of the server's clock, by
 -- which it ages. Its fields are `e`, the body, and `s`, how many bytes the stream had been given before it.
 
+-- A number as text. Where it stays below 10^14, as sequences, bytes and milliseconds do, Lua writes it so by itself.
 local function integer(number)
   return string.format('%.0f', number)
 end
@@ -33,6 +34,8 @@ local function standing(room, channel)
   local sequence, epoch, size, ttl, due, finish, floor =
     string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) ?(%d*) ?(%d*)$')
   return {
+    room = room,
+    channel = channel,
     sequence = tonumber(sequence),
     epoch = epoch,
     size = size,
@@ -40,6 +43,7 @@ local function standing(room, channel)
     due = tonumber(due),
     finish = tonumber(finish) or 0,
     floor = tonumber(floor) or 0,
+    changed = false,
   }
 end
 

@@ -7,4 +7,4 @@
 sweep(tonumber(ARGV[4]))
 local first = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 local next = tonumber(first[2] or '0')
-return { tonumber(redis.call('HGET', KEYS[1], 'keys') or '0'), next, first[2] and next <= now and 1 or 0 }
+return { tonumber(redis.call('HGET', KEYS[1], 'keys') or '0'), next, first[2] and next <= now() and 1 or 0 }

@@ -7,12 +7,16 @@ import type {
   SetOutcome,
   StoreQuota,
 } from '../engine.ts';
-import { bytesOf, passedLimit, type Usage } from '../quota.ts';
+import { bytesOf, passedLimit } from '../quota.ts';
 import type { KeyOperation, KeyResult } from './calls.ts';
 import type { Connection, Row } from './connection.ts';
 import { endOfPrefix, fromSortKey, toSortKey } from './sort-keys.ts';
+import type { UsageTable } from './usage.ts';
 
 const SWEEP_KEYS = 500;
+
+/** Space and tenant, namespace and key as spelled in the table. */
+type Place = readonly [space: string, tenant: string, namespace: string, key: string];
 
 /** A key that is there, but for its value. */
 interface Held {
@@ -26,9 +30,11 @@ interface Held {
 /** The key–value store in the database. */
 export class KeyTable {
   readonly #db: Connection;
+  readonly #usage: UsageTable;
 
-  constructor(db: Connection) {
+  constructor(db: Connection, usage: UsageTable) {
     this.#db = db;
+    this.#usage = usage;
   }
 
   get(at: KeySpace, key: string, now: number): KeyValueEntry | null {
@@ -62,16 +68,17 @@ export class KeyTable {
 
   apply(operation: KeyOperation, now: number): KeyResult {
     const { at, key } = operation;
+    const place: Place = [...placeOf(at), toSortKey(key)];
     const changes: KeyChange[] = [];
-    let current = this.#held(at, key);
+    let current = this.#held(place);
     if (current !== null && current.expiresAt !== null && current.expiresAt <= now) {
-      changes.push(this.#remove(at, key, 'expire', current));
+      changes.push(this.#remove(at, key, place, 'expire', current));
       current = null;
     }
     const outcome =
       operation.kind === 'set'
-        ? this.#set(operation, current, now, changes)
-        : this.#delete(operation, current, changes);
+        ? this.#set(operation, place, current, now, changes)
+        : this.#delete(operation, place, current, changes);
     return { outcome, changes };
   }
 
@@ -88,6 +95,7 @@ export class KeyTable {
 
   #set(
     { at, key, value, options }: KeyOperation & { kind: 'set' },
+    place: Place,
     current: Held | null,
     now: number,
     changes: KeyChange[],
@@ -96,25 +104,28 @@ export class KeyTable {
     const version = current?.version ?? 0;
     if (ifVersion !== undefined && ifVersion !== version) return { ok: false, reason: 'conflict', version };
     const bytes = bytesOf(key, value);
-    const owner = quota === undefined ? (current?.owner ?? null) : toSortKey(quota.owner);
+    let owner = current?.owner ?? null;
     if (quota !== undefined) {
-      let limit = this.#passed(quota, at, bytes, current);
+      owner = toSortKey(quota.owner);
+      let limit = this.#passed(quota, owner, at, bytes, current);
       // What has expired and is not swept yet still counts: it goes before anything is refused for it.
-      while (limit !== null && this.#expireSome(at, now, changes)) limit = this.#passed(quota, at, bytes, current);
+      while (limit !== null && this.#expireSome(at, now, changes)) {
+        limit = this.#passed(quota, owner, at, bytes, current);
+      }
       if (limit !== null) return { ok: false, reason: 'full', limit };
     }
-    if (current?.owner === owner) this.#charge(at, owner, 0, bytes - current.bytes);
+    if (current?.owner === owner) this.#usage.charge(at, owner, 0, bytes - current.bytes);
     else {
-      if (current !== null) this.#charge(at, current.owner, -1, -current.bytes);
-      this.#charge(at, owner, 1, bytes);
+      if (current !== null) this.#usage.charge(at, current.owner, -1, -current.bytes);
+      this.#usage.charge(at, owner, 1, bytes);
     }
-    const next = this.#nextVersion(at);
+    const next = this.#usage.nextVersion(at);
     this.#db.run(
       `INSERT INTO keys (space, tenant, namespace, key, value, version, expires_at, bytes, owner)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at,
          bytes = excluded.bytes, owner = excluded.owner`,
-      ...[...placeOf(at), toSortKey(key), value, next, ttlMs === undefined ? null : now + ttlMs, bytes, owner],
+      ...[...place, value, next, ttlMs === undefined ? null : now + ttlMs, bytes, owner],
     );
     changes.push({ at, key, operation: 'set', version: next, value });
     return { ok: true, version: next, created: current === null };
@@ -122,38 +133,48 @@ export class KeyTable {
 
   #delete(
     { at, key, ifVersion }: KeyOperation & { kind: 'delete' },
+    place: Place,
     current: Held | null,
     changes: KeyChange[],
   ): DeleteOutcome {
     const version = current?.version ?? 0;
     if (ifVersion !== undefined && ifVersion !== version) return { ok: false, version };
     if (current === null) return { ok: true, deleted: false };
-    changes.push(this.#remove(at, key, 'delete', current));
+    changes.push(this.#remove(at, key, place, 'delete', current));
     return { ok: true, deleted: true };
   }
 
-  #held(at: KeySpace, key: string): Held | null {
+  #held(place: Place): Held | null {
     const [row] = this.#db.rows(
       `SELECT version, expires_at, bytes, owner FROM keys
        WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?`,
-      ...[...placeOf(at), toSortKey(key)],
+      ...place,
     );
     return row === undefined ? null : heldOf(row);
   }
 
-  #remove(at: KeySpace, key: string, operation: 'delete' | 'expire', { version, bytes, owner }: Held): KeyChange {
-    this.#db.run(
-      'DELETE FROM keys WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?',
-      ...[...placeOf(at), toSortKey(key)],
-    );
-    this.#charge(at, owner, -1, -bytes);
+  #remove(
+    at: KeySpace,
+    key: string,
+    place: Place,
+    operation: 'delete' | 'expire',
+    { version, bytes, owner }: Held,
+  ): KeyChange {
+    this.#db.run('DELETE FROM keys WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?', ...place);
+    this.#usage.charge(at, owner, -1, -bytes);
     return { at, key, operation, version, value: null };
   }
 
   #expire(row: Row): KeyChange {
-    const [space, tenant, namespace, key] = row.slice(4) as [string, string, string, string];
-    const at = { space, tenant, namespace: fromSortKey(namespace) };
-    return this.#remove(at, fromSortKey(key), 'expire', heldOf(row));
+    const place = row.slice(4) as [string, string, string, string];
+    const [space, tenant, namespace, key] = place;
+    return this.#remove(
+      { space, tenant, namespace: fromSortKey(namespace) },
+      fromSortKey(key),
+      place,
+      'expire',
+      heldOf(row),
+    );
   }
 
   /** Deletes some of a tenant's keys in a space that have expired; answers whether there were any. */
@@ -168,47 +189,12 @@ export class KeyTable {
   }
 
   /** Which bound would be passed if a key came to count for `bytes`, or came to be there at all. */
-  #passed(quota: StoreQuota, at: KeySpace, bytes: number, current: Held | null): QuotaLimit | null {
-    const owner = toSortKey(quota.owner);
-    const held = usageOf(
-      this.#db.rows(
-        'SELECT keys, bytes FROM owners WHERE space = ? AND tenant = ? AND owner = ?',
-        ...[at.space, at.tenant, owner],
-      ),
-    );
-    const tenant = usageOf(
-      this.#db.rows('SELECT keys, bytes FROM spaces WHERE space = ? AND tenant = ?', at.space, at.tenant),
-    );
+  #passed(quota: StoreQuota, owner: string, at: KeySpace, bytes: number, current: Held | null): QuotaLimit | null {
+    const held = this.#usage.owner(at, owner);
+    const tenant = this.#usage.tenant(at);
     const tenantMore = current === null ? { keys: 1, bytes } : { keys: 0, bytes: bytes - current.bytes };
     const ownerMore = current?.owner === owner ? tenantMore : { keys: 1, bytes };
     return passedLimit(quota, { held, more: ownerMore }, { held: tenant, more: tenantMore });
-  }
-
-  #charge({ space, tenant }: KeySpace, owner: string | null, keys: number, bytes: number): void {
-    this.#db.run(
-      `INSERT INTO spaces (space, tenant, version, keys, bytes) VALUES (?, ?, 0, ?, ?)
-       ON CONFLICT DO UPDATE SET keys = keys + excluded.keys, bytes = bytes + excluded.bytes`,
-      ...[space, tenant, keys, bytes],
-    );
-    if (owner === null) return;
-    this.#db.run(
-      `INSERT INTO owners (space, tenant, owner, keys, bytes) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET keys = keys + excluded.keys, bytes = bytes + excluded.bytes`,
-      ...[space, tenant, owner, keys, bytes],
-    );
-    if (keys < 0) {
-      this.#db.run(
-        'DELETE FROM owners WHERE space = ? AND tenant = ? AND owner = ? AND keys = 0',
-        ...[space, tenant, owner],
-      );
-    }
-  }
-
-  /** A version that no set of the tenant's keys in this space had or will have. The space is there. */
-  #nextVersion({ space, tenant }: KeySpace): number {
-    const place = [space, tenant];
-    this.#db.run('UPDATE spaces SET version = version + 1 WHERE space = ? AND tenant = ?', ...place);
-    return Number(this.#db.rows('SELECT version FROM spaces WHERE space = ? AND tenant = ?', ...place)[0]?.[0]);
   }
 }
 
@@ -224,9 +210,4 @@ function entryOf(row: Row): KeyValueEntry {
 function heldOf(row: Row): Held {
   const [version, expiresAt, bytes, owner] = row as [number, number | null, number, string | null];
   return { version, expiresAt, bytes, owner };
-}
-
-function usageOf([row]: Row[]): Usage {
-  const [keys = 0, bytes = 0] = (row ?? []) as number[];
-  return { keys, bytes };
 }

@@ -12,13 +12,24 @@ const SWEEP_STREAMS = 200;
 const SWEEP_MESSAGES = 500;
 const SWEEP_IDS = 200;
 const IDS_PER_PAGE = 500;
+/** Messages that one statement inserts: far fewer calls of the driver. */
+const ROWS_AT_ONCE = 16;
+const INSERT_ONE = insertion(1);
+const INSERT_MANY = insertion(ROWS_AT_ONCE);
+/** Streams that are kept in mind at most. */
+const MOST_KNOWN = 10_000;
 
 /** What is stored of a stream, but for its name. */
-interface Standing extends Pick<StreamRow, 'id' | 'sequence' | 'size' | 'ttlMs' | 'maxBytes'> {
+interface Standing {
+  readonly id: number;
+  sequence: number;
+  size: number;
+  ttlMs: number;
+  maxBytes: number | null;
   /** UTF-8 bytes of all texts that it was ever given. */
   bytes: number;
   /** A lower bound of what is kept. */
-  readonly oldest: number;
+  oldest: number;
 }
 
 const STANDING = 'id, sequence, size, ttl_ms, max_bytes, bytes, oldest';
@@ -31,6 +42,8 @@ export class StreamTables {
   readonly #db: Connection;
   /** Stream id → events since its oldest were looked at. */
   readonly #untrimmed = new Map<number, number>();
+  /** What is known to be stored of streams: a busy one is not asked for with every transaction. */
+  readonly #known = new Map<number, Standing>();
   /** The last stream that the sweep has looked at. */
   #swept = 0;
 
@@ -59,43 +72,32 @@ export class StreamTables {
       this.#db.run('DELETE FROM streams WHERE id = ?', id);
       this.#db.run('INSERT OR IGNORE INTO dropped (stream) VALUES (?)', id);
       this.#untrimmed.delete(id);
+      this.#known.delete(id);
     }
   }
 
-  /** What is stored of streams that are about to be given events; what other limits let go of stays gone. */
-  standings(streams: readonly StreamRow[], now: number): Map<number, Standing> {
-    const found = new Map<number, Standing>();
-    for (const row of streams) {
-      const { id, size, ttlMs, maxBytes } = row;
-      const stored = this.#standing(id) ?? { ...row, sequence: 0, bytes: 0, oldest: 0 };
-      const isSame = stored.size === size && stored.ttlMs === ttlMs && stored.maxBytes === maxBytes;
-      found.set(id, isSame ? stored : { ...stored, oldest: this.#oldest(stored, now) });
+  /** Stores events, whose bytes are counted exactly, and where their streams stand then; the others' streams too. */
+  append(streams: readonly StreamRow[], events: EventColumns, now: number): void {
+    for (const row of streams) this.#begin(row, now);
+    const { length } = events.streams;
+    for (let index = 0; index < length; ) {
+      const count = length - index < ROWS_AT_ONCE ? 1 : ROWS_AT_ONCE;
+      const values: unknown[] = [];
+      for (const end = index + count; index < end; index += 1) {
+        const stream = events.streams[index]!;
+        const text = events.texts[index]!;
+        const standing = this.#known.get(stream)!;
+        const bytes = Buffer.byteLength(text);
+        values.push(stream, events.sequences[index], events.times[index], events.froms[index], text);
+        values.push(now, standing.bytes);
+        standing.bytes += bytes;
+        this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1 + Math.floor(bytes / BYTES_OF_ONE));
+      }
+      this.#db.run(count === 1 ? INSERT_ONE : INSERT_MANY, ...values);
     }
-    return found;
-  }
-
-  /** Stores events, whose bytes are counted exactly, and adds them to the standings of their streams. */
-  append(events: EventColumns, standings: ReadonlyMap<number, Standing>, now: number): void {
-    const { streams, sequences, times, froms, texts } = events;
-    for (let index = 0; index < streams.length; index += 1) {
-      const stream = streams[index]!;
-      const text = texts[index]!;
-      const standing = standings.get(stream)!;
-      const bytes = Buffer.byteLength(text);
-      this.#db.run(
-        'INSERT INTO messages (stream, sequence, time, sender, text, stored_at, start) VALUES (?, ?, ?, ?, ?, ?, ?)',
-        ...[stream, sequences[index], times[index], froms[index], text, now, standing.bytes],
-      );
-      standing.bytes += bytes;
-      this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1 + Math.floor(bytes / BYTES_OF_ONE));
-    }
-    this.#db.countMessages(streams.length);
-  }
-
-  /** Stores where streams stand; what `standings` holds of them is as of now. */
-  save(streams: readonly StreamRow[], standings: ReadonlyMap<number, Standing>): void {
+    this.#db.countMessages(length);
     for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
-      const { bytes, oldest } = standings.get(id)!;
+      const { bytes, oldest } = this.#known.get(id)!;
       this.#db.run(
         `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes, bytes, oldest)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -104,6 +106,12 @@ export class StreamTables {
         ...[id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes, bytes, oldest],
       );
     }
+    if (this.#known.size > MOST_KNOWN) this.#known.clear();
+  }
+
+  /** The present transaction was taken back, and what it changed with it. */
+  forget(): void {
+    this.#known.clear();
   }
 
   /** Lets go of the oldest events of those streams that took many since the last time. */
@@ -189,7 +197,18 @@ export class StreamTables {
     return last ? events.reverse() : events;
   }
 
+  /** Takes a stream for what it is about to be; what other limits than these let go of stays gone. */
+  #begin({ id, sequence, size, ttlMs, maxBytes }: StreamRow, now: number): void {
+    const known = this.#standing(id) ?? { id, sequence: 0, size, ttlMs, maxBytes, bytes: 0, oldest: 0 };
+    if (known.size !== size || known.ttlMs !== ttlMs || known.maxBytes !== maxBytes) {
+      known.oldest = this.#oldest(known, now);
+    }
+    this.#known.set(id, Object.assign(known, { sequence, size, ttlMs, maxBytes }));
+  }
+
   #standing(id: number): Standing | null {
+    const known = this.#known.get(id);
+    if (known !== undefined) return known;
     const [row] = this.#db.rows(`SELECT ${STANDING} FROM streams WHERE id = ?`, id);
     return row === undefined ? null : standingOf(row);
   }
@@ -225,4 +244,9 @@ function standingOf(row: Row): Standing {
     ...[number, number, number, number, number | null, number, number],
   ];
   return { id, sequence, size, ttlMs, maxBytes, bytes, oldest };
+}
+
+function insertion(rows: number): string {
+  const row = '(?, ?, ?, ?, ?, ?, ?)';
+  return `INSERT INTO messages (stream, sequence, time, sender, text, stored_at, start) VALUES ${new Array(rows).fill(row).join(', ')}`;
 }
