@@ -41,7 +41,7 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
   local sequence = last .. ''
   local mark = sequence .. ' ' .. at.epoch .. ' ' .. tag
   if not redis.call('SET', id, mark, 'NX', 'PX', window) then
-    local first, epoch, owner = string.match(redis.call('GET', id), '^(%d+) (%S+) (%S+)$')
+    local first, epoch, owner = string.match(redis.call('GET', id), '^(%d+) (%S+) .-(%S+)$')
     if owner == tag then
       return { first, epoch, 0 }
     end

@@ -6,6 +6,7 @@
 --
 -- SIZE and TTL (ms) are the retention that it was last published with. At DUE (ms) it is searched for old entries again.
 -- END is how many bytes of envelopes it was ever given; FLOOR is at most what it had been given before its oldest entry.
+-- Both are missing where an earlier release wrote last, as `s` is in its entries: that counts as 0.
 --
 -- An entry of a stream has the id SEQUENCE-ORDER. ORDER is when it was stored, in microseconds of the server's clock, by
 -- which it ages. Its fields are `e`, the body, and `s`, how many bytes the stream had been given before it.
