@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { EngineEvents, StreamAddress } from '../packages/bus/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory/memory.ts';
 import type { Draft } from '../packages/protocol/src/index.ts';
 import { openDraft } from '../packages/protocol/src/index.ts';
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Engine, EngineEvents, Published, StreamAddress } from '../packages/bus/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory/memory.ts';
 import { createSqliteEngine } from '../packages/bus/src/engine/sqlite/sqlite.ts';
 import { openDraft } from '../packages/protocol/src/index.ts';
 

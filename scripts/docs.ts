@@ -6,7 +6,7 @@ import { ERRORS } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { AnyCommand } from '../packages/bus/src/commands/command.ts';
 import { describe } from '../packages/bus/src/commands/connection.ts';
-import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory/memory.ts';
 import { CasilLayer } from '../packages/casil/src/layer.ts';
 import { cliPage } from '../packages/server/src/cli/docs.ts';
 import { configurationPage } from '../packages/server/src/config/docs.ts';

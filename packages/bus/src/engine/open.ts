@@ -1,6 +1,6 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Engine, EngineEvents } from './engine.ts';
-import type { MemoryEngineOptions } from './memory.ts';
+import type { MemoryEngineOptions } from './memory/memory.ts';
 
 /** Storage as it is configured; what other backends need may be empty. */
 export interface StorageOptions {
@@ -26,7 +26,7 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
   const { backend, mode, nodeId } = options;
   switch (backend) {
     case 'memory': {
-      const { createMemoryEngine } = await import('./memory.ts');
+      const { createMemoryEngine } = await import('./memory/memory.ts');
       const { maxHistoryBytes, maxHistoryBytesPerTenant } = options;
       return createMemoryEngine({
         ...(maxHistoryBytes === undefined ? {} : { maxHistoryBytes }),

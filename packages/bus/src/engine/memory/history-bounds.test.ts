@@ -1,9 +1,9 @@
 import { openDraft } from '@arqonbus/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, Published } from '../engine.ts';
-import { createMemoryEngine, type MemoryEngineOptions } from '../memory.ts';
 import { type FakeTime, fakeTime } from '../suite/fake-time.suite.ts';
 import { Recorder, range, stream } from '../suite/rig.suite.ts';
+import { createMemoryEngine, type MemoryEngineOptions } from './memory.ts';
 
 const KIB = 1_024;
 const retention = { size: 100_000, ttlMs: 86_400_000 };

@@ -1,5 +1,5 @@
 import type { EngineEvents } from '../engine.ts';
-import type { Ring } from '../ring.ts';
+import type { Ring } from './ring.ts';
 import { type Weighed, WeightHeap } from './weight-heap.ts';
 
 const TELL_INTERVAL_MS = 60_000;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { MemoryStore } from '../memory-store.ts';
 import { quota } from '../suite/quota.suite.ts';
+import { MemoryStore } from './store.ts';
 
 const at = { tenant: 'default', space: 'store', namespace: 'default' };
 

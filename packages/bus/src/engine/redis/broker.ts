@@ -9,15 +9,13 @@ import type {
   StreamAddress,
   StreamState,
 } from '../engine.ts';
-import { unavailable } from './failure.ts';
 import type { History } from './history.ts';
 import type { Interest } from './interest.ts';
-import type { Keys } from './keys.ts';
-import type { Link } from './link.ts';
+import { exact, type Keys } from './keys.ts';
+import { type Link, unavailable } from './link.ts';
 import type { LiveTraffic } from './live.ts';
 import type { Publisher } from './publisher.ts';
 import { CLAIM, milliseconds } from './scripts.ts';
-import { exact } from './store-keys.ts';
 
 const FEWEST_CLAIMS = 1_024;
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hashTag, Keys, slotOf } from './keys.ts';
-import { exact, exactText, storeKeys } from './store-keys.ts';
+import { exact, exactText, hashTag, Keys, slotOf, storeKeys } from './keys.ts';
 
 const keys = new Keys(0);
 const name = fc.constantFrom('default', 'a', 'A.b_c-9', '9'.repeat(128));

@@ -1,20 +1,17 @@
 import { randomToken } from '@arqonbus/protocol';
 import { ClockWatch, steadyNow } from '../clock.ts';
-import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
+import type { Engine, EngineEvents, EngineStats, NodeMessage, StreamAddress, StreamEvent } from '../engine.ts';
 import { RedisBroker } from './broker.ts';
 import { CatchUp } from './catch-up.ts';
 import { Changes } from './changes.ts';
-import { unavailable } from './failure.ts';
 import { Feed } from './feed.ts';
 import { History } from './history.ts';
 import { Interest } from './interest.ts';
 import { Keys } from './keys.ts';
-import { Link } from './link.ts';
+import { Link, unavailable } from './link.ts';
 import { LiveTraffic } from './live.ts';
-import type { Pending } from './pending.ts';
 import { RedisPresence } from './presence.ts';
-import { Publisher } from './publisher.ts';
-import { Relay } from './relay.ts';
+import { type Pending, Publisher } from './publisher.ts';
 import type { Cursor, Room } from './room.ts';
 import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
@@ -292,6 +289,39 @@ class RedisEngine implements Engine {
     this.reported = healthy;
     const reason = healthy ? 'The storage backend is back.' : (this.refusing ?? this.link.reason);
     this.events.health({ healthy, reason });
+  }
+}
+
+/** The bus's callbacks, for parts that are made before the engine is given them. */
+class Relay implements EngineEvents {
+  target: EngineEvents | null = null;
+
+  deliver(event: StreamEvent): number {
+    return this.target?.deliver(event) ?? 0;
+  }
+
+  receive(message: NodeMessage): void {
+    this.target?.receive(message);
+  }
+
+  health(state: { healthy: boolean; reason: string }): void {
+    this.target?.health(state);
+  }
+
+  historyGap(stream: StreamAddress): void {
+    this.target?.historyGap(stream);
+  }
+
+  gap(tenant: string, room: string): void {
+    this.target?.gap(tenant, room);
+  }
+
+  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
+    this.target?.trimmed(state);
+  }
+
+  warning(sentence: string): void {
+    this.target?.warning?.(sentence);
   }
 }
 

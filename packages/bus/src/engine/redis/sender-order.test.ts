@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { publication, stream } from '../suite/rig.suite.ts';
-import type { Pending } from './pending.ts';
-import { SenderOrder } from './sender-order.ts';
+import { type Pending, SenderOrder } from './publisher.ts';
 
 function pending(number: number, room: string, identity: string): Pending {
   return {

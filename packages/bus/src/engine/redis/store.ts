@@ -11,12 +11,10 @@ import type {
 } from '../engine.ts';
 import { bytesOf } from '../quota.ts';
 import type { Changes } from './changes.ts';
-import type { Keys } from './keys.ts';
+import { decodeRecord, exact, exactText, type Keys, ownerName, type StoreKeys, storeKeys } from './keys.ts';
 import type { Link } from './link.ts';
-import { inTurns } from './ranges.ts';
 import { DELETE, DUE, FETCH, milliseconds, type Script, SET, SWEEP } from './scripts.ts';
-import type { Argument, Session } from './session.ts';
-import { decodeRecord, exact, exactText, ownerName, type StoreKeys, storeKeys } from './store-keys.ts';
+import { type Argument, inTurns, type Session } from './session.ts';
 
 const SWEEP_INTERVAL_MS = 250;
 /** How long a space that one node sweeps is left to it, and how often one with far expiries is looked at. */

@@ -5,7 +5,7 @@ import { Bus } from '../../bus.ts';
 import { CommandSet } from '../../commands/command.ts';
 import { CommandRunner } from '../../commands/run.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { grant, type Principal } from '../../principal.ts';
 import type { Inspector } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';

@@ -8,7 +8,7 @@ import { framePayload } from '../../connection/frame.ts';
 import type { Batch, Wire } from '../../connection/outbox.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import type { Happening } from '../../events.ts';
 import { grant, type Principal } from '../../principal.ts';
 import type { Inspector } from '../../publish.ts';

@@ -1,8 +1,8 @@
 import { getHeapStatistics } from 'node:v8';
-import { ClockWatch, steadyNow } from './clock.ts';
-import type { Engine, EngineEvents, EngineStats } from './engine.ts';
-import { MemoryBroker } from './memory-broker.ts';
-import { MemoryStore } from './memory-store.ts';
+import { ClockWatch, steadyNow } from '../clock.ts';
+import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
+import { MemoryBroker } from './broker.ts';
+import { MemoryStore } from './store.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
 const CLOCK_ADVICE =

@@ -1,8 +1,8 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { engineSuite } from './engine.suite.ts';
+import { engineSuite } from '../engine.suite.ts';
+import { fakeTime } from '../suite/fake-time.suite.ts';
+import { publishMany, Recorder, stream } from '../suite/rig.suite.ts';
 import { createMemoryEngine } from './memory.ts';
-import { fakeTime } from './suite/fake-time.suite.ts';
-import { publishMany, Recorder, stream } from './suite/rig.suite.ts';
 
 afterEach(() => {
   vi.useRealTimers();

@@ -8,11 +8,11 @@ import type {
   StoredEvent,
   StreamAddress,
   StreamState,
-} from './engine.ts';
-import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './memory/history-bounds.ts';
-import { RecentIds } from './recent-ids.ts';
+} from '../engine.ts';
+import { RecentIds } from '../recent-ids.ts';
+import { StreamMap } from '../stream-map.ts';
+import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './history-bounds.ts';
 import { type Holdings, Ring } from './ring.ts';
-import { StreamMap } from './stream-map.ts';
 
 /** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
 const SWEEP_STREAMS = 1_000;

@@ -1,4 +1,4 @@
-import type { HistoryQuery, Retention, StoredEvent } from './engine.ts';
+import type { HistoryQuery, Retention, StoredEvent } from '../engine.ts';
 
 /** What all rings of an engine hold together; plain numbers that each ring keeps up to date. */
 export interface Holdings {

@@ -8,11 +8,11 @@ import type {
   SetOptions,
   SetOutcome,
   StoreQuota,
-} from './engine.ts';
-import { ExpiryHeap } from './expiry-heap.ts';
-import { bytesOf, passedLimit, type Usage } from './quota.ts';
+} from '../engine.ts';
+import { ExpiryHeap } from '../expiry-heap.ts';
+import { bytesOf, passedLimit, type Usage } from '../quota.ts';
+import { Watchers } from '../watchers.ts';
 import { SortedKeys } from './sorted-keys.ts';
-import { Watchers } from './watchers.ts';
 
 /** The longest delay that a timer takes; a later end is looked at again then. */
 const MAX_TIMER_MS = 2_147_483_647;
