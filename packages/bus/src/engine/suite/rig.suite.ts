@@ -41,6 +41,8 @@ export class Recorder implements EngineEvents {
   readonly messages: NodeMessage[] = [];
   readonly gaps: StreamAddress[] = [];
   readonly healthStates: { healthy: boolean; reason: string }[] = [];
+  readonly trims: Parameters<EngineEvents['trimmed']>[0][] = [];
+  readonly warnings: string[] = [];
   onDeliver: ((event: StreamEvent) => void) | undefined;
   readonly #waiting = new Set<() => void>();
 
@@ -57,7 +59,16 @@ export class Recorder implements EngineEvents {
   }
 
   gap(): void {}
-  trimmed(): void {}
+
+  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
+    this.trims.push(state);
+    this.touch();
+  }
+
+  warning(sentence: string): void {
+    this.warnings.push(sentence);
+    this.touch();
+  }
 
   historyGap(stream: StreamAddress): void {
     this.gaps.push(stream);
