@@ -1,11 +1,14 @@
 /**
- * Publishes a second that the memory engine takes, idempotence on, history full, with a `deliver` that does nothing.
+ * Publishes a second that the memory engine takes, idempotence on, history full, with a `deliver` that does nothing;
+ * and what a channel costs that holds one event and rests.
  *
- *     npx tsx bench/engine-memory.ts [--seconds 3] [--channels 100] [--senders 100]
+ *     npx tsx bench/engine-memory.ts [--seconds 3] [--channels 100] [--senders 100] [--idle 100000]
  */
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { EngineEvents, StreamAddress } from '../packages/bus/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory/memory.ts';
 import type { Draft } from '../packages/protocol/src/index.ts';
 import { openDraft } from '../packages/protocol/src/index.ts';
 
@@ -14,16 +17,49 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '3' },
     channels: { type: 'string', default: '100' },
     senders: { type: 'string', default: '100' },
+    idle: { type: 'string', default: '100000' },
   },
 });
 const seconds = Number(values.seconds);
 const BATCH = 1_000;
 
 const events: EngineEvents = { deliver: () => 1, receive() {}, health() {}, historyGap() {}, gap() {}, trimmed() {} };
+const retention = { size: 500, ttlMs: 86_400_000, bytes: 16 * 1_048_576 };
+
+/** Bytes of the heap that a channel with one event takes, without its payload of 100 B; ids lie outside the heap. */
+async function measureIdleChannel(count: number): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const engine = createMemoryEngine();
+  await engine.open(events);
+  const payload = { text: 'x'.repeat(100 - '{"text":""}'.length) };
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  for (let index = 0; index < count; index += 1) {
+    // A thousand rooms; the names come out of JSON.parse, as those of a frame do.
+    const [room, channel, id] = JSON.parse(
+      `["room-${index % 1000}","channel-${index}","arq_0a1b2c3d4e5f_${index.toString(36).padStart(8, '0')}"]`,
+    ) as [string, string, string];
+    const draft = openDraft({
+      id,
+      type: 'event',
+      room,
+      channel,
+      from: 'arq_client_kkkkkkkkkkkkkkkkkkkkkkkkkk',
+      payload,
+    });
+    engine.broker.publish({ stream: { tenant: 'default', room, channel }, draft, identity: 'ada', retention });
+  }
+  collect();
+  const bytes = (process.memoryUsage().heapUsed - before) / count - 100;
+  await engine.close();
+  return Math.round(bytes);
+}
+
+const idleChannelBytes = await measureIdleChannel(Number(values.idle));
 const engine = createMemoryEngine();
 await engine.open(events);
 
-const retention = { size: 500, ttlMs: 86_400_000 };
 const streams: StreamAddress[] = [];
 for (let index = 0; index < Number(values.channels); index += 1) {
   streams.push({ tenant: 'default', room: `room-${index % 10}`, channel: `channel-${index}` });
@@ -86,6 +122,7 @@ console.log(
     rssMiB: mib(rss),
     heapMiB: mib(heapUsed),
     idsMiB: mib(arrayBuffers),
+    idleChannelBytes,
   }),
 );
 await engine.close();

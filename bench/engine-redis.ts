@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { newId, openDraft } from '@arqonbus/protocol';
 import { degraded } from '../packages/bus/src/engine/degraded.ts';
 import type { Engine, EngineEvents, Publication } from '../packages/bus/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory/memory.ts';
 import { createRedisEngine } from '../packages/bus/src/engine/redis/redis.ts';
 import { PrivateRedis } from '../test/fixtures/private-redis.ts';
 

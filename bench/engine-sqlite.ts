@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { degraded } from '../packages/bus/src/engine/degraded.ts';
 import type { Engine, EngineEvents, Published, StreamAddress } from '../packages/bus/src/engine/engine.ts';
-import { createMemoryEngine } from '../packages/bus/src/engine/memory.ts';
+import { createMemoryEngine } from '../packages/bus/src/engine/memory/memory.ts';
 import { createSqliteEngine } from '../packages/bus/src/engine/sqlite/sqlite.ts';
 import { openDraft } from '../packages/protocol/src/index.ts';
 

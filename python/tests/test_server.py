@@ -105,14 +105,14 @@ async def test_presence_and_echo(client: ArqonBusClient, other: ArqonBusClient, 
 
 async def test_store(client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
     async with other.store.watch("jobs/", namespace=room) as watch:
-        assert await client.store.set("jobs/1", {"state": "new"}, namespace=room, if_version=0) == 1
+        version = await client.store.set("jobs/1", {"state": "new"}, namespace=room, if_version=0)
         with pytest.raises(BusError) as raised:
             await client.store.set("jobs/1", {}, namespace=room, if_version=0)
-        assert raised.value.code == "CONFLICT" and raised.value.details["current_version"] == 1
+        assert raised.value.code == "CONFLICT" and raised.value.details["current_version"] == version
         change = await watch.receive(timeout=5)
         assert (change.key, change.operation, change.value) == ("jobs/1", "set", {"state": "new"})
         entry = await client.store.get("jobs/1", namespace=room)
-        assert entry is not None and entry.value == {"state": "new"} and entry.version == 1
+        assert entry is not None and entry.value == {"state": "new"} and entry.version == version
         assert await client.store.keys("jobs/", namespace=room) == ["jobs/1"]
         assert await client.store.delete("jobs/1", namespace=room) is True
         assert (await watch.receive(timeout=5)).operation == "delete"

@@ -274,6 +274,56 @@ describe('one answer', () => {
   });
 });
 
+describe('history and keys', () => {
+  it('are so many bytes of a channel: the oldest go', async () => {
+    const server = await serve({ ARQONBUS_MAX_HISTORY_BYTES_PER_CHANNEL: '20000' });
+    const peer = await client(server);
+    await fill(peer, 'r', 'x', 30, 2_000);
+    await fill(peer, 'r', 'y', 1, 2_000);
+    const { messages } = await peer.ask('history', { room: 'r', channel: 'x', limit: 500 });
+    const numbers = messages.map(({ payload }: { payload: { n: number } }) => payload.n);
+    expect(numbers.length).toBeGreaterThan(2);
+    expect(numbers.length).toBeLessThan(10);
+    expect(numbers).toEqual(numbers.map((_: number, at: number) => 30 - numbers.length + at));
+    expect((await peer.ask('history', { room: 'r', channel: 'y' })).messages).toHaveLength(1);
+  });
+
+  it('are so many of a tenant and of the process: the oldest of the largest channels go, and it is told', async () => {
+    const server = await serve({ ARQONBUS_MAX_HISTORY_BYTES_PER_TENANT: '50000' });
+    const trimmed = new Promise<JsonObject>((resolve) =>
+      server.server.bus.on('history_trimmed', ({ payload }) => resolve(payload)),
+    );
+    const peer = await client(server);
+    await fill(peer, 'r', 'small', 2, 1_000);
+    await fill(peer, 'r', 'large', 60, 2_000);
+    expect(await trimmed).toMatchObject({ scope: 'tenant', tenant: 'default' });
+    const kept = async (channel: string): Promise<number> =>
+      (await peer.ask('history', { room: 'r', channel, limit: 500 })).messages.length;
+    expect(await kept('large')).toBeLessThan(25);
+    expect(await kept('small')).toBe(2);
+  });
+
+  it('are so many keys and bytes of a subject, and leave others theirs', async () => {
+    const server = await serve({
+      ...WITH_AUTH,
+      ARQONBUS_STORE_MAX_KEYS_PER_SUBJECT: '2',
+      ARQONBUS_STORE_MAX_BYTES_PER_SUBJECT: '10000',
+    });
+    const [ada, bob] = [await client(server, { sub: 'ada' }), await client(server, { sub: 'bob' })];
+    const set = async (peer: Peer, key: string, bytes: number): Promise<string | undefined> =>
+      codesOf([await peer.command('op.store.set', { key, value: 'v'.repeat(bytes) })])[0];
+    expect([await set(ada, 'a', 4_000), await set(ada, 'b', 4_000), await set(ada, 'c', 1)]).toEqual([
+      'success',
+      'success',
+      'LIMIT_EXCEEDED',
+    ]);
+    expect(await set(ada, 'a', 8_000)).toBe('LIMIT_EXCEEDED');
+    expect([await set(bob, 'c', 4_000), await set(bob, 'a', 4_000)]).toEqual(['success', 'success']);
+    expect(await set(ada, 'c', 1)).toBe('success');
+    expect(await metric(server, 'arqonbus_store_refused_total{reason="over_quota"}')).toBe(2);
+  });
+});
+
 describe('channels', () => {
   it('are so many of one subject, whatever way it makes them, and of one tenant', async () => {
     const server = await serve({

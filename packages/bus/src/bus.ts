@@ -27,7 +27,7 @@ import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
 import type { Attached, AttachOptions, CreateBusOptions, GivenPrincipal, PublishOptions } from './create-options.ts';
 import type { Awaitable, Published } from './engine/engine.ts';
-import { createMemoryEngine } from './engine/memory.ts';
+import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';

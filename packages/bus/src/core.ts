@@ -114,6 +114,7 @@ export class Core {
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
     trimmed: (state) => this.events.emit('history_trimmed', state.tenant, { ...state }, 'warning'),
+    warning: (sentence) => this.options.onWarning?.(sentence),
   };
 
   /** Makes the session of a client that has just connected. */

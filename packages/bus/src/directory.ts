@@ -10,7 +10,7 @@ import type { Access } from './access.ts';
 import { andThen } from './awaitable.ts';
 import type { Session } from './connection/session.ts';
 import type { Awaitable, Engine, NodeStatus, Presence, PresenceEntry } from './engine/engine.ts';
-import type { SortedKeys } from './engine/sorted-keys.ts';
+import type { SortedKeys } from './engine/memory/sorted-keys.ts';
 import type { Principal } from './principal.ts';
 import type { Channel, Room, Rooms } from './rooms.ts';
 import { Slice } from './turn.ts';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createMemoryEngine } from './engine/memory.ts';
+import { createMemoryEngine } from './engine/memory/memory.ts';
 import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';

@@ -36,7 +36,7 @@ export type {
   StreamAddress,
   StreamEvent,
 } from './engine/engine.ts';
-export { createMemoryEngine as memory } from './engine/memory.ts';
+export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';

@@ -74,6 +74,8 @@ export interface BusOptions extends Limits {
   readonly now: () => number;
   /** Something failed that no client can be told of. */
   readonly onFault: (error: unknown) => void;
+  /** Something about the storage that an operator should change, told again every minute. */
+  readonly onWarning?: (sentence: string) => void;
 }
 
 export const DEFAULT_OPTIONS: Omit<BusOptions, 'node' | 'version' | 'onFault'> = {

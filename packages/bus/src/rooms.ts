@@ -2,7 +2,7 @@ import { BusError, type ChannelRecord, PRIVATE_CHANNEL, WILDCARD } from '@arqonb
 import type { Membership, Place, Sender, Session } from './connection/session.ts';
 import { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
-import { SortedKeys } from './engine/sorted-keys.ts';
+import { SortedKeys } from './engine/memory/sorted-keys.ts';
 
 /** How a channel came to be, and what it keeps. */
 export interface ChannelTraits {

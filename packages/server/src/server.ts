@@ -6,6 +6,7 @@ import { BusError, newSecretId } from '@arqonbus/protocol';
 import { casilCommands } from './casil/commands.ts';
 import { DecisionReporter } from './casil/reporting.ts';
 import type { Config } from './config/config.ts';
+import { storageOptions } from './config/storage-options.ts';
 import { type Addresses, type Edge, openEdge } from './edge.ts';
 import type { Redact } from './http/storage-history.ts';
 import { createLog, type Logger } from './log.ts';
@@ -83,6 +84,7 @@ export class Server {
         serverTenant: auth.enabled ? null : 'default',
         httpUrl: () => this.edge?.urls.http ?? null,
         now,
+        onWarning: (sentence) => log.warn(sentence),
       },
     });
     this.reporter = new DecisionReporter({
@@ -202,7 +204,7 @@ export async function startServer(
   options: ServerOptions = {},
 ): Promise<{ server: Server; addresses: Addresses }> {
   const node = config.server.nodeId === '' ? newSecretId('node_').slice(0, 17) : config.server.nodeId;
-  const engine = await loadEngine({ ...config.storage, nodeId: node });
+  const engine = await loadEngine(storageOptions(config.storage, node));
   const server = new Server(config, engine, node, options);
   try {
     return { server, addresses: await server.start() };

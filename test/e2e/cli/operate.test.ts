@@ -26,7 +26,7 @@ describe('arqon store', () => {
       version: 1,
     });
     expect(await arqon.json(['store', 'set', 'a/size', '-', '--json'], { input: '{"w":1}' })).toMatchObject({
-      version: 1,
+      version: 2,
     });
     expect((await arqon.run(['store', 'list', '--prefix', 'a/'])).stdout).toBe('a/colour\na/size\n');
     expect((await arqon.json(['store', 'list', '--prefix', 'a/', '--limit', '1', '--json'])).next).toBe('a/colour');

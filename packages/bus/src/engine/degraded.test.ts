@@ -1,9 +1,10 @@
 import { sealUnstored } from '@arqonbus/protocol';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type DegradedOptions, degraded } from './degraded.ts';
 import { engineSuite } from './engine.suite.ts';
 import type { Engine, KeyChange, StreamAddress } from './engine.ts';
-import { createMemoryEngine } from './memory.ts';
+import { createMemoryEngine } from './memory/memory.ts';
+import { fakeTime } from './suite/fake-time.suite.ts';
 import { publication, publishMany, Recorder, range, stream } from './suite/rig.suite.ts';
 import { SharedBackend, SwitchedEngine } from './suite/switched.suite.ts';
 
@@ -13,15 +14,15 @@ const DAY_MS = 86_400_000;
 engineSuite(
   'degraded',
   () => {
-    vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    const time = fakeTime();
     return {
       async open(events) {
-        const engine = degraded(createMemoryEngine(), { now: Date.now });
+        const engine = degraded(createMemoryEngine({ now: time.now }), { now: time.now });
         await engine.open(events);
         return engine;
       },
-      elapse: async (ms) => void (await vi.advanceTimersByTimeAsync(ms)),
-      cleanup: async () => void vi.useRealTimers(),
+      elapse: time.elapse,
+      cleanup: async () => time.stop(),
     };
   },
   { clusters: false, durable: false, fakeClock: true },
@@ -53,6 +54,8 @@ interface Node {
   readonly seen: Listener;
 }
 
+afterEach(() => void vi.useRealTimers());
+
 let shared: SharedBackend;
 let now: number;
 
@@ -68,6 +71,18 @@ async function open(options: { away?: boolean; alone?: boolean } & DegradedOptio
   await engine.open(seen);
   return { line, engine, seen };
 }
+
+it('passes on what the engine warns of, at the opening and later', async () => {
+  vi.useFakeTimers({ toFake: ['Date', 'setInterval', 'clearInterval'] });
+  const engine = degraded(createMemoryEngine({ now: () => Date.now() - 60_000 }));
+  const seen = new Recorder();
+  await engine.open(seen);
+  expect(engine.warnings).toEqual([expect.stringContaining('60 s ahead')]);
+  expect(seen.warnings).toEqual([]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(seen.warnings).toEqual(engine.warnings);
+  await engine.close();
+});
 
 describe('an engine whose backend is away', () => {
   it('delivers at once what it cannot store, in the order sent, and goes on where it was', async () => {

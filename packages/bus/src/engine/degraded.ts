@@ -126,6 +126,7 @@ class DegradedBroker implements Broker {
         historyGap: (stream) => events.historyGap(stream),
         gap: (tenant, room) => events.gap(tenant, room),
         trimmed: (state) => events.trimmed(state),
+        warning: (sentence) => events.warning?.(sentence),
       });
     } catch (error) {
       if (!isAway(error)) throw error;

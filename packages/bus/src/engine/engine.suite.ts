@@ -1,10 +1,12 @@
 import { describe } from 'vitest';
+import { clockSuite } from './suite/clock.suite.ts';
 import { clusterSuite } from './suite/cluster.suite.ts';
 import { historySuite } from './suite/history.suite.ts';
 import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
 import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
 import { modelSuite } from './suite/model.suite.ts';
 import { orderSuite } from './suite/order.suite.ts';
+import { quotaSuite } from './suite/quota.suite.ts';
 import { retentionSuite } from './suite/retention.suite.ts';
 import type { EngineFactory } from './suite/rig.suite.ts';
 import { storeSuite } from './suite/store.suite.ts';
@@ -16,7 +18,7 @@ export interface Capabilities {
   readonly clusters: boolean;
   /** It outlives its process: its rigs have `restart`. */
   readonly durable: boolean;
-  /** `elapse` moves a clock instead of waiting, so that minutes cost nothing. */
+  /** `elapse` moves the engine's clock instead of waiting, so that minutes cost nothing. */
   readonly fakeClock: boolean;
 }
 
@@ -31,7 +33,9 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     retentionSuite(factory);
     idempotenceSuite(factory);
     if (capabilities.fakeClock) windowSuite(factory);
+    clockSuite(factory);
     storeSuite(factory);
+    quotaSuite(factory);
     modelSuite(factory);
     watchSuite(factory);
     lifecycleSuite(factory);

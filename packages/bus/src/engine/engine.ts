@@ -121,6 +121,8 @@ export interface EngineEvents {
   gap(tenant: string, room: string): void;
   /** The oldest events went before their time, since a tenant or the process holds as many bytes as it may. */
   trimmed(state: { readonly scope: 'tenant' | 'process'; readonly tenant: string; readonly events: number }): void;
+  /** One sentence of {@link Engine.warnings} that came to be true after the opening: once a minute while it holds. */
+  warning?(sentence: string): void;
 }
 
 /**
@@ -174,7 +176,11 @@ export interface KeyValueEntry {
   readonly expiresAt: number | null;
 }
 
-/** What one owner and one tenant may hold in a space. Checked by the store itself, so that it holds under races. */
+/**
+ * What one owner and one tenant may hold in a space. Checked by the store itself, so that it holds under races. Refused
+ * is only what would make more of a kind that would then be too much: a value may shrink, whatever the bound. The
+ * tenant's bounds count all keys of the space; of several that are passed the first one named here is told.
+ */
 export interface StoreQuota {
   /** Who is charged for the key from now on: a sender identity. */
   readonly owner: string;
@@ -192,7 +198,7 @@ export interface SetOptions {
   /** Compare-and-set: the version the key must have now; 0: it must not exist. */
   readonly ifVersion?: number;
   readonly ttlMs?: number;
-  /** Refuse what would pass these bounds. */
+  /** Refuse what would pass these bounds. Without it nothing is refused, and a key that is there stays its owner's. */
   readonly quota?: StoreQuota;
 }
 
@@ -292,7 +298,7 @@ export interface Engine {
   readonly store: KeyValueStore;
   /** Null on engines of one node: there is no other. */
   readonly presence: Presence | null;
-  /** What an operator should change about the backend, a sentence each; known once it has been reached. */
+  /** What an operator should change about the backend, a sentence each, as of now; known once it has been reached. */
   readonly warnings?: readonly string[];
   /**
    * Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. If that is a

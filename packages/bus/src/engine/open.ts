@@ -1,6 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import { degraded } from './degraded.ts';
 import type { Engine, EngineEvents } from './engine.ts';
+import type { MemoryEngineOptions } from './memory/memory.ts';
 
 /** Storage as it is configured; what other backends need may be empty. */
 export interface StorageOptions {
@@ -12,6 +13,9 @@ export interface StorageOptions {
   readonly valkeyUrl: string;
   /** This node's name, unique in its cluster. */
   readonly nodeId: string;
+  /** Bytes that histories in memory may take, of the process and of each tenant; see {@link MemoryEngineOptions}. */
+  readonly maxHistoryBytes?: MemoryEngineOptions['maxHistoryBytes'];
+  readonly maxHistoryBytesPerTenant?: MemoryEngineOptions['maxHistoryBytesPerTenant'];
 }
 
 /**
@@ -28,8 +32,12 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
 async function loadStrictEngine({ backend, nodeId, ...options }: StorageOptions): Promise<Engine> {
   switch (backend) {
     case 'memory': {
-      const { createMemoryEngine } = await import('./memory.ts');
-      return createMemoryEngine();
+      const { createMemoryEngine } = await import('./memory/memory.ts');
+      const { maxHistoryBytes, maxHistoryBytesPerTenant } = options;
+      return createMemoryEngine({
+        ...(maxHistoryBytes === undefined ? {} : { maxHistoryBytes }),
+        ...(maxHistoryBytesPerTenant === undefined ? {} : { maxHistoryBytesPerTenant }),
+      });
     }
     case 'sqlite': {
       const path = required(options.sqlitePath, 'sqlite', 'ARQONBUS_SQLITE_PATH');

@@ -4,6 +4,7 @@ const SMALLEST = 8;
 /** Words of a slot: three of fingerprint, the sequence in two, the second in which it lapses (0: never used). */
 const WORDS = 6;
 const HIGH_WORD = 2 ** 32;
+const LAST_SECOND = HIGH_WORD - 1;
 
 interface Segment {
   slots: Uint32Array;
@@ -88,9 +89,9 @@ export class RecentIds {
     return bytes;
   }
 
-  /** Seconds are counted from 1: 0 marks a free slot. A clock set back makes ids live longer, never shorter. */
+  /** Seconds are counted from 1: 0 marks a free slot. What would end later than a slot can hold ends with the last. */
   #second(now: number): number {
-    return Math.max(1, Math.floor((now - this.#origin) / 1000) + 1);
+    return Math.min(LAST_SECOND, Math.max(1, Math.floor((now - this.#origin) / 1000) + 1));
   }
 
   #segment(index: number): Segment {

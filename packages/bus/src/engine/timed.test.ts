@@ -1,7 +1,7 @@
 import { BusError, newId, openDraft } from '@arqonbus/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Backend, Broker, Engine } from './engine.ts';
-import { createMemoryEngine } from './memory.ts';
+import { createMemoryEngine } from './memory/memory.ts';
 import { timeEngine } from './timed.ts';
 
 const STREAM = { tenant: 't', room: 'r', channel: 'c' };

@@ -9,14 +9,12 @@ import type {
   StreamAddress,
   StreamState,
 } from '../engine.ts';
-import { unavailable } from './failure.ts';
 import type { History } from './history.ts';
 import type { Interest } from './interest.ts';
-import type { Keys } from './keys.ts';
-import type { Link } from './link.ts';
+import { exact, type Keys } from './keys.ts';
+import { type Link, unavailable } from './link.ts';
 import type { Publisher } from './publisher.ts';
-import { CLAIM } from './scripts.ts';
-import { exact } from './store-keys.ts';
+import { CLAIM, milliseconds } from './scripts.ts';
 
 /** The parts of a broker; {@link createRedisEngine} makes and connects them. */
 export interface BrokerParts {
@@ -25,7 +23,6 @@ export interface BrokerParts {
   readonly interest: Interest;
   readonly publisher: Publisher;
   readonly history: History;
-  readonly now: () => number;
 }
 
 /** Streams in Redis: who answers what. While the server is away everything is refused. */
@@ -79,8 +76,8 @@ export class RedisBroker implements Broker {
   }
 
   async claim(key: string, windowMs: number): Promise<boolean> {
-    const { link, keys, now } = this.parts;
-    const args = [now(), Math.max(1, Math.ceil(windowMs)), randomToken(16)];
+    const { link, keys } = this.parts;
+    const args = [milliseconds(windowMs), randomToken(16)];
     return (await link.ask((session) => session.run(CLAIM, [keys.claim(exact(key))], args))) === 1;
   }
 }

@@ -2,11 +2,11 @@ import { randomToken } from '@arqonbus/protocol';
 import type { EngineEvents } from '../engine.ts';
 import type { Entry } from './entry.ts';
 import type { Feed } from './feed.ts';
+import { entriesBetween, positions } from './history.ts';
 import type { Keys } from './keys.ts';
-import { entriesBetween, inTurns, positions } from './ranges.ts';
 import { type Cursor, incarnation, moveCursor, type Position, type Room } from './room.ts';
 import { RENEW } from './scripts.ts';
-import type { Session } from './session.ts';
+import { inTurns, type Session } from './session.ts';
 
 /** One stream of which members have missed something. */
 interface Missed {

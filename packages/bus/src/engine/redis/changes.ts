@@ -1,9 +1,7 @@
 import type { KeyChange } from '../engine.ts';
 import { Watchers } from '../watchers.ts';
-import type { Keys } from './keys.ts';
-import { inTurns } from './ranges.ts';
-import type { Session } from './session.ts';
-import { decodeRecord, exact, exactText, storeKeys } from './store-keys.ts';
+import { decodeRecord, exact, exactText, type Keys, storeKeys } from './keys.ts';
+import { inTurns, type Session } from './session.ts';
 
 /** A change as the store's scripts tell it: `ID OPERATION VERSION`, then tenant, space, namespace, key, value by line. */
 interface Notice {

@@ -1,8 +1,6 @@
 import type { PresenceEntry } from '../engine.ts';
-import type { Keys } from './keys.ts';
-import { inTurns } from './ranges.ts';
-import type { Session } from './session.ts';
-import { exact } from './store-keys.ts';
+import { exact, type Keys } from './keys.ts';
+import { inTurns, type Session } from './session.ts';
 
 /**
  * The clients of all nodes in Redis: one JSON text each, and sets by tenant, room, subject and node that lead to them.

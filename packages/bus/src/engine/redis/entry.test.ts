@@ -14,6 +14,13 @@ const fields = fc.record({
   order: fc.integer({ min: 0, max: 2 ** 52 }),
 });
 
+it('reads what an earlier release stored, which told no identities', () => {
+  const entry = decodeEntry('general', 'e1', '4-7', 'old.1 1000 arq_old 3 ada{"id":"arq_old","metadata":{');
+  const tag = { origin: 'old', number: 1 };
+  const open = '{"id":"arq_old","metadata":{';
+  expect(entry).toMatchObject({ sequence: 4, tag, time: 1_000, id: 'arq_old', from: 'ada', identity: 'ada', open });
+});
+
 it('carries an event in a message and in an entry without a change, whatever is in it', () => {
   fc.assert(
     fc.property(fields, ({ from, identity: given, open, id, time, number, sequence, order }) => {

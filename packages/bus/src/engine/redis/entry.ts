@@ -10,6 +10,8 @@ import type { StoredEvent, StreamEvent } from '../engine.ts';
  * given). IDENTITY_LENGTH `-`: the identity is FROM. TAG is `ORIGIN.NUMBER`: the process that published it and the how
  * many-eth publication of that process it is. Redis never reads a body but for its TIME, and the envelope is sealed by
  * the reader: the script copies the text once.
+ *
+ * Earlier releases wrote no IDENTITY_LENGTH and no IDENTITY; what they stored is read as if the identity were FROM.
  */
 export function encodeBody(tag: string, { time, id, from, open }: Draft, identity: string): string {
   const head = `${tag} ${time} ${id} ${from.length}`;
@@ -60,6 +62,8 @@ export function decodeEntry(channel: string, epoch: string, key: string, body: s
   return decodeBody(channel, Number(key.slice(0, dash)), epoch, Number(key.slice(dash + 1)), body, 0);
 }
 
+const IDENTITY_LENGTH = /(-|\d+) /y;
+
 function decodeBody(
   channel: string,
   sequence: number,
@@ -73,14 +77,14 @@ function decodeBody(
   const timeEnd = text.indexOf(' ', tagEnd + 1);
   const idEnd = text.indexOf(' ', timeEnd + 1);
   const lengthEnd = text.indexOf(' ', idEnd + 1);
-  const headEnd = text.indexOf(' ', lengthEnd + 1);
-  if (!(dot < tagEnd && tagEnd < timeEnd && timeEnd < idEnd && idEnd < lengthEnd && lengthEnd < headEnd)) {
-    throw unreadable();
-  }
-  const fromEnd = headEnd + 1 + Number(text.slice(idEnd + 1, lengthEnd));
-  const from = text.slice(headEnd + 1, fromEnd);
-  const identityLength = text.slice(lengthEnd + 1, headEnd);
-  const identityEnd = identityLength === '-' ? fromEnd : fromEnd + Number(identityLength);
+  if (!(dot < tagEnd && tagEnd < timeEnd && timeEnd < idEnd && idEnd < lengthEnd)) throw unreadable();
+  IDENTITY_LENGTH.lastIndex = lengthEnd + 1;
+  const identityLength = IDENTITY_LENGTH.exec(text)?.[1];
+  const fromStart = lengthEnd + 1 + (identityLength === undefined ? 0 : identityLength.length + 1);
+  const fromEnd = fromStart + Number(text.slice(idEnd + 1, lengthEnd));
+  const from = text.slice(fromStart, fromEnd);
+  const isItsOwn = identityLength === undefined || identityLength === '-';
+  const identityEnd = isItsOwn ? fromEnd : fromEnd + Number(identityLength);
   return {
     channel,
     sequence,
@@ -90,7 +94,7 @@ function decodeBody(
     time: Number(text.slice(tagEnd + 1, timeEnd)),
     id: text.slice(timeEnd + 1, idEnd),
     from,
-    identity: identityLength === '-' ? from : text.slice(fromEnd, identityEnd),
+    identity: isItsOwn ? from : text.slice(fromEnd, identityEnd),
     open: text.slice(identityEnd),
   };
 }

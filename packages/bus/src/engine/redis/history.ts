@@ -1,26 +1,24 @@
 import { randomToken } from '@arqonbus/protocol';
 import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
-import { decodeEntry, storedEvent } from './entry.ts';
+import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
-import { inTurns, positions } from './ranges.ts';
+import type { Position, Room } from './room.ts';
 import { COUNT, DROP, READ, STATE } from './scripts.ts';
-import type { Session } from './session.ts';
+import { fields, inTurns, type Session } from './session.ts';
 
-/** Entries read at once when times bound the query: the stream is indexed by sequence only. */
+/** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
 const PAGE = 500;
 
 /** What is read of streams, and their end. Every call names the session it is asked of. */
 export class History {
   private readonly keys: Keys;
-  private readonly now: () => number;
 
-  constructor(keys: Keys, now: () => number) {
+  constructor(keys: Keys) {
     this.keys = keys;
-    this.now = now;
   }
 
   async state(session: Session, stream: StreamAddress): Promise<StreamState> {
-    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, this.now(), randomToken(16)]);
+    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, randomToken(16)]);
     const [sequence = '0', epoch = '', oldest = '1'] = answer as string[];
     return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
   }
@@ -91,7 +89,7 @@ export class History {
     count: number,
     take: 'first' | 'last',
   ): Promise<StoredEvent[]> {
-    const args = [stream.channel, this.now(), from, to, count, take];
+    const args = [stream.channel, from, to, count, take];
     const [epoch, flat] = (await session.run(READ, this.keysOf(stream), args)) as [string, string[]];
     const events: StoredEvent[] = [];
     for (let at = 0; at + 1 < flat.length; at += 2) {
@@ -107,4 +105,40 @@ export class History {
   private keysOf(stream: StreamAddress): string[] {
     return [this.keys.stream(stream), this.keys.room(stream.tenant, stream.room)];
   }
+}
+
+/** Where the streams of a room stand. */
+export async function positions(
+  session: Session,
+  keys: Keys,
+  tenant: string,
+  room: string,
+): Promise<Map<string, Position>> {
+  const standings = new Map<string, Position>();
+  for (const [channel, text] of fields(await session.command('hgetall', keys.room(tenant, room)))) {
+    const [sequence = '0', epoch = ''] = text.split(' ', 2);
+    standings.set(channel, { sequence: Number(sequence), epoch });
+  }
+  return standings;
+}
+
+/** What a stream still keeps from `from` to `to` (sequences, inclusive), in order. */
+export async function entriesBetween(
+  session: Session,
+  keys: Keys,
+  room: Room,
+  channel: string,
+  epoch: string,
+  from: number,
+  to: number,
+): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  const key = keys.stream(room.stream(channel));
+  for (let next = from; next <= to; ) {
+    const page = (await session.command('xrange', key, next, to, 'COUNT', PAGE)) as [string, [string, string]][];
+    for (const [place, [, body]] of page) entries.push(decodeEntry(channel, epoch, place, body));
+    if (page.length < PAGE) break;
+    next = (entries.at(-1)?.sequence ?? to) + 1;
+  }
+  return entries;
 }

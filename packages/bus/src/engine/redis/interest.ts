@@ -1,9 +1,8 @@
 import type { Awaitable } from '../engine.ts';
 import type { CatchUp } from './catch-up.ts';
-import { unavailable } from './failure.ts';
 import type { Feed } from './feed.ts';
 import type { Keys } from './keys.ts';
-import type { Link } from './link.ts';
+import { type Link, unavailable } from './link.ts';
 import { type Position, Room } from './room.ts';
 import type { Session } from './session.ts';
 

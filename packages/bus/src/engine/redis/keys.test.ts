@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hashTag, Keys, slotOf } from './keys.ts';
-import { exact, exactText, storeKeys } from './store-keys.ts';
+import { exact, exactText, hashTag, Keys, slotOf, storeKeys } from './keys.ts';
 
 const keys = new Keys(0);
 const name = fc.constantFrom('default', 'a', 'A.b_c-9', '9'.repeat(128));
@@ -34,11 +33,11 @@ describe('the keys of Redis', () => {
       fc.property(any, any, any, any, (tenant, space, namespace, other) => {
         const names = storeKeys(keys, tenant, space);
         const touched = [
-          names.count,
+          names.usage,
           names.expiries,
           names.log,
           names.entries(namespace),
-          `${names.prefix}entries:${exact(other)}`,
+          `${names.prefix}keys:${exact(other)}`,
         ];
         expect(new Set(touched.map(slotOf)).size).toBe(1);
       }),

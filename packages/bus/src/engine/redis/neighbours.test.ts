@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { degraded } from '../degraded.ts';
-import { publishMany, Recorder, stream } from '../suite/rig.suite.ts';
+import { publication, publishMany, Recorder, stream } from '../suite/rig.suite.ts';
 import { useNodes } from './nodes.suite.ts';
 import { createRedisEngine } from './redis.ts';
 
@@ -75,6 +75,28 @@ describe.runIf(hasRedis())('a Redis server that is shared with others', () => {
     admin.disconnect();
     await publishMany(two.engine, lab, 1);
     expect(await one.engine.broker.streams('default')).toEqual([lab]);
+  });
+
+  it('goes on with streams that an earlier release wrote, which counted no bytes', async () => {
+    const admin = server.client();
+    const now = Date.now();
+    const body = `old.1 ${now} arq_old 3 ada{"id":"arq_old","metadata":{`;
+    await admin.hset('arqon:{default/science}:streams', 'general', `4 old-epoch 500 86400000 ${now}`);
+    await admin.xadd('arqon:{default/science}:stream:general', `4-${now}000`, 'e', body);
+    const id = 'arqon:{default/science}:id:general:arq_old:alice';
+    await admin.set(id, `4 old-epoch ${now} old.1`, 'PX', 120_000);
+    const { engine } = await open({ url: server.url() });
+    expect(await engine.broker.state(lab)).toEqual({ sequence: 4, epoch: 'old-epoch', oldest: 4 });
+    const again = await engine.broker.publish(publication(lab, { id: 'arq_old' }));
+    expect(again).toMatchObject({ sequence: 4, duplicate: true });
+    const retention = { size: 500, ttlMs: 86_400_000, bytes: 1_000 };
+    await publishMany(engine, lab, 1, () => ({ retention }));
+    const kept = async () => (await engine.broker.history(lab, { limit: 9 })).map((event) => event.sequence);
+    expect(await kept()).toEqual([4, 5]);
+    await publishMany(engine, lab, 5, () => ({ retention }));
+    expect((await kept()).at(-1)).toBe(10);
+    expect((await kept()).length).toBeLessThan(5);
+    admin.disconnect();
   });
 
   it('leaves nothing of idle streams in memory beyond their retention', async () => {

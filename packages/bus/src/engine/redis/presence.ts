@@ -2,9 +2,8 @@ import type { EngineEvents, NodeMessage, NodeStatus, Presence, PresenceEntry } f
 import { ClientIndex } from './client-index.ts';
 import type { Keys } from './keys.ts';
 import type { Link } from './link.ts';
-import { BEAT, BURY } from './presence-scripts.ts';
-import { fields } from './ranges.ts';
-import type { Session } from './session.ts';
+import { BEAT, BURY } from './scripts.ts';
+import { fields, type Session } from './session.ts';
 
 const BEAT_MS = 4_000;
 /** A node that was not heard of for so long is dead: three beats, and less than the 15 s that are promised. */

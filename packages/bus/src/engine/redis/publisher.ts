@@ -1,13 +1,10 @@
 import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type { Durability, Publication, Published, StreamAddress } from '../engine.ts';
 import { type Entry, encodeBody } from './entry.ts';
-import { verdict } from './failure.ts';
-import type { Keys } from './keys.ts';
-import type { Pending, PublisherEvents } from './pending.ts';
-import { APPEND, BROKER_SCRIPTS } from './scripts.ts';
-import { SenderOrder } from './sender-order.ts';
+import { exact, type Keys } from './keys.ts';
+import { verdict } from './link.ts';
+import { APPEND, BROKER_SCRIPTS, milliseconds } from './scripts.ts';
 import type { Argument, Session } from './session.ts';
-import { exact } from './store-keys.ts';
 
 /** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
 const BATCHES = 4;
@@ -15,6 +12,36 @@ const BATCH_ITEMS = 128;
 /** UTF-16 units of text after which a batch is full, so that no script keeps the server long. */
 const BATCH_TEXT = 262_144;
 const OVERDUE_MS = 1_000;
+/** Any number of bytes. */
+const ANY = -1;
+
+/** A publication between its acceptance and its answer. */
+export interface Pending {
+  readonly number: number;
+  readonly publication: Publication;
+  readonly topic: string;
+  readonly body: string;
+  readonly idempotenceKey: string;
+  /** Where the server put it; null while that is not known. */
+  place: { readonly sequence: number; readonly epoch: string } | null;
+  answeredAt: number;
+  resolve(published: Published): void;
+  reject(error: Error): void;
+}
+
+export interface PublisherEvents {
+  /** The current time in milliseconds. */
+  now(): number;
+  /** Whether an event is still on its way to this node's members. */
+  expects(topic: string, channel: string, epoch: string, sequence: number): boolean;
+  /** An event was published a while ago, and has not come by. */
+  overdue(pending: Pending): void;
+  /** The server answered that it will not store it: nothing was stored. */
+  refused(pending: Pending, reason: string): void;
+  stored(): void;
+  /** The server cannot take writes now. */
+  unfit(session: Session, reason: string): void;
+}
 
 /**
  * Sends publications to the server, many in one script and many scripts at once, and keeps each until it is answered.
@@ -131,13 +158,19 @@ export class Publisher {
 
   private flush(): void {
     while (this.session !== null && !this.retrying && this.outstanding < BATCHES) {
-      const batch = this.session.cluster ? this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT) : this.cut();
+      const batch = this.cut(this.session.cluster);
       if (batch.length === 0) break;
       this.send(this.session, batch);
     }
   }
 
-  private cut(): Pending[] {
+  /** Takes the next batch out of what waits. */
+  private cut(isCluster: boolean): Pending[] {
+    if (isCluster) {
+      const [batch, waiting] = this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT);
+      this.unsent = waiting;
+      return batch;
+    }
     let size = 0;
     let text = 0;
     for (const pending of this.unsent) {
@@ -150,12 +183,14 @@ export class Publisher {
 
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
-    const args: Argument[] = [this.events.now(), IDEMPOTENCE_WINDOW_MS, randomToken(16)];
+    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16)];
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
       const { stream, retention } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
       keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
-      args.push(stream.channel, `${this.origin}.${number}`, retention.size, retention.ttlMs, topic, body);
+      const { size, ttlMs, bytes = ANY } = retention;
+      const most = Number.isFinite(bytes) ? bytes : ANY;
+      args.push(stream.channel, `${this.origin}.${number}`, size, milliseconds(ttlMs), most, topic, body);
     }
     this.outstanding += 1;
     session.runLoaded(APPEND, keys, args).then(
@@ -266,5 +301,59 @@ export class Publisher {
     decide(pending);
     if (this.pending.size > 0) return;
     for (const resolve of this.drained.splice(0)) resolve();
+  }
+}
+
+/**
+ * Makes batches for a Redis Cluster. A batch is of one room, so of one slot; and since rooms live on servers that know
+ * nothing of each other, a sender's publication to another room waits until those before it have come back. So its own
+ * node sees them in the order sent; another node may, for the moment that the cluster needs to pass an event on, not.
+ */
+export class SenderOrder {
+  private readonly senders = new Map<string, { readonly topic: string; open: number }>();
+
+  /**
+   * Chooses the next batch of what waits: the room of the first that may go, and all that may go with it. Answers it,
+   * and what goes on waiting.
+   */
+  cut(unsent: readonly Pending[], mostItems: number, mostText: number): [batch: Pending[], waiting: Pending[]] {
+    const batch: Pending[] = [];
+    const waiting: Pending[] = [];
+    const overtaken = new Set<string>();
+    let text = 0;
+    for (const pending of unsent) {
+      const { identity } = pending.publication;
+      const topic = batch[0]?.topic ?? pending.topic;
+      const sent = this.senders.get(identity);
+      const free = pending.topic === topic && (sent === undefined || sent.topic === topic) && !overtaken.has(identity);
+      if (free && batch.length < mostItems && text < mostText) {
+        batch.push(pending);
+        text += pending.body.length;
+        this.sent(identity, topic);
+      } else {
+        waiting.push(pending);
+        overtaken.add(identity);
+      }
+    }
+    return [batch, waiting];
+  }
+
+  /** A publication that was cut is answered. */
+  done({ publication: { identity } }: Pending): void {
+    const sender = this.senders.get(identity);
+    if (sender === undefined) return;
+    sender.open -= 1;
+    if (sender.open <= 0) this.senders.delete(identity);
+  }
+
+  /** Everything not answered is going to be cut anew. */
+  reset(): void {
+    this.senders.clear();
+  }
+
+  private sent(identity: string, topic: string): void {
+    const sender = this.senders.get(identity);
+    if (sender === undefined) this.senders.set(identity, { topic, open: 1 });
+    else sender.open += 1;
   }
 }

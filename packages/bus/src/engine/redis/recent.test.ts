@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { RecentTags } from './recent.ts';
+import { RecentTags } from './feed.ts';
 
 it('knows the last thousands of every process, and forgets those before', () => {
   const recent = new RecentTags();

@@ -1,8 +1,8 @@
-import { afterAll, beforeAll, describe, vi } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { engineSuite } from '../engine.suite.ts';
 import type { Engine, EngineEvents } from '../engine.ts';
-import { type EngineRig, NODE_A, NODE_B } from '../suite/rig.suite.ts';
+import { NODE_A, NODE_B } from '../suite/rig.suite.ts';
 import { createRedisEngine } from './redis.ts';
 
 describe.runIf(hasRedis())('Redis', () => {
@@ -13,46 +13,29 @@ describe.runIf(hasRedis())('Redis', () => {
   });
   afterAll(() => server.stop());
 
-  async function rig(time: Pick<EngineRig, 'elapse' | 'cleanup'>): Promise<EngineRig> {
-    const admin = server.client();
-    await admin.flushall();
-    admin.disconnect();
-    const open = async (nodeId: string, events: EngineEvents): Promise<Engine> => {
-      const engine = createRedisEngine({ url: server.url(), backend: 'redis', nodeId });
-      await engine.open(events);
-      return engine;
-    };
-    return {
-      open: (events) => open(NODE_A, events),
-      second: (events) => open(NODE_B, events),
-      async restart(events) {
-        await server.kill();
-        await server.start();
-        return open(NODE_A, events);
-      },
-      ...time,
-    };
-  }
-
   engineSuite(
     'redis',
-    () => rig({ elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)), cleanup: async () => {} }),
-    { clusters: true, durable: true, fakeClock: false },
-  );
-
-  engineSuite(
-    'redis, with a clock that is set,',
-    () => {
-      vi.useFakeTimers({ toFake: ['Date'] });
-      return rig({
-        elapse: async (ms) => {
-          vi.setSystemTime(Date.now() + ms);
+    async () => {
+      const admin = server.client();
+      await admin.flushall();
+      admin.disconnect();
+      const open = async (nodeId: string, events: EngineEvents): Promise<Engine> => {
+        const engine = createRedisEngine({ url: server.url(), backend: 'redis', nodeId });
+        await engine.open(events);
+        return engine;
+      };
+      return {
+        open: (events) => open(NODE_A, events),
+        second: (events) => open(NODE_B, events),
+        async restart(events) {
+          await server.kill();
+          await server.start();
+          return open(NODE_A, events);
         },
-        cleanup: async () => {
-          vi.useRealTimers();
-        },
-      });
+        elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+        cleanup: async () => {},
+      };
     },
-    { clusters: true, durable: true, fakeClock: true },
+    { clusters: true, durable: true, fakeClock: false },
   );
 });

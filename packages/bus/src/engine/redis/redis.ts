@@ -1,29 +1,27 @@
 import { BusError, randomToken } from '@arqonbus/protocol';
-import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
+import { ClockWatch, steadyNow } from '../clock.ts';
+import type { Engine, EngineEvents, EngineStats, NodeMessage, StreamAddress, StreamEvent } from '../engine.ts';
 import { RedisBroker } from './broker.ts';
 import { CatchUp } from './catch-up.ts';
 import { Changes } from './changes.ts';
-import { unavailable } from './failure.ts';
 import { Feed } from './feed.ts';
 import { History } from './history.ts';
 import { Interest } from './interest.ts';
 import { Keys } from './keys.ts';
-import { Link } from './link.ts';
+import { Link, unavailable } from './link.ts';
 import { RedisPresence } from './presence.ts';
-import { PRESENCE_SCRIPTS } from './presence-scripts.ts';
 import { Publisher } from './publisher.ts';
-import { Relay } from './relay.ts';
 import type { Cursor, Room } from './room.ts';
-import { BROKER_SCRIPTS } from './scripts.ts';
+import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
-import { STORE_SCRIPTS } from './store-scripts.ts';
 import { parseRedisUrl, type RedisAddress } from './url.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
 /** Part of every tag: short, so that it is copied out of the messages it comes in rather than keeping them. */
 const ORIGIN_LENGTH = 12;
+const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
 
 export interface RedisEngineOptions {
   /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
@@ -33,7 +31,10 @@ export interface RedisEngineOptions {
   readonly backend: 'redis' | 'valkey';
   /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
   readonly graceMs?: number;
-  /** The clock, milliseconds since 1970. */
+  /**
+   * The clock by which this node sees that an event is overdue, in milliseconds; without it one that never steps.
+   * Everything else goes by the server's clock.
+   */
   readonly now?: () => number;
 }
 
@@ -53,7 +54,6 @@ class RedisEngine implements Engine {
   readonly broker: RedisBroker;
   readonly store: RedisStore;
   readonly presence: RedisPresence;
-  warnings: readonly string[] = [];
   private readonly invalid: Error | null;
   private readonly events: Relay = new Relay();
   private readonly origin: string = randomToken(ORIGIN_LENGTH);
@@ -65,6 +65,10 @@ class RedisEngine implements Engine {
   private readonly publisher: Publisher;
   private readonly history: History;
   private readonly changes: Changes;
+  private readonly clock: ClockWatch;
+  private serverWarnings: readonly string[] = [];
+  /** The last connection, perhaps lost again. */
+  private latest: Session | null = null;
   /** Why the server refuses to store, while it answers. */
   private refusing: string | null = null;
   private reported = true;
@@ -72,7 +76,7 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, nodeId, backend, graceMs = GRACE_MS, now = Date.now } = options;
+    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow } = options;
     this.backend = backend;
     const [address, invalid] = readUrl(url, backend);
     this.invalid = invalid;
@@ -82,12 +86,23 @@ class RedisEngine implements Engine {
     this.catchUp = new CatchUp(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
     this.publisher = new Publisher(this.origin, this.keys, this.publisherEvents(now));
-    this.history = new History(this.keys, now);
+    this.history = new History(this.keys);
     this.changes = new Changes(this.keys);
     const { keys, link, interest, publisher, history } = this;
-    this.broker = new RedisBroker({ keys, link, interest, publisher, history, now });
-    this.store = new RedisStore(keys, link, this.changes, now);
+    this.broker = new RedisBroker({ keys, link, interest, publisher, history });
+    this.store = new RedisStore(keys, link, this.changes);
     this.presence = new RedisPresence(nodeId, keys, link, this.events);
+    this.clock = new ClockWatch(
+      () => this.serverNow(),
+      CLOCK_ADVICE,
+      (warning) => this.events.warning(warning),
+    );
+    this.clock.start();
+  }
+
+  get warnings(): readonly string[] {
+    const { warning } = this.clock;
+    return warning === null ? this.serverWarnings : [...this.serverWarnings, warning];
   }
 
   async open(events: EngineEvents): Promise<void> {
@@ -133,6 +148,7 @@ class RedisEngine implements Engine {
     }
     this.publisher.abandon((pending) => pending.reject(unavailable('the engine was closed.')));
     this.presence.stop();
+    this.clock.stop();
     this.store.close();
     this.publisher.close();
     this.link.close();
@@ -152,7 +168,7 @@ class RedisEngine implements Engine {
       },
       prepare: (session) => this.prepare(session),
       up: (session) => {
-        this.warnings = session.warnings;
+        this.serverWarnings = session.warnings;
         this.runId = session.runId;
         this.refusing = null;
         this.feed.restart();
@@ -215,7 +231,10 @@ class RedisEngine implements Engine {
   }
 
   private async prepare(session: Session): Promise<void> {
+    this.latest = session;
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
+    await this.clock.look();
+    this.store.connected(session);
     // Asked for now, so that a user who may not subscribe to patterns is told at the start, and not by the first dashboard.
     await session.subscribePattern(this.keys.topicPattern(''));
     session.unsubscribePattern(this.keys.topicPattern(''));
@@ -224,6 +243,12 @@ class RedisEngine implements Engine {
     // Another process, or one that does not say, may have lost the end of what the last one held.
     const verify = session.cluster || session.runId === '' || session.runId !== this.runId;
     await this.interest.establish(session, verify);
+  }
+
+  private async serverNow(): Promise<number | null> {
+    if (this.latest === null) return null;
+    const [seconds = '0', microseconds = '0'] = (await this.latest.command('time')) as string[];
+    return Number(seconds) * 1000 + Number(microseconds) / 1000;
   }
 
   /** Fetches for the feed. Rejects when the connection is lost; what a living server refuses ends the connection. */
@@ -244,6 +269,39 @@ class RedisEngine implements Engine {
     this.reported = healthy;
     const reason = healthy ? 'The storage backend is back.' : (this.refusing ?? this.link.reason);
     this.events.health({ healthy, reason });
+  }
+}
+
+/** The bus's callbacks, for parts that are made before the engine is given them. */
+class Relay implements EngineEvents {
+  target: EngineEvents | null = null;
+
+  deliver(event: StreamEvent): number {
+    return this.target?.deliver(event) ?? 0;
+  }
+
+  receive(message: NodeMessage): void {
+    this.target?.receive(message);
+  }
+
+  health(state: { healthy: boolean; reason: string }): void {
+    this.target?.health(state);
+  }
+
+  historyGap(stream: StreamAddress): void {
+    this.target?.historyGap(stream);
+  }
+
+  gap(tenant: string, room: string): void {
+    this.target?.gap(tenant, room);
+  }
+
+  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
+    this.target?.trimmed(state);
+  }
+
+  warning(sentence: string): void {
+    this.target?.warning?.(sentence);
   }
 }
 

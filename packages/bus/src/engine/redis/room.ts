@@ -78,6 +78,6 @@ export function incarnation(epoch: string): string {
   return dash < 0 ? epoch : epoch.slice(0, dash);
 }
 
-export function copied(text: string): string {
+function copied(text: string): string {
   return Buffer.from(text).toString();
 }

@@ -13,6 +13,8 @@ const LOADING_RETRY_MS = 100;
 const PULSE_MS = 1_000;
 /** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
 const MISSED_PULSES = 3;
+/** Calls that are made at once for the items of a list. */
+const AT_ONCE = 200;
 
 export type Argument = string | number;
 
@@ -264,6 +266,23 @@ function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: nu
   return { host, port };
 }
 
-export function isMissingScript(error: unknown): boolean {
+function isMissingScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}
+
+/** Does `work` for every item, no more than a few hundred at a time: a reconnect must not flood the server. */
+export async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let start = 0; start < items.length; start += AT_ONCE) {
+    results.push(...(await Promise.all(items.slice(start, start + AT_ONCE).map(work))));
+  }
+  return results;
+}
+
+/** The fields of a hash, in either of the shapes that the driver gives them. */
+export function fields(reply: unknown): [string, string][] {
+  if (!Array.isArray(reply)) return Object.entries((reply ?? {}) as Record<string, string>);
+  const pairs: [string, string][] = [];
+  for (let at = 0; at + 1 < reply.length; at += 2) pairs.push([String(reply[at]), String(reply[at + 1])]);
+  return pairs;
 }

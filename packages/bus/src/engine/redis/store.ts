@@ -5,23 +5,24 @@ import type {
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
+  QuotaLimit,
   SetOptions,
   SetOutcome,
 } from '../engine.ts';
+import { bytesOf } from '../quota.ts';
 import type { Changes } from './changes.ts';
-import type { Keys } from './keys.ts';
+import { decodeRecord, exact, exactText, type Keys, ownerName, type StoreKeys, storeKeys } from './keys.ts';
 import type { Link } from './link.ts';
-import { inTurns } from './ranges.ts';
-import type { Script } from './scripts.ts';
-import type { Argument, Session } from './session.ts';
-import { decodeRecord, exact, exactText, type StoreKeys, storeKeys } from './store-keys.ts';
-import { DELETE, SET, SWEEP } from './store-scripts.ts';
+import { DELETE, DUE, FETCH, milliseconds, type Script, SET, SWEEP } from './scripts.ts';
+import { type Argument, inTurns, type Session } from './session.ts';
 
 const SWEEP_INTERVAL_MS = 250;
 /** How long a space that one node sweeps is left to it, and how often one with far expiries is looked at. */
 const LEASE_MS = 30_000;
 const SPACES_AT_ONCE = 50;
 const RECORDS_AT_ONCE = 100;
+/** Keys that one script lets expire, so that it does not keep the server long. */
+const KEYS_AT_ONCE = 200;
 const ANY = -1;
 
 /**
@@ -32,15 +33,15 @@ export class RedisStore implements KeyValueStore {
   private readonly keys: Keys;
   private readonly link: Link;
   private readonly changes: Changes;
-  private readonly now: () => number;
+  /** The run of the server that this node knew first. */
+  private firstRun: string | null = null;
   private readonly timer: NodeJS.Timeout;
   private sweeping = false;
 
-  constructor(keys: Keys, link: Link, changes: Changes, now: () => number) {
+  constructor(keys: Keys, link: Link, changes: Changes) {
     this.keys = keys;
     this.link = link;
     this.changes = changes;
-    this.now = now;
     this.timer = setInterval(() => this.sweepDue(), SWEEP_INTERVAL_MS);
     this.timer.unref();
   }
@@ -48,30 +49,44 @@ export class RedisStore implements KeyValueStore {
   get(at: KeySpace, key: string): Promise<KeyValueEntry | null> {
     const names = storeKeys(this.keys, at.tenant, at.space);
     return this.link.ask(async (session) => {
-      const text = await session.command('hget', names.entries(at.namespace), exact(key));
-      return this.live(key, text);
+      const [entry = null] = await this.fetch(session, names.entries(at.namespace), [key]);
+      return entry;
     });
+  }
+
+  /** Another server answers, or the same one again. */
+  connected(session: Session): void {
+    this.firstRun ??= session.runId;
   }
 
   async set(at: KeySpace, key: string, value: string, options: SetOptions = {}): Promise<SetOutcome> {
     const { ifVersion = ANY, ttlMs, quota } = options;
-    const expires = ttlMs === undefined ? 0 : this.now() + Math.max(1, Math.ceil(ttlMs));
-    const member = `${exact(at.namespace)}\n${exact(key)}`;
-    const args = [exact(key), member, randomToken(12), value, expires, ifVersion, quota?.tenantKeys ?? ANY];
+    const ttl = ttlMs === undefined ? 0 : milliseconds(ttlMs);
+    const owner = quota === undefined ? '' : ownerName(quota.owner);
+    const { ownerKeys = 0, ownerBytes = 0, tenantKeys = 0, tenantBytes = 0 } = quota ?? {};
+    const tag = randomToken(12);
     const answer = await this.link.ask(async (session) => {
+      // What a server may have lost with its process, and the shards of a cluster, which have no run in common.
+      const run = session.durability === 'disk' || session.cluster ? '' : session.runId;
+      const known = run !== this.firstRun ? 1 : 0;
+      const args = [nameOf(at, key), tag, value, ttl, ifVersion, bytesOf(key, value), run, known, owner];
       const indexed = session.command('sadd', this.keys.spaceTenants(at.space), exact(at.tenant));
-      const [outcome] = await Promise.all([this.run(session, SET, at, args), indexed]);
-      if (expires > 0) await this.schedule(session, spaceOf(at), expires);
+      const [outcome] = await Promise.all([
+        this.run(session, SET, at, [exact(key), ...args, ownerKeys, ownerBytes, tenantKeys, tenantBytes]),
+        indexed,
+      ]);
+      const [, , expires] = outcome as [unknown, unknown, number?];
+      if (expires !== undefined && expires > 0) await this.schedule(session, spaceOf(at), expires);
       return outcome as (number | string)[];
     });
     const [first, second] = answer;
-    if (first === 'full') return { ok: false, reason: 'full', limit: 'tenant_keys' };
+    if (first === 'full') return { ok: false, reason: 'full', limit: second as QuotaLimit };
     if (first === 'conflict') return { ok: false, reason: 'conflict', version: Number(second) };
     return { ok: true, version: Number(first), created: second === 1 };
   }
 
   async delete(at: KeySpace, key: string, ifVersion: number = ANY): Promise<DeleteOutcome> {
-    const args = [exact(key), `${exact(at.namespace)}\n${exact(key)}`, ifVersion];
+    const args = [exact(key), nameOf(at, key), ifVersion];
     // Not made twice: the second time would answer that there was nothing to delete.
     const answer = await this.link.ask((session) => this.run(session, DELETE, at, args), false);
     const [first, version] = answer as (number | string)[];
@@ -90,9 +105,7 @@ export class RedisStore implements KeyValueStore {
       const found: KeyValueEntry[] = [];
       for (let from = 0; from < names.length && found.length < limit; from += RECORDS_AT_ONCE) {
         const some = names.slice(from, from + RECORDS_AT_ONCE);
-        const texts = (await session.command('hmget', entries, ...some.map(exact))) as unknown[];
-        for (const [index, name] of some.entries()) {
-          const entry = this.live(name, texts[index]);
+        for (const entry of await this.fetch(session, entries, some)) {
           if (entry !== null && found.length < limit) found.push(entry);
         }
       }
@@ -119,26 +132,31 @@ export class RedisStore implements KeyValueStore {
     clearInterval(this.timer);
   }
 
-  private live(key: string, text: unknown): KeyValueEntry | null {
-    if (typeof text !== 'string') return null;
-    const entry = decodeRecord(key, text);
-    return entry.expiresAt !== null && entry.expiresAt <= this.now() ? null : entry;
+  /** Keys as they are now, null where there is none. */
+  private async fetch(session: Session, entries: string, names: readonly string[]): Promise<(KeyValueEntry | null)[]> {
+    const texts = (await session.run(FETCH, [entries], names.map(exact))) as (string | null)[];
+    return names.map((name, index) => {
+      const text = texts[index];
+      return typeof text === 'string' ? decodeRecord(name, text) : null;
+    });
   }
 
   private run(session: Session, script: Script, at: KeySpace, args: readonly Argument[]): Promise<unknown> {
     const names: StoreKeys = storeKeys(this.keys, at.tenant, at.space);
     return session.run(
       script,
-      [names.count, names.expiries, names.log, names.entries(at.namespace)],
-      [this.now(), names.prefix, this.keys.changes, `${exact(at.tenant)}\n${exact(at.space)}`, ...args],
+      [names.usage, names.expiries, names.log, names.entries(at.namespace)],
+      [names.prefix, this.keys.changes, `${exact(at.tenant)}\n${exact(at.space)}`, ...args],
     );
   }
 
   /** Expires what is due in a space of a tenant; answers how many keys are left and when the next is due (0: none). */
   private async sweep(session: Session, tenant: string, space: string): Promise<[count: number, next: number]> {
-    const answer = await this.run(session, SWEEP, { tenant, space, namespace: '' }, []);
-    const [count = 0, next = 0] = answer as number[];
-    return [count, next];
+    for (;;) {
+      const answer = await this.run(session, SWEEP, { tenant, space, namespace: '' }, [KEYS_AT_ONCE]);
+      const [count = 0, next = 0, more = 0] = answer as number[];
+      if (more === 0) return [count, next];
+    }
   }
 
   /** Has a space swept no later than `due`. */
@@ -158,11 +176,9 @@ export class RedisStore implements KeyValueStore {
   }
 
   private async sweepSpaces(session: Session): Promise<void> {
-    const now = this.now();
-    const due = await session.command('zrangebyscore', this.keys.expiries, '-inf', now, 'LIMIT', 0, SPACES_AT_ONCE);
-    for (const member of due as string[]) {
+    const due = (await session.run(DUE, [this.keys.expiries], [SPACES_AT_ONCE, LEASE_MS])) as string[];
+    for (const member of due) {
       const [tenant = '', space = ''] = member.split('\n').map(exactText);
-      await session.command('zadd', this.keys.expiries, 'XX', now + LEASE_MS, member);
       let [, next] = await this.sweep(session, tenant, space);
       if (next === 0) {
         // Looked at again once it is gone from the index: a key set in between must not be left out.
@@ -176,4 +192,9 @@ export class RedisStore implements KeyValueStore {
 
 function spaceOf({ tenant, space }: KeySpace): string {
   return `${exact(tenant)}\n${exact(space)}`;
+}
+
+/** A key of a space, whatever its namespace. */
+function nameOf({ namespace }: KeySpace, key: string): string {
+  return `${exact(namespace)}\n${exact(key)}`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sentence } from './failure.ts';
+import { sentence } from './link.ts';
 import { parseRedisUrl } from './url.ts';
 
 describe('a Redis URL', () => {

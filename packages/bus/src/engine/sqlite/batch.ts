@@ -2,8 +2,9 @@ import { type Draft, IDEMPOTENCE_WINDOW_MS, seal } from '@arqonbus/protocol';
 import type { Published, Retention, StreamAddress } from '../engine.ts';
 import type { Batch, IdEntry, KeyOperation, KeyResult, StreamRow } from './calls.ts';
 
-/** The most that one transaction takes, so that neither thread is held up for long. */
+/** The most that one transaction takes of each kind, so that neither thread is held up for long. */
 const MAX_EVENTS = 4_096;
+const MAX_OPERATIONS = 1_024;
 const MAX_CHARACTERS = 16 * 1_048_576;
 
 /** A stream as the main thread knows it. */
@@ -55,7 +56,7 @@ export class Pending {
   opened: Stream[] = [];
   /** Claimed keys. */
   claims: IdEntry[] = [];
-  /** Characters of the events. */
+  /** Characters of the events and of the keys' values. */
   characters = 0;
 
   get empty(): boolean {
@@ -63,23 +64,52 @@ export class Pending {
     return events.length + operations.length + drops.length + opened.length + claims.length === 0;
   }
 
-  /** Takes out what one transaction may hold: of the events the first, of the rest everything. */
+  add(event: PendingEvent): void {
+    this.events.push(event);
+    this.characters += lengthOf(event);
+  }
+
+  change(operation: PendingOperation): void {
+    this.operations.push(operation);
+    this.characters += sizeOf(operation);
+  }
+
+  /** Takes out what one transaction may hold: of events and operations the first, of the rest everything. */
   take(): Pending {
     const taken = new Pending();
-    let count = 0;
-    while (count < this.events.length && count < MAX_EVENTS && taken.characters < MAX_CHARACTERS) {
-      taken.characters += this.events[count]!.draft.open.length;
-      count += 1;
-    }
-    taken.events = count === this.events.length ? this.events : this.events.slice(0, count);
-    this.events = count === this.events.length ? [] : this.events.slice(count);
+    const take = <T>(items: T[], most: number, size: (item: T) => number): [taken: T[], left: T[]] => {
+      let count = 0;
+      while (count < items.length && count < most && taken.characters < MAX_CHARACTERS) {
+        taken.characters += size(items[count]!);
+        count += 1;
+      }
+      return count === items.length ? [items, []] : [items.slice(0, count), items.slice(count)];
+    };
+    [taken.events, this.events] = take(this.events, MAX_EVENTS, lengthOf);
+    [taken.operations, this.operations] = take(this.operations, MAX_OPERATIONS, sizeOf);
     this.characters -= taken.characters;
-    [taken.operations, this.operations] = [this.operations, []];
     [taken.drops, this.drops] = [this.drops, []];
     [taken.opened, this.opened] = [this.opened, []];
     [taken.claims, this.claims] = [this.claims, []];
     return taken;
   }
+
+  /** Puts back, in front, what a transaction took and did not store, but for its events. */
+  putBack({ operations, drops, opened, claims }: Pending): void {
+    this.operations = operations.concat(this.operations);
+    for (const operation of operations) this.characters += sizeOf(operation);
+    this.drops = drops.concat(this.drops);
+    this.opened = opened.concat(this.opened);
+    this.claims = claims.concat(this.claims);
+  }
+}
+
+function lengthOf({ draft }: PendingEvent): number {
+  return draft.open.length;
+}
+
+function sizeOf({ operation }: PendingOperation): number {
+  return operation.key.length + (operation.kind === 'set' ? operation.value.length : 0);
 }
 
 /** Gives every event its sequence and its final text, and lays out what the transaction writes. */
@@ -129,5 +159,7 @@ function lastEnd(ids: readonly IdEntry[]): number {
 
 function rowOf({ id, address, epoch, sequence, retention }: Stream): StreamRow {
   const { tenant, room, channel } = address;
-  return { id, tenant, room, channel, epoch, sequence, size: retention.size, ttlMs: retention.ttlMs };
+  const { size, ttlMs, bytes = Number.POSITIVE_INFINITY } = retention;
+  const maxBytes = Number.isFinite(bytes) ? bytes : null;
+  return { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes };
 }

@@ -1,4 +1,4 @@
-import { BusError, IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
+import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type {
   Broker,
   EngineEvents,
@@ -13,14 +13,12 @@ import { RecentIds } from '../recent-ids.ts';
 import { StreamMap } from '../stream-map.ts';
 import type { PendingEvent, Stream } from './batch.ts';
 import type { IdEntry, Opened } from './calls.ts';
-import type { GroupCommit } from './group-commit.ts';
+import { type GroupCommit, tooFast } from './group-commit.ts';
 import type { Link } from './link.ts';
 
 const EPOCH_LENGTH = 10;
 /** The scope of claimed keys among the recent ids; ids of streams count from 1. */
 const CLAIMS = 0;
-/** Characters that may wait for the disk; more means that it cannot follow, and publishers are told to come later. */
-const MAX_BACKLOG = 64 * 1_048_576;
 
 /** Streams in SQLite: stored by the group, delivered after the commit, in the order accepted. */
 export class SqliteBroker implements Broker {
@@ -51,9 +49,10 @@ export class SqliteBroker implements Broker {
   load({ streams, nextStream }: Opened): void {
     this.#loaded = true;
     this.#nextStream = nextStream;
-    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs } of streams) {
+    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
       const address = { tenant, room, channel };
-      this.#streams.set(address, { id, address, epoch, sequence, retention: { size, ttlMs }, dropped: false });
+      const retention = { size, ttlMs, ...(maxBytes === null ? {} : { bytes: maxBytes }) };
+      this.#streams.set(address, { id, address, epoch, sequence, retention, dropped: false });
       this.#streamCount += 1;
     }
   }
@@ -84,9 +83,7 @@ export class SqliteBroker implements Broker {
     const underway = this.#underway.get(key);
     if (underway !== undefined) return underway.then((result) => ({ ...result, delivered: 0, duplicate: true }));
     if (!this.#writes.healthy) throw this.#writes.refusal();
-    if (this.#writes.backlog > MAX_BACKLOG) {
-      throw new BusError('STORAGE_UNAVAILABLE', 'The database cannot write as fast as messages arrive; send it again.');
-    }
+    if (this.#writes.isFull) throw tooFast();
     const published = new Promise<Published>((resolve, reject) => {
       this.#writes.append({ stream, to, draft, identity, retention, key, sequence: 0, text: '', resolve, reject });
     });

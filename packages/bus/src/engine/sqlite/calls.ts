@@ -19,6 +19,8 @@ export interface StreamRow {
   readonly sequence: number;
   readonly size: number;
   readonly ttlMs: number;
+  /** Null: bytes are not bounded. */
+  readonly maxBytes: number | null;
 }
 
 /** Events to append, column by column: five arrays cross the threads at a fraction of the cost of many objects. */
@@ -42,7 +44,7 @@ export type KeyOperation =
 
 export interface KeyResult {
   readonly outcome: SetOutcome | DeleteOutcome;
-  /** What happened to the key, in order; nothing when the operation was refused. */
+  /** What happened to keys, in order; of a refused operation at most that some had expired. */
   readonly changes: readonly KeyChange[];
 }
 
@@ -70,6 +72,8 @@ export interface Opened {
   readonly streams: StreamRow[];
   /** The id for the next new stream. */
   readonly nextStream: number;
+  /** The latest time at which something was stored, milliseconds since 1970; 0 in a new database. */
+  readonly latest: number;
 }
 
 /** What the main thread asks of the worker that owns the database. Answered in the order asked. */

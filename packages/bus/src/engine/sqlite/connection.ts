@@ -85,6 +85,19 @@ export class Connection {
     return { messages: this.#messages, bytes: Number(pages?.[0]) * Number(size?.[0]) };
   }
 
+  /** The latest time that {@link noteTime} was given, 0 when there was none. */
+  latestTime(): number {
+    return Number(this.rows('SELECT time FROM clock')[0]?.[0] ?? 0);
+  }
+
+  /** Remembers the time of the present transaction: after a restart the clock goes on from there. */
+  noteTime(now: number): void {
+    this.run(
+      'INSERT INTO clock (id, time) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET time = max(time, excluded.time)',
+      now,
+    );
+  }
+
   /** Throws when writing does not work. */
   probe(): void {
     this.transaction(() => this.run('INSERT INTO probe (filler) VALUES (?)', ' '.repeat(PROBE_LENGTH)));

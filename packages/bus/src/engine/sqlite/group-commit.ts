@@ -6,6 +6,8 @@ import type { Link } from './link.ts';
 
 const PROBE_INTERVAL_MS = 1_000;
 const CLOSED = 'The storage is closed.';
+/** Characters that may wait for the disk. */
+const MAX_BACKLOG = 64 * 1_048_576;
 
 /** What becomes of what was accepted, and what else the rest of the engine has to know. */
 export interface Outcomes {
@@ -52,14 +54,13 @@ export class GroupCommit {
     this.#outcomes = outcomes;
   }
 
-  /** Characters of events that wait for their turn. */
-  get backlog(): number {
-    return this.#pending.characters;
+  /** Whether so much waits for the disk that it cannot follow, and whoever writes is told to come later. */
+  get isFull(): boolean {
+    return this.#pending.characters > MAX_BACKLOG;
   }
 
   append(event: PendingEvent): void {
-    this.#pending.events.push(event);
-    this.#pending.characters += event.draft.open.length;
+    this.#pending.add(event);
     this.#schedule();
   }
 
@@ -85,8 +86,9 @@ export class GroupCommit {
 
   operate(operation: KeyOperation): Promise<KeyResult> {
     if (!this.healthy) return Promise.reject(this.refusal());
+    if (this.isFull) return Promise.reject(tooFast());
     return new Promise((resolve, reject) => {
-      this.#pending.operations.push({ operation, resolve, reject });
+      this.#pending.change({ operation, resolve, reject });
       this.#schedule();
     });
   }
@@ -144,7 +146,7 @@ export class GroupCommit {
     this.#pending.drops = drops;
     this.#pending.opened = opened;
     this.#pending.claims = claims;
-    this.#outcomes.unstored([...first, ...events]);
+    this.#outcomes.unstored(first.concat(events));
     for (const { reject } of operations) reject(reason);
     for (const { resolve } of drops) resolve();
     if (!wasHealthy) return;
@@ -206,10 +208,7 @@ export class GroupCommit {
   #giveBack(taken: Pending, error: unknown): void {
     takeBack(taken.events);
     for (const { stream } of taken.events) this.#doubtful.set(stream.id, stream);
-    this.#pending.opened.unshift(...taken.opened);
-    this.#pending.drops.unshift(...taken.drops);
-    this.#pending.claims.unshift(...taken.claims);
-    this.#pending.operations.unshift(...taken.operations);
+    this.#pending.putBack(taken);
     this.fail(error, taken.events);
   }
 
@@ -227,4 +226,9 @@ export class GroupCommit {
       this.keepTrying();
     }
   }
+}
+
+/** What to tell those who write while {@link GroupCommit.isFull}. */
+export function tooFast(): BusError {
+  return new BusError('STORAGE_UNAVAILABLE', 'The database cannot write as fast as messages arrive; send it again.');
 }

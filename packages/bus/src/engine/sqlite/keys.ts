@@ -1,16 +1,40 @@
-import type { DeleteOutcome, KeyChange, KeySpace, KeyValueEntry, SetOutcome } from '../engine.ts';
+import type {
+  DeleteOutcome,
+  KeyChange,
+  KeySpace,
+  KeyValueEntry,
+  QuotaLimit,
+  SetOutcome,
+  StoreQuota,
+} from '../engine.ts';
+import { bytesOf, passedLimit } from '../quota.ts';
 import type { KeyOperation, KeyResult } from './calls.ts';
 import type { Connection, Row } from './connection.ts';
 import { endOfPrefix, fromSortKey, toSortKey } from './sort-keys.ts';
+import type { UsageTable } from './usage.ts';
 
 const SWEEP_KEYS = 500;
+
+/** Space and tenant, namespace and key as spelled in the table. */
+type Place = readonly [space: string, tenant: string, namespace: string, key: string];
+
+/** A key that is there, but for its value. */
+interface Held {
+  readonly version: number;
+  readonly expiresAt: number | null;
+  readonly bytes: number;
+  /** As spelled in the table. */
+  readonly owner: string | null;
+}
 
 /** The key–value store in the database. */
 export class KeyTable {
   readonly #db: Connection;
+  readonly #usage: UsageTable;
 
-  constructor(db: Connection) {
+  constructor(db: Connection, usage: UsageTable) {
     this.#db = db;
+    this.#usage = usage;
   }
 
   get(at: KeySpace, key: string, now: number): KeyValueEntry | null {
@@ -44,87 +68,133 @@ export class KeyTable {
 
   apply(operation: KeyOperation, now: number): KeyResult {
     const { at, key } = operation;
+    const place: Place = [...placeOf(at), toSortKey(key)];
     const changes: KeyChange[] = [];
-    const current = this.#current(at, key, now, changes);
+    let current = this.#held(place);
+    if (current !== null && current.expiresAt !== null && current.expiresAt <= now) {
+      changes.push(this.#remove(at, key, place, 'expire', current));
+      current = null;
+    }
     const outcome =
       operation.kind === 'set'
-        ? this.#set(operation, current, now, changes)
-        : this.#delete(operation, current, changes);
+        ? this.#set(operation, place, current, now, changes)
+        : this.#delete(operation, place, current, changes);
     return { outcome, changes };
   }
 
   /** Deletes some of the keys that have expired. */
   sweep(now: number): KeyChange[] {
-    const expired = this.#db.rows(
-      `SELECT space, tenant, namespace, key, version FROM keys
-       WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
-      ...[now, SWEEP_KEYS],
-    );
-    return (expired as [string, string, string, string, number][]).map(([space, tenant, namespace, key, version]) => {
-      const at = { space, tenant, namespace: fromSortKey(namespace) };
-      return this.#remove(at, fromSortKey(key), 'expire', version);
-    });
-  }
-
-  /** The version that the key has now, 0 when there is none; one that has expired is removed first. */
-  #current(at: KeySpace, key: string, now: number, changes: KeyChange[]): number {
-    const [row] = this.#db.rows(
-      'SELECT version, expires_at FROM keys WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?',
-      ...[...placeOf(at), toSortKey(key)],
-    );
-    if (row === undefined) return 0;
-    const [version, expiresAt] = row as [number, number | null];
-    if (expiresAt === null || expiresAt > now) return version;
-    changes.push(this.#remove(at, key, 'expire', version));
-    return 0;
+    return this.#db
+      .rows(
+        `SELECT version, expires_at, bytes, owner, space, tenant, namespace, key FROM keys
+         WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
+        ...[now, SWEEP_KEYS],
+      )
+      .map((row) => this.#expire(row));
   }
 
   #set(
     { at, key, value, options }: KeyOperation & { kind: 'set' },
-    current: number,
+    place: Place,
+    current: Held | null,
     now: number,
     changes: KeyChange[],
   ): SetOutcome {
     const { ifVersion, ttlMs, quota } = options;
-    if (ifVersion !== undefined && ifVersion !== current) return { ok: false, reason: 'conflict', version: current };
-    if (current === 0 && quota !== undefined && this.#count(at, now) >= quota.tenantKeys) {
-      return { ok: false, reason: 'full', limit: 'tenant_keys' };
+    const version = current?.version ?? 0;
+    if (ifVersion !== undefined && ifVersion !== version) return { ok: false, reason: 'conflict', version };
+    const bytes = bytesOf(key, value);
+    let owner = current?.owner ?? null;
+    if (quota !== undefined) {
+      owner = toSortKey(quota.owner);
+      let limit = this.#passed(quota, owner, at, bytes, current);
+      // What has expired and is not swept yet still counts: it goes before anything is refused for it.
+      while (limit !== null && this.#expireSome(at, now, changes)) {
+        limit = this.#passed(quota, owner, at, bytes, current);
+      }
+      if (limit !== null) return { ok: false, reason: 'full', limit };
     }
-    const version = current + 1;
+    if (current?.owner === owner) this.#usage.charge(at, owner, 0, bytes - current.bytes);
+    else {
+      if (current !== null) this.#usage.charge(at, current.owner, -1, -current.bytes);
+      this.#usage.charge(at, owner, 1, bytes);
+    }
+    const next = this.#usage.nextVersion(at);
     this.#db.run(
-      `INSERT INTO keys (space, tenant, namespace, key, value, version, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at`,
-      ...[...placeOf(at), toSortKey(key), value, version, ttlMs === undefined ? null : now + ttlMs],
+      `INSERT INTO keys (space, tenant, namespace, key, value, version, expires_at, bytes, owner)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at,
+         bytes = excluded.bytes, owner = excluded.owner`,
+      ...[...place, value, next, ttlMs === undefined ? null : now + ttlMs, bytes, owner],
     );
-    changes.push({ at, key, operation: 'set', version, value });
-    return { ok: true, version, created: current === 0 };
+    changes.push({ at, key, operation: 'set', version: next, value });
+    return { ok: true, version: next, created: current === null };
   }
 
   #delete(
     { at, key, ifVersion }: KeyOperation & { kind: 'delete' },
-    current: number,
+    place: Place,
+    current: Held | null,
     changes: KeyChange[],
   ): DeleteOutcome {
-    if (ifVersion !== undefined && ifVersion !== current) return { ok: false, version: current };
-    if (current === 0) return { ok: true, deleted: false };
-    changes.push(this.#remove(at, key, 'delete', current));
+    const version = current?.version ?? 0;
+    if (ifVersion !== undefined && ifVersion !== version) return { ok: false, version };
+    if (current === null) return { ok: true, deleted: false };
+    changes.push(this.#remove(at, key, place, 'delete', current));
     return { ok: true, deleted: true };
   }
 
-  #remove(at: KeySpace, key: string, operation: 'delete' | 'expire', version: number): KeyChange {
-    this.#db.run(
-      'DELETE FROM keys WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?',
-      ...[...placeOf(at), toSortKey(key)],
+  #held(place: Place): Held | null {
+    const [row] = this.#db.rows(
+      `SELECT version, expires_at, bytes, owner FROM keys
+       WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?`,
+      ...place,
     );
+    return row === undefined ? null : heldOf(row);
+  }
+
+  #remove(
+    at: KeySpace,
+    key: string,
+    place: Place,
+    operation: 'delete' | 'expire',
+    { version, bytes, owner }: Held,
+  ): KeyChange {
+    this.#db.run('DELETE FROM keys WHERE space = ? AND tenant = ? AND namespace = ? AND key = ?', ...place);
+    this.#usage.charge(at, owner, -1, -bytes);
     return { at, key, operation, version, value: null };
   }
 
-  #count({ space, tenant }: KeySpace, now: number): number {
-    const [row] = this.#db.rows(
-      'SELECT count(*) FROM keys WHERE space = ? AND tenant = ? AND (expires_at IS NULL OR expires_at > ?)',
-      ...[space, tenant, now],
+  #expire(row: Row): KeyChange {
+    const place = row.slice(4) as [string, string, string, string];
+    const [space, tenant, namespace, key] = place;
+    return this.#remove(
+      { space, tenant, namespace: fromSortKey(namespace) },
+      fromSortKey(key),
+      place,
+      'expire',
+      heldOf(row),
     );
-    return Number(row?.[0]);
+  }
+
+  /** Deletes some of a tenant's keys in a space that have expired; answers whether there were any. */
+  #expireSome({ space, tenant }: KeySpace, now: number, changes: KeyChange[]): boolean {
+    const expired = this.#db.rows(
+      `SELECT version, expires_at, bytes, owner, space, tenant, namespace, key FROM keys
+       WHERE space = ? AND tenant = ? AND expires_at <= ? LIMIT ?`,
+      ...[space, tenant, now, SWEEP_KEYS],
+    );
+    for (const row of expired) changes.push(this.#expire(row));
+    return expired.length > 0;
+  }
+
+  /** Which bound would be passed if a key came to count for `bytes`, or came to be there at all. */
+  #passed(quota: StoreQuota, owner: string, at: KeySpace, bytes: number, current: Held | null): QuotaLimit | null {
+    const held = this.#usage.owner(at, owner);
+    const tenant = this.#usage.tenant(at);
+    const tenantMore = current === null ? { keys: 1, bytes } : { keys: 0, bytes: bytes - current.bytes };
+    const ownerMore = current?.owner === owner ? tenantMore : { keys: 1, bytes };
+    return passedLimit(quota, { held, more: ownerMore }, { held: tenant, more: tenantMore });
   }
 }
 
@@ -135,4 +205,9 @@ function placeOf({ space, tenant, namespace }: KeySpace): [string, string, strin
 function entryOf(row: Row): KeyValueEntry {
   const [key, value, version, expiresAt] = row as [string, string, number, number | null];
   return { key: fromSortKey(key), value, version, expiresAt };
+}
+
+function heldOf(row: Row): Held {
+  const [version, expiresAt, bytes, owner] = row as [number, number | null, number, string | null];
+  return { version, expiresAt, bytes, owner };
 }

@@ -6,7 +6,10 @@ import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { degraded } from '../degraded.ts';
 import type { Engine } from '../engine.ts';
+import { quota } from '../suite/quota.suite.ts';
 import { publication, publishMany, Recorder, stream } from '../suite/rig.suite.ts';
+import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
+import { toSortKey } from './sort-keys.ts';
 import { createSqliteEngine } from './sqlite.ts';
 import { tryMountTmpfs } from './tmpfs.suite.ts';
 
@@ -49,9 +52,9 @@ describe('a database that cannot be used', () => {
     await fill();
     alter('PRAGMA user_version = 99');
     await expect(open()).rejects.toThrow(
-      `The SQLite database ${path} has schema version 99, and this ArqonBus knows versions up to 1: run the newer release that wrote it.`,
+      `The SQLite database ${path} has schema version 99, and this ArqonBus knows versions up to ${SCHEMA_VERSION}: run the newer release that wrote it.`,
     );
-    alter('PRAGMA user_version = 1');
+    alter(`PRAGMA user_version = ${SCHEMA_VERSION}`);
     const engine = await open();
     expect((await engine.broker.state(stream('general'))).sequence).toBe(1);
     await engine.close();
@@ -168,5 +171,74 @@ describe('a database that cannot be used', () => {
     await fill();
     expect((await readdir(directory)).sort()).toEqual(['bus.db', 'bus.db.lock']);
     expect((await stat(`${path}.lock`)).size).toBe(0);
+  });
+});
+
+describe('a database of an older schema', () => {
+  it('is brought up to date with all that it holds', async () => {
+    const now = Date.now();
+    alter(`${MIGRATIONS[0]}
+      INSERT INTO streams VALUES (1, 'default', 'science', 'general', 'epoch-1', 3, 500, 86400000);
+      INSERT INTO messages VALUES (1, 2, ${now}, 'arq_client_ada', '{"n":2}'), (1, 3, ${now}, 'arq_client_ada', '{"n":3}');
+      INSERT INTO keys VALUES ('store', 'default', '${toSortKey('n')}', '${toSortKey('k')}', '"é"', 7, NULL);
+      INSERT INTO keys VALUES ('store', 'default', '${toSortKey('n')}', '${toSortKey('l')}', '1', 4, NULL);
+      PRAGMA user_version = 1; PRAGMA application_id = ${APPLICATION_ID}`);
+    const engine = await open();
+    const { broker, store } = engine;
+    const lab = stream('general');
+    expect(await broker.state(lab)).toEqual({ sequence: 3, epoch: 'epoch-1', oldest: 2 });
+    expect((await broker.history(lab, { limit: 9 })).map((event) => event.text)).toEqual(['{"n":2}', '{"n":3}']);
+    expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ sequence: 4, epoch: 'epoch-1' });
+    const at = { tenant: 'default', space: 'store', namespace: 'n' };
+    expect(await store.get(at, 'k')).toMatchObject({ value: '"é"', version: 7 });
+    // Five bytes and two: what was there counts, and the next version is beyond all that were given out.
+    const bound = (tenantBytes: number) => ({ quota: quota('ada', { tenantBytes }) });
+    expect(await store.set(at, 'm', '1', bound(8))).toMatchObject({ reason: 'full', limit: 'tenant_bytes' });
+    expect(await store.set(at, 'm', '1', bound(9))).toEqual({ ok: true, version: 8, created: true });
+    await engine.close();
+  });
+});
+
+describe('the clock', () => {
+  const at = { tenant: 'default', space: 'store', namespace: 'n' };
+  const HOUR = 3_600_000;
+
+  async function openAt(offset: number): Promise<{ engine: Engine; seen: Recorder }> {
+    const engine = createSqliteEngine({ path, now: () => Date.now() + offset });
+    const seen = new Recorder();
+    await engine.open(seen);
+    return { engine, seen };
+  }
+
+  it('goes on from the latest time stored when the machine is behind that at a start', async () => {
+    const before = await openAt(HOUR);
+    await before.engine.store.set(at, 'brief', '1', { ttlMs: 400 });
+    await before.engine.store.set(at, 'lasting', '1', { ttlMs: HOUR });
+    await before.engine.broker.claim('once', 120_000);
+    await publishMany(before.engine, stream('general'), 1, () => ({ id: 'arq_again' }));
+    expect(before.engine.warnings).toEqual([expect.stringContaining('3600 s behind')]);
+    await before.engine.close();
+
+    const { engine, seen } = await openAt(0);
+    const [again] = await publishMany(engine, stream('general'), 1, () => ({ id: 'arq_again' }));
+    expect(again).toMatchObject({ sequence: 1, duplicate: true });
+    expect(await engine.broker.claim('once', 120_000)).toBe(false);
+    expect(await engine.store.get(at, 'lasting')).not.toBeNull();
+    // An hour has not to pass for what lived 400 ms.
+    const gone: string[] = [];
+    engine.store.watch('store', ({ key }) => {
+      gone.push(key);
+      seen.touch();
+    });
+    if ((await engine.store.get(at, 'brief')) !== null) await seen.until(() => gone.includes('brief'));
+    expect(await engine.store.get(at, 'brief')).toBeNull();
+    expect(engine.warnings).toEqual([expect.stringContaining('behind')]);
+    await engine.close();
+  });
+
+  it('is not warned of while both agree', async () => {
+    const { engine } = await openAt(0);
+    expect(engine.warnings).toEqual([]);
+    await engine.close();
   });
 });

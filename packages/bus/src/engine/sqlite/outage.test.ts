@@ -49,6 +49,17 @@ function holdWriteLock(): () => void {
 }
 
 describe('a database that cannot be written for a while', () => {
+  it('refuses what waits for it, however much that is', async () => {
+    await open('strict');
+    const release = holdWriteLock();
+    const sets = range(1, 150_000).map((n) => engine.store.set(at, `k${n}`, '1'));
+    const outcomes = await Promise.allSettled(sets);
+    expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
+    release();
+    await seen.until(() => engine.healthy());
+    expect(await engine.store.set(at, 'k', '1')).toEqual({ ok: true, version: 1, created: true });
+  });
+
   it('in degraded mode lets live traffic go on unstored, and goes on where it was', async () => {
     await open('degraded');
     const before = await publishMany(engine, lab, 3);

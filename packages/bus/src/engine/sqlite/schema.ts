@@ -1,5 +1,5 @@
 /** Version of the tables below, kept in `user_version`. A database with a higher one is refused. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** Marks a file as one of ours, in `application_id`: the letters "ArqB". */
 export const APPLICATION_ID = 0x41727142;
@@ -53,5 +53,46 @@ export const MIGRATIONS: readonly string[] = [
 
   -- Written and emptied again to find out whether writing works.
   CREATE TABLE probe (filler TEXT NOT NULL);
+  `,
+  `
+  -- The latest time at which something was stored: the clock goes on from there, wherever the machine's stands.
+  CREATE TABLE clock (id INTEGER PRIMARY KEY CHECK (id = 1), time INTEGER NOT NULL);
+
+  -- bytes: UTF-8 bytes of all texts that the stream was ever given; max_bytes: how many of them it keeps, NULL for all.
+  -- oldest: the lowest sequence that was kept when these limits began to hold; what had to go before does not come back.
+  ALTER TABLE streams ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE streams ADD COLUMN max_bytes INTEGER;
+  ALTER TABLE streams ADD COLUMN oldest INTEGER NOT NULL DEFAULT 0;
+
+  -- time is when the sender's node accepted a message; it ages from stored_at. start: the stream's bytes before it.
+  ALTER TABLE messages ADD COLUMN stored_at INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE messages ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+  UPDATE messages SET stored_at = time;
+  DROP INDEX messages_by_stream;
+  CREATE UNIQUE INDEX messages_by_stream ON messages (stream, sequence, time, stored_at, start);
+
+  -- What a key counts for (UTF-8 bytes of key and value), and with whom; owners are spelled as keys are.
+  ALTER TABLE keys ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE keys ADD COLUMN owner TEXT;
+  UPDATE keys SET bytes = length(key) / 4 + length(CAST(value AS BLOB));
+
+  -- What a tenant holds in a space, and the last version given out there. Rows stay: versions never come again.
+  CREATE TABLE spaces (
+    space TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    keys INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (space, tenant)
+  ) WITHOUT ROWID;
+  INSERT INTO spaces SELECT space, tenant, max(version), count(*), sum(bytes) FROM keys GROUP BY space, tenant;
+  CREATE TABLE owners (
+    space TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    keys INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (space, tenant, owner)
+  ) WITHOUT ROWID;
   `,
 ];

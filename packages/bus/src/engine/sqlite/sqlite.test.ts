@@ -1,29 +1,27 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { vi } from 'vitest';
 import { engineSuite } from '../engine.suite.ts';
 import type { Engine, EngineEvents } from '../engine.ts';
+import { fakeTime } from '../suite/fake-time.suite.ts';
 import { createSqliteEngine } from './sqlite.ts';
 
 engineSuite(
   'sqlite',
   async () => {
     const directory = await mkdtemp(join(tmpdir(), 'arqonbus-sqlite-'));
-    vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
+    const time = fakeTime();
     const open = async (events: EngineEvents): Promise<Engine> => {
-      const engine = createSqliteEngine({ path: join(directory, 'bus.db') });
+      const engine = createSqliteEngine({ path: join(directory, 'bus.db'), now: time.now });
       await engine.open(events);
       return engine;
     };
     return {
       open,
       restart: open,
-      async elapse(ms) {
-        await vi.advanceTimersByTimeAsync(ms);
-      },
+      elapse: time.elapse,
       async cleanup() {
-        vi.useRealTimers();
+        time.stop();
         await rm(directory, { recursive: true });
       },
     };

@@ -1,4 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
+import { ClockWatch, ForwardClock, steadyNow } from '../clock.ts';
 import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
 import { SqliteBroker } from './broker.ts';
 import type { Calls, IdEntry } from './calls.ts';
@@ -12,9 +13,12 @@ const SWEEP_INTERVAL_MS = 1_000;
 export interface SqliteEngineOptions {
   /** The database file; it is made when it does not exist, its directory is not. */
   readonly path: string;
-  /** The clock, milliseconds since 1970. */
+  /** The clock that lifetimes run on, milliseconds since 1970; without it one that never steps. */
   readonly now?: () => number;
 }
+
+const CLOCK_ADVICE =
+  "the database's, by which lifetimes end and which never goes back: set the machine's clock right, then restart the bus.";
 
 /**
  * The durable engine of one node: SQLite on a thread of its own, one fsync for all that arrived meanwhile. Nothing is
@@ -33,7 +37,8 @@ class SqliteEngine implements Engine {
   readonly presence = null;
   readonly broker: SqliteBroker;
   readonly store: SqliteStore;
-  readonly #now: () => number;
+  readonly #clock: ForwardClock;
+  readonly #watch: ClockWatch;
   readonly #link: Link;
   readonly #writes: GroupCommit;
   #events: EngineEvents | undefined;
@@ -41,8 +46,10 @@ class SqliteEngine implements Engine {
   #size = { messages: 0, bytes: 0 };
   #closing: Promise<void> | undefined;
 
-  constructor({ path, now = Date.now }: SqliteEngineOptions) {
-    this.#now = now;
+  constructor({ path, now: source = steadyNow }: SqliteEngineOptions) {
+    this.#clock = new ForwardClock(source);
+    const { now } = this.#clock;
+    this.#watch = new ClockWatch(now, CLOCK_ADVICE, (warning) => this.#events?.warning?.(warning));
     this.#link = new Link(path);
     this.#writes = new GroupCommit(this.#link, now, {
       load: () => this.#load(),
@@ -60,6 +67,10 @@ class SqliteEngine implements Engine {
     this.broker = new SqliteBroker(this.#link, this.#writes, now, (event) => this.#events?.deliver(event) ?? 0);
   }
 
+  get warnings(): readonly string[] {
+    return this.#watch.warning === null ? [] : [this.#watch.warning];
+  }
+
   async open(events: EngineEvents): Promise<void> {
     this.#events = events;
     this.#sweep = setInterval(() => {
@@ -67,6 +78,7 @@ class SqliteEngine implements Engine {
       void this.#writes.sweep();
     }, SWEEP_INTERVAL_MS);
     this.#sweep.unref();
+    this.#watch.start();
     try {
       await this.#writes.probe();
     } catch (error) {
@@ -82,12 +94,14 @@ class SqliteEngine implements Engine {
   async #load(): Promise<void> {
     if (this.broker.loaded) return;
     const opened = await this.#link.call('open', {});
+    this.#clock.notBefore(opened.latest);
     for (let after: number | null = 0; after !== null; ) {
-      const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#now() });
+      const page: Calls['ids']['answer'] = await this.#link.call('ids', { after, now: this.#clock.now() });
       for (const entries of page.entries) this.broker.recall(JSON.parse(entries) as IdEntry[]);
       after = page.next;
     }
     this.broker.load(opened);
+    await this.#watch.look();
   }
 
   healthy(): boolean {
@@ -116,6 +130,7 @@ class SqliteEngine implements Engine {
 
   async #close(): Promise<void> {
     clearInterval(this.#sweep);
+    this.#watch.stop();
     await this.#writes.flush();
     this.#writes.close();
     await this.#link.call('close', {}).catch(() => undefined);

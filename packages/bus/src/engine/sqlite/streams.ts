@@ -1,17 +1,38 @@
 import type { HistoryQuery, StoredEvent } from '../engine.ts';
 import type { EventColumns, IdRecord, StreamRow } from './calls.ts';
-import type { Connection } from './connection.ts';
+import type { Connection, Row } from './connection.ts';
 
-/** After how many new events of a stream its oldest are looked at, and how many of them may then go. */
+/** After how many new events of a stream its oldest are looked at; long ones count as several. */
 const TRIM_AFTER = 64;
+const BYTES_OF_ONE = 16_384;
+/** How many of them may then go at least; more when more have come. */
 const TRIM_AT_MOST = 256;
 /** What one step of the sweep looks at and lets go of. */
 const SWEEP_STREAMS = 200;
 const SWEEP_MESSAGES = 500;
 const SWEEP_IDS = 200;
 const IDS_PER_PAGE = 500;
+/** Messages that one statement inserts: far fewer calls of the driver. */
+const ROWS_AT_ONCE = 16;
+const INSERT_ONE = insertion(1);
+const INSERT_MANY = insertion(ROWS_AT_ONCE);
+/** Streams that are kept in mind at most. */
+const MOST_KNOWN = 10_000;
 
-type Standing = Pick<StreamRow, 'id' | 'sequence' | 'size' | 'ttlMs'>;
+/** What is stored of a stream, but for its name. */
+interface Standing {
+  readonly id: number;
+  sequence: number;
+  size: number;
+  ttlMs: number;
+  maxBytes: number | null;
+  /** UTF-8 bytes of all texts that it was ever given. */
+  bytes: number;
+  /** A lower bound of what is kept. */
+  oldest: number;
+}
+
+const STANDING = 'id, sequence, size, ttl_ms, max_bytes, bytes, oldest';
 
 /**
  * Streams in the database. Retention holds in what is answered at once, and in what is stored soon after: rows go in
@@ -21,6 +42,8 @@ export class StreamTables {
   readonly #db: Connection;
   /** Stream id → events since its oldest were looked at. */
   readonly #untrimmed = new Map<number, number>();
+  /** What is known to be stored of streams: a busy one is not asked for with every transaction. */
+  readonly #known = new Map<number, Standing>();
   /** The last stream that the sweep has looked at. */
   #swept = 0;
 
@@ -30,12 +53,12 @@ export class StreamTables {
 
   all(): StreamRow[] {
     return this.#db
-      .rows('SELECT id, tenant, room, channel, epoch, sequence, size, ttl_ms FROM streams ORDER BY id')
+      .rows('SELECT id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes FROM streams ORDER BY id')
       .map((row) => {
-        const [id, tenant, room, channel, epoch, sequence, size, ttlMs] = row as [
-          ...[number, string, string, string, string, number, number, number],
+        const [id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes] = row as [
+          ...[number, string, string, string, string, number, number, number, number | null],
         ];
-        return { id, tenant, room, channel, epoch, sequence, size, ttlMs };
+        return { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes };
       });
   }
 
@@ -49,38 +72,56 @@ export class StreamTables {
       this.#db.run('DELETE FROM streams WHERE id = ?', id);
       this.#db.run('INSERT OR IGNORE INTO dropped (stream) VALUES (?)', id);
       this.#untrimmed.delete(id);
+      this.#known.delete(id);
     }
   }
 
-  save(streams: readonly StreamRow[]): void {
-    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs } of streams) {
+  /** Stores events, whose bytes are counted exactly, and where their streams stand then; the others' streams too. */
+  append(streams: readonly StreamRow[], events: EventColumns, now: number): void {
+    for (const row of streams) this.#begin(row, now);
+    const { length } = events.streams;
+    for (let index = 0; index < length; ) {
+      const count = length - index < ROWS_AT_ONCE ? 1 : ROWS_AT_ONCE;
+      const values: unknown[] = [];
+      for (const end = index + count; index < end; index += 1) {
+        const stream = events.streams[index]!;
+        const text = events.texts[index]!;
+        const standing = this.#known.get(stream)!;
+        const bytes = Buffer.byteLength(text);
+        values.push(stream, events.sequences[index], events.times[index], events.froms[index], text);
+        values.push(now, standing.bytes);
+        standing.bytes += bytes;
+        this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1 + Math.floor(bytes / BYTES_OF_ONE));
+      }
+      this.#db.run(count === 1 ? INSERT_ONE : INSERT_MANY, ...values);
+    }
+    this.#db.countMessages(length);
+    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
+      const { bytes, oldest } = this.#known.get(id)!;
       this.#db.run(
-        `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, size = excluded.size, ttl_ms = excluded.ttl_ms`,
-        ...[id, tenant, room, channel, epoch, sequence, size, ttlMs],
+        `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes, bytes, oldest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, size = excluded.size, ttl_ms = excluded.ttl_ms,
+           max_bytes = excluded.max_bytes, bytes = excluded.bytes, oldest = excluded.oldest`,
+        ...[id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes, bytes, oldest],
       );
     }
+    if (this.#known.size > MOST_KNOWN) this.#known.clear();
   }
 
-  append(events: EventColumns): void {
-    const { streams, sequences, times, froms, texts } = events;
-    for (let index = 0; index < streams.length; index += 1) {
-      this.#db.run(
-        'INSERT INTO messages (stream, sequence, time, sender, text) VALUES (?, ?, ?, ?, ?)',
-        ...[streams[index], sequences[index], times[index], froms[index], texts[index]],
-      );
-      const stream = streams[index]!;
-      this.#untrimmed.set(stream, (this.#untrimmed.get(stream) ?? 0) + 1);
-    }
-    this.#db.countMessages(streams.length);
+  /** The present transaction was taken back, and what it changed with it. */
+  forget(): void {
+    this.#known.clear();
   }
 
   /** Lets go of the oldest events of those streams that took many since the last time. */
-  trim(streams: readonly Standing[], now: number): void {
-    for (const stream of streams) {
-      if ((this.#untrimmed.get(stream.id) ?? 0) < TRIM_AFTER) continue;
-      this.#untrimmed.delete(stream.id);
-      this.#trimOne(stream, now, TRIM_AT_MOST);
+  trim(streams: readonly Pick<StreamRow, 'id'>[], now: number): void {
+    for (const { id } of streams) {
+      const untrimmed = this.#untrimmed.get(id) ?? 0;
+      if (untrimmed < TRIM_AFTER) continue;
+      this.#untrimmed.delete(id);
+      const standing = this.#standing(id);
+      if (standing !== null) this.#trimOne(standing, now, Math.max(TRIM_AT_MOST, 2 * untrimmed));
     }
   }
 
@@ -113,14 +154,13 @@ export class StreamTables {
       if (gone < messages) this.#db.run('DELETE FROM dropped WHERE stream = ?', stream);
       messages -= gone;
     }
-    const next = this.#db.rows(
-      'SELECT id, sequence, size, ttl_ms FROM streams WHERE id > ? ORDER BY id LIMIT ?',
-      ...[this.#swept, SWEEP_STREAMS],
-    );
-    for (const [id, sequence, size, ttlMs] of next as [number, number, number, number][]) {
+    const next = this.#db
+      .rows(`SELECT ${STANDING} FROM streams WHERE id > ? ORDER BY id LIMIT ?`, this.#swept, SWEEP_STREAMS)
+      .map(standingOf);
+    for (const standing of next) {
       if (messages <= 0) return;
-      messages -= this.#trimOne({ id, sequence, size, ttlMs }, now, messages);
-      this.#swept = id;
+      messages -= this.#trimOne(standing, now, messages);
+      this.#swept = standing.id;
     }
     if (next.length < SWEEP_STREAMS) this.#swept = 0;
   }
@@ -157,17 +197,28 @@ export class StreamTables {
     return last ? events.reverse() : events;
   }
 
-  #standing(id: number): Standing | null {
-    const [row] = this.#db.rows('SELECT sequence, size, ttl_ms FROM streams WHERE id = ?', id);
-    if (row === undefined) return null;
-    const [sequence, size, ttlMs] = row as [number, number, number];
-    return { id, sequence, size, ttlMs };
+  /** Takes a stream for what it is about to be; what other limits than these let go of stays gone. */
+  #begin({ id, sequence, size, ttlMs, maxBytes }: StreamRow, now: number): void {
+    const known = this.#standing(id) ?? { id, sequence: 0, size, ttlMs, maxBytes, bytes: 0, oldest: 0 };
+    if (known.size !== size || known.ttlMs !== ttlMs || known.maxBytes !== maxBytes) {
+      known.oldest = this.#oldest(known, now);
+    }
+    this.#known.set(id, Object.assign(known, { sequence, size, ttlMs, maxBytes }));
   }
 
-  #oldest({ id, sequence, size, ttlMs }: Standing, now: number): number {
+  #standing(id: number): Standing | null {
+    const known = this.#known.get(id);
+    if (known !== undefined) return known;
+    const [row] = this.#db.rows(`SELECT ${STANDING} FROM streams WHERE id = ?`, id);
+    return row === undefined ? null : standingOf(row);
+  }
+
+  /** The lowest sequence that is kept of a stream, one more than its last when none is. */
+  #oldest({ id, sequence, size, ttlMs, maxBytes, bytes, oldest }: Standing, now: number): number {
     const [row] = this.#db.rows(
-      'SELECT sequence FROM messages WHERE stream = ? AND sequence > ? AND time > ? ORDER BY sequence LIMIT 1',
-      ...[id, sequence - size, now - ttlMs],
+      `SELECT sequence FROM messages WHERE stream = ? AND sequence >= ? AND stored_at > ? AND start >= ?
+       ORDER BY sequence LIMIT 1`,
+      ...[id, Math.max(oldest, sequence - size + 1), now - ttlMs, maxBytes === null ? 0 : bytes - maxBytes],
     );
     return row === undefined ? sequence + 1 : (row[0] as number);
   }
@@ -186,4 +237,16 @@ export class StreamTables {
     this.#db.countMessages(-gone);
     return gone;
   }
+}
+
+function standingOf(row: Row): Standing {
+  const [id, sequence, size, ttlMs, maxBytes, bytes, oldest] = row as [
+    ...[number, number, number, number, number | null, number, number],
+  ];
+  return { id, sequence, size, ttlMs, maxBytes, bytes, oldest };
+}
+
+function insertion(rows: number): string {
+  const row = '(?, ?, ?, ?, ?, ?, ?)';
+  return `INSERT INTO messages (stream, sequence, time, sender, text, stored_at, start) VALUES ${new Array(rows).fill(row).join(', ')}`;
 }

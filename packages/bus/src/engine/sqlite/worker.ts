@@ -4,10 +4,12 @@ import { Connection } from './connection.ts';
 import { isLasting, sentence } from './faults.ts';
 import { KeyTable } from './keys.ts';
 import { StreamTables } from './streams.ts';
+import { UsageTable } from './usage.ts';
 
 /**
  * The thread that owns the database at `workerData`: SQLite blocks the thread that calls it, for an fsync too. It has
- * no clock, no timer and no state of its own but the open database; every call brings the time along.
+ * no clock, no timer and no state of its own but the open database and what it remembers of it; every call brings the
+ * time along.
  */
 type Answers = { readonly [Name in CallName]: (ask: Calls[Name]['ask']) => Calls[Name]['answer'] };
 
@@ -17,15 +19,29 @@ let answers: Answers | undefined;
 async function open(): Promise<Answers> {
   const db = await Connection.open(path);
   const streams = new StreamTables(db);
-  const keys = new KeyTable(db);
+  const usage = new UsageTable(db);
+  const keys = new KeyTable(db, usage);
+  const write = <T>(work: () => T): T => {
+    try {
+      return db.transaction(() => {
+        const result = work();
+        usage.flush();
+        return result;
+      });
+    } catch (error) {
+      streams.forget();
+      usage.forget();
+      throw error;
+    }
+  };
   return {
-    open: () => ({ streams: streams.all(), nextStream: streams.nextId() }),
+    open: () => ({ streams: streams.all(), nextStream: streams.nextId(), latest: db.latestTime() }),
     ids: ({ after, now }) => streams.ids(after, now),
     commit: (batch) =>
-      db.transaction(() => {
+      write(() => {
+        db.noteTime(batch.now);
         streams.drop(batch.drops);
-        streams.save(batch.streams);
-        streams.append(batch.events);
+        streams.append(batch.streams, batch.events, batch.now);
         if (batch.ids !== null) streams.remember(batch.ids);
         const results = batch.operations.map((operation) => keys.apply(operation, batch.now));
         streams.trim(batch.streams, batch.now);
@@ -40,7 +56,7 @@ async function open(): Promise<Answers> {
       return { standing, lastIds: streams.lastIds() };
     },
     sweep: ({ now }) =>
-      db.transaction(() => {
+      write(() => {
         streams.sweep(now);
         return keys.sweep(now);
       }),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { KeyChange, NodeMessage, NodeStatus, Presence, PresenceEntry, Published } from '../engine.ts';
+import { quota } from './quota.suite.ts';
 import { type EngineFactory, NODE_A, NODE_B, publication, publishMany, range, stream, useEngine } from './rig.suite.ts';
 
 /** One stream order, one store and one presence on two nodes. */
@@ -84,6 +85,17 @@ export function clusterSuite(factory: EngineFactory): void {
       expect([...all].sort((a, b) => a - b)).toEqual(range(1, 200));
     });
 
+    it('share what owners and tenants hold, and every version, under races', async () => {
+      const other = await bench.second();
+      const at = { tenant: 'default', space: 'store', namespace: 'default' };
+      const bound = quota('ada', { ownerBytes: 200 });
+      const outcomes = await Promise.all(
+        range(100, 179).map((n) => (n % 2 === 0 ? bench : other).engine.store.set(at, `${n}`, '12', { quota: bound })),
+      );
+      const set = outcomes.flatMap((outcome) => (outcome.ok ? [outcome.version] : []));
+      expect(set.sort((left, right) => left - right)).toEqual(range(1, 40));
+    });
+
     it('see each other’s keys and changes', async () => {
       const other = await bench.second();
       const at = { tenant: 'default', space: 'store', namespace: 'default' };
@@ -102,7 +114,7 @@ export function clusterSuite(factory: EngineFactory): void {
         other.engine.store.set(at, 'k', '"b"', { ifVersion: 0 }),
       ]);
       expect(races.filter((outcome) => outcome.ok)).toHaveLength(1);
-      await bench.engine.store.delete(at, 'k', 1);
+      await bench.engine.store.delete(at, 'k');
       await other.seen.until(() => changes.some((change) => change.operation === 'delete'));
       expect(changes.filter((change) => change.key === 'k').map((change) => change.operation)).toEqual([
         'set',

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { quota } from './quota.suite.ts';
 import { type EngineFactory, publication, publishMany, range, stream, useEngine } from './rig.suite.ts';
 
 /** Figures and closing. */
@@ -87,11 +88,35 @@ export function restartSuite(factory: EngineFactory): void {
       });
       expect((await engine.store.list(at, { limit: 10 })).map((entry) => entry.key)).toEqual(['brief', 'lasting']);
       expect(await engine.store.get(at, 'lasting')).toMatchObject({ value: '{"n":2}', version: 2, expiresAt: null });
-      expect(await engine.store.set(at, 'lasting', '3', { ifVersion: 2 })).toMatchObject({ ok: true, version: 3 });
+      // Two versions of `lasting`, one of `brief`, one of `gone`: none comes again.
+      expect(await engine.store.set(at, 'lasting', '3', { ifVersion: 2 })).toMatchObject({ ok: true, version: 5 });
       const expired = seen.until(() => changes.includes('expire brief'));
       await bench.rig.elapse(5000);
       await expired;
       expect(await engine.store.get(at, 'brief')).toBeNull();
+    });
+
+    it('keeps what owners and tenants hold over a restart, and where bytes of a stream end', async () => {
+      const at = { tenant: 'default', space: 'store', namespace: 'default' };
+      const bound = quota('ada', { ownerKeys: 2, ownerBytes: 7, tenantKeys: 3, tenantBytes: 8 });
+      await bench.engine.store.set(at, 'a', '12', { quota: bound });
+      await bench.engine.store.set(at, 'b', '123');
+      const retention = { size: 100, ttlMs: 86_400_000, bytes: 3_000 };
+      await publishMany(bench.engine, lab, 20, () => ({ retention, payload: { body: 'x'.repeat(500) } }));
+      const before = await bench.engine.broker.history(lab, { limit: 100 });
+      expect(before.length).toBeGreaterThan(2);
+      expect(before.length).toBeLessThan(6);
+
+      const { engine } = await bench.restart();
+      expect(await engine.store.set(at, 'c', '1', { quota: bound })).toMatchObject({ limit: 'tenant_bytes' });
+      await engine.store.delete(at, 'b');
+      expect(await engine.store.set(at, 'c', '1234', { quota: bound })).toMatchObject({ limit: 'owner_bytes' });
+      expect(await engine.store.set(at, 'c', '123', { quota: bound })).toMatchObject({ ok: true });
+      expect(await engine.store.set(at, 'd', '', { quota: bound })).toMatchObject({ limit: 'owner_keys' });
+      expect(await engine.broker.history(lab, { limit: 100 })).toEqual(before);
+      await publishMany(engine, lab, 1, () => ({ retention, payload: { body: 'x'.repeat(500) } }));
+      const after = await engine.broker.history(lab, { limit: 100 });
+      expect(after.map((event) => event.sequence)).toEqual(range(22 - before.length, 21));
     });
   });
 }

@@ -17,7 +17,7 @@ export const NODE_A = 'node-a';
 export const NODE_B = 'node-b';
 
 /** One fresh, empty backend for one test. */
-export interface EngineRig {
+interface EngineRig {
   /** Opens the first engine (as node {@link NODE_A}). Called once. */
   open(events: EngineEvents): Promise<Engine>;
   /** Opens another node (as {@link NODE_B}) on the same backend. Only backends that cluster have it. */
@@ -41,6 +41,8 @@ export class Recorder implements EngineEvents {
   readonly messages: NodeMessage[] = [];
   readonly gaps: StreamAddress[] = [];
   readonly healthStates: { healthy: boolean; reason: string }[] = [];
+  readonly trims: Parameters<EngineEvents['trimmed']>[0][] = [];
+  readonly warnings: string[] = [];
   onDeliver: ((event: StreamEvent) => void) | undefined;
   readonly #waiting = new Set<() => void>();
 
@@ -57,7 +59,16 @@ export class Recorder implements EngineEvents {
   }
 
   gap(): void {}
-  trimmed(): void {}
+
+  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
+    this.trims.push(state);
+    this.touch();
+  }
+
+  warning(sentence: string): void {
+    this.warnings.push(sentence);
+    this.touch();
+  }
 
   historyGap(stream: StreamAddress): void {
     this.gaps.push(stream);
@@ -156,7 +167,7 @@ export function useEngine(factory: EngineFactory): Bench {
   };
 }
 
-export const RETENTION: Retention = { size: 500, ttlMs: 86_400_000 };
+const RETENTION: Retention = { size: 500, ttlMs: 86_400_000 };
 
 export function stream(channel: string, room = 'science', tenant = 'default'): StreamAddress {
   return { tenant, room, channel };

@@ -20,14 +20,39 @@ export function storeSuite(factory: EngineFactory): void {
       expect(await store.get(at(), 'k')).toEqual({ key: 'k', value: '[2]', version: 2, expiresAt: null });
     });
 
-    it('deletes, and counts a key that comes back from 1', async () => {
+    it('deletes, and gives a key that comes back a version that it never had', async () => {
       const { store } = bench.engine;
       await store.set(at(), 'k', '1');
       await store.set(at(), 'k', '2');
       expect(await store.delete(at(), 'k')).toEqual({ ok: true, deleted: true });
       expect(await store.get(at(), 'k')).toBeNull();
       expect(await store.delete(at(), 'k')).toEqual({ ok: true, deleted: false });
-      expect(await store.set(at(), 'k', '3')).toEqual({ ok: true, version: 1, created: true });
+      expect(await store.set(at(), 'k', '3', { ifVersion: 2 })).toEqual({ ok: false, reason: 'conflict', version: 0 });
+      expect(await store.set(at(), 'k', '3', { ifVersion: 0 })).toEqual({ ok: true, version: 3, created: true });
+      expect(await store.set(at(), 'k', '4', { ifVersion: 2 })).toMatchObject({ ok: false, version: 3 });
+    });
+
+    it('counts versions up over all keys of a tenant in a space, and for each tenant and space alone', async () => {
+      const { store } = bench.engine;
+      const versions = [
+        await store.set(at(), 'a', '1'),
+        await store.set(at('other'), 'a', '1'),
+        await store.set(at(), 'b', '1'),
+        await store.set(at('default', 'acme'), 'a', '1'),
+        await store.set(at('default', 'default', 'cron'), 'a', '1'),
+        await store.set(at(), 'a', '2'),
+      ];
+      expect(versions.map((outcome) => outcome.ok && outcome.version)).toEqual([1, 2, 3, 1, 1, 4]);
+      for (const key of ['a', 'b']) await store.delete(at(), key);
+      await store.delete(at('other'), 'a');
+      expect(await store.tenants('store')).toEqual(['acme']);
+      expect(await store.set(at(), 'c', '1')).toMatchObject({ version: 5 });
+    });
+
+    it('gives one version once, however many set at the same time', async () => {
+      const outcomes = await Promise.all(range(1, 60).map((n) => bench.engine.store.set(at(), `k${n % 7}`, `${n}`)));
+      const versions = outcomes.map((outcome) => (outcome.ok ? outcome.version : 0));
+      expect([...versions].sort((left, right) => left - right)).toEqual(range(1, 60));
     });
 
     it('compares and sets', async () => {
@@ -64,9 +89,8 @@ export function storeSuite(factory: EngineFactory): void {
         reason: 'full',
         limit: 'tenant_keys',
       });
-      expect(await store.set(at('ns1'), 'k1', '2', { quota: tenantKeys(3) })).toEqual({
+      expect(await store.set(at('ns1'), 'k1', '2', { quota: tenantKeys(3) })).toMatchObject({
         ok: true,
-        version: 2,
         created: false,
       });
       expect(await store.set(at('ns9', 'acme'), 'k9', '1', { quota: tenantKeys(3) })).toMatchObject({ ok: true });
@@ -117,7 +141,12 @@ export function storeSuite(factory: EngineFactory): void {
       expect(await keys(at(), { after: 'zzz', prefix: 'a' })).toEqual([]);
       expect(await keys(at(), { limit: 0 })).toEqual([]);
       const [entry] = await store.list(at(), { prefix: '😀', limit: 1 });
-      expect(entry).toEqual({ key: '😀', value: '"😀"', version: 1, expiresAt: null });
+      expect(entry).toEqual({
+        key: '😀',
+        value: '"😀"',
+        version: names.indexOf('😀') + 1,
+        expiresAt: null,
+      });
     });
 
     it('walks a large namespace page by page', async () => {
@@ -154,7 +183,12 @@ export function storeSuite(factory: EngineFactory): void {
       ];
       for (const [index, key] of odd.entries()) await store.set(at(), key, `"${index} 😀 漢"`);
       for (const [index, key] of odd.entries()) {
-        expect(await store.get(at(), key)).toEqual({ key, value: `"${index} 😀 漢"`, version: 1, expiresAt: null });
+        expect(await store.get(at(), key)).toEqual({
+          key,
+          value: `"${index} 😀 漢"`,
+          version: index + 1,
+          expiresAt: null,
+        });
       }
       const value = JSON.stringify('x'.repeat(65_534));
       await store.set(at(), 'large', value);

@@ -12,7 +12,7 @@ import type {
   Published,
   StreamEvent,
 } from '../engine.ts';
-import { createMemoryEngine } from '../memory.ts';
+import { createMemoryEngine } from '../memory/memory.ts';
 
 /** A backend in memory that several nodes share, and which each of them can be cut off from. */
 export class SharedBackend {

@@ -30,7 +30,13 @@ export function watchSuite(factory: EngineFactory): void {
       expect(await store.get(at(), 'brief')).toBeNull();
       expect((await store.list(at(), { limit: 10 })).map((each) => each.key)).toEqual(['lasting']);
       expect(await store.delete(at(), 'brief')).toEqual({ ok: true, deleted: false });
-      expect(await store.set(at(), 'brief', '2', { ifVersion: 0 })).toEqual({ ok: true, version: 1, created: true });
+      expect(await store.set(at(), 'brief', '2', { ifVersion: 0 })).toEqual({ ok: true, version: 3, created: true });
+      // Whoever had it before it expired does not have it now.
+      expect(await store.set(at(), 'brief', '1', { ifVersion: 1 })).toEqual({
+        ok: false,
+        reason: 'conflict',
+        version: 3,
+      });
     });
 
     it('counts no expired key against its quota, and no expired tenant', async () => {
@@ -45,7 +51,7 @@ export function watchSuite(factory: EngineFactory): void {
       expect(await store.tenants('store')).toEqual([]);
       expect(await store.set(at(), 'next', '1', { quota: tenantKeys(1) })).toEqual({
         ok: true,
-        version: 1,
+        version: 2,
         created: true,
       });
     });
@@ -59,7 +65,7 @@ export function watchSuite(factory: EngineFactory): void {
       await store.set(at(), 'shorter', '1', { ttlMs: 60_000 });
       await store.set(at(), 'shorter', '2', { ttlMs: 1000 });
       await bench.rig.elapse(1300);
-      expect((await store.get(at(), 'longer'))?.version).toBe(2);
+      expect((await store.get(at(), 'longer'))?.value).toBe('2');
       expect((await store.get(at(), 'none'))?.expiresAt).toBeNull();
       expect(await store.get(at(), 'shorter')).toBeNull();
     });
@@ -80,7 +86,7 @@ export function watchSuite(factory: EngineFactory): void {
         { at: at('other', 'acme'), key: 'k', operation: 'set', version: 1, value: '2' },
         { at: at(), key: 'k', operation: 'set', version: 2, value: '3' },
         { at: at(), key: 'k', operation: 'delete', version: 2, value: null },
-        { at: at('last'), key: 'end', operation: 'set', version: 1, value: '5' },
+        { at: at('last'), key: 'end', operation: 'set', version: 3, value: '5' },
       ]);
     });
 

@@ -1,7 +1,7 @@
 import type { CronJob } from '@arqonbus/protocol';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { BusRig, ownerOf, turn, type Who } from '../rig.suite.ts';
 import { type CronOperator, type CronOptions, createCronOperator } from './cron.ts';

@@ -1,7 +1,7 @@
 import type { OmegaEvent } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Sender } from '../../connection/session.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import type { Operator } from '../operator.ts';
 import { BusRig } from '../rig.suite.ts';
 import { createOmegaOperator } from './omega.ts';

@@ -2,7 +2,7 @@ import { BusError, type CommandResult } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { QuotaLimit, SetOptions } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { BusRig, ownerOf, RecordingWire, turn, type Who } from '../rig.suite.ts';
 import { rangesOf } from './listing.ts';
 import { DEFAULT_STORE_LIMITS, type StoreLimits } from './space.ts';
@@ -204,8 +204,8 @@ describe('one answer', () => {
     expect(page).toMatchObject({ keys: ['k0', 'k1', 'k2'], count: 3, next: 'k2' });
     expect(page.entries?.map(({ key, version, value }) => [key, version, String(value).length])).toEqual([
       ['k0', 1, 300_000],
-      ['k1', 1, 300_000],
-      ['k2', 1, 300_000],
+      ['k1', 2, 300_000],
+      ['k2', 3, 300_000],
     ]);
     expect(Buffer.byteLength(JSON.stringify(page))).toBeLessThan(1_048_576);
     expect((await rig.all(user, { values: true })).keys).toHaveLength(7);

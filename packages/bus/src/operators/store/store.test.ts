@@ -52,28 +52,35 @@ describe('op.store', () => {
 
   it('compares and sets: one of many wins', async () => {
     const [a, b] = await Promise.all([connect(), connect()]);
-    expect(await a.ask('op.store.set', { key: 'k', value: 1, if_version: 0 })).toMatchObject({ version: 1 });
+    const { version } = await a.ask('op.store.set', { key: 'k', value: 1, if_version: 0 });
     const refused = await b.command('op.store.set', { key: 'k', value: 2, if_version: 0 });
-    expect(refused).toMatchObject({ error_code: 'CONFLICT', payload: { current_version: 1, retryable: true } });
+    expect(refused).toMatchObject({ error_code: 'CONFLICT', payload: { current_version: version, retryable: true } });
     const race = await Promise.all(
-      [a, b].map((peer) => peer.command('op.store.set', { key: 'k', value: peer.id, if_version: 1 })),
+      [a, b].map((peer) => peer.command('op.store.set', { key: 'k', value: peer.id, if_version: version })),
     );
     expect(race.map((one) => one.status).sort()).toEqual(['error', 'success']);
-    expect(await a.command('op.store.delete', { key: 'k', if_version: 1 })).toMatchObject({ error_code: 'CONFLICT' });
-    expect(await a.ask('op.store.delete', { key: 'k', if_version: 2 })).toEqual({ deleted: true });
+    const late = await a.command('op.store.delete', { key: 'k', if_version: version });
+    expect(late).toMatchObject({ error_code: 'CONFLICT' });
+    expect(await a.ask('op.store.delete', { key: 'k', if_version: late.payload.current_version })).toEqual({
+      deleted: true,
+    });
   });
 
   it('forgets after its time, and tells the watchers', async () => {
     const [a, b] = await Promise.all([connect(), connect()]);
     const namespace = fresh();
     await b.ask('op.store.watch', { namespace, prefix: 'short' });
-    await a.ask('op.store.set', { key: 'short-lived', value: 1, namespace, ttl_seconds: 0.05 });
+    const { version } = await a.ask('op.store.set', { key: 'short-lived', value: 1, namespace, ttl_seconds: 0.05 });
     expect((await a.ask('op.store.get', { key: 'short-lived', namespace })).expires_at).toMatch(/Z$/);
     const notice = async (): Promise<object> =>
       (await b.next((frame) => frame.payload.event === 'store_changed')).payload;
-    expect(await notice()).toMatchObject({ operation: 'set', key: 'short-lived', value: 1, version: 1 });
+    expect(await notice()).toMatchObject({ operation: 'set', key: 'short-lived', value: 1, version });
     expect(await notice()).toMatchObject({ operation: 'expire', key: 'short-lived' });
     expect(await a.ask('op.store.get', { key: 'short-lived', namespace })).toEqual({ found: false });
+    // Whoever held it before cannot take it for its own once somebody else has it.
+    await b.ask('op.store.set', { key: 'short-lived', value: 2, namespace, if_version: 0 });
+    const late = await a.command('op.store.set', { key: 'short-lived', value: 1, namespace, if_version: version });
+    expect(late).toMatchObject({ error_code: 'CONFLICT' });
   });
 
   it('lists in order, by prefix, in pages', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Engine, KeyValueStore } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { hang, statuses } from './receiver.suite.ts';
 import { onEnd, openReceiver, openRig, ownerOf, Rig, turn } from './rig.suite.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { KeyValueStore } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { PostingLeases } from './posting-leases.ts';
 import { turn } from './rig.suite.ts';

@@ -1,7 +1,7 @@
 import { newId } from '@arqonbus/protocol';
 import type { Sender } from '../../connection/session.ts';
 import type { Engine } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory.ts';
+import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import type { Happening } from '../../events.ts';
 import { BusRig, onEnd, ownerOf, RecordingWire, type RigOptions, settled, turn } from '../rig.suite.ts';
 import { Receiver } from './receiver.suite.ts';

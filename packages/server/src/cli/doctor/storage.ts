@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import type { EngineEvents } from '@arqonbus/bus';
 import { newSecretId } from '@arqonbus/protocol';
 import type { Config } from '../../config/config.ts';
+import { storageOptions } from '../../config/storage-options.ts';
 import { messageOf } from '../exit.ts';
 import { sentence } from '../remote/failure.ts';
 import { type Finding, failed, ok, warn } from './finding.ts';
@@ -58,7 +59,7 @@ function checkFolder(path: string): Finding {
 async function open(storage: Config['storage']): Promise<void> {
   const { loadEngine } = await import('@arqonbus/bus');
   // In strict mode a backend that is away fails the opening, instead of being waited for.
-  const engine = await loadEngine({ ...storage, mode: 'strict', nodeId: newSecretId('doctor_') });
+  const engine = await loadEngine({ ...storageOptions(storage, newSecretId('doctor_')), mode: 'strict' });
   try {
     await engine.open(DEAF);
     if (!engine.healthy()) throw new Error('it does not answer');

@@ -1,11 +1,8 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { engineSuite } from './engine.suite.ts';
+import { engineSuite } from '../engine.suite.ts';
+import { fakeTime } from '../suite/fake-time.suite.ts';
+import { publishMany, Recorder, stream } from '../suite/rig.suite.ts';
 import { createMemoryEngine } from './memory.ts';
-import { publishMany, Recorder, stream } from './suite/rig.suite.ts';
-
-function fakeTime(): void {
-  vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] });
-}
 
 afterEach(() => {
   vi.useRealTimers();
@@ -14,18 +11,16 @@ afterEach(() => {
 engineSuite(
   'memory',
   () => {
-    fakeTime();
+    const time = fakeTime();
     return {
       async open(events) {
-        const engine = createMemoryEngine();
+        const engine = createMemoryEngine({ now: time.now });
         await engine.open(events);
         return engine;
       },
-      async elapse(ms) {
-        await vi.advanceTimersByTimeAsync(ms);
-      },
+      elapse: time.elapse,
       async cleanup() {
-        vi.useRealTimers();
+        time.stop();
       },
     };
   },
@@ -48,15 +43,15 @@ it('answers a publication synchronously, delivered', async () => {
 });
 
 it('lets go of what is past its age although nobody reads it, and leaves no timer behind', async () => {
-  fakeTime();
-  const engine = createMemoryEngine();
+  const time = fakeTime();
+  const engine = createMemoryEngine({ now: time.now });
   await engine.open(new Recorder());
   for (let n = 0; n < 40; n += 1) {
     await publishMany(engine, stream(`channel-${n}`), 100, () => ({ retention: { size: 100, ttlMs: 5_000 } }));
   }
   await engine.store.set({ tenant: 'default', space: 'store', namespace: 'n' }, 'k', '1', { ttlMs: 60_000 });
   expect(await engine.stats()).toMatchObject({ streams: 40, messages: 4_000 });
-  await vi.advanceTimersByTimeAsync(10_000);
+  await time.elapse(10_000);
   expect(await engine.stats()).toMatchObject({ streams: 40, messages: 0, bytes: 0 });
   await engine.close();
   expect(vi.getTimerCount()).toBe(0);

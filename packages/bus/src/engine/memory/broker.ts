@@ -8,10 +8,11 @@ import type {
   StoredEvent,
   StreamAddress,
   StreamState,
-} from './engine.ts';
-import { RecentIds } from './recent-ids.ts';
+} from '../engine.ts';
+import { RecentIds } from '../recent-ids.ts';
+import { StreamMap } from '../stream-map.ts';
+import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './history-bounds.ts';
 import { type Holdings, Ring } from './ring.ts';
-import { StreamMap } from './stream-map.ts';
 
 /** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
 const SWEEP_STREAMS = 1_000;
@@ -21,18 +22,22 @@ const CLAIMS = 0;
 
 const EPOCH_LENGTH = 10;
 
-class Stream {
+class Stream implements Counted {
   readonly address: StreamAddress;
   /** Names this incarnation among the recent ids: a stream that comes back after a drop has none of the old ones. */
   readonly scope: number;
   readonly epoch: string = randomToken(EPOCH_LENGTH);
   readonly ring: Ring;
+  readonly home: TenantHistory;
+  weight = 0;
+  place = -1;
 
-  constructor(address: StreamAddress, scope: number, holdings: Holdings) {
+  constructor(address: StreamAddress, scope: number, holdings: Holdings, home: TenantHistory) {
     // A copy: what a caller passes may be an object of its own that is more than an address, and lives less long.
     this.address = { tenant: address.tenant, room: address.room, channel: address.channel };
     this.scope = scope;
     this.ring = new Ring(holdings);
+    this.home = home;
   }
 }
 
@@ -45,15 +50,18 @@ export class MemoryBroker implements Broker {
   operations = 0;
   readonly #now: () => number;
   readonly #recent: RecentIds;
+  readonly #bounds: HistoryBounds;
   readonly #streams = new StreamMap<Stream>();
   readonly #all = new Set<Stream>();
   #sweeping: Iterator<Stream> = this.#all.values();
   #scopes = CLAIMS;
   #events: EngineEvents | undefined;
 
-  constructor(now: () => number) {
+  /** `now` answers milliseconds since 1970, by a clock that never steps. */
+  constructor(now: () => number, limits: HistoryLimits) {
     this.#now = now;
     this.#recent = new RecentIds(now());
+    this.#bounds = new HistoryBounds(limits);
   }
 
   open(events: EngineEvents): void {
@@ -75,7 +83,8 @@ export class MemoryBroker implements Broker {
     const first = this.#recent.claim(stream.scope, publication.identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
     const text = seal(draft.open, sequence, epoch);
-    ring.append(draft.time, from, text, publication.retention);
+    ring.append(draft.time, now, from, text, publication.retention);
+    this.#bounds.note(stream);
     const delivered = this.#events?.deliver({ stream: publication.stream, sequence, id, from, text }) ?? 0;
     return { sequence, epoch, stored: 'memory', delivered, duplicate: false };
   }
@@ -87,8 +96,9 @@ export class MemoryBroker implements Broker {
 
   state(address: StreamAddress): StreamState {
     this.operations += 1;
-    const { ring, epoch } = this.#open(address);
-    ring.expire(this.#now());
+    const stream = this.#open(address);
+    const { ring, epoch } = stream;
+    this.#expire(stream, this.#now());
     return { sequence: ring.sequence, epoch, oldest: ring.oldest };
   }
 
@@ -96,7 +106,7 @@ export class MemoryBroker implements Broker {
     this.operations += 1;
     const stream = this.#streams.get(address);
     if (stream === undefined) return [];
-    stream.ring.expire(this.#now());
+    this.#expire(stream, this.#now());
     return stream.ring.history(query);
   }
 
@@ -112,6 +122,7 @@ export class MemoryBroker implements Broker {
     const stream = this.#streams.get(address);
     if (stream === undefined) return;
     stream.ring.clear();
+    this.#bounds.leave(stream);
     this.#all.delete(stream);
     this.#streams.delete(address);
   }
@@ -121,10 +132,11 @@ export class MemoryBroker implements Broker {
     return this.#recent.claim(CLAIMS, key, '', 0, this.#now(), windowMs) < 0;
   }
 
-  /** One small step of letting go of what is past its age; the engine's timer takes one a second. */
+  /** One small step of letting go of what is past its age, and telling what went before it; one a second is taken. */
   sweep(): void {
     const now = this.#now();
     this.#recent.sweep(now);
+    this.#bounds.tell(now, (state) => this.#events?.trimmed(state));
     let events = SWEEP_EVENTS;
     for (let step = 0; step < SWEEP_STREAMS && events > 0; step += 1) {
       const next = this.#sweeping.next();
@@ -132,8 +144,14 @@ export class MemoryBroker implements Broker {
         this.#sweeping = this.#all.values();
         return;
       }
-      events -= next.value.ring.expire(now, events);
+      events -= this.#expire(next.value, now, events);
     }
+  }
+
+  #expire(stream: Stream, now: number, most?: number): number {
+    const expired = stream.ring.expire(now, most);
+    if (expired > 0) this.#bounds.note(stream);
+    return expired;
   }
 
   #open(address: StreamAddress): Stream {
@@ -142,7 +160,7 @@ export class MemoryBroker implements Broker {
 
   #create(address: StreamAddress): Stream {
     this.#scopes += 1;
-    const stream = new Stream(address, this.#scopes, this.holdings);
+    const stream = new Stream(address, this.#scopes, this.holdings, this.#bounds.join(address.tenant));
     this.#streams.set(address, stream);
     this.#all.add(stream);
     return stream;

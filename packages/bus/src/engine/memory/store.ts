@@ -4,24 +4,31 @@ import type {
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
+  QuotaLimit,
   SetOptions,
   SetOutcome,
-} from './engine.ts';
-import { ExpiryHeap } from './expiry-heap.ts';
+  StoreQuota,
+} from '../engine.ts';
+import { ExpiryHeap } from '../expiry-heap.ts';
+import { bytesOf, passedLimit, type Usage } from '../quota.ts';
+import { Watchers } from '../watchers.ts';
 import { SortedKeys } from './sorted-keys.ts';
-import { Watchers } from './watchers.ts';
 
 /** The longest delay that a timer takes; a later end is looked at again then. */
 const MAX_TIMER_MS = 2_147_483_647;
 
-/** All keys of one tenant in one space. */
+/** All keys of one tenant in one space. It stays when they are gone, for its versions never come again. */
 interface Tenant {
-  count: number;
+  /** The last version given out. */
+  version: number;
+  readonly held: Usage;
+  readonly owners: Map<string, Usage>;
   readonly namespaces: Map<string, Namespace>;
 }
 
 interface Namespace {
   readonly at: KeySpace;
+  readonly tenant: Tenant;
   readonly entries: Map<string, Entry>;
   readonly keys: SortedKeys;
 }
@@ -31,6 +38,9 @@ interface Entry {
   readonly key: string;
   value: string;
   version: number;
+  /** What it counts for, and with whom; null with nobody. */
+  bytes: number;
+  owner: string | null;
   /** Null without a time to live, and once the entry is gone. */
   expiresAt: number | null;
 }
@@ -62,12 +72,21 @@ export class MemoryStore implements KeyValueStore {
     const current = this.#namespace(at)?.entries.get(key);
     const version = current?.version ?? 0;
     if (ifVersion !== undefined && ifVersion !== version) return { ok: false, reason: 'conflict', version };
-    if (current === undefined && quota !== undefined && this.#count(at) >= quota.tenantKeys) {
-      return { ok: false, reason: 'full', limit: 'tenant_keys' };
+    const tenant = this.#tenant(at);
+    const owner = quota?.owner ?? current?.owner ?? null;
+    const bytes = bytesOf(key, value);
+    if (quota !== undefined) {
+      const limit = passed(quota, tenant, bytes, current);
+      if (limit !== null) return { ok: false, reason: 'full', limit };
     }
-    const entry = current ?? this.#create(at, key);
+    if (current !== undefined) charge(tenant, current.owner, -1, -current.bytes);
+    charge(tenant, owner, 1, bytes);
+    tenant.version += 1;
+    const entry = current ?? create(namespaceOf(tenant, at), key);
     entry.value = value;
-    entry.version = version + 1;
+    entry.version = tenant.version;
+    entry.bytes = bytes;
+    entry.owner = owner;
     entry.expiresAt = ttlMs === undefined ? null : this.#now() + ttlMs;
     this.#expiring.add(entry);
     this.#schedule();
@@ -95,7 +114,8 @@ export class MemoryStore implements KeyValueStore {
 
   tenants(space: string): string[] {
     this.#begin();
-    return [...(this.#spaces.get(space)?.keys() ?? [])];
+    const tenants = [...(this.#spaces.get(space) ?? [])];
+    return tenants.filter(([, { held }]) => held.keys > 0).map(([name]) => name);
   }
 
   watch(space: string, onChange: (change: KeyChange) => void): () => void {
@@ -142,40 +162,64 @@ export class MemoryStore implements KeyValueStore {
     return this.#spaces.get(at.space)?.get(at.tenant)?.namespaces.get(at.namespace);
   }
 
-  #count(at: KeySpace): number {
-    return this.#spaces.get(at.space)?.get(at.tenant)?.count ?? 0;
-  }
-
-  #create(at: KeySpace, key: string): Entry {
-    const space = this.#spaces.get(at.space) ?? new Map<string, Tenant>();
-    this.#spaces.set(at.space, space);
-    const tenant = space.get(at.tenant) ?? { count: 0, namespaces: new Map<string, Namespace>() };
-    space.set(at.tenant, tenant);
-    const home = tenant.namespaces.get(at.namespace) ?? { at: { ...at }, entries: new Map(), keys: new SortedKeys() };
-    tenant.namespaces.set(at.namespace, home);
-    const entry: Entry = { home, key, value: '', version: 0, expiresAt: null };
-    home.entries.set(key, entry);
-    home.keys.add(key);
-    tenant.count += 1;
-    return entry;
+  #tenant({ space: name, tenant }: KeySpace): Tenant {
+    const space = this.#spaces.get(name) ?? new Map<string, Tenant>();
+    this.#spaces.set(name, space);
+    const known = space.get(tenant);
+    if (known !== undefined) return known;
+    const made: Tenant = { version: 0, held: { keys: 0, bytes: 0 }, owners: new Map(), namespaces: new Map() };
+    space.set(tenant, made);
+    return made;
   }
 
   #remove(entry: Entry, operation: 'delete' | 'expire'): void {
-    const { at, entries, keys } = entry.home;
+    const { at, tenant, entries, keys } = entry.home;
     entry.expiresAt = null;
     entries.delete(entry.key);
     keys.remove(entry.key);
-    const space = this.#spaces.get(at.space)!;
-    const tenant = space.get(at.tenant)!;
-    tenant.count -= 1;
+    charge(tenant, entry.owner, -1, -entry.bytes);
     if (entries.size === 0) tenant.namespaces.delete(at.namespace);
-    if (tenant.count === 0) space.delete(at.tenant);
     this.#tell(entry, operation);
   }
 
   #tell({ home, key, version, value }: Entry, operation: KeyChange['operation']): void {
     this.#watchers.notify({ at: home.at, key, operation, version, value: operation === 'set' ? value : null });
   }
+}
+
+/** The namespace that a key is put into, made when it is not there. */
+function namespaceOf(tenant: Tenant, at: KeySpace): Namespace {
+  const known = tenant.namespaces.get(at.namespace);
+  if (known !== undefined) return known;
+  const home: Namespace = { at: { ...at }, tenant, entries: new Map(), keys: new SortedKeys() };
+  tenant.namespaces.set(at.namespace, home);
+  return home;
+}
+
+function create(home: Namespace, key: string): Entry {
+  const entry: Entry = { home, key, value: '', version: 0, bytes: 0, owner: null, expiresAt: null };
+  home.entries.set(key, entry);
+  home.keys.add(key);
+  return entry;
+}
+
+/** Which bound would be passed if a key came to count for `bytes`, or came to be there at all. */
+function passed(quota: StoreQuota, tenant: Tenant, bytes: number, current: Entry | undefined): QuotaLimit | null {
+  const held = tenant.owners.get(quota.owner) ?? { keys: 0, bytes: 0 };
+  const tenantMore = current === undefined ? { keys: 1, bytes } : { keys: 0, bytes: bytes - current.bytes };
+  const ownerMore = current?.owner === quota.owner ? tenantMore : { keys: 1, bytes };
+  return passedLimit(quota, { held, more: ownerMore }, { held: tenant.held, more: tenantMore });
+}
+
+function charge(tenant: Tenant, owner: string | null, keys: number, bytes: number): void {
+  tenant.held.keys += keys;
+  tenant.held.bytes += bytes;
+  if (owner === null) return;
+  const held = tenant.owners.get(owner) ?? { keys: 0, bytes: 0 };
+  held.keys += keys;
+  held.bytes += bytes;
+  if (held.keys === 0) tenant.owners.delete(owner);
+  else tenant.owners.set(owner, held);
 }
 
 function view({ key, value, version, expiresAt }: Entry): KeyValueEntry {

@@ -1,0 +1,30 @@
+import type { QuotaLimit, StoreQuota } from './engine.ts';
+
+/** Keys and their bytes: what somebody holds, or what is added to it. */
+export interface Usage {
+  keys: number;
+  /** UTF-8 bytes of keys and values. */
+  bytes: number;
+}
+
+/** What a key and its value count for. */
+export function bytesOf(key: string, value: string): number {
+  return Buffer.byteLength(key) + Buffer.byteLength(value);
+}
+
+/** The first bound of `quota` that would be passed if its owner and its tenant, who hold this much, were given more. */
+export function passedLimit(
+  quota: StoreQuota,
+  owner: { readonly held: Usage; readonly more: Usage },
+  tenant: { readonly held: Usage; readonly more: Usage },
+): QuotaLimit | null {
+  if (passes(owner.held.keys, owner.more.keys, quota.ownerKeys)) return 'owner_keys';
+  if (passes(owner.held.bytes, owner.more.bytes, quota.ownerBytes)) return 'owner_bytes';
+  if (passes(tenant.held.keys, tenant.more.keys, quota.tenantKeys)) return 'tenant_keys';
+  if (passes(tenant.held.bytes, tenant.more.bytes, quota.tenantBytes)) return 'tenant_bytes';
+  return null;
+}
+
+function passes(held: number, more: number, limit: number): boolean {
+  return more > 0 && held + more > limit;
+}

@@ -1,0 +1,95 @@
+-- Stands in front of every script that touches streams.
+--
+-- A room's hash has a field for each channel, which says where its stream stands:
+--
+--   SEQUENCE EPOCH SIZE TTL DUE END FLOOR
+--
+-- SIZE and TTL (ms) are the retention that it was last published with. At DUE (ms) it is searched for old entries again.
+-- END is how many bytes of envelopes it was ever given; FLOOR is at most what it had been given before its oldest entry.
+-- Both are missing where an earlier release wrote last, as `s` is in its entries: that counts as 0.
+--
+-- An entry of a stream has the id SEQUENCE-ORDER. ORDER is when it was stored, in microseconds of the server's clock, by
+-- which it ages. Its fields are `e`, the body, and `s`, how many bytes the stream had been given before it.
+
+-- A number as text. Where it stays below 10^14, as sequences, bytes and milliseconds do, Lua writes it so by itself.
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+-- What stays of an epoch as long as the stream is not dropped.
+local function incarnation(epoch)
+  return string.match(epoch, '^[^-]+')
+end
+
+-- The server's time in microseconds.
+local function microseconds()
+  local clock = redis.call('TIME')
+  return clock[1] * 1000000 + clock[2]
+end
+
+local function standing(room, channel)
+  local text = redis.call('HGET', room, channel)
+  if not text then
+    return nil
+  end
+  local sequence, epoch, size, ttl, due, finish, floor =
+    string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) ?(%d*) ?(%d*)$')
+  return {
+    room = room,
+    channel = channel,
+    sequence = tonumber(sequence),
+    epoch = epoch,
+    size = size,
+    ttl = tonumber(ttl),
+    due = tonumber(due),
+    finish = tonumber(finish) or 0,
+    floor = tonumber(floor) or 0,
+    changed = false,
+  }
+end
+
+local function sequenceOf(entry)
+  return tonumber(string.match(entry[1], '^%d+'))
+end
+
+local function orderOf(entry)
+  return tonumber(string.match(entry[1], '%d+$'))
+end
+
+local function startOf(entry)
+  return tonumber(entry[2][4]) or 0
+end
+
+-- Forgets the entries from the oldest on for which `isOver` holds; all later ones are spared once it does not. Answers the
+-- first sequence that is kept, `last + 1` when none is, and its entry. Looks at few entries, however many go: ever
+-- further ahead until one is kept, then by halves.
+local function cut(stream, last, isOver)
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  if not first then
+    return last + 1, nil
+  end
+  if not isOver(first) then
+    return sequenceOf(first), first
+  end
+  local low, high, kept, step = sequenceOf(first), last + 1, nil, 1
+  while high - low > 1 do
+    local probe = kept and math.floor((low + high) / 2) or math.min(low + step, high - 1)
+    local entry = redis.call('XRANGE', stream, integer(probe), '+', 'COUNT', 1)[1]
+    if entry and not isOver(entry) then
+      high, kept = probe, entry
+    else
+      low, step = probe, step * 2
+    end
+  end
+  redis.call('XTRIM', stream, 'MINID', integer(high))
+  return high, kept
+end
+
+-- Forgets what has been kept for the stream's time to live. Answers the first sequence that is kept.
+local function expire(stream, at, last, instant)
+  local cutoff = instant - at.ttl * 1000
+  local first = cut(stream, last, function(entry)
+    return orderOf(entry) <= cutoff
+  end)
+  return first
+end

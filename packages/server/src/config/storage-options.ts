@@ -1,0 +1,10 @@
+import type { StorageOptions } from '@arqonbus/bus';
+import type { Config } from './config.ts';
+
+/** What the bus is told to open. The bytes of one channel are not among it: they belong to the channel's retention. */
+export function storageOptions(storage: Config['storage'], nodeId: string): StorageOptions {
+  const { backend, mode, sqlitePath, redisUrl, valkeyUrl, maxHistoryBytesPerTenant, maxHistoryBytesTotal } = storage;
+  const options = { backend, mode, sqlitePath, redisUrl, valkeyUrl, nodeId, maxHistoryBytesPerTenant };
+  // 0 is the engine's own default.
+  return maxHistoryBytesTotal === 0 ? options : { ...options, maxHistoryBytes: maxHistoryBytesTotal };
+}

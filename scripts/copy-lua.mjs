@@ -1,0 +1,20 @@
+// Copies the Lua scripts of packages/bus/src to the same places in dist: the TypeScript beside them reads them there.
+// `tsc` does not; `npm run build` runs both.
+import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const bus = fileURLToPath(new URL('../packages/bus/', import.meta.url));
+
+/** The Lua files of a folder, as paths inside it. */
+function scriptsIn(folder) {
+  const all = readdirSync(join(bus, folder), { recursive: true });
+  return all.filter((path) => path.endsWith('.lua'));
+}
+
+const sources = scriptsIn('src');
+for (const path of scriptsIn('dist')) if (!sources.includes(path)) rmSync(join(bus, 'dist', path));
+for (const path of sources) {
+  mkdirSync(dirname(join(bus, 'dist', path)), { recursive: true });
+  copyFileSync(join(bus, 'src', path), join(bus, 'dist', path));
+}
