@@ -74,7 +74,7 @@ describe('arqon tail', () => {
   it('tells that envelopes may be missing after a sequence of another epoch', async () => {
     await arqon.run(['pub', 'talk:reset', '{"n":1}', '--ack']);
     const tail = arqon.start(['tail', 'talk:reset', '--since', '1@elsewhere']);
-    await tail.complaint(/talk:reset: envelopes may be missing here \(not_recovered\)/);
+    await tail.complaint(/talk:reset: envelopes may be missing here \(new_epoch\)/);
   });
 
   it('sends an envelope and prints its answer', async () => {

@@ -101,7 +101,9 @@ describe('commands', () => {
     const whole = await a.ask('op.history.get', { room });
     expect(ns(whole as never).sort()).toEqual([1, 2, 3]);
     expect(whole.count).toBe(3);
-    expect(whole.entries[0]).toMatchObject({
+    // Those that were stored in the same millisecond have no order among channels.
+    const { entries } = whole as unknown as { entries: { envelope: { payload: { n: number } } }[] };
+    expect(entries.find(({ envelope }) => envelope.payload.n === 1)).toMatchObject({
       envelope: { room, payload: { n: 1 } },
       stored_at: expect.stringMatching(/Z$/),
       storage_metadata: { backend: 'memory', sequence: 1 },
@@ -290,7 +292,8 @@ describe('limits', () => {
   it('a page of history ends before it is too large for one answer, and says where to go on', async () => {
     const a = await connect();
     const body = 'x'.repeat(900_000);
-    for (let n = 0; n < 24; n += 1) await a.publish({ room: 'heavy', channel: 'x', payload: { body } });
+    // Less than the history of a channel may hold.
+    for (let n = 0; n < 16; n += 1) await a.publish({ room: 'heavy', channel: 'x', payload: { body } });
     const sequences = ({ messages }: { messages: { metadata: { sequence: number } }[] }): number[] =>
       messages.map(({ metadata }) => metadata.sequence);
     const backward: number[] = [];
@@ -305,7 +308,7 @@ describe('limits', () => {
       backward.unshift(...sequences(page as never));
       before = page.previous as number | null;
     }
-    expect(backward).toEqual(Array.from({ length: 24 }, (_, n) => n + 1));
+    expect(backward).toEqual(Array.from({ length: 16 }, (_, n) => n + 1));
     const forward: number[] = [];
     for (let after: number | null = 0; after !== null; ) {
       const page = await a.ask('history', { room: 'heavy', channel: 'x', limit: 24, after });
@@ -327,6 +330,6 @@ describe('limits', () => {
       seen.unshift(...numbers);
       after = page.next as string | null;
     }
-    expect(seen).toEqual(Array.from({ length: 24 }, (_, n) => n + 1));
+    expect(seen).toEqual(Array.from({ length: 16 }, (_, n) => n + 1));
   });
 });

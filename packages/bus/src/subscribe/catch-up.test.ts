@@ -95,3 +95,15 @@ it('tells the gap when history can no longer be read, and passes on what was hel
   expect(sent[1]).toContain('"sequence":10');
   expect(done()).toBe(1);
 });
+
+it('drops what a repair of the node hands to everybody, when the replay has told it already', async () => {
+  const { catchUp, channel, sequences, done } = rig(3, { sequence: 3, epoch: EPOCH });
+  channel.last = event(channel, 1);
+  catchUp.startAfter(channel, { sequence: 3, epoch: EPOCH });
+  await catchUp.run([{ channel, after: 1 }]);
+  expect(sequences()).toEqual([2, 3]);
+  expect(done()).toBe(0);
+  expect([2, 3, 4].map((sequence) => catchUp.offer(channel, event(channel, sequence)))).toEqual([false, false, false]);
+  expect(done()).toBe(1);
+  expect(sequences()).toEqual([2, 3]);
+});

@@ -141,7 +141,9 @@ export class CatchUp {
     const ahead = new Set<Channel>();
     for (const [channel, sequence] of this.cursors) {
       const reached = this.broker.reached?.(channel);
-      if (reached !== undefined && reached.sequence < sequence && this.isOfJoin(channel, reached)) ahead.add(channel);
+      const isAhead = reached !== undefined && reached.sequence < sequence && this.isOfJoin(channel, reached);
+      // What this node was not handed yet may still come, from a repair, to everybody who is live.
+      if (isAhead || (channel.last !== null && channel.last.sequence < sequence)) ahead.add(channel);
     }
     this.ahead = ahead;
     if (ahead.size === 0) this.stop();
