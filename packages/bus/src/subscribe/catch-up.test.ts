@@ -107,3 +107,13 @@ it('drops what a repair of the node hands to everybody, when the replay has told
   expect(done()).toBe(1);
   expect(sequences()).toEqual([2, 3]);
 });
+
+it('knows a channel that was made anew while it read what was missed', async () => {
+  const { catchUp, channel, sequences } = rig(3, { sequence: 3, epoch: EPOCH });
+  catchUp.startAfter(channel, { sequence: 2, epoch: EPOCH });
+  const running = catchUp.run([{ channel, after: 1 }]);
+  const anew = makeChannel();
+  expect(catchUp.offer(anew, event(anew, 3))).toBe(true);
+  await running;
+  expect(sequences()).toEqual([2, 3]);
+});

@@ -34,12 +34,10 @@ export class CatchUp {
   private readonly broker: Broker;
   private readonly onDone: (catchUp: CatchUp) => void;
   private readonly unsent: number;
-  /** The last sequence of each stream that was sent, or that the client has otherwise. */
-  private readonly cursors: Map<Channel, number> = new Map();
-  /** The epochs of these streams when the member joined. */
-  private readonly epochs: Map<Channel, string> = new Map();
-  /** Once the replay is over: the streams in which live traffic is behind it. */
-  private ahead: Set<Channel> | null = null;
+  /** By channel: one that rested when the member joined may have been made anew since. */
+  private readonly cursors: Map<string, Cursor> = new Map();
+  /** Once the replay is over: the channels in which live traffic is behind it. */
+  private ahead: Set<string> | null = null;
   private held: { channel: Channel; event: StreamEvent }[] = [];
   private overflowed = false;
   private stopped = false;
@@ -55,26 +53,24 @@ export class CatchUp {
 
   /** Live events of `channel` up to this position are not for this member: it joined after them. */
   startAfter(channel: Channel, { sequence, epoch }: Position): void {
-    this.cursors.set(channel, sequence);
-    this.epochs.set(channel, epoch);
+    this.cursors.set(channel.channel, { channel, sequence, epoch });
   }
 
   /** Replays `missed` in its order, then what was held back; ends with `onDone`. Rejects when history cannot be read. */
   async run(missed: readonly Missed[]): Promise<void> {
-    for (const { channel, after } of missed) this.cursors.set(channel, after);
-    let streams: Iterable<Channel> = missed.map(({ channel }) => channel);
+    for (const { channel, after } of missed) this.cursorOf(channel, after).sequence = after;
+    let streams = missed.map(({ channel }) => this.cursorOf(channel));
     do {
       this.overflowed = false;
-      for (const channel of streams) {
+      for (const cursor of streams) {
         for (let more = true, pull = FIRST; more && !this.stopped; ) {
-          const cursor = this.cursors.get(channel) as number;
-          const pulled = this.broker.history(channel, { fromSequence: cursor + 1, limit: pull });
+          const pulled = this.broker.history(cursor.channel, { fromSequence: cursor.sequence + 1, limit: pull });
           // An answer at hand is used in this very turn: a small replay is over before anything else happens.
           const batch = isPending(pulled) ? await pulled : pulled;
           more = batch.length === pull;
           for (const stored of batch) {
             if (this.stopped) return;
-            this.forward(channel, stored);
+            this.forward(cursor, stored);
             if (this.session.outbox.backlog <= this.unsent) continue;
             await new Promise<void>((drained) => this.session.outbox.whenDrained(drained));
           }
@@ -82,7 +78,7 @@ export class CatchUp {
           pull = Math.min(MOST, Math.max(1, Math.ceil((MAX_UNSENT * batch.length) / bytes)));
         }
       }
-      streams = [...this.cursors.keys()];
+      streams = [...this.cursors.values()];
     } while (this.overflowed && !this.stopped);
     if (!this.stopped) this.finish();
   }
@@ -90,7 +86,7 @@ export class CatchUp {
   /** History cannot be read any more: says so of every stream, and goes on with what is live. */
   fail(): void {
     if (this.stopped) return;
-    for (const [channel, sequence] of this.cursors) this.tellGap(channel, sequence);
+    for (const cursor of this.cursors.values()) this.tellGap(cursor);
     this.finish();
   }
 
@@ -98,7 +94,7 @@ export class CatchUp {
   offer(channel: Channel, event: StreamEvent): boolean {
     if (this.stopped || isLive(this.session, channel)) return false;
     if (this.ahead !== null) return this.level(this.ahead, channel, event);
-    if (!this.cursors.has(channel)) this.cursors.set(channel, event.sequence - 1);
+    this.cursorOf(channel, event.sequence - 1);
     if (this.overflowed) return true;
     if (this.held.length >= MAX_HELD) {
       this.held = [];
@@ -116,47 +112,52 @@ export class CatchUp {
     this.onDone(this);
   }
 
-  private forward(channel: Channel, { sequence, text }: StoredEvent): void {
-    const last = this.cursors.get(channel) as number;
-    if (sequence > last + 1) this.tellGap(channel, last);
+  private cursorOf(channel: Channel, sequence: number = 0): Cursor {
+    let cursor = this.cursors.get(channel.channel);
+    if (cursor === undefined) {
+      cursor = { channel, sequence, epoch: '' };
+      this.cursors.set(channel.channel, cursor);
+    }
+    return cursor;
+  }
+
+  private forward(cursor: Cursor, { sequence, text }: StoredEvent): void {
+    if (sequence > cursor.sequence + 1) this.tellGap(cursor);
     this.session.send(markReplayed(text));
-    this.cursors.set(channel, sequence);
+    cursor.sequence = sequence;
   }
 
   /** Retention overtook the replay: the loss is told, never silent. */
-  private tellGap(channel: Channel, after: number): void {
-    this.session.send(
-      encode({
-        type: 'system',
-        room: channel.room,
-        channel: channel.channel,
-        payload: { event: 'history_gap', room: channel.room, channel: channel.channel, after_sequence: after },
-      }),
-    );
+  private tellGap({ channel: { room, channel }, sequence }: Cursor): void {
+    const payload = { event: 'history_gap', room, channel, after_sequence: sequence };
+    this.session.send(encode({ type: 'system', room, channel, payload }));
   }
 
   private finish(): void {
     for (const { channel, event } of this.held) this.pass(channel, event);
     this.held = [];
-    const ahead = new Set<Channel>();
-    for (const [channel, sequence] of this.cursors) {
+    const ahead = new Set<string>();
+    for (const [name, cursor] of this.cursors) {
+      const { sequence, channel } = cursor;
       const reached = this.broker.reached?.(channel);
-      const isAhead = reached !== undefined && reached.sequence < sequence && this.isOfJoin(channel, reached);
+      const isAhead = reached !== undefined && reached.sequence < sequence && isOfJoin(cursor, reached);
       // What this node was not handed yet may still come, from a repair, to everybody who is live.
-      if (isAhead || (channel.last !== null && channel.last.sequence < sequence)) ahead.add(channel);
+      const last = (channel.parent.channels.get(name) ?? channel).last;
+      if (isAhead || (last !== null && last.sequence < sequence)) ahead.add(name);
     }
     this.ahead = ahead;
     if (ahead.size === 0) this.stop();
   }
 
   /** Passes a live event on unless it was replayed, and ends when it is the one that live traffic was behind by. */
-  private level(ahead: Set<Channel>, channel: Channel, event: StreamEvent): boolean {
-    const cursor = this.cursors.get(channel) ?? 0;
+  private level(ahead: Set<string>, channel: Channel, event: StreamEvent): boolean {
+    const cursor = this.cursorOf(channel);
+    const { sequence } = cursor;
     const reached = this.broker.reached?.(channel);
     // A stream that lost its end has another epoch, in which nothing was replayed.
-    if (reached !== undefined && !this.isOfJoin(channel, reached)) this.cursors.set(channel, 0);
+    if (reached !== undefined && !isOfJoin(cursor, reached)) cursor.sequence = 0;
     const passed = this.pass(channel, event);
-    if (event.sequence >= cursor || this.cursors.get(channel) !== cursor) ahead.delete(channel);
+    if (event.sequence >= sequence || cursor.sequence !== sequence) ahead.delete(channel.channel);
     if (ahead.size === 0) this.stop();
     return passed;
   }
@@ -165,19 +166,28 @@ export class CatchUp {
   private pass(channel: Channel, event: StreamEvent): boolean {
     // Sequence 0 is degraded traffic, which no replay can hold.
     if (event.sequence !== 0) {
-      if (event.sequence <= (this.cursors.get(channel) ?? 0)) return false;
-      this.cursors.set(channel, event.sequence);
+      const cursor = this.cursorOf(channel);
+      if (event.sequence <= cursor.sequence) return false;
+      cursor.sequence = event.sequence;
     }
     if (event.from === this.session.id && this.channel.members.get(this.session)?.echo !== true) return false;
     this.session.send(event.text);
     return true;
   }
+}
 
-  /** An epoch that is not known is no other one: nothing has come by yet. */
-  private isOfJoin(channel: Channel, { epoch }: Position): boolean {
-    const joined = this.epochs.get(channel) ?? '';
-    return joined === '' || epoch === '' || joined === epoch;
-  }
+/** How far the member has come in one stream. */
+interface Cursor {
+  readonly channel: Channel;
+  /** The last sequence that was sent, or that the client has otherwise. */
+  sequence: number;
+  /** The stream's epoch when the member joined. */
+  readonly epoch: string;
+}
+
+/** An epoch that is not known is no other one: nothing has come by yet. */
+function isOfJoin({ epoch: joined }: Cursor, { epoch }: Position): boolean {
+  return joined === '' || epoch === '' || joined === epoch;
 }
 
 /** Whether another membership already hands the session this channel's events. */
