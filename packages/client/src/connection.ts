@@ -35,7 +35,7 @@ export interface ConnectionEvents {
   /** The server's first frame; from here on the connection may be used. */
   welcome(welcome: Welcome): void;
   envelope(envelope: Envelope): void;
-  /** A frame that is no envelope; it was skipped. */
+  /** A frame that is not an envelope; it was skipped. */
   invalid(error: ArqonBusError): void;
   /** Once, whatever the end, also of a connection that was never welcomed. Never from within the constructor. */
   ended(end: SocketEnd): void;
@@ -140,7 +140,7 @@ export class Connection {
       else this.#greet(envelope);
     } catch (cause) {
       // Whatever a server sends, it must not end the program.
-      const message = 'The server sent a frame that is no envelope.';
+      const message = 'The server sent a frame that is not an envelope.';
       this.#events.invalid(new ArqonBusError('INVALID_FRAME', message, false, cause));
     }
   }

@@ -197,7 +197,7 @@ function found(entry: KeyValueEntry): CommandResult<'op.store.get'> {
 }
 
 function conflict(key: string, version: number): BusError {
-  return new BusError('CONFLICT', `"${key}" has version ${version} now; read it again and decide anew.`, {
+  return new BusError('CONFLICT', `"${key}" has version ${version} now; read it again and try with that version.`, {
     key,
     current_version: version,
   });
