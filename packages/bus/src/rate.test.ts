@@ -71,6 +71,8 @@ describe('TokenBucket', () => {
         now += bucket.retryAfterMs(now);
         expect(bucket.take(now)).toBe(true);
       }),
+      // The sum of these waits falls short of a token by rounding alone.
+      { examples: [[3, 2, [0, 210, 325, 70, 64]]] },
     );
   });
 });

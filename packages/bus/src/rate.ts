@@ -1,3 +1,6 @@
+/** What rounding may keep from a token: who waits as long as it was told gets one. */
+const WHOLE = 1 - 1e-9;
+
 /**
  * A token bucket: `burst` messages at once, `ratePerSecond` over time. Time is handed in, in milliseconds of any clock
  * that does not jump (`performance.now()`); going backwards refills nothing. Taking allocates nothing.
@@ -23,8 +26,8 @@ export class TokenBucket {
   take(now: number): boolean {
     if (this.#perMs === 0) return true;
     this.#refill(now);
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < WHOLE) return false;
+    this.#tokens = Math.max(0, this.#tokens - 1);
     return true;
   }
 
@@ -32,7 +35,7 @@ export class TokenBucket {
   retryAfterMs(now: number): number {
     if (this.#perMs === 0) return 0;
     this.#refill(now);
-    return this.#tokens >= 1 ? 0 : Math.ceil((1 - this.#tokens) / this.#perMs);
+    return this.#tokens >= WHOLE ? 0 : Math.ceil((1 - this.#tokens) / this.#perMs);
   }
 
   /** A full bucket remembers nothing: a new one would behave the same. */
