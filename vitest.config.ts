@@ -26,6 +26,8 @@ export default defineConfig({
     ],
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    // What a test waits for may take long on a busy machine; only a wait that would never end is a fault.
+    expect: { poll: { timeout: 15_000 } },
     maxWorkers: 2,
   },
 });

@@ -109,7 +109,7 @@ describe('arqon tail', () => {
     const [welcome, status] = stdout.trimEnd().split('\n');
     expect(welcome).toContain('"welcome"');
     expect(status).toBe('0');
-  }, 10_000);
+  });
 
   it('follows across a restart of the server, without a gap', async () => {
     const port = new URL(server.urls.bus).port;
