@@ -291,7 +291,7 @@ export class Rooms {
   join(
     session: Session,
     channel: Channel,
-    wants: { echo: boolean; presence: boolean },
+    wants: { echo: boolean },
   ): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
@@ -304,10 +304,8 @@ export class Rooms {
         },
       );
     }
-    const membership = known ?? { joinedAt: this.options.now(), live: false, ...wants };
+    const membership = known ?? { joinedAt: this.options.now(), live: false, state: null, stateBytes: 0, ...wants };
     membership.echo = wants.echo;
-    membership.presence = wants.presence;
-    channel.watch(session, wants.presence);
     channel.members.set(session, membership);
     session.joined(channel, membership);
     return { membership, isNew: known === undefined };
@@ -315,7 +313,10 @@ export class Rooms {
 
   /** Ends a membership; false when there was none. */
   leave(session: Session, channel: Channel): boolean {
-    if (!channel.members.delete(session)) return false;
+    const membership = channel.members.get(session);
+    if (membership === undefined) return false;
+    channel.members.delete(session);
+    session.stateBytes -= membership.stateBytes;
     channel.watch(session, false);
     session.left(channel);
     channel.lastTraffic = this.options.now();

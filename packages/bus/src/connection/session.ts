@@ -57,7 +57,10 @@ export interface Membership {
   /** False while it is still being replayed what it missed: live events reach it through its catch-up. */
   live: boolean;
   echo: boolean;
-  presence: boolean;
+  /** What the client tells of itself here, any JSON value; null: nothing. */
+  state: unknown;
+  /** UTF-8 bytes of {@link state} as JSON. */
+  stateBytes: number;
 }
 
 /** A client of this node: who it is, what it is a member of, and the way its frames leave. */
@@ -79,6 +82,8 @@ export class Session implements Sender {
   readonly memberships: Map<Place, Membership> = new Map();
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
+  /** UTF-8 bytes of the states of all its memberships. */
+  stateBytes = 0;
   closed = false;
   /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
