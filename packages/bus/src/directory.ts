@@ -226,9 +226,14 @@ export class Directory {
     };
   }
 
-  /** Tells the other nodes, if there can be any, how this one is doing; to be called every few seconds. */
-  async beat(): Promise<void> {
-    if (this.presence !== null) await this.report(this.presence, this.status({ operator: true, tenant: 'default' }));
+  /**
+   * Tells the other nodes, if there can be any, how this one is doing; to be called every few seconds. Answers the names
+   * of those that live, null on an engine of one node.
+   */
+  async beat(): Promise<string[] | null> {
+    if (this.presence === null) return null;
+    const others = await this.report(this.presence, this.status({ operator: true, tenant: 'default' }));
+    return others.map(({ node }) => node);
   }
 
   /** Tells the other nodes how this one is doing; answers theirs. */

@@ -105,6 +105,12 @@ export class Room {
     return false;
   }
 
+  /** All that one can be a member of in this room. */
+  *places(): Generator<Channel> {
+    yield this.wide;
+    yield* this.channels.values();
+  }
+
   /** Every client with a membership in this room, each once. */
   members(): Set<Session> {
     const all = new Set<Session>(this.wide.members.keys());
@@ -288,11 +294,7 @@ export class Rooms {
   }
 
   /** Adds a membership, not live yet, or renews one. Throws LIMIT_EXCEEDED beyond the connection's subscriptions. */
-  join(
-    session: Session,
-    channel: Channel,
-    wants: { echo: boolean },
-  ): { membership: Membership; isNew: boolean } {
+  join(session: Session, channel: Channel, wants: { echo: boolean }): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
     if (known === undefined && session.memberships.size >= maxSubscriptions) {

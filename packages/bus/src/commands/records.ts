@@ -21,6 +21,7 @@ import {
   STAMP,
   STAMP_IF_KNOWN,
 } from '../schemas/fields.ts';
+import { PRESENCE_SNAPSHOT } from '../schemas/presence.ts';
 
 const NAME = z.string().min(1);
 const TEXT_OR_NULL = z.string().nullable();
@@ -143,5 +144,6 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
       .record(z.string(), POSITION)
       .describe('Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels.')
       .exactOptional(),
+    presence: PRESENCE_SNAPSHOT.describe('Only with `presence`: who is there.').exactOptional(),
   })
   .meta({ id: 'JoinResult' });

@@ -30,7 +30,10 @@ const PRESENCE = z
     joined: z.array(PRESENCE_MEMBER),
     updated: z.array(PRESENCE_UPDATE),
     left: z.array(PRESENCE_DEPARTURE),
-    counts_only: z.literal(true).describe('There are too many to be told by name; the lists are empty.').exactOptional(),
+    counts_only: z
+      .literal(true)
+      .describe('There are too many to be told by name; the lists are empty.')
+      .exactOptional(),
     reset: z
       .literal(true)
       .describe('`joined` is the whole set, in place of what was known; the version counts on from here.')

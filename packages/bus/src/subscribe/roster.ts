@@ -184,7 +184,8 @@ export class Roster {
     const before = this.changes.get(key);
     this.put(key, member);
     if (before?.kind === 'joined') this.note(key, { kind: 'joined', member });
-    else this.note(key, { kind: 'updated', member, previous: before?.kind === 'updated' ? before.previous : undefined });
+    else
+      this.note(key, { kind: 'updated', member, previous: before?.kind === 'updated' ? before.previous : undefined });
   }
 
   /** `member` takes the place of the one under `key`, as the same client on another connection. */
