@@ -279,7 +279,8 @@ export class Directory {
       channels,
       connections: {
         total: connections.total + sum((status) => status.connectionsTotal),
-        active: connections.active + sum((status) => status.connections),
+        // A report is a moment old; it alone knows of tenants that this node has not met.
+        active: connections.active + Math.max(clients, sum((status) => status.connections)),
       },
       messages: {
         total: messages.total + sum((status) => status.messagesTotal),
