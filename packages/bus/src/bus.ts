@@ -4,17 +4,21 @@ import {
   BusError,
   CLOSE,
   checkJson,
+  checkOptions,
   type Envelope,
   encodeError,
   isChannelName,
   isId,
   isRoomName,
   type JsonObject,
+  type MessageOptions,
   newId,
   newSecretId,
   parseAddress,
+  type SendOptions,
   splitMetadata,
   WILDCARD,
+  wireOptions,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
@@ -174,7 +178,7 @@ export class Bus extends Core implements SessionHost {
    * its clients; `maxMessageBytes` and rates bound connections alone.
    */
   async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<Published> {
-    const { as, tenant = 'default', id = newId(), metadata } = options;
+    const { as, tenant = 'default', id = newId(), metadata, ...rest } = options;
     const from = as === undefined ? 'arqonbus' : `app:${as}`;
     if (!/^[A-Za-z0-9_:.-]{1,128}$/.test(from)) {
       throw new BusError('VALIDATION_ERROR', '"as" is 1-124 letters, digits, "_", ".", ":" or "-".', { field: 'as' });
@@ -182,14 +186,11 @@ export class Bus extends Core implements SessionHost {
     checkGiven({ payload, id, tenant });
     const sound = checkJson(payload, 'payload');
     const { room, channel } = parseAddress(address, undefined);
+    const message = { id, type: 'event' as const, room, channel, payload: sound, options: sendOptions(rest) };
     this.memory.requireRoom();
     const principal = as === undefined ? serverPrincipal(tenant) : { ...serverPrincipal(tenant), subject: as };
     const outcome = await this.publisher.publish(systemSender(from, principal), {
-      id,
-      type: 'event',
-      room,
-      channel,
-      payload: sound,
+      ...message,
       metadata: metadata === undefined ? undefined : splitMetadata(metadata).own,
     });
     return outcome.published;
@@ -403,6 +404,14 @@ function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; ten
   }
   if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
   checkTenant(tenant);
+}
+
+/** The options of a message among those of a publish; a name that is no option's is refused. */
+function sendOptions(given: SendOptions): MessageOptions | undefined {
+  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request, ...others } = given;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
+  return checkOptions(wireOptions(given), 'event');
 }
 
 /** A tenant's name is made of the same characters as a room's. */

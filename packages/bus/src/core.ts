@@ -19,6 +19,7 @@ import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
 import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
+import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
@@ -49,6 +50,7 @@ export class Core {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly inspector: Inspector;
+  readonly ephemeral: Ephemeral;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
@@ -89,8 +91,9 @@ export class Core {
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options);
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
@@ -221,7 +224,8 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+  private receiveFromNode(message: NodeMessage): void {
+    const { kind, tenant: name, clients, text, room = '', channel = '' } = message;
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
@@ -232,6 +236,9 @@ export class Core {
         if (found !== undefined) this.hub.relayPresence(found, text);
         return;
       }
+      case 'event':
+        this.ephemeral.receive(message);
+        return;
       case 'disconnect':
         for (const id of clients) {
           const session = tenant?.sessions.get(id);

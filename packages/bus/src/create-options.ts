@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Metadata } from '@arqonbus/protocol';
+import type { Metadata, SendOptions } from '@arqonbus/protocol';
 import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
@@ -59,7 +59,8 @@ export interface CreateBusOptions {
   readonly onFault?: (error: unknown) => void;
 }
 
-export interface PublishOptions {
+/** An unknown key is refused. What the wire calls `options` stands beside the rest (docs/protocol.md, "Options"). */
+export interface PublishOptions extends SendOptions {
   /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
   readonly as?: string;
   readonly tenant?: string;

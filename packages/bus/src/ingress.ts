@@ -126,11 +126,9 @@ export class Ingress {
       case 'telemetry':
         return submissions.submit(sender, inbound);
       case 'private':
-        return this.send(sender, inbound, inbound, inbound.channel === PRIVATE_CHANNEL);
+        if (inbound.channel !== PRIVATE_CHANNEL) return this.send(sender, inbound, inbound, false);
+        return this.send(sender, inbound, resolve(inbound.room, inbound.channel, sender.session), true);
       default:
-        if (inbound.channel === PRIVATE_CHANNEL) {
-          return this.send(sender, inbound, resolve(inbound.room, inbound.channel, sender.session), true);
-        }
         return publisher.publish(sender, inbound as Message);
     }
   }

@@ -3,6 +3,7 @@ import {
   BusError,
   type CasilMetadata,
   type JsonObject,
+  type MessageOptions,
   type Metadata,
   type MetadataParts,
   openDraft,
@@ -13,7 +14,9 @@ import {
 import type { Access } from './access.ts';
 import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
-import type { Awaitable, Broker, Published } from './engine/engine.ts';
+import type { Awaitable, Broker, Expectation, Published } from './engine/engine.ts';
+import type { Ephemeral } from './ephemeral.ts';
+import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { Sampler } from './sampler.ts';
@@ -27,6 +30,8 @@ export interface Message {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
+  /** Checked already (`checkOptions`); one of them that says when has been obeyed. */
+  readonly options?: MessageOptions | undefined;
 }
 
 export interface Outcome {
@@ -149,6 +154,7 @@ export class Publisher {
   private readonly inspector: Inspector;
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
+  private readonly ephemeral: Ephemeral;
   private readonly rules: PublishRules;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
@@ -163,6 +169,7 @@ export class Publisher {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    ephemeral: Ephemeral,
     rules: PublishRules,
   ) {
     this.rooms = rooms;
@@ -170,6 +177,7 @@ export class Publisher {
     this.inspector = inspector;
     this.access = access;
     this.hooks = hooks;
+    this.ephemeral = ephemeral;
     this.rules = rules;
   }
 
@@ -230,6 +238,8 @@ export class Publisher {
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const channel = this.target(sender, address.room, address.channel);
+    const now = this.rules.now();
+    const { options } = message;
     const draft = openDraft(
       {
         id: message.id,
@@ -239,18 +249,21 @@ export class Publisher {
         from: sender.id,
         payload,
         metadata,
-        marks: sender.mark.text,
+        marks: marksText(sender.mark, options, now),
         requestId: message.requestId,
       },
-      this.rules.now(),
+      now,
     );
     this.accepted += 1;
-    const published = this.broker.publish({
-      stream: channel,
-      draft,
-      identity: sender.identity,
-      retention: channel.traits.retention,
-    });
+    const { identity } = sender;
+    const { retention } = channel.traits;
+    // What asks for a receipt or an answer is told by its marks, and handled by whoever reads the stream.
+    const published =
+      options === undefined
+        ? this.broker.publish({ stream: channel, draft, identity, retention })
+        : options.ephemeral === true
+          ? this.ephemeral.send(channel, draft, identity)
+          : this.broker.publish({ stream: channel, draft, identity, retention, ...expectation(options) });
     return andThen(published, (settled) => {
       this.timing.end(began);
       return { channel, published: settled, payload };
@@ -281,6 +294,11 @@ export class Publisher {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
     return known ?? this.rooms.createFor(sender, room, name, this.rules.autoCreateChannels);
   }
+}
+
+function expectation({ expect }: MessageOptions): { expect?: Expectation } {
+  if (expect === undefined) return {};
+  return { expect: 'last_id' in expect ? { lastId: expect.last_id } : expect };
 }
 
 /** Membership of the channel or its room; a room-wide event needs any membership in the room. */

@@ -259,13 +259,13 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice';
+  readonly kind: 'private' | 'disconnect' | 'notice' | 'event';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for what goes to the members of a room: empty. */
   readonly clients: readonly string[];
   /** The envelope to deliver; for `disconnect` the reason. */
   readonly text: string;
-  /** For `notice`: whose members. */
+  /** For `notice` and `event`: whose members. */
   readonly room?: string;
   readonly channel?: string;
 }

@@ -41,6 +41,7 @@ export interface MembershipParts {
   readonly access: Access;
   readonly options: {
     readonly autoCreateChannels: boolean;
+    readonly now: () => number;
     /** Told of a replay that history could not serve. */
     readonly onFault: (error: unknown) => void;
   };
@@ -134,10 +135,17 @@ export class Memberships {
       this.parts.rooms.goLive(channel, membership);
       return { result: this.answer(channel, { sequence: 0, epoch: '', oldest: 1 }), begin: () => {} };
     }
-    const catchUp = new CatchUp(session, channel, this.parts.broker, () => {
-      this.parts.hub.endCatchUp(catchUp);
-      if (!session.closed && channel.members.get(session) === membership) this.parts.rooms.goLive(channel, membership);
-    });
+    const catchUp = new CatchUp(
+      session,
+      channel,
+      this.parts.broker,
+      () => {
+        this.parts.hub.endCatchUp(catchUp);
+        if (!session.closed && channel.members.get(session) === membership)
+          this.parts.rooms.goLive(channel, membership);
+      },
+      this.parts.options.now,
+    );
     // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
     if (request.since !== undefined || request.history !== undefined) {
       this.parts.hub.abandonCatchUps(session, channel);

@@ -42,6 +42,10 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
           .optional()
           .describe('Client ids and `sub:SUBJECT` of a private message.'),
         metadata: z.looseObject({}).optional(),
+        options: z
+          .looseObject({})
+          .optional()
+          .describe('`ttl_seconds`, `expect`, `ephemeral` … as the protocol has them; an unknown one is refused.'),
       }),
       answer: z.object({
         id: TEXT,
