@@ -3,7 +3,7 @@ import type { Metadata, SendOptions } from '@arqonbus/protocol';
 import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
-import type { Awaitable, Engine } from './engine/engine.ts';
+import type { Awaitable, Engine, Published } from './engine/engine.ts';
 import type { CronOptions } from './operators/cron/cron.ts';
 import type { OmegaOptions } from './operators/omega/omega.ts';
 import type { StoreLimits } from './operators/store/space.ts';
@@ -70,6 +70,13 @@ export interface PublishOptions extends SendOptions {
    */
   readonly id?: string;
   readonly metadata?: Metadata;
+}
+
+/** Where an event was stored; of one for later, which job keeps it, and until when. */
+export interface PublishResult extends Published {
+  readonly jobId?: string;
+  /** RFC 3339. */
+  readonly deliverAt?: string;
 }
 
 export interface AttachOptions {

@@ -14,7 +14,7 @@ import {
 import type { Access } from './access.ts';
 import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
-import type { Awaitable, Broker, Expectation, Published } from './engine/engine.ts';
+import type { Awaitable, Broker, Durability, Expectation, Published } from './engine/engine.ts';
 import type { Ephemeral } from './ephemeral.ts';
 import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
@@ -39,6 +39,31 @@ export interface Outcome {
   readonly published: Published;
   /** As it travelled: what inspection left of it. */
   readonly payload: JsonObject;
+}
+
+/** An event that was accepted to be published later. */
+export interface Delayed {
+  readonly jobId: string;
+  /** RFC 3339. */
+  readonly deliverAt: string;
+  readonly stored: Durability;
+  /** The same sender's event with this id waits already. */
+  readonly duplicate: boolean;
+}
+
+/** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
+export type DelayMessage = (sender: Sender, message: Message) => Promise<Delayed>;
+
+/** Whether a message says when it is to be published. */
+export function isDelayed({ options }: Pick<Message, 'options'>): boolean {
+  return options !== undefined && (options.deliver_at !== undefined || options.delay_seconds !== undefined);
+}
+
+/** A message that may go where it goes, as hooks and inspection left it. */
+export interface Examined {
+  readonly address: Address;
+  readonly payload: JsonObject;
+  readonly metadata: Metadata | undefined;
 }
 
 /** What a content policy looks at: all that travels of one message, and where it goes. */
@@ -106,6 +131,10 @@ export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sen
     (before, hook) => andThen(before, (seen) => andThen(settled(hook(seen, sender)), (left) => ({ ...seen, ...left }))),
     event,
   );
+}
+
+function contentOf({ payload, metadata }: PublishEvent): Omit<Examined, 'address'> {
+  return { payload, metadata };
 }
 
 /** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
@@ -196,6 +225,23 @@ export class Publisher {
     return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) =>
       this.store(sender, message, address, left.payload, left.metadata, began),
     );
+  }
+
+  /**
+   * What would be published of a message now: throws or rejects as {@link publish} does for what is not allowed, and
+   * sends nothing. What is kept to be published later is kept as this leaves it.
+   */
+  examine(sender: Sender, message: Message): Awaitable<Examined> {
+    const address = resolve(message.room, message.channel, sender.session);
+    this.access.require(sender.principal, 'publish', address.room, address.channel);
+    this.check(sender, address.room, address.channel);
+    const { type, id, payload, metadata } = message;
+    const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
+    return andThen(runHooks(this.hooks, event, sender), (left) => {
+      if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
+      const subject = { ...message, ...address, payload: left.payload };
+      return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
+    });
   }
 
   /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */

@@ -213,6 +213,8 @@ export const OUTBOUND: Readonly<
         sequence: SEQUENCE.exactOptional(),
         epoch: z.string().exactOptional(),
         undelivered: z.array(z.string()).describe('Recipients that nobody is connected as.').exactOptional(),
+        job_id: z.string().describe('Of an event for later: op.cron.cancel takes it back.').exactOptional(),
+        deliver_at: STAMP.exactOptional(),
       }),
     })
     .meta({ id: 'Ack', description: 'The message is stored and handed on.' }),

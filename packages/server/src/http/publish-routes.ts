@@ -55,6 +55,8 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
         epoch: TEXT.optional(),
         delivered: z.number().describe('Connections that it was handed to.'),
         undelivered: z.array(TEXT).optional(),
+        job_id: TEXT.optional(),
+        deliver_at: TEXT.optional(),
         duplicate: z.boolean(),
         stored: z.enum(['none', 'memory', 'disk', 'replicated']),
       }),
