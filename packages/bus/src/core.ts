@@ -101,7 +101,7 @@ export class Core {
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 

@@ -164,6 +164,8 @@ export interface Broker {
    * no earlier than an hour after the last call of this.
    */
   state(stream: StreamAddress): Awaitable<StreamState>;
+  /** The same of a stream that there is, null of any other; opens nothing, and keeps nothing from being forgotten. */
+  find(stream: StreamAddress): Awaitable<StreamState | null>;
   /**
    * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
    * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
