@@ -35,6 +35,8 @@ export class Channel implements StreamAddress, Place {
   watchers: Set<Session> | null = null;
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
+  /** Members whose events of this stream a replay holds back, and which one does; null when there are none. */
+  held: Map<Session, object> | null = null;
   lastTraffic: number;
   /** The last event of its stream that was handed to members of this node. */
   last: StreamEvent | null = null;
@@ -65,6 +67,23 @@ export class Channel implements StreamAddress, Place {
     } else if (this.watchers?.delete(session) === true && this.watchers.size === 0) {
       this.watchers = null;
     }
+  }
+
+  /** Has `holder` alone hand on the stream's events to a member until {@link release}; false when another does. */
+  hold(session: Session, holder: object): boolean {
+    const known = this.held?.get(session);
+    if (known !== undefined) return known === holder;
+    this.held ??= new Map();
+    this.held.set(session, holder);
+    this.audience = null;
+    return true;
+  }
+
+  release(session: Session, holder: object): void {
+    if (this.held?.get(session) !== holder) return;
+    this.held.delete(session);
+    if (this.held.size === 0) this.held = null;
+    this.audience = null;
   }
 
   record(): ChannelRecord {

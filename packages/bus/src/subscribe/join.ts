@@ -60,7 +60,12 @@ export class Memberships {
     this.parts.access.require(session.principal, 'subscribe', room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (request.presence === true) this.parts.access.require(session.principal, 'presence', room, name);
-    const channel = this.target(session, room, name);
+    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request));
+  }
+
+  /** Makes the membership, and then makes it live. */
+  private enter(session: Session, channel: Channel, request: JoinRequest): Awaitable<Joined> {
+    const { room } = channel;
     const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
@@ -116,7 +121,8 @@ export class Memberships {
     for (const channel of [...session.memberships.keys()]) this.leave(session, channel.room, channel.channel);
   }
 
-  private target(session: Session, room: string, name: string): Channel {
+  /** The channel to join: one that is listed, one that rests, or a new one where the client may make it. */
+  private target(session: Session, room: string, name: string): Awaitable<Channel> {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
         field: 'channel',
@@ -125,7 +131,22 @@ export class Memberships {
     const tenant = this.parts.rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
-    return this.parts.rooms.createFor(session, room, name, this.parts.options.autoCreateChannels);
+    const { rooms, options } = this.parts;
+    const create = (): Channel => rooms.createFor(session, room, name, options.autoCreateChannels);
+    if (options.autoCreateChannels && session.principal.role !== 'guest') return create();
+    return andThen(this.rests(tenant.name, room, name), (isResting) => {
+      if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+      const listed = tenant.find(room, name);
+      if (listed !== undefined) return listed;
+      return isResting ? rooms.create(tenant, room, name, { autoCreated: true }) : create();
+    });
+  }
+
+  /** Whether the engine knows a channel's stream, or any of a room's. */
+  private rests(tenant: string, room: string, channel: string): Awaitable<boolean> {
+    const { broker } = this.parts;
+    if (channel === WILDCARD) return andThen(broker.streams(tenant, room), (streams) => streams.length > 0);
+    return andThen(broker.find({ tenant, room, channel }), (state) => state !== null);
   }
 
   /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
@@ -143,7 +164,11 @@ export class Memberships {
       this.parts.hub.abandonCatchUps(session, channel);
       this.parts.rooms.pause(channel, membership);
     }
-    if (!membership.live) this.parts.hub.startCatchUp(catchUp);
+    if (!membership.live) {
+      this.parts.hub.startCatchUp(catchUp);
+      for (const stream of new Set([channel, channel.parent.wide]))
+        catchUp.claim(stream, isAsked(stream, channel, request));
+    }
     return andThen(this.states(channel, request), (states) =>
       this.prepare(channel, membership, request, catchUp, states),
     );
@@ -156,8 +181,12 @@ export class Memberships {
     catchUp: CatchUp,
     states: ReadonlyMap<Channel, StreamState>,
   ): Joined {
-    const { missed, recovered } = plan(channel, request, states);
-    for (const [stream, state] of states) catchUp.startAfter(stream, state);
+    const { missed: all, recovered } = plan(channel, request, states);
+    // What another replay of the session hands on is not told twice.
+    const missed = all.filter(({ channel: stream }) => catchUp.tells(stream));
+    for (const [stream, state] of states) {
+      if (catchUp.tells(stream)) catchUp.startAfter(stream, state);
+    }
     const result = this.answer(channel, states.get(channel) as StreamState, recovered);
     result.positions = Object.fromEntries(
       [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
@@ -236,6 +265,12 @@ function* first<T>(values: Iterable<T>, most: number): Generator<T> {
     count += 1;
     yield value;
   }
+}
+
+/** Whether the client tells where it is in a stream, or asks for the last of it. */
+function isAsked(stream: Channel, joined: Channel, { since, history }: JoinRequest): boolean {
+  if (stream === joined && history !== undefined) return true;
+  return since !== undefined && Object.hasOwn(positionsOf(joined, since), stream.channel);
 }
 
 /** What to replay, and whether that is all that was missed. */
