@@ -57,7 +57,7 @@ export class Memberships {
   /** Joins a channel, room or pattern. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
   join(session: Session, request: JoinRequest): Awaitable<Joined> {
     const { room, channel: name } = request;
-    const watches = request.presence !== undefined && request.presence !== false;
+    const watches = isWatching(request);
     const isPattern = isChannelPattern(name);
     if (watches && isPattern) {
       throw new BusError('VALIDATION_ERROR', 'Presence is of a channel or a whole room; join one of those with it.', {
@@ -68,11 +68,22 @@ export class Memberships {
     if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (watches) this.parts.access.require(session.principal, 'presence', room, name);
-    const channel = this.target(session, room, name);
+    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage));
+  }
+
+  /** Makes the membership, and then makes it live. */
+  private enter(
+    session: Session,
+    channel: Channel,
+    request: JoinRequest,
+    coverage: Coverage | null,
+  ): Awaitable<Joined> {
+    const { room } = channel;
+    const watches = isWatching(request);
     const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
-      entry = this.enter(session, channel, request, coverage);
+      entry = this.makeMember(session, channel, request, coverage);
     } catch (error) {
       this.parts.interest.remove(channel.tenant, room);
       this.parts.rooms.dropUnused(channel);
@@ -124,7 +135,7 @@ export class Memberships {
   }
 
   /** Makes or renews the membership, and tells of it. */
-  private enter(
+  private makeMember(
     session: Session,
     channel: Channel,
     { echo, presence, strict }: JoinRequest,
@@ -224,20 +235,35 @@ export class Memberships {
     for (const { room, channel } of [...session.memberships.keys()]) this.leave(session, room, channel, isFarewell);
   }
 
-  private target(session: Session, room: string, name: string): Channel {
+  /** What to join: a channel that is listed, one that rests, or a new one where the client may make it. */
+  private target(session: Session, room: string, name: string): Awaitable<Channel> {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
         field: 'channel',
       });
     }
-    const { rooms } = this.parts;
+    const { rooms, options } = this.parts;
     const tenant = rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
     if (isChannelPattern(name)) {
-      return rooms.pattern(this.target(session, room, WILDCARD).parent, name);
+      return andThen(this.target(session, room, WILDCARD), ({ parent }) => rooms.pattern(parent, name));
     }
-    return this.parts.rooms.createFor(session, room, name, this.parts.options.autoCreateChannels);
+    const create = (): Channel => rooms.createFor(session, room, name, options.autoCreateChannels);
+    if (options.autoCreateChannels && session.principal.role !== 'guest') return create();
+    return andThen(this.rests(tenant.name, room, name), (isResting) => {
+      if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+      const listed = tenant.find(room, name);
+      if (listed !== undefined) return listed;
+      return isResting ? rooms.create(tenant, room, name, { autoCreated: true }) : create();
+    });
+  }
+
+  /** Whether the engine knows a channel's stream, or any of a room's. */
+  private rests(tenant: string, room: string, channel: string): Awaitable<boolean> {
+    const { broker } = this.parts;
+    if (channel === WILDCARD) return andThen(broker.streams(tenant, room), (streams) => streams.length > 0);
+    return andThen(broker.find({ tenant, room, channel }), (state) => state !== null);
   }
 
   private emit(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
@@ -245,6 +271,10 @@ export class Memberships {
     const { tenant, room, channel: name } = channel;
     this.parts.events.emit(event, tenant, { client_id: session.id, client_type, screen_name, room, channel: name });
   }
+}
+
+function isWatching({ presence }: JoinRequest): boolean {
+  return presence !== undefined && presence !== false;
 }
 
 function answer(
