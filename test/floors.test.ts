@@ -31,7 +31,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'directory.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts'],
-    ['subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
+    ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
     ['core.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket'],
