@@ -64,8 +64,8 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
     let { pageSize = 100 } = this.#options;
     let left = this.#options.limit ?? Number.POSITIVE_INFINITY;
     // A sequence, or of a room a map of them.
-    let from: CommandResult<'history'>['next'] = isForward ? after : before;
-    while (from !== null && left > 0) {
+    let from: CommandResult<'history'>['next'] | undefined = isForward ? after : before;
+    while (from !== null && from !== undefined && left > 0) {
       const cursor: CommandArgs<'history'> = isForward
         ? { after: from }
         : from === Number.POSITIVE_INFINITY
