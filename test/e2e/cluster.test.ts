@@ -201,6 +201,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     doomed = await BusProcess.start('doomed', settings(0));
     const a = await Peer.connect(one.urls.bus);
     const b = await Peer.connect(doomed.url, { room, channel: 'x' });
+    await a.ask('join_channel', { room, channel: 'x', presence: true });
     const first = (await a.publish({ room, channel: 'x' })).payload;
     expect((await b.message()).metadata).toMatchObject({ sequence: 1 });
     await expect.poll(async () => (await a.ask('status')).clients.length, PATIENT).toBe(2);
@@ -214,6 +215,8 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     const nodes = async (): Promise<string[]> =>
       (await a.ask('status')).clients.map(({ node }: { node: string }) => node).sort();
     await expect.poll(nodes, PATIENT).toEqual(['one', 'other']);
+    const { payload } = await a.next((frame) => frame.payload.left?.length > 0);
+    expect(payload.left).toMatchObject([{ client_id: b.id, cause: 'node_lost' }]);
     expect(performance.now() - since).toBeLessThan(15_000);
     await close(a, again);
   });
