@@ -261,12 +261,16 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice';
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'notice';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for a `confirm` those reached, for a `notice` to a room's members: empty. */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason. */
+  /** The envelope to deliver; for `disconnect` the reason, for `confirm` empty. */
   readonly text: string;
+  /** For `private`: what makes it the same message when it is sent again. */
+  readonly key?: string;
+  /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
+  readonly reply?: { readonly node: string; readonly number: number };
   /** For `notice`: whose members. */
   readonly room?: string;
   readonly channel?: string;
