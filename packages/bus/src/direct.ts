@@ -137,10 +137,13 @@ export class Direct {
   receive(message: NodeMessage): void {
     if (message.kind === 'confirm') this.handover?.confirmed(message);
     else {
-      this.handover?.receive(message, (again) => {
+      this.handover?.receive(message, (isNew) => {
         const tenant = this.rooms.tenants.get(message.tenant);
         const sessions = message.clients.map((id) => tenant?.sessions.get(id)).filter((found) => found !== undefined);
-        if (!again) this.hand(sessions, message.text);
+        this.hand(
+          sessions.filter(({ id }) => isNew(id)),
+          message.text,
+        );
         return sessions.map(({ id }) => id);
       });
     }

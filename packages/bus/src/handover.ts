@@ -49,7 +49,7 @@ export class Handover {
         this.waiting.delete(number);
         resolve(reached);
       };
-      const timer = setTimeout(settle, CONFIRM_MS, []);
+      const timer = setTimeout(settle, CONFIRM_MS, []).unref();
       this.waiting.set(number, { node, settle });
       const message: NodeMessage = { kind: 'private', tenant, clients, text, key, reply: { node: this.node, number } };
       // That the storage is away is told already; nobody has got the message.
@@ -57,13 +57,18 @@ export class Handover {
     });
   }
 
-  /** Takes a message that another node sent, has `hand` give it to clients, unless they have it, and confirms it. */
-  receive({ tenant, clients, key = '', reply }: NodeMessage, hand: (again: boolean) => readonly string[]): void {
+  /**
+   * Takes a message that another node sent, and confirms it. `hand` gives it to those of the clients that are here and
+   * for which `isNew` says that they have not had it, and answers all that are here.
+   */
+  receive(
+    { tenant, key = '', reply }: NodeMessage,
+    hand: (isNew: (client: string) => boolean) => readonly string[],
+  ): void {
     const now = performance.now();
-    const again = this.seen.claim(SCOPE, tenant, `${key} ${clients.join(' ')}`, 0, now, IDEMPOTENCE_WINDOW_MS) >= 0;
     this.received += 1;
     if (this.received % SWEEP_AFTER === 0) this.seen.sweep(now);
-    const reached = hand(again);
+    const reached = hand((client) => this.seen.claim(SCOPE, client, key, 0, now, IDEMPOTENCE_WINDOW_MS) < 0);
     if (reply === undefined) return;
     const { node, number } = reply;
     const answer: NodeMessage = {
