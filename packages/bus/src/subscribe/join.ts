@@ -3,7 +3,7 @@ import type { Access } from '../access.ts';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
 import type { Membership, Session } from '../connection/session.ts';
-import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
+import type { Awaitable, Broker, StreamAddress, StreamState } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
 import type { Hub } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
@@ -223,7 +223,12 @@ export class Memberships {
     if (history === undefined && Object.keys(since).length === 0) return this.statesOf(wanted);
     // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
     const { broker, rooms } = this.parts;
-    return andThen(broker.streams(channel.tenant, channel.room), (streams) => {
+    // While the storage is away, degraded mode goes on with what this node knows; strict mode fails below.
+    const known = attempt<readonly StreamAddress[]>(
+      () => broker.streams(channel.tenant, channel.room),
+      () => [],
+    );
+    return andThen(known, (streams) => {
       const resting = streams.map(({ channel: name }) => name).filter((name) => parent.find(name) === undefined);
       // What the client has a position of comes before the rest, when there are too many.
       const isAsked = (name: string): boolean => Object.hasOwn(since, name);
