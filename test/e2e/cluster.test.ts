@@ -217,7 +217,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     expect((await send('arq_alone', near.id)).payload).toMatchObject({ delivered: 1, duplicate: false });
     expect((await send('arq_alone', near.id)).payload).toMatchObject({ delivered: 0, duplicate: true });
     await close(a, near);
-  });
+  }, 60_000);
 
   it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
     doomed = await BusProcess.start('doomed', settings(0));
@@ -241,5 +241,5 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     expect(payload.left).toMatchObject([{ client_id: b.id, cause: 'node_lost' }]);
     expect(performance.now() - since).toBeLessThan(15_000);
     await close(a, again);
-  });
+  }, 60_000);
 });
