@@ -105,6 +105,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
 
   await call('op.casil.reload', { redaction_patterns: ['x+'], mode: 'enforce' });
   await call('op.casil.get');
+  await call('op.rules.set', { rules: [{ match: 'orders:*', history: { size: 9 } }], if_version: 0 });
+  await call('op.rules.get');
   return called;
 }
 

@@ -25,7 +25,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'timers.ts',
     ],
     ['awaitable.ts', 'access.ts', 'anonymous.ts'],
-    ['options.ts'],
+    ['options.ts', 'rules'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
     ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'directory.ts'],

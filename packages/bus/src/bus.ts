@@ -136,6 +136,7 @@ export class Bus extends Core implements SessionHost {
   async start(): Promise<void> {
     await this.engine.open(this.engineEvents);
     this.rooms.tenant('default');
+    this.rules.start();
     this.catalog.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
@@ -153,6 +154,7 @@ export class Bus extends Core implements SessionHost {
   /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
   private async loadState(): Promise<void> {
     try {
+      await this.rules.load();
       await this.catalog.load();
       for (const operator of this.operators) await operator.load();
     } catch (error) {

@@ -28,6 +28,7 @@ import type { BusOptions } from './options.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
 import { Rooms } from './rooms.ts';
+import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
@@ -45,6 +46,7 @@ export class Core {
   readonly access: Access;
   readonly rates: Rates;
   readonly memory: MemoryGuard;
+  readonly rules: ChannelRules;
   readonly rooms: Rooms;
   readonly hub: Hub;
   readonly interest: Interest;
@@ -85,7 +87,8 @@ export class Core {
       if (isFull) this.events.emit('memory_full', null, facts, 'error');
       else this.events.emit('memory_freed', null, facts);
     });
-    this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
+    this.rules = new ChannelRules(engine.store, options.rules, options, onFault);
+    this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options);

@@ -4,7 +4,9 @@ import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { Notices } from './notices.ts';
+import { DEFAULT_OPTIONS } from './options.ts';
 import { Rooms } from './rooms.ts';
+import { ChannelRules } from './rules/rules.ts';
 
 it('forgets an idle channel that never held anything, but not one of which nothing is known now', () => {
   let time = 0;
@@ -13,7 +15,12 @@ it('forgets an idle channel that never held anything, but not one of which nothi
   const { broker } = engine;
   const dropped: string[] = [];
   const rooms = new Rooms({
-    retention: { size: 10, ttlMs: 60_000 },
+    rules: new ChannelRules(
+      createMemoryEngine().store,
+      [],
+      { ...DEFAULT_OPTIONS, retention: { size: 10, ttlMs: 60_000 } },
+      () => {},
+    ),
     maxChannels: 10,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,

@@ -66,9 +66,10 @@ export class IdleSweep {
 
   private retire(channel: Channel): void {
     if (!this.isAlone) return;
-    const { tenant, room, channel: name, lastTraffic, traits } = channel;
+    const { tenant, room, channel: name, lastTraffic } = channel;
+    const { ttlMs } = this.rooms.policy(channel).retention;
     const stream = { tenant, room, channel: name };
-    this.retired.set(streamKey(stream), { stream, until: lastTraffic + traits.retention.ttlMs });
+    this.retired.set(streamKey(stream), { stream, until: lastTraffic + ttlMs });
     // A stream that never held anything has no history to wait for; one without an epoch is not known at all.
     const forgetEmpty = ({ sequence, epoch }: StreamState): void => {
       if (sequence === 0 && epoch !== '' && this.retired.delete(streamKey(stream))) this.drop(stream);

@@ -42,7 +42,6 @@ export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
-export { nearestNames } from './nearest-name.ts';
 export { networkOf } from './network.ts';
 export {
   type CronOperator,

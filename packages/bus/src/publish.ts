@@ -134,7 +134,6 @@ export function inspectMessage(
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
 export interface PublishRules {
-  readonly autoCreateChannels: boolean;
   readonly publishRequiresJoin: boolean;
   readonly now: () => number;
 }
@@ -248,7 +247,7 @@ export class Publisher {
       stream: channel,
       draft,
       identity: sender.identity,
-      retention: channel.traits.retention,
+      retention: this.rooms.policy(channel).retention,
     });
     return andThen(published, (settled) => {
       this.timing.end(began);
@@ -278,7 +277,7 @@ export class Publisher {
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
   private target(sender: Sender, room: string, name: string): Channel {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
-    return known ?? this.rooms.createFor(sender, room, name, this.rules.autoCreateChannels);
+    return known ?? this.rooms.createFor(sender, room, name);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Membership, Place, Sender, Session } from './connection/session.ts
 import { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
 import { SortedKeys } from './engine/memory/sorted-keys.ts';
+import type { ChannelPolicy, ChannelRules } from './rules/rules.ts';
 
 /** How a channel came to be, and what it keeps. */
 export interface ChannelTraits {
@@ -16,7 +17,8 @@ export interface ChannelTraits {
   readonly autoCreated: boolean;
   /** Outlives its members although nobody made it by hand. */
   readonly retain: boolean;
-  readonly retention: Retention;
+  /** What of the retention was settled for this channel alone; it comes before every rule. */
+  readonly retention: Partial<Retention>;
 }
 
 /**
@@ -36,6 +38,8 @@ export class Channel implements StreamAddress, Place {
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
+  /** What rules and its own traits settle for it; null until it is asked for, and again when rules change. */
+  policy: ChannelPolicy | null = null;
   /** The last event of its stream that was handed to members of this node. */
   last: StreamEvent | null = null;
   /** The identity whose quota it counts for; null for what the server, a command or another node made. */
@@ -67,7 +71,7 @@ export class Channel implements StreamAddress, Place {
     }
   }
 
-  record(): ChannelRecord {
+  record({ retention }: Pick<ChannelPolicy, 'retention'>): ChannelRecord {
     const { traits } = this;
     return {
       room: this.room,
@@ -78,7 +82,7 @@ export class Channel implements StreamAddress, Place {
       hardcoded: traits.hardcoded,
       auto_created: traits.autoCreated,
       description: traits.description,
-      history: { size: traits.retention.size, ttl_seconds: traits.retention.ttlMs / 1000 },
+      history: { size: retention.size, ttl_seconds: retention.ttlMs / 1000 },
       retain: traits.retain,
     };
   }
@@ -145,7 +149,7 @@ export class Tenant {
 }
 
 export interface RoomsOptions {
-  readonly retention: Retention;
+  readonly rules: ChannelRules;
   readonly maxChannels: number;
   /** Channels that one identity may make by publishing or joining. */
   readonly maxChannelsPerSubject: number;
@@ -164,6 +168,34 @@ export class Rooms {
 
   constructor(options: RoomsOptions) {
     this.options = options;
+    options.rules.changed.add((name) => this.forgetPolicies(name));
+  }
+
+  /** What holds for a channel now. */
+  policy(channel: Channel): ChannelPolicy {
+    channel.policy ??= this.policyOf(channel);
+    return channel.policy;
+  }
+
+  /** What would hold for a channel that does not exist. */
+  policyAt(tenant: string, room: string, name: string): ChannelPolicy {
+    return this.options.rules.policy(tenant, room, name);
+  }
+
+  private policyOf({ tenant, room, channel, traits }: Channel): ChannelPolicy {
+    const policy = this.options.rules.policy(tenant, room, channel);
+    const own = traits.retention;
+    if (own.size === undefined && own.ttlMs === undefined && own.bytes === undefined) return policy;
+    return { ...policy, retention: { ...policy.retention, ...own } };
+  }
+
+  private forgetPolicies(name: string): void {
+    const tenant = this.tenants.get(name);
+    if (tenant === undefined) return;
+    for (const room of tenant.rooms.values()) {
+      room.wide.policy = null;
+      for (const channel of room.channels.values()) channel.policy = null;
+    }
   }
 
   /** The tenant, with its built-in rooms, made when it first appears. */
@@ -185,8 +217,9 @@ export class Rooms {
    * Makes a channel that somebody publishes to or joins. Throws NOT_FOUND where channels do not make themselves, and to
    * guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
    */
-  createFor(sender: Sender, room: string, name: string, autoCreate: boolean): Channel {
+  createFor(sender: Sender, room: string, name: string): Channel {
     const { principal, identity, id } = sender;
+    const { autoCreate } = this.policyAt(principal.tenant, room, name);
     if (!autoCreate || principal.role === 'guest') {
       throw new BusError(
         'NOT_FOUND',
@@ -332,7 +365,7 @@ export class Rooms {
       hardcoded: false,
       autoCreated: false,
       retain: false,
-      retention: this.options.retention,
+      retention: {},
       ...given,
     };
   }

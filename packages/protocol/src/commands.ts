@@ -171,6 +171,64 @@ export interface OmegaSubstrate {
   registered_at: string;
 }
 
+export interface ChannelRule {
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  match: string;
+  /** How much is kept. */
+  history?: {
+    /** Envelopes. */ size?: number;
+    /** UTF-8 bytes of all together. */
+    bytes?: number;
+    ttl_seconds?: number;
+  };
+  /** Keep the last event without time limit, for joins with `last`. */
+  retain_last?: boolean;
+  /** Whether a join or an event makes the channel. */
+  auto_create?: boolean;
+  /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+  publish?: 'granted' | 'members' | 'nobody';
+  /** Forced on, or forbidden. */
+  presence?: boolean;
+  /** Forced on, or forbidden. */
+  echo?: boolean;
+  /** Live only: forced on, or forbidden. */
+  ephemeral?: boolean;
+  /** UTF-8 bytes of a payload. */
+  max_message_bytes?: number;
+  /** Events of one sender in one channel. */
+  rate_per_second?: number;
+  /** How long an id counts as sent. */
+  dedupe_seconds?: number;
+  /** What payloads of the channel look like. */
+  schema?: {
+    /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+    /** Tell only, or refuse with SCHEMA_MISMATCH. */
+    mode: 'warn' | 'enforce';
+  };
+  /** Another mode of content inspection. */
+  casil?: 'off' | 'monitor' | 'enforce';
+  /** Rest after so long without members and traffic. */
+  idle_seconds?: number;
+  /** Retention by age and count waits for groups that read it. */
+  keep_for_groups?: boolean;
+  /** Longest chain of causes. */
+  max_hops?: number;
+  /** Asks a backend before the fact. */
+  hook?: {
+    /** What the backend is asked about. */ on: ('join' | 'publish')[];
+    /** Where the question is posted. */
+    url: string;
+    /** 500 unless given. */
+    timeout_ms?: number;
+    /** What holds when it does not answer; deny unless given. */
+    on_failure?: 'deny' | 'allow';
+    /** How long a join keeps its answer; 0 unless given. */
+    cache_seconds?: number;
+    /** Signs the question. */
+    secret?: string;
+  };
+}
+
 export interface DeadLetter {
   delivery_id: string;
   attempts: number;
@@ -668,6 +726,28 @@ export interface Commands {
     result: { removed: true; removed_events: number };
   };
 
+  /** Tells your tenant's own channel rules, and those of the configuration under them. */
+  'op.rules.get': {
+    args: Record<string, never>;
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+      rules: ChannelRule[];
+      base: ChannelRule[];
+    };
+  };
+
+  /** Replaces your tenant's own channel rules, on every node at once. */
+  'op.rules.set': {
+    args: {
+      rules: ChannelRule[];
+      /** The version that they replace, as op.rules.get told it. */
+      if_version: number;
+    };
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+    };
+  };
+
   /** Deletes a key; with if_version only if nobody else changed it. */
   'op.store.delete': {
     args: {
@@ -864,6 +944,8 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.omega.register_substrate',
   'op.omega.status',
   'op.omega.unregister_substrate',
+  'op.rules.get',
+  'op.rules.set',
   'op.store.delete',
   'op.store.get',
   'op.store.list',

@@ -61,7 +61,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
         const channel = readable(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
         const { sequence, epoch } = state;
-        return { ...channel.record(), ...members, sequence, epoch };
+        return { ...channel.record(bus.rooms.policy(channel)), ...members, sequence, epoch };
       },
     }),
     command({
@@ -89,20 +89,18 @@ export function channelCommands(bus: Core): AnyCommand[] {
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
-        const { size, ttlMs, bytes } = bus.options.retention;
-        const { history } = args;
+        const { size, ttl_seconds } = args.history ?? {};
         const made = bus.catalog.create(sender.principal.tenant, room, name, {
           createdBy: sender.id,
           description: args.description ?? null,
           ...(args.type === undefined ? {} : { type: args.type }),
           retain: args.retain ?? true,
           retention: {
-            ...(bytes === undefined ? {} : { bytes }),
-            size: history?.size ?? size,
-            ttlMs: history?.ttl_seconds === undefined ? ttlMs : history.ttl_seconds * 1000,
+            ...(size === undefined ? {} : { size }),
+            ...(ttl_seconds === undefined ? {} : { ttlMs: ttl_seconds * 1000 }),
           },
         });
-        return andThen(made, (channel) => channel.record());
+        return andThen(made, (channel) => channel.record(bus.rooms.policy(channel)));
       },
     }),
     command({

@@ -4,6 +4,7 @@ import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
 import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
+import { ruleCommands } from './rules.ts';
 
 /** The commands that every server has. A new family of commands joins this list. */
 export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
@@ -12,5 +13,6 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...membershipCommands(bus),
     ...channelCommands(bus),
     ...historyCommands(bus),
+    ...ruleCommands(bus),
   ];
 }

@@ -32,7 +32,7 @@ describe('a list of rules', () => {
   it('names the place of a fault and the nearest known field', () => {
     const fault = faultOf([{ match: 'a:b' }, { match: 'a:*', history: { siez: 3 } }]);
     expect(fault.details).toMatchObject({ field: 'rules[1].history.siez' });
-    expect(fault.message).toBe('rules[1].history.siez: there is no such field; did you mean "size".');
+    expect(fault.message).toBe('rules[1].history.siez: there is no such field; did you mean "size"?');
   });
 
   it('tells every fault at once', () => {

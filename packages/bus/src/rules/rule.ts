@@ -1,13 +1,30 @@
-import { BusError, isChannelName, isChannelPattern, isRoomName, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  type ChannelRule,
+  isChannelName,
+  isChannelPattern,
+  isRoomName,
+  nearestNames,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { $ZodIssue } from 'zod/v4/core';
-import { nearestNames } from '../nearest-name.ts';
 
 /** Rules that one tenant may have. */
 export const MAX_RULES = 500;
 const MAX_HISTORY = 100_000;
 const MAX_SECONDS = 31_536_000;
 const MAX_DEDUPE_SECONDS = 86_400;
+
+/** Says of a mistyped field what was probably meant. */
+const STRICT = {
+  error: (issue: { readonly code?: string; readonly keys?: unknown }): string | undefined => {
+    if (issue.code !== 'unrecognized_keys') return undefined;
+    const [unknown] = issue.keys as string[];
+    const [nearest] = nearestNames(unknown ?? '', KNOWN);
+    return nearest === undefined ? 'there is no such field' : `there is no such field; did you mean "${nearest}"?`;
+  },
+};
 
 const MATCH = z
   .string()
@@ -16,85 +33,68 @@ const MATCH = z
   .describe('A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest.');
 
 const HOOK = z
-  .strictObject({
-    on: z
-      .array(z.enum(['join', 'publish']))
-      .min(1)
-      .max(2)
-      .describe('What the backend is asked about.'),
-    url: z
-      .url({ protocol: /^https?$/ })
-      .max(2_048)
-      .describe('Where the question is posted.'),
-    timeout_ms: z.int().min(10).max(10_000).describe('500 unless given.').exactOptional(),
-    on_failure: z
-      .enum(['deny', 'allow'])
-      .describe('What holds when it does not answer; deny unless given.')
-      .exactOptional(),
-    cache_seconds: z
-      .number()
-      .min(0)
-      .max(3_600)
-      .describe('How long a join keeps its answer; 0 unless given.')
-      .exactOptional(),
-    secret: z.string().min(1).max(256).meta({ secret: true }).describe('Signs the question.').exactOptional(),
-  })
+  .strictObject(
+    {
+      on: z
+        .array(z.enum(['join', 'publish']))
+        .min(1)
+        .max(2)
+        .describe('What the backend is asked about.'),
+      url: z
+        .url({ protocol: /^https?$/ })
+        .max(2_048)
+        .describe('Where the question is posted.'),
+      timeout_ms: z.int().min(10).max(10_000).describe('500 unless given.').exactOptional(),
+      on_failure: z
+        .enum(['deny', 'allow'])
+        .describe('What holds when it does not answer; deny unless given.')
+        .exactOptional(),
+      cache_seconds: z
+        .number()
+        .min(0)
+        .max(3_600)
+        .describe('How long a join keeps its answer; 0 unless given.')
+        .exactOptional(),
+      secret: z.string().min(1).max(256).meta({ secret: true }).describe('Signs the question.').exactOptional(),
+    },
+    STRICT,
+  )
   .meta({ description: 'Asks a backend before the fact.' });
 
 const SCHEMA = z
-  .strictObject({
-    schema: z
-      .union([z.record(z.string(), z.unknown()), z.boolean()])
-      .describe('A JSON Schema (2020-12) of the payload.'),
-    mode: z.enum(['warn', 'enforce']).describe('Tell only, or refuse with SCHEMA_MISMATCH.'),
-  })
+  .strictObject(
+    {
+      schema: z
+        .union([z.record(z.string(), z.unknown()), z.boolean()])
+        .describe('A JSON Schema (2020-12) of the payload.'),
+      mode: z.enum(['warn', 'enforce']).describe('Tell only, or refuse with SCHEMA_MISMATCH.'),
+    },
+    STRICT,
+  )
   .meta({ description: 'What payloads of the channel look like.' });
 
+/** A rule as it is written: where it holds, and what it settles there. */
+export type Rule = ChannelRule;
+
 /** What a rule settles; what is missing is left to less specific rules and the configuration. */
-export interface RuleSettings {
-  readonly history?: { readonly size?: number; readonly bytes?: number; readonly ttl_seconds?: number };
-  readonly retain_last?: boolean;
-  readonly auto_create?: boolean;
-  readonly publish?: 'granted' | 'members' | 'nobody';
-  readonly presence?: boolean;
-  readonly echo?: boolean;
-  readonly ephemeral?: boolean;
-  readonly max_message_bytes?: number;
-  readonly rate_per_second?: number;
-  readonly dedupe_seconds?: number;
-  readonly schema?: { readonly schema: Readonly<Record<string, unknown>> | boolean; readonly mode: 'warn' | 'enforce' };
-  readonly casil?: 'off' | 'monitor' | 'enforce';
-  readonly idle_seconds?: number;
-  readonly keep_for_groups?: boolean;
-  readonly max_hops?: number;
-  readonly hook?: HookSettings;
-}
+export type RuleSettings = Omit<Rule, 'match'>;
 
 /** Whom to ask before the fact, and what holds when nobody answers. */
-export interface HookSettings {
-  readonly on: readonly ('join' | 'publish')[];
-  readonly url: string;
-  readonly timeout_ms?: number;
-  readonly on_failure?: 'deny' | 'allow';
-  readonly cache_seconds?: number;
-  readonly secret?: string;
-}
-
-/** A rule as it is written. */
-export interface Rule extends RuleSettings {
-  readonly match: string;
-}
+export type HookSettings = NonNullable<Rule['hook']>;
 
 /** Names of the fields that a rule settles. */
 export type RuleField = keyof RuleSettings;
 
 const FIELDS = {
   history: z
-    .strictObject({
-      size: z.int().min(0).max(MAX_HISTORY).describe('Envelopes.').exactOptional(),
-      bytes: z.int().min(0).max(1_073_741_824).describe('UTF-8 bytes of all together.').exactOptional(),
-      ttl_seconds: z.int().min(1).max(MAX_SECONDS).exactOptional(),
-    })
+    .strictObject(
+      {
+        size: z.int().min(0).max(MAX_HISTORY).describe('Envelopes.').exactOptional(),
+        bytes: z.int().min(0).max(1_073_741_824).describe('UTF-8 bytes of all together.').exactOptional(),
+        ttl_seconds: z.int().min(1).max(MAX_SECONDS).exactOptional(),
+      },
+      STRICT,
+    )
     .describe('How much is kept.')
     .exactOptional(),
   retain_last: z.boolean().describe('Keep the last event without time limit, for joins with `last`.').exactOptional(),
@@ -123,7 +123,7 @@ const FIELDS = {
 } as const;
 
 /** One rule: where it holds, and what it settles there. */
-export const RULE: z.ZodType<Rule> = z.strictObject({ match: MATCH, ...FIELDS }).meta({ id: 'ChannelRule' });
+export const RULE: z.ZodType<Rule> = z.strictObject({ match: MATCH, ...FIELDS }, STRICT).meta({ id: 'ChannelRule' });
 
 export const RULES: z.ZodType<Rule[]> = z.array(RULE).max(MAX_RULES);
 
@@ -145,9 +145,29 @@ const KNOWN: readonly string[] = [
 export function parseRules(given: unknown): Rule[] {
   const checked = RULES.safeParse(given);
   if (checked.success) return checked.data;
-  const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: problemOf(issue) }));
+  const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: issue.message }));
   const [first] = faults;
-  throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}.`, { field: first?.field, faults });
+  throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}`, { field: first?.field, faults });
+}
+
+/** What stands for a secret that is kept. */
+const HIDDEN = '***';
+
+/** Rules as they may be shown. */
+export function hideSecrets(rules: readonly Rule[]): Rule[] {
+  return rules.map((rule) =>
+    rule.hook?.secret === undefined ? rule : { ...rule, hook: { ...rule.hook, secret: HIDDEN } },
+  );
+}
+
+/** The given rules with each hidden secret as it was: that of the rule with the same `match` and `hook.url`. */
+export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): unknown[] {
+  return given.map((one) => {
+    const { match, hook } = (one ?? {}) as Partial<Rule>;
+    if (hook?.secret !== HIDDEN) return one;
+    const secret = known.find((rule) => rule.match === match && rule.hook?.url === hook.url)?.hook?.secret;
+    return secret === undefined ? one : { ...(one as Rule), hook: { ...hook, secret } };
+  });
 }
 
 function placeOf(issue: $ZodIssue): string {
@@ -156,12 +176,6 @@ function placeOf(issue: $ZodIssue): string {
     (text, part) => text + (typeof part === 'number' ? `[${part}]` : `.${String(part)}`),
     'rules',
   );
-}
-
-function problemOf(issue: $ZodIssue): string {
-  if (issue.code !== 'unrecognized_keys') return issue.message.replace(/\.$/, '');
-  const [nearest] = nearestNames(issue.keys[0] ?? '', KNOWN);
-  return nearest === undefined ? 'there is no such field' : `there is no such field; did you mean "${nearest}"`;
 }
 
 function isMatch(text: string): boolean {

@@ -1,7 +1,10 @@
 import { expect, it } from 'vitest';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
+import { createMemoryEngine } from '../engine/memory/memory.ts';
+import { DEFAULT_OPTIONS } from '../options.ts';
 import { type Channel, Rooms } from '../rooms.ts';
+import { ChannelRules } from '../rules/rules.ts';
 import { CatchUp } from './catch-up.ts';
 
 const EPOCH = 'e1';
@@ -9,7 +12,12 @@ const EPOCH = 'e1';
 function makeChannel(): Channel {
   const rooms = new Rooms({
     bootstrap: {},
-    retention: { size: 500, ttlMs: 60_000 },
+    rules: new ChannelRules(
+      createMemoryEngine().store,
+      [],
+      { ...DEFAULT_OPTIONS, retention: { size: 500, ttlMs: 60_000 } },
+      () => {},
+    ),
     maxChannels: 10,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,

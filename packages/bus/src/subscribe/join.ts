@@ -40,7 +40,6 @@ export interface MembershipParts {
   readonly events: Events;
   readonly access: Access;
   readonly options: {
-    readonly autoCreateChannels: boolean;
     /** Told of a replay that history could not serve. */
     readonly onFault: (error: unknown) => void;
   };
@@ -125,7 +124,7 @@ export class Memberships {
     const tenant = this.parts.rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
-    return this.parts.rooms.createFor(session, room, name, this.parts.options.autoCreateChannels);
+    return this.parts.rooms.createFor(session, room, name);
   }
 
   /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */

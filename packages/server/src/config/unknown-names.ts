@@ -1,4 +1,4 @@
-import { nearestNames } from '@arqonbus/bus';
+import { nearestNames } from '@arqonbus/protocol';
 import { fileVariable } from './given.ts';
 import { SETTINGS, settingOf } from './settings.ts';
 
