@@ -13,6 +13,7 @@ import {
   newId,
   newSecretId,
   parseAddress,
+  splitMetadata,
   WILDCARD,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
@@ -184,13 +185,14 @@ export class Bus extends Core implements SessionHost {
     const sound = checkJson(payload, 'payload');
     const { room, channel } = parseAddress(address, undefined);
     this.memory.requireRoom();
-    const outcome = await this.publisher.publish(systemSender(from, serverPrincipal(tenant)), {
+    const principal = as === undefined ? serverPrincipal(tenant) : { ...serverPrincipal(tenant), subject: as };
+    const outcome = await this.publisher.publish(systemSender(from, principal), {
       id,
       type: 'event',
       room,
       channel,
       payload: sound,
-      metadata,
+      metadata: metadata === undefined ? undefined : splitMetadata(metadata).own,
     });
     return outcome.published;
   }

@@ -150,7 +150,11 @@ export class Core {
     traffic.active += 1;
     this.cluster.announce(session);
     if (principal.expiresAt !== null) this.expiry.watch(session);
-    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
+    this.events.emit('client_connected', tenant.name, {
+      client_id: id,
+      client_type: profile.clientType,
+      sender: session.mark.record,
+    });
     return session;
   }
 

@@ -1,10 +1,11 @@
 // Made from the declarations of the commands by `npm run docs`; do not edit.
-import type { ClientType, Envelope, JsonObject, Role } from './envelope.ts';
+import type { ClientType, Envelope, JsonObject, Role, SenderRecord } from './envelope.ts';
 
 export interface MemberRecord {
   client_id: string;
   client_type: ClientType;
   screen_name: string | null;
+  sender: SenderRecord;
   /** Empty when only another node knows it. */
   joined_at: string;
 }
@@ -44,6 +45,8 @@ export interface ClientRecord {
   screen_name: string | null;
   avatar: string | null;
   personality: string | null;
+  /** What receivers are told of it. */
+  sender: SenderRecord;
   /** Room name to the channels joined there; `*` is a room subscription. */
   rooms: Record<string, string[]>;
   connected_at: string;
@@ -335,7 +338,7 @@ export interface ClientJoinedNotice {
   event: 'client_joined';
   room: string;
   channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  client: { client_id: string; client_type: ClientType; screen_name: string | null; sender: SenderRecord };
   members: number;
 }
 
@@ -344,7 +347,7 @@ export interface ClientLeftNotice {
   event: 'client_left';
   room: string;
   channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  client: { client_id: string; client_type: ClientType; screen_name: string | null; sender: SenderRecord };
   members: number;
 }
 

@@ -1,11 +1,16 @@
 import type { Notice } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { CLIENT_TYPE, COUNT, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { CLIENT_TYPE, COUNT, ROLE, SENDER, SEQUENCE, STAMP } from './fields.ts';
 
 const NAME = z.string().min(1);
 const PLACE = { room: NAME, channel: NAME };
 
-const CLIENT = z.strictObject({ client_id: NAME, client_type: CLIENT_TYPE, screen_name: z.string().nullable() });
+const CLIENT = z.strictObject({
+  client_id: NAME,
+  client_type: CLIENT_TYPE,
+  screen_name: z.string().nullable(),
+  sender: SENDER,
+});
 
 const WELCOME = z
   .strictObject({

@@ -219,7 +219,8 @@ export class Memberships {
       client_type: session.profile.clientType,
       screen_name: session.profile.screenName,
     };
-    const payload = { event, room, channel: name, client, members: channel.members.size };
+    const told = { ...client, sender: session.mark.record };
+    const payload = { event, room, channel: name, client: told, members: channel.members.size };
     this.parts.hub.notifyPresence(channel, payload, session);
     this.parts.cluster.tellPresence(channel, payload);
     this.parts.events.emit(event, channel.tenant, { ...client, room, channel: name });
