@@ -105,6 +105,7 @@ export class Bus extends Core implements SessionHost {
       version: '0.1.0',
       onFault: given.onFault ?? ((error) => console.error(error)),
       ...given.limits,
+      ...(given.rules === undefined ? {} : { rules: given.rules }),
       ...(given.authorize === undefined ? {} : { authorize: given.authorize }),
     };
     super(given.engine ?? createMemoryEngine(), inspectors[0] ?? NO_INSPECTION, hooks, options);

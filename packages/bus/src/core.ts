@@ -92,7 +92,16 @@ export class Core {
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options);
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, {
+      now,
+      onMismatch: (sender, { id: message_id }, address, mismatch) =>
+        this.events.emit(
+          'schema_mismatch',
+          sender.principal.tenant,
+          { client_id: sender.id, message_id, ...address, ...mismatch },
+          'warning',
+        ),
+    });
     this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);

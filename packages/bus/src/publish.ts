@@ -16,6 +16,9 @@ import type { Sender } from './connection/session.ts';
 import type { Awaitable, Broker, Published } from './engine/engine.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
+import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
+import type { Mismatch } from './rules/payload-schema.ts';
+import type { ChannelPolicy } from './rules/rules.ts';
 import { Sampler } from './sampler.ts';
 
 /** What somebody wants to be sent to a channel or room; already validated (PROTOCOL section 2). */
@@ -53,6 +56,8 @@ export interface Inspection {
   readonly metadata?: JsonObject | undefined;
   /** Name of the command, on commands. */
   readonly command?: string | undefined;
+  /** What a rule says of inspecting this: not at all, or in another mode than the policy's. */
+  readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
   /** Dotted paths of the arguments that are meant to hold secrets (`token`, `rules.*.secret`); the empty path is all. */
   readonly secretPaths?: readonly string[] | undefined;
 }
@@ -133,13 +138,14 @@ export function inspectMessage(
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
-export interface PublishRules {
-  readonly publishRequiresJoin: boolean;
+export interface PublisherOptions {
   readonly now: () => number;
+  /** Told of a payload that is not as its channel's schema says, where that only warns. */
+  readonly onMismatch: (sender: Sender, message: Message, address: Address, mismatch: Mismatch) => void;
 }
 
 /**
- * The pipeline of every event, whoever sends it: resolve → may → inspect → store and deliver. Throws a BusError when a
+ * The pipeline of every event, whoever sends it: resolve → may → rules → hooks → inspect → store and deliver. Throws a BusError when a
  * step refuses; what is refused was neither stored nor delivered.
  */
 export class Publisher {
@@ -148,7 +154,7 @@ export class Publisher {
   private readonly inspector: Inspector;
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
-  private readonly rules: PublishRules;
+  private readonly options: PublisherOptions;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
   /** Events accepted since the start. */
@@ -162,14 +168,14 @@ export class Publisher {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
-    rules: PublishRules,
+    options: PublisherOptions,
   ) {
     this.rooms = rooms;
     this.broker = broker;
     this.inspector = inspector;
     this.access = access;
     this.hooks = hooks;
-    this.rules = rules;
+    this.options = options;
   }
 
   /** Publishes one event. With a synchronous engine the outcome is there at once. */
@@ -177,20 +183,27 @@ export class Publisher {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
-    this.check(sender, address.room, address.channel);
+    this.admit(sender, message, address);
     const { hooks } = this;
     if (hooks.length === 0) {
       return this.store(sender, message, address, message.payload, message.metadata, began);
     }
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
-    return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) =>
-      this.store(sender, message, address, left.payload, left.metadata, began),
-    );
+    return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) => {
+      if (left.payload !== payload) {
+        this.admitPayload(this.policyAt(sender, address), sender, { ...message, payload: left.payload }, address);
+      }
+      return this.store(sender, message, address, left.payload, left.metadata, began);
+    });
   }
 
   /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */
   announce(sender: Sender, message: Message & { readonly room: string; readonly channel: string }): Awaitable<Outcome> {
+    const { room, channel } = message;
+    const tenant = this.rooms.tenant(sender.principal.tenant);
+    // What the bus tells needs nobody's leave to make its channel.
+    if (tenant.find(room, channel) === undefined) this.rooms.create(tenant, room, channel, { autoCreated: true });
     return this.store(sender, message, message, message.payload, message.metadata, this.timing.begin());
   }
 
@@ -225,7 +238,7 @@ export class Publisher {
     let metadata = givenMetadata;
     // Before a channel is made: its name may be what the policy blocks.
     if (this.inspector.enabledFor(sender.principal.tenant)) {
-      const subject = { ...message, ...address, payload };
+      const subject = { ...message, ...address, payload, mode: this.policyAt(sender, address).casil };
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const channel = this.target(sender, address.room, address.channel);
@@ -241,7 +254,7 @@ export class Publisher {
         marks: sender.mark.text,
         requestId: message.requestId,
       },
-      this.rules.now(),
+      this.options.now(),
     );
     this.accepted += 1;
     const published = this.broker.publish({
@@ -256,8 +269,9 @@ export class Publisher {
     });
   }
 
-  /** Throws unless an event of this sender may go there, as far as that is known before it is inspected. */
-  private check(sender: Sender, room: string, name: string): void {
+  /** Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
+  private admit(sender: Sender, message: Message, address: Address): void {
+    const { room, channel: name } = address;
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
         field: 'to',
@@ -266,13 +280,29 @@ export class Publisher {
     }
     const tenant = this.rooms.tenant(sender.principal.tenant);
     const channel = tenant.find(room, name);
-    if (
-      this.rules.publishRequiresJoin &&
-      sender.session !== null &&
-      !isMember(sender, channel, tenant.find(room, WILDCARD))
-    ) {
-      throw new BusError('NOT_JOINED', `Join ${room}:${name} before you publish to it.`, { room, channel: name });
-    }
+    const policy = channel === undefined ? this.policyAt(sender, address) : this.rooms.policy(channel);
+    const isConnection = sender.session !== null;
+    requirePublisher(policy, {
+      room,
+      channel: name,
+      isConnection,
+      isServer: !isConnection && sender.principal.operator,
+      isMember: () => isMember(sender, channel, tenant.find(room, WILDCARD)),
+    });
+    channel?.rates?.take(sender.identity, performance.now());
+    this.admitPayload(policy, sender, message, address);
+  }
+
+  /** Throws unless the rules let this payload go there. */
+  private admitPayload(policy: ChannelPolicy, sender: Sender, message: Message, address: Address): void {
+    requireSize(policy, message.payload);
+    const mismatch = requireSchema(policy, message.payload);
+    if (mismatch !== null) this.options.onMismatch(sender, message, address, mismatch);
+  }
+
+  private policyAt({ principal: { tenant } }: Sender, { room, channel: name }: Address): ChannelPolicy {
+    const channel = this.rooms.tenant(tenant).find(room, name);
+    return channel === undefined ? this.rooms.policyAt(tenant, room, name) : this.rooms.policy(channel);
   }
 
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */

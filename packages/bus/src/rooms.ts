@@ -3,6 +3,7 @@ import type { Membership, Place, Sender, Session } from './connection/session.ts
 import { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
 import { SortedKeys } from './engine/memory/sorted-keys.ts';
+import { SenderRates } from './rules/admission.ts';
 import type { ChannelPolicy, ChannelRules } from './rules/rules.ts';
 
 /** How a channel came to be, and what it keeps. */
@@ -38,6 +39,8 @@ export class Channel implements StreamAddress, Place {
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
+  /** How fast each sender publishes here; null where no rule bounds it. */
+  rates: SenderRates | null = null;
   /** What rules and its own traits settle for it; null until it is asked for, and again when rules change. */
   policy: ChannelPolicy | null = null;
   /** The last event of its stream that was handed to members of this node. */
@@ -173,7 +176,11 @@ export class Rooms {
 
   /** What holds for a channel now. */
   policy(channel: Channel): ChannelPolicy {
-    channel.policy ??= this.policyOf(channel);
+    if (channel.policy === null) {
+      channel.policy = this.policyOf(channel);
+      const { ratePerSecond } = channel.policy;
+      channel.rates = ratePerSecond === null ? null : new SenderRates(ratePerSecond);
+    }
     return channel.policy;
   }
 

@@ -23,6 +23,8 @@ export interface Inspection extends Inspected {
   readonly tenant: string;
   /** The name of a command. */
   readonly command?: string | undefined;
+  /** For this message alone: no inspection, or another mode than the policy's. A policy that is off stays off. */
+  readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
 }
 
 /** What may travel on. */
@@ -133,8 +135,9 @@ export class Casil {
     const { payload, metadata, tenant, room } = inspection;
     // What the server says of itself holds no client's content.
     if (sender.id === SERVER) return { payload, metadata };
-    const { policy } = this.#policies.of(tenant);
-    if (!policy.settings.enabled) return { payload, metadata };
+    const { policy: inForce } = this.#policies.of(tenant);
+    if (!inForce.settings.enabled || inspection.mode === 'off') return { payload, metadata };
+    const policy = inMode(inForce, inspection.mode ?? inForce.settings.mode);
     const began = this.#onDecision === undefined ? 0 : performance.now();
     const verdict = inspect(policy, inspection);
     this.#tally.count(verdict, tenant, room);
@@ -225,6 +228,19 @@ export class Casil {
       process.emitWarning(error instanceof Error ? error : String(error));
     }
   }
+}
+
+/** Policies in the other mode than their own, which share everything with them but that. */
+const OTHER_MODE: WeakMap<Policy, Policy> = new WeakMap();
+
+function inMode(policy: Policy, mode: 'monitor' | 'enforce'): Policy {
+  if (policy.settings.mode === mode) return policy;
+  let other = OTHER_MODE.get(policy);
+  if (other === undefined) {
+    other = { ...policy, settings: Object.freeze({ ...policy.settings, mode }) };
+    OTHER_MODE.set(policy, other);
+  }
+  return other;
 }
 
 function decisionOn(
