@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { JsonObject } from '@arqonbus/protocol';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Peer } from '../../../test/fixtures/peer.ts';
+import { createMemoryEngine } from './engine/memory/memory.ts';
 import { type Bus, type CreateBusOptions, createBus } from './index.ts';
 import type { Rule } from './rules/rule.ts';
 
@@ -141,6 +142,40 @@ describe('a rule', () => {
     expect(await kept('own')).toEqual([4, 5, 6]);
     expect(await peer.ask('channel_info', { room: 'orders', channel: 'plain' })).toMatchObject({
       history: { size: 2 },
+    });
+  });
+});
+
+describe('an admin', () => {
+  it('takes over a channel that made itself: its stream stays, its settings are new, on every node', async () => {
+    const engine = createMemoryEngine();
+    const { connect } = await serve([], { engine });
+    const peer = await connect();
+    await peer.ask('join_channel', { room: 'orders', channel: 'x' });
+    const { epoch } = (await peer.publish(to('x'))).payload;
+    const settings = { description: 'mine', history: { size: 7 } };
+    const made = await peer.ask('create_channel', { room: 'orders', channel: 'x', ...settings });
+    expect(made).toMatchObject({ description: 'mine', history: { size: 7 }, auto_created: false });
+    const info = await peer.ask('channel_info', { room: 'orders', channel: 'x' });
+    expect(info).toMatchObject({ epoch, sequence: 1, description: 'mine', count: 1 });
+    expect(await peer.command('create_channel', { room: 'orders', channel: 'x' })).toMatchObject({
+      error_code: 'ALREADY_EXISTS',
+    });
+  });
+
+  it('changes what is given of a channel that somebody made', async () => {
+    const { connect } = await serve([]);
+    const peer = await connect();
+    const x = { room: 'orders', channel: 'x' };
+    expect(await peer.command('update_channel', x)).toMatchObject({ error_code: 'NOT_FOUND' });
+    await peer.publish(to('x'));
+    expect(await peer.command('update_channel', x)).toMatchObject({ error_code: 'NOT_FOUND' });
+    await peer.ask('create_channel', { ...x, description: 'first', history: { size: 7, ttl_seconds: 60 } });
+    const changed = await peer.ask('update_channel', { ...x, history: { size: 3 } });
+    expect(changed).toMatchObject({ description: 'first', history: { size: 3, ttl_seconds: 60 } });
+    expect(await peer.ask('update_channel', { ...x, description: 'second' })).toMatchObject({
+      description: 'second',
+      history: { size: 3, ttl_seconds: 60 },
     });
   });
 });

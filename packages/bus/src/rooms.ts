@@ -32,7 +32,7 @@ export class Channel implements StreamAddress, Place {
   readonly channel: string;
   readonly parent: Room;
   readonly isWide: boolean;
-  readonly traits: ChannelTraits;
+  traits: ChannelTraits;
   readonly members: Map<Session, Membership> = new Map();
   /** Members that want to know who comes and goes; null when there are none, since most channels have none. */
   watchers: Set<Session> | null = null;
@@ -289,6 +289,15 @@ export class Rooms {
     tenant.channelCount += 1;
     if (!traits.hardcoded) for (const listener of this.created) listener(channel);
     return channel;
+  }
+
+  /** Gives a channel other traits; once somebody made it by hand it counts for nobody's quota. */
+  settle(channel: Channel, traits: ChannelTraits): void {
+    channel.traits = traits;
+    channel.policy = null;
+    if (traits.autoCreated) return;
+    this.release(channel.parent.tenant, channel);
+    channel.owner = null;
   }
 
   /** Takes an empty channel out; its room goes with its last channel and subscriber. */

@@ -407,7 +407,7 @@ export interface Commands {
     };
   };
 
-  /** Makes a channel that stays until it is deleted. */
+  /** Makes a channel that stays until it is deleted, or takes over one that made itself. */
   create_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -417,7 +417,7 @@ export interface Commands {
       description?: string;
       /** A word of your own for its kind. */
       type?: string;
-      /** How many envelopes it keeps, and for how long. */
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
       history?: { size?: number; ttl_seconds?: number };
       /** Keep it when it is idle, also if it was made by itself before. */
       retain?: boolean;
@@ -915,6 +915,24 @@ export interface Commands {
 
   /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
+
+  /** Changes what is given of a channel that somebody made; the rest stays. */
+  update_channel: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** What the channel is for. */
+      description?: string;
+      /** A word of your own for its kind. */
+      type?: string;
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
+      history?: { size?: number; ttl_seconds?: number };
+      /** Keep it when it is idle, also if it was made by itself before. */
+      retain?: boolean;
+    };
+    result: ChannelRecord;
+  };
 }
 
 export type CommandName = keyof Commands;
@@ -963,4 +981,5 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'ping',
   'refresh_token',
   'status',
+  'update_channel',
 ];
