@@ -44,6 +44,7 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('identify', { client_type: 'human', screen_name: 'Ada', avatar: 'a', personality: 'p' });
 
   await call('create_channel', { ...at, description: 'd', type: 't', history: { size: 5, ttl_seconds: 60 } });
+  await call('update_channel', { ...at, description: 'better' });
   const joined = await call('join_channel', { ...at, presence: true });
   await other.ask('join_channel', at);
   const stamped = { timestamp: '2026-02-18T00:00:00.5', metadata: { own: 1, vector_clock: { a: 1 } } };
