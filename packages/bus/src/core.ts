@@ -19,6 +19,7 @@ import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
 import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
+import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
@@ -51,6 +52,7 @@ export class Core {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly inspector: Inspector;
+  readonly ephemeral: Ephemeral;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
@@ -92,7 +94,8 @@ export class Core {
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options);
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, {
+    this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, {
       now,
       onMismatch: (sender, { id: message_id }, address, mismatch) =>
         this.events.emit(
@@ -102,7 +105,7 @@ export class Core {
           'warning',
         ),
     });
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
@@ -110,7 +113,7 @@ export class Core {
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -233,7 +236,8 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+  private receiveFromNode(message: NodeMessage): void {
+    const { kind, tenant: name, clients, text, room = '', channel = '' } = message;
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
@@ -244,6 +248,9 @@ export class Core {
         if (found !== undefined) this.hub.relayPresence(found, text);
         return;
       }
+      case 'event':
+        this.ephemeral.receive(message);
+        return;
       case 'disconnect':
         for (const id of clients) {
           const session = tenant?.sessions.get(id);

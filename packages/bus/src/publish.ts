@@ -3,6 +3,7 @@ import {
   BusError,
   type CasilMetadata,
   type JsonObject,
+  type MessageOptions,
   type Metadata,
   type MetadataParts,
   openDraft,
@@ -13,7 +14,9 @@ import {
 import type { Access } from './access.ts';
 import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
-import type { Awaitable, Broker, Published } from './engine/engine.ts';
+import type { Awaitable, Broker, Durability, Expectation, Published } from './engine/engine.ts';
+import type { Ephemeral } from './ephemeral.ts';
+import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
@@ -30,6 +33,8 @@ export interface Message {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
+  /** Checked already (`checkOptions`); one of them that says when has been obeyed. */
+  readonly options?: MessageOptions | undefined;
 }
 
 export interface Outcome {
@@ -37,6 +42,31 @@ export interface Outcome {
   readonly published: Published;
   /** As it travelled: what inspection left of it. */
   readonly payload: JsonObject;
+}
+
+/** An event that was accepted to be published later. */
+export interface Delayed {
+  readonly jobId: string;
+  /** RFC 3339. */
+  readonly deliverAt: string;
+  readonly stored: Durability;
+  /** The same sender's event with this id waits already. */
+  readonly duplicate: boolean;
+}
+
+/** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
+export type DelayMessage = (sender: Sender, message: Message) => Promise<Delayed>;
+
+/** Whether a message says when it is to be published. */
+export function isDelayed({ options }: Pick<Message, 'options'>): boolean {
+  return options !== undefined && (options.deliver_at !== undefined || options.delay_seconds !== undefined);
+}
+
+/** A message that may go where it goes, as hooks and inspection left it. */
+export interface Examined {
+  readonly address: Address;
+  readonly payload: JsonObject;
+  readonly metadata: Metadata | undefined;
 }
 
 /** What a content policy looks at: all that travels of one message, and where it goes. */
@@ -108,6 +138,10 @@ export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sen
   );
 }
 
+function contentOf({ payload, metadata }: PublishEvent): Omit<Examined, 'address'> {
+  return { payload, metadata };
+}
+
 /** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
 function settled<T>(answer: Awaitable<T>): Awaitable<T> {
   const isForeign = answer !== null && typeof answer === 'object' && 'then' in answer && !isPending(answer);
@@ -154,6 +188,7 @@ export class Publisher {
   private readonly inspector: Inspector;
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
+  private readonly ephemeral: Ephemeral;
   private readonly options: PublisherOptions;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
@@ -168,6 +203,7 @@ export class Publisher {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    ephemeral: Ephemeral,
     options: PublisherOptions,
   ) {
     this.rooms = rooms;
@@ -175,6 +211,7 @@ export class Publisher {
     this.inspector = inspector;
     this.access = access;
     this.hooks = hooks;
+    this.ephemeral = ephemeral;
     this.options = options;
   }
 
@@ -195,6 +232,23 @@ export class Publisher {
         this.admitPayload(this.policyAt(sender, address), sender, { ...message, payload: left.payload }, address);
       }
       return this.store(sender, message, address, left.payload, left.metadata, began);
+    });
+  }
+
+  /**
+   * What would be published of a message now: throws or rejects as {@link publish} does for what is not allowed, and
+   * sends nothing. What is kept to be published later is kept as this leaves it.
+   */
+  examine(sender: Sender, message: Message): Awaitable<Examined> {
+    const address = resolve(message.room, message.channel, sender.session);
+    this.access.require(sender.principal, 'publish', address.room, address.channel);
+    this.admit(sender, message, address);
+    const { type, id, payload, metadata } = message;
+    const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
+    return andThen(runHooks(this.hooks, event, sender), (left) => {
+      if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
+      const subject = { ...message, ...address, payload: left.payload, mode: this.policyAt(sender, address).casil };
+      return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
     });
   }
 
@@ -242,6 +296,8 @@ export class Publisher {
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const channel = this.target(sender, address.room, address.channel);
+    const now = this.options.now();
+    const { options } = message;
     const draft = openDraft(
       {
         id: message.id,
@@ -251,18 +307,20 @@ export class Publisher {
         from: sender.id,
         payload,
         metadata,
-        marks: sender.mark.text,
+        marks: marksText(sender.mark, options, now),
         requestId: message.requestId,
       },
-      this.options.now(),
+      now,
     );
     this.accepted += 1;
-    const published = this.broker.publish({
-      stream: channel,
-      draft,
-      identity: sender.identity,
-      retention: this.rooms.policy(channel).retention,
-    });
+    const { identity } = sender;
+    const { retention, ephemeral } = this.rooms.policy(channel);
+    // What asks for a receipt or an answer is told by its marks, and handled by whoever reads the stream.
+    const publication = { stream: channel, draft, identity, retention };
+    const published =
+      ephemeral === true || options?.ephemeral === true
+        ? this.ephemeral.send(channel, draft, identity)
+        : this.broker.publish(options === undefined ? publication : { ...publication, ...expectation(options) });
     return andThen(published, (settled) => {
       this.timing.end(began);
       return { channel, published: settled, payload };
@@ -289,6 +347,12 @@ export class Publisher {
       isServer: !isConnection && sender.principal.operator,
       isMember: () => isMember(sender, channel, tenant.find(room, WILDCARD)),
     });
+    if (policy.ephemeral === false && message.options?.ephemeral === true) {
+      throw new BusError('VALIDATION_ERROR', `A rule forbids "options.ephemeral" at ${room}:${name}.`, {
+        field: 'options.ephemeral',
+        rule: 'ephemeral',
+      });
+    }
     channel?.rates?.take(sender.identity, performance.now());
     this.admitPayload(policy, sender, message, address);
   }
@@ -310,6 +374,11 @@ export class Publisher {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
     return known ?? this.rooms.createFor(sender, room, name);
   }
+}
+
+function expectation({ expect }: MessageOptions): { expect?: Expectation } {
+  if (expect === undefined) return {};
+  return { expect: 'last_id' in expect ? { lastId: expect.last_id } : expect };
 }
 
 /** Membership of the channel or its room; a room-wide event needs any membership in the room. */

@@ -164,6 +164,8 @@ export interface Broker {
    * no earlier than an hour after the last call of this.
    */
   state(stream: StreamAddress): Awaitable<StreamState>;
+  /** The same of a stream that there is, null of any other; opens nothing, and keeps nothing from being forgotten. */
+  find(stream: StreamAddress): Awaitable<StreamState | null>;
   /**
    * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
    * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
@@ -259,13 +261,13 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice';
+  readonly kind: 'private' | 'disconnect' | 'notice' | 'event';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for what goes to the members of a room: empty. */
   readonly clients: readonly string[];
   /** The envelope to deliver; for `disconnect` the reason. */
   readonly text: string;
-  /** For `notice`: whose members. */
+  /** For `notice` and `event`: whose members. */
   readonly room?: string;
   readonly channel?: string;
 }
