@@ -125,6 +125,21 @@ describe('a rule', () => {
     expect(await peer.publish(to('open.1'))).toMatchObject({ type: 'ack' });
   });
 
+  it('makes a channel live only, or forbids that', async () => {
+    const { connect } = await serve([
+      { match: 'orders:live', ephemeral: true },
+      { match: 'orders:kept', ephemeral: false },
+    ]);
+    const peer = await connect();
+    expect((await peer.publish(to('live'))).payload).toMatchObject({ stored: 'none' });
+    expect((await peer.ask('history', { room: 'orders', channel: 'live' })).messages).toEqual([]);
+    expect(await peer.publish({ ...to('kept'), options: { ephemeral: true } })).toMatchObject({
+      error_code: 'VALIDATION_ERROR',
+      payload: { field: 'options.ephemeral' },
+    });
+    expect((await peer.publish({ ...to('any'), options: { ephemeral: true } })).payload.stored).toBe('none');
+  });
+
   it('says how much is kept, at once and for channels that exist, unless the channel was made with its own', async () => {
     const { connect } = await serve([]);
     const peer = await connect();
