@@ -24,7 +24,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'turn.ts',
       'timers.ts',
     ],
-    ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts'],
+    ['awaitable.ts', 'access.ts', 'access-list.ts', 'anonymous.ts', 'sender-mark.ts'],
     ['options.ts', 'rules'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts'],

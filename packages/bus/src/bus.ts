@@ -155,6 +155,7 @@ export class Bus extends Core implements SessionHost {
   async start(): Promise<void> {
     await this.engine.open(this.engineEvents);
     this.rooms.tenant('default');
+    this.accessList.start();
     this.rules.start();
     this.catalog.start();
     for (const operator of this.operators) operator.start();
@@ -173,6 +174,7 @@ export class Bus extends Core implements SessionHost {
   /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
   private async loadState(): Promise<void> {
     try {
+      await this.accessList.load();
       await this.rules.load();
       await this.catalog.load();
       for (const operator of this.operators) await operator.load();

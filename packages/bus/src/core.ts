@@ -9,6 +9,7 @@ import {
   type Refusal,
 } from '@arqonbus/protocol';
 import { Access } from './access.ts';
+import { AccessList } from './access-list.ts';
 import { Activity } from './activity.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
@@ -26,6 +27,7 @@ import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
+import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
 import { Rooms } from './rooms.ts';
@@ -45,6 +47,7 @@ export class Core {
   readonly events: Events;
   readonly faults: FaultCounters;
   readonly access: Access;
+  readonly accessList: AccessList;
   readonly rates: Rates;
   readonly memory: MemoryGuard;
   readonly rules: ChannelRules;
@@ -83,6 +86,8 @@ export class Core {
     this.events = new Events(node, onFault);
     this.faults = new FaultCounters(this.events.budget);
     this.access = new Access(options);
+    this.accessList = new AccessList(engine.store, now);
+    this.accessList.added.add((tenant) => this.closeBarred(tenant));
     this.rates = new Rates(options);
     this.memory = new MemoryGuard(options.maxMemoryBytes, (isFull, used_bytes) => {
       const facts = { used_bytes, limit_bytes: this.memory.limit };
@@ -196,6 +201,21 @@ export class Core {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
     this.disconnect(session, reason);
+  }
+
+  /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
+  requireWelcome(principal: Principal): void {
+    const barred = this.accessList.barred(principal);
+    if (barred === null) return;
+    const code = barred.status === 401 ? 'AUTHENTICATION_FAILED' : 'AUTHORIZATION_ERROR';
+    throw new BusError(code, barred.reason, { reason: barred.reason });
+  }
+
+  private closeBarred(name: string): void {
+    for (const session of [...(this.rooms.tenants.get(name)?.sessions.values() ?? [])]) {
+      const barred = this.accessList.barred(session.principal);
+      if (barred !== null) this.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, barred.reason);
+    }
   }
 
   *sessions(): Generator<Session> {

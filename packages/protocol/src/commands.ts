@@ -86,6 +86,25 @@ export interface ChannelSummary {
   hardcoded: boolean;
 }
 
+/** A subject that is kept out. */
+export interface AccessBlock {
+  /** The `sub` of its tokens. */ subject: string;
+  reason: string;
+  /** Null: until it is taken back. */
+  until: string | null;
+  created_at: string;
+  created_by: string;
+}
+
+/** Tokens that count no more. */
+export interface AccessRevocation {
+  jti: string | null;
+  subject: string | null;
+  issued_before: string | null;
+  created_at: string;
+  created_by: string;
+}
+
 /** The policy in force for a tenant. */
 export interface CasilSnapshot {
   /** Whether to inspect at all. */ enabled: boolean;
@@ -540,6 +559,55 @@ export interface Commands {
     };
   };
 
+  /** Keeps a subject out, on every node at once; its connections are closed (4403). */
+  'op.access.block': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+      /** Told to the subject. */
+      reason: string;
+      /** RFC 3339; until it is taken back unless given. */
+      until?: string;
+    };
+    result: AccessBlock;
+  };
+
+  /** Lists who and what is kept out. */
+  'op.access.list': {
+    args: {
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      blocks: AccessBlock[];
+      revocations: AccessRevocation[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  'op.access.revoke': {
+    args: {
+      /** The `jti` of the token. */ jti?: string;
+      /** The `sub` of its tokens. */
+      subject?: string;
+      /** With a subject: seconds since 1970, or RFC 3339. */
+      issued_before?: number | string;
+    };
+    result: AccessRevocation;
+  };
+
+  /** Lets a blocked subject in again. */
+  'op.access.unblock': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+    };
+    result: {
+      /** False: it was not blocked. */ unblocked: boolean;
+    };
+  };
+
   /** Shows the content policy in force for your tenant; to admins also its patterns, and what was decided in each room. */
   'op.casil.get': {
     args: {
@@ -953,6 +1021,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'leave_channel',
   'list_channels',
   'list_rooms',
+  'op.access.block',
+  'op.access.list',
+  'op.access.revoke',
+  'op.access.unblock',
   'op.casil.get',
   'op.casil.reload',
   'op.cron.cancel',

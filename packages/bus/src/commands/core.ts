@@ -1,4 +1,5 @@
 import type { Core } from '../core.ts';
+import { accessCommands } from './access.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
@@ -14,5 +15,6 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...channelCommands(bus),
     ...historyCommands(bus),
     ...ruleCommands(bus),
+    ...accessCommands(bus),
   ];
 }
