@@ -50,7 +50,7 @@ export function requireSchema({ schema }: ChannelPolicy, payload: JsonObject): M
   return mismatch;
 }
 
-export function schemaMismatch({ path, expected }: Mismatch): BusError {
+function schemaMismatch({ path, expected }: Mismatch): BusError {
   const place = path === '' ? 'The payload' : `The payload at ${path}`;
   return new BusError('SCHEMA_MISMATCH', `${place} is not as the channel's schema says: expected ${expected}.`, {
     path,
