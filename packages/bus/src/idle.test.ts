@@ -9,12 +9,10 @@ import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { Notices } from './notices.ts';
-import { DEFAULT_OPTIONS } from './options.ts';
 import { type Channel, Rooms } from './rooms.ts';
-import { ChannelRules } from './rules/rules.ts';
+import { noRules } from './rules/rules.suite.ts';
 
 const IDLE_MS = 1_000;
-const DEFAULTS = { ...DEFAULT_OPTIONS, retention: { size: 10, ttlMs: 60_000 }, channelIdleMs: IDLE_MS };
 
 let time: FakeTime;
 let engine: Engine;
@@ -26,7 +24,7 @@ beforeEach(async () => {
   engine = createMemoryEngine({ now: time.now });
   await engine.open(new Recorder());
   rooms = new Rooms({
-    rules: new ChannelRules(engine.store, [], DEFAULTS, () => {}),
+    rules: noRules({ size: 10, ttlMs: 60_000 }, { channelIdleMs: IDLE_MS }),
     maxChannels: 10_000,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,
@@ -46,7 +44,7 @@ afterEach(async () => {
 function joined(): Channel {
   const session = { memberships: new Map(), joined: () => {} } as unknown as Session;
   const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { autoCreated: true });
-  rooms.join(session, channel, { echo: false, presence: false });
+  rooms.join(session, channel, { echo: false, coverage: null, isStrict: false });
   return channel;
 }
 
