@@ -110,6 +110,7 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.casil.get');
   await call('op.rules.set', { rules: [{ match: 'orders:*', history: { size: 9 } }], if_version: 0 });
   await call('op.rules.get');
+  await call('op.rules.explain', { room: 'orders', channel: 'x', payload: { n: 1 } });
   await call('op.access.block', { subject: 'mallory', reason: 'spam' });
   await call('op.access.revoke', { jti: 'token-1' });
   await call('op.access.list');

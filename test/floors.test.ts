@@ -42,6 +42,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
     ['subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
     ['core.ts'],
+    ['explain.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket'],
     ['create-options.ts'],

@@ -1,48 +1,9 @@
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import type { JsonObject } from '@arqonbus/protocol';
-import { afterEach, describe, expect, it } from 'vitest';
-import { Peer } from '../../../test/fixtures/peer.ts';
+import { describe, expect, it } from 'vitest';
+import { attended } from './attended.suite.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
-import { type Bus, type CreateBusOptions, createBus } from './index.ts';
-import type { Rule } from './rules/rule.ts';
 
-const opened: { bus: Bus; server: Server; peers: Peer[] }[] = [];
-
-afterEach(async () => {
-  for (const { bus, server, peers } of opened.splice(0)) {
-    await Promise.all(peers.map((peer) => peer.close()));
-    await bus.close({ withinMs: 500 });
-    server.close();
-    server.closeAllConnections();
-  }
-});
-
-/** A bus with rules, at which every client is an admin unless its query says another role. */
-async function serve(rules: readonly Rule[], options: CreateBusOptions = {}) {
-  const bus = await createBus({
-    rules,
-    authenticate: (request) => {
-      const { searchParams } = new URL(request.url ?? '/', 'http://localhost');
-      return { subject: searchParams.get('sub'), role: searchParams.get('role') === 'user' ? 'user' : 'admin' };
-    },
-    ...options,
-  });
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  bus.attach(server);
-  const peers: Peer[] = [];
-  opened.push({ bus, server, peers });
-  const { port } = server.address() as AddressInfo;
-  const connect = async (sub = 'ada', role = 'admin'): Promise<Peer> => {
-    const peer = await Peer.connect(`ws://127.0.0.1:${port}`, { sub, role });
-    peers.push(peer);
-    return peer;
-  };
-  return { bus, connect };
-}
+const serve = attended();
 
 const to = (channel: string, payload: JsonObject = { n: 1 }) => ({ room: 'orders', channel, payload });
 

@@ -101,11 +101,28 @@ export interface Inspected {
   readonly casil?: CasilMetadata | undefined;
 }
 
+/** What a content policy would do. Holds nothing of what was matched. */
+export interface Judgement {
+  readonly decision: CasilMetadata['decision'];
+  readonly reason_code: string;
+  /** Ids of the rules that matched. */
+  readonly rules: readonly string[];
+}
+
+/** What would come of a message. */
+export interface Rehearsed {
+  /** Where the payload is not as the channel's schema says, which only warns. */
+  readonly mismatch: Mismatch | null;
+  readonly casil: Judgement | null;
+}
+
 export interface Inspector {
   /** Whether anything of a tenant is inspected. Asked once a message; false costs nothing more. */
   enabledFor(tenant: string): boolean;
   /** What may travel on; throws the policy's BusError to block. */
   inspect(inspection: Inspection, sender: Sender): Inspected;
+  /** What would come of inspecting, without a trace of it; null where nothing is inspected. */
+  judge?(inspection: Inspection): Judgement | null;
   /** What those who look after the server may be shown of a payload. */
   shown(inspection: Inspection): JsonObject;
 }
@@ -119,6 +136,8 @@ export interface PublishEvent {
   readonly channel: string | undefined;
   readonly payload: JsonObject;
   readonly metadata: Metadata | undefined;
+  /** Whether it is only asked what would come of it: nothing is sent. */
+  readonly dry?: boolean;
 }
 
 /**
@@ -229,7 +248,8 @@ export class Publisher {
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) => {
       if (left.payload !== payload) {
-        this.admitPayload(this.policyAt(sender, address), sender, { ...message, payload: left.payload }, address);
+        const changed = { ...message, payload: left.payload };
+        this.admitPayload(this.policyAt(sender, address), sender, changed, address, false);
       }
       return this.store(sender, message, address, left.payload, left.metadata, began);
     });
@@ -249,6 +269,34 @@ export class Publisher {
       if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
       const subject = { ...message, ...address, payload: left.payload, mode: this.policyAt(sender, address).casil };
       return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
+    });
+  }
+
+  /**
+   * What would come of a message, step by step as {@link publish} takes them, with nothing sent, counted or used up.
+   * Throws or rejects as it would; the program's hooks are asked with `dry: true`.
+   *
+   * @param isConnection whether the sender is taken for a connection, though it may have none here
+   */
+  rehearse(sender: Sender, message: Message, isConnection: boolean): Awaitable<Rehearsed> {
+    const address = resolve(message.room, message.channel, sender.session);
+    const { room, channel: name } = address;
+    this.access.require(sender.principal, 'publish', room, name);
+    const mismatch = this.admit(sender, message, address, { isConnection });
+    const { type, id, payload, metadata } = message;
+    const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata, dry: true };
+    return andThen(runHooks(this.hooks, event, sender), (left) => {
+      const judged = this.inspector.judge?.({
+        ...message,
+        ...address,
+        tenant: sender.principal.tenant,
+        payload: left.payload,
+        mode: this.policyAt(sender, address).casil,
+      });
+      if (this.rooms.tenant(sender.principal.tenant).find(room, name) === undefined) {
+        this.rooms.requireCreatable(sender, room, name);
+      }
+      return { mismatch, casil: judged ?? null };
     });
   }
 
@@ -328,7 +376,12 @@ export class Publisher {
   }
 
   /** Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
-  private admit(sender: Sender, message: Message, address: Address): void {
+  private admit(
+    sender: Sender,
+    message: Message,
+    address: Address,
+    dry?: { readonly isConnection: boolean },
+  ): Mismatch | null {
     const { room, channel: name } = address;
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
@@ -339,7 +392,7 @@ export class Publisher {
     const tenant = this.rooms.tenant(sender.principal.tenant);
     const channel = tenant.find(room, name);
     const policy = channel === undefined ? this.policyAt(sender, address) : this.rooms.policy(channel);
-    const isConnection = sender.session !== null;
+    const isConnection = dry?.isConnection ?? sender.session !== null;
     requirePublisher(policy, {
       room,
       channel: name,
@@ -353,15 +406,23 @@ export class Publisher {
         rule: 'ephemeral',
       });
     }
-    channel?.rates?.take(sender.identity, performance.now());
-    this.admitPayload(policy, sender, message, address);
+    if (dry !== undefined) channel?.rates?.look(sender.identity, performance.now());
+    else channel?.rates?.take(sender.identity, performance.now());
+    return this.admitPayload(policy, sender, message, address, dry !== undefined);
   }
 
   /** Throws unless the rules let this payload go there. */
-  private admitPayload(policy: ChannelPolicy, sender: Sender, message: Message, address: Address): void {
+  private admitPayload(
+    policy: ChannelPolicy,
+    sender: Sender,
+    message: Message,
+    address: Address,
+    isDry: boolean,
+  ): Mismatch | null {
     requireSize(policy, message.payload);
     const mismatch = requireSchema(policy, message.payload);
-    if (mismatch !== null) this.options.onMismatch(sender, message, address, mismatch);
+    if (mismatch !== null && !isDry) this.options.onMismatch(sender, message, address, mismatch);
+    return mismatch;
   }
 
   private policyAt({ principal: { tenant } }: Sender, { room, channel: name }: Address): ChannelPolicy {
@@ -372,7 +433,12 @@ export class Publisher {
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
   private target(sender: Sender, room: string, name: string): Channel {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
-    return known ?? this.rooms.createFor(sender, room, name);
+    if (known !== undefined) return known;
+    const made = this.rooms.createFor(sender, room, name);
+    this.rooms.policy(made);
+    // The event that made it counts too.
+    made.rates?.take(sender.identity, performance.now());
+    return made;
   }
 }
 

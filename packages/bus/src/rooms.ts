@@ -273,39 +273,34 @@ export class Rooms {
   }
 
   /**
-   * Makes a channel that somebody publishes to or joins. Throws NOT_FOUND where channels do not make themselves, and to
-   * guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
+   * Throws unless somebody may make a channel by publishing or joining: NOT_FOUND where channels do not make
+   * themselves, and to guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
    */
-  createFor(sender: Sender, room: string, name: string): Channel {
-    const { principal, identity, id } = sender;
+  requireCreatable({ principal, identity }: Sender, room: string, name: string): void {
     const { autoCreate } = this.policyAt(principal.tenant, room, name);
     if (!autoCreate || principal.role === 'guest') {
-      throw new BusError(
-        'NOT_FOUND',
-        `${room}:${name} does not exist; ${autoCreate ? 'a user' : 'an admin'} can create it.`,
-        {
-          room,
-          channel: name,
-        },
-      );
+      const who = autoCreate ? 'a user' : 'an admin';
+      throw new BusError('NOT_FOUND', `${room}:${name} does not exist; ${who} can create it.`, { room, channel: name });
     }
     const tenant = this.tenant(principal.tenant);
-    const { maxChannelsPerSubject: limit } = this.options;
-    const made = tenant.madeBy.get(identity) ?? 0;
+    const { maxChannels, maxChannelsPerSubject: limit } = this.options;
     const isNew = name !== WILDCARD;
-    if (isNew && made >= limit) {
-      throw new BusError(
-        'LIMIT_EXCEEDED',
-        `You have made ${limit} channels; use those, or wait until some are removed.`,
-        {
-          limit,
-        },
-      );
+    if (isNew && (tenant.madeBy.get(identity) ?? 0) >= limit) {
+      const remedy = 'use those, or wait until some are removed';
+      throw new BusError('LIMIT_EXCEEDED', `You have made ${limit} channels; ${remedy}.`, { limit });
     }
+    if (tenant.channelCount >= maxChannels && (isNew || !tenant.rooms.has(room))) throw fullTenant(maxChannels);
+  }
+
+  /** Makes a channel that somebody publishes to or joins. Throws what {@link requireCreatable} throws. */
+  createFor(sender: Sender, room: string, name: string): Channel {
+    this.requireCreatable(sender, room, name);
+    const { principal, identity, id } = sender;
+    const tenant = this.tenant(principal.tenant);
     const channel = this.create(tenant, room, name, { createdBy: id, autoCreated: true });
-    if (isNew) {
+    if (name !== WILDCARD) {
       channel.owner = identity;
-      tenant.madeBy.set(identity, made + 1);
+      tenant.madeBy.set(identity, (tenant.madeBy.get(identity) ?? 0) + 1);
     }
     return channel;
   }
@@ -335,9 +330,7 @@ export class Rooms {
     const traits = this.traits(given);
     let room = tenant.rooms.get(roomName);
     if (tenant.channelCount >= this.options.maxChannels && (room === undefined || name !== WILDCARD)) {
-      throw new BusError('LIMIT_EXCEEDED', `The tenant has ${this.options.maxChannels} channels; delete some first.`, {
-        limit: this.options.maxChannels,
-      });
+      throw fullTenant(this.options.maxChannels);
     }
     if (room === undefined) {
       room = new Room(tenant, roomName, traits);
@@ -494,4 +487,8 @@ function forgetAudiences(channel: Channel): void {
     room.wide.audience = null;
     for (const other of room.channels.values()) other.audience = null;
   }
+}
+
+function fullTenant(limit: number): BusError {
+  return new BusError('LIMIT_EXCEEDED', `The tenant has ${limit} channels; delete some first.`, { limit });
 }

@@ -8,7 +8,14 @@ import {
   SERVER,
 } from '@arqonbus/protocol';
 import type { Examined } from './examination.ts';
-import { casilMetadata, type Inspected, inspect, redactForObservability, type Verdict } from './inspect.ts';
+import {
+  casilMetadata,
+  type Decision,
+  type Inspected,
+  inspect,
+  redactForObservability,
+  type Verdict,
+} from './inspect.ts';
 import { Offenders } from './offenders.ts';
 import { EVERY_TENANT, Policies, type PolicyInForce, type ReloadOptions } from './policies.ts';
 import { compilePolicy, type Policy } from './policy.ts';
@@ -151,6 +158,15 @@ export class Casil {
     if (isBlocked) throw blocked(verdict, inspection);
     const passed = { payload: verdict.payload, metadata: verdict.metadata };
     return policy.settings.metadata_to_envelope ? { ...passed, casil: casilMetadata(verdict) } : passed;
+  }
+
+  /** What would come of a message, which leaves no trace: nothing is counted, told or refused. Null: out of scope. */
+  judge(inspection: Inspection): { decision: Decision; reason_code: string; rules: readonly string[] } | null {
+    const { policy: inForce } = this.#policies.of(inspection.tenant);
+    if (!inForce.settings.enabled || inspection.mode === 'off') return null;
+    const verdict = inspect(inMode(inForce, inspection.mode ?? inForce.settings.mode), inspection);
+    if (!verdict.inScope) return null;
+    return { decision: verdict.decision, reason_code: verdict.reasonCode, rules: verdict.rules };
   }
 
   /** What logs, telemetry and HTTP may show of a payload; while the tenant's policy is off, the payload itself. */

@@ -218,6 +218,88 @@ export interface OmegaSubstrate {
   registered_at: string;
 }
 
+/** What would come of a publication. */
+export interface Explanation {
+  /** Those that match, the least specific first. */ rules: { match: string; from: 'file' | 'store' }[];
+  /** What holds there: by rules, by the channel itself or by the configuration. */
+  effective: {
+    /** How much is kept. */
+    history?: {
+      /** Envelopes. */ size?: number;
+      /** UTF-8 bytes of all together. */
+      bytes?: number;
+      ttl_seconds?: number;
+    };
+    /** Keep the last event without time limit, for joins with `last`. */
+    retain_last?: boolean;
+    /** Whether a join or an event makes the channel. */
+    auto_create?: boolean;
+    /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+    publish?: 'granted' | 'members' | 'nobody';
+    /** Forced on, or forbidden. */
+    presence?: boolean;
+    /** Forced on, or forbidden. */
+    echo?: boolean;
+    /** Live only: forced on, or forbidden. */
+    ephemeral?: boolean;
+    /** UTF-8 bytes of a payload. */
+    max_message_bytes?: number;
+    /** Events of one sender in one channel. */
+    rate_per_second?: number;
+    /** How long an id counts as sent. */
+    dedupe_seconds?: number;
+    /** What payloads of the channel look like. */
+    schema?: {
+      /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+      /** Tell only, or refuse with SCHEMA_MISMATCH. */
+      mode: 'warn' | 'enforce';
+    };
+    /** Another mode of content inspection. */
+    casil?: 'off' | 'monitor' | 'enforce';
+    /** Rest after so long without members and traffic. */
+    idle_seconds?: number;
+    /** Retention by age and count waits for groups that read it. */
+    keep_for_groups?: boolean;
+    /** Longest chain of causes. */
+    max_hops?: number;
+    /** Asks a backend before the fact. */
+    hook?: {
+      /** What the backend is asked about. */ on: ('join' | 'publish')[];
+      /** Where the question is posted. */
+      url: string;
+      /** 500 unless given. */
+      timeout_ms?: number;
+      /** What holds when it does not answer; deny unless given. */
+      on_failure?: 'deny' | 'allow';
+      /** How long a join keeps its answer; 0 unless given. */
+      cache_seconds?: number;
+      /** Signs the question. */
+      secret?: string;
+    };
+  };
+  /** By field, the `match` of the rule that it comes from. */
+  origins: Record<string, string>;
+  /** What role and grants allow. */
+  may: { publish: boolean; subscribe: boolean; history: boolean; presence: boolean };
+  publish: {
+    allowed: boolean;
+    error_code?: string;
+    reason?: string;
+    casil?: {
+      decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+      reason_code: string;
+      /** Ids of what matched, never the text. */
+      rules: string[];
+    };
+    schema?: { ok: boolean; path?: string; expected?: string };
+  };
+  receivers: {
+    /** Of the node that was asked. */ connections: number;
+    /** For operators: subjects or client ids, at most 100. */
+    names?: string[];
+  };
+}
+
 export interface ChannelRule {
   /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
   match: string;
@@ -854,6 +936,35 @@ export interface Commands {
     result: { removed: true; removed_events: number };
   };
 
+  /** Tells which rules apply to a channel, and what would come of publishing there; sends nothing. */
+  'op.rules.explain': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Somebody else than you, as a token would describe them. */
+      as?: {
+        subject?: string;
+        /** user unless given. */
+        role?: Role;
+        /** As a token lists them; without it, all that the role allows. */
+        grants?: {
+          publish?: string[];
+          subscribe?: string[];
+          history?: string[];
+          presence?: string[];
+          private?: string[];
+          store_read?: string[];
+          store_write?: string[];
+          group?: string[];
+          admin?: string[];
+        };
+      };
+      payload?: JsonObject;
+    };
+    result: Explanation;
+  };
+
   /** Tells your tenant's own channel rules, and those of the configuration under them. */
   'op.rules.get': {
     args: Record<string, never>;
@@ -1106,6 +1217,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.omega.register_substrate',
   'op.omega.status',
   'op.omega.unregister_substrate',
+  'op.rules.explain',
   'op.rules.get',
   'op.rules.set',
   'op.store.delete',

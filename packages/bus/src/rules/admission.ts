@@ -70,6 +70,12 @@ export class SenderRates {
     this.perSecond = perSecond;
   }
 
+  /** Throws what {@link take} would throw, and uses nothing up. */
+  look(identity: string, now: number): void {
+    const retryAfterMs = this.buckets.get(identity)?.retryAfterMs(now) ?? 0;
+    if (retryAfterMs > 0) throw this.exceeded(retryAfterMs);
+  }
+
   /** Throws RATE_LIMITED when the sender has used up its rate. `now`: milliseconds of a clock that never steps. */
   take(identity: string, now: number): void {
     const known = this.buckets.get(identity);
@@ -79,8 +85,12 @@ export class SenderRates {
     else if (this.buckets.size >= MAX_SENDERS) this.forgetOldest();
     this.buckets.set(identity, bucket);
     if (bucket.take(now)) return;
-    const retry_after_ms = Math.max(1, bucket.retryAfterMs(now));
-    throw new BusError('RATE_LIMITED', `A rule allows ${this.perSecond} a second here; wait ${retry_after_ms} ms.`, {
+    throw this.exceeded(bucket.retryAfterMs(now));
+  }
+
+  private exceeded(retryAfterMs: number): BusError {
+    const retry_after_ms = Math.max(1, retryAfterMs);
+    return new BusError('RATE_LIMITED', `A rule allows ${this.perSecond} a second here; wait ${retry_after_ms} ms.`, {
       retry_after_ms,
       rule: 'rate_per_second',
     });

@@ -122,6 +122,9 @@ const FIELDS = {
   hook: HOOK.exactOptional(),
 } as const;
 
+/** What rules settle, without where. */
+export const RULE_SETTINGS: z.ZodType<RuleSettings> = z.strictObject(FIELDS, STRICT);
+
 /** One rule: where it holds, and what it settles there. */
 export const RULE: z.ZodType<Rule> = z.strictObject({ match: MATCH, ...FIELDS }, STRICT).meta({ id: 'ChannelRule' });
 

@@ -36,7 +36,11 @@ export interface ChannelPolicy {
   readonly ratePerSecond: number | null;
   /** Milliseconds for which an id counts as sent; null: the engine's own. */
   readonly dedupeMs: number | null;
-  readonly schema: { readonly check: PayloadCheck; readonly mode: 'warn' | 'enforce' } | null;
+  readonly schema: {
+    readonly check: PayloadCheck;
+    readonly mode: 'warn' | 'enforce';
+    readonly rule: SchemaRule;
+  } | null;
   readonly casil: 'off' | 'monitor' | 'enforce' | null;
   readonly idleMs: number;
   readonly keepForGroups: boolean;
@@ -207,7 +211,7 @@ export class ChannelRules {
       maxMessageBytes: settled.max_message_bytes ?? null,
       ratePerSecond: settled.rate_per_second ?? null,
       dedupeMs: settled.dedupe_seconds === undefined ? null : settled.dedupe_seconds * 1_000,
-      schema: schema === undefined ? null : { check: checkOf(schema), mode: schema.mode },
+      schema: schema === undefined ? null : { check: checkOf(schema), mode: schema.mode, rule: schema },
       casil: settled.casil ?? null,
       idleMs: settled.idle_seconds === undefined ? channelIdleMs : settled.idle_seconds * 1_000,
       keepForGroups: settled.keep_for_groups ?? false,
