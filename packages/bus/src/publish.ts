@@ -102,7 +102,7 @@ export interface Inspected {
 }
 
 /** What a content policy would do. Holds nothing of what was matched. */
-export interface Judgement {
+interface Judgement {
   readonly decision: CasilMetadata['decision'];
   readonly reason_code: string;
   /** Ids of the rules that matched. */

@@ -2,8 +2,8 @@ import { casil } from '@arqonbus/casil';
 import type { JsonObject } from '@arqonbus/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { attended } from './attended.suite.ts';
-import type { Rule } from './rules/rule.ts';
+import { attended } from '../../packages/bus/src/attended.suite.ts';
+import type { Rule } from '../../packages/bus/src/rules/rule.ts';
 
 const serve = attended();
 
