@@ -44,6 +44,7 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('identify', { client_type: 'human', screen_name: 'Ada', avatar: 'a', personality: 'p' });
 
   await call('create_channel', { ...at, description: 'd', type: 't', history: { size: 5, ttl_seconds: 60 } });
+  await call('update_channel', { ...at, description: 'better' });
   const joined = await call('join_channel', { ...at, presence: true });
   await other.ask('join_channel', at);
   await call('presence_update', { ...at, state: { is: ['here'] } });
@@ -107,6 +108,13 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
 
   await call('op.casil.reload', { redaction_patterns: ['x+'], mode: 'enforce' });
   await call('op.casil.get');
+  await call('op.rules.set', { rules: [{ match: 'orders:*', history: { size: 9 } }], if_version: 0 });
+  await call('op.rules.get');
+  await call('op.rules.explain', { room: 'orders', channel: 'x', payload: { n: 1 } });
+  await call('op.access.block', { subject: 'mallory', reason: 'spam' });
+  await call('op.access.revoke', { jti: 'token-1' });
+  await call('op.access.list');
+  await call('op.access.unblock', { subject: 'mallory' });
   return called;
 }
 

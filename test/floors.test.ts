@@ -25,7 +25,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'timers.ts',
     ],
     ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts'],
-    ['options.ts'],
+    ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts'],
     [
@@ -43,6 +43,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
     ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
     ['core.ts'],
+    ['explain.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket'],
     ['create-options.ts'],

@@ -122,6 +122,7 @@ export class Bus extends Core implements SessionHost {
       version: '0.1.0',
       onFault: given.onFault ?? ((error) => console.error(error)),
       ...given.limits,
+      ...(given.rules === undefined ? {} : { rules: given.rules }),
       ...(given.authorize === undefined ? {} : { authorize: given.authorize }),
     };
     super(given.engine ?? createMemoryEngine(), inspectors[0] ?? NO_INSPECTION, hooks, options);
@@ -158,6 +159,8 @@ export class Bus extends Core implements SessionHost {
   async start(): Promise<void> {
     await this.engine.open(this.engineEvents);
     this.rooms.tenant('default');
+    this.accessList.start();
+    this.rules.start();
     this.catalog.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
@@ -194,6 +197,8 @@ export class Bus extends Core implements SessionHost {
   /** Takes up what is kept in the store. Degraded mode starts without it, and takes it up once the store is there. */
   private async loadState(): Promise<void> {
     try {
+      await this.accessList.load();
+      await this.rules.load();
       await this.catalog.load();
       for (const operator of this.operators) await operator.load();
     } catch (error) {

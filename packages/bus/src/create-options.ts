@@ -11,6 +11,7 @@ import type { WebhookOptions } from './operators/webhook/webhook.ts';
 import type { BusOptions } from './options.ts';
 import type { GrantLists, Principal } from './principal.ts';
 import type { Inspector, PublishHook } from './publish.ts';
+import type { Rule } from './rules/rule.ts';
 import type { Gate } from './websocket/gate.ts';
 
 /** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
@@ -48,6 +49,8 @@ export interface CreateBusOptions {
   /** A second opinion on what role and grants allow; false refuses. */
   readonly authorize?: Authorize;
   readonly hooks?: BusHooks;
+  /** Rules of channels (RULES 1) that hold in every tenant; `op.rules.set` puts a tenant's own over them. */
+  readonly rules?: readonly Rule[];
   /** Bounds and behaviour; see `BusOptions` for each with its default. */
   readonly limits?: Partial<BusOptions>;
   readonly operators?: OperatorOptions;

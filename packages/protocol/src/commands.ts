@@ -111,6 +111,25 @@ export interface ChannelSummary {
   hardcoded: boolean;
 }
 
+/** A subject that is kept out. */
+export interface AccessBlock {
+  /** The `sub` of its tokens. */ subject: string;
+  reason: string;
+  /** Null: until it is taken back. */
+  until: string | null;
+  created_at: string;
+  created_by: string;
+}
+
+/** Tokens that count no more. */
+export interface AccessRevocation {
+  jti: string | null;
+  subject: string | null;
+  issued_before: string | null;
+  created_at: string;
+  created_by: string;
+}
+
 /** The policy in force for a tenant. */
 export interface CasilSnapshot {
   /** Whether to inspect at all. */ enabled: boolean;
@@ -197,6 +216,146 @@ export interface OmegaSubstrate {
   kind: string;
   metadata: JsonObject;
   registered_at: string;
+}
+
+/** What would come of a publication. */
+export interface Explanation {
+  /** Those that match, the least specific first. */ rules: { match: string; from: 'file' | 'store' }[];
+  /** What holds there: by rules, by the channel itself or by the configuration. */
+  effective: {
+    /** How much is kept. */
+    history?: {
+      /** Envelopes. */ size?: number;
+      /** UTF-8 bytes of all together. */
+      bytes?: number;
+      ttl_seconds?: number;
+    };
+    /** Keep the last event without time limit, for joins with `last`. */
+    retain_last?: boolean;
+    /** Whether a join or an event makes the channel. */
+    auto_create?: boolean;
+    /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+    publish?: 'granted' | 'members' | 'nobody';
+    /** Forced on, or forbidden. */
+    presence?: boolean;
+    /** Forced on, or forbidden. */
+    echo?: boolean;
+    /** Live only: forced on, or forbidden. */
+    ephemeral?: boolean;
+    /** UTF-8 bytes of a payload. */
+    max_message_bytes?: number;
+    /** Events of one sender in one channel. */
+    rate_per_second?: number;
+    /** How long an id counts as sent. */
+    dedupe_seconds?: number;
+    /** What payloads of the channel look like. */
+    schema?: {
+      /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+      /** Tell only, or refuse with SCHEMA_MISMATCH. */
+      mode: 'warn' | 'enforce';
+    };
+    /** Another mode of content inspection. */
+    casil?: 'off' | 'monitor' | 'enforce';
+    /** Rest after so long without members and traffic. */
+    idle_seconds?: number;
+    /** Retention by age and count waits for groups that read it. */
+    keep_for_groups?: boolean;
+    /** Longest chain of causes. */
+    max_hops?: number;
+    /** Asks a backend before the fact. */
+    hook?: {
+      /** What the backend is asked about. */ on: ('join' | 'publish')[];
+      /** Where the question is posted. */
+      url: string;
+      /** 500 unless given. */
+      timeout_ms?: number;
+      /** What holds when it does not answer; deny unless given. */
+      on_failure?: 'deny' | 'allow';
+      /** How long a join keeps its answer; 0 unless given. */
+      cache_seconds?: number;
+      /** Signs the question. */
+      secret?: string;
+    };
+  };
+  /** By field, the `match` of the rule that it comes from. */
+  origins: Record<string, string>;
+  /** What role and grants allow. */
+  may: { publish: boolean; subscribe: boolean; history: boolean; presence: boolean };
+  publish: {
+    allowed: boolean;
+    error_code?: string;
+    reason?: string;
+    casil?: {
+      decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+      reason_code: string;
+      /** Ids of what matched, never the text. */
+      rules: string[];
+    };
+    schema?: { ok: boolean; path?: string; expected?: string };
+  };
+  receivers: {
+    /** Of the node that was asked. */ connections: number;
+    /** For operators: subjects or client ids, at most 100. */
+    names?: string[];
+  };
+}
+
+export interface ChannelRule {
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  match: string;
+  /** How much is kept. */
+  history?: {
+    /** Envelopes. */ size?: number;
+    /** UTF-8 bytes of all together. */
+    bytes?: number;
+    ttl_seconds?: number;
+  };
+  /** Keep the last event without time limit, for joins with `last`. */
+  retain_last?: boolean;
+  /** Whether a join or an event makes the channel. */
+  auto_create?: boolean;
+  /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+  publish?: 'granted' | 'members' | 'nobody';
+  /** Forced on, or forbidden. */
+  presence?: boolean;
+  /** Forced on, or forbidden. */
+  echo?: boolean;
+  /** Live only: forced on, or forbidden. */
+  ephemeral?: boolean;
+  /** UTF-8 bytes of a payload. */
+  max_message_bytes?: number;
+  /** Events of one sender in one channel. */
+  rate_per_second?: number;
+  /** How long an id counts as sent. */
+  dedupe_seconds?: number;
+  /** What payloads of the channel look like. */
+  schema?: {
+    /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+    /** Tell only, or refuse with SCHEMA_MISMATCH. */
+    mode: 'warn' | 'enforce';
+  };
+  /** Another mode of content inspection. */
+  casil?: 'off' | 'monitor' | 'enforce';
+  /** Rest after so long without members and traffic. */
+  idle_seconds?: number;
+  /** Retention by age and count waits for groups that read it. */
+  keep_for_groups?: boolean;
+  /** Longest chain of causes. */
+  max_hops?: number;
+  /** Asks a backend before the fact. */
+  hook?: {
+    /** What the backend is asked about. */ on: ('join' | 'publish')[];
+    /** Where the question is posted. */
+    url: string;
+    /** 500 unless given. */
+    timeout_ms?: number;
+    /** What holds when it does not answer; deny unless given. */
+    on_failure?: 'deny' | 'allow';
+    /** How long a join keeps its answer; 0 unless given. */
+    cache_seconds?: number;
+    /** Signs the question. */
+    secret?: string;
+  };
 }
 
 export interface DeadLetter {
@@ -400,7 +559,7 @@ export interface Commands {
     };
   };
 
-  /** Makes a channel that stays until it is deleted. */
+  /** Makes a channel that stays until it is deleted, or takes over one that made itself. */
   create_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -410,7 +569,7 @@ export interface Commands {
       description?: string;
       /** A word of your own for its kind. */
       type?: string;
-      /** How many envelopes it keeps, and for how long. */
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
       history?: { size?: number; ttl_seconds?: number };
       /** Keep it when it is idle, also if it was made by itself before. */
       retain?: boolean;
@@ -547,6 +706,55 @@ export interface Commands {
       rooms: { room: string; channels: number; members: number; hardcoded: boolean }[];
       /** Pass as "after" for the next page; null at the end. */
       next: string | null;
+    };
+  };
+
+  /** Keeps a subject out, on every node at once; its connections are closed (4403). */
+  'op.access.block': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+      /** Told to the subject. */
+      reason: string;
+      /** RFC 3339; until it is taken back unless given. */
+      until?: string;
+    };
+    result: AccessBlock;
+  };
+
+  /** Lists who and what is kept out. */
+  'op.access.list': {
+    args: {
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      blocks: AccessBlock[];
+      revocations: AccessRevocation[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  'op.access.revoke': {
+    args: {
+      /** The `jti` of the token. */ jti?: string;
+      /** The `sub` of its tokens. */
+      subject?: string;
+      /** With a subject: seconds since 1970, or RFC 3339. */
+      issued_before?: number | string;
+    };
+    result: AccessRevocation;
+  };
+
+  /** Lets a blocked subject in again. */
+  'op.access.unblock': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+    };
+    result: {
+      /** False: it was not blocked. */ unblocked: boolean;
     };
   };
 
@@ -741,6 +949,57 @@ export interface Commands {
     result: { removed: true; removed_events: number };
   };
 
+  /** Tells which rules apply to a channel, and what would come of publishing there; sends nothing. */
+  'op.rules.explain': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Somebody else than you, as a token would describe them. */
+      as?: {
+        subject?: string;
+        /** user unless given. */
+        role?: Role;
+        /** As a token lists them; without it, all that the role allows. */
+        grants?: {
+          publish?: string[];
+          subscribe?: string[];
+          history?: string[];
+          presence?: string[];
+          private?: string[];
+          store_read?: string[];
+          store_write?: string[];
+          group?: string[];
+          admin?: string[];
+        };
+      };
+      payload?: JsonObject;
+    };
+    result: Explanation;
+  };
+
+  /** Tells your tenant's own channel rules, and those of the configuration under them. */
+  'op.rules.get': {
+    args: Record<string, never>;
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+      rules: ChannelRule[];
+      base: ChannelRule[];
+    };
+  };
+
+  /** Replaces your tenant's own channel rules, on every node at once. */
+  'op.rules.set': {
+    args: {
+      rules: ChannelRule[];
+      /** The version that they replace, as op.rules.get told it. */
+      if_version: number;
+    };
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+    };
+  };
+
   /** Deletes a key; with if_version only if nobody else changed it. */
   'op.store.delete': {
     args: {
@@ -917,6 +1176,24 @@ export interface Commands {
 
   /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
+
+  /** Changes what is given of a channel that somebody made; the rest stays. */
+  update_channel: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** What the channel is for. */
+      description?: string;
+      /** A word of your own for its kind. */
+      type?: string;
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
+      history?: { size?: number; ttl_seconds?: number };
+      /** Keep it when it is idle, also if it was made by itself before. */
+      retain?: boolean;
+    };
+    result: ChannelRecord;
+  };
 }
 
 export type CommandName = keyof Commands;
@@ -935,6 +1212,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'leave_channel',
   'list_channels',
   'list_rooms',
+  'op.access.block',
+  'op.access.list',
+  'op.access.revoke',
+  'op.access.unblock',
   'op.casil.get',
   'op.casil.reload',
   'op.cron.cancel',
@@ -949,6 +1230,9 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.omega.register_substrate',
   'op.omega.status',
   'op.omega.unregister_substrate',
+  'op.rules.explain',
+  'op.rules.get',
+  'op.rules.set',
   'op.store.delete',
   'op.store.get',
   'op.store.list',
@@ -964,4 +1248,5 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'presence_update',
   'refresh_token',
   'status',
+  'update_channel',
 ];

@@ -41,7 +41,6 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
-  readonly options: ReplayParts['options'] & { readonly autoCreateChannels: boolean };
 }
 
 /** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
@@ -242,15 +241,16 @@ export class Memberships {
         field: 'channel',
       });
     }
-    const { rooms, options } = this.parts;
+    const { rooms } = this.parts;
     const tenant = rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
     if (isChannelPattern(name)) {
       return andThen(this.target(session, room, WILDCARD), ({ parent }) => rooms.pattern(parent, name));
     }
-    const create = (): Channel => rooms.createFor(session, room, name, options.autoCreateChannels);
-    if (options.autoCreateChannels && session.principal.role !== 'guest') return create();
+    const create = (): Channel => rooms.createFor(session, room, name);
+    const { autoCreate } = rooms.policyAt(tenant.name, room, name);
+    if (autoCreate && session.principal.role !== 'guest') return create();
     return andThen(this.rests(tenant.name, room, name), (isResting) => {
       if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
       const listed = tenant.find(room, name);

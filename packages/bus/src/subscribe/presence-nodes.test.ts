@@ -13,6 +13,7 @@ import { Hub } from '../hub.ts';
 import { type Bus, createBus } from '../index.ts';
 import { FakeClock } from '../operators/fake-clock.suite.ts';
 import { Rooms } from '../rooms.ts';
+import { noRules } from '../rules/rules.suite.ts';
 import { Rosters } from './presence.ts';
 
 const opened: Bus[] = [];
@@ -172,7 +173,7 @@ describe('what other nodes tell', () => {
     const clock = new FakeClock();
     const rooms = new Rooms({
       bootstrap: {},
-      retention: { size: 1, ttlMs: 1 },
+      rules: noRules({ size: 1, ttlMs: 1 }),
       maxChannels: 10,
       maxChannelsPerSubject: 10,
       maxSubscriptions: 10,

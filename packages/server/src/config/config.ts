@@ -53,6 +53,8 @@ export interface Config {
     readonly rateLimitBurst: number;
     readonly statsIntervalSeconds: number;
   };
+  /** Rules of channels that hold in every tenant, as they were written: the bus reads them. */
+  readonly rules: readonly unknown[];
   readonly auth: {
     readonly enabled: boolean;
     readonly jwtSecret: string;

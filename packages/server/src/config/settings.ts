@@ -1,5 +1,5 @@
 import type { Setting, SettingsTable, Spec } from './setting.ts';
-import { auth, bus, storage } from './settings-bus.ts';
+import { auth, bus, rules, storage } from './settings-bus.ts';
 import { casil, cron, omega, store, webhook } from './settings-features.ts';
 import { environment, http, log, server, telemetry } from './settings-listeners.ts';
 
@@ -11,6 +11,7 @@ const SETTINGS_TABLE: SettingsTable = {
   environment,
   server,
   bus,
+  rules,
   auth,
   storage,
   telemetry,
