@@ -51,7 +51,7 @@ const at = { room: 'r', channel: 'x' };
 const numbers = (messages: readonly Envelope[]): unknown[] => messages.map(({ payload }) => payload.n);
 
 describe('options.ttl_seconds', () => {
-  it('delivers at once, and then neither lists nor replays what is over, without a gap', async () => {
+  it('P2.12 delivers at once, and then neither lists nor replays what is over, without a gap', async () => {
     const { bus, connect } = await open();
     const [a, b] = [await connect(), await connect()];
     await b.ask('join_channel', at);
@@ -106,7 +106,7 @@ describe('options.expect', () => {
   it.each([
     ['memory', async (): Promise<CreateBusOptions> => ({ limits: { now: () => now } })],
     ['sqlite', sqlite],
-  ])('stores only where the stream stands as expected, on %s', async (_engine, options) => {
+  ])('P2.13 stores only where the stream stands as expected, on %s', async (_engine, options) => {
     const { connect } = await open(await options());
     const a = await connect();
     const publish = (expected: object, id?: string) =>
@@ -131,7 +131,7 @@ describe('options.ephemeral', () => {
   it.each([
     ['memory', async (): Promise<CreateBusOptions> => ({ limits: { now: () => now } })],
     ['sqlite', sqlite],
-  ])('is live only, in the order sent, on %s', async (_engine, options) => {
+  ])('P2.14 is live only, in the order sent, on %s', async (_engine, options) => {
     const { connect } = await open(await options());
     const [a, b] = [await connect(), await connect()];
     await b.ask('join_channel', at);

@@ -30,7 +30,7 @@ function named(name: string, role = 'user'): Promise<string> {
 }
 
 describe('metadata.sender', () => {
-  it('tells subject, name, type and role of the token, whatever the sender writes', async () => {
+  it('P2.10 tells subject, name, type and role of the token, whatever the sender writes', async () => {
     const reader = await connect(guarded, { token: await token({ sub: 'reader' }) });
     const mallory = await connect(guarded, {
       token: await token({ sub: 'mallory' }),
@@ -131,7 +131,7 @@ describe('metadata.sender', () => {
 });
 
 describe('?subject=', () => {
-  it('is the identity while authentication is off: sub: reaches it', async () => {
+  it('P1.12 is the identity while authentication is off: sub: reaches it', async () => {
     const ada = await connect(open, { subject: 'ada' });
     const again = await connect(open, { subject: 'ada' });
     const bob = await connect(open);

@@ -71,7 +71,7 @@ describe('history of a channel', () => {
     expect(numbers((await peer.ask('history', { ...at, since: page.position })).messages)).toEqual([4, 5]);
   });
 
-  it('says when what was missed is gone, and gives all that is kept', async () => {
+  it('P7.14 says when what was missed is gone, and gives all that is kept', async () => {
     const { peer } = await filled(5, { retention: { size: 3, ttlMs: 60_000 } });
     const { position } = await peer.ask('history', at);
     const from = async (since: Position) => {
@@ -121,7 +121,7 @@ describe('history of a room', () => {
     return { ...opened, peer: await opened.connect() };
   }
 
-  it('merges its channels by time, and has the room-wide stream alone under "*"', async () => {
+  it('P7.15 merges its channels by time, and has the room-wide stream alone under "*"', async () => {
     const { peer } = await room();
     const { messages, position } = await peer.ask('history', { room: 'r' });
     expect([...numbers(messages)].sort((one, other) => Number(one) - Number(other))).toEqual(range(1, 12));
@@ -186,7 +186,7 @@ describe('history of a room', () => {
 });
 
 describe('a history that waits', () => {
-  it('answers with the first message, and holds up nothing else of its connection', async () => {
+  it('P7.16 answers with the first message, and holds up nothing else of its connection', async () => {
     const { bus, peer } = await filled(2);
     const { position } = await peer.ask('history', at);
     const [answer] = await waiting(peer, { ...at, since: position, wait_ms: 30_000 });
@@ -301,7 +301,7 @@ describe('where a command is', () => {
     return { peer, info };
   }
 
-  it('takes its arguments’ place, then the envelope’s, then the current one', async () => {
+  it('P7.17 takes its arguments’ place, then the envelope’s, then the current one', async () => {
     const { info } = await joined();
     expect(await info({})).toBe('science:explore');
     expect(await info({}, { room: 'science', channel: 'general' })).toBe('science:general');

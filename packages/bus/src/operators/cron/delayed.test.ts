@@ -14,7 +14,7 @@ function delay(rig: Rig, sender: Sender, options: MessageOptions, id = 'arq_late
 }
 
 describe('an event for later', () => {
-  it('is published when it is due, from its sender, with its own id and its options', async () => {
+  it('P2.15 is published when it is due, from its sender, with its own id and its options', async () => {
     const rig = await open();
     const ada = rig.connect({ subject: 'ada', role: 'user' });
     const delayed = await delay(rig, ada, { delay_seconds: 5, ttl_seconds: 60 });
