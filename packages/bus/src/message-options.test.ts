@@ -47,6 +47,12 @@ async function sqlite(): Promise<CreateBusOptions> {
   return { engine, limits: { now: () => now } };
 }
 
+const memory = async (): Promise<CreateBusOptions> => ({ limits: { now: () => now } });
+const ENGINES = [
+  ['memory', memory],
+  ['sqlite', sqlite],
+] as const;
+
 const at = { room: 'r', channel: 'x' };
 const numbers = (messages: readonly Envelope[]): unknown[] => messages.map(({ payload }) => payload.n);
 
@@ -103,10 +109,7 @@ describe('options.ttl_seconds', () => {
 });
 
 describe('options.expect', () => {
-  it.each([
-    ['memory', async (): Promise<CreateBusOptions> => ({ limits: { now: () => now } })],
-    ['sqlite', sqlite],
-  ])('P2.13 stores only where the stream stands as expected, on %s', async (_engine, options) => {
+  it.each(ENGINES)('P2.13 stores only where the stream stands as expected, on %s', async (_engine, options) => {
     const { connect } = await open(await options());
     const a = await connect();
     const publish = (expected: object, id?: string) =>
@@ -128,10 +131,7 @@ describe('options.expect', () => {
 });
 
 describe('options.ephemeral', () => {
-  it.each([
-    ['memory', async (): Promise<CreateBusOptions> => ({ limits: { now: () => now } })],
-    ['sqlite', sqlite],
-  ])('P2.14 is live only, in the order sent, on %s', async (_engine, options) => {
+  it.each(ENGINES)('P2.14 is live only, in the order sent, on %s', async (_engine, options) => {
     const { connect } = await open(await options());
     const [a, b] = [await connect(), await connect()];
     await b.ask('join_channel', at);

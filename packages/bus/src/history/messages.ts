@@ -11,10 +11,10 @@ import type { Waits } from './waits.ts';
 const MAX_STREAMS = 1_000;
 
 /** A sequence, or for a whole room a sequence by channel. */
-export type Bound = number | Readonly<Record<string, number>>;
+type Bound = number | Readonly<Record<string, number>>;
 
 /** Where to read on: a position, the positions of a room's channels, or a time. */
-export type Since = Position | Readonly<Record<string, Position>> | { readonly time: string };
+type Since = Position | Readonly<Record<string, Position>> | { readonly time: string };
 
 export interface MessagesRequest {
   readonly room: string;
