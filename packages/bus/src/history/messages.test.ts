@@ -84,6 +84,15 @@ describe('history of a channel', () => {
     expect(await from({ sequence: 9, epoch: position.epoch })).toEqual({ recovered: false, given: [3, 4, 5] });
   });
 
+  it('reads between two sequences, and tells how far', async () => {
+    const { peer } = await filled(5);
+    const page = await peer.ask('history', { ...at, after: 1, before: 4 });
+    expect(numbers(page.messages)).toEqual([2, 3]);
+    expect(page).toMatchObject({ position: { sequence: 3 }, next: null });
+    const none = await peer.ask('history', { ...at, after: 3, before: 4 });
+    expect(none).toMatchObject({ messages: [], position: { sequence: 3 }, next: null, previous: null });
+  });
+
   it('reads from a time on', async () => {
     const { peer } = await filled(5);
     const time = new Date(now - 1_000).toISOString();
@@ -95,7 +104,7 @@ describe('history of a channel', () => {
   });
 
   it.each([
-    [{ before: 3, after: 1 }, 'after'],
+    [{ before: 3, since: { sequence: 1, epoch: 'e' } }, 'since'],
     [{ after: 1, since: { sequence: 1, epoch: 'e' } }, 'since'],
     [{ before: 3, wait_ms: 5 }, 'wait_ms'],
     [{ wait_ms: 55_001 }, 'wait_ms'],

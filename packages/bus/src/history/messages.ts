@@ -25,7 +25,7 @@ export interface MessagesRequest {
   readonly before?: Bound | undefined;
   /** Only what is above: the first ones of it. */
   readonly after?: Bound | undefined;
-  /** As `after`, told of an epoch. At most one of the three. */
+  /** As `after`, told of an epoch; without the other two. */
   readonly since?: Since | undefined;
   /** How long to wait for the first one when there is none. */
   readonly waitMs?: number | undefined;
@@ -183,10 +183,8 @@ export class MessageHistory {
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
 
 function check({ before, after, since, channel, waitMs = 0 }: MessagesRequest): void {
-  const given = Object.entries({ before, after, since }).filter(([, value]) => value !== undefined);
-  const [, second] = given;
-  if (second !== undefined) {
-    throw invalid(second[0], `"${given[0]?.[0]}" and "${second[0]}" both say where to read; send one.`);
+  if (since !== undefined && (before !== undefined || after !== undefined)) {
+    throw invalid('since', '"since" and a sequence both say where to read; send one.');
   }
   if (waitMs > 0 && before !== undefined) throw invalid('wait_ms', '"wait_ms" does not go with "before".');
   if (channel === undefined) return;
@@ -209,7 +207,9 @@ function planOf(
     const { channel } = stream;
     if (!forward) return { stream, state, after: 0, before: boundOf(before, channel) };
     if (fromTime !== undefined) return { stream, state, after: undefined, before: undefined };
-    if (since === undefined) return { stream, state, after: boundOf(after, channel) ?? 0, before: undefined };
+    if (since === undefined) {
+      return { stream, state, after: boundOf(after, channel) ?? 0, before: boundOf(before, channel) };
+    }
     const start = startOf(since as Position | Record<string, Position>, channel, state);
     if (start.recovered === false) recovered = false;
     return { stream, state, after: start.after, before: undefined };
@@ -312,7 +312,7 @@ class PageEnds {
     return this.map((reader) => {
       const { state, before } = reader;
       const last = this.last.get(reader.stream.channel);
-      const isToTheEnd = this.plan.forward ? !this.isCut : before === undefined;
+      const isToTheEnd = before === undefined && !(this.plan.forward && this.isCut);
       const sequence = isToTheEnd ? Math.max(state.sequence, last ?? 0) : (last ?? this.start(reader));
       return { sequence, epoch: state.epoch };
     });
@@ -340,7 +340,7 @@ class PageEnds {
 
   /** The last sequence before the page, in a stream that it holds nothing of or begins with. */
   private start({ stream, state, after, before }: Reader): number {
-    if (before !== undefined) return Math.min(before - 1, state.sequence);
+    if (!this.plan.forward && before !== undefined) return Math.min(before - 1, state.sequence);
     if (after !== undefined) return after;
     const first = this.seen.get(stream.channel);
     return first === undefined ? state.sequence : first - 1;
