@@ -29,6 +29,8 @@ export interface MessagesRequest {
   readonly since?: Since | undefined;
   /** How long to wait for the first one when there is none. */
   readonly waitMs?: number | undefined;
+  /** Ends the wait of a caller without a connection to the bus that has gone. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One page of messages, and where it ends. Of a channel all is about its stream; of a room maps by channel. */
@@ -93,7 +95,7 @@ export class MessageHistory {
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
-    return this.parts.waits.during(sender, at, waitMs, async (wait) => {
+    return this.parts.waits.during(sender, at, { ms: waitMs, signal: request.signal }, async (wait) => {
       // What came before the wait was known is there now.
       for (let page = await this.look(sender, request, true); ; page = await this.look(sender, request, true)) {
         if (page.texts.length > 0) return page;
