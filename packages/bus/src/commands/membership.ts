@@ -64,6 +64,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
     command({
       name: 'presence_update',
       role: 'guest',
+      place: 'current',
       description: 'Changes what the members of a channel or room that watch presence are told of this client.',
       args: z.strictObject({ ...MEMBER_PLACE, state: STATE }),
       result: z.strictObject({ updated: z.literal(true) }),

@@ -72,7 +72,7 @@ export class CatchUp {
    */
   startAfter(channel: Channel, { sequence, epoch }: Position, from: number = sequence): void {
     this.leftOut.delete(channel.channel);
-    this.cursors.set(channel.channel, { channel, sequence, epoch, from });
+    this.cursors.set(channel.channel, { channel, sequence: from, epoch, from });
   }
 
   /** Another way hands the session this stream's events from now on. */

@@ -57,7 +57,7 @@ export class Memberships {
   /** Joins a channel, room or pattern. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
   join(session: Session, request: JoinRequest): Awaitable<Joined> {
     const { room, channel: name } = request;
-    const watches = wantsPresence(request);
+    const watches = isWatching(request);
     const isPattern = isChannelPattern(name);
     if (watches && isPattern) {
       throw new BusError('VALIDATION_ERROR', 'Presence is of a channel or a whole room; join one of those with it.', {
@@ -68,22 +68,22 @@ export class Memberships {
     if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (watches) this.parts.access.require(session.principal, 'presence', room, name);
-    return andThen(this.target(session, room, name), (channel) => this.admit(session, channel, request, coverage));
+    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage));
   }
 
   /** Makes the membership, and then makes it live. */
-  private admit(
+  private enter(
     session: Session,
     channel: Channel,
     request: JoinRequest,
     coverage: Coverage | null,
   ): Awaitable<Joined> {
     const { room } = channel;
-    const watches = wantsPresence(request);
+    const watches = isWatching(request);
     const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
-      entry = this.enter(session, channel, request, coverage);
+      entry = this.makeMember(session, channel, request, coverage);
     } catch (error) {
       this.parts.interest.remove(channel.tenant, room);
       this.parts.rooms.dropUnused(channel);
@@ -135,7 +135,7 @@ export class Memberships {
   }
 
   /** Makes or renews the membership, and tells of it. */
-  private enter(
+  private makeMember(
     session: Session,
     channel: Channel,
     { echo, presence, strict }: JoinRequest,
@@ -235,7 +235,7 @@ export class Memberships {
     for (const { room, channel } of [...session.memberships.keys()]) this.leave(session, room, channel, isFarewell);
   }
 
-  /** The place to join: one that is listed, a channel that rests, or a new one where the client may make it. */
+  /** What to join: a channel that is listed, one that rests, or a new one where the client may make it. */
   private target(session: Session, room: string, name: string): Awaitable<Channel> {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
@@ -273,7 +273,7 @@ export class Memberships {
   }
 }
 
-function wantsPresence({ presence }: JoinRequest): boolean {
+function isWatching({ presence }: JoinRequest): boolean {
   return presence !== undefined && presence !== false;
 }
 
