@@ -1,6 +1,6 @@
 import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
 import type { $ZodIssue } from 'zod/v4/core';
-import { andThen, attempt } from '../awaitable.ts';
+import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Sender, Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
@@ -15,19 +15,26 @@ export interface Call {
   readonly args: JsonObject;
 }
 
+/** Commands of one connection that may wait at a time. */
+const MAX_WAITING = 64;
+
 /** Finds, authorises, validates and runs commands, and answers the connections that sent them. */
 export class CommandRunner {
   private readonly bus: Core;
   private readonly commands: CommandSet;
   /** Told how long each command took, in seconds; must neither throw nor wait. */
   readonly executed: Set<(command: string, seconds: number) => void> = new Set();
+  private readonly waiting: WeakMap<Session, number> = new WeakMap();
 
   constructor(bus: Core, commands: CommandSet) {
     this.bus = bus;
     this.commands = commands;
   }
 
-  /** Runs a connection's command; it gets exactly one `command_response`, whatever happens. */
+  /**
+   * Runs a connection's command; it gets exactly one `command_response`, whatever happens. What this answers is over
+   * when the connection's next envelope may begin: for a command that waits, at once.
+   */
   answer(session: Session, inbound: Inbound): Awaitable<void> {
     const steps: (() => void)[] = [];
     const { id, command: name, args } = inbound;
@@ -38,14 +45,25 @@ export class CommandRunner {
     const fail = (error: unknown): void => this.bus.fail(session, inbound, error);
     this.bus.activity.note(session, session.lastActivity, `command:${name}`.slice(0, 140), id);
     const call: Call = { sender: session, requestId: id, name, args };
-    return attempt(
-      () =>
-        andThen(
-          this.execute(call, (step) => steps.push(step)),
-          succeed,
-        ),
-      fail,
-    );
+    const waits = this.commands.find(name)?.waits === true;
+    const answered = attempt(() => {
+      if (waits && this.waitingOf(session) >= MAX_WAITING) throw tooManyWaiting(name);
+      return andThen(
+        this.execute(call, (step) => steps.push(step)),
+        succeed,
+      );
+    }, fail);
+    if (waits && isPending(answered)) this.letWait(session, answered);
+    else return answered;
+  }
+
+  private waitingOf(session: Session): number {
+    return this.waiting.get(session) ?? 0;
+  }
+
+  private letWait(session: Session, answered: Promise<void>): void {
+    this.waiting.set(session, this.waitingOf(session) + 1);
+    void answered.then(() => this.waiting.set(session, this.waitingOf(session) - 1));
   }
 
   /** Runs a command and answers its result; throws or rejects with what refused it. */
@@ -112,6 +130,14 @@ export class CommandRunner {
       duration_ms: Math.round(duration * 1000) / 1000,
     });
   }
+}
+
+function tooManyWaiting(command: string): BusError {
+  return new BusError(
+    'LIMIT_EXCEEDED',
+    `At most ${MAX_WAITING} commands of a connection wait at a time; let some of them be answered first.`,
+    { command, limit: MAX_WAITING },
+  );
 }
 
 /** The answer to a command that succeeded; what is JSON text already is put in as it is. */
