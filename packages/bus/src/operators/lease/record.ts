@@ -5,7 +5,7 @@ import type { Quota } from '../quota.ts';
 /** Leases by their id. What is not in here has ended. */
 export const LEASES = 'lease';
 /** Which lease a key was last taken by. */
-export const LEASED_KEYS = 'leased_key';
+const LEASED_KEYS = 'leased_key';
 
 export interface LeaseLimits {
   /** Keys that are leased in a tenant. */
