@@ -13,6 +13,7 @@ import {
   newId,
   newSecretId,
   parseAddress,
+  splitMetadata,
   WILDCARD,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
@@ -48,7 +49,8 @@ import { Heartbeat } from './websocket/heartbeat.ts';
 import { type SessionHost, WebSocketSessions } from './websocket/sessions.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
-const REPORT_INTERVAL_MS = 5_000;
+/** A dead node is told as gone 12 s after its last sign of life, or one interval later: within 15 s. */
+const REPORT_INTERVAL_MS = 2_000;
 const CLOSE_MS = 10_000;
 /** The share of a close's time that connections have; the rest is for operators and engine. */
 const DRAIN_SHARE = 0.8;
@@ -143,7 +145,13 @@ export class Bus extends Core implements SessionHost {
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => this.idle.run());
     // That the storage is away is told already.
-    this.every(REPORT_INTERVAL_MS, () => void this.directory.beat().catch(() => {}));
+    this.every(REPORT_INTERVAL_MS, () => void this.beat().catch(() => {}));
+  }
+
+  /** Tells the other nodes, if there can be any, how this one is doing, and takes note of which of them live. */
+  private async beat(): Promise<void> {
+    const others = await this.directory.beat();
+    if (others !== null) this.rosters.nodes(others);
   }
 
   /** Tells that clients are taken from now on; {@link createBus} has told it. */
@@ -184,13 +192,14 @@ export class Bus extends Core implements SessionHost {
     const sound = checkJson(payload, 'payload');
     const { room, channel } = parseAddress(address, undefined);
     this.memory.requireRoom();
-    const outcome = await this.publisher.publish(systemSender(from, serverPrincipal(tenant)), {
+    const principal = as === undefined ? serverPrincipal(tenant) : { ...serverPrincipal(tenant), subject: as };
+    const outcome = await this.publisher.publish(systemSender(from, principal), {
       id,
       type: 'event',
       room,
       channel,
       payload: sound,
-      metadata,
+      metadata: metadata === undefined ? undefined : splitMetadata(metadata).own,
     });
     return outcome.published;
   }
@@ -374,6 +383,7 @@ export class Bus extends Core implements SessionHost {
     this.heartbeat.stop();
     this.memory.stop();
     this.expiry.stop();
+    this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
       await this.engine.close();

@@ -31,6 +31,7 @@ import { Rooms } from './rooms.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
+import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
@@ -54,6 +55,7 @@ export class Core {
   readonly activity: Activity;
   readonly submissions: Submissions;
   readonly cluster: Cluster;
+  readonly rosters: Rosters;
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
@@ -88,15 +90,16 @@ export class Core {
     this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
-    this.cluster = new Cluster(engine.presence, options);
+    this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
     this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
+    this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
+    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
-    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
@@ -110,6 +113,7 @@ export class Core {
     gap: (tenant, room) => this.repairs.gap(tenant, room),
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
+      if (healthy) this.rosters.recovered();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -147,15 +151,22 @@ export class Core {
     traffic.active += 1;
     this.cluster.announce(session);
     if (principal.expiresAt !== null) this.expiry.watch(session);
-    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
+    this.events.emit('client_connected', tenant.name, {
+      client_id: id,
+      client_type: profile.clientType,
+      sender: session.mark.record,
+    });
     return session;
   }
 
-  /** Cleans up after a connection, however it ended. Idempotent. */
-  disconnect(session: Session, reason: string): void {
+  /**
+   * Cleans up after a connection, however it ended. Idempotent. `isFarewell`: whoever watches presence is told at once
+   * that it left; else it may be back in a moment.
+   */
+  disconnect(session: Session, reason: string, isFarewell = false): void {
     if (session.closed) return;
     session.closed = true;
-    this.memberships.leaveAll(session);
+    this.memberships.leaveAll(session, isFarewell);
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
@@ -176,7 +187,7 @@ export class Core {
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
-    this.disconnect(session, reason);
+    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
   }
 
   *sessions(): Generator<Session> {
@@ -217,17 +228,15 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+  private receiveFromNode({ kind, tenant: name, clients, text }: NodeMessage): void {
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
         this.direct.receive(name, clients, text);
         return;
-      case 'notice': {
-        const found = tenant?.find(room, channel);
-        if (found !== undefined) this.hub.relayPresence(found, text);
+      case 'presence':
+        this.rosters.receive(name, text);
         return;
-      }
       case 'disconnect':
         for (const id of clients) {
           const session = tenant?.sessions.get(id);

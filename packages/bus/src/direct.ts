@@ -109,7 +109,7 @@ export class Direct {
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
-      ...(metadata === undefined ? {} : { metadata }),
+      metadata: { ...metadata, sender: sender.mark.record },
     });
     return this.engine.presence === null
       ? this.sendLocally(sender, tenant, message, reach, text)

@@ -75,18 +75,12 @@ export class Hub {
     return () => this.taps.delete(tap);
   }
 
-  /** Tells those members of a channel that asked for presence of someone's coming or going. */
-  notifyPresence(channel: Channel, payload: JsonObject, except: Session): void {
-    if (channel.watchers === null) return;
+  /** Sends a `system` notice to those who watch who is in a channel; answers how many bytes and connections it took. */
+  notifyWatchers(channel: Channel, payload: JsonObject): { readonly bytes: number; readonly sent: number } {
+    if (channel.watchers === null) return { bytes: 0, sent: 0 };
     const frame = frameText(notice(channel, payload));
-    for (const session of channel.watchers) if (session !== except) session.outbox.push(frame);
-  }
-
-  /** The same of someone on another node, as that node has written it. */
-  relayPresence(channel: Channel, text: string): void {
-    if (channel.watchers === null) return;
-    const frame = frameText(text);
     for (const session of channel.watchers) session.outbox.push(frame);
+    return { bytes: frame.length, sent: channel.watchers.size };
   }
 
   /** Sends a `system` notice to every member of a channel. */

@@ -239,6 +239,7 @@ export class Publisher {
         from: sender.id,
         payload,
         metadata,
+        marks: sender.mark.text,
         requestId: message.requestId,
       },
       this.rules.now(),

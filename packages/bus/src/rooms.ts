@@ -105,6 +105,12 @@ export class Room {
     return false;
   }
 
+  /** All that one can be a member of in this room. */
+  *places(): Generator<Channel> {
+    yield this.wide;
+    yield* this.channels.values();
+  }
+
   /** Every client with a membership in this room, each once. */
   members(): Set<Session> {
     const all = new Set<Session>(this.wide.members.keys());
@@ -288,11 +294,7 @@ export class Rooms {
   }
 
   /** Adds a membership, not live yet, or renews one. Throws LIMIT_EXCEEDED beyond the connection's subscriptions. */
-  join(
-    session: Session,
-    channel: Channel,
-    wants: { echo: boolean; presence: boolean },
-  ): { membership: Membership; isNew: boolean } {
+  join(session: Session, channel: Channel, wants: { echo: boolean }): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
     if (known === undefined && session.memberships.size >= maxSubscriptions) {
@@ -304,10 +306,8 @@ export class Rooms {
         },
       );
     }
-    const membership = known ?? { joinedAt: this.options.now(), live: false, ...wants };
+    const membership = known ?? { joinedAt: this.options.now(), live: false, state: null, stateBytes: 0, ...wants };
     membership.echo = wants.echo;
-    membership.presence = wants.presence;
-    channel.watch(session, wants.presence);
     channel.members.set(session, membership);
     session.joined(channel, membership);
     return { membership, isNew: known === undefined };
@@ -315,7 +315,10 @@ export class Rooms {
 
   /** Ends a membership; false when there was none. */
   leave(session: Session, channel: Channel): boolean {
-    if (!channel.members.delete(session)) return false;
+    const membership = channel.members.get(session);
+    if (membership === undefined) return false;
+    channel.members.delete(session);
+    session.stateBytes -= membership.stateBytes;
     channel.watch(session, false);
     session.left(channel);
     channel.lastTraffic = this.options.now();

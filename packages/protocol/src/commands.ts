@@ -1,10 +1,11 @@
 // Made from the declarations of the commands by `npm run docs`; do not edit.
-import type { ClientType, Envelope, JsonObject, Role } from './envelope.ts';
+import type { ClientType, Envelope, JsonObject, Role, SenderRecord } from './envelope.ts';
 
 export interface MemberRecord {
   client_id: string;
   client_type: ClientType;
   screen_name: string | null;
+  sender: SenderRecord;
   /** Empty when only another node knows it. */
   joined_at: string;
 }
@@ -44,6 +45,8 @@ export interface ClientRecord {
   screen_name: string | null;
   avatar: string | null;
   personality: string | null;
+  /** What receivers are told of it. */
+  sender: SenderRecord;
   /** Room name to the channels joined there; `*` is a room subscription. */
   rooms: Record<string, string[]>;
   connected_at: string;
@@ -69,6 +72,29 @@ export interface JoinResult {
   recovered?: boolean;
   /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
   positions?: Record<string, Position>;
+  /** Only with `presence`: who is there. */
+  presence?: PresenceSnapshot;
+}
+
+/** Who is there; the notices that follow keep it true. */
+export interface PresenceSnapshot {
+  /** The next notice has one more. */ version: number;
+  /** At most 500. */
+  members: PresenceMember[];
+  /** How many there are, on all nodes. */
+  count: number;
+  /** There are more than are told by name: notices give the number alone. */
+  counts_only?: true;
+}
+
+export interface PresenceMember {
+  client_id: string;
+  sender: SenderRecord;
+  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  state: unknown;
+  joined_at: string;
+  /** In a room's presence: where in the room; `*` is a room subscription. */
+  channel?: string;
 }
 
 export interface ChannelSummary {
@@ -272,22 +298,47 @@ export interface ChannelDeletedNotice {
   channel: string;
 }
 
-/** To members that asked for presence. */
-export interface ClientJoinedNotice {
-  event: 'client_joined';
+/** Who came, changed and went; to members that asked for presence. */
+export interface PresenceNotice {
+  event: 'presence';
   room: string;
+  /** `*`: the presence of the whole room, whose records name their channel. */
   channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  /** One more than in the notice before, or than in the answer to the join. */
+  version: number;
+  /** How many there are now. */
   members: number;
+  joined: PresenceMember[];
+  updated: PresenceUpdate[];
+  left: PresenceDeparture[];
+  /** There are too many to be told by name; the lists are empty. */
+  counts_only?: true;
+  /** `joined` is the whole set, in place of what was known; the version counts on from here. */
+  reset?: true;
 }
 
-/** To members that asked for presence. */
-export interface ClientLeftNotice {
-  event: 'client_left';
-  room: string;
-  channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
-  members: number;
+export interface PresenceUpdate {
+  client_id: string;
+  sender: SenderRecord;
+  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  state: unknown;
+  joined_at: string;
+  /** In a room's presence: where in the room; `*` is a room subscription. */
+  channel?: string;
+  /** It came back on another connection, in place of this client. */
+  previous_id?: string;
+}
+
+export interface PresenceDeparture {
+  client_id: string;
+  sender: SenderRecord;
+  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  state: unknown;
+  joined_at: string;
+  /** In a room's presence: where in the room; `*` is a room subscription. */
+  channel?: string;
+  /** It said so; its line broke and it did not come back in time; its node died. */
+  cause: 'left' | 'lost' | 'node_lost';
 }
 
 /** A key changed that this connection watches. */
@@ -309,8 +360,7 @@ export type Notice =
   | HistoryGapNotice
   | ChannelCreatedNotice
   | ChannelDeletedNotice
-  | ClientJoinedNotice
-  | ClientLeftNotice
+  | PresenceNotice
   | StoreNotice;
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
@@ -427,8 +477,12 @@ export interface Commands {
       since?: Position | Record<string, Position>;
       /** Also receive what this client sends. */
       echo?: boolean;
-      /** Receive notices of joins and leaves. */
-      presence?: boolean;
+      /** Be told who is there and of every change; with "state" also what others are told of this client. */
+      presence?:
+        | boolean
+        | {
+            /** Any JSON of at most 4,096 bytes; null: nothing. */ state?: unknown;
+          };
       /** Replay the last N envelopes first. */
       history?: number;
     };
@@ -893,6 +947,18 @@ export interface Commands {
     result: { pong: true; echo?: unknown; timestamp: string };
   };
 
+  /** Changes what the members of a channel or room that watch presence are told of this client. */
+  presence_update: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Any JSON of at most 4,096 bytes; null: nothing. */
+      state: unknown;
+    };
+    result: { updated: true };
+  };
+
   /** Renews the token of this connection; subject and tenant must be the same. New grants apply at once. */
   refresh_token: {
     args: {
@@ -956,6 +1022,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.webhook.retry',
   'op.webhook.unregister',
   'ping',
+  'presence_update',
   'refresh_token',
   'status',
 ];

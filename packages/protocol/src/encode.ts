@@ -38,11 +38,13 @@ export interface DraftSource {
   readonly payload: JsonObject;
   readonly requestId?: string | undefined;
   readonly metadata?: Metadata | undefined;
+  /** What only the server writes of the metadata, as members of JSON text: `"sender":{…},"expires_at":"…"`. */
+  readonly marks?: string | undefined;
 }
 
 /** Serializes an event up to its metadata. One `JSON.stringify`, whatever the number of subscribers. */
 export function openDraft(source: DraftSource, now: number = Date.now()): Draft {
-  const { id, from, metadata, requestId } = source;
+  const { id, from, metadata, marks, requestId } = source;
   let open = `{"version":"1.0","id":"${id}","type":"${source.type}","room":"${source.room}","channel":"${source.channel}","from":"${from}","timestamp":"${timestamp(now)}",`;
   if (requestId !== undefined) open += `"request_id":"${requestId}",`;
   open += `"payload":${JSON.stringify(source.payload)},"metadata":{`;
@@ -50,6 +52,8 @@ export function openDraft(source: DraftSource, now: number = Date.now()): Draft 
     const members = JSON.stringify(metadata);
     if (members.length > 2) open += `${members.slice(1, -1)},`;
   }
+  // Last: of two members with one name, a reader takes the later.
+  if (marks !== undefined) open += `${marks},`;
   return { id, from, time: now, open };
 }
 

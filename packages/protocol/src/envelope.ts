@@ -34,12 +34,25 @@ export interface CasilMetadata {
   would_be?: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
 }
 
+/** Who sent an envelope, as the server knows it: nothing in it is the sender's own claim but the name and the type. */
+export interface SenderRecord {
+  /** The token's `sub`, or who an HTTP caller or a program publishes as. */
+  subject?: string;
+  /** The screen name; a token's `name` fixes it. */
+  name?: string;
+  type: ClientType;
+  role: Role;
+}
+
 export interface Metadata {
   /** Place in the channel's total order, from 1, within `epoch`. Absent on degraded (live-only) traffic. */
   sequence?: number;
   /** The incarnation of the channel's stream that `sequence` counts in. */
   epoch?: string;
   client_timestamp?: string;
+  sender?: SenderRecord;
+  /** RFC 3339: after it the envelope is neither delivered, replayed nor listed. */
+  expires_at?: string;
   casil?: CasilMetadata;
   replayed?: boolean;
   cron_job_id?: string;

@@ -10,5 +10,6 @@ export * from './id.ts';
 export * from './json.ts';
 export * from './limits.ts';
 export { type MetadataParts, splitMetadata, TRACEPARENT } from './metadata.ts';
+export * from './pattern.ts';
 export * from './surrogates.ts';
 export * from './time.ts';

@@ -21,7 +21,9 @@ const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([
     .meta({ maxProperties: MAX_POSITIONS, description: 'For a room: channel name to position.' }),
 ]);
 
-/** join_channel, leave_channel. */
+const STATE = z.unknown().describe('Any JSON of at most 4,096 bytes; null: nothing.');
+
+/** join_channel, leave_channel, presence_update. */
 export function membershipCommands(bus: Core): AnyCommand[] {
   return [
     command({
@@ -32,7 +34,10 @@ export function membershipCommands(bus: Core): AnyCommand[] {
         ...PLACE,
         since: SINCE.exactOptional(),
         echo: z.boolean().describe('Also receive what this client sends.').exactOptional(),
-        presence: z.boolean().describe('Receive notices of joins and leaves.').exactOptional(),
+        presence: z
+          .union([z.boolean(), z.strictObject({ state: STATE.exactOptional() })])
+          .describe('Be told who is there and of every change; with "state" also what others are told of this client.')
+          .exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
       }),
       result: JOIN_RESULT,
@@ -56,6 +61,18 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       run: (context, args): CommandResult<'leave_channel'> => {
         const { room, channel } = placeOf(args);
         return { left: bus.memberships.leave(connectionOf(context), room, channel) };
+      },
+    }),
+    command({
+      name: 'presence_update',
+      role: 'guest',
+      description: 'Changes what the members of a channel or room that watch presence are told of this client.',
+      args: z.strictObject({ ...PLACE, state: STATE }),
+      result: z.strictObject({ updated: z.literal(true) }),
+      run: (context, args): CommandResult<'presence_update'> => {
+        const { room, channel } = placeOf(args);
+        bus.memberships.setState(connectionOf(context), room, channel, args.state);
+        return { updated: true };
       },
     }),
   ];

@@ -157,7 +157,11 @@ class DegradedBroker implements Broker {
       (answer) => this.#remember(publication, answer),
       (error) => {
         if (this.#closed || !isAway(error)) throw error;
-        return this.#repeated(publication) ?? this.#goLive(publication);
+        const known = this.#repeated(publication);
+        if (known !== null) return known;
+        // Where the stream stands is not known now, and what only goes live moves it nowhere.
+        if (publication.expect !== undefined) throw error;
+        return this.#goLive(publication);
       },
     );
   }

@@ -1,6 +1,7 @@
 import { describe } from 'vitest';
 import { clockSuite } from './suite/clock.suite.ts';
 import { clusterSuite } from './suite/cluster.suite.ts';
+import { expectSuite } from './suite/expect.suite.ts';
 import { historySuite } from './suite/history.suite.ts';
 import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
 import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
@@ -33,6 +34,7 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     retentionSuite(factory);
     idempotenceSuite(factory);
     if (capabilities.fakeClock) windowSuite(factory);
+    expectSuite(factory);
     clockSuite(factory);
     storeSuite(factory);
     quotaSuite(factory);

@@ -1,17 +1,6 @@
 import { type Envelope, ERRORS, MAX_RECIPIENTS, TRACEPARENT } from '@arqonbus/protocol';
 import { z } from 'zod';
-import {
-  CHANNEL_FIELD,
-  CLIENT_TYPE,
-  COUNT,
-  ID,
-  OBJECT,
-  ROLE,
-  ROOM_FIELD,
-  SEQUENCE,
-  STAMP,
-  TIMESTAMP,
-} from './fields.ts';
+import { CHANNEL_FIELD, COUNT, ID, OBJECT, ROLE, ROOM_FIELD, SENDER, SEQUENCE, STAMP, TIMESTAMP } from './fields.ts';
 import { NOTICES } from './notices.ts';
 
 /**
@@ -113,15 +102,8 @@ const METADATA = z
     cron_job_id: z.string().exactOptional(),
     iteration: z.int().min(1).exactOptional(),
     casil: CASIL.exactOptional(),
-    sender: z
-      .looseObject({
-        subject: z.string().exactOptional(),
-        name: z.string().exactOptional(),
-        type: CLIENT_TYPE.exactOptional(),
-        role: ROLE.exactOptional(),
-      })
-      .describe('What the server knows of who sent it.')
-      .exactOptional(),
+    sender: SENDER.exactOptional(),
+    expires_at: STAMP.describe('After it the envelope is neither delivered, replayed nor listed.').exactOptional(),
     ...TRACING,
   })
   .meta({ id: 'Metadata' });

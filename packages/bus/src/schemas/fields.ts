@@ -8,6 +8,7 @@ import {
   ROLES,
   ROOM_NAME,
   type Role,
+  type SenderRecord,
   TIMESTAMP as TIMESTAMP_PATTERN,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
@@ -39,6 +40,15 @@ export const OBJECT: z.ZodType<JsonObject> = z.record(z.string(), z.unknown());
 
 export const CLIENT_TYPE: z.ZodType<ClientType> = z.enum(CLIENT_TYPES).meta({ id: 'ClientType' });
 export const ROLE: z.ZodType<Role> = z.enum(ROLES).meta({ id: 'Role' });
+/** Who somebody is to others. */
+export const SENDER: z.ZodType<SenderRecord> = z
+  .strictObject({
+    subject: z.string().describe('From the token, or whose key or program it was.').exactOptional(),
+    name: z.string().describe('The screen name; a token may fix it.').exactOptional(),
+    type: CLIENT_TYPE,
+    role: ROLE,
+  })
+  .meta({ id: 'SenderRecord', description: 'What the server knows of who sent it.' });
 
 /**
  * A place in one incarnation of a stream. While the storage is away nothing is known of the streams: then the epoch is

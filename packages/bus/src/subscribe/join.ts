@@ -3,12 +3,14 @@ import type { Access } from '../access.ts';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
 import type { Membership, Session } from '../connection/session.ts';
+import type { Directory } from '../directory.ts';
 import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
 import type { Hub } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import { CatchUp, type Missed } from './catch-up.ts';
 import type { Interest } from './interest.ts';
+import type { Rosters } from './presence.ts';
 
 /** Streams of a room whose positions a join answers: as many as `since` takes back. */
 const MAX_POSITIONS = 1_000;
@@ -20,7 +22,8 @@ export interface JoinRequest {
   readonly channel: string;
   readonly since?: Position | Readonly<Record<string, Position>> | undefined;
   readonly echo?: boolean | undefined;
-  readonly presence?: boolean | undefined;
+  /** Watches who is in it; `state` is what others are told of this member, null to take it back. */
+  readonly presence?: boolean | { readonly state?: unknown } | undefined;
   /** The last N envelopes before live traffic. */
   readonly history?: number | undefined;
 }
@@ -37,6 +40,8 @@ export interface MembershipParts {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly cluster: Cluster;
+  readonly rosters: Rosters;
+  readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
   readonly options: {
@@ -57,28 +62,92 @@ export class Memberships {
   /** Joins a channel or room. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
   join(session: Session, request: JoinRequest): Awaitable<Joined> {
     const { room, channel: name } = request;
+    const watches = request.presence !== undefined && request.presence !== false;
     this.parts.access.require(session.principal, 'subscribe', room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
-    if (request.presence === true) this.parts.access.require(session.principal, 'presence', room, name);
+    if (watches) this.parts.access.require(session.principal, 'presence', room, name);
     const channel = this.target(session, room, name);
     const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
-      entry = this.parts.rooms.join(session, channel, {
-        echo: request.echo === true,
-        presence: request.presence === true,
-      });
+      entry = this.enter(session, channel, request);
     } catch (error) {
       this.parts.interest.remove(channel.tenant, room);
       throw error;
     }
-    if (!entry.isNew) this.parts.interest.remove(channel.tenant, room);
-    else this.tell('client_joined', session, channel);
-    if (!entry.isNew && !entry.membership.live && request.since === undefined && request.history === undefined) {
-      // Its replay is still running; the answer is all that is left to give.
-      return this.answerAgain(channel);
+    const { membership, isNew } = entry;
+    if (!isNew) this.parts.interest.remove(channel.tenant, room);
+    if (!watches) this.parts.rosters.unwatch(session, channel);
+    const settle = (): Awaitable<Joined> => {
+      // While its replay is still running the answer is all that is left to give.
+      const isAgain = !isNew && !membership.live && request.since === undefined && request.history === undefined;
+      return isAgain ? this.answerAgain(channel) : this.settle(session, channel, membership, request);
+    };
+    return this.orUndo(session, channel, attached, () => {
+      const settled = andThen(settle(), (joined) => this.counted(channel, joined));
+      return watches ? andThen(settled, (joined) => this.watching(session, channel, joined)) : settled;
+    });
+  }
+
+  /** Makes or renews the membership, and tells of it. */
+  private enter(
+    session: Session,
+    channel: Channel,
+    { echo, presence }: JoinRequest,
+  ): { membership: Membership; isNew: boolean } {
+    const entry = this.parts.rooms.join(session, channel, { echo: echo === true });
+    const { membership, isNew } = entry;
+    const { state } = typeof presence === 'object' ? presence : {};
+    try {
+      if (state !== undefined) this.parts.rosters.setState(session, membership, state);
+    } catch (error) {
+      if (isNew) this.parts.rooms.leave(session, channel);
+      throw error;
     }
-    return this.orUndo(session, channel, attached, () => this.settle(session, channel, entry.membership, request));
+    if (isNew || state !== undefined) {
+      this.parts.cluster.announce(session);
+      this.parts.rosters.joined(session, channel, membership);
+    }
+    if (isNew) this.emit('client_joined', session, channel);
+    return entry;
+  }
+
+  /** Tells the members of the whole cluster. */
+  private counted(channel: Channel, joined: Joined): Awaitable<Joined> {
+    const known = this.parts.rosters.count(channel);
+    const members = known ?? this.parts.directory.memberCount(channel);
+    return andThen(members, (count) => ({ ...joined, result: { ...joined.result, members: count } }));
+  }
+
+  private watching(session: Session, channel: Channel, { result, begin }: Joined): Awaitable<Joined> {
+    const { rosters } = this.parts;
+    return andThen(rosters.watch(channel), (presence) => ({
+      result: { ...result, presence },
+      begin: () => {
+        rosters.begin(session, channel, presence.version);
+        begin();
+      },
+    }));
+  }
+
+  /** Changes what the members of a channel or room are told of this one. Throws NOT_JOINED, VALIDATION_ERROR, LIMIT_EXCEEDED. */
+  setState(session: Session, room: string, name: string, state: unknown): void {
+    const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
+    const membership = channel?.members.get(session);
+    if (channel === undefined || membership === undefined) {
+      throw new BusError('NOT_JOINED', `Join ${room}:${name} first; a state is a member's.`, { room, channel: name });
+    }
+    this.parts.rosters.setState(session, membership, state);
+    this.parts.cluster.announce(session);
+    this.parts.rosters.joined(session, channel, membership);
+  }
+
+  /** The client is known by another name or type: whoever watches it is told. */
+  renamed(session: Session): void {
+    this.parts.cluster.announce(session);
+    for (const [place, membership] of session.memberships) {
+      this.parts.rosters.joined(session, place as Channel, membership);
+    }
   }
 
   /** Runs what makes a membership live; when the engine fails, the membership is taken back. */
@@ -100,20 +169,24 @@ export class Memberships {
     return andThen(this.parts.broker.state(channel), answer);
   }
 
-  /** Leaves a channel or room; false when the client was no member. */
-  leave(session: Session, room: string, name: string): boolean {
+  /** Leaves a channel or room; false when the client was no member. `isFarewell`: it is not coming back at once. */
+  leave(session: Session, room: string, name: string, isFarewell = true): boolean {
     const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
-    if (channel === undefined || !this.parts.rooms.leave(session, channel)) return false;
+    const membership = channel?.members.get(session);
+    if (channel === undefined || membership === undefined) return false;
+    this.parts.rooms.leave(session, channel);
     this.parts.hub.abandonCatchUps(session, channel);
     this.parts.interest.remove(channel.tenant, room);
-    this.tell('client_left', session, channel);
+    this.parts.cluster.announce(session);
+    this.parts.rosters.left(session, channel, membership, isFarewell);
+    this.emit('client_left', session, channel);
     return true;
   }
 
-  /** Ends all memberships of a connection that is going away. */
-  leaveAll(session: Session): void {
+  /** Ends all memberships of a connection that is going away; `isFarewell`: on purpose. */
+  leaveAll(session: Session, isFarewell: boolean): void {
     this.parts.hub.abandonCatchUps(session);
-    for (const channel of [...session.memberships.keys()]) this.leave(session, channel.room, channel.channel);
+    for (const { room, channel } of [...session.memberships.keys()]) this.leave(session, room, channel, isFarewell);
   }
 
   private target(session: Session, room: string, name: string): Channel {
@@ -212,18 +285,10 @@ export class Memberships {
     return pending.length === 0 ? states : Promise.all(pending).then(() => states);
   }
 
-  private tell(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
-    this.parts.cluster.announce(session);
-    const { room, channel: name } = channel;
-    const client = {
-      client_id: session.id,
-      client_type: session.profile.clientType,
-      screen_name: session.profile.screenName,
-    };
-    const payload = { event, room, channel: name, client, members: channel.members.size };
-    this.parts.hub.notifyPresence(channel, payload, session);
-    this.parts.cluster.tellPresence(channel, payload);
-    this.parts.events.emit(event, channel.tenant, { ...client, room, channel: name });
+  private emit(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
+    const { clientType: client_type, screenName: screen_name } = session.profile;
+    const { tenant, room, channel: name } = channel;
+    this.parts.events.emit(event, tenant, { client_id: session.id, client_type, screen_name, room, channel: name });
   }
 }
 
