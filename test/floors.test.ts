@@ -27,7 +27,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts'],
     ['options.ts'],
     ['connection'],
-    ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
+    ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts'],
     ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'subscribe/roster.ts', 'publish.ts', 'directory.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts'],

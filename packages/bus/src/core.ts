@@ -19,6 +19,7 @@ import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
 import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
+import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
@@ -50,6 +51,7 @@ export class Core {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly inspector: Inspector;
+  readonly ephemeral: Ephemeral;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
@@ -91,8 +93,9 @@ export class Core {
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
@@ -101,7 +104,7 @@ export class Core {
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -228,7 +231,8 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode({ kind, tenant: name, clients, text }: NodeMessage): void {
+  private receiveFromNode(message: NodeMessage): void {
+    const { kind, tenant: name, clients, text } = message;
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
@@ -236,6 +240,9 @@ export class Core {
         return;
       case 'presence':
         this.rosters.receive(name, text);
+        return;
+      case 'event':
+        this.ephemeral.receive(message);
         return;
       case 'disconnect':
         for (const id of clients) {

@@ -23,6 +23,7 @@ export type {
   GivenPrincipal,
   OperatorOptions,
   PublishOptions,
+  PublishResult,
 } from './create-options.ts';
 export { subjectIdentity } from './direct.ts';
 export type { Page } from './directory.ts';

@@ -249,6 +249,8 @@ export interface Welcome {
   room: string | null;
   channel: string | null;
   server: { name: string; version: string; protocol: string; node: string; http?: string };
+  /** What the server can do beyond the first parts of the protocol. */
+  features: string[];
   limits: { max_message_bytes: number; ping_interval_ms: number };
 }
 

@@ -74,7 +74,7 @@ export function markReplayed(text: string): string {
 
 /** Serializes an envelope of the server's own, filling in version, id, from and timestamp. */
 export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>): string {
-  const { type, payload, ...rest } = envelope;
+  const { type, payload, metadata, ...rest } = envelope;
   return JSON.stringify({
     version: PROTOCOL_VERSION,
     id: newId(),
@@ -83,6 +83,8 @@ export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'pa
     timestamp: timestamp(),
     ...rest,
     payload,
+    // Last, as in events: whoever looks for a mark in a text looks at its end.
+    metadata,
   });
 }
 

@@ -190,6 +190,10 @@ class DegradedBroker implements Broker {
     );
   }
 
+  find(stream: StreamAddress): Awaitable<StreamState | null> {
+    return this.#broker.find(stream);
+  }
+
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]> {
     return this.#broker.history(stream, query);
   }

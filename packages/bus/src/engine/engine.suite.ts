@@ -8,6 +8,7 @@ import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
 import { modelSuite } from './suite/model.suite.ts';
 import { orderSuite } from './suite/order.suite.ts';
 import { quotaSuite } from './suite/quota.suite.ts';
+import { restSuite } from './suite/rest.suite.ts';
 import { retentionSuite } from './suite/retention.suite.ts';
 import type { EngineFactory } from './suite/rig.suite.ts';
 import { storeSuite } from './suite/store.suite.ts';
@@ -34,6 +35,7 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     retentionSuite(factory);
     idempotenceSuite(factory);
     if (capabilities.fakeClock) windowSuite(factory);
+    if (capabilities.fakeClock) restSuite(factory);
     expectSuite(factory);
     clockSuite(factory);
     storeSuite(factory);

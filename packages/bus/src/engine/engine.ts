@@ -164,6 +164,8 @@ export interface Broker {
    * no earlier than an hour after the last call of this.
    */
   state(stream: StreamAddress): Awaitable<StreamState>;
+  /** The same of a stream that there is, null of any other; opens nothing, and keeps nothing from being forgotten. */
+  find(stream: StreamAddress): Awaitable<StreamState | null>;
   /**
    * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
    * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
@@ -259,12 +261,15 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'presence';
+  readonly kind: 'private' | 'disconnect' | 'presence' | 'event';
   readonly tenant: string;
-  /** Client ids of the node addressed; for `presence` empty. */
+  /** Client ids of the node addressed; for `presence`, and for what goes to the members of a room: empty. */
   readonly clients: readonly string[];
   /** The envelope to deliver; for `disconnect` the reason, for `presence` what changed in who is where. */
   readonly text: string;
+  /** For `event`: whose members. */
+  readonly room?: string;
+  readonly channel?: string;
 }
 
 /** A connected client as other nodes see it. `record` is the JSON text of its ClientRecord. */

@@ -4,6 +4,7 @@ import {
   type ClientType,
   ID as ID_PATTERN,
   type JsonObject,
+  MAX_EPOCH_LENGTH,
   type Position,
   ROLES,
   ROOM_NAME,
@@ -13,8 +14,6 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 
-/** The longest `epoch` that anybody may send, in characters. */
-const MAX_EPOCH = 64;
 const ROOM = ROOM_NAME.source.slice(1, -1);
 const CHANNEL = CHANNEL_NAME.source.slice(1, -1);
 
@@ -55,5 +54,5 @@ export const SENDER: z.ZodType<SenderRecord> = z
  * empty, and whoever comes back with it has recovered nothing.
  */
 export const POSITION: z.ZodType<Position> = z
-  .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH) })
+  .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH_LENGTH) })
   .meta({ id: 'Position', description: 'What a client has seen of a stream; an empty epoch: nothing is known.' });

@@ -16,6 +16,7 @@ const WELCOME = z
     room: NAME.nullable().describe('The first membership; null when none was asked for.'),
     channel: NAME.nullable(),
     server: z.strictObject({ name: NAME, version: NAME, protocol: NAME, node: NAME, http: NAME.exactOptional() }),
+    features: z.array(NAME).describe('What the server can do beyond the first parts of the protocol.'),
     limits: z.strictObject({ max_message_bytes: COUNT, ping_interval_ms: COUNT }),
   })
   .meta({ id: 'Welcome', description: 'The first frame of every connection.' });

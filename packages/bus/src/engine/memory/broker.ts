@@ -118,6 +118,14 @@ export class MemoryBroker implements Broker {
     return { sequence: ring.sequence, epoch, oldest: ring.oldest };
   }
 
+  find(address: StreamAddress): StreamState | null {
+    this.operations += 1;
+    const stream = this.#streams.get(address);
+    if (stream === undefined) return null;
+    this.#expire(stream, this.#now());
+    return { sequence: stream.ring.sequence, epoch: stream.epoch, oldest: stream.ring.oldest };
+  }
+
   history(address: StreamAddress, query: HistoryQuery): StoredEvent[] {
     this.operations += 1;
     const stream = this.#streams.get(address);

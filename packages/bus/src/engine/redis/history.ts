@@ -25,6 +25,12 @@ export class History {
     return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
   }
 
+  async find(session: Session, stream: StreamAddress): Promise<StreamState | null> {
+    const [sequence, epoch, oldest] = (await session.run(STATE, this.keysOf(stream), [stream.channel, ''])) as string[];
+    if (epoch === undefined) return null;
+    return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
+  }
+
   async read(session: Session, stream: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
     const { fromTime = 0, toTime = Number.POSITIVE_INFINITY, limit, take = 'first' } = query;
     const timed = query.fromTime !== undefined || query.toTime !== undefined;

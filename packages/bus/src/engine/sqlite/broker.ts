@@ -151,15 +151,14 @@ export class SqliteBroker implements Broker {
   async state(address: StreamAddress): Promise<StreamState> {
     this.#begin();
     const stream = this.#open(address);
-    const now = this.#now();
-    stream.until = Math.max(stream.until, now + REST_MS);
-    const { id, epoch } = stream;
-    try {
-      const state = await this.#link.call('state', { stream: id, now });
-      return { epoch, ...(state ?? { sequence: 0, oldest: 1 }) };
-    } catch (error) {
-      throw this.#writes.failed(error);
-    }
+    stream.until = Math.max(stream.until, this.#now() + REST_MS);
+    return this.#stateOf(stream);
+  }
+
+  async find(address: StreamAddress): Promise<StreamState | null> {
+    this.#begin();
+    const stream = this.#streams.get(address);
+    return stream === undefined ? null : this.#stateOf(stream);
   }
 
   async history(address: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
@@ -241,6 +240,15 @@ export class SqliteBroker implements Broker {
     this.#writes.opened(stream);
     return stream;
   }
+  async #stateOf({ id, epoch }: Stream): Promise<StreamState> {
+    try {
+      const state = await this.#link.call('state', { stream: id, now: this.#now() });
+      return { epoch, ...(state ?? { sequence: 0, oldest: 1 }) };
+    } catch (error) {
+      throw this.#writes.failed(error);
+    }
+  }
+
   #add(stream: Stream): void {
     this.#streams.set(stream.address, stream);
     this.#all.add(stream);
