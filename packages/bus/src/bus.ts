@@ -62,6 +62,8 @@ import { type SessionHost, WebSocketSessions } from './websocket/sessions.ts';
 const SWEEP_INTERVAL_MS = 1_000;
 /** A dead node is told as gone 12 s after its last sign of life, or one interval later: within 15 s. */
 const REPORT_INTERVAL_MS = 2_000;
+/** How soon the other nodes are told of a change in the number of clients. */
+const CHANGE_INTERVAL_MS = 250;
 const CLOSE_MS = 10_000;
 /** The share of a close's time that connections have; the rest is for operators and engine. */
 const DRAIN_SHARE = 0.8;
@@ -105,6 +107,7 @@ export class Bus extends Core implements SessionHost {
   private readonly given: CreateBusOptions;
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly attached: Attached[] = [];
+  private nextBeat: NodeJS.Timeout | null = null;
   private hasStarted = false;
   private closing: Promise<void> | null = null;
 
@@ -162,6 +165,10 @@ export class Bus extends Core implements SessionHost {
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
     // That the storage is away is told already.
+    if (this.engine.presence !== null) {
+      this.sessionOpened.add(() => this.beatSoon());
+      this.sessionLeft.add(() => this.beatSoon());
+    }
     this.every(REPORT_INTERVAL_MS, () => void this.beat().catch(() => {}));
   }
 
@@ -169,6 +176,15 @@ export class Bus extends Core implements SessionHost {
   private async beat(): Promise<void> {
     const others = await this.directory.beat();
     if (others !== null) this.rosters.nodes(others);
+  }
+
+  /** The other nodes count this one's clients: they are told soon after one came or went. */
+  private beatSoon(): void {
+    if (this.nextBeat !== null || this.closing !== null) return;
+    this.nextBeat = setTimeout(() => {
+      this.nextBeat = null;
+      void this.beat().catch(() => {});
+    }, CHANGE_INTERVAL_MS).unref();
   }
 
   /** Tells that clients are taken from now on; {@link createBus} has told it. */
@@ -397,6 +413,7 @@ export class Bus extends Core implements SessionHost {
     // A bus that could not start has nothing to stop, nor a storage to write it to.
     if (this.hasStarted) this.events.emit('server_stopping', null, { node: this.options.node });
     for (const timer of this.timers) clearInterval(timer);
+    if (this.nextBeat !== null) clearTimeout(this.nextBeat);
     for (const { detach } of this.attached) detach();
     await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
     this.heartbeat.stop();

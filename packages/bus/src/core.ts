@@ -68,6 +68,8 @@ export class Core {
   readonly startedAt: number;
   /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
+  /** Told when a client has connected. */
+  readonly sessionOpened: Set<(session: Session) => void> = new Set();
   /** Told when a connection has gone. */
   readonly sessionLeft: Set<(session: Session) => void> = new Set();
   private readonly flusher = new Flusher();
@@ -153,6 +155,7 @@ export class Core {
     traffic.connections += 1;
     traffic.active += 1;
     this.cluster.announce(session);
+    for (const listener of this.sessionOpened) listener(session);
     if (principal.expiresAt !== null) this.expiry.watch(session);
     this.events.emit('client_connected', tenant.name, {
       client_id: id,

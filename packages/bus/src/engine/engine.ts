@@ -263,7 +263,7 @@ export interface KeyValueStore {
 export interface NodeMessage {
   readonly kind: 'private' | 'disconnect' | 'presence' | 'event';
   readonly tenant: string;
-  /** Client ids of the node addressed; for `presence`, and for what goes to the members of a room: empty. */
+  /** Client ids of the node addressed; for `presence` and `event` empty. */
   readonly clients: readonly string[];
   /** The envelope to deliver; for `disconnect` the reason, for `presence` what changed in who is where. */
   readonly text: string;

@@ -116,7 +116,7 @@ export class Memberships {
   /** Tells the members of the whole cluster. */
   private counted(channel: Channel, joined: Joined): Awaitable<Joined> {
     const known = this.parts.rosters.count(channel);
-    const members = known ?? this.parts.directory.memberCount(channel);
+    const members = known ?? this.parts.directory.recentMemberCount(channel);
     return andThen(members, (count) => ({ ...joined, result: { ...joined.result, members: count } }));
   }
 

@@ -98,19 +98,30 @@ describe('a roster', () => {
     expect(notices).toHaveLength(3);
   });
 
-  it('says nothing of whoever came and went between two notices', () => {
+  it('tells whoever came and went between two notices in one, and whoever went and came as updated', () => {
     const { clock, roster, notices } = rig();
     roster.join(member('ada'));
     roster.join(member('bob'));
     roster.leave('x', 'bob', 'left', false);
-    clock.advance(1_000);
-    expect(notices).toHaveLength(1);
-    roster.join(member('carol'));
+    clock.advance(NOTICE_MS);
+    expect(notices[1]).toMatchObject({ members: 1, joined: [{ client_id: 'bob' }], left: [{ client_id: 'bob' }] });
     roster.leave('x', 'ada', 'left', false);
     roster.join(member('ada', { state: 1 }));
-    clock.advance(1_000);
+    clock.advance(NOTICE_MS);
     expect(notices.map(({ version }) => version)).toEqual([1, 2, 3]);
     expect(notices[2]).toMatchObject({ joined: [], left: [], updated: [{ client_id: 'ada', state: 1 }] });
+  });
+
+  it('tells no crowd that came and went', () => {
+    const { clock, roster, notices } = rig();
+    roster.join(member('ada'));
+    for (let n = 0; n < 2 * MAX_LISTED; n += 1) {
+      roster.join(member(`m${n}`));
+      roster.leave('x', `m${n}`, 'left', false);
+    }
+    clock.advance(NOTICE_MS);
+    expect(notices[1]?.left.length).toBe(MAX_LISTED);
+    expect(notices[1]?.members).toBe(1);
   });
 
   it('tells an update of somebody new as a join, and nothing where nothing changed', () => {

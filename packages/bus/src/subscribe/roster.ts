@@ -55,12 +55,14 @@ type Change =
   | { readonly kind: 'joined'; readonly member: RosterMember }
   /** `previous`: as which client those who watch know it. */
   | { readonly kind: 'updated'; readonly member: RosterMember; readonly previous: string | undefined }
-  | { readonly kind: 'left'; readonly departure: PresenceDeparture };
+  | { readonly kind: 'left'; readonly departure: PresenceDeparture }
+  /** It came and went between two notices. */
+  | { readonly kind: 'visit'; readonly member: RosterMember; readonly departure: PresenceDeparture };
 
 /**
  * The members of one channel, or of all channels of a room, with a version, and what is told of their changes. A change
- * costs the same however many members there are. Nothing is told twice: who came and went between two notices was never
- * there, and who is back in time under a new client id is told as `updated` with `previous_id`.
+ * costs the same however many members there are. Whoever is back in time under a new client id is told as `updated` with
+ * `previous_id`. A notice is to be read in the order `joined`, `updated`, `left`.
  */
 export class Roster {
   version = 0;
@@ -109,7 +111,7 @@ export class Roster {
     if (previous !== undefined) this.succeed(previous, member);
     else {
       this.put(key, member);
-      const isKnown = this.changes.has(key);
+      const isKnown = this.changes.get(key)?.kind === 'left';
       this.note(key, isKnown ? { kind: 'updated', member, previous: undefined } : { kind: 'joined', member });
     }
   }
@@ -200,8 +202,8 @@ export class Roster {
     this.changes.delete(key);
     if (told?.kind === 'joined') {
       // The one before was never told of.
-      if (!wasThere && own === undefined) this.note(ownKey, { kind: 'joined', member });
-      else if (!wasThere) this.note(ownKey, { kind: 'updated', member, previous: undefined });
+      if (!wasThere && own?.kind === 'left') this.note(ownKey, { kind: 'updated', member, previous: undefined });
+      else if (!wasThere) this.note(ownKey, { kind: 'joined', member });
       return;
     }
     const previous = told?.kind === 'updated' && told.previous !== undefined ? told.previous : before.record.client_id;
@@ -216,11 +218,14 @@ export class Roster {
     const before = this.changes.get(key);
     this.take(key, member);
     this.changes.delete(key);
-    // Nobody was told that it came.
-    if (before?.kind === 'joined') return;
     const previous = before?.kind === 'updated' ? before.previous : undefined;
     const client_id = previous ?? member.record.client_id;
     const departure = { ...member.record, client_id, cause };
+    if (before?.kind === 'joined') {
+      // Nobody was told that it came: of many such there is nothing to tell.
+      if (this.changes.size < MAX_LISTED) this.note(key, { kind: 'visit', member, departure });
+      return;
+    }
     this.note(keyOf(member.channel, client_id), { kind: 'left', departure });
   }
 
@@ -300,7 +305,6 @@ export class Roster {
   private tell(): void {
     this.callOffNotice = null;
     const { changes } = this;
-    // Whoever came and went meanwhile left nothing to tell.
     if (changes.size === 0) return;
     this.changes = new Map();
     this.version += 1;
@@ -319,9 +323,9 @@ export class Roster {
     const left: PresenceDeparture[] = [];
     if (this.isLarge) return { version, members, joined, updated, left, counts_only: true };
     for (const change of changes) {
-      if (change.kind === 'joined') joined.push(change.member.record);
-      else if (change.kind === 'left') left.push(change.departure);
-      else {
+      if (change.kind === 'joined' || change.kind === 'visit') joined.push(change.member.record);
+      if (change.kind === 'left' || change.kind === 'visit') left.push(change.departure);
+      if (change.kind === 'updated') {
         const { previous } = change;
         updated.push({ ...change.member.record, ...(previous === undefined ? {} : { previous_id: previous }) });
       }
