@@ -2,7 +2,13 @@ import type { Welcome } from '@arqonbus/protocol';
 import { ArqonBusError } from './errors.ts';
 import type { Outgoing } from './queue.ts';
 
-/** What a server may have beyond the first parts of the protocol, as its welcome lists it. */
+/**
+ * What a server may have beyond the first parts of the protocol, as its welcome lists it.
+ *
+ * ```ts
+ * const needed: Feature = 'groups';
+ * ```
+ */
 export type Feature =
   | 'options'
   | 'groups'

@@ -228,6 +228,7 @@ export class Leases {
   readonly #host: LeaseHost;
   readonly #timeoutMs: number;
 
+  /** @param ask throws when the server has no leases */
   constructor(ask: Ask, clock: Clock, timeoutMs: number, report: (error: unknown) => void) {
     this.#host = { ask, clock, report, held: new Set() };
     this.#timeoutMs = timeoutMs;

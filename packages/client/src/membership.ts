@@ -195,7 +195,7 @@ export class Membership {
   notice(envelope: Envelope): void {
     const { event, channel = WILDCARD } = envelope.payload;
     if (event === 'history_gap' && this.result !== undefined) this.#deliver(this.#cursors.gap(String(channel)));
-    if (event !== 'presence' || this.options.presence === true) this.#consumer.notice(envelope);
+    if (event !== 'presence' || (this.options.presence ?? false) !== false) this.#consumer.notice(envelope);
   }
 
   /** Leaves it to others to leave the channel: {@link Membership.leave} does both. */

@@ -20,7 +20,7 @@ import { type Message, toMessage } from './message.ts';
 import { dialUrl, type Settings, type WireIdentity } from './options.ts';
 import { type Ack, privately, type Sent } from './outgoing.ts';
 import { Pending, type WaitOptions } from './pending.ts';
-import { type AskAnything, type AskOptions, type Outgoing, SendQueue, type SubmitOptions } from './queue.ts';
+import { type Ask, type AskAnything, type AskOptions, type Outgoing, SendQueue, type SubmitOptions } from './queue.ts';
 import { type Receipt, Receipts } from './receipts.ts';
 import { Requests } from './request.ts';
 import type { OpenSocket } from './socket.ts';
@@ -110,7 +110,11 @@ export class Session {
     this.subscriptions = new Subscriptions(settings, ask, (from) => this.#ownIds.has(from), report);
     this.watches = new Watches(clock, ask, report);
     this.groups = new Groups(settings, ask as unknown as AskAnything, report);
-    this.leases = new Leases(ask, clock, settings.timeoutMs, report);
+    const askForLease: Ask = async (name, args, options) => {
+      requireFeatures(this.link.welcome, ['leases']);
+      return this.run(name, args, options);
+    };
+    this.leases = new Leases(askForLease, clock, settings.timeoutMs, report);
     this.requests = new Requests(
       clock,
       // Not repeatable: the reply would go to the client id of a connection that is gone.

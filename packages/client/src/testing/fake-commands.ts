@@ -103,8 +103,9 @@ function join(
   connection.memberships.set(name, { echo: args.echo === true, presence: wantsPresence });
   const { state: shown } = (typeof args.presence === 'object' ? args.presence : {}) as { state?: unknown };
   const presence = wantsPresence ? state.presence.join(name, connection, shown) : undefined;
-  const joined = state.stream(room, channel);
   const wide = state.stream(room, WILDCARD);
+  // A pattern is no channel of its own.
+  const joined = isChannelPattern(channel) ? wide : state.stream(room, channel);
   const matches = isChannelPattern(channel) ? compilePattern(channel) : () => channel === WILDCARD;
   const isMany = channel === WILDCARD || isChannelPattern(channel);
   const streams = isMany

@@ -66,6 +66,8 @@ export class FakeServer {
   dropAcks = false;
   /** Events kept for each channel. */
   historySize = 500;
+  /** Messages that a mailbox keeps; one more is refused with `MAILBOX_FULL`. */
+  mailboxSize = 1_000;
   /** Ends every handshake like this, as long as it is set: `{code: 1006, status: 401, …}`. */
   refusal: (Partial<SocketEnd> & { reason?: string }) | undefined;
   /** Does not greet, as long as it is set: the handshake succeeds and nothing follows. */
@@ -310,6 +312,8 @@ export class FakeServer {
       if (options?.receipt !== undefined) this.#awaited.set(id, connection);
       for (const box of boxes) {
         const stream = this.#streamOf('@', box.slice(1));
+        const pending = stream.kept.length;
+        if (pending >= this.mailboxSize) throw new BusError('MAILBOX_FULL', `${box} is full.`, { pending });
         this.#publish(stream, { id, type: 'private', from: connection.clientId, payload, metadata });
       }
       this.#ack(connection, inbound, { delivered: 0, duplicate: false, undelivered: [], queued: boxes, pending: 1 });
