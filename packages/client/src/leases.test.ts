@@ -114,6 +114,16 @@ describe('leases', () => {
     await lease.release().catch(() => {});
   });
 
+  it('of other programs are renewed and released by their id', async () => {
+    const { server, client } = await setUp();
+    const lease = await client.leases.acquire('k', SHORT);
+    await client.leases.renew(lease.id, { ttlSeconds: 60 });
+    expect(server.sent('op.lease.renew')[0]?.args).toEqual({ lease_id: lease.id, ttl_seconds: 60 });
+    await client.leases.release(lease.id);
+    expect(await failureOf(client.leases.release(lease.id))).toBeInstanceOf(LeaseLostError);
+    await lease.release().catch(() => {});
+  });
+
   it('leave no timer behind when the client is closed', async () => {
     const { client, clock } = await setUp();
     const lease = await client.leases.acquire('k', SHORT);

@@ -277,6 +277,28 @@ export class Leases {
     }
   }
 
+  /**
+   * Renews the lease of another connection or program of the same owner. Rejects with LeaseLostError.
+   *
+   * ```ts
+   * await client.leases.renew(id, { ttlSeconds: 60 });
+   * ```
+   */
+  async renew(leaseId: string, options: WaitOptions & { ttlSeconds?: number } = {}): Promise<void> {
+    await this.#host.ask('op.lease.renew', given({ lease_id: leaseId, ttl_seconds: options.ttlSeconds }), options);
+  }
+
+  /**
+   * Releases it. Rejects with LeaseLostError when it had ended before.
+   *
+   * ```ts
+   * await client.leases.release(id);
+   * ```
+   */
+  async release(leaseId: string, wait: WaitOptions = {}): Promise<void> {
+    await this.#host.ask('op.lease.release', { lease_id: leaseId }, wait);
+  }
+
   /** @internal The client is done. */
   finish(error: unknown): void {
     for (const lease of [...this.#host.held]) lease.lose(error);

@@ -69,8 +69,9 @@ describe('mail', () => {
     expect(await failureOf(client.mailbox())).toMatchObject({ code: 'INVALID_ARGUMENT' });
     await client.mailbox({ subject: 'ä b' });
     expect(server.sent('join_channel').at(-1)?.args).toMatchObject({ room: '@', channel: '~w6QgYg' });
-    const named = new ArqonBusClient({ ...server.options, url: 'ws://fake.invalid/?subject=cyd' });
+    const named = new ArqonBusClient({ ...server.options, subject: 'cyd' });
     await named.connect();
+    expect(server.connection.query.get('subject')).toBe('cyd');
     await named.mailbox({ group: 'archive' });
     expect(server.sent('join_channel').at(-1)?.args).toMatchObject({ channel: 'cyd', group: 'archive' });
   });

@@ -107,7 +107,7 @@ export interface PrivateAck extends Sent {
   /** What waits in the fullest of them. */
   readonly pending?: number;
   /** For how long the oldest of that has waited, milliseconds. */
-  readonly oldest_ms?: number;
+  readonly oldestMs?: number;
 }
 
 export function event(at: AddressInput, payload: object, options: PublishOptions): Outgoing {

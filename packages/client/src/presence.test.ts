@@ -92,7 +92,7 @@ describe('a presence set', () => {
     await tell({ version: 41, members: 1, updated: [{ ...member, client_id: 'y', previous_id: 'x' }] });
     expect(people.members).toMatchObject([{ clientId: 'y' }]);
     await tell({ version: 42, members: 501, counts_only: true });
-    expect([people.count, people.members]).toEqual([501, []]);
+    expect([people.count, people.members, people.countsOnly, people.version]).toEqual([501, [], true, 42]);
     // Of another place: not for this set.
     connection.send({
       type: 'system',

@@ -94,6 +94,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   readonly #ask: Ask;
   #members = new Map<string, Member>();
   #count = 0;
+  #countsOnly = false;
   /** -1: nothing is known yet. */
   #version = -1;
 
@@ -140,6 +141,28 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
+   * Counts the changes.
+   *
+   * ```ts
+   * console.log(people.version);
+   * ```
+   */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * Whether there are more than are told by name: then `members` is empty.
+   *
+   * ```ts
+   * if (people.countsOnly) console.log(`${people.count} people`);
+   * ```
+   */
+  get countsOnly(): boolean {
+    return this.#countsOnly;
+  }
+
+  /**
    * Whether it has ended.
    *
    * ```ts
@@ -183,6 +206,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
     if (presence === undefined) return;
     const isFirst = this.#version < 0;
     this.#version = presence.version;
+    this.#countsOnly = presence.counts_only === true;
     this.#replace(presence.members.map(readMember), presence.count, isFirst);
   }
 
@@ -197,7 +221,8 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
       return;
     }
     this.#version = notice.version;
-    if (notice.counts_only === true) this.#members.clear();
+    this.#countsOnly = notice.counts_only === true;
+    if (this.#countsOnly) this.#members.clear();
     const joined = notice.joined.map(readMember);
     if (notice.reset === true) {
       this.#replace(joined, notice.members, false);

@@ -209,7 +209,8 @@ export class Session {
       throw error;
     });
     if (answer === undefined) await this.link.connection?.drained();
-    return { ...answer?.payload, id, ...(handled && { handled }) };
+    const { oldest_ms: oldestMs, ...payload } = answer?.payload ?? {};
+    return { ...payload, ...(oldestMs !== undefined && { oldestMs }), id, ...(handled && { handled }) };
   }
 
   /** The subject of this client, as far as its welcome, its token or its address tells. */
