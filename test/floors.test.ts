@@ -32,7 +32,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts'],
     ['subscribe/presence.ts'],
-    ['subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
+    ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
     ['core.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket'],

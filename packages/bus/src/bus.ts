@@ -390,7 +390,10 @@ export class Bus extends Core implements SessionHost {
     const left = (): number => Math.max(0, deadline - performance.now());
     this.isDraining = true;
     this.announceShutdown(spreadMs);
-    await atMost(Math.min(SETTLE_MS, left() / 2), this.ingress.settled());
+    this.waits.endAll();
+    for (const operator of this.operators) operator.drain?.();
+    const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
+    await atMost(Math.min(SETTLE_MS, left() / 2), settled);
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
     for (const session of [...this.sessions()]) {
       this.closeSession(session, CLOSE.GOING_AWAY, reason, left() * 0.75);

@@ -21,6 +21,8 @@ import { Directory } from './directory.ts';
 import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
 import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
+import { MessageHistory } from './history/messages.ts';
+import { Waits } from './history/waits.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
@@ -62,6 +64,8 @@ export class Core {
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly directory: Directory;
+  readonly waits: Waits;
+  readonly messages: MessageHistory;
   readonly catalog: Catalog;
   readonly idle: IdleSweep;
   readonly expiry: TokenExpiry;
@@ -105,6 +109,8 @@ export class Core {
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
+    this.waits = new Waits(this.hub, this.interest, options);
+    this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
@@ -115,7 +121,10 @@ export class Core {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
     historyGap: (stream) => this.notices.historyGap(stream),
-    gap: (tenant, room) => this.repairs.gap(tenant, room),
+    gap: (tenant, room) => {
+      this.repairs.gap(tenant, room);
+      this.waits.recheck(tenant, room);
+    },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
       if (healthy) this.rosters.recovered();
@@ -185,6 +194,7 @@ export class Core {
     tenant.traffic.active -= 1;
     this.cluster.withdraw(session);
     this.expiry.forget(session);
+    this.waits.leave(session);
     for (const listener of this.sessionLeft) listener(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }

@@ -280,7 +280,12 @@ export class Directory {
       connections: {
         total: connections.total + sum((status) => status.connectionsTotal),
         // A report is a moment old; it alone knows of tenants that this node has not met.
-        active: connections.active + Math.max(clients, sum((status) => status.connections)),
+        active:
+          connections.active +
+          Math.max(
+            clients,
+            sum((status) => status.connections),
+          ),
       },
       messages: {
         total: messages.total + sum((status) => status.messagesTotal),

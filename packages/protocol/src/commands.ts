@@ -38,6 +38,12 @@ export interface CommandDescription {
   result?: JsonObject;
 }
 
+/** What a client has seen of a stream; an empty epoch: nothing is known. */
+export interface Position {
+  sequence: number;
+  epoch: string;
+}
+
 /** What others may know of a connected client. */
 export interface ClientRecord {
   client_id: string;
@@ -52,12 +58,6 @@ export interface ClientRecord {
   connected_at: string;
   last_activity: string;
   node: string;
-}
-
-/** What a client has seen of a stream; an empty epoch: nothing is known. */
-export interface Position {
-  sequence: number;
-  epoch: string;
 }
 
 export interface JoinResult {
@@ -434,7 +434,7 @@ export interface Commands {
     result: { commands: CommandDescription[] };
   };
 
-  /** The last envelopes of a channel (or, with a room alone, of its room-wide stream). */
+  /** Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first. */
   history: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -442,17 +442,30 @@ export interface Commands {
       channel?: string;
       /** At most 500. */
       limit?: number;
-      /** Only sequences below this. */
-      before?: number;
-      /** Only sequences above this. */
-      after?: number;
+      /** Only sequences below this: the last ones. */
+      before?: number | Record<string, number>;
+      /** Only sequences above this: the first ones. */
+      after?: number | Record<string, number>;
+      /** What came after a position, or after the positions of a room, or from a time on. */
+      since?:
+        | Position
+        | {
+            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+          }
+        | Record<string, Position>;
+      /** How long to wait for the first message when there is none. */
+      wait_ms?: number;
     };
     result: {
       /** Oldest first. */ messages: Envelope[];
+      /** Pass as "since" to read on; of a room, a position by channel. */
+      position: Position | Record<string, Position>;
+      /** Only with "since": false when some of what was missed is no longer kept. */
+      recovered?: boolean;
       /** Pass as "after" for newer ones; null at the end. */
-      next: number | null;
+      next: number | Record<string, number> | null;
       /** Pass as "before" for older ones; null at the beginning. */
-      previous: number | null;
+      previous: number | Record<string, number> | null;
     };
   };
 

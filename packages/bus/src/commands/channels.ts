@@ -34,6 +34,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'list_channels',
       role: 'guest',
+      place: 'current',
       description: 'Lists the channels of a room that your grants let you read.',
       args: z.strictObject({ room: PLACE.room, ...PAGE }),
       result: z.strictObject({ channels: z.array(CHANNEL_SUMMARY), next: NEXT }),
@@ -54,6 +55,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'channel_info',
       role: 'guest',
+      place: 'current',
       description: 'Tells what a channel is, who is in it and where its stream stands.',
       args: z.strictObject(PLACE),
       result: CHANNEL_INFO,
@@ -108,6 +110,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delete_channel',
       role: 'admin',
+      place: 'current',
       description: 'Deletes an empty channel and its history.',
       args: z.strictObject(PLACE),
       result: z.strictObject({ deleted: z.literal(true), room: z.string(), channel: z.string() }),

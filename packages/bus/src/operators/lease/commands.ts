@@ -53,7 +53,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
         keys: z.array(z.string()).describe('Sorted, each once.'),
       }),
       run: async (
-        { sender },
+        { sender, releaseTurn },
         { keys, ttl_seconds, wait_ms: waitMs = 0, keep = false, namespace = DEFAULT_NAMESPACE },
       ): Promise<CommandResult<'op.lease.acquire'>> => {
         const { principal, identity } = sender;
@@ -66,6 +66,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
         const acquiredAt = new Date(options.now()).toISOString();
         const { node } = options;
         const request = { tenant, namespace, keys: sorted, identity, subject, node, keep, ttlMs, acquiredAt };
+        if (waitMs > 0) releaseTurn();
         const { id, record, expiresAt } = await leases.acquire(sender, { request, waitMs });
         return { lease_id: id, token: record.token, expires_at: new Date(expiresAt).toISOString(), keys: sorted };
       },

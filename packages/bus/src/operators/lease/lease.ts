@@ -10,6 +10,7 @@ export function createLeaseOperator(bus: Core, options: LeaseOptions = {}): Oper
     commands: leaseCommands(bus, leases),
     start: () => leases.start(),
     load: () => leases.owners.load(),
+    drain: () => leases.endWaits(),
     stop: () => leases.stop(),
   };
 }

@@ -68,8 +68,13 @@ export class Leases {
     this.undo.push(unwatch);
   }
 
-  async stop(): Promise<void> {
+  /** Answers those that wait with CONFLICT. */
+  endWaits(): void {
     for (const waits of [...this.waiting.values()]) for (const wait of waits) wait.abort(gone());
+  }
+
+  async stop(): Promise<void> {
+    this.endWaits();
     await this.owners.settled();
     for (const step of this.undo.splice(0).reverse()) step();
   }
