@@ -63,7 +63,9 @@ export interface ClientRecord {
 export interface JoinResult {
   room: string;
   channel: string;
-  /** The last sequence before live traffic; a room tells the room-wide stream's. */
+  /** `matching`: all channels that match the pattern; `granted`: of the room what the grants cover. */
+  scope?: 'matching' | 'granted';
+  /** The last sequence before live traffic; a room or pattern tells the room-wide stream's. */
   sequence: number;
   /** Empty while the storage is away: nothing is known of the stream. */
   epoch: string;
@@ -483,11 +485,11 @@ export interface Commands {
     result: ClientRecord;
   };
 
-  /** Joins a channel, or with a room alone (or "*") all of the room; resumes where "since" says. */
+  /** Joins a channel, the channels that match a pattern, or with a room alone (or "*") all of it; resumes after "since". */
   join_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       since?: Position | Record<string, Position>;
       /** Also receive what this client sends. */
@@ -498,6 +500,8 @@ export interface Commands {
         | {
             /** Any JSON of at most 4,096 bytes; null: nothing. */ state?: unknown;
           };
+      /** Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered. */
+      strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
     };
@@ -508,7 +512,7 @@ export interface Commands {
   leave_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
     };
     result: {
@@ -966,7 +970,7 @@ export interface Commands {
   presence_update: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Any JSON of at most 4,096 bytes; null: nothing. */
       state: unknown;

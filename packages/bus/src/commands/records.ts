@@ -133,7 +133,13 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
   .strictObject({
     room: NAME,
     channel: NAME,
-    sequence: SEQUENCE.describe("The last sequence before live traffic; a room tells the room-wide stream's."),
+    scope: z
+      .enum(['matching', 'granted'])
+      .describe('`matching`: all channels that match the pattern; `granted`: of the room what the grants cover.')
+      .exactOptional(),
+    sequence: SEQUENCE.describe(
+      "The last sequence before live traffic; a room or pattern tells the room-wide stream's.",
+    ),
     epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
     members: COUNT,
     recovered: z

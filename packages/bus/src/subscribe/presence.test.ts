@@ -184,7 +184,15 @@ describe('presence', () => {
     const channel = bus.rooms.tenant('default').find(place.room, place.channel);
     const session = bus.rooms.tenant('default').sessions.get(crowd.id);
     if (channel === undefined || session === undefined) throw new Error('nobody joined');
-    const membership = { joinedAt: 0, live: false, echo: false, state: null, stateBytes: 0 };
+    const membership = {
+      joinedAt: 0,
+      live: false,
+      echo: false,
+      coverage: null,
+      isStrict: false,
+      state: null,
+      stateBytes: 0,
+    };
     for (let n = 0; n < members; n += 1) {
       const one = Object.create(session, { id: { value: `arq_client_${n}` }, identity: { value: `key:${n}` } });
       bus.rosters.joined(one, channel, membership);
