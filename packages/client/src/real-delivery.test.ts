@@ -93,7 +93,7 @@ describe('history of the real server', () => {
     };
     expect(await read({})).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(await read({ order: 'newest-first' })).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    expect(await read({ after: { odd: 3, even: 2, '*': 1 } })).toEqual([4, 5, 6, 7]);
+    expect(await read({ after: { odd: 3, even: 2, '*': 1 } })).toEqual([6, 7]);
     const wide: number[] = [];
     for await (const { payload } of client.history<Numbered>(`${room}:*`)) wide.push(payload.n);
     expect(wide).toEqual([8]);
