@@ -36,6 +36,8 @@ export class Entry {
   reason: string | null = null;
   /** The envelope, while it is at hand. */
   text: string | null = null;
+  /** UTF-16 units of the envelope, once it was read. */
+  length = 0;
 
   constructor(stream: LedgerStream, sequence: number, revived: string | null = null) {
     this.stream = stream;
@@ -66,6 +68,15 @@ export class LedgerStream {
   }
 }
 
+/** The leases of one member. */
+class Holding {
+  readonly entries: Set<Entry> = new Set();
+  /** UTF-16 units of their envelopes. */
+  length = 0;
+}
+
+const NOTHING = new Holding();
+
 type EntryRecord = [
   sequence: number,
   attempts: number,
@@ -81,15 +92,12 @@ type StreamRecord = [string, number, string, (readonly [number, number])[], Entr
 /** What is kept of a ledger. Times are what was left of them, so that nodes need not agree on a clock. */
 interface LedgerRecord {
   readonly group: string;
-  readonly handled: number;
-  readonly rejected: number;
-  readonly expired: number;
-  readonly lost: number;
+  readonly counts: Readonly<Record<Settlement, number>>;
   readonly streams: readonly StreamRecord[];
 }
 
-/** How an event came to be settled. */
-export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost';
+/** How an event came to be settled; `skipped`: it is not for this group. */
+export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost' | 'skipped';
 
 /**
  * The bookkeeping of one group: what of its streams is settled, what is out under which lease, what waits for another
@@ -101,7 +109,7 @@ export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost';
 export class Ledger {
   limits: LedgerLimits;
   readonly streams: Map<string, LedgerStream> = new Map();
-  readonly counts: Record<Settlement, number> = { handled: 0, rejected: 0, expired: 0, lost: 0 };
+  readonly counts: Record<Settlement, number> = { handled: 0, rejected: 0, expired: 0, lost: 0, skipped: 0 };
   /** Events that are not settled, whatever their state. */
   size = 0;
   /** Events with a lease. */
@@ -109,7 +117,7 @@ export class Ledger {
   /** Those that have become dead letters and are not settled as such yet. */
   readonly dying: Set<Entry> = new Set();
   private readonly tokens: Map<string, Entry> = new Map();
-  private readonly held: Map<string, Set<Entry>> = new Map();
+  private readonly held: Map<string, Holding> = new Map();
   private readonly waiting: Set<Entry> = new Set();
   /** Nothing is due before this. */
   private earliest = Number.POSITIVE_INFINITY;
@@ -128,9 +136,14 @@ export class Ledger {
     return this.earliest;
   }
 
-  /** How many leases a member holds. */
-  outstanding(member: string): number {
-    return this.held.get(member)?.size ?? 0;
+  /** What a member holds leases on. */
+  holding(member: string): Holding {
+    return this.held.get(member) ?? NOTHING;
+  }
+
+  /** Members that hold leases, those included that a driver before this one knew. */
+  holders(): string[] {
+    return [...this.held.keys()];
   }
 
   find(token: string): Entry | undefined {
@@ -196,7 +209,7 @@ export class Ledger {
 
   /** A member has gone: what it held is due again at once; its attempts count. */
   giveBack(member: string, now: number, reason: string): Entry[] {
-    const held = [...(this.held.get(member) ?? [])];
+    const held = [...(this.held.get(member)?.entries ?? [])];
     for (const entry of held) this.again(entry, now, 0, reason);
     return held;
   }
@@ -257,7 +270,6 @@ export class Ledger {
 
   /** The text that {@link restore} reads, of at most a line for each stream and each event that was handed out. */
   toRecord(group: string, now: number): string {
-    const { handled, rejected, expired, lost } = this.counts;
     const streams: string[] = [];
     for (const stream of this.streams.values()) {
       const text = stream.record ?? recordOf(stream, now);
@@ -265,7 +277,7 @@ export class Ledger {
       if (stream.entries.size === 0) stream.record = text;
       streams.push(text);
     }
-    const head = JSON.stringify({ group, handled, rejected, expired, lost });
+    const head = JSON.stringify({ group, counts: this.counts });
     return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
   }
 
@@ -273,8 +285,7 @@ export class Ledger {
   restore(text: string, group: string, now: number): boolean {
     const record = JSON.parse(text) as LedgerRecord;
     if (record.group !== group) return false;
-    const { handled, rejected, expired, lost } = record;
-    Object.assign(this.counts, { handled, rejected, expired, lost });
+    Object.assign(this.counts, record.counts);
     for (const [channel, floor, epoch, settled, entries] of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
       this.streams.set(channel, stream);
@@ -301,9 +312,13 @@ export class Ledger {
     entry.token = token;
     entry.due = due;
     this.tokens.set(token, entry);
-    const held = this.held.get(member);
-    if (held === undefined) this.held.set(member, new Set([entry]));
-    else held.add(entry);
+    let held = this.held.get(member);
+    if (held === undefined) {
+      held = new Holding();
+      this.held.set(member, held);
+    }
+    held.entries.add(entry);
+    held.length += entry.length;
     this.out += 1;
     this.earliest = Math.min(this.earliest, due);
     this.touch(entry.stream);
@@ -315,8 +330,8 @@ export class Ledger {
     const { member, token } = entry;
     this.tokens.delete(token);
     const held = this.held.get(member);
-    held?.delete(entry);
-    if (held?.size === 0) this.held.delete(member);
+    if (held?.entries.delete(entry) === true) held.length -= entry.length;
+    if (held?.entries.size === 0) this.held.delete(member);
     entry.token = '';
     entry.member = '';
     this.out -= 1;

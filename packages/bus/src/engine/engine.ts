@@ -244,7 +244,8 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice';
+  /** `call` and `answer`: see `NodeCalls`. */
+  readonly kind: 'private' | 'disconnect' | 'notice' | 'call' | 'answer';
   readonly tenant: string;
   /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
   readonly clients: readonly string[];

@@ -8,7 +8,7 @@ import type {
   StreamEvent,
 } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 /** Nobody is connected elsewhere; what matters here is that a node knows it is not alone. */
 const PRESENCE: Presence = {

@@ -4,7 +4,7 @@ import type { Core } from '../../core.ts';
 import type { KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
 import { principalDocument, readPrincipal } from '../../principal.ts';
 import { systemSender } from '../../system-sender.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../clock.ts';
 import { Owner } from '../owner.ts';
 import { overQuota, type Quota, quotaOf } from '../quota.ts';
 import { DueQueue, TURN_MS } from './due-queue.ts';
