@@ -15,6 +15,7 @@ import { Cluster } from './cluster.ts';
 import { TokenExpiry } from './connection/expiry.ts';
 import { Flusher, Outbox, type Wire } from './connection/outbox.ts';
 import { type Arrival, Session } from './connection/session.ts';
+import { Groups } from './consumers/groups.ts';
 import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
@@ -23,6 +24,7 @@ import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
+import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
@@ -57,6 +59,8 @@ export class Core {
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
+  readonly calls: NodeCalls;
+  readonly groups: Groups;
   readonly directory: Directory;
   readonly catalog: Catalog;
   readonly idle: IdleSweep;
@@ -96,6 +100,8 @@ export class Core {
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
+    this.calls = new NodeCalls(engine.presence, options);
+    this.groups = new Groups({ ...this, engine, options });
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
@@ -107,9 +113,13 @@ export class Core {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
     historyGap: (stream) => this.notices.historyGap(stream),
-    gap: (tenant, room) => this.repairs.gap(tenant, room),
+    gap: (tenant, room) => {
+      this.repairs.gap(tenant, room);
+      this.groups.doubt(tenant, room);
+    },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
+      if (healthy) this.groups.doubt();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -156,6 +166,7 @@ export class Core {
     if (session.closed) return;
     session.closed = true;
     this.memberships.leaveAll(session);
+    this.groups.leaveAll(session);
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
@@ -218,6 +229,10 @@ export class Core {
 
   /** Does what another node asks for. */
   private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+    if (kind === 'call' || kind === 'answer') {
+      this.calls.receive({ kind, text });
+      return;
+    }
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':

@@ -21,6 +21,10 @@ export interface Limits {
   readonly maxChannels: number;
   /** Channels that one subject may make by publishing or joining. */
   readonly maxChannelsPerSubject: number;
+  /** Groups of one tenant. */
+  readonly maxGroups: number;
+  /** Groups that one subject made. */
+  readonly maxGroupsPerSubject: number;
   /** Bytes of heap beyond which nothing new is taken; 0: 85 % of what the heap may grow to. */
   readonly maxMemoryBytes: number;
   /** Messages a second of one connection, and how many at once; 0: no limit. */
@@ -39,6 +43,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxSubscriptions: 1_000,
   maxChannels: 100_000,
   maxChannelsPerSubject: 1_000,
+  maxGroups: 1_000,
+  maxGroupsPerSubject: 100,
   maxMemoryBytes: 0,
   rateLimitPerSecond: 0,
   rateLimitBurst: 100,

@@ -11,6 +11,8 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'cron_job_id',
   'iteration',
   'client_timestamp',
+  'delivery',
+  'dead',
 ]);
 
 /** A W3C trace context, whole. */

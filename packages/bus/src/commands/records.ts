@@ -123,6 +123,7 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
     sequence: SEQUENCE.describe("The last sequence before live traffic; a room tells the room-wide stream's."),
     epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
     members: COUNT,
+    group: NAME.describe('The group that was joined, whose members are counted.').exactOptional(),
     recovered: z
       .boolean()
       .describe('Only with `since`: whether every missed envelope follows. False: reload.')

@@ -1,5 +1,14 @@
 import { Ranges } from './ranges.ts';
 
+/** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
+const MAX_KEPT = 4_194_304;
+
+/** What all groups of this process keep at hand, in UTF-16 units. */
+export class TextBudget {
+  readonly limit: number = 67_108_864;
+  used = 0;
+}
+
 export interface LedgerLimits {
   /** Leases and events that wait for another attempt, beyond which nothing more is taken. */
   readonly maxUnacked: number;
@@ -34,10 +43,12 @@ export class Entry {
   key: string | null = null;
   /** Why the last attempt failed. */
   reason: string | null = null;
-  /** The envelope, while it is at hand. */
+  /** The envelope, while it is at hand; see {@link Ledger.keep}. */
   text: string | null = null;
   /** UTF-16 units of the envelope, once it was read. */
   length = 0;
+  /** When it is no longer to be handed out, in milliseconds since 1970. */
+  end: number = Number.POSITIVE_INFINITY;
 
   constructor(stream: LedgerStream, sequence: number, revived: string | null = null) {
     this.stream = stream;
@@ -69,7 +80,7 @@ export class LedgerStream {
 }
 
 /** The leases of one member. */
-class Holding {
+export class Holding {
   readonly entries: Set<Entry> = new Set();
   /** UTF-16 units of their envelopes. */
   length = 0;
@@ -119,11 +130,45 @@ export class Ledger {
   private readonly tokens: Map<string, Entry> = new Map();
   private readonly held: Map<string, Holding> = new Map();
   private readonly waiting: Set<Entry> = new Set();
+  private readonly revivals: Set<Entry> = new Set();
+  private readonly texts: TextBudget;
+  /** UTF-16 units of envelopes at hand. */
+  private kept = 0;
   /** Nothing is due before this. */
   private earliest = Number.POSITIVE_INFINITY;
 
-  constructor(limits: LedgerLimits) {
+  /** @param texts what all ledgers of this process share */
+  constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget()) {
     this.limits = limits;
+    this.texts = texts;
+  }
+
+  /** Keeps the envelope of an event at hand. */
+  keep(entry: Entry, text: string): void {
+    this.letGo(entry);
+    entry.text = text;
+    entry.length = text.length;
+    this.kept += text.length;
+    this.texts.used += text.length;
+  }
+
+  /** Lets an envelope go; whoever needs it again reads it again. */
+  letGo(entry: Entry): void {
+    if (entry.text === null) return;
+    this.kept -= entry.length;
+    this.texts.used -= entry.length;
+    entry.text = null;
+  }
+
+  /** Whether more is at hand than may stay there while nobody needs it. */
+  get isHeavy(): boolean {
+    return this.kept > MAX_KEPT || this.texts.used > this.texts.limit;
+  }
+
+  /** Lets all envelopes go: they count in the process. */
+  clear(): void {
+    for (const { entries } of this.streams.values()) for (const entry of entries.values()) this.letGo(entry);
+    for (const entry of this.revivals) this.letGo(entry);
   }
 
   /** Whether another event may be taken. */
@@ -167,7 +212,9 @@ export class Ledger {
   /** Takes a dead letter up again, under the key that it is kept by; null when that is under way already. */
   revive(stream: LedgerStream, sequence: number, deadKey: string): Entry | null {
     if (stream.entries.has(sequence)) return null;
-    return this.add(new Entry(stream, sequence, deadKey));
+    const entry = this.add(new Entry(stream, sequence, deadKey));
+    this.revivals.add(entry);
+    return entry;
   }
 
   /** Gives a member a lease on an event that is ready. Answers when it ends. */
@@ -370,8 +417,9 @@ export class Ledger {
     this.waiting.delete(entry);
     this.dying.delete(entry);
     entry.stream.entries.delete(entry.sequence);
+    this.revivals.delete(entry);
+    this.letGo(entry);
     entry.state = 'gone';
-    entry.text = null;
     this.size -= 1;
   }
 
