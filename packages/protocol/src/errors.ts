@@ -57,7 +57,11 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   RATE_LIMITED: { retryable: true, status: 429, meaning: 'Too many messages; wait for retry_after_ms.' },
   LIMIT_EXCEEDED: { retryable: false, status: 409, meaning: 'A bounded resource is full.' },
   CONFLICT: { retryable: true, status: 409, meaning: 'The stored version is not the expected one.' },
-  LEASE_LOST: { retryable: false, status: 409, meaning: 'The lease is over, and what it was on went to somebody else.' },
+  LEASE_LOST: {
+    retryable: false,
+    status: 409,
+    meaning: 'The lease is over, and what it was on went to somebody else.',
+  },
   SEQUENCE_GAP: { retryable: false, status: 409, meaning: 'The history asked for has a hole.' },
   STORAGE_UNAVAILABLE: { retryable: true, status: 503, meaning: 'The storage backend is away and strict mode is on.' },
   FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is switched off on this server.' },

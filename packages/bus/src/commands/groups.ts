@@ -13,7 +13,13 @@ import { z } from 'zod';
 import type { Sender } from '../connection/session.ts';
 import type { DriverInfo } from '../consumers/driver.ts';
 import { markDead } from '../consumers/envelope.ts';
-import { GROUP_NAME, GROUP_SETTINGS, type GroupPlace, type GroupRecord, type GroupSettings } from '../consumers/group.ts';
+import {
+  GROUP_NAME,
+  GROUP_SETTINGS,
+  type GroupPlace,
+  type GroupRecord,
+  type GroupSettings,
+} from '../consumers/group.ts';
 import type { Start } from '../consumers/start.ts';
 import type { Core } from '../core.ts';
 import { STORED } from '../schemas/envelopes.ts';

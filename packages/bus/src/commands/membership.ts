@@ -37,7 +37,9 @@ export function membershipCommands(bus: Core): AnyCommand[] {
         echo: z.boolean().describe('Also receive what this client sends.').exactOptional(),
         presence: z.boolean().describe('Receive notices of joins and leaves.').exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
-        group: GROUP.describe('Take part in this group instead: each event goes to one of its members.').exactOptional(),
+        group: GROUP.describe(
+          'Take part in this group instead: each event goes to one of its members.',
+        ).exactOptional(),
         prefetch: z
           .number()
           .int()

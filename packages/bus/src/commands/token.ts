@@ -23,7 +23,11 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
       result: z.strictObject({
         role: ROLE,
         expires_at: STAMP.nullable(),
-        left: z.array(z.string()).describe('Memberships that the new token does not allow, as room:channel, or of groups as room:channel/group.'),
+        left: z
+          .array(z.string())
+          .describe(
+            'Memberships that the new token does not allow, as room:channel, or of groups as room:channel/group.',
+          ),
       }),
       run: async (context, { token }): Promise<CommandResult<'refresh_token'>> => {
         const session = connectionOf(context);

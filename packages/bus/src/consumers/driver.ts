@@ -299,7 +299,10 @@ export class Driver {
     const { tenant, room } = this.place;
     let oldest = Number.POSITIVE_INFINITY;
     for (const { channel, floor, entries, position } of this.ledger.streams.values()) {
-      const first = Math.min(position + 1, ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)));
+      const first = Math.min(
+        position + 1,
+        ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)),
+      );
       const query = { fromSequence: first, limit: 1 };
       const [event] = await this.parts.broker.history({ tenant, room, channel }, query);
       if (event !== undefined) oldest = Math.min(oldest, event.time);
@@ -438,12 +441,12 @@ export class Driver {
       this.pumpAgain = false;
       this.hand();
       const { wanted } = this;
-      if (wanted <= 0 || this.sources.isQuiet) this.pulls.settleEmpty();
       if (wanted <= 0) continue;
       if (this.revivals.length > 0) this.revive().catch(this.parts.onFault);
       if (this.sources.hasMore) this.sources.read(wanted);
     }
     this.isPumping = false;
+    if (this.pulls.size > 0 && (this.sources.isQuiet || this.wanted <= 0)) this.pulls.settleEmpty();
     this.wake();
   }
 

@@ -54,7 +54,11 @@ export function endOf(text: string): number {
 }
 
 /** Whether an envelope is a dead letter of this very group: handed out again it would never end. */
-export function isOwnDeadLetter(text: string, { room, group }: GroupPlace, covers: (channel: string) => boolean): boolean {
+export function isOwnDeadLetter(
+  text: string,
+  { room, group }: GroupPlace,
+  covers: (channel: string) => boolean,
+): boolean {
   if (!text.includes('"dead":{')) return false;
   const { metadata } = JSON.parse(text) as Envelope;
   const dead = metadata?.dead as { group?: unknown; room?: unknown; channel?: unknown } | undefined;

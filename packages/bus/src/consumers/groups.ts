@@ -223,7 +223,11 @@ export class Groups {
    * Makes a connection a member; the group is made with defaults when it is not there. Events come only once `begin` was
    * called. Throws what {@link create} throws, and LIMIT_EXCEEDED beyond the connection's subscriptions.
    */
-  async join(session: Session, place: GroupPlace, prefetch: number): Promise<{ position: Position; members: number; begin(): void }> {
+  async join(
+    session: Session,
+    place: GroupPlace,
+    prefetch: number,
+  ): Promise<{ position: Position; members: number; begin(): void }> {
     this.requireSource(session, place);
     const key = groupKey(place);
     const isNew = !session.groups.has(key);

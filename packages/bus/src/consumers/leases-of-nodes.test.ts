@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { KeyValueStore } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { FakeClock } from '../operators/fake-clock.suite.ts';
-import { NodeLeases } from './leases-of-nodes.ts';
 import { turn } from '../operators/rig.suite.ts';
+import { NodeLeases } from './leases-of-nodes.ts';
 
 const OPTIONS = { space: 'lease', leaseMs: 15_000, renewalMs: 5_000 };
 

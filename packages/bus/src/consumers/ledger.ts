@@ -379,6 +379,7 @@ export class Ledger {
     const held = this.held.get(member);
     if (held?.entries.delete(entry) === true) held.length -= entry.length;
     if (held?.entries.size === 0) this.held.delete(member);
+    entry.state = 'ready';
     entry.token = '';
     entry.member = '';
     this.out -= 1;

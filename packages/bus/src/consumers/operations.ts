@@ -19,7 +19,9 @@ export interface Operations {
 
 export type OperationName = keyof Operations;
 
-type Serve = { [N in OperationName]: (driver: Driver, args: Operations[N]['args']) => Promise<Operations[N]['result']> };
+type Serve = {
+  [N in OperationName]: (driver: Driver, args: Operations[N]['args']) => Promise<Operations[N]['result']>;
+};
 
 const SERVE: Serve = {
   answer: (driver, answer) => driver.answer(answer),

@@ -122,6 +122,7 @@ export class Sources {
     source.head = sequence;
     if (wanted && !source.isReading && sequence === source.stream.position + 1) {
       this.offer(source, sequence, text);
+      this.events.onMore();
       return;
     }
     this.more(source);

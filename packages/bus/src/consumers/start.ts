@@ -7,7 +7,11 @@ import { covering } from './sources.ts';
  * Where a group begins: with what comes from now on, with all that is kept, after a place in its one stream, or with what
  * was accepted at a time (milliseconds since 1970) or later.
  */
-export type Start = 'new' | 'all' | { readonly sequence: number; readonly epoch?: string | undefined } | { readonly time: number };
+export type Start =
+  | 'new'
+  | 'all'
+  | { readonly sequence: number; readonly epoch?: string | undefined }
+  | { readonly time: number };
 
 const AT_ONCE = 50;
 

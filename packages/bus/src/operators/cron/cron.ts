@@ -1,5 +1,5 @@
-import type { Core } from '../../core.ts';
 import { type Clock, systemClock } from '../../clock.ts';
+import type { Core } from '../../core.ts';
 import type { Operator } from '../operator.ts';
 import { cronCommands } from './commands.ts';
 import { type CronCounts, Scheduler } from './scheduler.ts';

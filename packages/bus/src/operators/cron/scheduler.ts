@@ -1,10 +1,10 @@
 import { BusError, type CronJob } from '@arqonbus/protocol';
+import type { Clock } from '../../clock.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
 import { principalDocument, readPrincipal } from '../../principal.ts';
 import { systemSender } from '../../system-sender.ts';
-import type { Clock } from '../../clock.ts';
 import { Owner } from '../owner.ts';
 import { overQuota, type Quota, quotaOf } from '../quota.ts';
 import { DueQueue, TURN_MS } from './due-queue.ts';

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from 'undici';
+import { type Clock, systemClock } from '../../clock.ts';
 import type { AnyCommand } from '../../commands/command.ts';
 import { NodeLeases } from '../../consumers/leases-of-nodes.ts';
 import type { Core } from '../../core.ts';
-import { type Clock, systemClock } from '../../clock.ts';
 import type { Operator } from '../operator.ts';
 import type { Quota } from '../quota.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
