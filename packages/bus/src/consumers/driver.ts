@@ -104,6 +104,8 @@ export class Driver {
   private readonly busyKeys: Map<string, Entry> = new Map();
   /** Keys of dead letters that wait to be taken up again. */
   private revivals: string[] = [];
+  /** Events that were lost while nobody was there to be told, by channel. */
+  private readonly untold: Map<string, number> = new Map();
   private isPumping = false;
   private pumpAgain = false;
   private isBurying = false;
@@ -213,6 +215,7 @@ export class Driver {
 
   join(member: Member): void {
     this.members.add(member);
+    for (const channel of this.untold.keys()) this.tellLost(channel, 0);
     this.pump();
   }
 
@@ -593,10 +596,15 @@ export class Driver {
     }
   }
 
+  /** Tells the members that events were lost; while there are none, whoever comes next. */
   private tellLost(channel: string, count: number): void {
     this.journal?.note();
+    this.untold.set(channel, (this.untold.get(channel) ?? 0) + count);
     if (this.members.size === 0) return;
-    const text = this.parts.lostNotice(this.group, this.place.tenant, channel, count);
-    for (const member of this.members.all) member.send(text);
+    for (const [lostIn, lost] of this.untold) {
+      const text = this.parts.lostNotice(this.group, this.place.tenant, lostIn, lost);
+      for (const member of this.members.all) member.send(text);
+    }
+    this.untold.clear();
   }
 }

@@ -7,8 +7,8 @@ export interface Backend {
   engine(nodeId: string): Engine;
 }
 
-const PATIENT = { timeout: 20_000, interval: 20 };
-const FAST = { ack_wait_seconds: 0.4, backoff_seconds: [0.05] };
+const PATIENT = { timeout: 30_000, interval: 50 };
+const FAST = { ack_wait_seconds: 1.5, backoff_seconds: [0.05], max_attempts: 100 };
 
 /** Groups, over the wire, as every engine must have them. `nodes`: how many share the backend. */
 export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1 | 2): void {
@@ -24,7 +24,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
     return worker.ask('group.info', { ...place, group });
   }
 
-  describe(`groups on ${name}`, { timeout: 30_000 }, () => {
+  describe(`groups on ${name}`, { timeout: 60_000 }, () => {
     it('handle each of 300 events, with a worker that is killed and one that is frozen', async () => {
       const [a, b] = await cluster();
       const workers = [await Worker.connect(a), await Worker.connect(b), await Worker.connect(b)];
