@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Answered } from '../consumers/driver.ts';
+import type { Answered } from '../consumers/answer.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { type AnyCommand, command } from './command.ts';

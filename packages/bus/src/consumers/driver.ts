@@ -2,11 +2,14 @@ import { BusError, newId, type Position } from '@arqonbus/protocol';
 import { andThen, attempt } from '../awaitable.ts';
 import type { Clock } from '../clock.ts';
 import type { Broker, KeyValueStore, StreamEvent } from '../engine/engine.ts';
-import { type DeadLetter, DeadLetters } from './dead-letters.ts';
-import { endOf, isOwnDeadLetter, keyOf, markDelivery, timeText } from './envelope.ts';
+import type { Answer, Answered, Settled } from './answer.ts';
+import { DeadLetterQueue } from './dead-letter-queue.ts';
+import type { DeadLetter } from './dead-letters.ts';
+import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
 import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits } from './group.ts';
 import { Journal } from './journal.ts';
-import { type Entry, Ledger, LedgerStream, type Settlement, type TextBudget } from './ledger.ts';
+import { KeyOrder } from './key-order.ts';
+import { type Entry, Ledger, type Settlement, type TextBudget } from './ledger.ts';
 import { type Member, Members } from './members.ts';
 import { type Pull, Pulls } from './pulls.ts';
 import { covering, Sources } from './sources.ts';
@@ -14,44 +17,10 @@ import { covering, Sources } from './sources.ts';
 const STATE_SPACE = 'group_state';
 /** Ends of leases that lie closer together than this are looked at together, in milliseconds. */
 const TICK_MS = 10;
-/** The wait before a dead letter that could not be kept is tried again, in milliseconds. */
+/** The wait before an event that could not be read is read again, in milliseconds. */
 const RETRY_MS = 1_000;
 /** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
 const SHOW_UP_MS = 12_000;
-/** Bytes of dead letters in one answer; one is always given. */
-const MAX_ANSWER = 1_048_576;
-/** Longest key that keeps an order; longer ones are cut. */
-const MAX_KEY = 128;
-
-/** What a member says of the events that it holds. */
-export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
-
-export interface Answer {
-  readonly kind: AnswerKind;
-  readonly tokens: readonly string[];
-  readonly delayMs?: number | undefined;
-  readonly reason?: string | undefined;
-  /** Whose answer it is. */
-  readonly by: string | null;
-}
-
-export interface Answered {
-  readonly done: string[];
-  /** Tokens that held nothing any more. */
-  readonly lost: string[];
-}
-
-/** An event that the group is done with. `text` is null when it is no longer at hand. */
-export interface Settled {
-  readonly place: GroupPlace;
-  readonly channel: string;
-  readonly sequence: number;
-  readonly text: string | null;
-  readonly outcome: Settlement;
-  readonly attempts: number;
-  /** The subject whose answer it was; null without one. */
-  readonly by: string | null;
-}
 
 export interface DriverInfo {
   /** By channel: all up to there is settled. */
@@ -94,22 +63,17 @@ export class Driver {
   private readonly sources: Sources;
   /** Null for a group that is not kept. */
   private readonly journal: Journal | null;
-  private readonly letters: DeadLetters;
+  /** What had its attempts, and what is tried again. */
+  readonly deadLetters: DeadLetterQueue;
   private readonly pulls: Pulls;
-  private readonly keyPath: readonly string[] | null;
+  private readonly keys: KeyOrder;
   private readonly covers: (channel: string) => boolean;
   /** Events that are at hand and wait for somebody to take them, in their order. */
   private ready: Entry[] = [];
-  /** Which event of each key is under way. */
-  private readonly busyKeys: Map<string, Entry> = new Map();
-  /** Keys of dead letters that wait to be taken up again. */
-  private revivals: string[] = [];
   /** Events that were lost while nobody was there to be told, by channel. */
   private readonly untold: Map<string, number> = new Map();
   private isPumping = false;
   private pumpAgain = false;
-  private isBurying = false;
-  private isReviving = false;
   private isOpen = false;
   /** Events came by before it was open. */
   private hasMissed = false;
@@ -128,8 +92,7 @@ export class Driver {
     this.ledger = new Ledger(ledgerLimits(group.settings), texts);
     this.members = new Members(this.ledger);
     this.covers = covering(group.channel);
-    this.keyPath = group.settings.key?.split('.') ?? null;
-    this.letters = new DeadLetters(store, tenant, group.group_id);
+    this.keys = new KeyOrder(group.settings.key);
     this.pulls = new Pulls(clock);
     this.lastUse = clock.steady();
     this.sources = new Sources(this.place, broker, this.ledger, {
@@ -143,6 +106,28 @@ export class Driver {
       after: (ms, callback) => clock.after(ms, callback),
     });
     const at = { tenant, space: STATE_SPACE, namespace: '' };
+    this.deadLetters = new DeadLetterQueue(tenant, group.group_id, this.ledger, {
+      store,
+      isKept,
+      clock,
+      fetch: (entry) => entry.text ?? this.fetchText(entry),
+      publish: (letter) => parts.publishDead(tenant, this.group, letter),
+      onKept: async (entry) => {
+        this.finish(entry, 'rejected', null, true);
+        await this.journal?.saved();
+      },
+      onMissing: (entry) => {
+        this.finish(entry, 'lost', null);
+        this.tellLost(entry.stream.channel, 1);
+      },
+      onRevived: (entry, text) => {
+        this.ledger.keep(entry, text);
+        this.prepare(entry);
+        this.ready.push(entry);
+        this.pump();
+      },
+      onFault,
+    });
     this.journal = isKept
       ? new Journal(store, at, groupKey(group), clock, {
           write: () => this.ledger.toRecord(group.group_id, clock.steady()),
@@ -162,16 +147,15 @@ export class Driver {
         this.ledger.follow(channel, sequence, epoch);
       }
     }
-    if (this.journal !== null) await this.letters.load();
-    this.revivals = this.letters.all.filter(({ retrying }) => retrying).map(({ key }) => key);
-    this.holdKeys();
+    await this.deadLetters.load();
+    this.keys.restore(this.ledger.streams.values());
     await this.sources.open();
     if (this.isOver) return;
     this.isOpen = true;
     if (this.hasMissed) this.sources.doubt();
     this.callOffAbsent = clock.after(SHOW_UP_MS, () => this.giveUpAbsent());
     this.wake();
-    this.bury();
+    this.deadLetters.collect();
     this.pump();
   }
 
@@ -180,6 +164,7 @@ export class Driver {
     this.isOver = true;
     this.isOpen = false;
     this.sources.close();
+    this.deadLetters.close();
     this.callOff();
     this.callOffAbsent();
     this.pulls.close();
@@ -247,9 +232,9 @@ export class Driver {
       else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected');
       else {
         settled.push(this.fact(entry, 'handled', by));
-        if (entry.revived !== null) removals.push(this.letters.remove(entry.revived));
+        if (entry.revived !== null) removals.push(this.deadLetters.remove(entry.revived));
         this.ledger.ack(token);
-        this.freeKey(entry);
+        this.keys.end(entry);
       }
     }
     if (done.length === 0) return { done, lost };
@@ -288,7 +273,7 @@ export class Driver {
       unacked: this.ledger.out,
       oldest_ms: await this.oldest(),
       members: this.members.size,
-      dead_letters: this.letters.count,
+      dead_letters: this.deadLetters.count,
       counts: { ...this.ledger.counts },
     };
   }
@@ -318,108 +303,16 @@ export class Driver {
     this.lastUse = this.parts.clock.steady();
     await this.sources.seek(positions);
     this.ready = this.ready.filter(({ state }) => state === 'ready');
-    this.busyKeys.clear();
-    this.holdKeys();
+    this.keys.restore(this.ledger.streams.values());
     await this.journal?.saved();
-  }
-
-  // Dead letters ------------------------------------------------------------------------------------------------------
-
-  async deadLetters(limit: number, after: string | undefined): Promise<{ letters: DeadLetter[]; next: string | null }> {
-    this.lastUse = this.parts.clock.steady();
-    const listed = this.letters.all.filter(({ retrying, key }) => !retrying && (after === undefined || key > after));
-    const letters: DeadLetter[] = [];
-    let length = 0;
-    let last: string | null = null;
-    for (const { key, bytes } of listed) {
-      if (letters.length === limit || (letters.length > 0 && length + bytes > MAX_ANSWER)) {
-        return { letters, next: last };
-      }
-      const letter = await this.letters.read(key);
-      if (letter === null) continue;
-      letters.push(letter);
-      length += bytes;
-      last = key;
-    }
-    return { letters, next: null };
   }
 
   /** Hands dead letters out again, with their first attempt: those of the given message ids, or all. Answers how many. */
   async retry(ids: readonly string[] | undefined): Promise<number> {
     this.lastUse = this.parts.clock.steady();
-    const wanted = ids === undefined ? null : new Set(ids);
-    let retried = 0;
-    for (const { key, id, retrying } of this.letters.all) {
-      if (retrying || (wanted !== null && !wanted.has(id))) continue;
-      if ((await this.letters.revive(key)) === null) continue;
-      this.revivals.push(key);
-      retried += 1;
-    }
+    const retried = await this.deadLetters.retry(ids);
     this.pump();
     return retried;
-  }
-
-  private bury(): void {
-    if (this.isBurying || this.isOver || this.ledger.dying.size === 0) return;
-    this.isBurying = true;
-    const again = (): void => {
-      this.isBurying = false;
-      this.bury();
-    };
-    this.buryAll().then(again, (error: unknown) => {
-      if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
-      this.parts.clock.after(RETRY_MS, again);
-    });
-  }
-
-  private async buryAll(): Promise<void> {
-    for (const entry of this.ledger.dying) {
-      const { channel } = entry.stream;
-      const text = entry.text ?? (await this.fetchText(entry));
-      if (this.isOver || entry.state !== 'dead') continue;
-      if (text === null) {
-        this.finish(entry, 'lost', null);
-        this.tellLost(channel, 1);
-        continue;
-      }
-      const known = this.letters.find(channel, entry.sequence);
-      const letter: DeadLetter = {
-        channel,
-        sequence: entry.sequence,
-        id: (JSON.parse(text) as { id: string }).id,
-        reason: entry.reason ?? 'rejected',
-        attempts: entry.attempts,
-        at: this.parts.clock.now(),
-        retries: known?.retrying === true ? known.retries + 1 : (known?.retries ?? 0),
-        retrying: false,
-        text,
-      };
-      if (this.journal !== null) await this.letters.add(letter);
-      await this.parts.publishDead(this.place.tenant, this.group, letter);
-      this.finish(entry, 'rejected', null, true);
-      await this.journal?.saved();
-    }
-  }
-
-  /** Takes up the next dead letters that are to be tried again, as far as there is room. */
-  private async revive(): Promise<void> {
-    if (this.isReviving) return;
-    this.isReviving = true;
-    try {
-      while (this.revivals.length > 0 && this.ledger.hasRoom && !this.isOver) {
-        const key = this.revivals.shift() as string;
-        const letter = await this.letters.read(key);
-        if (letter === null || this.isOver) continue;
-        const entry = this.ledger.revive(new LedgerStream(letter.channel, 0, ''), letter.sequence, key);
-        if (entry === null) continue;
-        this.ledger.keep(entry, letter.text);
-        this.prepare(entry);
-        this.ready.push(entry);
-      }
-    } finally {
-      this.isReviving = false;
-    }
-    this.pump();
   }
 
   // Handing out -------------------------------------------------------------------------------------------------------
@@ -432,7 +325,7 @@ export class Driver {
     const credit = this.pulls.wanted + this.members.totalCredit;
     if (credit === 0) return 0;
     // With keys, an event may have to wait for its member while others go on.
-    return this.keyPath === null ? Math.max(0, Math.min(room, credit - this.ready.length)) : room;
+    return !this.keys.isUsed ? Math.max(0, Math.min(room, credit - this.ready.length)) : room;
   }
 
   /** Hands out what can be, and reads more when more is wanted. Never runs inside itself. */
@@ -445,7 +338,7 @@ export class Driver {
       this.hand();
       const { wanted } = this;
       if (wanted <= 0) continue;
-      if (this.revivals.length > 0) this.revive().catch(this.parts.onFault);
+      this.deadLetters.revive();
       if (this.sources.hasMore) this.sources.read(wanted);
     }
     this.isPumping = false;
@@ -475,7 +368,7 @@ export class Driver {
       }
       const taker = this.takerOf(entry);
       if (taker !== undefined) this.give(entry, entry.text, taker);
-      else if (this.keyPath === null) {
+      else if (!this.keys.isUsed) {
         for (; at < ready.length; at += 1) left.push(ready[at] as Entry);
       } else left.push(entry);
     }
@@ -486,8 +379,7 @@ export class Driver {
   /** Who gets an event now; undefined when it has to wait. */
   private takerOf(entry: Entry): Member | Pull | undefined {
     if (entry.key === null) return this.pulls.next() ?? this.members.leastBusy();
-    const busy = this.busyKeys.get(entry.key);
-    if (busy !== undefined && busy !== entry) return undefined;
+    if (!this.keys.mayGo(entry)) return undefined;
     const owner = this.members.ownerOf(entry.key);
     if (owner === undefined) return this.pulls.next();
     return this.members.credit(owner) > 0 ? owner : undefined;
@@ -498,7 +390,7 @@ export class Driver {
     const { ack_wait_seconds } = this.group.settings;
     const token = `${this.group.group_id}.${newId().slice(4)}`;
     this.ledger.handOut(entry, taker.id, token, clock.steady());
-    if (entry.key !== null) this.busyKeys.set(entry.key, entry);
+    this.keys.begin(entry);
     if (this.ledger.isHeavy) this.ledger.letGo(entry);
     this.journal?.note();
     const deadline = timeText(clock.now() + Math.round(ack_wait_seconds * 1000));
@@ -530,40 +422,27 @@ export class Driver {
 
   private fetchText(entry: Entry): Promise<string | null> | string | null {
     if (entry.revived === null) return this.sources.fetch(entry);
-    return this.letters.read(entry.revived).then((letter) => letter?.text ?? null);
+    return this.deadLetters.textOf(entry.revived);
   }
 
   private prepare(entry: Entry): void {
     const text = entry.text as string;
     entry.end = endOf(text);
-    if (this.keyPath !== null) entry.key = keyOf(text, this.keyPath, MAX_KEY);
+    this.keys.read(entry, text);
   }
 
   /** Is done with an event that nobody answered for. */
-  private finish(entry: Entry, how: Settlement, by: string | null, isBuried = false): void {
+  private finish(entry: Entry, how: Settlement, by: string | null, isDeadLetter = false): void {
     const fact = this.fact(entry, how, by);
-    if (entry.revived !== null && !isBuried) this.letters.remove(entry.revived).catch(this.parts.onFault);
+    if (entry.revived !== null && !isDeadLetter) this.deadLetters.remove(entry.revived).catch(this.parts.onFault);
     this.ledger.settle(entry, how);
-    this.freeKey(entry);
+    this.keys.end(entry);
     this.journal?.note();
     this.parts.onSettled(fact);
   }
 
   private fact({ stream, sequence, text, attempts }: Entry, outcome: Settlement, by: string | null): Settled {
     return { place: this.place, channel: stream.channel, sequence, text, outcome, attempts, by };
-  }
-
-  private freeKey(entry: Entry): void {
-    if (entry.key !== null && this.busyKeys.get(entry.key) === entry) this.busyKeys.delete(entry.key);
-  }
-
-  /** What has been handed out before keeps its key until it is settled. */
-  private holdKeys(): void {
-    for (const { entries } of this.ledger.streams.values()) {
-      for (const entry of entries.values()) {
-        if (entry.key !== null && entry.attempts > 0) this.busyKeys.set(entry.key, entry);
-      }
-    }
   }
 
   // Time --------------------------------------------------------------------------------------------------------------
@@ -573,7 +452,7 @@ export class Driver {
     const due = this.ledger.collect(this.parts.clock.steady());
     if (due.length > 0) this.ready = due.concat(this.ready);
     this.journal?.note();
-    this.bury();
+    this.deadLetters.collect();
   }
 
   private wake(): void {

@@ -1,12 +1,4 @@
-import {
-  BusError,
-  type Envelope,
-  type Position,
-  PRIVATE_CHANNEL,
-  randomToken,
-  splitMetadata,
-  WILDCARD,
-} from '@arqonbus/protocol';
+import { BusError, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
@@ -17,10 +9,10 @@ import { hasRole } from '../principal.ts';
 import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
-import { serverPrincipal, systemSender } from '../system-sender.ts';
 import { ActiveGroup } from './active-group.ts';
+import type { Answer, Answered, Settled } from './answer.ts';
 import { type DeadLetter, DeadLetters } from './dead-letters.ts';
-import type { Answer, Answered, DriverInfo, Settled } from './driver.ts';
+import type { DriverInfo } from './driver.ts';
 import { Drivers } from './drivers.ts';
 import {
   differing,
@@ -32,14 +24,13 @@ import {
   settingsOf,
 } from './group.ts';
 import { TextBudget } from './ledger.ts';
+import { publishDeadLetter } from './publish-dead-letter.ts';
 import { type Start, startPositions } from './start.ts';
 
 const SPACE = 'group';
 const STATE_SPACE = 'group_state';
 const PAGE = 500;
 const EXPIRY_MS = 5_000;
-/** Longest name that leaves room for ".dead". */
-const MAX_SOURCE_NAME = 123;
 
 export interface GroupsOptions {
   readonly node: string;
@@ -90,7 +81,7 @@ export class Groups {
       texts: new TextBudget(),
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
-      publishDead: (tenant, group, letter) => this.publishDead(tenant, group, letter),
+      publishDead: (tenant, group, letter) => publishDeadLetter(parts, tenant, group, letter),
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
       onSettled: (settled) => {
@@ -488,36 +479,6 @@ export class Groups {
       const { expires_seconds } = active.record.settings;
       if (expires_seconds === null || active.driver?.isUnused(expires_seconds * 1000) !== true) continue;
       this.remove(active).catch(this.parts.options.onFault);
-    }
-  }
-
-  private async publishDead(tenant: string, record: GroupRecord, letter: DeadLetter): Promise<void> {
-    const { room, group, group_id, settings } = record;
-    const { channel, sequence, attempts, reason, text, retries, id } = letter;
-    const source = channel === WILDCARD ? 'room' : channel.slice(0, MAX_SOURCE_NAME);
-    const [deadRoom = room, deadChannel = ''] = (settings.dead_letter ?? `${room}:${source}.dead`).split(':');
-    const { rooms, publisher, options } = this.parts;
-    const { payload, metadata = {} } = JSON.parse(text) as Envelope;
-    try {
-      const known = rooms.tenant(tenant);
-      // Also where channels do not make themselves: the group was made to have this one.
-      if (known.find(deadRoom, deadChannel) === undefined) {
-        rooms.create(known, deadRoom, deadChannel, { autoCreated: true });
-      }
-      // The same death twice is one event, each further death is another.
-      const sender = systemSender('arqonbus', serverPrincipal(tenant), `group:${group_id}:${retries}`);
-      await publisher.announce(sender, {
-        id,
-        type: 'event',
-        room: deadRoom,
-        channel: deadChannel,
-        payload,
-        metadata: { ...splitMetadata(metadata).own, dead: { group, reason, attempts, room, channel, sequence } },
-      });
-    } catch (error) {
-      if (error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE') throw error;
-      // Whatever refused it: it is kept among the group's dead letters.
-      options.onFault(error);
     }
   }
 }

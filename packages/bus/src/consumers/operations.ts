@@ -1,7 +1,8 @@
 import type { Position } from '@arqonbus/protocol';
 import { BusError } from '@arqonbus/protocol';
+import type { Answer, Answered } from './answer.ts';
 import type { DeadLetter } from './dead-letters.ts';
-import type { Answer, Answered, Driver, DriverInfo } from './driver.ts';
+import type { Driver, DriverInfo } from './driver.ts';
 
 /** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
 export interface Operations {
@@ -35,7 +36,7 @@ const SERVE: Serve = {
     await driver.seek(positions);
     return null;
   },
-  deadLetters: (driver, { limit, after }) => driver.deadLetters(limit, after),
+  deadLetters: (driver, { limit, after }) => driver.deadLetters.list(limit, after),
   retry: (driver, { ids }) => driver.retry(ids),
 };
 
