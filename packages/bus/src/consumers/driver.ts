@@ -337,8 +337,7 @@ export class Driver {
       this.pumpAgain = false;
       this.hand();
       const { wanted } = this;
-      if (wanted <= 0) continue;
-      this.deadLetters.revive();
+      if (wanted > 0) this.deadLetters.revive();
       if (this.sources.hasMore) this.sources.read(wanted);
     }
     this.isPumping = false;

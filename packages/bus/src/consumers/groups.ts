@@ -285,14 +285,9 @@ export class Groups {
   async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
-    const done: string[] = [];
-    const lost: string[] = [];
     for (const token of given.tokens) {
-      const active = this.byId.get(token.slice(0, token.indexOf('.')));
-      if (active === undefined || active.tenant !== tenant) {
-        lost.push(token);
-        continue;
-      }
+      const active = this.byId.get(token.slice(0, Math.max(0, token.indexOf('.'))));
+      if (active === undefined || active.tenant !== tenant) continue;
       const tokens = byGroup.get(active);
       if (tokens === undefined) byGroup.set(active, [token]);
       else tokens.push(token);
@@ -301,10 +296,9 @@ export class Groups {
     const answers = [...byGroup].map(([active, tokens]) =>
       this.drivers.ask(active, 'answer', { ...given, tokens, by: subject }),
     );
-    for (const answered of await Promise.all(answers)) {
-      done.push(...answered.done);
-      lost.push(...answered.lost);
-    }
+    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done));
+    const done = given.tokens.filter((token) => held.has(token));
+    const lost = given.tokens.filter((token) => !held.has(token));
     if (done.length > 0) return { done, lost };
     throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
   }

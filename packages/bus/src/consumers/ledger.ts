@@ -70,6 +70,15 @@ export class LedgerStream {
   /** Its part of the record, while nothing has changed. */
   record: string | null = null;
 
+  /** How many events above {@link position} are settled or known all the same: those of a record that was taken up. */
+  get knownAbove(): number {
+    let known = this.settled.countAbove(this.position);
+    for (const { sequence, revived } of this.entries.values()) {
+      if (revived === null && sequence > this.position) known += 1;
+    }
+    return known;
+  }
+
   constructor(channel: string, floor: number, epoch: string, settled: Ranges = new Ranges()) {
     this.channel = channel;
     this.floor = floor;

@@ -42,6 +42,13 @@ export class Ranges {
     return first[1];
   }
 
+  /** How many there are above `floor`. */
+  countAbove(floor: number): number {
+    let count = 0;
+    for (const [from, to] of this.pairs) count += Math.max(0, to - Math.max(from - 1, floor));
+    return count;
+  }
+
   clear(): void {
     this.pairs.length = 0;
   }

@@ -150,14 +150,16 @@ export class Sources {
     return true;
   }
 
-  /** Reads up to `wanted` events, which may come later. */
+  /** Looks at streams that are in doubt, and reads up to `wanted` events, which may come later. */
   read(wanted: number): void {
     let left = wanted;
     for (const source of [...this.backlog]) {
-      if (left <= 0 || this.isOver) return;
+      if (this.isOver) return;
+      if (left <= 0 && !source.isStale) continue;
       this.backlog.delete(source);
       if (source.isReading || !source.hasMore) continue;
-      left -= Math.min(left, source.pull);
+      const limit = Math.min(left, source.pull);
+      left -= limit;
       source.isReading = true;
       const done = (): void => {
         source.isReading = false;
@@ -165,7 +167,7 @@ export class Sources {
         else this.events.onMore();
       };
       attempt<void>(
-        () => andThen(this.advance(source, Math.min(wanted, source.pull)), done),
+        () => andThen(this.advance(source, limit), done),
         (error) => {
           source.isReading = false;
           // That the storage is away is told already.
@@ -189,7 +191,8 @@ export class Sources {
     for (const { stream, address } of this.sources.values()) {
       const state = await this.broker.state(address);
       heads.set(stream.channel, state);
-      if (stream.epoch === '' || state.epoch === stream.epoch) unread += Math.max(0, state.sequence - stream.position);
+      const isOurs = stream.epoch === '' || state.epoch === stream.epoch;
+      if (isOurs) unread += Math.max(0, state.sequence - stream.position - stream.knownAbove);
     }
     return { unread, heads };
   }
@@ -267,7 +270,7 @@ export class Sources {
 
   private pull(source: Source, limit: number): Awaitable<void> {
     const { stream, address } = source;
-    if (this.isOver || source.head <= stream.position) return;
+    if (this.isOver || limit === 0 || source.head <= stream.position) return;
     const from = stream.position + 1;
     const read = this.broker.history(address, { fromSequence: from, limit });
     return andThen(read, (found) => this.pulled(source, found, from));
