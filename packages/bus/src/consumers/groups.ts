@@ -32,7 +32,7 @@ const STATE_SPACE = 'group_state';
 const PAGE = 500;
 const EXPIRY_MS = 5_000;
 
-export interface GroupsOptions {
+interface GroupsOptions {
   readonly node: string;
   readonly maxGroups: number;
   readonly maxGroupsPerSubject: number;
