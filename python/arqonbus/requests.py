@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
+from .delivery import Delivery
 from .envelope import Envelope, JsonObject
 from .errors import ArqonBusError, ConnectionClosed, RequestFailed
 
@@ -19,11 +20,14 @@ RequestHandler = Callable[[JsonObject, Envelope], Awaitable[Reply] | Reply]
 #: Sends a private envelope with these fields.
 SendReply = Callable[[JsonObject], Awaitable[object]]
 
+#: The group whose members answer the requests of a channel, unless another one is named.
+SERVE_GROUP = "serve"
+
 log = logging.getLogger("arqonbus")
 
 
 class Requests:
-    """Answers requests: private envelopes with ``metadata.request``, whose reply names them in ``request_id``."""
+    """Answers requests: envelopes with ``metadata.request``, whose reply is a private that names them."""
 
     def __init__(self, send: SendReply):
         self._send = send
@@ -42,12 +46,28 @@ class Requests:
 
     def take(self, envelope: Envelope) -> bool:
         """Takes a private envelope if it is a request for the handler."""
-        if self._handler is None or (envelope.get("metadata") or {}).get("request") is not True:
+        if self._handler is None or not envelope.metadata.get("request"):
             return False
-        task = asyncio.create_task(self._answer(envelope, self._handler), name="arqonbus-request")
+        self._start(self._answer(envelope, self._handler))
+        return True
+
+    def serve(self, delivery: Delivery, handler: RequestHandler) -> None:
+        """Takes what the group of a channel has handed out: requests, and events that nobody waits for."""
+        if not delivery.metadata.get("request"):
+            delivery.conclude("ack")
+            return
+
+        async def answer() -> None:
+            await self._answer(delivery, handler)
+            # Only now: if this client is gone before it has answered, another one gets the request.
+            delivery.conclude("ack")
+
+        self._start(answer())
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="arqonbus-request")
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
-        return True
 
     async def idle(self) -> None:
         """Waits until the requests that have come are answered."""
