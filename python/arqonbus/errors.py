@@ -270,9 +270,13 @@ def closed_error(close_code: int | None = None) -> ConnectionClosed:
     return ConnectionClosed("The client is closed; make a new one.", code="CLOSED", close_code=close_code)
 
 
+#: The server at the other end does not offer what was asked for.
+FEATURE_MISSING = "FEATURE_MISSING"
+
+
 def missing_feature(name: str) -> ArqonBusError:
     message = f'This server does not offer "{name}"; use a newer ArqonBus server.'
-    return ArqonBusError("FEATURE_MISSING", message, details={"feature": name})
+    return ArqonBusError(FEATURE_MISSING, message, details={"feature": name})
 
 
 def invalid_argument(message: str, **details: Any) -> ArqonBusError:

@@ -8,7 +8,7 @@ from collections.abc import Container, Coroutine
 
 from .address import MAILBOX_ROOM, Address
 from .envelope import Envelope
-from .errors import ArqonBusError, BusError, ConnectError, closed_error
+from .errors import FEATURE_MISSING, ArqonBusError, BusError, ConnectError, closed_error
 from .membership import Membership
 from .outgoing import SendCommand
 from .reconnect import ReconnectPolicy
@@ -34,8 +34,11 @@ class Roster:
         self._memberships.append(membership)
         try:
             await self._send_join(membership, timeout, restoring=False)
-        except BaseException:
-            self._forget(membership)
+        except BaseException as error:
+            if isinstance(error, ArqonBusError) and error.code == FEATURE_MISSING:
+                self.drop(membership)
+            else:
+                self._forget(membership)
             raise
         assert membership.result is not None
         return membership.result
