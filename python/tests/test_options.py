@@ -206,9 +206,8 @@ async def test_history_of_a_room_hands_its_cursors_back(client: ArqonBusClient, 
     got = [message["payload"]["n"] async for message in client.history("r", after={"a": 0}, limit=10)]
     assert got == [1, 2]
     assert [asked.get("after") for asked in waiting.asked] == [{"a": 0}, cursor]
-    waiting.pages = [
-        {"messages": [], "next": None, "previous": {"a": 1}, "position": {"b": {"sequence": 2, "epoch": "e"}}}
-    ]
+    position = {"b": {"sequence": 2, "epoch": "e"}}
+    waiting.pages = [{"messages": [], "next": None, "previous": {"a": 1}, "position": position}]
     page = await client.history_page("r:*", before={"a": 9})
     assert (page.previous, page.position) == ({"a": 1}, {"b": Position(2, "e")})
     assert waiting.asked[-1] == {"room": "r", "channel": "*", "limit": 50, "before": {"a": 9}}
