@@ -43,6 +43,8 @@ class GroupOptions:
     prefetch: int = PREFETCH
     manual_ack: bool = False
     on_message: OnDelivery | None = None
+    #: How many messages the callback may have at a time.
+    handlers: int = 1
 
 
 class GroupMembership(Membership):
@@ -119,11 +121,13 @@ class GroupSubscription:
         self._settlements = settlements
         self._membership: GroupMembership | None = None
         self._queue: AsyncQueue[Delivery] = AsyncQueue()
-        #: Taken by a loop or handler and not answered yet.
+        #: Taken by a loop and not answered yet.
         self._in_hand: Delivery | None = None
+        #: How many messages the callback has.
+        self._busy = 0
         self._idle = asyncio.Event()
         self._opening = asyncio.Lock()
-        self._handing: asyncio.Task[None] | None = None
+        self._handing: set[asyncio.Task[None]] = set()
         self._draining = False
         self._closed = False
         self._left = False
@@ -182,12 +186,17 @@ class GroupSubscription:
                 self._membership = membership
                 self.joined = await self._roster.join(membership)
                 if self._options.on_message is not None:
-                    work = self._hand_on(self._options.on_message)
-                    self._handing = asyncio.create_task(work, name="arqonbus-group")
+                    for _ in range(self._options.handlers):
+                        work = self._hand_on(self._options.on_message)
+                        task = asyncio.create_task(work, name="arqonbus-group")
+                        self._handing.add(task)
+                        task.add_done_callback(self._handing.discard)
             return self.joined
 
     async def close(self) -> None:
         """Leaves the group. What was not acknowledged goes to other members. May be called again.
+
+        What a callback has in hand may still be answered: then the group is left right after that.
 
         >>> await subscription.close()
         """
@@ -195,7 +204,11 @@ class GroupSubscription:
             return
         self._left = True
         self._end(StopAsyncIteration())
-        if self.joined is not None and self._membership is not None:
+        if self._busy == 0:
+            await self._leave()
+
+    async def _leave(self) -> None:
+        if self._membership is not None:
             # An answer that is on its way must not come after the leave, which gives everything back.
             await self._settlements.idle()
             await self._roster.leave(self._membership)
@@ -210,9 +223,8 @@ class GroupSubscription:
         self._conclude("ack")
         if not self._closed:
             await self.open()
-        message = await self._queue.take(timeout)
-        self._take(message)
-        return message
+        self._in_hand = await self._queue.take(timeout)
+        return self._in_hand
 
     async def drained(self) -> None:
         """Takes no more, and waits until what is in hand is answered."""
@@ -220,7 +232,7 @@ class GroupSubscription:
         # What waits here goes to the other members.
         self._queue.clear()
         self._queue.end(StopAsyncIteration())
-        while self._in_hand is not None and self._in_hand.answer is None:
+        while self._busy > 0 or self._is_in_hand:
             self._idle.clear()
             await self._idle.wait()
         await self._settlements.idle()
@@ -256,7 +268,7 @@ class GroupSubscription:
             except ArqonBusError as error:
                 log.warning("the group %s of %s: %s", self.group, self.address, error)
                 return
-            self._take(message)
+            self._busy += 1
             try:
                 result = on_message(message)
                 if inspect.isawaitable(result):
@@ -264,19 +276,30 @@ class GroupSubscription:
             except Exception as error:
                 log.exception("a callback failed")
                 # The text of the error may say what was not meant for others.
-                self._conclude("nack", reason=type(error).__name__)
+                self._answer(message, "nack", type(error).__name__)
             else:
-                self._conclude("ack")
+                self._answer(message, "ack")
+            finally:
+                self._busy -= 1
+                self._idle.set()
+            if self._left and self._busy == 0:
+                await self._leave()
 
-    def _take(self, message: Delivery) -> None:
-        self._in_hand = None if self._options.manual_ack else message
+    @property
+    def _is_in_hand(self) -> bool:
+        message = self._in_hand
+        return message is not None and message.answer is None and not self._options.manual_ack
 
     def _conclude(self, verb: Verb, reason: str | None = None) -> None:
-        """Answers what is in hand, unless that was done by hand."""
+        """Answers what the loop has in hand, unless that was done by hand."""
         message, self._in_hand = self._in_hand, None
         self._idle.set()
-        if message is not None and message.answer is None and not self._left:
-            message.conclude(verb, **({} if reason is None else {"reason": reason})).add_done_callback(self._told)
+        if message is not None and not self._left:
+            self._answer(message, verb, reason)
+
+    def _answer(self, message: Delivery, verb: Verb, reason: str | None = None) -> None:
+        if message.answer is None and not self._options.manual_ack:
+            message.conclude(verb, reason=reason).add_done_callback(self._told)
 
     def _told(self, answer: asyncio.Future[None]) -> None:
         error = None if answer.cancelled() else answer.exception()

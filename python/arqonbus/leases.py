@@ -105,7 +105,7 @@ class Lease:
         self._lost = asyncio.Event()
         self._released = False
         self._renewed_at = 0.0
-        self.lease_id = ""
+        self.id = ""
         #: Larger than that of every lease that has ended before.
         self.token = 0
         #: When it ends unless it is renewed, RFC 3339.
@@ -149,7 +149,7 @@ class Lease:
         if self._lost.is_set():
             raise LeaseLost("LEASE_LOST", f"The lease of {', '.join(self.keys)} has ended before it was released.")
         try:
-            await self._send_command("op.lease.release", {"lease_id": self.lease_id}, needs=_NEEDS)
+            await self._send_command("op.lease.release", {"lease_id": self.id}, needs=_NEEDS)
         except ConnectError:
             log.debug("a lease ends with its time: there is no line to release it on")
 
@@ -173,7 +173,7 @@ class Lease:
                     raise
                 if loop.time() - asked_at < args["wait_ms"] / 2000:
                     raise
-        self.lease_id, self.token = str(result["lease_id"]), int(result["token"])
+        self.id, self.token = str(result["lease_id"]), int(result["token"])
         self._renewed(result, loop.time() if end is not None else asked_at)
         self._renewal = asyncio.create_task(self._renew(), name="arqonbus-lease")
 
@@ -193,7 +193,7 @@ class Lease:
                     return
                 asked_at = loop.time()
                 try:
-                    args = {"lease_id": self.lease_id, "ttl_seconds": self._ttl}
+                    args = {"lease_id": self.id, "ttl_seconds": self._ttl}
                     result = await self._send_command("op.lease.renew", args, timeout=left, needs=_NEEDS)
                     self._renewed(result, asked_at)
                     wait = self._ttl * _RENEW_AFTER

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .delivery import Delivery
 from .envelope import Envelope, JsonObject
 from .errors import ArqonBusError, ConnectionClosed, RequestFailed
 
@@ -48,26 +47,15 @@ class Requests:
         """Takes a private envelope if it is a request for the handler."""
         if self._handler is None or not envelope.metadata.get("request"):
             return False
-        self._start(self._answer(envelope, self._handler))
-        return True
-
-    def serve(self, delivery: Delivery, handler: RequestHandler) -> None:
-        """Takes what the group of a channel has handed out: requests, and events that nobody waits for."""
-        if not delivery.metadata.get("request"):
-            delivery.conclude("ack")
-            return
-
-        async def answer() -> None:
-            await self._answer(delivery, handler)
-            # Only now: if this client is gone before it has answered, another one gets the request.
-            delivery.conclude("ack")
-
-        self._start(answer())
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work, name="arqonbus-request")
+        task = asyncio.create_task(self._answer(envelope, self._handler), name="arqonbus-request")
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
+        return True
+
+    async def serve(self, message: Envelope, handler: RequestHandler) -> None:
+        """Answers what the group of a channel has handed out, if it is a request: nobody waits for other events."""
+        if message.metadata.get("request"):
+            await self._answer(message, handler)
 
     async def idle(self) -> None:
         """Waits until the requests that have come are answered."""

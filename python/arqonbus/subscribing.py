@@ -255,10 +255,10 @@ class SubscribeMethods:
         return self._serve(parse_address(address), handler, group, prefetch)
 
     async def _serve(self, address: Address, handler: RequestHandler, group: str, prefetch: int) -> GroupSubscription:
-        def take(message: Delivery) -> None:
-            self._requests.serve(message, handler)
+        async def answer(message: Delivery) -> None:
+            await self._requests.serve(message, handler)
 
-        service = self._take_part(address, GroupOptions(group, prefetch, True, take))
+        service = self._take_part(address, GroupOptions(group, prefetch, on_message=answer, handlers=prefetch))
         await service.open()
         return service
 

@@ -134,6 +134,23 @@ async def test_what_was_not_taken_goes_to_others_on_close(client: ArqonBusClient
     assert [message async for message in orders] == []
 
 
+async def test_a_callback_that_closes_its_subscription_is_still_acknowledged(
+    client: ArqonBusClient, bus: DeliveryBus
+) -> None:
+    async def only_one(message: Delivery) -> None:
+        await orders.close()
+
+    orders = client.subscribe("orders:new", group="billing", on_message=only_one)
+    await orders.open()
+    for n in range(3):
+        await bus.publish("orders", "new", {"n": n})
+    await bus.got("leave_channel")
+    group = bus.group("orders", "new", "billing")
+    await bus.until(lambda: not group.members)
+    assert [event["payload"]["n"] for event in group.handled] == [0]
+    assert len(group.waiting) == 2 and not group.leases
+
+
 async def test_after_a_lost_line_the_group_is_joined_again_with_the_same_prefetch(bus: DeliveryBus) -> None:
     async with ArqonBusClient(bus.url) as client:
         orders = client.subscribe("orders:new", group="billing", prefetch=2, manual_ack=True)

@@ -59,7 +59,7 @@ async def bus() -> AsyncIterator[LeaseBus]:
 
 async def test_a_lease_is_held_in_the_block_and_released_after_it(client: ArqonBusClient, bus: LeaseBus) -> None:
     async with client.leases.acquire(["jobs/1", "jobs/2"], ttl_seconds=30, keep=True, namespace="n") as lease:
-        assert (lease.lease_id, lease.token, lease.expires_at, lease.keys) == (
+        assert (lease.id, lease.token, lease.expires_at, lease.keys) == (
             "lease-1",
             7,
             "soon",
