@@ -98,10 +98,10 @@ class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
         address = url if url is not None else ws_url if ws_url is not None else DEFAULT_URL
         urls = [address] if isinstance(address, str) else list(address)
         key = client_key or new_client_key()
-        self._identity = Identity(key, client_type, screen_name, avatar, personality, subject)
+        identity = Identity(key, client_type, screen_name, avatar, personality, subject)
         self._tokens = TokenSource(token if token is not None else jwt_token)
         endpoint = Endpoint(DEFAULT_URL, headers=headers or {}, ssl=ssl, timeout=connect_timeout)
-        self._dialer = Dialer(urls, endpoint, self._identity, self._tokens)
+        self._dialer = Dialer(urls, endpoint, identity, self._tokens)
         policy = reconnect or ReconnectPolicy()
         self._roster = Roster(self._send_command, policy)
         self._watches = Watches(self._send_command)

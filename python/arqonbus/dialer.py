@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, urlsplit
 
 from .connection import Connection, Endpoint
 from .envelope import ClientType, Envelope
@@ -47,6 +48,12 @@ class Dialer:
     def timeout(self) -> float:
         """Seconds that a connection may take."""
         return self._endpoint.timeout
+
+    @property
+    def subject(self) -> str | None:
+        """Who the client calls itself, by its option or in the address; without authentication the server takes it."""
+        in_address = dict(parse_qsl(urlsplit(self._urls[self._at]).query)).get("subject")
+        return in_address or self.identity.subject
 
     @property
     def addresses(self) -> int:

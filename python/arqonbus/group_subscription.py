@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from .address import Address
+from .address import MAILBOX_ROOM, Address
 from .cursor import Cursors
 from .delivery import Delivery, Settlements, Verb
 from .envelope import Envelope, JsonObject
@@ -45,6 +45,8 @@ class GroupOptions:
     on_message: OnDelivery | None = None
     #: How many messages the callback may have at a time.
     handlers: int = 1
+    #: What the server has to offer beside groups.
+    needs: frozenset[str] = frozenset()
 
 
 class GroupMembership(Membership):
@@ -61,12 +63,13 @@ class GroupMembership(Membership):
         super().__init__(address, JoinOptions(), Cursors(), lambda item: None, end)
         self.group = options.group
         self._prefetch = options.prefetch
+        self._more_needs = options.needs
         self._hand_over = deliver
         self._forget = forget
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset(["groups"])
+        return frozenset(["groups", *self._more_needs, *(["mailboxes"] if self.address.room == MAILBOX_ROOM else [])])
 
     @property
     def resumable(self) -> bool:

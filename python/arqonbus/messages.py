@@ -18,6 +18,9 @@ from .requests import SERVE_GROUP, Requests
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+#: How long the server lets a request wait at most, milliseconds.
+_MAX_REQUEST_MS = 300_000
+
 
 class MessageMethods:
     """What :class:`ArqonBusClient` sends. Times are in seconds."""
@@ -168,7 +171,7 @@ class MessageMethods:
             raise invalid_argument('"timeout_ms" and "timeout" say the same; give one of them.', field="timeout_ms")
         seconds = self._request_timeout if timeout is None else timeout
         seconds = seconds if timeout_ms is None else timeout_ms / 1000
-        limits: JsonObject = {"timeout_ms": max(1, round(seconds * 1000))}
+        limits: JsonObject = {"timeout_ms": min(_MAX_REQUEST_MS, max(1, round(seconds * 1000)))}
         frame: JsonObject
         if isinstance(to, str) and ":" in to and not to.startswith(("sub:", "@")):
             frame = {"type": "event", **place(to), "payload": payload}

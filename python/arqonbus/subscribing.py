@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from .address import Address, mailbox_of, parse_address, source
 from .delivery import Delivery, Settlements
-from .dialer import Identity
+from .dialer import Dialer
 from .envelope import Envelope
 from .errors import invalid_argument
 from .feed import OnReset
@@ -34,7 +34,7 @@ class SubscribeMethods:
     _roster: Roster
     _settlements: Settlements
     _requests: Requests
-    _identity: Identity
+    _dialer: Dialer
     _tokens: TokenSource
     _send_command: SendCommand
     _buffer_limit: int
@@ -209,7 +209,7 @@ class SubscribeMethods:
 
     async def _subject(self) -> str:
         """Who this client is to the server."""
-        subject = self._identity.subject or subject_of(await self._tokens.current())
+        subject = self._dialer.subject or subject_of(await self._tokens.current())
         if subject is None:
             message = "Only a subject has a mailbox: connect with a token that names one, or with subject=NAME."
             raise invalid_argument(message, field="subject")
@@ -258,7 +258,9 @@ class SubscribeMethods:
         async def answer(message: Delivery) -> None:
             await self._requests.serve(message, handler)
 
-        service = self._take_part(address, GroupOptions(group, prefetch, on_message=answer, handlers=prefetch))
+        needs = frozenset(["requests"])
+        options = GroupOptions(group, prefetch, on_message=answer, handlers=prefetch, needs=needs)
+        service = self._take_part(address, options)
         await service.open()
         return service
 

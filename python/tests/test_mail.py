@@ -91,6 +91,8 @@ async def test_who_is_nobody_has_no_mailbox(client: ArqonBusClient, bus: Deliver
         await client.mailbox().open()
     async with client.mailbox(subject="bob") as mail:
         assert mail.address == "@:bob"
+    async with ArqonBusClient(f"{bus.url}/?subject=carl", subject="dora") as other, other.mailbox() as mail:
+        assert mail.address == "@:carl" and bus.queries[-1]["subject"] == "carl"
 
 
 async def test_a_full_mailbox_is_an_error_of_its_own(client: ArqonBusClient, bus: DeliveryBus) -> None:
@@ -104,6 +106,8 @@ async def test_a_server_without_mailboxes_is_told_before_anything_is_sent(bus: D
     async with ArqonBusClient(bus.url) as client:
         with pytest.raises(ArqonBusError, match='"mailboxes"'):
             await client.send(["arq_client_1", "@ada"], {"text": "hello"})
+        with pytest.raises(ArqonBusError, match='"mailboxes"'):
+            await client.mailbox(subject="ada").open()
     assert not bus.received
 
 
@@ -176,6 +180,10 @@ async def test_the_time_of_a_request_is_told_once(client: ArqonBusClient, bus: D
     bus.group("calc", "add", "serve").members["nobody"] = (bus.peers[0], 0)
     with pytest.raises(RequestTimeout):
         await client.request("calc:add", {}, timeout_ms=20)
+    # Longer than a server lets a request wait.
+    with pytest.raises(NoResponders):
+        await client.request("calc:none", {}, timeout_ms=900_000)
+    assert bus.received[-1]["options"]["request"]["timeout_ms"] == 300_000
     with pytest.raises(ArqonBusError, match="give the handler"):
         client.on_request("calc:add")  # type: ignore[call-overload]
 
