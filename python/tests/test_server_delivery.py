@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from reading import cut
-from server import RunningServer, running_server
+from server import RunningServer, require_features, running_server
 
 from arqonbus import (
     ArqonBusClient,
@@ -37,14 +36,8 @@ async def client(server: RunningServer, room: str) -> AsyncIterator[ArqonBusClie
 
 @pytest.fixture
 async def offers(client: ArqonBusClient) -> Offers:
-    """Skips a test of what the server does not have."""
-
     def require(*features: str) -> None:
-        missing = {*features} - {*client.welcome.get("features", ())}
-        if missing and os.environ.get("CI") == "true":
-            pytest.fail(f"the server does not offer {missing}")
-        if missing:
-            pytest.skip(f"NOT TESTED: the server does not offer {missing}")
+        require_features(client, features)
 
     return require
 
