@@ -331,7 +331,8 @@ class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
         waits: bool = False,
         on_answer: OnAnswer | None = None,
     ) -> JsonObject:
-        repeatable = REPEATABLE.fullmatch(name) is not None
+        # How long the server is to wait was right for the line that broke.
+        repeatable = REPEATABLE.fullmatch(name) is not None and not waits
         request = command_request(
             name,
             args,

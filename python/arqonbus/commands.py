@@ -10,15 +10,17 @@ from typing import Any
 
 from .address import given, place, stored_place
 from .envelope import JsonObject
-from .errors import BusError
+from .errors import BusError, ConnectionClosed, RequestTimeout
 from .history import History, Order
 from .options import wire_time
 from .outgoing import SendCommand
-from .results import HistoryPage, PageCursor, Since, since_to_wire
+from .results import HistoryPage, PageCursor, Since, since_from_wire, since_to_wire
 
 #: How long the server waits at most for one answer, milliseconds.
 MAX_WAIT_MS = 55_000
 _WAIT = frozenset(["wait"])
+#: Between two waits that were answered too soon, seconds.
+_PAUSE = 0.2
 
 #: Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice
 #: comes to the same.
@@ -170,12 +172,22 @@ class CommandMethods(ABC):
         while True:
             left = min(MAX_WAIT_MS, max(0, round((end - loop.time()) * 1000)))
             args = {**where, "since": after, "limit": limit, "wait_ms": left}
+            asked_at = loop.time()
             try:
                 page = HistoryPage.from_payload(
                     await self._send_command(
                         "history", args, timeout=left / 1000 + self._request_timeout, needs=_WAIT, waits=True
                     )
                 )
+            except ConnectionClosed as error:
+                if not error.retryable:
+                    raise
+                continue
+            except RequestTimeout:
+                # The line was away, or came back too late for the whole of the wait.
+                if loop.time() < end or "time" in after:
+                    raise
+                return HistoryPage([], None, None, since_from_wire(after))
             except BusError as error:
                 if error.retry_after is None or loop.time() + error.retry_after >= end:
                     raise
@@ -183,6 +195,9 @@ class CommandMethods(ABC):
                 continue
             if page.messages or page.recovered is False or loop.time() >= end:
                 return page
+            if loop.time() - asked_at < left / 2_000:
+                # A server that does not wait is not asked again and again.
+                await asyncio.sleep(_PAUSE)
             # Where the stream stands may have moved without a message for this client.
             after = since_to_wire(page.position) if page.position else after
 

@@ -188,6 +188,15 @@ async def test_a_wait_goes_on_over_a_broken_line_and_holds_nobody_up(bus: FakeBu
             await waiting
 
 
+async def test_a_wait_whose_line_stays_away_ends_where_it_began(bus: FakeBus) -> None:
+    async with ArqonBusClient(bus.url, request_timeout=0.05) as client:
+        bus.mute.add("history")
+        page = await client.wait("science:explore", since=Position(7, "e"), timeout_ms=50)
+        assert (page.messages, page.position, page.recovered) == ([], Position(7, "e"), None)
+        with pytest.raises(RequestTimeout):
+            await client.wait("science:explore", since=datetime(2026, 1, 1, tzinfo=timezone.utc), timeout_ms=50)
+
+
 async def test_a_wait_that_is_refused_for_the_rate_comes_again(client: ArqonBusClient, bus: FakeBus) -> None:
     waiting = Waiting(bus)
     waiting.pages = [
