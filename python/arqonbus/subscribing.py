@@ -67,7 +67,7 @@ class SubscribeMethods:
         >>> joined = await client.join("science:explore", history=20)
 
         :param echo: deliver this client's own events too
-        :param presence: deliver ``client_joined`` and ``client_left`` notices
+        :param presence: deliver the notices of who comes and goes; :meth:`presence` makes a set of them
         :param history: replay the last N envelopes first
         :param since: replay what followed a position, or positions by channel
         """

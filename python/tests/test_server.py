@@ -90,7 +90,7 @@ async def test_history(client: ArqonBusClient, room: str) -> None:
     page = await client.history_page(f"{room}:x", limit=2)
     assert [message["payload"]["n"] for message in page.messages] == [5, 6] and page.previous == 6
     await client.publish(room, {"n": "wide"})
-    assert [message["payload"]["n"] async for message in client.history(room)] == ["wide"]
+    assert [message["payload"]["n"] async for message in client.history(f"{room}:*")] == ["wide"]
 
 
 async def test_presence_and_echo(client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:

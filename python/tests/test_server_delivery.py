@@ -122,6 +122,24 @@ async def test_presence(offers: Offers, client: ArqonBusClient, server: RunningS
         assert (people.count, len(people.members)) == (1, 1)
 
 
+async def test_the_presence_of_a_room(
+    offers: Offers, client: ArqonBusClient, server: RunningServer, room: str
+) -> None:
+    offers("presence-state")
+    async with client.presence(room) as people:
+        assert [(member.client_id, member.channel) for member in people.members] == [(client.id, "*")]
+        async with ArqonBusClient(server.url) as ada, ada.presence(f"{room}:x"), ada.presence(f"{room}:y"):
+            joined = []
+            while len(joined) < 2:
+                joined += (await people.receive(timeout=20)).joined
+            assert sorted(str(member.channel) for member in joined) == ["x", "y"]
+            assert people.count == 2 and len(people.members) == 3
+        left = []
+        while len(left) < 2:
+            left += (await people.receive(timeout=20)).left
+        assert people.count == 1 and len(people.members) == 1
+
+
 async def test_leases(offers: Offers, client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
     offers("leases")
     async with client.leases.acquire([f"{room}/1", f"{room}/2"], ttl_seconds=1) as lease:
