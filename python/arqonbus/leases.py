@@ -136,6 +136,20 @@ class Lease:
         """
         await self._lost.wait()
 
+    async def renew(self, *, ttl_seconds: float | None = None) -> None:
+        """Begins its time anew, for as long as before or for ``ttl_seconds``. Raises :class:`LeaseLost`.
+
+        It is renewed by itself; this is for another ``ttl_seconds``, and to be sure of it at this moment.
+
+        >>> await lease.renew(ttl_seconds=300)
+        """
+        seconds = self._ttl if ttl_seconds is None else ttl_seconds
+        asked_at = asyncio.get_running_loop().time()
+        args = {"lease_id": self.id, "ttl_seconds": seconds}
+        result = await self._send_command("op.lease.renew", args, needs=_NEEDS)
+        self._ttl = seconds
+        self._renewed(result, asked_at)
+
     async def release(self) -> None:
         """Gives the keys back. May be called again. Raises :class:`LeaseLost` when they were lost before.
 

@@ -23,6 +23,8 @@ from .roster import Roster
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+#: Members kept of a set; a server names 500 at most.
+_MAX_MEMBERS = 10_000
 #: Changes kept for an iteration that is slow; then it is told the whole set instead.
 _MAX_CHANGES = 1_000
 
@@ -256,6 +258,9 @@ class PresenceSet:
         new = [member for member in joined if self._members.get(member.key) != member]
         for member in (*updated, *joined):
             self._members[member.key] = replace(member, previous_id=None)
+        if len(self._members) > _MAX_MEMBERS:
+            self.counts_only = True
+            self._members.clear()
         self._tell(new, updated, left)
 
     def _tell(self, joined: list[Member], updated: list[Member], left: list[Member]) -> None:

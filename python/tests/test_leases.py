@@ -82,6 +82,17 @@ async def test_it_is_renewed_by_itself(client: ArqonBusClient, bus: LeaseBus) ->
     assert bus.asked("renew")[0] == {"lease_id": "lease-1", "ttl_seconds": 0.1}
 
 
+async def test_it_can_be_renewed_for_longer(client: ArqonBusClient, bus: LeaseBus) -> None:
+    async with client.leases.acquire("jobs/1", ttl_seconds=30) as lease:
+        await lease.renew(ttl_seconds=300)
+        assert bus.asked("renew") == [{"lease_id": "lease-1", "ttl_seconds": 300}]
+        assert lease.expires_at == "later-1"
+        bus.held.clear()
+        with pytest.raises(LeaseLost):
+            await lease.renew()
+        bus.held["lease-1"] = {}
+
+
 async def test_one_that_the_server_has_ended_is_lost(client: ArqonBusClient, bus: LeaseBus) -> None:
     with pytest.raises(LeaseLost, match="jobs/1"):
         async with client.leases.acquire("jobs/1", ttl_seconds=0.1) as lease:
@@ -100,6 +111,16 @@ async def test_one_that_cannot_be_renewed_in_time_is_lost(client: ArqonBusClient
     with pytest.raises(LeaseLost):
         async with client.leases.acquire("jobs/1", ttl_seconds=0.1) as lease:
             await asyncio.wait_for(lease.lost(), 5)
+
+
+async def test_a_refusal_that_may_pass_is_not_a_lost_lease(client: ArqonBusClient, bus: LeaseBus) -> None:
+    refusals = [{"error_code": "STORAGE_UNAVAILABLE", "retryable": True}]
+    renew = bus.commands["op.lease.renew"]
+    bus.commands["op.lease.renew"] = lambda args: refusals.pop() if refusals else renew(args)
+    async with client.leases.acquire("jobs/1", ttl_seconds=2) as lease:
+        await bus.until(lambda: bus.renewals == 1)
+        await client.ping()
+        assert lease.held and lease.expires_at == "later-1" and not refusals
 
 
 async def test_a_lost_line_is_not_a_lost_lease(bus: LeaseBus) -> None:

@@ -188,6 +188,21 @@ async def test_a_wait_goes_on_over_a_broken_line_and_holds_nobody_up(bus: FakeBu
             await waiting
 
 
+async def test_what_has_waited_for_a_line_does_not_wait_for_a_wait(bus: FakeBus) -> None:
+    async with ArqonBusClient(bus.url, request_timeout=5) as client:
+        lost = asyncio.Event()
+        client.on("reconnecting", lambda _: lost.set())
+        bus.mute.add("history")
+        cut(client)
+        await asyncio.wait_for(lost.wait(), 5)
+        waiting = asyncio.create_task(client.wait("science:explore", since=Position(0, "epoch-1"), timeout_ms=9_000))
+        await asyncio.sleep(0)
+        acks = await asyncio.gather(*(client.publish("science:explore", {"n": n}) for n in range(3)))
+        assert [ack.sequence for ack in acks] == [1, 2, 3]
+        assert [frame["type"] for frame in bus.received] == ["command", "event", "event", "event"]
+        waiting.cancel()
+
+
 async def test_a_wait_whose_line_stays_away_ends_where_it_began(bus: FakeBus) -> None:
     async with ArqonBusClient(bus.url, request_timeout=0.05) as client:
         bus.mute.add("history")

@@ -96,6 +96,7 @@ async def test_a_notice_that_repeats_the_answer_tells_nothing_new(client: ArqonB
         await bus.notice(step=0, left=[record("ada", cause="left")])
         await client.ping()
         assert names(people.members) == ["ada"]
+    assert len(await bus.got("join_channel")) == 1
 
 
 async def test_a_version_that_is_missing_brings_the_whole_set_again(client: ArqonBusClient, bus: PresenceBus) -> None:
@@ -154,6 +155,14 @@ async def test_a_slow_reader_is_told_the_set_instead_of_every_change(client: Arq
         assert len(change.joined) == 1_001
         with pytest.raises(RequestTimeout):
             await people.receive(timeout=0.01)
+
+
+async def test_a_set_without_end_is_not_kept(client: ArqonBusClient, bus: PresenceBus) -> None:
+    async with client.presence("science:explore") as people:
+        for n in range(3):
+            await bus.notice(members=n, joined=[record(f"c{n}-{i}") for i in range(4_000)])
+            await people.receive(timeout=5)
+        assert people.counts_only and people.members == ()
 
 
 async def test_callbacks_are_told_and_may_fail(client: ArqonBusClient, bus: PresenceBus) -> None:
