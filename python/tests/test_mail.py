@@ -119,8 +119,7 @@ async def test_a_request_to_a_channel_is_answered_by_one_who_serves_there(
     async with ArqonBusClient(bus.url) as one, ArqonBusClient(bus.url) as two:
 
         async def add(payload: JsonObject, message: Envelope) -> JsonObject:
-            assert message.sender is not None
-            asked.append(message.sender.subject or "")
+            asked.append(str(message.sender and message.sender.subject))
             return {"sum": sum(payload["numbers"])}
 
         services = [await one.on_request("calc:add", add), await two.on_request("calc:add", add)]
