@@ -46,6 +46,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('create_channel', { ...at, description: 'd', type: 't', history: { size: 5, ttl_seconds: 60 } });
   const joined = await call('join_channel', { ...at, presence: true });
   await other.ask('join_channel', at);
+  await call('presence_update', { ...at, state: { is: ['here'] } });
+  await call('join_channel', { ...at, presence: { state: null } });
   const stamped = { timestamp: '2026-02-18T00:00:00.5', metadata: { own: 1, vector_clock: { a: 1 } } };
   await peer.publish({ ...at, payload: { n: 1 }, ...stamped });
   await peer.publish({ room: 'answers', payload: { n: 2 } });
@@ -79,6 +81,13 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.store.delete', { key: 'k1' });
   await call('op.store.delete', { key: 'k1' });
   await call('op.store.unwatch');
+
+  const { lease_id } = await call('op.lease.acquire', { keys: ['k1', 'k2'], ttl_seconds: 60 });
+  await call('op.lease.acquire', { keys: ['k3'], ttl_seconds: 60, wait_ms: 1, keep: true, namespace: 'n' });
+  await call('op.lease.renew', { lease_id });
+  await call('op.lease.list');
+  await call('op.lease.list', { limit: 1 });
+  await call('op.lease.release', { lease_id });
 
   const once = await call('op.cron.schedule', { ...at, payload: {}, delay_seconds: 600 });
   await call('op.cron.schedule', { room: 'answers', payload: {}, cron: '0 0 1 1 *', timezone: 'Europe/Berlin' });

@@ -30,13 +30,13 @@ class Delivery(Envelope):
     ...     await message.ack()
     """
 
-    __slots__ = ("_settle", "answer")
+    __slots__ = ("_settle", "answered")
 
     def __init__(self, envelope: Envelope, settle: Settle):
         super().__init__(envelope)
         self._settle = settle
         #: What it was answered with; None as long as it was not.
-        self.answer: Verb | None = None
+        self.answered: Verb | None = None
 
     @property
     def group(self) -> str:
@@ -90,7 +90,7 @@ class Delivery(Envelope):
 
         >>> await message.extend()
         """
-        if self.answer is not None:
+        if self.answered is not None:
             raise self._answered()
         await self._settle("extend", self.token, {})
 
@@ -104,13 +104,13 @@ class Delivery(Envelope):
 
     def conclude(self, verb: Verb, **details: float | str | None) -> asyncio.Future[None]:
         """Sends the answer, which only the first one is."""
-        if self.answer is not None:
+        if self.answered is not None:
             raise self._answered()
-        self.answer = verb
+        self.answered = verb
         return self._settle(verb, self.token, given(**details))
 
     def _answered(self) -> ArqonBusError:
-        return invalid_argument(f"This message was already answered with {self.answer}().", answer=self.answer)
+        return invalid_argument(f"This message was already answered with {self.answered}().", answered=self.answered)
 
     @property
     def _facts(self) -> JsonObject:

@@ -291,7 +291,7 @@ class GroupSubscription:
     @property
     def _is_in_hand(self) -> bool:
         message = self._in_hand
-        return message is not None and message.answer is None and not self._options.manual_ack
+        return message is not None and message.answered is None and not self._options.manual_ack
 
     def _conclude(self, verb: Verb, reason: str | None = None) -> None:
         """Answers what the loop has in hand, unless that was done by hand."""
@@ -301,7 +301,7 @@ class GroupSubscription:
             self._answer(message, verb, reason)
 
     def _answer(self, message: Delivery, verb: Verb, reason: str | None = None) -> None:
-        if message.answer is None and not self._options.manual_ack:
+        if message.answered is None and not self._options.manual_ack:
             message.conclude(verb, reason=reason).add_done_callback(self._told)
 
     def _told(self, answer: asyncio.Future[None]) -> None:

@@ -36,7 +36,7 @@ async def test_a_delivery_says_what_it_is(client: ArqonBusClient, bus: DeliveryB
         await bus.publish("orders", "new", {"n": 1})
         message = await orders.receive(timeout=5)
         assert isinstance(message, Delivery) and isinstance(message, dict)
-        assert (message.group, message.attempt, message.answer) == ("billing", 1, None)
+        assert (message.group, message.attempt, message.answered) == ("billing", 1, None)
         assert message.deadline == "2026-01-01T00:00:30.000Z"
         await message.extend()
         await message.nack(delay_seconds=3, reason="later")

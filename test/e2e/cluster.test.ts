@@ -154,13 +154,13 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     const [a, quiet] = [await Peer.connect(one.urls.bus), await Peer.connect(one.urls.bus)];
     await a.ask('join_channel', { room, channel: 'x', presence: true });
     await quiet.ask('join_channel', { room, channel: 'x' });
-    await a.next((frame) => frame.payload.event === 'client_joined');
+    await a.next((frame) => frame.payload.joined?.[0].client_id === quiet.id);
     const b = await Peer.connect(other.urls.bus, { room, channel: 'x' });
-    const joined = await a.next((frame) => frame.payload.event === 'client_joined');
-    expect(joined).toMatchObject({ type: 'system', room, channel: 'x', payload: { client: { client_id: b.id } } });
+    const joined = await a.next((frame) => frame.payload.event === 'presence');
+    expect(joined).toMatchObject({ type: 'system', room, channel: 'x', payload: { joined: [{ client_id: b.id }] } });
     await b.close();
-    const left = await a.next((frame) => frame.payload.event === 'client_left');
-    expect(left.payload.client.client_id).toBe(b.id);
+    const left = await a.next((frame) => frame.payload.event === 'presence');
+    expect(left.payload.left).toMatchObject([{ client_id: b.id, cause: 'left' }]);
     expect(await quiet.received('system')).toEqual([]);
     await close(a, quiet);
   });

@@ -39,6 +39,7 @@ export interface Config {
   readonly bus: {
     readonly autoCreateChannels: boolean;
     readonly channelIdleSeconds: number;
+    readonly presenceGraceSeconds: number;
     readonly publishRequiresJoin: boolean;
     /** Room → its built-in channels. */
     readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
@@ -117,6 +118,7 @@ export interface Config {
     readonly maxBytesPerSubject: number;
     readonly maxValueBytes: number;
   };
+  readonly lease: { readonly maxKeys: number; readonly maxKeysPerSubject: number };
   readonly omega: {
     readonly enabled: boolean;
     readonly labRoom: string;

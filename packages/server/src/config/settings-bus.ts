@@ -22,6 +22,12 @@ export const bus: Section<Config['bus']> = {
     default: 300,
     description: 'Time without members and traffic after which a channel that was made by itself is removed.',
   },
+  presenceGraceSeconds: {
+    env: 'ARQONBUS_PRESENCE_GRACE_SECONDS',
+    kind: decimal(0, 3_600),
+    default: 5,
+    description: 'Time that a broken connection is waited for before whoever watches presence is told that it is gone.',
+  },
   publishRequiresJoin: {
     env: 'ARQONBUS_PUBLISH_REQUIRES_JOIN',
     kind: boolean,

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_LEASE_LIMITS,
   DEFAULT_MAX_JOBS,
   DEFAULT_MAX_JOBS_PER_SUBJECT,
   DEFAULT_MAX_POSTS_PER_HOST,
@@ -54,6 +55,7 @@ const PROMISED: Readonly<Record<string, string>> = {
   ARQONBUS_STRICT_ENVELOPE: 'false',
   ARQONBUS_AUTO_CREATE_CHANNELS: 'true',
   ARQONBUS_CHANNEL_IDLE_SECONDS: '300',
+  ARQONBUS_PRESENCE_GRACE_SECONDS: '5',
   ARQONBUS_PUBLISH_REQUIRES_JOIN: 'false',
   ARQONBUS_MAX_BACKLOG_BYTES: '8388608',
   ARQONBUS_SHUTDOWN_SECONDS: '10',
@@ -111,6 +113,7 @@ describe('the table of settings', () => {
       'webhook.maxRulesPerSubject': DEFAULT_MAX_RULES_PER_SUBJECT,
       'webhook.maxPostsPerHost': DEFAULT_MAX_POSTS_PER_HOST,
       ...Object.fromEntries(Object.entries(DEFAULT_STORE_LIMITS).map(([name, value]) => [`store.${name}`, value])),
+      ...Object.fromEntries(Object.entries(DEFAULT_LEASE_LIMITS).map(([name, value]) => [`lease.${name}`, value])),
     });
   });
 

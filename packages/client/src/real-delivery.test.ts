@@ -1,0 +1,80 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { failureOf, type Numbered, numbers, take } from './connected.suite.ts';
+import { LeaseLostError } from './errors.ts';
+import { opened, RealBus } from './real-bus.suite.ts';
+
+let bus: RealBus;
+
+beforeAll(async () => {
+  bus = await RealBus.start();
+});
+afterEach(() => bus.closeClients());
+afterAll(() => bus.stop());
+
+describe('leases of the real server', () => {
+  it('are held by one at a time, waited for, and released with their work', async () => {
+    const [ada, bob] = [await bus.connect(), await bus.connect()];
+    const lease = await ada.leases.acquire(['b', 'a'], { ttlSeconds: 60 });
+    expect(lease.keys).toEqual(['a', 'b']);
+    expect(await failureOf(bob.leases.acquire('a'))).toMatchObject({ code: 'CONFLICT', details: { key: 'a' } });
+    const waiting = bob.leases.acquire('a', { waitMs: 30_000 }, ({ token }) => token);
+    // What waits holds nothing else up.
+    await bob.ping();
+    await lease.renew();
+    await lease.release();
+    expect(await waiting).toBeGreaterThan(lease.token);
+    expect((await ada.leases.list()).leases).toEqual([]);
+  });
+
+  it('are lost with the line, unless they are to be kept', async () => {
+    const client = await bus.connectBreakably();
+    const [lost, kept] = [
+      await client.leases.acquire('lost', { ttlSeconds: 60 }),
+      await client.leases.acquire('kept', { ttlSeconds: 60, keep: true }),
+    ];
+    const back = opened(client);
+    bus.proxy.cut();
+    await back;
+    expect(await failureOf(lost.renew())).toBeInstanceOf(LeaseLostError);
+    expect(lost.signal.aborted).toBe(true);
+    await kept.renew();
+    await kept.release();
+  });
+});
+
+describe('options of the real server', () => {
+  it('say where a channel stands, and what is not kept', async () => {
+    const at = `${bus.freshRoom()}:x`;
+    const [ada, bob] = [await bus.connect(), await bus.connect()];
+    const subscription = await bob.subscribe<Numbered>(at);
+    await ada.publish(at, { n: 1 }, { expect: { sequence: 0 } });
+    expect(await failureOf(ada.publish(at, { n: 2 }, { expect: { sequence: 0 } }))).toMatchObject({ code: 'CONFLICT' });
+    await ada.publish(at, { n: 3 }, { ephemeral: true });
+    await ada.publish(at, { n: 4 });
+    const seen = await take(subscription, 3);
+    expect(numbers(seen)).toEqual([1, 3, 4]);
+    expect(seen[0]?.sender).toMatchObject({ type: 'service' });
+    const kept: number[] = [];
+    for await (const { payload } of bob.history<Numbered>(at)) kept.push(payload.n);
+    expect(kept).toEqual([1, 4]);
+  });
+});
+
+describe('presence of the real server', () => {
+  it('is a set that follows who is there', async () => {
+    const at = `${bus.freshRoom()}:x`;
+    const [ada, bob] = [await bus.connect({ screenName: 'Ada' }), await bus.connect({ screenName: 'Bob' })];
+    const people = await ada.presence(at, { state: { mood: 'busy' } });
+    const names = (): unknown[] => people.members.map(({ sender, state }) => [sender.name, state]);
+    const his = await bob.presence(at, { state: 1 });
+    await expect.poll(names, { timeout: 15_000 }).toEqual([
+      ['Ada', { mood: 'busy' }],
+      ['Bob', 1],
+    ]);
+    await his.update(2);
+    await expect.poll(() => names()[1], { timeout: 15_000 }).toEqual(['Bob', 2]);
+    expect(his.members.map(({ sender }) => sender.name)).toContain('Ada');
+    await his.close();
+    await expect.poll(names, { timeout: 15_000 }).toEqual([['Ada', { mood: 'busy' }]]);
+  });
+});
