@@ -101,7 +101,7 @@ class Router:
             self.welcome = payload
             self._own.add(payload["client_id"])
             self.listeners.emit("welcome", payload)
-        if event in ("presence", "client_joined", "client_left"):
+        if event == "presence":
             claimed = self._roster.notice(envelope)
         elif event == "history_gap":
             claimed = self._roster.gap(envelope, self._own)
