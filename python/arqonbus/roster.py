@@ -215,12 +215,19 @@ class Roster:
             membership.gap(stream, own)
         return bool(covering)
 
-    def revoked(self, stream: Address, group: str | None = None) -> bool:
-        """The server has ended a membership: the client may no longer read there. False when it is not known."""
+    def revoked(self, stream: Address, group: str | None = None, *, is_deleted: bool = False) -> bool:
+        """The server has ended a membership: the client may no longer read there. False when it is not known.
+
+        :param is_deleted: somebody has deleted the group
+        """
+        if is_deleted:
+            error = BusError("NOT_FOUND", f"The group {group} of {stream} was deleted.")
+        else:
+            error = BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}.")
         ended = [membership for membership in self._memberships if membership.key == (stream, group)]
         for membership in ended:
             self.drop(membership)
-            membership.end(BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}."))
+            membership.end(error)
         return bool(ended)
 
     def notice(self, envelope: Envelope) -> bool:

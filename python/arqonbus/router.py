@@ -107,7 +107,8 @@ class Router:
             claimed = self._roster.gap(envelope, self._own)
         elif event == "membership_revoked":
             place = Address(envelope.get("room", ""), envelope.get("channel", ""))
-            claimed = self._roster.revoked(place, payload.get("group"))
+            is_deleted = payload.get("reason") == "deleted"
+            claimed = self._roster.revoked(place, payload.get("group"), is_deleted=is_deleted)
         elif event == "store_changed":
             claimed = self._watches.offer(envelope)
         else:

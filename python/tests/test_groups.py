@@ -266,6 +266,16 @@ async def test_a_group_that_may_be_read_no_more_ends(client: ArqonBusClient, bus
             await orders.receive(timeout=5)
 
 
+async def test_a_group_that_was_deleted_ends(client: ArqonBusClient, bus: DeliveryBus) -> None:
+    async with client.subscribe("orders:new", group="billing") as orders, client.subscribe("orders:new") as plain:
+        gone = {"event": "membership_revoked", "group": "billing", "reason": "deleted"}
+        await bus.tell(gone, room="orders", channel="new")
+        with pytest.raises(ArqonBusError, match="NOT_FOUND: The group billing of orders:new was deleted"):
+            await orders.receive(timeout=5)
+        await bus.publish("orders", "new", {"n": 1})
+        assert (await plain.receive(timeout=5))["payload"] == {"n": 1}
+
+
 async def test_a_server_without_groups_is_told_apart_in_one_sentence(client: ArqonBusClient, bus: DeliveryBus) -> None:
     bus.features.remove("groups")
     async with ArqonBusClient(bus.url) as newcomer:

@@ -213,7 +213,10 @@ async def test_a_group_gives_up_at_last(offers: Offers, client: ArqonBusClient, 
     assert await client.groups.retry(f"{room}:tasks", "workers") == 1
     [again] = await client.groups.pull(f"{room}:tasks", "workers", wait_ms=20_000)
     await again.ack()
-    await client.groups.delete(f"{room}:tasks", "workers")
+    async with client.subscribe(f"{room}:tasks", group="workers") as tasks:
+        await client.groups.delete(f"{room}:tasks", "workers")
+        with pytest.raises(BusError, match="NOT_FOUND"):
+            await tasks.receive(timeout=20)
 
 
 async def test_mail(offers: Offers, client: ArqonBusClient, server: RunningServer, room: str) -> None:
