@@ -8,11 +8,13 @@ from typing import Literal
 
 from .address import given
 from .envelope import Envelope, JsonObject
-from .errors import ArqonBusError, LeaseLost, invalid_argument
+from .errors import ArqonBusError, BusError, LeaseLost, invalid_argument
 from .outgoing import SendCommand
 
 #: Tokens that one command may carry.
 _MAX_TOKENS = 500
+#: Wait after a refusal for the rate that names none, seconds.
+_DEFAULT_PAUSE = 1.0
 
 Verb = Literal["ack", "nack", "extend", "reject"]
 #: Sends one answer; the future ends when the server has taken it.
@@ -92,7 +94,8 @@ class Delivery(Envelope):
         """
         if self.answered is not None:
             raise self._answered()
-        await self._settle("extend", self.token, {})
+        # Two that ask at the same moment wait for one answer.
+        await asyncio.shield(self._settle("extend", self.token, {}))
 
     @property
     def token(self) -> str:
@@ -119,64 +122,85 @@ class Delivery(Envelope):
 
 
 class Settlements:
-    """Answers to deliveries on their way. What is answered in one turn of the event loop is one command."""
+    """Answers to deliveries on their way.
+
+    What is answered in one turn of the event loop is one command, and so is all that is answered while the one before
+    it is on its way. One that the server refuses for the rate is sent again.
+    """
 
     def __init__(self, send_command: SendCommand):
         self._send_command = send_command
-        self._batches: dict[str, _Batch] = {}
-        self._sending: set[asyncio.Task[None]] = set()
+        #: By what they say: answers that wait for their command.
+        self._waiting: dict[str, _Answers] = {}
+        self._sending: dict[str, asyncio.Task[None]] = {}
 
     def settle(self, verb: Verb, token: str, details: JsonObject) -> asyncio.Future[None]:
         """Sends an answer. The future fails with :class:`LeaseLost`, or with what became of the line."""
         loop = asyncio.get_running_loop()
         key = repr((verb, sorted(details.items())))
-        batch = self._batches.get(key)
-        if batch is None:
-            batch = self._batches[key] = _Batch(verb, details)
-            loop.call_soon(self._flush, key, batch)
-        answer: asyncio.Future[None] = loop.create_future()
-        batch.answers[token] = answer
-        if len(batch.answers) >= _MAX_TOKENS:
-            self._flush(key, batch)
-        return answer
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = _Answers(verb, details)
+            loop.call_soon(self._flush, key)
+        return waiting.answers.setdefault(token, loop.create_future())
 
     async def idle(self) -> None:
         """Waits until everything is answered."""
-        while self._batches or self._sending:
+        while self._waiting or self._sending:
             # What is to be sent is sent in the next turn.
             await asyncio.sleep(0)
             if self._sending:
-                await asyncio.wait(tuple(self._sending))
+                await asyncio.wait(tuple(self._sending.values()))
 
-    def _flush(self, key: str, batch: _Batch) -> None:
-        if self._batches.get(key) is batch:
-            del self._batches[key]
-            task = asyncio.create_task(self._send(batch), name="arqonbus-settle")
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+    def _flush(self, key: str) -> None:
+        if key not in self._waiting or key in self._sending:
+            return
+        batch = self._waiting[key].take(_MAX_TOKENS)
+        if not self._waiting[key].answers:
+            del self._waiting[key]
+        task = asyncio.create_task(self._send(batch), name="arqonbus-settle")
+        self._sending[key] = task
+        task.add_done_callback(lambda _: self._sent(key))
 
-    async def _send(self, batch: _Batch) -> None:
-        tokens = list(batch.answers)
-        try:
-            result = await self._send_command(
-                f"delivery.{batch.verb}", {"tokens": tokens, **batch.details}, needs=frozenset({"groups"})
-            )
-        except LeaseLost as error:
-            batch.settle(error.details.get("lost") or tokens)
-        except ArqonBusError as error:
-            batch.fail(error)
-        except BaseException:
-            batch.fail(ArqonBusError("OUTCOME_UNKNOWN", "The answer was given up on its way."))
-            raise
-        else:
-            batch.settle(result.get("lost") or ())
+    def _sent(self, key: str) -> None:
+        del self._sending[key]
+        self._flush(key)
+
+    async def _send(self, batch: _Answers) -> None:
+        args = {"tokens": list(batch.answers), **batch.details}
+        while True:
+            try:
+                result = await self._send_command(f"delivery.{batch.verb}", args, needs=frozenset({"groups"}))
+            except LeaseLost as error:
+                batch.settle(error.details.get("lost") or args["tokens"])
+            except ArqonBusError as error:
+                if isinstance(error, BusError) and error.code == "RATE_LIMITED":
+                    # At the latest when the leases are over, the server says so.
+                    await asyncio.sleep(error.retry_after or _DEFAULT_PAUSE)
+                    continue
+                batch.fail(error)
+            except BaseException:
+                batch.fail(ArqonBusError("OUTCOME_UNKNOWN", "The answer was given up on its way."))
+                raise
+            else:
+                batch.settle(result.get("lost") or ())
+            return
 
 
-class _Batch:
+class _Answers:
+    """Answers that say the same, by token."""
+
     def __init__(self, verb: Verb, details: JsonObject):
         self.verb = verb
         self.details = details
         self.answers: dict[str, asyncio.Future[None]] = {}
+
+    def take(self, count: int) -> _Answers:
+        """The first of them, which are no longer here."""
+        taken = _Answers(self.verb, self.details)
+        for token in list(self.answers)[:count]:
+            taken.answers[token] = self.answers.pop(token)
+        return taken
 
     def settle(self, lost: Sequence[str]) -> None:
         gone = {token for token in lost if isinstance(token, str)}

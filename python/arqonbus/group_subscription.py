@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Container
@@ -286,7 +287,8 @@ class GroupSubscription:
                 self._busy -= 1
                 self._idle.set()
             if self._left and self._busy == 0:
-                await self._leave()
+                with contextlib.suppress(ArqonBusError):
+                    await self._leave()
 
     @property
     def _is_in_hand(self) -> bool:

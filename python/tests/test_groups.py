@@ -38,6 +38,7 @@ async def test_a_delivery_says_what_it_is(client: ArqonBusClient, bus: DeliveryB
         assert isinstance(message, Delivery) and isinstance(message, dict)
         assert (message.group, message.attempt, message.answered) == ("billing", 1, None)
         assert message.deadline == "2026-01-01T00:00:30.000Z"
+        await asyncio.gather(message.extend(), message.extend())
         await message.extend()
         await message.nack(delay_seconds=3, reason="later")
         again = await orders.receive(timeout=5)
@@ -77,6 +78,35 @@ async def test_acks_of_one_moment_are_one_command(client: ArqonBusClient, bus: D
         await asyncio.gather(*(message.ack() for message in messages))
     acks = [frame["args"]["tokens"] for frame in bus.received if frame.get("command") == "delivery.ack"]
     assert acks == [[message.token for message in messages]]
+
+
+async def test_acks_gather_while_the_one_before_is_on_its_way(client: ArqonBusClient, bus: DeliveryBus) -> None:
+    async with client.subscribe("orders:new", group="billing", prefetch=1_000, manual_ack=True) as orders:
+        for n in range(601):
+            await bus.publish("orders", "new", {"n": n})
+        messages = [await orders.receive(timeout=5) for _ in range(601)]
+        first = asyncio.create_task(messages[0].ack())
+        await asyncio.sleep(0)
+        await asyncio.gather(first, *(message.ack() for message in messages[1:]))
+    sizes = [len(frame["args"]["tokens"]) for frame in bus.received if frame.get("command") == "delivery.ack"]
+    assert sum(sizes) == 601 and max(sizes) == 500 and len(sizes) <= 4
+    assert len(bus.group("orders", "new", "billing").handled) == 601
+
+
+async def test_an_ack_that_is_refused_for_the_rate_is_sent_again(client: ArqonBusClient, bus: DeliveryBus) -> None:
+    refused: list[str] = []
+
+    def refuse(args: dict) -> dict:
+        refused.extend(args["tokens"])
+        del bus.commands["delivery.ack"]
+        return {"error_code": "RATE_LIMITED", "retryable": True, "retry_after_ms": 5}
+
+    async with client.subscribe("orders:new", group="billing", manual_ack=True) as orders:
+        await bus.publish("orders", "new", {"n": 1})
+        message = await orders.receive(timeout=5)
+        bus.commands["delivery.ack"] = refuse
+        await message.ack()
+    assert refused == [message.token] and len(bus.group("orders", "new", "billing").handled) == 1
 
 
 async def test_a_callback_acknowledges_when_it_is_done_and_gives_back_when_it_raises(
