@@ -11,13 +11,13 @@ import type { AskAnything } from './queue.ts';
 const MAX_WAIT_MS = 55_000;
 
 /**
- * Where a page of history goes on: a sequence; of a whole room, the map that its last page told.
+ * Where a page of history goes on: a sequence; of a whole room, one for each of its channels.
  *
  * ```ts
- * client.history('science', { before: cursor });
+ * client.history('science', { after: { explore: 41, '*': 7 } });
  * ```
  */
-export type HistoryCursor = number | Readonly<Record<string, unknown>>;
+export type HistoryCursor = number | Readonly<Record<string, number>>;
 
 /**
  * Which part of a channel's history to read, and how.

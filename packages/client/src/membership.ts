@@ -26,6 +26,8 @@ export interface JoinOptions {
   echo?: boolean;
   /** Whether it is told who is there and who comes and goes. */
   presence?: boolean | { state?: unknown };
+  /** Of a room or a pattern: refuses the join unless the grants cover all of it, rather than taking what they do. */
+  strict?: boolean;
   /** The last N envelopes before live traffic. */
   history?: number;
 }

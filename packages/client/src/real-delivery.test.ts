@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { failureOf, type Numbered, numbers, take } from './connected.suite.ts';
 import { LeaseLostError } from './errors.ts';
+import type { HistoryOptions } from './history.ts';
+import type { Message } from './message.ts';
 import { opened, RealBus } from './real-bus.suite.ts';
 
 let bus: RealBus;
@@ -57,6 +59,65 @@ describe('options of the real server', () => {
     const kept: number[] = [];
     for await (const { payload } of bob.history<Numbered>(at)) kept.push(payload.n);
     expect(kept).toEqual([1, 4]);
+  });
+});
+
+describe('history of the real server', () => {
+  it('is waited for from a position, without joining', async () => {
+    const at = `${bus.freshRoom()}:x`;
+    const [ada, bob] = [await bus.connect(), await bus.connect()];
+    await ada.publish(at, { n: 1 });
+    const now = await bob.wait(at, { timeoutMs: 1 });
+    expect(now.messages).toEqual([]);
+    const waiting = bob.wait<Numbered>(at, { since: now.position as never, timeoutMs: 30_000 });
+    await bob.ping();
+    await ada.publish(at, { n: 2 });
+    const page = await waiting;
+    expect([numbers(page.messages), page.recovered]).toEqual([[2], true]);
+    expect(page.position).toEqual(page.messages[0]?.position);
+  });
+
+  it('of a room is merged by time, page by page, from either end', async () => {
+    const room = bus.freshRoom();
+    const client = await bus.connect();
+    for (let n = 1; n <= 7; n += 1) await client.publish(`${room}:${n % 2 === 0 ? 'even' : 'odd'}`, { n });
+    await client.publish(room, { n: 8 });
+    const read = async (options: HistoryOptions): Promise<number[]> => {
+      const seen: Message<Numbered>[] = [];
+      for await (const message of client.history<Numbered>(room, { pageSize: 3, ...options })) seen.push(message);
+      const times = seen.map(({ timestamp }) => timestamp);
+      if (options.order === 'newest-first') times.reverse();
+      expect(times).toEqual([...times].sort());
+      // What was said within one millisecond is told in the order of the channels.
+      return numbers(seen).sort();
+    };
+    expect(await read({})).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(await read({ order: 'newest-first' })).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(await read({ after: { odd: 3, even: 2, '*': 1 } })).toEqual([6, 7]);
+    const wide: number[] = [];
+    for await (const { payload } of client.history<Numbered>(`${room}:*`)) wide.push(payload.n);
+    expect(wide).toEqual([8]);
+  });
+});
+
+describe('a pattern of the real server', () => {
+  it('brings every channel that matches, and goes on where it was after a lost line', async () => {
+    const room = bus.freshRoom();
+    const [ada, bob] = [await bus.connect(), await bus.connectBreakably()];
+    await ada.publish(`${room}:orders.old`, { n: 0 });
+    const subscription = await bob.subscribe<Numbered>(`${room}:orders.*`);
+    await ada.publish(`${room}:orders.old`, { n: 1 });
+    await ada.publish(`${room}:other`, { n: 100 });
+    await ada.publish(`${room}:orders.new`, { n: 2 });
+    expect(numbers(await take(subscription, 2))).toEqual([1, 2]);
+    const back = opened(bob);
+    bus.proxy.cut();
+    await ada.publish(`${room}:orders.old`, { n: 3 });
+    await ada.publish(`${room}:orders.newer`, { n: 4 });
+    await back;
+    expect(numbers(await take(subscription, 2)).sort()).toEqual([3, 4]);
+    await ada.publish(`${room}:orders.newer`, { n: 5 });
+    expect(numbers(await take(subscription, 1))).toEqual([5]);
   });
 });
 

@@ -161,7 +161,7 @@ export class Subscriptions {
     let isOwed = false;
     await this.#ask(
       'join_channel',
-      { ...address, echo, presence, ...asked },
+      { ...address, echo, presence, ...(membership.options.strict === true && { strict: true }), ...asked },
       {
         ...{ signal, timeoutMs, restoring },
         onAnswer: (result) => {

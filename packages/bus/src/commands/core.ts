@@ -2,6 +2,8 @@ import type { Core } from '../core.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
+import { deliveryCommands } from './delivery.ts';
+import { groupCommands } from './groups.ts';
 import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
 
@@ -12,5 +14,7 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...membershipCommands(bus),
     ...channelCommands(bus),
     ...historyCommands(bus),
+    ...groupCommands(bus),
+    ...deliveryCommands(bus),
   ];
 }

@@ -7,7 +7,7 @@ import type { KeyValueStore } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { createRedisEngine } from '../../engine/redis/redis.ts';
 import { createSqliteEngine } from '../../engine/sqlite/sqlite.ts';
-import { systemClock } from '../clock.ts';
+import { systemClock } from '../../clock.ts';
 import { SharedBackend } from '../cluster.suite.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { onEnd, settled, turn } from '../rig.suite.ts';

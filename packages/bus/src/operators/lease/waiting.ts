@@ -1,5 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../clock.ts';
 
 /** Acquisitions that wait at this node, of one owner and of all. */
 const MAX_WAITING_OF_OWNER = 100;
