@@ -195,6 +195,41 @@ async def test_a_group_works_tasks_off_once_each(
         await client.command("delivery.ack", tokens=[stale.token])
 
 
+async def test_a_group_survives_a_member_that_stands_still_and_one_that_is_cut_off(
+    offers: Offers, client: ArqonBusClient, server: RunningServer, room: str
+) -> None:
+    offers("groups")
+    handled: set[int] = set()
+    done, cut_off = asyncio.Event(), asyncio.Event()
+
+    async def work(message: Delivery) -> None:
+        await asyncio.sleep(0)
+        handled.add(message["payload"]["n"])
+        if len(handled) == 50:
+            cut_off.set()
+        if len(handled) == 300:
+            done.set()
+
+    await client.groups.create(f"{room}:tasks", "workers", ack_wait_seconds=1, max_attempts=20, backoff_seconds=[0.05])
+    async with (
+        ArqonBusClient(server.url) as one,
+        ArqonBusClient(server.url) as two,
+        ArqonBusClient(server.url) as still,
+        still.subscribe(f"{room}:tasks", group="workers", prefetch=4, manual_ack=True) as frozen,
+    ):
+        for worker in (one, two):
+            await worker.subscribe(f"{room}:tasks", group="workers", on_message=work).open()
+        for n in range(300):
+            await client.publish(f"{room}:tasks", {"n": n}, ack=False)
+        stale = await frozen.receive(timeout=20)
+        await asyncio.wait_for(cut_off.wait(), 30)
+        cut(one)
+        await asyncio.wait_for(done.wait(), 60)
+        assert handled == {*range(300)}
+        with pytest.raises(LeaseLost):
+            await stale.ack()
+
+
 async def test_a_group_gives_up_at_last(offers: Offers, client: ArqonBusClient, room: str) -> None:
     offers("groups")
     await client.groups.create(f"{room}:tasks", "workers", start="all", max_attempts=2, backoff_seconds=[0.05])
