@@ -116,6 +116,9 @@ class Ack:
     queued: tuple[str, ...] = ()
     pending: int | None = None
     oldest_ms: float | None = None
+    #: Of an event for later: the job that ``client.cron.cancel()`` takes, and when it is due, RFC 3339.
+    job_id: str | None = None
+    deliver_at: str | None = None
     #: What tells of the receipt, when one was asked for.
     awaited: AwaitedReceipt | None = field(default=None, repr=False, compare=False)
 
@@ -138,8 +141,8 @@ class Ack:
         payload = envelope["payload"]
         return cls(
             id=envelope.get("request_id", ""),
-            sequence=payload.get("sequence"),
-            epoch=payload.get("epoch"),
+            sequence=payload.get("sequence") or None,
+            epoch=payload.get("epoch") or None,
             delivered=payload.get("delivered", 0),
             duplicate=payload.get("duplicate", False),
             stored=payload.get("stored", "none"),
@@ -147,5 +150,7 @@ class Ack:
             queued=tuple(payload.get("queued", ())),
             pending=payload.get("pending"),
             oldest_ms=payload.get("oldest_ms"),
+            job_id=payload.get("job_id"),
+            deliver_at=payload.get("deliver_at"),
             awaited=awaited,
         )

@@ -59,7 +59,10 @@ async def test_options(offers: Offers, client: ArqonBusClient, other: ArqonBusCl
             await client.publish(f"{room}:x", {"n": 3}, expect=Position.of(await messages.receive(timeout=20)))
         assert (told.value.code, told.value.details["sequence"]) == ("CONFLICT", 2)
         gone = await client.publish(f"{room}:x", {"n": 4}, ephemeral=True)
-        assert not gone.sequence and gone.stored == "none"
+        assert gone.sequence is None and gone.stored == "none"
+        later = await client.publish(f"{room}:x", {"n": 99}, delay_seconds=3600)
+        assert later.job_id is not None and later.deliver_at is not None
+        await client.cron.cancel(later.job_id)
         await client.publish(f"{room}:x", {"n": 5}, delay_seconds=0.2)
         at = datetime.now(timezone.utc) + timedelta(seconds=0.4)
         await client.publish(f"{room}:x", {"n": 6}, deliver_at=at)
