@@ -57,6 +57,12 @@ async def bus() -> AsyncIterator[LeaseBus]:
         yield running
 
 
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases of half a minute are renewed after a tenth of a second: a slow machine does not lose them."""
+    monkeypatch.setattr("arqonbus.leases._RENEW_AFTER", 1 / 300)
+
+
 async def test_a_lease_is_held_in_the_block_and_released_after_it(client: ArqonBusClient, bus: LeaseBus) -> None:
     async with client.leases.acquire(["jobs/1", "jobs/2"], ttl_seconds=30, keep=True, namespace="n") as lease:
         assert (lease.id, lease.token, lease.expires_at, lease.keys) == (
@@ -74,12 +80,12 @@ async def test_a_lease_is_held_in_the_block_and_released_after_it(client: ArqonB
     assert len(bus.asked("release")) == 1
 
 
-async def test_it_is_renewed_by_itself(client: ArqonBusClient, bus: LeaseBus) -> None:
-    async with client.leases.acquire("jobs/1", ttl_seconds=0.1) as lease:
+async def test_it_is_renewed_by_itself(soon: None, client: ArqonBusClient, bus: LeaseBus) -> None:
+    async with client.leases.acquire("jobs/1", ttl_seconds=30) as lease:
         await bus.until(lambda: bus.renewals >= 3)
         await client.ping()
         assert lease.held and lease.expires_at.startswith("later-")
-    assert bus.asked("renew")[0] == {"lease_id": "lease-1", "ttl_seconds": 0.1}
+    assert bus.asked("renew")[0] == {"lease_id": "lease-1", "ttl_seconds": 30}
 
 
 async def test_it_can_be_renewed_for_longer(client: ArqonBusClient, bus: LeaseBus) -> None:
@@ -113,22 +119,22 @@ async def test_one_that_cannot_be_renewed_in_time_is_lost(client: ArqonBusClient
             await asyncio.wait_for(lease.lost(), 5)
 
 
-async def test_a_refusal_that_may_pass_is_not_a_lost_lease(client: ArqonBusClient, bus: LeaseBus) -> None:
+async def test_a_refusal_that_may_pass_is_not_a_lost_lease(soon: None, client: ArqonBusClient, bus: LeaseBus) -> None:
     refusals = [{"error_code": "STORAGE_UNAVAILABLE", "retryable": True}]
     renew = bus.commands["op.lease.renew"]
     bus.commands["op.lease.renew"] = lambda args: refusals.pop() if refusals else renew(args)
-    async with client.leases.acquire("jobs/1", ttl_seconds=2) as lease:
-        await bus.until(lambda: bus.renewals == 1)
+    async with client.leases.acquire("jobs/1", ttl_seconds=30) as lease:
+        await bus.until(lambda: bus.renewals >= 1)
         await client.ping()
-        assert lease.held and lease.expires_at == "later-1" and not refusals
+        assert lease.held and lease.expires_at.startswith("later-") and not refusals
 
 
-async def test_a_lost_line_is_not_a_lost_lease(bus: LeaseBus) -> None:
-    async with ArqonBusClient(bus.url) as client, client.leases.acquire("jobs/1", ttl_seconds=3, keep=True) as lease:
+async def test_a_lost_line_is_not_a_lost_lease(soon: None, bus: LeaseBus) -> None:
+    async with ArqonBusClient(bus.url) as client, client.leases.acquire("jobs/1", ttl_seconds=30, keep=True) as lease:
         cut(client)
-        await bus.until(lambda: bus.renewals == 1)
+        await bus.until(lambda: bus.renewals >= 1)
         await client.ping()
-        assert len(bus.queries) == 2 and lease.held and lease.expires_at == "later-1"
+        assert len(bus.queries) == 2 and lease.held and lease.expires_at.startswith("later-")
 
 
 async def test_keys_of_others_are_a_conflict_unless_one_can_wait(
