@@ -145,17 +145,23 @@ async def test_the_presence_of_a_room(
         assert people.count == 1 and len(people.members) == 1
 
 
-async def test_leases(offers: Offers, client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
+async def test_leases(
+    offers: Offers, client: ArqonBusClient, other: ArqonBusClient, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     offers("leases")
-    async with client.leases.acquire([f"{room}/1", f"{room}/2"], ttl_seconds=1) as lease:
+    monkeypatch.setattr("arqonbus.leases._RENEW_AFTER", 1 / 100)
+    async with client.leases.acquire([f"{room}/1", f"{room}/2"], ttl_seconds=20) as lease:
         with pytest.raises(BusError) as told:
-            await other.leases.acquire(f"{room}/2", ttl_seconds=5)
+            await other.leases.acquire(f"{room}/2", ttl_seconds=20)
         assert (told.value.code, told.value.details["key"]) == ("CONFLICT", f"{room}/2")
-        waiting = asyncio.ensure_future(other.leases.acquire(f"{room}/2", ttl_seconds=5, wait_ms=30_000)._take())
-        # It lives longer than its time, since it is renewed.
+        waiting = asyncio.ensure_future(other.leases.acquire(f"{room}/2", ttl_seconds=20, wait_ms=30_000)._take())
         before = lease.expires_at
-        while lease.expires_at == before:
-            await asyncio.sleep(0.05)
+
+        async def renewed() -> None:
+            while lease.expires_at == before:
+                await asyncio.sleep(0.02)
+
+        await asyncio.wait_for(renewed(), 20)
         assert lease.held and not waiting.done()
     theirs = await waiting
     assert theirs.token > lease.token and theirs.keys == (f"{room}/2",)
