@@ -36,6 +36,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'subscribe/roster.ts',
       'publish.ts',
       'directory.ts',
+      'handover.ts',
     ],
     ['subscribe/catch-ups.ts', 'subscribe/plan.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],

@@ -105,7 +105,7 @@ export class Core {
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
     this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
@@ -262,7 +262,8 @@ export class Core {
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
-        this.direct.receive(name, clients, text);
+      case 'confirm':
+        this.direct.receive(message);
         return;
       case 'presence':
         this.rosters.receive(name, text);

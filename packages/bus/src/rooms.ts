@@ -427,7 +427,10 @@ export function wantsEcho(session: Session, channel: Channel): boolean {
   if (channel.members.get(session)?.echo === true) return true;
   if (parent.wide.members.get(session)?.echo === true) return true;
   if (parent.tenant.everything.members.get(session)?.echo === true) return true;
-  if (!channel.isWide) return channel.patterns.some((pattern) => pattern.members.get(session)?.echo === true);
+  if (!channel.isWide) {
+    for (const pattern of channel.patterns) if (pattern.members.get(session)?.echo === true) return true;
+    return false;
+  }
   for (const [other, membership] of session.memberships) {
     if (other.room === channel.room && membership.echo) return true;
   }

@@ -173,7 +173,8 @@ function encodeAnswer(requestId: string, command: string, result: object): strin
 /** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */
 function addressOf({ room, channel }: JsonObject): PartialAddress {
   try {
-    return parseAddress(typeof room === 'string' ? room : undefined, typeof channel === 'string' ? channel : undefined);
+    const names = [room, channel].map((name) => (typeof name === 'string' ? name : undefined));
+    return parseAddress(names[0], names[1], true);
   } catch {
     return {};
   }

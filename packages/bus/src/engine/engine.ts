@@ -262,12 +262,16 @@ export interface KeyValueStore {
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
   /** `call` and `answer`: see `NodeCalls`. */
-  readonly kind: 'private' | 'disconnect' | 'presence' | 'event' | 'call' | 'answer';
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event' | 'call' | 'answer';
   readonly tenant: string;
-  /** Client ids of the node addressed; for `presence` and `event` empty. */
+  /** Client ids of the node addressed; for a `confirm` those reached, for `presence` and `event` empty. */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason, for `presence` what changed in who is where. */
+  /** The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is where. */
   readonly text: string;
+  /** For `private`: what makes it the same message when it is sent again. */
+  readonly key?: string;
+  /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
+  readonly reply?: { readonly node: string; readonly number: number };
   /** For `event`: whose members. */
   readonly room?: string;
   readonly channel?: string;

@@ -1,7 +1,7 @@
 import { type Position, WILDCARD } from '@arqonbus/protocol';
-import { andThen, isPending } from '../awaitable.ts';
+import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Membership, Session } from '../connection/session.ts';
-import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
+import type { Awaitable, Broker, StreamAddress, StreamState } from '../engine/engine.ts';
 import type { Hub } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import { CatchUp, isLive, type Missed } from './catch-up.ts';
@@ -203,7 +203,12 @@ export class Replays {
     if (history === undefined && Object.keys(since).length === 0) return this.statesOf(streams);
     // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
     const { broker, rooms } = this.parts;
-    return andThen(broker.streams(channel.tenant, channel.room), (kept) => {
+    // While the storage is away, degraded mode goes on with what this node knows; strict mode fails below.
+    const known = attempt<readonly StreamAddress[]>(
+      () => broker.streams(channel.tenant, channel.room),
+      () => [],
+    );
+    return andThen(known, (kept) => {
       const resting = kept
         .map(({ channel: name }) => name)
         .filter((name) => parent.find(name) === undefined)

@@ -214,6 +214,18 @@ describe('a roster', () => {
     expect(roster.count).toBe(2);
   });
 
+  it('waits for the clients of a node that stopped, though the node is gone', () => {
+    const { clock, roster, notices } = rig();
+    roster.load(member('ada', { node: 'b' }));
+    roster.leave('x', 'ada', 'lost', true);
+    clock.advance(2_000);
+    roster.loseNodes((node) => node === 'b');
+    clock.advance(NOTICE_MS);
+    expect(notices).toEqual([]);
+    roster.join(member('ada-2', { identity: 'ada' }));
+    expect(notices[0]?.updated).toMatchObject([{ client_id: 'ada-2', previous_id: 'ada' }]);
+  });
+
   it('keeps other connections of a subject that were there all the time', () => {
     const { clock, roster, last } = rig();
     const long = new Date(Date.now() - 600_000).toISOString();
@@ -305,6 +317,7 @@ describe('a roster', () => {
           if (one.do === 'wait') clock.advance(one.ms);
           else if (one.do === 'lose node') {
             roster.loseNodes((node) => node === 'a');
+            clock.advance(GRACE_MS);
             connections.clear();
           } else if (one.do === 'join') {
             const known = connections.get(one.who);

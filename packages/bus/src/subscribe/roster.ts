@@ -137,10 +137,10 @@ export class Roster {
     this.awaitGrace();
   }
 
-  /** All members of a node are gone with it. */
+  /** All members of a node are gone with it, but for those that are waited for: a node that stops says so of them. */
   loseNodes(isLost: (node: string) => boolean): void {
-    for (const { channel, record, node } of [...this.members.values()]) {
-      if (isLost(node)) this.leave(channel, record.client_id, 'node_lost', false);
+    for (const [key, { channel, record, node }] of [...this.members]) {
+      if (isLost(node) && !this.absent.has(key)) this.leave(channel, record.client_id, 'node_lost', false);
     }
   }
 

@@ -20,7 +20,8 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_CHANNEL_IDLE_SECONDS',
     kind: decimal(0.01, TEN_YEARS_SECONDS),
     default: 300,
-    description: 'Time without members and traffic after which a channel that was made by itself is removed.',
+    description:
+      'Time without members and traffic after which a channel that was made by itself rests: it leaves the lists, its history stays.',
   },
   presenceGraceSeconds: {
     env: 'ARQONBUS_PRESENCE_GRACE_SECONDS',
