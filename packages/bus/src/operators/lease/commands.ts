@@ -33,6 +33,11 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
     if (lease.record.identity === sender.identity || hasRole(sender.principal, 'admin')) return lease;
     throw new BusError('AUTHORIZATION_ERROR', 'The lease is not yours.', { lease_id: leaseId });
   };
+  const assertMay = ({ principal }: Sender, namespace: string, keys: readonly string[]): void => {
+    for (const key of keys) {
+      if (!access.mayStore(principal, 'store_write', namespace, key)) throw notStored(namespace, key);
+    }
+  };
   return [
     command({
       name: 'op.lease.acquire',
@@ -58,9 +63,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
       ): Promise<CommandResult<'op.lease.acquire'>> => {
         const { principal, identity } = sender;
         const sorted = [...new Set(keys)].sort();
-        for (const key of sorted) {
-          if (!access.mayStore(principal, 'store_write', namespace, key)) throw notStored(namespace, key);
-        }
+        assertMay(sender, namespace, sorted);
         const { tenant, subject } = principal;
         const ttlMs = Math.ceil(ttl_seconds * 1000);
         const acquiredAt = new Date(options.now()).toISOString();
@@ -79,6 +82,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
       result: z.strictObject({ lease_id: LEASE_ID, token: TOKEN, expires_at: STAMP }),
       run: async ({ sender }, { lease_id, ttl_seconds }): Promise<CommandResult<'op.lease.renew'>> => {
         const lease = await own(sender, lease_id);
+        assertMay(sender, lease.record.namespace, lease.record.keys);
         const ttlMs = ttl_seconds === undefined ? lease.record.ttlMs : Math.ceil(ttl_seconds * 1000);
         const { record, expiresAt } = await leases.ledger.renew(sender.principal.tenant, lease, ttlMs);
         return { lease_id, token: record.token, expires_at: new Date(expiresAt).toISOString() };

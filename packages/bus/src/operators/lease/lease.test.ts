@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
-import type { KeyValueStore } from '../../engine/engine.ts';
+import { systemClock } from '../../clock.ts';
+import type { KeySpace, KeyValueStore } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { createRedisEngine } from '../../engine/redis/redis.ts';
 import { createSqliteEngine } from '../../engine/sqlite/sqlite.ts';
-import { systemClock } from '../../clock.ts';
 import { SharedBackend } from '../cluster.suite.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
-import { onEnd, settled, turn } from '../rig.suite.ts';
+import { onEnd, ownerOf, settled, turn } from '../rig.suite.ts';
 import { leaseClusterSuite, leaseSuite, openLeaseRig, user } from './lease.suite.ts';
 
 leaseSuite('memory', async () => [createMemoryEngine()]);
@@ -56,6 +56,9 @@ describe.runIf(hasRedis())('with Redis', () => {
     expect((await waiting).keys).toEqual(['k']);
   });
 });
+
+const LEASE_SPACE: KeySpace = { tenant: 'default', space: 'lease', namespace: '' };
+const KEY_SPACE: KeySpace = { tenant: 'default', space: 'leased_key', namespace: 'lease' };
 
 /** A store that tells no changes. */
 function deaf(store: KeyValueStore): KeyValueStore {
@@ -189,6 +192,44 @@ describe('leases of this node', () => {
     expect((await waiting).keys).toEqual(['a']);
   });
 
+  it('are not given when the taking lasted longer than it may, and leave nothing behind', async () => {
+    const clock = new FakeClock();
+    const backend = new SharedBackend(clock);
+    await backend.open();
+    onEnd(() => backend.close());
+    const { engine } = backend.node();
+    const store: KeyValueStore = {
+      ...deaf(engine.store),
+      set: (at, key, value, options) => {
+        // Its keys take eleven seconds to be written.
+        if (at.space === 'leased_key') clock.advance(11_000);
+        return engine.store.set(at, key, value, options);
+      },
+    };
+    const rig = await openLeaseRig({ ...engine, store }, 'node-a', { clock });
+    expect((await rig.refused(user(rig, 'ada'), 'op.lease.acquire', { keys: ['a'], ...LONG })).code).toBe(
+      'STORAGE_UNAVAILABLE',
+    );
+    for (const at of [LEASE_SPACE, KEY_SPACE]) expect(await engine.store.list(at, { limit: 9 })).toEqual([]);
+  });
+
+  it('are renewed by two connections of their owner at once', async () => {
+    const rig = await open();
+    const [one, two] = [user(rig, 'ada'), user(rig, 'ada')];
+    const { lease_id, token } = await rig.run(one, 'op.lease.acquire', { keys: ['a'], ...LONG });
+    const renewed = await Promise.all([one, two].map((each) => rig.run(each, 'op.lease.renew', { lease_id })));
+    expect(renewed).toMatchObject([{ token }, { token }]);
+  });
+
+  it('are not renewed by a token that no longer covers their keys', async () => {
+    const rig = await open();
+    const ada = user(rig, 'ada', { store_write: ['lease/*'] });
+    const { lease_id } = await rig.run(ada, 'op.lease.acquire', { keys: ['a'], ...LONG });
+    ada.principal = ownerOf({ role: 'user', subject: 'ada', grants: { store_write: ['lease/b'] } });
+    expect((await rig.refused(ada, 'op.lease.renew', { lease_id })).code).toBe('AUTHORIZATION_ERROR');
+    await rig.run(ada, 'op.lease.release', { lease_id });
+  });
+
   it('of a node that died end with their time', async () => {
     const clock = new FakeClock();
     const backend = new SharedBackend(clock);
@@ -212,10 +253,9 @@ describe('leases of this node', () => {
     const ada = user(rig, 'ada');
     await rig.run(ada, 'op.lease.acquire', { keys: ['a', 'b'], ttl_seconds: 5 });
     clock.advance(6_000);
-    const left = async () =>
-      (await engine.store.list({ tenant: 'default', space: 'leased_key', namespace: 'lease' }, { limit: 9 })).length;
+    const left = async () => (await engine.store.list(KEY_SPACE, { limit: 9 })).length;
     // The store tells of the end when it looks.
-    await engine.store.get({ tenant: 'default', space: 'lease', namespace: '' }, 'any');
+    await engine.store.get(LEASE_SPACE, 'any');
     await expect.poll(left, { timeout: 10_000 }).toBe(0);
     await rig.run(ada, 'op.lease.acquire', { keys: ['c', 'd'], ttl_seconds: 5 });
   });

@@ -1,7 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
+import { type Clock, systemClock } from '../../clock.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
-import { type Clock, systemClock } from '../../clock.ts';
 import { CLAIM_MS, type Lease, LeaseLedger, type LeaseRequest, type Obstacle } from './ledger.ts';
 import { LeaseOwners } from './owners.ts';
 import { DEFAULT_LEASE_LIMITS, LEASES, type LeaseLimits } from './record.ts';
