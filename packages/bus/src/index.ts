@@ -41,6 +41,7 @@ export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
+export type { Messages, MessagesRequest } from './history/messages.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
 export { networkOf } from './network.ts';
