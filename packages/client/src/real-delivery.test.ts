@@ -44,6 +44,16 @@ describe('leases of the real server', () => {
   });
 });
 
+describe('the store of the real server', () => {
+  it('lists what keys hold', async () => {
+    const client = await bus.connect();
+    await client.store.set('list/a', { n: 1 });
+    const { keys, entries } = await client.store.list({ prefix: 'list/', values: true });
+    expect([keys, entries]).toMatchObject([['list/a'], [{ key: 'list/a', value: { n: 1 } }]]);
+    expect(await client.store.list({ prefix: 'list/' })).not.toHaveProperty('entries');
+  });
+});
+
 describe('options of the real server', () => {
   it('say where a channel stands, and what is not kept', async () => {
     const at = `${bus.freshRoom()}:x`;

@@ -2,7 +2,7 @@ import type { GroupPlace } from './group.ts';
 import type { Settlement } from './ledger.ts';
 
 /** What a member says of the events that it holds. */
-type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
+export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
 
 export interface Answer {
   readonly kind: AnswerKind;

@@ -7,6 +7,7 @@ import { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
 import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits } from './group.ts';
+import { STATE_SPACE } from './group-store.ts';
 import { Journal } from './journal.ts';
 import { KeyOrder } from './key-order.ts';
 import { type Entry, Ledger, type Settlement, type TextBudget } from './ledger.ts';
@@ -14,7 +15,6 @@ import { type Member, Members } from './members.ts';
 import { type Pull, Pulls } from './pulls.ts';
 import { covering, Sources } from './sources.ts';
 
-const STATE_SPACE = 'group_state';
 /** Ends of leases that lie closer together than this are looked at together, in milliseconds. */
 const TICK_MS = 10;
 /** The wait before an event that could not be read is read again, in milliseconds. */

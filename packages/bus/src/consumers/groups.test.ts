@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { grantsOf } from '../principal.ts';
+import type { Settled } from './answer.ts';
+import type { Consumed } from './consumer.ts';
 import { type Delivered, Node, type NodeOptions, numberOf, PLACE, range, tokenOf, Worker } from './rig.suite.ts';
 
 const GROUP = { ...PLACE, group: 'g' };
@@ -207,6 +209,105 @@ describe('bad input to groups', () => {
     const event = (await ada.next()) as Delivered;
     expect(event.metadata).toMatchObject({ own: 1, delivery: { group: 'g', attempt: 1 } });
     expect(Object.keys(event.metadata)).not.toContain('dead');
+  });
+});
+
+describe('what a deleted group leaves', () => {
+  it('is nothing', async () => {
+    const engine = createMemoryEngine();
+    const node = await Node.open(engine);
+    const worker = await Worker.connect(node);
+    await worker.join('g');
+    await node.publish([1, 2]);
+    await worker.ask('delivery.reject', { tokens: [tokenOf(await worker.next())], reason: 'bad' });
+    await expect.poll(() => worker.ask('group.info', GROUP), PATIENT).toMatchObject({ dead_letters: 1 });
+    for (const space of ['group', 'group_state', 'group_dead']) {
+      expect([space, await engine.store.tenants(space)]).toEqual([space, ['default']]);
+    }
+    await worker.ask('group.delete', GROUP);
+    for (const space of ['group', 'group_state', 'group_dead']) {
+      expect([space, await engine.store.tenants(space)]).toEqual([space, []]);
+    }
+    expect(node.bus.groups.size).toBe(0);
+  });
+});
+
+describe('a part of the program in a group', () => {
+  const OPTIONS = { id: 'mailer', owner: 'mailer', settings: { backoff_seconds: [0] }, prefetch: 1 };
+
+  it.each([true, false])('takes events and answers for them, kept: %s', async (kept) => {
+    const node = await Node.open(createMemoryEngine());
+    const seen: Consumed[] = [];
+    const place = { tenant: 'default', ...GROUP };
+    const stop = await node.bus.groups.consume(place, { ...OPTIONS, kept }, async (consumed) => {
+      seen.push(consumed);
+      if (consumed.attempt === 1) await consumed.nack(0, 'not yet');
+      else await consumed.ack();
+    });
+    await node.publish([1, 2]);
+    await expect.poll(() => seen.map(({ attempt }) => attempt), PATIENT).toEqual([1, 2, 1, 2]);
+    const [first] = seen as [Consumed];
+    expect(JSON.parse(first.text)).toMatchObject({ payload: { n: 1 }, metadata: { sequence: 1 } });
+    expect(first.text).not.toContain('delivery');
+    expect(await first.ack().catch((error: { code: string }) => error.code)).toEqual({ done: [], lost: [first.token] });
+    await stop();
+    await node.publish([3]);
+    expect(await node.bus.groups.liveMembers(place)).toBe(0);
+    expect([seen.length, node.bus.groups.size]).toEqual([4, kept ? 1 : 0]);
+  });
+
+  it('has its faults told, and gets the event again once the lease is over', async () => {
+    const node = await Node.open(createMemoryEngine());
+    const place = { tenant: 'default', ...GROUP };
+    const attempts: number[] = [];
+    const settings = { ack_wait_seconds: 0.1, backoff_seconds: [0] };
+    await node.bus.groups.consume(place, { ...OPTIONS, settings, kept: false }, ({ attempt, ack }) => {
+      attempts.push(attempt);
+      if (attempt === 1) throw new Error('the mailer is broken');
+      return ack();
+    });
+    await node.publish([1]);
+    await expect.poll(() => attempts, PATIENT).toEqual([1, 2]);
+    expect(node.faults.map(String)).toEqual(['Error: the mailer is broken']);
+  });
+
+  it('is told of every event that a group is done with', async () => {
+    const node = await Node.open(createMemoryEngine());
+    const worker = await Worker.connect(node);
+    const settled: Settled[] = [];
+    node.bus.groups.settled.add((one) => settled.push(one));
+    await worker.join('g');
+    await node.publish(['good', 'bad']);
+    const [good, bad] = (await worker.take(2)) as [Delivered, Delivered];
+    await worker.ack(good);
+    await worker.ask('delivery.reject', { tokens: [tokenOf(bad)], reason: 'no' });
+    await expect.poll(() => settled.length, PATIENT).toBe(2);
+    expect(settled).toMatchObject([
+      { channel: 'jobs', sequence: 1, outcome: 'handled', attempts: 1, place: { group: 'g' } },
+      { channel: 'jobs', sequence: 2, outcome: 'rejected', attempts: 1 },
+    ]);
+  });
+});
+
+describe('a token that is renewed with narrower grants', () => {
+  it('ends the memberships of groups that they do not cover, and gives the events to others', async () => {
+    const grants: Record<string, string[]> = {};
+    const node = await Node.open(createMemoryEngine(), {
+      refresh: (token) => ({ subject: 'ada', grants: { subscribe: grants[token] ?? [] } }),
+      authenticate: () => ({ subject: 'ada' }),
+    });
+    grants.narrow = ['work:mail'];
+    const [ada, other] = [await Worker.connect(node), await Worker.connect(node)];
+    await ada.join('g');
+    await node.publish([1]);
+    expect(numberOf(await ada.next())).toBe(1);
+    expect(await ada.ask('refresh_token', { token: 'narrow' })).toMatchObject({ left: ['work:jobs/g'] });
+    expect(await ada.peer.next(({ payload }) => payload.event === 'membership_revoked')).toMatchObject({
+      payload: { ...GROUP, reason: 'grants' },
+    });
+    await other.join('g');
+    const again = await other.next();
+    expect([numberOf(again), again.metadata.delivery.attempt]).toEqual([1, 2]);
   });
 });
 

@@ -2,7 +2,7 @@ import { BusError, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from 
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
-import type { Engine, KeyChange, KeySpace } from '../engine/engine.ts';
+import type { Engine } from '../engine/engine.ts';
 import { type Hub, notice } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
 import { hasRole } from '../principal.ts';
@@ -10,7 +10,8 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
-import type { Answer, Answered, Settled } from './answer.ts';
+import type { Answer, Answered, AnswerKind, Settled } from './answer.ts';
+import { type Consumed, consumerOf } from './consumer.ts';
 import { type DeadLetter, DeadLetters } from './dead-letters.ts';
 import type { DriverInfo } from './driver.ts';
 import { Drivers } from './drivers.ts';
@@ -23,13 +24,11 @@ import {
   noSuchGroup,
   settingsOf,
 } from './group.ts';
+import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import { type Start, startPositions } from './start.ts';
 
-const SPACE = 'group';
-const STATE_SPACE = 'group_state';
-const PAGE = 500;
 const EXPIRY_MS = 5_000;
 
 interface GroupsOptions {
@@ -39,6 +38,16 @@ interface GroupsOptions {
   readonly maxSubscriptions: number;
   readonly now: () => number;
   readonly onFault: (error: unknown) => void;
+}
+
+export interface ConsumeOptions {
+  readonly id: string;
+  /** The identity whose quota the group counts for. */
+  readonly owner: string;
+  readonly settings: GivenSettings;
+  /** Whether the group is kept in the store, and driven by one node of the cluster. */
+  readonly kept: boolean;
+  readonly prefetch: number;
 }
 
 export interface GroupsParts {
@@ -61,6 +70,7 @@ export interface GroupsParts {
 export class Groups {
   private readonly parts: GroupsParts;
   private readonly clock: Clock;
+  private readonly store: GroupStore;
   private readonly drivers: Drivers;
   private readonly tenants: Map<string, Map<string, ActiveGroup>> = new Map();
   private readonly byId: Map<string, ActiveGroup> = new Map();
@@ -73,6 +83,7 @@ export class Groups {
     const { options } = parts;
     this.parts = parts;
     this.clock = parts.clock ?? systemClock(options.now);
+    this.store = new GroupStore(parts.engine.store, options);
     this.drivers = new Drivers({
       ...parts,
       clock: this.clock,
@@ -96,7 +107,7 @@ export class Groups {
   }
 
   start(): void {
-    this.stopWatching = this.parts.engine.store.watch(SPACE, (change) => this.follow(change));
+    this.stopWatching = this.store.watch((tenant, key, record) => this.follow(tenant, key, record));
     this.drivers.start();
     const tick = (): void => {
       this.expire();
@@ -107,15 +118,7 @@ export class Groups {
 
   /** Takes up the groups of earlier runs and of other nodes; called again when the store was away and has come back. */
   async load(): Promise<void> {
-    const { store } = this.parts.engine;
-    for (const tenant of await store.tenants(SPACE)) {
-      for (let after: string | undefined; ; ) {
-        const entries = await store.list(spaceOf(tenant), { limit: PAGE, ...(after === undefined ? {} : { after }) });
-        for (const { value } of entries) this.adopt(tenant, JSON.parse(value) as GroupRecord, true);
-        if (entries.length < PAGE) break;
-        after = entries[entries.length - 1]?.key;
-      }
-    }
+    await this.store.load((tenant, record) => void this.adopt(tenant, record, true));
   }
 
   /** Hands its groups over to other nodes. */
@@ -138,55 +141,66 @@ export class Groups {
    */
   async create(sender: Sender, place: GroupPlace, given: GivenSettings, start: Start): Promise<GroupRecord> {
     this.requireSource(sender, place);
-    const settings = settingsOf(given);
+    return (await this.make(place, given, start, sender.identity)).record;
+  }
+
+  private async make(place: GroupPlace, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
     const known = this.find(place);
     if (known !== undefined) return this.same(known, given);
-    const record: GroupRecord = {
+    const record = await this.describe(place, given, start, owner);
+    const kept = await this.store.add(place.tenant, record);
+    const active = this.adopt(place.tenant, kept, true);
+    return kept === record ? active : this.same(active, given);
+  }
+
+  private async describe(
+    { tenant, room, channel, group }: GroupPlace,
+    given: GivenSettings,
+    start: Start,
+    owner: string,
+  ): Promise<GroupRecord> {
+    return {
       group_id: randomToken(20),
-      room: place.room,
-      channel: place.channel,
-      group: place.group,
-      settings,
+      room,
+      channel,
+      group,
+      settings: settingsOf(given),
       paused: false,
-      owner: sender.identity,
+      owner,
       created_at: this.parts.options.now(),
-      begin: await startPositions(this.parts.engine.broker, place, start),
+      begin: await startPositions(this.parts.engine.broker, { tenant, room, channel, group }, start),
     };
-    const { store } = this.parts.engine;
-    const { maxGroups, maxGroupsPerSubject } = this.parts.options;
-    const key = groupKey(place);
-    const outcome = await store.set(spaceOf(place.tenant), key, JSON.stringify(record), {
-      ifVersion: 0,
-      quota: {
-        owner: sender.identity,
-        ownerKeys: maxGroupsPerSubject,
-        ownerBytes: Number.MAX_SAFE_INTEGER,
-        tenantKeys: maxGroups,
-        tenantBytes: Number.MAX_SAFE_INTEGER,
-      },
-    });
-    if (outcome.ok) return this.adopt(place.tenant, record, true).record;
-    if (outcome.reason === 'full') throw this.tooMany(outcome.limit.startsWith('owner'));
-    // Somebody made it in the meantime.
-    const made = await store.get(spaceOf(place.tenant), key);
-    if (made === null) throw new BusError('CONFLICT', 'Somebody deletes this group right now; try again.');
-    return this.same(this.adopt(place.tenant, JSON.parse(made.value) as GroupRecord, true), given);
+  }
+
+  /**
+   * Makes a part of this program a member, under an id that no other member has; the group is made for `owner` when it is
+   * not there. One that is not `kept` begins with what comes from now on, and ends with its consumer. Resolves with the
+   * way to stop, once no later event is missed.
+   */
+  async consume(
+    place: GroupPlace,
+    { id, owner, settings, kept, prefetch }: ConsumeOptions,
+    handle: (consumed: Consumed) => unknown,
+  ): Promise<() => Promise<void>> {
+    const { node, onFault } = this.parts.options;
+    const active = kept
+      ? await this.make(place, settings, 'new', owner)
+      : this.adopt(place.tenant, await this.describe(place, settings, 'new', owner), false);
+    const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
+      this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
+    this.drivers.joined(active, consumerOf({ id, node, prefetch, handle, answer, onFault }));
+    return async () => {
+      this.drivers.left(active, id);
+      if (!kept) await this.drop(active);
+    };
   }
 
   /** Hands out nothing (or goes on). For whoever made it, and admins. */
   async pause(sender: Sender, place: GroupPlace, paused: boolean): Promise<void> {
-    const active = this.owned(sender, place);
-    const { store } = this.parts.engine;
-    for (;;) {
-      const entry = await store.get(spaceOf(place.tenant), active.key);
-      if (entry === null) throw noSuchGroup(place);
-      const record = { ...(JSON.parse(entry.value) as GroupRecord), paused };
-      const value = JSON.stringify(record);
-      const outcome = await store.set(spaceOf(place.tenant), active.key, value, { ifVersion: entry.version });
-      if (!outcome.ok) continue;
-      this.adopt(place.tenant, record, true);
-      return;
-    }
+    const { key, tenant } = this.owned(sender, place);
+    const record = await this.store.pause(tenant, key, paused);
+    if (record === null) throw noSuchGroup(place);
+    this.adopt(tenant, record, true);
   }
 
   /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for another incarnation. */
@@ -203,8 +217,9 @@ export class Groups {
 
   private async remove(active: ActiveGroup): Promise<void> {
     const { tenant, key, record } = active;
-    await this.parts.engine.store.delete(spaceOf(tenant), key);
+    await this.store.remove(tenant, key);
     await this.drop(active);
+    await this.store.forgetState(tenant, key, record);
     await new DeadLetters(this.parts.engine.store, tenant, record.group_id).clear();
   }
 
@@ -393,33 +408,21 @@ export class Groups {
     this.parts.access.require(sender.principal, 'group', room, channel);
   }
 
-  private same(active: ActiveGroup, given: GivenSettings): GroupRecord {
+  private same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
     const { record, place } = active;
     const field = differing(given, record.settings);
-    if (field === undefined) return record;
+    if (field === undefined) return active;
     const { room, channel, group } = place;
     const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
     throw new BusError('CONFLICT', message, { field, room, channel, group });
   }
 
-  private tooMany(ofSubject: boolean): BusError {
-    const { maxGroups, maxGroupsPerSubject } = this.parts.options;
-    const [who, limit, setting] = ofSubject
-      ? ['You have', maxGroupsPerSubject, 'ARQONBUS_MAX_GROUPS_PER_SUBJECT']
-      : ['The tenant has', maxGroups, 'ARQONBUS_MAX_GROUPS'];
-    return new BusError(
-      'LIMIT_EXCEEDED',
-      `${who} ${limit} groups, which is the limit (${setting}); delete some first, group.list shows them.`,
-      { limit, quota: ofSubject ? 'owner_keys' : 'tenant_keys' },
-    );
-  }
-
-  private follow({ at, key, value }: KeyChange): void {
-    if (value !== null) {
-      this.adopt(at.tenant, JSON.parse(value) as GroupRecord, true);
+  private follow(tenant: string, key: string, record: GroupRecord | null): void {
+    if (record !== null) {
+      this.adopt(tenant, record, true);
       return;
     }
-    const active = this.tenants.get(at.tenant)?.get(key);
+    const active = this.tenants.get(tenant)?.get(key);
     if (active !== undefined) this.drop(active).catch(this.parts.options.onFault);
   }
 
@@ -456,15 +459,7 @@ export class Groups {
       if (session?.groups.delete(key) === true) session.send(notice(place, gone));
     }
     await this.drivers.drop(active);
-    if (wasDriven) await this.forget(tenant, key, record);
-  }
-
-  /** Deletes what a driver may have written after the group was deleted. */
-  private async forget(tenant: string, key: string, { group_id }: GroupRecord): Promise<void> {
-    const at = { tenant, space: STATE_SPACE, namespace: '' };
-    const { store } = this.parts.engine;
-    const entry = await store.get(at, key);
-    if (entry?.value.startsWith(`{"group":"${group_id}"`) === true) await store.delete(at, key, entry.version);
+    if (wasDriven) await this.store.forgetState(tenant, key, record);
   }
 
   /** Deletes groups that nobody has used for as long as they were made to wait. */
@@ -475,8 +470,4 @@ export class Groups {
       this.remove(active).catch(this.parts.options.onFault);
     }
   }
-}
-
-function spaceOf(tenant: string): KeySpace {
-  return { tenant, space: SPACE, namespace: '' };
 }

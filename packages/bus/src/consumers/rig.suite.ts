@@ -98,6 +98,7 @@ export function numberOf({ payload }: Delivered): unknown {
 
 export interface NodeOptions extends Partial<BusOptions> {
   readonly authenticate?: (name: string) => GivenPrincipal;
+  readonly refresh?: (token: string) => GivenPrincipal;
 }
 
 /** A bus that clients reach over WebSocket. */
@@ -115,12 +116,13 @@ export class Node {
     this.url = `ws://127.0.0.1:${port}`;
   }
 
-  static async open(engine: Engine, { authenticate, ...limits }: NodeOptions = {}): Promise<Node> {
+  static async open(engine: Engine, { authenticate, refresh, ...limits }: NodeOptions = {}): Promise<Node> {
     const faults: unknown[] = [];
     const bus = await createBus({
       engine,
       limits,
       onFault: (error) => faults.push(error),
+      ...(refresh === undefined ? {} : { refresh }),
       ...(authenticate === undefined
         ? {}
         : { authenticate: ({ url = '' }) => authenticate(new URL(url, 'ws://x').searchParams.get('as') ?? '') }),

@@ -154,11 +154,11 @@ export class Memberships {
       if (isNew) this.parts.rooms.leave(session, channel);
       throw error;
     }
-    if (isNew || state !== undefined) {
+    if (isNew) {
       this.parts.cluster.announce(session);
       this.parts.rosters.joined(session, channel, membership);
-    }
-    if (isNew) this.emit('client_joined', session, channel);
+      this.emit('client_joined', session, channel);
+    } else if (state !== undefined) this.parts.rosters.updated(session, channel, membership);
     return entry;
   }
 
@@ -189,15 +189,14 @@ export class Memberships {
       throw new BusError('NOT_JOINED', `Join ${room}:${name} first; a state is a member's.`, { room, channel: name });
     }
     this.parts.rosters.setState(session, membership, state);
-    this.parts.cluster.announce(session);
-    this.parts.rosters.joined(session, channel, membership);
+    this.parts.rosters.updated(session, channel, membership);
   }
 
   /** The client is known by another name or type: whoever watches it is told. */
   renamed(session: Session): void {
     this.parts.cluster.announce(session);
     for (const [place, membership] of session.memberships) {
-      this.parts.rosters.joined(session, place as Channel, membership);
+      this.parts.rosters.updated(session, place as Channel, membership);
     }
   }
 
