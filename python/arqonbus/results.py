@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .envelope import Envelope, JsonObject
@@ -243,12 +243,15 @@ class StoreEntry:
 class StoreKeys:
     """One page of keys, in order. ``next`` goes into ``after`` for the following page; None when there is none.
 
+    ``entries`` are what the keys hold, by key, when that was asked for.
+
     >>> page = await client.store.list("jobs/", limit=50)
     >>> print(page.keys, page.next)
     """
 
     keys: list[str]
     next: str | None
+    entries: dict[str, StoreEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
