@@ -114,6 +114,8 @@ async def test_store(client: ArqonBusClient, other: ArqonBusClient, room: str) -
         entry = await client.store.get("jobs/1", namespace=room)
         assert entry is not None and entry.value == {"state": "new"} and entry.version == version
         assert await client.store.keys("jobs/", namespace=room) == ["jobs/1"]
+        page = await client.store.list("jobs/", namespace=room, values=True)
+        assert page.entries == {"jobs/1": entry}
         assert await client.store.delete("jobs/1", namespace=room) is True
         assert (await watch.receive(timeout=5)).operation == "delete"
         assert await client.store.get("jobs/1", namespace=room) is None
