@@ -34,7 +34,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],
     ['core.ts'],
     ['ingress.ts', 'commands'],
-    ['operators', 'websocket'],
+    ['operators', 'websocket', 'posts.ts', 'subjects.ts'],
     ['create-options.ts'],
     ['bus.ts'],
     ['index.ts'],

@@ -26,7 +26,7 @@ import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
 import type { Attached, AttachOptions, CreateBusOptions, GivenPrincipal, PublishOptions } from './create-options.ts';
-import type { Awaitable, Published } from './engine/engine.ts';
+import type { Awaitable, NodeMessage, Published } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
@@ -37,8 +37,10 @@ import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
 import { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
+import { SessionPosts } from './posts.ts';
 import { grantsOf, principalOf, type Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
+import { Subjects } from './subjects.ts';
 import type { Joined } from './subscribe/join.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
 import { Gate } from './websocket/gate.ts';
@@ -80,6 +82,8 @@ export class Bus extends Core implements SessionHost {
   readonly commands: CommandSet;
   readonly runner: CommandRunner;
   readonly ingress: Ingress;
+  readonly posts: SessionPosts;
+  readonly subjects: Subjects;
   readonly heartbeat: Heartbeat;
   readonly operators: readonly Operator[];
   /** Null when they were left out. */
@@ -130,6 +134,8 @@ export class Bus extends Core implements SessionHost {
     ]);
     this.runner = new CommandRunner(this, this.commands);
     this.ingress = new Ingress(this, (session, inbound) => this.runner.answer(session, inbound));
+    this.posts = new SessionPosts(this, this.ingress);
+    this.subjects = new Subjects(this);
   }
 
   /** Opens the engine and takes up what is kept in it. */
@@ -254,6 +260,7 @@ export class Bus extends Core implements SessionHost {
         return handler.connections;
       },
       refusals: handler.refusals,
+      hold: (socket, address, principal) => handler.hold(socket, address, principal),
       empty: () => handler.empty(),
       destroy: () => handler.destroy(),
       detach: () => {
@@ -292,6 +299,12 @@ export class Bus extends Core implements SessionHost {
     const opened = this.greet(session, arrival.join);
     if (isPending(opened)) this.ingress.holdUntil(session, opened);
     return session;
+  }
+
+  protected override receiveFromNode(message: NodeMessage): void {
+    if (message.kind === 'post') this.posts.receive(message);
+    else if (message.kind === 'subject') this.subjects.receive(message);
+    else super.receiveFromNode(message);
   }
 
   receive(session: Session, text: string): void {

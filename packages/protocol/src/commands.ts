@@ -224,6 +224,8 @@ export interface Welcome {
   channel: string | null;
   server: { name: string; version: string; protocol: string; node: string; http?: string };
   limits: { max_message_bytes: number; ping_interval_ms: number };
+  /** Over SSE: what this client posts its envelopes to. A secret of its own. */
+  session?: string;
 }
 
 /** The server is about to stop. */
@@ -238,6 +240,17 @@ export interface TokenExpiringNotice {
   event: 'token_expiring';
   expires_at: string;
   expires_in_ms: number;
+}
+
+/** An administrator made this client a member. */
+export interface JoinedNotice {
+  event: 'joined';
+  room: string;
+  channel: string;
+  sequence: number;
+  epoch: string;
+  /** As a join answers them. */
+  positions?: Record<string, Position>;
 }
 
 /** This client was taken out of a channel or room. */
@@ -305,6 +318,7 @@ export type Notice =
   | Welcome
   | ShutdownNotice
   | TokenExpiringNotice
+  | JoinedNotice
   | MembershipRevokedNotice
   | HistoryGapNotice
   | ChannelCreatedNotice

@@ -115,7 +115,7 @@ class Listeners implements Edge {
       telemetry: () => watching?.size ?? 0,
       dropped: () => watching?.dropped ?? 0,
     };
-    if (http.port !== 'off') await this.openHttp(http.port, () => watching?.dropped ?? 0);
+    if (http.port !== 'off') await this.openHttp(http.port, attached, () => watching?.dropped ?? 0);
     this.isOpen = true;
   }
 
@@ -160,7 +160,7 @@ class Listeners implements Edge {
     return watching;
   }
 
-  private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
+  private async openHttp(port: number, attached: Attached, droppedEvents: () => number): Promise<void> {
     const { bus, config, redact = (_room, _channel, content) => content, onShutdown, onRestart } = this.parts;
     const { host, corsOrigins } = config.http;
     const gate = this.gate(host, corsOrigins);
@@ -171,6 +171,7 @@ class Listeners implements Edge {
         build: readBuild(process.env),
         isReady: () => this.isOpen,
         endpoints: () => this.urls,
+        attached,
         droppedEvents,
         redact,
         onShutdown: onShutdown ?? null,
@@ -179,6 +180,7 @@ class Listeners implements Edge {
       {
         credentials: this.credentials(this.rates()),
         checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null,
+        allowsOrigin: (request) => gate.allowsOrigin(request),
       },
     );
     const httpServer = createAppServer(app, this.tls);

@@ -42,6 +42,11 @@ export interface Arrival {
   readonly address: string;
   /** First membership, from the connection's query. */
   readonly join: Wanted | undefined;
+  /**
+   * Of a transport that only sends: what nobody can guess and its client posts its envelopes to. The client id is made
+   * of it, one way (`clientIdOf`), so that every node finds the session and knows that the poster was told its id.
+   */
+  readonly postId?: string;
 }
 
 /** What a client can be a member of: a channel, or (`*`) all of a room. */
@@ -70,6 +75,8 @@ export class Session implements Sender {
   /** The figures of its tenant. */
   readonly traffic: Traffic;
   readonly connectedAt: number;
+  /** What its client posts to; undefined when its wire receives. */
+  readonly postId: string | undefined;
   /** Replaced when a token is renewed. */
   principal: Principal;
   lastActivity: number;
@@ -98,6 +105,7 @@ export class Session implements Sender {
     traffic: Traffic,
     buckets: readonly TokenBucket[],
     now: number,
+    postId?: string,
   ) {
     this.id = id;
     this.identity = identity;
@@ -107,6 +115,7 @@ export class Session implements Sender {
     this.outbox = outbox;
     this.traffic = traffic;
     this.buckets = buckets;
+    this.postId = postId;
     this.connectedAt = now;
     this.lastActivity = now;
   }

@@ -27,6 +27,7 @@ export function encodeWelcome(
     channel: joined?.channel ?? null,
     server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node, ...(http === null ? {} : { http }) },
     limits: { max_message_bytes: maxMessageBytes, ping_interval_ms: pingIntervalMs },
+    ...(session.postId === undefined ? {} : { session: session.postId }),
   };
   return encode({ type: 'system', payload: { ...welcome } });
 }

@@ -244,11 +244,11 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice';
+  readonly kind: 'private' | 'disconnect' | 'notice' | 'post' | 'subject';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for a `notice` to a room's members: empty; for `subject`: it alone. */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason. */
+  /** The envelope to deliver; for `disconnect` the reason; for `post` the client’s envelopes as a JSON array of texts, for `subject` what to do. */
   readonly text: string;
   /** For `notice`: whose members. */
   readonly room?: string;

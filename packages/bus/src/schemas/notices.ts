@@ -1,6 +1,6 @@
 import type { Notice } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { CLIENT_TYPE, COUNT, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { CLIENT_TYPE, COUNT, POSITION, ROLE, SEQUENCE, STAMP } from './fields.ts';
 
 const NAME = z.string().min(1);
 const PLACE = { room: NAME, channel: NAME };
@@ -18,6 +18,7 @@ const WELCOME = z
     channel: NAME.nullable(),
     server: z.strictObject({ name: NAME, version: NAME, protocol: NAME, node: NAME, http: NAME.exactOptional() }),
     limits: z.strictObject({ max_message_bytes: COUNT, ping_interval_ms: COUNT }),
+    session: NAME.describe('Over SSE: what this client posts its envelopes to. A secret of its own.').exactOptional(),
   })
   .meta({ id: 'Welcome', description: 'The first frame of every connection.' });
 
@@ -36,6 +37,15 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
   token_expiring: z
     .strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT })
     .meta({ id: 'TokenExpiringNotice', description: 'The connection ends with its token, unless that is renewed.' }),
+  joined: z
+    .strictObject({
+      event: z.literal('joined'),
+      ...PLACE,
+      sequence: SEQUENCE,
+      epoch: z.string(),
+      positions: z.record(z.string(), POSITION).describe('As a join answers them.').exactOptional(),
+    })
+    .meta({ id: 'JoinedNotice', description: 'An administrator made this client a member.' }),
   membership_revoked: z
     .strictObject({ event: z.literal('membership_revoked'), ...PLACE, reason: z.string() })
     .meta({ id: 'MembershipRevokedNotice', description: 'This client was taken out of a channel or room.' }),

@@ -36,8 +36,7 @@ export class WebSocketSessions implements Behind<Arrival> {
   }
 
   read(request: IncomingMessage, principal: Principal): Arrival {
-    const arrival = readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
-    return inspectArrival(this.host.inspector, arrival);
+    return arrivalOf(request, principal, this.host.inspector);
   }
 
   open(ws: WebSocket, duplex: Duplex, arrival: Arrival): void {
@@ -58,6 +57,14 @@ export class WebSocketSessions implements Behind<Arrival> {
 
 /** Codes of a connection that its client ended on purpose. */
 const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005]);
+
+/**
+ * Who arrives with a request, as far as its query tells and the content policy lets others see it. Throws
+ * VALIDATION_ERROR for malformed values, and what the policy refuses the client with.
+ */
+export function arrivalOf(request: IncomingMessage, principal: Principal, inspector: Inspector): Arrival {
+  return inspectArrival(inspector, readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? ''));
+}
 
 /**
  * Who a connecting client says it is: the query of the upgrade request (PROTOCOL section 1). Throws VALIDATION_ERROR,

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** Query parameters that carry a token, in the order in which they are looked at. */
-const TOKEN_PARAMETERS = ['token', 'access_token'] as const;
+export const TOKEN_PARAMETERS: readonly string[] = ['token', 'access_token', 'auth_token'];
 /** Parameters whose values stay out of logs: the tokens, and what else identifies or authorizes its bearer. */
 const SECRET_PARAMETERS: ReadonlySet<string> = new Set([
   ...TOKEN_PARAMETERS,

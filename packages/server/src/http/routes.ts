@@ -1,8 +1,12 @@
-import type { Bus, CommandRunner } from '@arqonbus/bus';
+import type { Attached, Bus, CommandRunner } from '@arqonbus/bus';
 import type { Config } from '../config/config.ts';
 import type { Monitor } from '../telemetry/monitor.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { type App, type AppRules, createApp } from './app.ts';
+import { batchRoutes } from './batch-routes.ts';
+import { clientRoute } from './client-route.ts';
+import { directoryRoutes } from './directory-routes.ts';
+import { messageRoutes } from './message-routes.ts';
 import { documentRoute } from './openapi.ts';
 import { type Build, probeRoutes } from './probe-routes.ts';
 import { publishRoutes } from './publish-routes.ts';
@@ -10,6 +14,8 @@ import type { AnyRoute } from './route.ts';
 import { statusRoutes } from './status-routes.ts';
 import type { Redact } from './storage-history.ts';
 import { storageRoutes } from './storage-routes.ts';
+import { streamRoutes } from './stream-routes.ts';
+import { subjectRoutes } from './subject-routes.ts';
 import { systemRoutes } from './system-routes.ts';
 import { telemetryFigures, telemetryRoutes } from './telemetry-routes.ts';
 
@@ -22,6 +28,8 @@ export interface HttpParts {
   readonly isReady: () => boolean;
   /** Where the listeners are reached, as URLs. */
   readonly endpoints: () => object;
+  /** Where connections of all transports are counted. */
+  readonly attached: Pick<Attached, 'hold'>;
   readonly droppedEvents: () => number;
   readonly redact: Redact;
   readonly onShutdown: (() => void) | null;
@@ -29,7 +37,10 @@ export interface HttpParts {
 }
 
 /** The HTTP side of a server: every family of routes, under the rules that all requests keep. */
-export function createHttpApp(parts: HttpParts, rules: Pick<AppRules, 'credentials' | 'checkOrigin'>): App {
+export function createHttpApp(
+  parts: HttpParts,
+  rules: Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>,
+): App {
   const { config, bus, monitor } = parts;
   const routes = [...allRoutes(parts), documentRoute(() => app, bus.options.version)];
   const app: App = createApp(routes, {
@@ -49,6 +60,7 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
   const { feed, metrics, requests } = monitor;
   const clients = () => ({ clients: monitor.connections.telemetry(), dropped_total: droppedEvents() });
   const telemetry = { feed, clients };
+  const publishing = { bus, runner, strict: config.server.strictEnvelope };
   const strictStorage = config.storage.mode === 'strict';
   const routes: AnyRoute[] = [
     ...probeRoutes({ ...parts, strictStorage }),
@@ -62,7 +74,13 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
     ...storageRoutes(bus, parts.redact),
     ...systemRoutes({ bus, config, endpoints, routes: () => routes.map(nameOf) }),
     ...telemetryRoutes(telemetry),
-    ...publishRoutes({ bus, runner, strict: config.server.strictEnvelope }),
+    ...publishRoutes(publishing),
+    ...batchRoutes(publishing),
+    ...messageRoutes({ bus, runner }),
+    ...streamRoutes(parts),
+    ...directoryRoutes(bus),
+    ...subjectRoutes(bus),
+    clientRoute(),
     ...adminRoutes(parts),
   ];
   return routes;
