@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -79,9 +79,9 @@ describe('GET /openapi.json', () => {
       const check = ajv.compile(JSON.parse(text));
       expect([operation.operationId, check(value), check.errors]).toEqual([operation.operationId, true, null]);
     };
-    const bodies: Readonly<Record<string, object>> = {
+    const bodies: Readonly<Record<string, object | string>> = {
       '/v1/publish': { room: 'lab' },
-      '/v1/batch': [{ publish: { room: 'lab' } }, { command: 'nothing' }],
+      '/v1/batch': JSON.stringify([{ publish: { room: 'lab' } }, { command: 'nothing' }]),
       '/v1/subjects/{sub}/join': { room: 'lab' },
       '/v1/subjects/{sub}/leave': { room: 'lab' },
     };
@@ -123,7 +123,7 @@ describe('docs/http.md', () => {
 
   // Elsewhere than in CI, who has no curl does without.
   it.skipIf(process.env.CI === undefined && !hasCurl())('has examples that work', async () => {
-    const commands = [...PAGE.matchAll(/^curl .*$/gm)].map(([command]) => command);
+    const commands = [...PAGE.matchAll(/^curl -s .*$/gm)].map(([command]) => command);
     expect(commands.length).toBeGreaterThan(8);
     for (const command of commands) {
       const here = command
@@ -132,6 +132,19 @@ describe('docs/http.md', () => {
       // In a process of its own, since the server answers in this one.
       expect((await execute('sh', ['-c', here])).stdout).not.toBe('');
     }
+  });
+
+  it.skipIf(process.env.CI === undefined && !hasCurl())('has a stream that curl reads', async () => {
+    const [command = ''] = /^curl -N .*$/m.exec(PAGE) ?? [];
+    const reading = spawn('sh', ['-c', `exec ${command.replace('http://localhost:8080', server.urls.http)}`]);
+    let read = '';
+    for await (const chunk of reading.stdout) {
+      read += chunk;
+      if (read.includes('arq_join_1')) break;
+    }
+    reading.kill();
+    expect(read).toContain('"event":"welcome"');
+    expect(read).toMatch(/^id: \+science:explore=\d+@/m);
   });
 
   it('names every metric', async () => {

@@ -240,7 +240,7 @@ describe('a stream counts as a connection', () => {
     for (const [setting, status] of [
       ['ARQONBUS_MAX_CONNECTIONS', 503],
       ['ARQONBUS_MAX_CONNECTIONS_PER_ADDRESS', 429],
-      ['ARQONBUS_AUTH_MAX_CONNECTIONS_PER_SUBJECT', 429],
+      ['ARQONBUS_MAX_CONNECTIONS_PER_SUBJECT', 429],
     ] as const) {
       const full = await startTestServer({ ...WITH_AUTH, [setting]: '2' });
       const bearer = await token({ sub: 'ada', role: 'user' });
