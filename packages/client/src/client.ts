@@ -12,6 +12,7 @@ import { openSocket } from '#socket';
 import type { AddressInput } from './address.ts';
 import { CommandCaller } from './commands.ts';
 import { ArqonBusError } from './errors.ts';
+import { openerFor } from './fallback.ts';
 import type { ConnectionState } from './link.ts';
 import type { JoinOptions } from './membership.ts';
 import type { Message } from './message.ts';
@@ -66,7 +67,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    */
   constructor(options: ClientOptions) {
     super((error, event) => this.#report(error, event === 'error'));
-    this.#session = new Session(readOptions(options), options.socket ?? openSocket, {
+    const settings = readOptions(options);
+    this.#session = new Session(settings, options.socket ?? openerFor(settings, openSocket), {
       emit: (event, value) => this.emit(event, value),
       report: (error) => this.#report(error, false),
     });

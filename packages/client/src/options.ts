@@ -55,6 +55,11 @@ export interface ClientOptions extends Identity {
    * each failure moves on to the next.
    */
   url: string | URL | readonly (string | URL)[];
+  /**
+   * Where the bus answers HTTP, for lines on which no WebSocket gets through: then the client goes on with server-sent
+   * events and posts. The origin of the WebSocket's address unless given; `false`: never.
+   */
+  http?: string | URL | false;
   /** JWT, when the bus asks for one. Only with a function can the client go on after the token has expired. */
   token?: TokenOption;
   /** Extra headers of the handshake. Node.js only: browsers send none. */
@@ -83,6 +88,7 @@ export interface ClientOptions extends Identity {
 /** The options with their defaults, checked. */
 export interface Settings {
   readonly urls: readonly string[];
+  readonly http: string | false | undefined;
   readonly identity: WireIdentity;
   readonly token: TokenOption | undefined;
   readonly headers: Readonly<Record<string, string>>;
@@ -107,6 +113,7 @@ export function readOptions(options: ClientOptions): Settings {
   if (urls.length === 0) throw invalidArgument('"url" names no address; write ws://HOST:PORT or wss://HOST.');
   return {
     urls,
+    http: options.http === undefined || options.http === false ? options.http : readHttp(options.http),
     identity: toWire(options),
     token,
     headers,
@@ -133,6 +140,12 @@ export function requirePositive(numbers: Record<string, number>): void {
   for (const [name, value] of Object.entries(numbers)) {
     if (!(value > 0)) throw invalidArgument(`"${name}" must be greater than 0.`);
   }
+}
+
+function readHttp(address: string | URL): string {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.origin + url.pathname;
+  throw invalidArgument(`"${address}" is not an address of HTTP; write http://HOST:PORT or https://HOST.`);
 }
 
 function readUrl(address: string | URL): string {

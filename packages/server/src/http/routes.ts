@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import type { Attached, Bus, CommandRunner } from '@arqonbus/bus';
 import type { Config } from '../config/config.ts';
 import type { Monitor } from '../telemetry/monitor.ts';
@@ -41,9 +42,30 @@ export function createHttpApp(
   parts: HttpParts,
   rules: Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>,
 ): App {
-  const { config, bus, monitor } = parts;
-  const routes = [...allRoutes(parts), documentRoute(() => app, bus.options.version)];
-  const app: App = createApp(routes, {
+  const routes = [...allRoutes(parts), documentRoute(() => app, parts.bus.options.version)];
+  const app: App = createApp(routes, appRules(parts, rules));
+  return app;
+}
+
+type Rules = Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>;
+
+/** What takes the place of a WebSocket, at the very address of it: whoever knows that one needs no other. */
+export function createFallbackApp(
+  parts: Pick<HttpParts, 'bus' | 'config' | 'monitor' | 'attached'>,
+  rules: Rules,
+): App {
+  return createApp([...streamRoutes(parts), clientRoute()], appRules(parts, rules));
+}
+
+const FALLBACK = /^\/(?:v1\/stream|v1\/sessions\/[^/?]+|client\.js)(?:\?|$)/;
+
+/** Whether a request to the listener of WebSockets is for {@link createFallbackApp}. */
+export function isFallback({ url = '/' }: IncomingMessage): boolean {
+  return FALLBACK.test(url);
+}
+
+function appRules({ bus, config, monitor }: Pick<HttpParts, 'bus' | 'config' | 'monitor'>, rules: Rules): AppRules {
+  return {
     ...rules,
     corsOrigins: config.http.corsOrigins,
     maxBodyBytes: config.server.maxMessageSize,
@@ -51,8 +73,7 @@ export function createHttpApp(
     internal: (error) => bus.internal(error),
     onAnswered: (status) => monitor.answered(status),
     onFailed: (code) => bus.faults.failed(code),
-  });
-  return app;
+  };
 }
 
 function allRoutes(parts: HttpParts): AnyRoute[] {
