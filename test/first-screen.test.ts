@@ -155,8 +155,8 @@ describe('npm run package', () => {
         const { bus, http } = JSON.parse(text.slice(text.indexOf('{"bus"')));
         const page = blocksOf('README.md').find(({ file }) => file === 'page.html')?.code ?? '';
         const here = page
+          .replace('127.0.0.1:8080', `127.0.0.1:${http.port}`)
           .replace('127.0.0.1:9100', `127.0.0.1:${bus.port}`);
-        await writeFile(join(home, 'page.html'), here.replace("{ text: 'hello from a page' }", '$&, { ack: true }'));
         await writeFile(join(home, 'page.html'), here.replace('history: 10,', 'history: 10, echo: true,'));
         expect(await readPage(home, 'page.html', 1)).toEqual(['hello from a page']);
       } finally {

@@ -17,6 +17,7 @@ import {
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
+import { deliverAnnouncement } from './commands/announce.ts';
 import { CommandSet } from './commands/command.ts';
 import { coreCommands } from './commands/core.ts';
 import { CommandRunner } from './commands/run.ts';
@@ -304,6 +305,7 @@ export class Bus extends Core implements SessionHost {
   protected override receiveFromNode(message: NodeMessage): void {
     if (message.kind === 'post') this.posts.receive(message);
     else if (message.kind === 'subject') this.subjects.receive(message);
+    else if (message.kind === 'announce') deliverAnnouncement(this, message);
     else super.receiveFromNode(message);
   }
 

@@ -242,6 +242,14 @@ export interface TokenExpiringNotice {
   expires_in_ms: number;
 }
 
+/** An administrator’s word to all who are there. */
+export interface AnnouncementNotice {
+  event: 'announcement';
+  announcement_id: string;
+  /** What the administrator said. */
+  announcement: JsonObject;
+}
+
 /** An administrator made this client a member. */
 export interface JoinedNotice {
   event: 'joined';
@@ -318,6 +326,7 @@ export type Notice =
   | Welcome
   | ShutdownNotice
   | TokenExpiringNotice
+  | AnnouncementNotice
   | JoinedNotice
   | MembershipRevokedNotice
   | HistoryGapNotice
@@ -329,6 +338,20 @@ export type Notice =
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
 export interface Commands {
+  /** Sends a notice to the clients in a room, or to all; an operator’s "*" goes to all tenants. */
+  announce: {
+    args: {
+      /** Room name; "*", or none, for everybody. */ room?: string;
+      /** What is announced. */
+      payload: JsonObject;
+    };
+    result: {
+      announcement_id: string;
+      /** Those of this node that were told. */
+      connections: number;
+    };
+  };
+
   /** Tells what a channel is, who is in it and where its stream stands. */
   channel_info: {
     args: {
@@ -673,6 +696,14 @@ export interface Commands {
       channel: string;
       limits: { max_events: number; max_substrates: number };
       counts: { substrates: number; events: number };
+      /** As `room`. */
+      lab_room: string;
+      /** As `channel`. */
+      lab_channel: string;
+      max_events: number;
+      max_substrates: number;
+      substrate_count: number;
+      event_count: number;
     };
   };
 
@@ -854,6 +885,7 @@ export type CommandResult<N extends CommandName> = Commands[N]['result'];
 
 /** The names of all commands, in their order; aliases are left out. */
 export const COMMAND_NAMES: readonly CommandName[] = [
+  'announce',
   'channel_info',
   'create_channel',
   'delete_channel',

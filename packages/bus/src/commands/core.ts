@@ -1,4 +1,5 @@
 import type { Core } from '../core.ts';
+import { announceCommands } from './announce.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
@@ -12,5 +13,6 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...membershipCommands(bus),
     ...channelCommands(bus),
     ...historyCommands(bus),
+    ...announceCommands(bus),
   ];
 }

@@ -244,7 +244,7 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice' | 'post' | 'subject';
+  readonly kind: 'private' | 'disconnect' | 'notice' | 'post' | 'subject' | 'announce';
   readonly tenant: string;
   /** Client ids of the node addressed; for a `notice` to a room's members: empty; for `subject`: it alone. */
   readonly clients: readonly string[];

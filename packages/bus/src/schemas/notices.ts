@@ -37,6 +37,13 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
   token_expiring: z
     .strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT })
     .meta({ id: 'TokenExpiringNotice', description: 'The connection ends with its token, unless that is renewed.' }),
+  announcement: z
+    .strictObject({
+      event: z.literal('announcement'),
+      announcement_id: NAME,
+      announcement: z.record(z.string(), z.unknown()).describe('What the administrator said.'),
+    })
+    .meta({ id: 'AnnouncementNotice', description: 'An administrator’s word to all who are there.' }),
   joined: z
     .strictObject({
       event: z.literal('joined'),

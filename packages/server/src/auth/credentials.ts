@@ -18,7 +18,7 @@ const MASK = '***';
 
 /**
  * The token of a request, in the protocol's order: `Authorization: Bearer T`, a subprotocol entry `bearer.T`, the
- * query's `token` or `access_token` (PROTOCOL section 1). The first one found counts, whether it is valid or not.
+ * query's `token`, `access_token` or `auth_token` (PROTOCOL section 1). The first one found counts, whether it is valid or not.
  * Null when there is none; other authorization schemes and empty values are none.
  *
  * @param url the request target as the client sent it (`request.url`).
