@@ -20,7 +20,10 @@ import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
 import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
+import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
+import { MessageHistory } from './history/messages.ts';
+import { Waits } from './history/waits.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
@@ -50,6 +53,7 @@ export class Core {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly inspector: Inspector;
+  readonly ephemeral: Ephemeral;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
@@ -59,6 +63,8 @@ export class Core {
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly directory: Directory;
+  readonly waits: Waits;
+  readonly messages: MessageHistory;
   readonly catalog: Catalog;
   readonly idle: IdleSweep;
   readonly expiry: TokenExpiry;
@@ -90,16 +96,19 @@ export class Core {
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options);
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
+    this.waits = new Waits(this.hub, this.interest, options);
+    this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -108,7 +117,10 @@ export class Core {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
     historyGap: (stream) => this.notices.historyGap(stream),
-    gap: (tenant, room) => this.repairs.gap(tenant, room),
+    gap: (tenant, room) => {
+      this.repairs.gap(tenant, room);
+      this.waits.recheck(tenant, room);
+    },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
       if (healthy) this.events.emit('storage_recovered', null, { backend });
@@ -149,7 +161,11 @@ export class Core {
     traffic.active += 1;
     this.cluster.announce(session);
     if (principal.expiresAt !== null) this.expiry.watch(session);
-    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
+    this.events.emit('client_connected', tenant.name, {
+      client_id: id,
+      client_type: profile.clientType,
+      sender: session.mark.record,
+    });
     return session;
   }
 
@@ -170,6 +186,7 @@ export class Core {
     tenant.traffic.active -= 1;
     this.cluster.withdraw(session);
     this.expiry.forget(session);
+    this.waits.leave(session);
     for (const listener of this.sessionLeft) listener(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }
@@ -219,7 +236,8 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  protected receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+  protected receiveFromNode(message: NodeMessage): void {
+    const { kind, tenant: name, clients, text, room = '', channel = '' } = message;
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
@@ -230,6 +248,9 @@ export class Core {
         if (found !== undefined) this.hub.relayPresence(found, text);
         return;
       }
+      case 'event':
+        this.ephemeral.receive(message);
+        return;
       case 'disconnect':
         for (const id of clients) {
           const session = tenant?.sessions.get(id);

@@ -2,7 +2,9 @@ import {
   BusError,
   encode,
   IDEMPOTENCE_WINDOW_MS,
+  isExpired,
   type JsonObject,
+  type MessageOptions,
   type Metadata,
   PRIVATE_CHANNEL,
   WILDCARD,
@@ -12,6 +14,7 @@ import { andThen } from './awaitable.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine } from './engine/engine.ts';
+import { marksOf } from './marks.ts';
 import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
@@ -28,6 +31,7 @@ export interface PrivateMessage {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
+  readonly options?: MessageOptions | undefined;
 }
 
 export interface PrivateOutcome {
@@ -59,15 +63,24 @@ export class Direct {
   private readonly access: Access;
   private readonly inspector: Inspector;
   private readonly hooks: readonly PublishHook[];
+  private readonly now: () => number;
   /** Private messages handed to connections of this node since the start. */
   delivered = 0;
 
-  constructor(rooms: Rooms, engine: Engine, access: Access, inspector: Inspector, hooks: readonly PublishHook[]) {
+  constructor(
+    rooms: Rooms,
+    engine: Engine,
+    access: Access,
+    inspector: Inspector,
+    hooks: readonly PublishHook[],
+    now: () => number,
+  ) {
     this.rooms = rooms;
     this.engine = engine;
     this.access = access;
     this.inspector = inspector;
     this.hooks = hooks;
+    this.now = now;
   }
 
   /** Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody. */
@@ -109,7 +122,7 @@ export class Direct {
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
-      ...(metadata === undefined ? {} : { metadata }),
+      metadata: { ...metadata, ...marksOf(sender.mark, message.options, this.now()) },
     });
     return this.engine.presence === null
       ? this.sendLocally(sender, tenant, message, reach, text)
@@ -119,7 +132,7 @@ export class Direct {
   /** Hands a message that another node sent to clients of this one. */
   receive(tenantName: string, clients: readonly string[], text: string): void {
     const tenant = this.rooms.tenants.get(tenantName);
-    if (tenant === undefined) return;
+    if (tenant === undefined || isExpired(text, this.now())) return;
     const sessions = clients.map((id) => tenant.sessions.get(id)).filter((session) => session !== undefined);
     this.hand(sessions, text);
   }

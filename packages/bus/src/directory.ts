@@ -50,14 +50,15 @@ export class Directory {
         client_id: session.id,
         client_type: session.profile.clientType,
         screen_name: session.profile.screenName,
+        sender: session.mark.record,
         joined_at: new Date(membership.joinedAt).toISOString(),
       });
     }
     const address = `${channel.room}:${channel.channel}`;
     const entries = await this.elsewhere(channel.tenant, channel.room, channel.channel);
     for (const entry of entries.slice(0, MAX_PAGE - members.length)) {
-      const { client_id, client_type, screen_name } = JSON.parse(entry.record) as ClientRecord;
-      members.push({ client_id, client_type, screen_name, joined_at: entry.channels[address] ?? '' });
+      const { client_id, client_type, screen_name, sender } = JSON.parse(entry.record) as ClientRecord;
+      members.push({ client_id, client_type, screen_name, sender, joined_at: entry.channels[address] ?? '' });
     }
     return { members, count: channel.members.size + entries.length };
   }

@@ -1,4 +1,4 @@
-import { encode, type JsonObject, WILDCARD } from '@arqonbus/protocol';
+import { encode, isExpired, type JsonObject, WILDCARD } from '@arqonbus/protocol';
 import { frameText } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -39,10 +39,19 @@ export class Hub {
     return this.replay(channel, event);
   }
 
-  /** Hands an event to its audience whether the stream's live events are held back or not. */
-  replay(channel: Channel, event: StreamEvent): number {
+  /**
+   * Hands an event to its audience whether the stream's live events are held back or not.
+   *
+   * @param isLate whether its time to live may be over: it was not accepted here and now
+   */
+  replay(channel: Channel, event: StreamEvent, isLate: boolean = event.stream !== channel): number {
     channel.lastTraffic = this.now();
     if (event.sequence > 0) channel.last = event;
+    if (isLate && isExpired(event.text, channel.lastTraffic)) {
+      // A replay under way has to know that it came by.
+      if (this.catchUps.size > 0) this.feedCatchUps(channel, event);
+      return 0;
+    }
     const audience = channel.audience ?? gather(channel);
     let count = 0;
     if (audience.length > 0) {

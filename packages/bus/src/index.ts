@@ -25,6 +25,7 @@ export type {
   GivenPrincipal,
   OperatorOptions,
   PublishOptions,
+  PublishResult,
 } from './create-options.ts';
 export { subjectIdentity } from './direct.ts';
 export type { Page } from './directory.ts';
@@ -42,6 +43,7 @@ export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
+export type { Messages, MessagesRequest } from './history/messages.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
 export { networkOf } from './network.ts';
@@ -67,11 +69,15 @@ export { type BusOptions, DEFAULT_LIMITS, DEFAULT_OPTIONS, type Limits } from '.
 export {
   ACTIONS,
   type Action,
+  API_KEY_SUBJECT,
   type Grants,
   grantsOf,
   hasRole,
+  isSubject,
+  MAX_SUBJECT_LENGTH,
   type Principal,
   principalOf,
+  UNPRINTABLE,
   type Verification,
 } from './principal.ts';
 export {
@@ -86,6 +92,7 @@ export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
+export { type SenderMark, senderMark } from './sender-mark.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';
 export { longInterval, longTimeout } from './timers.ts';

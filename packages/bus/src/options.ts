@@ -23,6 +23,10 @@ export interface Limits {
   readonly maxChannelsPerSubject: number;
   /** Bytes of heap beyond which nothing new is taken; 0: 85 % of what the heap may grow to. */
   readonly maxMemoryBytes: number;
+  /** Waits (`wait_ms`) of one connection, or of one identity over HTTP, at a time. */
+  readonly maxWaitsPerClient: number;
+  /** The same of the process. */
+  readonly maxWaits: number;
   /** Messages a second of one connection, and how many at once; 0: no limit. */
   readonly rateLimitPerSecond: number;
   readonly rateLimitBurst: number;
@@ -40,6 +44,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxChannels: 100_000,
   maxChannelsPerSubject: 1_000,
   maxMemoryBytes: 0,
+  maxWaitsPerClient: 16,
+  maxWaits: 10_000,
   rateLimitPerSecond: 0,
   rateLimitBurst: 100,
   subjectRateLimitPerSecond: 0,

@@ -99,6 +99,11 @@ export class Room {
     this.wide = new Channel(this, WILDCARD, traits);
   }
 
+  /** One of its channels, or its room-wide stream. */
+  find(channel: string): Channel | undefined {
+    return channel === WILDCARD ? this.wide : this.channels.get(channel);
+  }
+
   /** Whether a built-in channel is in it; those are made before all others. */
   get hardcoded(): boolean {
     for (const channel of this.channels.values()) return channel.traits.hardcoded;
@@ -139,8 +144,7 @@ export class Tenant {
 
   find(room: string, channel: string): Channel | undefined {
     if (room === WILDCARD) return this.everything;
-    const found = this.rooms.get(room);
-    return channel === WILDCARD ? found?.wide : found?.channels.get(channel);
+    return this.rooms.get(room)?.find(channel);
   }
 }
 

@@ -1,10 +1,11 @@
 // Made from the declarations of the commands by `npm run docs`; do not edit.
-import type { ClientType, Envelope, JsonObject, Role } from './envelope.ts';
+import type { ClientType, Envelope, JsonObject, Role, SenderRecord } from './envelope.ts';
 
 export interface MemberRecord {
   client_id: string;
   client_type: ClientType;
   screen_name: string | null;
+  sender: SenderRecord;
   /** Empty when only another node knows it. */
   joined_at: string;
 }
@@ -37,6 +38,12 @@ export interface CommandDescription {
   result?: JsonObject;
 }
 
+/** What a client has seen of a stream; an empty epoch: nothing is known. */
+export interface Position {
+  sequence: number;
+  epoch: string;
+}
+
 /** What others may know of a connected client. */
 export interface ClientRecord {
   client_id: string;
@@ -44,17 +51,13 @@ export interface ClientRecord {
   screen_name: string | null;
   avatar: string | null;
   personality: string | null;
+  /** What receivers are told of it. */
+  sender: SenderRecord;
   /** Room name to the channels joined there; `*` is a room subscription. */
   rooms: Record<string, string[]>;
   connected_at: string;
   last_activity: string;
   node: string;
-}
-
-/** What a client has seen of a stream; an empty epoch: nothing is known. */
-export interface Position {
-  sequence: number;
-  epoch: string;
 }
 
 export interface JoinResult {
@@ -223,6 +226,8 @@ export interface Welcome {
   room: string | null;
   channel: string | null;
   server: { name: string; version: string; protocol: string; node: string; http?: string };
+  /** What the server can do beyond the first parts of the protocol. */
+  features: string[];
   limits: { max_message_bytes: number; ping_interval_ms: number };
   /** Over SSE: what this client posts its envelopes to. A secret of its own. */
   session?: string;
@@ -298,7 +303,7 @@ export interface ClientJoinedNotice {
   event: 'client_joined';
   room: string;
   channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  client: { client_id: string; client_type: ClientType; screen_name: string | null; sender: SenderRecord };
   members: number;
 }
 
@@ -307,7 +312,7 @@ export interface ClientLeftNotice {
   event: 'client_left';
   room: string;
   channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  client: { client_id: string; client_type: ClientType; screen_name: string | null; sender: SenderRecord };
   members: number;
 }
 
@@ -419,7 +424,7 @@ export interface Commands {
     result: { commands: CommandDescription[] };
   };
 
-  /** The last envelopes of a channel (or, with a room alone, of its room-wide stream). */
+  /** Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first. */
   history: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -427,17 +432,30 @@ export interface Commands {
       channel?: string;
       /** At most 500. */
       limit?: number;
-      /** Only sequences below this. */
-      before?: number;
-      /** Only sequences above this. */
-      after?: number;
+      /** Only sequences below this: the last ones. */
+      before?: number | Record<string, number>;
+      /** Only sequences above this: the first ones. */
+      after?: number | Record<string, number>;
+      /** What came after a position, or after the positions of a room, or from a time on. */
+      since?:
+        | Position
+        | {
+            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+          }
+        | Record<string, Position>;
+      /** How long to wait for the first message when there is none. */
+      wait_ms?: number;
     };
     result: {
       /** Oldest first. */ messages: Envelope[];
+      /** Pass as "since" to read on; of a room, a position by channel. */
+      position: Position | Record<string, Position>;
+      /** Only with "since": false when some of what was missed is no longer kept. */
+      recovered?: boolean;
       /** Pass as "after" for newer ones; null at the end. */
-      next: number | null;
+      next: number | Record<string, number> | null;
       /** Pass as "before" for older ones; null at the beginning. */
-      previous: number | null;
+      previous: number | Record<string, number> | null;
     };
   };
 

@@ -34,6 +34,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'list_channels',
       role: 'guest',
+      place: 'current',
       description: 'Lists the channels of a room that your grants let you read.',
       args: z.strictObject({ room: PLACE.room, ...PAGE }),
       result: z.strictObject({ channels: z.array(CHANNEL_SUMMARY), next: NEXT }),
@@ -54,6 +55,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'channel_info',
       role: 'guest',
+      place: 'current',
       description: 'Tells what a channel is, who is in it and where its stream stands.',
       args: z.strictObject(PLACE),
       result: CHANNEL_INFO,
@@ -108,13 +110,15 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delete_channel',
       role: 'admin',
+      place: 'current',
       description: 'Deletes an empty channel and its history.',
       args: z.strictObject(PLACE),
       result: z.strictObject({ deleted: z.literal(true), room: z.string(), channel: z.string() }),
       run: async ({ sender }, args): Promise<CommandResult<'delete_channel'>> => {
-        const channel = readable(bus, sender.principal, args);
-        const { room, channel: name } = channel;
+        const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
+        await wake(bus, sender.principal.tenant, room, name);
+        const channel = readable(bus, sender.principal, args);
         if (channel.traits.hardcoded) {
           throw new BusError('PROTECTED_CHANNEL', `${room}:${name} is built in and stays.`, { room, channel: name });
         }
@@ -132,6 +136,14 @@ export function channelCommands(bus: Core): AnyCommand[] {
       },
     }),
   ];
+}
+
+/** Takes a channel that rests into the lists again. */
+async function wake(bus: Core, tenantName: string, room: string, channel: string): Promise<void> {
+  const tenant = bus.rooms.tenant(tenantName);
+  const isListed = (): boolean => tenant.find(room, channel) !== undefined;
+  if (isListed() || (await bus.engine.broker.find({ tenant: tenantName, room, channel })) === null) return;
+  if (!isListed()) bus.rooms.create(tenant, room, channel, { autoCreated: true });
 }
 
 /**

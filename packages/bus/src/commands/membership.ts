@@ -1,25 +1,16 @@
-import { CHANNEL_NAME, type CommandResult, type JoinResult, type Position } from '@arqonbus/protocol';
+import type { CommandResult, JoinResult, Position } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { POSITION } from '../schemas/fields.ts';
 import type { Joined } from '../subscribe/join.ts';
-import { PLACE, placeOf } from './arguments.ts';
+import { PLACE, POSITIONS, placeOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 import { connectionOf } from './connection.ts';
 import { JOIN_RESULT } from './records.ts';
 
-const MAX_POSITIONS = 1_000;
-const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
-
-const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([
-  POSITION,
-  z
-    .record(z.string().regex(STREAM_NAME, 'keys are channel names or "*"'), POSITION)
-    .refine((map) => Object.keys(map).length <= MAX_POSITIONS, `at most ${MAX_POSITIONS} channels`)
-    .meta({ maxProperties: MAX_POSITIONS, description: 'For a room: channel name to position.' }),
-]);
+const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([POSITION, POSITIONS]);
 
 /** join_channel, leave_channel. */
 export function membershipCommands(bus: Core): AnyCommand[] {
@@ -27,6 +18,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
     command({
       name: 'join_channel',
       role: 'guest',
+      place: 'current',
       description: 'Joins a channel, or with a room alone (or "*") all of the room; resumes where "since" says.',
       args: z.strictObject({
         ...PLACE,
@@ -50,6 +42,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
     command({
       name: 'leave_channel',
       role: 'guest',
+      place: 'current',
       description: 'Leaves a channel or a room subscription.',
       args: z.strictObject(PLACE),
       result: z.strictObject({ left: z.boolean().describe('False: this client was no member.') }),

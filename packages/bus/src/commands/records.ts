@@ -10,7 +10,17 @@ import type {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { STORED } from '../schemas/envelopes.ts';
-import { CLIENT_TYPE, COUNT, OBJECT, POSITION, ROLE, SEQUENCE, STAMP, STAMP_IF_KNOWN } from '../schemas/fields.ts';
+import {
+  CLIENT_TYPE,
+  COUNT,
+  OBJECT,
+  POSITION,
+  ROLE,
+  SENDER,
+  SEQUENCE,
+  STAMP,
+  STAMP_IF_KNOWN,
+} from '../schemas/fields.ts';
 
 const NAME = z.string().min(1);
 const TEXT_OR_NULL = z.string().nullable();
@@ -24,6 +34,7 @@ export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
     screen_name: TEXT_OR_NULL,
     avatar: TEXT_OR_NULL,
     personality: TEXT_OR_NULL,
+    sender: SENDER.describe('What receivers are told of it.'),
     rooms: z
       .record(z.string(), z.array(z.string()))
       .describe('Room name to the channels joined there; `*` is a room subscription.'),
@@ -64,6 +75,7 @@ const MEMBER: z.ZodType<MemberRecord> = z
     client_id: NAME,
     client_type: CLIENT_TYPE,
     screen_name: TEXT_OR_NULL,
+    sender: SENDER,
     joined_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
   })
   .meta({ id: 'MemberRecord' });

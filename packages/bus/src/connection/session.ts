@@ -2,6 +2,7 @@ import type { ClientRecord, ClientType } from '@arqonbus/protocol';
 import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
 import type { TokenBucket } from '../rate.ts';
+import { type SenderMark, senderMark } from '../sender-mark.ts';
 import { frameText } from './frame.ts';
 import type { Lane } from './lane.ts';
 import type { Outbox, Wire } from './outbox.ts';
@@ -14,6 +15,8 @@ export interface Sender {
   /** Who that is beyond one connection: the key of idempotence and of ownership. */
   readonly identity: string;
   readonly principal: Principal;
+  /** What receivers are told of it. */
+  readonly mark: SenderMark;
   /** The connection, when there is one. */
   readonly session: Session | null;
 }
@@ -77,8 +80,8 @@ export class Session implements Sender {
   readonly connectedAt: number;
   /** What its client posts to; undefined when its wire receives. */
   readonly postId: string | undefined;
-  /** Replaced when a token is renewed. */
-  principal: Principal;
+  private held: Principal;
+  private shown: SenderMark;
   lastActivity: number;
   /** Time of the last `agent_activity` about this client. */
   lastActivityNotice = 0;
@@ -109,8 +112,9 @@ export class Session implements Sender {
   ) {
     this.id = id;
     this.identity = identity;
-    this.principal = principal;
+    this.held = principal;
     this.profile = profile;
+    this.shown = this.describe();
     this.wire = wire;
     this.outbox = outbox;
     this.traffic = traffic;
@@ -136,6 +140,31 @@ export class Session implements Sender {
 
   get session(): Session {
     return this;
+  }
+
+  get principal(): Principal {
+    return this.held;
+  }
+
+  /** Replaced when a token is renewed; a name that it fixes counts from then on. */
+  set principal(principal: Principal) {
+    this.held = principal;
+    this.shown = this.describe();
+  }
+
+  get mark(): SenderMark {
+    return this.shown;
+  }
+
+  /** Changes how the client is known, but for a name that its token fixes. */
+  identify(changes: Partial<Profile>): void {
+    Object.assign(this.profile, changes);
+    this.shown = this.describe();
+  }
+
+  private describe(): SenderMark {
+    this.profile.screenName = this.held.name ?? this.profile.screenName;
+    return senderMark(this.held, this.profile.clientType, this.profile.screenName);
   }
 
   /** Sends one envelope to this client alone. */
@@ -165,6 +194,7 @@ export class Session implements Sender {
       screen_name: this.profile.screenName,
       avatar: this.profile.avatar,
       personality: this.profile.personality,
+      sender: this.shown.record,
       rooms,
       connected_at: new Date(this.connectedAt).toISOString(),
       last_activity: new Date(this.lastActivity).toISOString(),

@@ -1,11 +1,16 @@
 import type { Notice } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { CLIENT_TYPE, COUNT, POSITION, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { CLIENT_TYPE, COUNT, POSITION, ROLE, SENDER, SEQUENCE, STAMP } from './fields.ts';
 
 const NAME = z.string().min(1);
 const PLACE = { room: NAME, channel: NAME };
 
-const CLIENT = z.strictObject({ client_id: NAME, client_type: CLIENT_TYPE, screen_name: z.string().nullable() });
+const CLIENT = z.strictObject({
+  client_id: NAME,
+  client_type: CLIENT_TYPE,
+  screen_name: z.string().nullable(),
+  sender: SENDER,
+});
 
 const WELCOME = z
   .strictObject({
@@ -17,6 +22,7 @@ const WELCOME = z
     room: NAME.nullable().describe('The first membership; null when none was asked for.'),
     channel: NAME.nullable(),
     server: z.strictObject({ name: NAME, version: NAME, protocol: NAME, node: NAME, http: NAME.exactOptional() }),
+    features: z.array(NAME).describe('What the server can do beyond the first parts of the protocol.'),
     limits: z.strictObject({ max_message_bytes: COUNT, ping_interval_ms: COUNT }),
     session: NAME.describe('Over SSE: what this client posts its envelopes to. A secret of its own.').exactOptional(),
   })

@@ -1,4 +1,4 @@
-import { encode, markReplayed, type Position } from '@arqonbus/protocol';
+import { encode, isExpired, markReplayed, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
@@ -33,6 +33,7 @@ export class CatchUp {
   readonly channel: Channel;
   private readonly broker: Broker;
   private readonly onDone: (catchUp: CatchUp) => void;
+  private readonly now: () => number;
   private readonly unsent: number;
   /** By channel: one that rested when the member joined may have been made anew since. */
   private readonly cursors: Map<string, Cursor> = new Map();
@@ -43,7 +44,14 @@ export class CatchUp {
   private stopped = false;
 
   /** From here on live events are held back, if the hub is told of it. */
-  constructor(session: Session, channel: Channel, broker: Broker, onDone: (catchUp: CatchUp) => void) {
+  constructor(
+    session: Session,
+    channel: Channel,
+    broker: Broker,
+    onDone: (catchUp: CatchUp) => void,
+    now: () => number = Date.now,
+  ) {
+    this.now = now;
     this.session = session;
     this.channel = channel;
     this.broker = broker;
@@ -94,7 +102,7 @@ export class CatchUp {
   offer(channel: Channel, event: StreamEvent): boolean {
     if (this.stopped || isLive(this.session, channel)) return false;
     if (this.ahead !== null) return this.level(this.ahead, channel, event);
-    this.cursorOf(channel, event.sequence - 1);
+    if (event.sequence > 0) this.cursorOf(channel, event.sequence - 1);
     if (this.overflowed) return true;
     if (this.held.length >= MAX_HELD) {
       this.held = [];
@@ -123,7 +131,7 @@ export class CatchUp {
 
   private forward(cursor: Cursor, { sequence, text }: StoredEvent): void {
     if (sequence > cursor.sequence + 1) this.tellGap(cursor);
-    this.session.send(markReplayed(text));
+    if (!isExpired(text, this.now())) this.session.send(markReplayed(text));
     cursor.sequence = sequence;
   }
 
@@ -171,6 +179,7 @@ export class CatchUp {
       cursor.sequence = event.sequence;
     }
     if (event.from === this.session.id && this.channel.members.get(this.session)?.echo !== true) return false;
+    if (isExpired(event.text, this.now())) return false;
     this.session.send(event.text);
     return true;
   }

@@ -41,6 +41,7 @@ export interface MembershipParts {
   readonly access: Access;
   readonly options: {
     readonly autoCreateChannels: boolean;
+    readonly now: () => number;
     /** Told of a replay that history could not serve. */
     readonly onFault: (error: unknown) => void;
   };
@@ -134,10 +135,17 @@ export class Memberships {
       this.parts.rooms.goLive(channel, membership);
       return { result: this.answer(channel, { sequence: 0, epoch: '', oldest: 1 }), begin: () => {} };
     }
-    const catchUp = new CatchUp(session, channel, this.parts.broker, () => {
-      this.parts.hub.endCatchUp(catchUp);
-      if (!session.closed && channel.members.get(session) === membership) this.parts.rooms.goLive(channel, membership);
-    });
+    const catchUp = new CatchUp(
+      session,
+      channel,
+      this.parts.broker,
+      () => {
+        this.parts.hub.endCatchUp(catchUp);
+        if (!session.closed && channel.members.get(session) === membership)
+          this.parts.rooms.goLive(channel, membership);
+      },
+      this.parts.options.now,
+    );
     // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
     if (request.since !== undefined || request.history !== undefined) {
       this.parts.hub.abandonCatchUps(session, channel);
@@ -188,16 +196,18 @@ export class Memberships {
   /** Where the joined stream stands, and the room-wide one that comes with it; for a room, its streams. */
   private states(channel: Channel, request: JoinRequest): Awaitable<Map<Channel, StreamState>> {
     if (!channel.isWide) return this.statesOf([channel, channel.parent.wide]);
-    const wanted = [channel, ...first(channel.parent.channels.values(), MAX_POSITIONS)];
-    const asked = Object.keys(request.since ?? {}).filter(
-      (name) => name !== WILDCARD && !channel.parent.channels.has(name),
-    );
-    if (asked.length === 0) return this.statesOf(wanted);
-    // A position may be of a channel that rests, or that nobody of this node has touched since it started.
+    const { parent } = channel;
+    const wanted = [channel, ...first(parent.channels.values(), MAX_POSITIONS)];
+    const { since = {}, history } = request;
+    if (history === undefined && Object.keys(since).length === 0) return this.statesOf(wanted);
+    // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
     const { broker, rooms } = this.parts;
     return andThen(broker.streams(channel.tenant, channel.room), (streams) => {
-      const kept = new Set(streams.map((stream) => stream.channel));
-      for (const name of asked) if (kept.has(name)) wanted.push(rooms.visit(channel.parent, name));
+      const resting = streams.map(({ channel: name }) => name).filter((name) => parent.find(name) === undefined);
+      // What the client has a position of comes before the rest, when there are too many.
+      const isAsked = (name: string): boolean => Object.hasOwn(since, name);
+      const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
+      for (const name of sorted.slice(0, MAX_POSITIONS)) wanted.push(rooms.visit(parent, name));
       return this.statesOf(wanted);
     });
   }
@@ -220,7 +230,8 @@ export class Memberships {
       client_type: session.profile.clientType,
       screen_name: session.profile.screenName,
     };
-    const payload = { event, room, channel: name, client, members: channel.members.size };
+    const told = { ...client, sender: session.mark.record };
+    const payload = { event, room, channel: name, client: told, members: channel.members.size };
     this.parts.hub.notifyPresence(channel, payload, session);
     this.parts.cluster.tellPresence(channel, payload);
     this.parts.events.emit(event, channel.tenant, { ...client, room, channel: name });
@@ -246,7 +257,8 @@ function plan(
   const missed: Missed[] = [];
   if (since === undefined) {
     for (const [stream, state] of states) {
-      if (history === undefined || stream !== channel) continue;
+      // Of a channel its own stream, of a room every one.
+      if (history === undefined || !(stream === channel || channel.isWide)) continue;
       missed.push({ channel: stream, after: Math.max(state.oldest - 1, state.sequence - history) });
     }
     return { missed, recovered: undefined };
@@ -264,8 +276,14 @@ function plan(
     // Without an epoch nothing is known, here or there: it is told while the storage is away.
     const isSameStream = position.epoch !== '' && position.epoch === state.epoch;
     const kept = isSameStream && position.sequence <= state.sequence;
-    if (kept && position.sequence + 1 >= state.oldest) missed.push({ channel: stream, after: position.sequence });
-    else recovered = false;
+    if (kept && position.sequence + 1 >= state.oldest) {
+      missed.push({ channel: stream, after: position.sequence });
+      continue;
+    }
+    recovered = false;
+    // Its epoch is gone: of the new one it has had nothing.
+    const isGone = position.epoch !== '' && state.epoch !== '' && !isSameStream;
+    if (isGone) missed.push({ channel: stream, after: state.oldest - 1 });
   }
   const known = new Set([...states.keys()].map((stream) => stream.channel));
   if (Object.keys(positions).some((name) => !known.has(name))) recovered = false;

@@ -19,6 +19,10 @@ export const MESSAGE: z.ZodObject = z.object({
     .optional()
     .describe('Client ids and `sub:SUBJECT` of a private message.'),
   metadata: z.looseObject({}).optional(),
+  options: z
+    .looseObject({})
+    .optional()
+    .describe('`ttl_seconds`, `expect`, `ephemeral` … as the protocol has them; an unknown one is refused.'),
 });
 
 const ACK = {
@@ -29,6 +33,8 @@ const ACK = {
   epoch: TEXT.optional(),
   delivered: z.number().describe('Connections that it was handed to.'),
   undelivered: z.array(TEXT).optional(),
+  job_id: TEXT.optional(),
+  deliver_at: TEXT.optional(),
   duplicate: z.boolean(),
   stored: z.enum(['none', 'memory', 'disk', 'replicated']),
 };
