@@ -25,18 +25,19 @@ export class SessionPosts {
    * Throws NOT_FOUND when there is no such session of this subject, RATE_LIMITED (with `retry_after_ms`) while as many
    * envelopes wait as may: then none is taken.
    */
-  async post({ tenant, subject }: Principal, postId: string, texts: readonly string[]): Promise<void> {
+  async post(poster: Principal, postId: string, texts: readonly string[]): Promise<void> {
+    const { tenant } = poster;
     const id = clientIdOf(postId);
     const session = this.core.rooms.tenants.get(tenant)?.sessions.get(id);
     if (session !== undefined) {
-      if (session.postId !== postId || session.principal.subject !== subject) throw unknown();
+      if (session.postId !== postId || !isOf(poster, session.principal.subject)) throw unknown();
       if (session.lane?.isPaused === true) throw busy();
       for (const text of texts) this.ingress.receive(session, text);
       return;
     }
     const { presence } = this.core.engine;
     const [entry] = presence === null ? [] : await presence.find(tenant, id);
-    if (presence === null || entry === undefined || entry.subject !== subject) throw unknown();
+    if (presence === null || entry === undefined || !isOf(poster, entry.subject)) throw unknown();
     await presence.send(entry.node, { kind: 'post', tenant, clients: [id], text: JSON.stringify(texts) });
   }
 
@@ -57,6 +58,11 @@ export class SessionPosts {
     if (isRefusal(inbound)) this.core.refused(session, inbound);
     else this.core.fail(session, inbound, busy());
   }
+}
+
+/** Whether a session of `subject` is the poster's. Where there are no tokens, its id is all there is to know. */
+function isOf(poster: Principal, subject: string | null): boolean {
+  return poster.anonymous === true || poster.subject === subject;
 }
 
 function unknown(): BusError {

@@ -200,7 +200,9 @@ async function run(c: AppContext, one: AnyRoute): Promise<Reply | Takeover> {
   const sent = one.method === 'post' ? await c.req.arrayBuffer() : NOTHING;
   const list = one.takesList === true ? readObjects(sent) : [];
   const body = one.takesList === true ? {} : readJson(sent);
-  const answer = await one.run({ caller: c.get('caller'), query, params, body, list, incoming: c.env.incoming });
+  const { incoming } = c.env;
+  const { signal } = c.req.raw;
+  const answer = await one.run({ caller: c.get('caller'), query, params, body, list, incoming, signal });
   return answer instanceof Reply || answer instanceof Takeover ? answer : new Reply(one.status ?? 200, answer);
 }
 

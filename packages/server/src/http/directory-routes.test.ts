@@ -122,7 +122,33 @@ describe('GET /v1/messages', () => {
     expect(await read(`&since=5@${epoch}`)).toMatchObject({ messages: [], position: { sequence: 5, epoch } });
     const other = await read('&since=3@gone');
     expect([other.recovered, other.messages.length]).toEqual([false, 5]);
+    const time = new Date(Date.now() - 3_600_000).toISOString();
+    expect((await read(`&since=${time}`)).messages).toHaveLength(5);
+    await post('/v1/publish', { room: 'log:b', payload: { n: 6 } });
+    const whole = (await get('/v1/messages?room=log&limit=500')).json;
+    expect(whole.messages).toHaveLength(6);
+    const since = encodeURIComponent(JSON.stringify(whole.position));
+    expect((await get(`/v1/messages?room=log&since=${since}`)).json.messages).toEqual([]);
     expect(await get('/v1/messages?room=log:a&since=yesterday')).toMatchObject({ status: 400 });
+    expect(await get('/v1/messages?room=log:a&since={"a":1}')).toMatchObject({ status: 400 });
+    expect(await get('/v1/messages?room=log:a&wait_ms=55001')).toMatchObject({ status: 400 });
+  });
+
+  it('waits for the first message, and for nobody who has gone', async () => {
+    const { json: sent } = await post('/v1/publish', { room: 'wait:a', payload: { n: 1 } });
+    const path = `/v1/messages?room=wait:a&since=1@${sent.epoch}&wait_ms=50000`;
+    const waiting = get(path);
+    const { waits } = server.server.bus;
+    await expect.poll(() => waits.size, { timeout: 10_000 }).toBe(1);
+    await post('/v1/publish', { room: 'wait:a', payload: { n: 2 } });
+    const { json } = await waiting;
+    expect(json).toMatchObject({ messages: [{ payload: { n: 2 } }], recovered: true, position: { sequence: 2 } });
+    const leaving = new AbortController();
+    const left = fetch(`${server.urls.http}${path.replace('1@', '2@')}`, { headers: root, signal: leaving.signal });
+    await expect.poll(() => waits.size, { timeout: 10_000 }).toBe(1);
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    await expect.poll(() => waits.size, { timeout: 10_000 }).toBe(0);
   });
 });
 

@@ -1,77 +1,89 @@
-import type { Bus, CommandRunner } from '@arqonbus/bus';
-import { BusError, newId, parseAddress, WILDCARD } from '@arqonbus/protocol';
+import type { Bus } from '@arqonbus/bus';
+import { BusError, parseAddress } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
-
-export interface MessageParts {
-  readonly bus: Bus;
-  readonly runner: CommandRunner;
-}
 
 const TEXT = z.string();
 const NAME = TEXT.min(1).max(260);
 const POSITION = z.object({ sequence: z.number(), epoch: TEXT });
-const MAX_SEQUENCE = Number.MAX_SAFE_INTEGER;
+const BOUND = z.union([z.number(), z.record(TEXT, z.number())]).nullable();
+const SEQUENCE = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const ONE_POSITION = /^(\d{1,16})@([A-Za-z0-9_-]*)$/;
+/** Longest wait for the first message, in milliseconds: shorter than the minute after which lines between are cut. */
+const MAX_WAIT_MS = 55_000;
 
-/** `GET /v1/messages`: what a channel keeps, for whoever may read its history. */
-export function messageRoutes({ bus, runner }: MessageParts): AnyRoute[] {
+/** `GET /v1/messages`: what a channel or a room keeps, for whoever may read its history, and what comes next. */
+export function messageRoutes(bus: Bus): AnyRoute[] {
   return [
     route({
       method: 'get',
       path: '/v1/messages',
       tag: 'messages',
-      summary: 'Stored envelopes of a channel, oldest first: the last ones, or those after a position.',
+      summary: 'Stored envelopes of a channel or a room, oldest first; with `wait_ms` it waits for the first.',
       access: 'user',
       query: z.strictObject({
         room: NAME.describe('Room name, or room:channel.'),
-        channel: NAME.optional().describe('Channel name; without one what was sent to the room itself.'),
-        since: TEXT.regex(/^\d{1,16}@[A-Za-z0-9_-]*$/, 'write SEQUENCE@EPOCH, as `position` has them')
+        channel: NAME.optional().describe('Channel name; without one all channels of the room, merged by time.'),
+        since: TEXT.max(65_536)
           .optional()
-          .describe('SEQUENCE@EPOCH: only what came after it.'),
-        before: z.coerce.number().int().min(0).max(MAX_SEQUENCE).optional().describe('Only sequences below this.'),
+          .describe('Only what came after: SEQUENCE@EPOCH, a time, or of a room `position` of an answer as JSON.'),
+        before: SEQUENCE.optional().describe('Only sequences below this.'),
+        after: SEQUENCE.optional().describe('Only sequences above this.'),
         limit: z.coerce.number().int().min(1).max(500).default(50),
+        wait_ms: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0).describe('How long to wait, if need be.'),
       }),
       answer: z.object({
         messages: z.array(z.looseObject({ id: TEXT, type: TEXT })),
-        position: POSITION.describe('Where the last of them stands; without any, where the stream does.'),
-        recovered: z.boolean().optional().describe('With `since`: whether nothing is missing in between.'),
-        next: z.number().nullable(),
-        previous: z.number().nullable(),
+        position: z.union([POSITION, z.record(TEXT, POSITION)]).describe('Where to go on: pass it as `since`.'),
+        recovered: z.boolean().optional().describe('With `since`: false when some of what was missed is gone.'),
+        next: BOUND,
+        previous: BOUND,
       }),
-      run: async ({ caller: { sender }, query: { since, before, limit, ...place } }) => {
-        const { room, channel = WILDCARD } = parseAddress(place.room, place.channel);
+      run: async ({ caller: { sender }, query, signal }) => {
+        const { since, before, after, limit, wait_ms: waitMs } = query;
+        const { room, channel } = parseAddress(query.room, query.channel);
         if (room === undefined) throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room' });
-        bus.access.require(sender.principal, 'history', room, channel);
-        const { tenant } = sender.principal;
-        const state = await bus.engine.broker.state({ tenant, room, channel });
-        const { epoch, oldest } = state;
-        const given = since === undefined ? undefined : readPosition(since);
-        const isKnown = given !== undefined && given.epoch === epoch && given.sequence <= state.sequence;
-        const after = given === undefined ? undefined : isKnown ? given.sequence : oldest - 1;
-        const args = {
-          room,
-          channel,
-          limit,
-          ...(before === undefined ? {} : { before }),
-          ...(after === undefined ? {} : { after }),
-        };
-        const page = (await runner.run({ sender, requestId: newId(), name: 'history', args })) as HistoryPage;
-        const last = page.messages.at(-1)?.metadata?.sequence;
-        return {
-          ...page,
-          position: { sequence: last ?? after ?? state.sequence, epoch },
-          ...(given === undefined ? {} : { recovered: isKnown && given.sequence + 1 >= oldest }),
-        };
+        const from = since === undefined ? undefined : readSince(since);
+        const request = { room, channel, limit, before, after, since: from, waitMs };
+        const { texts, ...rest } = await bus.messages.read(sender, request, () => {}, signal);
+        const body = `{"messages":[${texts.join(',')}],${JSON.stringify(rest).slice(1)}`;
+        return new Reply(200, body, { 'Content-Type': 'application/json' });
       },
     }),
   ];
 }
 
-interface HistoryPage {
-  readonly messages: readonly { readonly metadata?: { readonly sequence?: number } }[];
+type Since = Parameters<Bus['messages']['read']>[1]['since'];
+
+/** A position, a map of them, or a time, as the command `history` takes it. */
+function readSince(text: string): Since {
+  const one = ONE_POSITION.exec(text);
+  if (one !== null) return { sequence: Number(one[1]), epoch: one[2] as string };
+  if (!text.startsWith('{')) {
+    if (Number.isNaN(Date.parse(text))) throw malformed();
+    return { time: text };
+  }
+  const checked = POSITIONS.safeParse(parse(text));
+  if (!checked.success) throw malformed();
+  return checked.data;
 }
 
-function readPosition(text: string): { sequence: number; epoch: string } {
-  const at = text.indexOf('@');
-  return { sequence: Number(text.slice(0, at)), epoch: text.slice(at + 1) };
+const POSITIONS = z.union([
+  z.strictObject({ sequence: z.number().int().min(0), epoch: TEXT }),
+  z.record(TEXT, z.strictObject({ sequence: z.number().int().min(0), epoch: TEXT })),
+]);
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function malformed(): BusError {
+  return new BusError('VALIDATION_ERROR', 'Parameter "since" is SEQUENCE@EPOCH, a time, or a `position` as JSON.', {
+    field: 'since',
+  });
 }

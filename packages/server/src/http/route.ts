@@ -15,6 +15,8 @@ interface RouteRequest<Q, P> {
   /** Of a route that {@link Route.takesList}: the objects of the body, one or many. */
   readonly list: readonly JsonObject[];
   readonly incoming: IncomingMessage;
+  /** Aborted when whoever asked has gone. */
+  readonly signal: AbortSignal;
 }
 
 /**

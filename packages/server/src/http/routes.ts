@@ -97,7 +97,7 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
     ...telemetryRoutes(telemetry),
     ...publishRoutes(publishing),
     ...batchRoutes(publishing),
-    ...messageRoutes({ bus, runner }),
+    ...messageRoutes(bus),
     ...streamRoutes(parts),
     ...directoryRoutes(bus),
     ...subjectRoutes(bus),

@@ -48,6 +48,7 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
         screen_name: TEXT.optional(),
         avatar: TEXT.optional(),
         personality: TEXT.optional(),
+        subject: TEXT.optional().describe('Where authentication is off: who this is.'),
         client_key: TEXT.optional().describe('Kept by the client across connections: 16-64 random characters.'),
       }),
       answer: 'text/event-stream',
