@@ -179,7 +179,7 @@ describe('npm run package', () => {
       execFileSync('python3', ['-m', 'venv', 'venv'], { cwd: fresh });
       execFileSync('sh', ['-c', `venv/bin/${pip.trim()}`], { cwd: fresh, stdio: 'pipe' });
       const imported = 'from arqonbus import ArqonBusClient; print(ArqonBusClient.__name__)';
-      expect(execFileSync('venv/bin/python3', ['-c', imported], { cwd: fresh }).toString()).toBe('ArqonBusClient\n');
+      expect(execFileSync(join(fresh, 'venv/bin/python3'), ['-c', imported]).toString()).toBe('ArqonBusClient\n');
     },
     240_000,
   );

@@ -10,7 +10,7 @@ const SHARE = 0.25;
 /** Faults of a line on which nothing else would get through either. */
 const NO_LINE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|CERT|certificate|self-signed|SSL/i;
 
-export interface FallbackParts {
+interface FallbackParts {
   readonly webSocket: OpenSocket;
   readonly eventStream: OpenSocket;
   readonly clock: Clock;
@@ -28,7 +28,7 @@ export function openerFor({ http, clock, connectTimeoutMs }: Settings, webSocket
  * Opens a WebSocket, and where none can be opened twice, an event stream instead: some proxies let no upgrade through.
  * What the bus itself refuses is refused either way, and is not tried again.
  */
-export function withFallback(parts: FallbackParts): OpenSocket {
+function withFallback(parts: FallbackParts): OpenSocket {
   /** Origins at which only the stream came through the last time. */
   const blocked = new Set<string>();
   return (request, events) => new FallbackSocket(parts, blocked, request, events);
