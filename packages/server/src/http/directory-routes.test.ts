@@ -71,7 +71,7 @@ describe('GET /v1/clients and /v1/presence', () => {
 });
 
 describe('POST /v1/subjects/{sub}', () => {
-  it('P7.14 makes all connections of a subject members, and tells them where they stand', async () => {
+  it('P7.20 makes all connections of a subject members, and tells them where they stand', async () => {
     const peers = [await connect('carl'), await connect('carl'), await connect('dora')];
     const { json: sent } = await post('/v1/publish', { room: 'put:here', payload: { n: 1 } });
     const joined = await post('/v1/subjects/carl/join', { room: 'put', channel: 'here' });

@@ -235,6 +235,27 @@ describe('a slow reader', () => {
   });
 });
 
+describe('a reader that takes nothing', () => {
+  it('is let go of with 4408 after two comments', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const { reader, client } = await joined('join=deaf:one');
+      reader.pause(true);
+      const { sessions } = server.server.bus.rooms.tenant('default');
+      const wire = () => sessions.get(client)?.wire.backlog ?? 0;
+      const text = 'x'.repeat(500_000);
+      for (let n = 0; n < 14 && wire() < 65_536; n += 1) await publish('deaf:one', { n, text });
+      expect(wire()).toBeGreaterThan(0);
+      vi.advanceTimersByTime(15_000);
+      expect(sessions.has(client)).toBe(true);
+      vi.advanceTimersByTime(15_000);
+      expect(sessions.has(client)).toBe(false);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
 describe('a stream counts as a connection', () => {
   it('in all, of an address and of a subject', async () => {
     for (const [setting, status] of [
