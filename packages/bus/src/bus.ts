@@ -62,7 +62,10 @@ import { Heartbeat } from './websocket/heartbeat.ts';
 import { type SessionHost, WebSocketSessions } from './websocket/sessions.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
-const REPORT_INTERVAL_MS = 5_000;
+/** A dead node is told as gone 12 s after its last sign of life, or one interval later: within 15 s. */
+const REPORT_INTERVAL_MS = 2_000;
+/** How soon the other nodes are told of a change in the number of clients. */
+const CHANGE_INTERVAL_MS = 250;
 const CLOSE_MS = 10_000;
 /** The share of a close's time that connections have; the rest is for operators and engine. */
 const DRAIN_SHARE = 0.8;
@@ -108,6 +111,7 @@ export class Bus extends Core implements SessionHost {
   private readonly given: CreateBusOptions;
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly attached: Attached[] = [];
+  private nextBeat: NodeJS.Timeout | null = null;
   private hasStarted = false;
   private closing: Promise<void> | null = null;
 
@@ -166,7 +170,26 @@ export class Bus extends Core implements SessionHost {
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
     // That the storage is away is told already.
-    this.every(REPORT_INTERVAL_MS, () => void this.directory.beat().catch(() => {}));
+    if (this.engine.presence !== null) {
+      this.sessionOpened.add(() => this.beatSoon());
+      this.sessionLeft.add(() => this.beatSoon());
+    }
+    this.every(REPORT_INTERVAL_MS, () => void this.beat().catch(() => {}));
+  }
+
+  /** Tells the other nodes, if there can be any, how this one is doing, and takes note of which of them live. */
+  private async beat(): Promise<void> {
+    const others = await this.directory.beat();
+    if (others !== null) this.rosters.nodes(others);
+  }
+
+  /** The other nodes count this one's clients: they are told soon after one came or went. */
+  private beatSoon(): void {
+    if (this.nextBeat !== null || this.closing !== null) return;
+    this.nextBeat = setTimeout(() => {
+      this.nextBeat = null;
+      void this.beat().catch(() => {});
+    }, CHANGE_INTERVAL_MS).unref();
   }
 
   /** Tells that clients are taken from now on; {@link createBus} has told it. */
@@ -405,11 +428,13 @@ export class Bus extends Core implements SessionHost {
     // A bus that could not start has nothing to stop, nor a storage to write it to.
     if (this.hasStarted) this.events.emit('server_stopping', null, { node: this.options.node });
     for (const timer of this.timers) clearInterval(timer);
+    if (this.nextBeat !== null) clearTimeout(this.nextBeat);
     for (const { detach } of this.attached) detach();
     await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
     this.heartbeat.stop();
     this.memory.stop();
     this.expiry.stop();
+    this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
       await this.engine.close();

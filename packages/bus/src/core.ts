@@ -35,6 +35,7 @@ import { Rooms } from './rooms.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
+import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
@@ -59,6 +60,7 @@ export class Core {
   readonly activity: Activity;
   readonly submissions: Submissions;
   readonly cluster: Cluster;
+  readonly rosters: Rosters;
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
@@ -71,6 +73,8 @@ export class Core {
   readonly startedAt: number;
   /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
+  /** Told when a client has connected. */
+  readonly sessionOpened: Set<(session: Session) => void> = new Set();
   /** Told when a connection has gone. */
   readonly sessionLeft: Set<(session: Session) => void> = new Set();
   private readonly flusher = new Flusher();
@@ -95,16 +99,17 @@ export class Core {
     this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
-    this.cluster = new Cluster(engine.presence, options);
+    this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
     this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
+    this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
+    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
-    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
@@ -123,6 +128,7 @@ export class Core {
     },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
+      if (healthy) this.rosters.recovered();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -160,6 +166,7 @@ export class Core {
     traffic.connections += 1;
     traffic.active += 1;
     this.cluster.announce(session);
+    for (const listener of this.sessionOpened) listener(session);
     if (principal.expiresAt !== null) this.expiry.watch(session);
     this.events.emit('client_connected', tenant.name, {
       client_id: id,
@@ -169,11 +176,14 @@ export class Core {
     return session;
   }
 
-  /** Cleans up after a connection, however it ended. Idempotent. */
-  disconnect(session: Session, reason: string): void {
+  /**
+   * Cleans up after a connection, however it ended. Idempotent. `isFarewell`: whoever watches presence is told at once
+   * that it left; else it may be back in a moment.
+   */
+  disconnect(session: Session, reason: string, isFarewell = false): void {
     if (session.closed) return;
     session.closed = true;
-    this.memberships.leaveAll(session);
+    this.memberships.leaveAll(session, isFarewell);
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
@@ -195,7 +205,7 @@ export class Core {
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
-    this.disconnect(session, reason);
+    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
   }
 
   *sessions(): Generator<Session> {
@@ -237,17 +247,16 @@ export class Core {
 
   /** Does what another node asks for. */
   protected receiveFromNode(message: NodeMessage): void {
-    const { kind, tenant: name, clients, text, room = '', channel = '' } = message;
+    const { kind, tenant: name, clients, text } = message;
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
-        this.direct.receive(name, clients, text);
+      case 'confirm':
+        this.direct.receive(message);
         return;
-      case 'notice': {
-        const found = tenant?.find(room, channel);
-        if (found !== undefined) this.hub.relayPresence(found, text);
+      case 'presence':
+        this.rosters.receive(name, text);
         return;
-      }
       case 'event':
         this.ephemeral.receive(message);
         return;

@@ -62,6 +62,8 @@ export interface BusOptions extends Limits {
   readonly autoCreateChannels: boolean;
   /** After how long without members and traffic a channel that made itself goes, in milliseconds. */
   readonly channelIdleMs: number;
+  /** How long a broken line is waited for before whoever watches presence is told, in milliseconds; 0: not at all. */
+  readonly presenceGraceMs: number;
   readonly publishRequiresJoin: boolean;
   /** Refuses envelopes with unknown fields, and mends none that lack one. */
   readonly strictEnvelope: boolean;
@@ -90,6 +92,7 @@ export const DEFAULT_OPTIONS: Omit<BusOptions, 'node' | 'version' | 'onFault'> =
   bootstrapRooms: {},
   autoCreateChannels: true,
   channelIdleMs: 300_000,
+  presenceGraceMs: 5_000,
   publishRequiresJoin: false,
   strictEnvelope: false,
   pingIntervalMs: 20_000,

@@ -352,6 +352,7 @@ function isMember(sender: Sender, channel: Channel | undefined, wide: Channel | 
   const memberships = sender.session?.memberships;
   if (memberships === undefined || wide === undefined) return false;
   if (memberships.has(wide) || (channel !== undefined && memberships.has(channel))) return true;
+  if (channel?.patterns.some((pattern) => memberships.has(pattern)) === true) return true;
   if (channel !== wide) return false;
   for (const joined of memberships.keys()) if (joined.room === wide.room) return true;
   return false;

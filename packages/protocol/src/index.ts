@@ -13,5 +13,6 @@ export * from './json.ts';
 export * from './limits.ts';
 export { type MetadataParts, splitMetadata, TRACEPARENT } from './metadata.ts';
 export * from './options.ts';
+export * from './pattern.ts';
 export * from './surrogates.ts';
 export * from './time.ts';

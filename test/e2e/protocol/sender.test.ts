@@ -92,8 +92,8 @@ describe('metadata.sender', () => {
     await watcher.ask('join_channel', { room: 'lobby', channel: 'main', presence: true });
     const ada = await connect(open, { subject: 'ada', screen_name: 'Ada', room: 'lobby', channel: 'main' });
     const sender = { subject: 'ada', name: 'Ada', type: 'service', role: 'admin' };
-    const notice = await watcher.next(({ payload }) => payload.event === 'client_joined');
-    expect(notice.payload.client).toMatchObject({ client_id: ada.id, sender });
+    const notice = await watcher.next(({ payload }) => payload.event === 'presence' && payload.joined.length > 0);
+    expect(notice.payload.joined).toMatchObject([{ client_id: ada.id, sender }]);
     const { json } = await ask(`${open.urls.http}/v1/clients`);
     expect(json.clients).toContainEqual(expect.objectContaining({ client_id: ada.id, sender }));
   });

@@ -11,7 +11,7 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { MAX_PAGE, type Page } from '../directory.ts';
-import { CHANNEL_FIELD, POSITION, ROOM_FIELD } from '../schemas/fields.ts';
+import { CHANNEL_FIELD, MEMBERSHIP_FIELD, MEMBERSHIP_ROOM_FIELD, POSITION, ROOM_FIELD } from '../schemas/fields.ts';
 
 const MAX_STREAMS = 1_000;
 const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
@@ -51,9 +51,21 @@ export function pageOf({ limit = MAX_PAGE, after }: { readonly limit?: number; r
   return { limit, after };
 }
 
+/** The same of what one may be a member of. */
+export const MEMBER_PLACE: typeof PLACE = {
+  room: NAME.meta({
+    pattern: MEMBERSHIP_ROOM_FIELD.source,
+    description: 'Room name, or room:channel.',
+  }).exactOptional(),
+  channel: NAME.meta({
+    pattern: MEMBERSHIP_FIELD.source,
+    description: 'Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest.',
+  }).exactOptional(),
+};
+
 /** The address that `room` and `channel` name; a room alone is all of it (`*`). */
-export function placeOf(args: { readonly room?: string; readonly channel?: string }): Address {
-  const { room, channel } = parseAddress(args.room, args.channel);
+export function placeOf(args: { readonly room?: string; readonly channel?: string }, patterns = false): Address {
+  const { room, channel } = parseAddress(args.room, args.channel, patterns);
   if (room === undefined) throw missing('room');
   return { room, channel: channel ?? WILDCARD };
 }

@@ -78,7 +78,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
           ...(avatar === undefined ? {} : { avatar }),
           ...(personality === undefined ? {} : { personality }),
         });
-        bus.cluster.announce(session);
+        bus.memberships.renamed(session);
         return session.record(bus.options.node);
       },
     }),

@@ -21,6 +21,7 @@ import {
   STAMP,
   STAMP_IF_KNOWN,
 } from '../schemas/fields.ts';
+import { PRESENCE_SNAPSHOT } from '../schemas/presence.ts';
 
 const NAME = z.string().min(1);
 const TEXT_OR_NULL = z.string().nullable();
@@ -132,7 +133,13 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
   .strictObject({
     room: NAME,
     channel: NAME,
-    sequence: SEQUENCE.describe("The last sequence before live traffic; a room tells the room-wide stream's."),
+    scope: z
+      .enum(['matching', 'granted'])
+      .describe('`matching`: all channels that match the pattern; `granted`: of the room what the grants cover.')
+      .exactOptional(),
+    sequence: SEQUENCE.describe(
+      "The last sequence before live traffic; a room or pattern tells the room-wide stream's.",
+    ),
     epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
     members: COUNT,
     recovered: z
@@ -143,5 +150,6 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
       .record(z.string(), POSITION)
       .describe('Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels.')
       .exactOptional(),
+    presence: PRESENCE_SNAPSHOT.describe('Only with `presence`: who is there.').exactOptional(),
   })
   .meta({ id: 'JoinResult' });

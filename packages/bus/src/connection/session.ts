@@ -52,11 +52,17 @@ export interface Arrival {
   readonly postId?: string;
 }
 
-/** What a client can be a member of: a channel, or (`*`) all of a room. */
+/** What a client can be a member of: a channel, all of a room (`*`), or the channels of a room that match a pattern. */
 export interface Place {
   readonly room: string;
   readonly channel: string;
-  readonly isWide: boolean;
+  /** Whether it is one channel. */
+  readonly isConcrete: boolean;
+}
+
+/** Which channels of a place a member's grants cover. */
+export interface Coverage {
+  includes(channel: string): boolean;
 }
 
 /** One client in one place. */
@@ -65,7 +71,14 @@ export interface Membership {
   /** False while it is still being replayed what it missed: live events reach it through its catch-up. */
   live: boolean;
   echo: boolean;
-  presence: boolean;
+  /** Null: all of the place. */
+  coverage: Coverage | null;
+  /** Whether it ends rather than being covered in part. */
+  isStrict: boolean;
+  /** What the client tells of itself here, any JSON value; null: nothing. */
+  state: unknown;
+  /** UTF-8 bytes of {@link state} as JSON. */
+  stateBytes: number;
 }
 
 /** A client of this node: who it is, what it is a member of, and the way its frames leave. */
@@ -89,6 +102,8 @@ export class Session implements Sender {
   readonly memberships: Map<Place, Membership> = new Map();
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
+  /** UTF-8 bytes of the states of all its memberships. */
+  stateBytes = 0;
   closed = false;
   /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
@@ -128,14 +143,14 @@ export class Session implements Sender {
   joined(channel: Place, membership: Membership): void {
     this.memberships.delete(channel);
     this.memberships.set(channel, membership);
-    if (!channel.isWide) this.current = channel;
+    if (channel.isConcrete) this.current = channel;
   }
 
   left(channel: Place): void {
     this.memberships.delete(channel);
     if (this.current !== channel) return;
     this.current = undefined;
-    for (const other of this.memberships.keys()) if (!other.isWide) this.current = other;
+    for (const other of this.memberships.keys()) if (other.isConcrete) this.current = other;
   }
 
   get session(): Session {

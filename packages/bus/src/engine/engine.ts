@@ -261,13 +261,23 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice' | 'event' | 'post' | 'subject' | 'announce';
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event' | 'post' | 'subject' | 'announce';
   readonly tenant: string;
-  /** Client ids of the node addressed; for what goes to the members of a room: empty; for `subject`: it alone. */
+  /**
+   * Client ids of the node addressed; for a `confirm` those reached, for `subject` it alone, for `presence`, `event` and
+   * `announce` empty.
+   */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason; for `post` the client’s envelopes as a JSON array of texts, for `subject` what to do. */
+  /**
+   * The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is
+   * where, for `post` the client’s envelopes as a JSON array of texts, for `subject` what to do.
+   */
   readonly text: string;
-  /** For `notice` and `event`: whose members. */
+  /** For `private`: what makes it the same message when it is sent again. */
+  readonly key?: string;
+  /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
+  readonly reply?: { readonly node: string; readonly number: number };
+  /** For `event`: whose members. */
   readonly room?: string;
   readonly channel?: string;
 }
@@ -280,6 +290,10 @@ export interface PresenceEntry {
   readonly node: string;
   /** The channels it is a member of, as `room:channel`, with `joined_at`. */
   readonly channels: Readonly<Record<string, string>>;
+  /** Who that is beyond one connection; clients are not told. Absent from nodes that do not tell it. */
+  readonly identity?: string;
+  /** What it tells of itself in those channels, where it does. */
+  readonly states?: Readonly<Record<string, unknown>>;
   readonly record: string;
 }
 

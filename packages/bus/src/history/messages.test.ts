@@ -276,6 +276,16 @@ describe('a history that waits', () => {
     await expect.poll(async () => (await ask()).status, PATIENT).toBe('success');
   });
 
+  it('ends when its caller has gone', async () => {
+    const { bus } = await filled(1, { maxWaits: 1 });
+    const caller = systemSender('http:x', principalOf());
+    const gone = new AbortController();
+    const request = { ...at, limit: 5, after: 1, waitMs: 55_000, signal: gone.signal };
+    const read = bus.messages.read(caller, request, () => gone.abort());
+    expect((await read).texts).toEqual([]);
+    expect((await bus.messages.read(caller, { ...request, signal: undefined, waitMs: 1 })).texts).toEqual([]);
+  });
+
   it('is answered when the bus stops', async () => {
     const { bus, peer } = await filled(1);
     const [answer] = await waiting(peer, { ...at, after: 1, wait_ms: 55_000 });

@@ -29,6 +29,8 @@ export interface MessagesRequest {
   readonly since?: Since | undefined;
   /** How long to wait for the first one when there is none. */
   readonly waitMs?: number | undefined;
+  /** Ends the wait of a caller without a connection to the bus that has gone. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One page of messages, and where it ends. Of a channel all is about its stream; of a room maps by channel. */
@@ -85,23 +87,15 @@ export class MessageHistory {
    * that do not go together; LIMIT_EXCEEDED beyond the waits of a client and for a room of more than 1,000 streams.
    *
    * @param onWait called when it begins to wait: whatever else the caller has to do can go on
-   * @param gone aborted when nobody is there any more to be answered, for callers without a connection
    */
-  async read(
-    sender: Sender,
-    request: MessagesRequest,
-    onWait: () => void = () => {},
-    gone?: AbortSignal,
-  ): Promise<Messages> {
+  async read(sender: Sender, request: MessagesRequest, onWait: () => void = () => {}): Promise<Messages> {
     check(request);
     const { room, channel, waitMs = 0 } = request;
     const first = await this.look(sender, request, waitMs > 0);
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
-    return this.parts.waits.during(sender, at, waitMs, async (wait) => {
-      if (gone?.aborted === true) wait.tell('gone');
-      gone?.addEventListener('abort', () => wait.tell('gone'), { once: true });
+    return this.parts.waits.during(sender, at, { ms: waitMs, signal: request.signal }, async (wait) => {
       // What came before the wait was known is there now.
       for (let page = await this.look(sender, request, true); ; page = await this.look(sender, request, true)) {
         if (page.texts.length > 0) return page;

@@ -22,6 +22,13 @@ export const ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}))?|\\*(
 /** What `channel` may hold. */
 export const CHANNEL_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL})|\\*:\\*)$`);
 
+const SEGMENT = '[A-Za-z0-9_-]*';
+const PATTERN = `(?![./])(?=[^:]{1,128}$)(?:>|(?:\\*|${SEGMENT})(?:[./](?:\\*|${SEGMENT}))*(?:[./]>)?)`;
+
+/** What they may hold where one may be a member: a pattern of channels too. */
+export const MEMBERSHIP_ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}|${PATTERN}))?|\\*(:\\*)?)$`);
+export const MEMBERSHIP_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL}|${PATTERN})|\\*:\\*)$`);
+
 /** The id of an envelope. */
 export const ID: z.ZodString = z.string().regex(ID_PATTERN);
 /** A time as anybody may write it. */

@@ -22,7 +22,8 @@ export interface SessionHost {
   receive(session: Session, text: string): void;
   receiveBinary(session: Session): void;
   closeSession(session: Session, code: number, reason: string): void;
-  disconnect(session: Session, reason: string): void;
+  /** `isFarewell`: the client ended it on purpose. */
+  disconnect(session: Session, reason: string, isFarewell?: boolean): void;
 }
 
 /** Turns WebSockets into sessions of the bus (PROTOCOL section 1). */
@@ -47,7 +48,8 @@ export class WebSocketSessions implements Behind<Arrival> {
       silent: () => host.closeSession(session, CLOSE.HEARTBEAT_MISSED, 'heartbeat missed'),
       ended: (code) => {
         session.outbox.abandon();
-        host.disconnect(session, CLEAN.has(code) ? 'closed' : `lost (${code})`);
+        const isClean = CLEAN.has(code);
+        host.disconnect(session, isClean ? 'closed' : `lost (${code})`, isClean);
       },
     });
     const session = host.connect(arrival, socket);

@@ -45,8 +45,8 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
         const { room, channel } = parseAddress(query.room, query.channel);
         if (room === undefined) throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room' });
         const from = since === undefined ? undefined : readSince(since);
-        const request = { room, channel, limit, before, after, since: from, waitMs };
-        const { texts, ...rest } = await bus.messages.read(sender, request, () => {}, signal);
+        const request = { room, channel, limit, before, after, since: from, waitMs, signal };
+        const { texts, ...rest } = await bus.messages.read(sender, request);
         const body = `{"messages":[${texts.join(',')}],${JSON.stringify(rest).slice(1)}`;
         return new Reply(200, body, { 'Content-Type': 'application/json' });
       },

@@ -1,11 +1,11 @@
-import type { MessageOptions } from '@arqonbus/protocol';
+import { BusError, type MessageOptions } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Sender } from '../../connection/session.ts';
 import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import type { Delayed } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
-import { ownerOf, turn } from '../rig.suite.ts';
+import { ownerOf, settled, turn } from '../rig.suite.ts';
 import { open, type Rig } from './rig.suite.ts';
 
 function delay(rig: Rig, sender: Sender, options: MessageOptions, id = 'arq_later'): Promise<Delayed> {
@@ -96,6 +96,21 @@ describe('an event for later', () => {
     rig.clock.pause(3_600_000);
     expect(await rig.fired()).toHaveLength(1);
     expect(rig.operator.counts).toMatchObject({ fired: 1, missed: 0 });
+  });
+
+  it('waits for a storage that is away when it is due', async () => {
+    const rig = await open();
+    await delay(rig, rig.connect({ subject: 'ada' }), { delay_seconds: 1 });
+    const { broker } = rig.bus.engine;
+    const publish = broker.publish.bind(broker);
+    broker.publish = () => Promise.reject(new BusError('STORAGE_UNAVAILABLE', 'It is away.'));
+    rig.clock.advance(1_000);
+    expect(await rig.fired()).toEqual([]);
+    await settled(() => rig.clock.pending.length > 0);
+    broker.publish = publish;
+    rig.clock.advance(1_000);
+    expect(await rig.fired()).toMatchObject([{ id: 'arq_later' }]);
+    expect(rig.operator.counts).toMatchObject({ fired: 1, failed: 0 });
   });
 
   it('counts for the quota of jobs, and is refused for what would refuse it now', async () => {
