@@ -1,4 +1,4 @@
-import type { Position } from '@arqonbus/protocol';
+import { compilePattern, type Position, WILDCARD } from '@arqonbus/protocol';
 
 /** What is told of one membership when a stream goes on: its address, and where its streams stand. */
 export interface Resumed {
@@ -14,7 +14,8 @@ interface Place {
   readonly channel: string;
 }
 
-const WIDE = /[*>]/;
+/** A whole room, or a pattern of channels. */
+export const WIDE: RegExp = /[*>]/;
 /** Longest text of a position: request heads are at most 16 KiB, and a header has to fit beside others. */
 const MAX_LENGTH = 6_144;
 const ENTRY = /^(\+?)([^:]+):(.+?)(?:=(\d{1,16})@([A-Za-z0-9_-]*))?$/;
@@ -109,9 +110,11 @@ function sinceOf(
   streams: ReadonlyMap<string, Position>,
   withRoom: boolean,
 ): Record<string, Position> | undefined {
-  const isWide = WIDE.test(channel);
-  const isKnown = isWide ? streams.size > 0 : streams.has(channel);
-  const wanted = [...streams].filter(([name]) => isWide || name === channel || (name === '*' && withRoom));
+  const isRoom = channel === WILDCARD;
+  const isPattern = !isRoom && WIDE.test(channel);
+  const matches = isPattern ? compilePattern(channel) : (name: string) => isRoom || name === channel;
+  const wanted = [...streams].filter(([name]) => matches(name) || (name === WILDCARD && withRoom && !isPattern));
+  const isKnown = isPattern || isRoom ? wanted.length > 0 : streams.has(channel);
   return isKnown ? Object.fromEntries(wanted) : undefined;
 }
 

@@ -4,7 +4,7 @@ import { EventReader } from '../../../../test/fixtures/event-stream.ts';
 import { type Answer, ask } from '../../../../test/fixtures/http.ts';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
-import { expiredToken, token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
+import { token, WITH_AUTH } from '../../../../test/fixtures/tokens.ts';
 
 let server: TestServer;
 const closing: { close(): unknown }[] = [];
@@ -131,6 +131,23 @@ describe('GET /v1/stream', () => {
     reader.close();
     await publish('sse:late', { n: 2 });
     expect(await numbers(await open('', { 'Last-Event-ID': reader.lastId }), 1)).toEqual([2]);
+  });
+
+  it('takes the channels that a pattern means, those to come too', async () => {
+    await publish('shop:orders.new', { n: 1 });
+    const first = await joined('join=shop:orders.*');
+    await publish('shop:orders.new', { n: 2 });
+    await publish('shop:stock', { n: 3 });
+    await publish('shop:orders.paid', { n: 4 });
+    expect(await numbers(first.reader, 2)).toEqual([2, 4]);
+    first.reader.close();
+    await publish('shop:orders.new', { n: 5 });
+    await publish('shop:orders.sent', { n: 6 });
+    const again = await open('join=shop:orders.*', { 'Last-Event-ID': first.reader.lastId });
+    await publish('shop:orders.sent', { n: 7 });
+    const seen = new Set<unknown>();
+    while (!(seen.has(5) && seen.has(7))) for (const n of await numbers(again, 1)) seen.add(n);
+    expect(seen.has(2)).toBe(false);
   });
 
   it('takes SEQUENCE@EPOCH for one channel', async () => {
@@ -299,14 +316,18 @@ describe('a stream counts as a connection', () => {
 
   it('ends with its token', async () => {
     const own = await startTestServer(WITH_AUTH);
-    const bearer = await expiredToken(28, { sub: 'ada', role: 'user' });
-    const reader = await open('join=sse:one', { Authorization: `Bearer ${bearer}` }, own);
-    for (;;) {
-      const { event, data } = await reader.next();
-      if (event !== 'close') continue;
-      expect(JSON.parse(data)).toMatchObject({ code: 4401 });
-      break;
-    }
+    const bearer = await token({ sub: 'ada', role: 'user', expiresInSeconds: 3_600 });
+    const { reader, client } = await joined('join=sse:one', { Authorization: `Bearer ${bearer}` }, own);
+    const { bus } = own.server;
+    const session = bus.rooms.tenant('default').sessions.get(client);
+    if (session === undefined) throw new Error('no session');
+    expect(session.principal.expiresAt).toBeGreaterThan(Date.now());
+    // As if that hour were over.
+    session.principal = { ...session.principal, expiresAt: Date.now() - 1, tokenExpiresAt: Date.now() - 30_001 };
+    bus.expiry.watch(session);
+    let end = await reader.next();
+    while (end.event !== 'close') end = await reader.next();
+    expect(JSON.parse(end.data)).toMatchObject({ code: 4401 });
     await own.stop();
   });
 });
