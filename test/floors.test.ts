@@ -46,7 +46,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['core.ts'],
     ['explain.ts'],
     ['ingress.ts', 'commands'],
-    ['operators', 'websocket'],
+    ['operators', 'websocket', 'posts.ts', 'subjects.ts'],
     ['create-options.ts'],
     ['bus.ts'],
     ['index.ts'],

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { EventReader } from '../fixtures/event-stream.ts';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
 import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
@@ -46,6 +47,34 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   async function close(...peers: Peer[]): Promise<void> {
     await Promise.all(peers.map((peer) => peer.close()));
   }
+
+  it('takes what is posted to the session of a stream on the other node', async () => {
+    const stream = await EventReader.open(`${one.urls.http}/v1/stream?join=${room}:a`);
+    const { payload } = await stream.envelope();
+    const url = `${other.urls.http}/v1/sessions/${String(payload.session)}`;
+    const command = (id: string): object => ({ id, type: 'command', command: 'ping', args: {} });
+    // The other node learns of the session a moment later.
+    await expect
+      .poll(
+        async () => (await ask(url, { body: JSON.stringify([command('arq_p1'), command('arq_p2')]) })).status,
+        PATIENT,
+      )
+      .toBe(202);
+    const answers = [
+      await stream.envelope(({ command: name }) => name === 'ping'),
+      await stream.envelope(({ command: name }) => name === 'ping'),
+    ];
+    expect(answers.map(({ request_id }) => request_id)).toEqual(['arq_p1', 'arq_p2']);
+    expect(await ask(url.slice(0, -3), { body: {} })).toMatchObject({ status: 404 });
+    stream.close();
+    // It goes on at the other node, from where it was.
+    await ask(`${one.urls.http}/v1/publish`, { body: { room: `${room}:a`, payload: { n: 1 } } });
+    const again = await EventReader.open(`${other.urls.http}/v1/stream?join=${room}:a`, {
+      'Last-Event-ID': stream.lastId,
+    });
+    expect((await again.envelope(({ type }) => type === 'event')).payload).toEqual({ n: 1 });
+    again.close();
+  });
 
   it('carries events across in one order, whichever node they came in at', async () => {
     const [a, b] = await pair();

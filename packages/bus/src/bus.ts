@@ -22,6 +22,7 @@ import {
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
+import { deliverAnnouncement } from './commands/announce.ts';
 import { CommandSet } from './commands/command.ts';
 import { coreCommands } from './commands/core.ts';
 import { CommandRunner } from './commands/run.ts';
@@ -38,7 +39,7 @@ import type {
   PublishOptions,
   PublishResult,
 } from './create-options.ts';
-import type { Awaitable } from './engine/engine.ts';
+import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
@@ -50,8 +51,10 @@ import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
 import { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
+import { SessionPosts } from './posts.ts';
 import { grantsOf, principalOf, type Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
+import { Subjects } from './subjects.ts';
 import type { Joined } from './subscribe/join.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
 import { Gate } from './websocket/gate.ts';
@@ -98,6 +101,8 @@ export class Bus extends Core implements SessionHost {
   readonly commands: CommandSet;
   readonly runner: CommandRunner;
   readonly ingress: Ingress;
+  readonly posts: SessionPosts;
+  readonly subjects: Subjects;
   readonly heartbeat: Heartbeat;
   readonly operators: readonly Operator[];
   /** Null when they were left out. */
@@ -155,6 +160,8 @@ export class Bus extends Core implements SessionHost {
       (session, inbound) => this.runner.answer(session, inbound),
       this.cron === null ? null : this.cron.delay,
     );
+    this.posts = new SessionPosts(this, this.ingress);
+    this.subjects = new Subjects(this);
   }
 
   /** Opens the engine and takes up what is kept in it. */
@@ -307,6 +314,7 @@ export class Bus extends Core implements SessionHost {
         return handler.connections;
       },
       refusals: handler.refusals,
+      hold: (socket, address, principal) => handler.hold(socket, address, principal),
       empty: () => handler.empty(),
       destroy: () => handler.destroy(),
       detach: () => {
@@ -345,6 +353,13 @@ export class Bus extends Core implements SessionHost {
     const opened = this.greet(session, arrival.join);
     if (isPending(opened)) this.ingress.holdUntil(session, opened);
     return session;
+  }
+
+  protected override receiveFromNode(message: NodeMessage): void {
+    if (message.kind === 'post') this.posts.receive(message);
+    else if (message.kind === 'subject') this.subjects.receive(message);
+    else if (message.kind === 'announce') deliverAnnouncement(this, message);
+    else super.receiveFromNode(message);
   }
 
   receive(session: Session, text: string): void {
