@@ -13,7 +13,7 @@ COPY packages/server/bin packages/server/bin
 # Dependencies are fetched anew only when one of the files above has changed.
 RUN npm ci
 COPY packages packages
-COPY scripts/copy-lua.mjs scripts/
+COPY scripts/copy-scripts.mjs scripts/
 RUN npm run build
 # ioredis stands among the development dependencies, for it is optional; the image is to run on Redis as well.
 RUN mkdir /packed \

@@ -67,7 +67,7 @@ export async function openSession(address: PostgresAddress, name: string, events
   const through =
     (sql: Pick<Sql, 'unsafe'>): Query =>
     async (text, parameters = []) =>
-      sql.unsafe(text, parameters as never[], { prepare }) as unknown as Promise<Row[]>;
+      sql.unsafe(text, parameters.map(written) as never[], { prepare }) as unknown as Promise<Row[]>;
   let missed = 0;
   const pulse = setInterval(() => {
     if (missed >= MISSED_PULSES) return lose(`it did not answer for ${(PULSE_MS * MISSED_PULSES) / 1000} s`);
@@ -98,8 +98,10 @@ export async function openSession(address: PostgresAddress, name: string, events
         again = setTimeout(() => void start().catch(() => {}), LISTEN_AGAIN_MS);
         again.unref();
       };
-      const options = { ...optionsOf(address, name, 1, () => !closed && lost()), prepare: false, fetch_types: false };
-      const listener = postgres(address.listenUrl, { ...options, onnotify: (_channel, payload) => onNotify(payload) });
+      // `onnotify` is there, though the driver's types do not say so.
+      const onnotify = (_channel: string, payload: string): void => onNotify(payload);
+      const options = { ...optionsOf(address, name, 1, () => !closed && lost()), onnotify };
+      const listener = postgres(address.listenUrl, options);
       pools.push(listener);
       const start = async (): Promise<void> => {
         // A name cannot be a parameter of LISTEN; in double quotes with those inside doubled it is a name whatever it holds.
@@ -139,11 +141,23 @@ function optionsOf(
     connect_timeout: CONNECT_TIMEOUT_S,
     idle_timeout: 0,
     max_lifetime: null,
+    // The driver would ask every connection for the types of arrays, and nobody would catch the failure of that.
+    fetch_types: false,
     connection: { application_name: `arqonbus ${name}` },
     onnotice: () => {},
     onclose: () => lose('the connection was closed'),
     types: { bigint: { to: 20, from: [20], serialize: String, parse: Number } },
   };
+}
+
+/** A parameter as the driver passes it on; lists as the text that the server reads arrays from. */
+function written(parameter: Parameter): Exclude<Parameter, readonly unknown[]> {
+  if (typeof parameter !== 'object' || parameter === null) return parameter;
+  const items = parameter.map((item) => {
+    if (item === null) return 'NULL';
+    return typeof item === 'number' ? `${item}` : `"${item.replace(/["\\]/g, '\\$&')}"`;
+  });
+  return `{${items.join(',')}}`;
 }
 
 /** The channel that nodes of one bus wake each other on: notifications are of a database, buses of a schema. */

@@ -40,7 +40,8 @@ END $$;
 -- _tenants …  the streams concerned, each once, with the epoch that a new one gets and the limits from now on
 -- _streams …  the publications: index of the stream (from 1), number within the process, id, identity, sender, accept
 --             time, envelope but for its end
--- Answer      {"epochs": [each stream's], "rows": [[sequence, 1 for a duplicate, else 0], …]}
+-- Answer      {"streams": [row of each stream], "epochs": [its epoch],
+--             "rows": [[sequence, 1 for a duplicate, else 0], …]}
 CREATE OR REPLACE FUNCTION arqon_append(
   _tag text, _again boolean, _origin text, _window bigint,
   _tenants text[], _rooms text[], _channels text[], _epochs text[],
@@ -125,6 +126,7 @@ BEGIN
     WHERE s.id = l.stream
   )
   SELECT json_build_object(
+    'streams', (SELECT json_agg(h.id ORDER BY h.ordinality) FROM unnest(_held) WITH ORDINALITY h),
     'epochs', (SELECT json_agg(h.epoch ORDER BY h.ordinality) FROM unnest(_held) WITH ORDINALITY h),
     'rows', json_agg(json_build_array(coalesce(k.first, l.sequence, t.sequence), (l.n IS NULL)::integer) ORDER BY k.n)
   )::text INTO _answer
