@@ -71,7 +71,9 @@ export class Batcher<Item, Answer> {
     const size = batch.reduce((sum, each) => sum + each.size, 0);
     this.underWay = this.run(batch.map(({ item }) => item))
       .then(
-        (answers) => batch.forEach(({ resolve }, index) => resolve(answers[index] as Answer)),
+        (answers) => {
+          for (const [index, { resolve }] of batch.entries()) resolve(answers[index] as Answer);
+        },
         (error: Error) => {
           for (const { reject } of batch) reject(error);
         },
