@@ -52,7 +52,13 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 DECLARE
   _held arqon_streams[];
   _one arqon_streams;
-  _at integer;
+  _refs bigint[] := '{}';
+  _bases bigint[] := '{}';
+  _starts bigint[] := '{}';
+  _marks integer[] := '{}';
+  _known text[] := '{}';
+  _oldest bigint[] := '{}';
+  _latest bigint[] := '{}';
   _position bigint;
   _now bigint;
   _answer text;
@@ -65,7 +71,7 @@ BEGIN
       ORDER BY s.id FOR UPDATE OF s
     ) l;
     EXIT WHEN coalesce(array_length(_held, 1), 0) = array_length(_tenants, 1);
-    -- In the order of their names, for the same reason; what is locked already is in nobody's way who inserts.
+    -- In the order of their names, for the same reason.
     INSERT INTO arqon_streams (tenant, room, channel, epoch)
       SELECT u.tenant, u.room, u.channel, u.epoch
       FROM unnest(_tenants, _rooms, _channels, _epochs) u (tenant, room, channel, epoch)
@@ -80,59 +86,64 @@ BEGIN
 
   _position := nextval('arqon_positions');
   _now := arqon_now();
-  FOR _at IN 1 .. array_length(_held, 1) LOOP
-    _one := _held[_at];
-    IF _one.sequence > 0 AND (_one.size, _one.ttl_ms, _one.max_bytes) IS DISTINCT FROM
-       (_sizes[_at], _ttls[_at], _max_bytes[_at]) THEN
-      _one.oldest := arqon_oldest(_one, _now);
-      _held[_at] := _one;
-    END IF;
+  FOREACH _one IN ARRAY _held LOOP
+    _refs := _refs || _one.id;
+    _bases := _bases || _one.sequence;
+    _starts := _starts || _one.bytes;
+    _known := _known || _one.epoch;
+    -- The end of an envelope is `"sequence":N,"epoch":"E"}}`: 24 bytes around N and E.
+    _marks := _marks || (24 + length(_one.epoch));
+    _latest := _latest || greatest(_now, _one.stored_at);
+    _oldest := _oldest || CASE
+      WHEN _one.sequence > 0 AND (_one.size, _one.ttl_ms, _one.max_bytes) IS DISTINCT FROM
+        (_sizes[array_length(_refs, 1)], _ttls[array_length(_refs, 1)], _max_bytes[array_length(_refs, 1)])
+        THEN arqon_oldest(_one, _now)
+      ELSE _one.oldest
+    END;
   END LOOP;
 
-  WITH given AS MATERIALIZED (
-    SELECT g.n, g.at, h.id AS stream, h.sequence AS base, h.bytes AS before, h.epoch, h.stored_at, g.number, g.id,
-      g.identity, g.sender, g.time, g.body,
-      row_number() OVER (PARTITION BY h.id, g.identity, g.id ORDER BY g.n) AS nth
+  -- Windows, not joins: the length of a batch counts once.
+  WITH given AS (
+    SELECT g.*, _refs[g.at] AS stream,
+      row_number() OVER (PARTITION BY g.at, g.identity, g.id ORDER BY g.n) AS nth
     FROM unnest(_streams, _numbers, _ids, _identities, _senders, _times, _bodies)
       WITH ORDINALITY g (at, number, id, identity, sender, time, body, n)
-    JOIN unnest(_held) WITH ORDINALITY h ON h.ordinality = g.at
   ), known AS MATERIALIZED (
-    SELECT g.*, i.sequence AS first
-    FROM given g LEFT JOIN arqon_ids i
-      ON i.stream = g.stream AND i.identity = g.identity AND i.id = g.id AND i.until > _now
-  ), placed AS MATERIALIZED (
-    SELECT k.*, k.base + row_number() OVER (PARTITION BY k.stream ORDER BY k.n) AS sequence
-    FROM known k WHERE k.first IS NULL AND k.nth = 1
-  ), measured AS MATERIALIZED (
-    -- The end of an envelope is `"sequence":N,"epoch":"E"}}`.
-    SELECT p.*, octet_length(p.body) + 24 + length(p.sequence::text) + length(p.epoch) AS weight FROM placed p
+    SELECT g.*, i.sequence AS first, (i.sequence IS NULL AND g.nth = 1) AS fresh
+    FROM given g LEFT JOIN LATERAL (
+      SELECT i.sequence FROM arqon_ids i
+      WHERE i.stream = g.stream AND i.identity = g.identity AND i.id = g.id AND i.until > _now LIMIT 1
+    ) i ON true
+  ), placed AS (
+    SELECT k.*, _bases[k.at] + sum(k.fresh::integer) OVER (PARTITION BY k.at ORDER BY k.n) AS sequence FROM known k
+  ), measured AS (
+    SELECT p.*, CASE WHEN p.fresh THEN octet_length(p.body) + _marks[p.at] + length(p.sequence::text) ELSE 0 END AS weight
+    FROM placed p
   ), laid AS MATERIALIZED (
-    SELECT m.*, (m.before + sum(m.weight) OVER (PARTITION BY m.stream ORDER BY m.n))::bigint AS finish FROM measured m
+    SELECT m.*, (_starts[m.at] + sum(m.weight) OVER (PARTITION BY m.at ORDER BY m.n))::bigint AS finish,
+      coalesce(m.first, first_value(m.sequence) OVER (PARTITION BY m.at, m.identity, m.id ORDER BY m.n)) AS answered
+    FROM measured m
   ), stored AS (
     INSERT INTO arqon_messages
       (stream, sequence, position, item, origin, number, time, stored_at, start, id, sender, identity, body)
-    SELECT stream, sequence, _position, n, _origin, number, time, greatest(_now, stored_at), finish - weight, id, sender,
-      identity, body
-    FROM laid
+    SELECT stream, sequence, _position, n, _origin, number, time, _latest[at], finish - weight, id, sender, identity, body
+    FROM laid WHERE fresh
   ), remembered AS (
-    INSERT INTO arqon_ids AS i (stream, identity, id, sequence, until)
-    SELECT stream, identity, id, sequence, _now + _window FROM laid
+    INSERT INTO arqon_ids (stream, identity, id, sequence, until)
+    SELECT stream, identity, id, sequence, _now + _window FROM laid WHERE fresh
     ON CONFLICT (stream, identity, id) DO UPDATE SET sequence = excluded.sequence, until = excluded.until
   ), moved AS (
     UPDATE arqon_streams s
-    SET sequence = l.sequence, bytes = l.bytes, stored_at = greatest(_now, s.stored_at), size = _sizes[l.at],
-      ttl_ms = _ttls[l.at], max_bytes = _max_bytes[l.at], oldest = (_held[l.at]).oldest
-    FROM (SELECT stream, at, max(sequence) AS sequence, max(finish) AS bytes FROM laid GROUP BY stream, at) l
+    SET sequence = l.sequence, bytes = l.bytes, stored_at = _latest[l.at], size = _sizes[l.at], ttl_ms = _ttls[l.at],
+      max_bytes = _max_bytes[l.at], oldest = _oldest[l.at]
+    FROM (
+      SELECT stream, at, max(sequence) AS sequence, max(finish) AS bytes FROM laid WHERE fresh GROUP BY stream, at
+    ) l
     WHERE s.id = l.stream
   )
-  SELECT json_build_object(
-    'streams', (SELECT json_agg(h.id ORDER BY h.ordinality) FROM unnest(_held) WITH ORDINALITY h),
-    'epochs', (SELECT json_agg(h.epoch ORDER BY h.ordinality) FROM unnest(_held) WITH ORDINALITY h),
-    'rows', json_agg(json_build_array(coalesce(k.first, l.sequence, t.sequence), (l.n IS NULL)::integer) ORDER BY k.n)
-  )::text INTO _answer
-  FROM known k
-    LEFT JOIN laid l ON l.n = k.n
-    LEFT JOIN laid t ON l.n IS NULL AND t.stream = k.stream AND t.identity = k.identity AND t.id = k.id;
+  SELECT json_build_object('streams', _refs, 'epochs', _known,
+    'rows', json_agg(json_build_array(l.answered, (NOT l.fresh)::integer) ORDER BY l.n))::text
+    INTO _answer FROM laid l;
 
   INSERT INTO arqon_answers (tag, answer, at) VALUES (_tag, _answer, _now);
   RETURN _answer;
