@@ -28,7 +28,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['options.ts'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts'],
-    ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'directory.ts'],
+    ['subscribe/catch-up.ts', 'subscribe/interest.ts', 'publish.ts', 'directory.ts', 'handover.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts'],
     ['subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts'],

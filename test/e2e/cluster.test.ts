@@ -197,6 +197,28 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     await close(a, b);
   });
 
+  it('counts no private message as delivered to a node that was killed, and takes the same id again', async () => {
+    const a = await Peer.connect(one.urls.bus, { room, channel: 'x' });
+    const near = await Peer.connect(one.urls.bus, { room, channel: 'x' });
+    doomed = await BusProcess.start('doomed', settings(0));
+    const far = await Peer.connect(doomed.url, { room, channel: 'x' });
+    const send = (id: string, to: string | string[]) =>
+      a.answer(a.send({ type: 'private', id, ack: true, to, payload: {} }));
+    expect((await send('arq_before', far.id)).payload).toMatchObject({ delivered: 1, duplicate: false });
+    await doomed.kill();
+    expect(await send('arq_alone', far.id)).toMatchObject({
+      error_code: 'TARGET_NOT_FOUND',
+      payload: { undelivered: [far.id] },
+    });
+    expect((await send('arq_both', [near.id, far.id])).payload).toMatchObject({
+      delivered: 1,
+      undelivered: [far.id],
+    });
+    expect((await send('arq_alone', near.id)).payload).toMatchObject({ delivered: 1, duplicate: false });
+    expect((await send('arq_alone', near.id)).payload).toMatchObject({ delivered: 0, duplicate: true });
+    await close(a, near);
+  });
+
   it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
     doomed = await BusProcess.start('doomed', settings(0));
     const a = await Peer.connect(one.urls.bus);

@@ -139,7 +139,7 @@ export class Bus extends Core implements SessionHost {
     this.catalog.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
-    this.every(SWEEP_INTERVAL_MS, () => this.idle.run());
+    this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
     // That the storage is away is told already.
     this.every(REPORT_INTERVAL_MS, () => void this.directory.beat().catch(() => {}));
   }

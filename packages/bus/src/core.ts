@@ -90,7 +90,7 @@ export class Core {
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options);
     this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
@@ -98,7 +98,7 @@ export class Core {
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -217,11 +217,13 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+  private receiveFromNode(message: NodeMessage): void {
+    const { kind, tenant: name, clients, text, room = '', channel = '' } = message;
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
-        this.direct.receive(name, clients, text);
+      case 'confirm':
+        this.direct.receive(message);
         return;
       case 'notice': {
         const found = tenant?.find(room, channel);

@@ -179,6 +179,7 @@ function gather(channel: Channel): readonly Session[] {
   addLive(all, parent.wide);
   addLive(all, parent.tenant.everything);
   if (channel.channel === WILDCARD) for (const other of parent.channels.values()) addLive(all, other);
+  if (channel.held !== null) for (const session of channel.held.keys()) all.delete(session);
   const audience = [...all];
   channel.audience = audience;
   return audience;

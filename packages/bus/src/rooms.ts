@@ -35,6 +35,8 @@ export class Channel implements StreamAddress, Place {
   watchers: Set<Session> | null = null;
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
+  /** Members whose events of this stream a replay holds back, and which one does; null when there are none. */
+  held: Map<Session, object> | null = null;
   lastTraffic: number;
   /** The last event of its stream that was handed to members of this node. */
   last: StreamEvent | null = null;
@@ -67,6 +69,23 @@ export class Channel implements StreamAddress, Place {
     }
   }
 
+  /** Has `holder` alone hand on the stream's events to a member until {@link release}; false when another does. */
+  hold(session: Session, holder: object): boolean {
+    const known = this.held?.get(session);
+    if (known !== undefined) return known === holder;
+    this.held ??= new Map();
+    this.held.set(session, holder);
+    this.audience = null;
+    return true;
+  }
+
+  release(session: Session, holder: object): void {
+    if (this.held?.get(session) !== holder) return;
+    this.held.delete(session);
+    if (this.held.size === 0) this.held = null;
+    this.audience = null;
+  }
+
   record(): ChannelRecord {
     const { traits } = this;
     return {
@@ -97,6 +116,11 @@ export class Room {
     this.tenant = tenant;
     this.name = name;
     this.wide = new Channel(this, WILDCARD, traits);
+  }
+
+  /** One of its channels, or its room-wide stream. */
+  find(channel: string): Channel | undefined {
+    return channel === WILDCARD ? this.wide : this.channels.get(channel);
   }
 
   /** Whether a built-in channel is in it; those are made before all others. */
@@ -139,8 +163,7 @@ export class Tenant {
 
   find(room: string, channel: string): Channel | undefined {
     if (room === WILDCARD) return this.everything;
-    const found = this.rooms.get(room);
-    return channel === WILDCARD ? found?.wide : found?.channels.get(channel);
+    return this.rooms.get(room)?.find(channel);
   }
 }
 

@@ -272,7 +272,7 @@ describe('limits', () => {
     await small.stop();
   });
 
-  it('P5.14 a channel without members and traffic goes; its history stays until one of its name is made anew', async () => {
+  it('P5.14 a channel without members and traffic leaves the lists, and goes on where it was', async () => {
     const brisk = await startTestServer({ ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
     const a = await Peer.connect(brisk.urls.bus);
     await a.ask('join_channel', { room: 'quick' });
@@ -281,10 +281,15 @@ describe('limits', () => {
     expect(gone.payload).toEqual({ event: 'channel_deleted', room: 'quick', channel: 'x' });
     expect((await a.ask('list_channels', { room: 'quick' })).channels).toEqual([]);
     expect((await a.ask('history', { room: 'quick', channel: 'x' })).messages).toHaveLength(1);
+    expect((await a.ask('history', { room: 'quick', channel: 'x', after: 1 })).messages).toEqual([]);
+    expect(await a.command('history', { room: 'quick', channel: 'y' })).toMatchObject({ error_code: 'NOT_FOUND' });
     const again = await a.publish({ room: 'quick', channel: 'x' });
-    expect(again.payload.sequence).toBe(1);
-    expect(again.payload.epoch).not.toBe(first.payload.epoch);
-    expect((await a.ask('history', { room: 'quick', channel: 'x' })).messages).toHaveLength(1);
+    expect(again.payload).toMatchObject({ sequence: 2, epoch: first.payload.epoch });
+    await a.next((frame) => frame.payload.event === 'channel_deleted');
+    const since = { sequence: 1, epoch: first.payload.epoch };
+    const joined = await a.ask('join_channel', { room: 'quick', channel: 'x', since });
+    expect(joined).toMatchObject({ ...since, sequence: 2, recovered: true });
+    expect((await a.received('event')).at(-1)?.metadata?.sequence).toBe(2);
     await a.close();
     await brisk.stop();
   });

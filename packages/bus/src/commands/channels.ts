@@ -112,9 +112,10 @@ export function channelCommands(bus: Core): AnyCommand[] {
       args: z.strictObject(PLACE),
       result: z.strictObject({ deleted: z.literal(true), room: z.string(), channel: z.string() }),
       run: async ({ sender }, args): Promise<CommandResult<'delete_channel'>> => {
-        const channel = readable(bus, sender.principal, args);
-        const { room, channel: name } = channel;
+        const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
+        await wake(bus, sender.principal.tenant, room, name);
+        const channel = readable(bus, sender.principal, args);
         if (channel.traits.hardcoded) {
           throw new BusError('PROTECTED_CHANNEL', `${room}:${name} is built in and stays.`, { room, channel: name });
         }
@@ -132,6 +133,14 @@ export function channelCommands(bus: Core): AnyCommand[] {
       },
     }),
   ];
+}
+
+/** Takes a channel that rests into the lists again. */
+async function wake(bus: Core, tenantName: string, room: string, channel: string): Promise<void> {
+  const tenant = bus.rooms.tenant(tenantName);
+  const isListed = (): boolean => tenant.find(room, channel) !== undefined;
+  if (isListed() || (await bus.engine.broker.find({ tenant: tenantName, room, channel })) === null) return;
+  if (!isListed()) bus.rooms.create(tenant, room, channel, { autoCreated: true });
 }
 
 /**

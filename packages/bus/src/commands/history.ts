@@ -58,7 +58,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
         const stream = readableStream(bus, sender, placeOf(args));
         const { limit = 50, before, after } = args;
         const page = await readPage(bus.engine.broker, stream, limit, before, after);
-        if (page.found.length === 0) existing(bus, stream);
+        if (page.found.length === 0) await requireStream(bus, stream);
         return historyText(page, before, after);
       },
     }),
@@ -124,9 +124,11 @@ function readableStream(
   return { tenant: sender.principal.tenant, room, channel };
 }
 
-/** An empty history of a channel that is known neither here nor to the engine is none at all. */
-function existing(bus: Core, { tenant, room, channel }: StreamAddress): void {
+/** An empty history of a channel that is known neither here nor to the engine is none at all: NOT_FOUND. */
+async function requireStream(bus: Core, stream: StreamAddress): Promise<void> {
+  const { tenant, room, channel } = stream;
   if (bus.rooms.tenant(tenant).find(room, channel) !== undefined) return;
+  if ((await bus.engine.broker.find(stream)) !== null) return;
   throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
 }
 

@@ -35,7 +35,18 @@ export interface Publication {
   /** Sender identity (JWT subject, client key or client id); with the draft's id and the stream it makes the idempotency key. */
   readonly identity: string;
   readonly retention: Retention;
+  /**
+   * Compare and append: it is stored only if the stream stands there, else rejected with {@link BusError} `CONFLICT`,
+   * whose details are a {@link Standing}'s. A repeated id is a duplicate, wherever the stream stands by then.
+   */
+  readonly expect?: Expectation;
 }
+
+/**
+ * Where a stream has to stand: at this sequence (0: it never had an event), in this epoch if one is given; or at the
+ * event with this id, whether that is still kept or not.
+ */
+export type Expectation = { readonly sequence: number; readonly epoch?: string } | { readonly lastId: string };
 
 export interface Published {
   /** 0 when nothing was stored (`stored: 'none'`). */
@@ -147,8 +158,14 @@ export interface Broker {
    */
   attach(tenant: string, room: string): Awaitable<void>;
   detach(tenant: string, room: string): void;
-  /** Where a stream stands, opening it (with a fresh epoch) if it never was. */
+  /**
+   * Where a stream stands, opening it (with a fresh epoch) if it never was. An engine forgets by itself a stream whose
+   * last event is gone by its age, an hour after that; one that never had an event, an hour after it was opened; both
+   * no earlier than an hour after the last call of this.
+   */
   state(stream: StreamAddress): Awaitable<StreamState>;
+  /** The same of a stream that there is, null of any other; opens nothing, and keeps nothing from being forgotten. */
+  find(stream: StreamAddress): Awaitable<StreamState | null>;
   /**
    * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
    * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
@@ -244,12 +261,16 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'disconnect' | 'notice';
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'notice';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for a `confirm` those reached, for a `notice` to a room's members: empty. */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason. */
+  /** The envelope to deliver; for `disconnect` the reason, for `confirm` empty. */
   readonly text: string;
+  /** For `private`: what makes it the same message when it is sent again. */
+  readonly key?: string;
+  /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
+  readonly reply?: { readonly node: string; readonly number: number };
   /** For `notice`: whose members. */
   readonly room?: string;
   readonly channel?: string;

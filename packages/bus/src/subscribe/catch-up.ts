@@ -38,6 +38,8 @@ export class CatchUp {
   private readonly cursors: Map<string, Cursor> = new Map();
   /** Once the replay is over: the channels in which live traffic is behind it. */
   private ahead: Set<string> | null = null;
+  /** The streams whose events reach the session by this replay alone. */
+  private readonly holding: Set<Channel> = new Set();
   private held: { channel: Channel; event: StreamEvent }[] = [];
   private overflowed = false;
   private stopped = false;
@@ -49,6 +51,20 @@ export class CatchUp {
     this.broker = broker;
     this.onDone = onDone;
     this.unsent = Math.min(MAX_UNSENT, session.outbox.limit / 4);
+  }
+
+  /**
+   * Holds a stream's live events back for this replay alone, unless another one of the session does: whatever
+   * memberships lead to a stream, its events come once and in order. `asked`: the client told where it is in it;
+   * otherwise a membership that hands it these events already goes on doing so.
+   */
+  claim(channel: Channel, asked: boolean): void {
+    if (asked || !isLive(this.session, channel)) this.hold(channel);
+  }
+
+  /** Whether what was missed of a stream is this replay's to tell, and no other one's of the session. */
+  tells(stream: Channel): boolean {
+    return this.holding.has(stream) || (this.channel.isWide && stream.held?.has(this.session) !== true);
   }
 
   /** Live events of `channel` up to this position are not for this member: it joined after them. */
@@ -92,7 +108,8 @@ export class CatchUp {
 
   /** Takes a live event; true when it will reach the session this way. */
   offer(channel: Channel, event: StreamEvent): boolean {
-    if (this.stopped || isLive(this.session, channel)) return false;
+    if (this.stopped) return false;
+    if (!this.holding.has(channel) && (isLive(this.session, channel) || !this.hold(channel))) return false;
     if (this.ahead !== null) return this.level(this.ahead, channel, event);
     this.cursorOf(channel, event.sequence - 1);
     if (this.overflowed) return true;
@@ -109,7 +126,14 @@ export class CatchUp {
   stop(): void {
     this.stopped = true;
     this.held = [];
+    for (const channel of this.holding) channel.release(this.session, this);
     this.onDone(this);
+  }
+
+  private hold(channel: Channel): boolean {
+    const holds = channel.hold(this.session, this);
+    if (holds) this.holding.add(channel);
+    return holds;
   }
 
   private cursorOf(channel: Channel, sequence: number = 0): Cursor {
@@ -190,12 +214,13 @@ function isOfJoin({ epoch: joined }: Cursor, { epoch }: Position): boolean {
   return joined === '' || epoch === '' || joined === epoch;
 }
 
-/** Whether another membership already hands the session this channel's events. */
+/** Whether a membership already hands the session this stream's events. */
 function isLive(session: Session, channel: Channel): boolean {
   const { parent } = channel;
-  return (
-    channel.members.get(session)?.live === true ||
-    parent.wide.members.get(session)?.live === true ||
-    parent.tenant.everything.members.get(session)?.live === true
-  );
+  if (parent.wide.members.get(session)?.live === true) return true;
+  if (parent.tenant.everything.members.get(session)?.live === true) return true;
+  if (!channel.isWide) return channel.members.get(session)?.live === true;
+  // Members of any channel of the room get what goes to the whole of it.
+  for (const [{ room }, { live }] of session.memberships) if (live && room === channel.room) return true;
+  return false;
 }

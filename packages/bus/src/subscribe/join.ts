@@ -60,7 +60,12 @@ export class Memberships {
     this.parts.access.require(session.principal, 'subscribe', room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (request.presence === true) this.parts.access.require(session.principal, 'presence', room, name);
-    const channel = this.target(session, room, name);
+    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request));
+  }
+
+  /** Makes the membership, and then makes it live. */
+  private enter(session: Session, channel: Channel, request: JoinRequest): Awaitable<Joined> {
+    const { room } = channel;
     const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
@@ -116,7 +121,8 @@ export class Memberships {
     for (const channel of [...session.memberships.keys()]) this.leave(session, channel.room, channel.channel);
   }
 
-  private target(session: Session, room: string, name: string): Channel {
+  /** The channel to join: one that is listed, one that rests, or a new one where the client may make it. */
+  private target(session: Session, room: string, name: string): Awaitable<Channel> {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
         field: 'channel',
@@ -125,7 +131,22 @@ export class Memberships {
     const tenant = this.parts.rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
-    return this.parts.rooms.createFor(session, room, name, this.parts.options.autoCreateChannels);
+    const { rooms, options } = this.parts;
+    const create = (): Channel => rooms.createFor(session, room, name, options.autoCreateChannels);
+    if (options.autoCreateChannels && session.principal.role !== 'guest') return create();
+    return andThen(this.rests(tenant.name, room, name), (isResting) => {
+      if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+      const listed = tenant.find(room, name);
+      if (listed !== undefined) return listed;
+      return isResting ? rooms.create(tenant, room, name, { autoCreated: true }) : create();
+    });
+  }
+
+  /** Whether the engine knows a channel's stream, or any of a room's. */
+  private rests(tenant: string, room: string, channel: string): Awaitable<boolean> {
+    const { broker } = this.parts;
+    if (channel === WILDCARD) return andThen(broker.streams(tenant, room), (streams) => streams.length > 0);
+    return andThen(broker.find({ tenant, room, channel }), (state) => state !== null);
   }
 
   /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
@@ -143,7 +164,11 @@ export class Memberships {
       this.parts.hub.abandonCatchUps(session, channel);
       this.parts.rooms.pause(channel, membership);
     }
-    if (!membership.live) this.parts.hub.startCatchUp(catchUp);
+    if (!membership.live) {
+      this.parts.hub.startCatchUp(catchUp);
+      for (const stream of new Set([channel, channel.parent.wide]))
+        catchUp.claim(stream, isAsked(stream, channel, request));
+    }
     return andThen(this.states(channel, request), (states) =>
       this.prepare(channel, membership, request, catchUp, states),
     );
@@ -156,8 +181,12 @@ export class Memberships {
     catchUp: CatchUp,
     states: ReadonlyMap<Channel, StreamState>,
   ): Joined {
-    const { missed, recovered } = plan(channel, request, states);
-    for (const [stream, state] of states) catchUp.startAfter(stream, state);
+    const { missed: all, recovered } = plan(channel, request, states);
+    // What another replay of the session hands on is not told twice.
+    const missed = all.filter(({ channel: stream }) => catchUp.tells(stream));
+    for (const [stream, state] of states) {
+      if (catchUp.tells(stream)) catchUp.startAfter(stream, state);
+    }
     const result = this.answer(channel, states.get(channel) as StreamState, recovered);
     result.positions = Object.fromEntries(
       [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
@@ -188,16 +217,18 @@ export class Memberships {
   /** Where the joined stream stands, and the room-wide one that comes with it; for a room, its streams. */
   private states(channel: Channel, request: JoinRequest): Awaitable<Map<Channel, StreamState>> {
     if (!channel.isWide) return this.statesOf([channel, channel.parent.wide]);
-    const wanted = [channel, ...first(channel.parent.channels.values(), MAX_POSITIONS)];
-    const asked = Object.keys(request.since ?? {}).filter(
-      (name) => name !== WILDCARD && !channel.parent.channels.has(name),
-    );
-    if (asked.length === 0) return this.statesOf(wanted);
-    // A position may be of a channel that rests, or that nobody of this node has touched since it started.
+    const { parent } = channel;
+    const wanted = [channel, ...first(parent.channels.values(), MAX_POSITIONS)];
+    const { since = {}, history } = request;
+    if (history === undefined && Object.keys(since).length === 0) return this.statesOf(wanted);
+    // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
     const { broker, rooms } = this.parts;
     return andThen(broker.streams(channel.tenant, channel.room), (streams) => {
-      const kept = new Set(streams.map((stream) => stream.channel));
-      for (const name of asked) if (kept.has(name)) wanted.push(rooms.visit(channel.parent, name));
+      const resting = streams.map(({ channel: name }) => name).filter((name) => parent.find(name) === undefined);
+      // What the client has a position of comes before the rest, when there are too many.
+      const isAsked = (name: string): boolean => Object.hasOwn(since, name);
+      const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
+      for (const name of sorted.slice(0, MAX_POSITIONS)) wanted.push(rooms.visit(parent, name));
       return this.statesOf(wanted);
     });
   }
@@ -236,6 +267,12 @@ function* first<T>(values: Iterable<T>, most: number): Generator<T> {
   }
 }
 
+/** Whether the client tells where it is in a stream, or asks for the last of it. */
+function isAsked(stream: Channel, joined: Channel, { since, history }: JoinRequest): boolean {
+  if (stream === joined && history !== undefined) return true;
+  return since !== undefined && Object.hasOwn(positionsOf(joined, since), stream.channel);
+}
+
 /** What to replay, and whether that is all that was missed. */
 function plan(
   channel: Channel,
@@ -246,7 +283,8 @@ function plan(
   const missed: Missed[] = [];
   if (since === undefined) {
     for (const [stream, state] of states) {
-      if (history === undefined || stream !== channel) continue;
+      // Of a channel its own stream, of a room every one.
+      if (history === undefined || !(stream === channel || channel.isWide)) continue;
       missed.push({ channel: stream, after: Math.max(state.oldest - 1, state.sequence - history) });
     }
     return { missed, recovered: undefined };
@@ -264,8 +302,14 @@ function plan(
     // Without an epoch nothing is known, here or there: it is told while the storage is away.
     const isSameStream = position.epoch !== '' && position.epoch === state.epoch;
     const kept = isSameStream && position.sequence <= state.sequence;
-    if (kept && position.sequence + 1 >= state.oldest) missed.push({ channel: stream, after: position.sequence });
-    else recovered = false;
+    if (kept && position.sequence + 1 >= state.oldest) {
+      missed.push({ channel: stream, after: position.sequence });
+      continue;
+    }
+    recovered = false;
+    // Its epoch is gone: of the new one it has had nothing.
+    const isGone = position.epoch !== '' && state.epoch !== '' && !isSameStream;
+    if (isGone) missed.push({ channel: stream, after: state.oldest - 1 });
   }
   const known = new Set([...states.keys()].map((stream) => stream.channel));
   if (Object.keys(positions).some((name) => !known.has(name))) recovered = false;
