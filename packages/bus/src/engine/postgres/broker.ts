@@ -12,7 +12,7 @@ import type {
 import { Batcher } from './batcher.ts';
 import { unavailable } from './faults.ts';
 import type { Feed } from './feed.ts';
-import { dropStream, listStreams, readHistory, stateOf } from './history.ts';
+import { dropStream, findStream, listStreams, readHistory, stateOf } from './history.ts';
 import type { Interest } from './interest.ts';
 import type { Link } from './link.ts';
 import { spelled } from './names.ts';
@@ -65,6 +65,10 @@ export class PostgresBroker implements Broker {
 
   state(stream: StreamAddress): Promise<StreamState> {
     return this.parts.link.ask((session) => stateOf(session, stream));
+  }
+
+  find(stream: StreamAddress): Promise<StreamState | null> {
+    return this.parts.link.ask((session) => findStream(session, stream));
   }
 
   reached(stream: StreamAddress): Position {

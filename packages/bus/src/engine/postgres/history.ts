@@ -1,5 +1,6 @@
 import { randomToken, seal } from '@arqonbus/protocol';
 import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import { REST_MS } from '../rest.ts';
 import type { Session } from './session.ts';
 
 const EPOCH_LENGTH = 16;
@@ -13,10 +14,26 @@ export interface Totals {
 }
 
 export async function stateOf(session: Session, { tenant, room, channel }: StreamAddress): Promise<StreamState> {
-  const [row] = await session.query('SELECT * FROM arqon_state($1, $2, $3, $4)', [
-    ...[tenant, room, channel, randomToken(EPOCH_LENGTH)],
+  const [row] = await session.query('SELECT * FROM arqon_state($1, $2, $3, $4, $5)', [
+    ...[tenant, room, channel, randomToken(EPOCH_LENGTH), REST_MS],
   ]);
-  const { sequence, epoch, oldest } = row as unknown as StreamState;
+  return stateIn(row as unknown as StreamState);
+}
+
+/** Where a stream stands that there is. */
+export async function findStream(
+  session: Session,
+  { tenant, room, channel }: StreamAddress,
+): Promise<StreamState | null> {
+  const [row] = await session.query(
+    `SELECT s.sequence, s.epoch, arqon_oldest(s, arqon_now()) AS oldest FROM arqon_streams s
+     WHERE s.tenant = $1 AND s.room = $2 AND s.channel = $3`,
+    [tenant, room, channel],
+  );
+  return row === undefined ? null : stateIn(row as unknown as StreamState);
+}
+
+function stateIn({ sequence, epoch, oldest }: StreamState): StreamState {
   return { sequence, epoch, oldest };
 }
 

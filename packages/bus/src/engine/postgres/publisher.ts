@@ -1,5 +1,7 @@
-import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
+import { type BusError, IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import { type Durability, type Publication, type Published, type Retention, streamKey } from '../engine.ts';
+import { conflict } from '../expectation.ts';
+import { REST_MS } from '../rest.ts';
 import { Batcher } from './batcher.ts';
 import type { OwnEvent } from './feed.ts';
 import { spelled } from './names.ts';
@@ -20,6 +22,8 @@ interface Placed {
   readonly sequence: number;
   readonly epoch: string;
   readonly isDuplicate: boolean;
+  /** What to tell a publication that expected the stream elsewhere; it was not stored. */
+  readonly refusal: BusError | null;
   readonly stored: Durability;
   /** Resolves when this node's members have had everything of its transaction; null when nobody here wants it. */
   readonly passed: Promise<void> | null;
@@ -68,6 +72,7 @@ export class Publisher {
     try {
       const placed = await this.batcher.add({ publication, number }, open.length + OVERHEAD);
       const { sequence, epoch, isDuplicate: duplicate, stored, passed } = placed;
+      if (placed.refusal !== null) throw placed.refusal;
       // If the server goes away now, it is stored all the same, and handed on when it is back.
       if (!duplicate && passed !== null) await passed.catch(() => {});
       this.operations += 1;
@@ -103,35 +108,46 @@ export class Publisher {
     const committed = this.parts.committed();
     committed.catch(() => {});
     return items.map(({ publication: { stream } }, index) => {
-      const [sequence, duplicate] = answer.rows[index]!;
-      const epoch = answer.epochs[streams[index]! - 1]!;
+      const [sequence, outcome] = answer.rows[index]!;
+      const at = streams[index]! - 1;
+      const epoch = answer.epochs[at]!;
+      const standing = { sequence: answer.sequences[at]!, epoch, lastId: answer.ids[at] ?? null };
       return {
-        sequence,
-        epoch,
-        isDuplicate: duplicate === 1,
-        stored,
+        ...{ sequence, epoch, stored },
+        isDuplicate: outcome === DUPLICATE,
+        refusal: outcome === ELSEWHERE ? conflict(standing) : null,
         passed: isWanted && this.parts.isFollowed(stream.tenant, stream.room) ? committed : null,
       };
     });
   }
 }
 
+const STORED = 0;
+const DUPLICATE = 1;
+const ELSEWHERE = 2;
+
 /** What `arqon_append` answers. */
 interface Answer {
   /** The streams' rows, and their epochs. */
   readonly streams: readonly number[];
   readonly epochs: readonly string[];
-  readonly rows: readonly (readonly [sequence: number, duplicate: 0 | 1])[];
+  readonly sequences: readonly number[];
+  readonly ids: readonly (string | null)[];
+  readonly rows: readonly (readonly [sequence: number, outcome: typeof STORED | typeof DUPLICATE | typeof ELSEWHERE])[];
 }
 
 export const APPEND =
-  'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS answer';
+  'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) AS answer';
 
-/** Whether a publication may share a transaction with others: a stream has one measure of what it keeps in each. */
-function fits(batch: readonly Numbered[], { publication: { stream, retention } }: Numbered): boolean {
+/**
+ * Whether a publication may share a transaction with others: a stream has one measure of what it keeps in each, and one
+ * that expects it somewhere is its only one.
+ */
+function fits(batch: readonly Numbered[], { publication: { stream, retention, expect } }: Numbered): boolean {
   const key = streamKey(stream);
-  const other = batch.findLast(({ publication }) => streamKey(publication.stream) === key)?.publication.retention;
-  return other === undefined || isSame(other, retention);
+  const other = batch.findLast(({ publication }) => streamKey(publication.stream) === key)?.publication;
+  if (other === undefined) return true;
+  return expect === undefined && other.expect === undefined && isSame(other.retention, retention);
 }
 
 function isSame(one: Retention, other: Retention): boolean {
@@ -159,6 +175,7 @@ export function layOut(
     parameters: [
       origin,
       IDEMPOTENCE_WINDOW_MS,
+      REST_MS,
       distinct.map(({ stream }) => stream.tenant),
       distinct.map(({ stream }) => stream.room),
       distinct.map(({ stream }) => stream.channel),
@@ -166,6 +183,7 @@ export function layOut(
       distinct.map(({ retention }) => retention.size),
       distinct.map(({ retention }) => retention.ttlMs),
       distinct.map(({ retention }) => retention.bytes ?? null),
+      ...expectations(distinct),
       streams,
       items.map(({ number }) => number),
       column(({ draft }) => draft.id),
@@ -175,4 +193,15 @@ export function layOut(
       column(({ draft }) => draft.open),
     ],
   };
+}
+
+/** Where streams have to stand: sequences, epochs, ids of their last events. */
+function expectations(publications: readonly Publication[]): Parameter[] {
+  const column = <T>(of: (expect: NonNullable<Publication['expect']>) => T | undefined): (T | null)[] =>
+    publications.map(({ expect }) => (expect === undefined ? null : (of(expect) ?? null)));
+  return [
+    column((expect) => ('sequence' in expect ? expect.sequence : undefined)),
+    column((expect) => ('sequence' in expect ? expect.epoch : undefined)),
+    column((expect) => ('lastId' in expect ? expect.lastId : undefined)),
+  ];
 }

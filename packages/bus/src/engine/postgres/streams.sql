@@ -18,17 +18,21 @@ SET enable_seqscan = off AS $$
     s.sequence + 1)
 $$;
 
--- Where a stream stands; it is opened with the epoch given if it never was.
-CREATE OR REPLACE FUNCTION arqon_state(_tenant text, _room text, _channel text, _epoch text)
+-- Where a stream stands; it is opened with the epoch given if it never was. It is then not forgotten for `_rest` ms. That
+-- is noted for longer than asked, so that it need not be noted with every question.
+CREATE OR REPLACE FUNCTION arqon_state(_tenant text, _room text, _channel text, _epoch text, _rest bigint)
 RETURNS TABLE (sequence bigint, epoch text, oldest bigint) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  _now bigint := arqon_now();
 BEGIN
-  RETURN QUERY SELECT s.sequence, s.epoch, arqon_oldest(s, arqon_now()) FROM arqon_streams s
-    WHERE s.tenant = _tenant AND s.room = _room AND s.channel = _channel;
-  IF FOUND THEN RETURN; END IF;
-  INSERT INTO arqon_streams (tenant, room, channel, epoch) VALUES (_tenant, _room, _channel, _epoch)
-    ON CONFLICT DO NOTHING;
-  RETURN QUERY SELECT s.sequence, s.epoch, arqon_oldest(s, arqon_now()) FROM arqon_streams s
-    WHERE s.tenant = _tenant AND s.room = _room AND s.channel = _channel;
+  LOOP
+    RETURN QUERY SELECT s.sequence, s.epoch, arqon_oldest(s, _now) FROM arqon_streams s
+      WHERE s.tenant = _tenant AND s.room = _room AND s.channel = _channel AND s.till >= _now + _rest;
+    EXIT WHEN FOUND;
+    INSERT INTO arqon_streams AS s (tenant, room, channel, epoch, till)
+      VALUES (_tenant, _room, _channel, _epoch, _now + _rest + _rest / 6)
+      ON CONFLICT (tenant, room, channel) DO UPDATE SET till = excluded.till WHERE s.till < excluded.till;
+  END LOOP;
 END $$;
 
 -- Stores a batch of publications as a whole: idempotence, sequence, append, limits.
@@ -37,15 +41,19 @@ END $$;
 -- _again      whether it may have been carried out before
 -- _origin     the process that publishes
 -- _window     idempotence window (ms)
+-- _rest       for how long a stream stays known that holds nothing any more (ms)
 -- _tenants …  the streams concerned, each once, with the epoch that a new one gets and the limits from now on
+-- _at …       where a stream has to stand for its publications to be stored: sequence and epoch, or the id of its last
+--             event; null: anywhere
 -- _streams …  the publications: index of the stream (from 1), number within the process, id, identity, sender, accept
 --             time, envelope but for its end
--- Answer      {"streams": [row of each stream], "epochs": [its epoch],
---             "rows": [[sequence, 1 for a duplicate, else 0], …]}
+-- Answer      {"streams": [row of each stream], "epochs": [its epoch], "sequences": [its last before], "ids": [that event's],
+--             "rows": [[sequence, 1 for a duplicate, 2 when the stream stands elsewhere, else 0], …]}
 CREATE OR REPLACE FUNCTION arqon_append(
-  _tag text, _again boolean, _origin text, _window bigint,
+  _tag text, _again boolean, _origin text, _window bigint, _rest bigint,
   _tenants text[], _rooms text[], _channels text[], _epochs text[],
   _sizes bigint[], _ttls double precision[], _max_bytes bigint[],
+  _at_sequences bigint[], _at_epochs text[], _at_ids text[],
   _streams integer[], _numbers bigint[], _ids text[], _identities text[], _senders text[], _times bigint[], _bodies text[]
 ) RETURNS text LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
@@ -59,6 +67,9 @@ DECLARE
   _known text[] := '{}';
   _oldest bigint[] := '{}';
   _latest bigint[] := '{}';
+  _last text[] := '{}';
+  _elsewhere boolean[] := '{}';
+  _n integer;
   _position bigint;
   _now bigint;
   _answer text;
@@ -72,8 +83,8 @@ BEGIN
     ) l;
     EXIT WHEN coalesce(array_length(_held, 1), 0) = array_length(_tenants, 1);
     -- In the order of their names, for the same reason.
-    INSERT INTO arqon_streams (tenant, room, channel, epoch)
-      SELECT u.tenant, u.room, u.channel, u.epoch
+    INSERT INTO arqon_streams (tenant, room, channel, epoch, till)
+      SELECT u.tenant, u.room, u.channel, u.epoch, arqon_now() + _rest
       FROM unnest(_tenants, _rooms, _channels, _epochs) u (tenant, room, channel, epoch)
       ORDER BY 1, 2, 3
       ON CONFLICT DO NOTHING;
@@ -88,6 +99,11 @@ BEGIN
   _now := arqon_now();
   FOREACH _one IN ARRAY _held LOOP
     _refs := _refs || _one.id;
+    _n := array_length(_refs, 1);
+    _last := _last || _one.last_id;
+    _elsewhere := _elsewhere || coalesce(
+      _at_sequences[_n] <> _one.sequence OR _at_epochs[_n] <> _one.epoch
+        OR (_at_ids[_n] IS NOT NULL AND _at_ids[_n] IS DISTINCT FROM _one.last_id), false);
     _bases := _bases || _one.sequence;
     _starts := _starts || _one.bytes;
     _known := _known || _one.epoch;
@@ -96,7 +112,7 @@ BEGIN
     _latest := _latest || greatest(_now, _one.stored_at);
     _oldest := _oldest || CASE
       WHEN _one.sequence > 0 AND (_one.size, _one.ttl_ms, _one.max_bytes) IS DISTINCT FROM
-        (_sizes[array_length(_refs, 1)], _ttls[array_length(_refs, 1)], _max_bytes[array_length(_refs, 1)])
+        (_sizes[_n], _ttls[_n], _max_bytes[_n])
         THEN arqon_oldest(_one, _now)
       ELSE _one.oldest
     END;
@@ -109,7 +125,7 @@ BEGIN
     FROM unnest(_streams, _numbers, _ids, _identities, _senders, _times, _bodies)
       WITH ORDINALITY g (at, number, id, identity, sender, time, body, n)
   ), known AS MATERIALIZED (
-    SELECT g.*, i.sequence AS first, (i.sequence IS NULL AND g.nth = 1) AS fresh
+    SELECT g.*, i.sequence AS first, (i.sequence IS NULL AND g.nth = 1 AND NOT _elsewhere[g.at]) AS fresh
     FROM given g LEFT JOIN LATERAL (
       SELECT i.sequence FROM arqon_ids i
       WHERE i.stream = g.stream AND i.identity = g.identity AND i.id = g.id AND i.until > _now LIMIT 1
@@ -135,14 +151,16 @@ BEGIN
   ), moved AS (
     UPDATE arqon_streams s
     SET sequence = l.sequence, bytes = l.bytes, stored_at = _latest[l.at], size = _sizes[l.at], ttl_ms = _ttls[l.at],
-      max_bytes = _max_bytes[l.at], oldest = _oldest[l.at]
+      max_bytes = _max_bytes[l.at], oldest = _oldest[l.at], last_id = l.id,
+      till = greatest(s.till, _latest[l.at] + CASE WHEN _sizes[l.at] > 0 THEN _ttls[l.at] ELSE 0 END + _rest)
     FROM (
-      SELECT stream, at, max(sequence) AS sequence, max(finish) AS bytes FROM laid WHERE fresh GROUP BY stream, at
+      SELECT DISTINCT ON (at) stream, at, sequence, finish AS bytes, id FROM laid WHERE fresh ORDER BY at, n DESC
     ) l
     WHERE s.id = l.stream
   )
-  SELECT json_build_object('streams', _refs, 'epochs', _known,
-    'rows', json_agg(json_build_array(l.answered, (NOT l.fresh)::integer) ORDER BY l.n))::text
+  SELECT json_build_object('streams', _refs, 'epochs', _known, 'sequences', _bases, 'ids', _last,
+    'rows', json_agg(json_build_array(l.answered,
+      CASE WHEN l.fresh THEN 0 WHEN l.first IS NULL AND _elsewhere[l.at] THEN 2 ELSE 1 END) ORDER BY l.n))::text
     INTO _answer FROM laid l;
 
   INSERT INTO arqon_answers (tag, answer, at) VALUES (_tag, _answer, _now);

@@ -8,7 +8,8 @@ CREATE SEQUENCE arqon_positions;
 
 -- bytes: UTF-8 bytes of all texts that the stream was ever given; max_bytes: how many of them it keeps, NULL for all.
 -- oldest: the lowest sequence that was kept when these limits began to hold; what had to go before does not come back.
--- stored_at: when its last event was stored; an event never seems older than the one before it.
+-- stored_at: when its last event was stored; an event never seems older than the one before it. last_id: that event's.
+-- till: until when it is not forgotten, though it holds nothing any more.
 CREATE TABLE arqon_streams (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   tenant text COLLATE "C" NOT NULL,
@@ -22,6 +23,8 @@ CREATE TABLE arqon_streams (
   bytes bigint NOT NULL DEFAULT 0,
   oldest bigint NOT NULL DEFAULT 0,
   stored_at bigint NOT NULL DEFAULT 0,
+  last_id text,
+  till double precision NOT NULL,
   UNIQUE (tenant, room, channel)
 ) WITH (fillfactor = 50);
 

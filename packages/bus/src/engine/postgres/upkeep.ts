@@ -104,10 +104,9 @@ export class Upkeep {
     const rows = await session.query('SELECT id FROM arqon_streams WHERE id > $1 ORDER BY id LIMIT $2', [
       ...[this.lastStream, OTHER_STREAMS],
     ]);
-    await this.trim(
-      session,
-      rows.map((row) => Number(row.id)),
-    );
+    const streams = rows.map((row) => Number(row.id));
+    await this.trim(session, streams);
+    await this.forget(session, streams);
     this.lastStream = rows.length < OTHER_STREAMS ? 0 : Number(rows.at(-1)?.id);
   }
 
@@ -121,6 +120,15 @@ export class Upkeep {
       );
       left = rows.map((row) => Number(row.id));
     }
+  }
+
+  /** Drops those of the streams that have rested long enough. */
+  private async forget(session: Session, streams: readonly number[]): Promise<void> {
+    await session.query(
+      `WITH gone AS (DELETE FROM arqon_streams WHERE id = ANY ($1::bigint[]) AND till <= arqon_now() RETURNING id)
+       INSERT INTO arqon_dropped (stream) SELECT id FROM gone`,
+      [streams],
+    );
   }
 
   /** Deletes what dropped streams held. */
