@@ -217,13 +217,15 @@ CREATE OR REPLACE FUNCTION arqon_trim(_stream bigint, _before bigint, _most inte
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
   _one arqon_streams;
+  _kept bigint;
   _gone bigint;
 BEGIN
   SELECT * INTO _one FROM arqon_streams WHERE id = _stream;
   IF NOT FOUND THEN RETURN 0; END IF;
+  _kept := arqon_oldest(_one, arqon_now());
   DELETE FROM arqon_messages m WHERE m.stream = _stream AND m.sequence IN (
     SELECT o.sequence FROM arqon_messages o
-    WHERE o.stream = _stream AND o.sequence < arqon_oldest(_one, arqon_now()) AND o.stored_at < _before
+    WHERE o.stream = _stream AND o.sequence < _kept AND o.stored_at < _before
     ORDER BY o.sequence LIMIT _most
   );
   GET DIAGNOSTICS _gone = ROW_COUNT;
