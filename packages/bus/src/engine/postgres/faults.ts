@@ -27,7 +27,7 @@ function isOfServer(error: unknown): boolean {
   return typeof (error as DriverError).severity === 'string';
 }
 
-export function codeOf(error: unknown): string {
+function codeOf(error: unknown): string {
   const { code } = error as DriverError;
   return typeof code === 'string' ? code : '';
 }

@@ -16,7 +16,7 @@ export type Parameter = string | number | boolean | null | readonly (string | nu
 export type Row = Readonly<Record<string, unknown>>;
 
 /** What the server says of itself. */
-export interface ServerState {
+interface ServerState {
   readonly durability: Durability;
   /** Changes when the end of what was stored may have been lost: a failover, a restart without sync, a restored copy. */
   readonly lineage: string;

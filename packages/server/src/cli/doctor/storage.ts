@@ -25,7 +25,11 @@ const DEAF: EngineEvents = {
 export async function checkStorage({ storage }: Config, busRuns: boolean): Promise<Finding> {
   const { backend } = storage;
   if (backend === 'memory') {
-    return warn(CHECK, 'History is kept in memory and lost at a restart.', 'Choose sqlite, postgres or redis to keep it.');
+    return warn(
+      CHECK,
+      'History is kept in memory and lost at a restart.',
+      'Choose sqlite, postgres or redis to keep it.',
+    );
   }
   if (backend === 'sqlite' && !existsSync(storage.sqlitePath)) return checkFolder(storage.sqlitePath);
   if (backend === 'sqlite' && busRuns)

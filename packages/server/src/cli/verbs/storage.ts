@@ -35,7 +35,11 @@ function statsVerb(): Command {
     'Print how many streams, messages and bytes the storage holds. Takes the flags of "arqon serve".',
   );
   verb.option('--json', 'print JSON and nothing else');
-  withExamples(withSettings(verb, { hidden: true }), 'arqon storage stats', 'arqon storage stats --json | jq .messages');
+  withExamples(
+    withSettings(verb, { hidden: true }),
+    'arqon storage stats',
+    'arqon storage stats --json | jq .messages',
+  );
   return verb.action(async (flags: Flags) => {
     const { backend, streams, messages, bytes } = await withStorage(flags, async (engine) => engine.stats());
     await printResult(flags.json === true, { backend, streams, messages, bytes }, () =>
