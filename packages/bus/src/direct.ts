@@ -2,7 +2,9 @@ import {
   BusError,
   encode,
   IDEMPOTENCE_WINDOW_MS,
+  isExpired,
   type JsonObject,
+  type MessageOptions,
   type Metadata,
   PRIVATE_CHANNEL,
   WILDCARD,
@@ -13,6 +15,7 @@ import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine, NodeMessage } from './engine/engine.ts';
 import { Handover } from './handover.ts';
+import { marksOf } from './marks.ts';
 import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
@@ -29,6 +32,7 @@ export interface PrivateMessage {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
+  readonly options?: MessageOptions | undefined;
 }
 
 export interface PrivateOutcome {
@@ -68,6 +72,7 @@ export class Direct {
   /** Null on engines of one node. */
   private readonly handover: Handover | null;
   private readonly failed: Set<string> = new Set();
+  private readonly now: () => number;
   /** Private messages handed to connections of this node since the start. */
   delivered = 0;
 
@@ -77,6 +82,7 @@ export class Direct {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    now: () => number,
     node: string,
   ) {
     this.rooms = rooms;
@@ -85,6 +91,7 @@ export class Direct {
     this.inspector = inspector;
     this.hooks = hooks;
     this.handover = engine.presence === null ? null : new Handover(engine.presence, node);
+    this.now = now;
   }
 
   /** Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody. */
@@ -126,7 +133,7 @@ export class Direct {
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
-      ...(metadata === undefined ? {} : { metadata }),
+      metadata: { ...metadata, ...marksOf(sender.mark, message.options, this.now()) },
     });
     return this.handover === null
       ? this.sendLocally(sender, tenant, message, reach, text)
@@ -139,6 +146,7 @@ export class Direct {
     else {
       this.handover?.receive(message, (isNew) => {
         const tenant = this.rooms.tenants.get(message.tenant);
+        if (isExpired(message.text, this.now())) return [];
         const sessions = message.clients.map((id) => tenant?.sessions.get(id)).filter((found) => found !== undefined);
         this.hand(
           sessions.filter(({ id }) => isNew(id)),

@@ -43,7 +43,7 @@ afterEach(async () => {
 function joined(): Channel {
   const session = { memberships: new Map(), joined: () => {} } as unknown as Session;
   const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { autoCreated: true });
-  rooms.join(session, channel, { echo: false, presence: false });
+  rooms.join(session, channel, { echo: false, coverage: null, isStrict: false });
   return channel;
 }
 

@@ -142,7 +142,13 @@ describe('commands', () => {
     const info = await a.ask('channel_info', { room, channel: 'x' });
     expect(info).toMatchObject({ sequence: 0, epoch: expect.any(String), created_by: b.id });
     expect(info.members).toEqual([
-      { client_id: b.id, client_type: 'human', screen_name: 'Bo', joined_at: expect.any(String) },
+      {
+        client_id: b.id,
+        client_type: 'human',
+        screen_name: 'Bo',
+        sender: { name: 'Bo', type: 'human', role: 'admin' },
+        joined_at: expect.any(String),
+      },
     ]);
     expect(await a.command('list_channels', { room: freshRoom() })).toMatchObject({ error_code: 'NOT_FOUND' });
   });

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
 import { shareServer } from '../../fixtures/shared-server.ts';
 import { startTestServer } from '../../fixtures/start.ts';
+import { token, WITH_AUTH } from '../../fixtures/tokens.ts';
 
 const { connect, freshRoom } = shareServer();
 
@@ -208,6 +209,23 @@ describe('resume', () => {
     expect(seen.sort()).toEqual(['new 1', 'rests 2', 'rests 3']);
     expect(Object.keys(positions).sort()).toEqual(['*', 'here', 'new', 'rests']);
     await a.close();
+    await brisk.stop();
+  });
+
+  it('P5.14 a guest, who makes no channels, joins one that rests, and its room', async () => {
+    const brisk = await startTestServer({ ...WITH_AUTH, ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
+    const a = await Peer.connect(brisk.urls.bus, { token: await token({ sub: 'ada', role: 'admin' }) });
+    const guest = await Peer.connect(brisk.urls.bus, { token: await token({ sub: 'eve', role: 'guest' }) });
+    await fill(a, 'quick', 3, 'rests');
+    await expect
+      .poll(async () => (await a.command('list_channels', { room: 'quick' })).status, { timeout: 20_000 })
+      .toBe('error');
+    for (const place of [{ room: 'quick', channel: 'never' }, { room: 'never' }]) {
+      expect(await guest.command('join_channel', place)).toMatchObject({ error_code: 'NOT_FOUND' });
+    }
+    expect(await guest.ask('join_channel', { room: 'quick' })).toMatchObject({ channel: '*' });
+    expect(await guest.ask('join_channel', { room: 'quick', channel: 'rests' })).toMatchObject({ sequence: 3 });
+    await Promise.all([a.close(), guest.close()]);
     await brisk.stop();
   });
 

@@ -261,17 +261,17 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'confirm' | 'disconnect' | 'notice';
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `confirm` those reached, for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for a `confirm` those reached, for `presence` and `event` empty. */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason, for `confirm` empty. */
+  /** The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is where. */
   readonly text: string;
   /** For `private`: what makes it the same message when it is sent again. */
   readonly key?: string;
   /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
   readonly reply?: { readonly node: string; readonly number: number };
-  /** For `notice`: whose members. */
+  /** For `event`: whose members. */
   readonly room?: string;
   readonly channel?: string;
 }
@@ -284,6 +284,10 @@ export interface PresenceEntry {
   readonly node: string;
   /** The channels it is a member of, as `room:channel`, with `joined_at`. */
   readonly channels: Readonly<Record<string, string>>;
+  /** Who that is beyond one connection; clients are not told. Absent from nodes that do not tell it. */
+  readonly identity?: string;
+  /** What it tells of itself in those channels, where it does. */
+  readonly states?: Readonly<Record<string, unknown>>;
   readonly record: string;
 }
 

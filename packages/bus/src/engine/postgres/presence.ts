@@ -1,7 +1,7 @@
 import type { NodeMessage, NodeStatus, Presence, PresenceEntry } from '../engine.ts';
 import { unavailable } from './faults.ts';
 import type { Link } from './link.ts';
-import { fromSpelled, spelled } from './names.ts';
+import { spelled } from './names.ts';
 import type { Row, Session } from './session.ts';
 
 const BEAT_MS = 4_000;
@@ -10,7 +10,6 @@ const DEAD_MS = 12_000;
 /** Clients that one statement announces. */
 const AT_ONCE = 500;
 
-const COLUMNS = 'c.tenant, c.client, c.node, c.subject, c.channels, c.record';
 /** Clients of other nodes that live. */
 const OTHERS = `arqon_clients c JOIN arqon_nodes n ON n.node = c.node AND n.beat > arqon_now() - ${DEAD_MS}
   WHERE c.node <> $1 AND c.tenant = $2`;
@@ -66,7 +65,7 @@ export class PostgresPresence implements Presence {
   find(tenant: string, target: string): Promise<PresenceEntry[]> {
     const [column, name] = target.startsWith('sub:') ? ['subject', target.slice(4)] : ['client', target];
     return this.link.ask(async (session) => {
-      const rows = await session.query(`SELECT ${COLUMNS} FROM ${OTHERS} AND c.${column} = $3`, [
+      const rows = await session.query(`SELECT c.entry FROM ${OTHERS} AND c.${column} = $3`, [
         ...[this.node, tenant, spelled(name)],
       ]);
       return rows.map(entryOf);
@@ -75,10 +74,9 @@ export class PostgresPresence implements Presence {
 
   list(tenant: string, room?: string, channel?: string): Promise<PresenceEntry[]> {
     return this.link.ask(async (session) => {
-      const rows = await session.query(
-        `SELECT ${COLUMNS} FROM ${OTHERS} AND ($3::text IS NULL OR $3 = ANY (c.rooms))`,
-        [...[this.node, tenant, room ?? null]],
-      );
+      const rows = await session.query(`SELECT c.entry FROM ${OTHERS} AND ($3::text IS NULL OR $3 = ANY (c.rooms))`, [
+        ...[this.node, tenant, room ?? null],
+      ]);
       const entries = rows.map(entryOf);
       return channel === undefined
         ? entries
@@ -159,22 +157,21 @@ export class PostgresPresence implements Presence {
   }
 
   private async put(session: Session, entries: readonly PresenceEntry[]): Promise<void> {
-    const rows = entries.map(({ tenant, clientId, subject, channels, record }) => ({
-      tenant,
-      client: spelled(clientId),
-      subject: subject === null ? null : spelled(subject),
-      rooms: [...new Set(Object.keys(channels).map((name) => name.slice(0, name.indexOf(':'))))],
-      channels: JSON.stringify(channels),
-      record,
+    const rows = entries.map((entry) => ({
+      tenant: entry.tenant,
+      client: spelled(entry.clientId),
+      subject: entry.subject === null ? null : spelled(entry.subject),
+      rooms: [...new Set(Object.keys(entry.channels).map((name) => name.slice(0, name.indexOf(':'))))],
+      entry: JSON.stringify(entry),
     }));
     await session.query(
-      `INSERT INTO arqon_clients (tenant, client, node, subject, rooms, channels, record)
-       SELECT r.tenant, r.client, $1, r.subject, r.rooms, r.channels, r.record
+      `INSERT INTO arqon_clients (tenant, client, node, subject, rooms, entry)
+       SELECT r.tenant, r.client, $1, r.subject, r.rooms, r.entry
        FROM json_to_recordset($2::text::json)
-         r (tenant text, client text, subject text, rooms text[], channels text, record text)
+         r (tenant text, client text, subject text, rooms text[], entry text)
        ORDER BY 1, 2
        ON CONFLICT (tenant, client) DO UPDATE SET node = excluded.node, subject = excluded.subject,
-         rooms = excluded.rooms, channels = excluded.channels, record = excluded.record`,
+         rooms = excluded.rooms, entry = excluded.entry`,
       [this.node, JSON.stringify(rows)],
     );
   }
@@ -185,12 +182,5 @@ function nameOf(tenant: string, clientId: string): string {
 }
 
 function entryOf(row: Row): PresenceEntry {
-  return {
-    tenant: String(row.tenant),
-    clientId: fromSpelled(String(row.client)),
-    subject: row.subject === null ? null : fromSpelled(String(row.subject)),
-    node: String(row.node),
-    channels: JSON.parse(String(row.channels)) as Record<string, string>,
-    record: String(row.record),
-  };
+  return JSON.parse(String(row.entry)) as PresenceEntry;
 }

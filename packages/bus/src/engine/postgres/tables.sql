@@ -131,7 +131,8 @@ CREATE TABLE arqon_outbox (
   payload text NOT NULL
 );
 
--- Presence is worth nothing after a crash: it is not logged, and every node announces itself again.
+-- Presence is worth nothing after a crash: it is not logged, and every node announces itself again. entry: all of it, as
+-- JSON; the columns beside it are what it is looked for by.
 CREATE UNLOGGED TABLE arqon_nodes (node text PRIMARY KEY, beat bigint NOT NULL, status text NOT NULL);
 CREATE UNLOGGED TABLE arqon_clients (
   tenant text COLLATE "C" NOT NULL,
@@ -139,8 +140,7 @@ CREATE UNLOGGED TABLE arqon_clients (
   node text NOT NULL,
   subject text COLLATE "C",
   rooms text[] NOT NULL,
-  channels text NOT NULL,
-  record text NOT NULL,
+  entry text NOT NULL,
   PRIMARY KEY (tenant, client)
 );
 CREATE INDEX arqon_clients_by_subject ON arqon_clients (tenant, subject) WHERE subject IS NOT NULL;

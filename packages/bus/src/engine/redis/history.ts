@@ -4,7 +4,7 @@ import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
 import type { Position, Room } from './room.ts';
 import { COUNT, DROP, READ, REST, STATE } from './scripts.ts';
-import { fields, inTurns, type Session } from './session.ts';
+import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
 /** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
 const PAGE = 500;
@@ -18,7 +18,12 @@ export class History {
   }
 
   async state(session: Session, stream: StreamAddress): Promise<StreamState> {
-    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, randomToken(16)]);
+    const answer = await session.run(STATE, this.keysOf(stream), [
+      stream.channel,
+      randomToken(16),
+      lossyRun(session),
+      1,
+    ]);
     const [sequence = '0', epoch = '', oldest = '1'] = answer as string[];
     // Rooms of the index are those that are looked through for what has rested.
     if (sequence === '0') await this.index(session, stream);
@@ -26,7 +31,12 @@ export class History {
   }
 
   async find(session: Session, stream: StreamAddress): Promise<StreamState | null> {
-    const [sequence, epoch, oldest] = (await session.run(STATE, this.keysOf(stream), [stream.channel, ''])) as string[];
+    const [sequence, epoch, oldest] = (await session.run(STATE, this.keysOf(stream), [
+      stream.channel,
+      randomToken(16),
+      lossyRun(session),
+      0,
+    ])) as string[];
     if (epoch === undefined) return null;
     return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
   }

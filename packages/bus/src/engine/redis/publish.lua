@@ -3,6 +3,7 @@
 -- KEYS   for each publication: its stream, its room's hash, its idempotence key
 -- ARGV   1 idempotence window (ms)
 --        2 a fresh epoch
+--        3 run of the server; empty when no write that it answered can be lost, or nobody can tell
 --        then for each publication:
 --        1 channel
 --        2 tag
@@ -18,7 +19,7 @@
 -- A publication that finds its own tag was stored by an earlier try whose answer was lost: it is told what that try came
 -- to, and is no duplicate. The window and the age of entries go by the server's clock, whatever those of the nodes say.
 
-local window, fresh = ARGV[1], ARGV[2]
+local window, fresh, run = ARGV[1], ARGV[2], ARGV[3]
 local instant = microseconds()
 local now = math.floor(instant / 1000)
 
@@ -29,11 +30,12 @@ local function touch(stream, room, channel, item)
   if not at then
     at = standing(room, channel)
     if not at then
-      at = { room = room, channel = channel, sequence = 0, epoch = fresh .. item, size = '0', ttl = 0, id = '' }
+      at = { room = room, channel = channel, sequence = 0, epoch = fresh .. item, size = '0', ttl = 0, id = '', run = run }
       at.due, at.finish, at.floor, at.till = 0, 0, 0, now + REST
       -- What an evicted or lost entry of the room's hash left behind would refuse the sequences that begin anew.
       redis.call('DEL', stream)
     end
+    at.changed = follow(stream, at, run, fresh, now)
     touched[stream] = at
   end
   return at
@@ -108,7 +110,7 @@ end
 
 local answers = {}
 for item = 1, #KEYS / 3 do
-  local k, a = (item - 1) * 3, 2 + (item - 1) * 8
+  local k, a = (item - 1) * 3, 3 + (item - 1) * 8
   local ok, answer = pcall(
     append,
     KEYS[k + 1],

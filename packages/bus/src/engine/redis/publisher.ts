@@ -5,7 +5,7 @@ import { type Entry, encodeBody } from './entry.ts';
 import { exact, type Keys } from './keys.ts';
 import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, milliseconds } from './scripts.ts';
-import type { Argument, Session } from './session.ts';
+import { type Argument, lossyRun, type Session } from './session.ts';
 
 /** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
 const BATCHES = 4;
@@ -187,7 +187,7 @@ export class Publisher {
 
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
-    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16)];
+    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16), lossyRun(session)];
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
       const { stream, retention, expect } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);

@@ -212,12 +212,10 @@ export function clusterSuite(factory: EngineFactory): void {
         text: JSON.stringify({ n, text: '"😀\u2028' }),
       });
       const notice: NodeMessage = {
-        kind: 'notice',
+        kind: 'presence',
         tenant: 'default',
         clients: [],
         text: '{}',
-        room: 'science',
-        channel: '*',
       };
       for (const n of range(1, 20)) await here.send(NODE_B, message(n));
       await here.send(null, notice);
