@@ -63,7 +63,7 @@ describe.runIf(hasPostgres())('what PostgreSQL is rid of', () => {
       await publishMany(engine, lab, 3);
       await engine.broker.claim('once', 60_000);
       await engine.store.set({ tenant: 'default', space: 'store', namespace: '' }, 'k', '1');
-      await engine.presence?.send(null, { kind: 'notice', tenant: 'default', clients: [], text: '{}' });
+      await engine.presence?.send(null, { kind: 'presence', tenant: 'default', clients: [], text: '{}' });
       const tables = ['arqon_ids', 'arqon_claims', 'arqon_answers', 'arqon_changes', 'arqon_signals'];
       for (const table of tables) expect(await count(table)).toBeGreaterThan(0);
       await age(2 * 3_600_000);
