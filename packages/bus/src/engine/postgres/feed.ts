@@ -7,6 +7,8 @@ import type { Row, Session } from './session.ts';
 
 /** News are looked for no less often, whether or not anybody wakes this node. */
 const POLL_MS = 100;
+/** How often it is asked whether the last look is that long ago. */
+const TICK_MS = 25;
 /** Messages that one look takes. */
 const MOST_MESSAGES = 10_000;
 /** Of bodies that are fetched at once. */
@@ -109,8 +111,8 @@ export class Feed {
     this.engine = engine;
     this.events = events;
     this.timer = setInterval(() => {
-      if (performance.now() - this.lastLook >= POLL_MS / 2) this.wake();
-    }, POLL_MS);
+      if (performance.now() - this.lastLook >= POLL_MS - TICK_MS) this.wake();
+    }, TICK_MS);
     this.timer.unref();
   }
 

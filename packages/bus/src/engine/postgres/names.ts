@@ -8,10 +8,6 @@ export function spelled(text: string): string {
   return JSON.stringify(text).slice(1, -1);
 }
 
-export function fromSpelled(text: string): string {
-  return JSON.parse(`"${text}"`) as string;
-}
-
 /** Keys as hexadecimal UTF-16, most significant byte first: ordered by code unit. */
 export function toKeyBytes(text: string): string {
   return Buffer.from(text, 'utf16le').swap16().toString('hex');
