@@ -36,10 +36,10 @@ await client.subscribe<Line>(address, {
   presence: true,
   onMessage: ({ from, payload, replayed }) =>
     console.log(`${replayed ? '(earlier) ' : ''}${payload.name ?? from}: ${payload.text}`),
-  onPresence: ({ event, client: who, members }) =>
-    console.log(
-      `* ${who.screen_name ?? who.client_id} ${event === 'client_joined' ? 'came' : 'left'}; ${members} here`,
-    ),
+  onPresence: ({ joined, left, members }) => {
+    for (const { sender, client_id } of joined) console.log(`* ${sender.name ?? client_id} came; ${members} here`);
+    for (const { sender, client_id } of left) console.log(`* ${sender.name ?? client_id} left; ${members} here`);
+  },
   onReset: () => console.log('* some messages were missed'),
 });
 console.log(`* you are ${name} in ${address}`);

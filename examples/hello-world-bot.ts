@@ -30,9 +30,9 @@ process.once('SIGINT', () => void bot.close());
 
 const channel = await bot.subscribe<Talk>(address, {
   presence: true,
-  onPresence: async ({ event, client }) => {
-    if (event !== 'client_joined') return;
-    await bot.publish(address, { text: `Welcome, ${client.screen_name ?? client.client_id}!` });
+  onPresence: async ({ joined }) => {
+    for (const { sender, client_id } of joined)
+      await bot.publish(address, { text: `Welcome, ${sender.name ?? client_id}!` });
   },
   onReset: ({ reason }) => console.error(`messages may be missing: ${reason}`),
 });

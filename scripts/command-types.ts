@@ -9,7 +9,7 @@ export const TYPES_FILE = 'packages/protocol/src/commands.ts';
 /** Where {@link typeText} expects definitions. */
 export const PREFIX = '#/$defs/';
 /** Types that envelopes are written with, so that packages/protocol/src/envelope.ts has them already. */
-const IMPORTED: ReadonlySet<string> = new Set(['ClientType', 'Envelope', 'JsonObject', 'Role']);
+const IMPORTED: ReadonlySet<string> = new Set(['ClientType', 'Envelope', 'JsonObject', 'Role', 'SenderRecord']);
 
 /** What of JSON Schema the declarations make use of. */
 export interface Schema {
@@ -100,7 +100,7 @@ export function commandTypes(commands: readonly AnyCommand[]): string {
   const names = described.map(({ command }) => JSON.stringify(command.name));
   const source = `
     // Made from the declarations of the commands by \`npm run docs\`; do not edit.
-    import type { ClientType, Envelope, JsonObject, Role } from './envelope.ts';
+    import type { ClientType, Envelope, JsonObject, Role, SenderRecord } from './envelope.ts';
 
     ${records.join('\n\n')}
 

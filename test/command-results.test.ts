@@ -46,6 +46,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('create_channel', { ...at, description: 'd', type: 't', history: { size: 5, ttl_seconds: 60 } });
   const joined = await call('join_channel', { ...at, presence: true });
   await other.ask('join_channel', at);
+  await call('presence_update', { ...at, state: { is: ['here'] } });
+  await call('join_channel', { ...at, presence: { state: null } });
   const stamped = { timestamp: '2026-02-18T00:00:00.5', metadata: { own: 1, vector_clock: { a: 1 } } };
   await peer.publish({ ...at, payload: { n: 1 }, ...stamped });
   await peer.publish({ room: 'answers', payload: { n: 2 } });

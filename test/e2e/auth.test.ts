@@ -238,9 +238,12 @@ describe('grants', () => {
     const [existing, missing] = [answers.slice(0, 5), answers.slice(5)];
     expect(existing).toEqual(missing);
     for (const [command, text] of existing.slice(0, 4)) expect(text, command).toContain('AUTHORIZATION_ERROR');
-    expect(await bound.command('join_channel', { room: 'science' })).toMatchObject({
+    expect(await bound.command('join_channel', { room: 'science', strict: true })).toMatchObject({
       error_code: 'AUTHORIZATION_ERROR',
     });
+    const inPart = await bound.ask('join_channel', { room: 'science' });
+    expect(inPart).toMatchObject({ scope: 'granted' });
+    expect(Object.keys(inPart.positions).sort()).toEqual(['*', 'open']);
     const listed = (await bound.ask('list_channels', { room: 'science' })).channels;
     expect(listed.map((one: { channel: string }) => one.channel)).toEqual(['open']);
     const rooms = (await bound.ask('list_rooms')).rooms.map((one: { room: string }) => one.room);

@@ -154,13 +154,13 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     const [a, quiet] = [await Peer.connect(one.urls.bus), await Peer.connect(one.urls.bus)];
     await a.ask('join_channel', { room, channel: 'x', presence: true });
     await quiet.ask('join_channel', { room, channel: 'x' });
-    await a.next((frame) => frame.payload.event === 'client_joined');
+    await a.next((frame) => frame.payload.joined?.[0].client_id === quiet.id);
     const b = await Peer.connect(other.urls.bus, { room, channel: 'x' });
-    const joined = await a.next((frame) => frame.payload.event === 'client_joined');
-    expect(joined).toMatchObject({ type: 'system', room, channel: 'x', payload: { client: { client_id: b.id } } });
+    const joined = await a.next((frame) => frame.payload.event === 'presence');
+    expect(joined).toMatchObject({ type: 'system', room, channel: 'x', payload: { joined: [{ client_id: b.id }] } });
     await b.close();
-    const left = await a.next((frame) => frame.payload.event === 'client_left');
-    expect(left.payload.client.client_id).toBe(b.id);
+    const left = await a.next((frame) => frame.payload.event === 'presence');
+    expect(left.payload.left).toMatchObject([{ client_id: b.id, cause: 'left' }]);
     expect(await quiet.received('system')).toEqual([]);
     await close(a, quiet);
   });
@@ -197,10 +197,33 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     await close(a, b);
   });
 
+  it('counts no private message as delivered to a node that was killed, and takes the same id again', async () => {
+    const a = await Peer.connect(one.urls.bus, { room, channel: 'x' });
+    const near = await Peer.connect(one.urls.bus, { room, channel: 'x' });
+    doomed = await BusProcess.start('doomed', settings(0));
+    const far = await Peer.connect(doomed.url, { room, channel: 'x' });
+    const send = (id: string, to: string | string[]) =>
+      a.answer(a.send({ type: 'private', id, ack: true, to, payload: {} }));
+    expect((await send('arq_before', far.id)).payload).toMatchObject({ delivered: 1, duplicate: false });
+    await doomed.kill();
+    expect(await send('arq_alone', far.id)).toMatchObject({
+      error_code: 'TARGET_NOT_FOUND',
+      payload: { undelivered: [far.id] },
+    });
+    expect((await send('arq_both', [near.id, far.id])).payload).toMatchObject({
+      delivered: 1,
+      undelivered: [far.id],
+    });
+    expect((await send('arq_alone', near.id)).payload).toMatchObject({ delivered: 1, duplicate: false });
+    expect((await send('arq_alone', near.id)).payload).toMatchObject({ delivered: 0, duplicate: true });
+    await close(a, near);
+  }, 60_000);
+
   it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
     doomed = await BusProcess.start('doomed', settings(0));
     const a = await Peer.connect(one.urls.bus);
     const b = await Peer.connect(doomed.url, { room, channel: 'x' });
+    await a.ask('join_channel', { room, channel: 'x', presence: true });
     const first = (await a.publish({ room, channel: 'x' })).payload;
     expect((await b.message()).metadata).toMatchObject({ sequence: 1 });
     await expect.poll(async () => (await a.ask('status')).clients.length, PATIENT).toBe(2);
@@ -214,7 +237,9 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     const nodes = async (): Promise<string[]> =>
       (await a.ask('status')).clients.map(({ node }: { node: string }) => node).sort();
     await expect.poll(nodes, PATIENT).toEqual(['one', 'other']);
+    const { payload } = await a.next((frame) => frame.payload.left?.length > 0);
+    expect(payload.left).toMatchObject([{ client_id: b.id, cause: 'node_lost' }]);
     expect(performance.now() - since).toBeLessThan(15_000);
     await close(a, again);
-  });
+  }, 60_000);
 });

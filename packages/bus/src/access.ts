@@ -38,6 +38,18 @@ export class Access {
     return this.isGranted(principal, action, `${room}:${channel}`);
   }
 
+  /**
+   * May `principal` do `action` at some channels of `room`, though not at all of them? `place` is what it asks for: `*`
+   * or a pattern, which the embedding program judges too.
+   */
+  mayInPart(principal: Principal, action: Action, room: string, place: string): boolean {
+    if (room === WILDCARD) return false;
+    if (room === this.telemetryRoom && READING.has(action) && !this.mayWatch(principal)) return false;
+    const held = principal.grants?.[action];
+    if (held === undefined || !held.patterns.some((pattern) => mayBeIn(pattern, room))) return false;
+    return this.authorize === undefined || this.authorize(principal, action, `${room}:${place}`) === true;
+  }
+
   /** Throws AUTHORIZATION_ERROR unless {@link may}. */
   require(principal: Principal, action: Action, room: string, channel: string): void {
     if (!this.may(principal, action, room, channel)) throw forbidden(room, channel);
@@ -73,6 +85,13 @@ export class Access {
     // Anything but true refuses: an async function would else allow everything with its promise.
     return this.authorize === undefined || this.authorize(principal, action, address) === true;
   }
+}
+
+/** Whether a glob can match any channel of a room. */
+function mayBeIn(pattern: string, room: string): boolean {
+  const star = pattern.indexOf(WILDCARD);
+  const head = star < 0 ? pattern : pattern.slice(0, star);
+  return head.startsWith(`${room}:`) || (star >= 0 && `${room}:`.startsWith(head));
 }
 
 export function forbidden(room: string, channel: string): BusError {

@@ -15,5 +15,5 @@ export function anonymousRole(configured: Role | '', listeningOnLoopback: boolea
  * operates the server only where its own machine alone reaches it: strangers do not, whatever role they were given.
  */
 export function anonymousPrincipal(role: Role, listeningOnLoopback: boolean): Principal {
-  return principalOf({ role, telemetry: true, operator: role === 'admin' && listeningOnLoopback });
+  return principalOf({ role, anonymous: true, telemetry: true, operator: role === 'admin' && listeningOnLoopback });
 }

@@ -4,16 +4,21 @@ import {
   BusError,
   CLOSE,
   checkJson,
+  checkOptions,
   type Envelope,
   encodeError,
   isChannelName,
   isId,
   isRoomName,
   type JsonObject,
+  type MessageOptions,
   newId,
   newSecretId,
   parseAddress,
+  type SendOptions,
+  splitMetadata,
   WILDCARD,
+  wireOptions,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
@@ -25,8 +30,15 @@ import type { Wire } from './connection/outbox.ts';
 import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
-import type { Attached, AttachOptions, CreateBusOptions, GivenPrincipal, PublishOptions } from './create-options.ts';
-import type { Awaitable, Published } from './engine/engine.ts';
+import type {
+  Attached,
+  AttachOptions,
+  CreateBusOptions,
+  GivenPrincipal,
+  PublishOptions,
+  PublishResult,
+} from './create-options.ts';
+import type { Awaitable } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
@@ -47,12 +59,17 @@ import { Heartbeat } from './websocket/heartbeat.ts';
 import { type SessionHost, WebSocketSessions } from './websocket/sessions.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
-const REPORT_INTERVAL_MS = 5_000;
+/** A dead node is told as gone 12 s after its last sign of life, or one interval later: within 15 s. */
+const REPORT_INTERVAL_MS = 2_000;
+/** How soon the other nodes are told of a change in the number of clients. */
+const CHANGE_INTERVAL_MS = 250;
 const CLOSE_MS = 10_000;
 /** The share of a close's time that connections have; the rest is for operators and engine. */
 const DRAIN_SHARE = 0.8;
 /** The engine may flush for this long, however short the time was, in milliseconds. */
 const MIN_REST_MS = 1_000;
+/** What is said of an event that is to be published later. */
+const NOT_YET = { sequence: 0, epoch: '', delivered: 0 };
 /** How long answers that wait for storage may still take, in milliseconds. */
 const SETTLE_MS = 5_000;
 
@@ -89,6 +106,7 @@ export class Bus extends Core implements SessionHost {
   private readonly given: CreateBusOptions;
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly attached: Attached[] = [];
+  private nextBeat: NodeJS.Timeout | null = null;
   private hasStarted = false;
   private closing: Promise<void> | null = null;
 
@@ -129,7 +147,11 @@ export class Bus extends Core implements SessionHost {
       ...(given.commands?.(this) ?? []),
     ]);
     this.runner = new CommandRunner(this, this.commands);
-    this.ingress = new Ingress(this, (session, inbound) => this.runner.answer(session, inbound));
+    this.ingress = new Ingress(
+      this,
+      (session, inbound) => this.runner.answer(session, inbound),
+      this.cron === null ? null : this.cron.delay,
+    );
   }
 
   /** Opens the engine and takes up what is kept in it. */
@@ -140,9 +162,28 @@ export class Bus extends Core implements SessionHost {
     this.groups.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
-    this.every(SWEEP_INTERVAL_MS, () => this.idle.run());
+    this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
     // That the storage is away is told already.
-    this.every(REPORT_INTERVAL_MS, () => void this.directory.beat().catch(() => {}));
+    if (this.engine.presence !== null) {
+      this.sessionOpened.add(() => this.beatSoon());
+      this.sessionLeft.add(() => this.beatSoon());
+    }
+    this.every(REPORT_INTERVAL_MS, () => void this.beat().catch(() => {}));
+  }
+
+  /** Tells the other nodes, if there can be any, how this one is doing, and takes note of which of them live. */
+  private async beat(): Promise<void> {
+    const others = await this.directory.beat();
+    if (others !== null) this.rosters.nodes(others);
+  }
+
+  /** The other nodes count this one's clients: they are told soon after one came or went. */
+  private beatSoon(): void {
+    if (this.nextBeat !== null || this.closing !== null) return;
+    this.nextBeat = setTimeout(() => {
+      this.nextBeat = null;
+      void this.beat().catch(() => {});
+    }, CHANGE_INTERVAL_MS).unref();
   }
 
   /** Tells that clients are taken from now on; {@link createBus} has told it. */
@@ -172,10 +213,10 @@ export class Bus extends Core implements SessionHost {
   /**
    * Publishes an event to `room:channel`, or to a whole room. Resolves with where it was stored; rejects with a
    * `BusError` when it is refused. Hooks, `authorize` and the bounds of channels and memory hold for the program as for
-   * its clients; `maxMessageBytes` and rates bound connections alone.
+   * its clients; `maxMessageBytes` and rates bound connections alone. An event for later is kept as a job of `op.cron`.
    */
-  async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<Published> {
-    const { as, tenant = 'default', id = newId(), metadata } = options;
+  async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<PublishResult> {
+    const { as, tenant = 'default', id = newId(), metadata, ...rest } = options;
     const from = as === undefined ? 'arqonbus' : `app:${as}`;
     if (!/^[A-Za-z0-9_:.-]{1,128}$/.test(from)) {
       throw new BusError('VALIDATION_ERROR', '"as" is 1-124 letters, digits, "_", ".", ":" or "-".', { field: 'as' });
@@ -183,16 +224,19 @@ export class Bus extends Core implements SessionHost {
     checkGiven({ payload, id, tenant });
     const sound = checkJson(payload, 'payload');
     const { room, channel } = parseAddress(address, undefined);
+    const sendOptions = checkSendOptions(rest);
     this.memory.requireRoom();
-    const outcome = await this.publisher.publish(systemSender(from, serverPrincipal(tenant)), {
+    const principal = as === undefined ? serverPrincipal(tenant) : { ...serverPrincipal(tenant), subject: as };
+    const posted = await this.ingress.publish(systemSender(from, principal), {
       id,
       type: 'event',
       room,
       channel,
       payload: sound,
-      metadata,
+      metadata: metadata === undefined ? undefined : splitMetadata(metadata).own,
+      options: sendOptions,
     });
-    return outcome.published;
+    return 'jobId' in posted ? { ...NOT_YET, ...posted } : posted.published;
   }
 
   /**
@@ -346,7 +390,9 @@ export class Bus extends Core implements SessionHost {
     const left = (): number => Math.max(0, deadline - performance.now());
     this.isDraining = true;
     this.announceShutdown(spreadMs);
-    await atMost(Math.min(SETTLE_MS, left() / 2), this.ingress.settled());
+    this.waits.endAll();
+    const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
+    await atMost(Math.min(SETTLE_MS, left() / 2), settled);
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
     for (const session of [...this.sessions()]) {
       this.closeSession(session, CLOSE.GOING_AWAY, reason, left() * 0.75);
@@ -369,11 +415,13 @@ export class Bus extends Core implements SessionHost {
     // A bus that could not start has nothing to stop, nor a storage to write it to.
     if (this.hasStarted) this.events.emit('server_stopping', null, { node: this.options.node });
     for (const timer of this.timers) clearInterval(timer);
+    if (this.nextBeat !== null) clearTimeout(this.nextBeat);
     for (const { detach } of this.attached) detach();
     await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
     this.heartbeat.stop();
     this.memory.stop();
     this.expiry.stop();
+    this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
       await attempt(() => this.groups.stop(), this.options.onFault);
@@ -405,6 +453,14 @@ function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; ten
   }
   if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
   checkTenant(tenant);
+}
+
+/** The options of a message among those of a publish; a name that is no option's is refused. */
+function checkSendOptions(given: SendOptions): MessageOptions | undefined {
+  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request, ...others } = given;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
+  return checkOptions(wireOptions(given), 'event');
 }
 
 /** A tenant's name is made of the same characters as a room's. */

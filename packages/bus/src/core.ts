@@ -20,7 +20,10 @@ import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
 import type { Engine, EngineEvents, NodeMessage } from './engine/engine.ts';
+import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
+import { MessageHistory } from './history/messages.ts';
+import { Waits } from './history/waits.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
@@ -33,6 +36,7 @@ import { Rooms } from './rooms.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
+import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
@@ -51,23 +55,29 @@ export class Core {
   readonly hub: Hub;
   readonly interest: Interest;
   readonly inspector: Inspector;
+  readonly ephemeral: Ephemeral;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
   readonly submissions: Submissions;
   readonly cluster: Cluster;
+  readonly rosters: Rosters;
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly calls: NodeCalls;
   readonly groups: Groups;
   readonly directory: Directory;
+  readonly waits: Waits;
+  readonly messages: MessageHistory;
   readonly catalog: Catalog;
   readonly idle: IdleSweep;
   readonly expiry: TokenExpiry;
   readonly startedAt: number;
   /** Told when the last connection of an identity has gone: what it owns and is not durable goes with it. */
   readonly ownerLeft: Set<(tenant: string, identity: string) => void> = new Set();
+  /** Told when a client has connected. */
+  readonly sessionOpened: Set<(session: Session) => void> = new Set();
   /** Told when a connection has gone. */
   readonly sessionLeft: Set<(session: Session) => void> = new Set();
   private readonly flusher = new Flusher();
@@ -92,19 +102,23 @@ export class Core {
     this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
-    this.cluster = new Cluster(engine.presence, options);
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, options);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks);
+    this.cluster = new Cluster(engine.presence, options, newSecretId(''));
+    this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
+    this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
+    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.calls = new NodeCalls(engine.presence, options);
     this.groups = new Groups({ ...this, engine, options });
-    this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
+    this.waits = new Waits(this.hub, this.interest, options);
+    this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -116,10 +130,12 @@ export class Core {
     gap: (tenant, room) => {
       this.repairs.gap(tenant, room);
       this.groups.doubt(tenant, room);
+      this.waits.recheck(tenant, room);
     },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
       if (healthy) this.groups.doubt();
+      if (healthy) this.rosters.recovered();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -156,16 +172,24 @@ export class Core {
     traffic.connections += 1;
     traffic.active += 1;
     this.cluster.announce(session);
+    for (const listener of this.sessionOpened) listener(session);
     if (principal.expiresAt !== null) this.expiry.watch(session);
-    this.events.emit('client_connected', tenant.name, { client_id: id, client_type: profile.clientType });
+    this.events.emit('client_connected', tenant.name, {
+      client_id: id,
+      client_type: profile.clientType,
+      sender: session.mark.record,
+    });
     return session;
   }
 
-  /** Cleans up after a connection, however it ended. Idempotent. */
-  disconnect(session: Session, reason: string): void {
+  /**
+   * Cleans up after a connection, however it ended. Idempotent. `isFarewell`: whoever watches presence is told at once
+   * that it left; else it may be back in a moment.
+   */
+  disconnect(session: Session, reason: string, isFarewell = false): void {
     if (session.closed) return;
     session.closed = true;
-    this.memberships.leaveAll(session);
+    this.memberships.leaveAll(session, isFarewell);
     this.groups.leaveAll(session);
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
@@ -179,6 +203,7 @@ export class Core {
     tenant.traffic.active -= 1;
     this.cluster.withdraw(session);
     this.expiry.forget(session);
+    this.waits.leave(session);
     for (const listener of this.sessionLeft) listener(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }
@@ -187,7 +212,7 @@ export class Core {
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
-    this.disconnect(session, reason);
+    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
   }
 
   *sessions(): Generator<Session> {
@@ -228,7 +253,8 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode({ kind, tenant: name, clients, text, room = '', channel = '' }: NodeMessage): void {
+  private receiveFromNode(message: NodeMessage): void {
+    const { kind, tenant: name, clients, text } = message;
     if (kind === 'call' || kind === 'answer') {
       this.calls.receive({ kind, text });
       return;
@@ -236,13 +262,15 @@ export class Core {
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':
-        this.direct.receive(name, clients, text);
+      case 'confirm':
+        this.direct.receive(message);
         return;
-      case 'notice': {
-        const found = tenant?.find(room, channel);
-        if (found !== undefined) this.hub.relayPresence(found, text);
+      case 'presence':
+        this.rosters.receive(name, text);
         return;
-      }
+      case 'event':
+        this.ephemeral.receive(message);
+        return;
       case 'disconnect':
         for (const id of clients) {
           const session = tenant?.sessions.get(id);

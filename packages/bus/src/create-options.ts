@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
-import type { Metadata } from '@arqonbus/protocol';
+import type { Metadata, SendOptions } from '@arqonbus/protocol';
 import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
-import type { Awaitable, Engine } from './engine/engine.ts';
+import type { Awaitable, Engine, Published } from './engine/engine.ts';
 import type { CronOptions } from './operators/cron/cron.ts';
 import type { OmegaOptions } from './operators/omega/omega.ts';
 import type { StoreLimits } from './operators/store/space.ts';
@@ -59,7 +59,8 @@ export interface CreateBusOptions {
   readonly onFault?: (error: unknown) => void;
 }
 
-export interface PublishOptions {
+/** An unknown key is refused. What the wire calls `options` stands beside the rest (docs/protocol.md, "Options"). */
+export interface PublishOptions extends SendOptions {
   /** In whose name: what envelopes say in `from` is `app:NAME`. Without it the bus itself says it. */
   readonly as?: string;
   readonly tenant?: string;
@@ -69,6 +70,13 @@ export interface PublishOptions {
    */
   readonly id?: string;
   readonly metadata?: Metadata;
+}
+
+/** Where an event was stored; of one for later, which job keeps it, and until when. */
+export interface PublishResult extends Published {
+  readonly jobId?: string;
+  /** RFC 3339. */
+  readonly deliverAt?: string;
 }
 
 export interface AttachOptions {

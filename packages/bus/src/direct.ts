@@ -2,7 +2,9 @@ import {
   BusError,
   encode,
   IDEMPOTENCE_WINDOW_MS,
+  isExpired,
   type JsonObject,
+  type MessageOptions,
   type Metadata,
   PRIVATE_CHANNEL,
   WILDCARD,
@@ -11,7 +13,9 @@ import { type Access, forbidden } from './access.ts';
 import { andThen } from './awaitable.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
-import type { Awaitable, Engine } from './engine/engine.ts';
+import type { Awaitable, Engine, NodeMessage } from './engine/engine.ts';
+import { Handover } from './handover.ts';
+import { marksOf } from './marks.ts';
 import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
@@ -28,6 +32,7 @@ export interface PrivateMessage {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
+  readonly options?: MessageOptions | undefined;
 }
 
 export interface PrivateOutcome {
@@ -50,7 +55,12 @@ interface Place {
 interface Remote {
   readonly node: string;
   readonly clientId: string;
+  /** The addresses that led to it. */
+  readonly targets: Set<string>;
 }
+
+/** Ids that may be sent again although they are claimed, since nobody got them. */
+const MOST_FAILED = 10_000;
 
 /** Finds the connections behind addresses, on this node and the others, and hands them one message. */
 export class Direct {
@@ -59,15 +69,29 @@ export class Direct {
   private readonly access: Access;
   private readonly inspector: Inspector;
   private readonly hooks: readonly PublishHook[];
+  /** Null on engines of one node. */
+  private readonly handover: Handover | null;
+  private readonly failed: Set<string> = new Set();
+  private readonly now: () => number;
   /** Private messages handed to connections of this node since the start. */
   delivered = 0;
 
-  constructor(rooms: Rooms, engine: Engine, access: Access, inspector: Inspector, hooks: readonly PublishHook[]) {
+  constructor(
+    rooms: Rooms,
+    engine: Engine,
+    access: Access,
+    inspector: Inspector,
+    hooks: readonly PublishHook[],
+    now: () => number,
+    node: string,
+  ) {
     this.rooms = rooms;
     this.engine = engine;
     this.access = access;
     this.inspector = inspector;
     this.hooks = hooks;
+    this.handover = engine.presence === null ? null : new Handover(engine.presence, node);
+    this.now = now;
   }
 
   /** Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody. */
@@ -109,19 +133,28 @@ export class Direct {
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
-      ...(metadata === undefined ? {} : { metadata }),
+      metadata: { ...metadata, ...marksOf(sender.mark, message.options, this.now()) },
     });
-    return this.engine.presence === null
+    return this.handover === null
       ? this.sendLocally(sender, tenant, message, reach, text)
-      : this.sendEverywhere(sender, tenant, message, reach, text);
+      : this.sendEverywhere(sender, tenant, message, reach, text, this.handover);
   }
 
-  /** Hands a message that another node sent to clients of this one. */
-  receive(tenantName: string, clients: readonly string[], text: string): void {
-    const tenant = this.rooms.tenants.get(tenantName);
-    if (tenant === undefined) return;
-    const sessions = clients.map((id) => tenant.sessions.get(id)).filter((session) => session !== undefined);
-    this.hand(sessions, text);
+  /** Hands a message that another node sent to clients of this one, or takes a confirmation of one that went there. */
+  receive(message: NodeMessage): void {
+    if (message.kind === 'confirm') this.handover?.confirmed(message);
+    else {
+      this.handover?.receive(message, (isNew) => {
+        const tenant = this.rooms.tenants.get(message.tenant);
+        if (isExpired(message.text, this.now())) return [];
+        const sessions = message.clients.map((id) => tenant?.sessions.get(id)).filter((found) => found !== undefined);
+        this.hand(
+          sessions.filter(({ id }) => isNew(id)),
+          message.text,
+        );
+        return sessions.map(({ id }) => id);
+      });
+    }
   }
 
   private sendLocally(
@@ -137,7 +170,7 @@ export class Direct {
       if (first) this.hand(sessions, text);
       return { delivered: first ? sessions.size : 0, undelivered: missing, duplicate: !first };
     };
-    return andThen(this.claim(sender, message), finish);
+    return andThen(this.claim(keyOf(sender, message)), finish);
   }
 
   private async sendEverywhere(
@@ -146,17 +179,42 @@ export class Direct {
     message: PrivateMessage,
     reach: Reach,
     text: string,
+    handover: Handover,
   ): Promise<PrivateOutcome> {
     const { sessions, missing } = this.here(tenant, message, reach);
     const { remotes, unknown } = await this.elsewhere(tenant, message, reach, missing);
     if (sessions.size === 0 && remotes.length === 0) throw nobody(unknown);
-    if (!(await this.claim(sender, message))) return { delivered: 0, undelivered: unknown, duplicate: true };
+    const key = keyOf(sender, message);
+    const isFirst = await this.claim(key);
+    if (!isFirst && !this.failed.delete(key)) return { delivered: 0, undelivered: unknown, duplicate: true };
     this.hand(sessions, text);
-    for (const node of new Set(remotes.map((remote) => remote.node))) {
-      const clients = remotes.filter((remote) => remote.node === node).map((remote) => remote.clientId);
-      await this.engine.presence?.send(node, { kind: 'private', tenant: tenant.name, clients, text });
+    const nodes = new Set(remotes.map((remote) => remote.node));
+    const confirmed = await Promise.all(
+      [...nodes].map((node) => {
+        const clients = remotes.filter((remote) => remote.node === node).map((remote) => remote.clientId);
+        return handover.send(node, { tenant: tenant.name, clients, text, key });
+      }),
+    );
+    const reached = new Set(confirmed.flat());
+    const got = new Set<string>();
+    for (const { clientId, targets } of remotes)
+      if (reached.has(clientId)) for (const target of targets) got.add(target);
+    const undelivered = message.to.filter((target) => missing.includes(target) && !got.has(target));
+    if (sessions.size + reached.size === 0) {
+      this.fail(key);
+      throw nobody(undelivered);
     }
-    return { delivered: sessions.size + remotes.length, undelivered: unknown, duplicate: false };
+    return { delivered: sessions.size + reached.size, undelivered, duplicate: false };
+  }
+
+  /** Nobody has got the message: the same id, sent again, is no duplicate. */
+  private fail(key: string): void {
+    this.failed.add(key);
+    if (this.failed.size <= MOST_FAILED) return;
+    for (const oldest of this.failed) {
+      this.failed.delete(oldest);
+      return;
+    }
   }
 
   /** Connections of this node, and the addresses that name none of them. */
@@ -193,7 +251,9 @@ export class Direct {
       const reached = found.filter((entry) => !message.membersOnly || isIn(entry.channels, message.room ?? ''));
       for (const { node, clientId, subject } of reached) {
         reach(subject);
-        remotes.set(clientId, { node, clientId });
+        const known = remotes.get(clientId);
+        if (known === undefined) remotes.set(clientId, { node, clientId, targets: new Set([target]) });
+        else known.targets.add(target);
       }
       if (absent && reached.length === 0) unknown.push(target);
     }
@@ -223,8 +283,7 @@ export class Direct {
     return reach;
   }
 
-  private claim(sender: Sender, message: PrivateMessage): Awaitable<boolean> {
-    const key = `${sender.principal.tenant}/${PRIVATE_CHANNEL} ${sender.identity} ${message.id}`;
+  private claim(key: string): Awaitable<boolean> {
     return this.engine.broker.claim(key, IDEMPOTENCE_WINDOW_MS);
   }
 
@@ -235,6 +294,11 @@ export class Direct {
       this.delivered += 1;
     }
   }
+}
+
+/** What makes a message of a sender the same one when it comes again. */
+function keyOf(sender: Sender, { id }: PrivateMessage): string {
+  return `${sender.principal.tenant}/${PRIVATE_CHANNEL} ${sender.identity} ${id}`;
 }
 
 /** Throws AUTHORIZATION_ERROR when the sender may not write to the bearer of this subject. */

@@ -1,6 +1,7 @@
 import {
   type ChannelSummary,
   type ClientRecord,
+  isChannelName,
   type MemberRecord,
   PROTOCOL_VERSION,
   type ServerStatus,
@@ -23,6 +24,10 @@ export interface NodeFacts {
   readonly now: () => number;
 }
 
+/** For how long a count of the other nodes' members serves joins, in milliseconds, and of how many rooms. */
+const RECENT_MS = 1_000;
+const MOST_RECENT = 1_000;
+
 /** Who and what is where, in the whole cluster: this node's own knowledge and what presence tells of the others. */
 export class Directory {
   private readonly rooms: Rooms;
@@ -31,6 +36,9 @@ export class Directory {
   private readonly presence: Presence | null;
   private readonly facts: NodeFacts;
   private readonly node: string;
+  /** Members of a room's channels on other nodes, as they were asked for last. */
+  private readonly recent: Map<string, { readonly at: number; readonly counts: Promise<Map<string, number>> }> =
+    new Map();
 
   constructor(rooms: Rooms, engine: Engine, access: Access, facts: NodeFacts) {
     this.rooms = rooms;
@@ -50,14 +58,15 @@ export class Directory {
         client_id: session.id,
         client_type: session.profile.clientType,
         screen_name: session.profile.screenName,
+        sender: session.mark.record,
         joined_at: new Date(membership.joinedAt).toISOString(),
       });
     }
     const address = `${channel.room}:${channel.channel}`;
     const entries = await this.elsewhere(channel.tenant, channel.room, channel.channel);
     for (const entry of entries.slice(0, MAX_PAGE - members.length)) {
-      const { client_id, client_type, screen_name } = JSON.parse(entry.record) as ClientRecord;
-      members.push({ client_id, client_type, screen_name, joined_at: entry.channels[address] ?? '' });
+      const { client_id, client_type, screen_name, sender } = JSON.parse(entry.record) as ClientRecord;
+      members.push({ client_id, client_type, screen_name, sender, joined_at: entry.channels[address] ?? '' });
     }
     return { members, count: channel.members.size + entries.length };
   }
@@ -66,6 +75,23 @@ export class Directory {
     if (this.presence === null) return channel.members.size;
     const entries = this.elsewhere(channel.tenant, channel.room, channel.channel);
     return andThen(entries, ({ length }) => channel.members.size + length);
+  }
+
+  /** The same for the answer to a join: of other nodes as it was within the last second, since many may join at once. */
+  recentMemberCount(channel: Channel): Awaitable<number> {
+    if (this.presence === null) return channel.members.size;
+    const key = `${channel.tenant}/${channel.room}`;
+    const now = performance.now();
+    let recent = this.recent.get(key);
+    if (recent === undefined || now - recent.at > RECENT_MS) {
+      if (this.recent.size >= MOST_RECENT) this.recent.clear();
+      const counts = this.remoteMembers(channel.tenant, channel.room);
+      recent = { at: now, counts };
+      this.recent.set(key, recent);
+      counts.catch(() => this.recent.delete(key));
+    }
+    const { room, channel: name } = channel;
+    return recent.counts.then((counts) => channel.members.size + (counts.get(`${room}:${name}`) ?? 0));
   }
 
   /** One page of a room's channels that `principal` may read, by name, with their members in the whole cluster. */
@@ -90,33 +116,53 @@ export class Directory {
   async roomList(principal: Principal, page: Page): Promise<Listed<RoomSummary>> {
     const tenant = this.rooms.tenant(principal.tenant);
     const slice = new Slice();
+    const remote = await this.remoteRooms(principal.tenant);
+    const elsewhere = [...remote.keys()].filter((name) => name !== WILDCARD && !tenant.rooms.has(name));
+    const others = elsewhere.filter((name) => page.after === undefined || name > page.after).sort();
     const items: RoomSummary[] = [];
     let after = page.after;
-    for (;;) {
-      const [name] = tenant.names.range('', after, 1);
+    for (let at = 0; ; ) {
+      const [own] = tenant.names.range('', after, 1);
+      const other = others[at];
+      const name = own === undefined || (other !== undefined && other < own) ? other : own;
       if (name === undefined) return { items, next: null };
       if (items.length === page.limit) return { items, next: items[items.length - 1]?.room ?? null };
+      if (name === other) at += 1;
       after = name;
-      const room = tenant.rooms.get(name);
-      const counted = room === undefined ? null : await this.count(principal, room, slice);
+      const counted = await this.count(principal, name, tenant.rooms.get(name), remote.get(name) ?? [], slice);
       if (counted !== null) items.push(counted);
     }
   }
 
-  /** What of a room `principal` may read, counted; null when that is nothing. */
-  private async count(principal: Principal, room: Room, slice: Slice): Promise<RoomSummary | null> {
+  /** What of a room `principal` may read, counted on all nodes; null when that is nothing. */
+  private async count(
+    principal: Principal,
+    name: string,
+    room: Room | undefined,
+    elsewhere: readonly string[][],
+    slice: Slice,
+  ): Promise<RoomSummary | null> {
     const { access } = this;
-    const all = access.may(principal, 'subscribe', room.name, WILDCARD);
-    const members = new Set<Session>(all ? room.wide.members.keys() : []);
+    const all = access.may(principal, 'subscribe', name, WILDCARD);
+    const members = new Set<Session>(all ? room?.wide.members.keys() : []);
     let channels = 0;
-    for (const channel of room.channels.values()) {
+    for (const channel of room?.channels.values() ?? []) {
       if (slice.isOver) await slice.next();
-      if (!all && !access.may(principal, 'subscribe', room.name, channel.channel)) continue;
+      if (!all && !access.may(principal, 'subscribe', name, channel.channel)) continue;
       channels += 1;
       for (const session of channel.members.keys()) members.add(session);
     }
+    const unknown = new Set<string>();
+    let others = 0;
+    for (const joined of elsewhere) {
+      if (slice.isOver) await slice.next();
+      const readable = all ? joined : joined.filter((one) => access.may(principal, 'subscribe', name, one));
+      if (readable.length > 0) others += 1;
+      for (const one of readable) if (isChannelName(one) && room?.channels.has(one) !== true) unknown.add(one);
+    }
+    channels += unknown.size;
     if (channels === 0 && !all) return null;
-    return { room: room.name, channels, members: members.size, hardcoded: room.hardcoded };
+    return { room: name, channels, members: members.size + others, hardcoded: room?.hardcoded ?? false };
   }
 
   /** The first channels of all rooms that `principal` may read: at most {@link MAX_PAGE}. */
@@ -199,24 +245,47 @@ export class Directory {
 
   /**
    * The figures of all nodes together. Nodes report themselves as wholes, which only an operator may see; of a tenant
-   * the connections are counted from presence, and traffic is this node's.
+   * the connections are counted from presence, and traffic is this node's. Rooms and channels are those of the tenants
+   * that this node knows.
    */
   async clusterStatus(principal: Principal): Promise<ServerStatus> {
     const own = this.status(principal);
     if (this.presence === null) return own;
     const { connections, messages } = own;
+    const rooms = { ...own.rooms };
+    const channels = { ...own.channels };
+    let clients = 0;
+    const tenants = principal.operator ? [...this.rooms.tenants.keys()] : [principal.tenant];
+    for (const name of tenants) {
+      const tenant = this.rooms.tenant(name);
+      const entries = await this.elsewhere(name);
+      clients += entries.length;
+      for (const [room, joined] of roomsOf(entries)) {
+        const known = tenant.rooms.get(room);
+        if (room !== WILDCARD && known === undefined) rooms.active += 1;
+        const names = new Set(joined.flat());
+        for (const one of names) if (isChannelName(one) && known?.channels.has(one) !== true) channels.active += 1;
+      }
+    }
     if (!principal.operator) {
-      const others = await this.elsewhere(principal.tenant);
-      return { ...own, connections: { ...connections, active: connections.active + others.length } };
+      return { ...own, rooms, channels, connections: { ...connections, active: connections.active + clients } };
     }
     const others = await this.report(this.presence, own);
     const sum = (pick: (status: NodeStatus) => number): number =>
       others.reduce((total, status) => total + pick(status), 0);
     return {
       ...own,
+      rooms,
+      channels,
       connections: {
         total: connections.total + sum((status) => status.connectionsTotal),
-        active: connections.active + sum((status) => status.connections),
+        // A report is a moment old; it alone knows of tenants that this node has not met.
+        active:
+          connections.active +
+          Math.max(
+            clients,
+            sum((status) => status.connections),
+          ),
       },
       messages: {
         total: messages.total + sum((status) => status.messagesTotal),
@@ -225,9 +294,14 @@ export class Directory {
     };
   }
 
-  /** Tells the other nodes, if there can be any, how this one is doing; to be called every few seconds. */
-  async beat(): Promise<void> {
-    if (this.presence !== null) await this.report(this.presence, this.status({ operator: true, tenant: 'default' }));
+  /**
+   * Tells the other nodes, if there can be any, how this one is doing; to be called every few seconds. Answers the names
+   * of those that live, null on an engine of one node.
+   */
+  async beat(): Promise<string[] | null> {
+    if (this.presence === null) return null;
+    const others = await this.report(this.presence, this.status({ operator: true, tenant: 'default' }));
+    return others.map(({ node }) => node);
   }
 
   /** Tells the other nodes how this one is doing; answers theirs. */
@@ -250,6 +324,10 @@ export class Directory {
       }
     }
     return counts;
+  }
+
+  private async remoteRooms(tenant: string): Promise<Map<string, string[][]>> {
+    return roomsOf(await this.elsewhere(tenant));
   }
 
   private async elsewhere(tenant: string, room?: string, channel?: string): Promise<PresenceEntry[]> {
@@ -308,6 +386,27 @@ async function take(
     if (names.length === limit) return { names, next: names[limit - 1] as string };
     names.push(name);
   }
+}
+
+/** Where clients are, by room: of each of them the channels. */
+function roomsOf(entries: readonly PresenceEntry[]): Map<string, string[][]> {
+  const rooms = new Map<string, string[][]>();
+  for (const { channels } of entries) {
+    const joined = new Map<string, string[]>();
+    for (const address of Object.keys(channels)) {
+      const colon = address.indexOf(':');
+      const room = address.slice(0, colon);
+      const names = joined.get(room);
+      if (names === undefined) joined.set(room, [address.slice(colon + 1)]);
+      else names.push(address.slice(colon + 1));
+    }
+    for (const [room, names] of joined) {
+      const known = rooms.get(room);
+      if (known === undefined) rooms.set(room, [names]);
+      else known.push(names);
+    }
+  }
+  return rooms;
 }
 
 function summary(channel: Channel, members: number): ChannelSummary {

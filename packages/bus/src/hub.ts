@@ -1,9 +1,9 @@
-import { encode, type JsonObject, WILDCARD } from '@arqonbus/protocol';
+import { encode, isExpired, type JsonObject } from '@arqonbus/protocol';
 import { frameText } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
-import { Channel, type Rooms } from './rooms.ts';
-import type { CatchUp } from './subscribe/catch-up.ts';
+import { Channel, type Rooms, wantsEcho } from './rooms.ts';
+import { CatchUps } from './subscribe/catch-ups.ts';
 
 /** Sees every event delivered on this node, after its members; must neither throw nor wait. */
 export type Tap = (event: StreamEvent, channel: Channel) => void;
@@ -13,8 +13,8 @@ export class Hub {
   private readonly rooms: Rooms;
   private readonly now: () => number;
   private readonly taps: Set<Tap> = new Set();
-  /** Members that are still being replayed what they missed, by the channel they joined. */
-  private readonly catchUps: Map<Channel, Set<CatchUp>> = new Map();
+  /** Members that are still being replayed what they missed. */
+  readonly catchUps: CatchUps = new CatchUps();
   /** Streams whose live events wait until what was missed before them has been delivered. */
   private readonly held: Map<Channel, (event: StreamEvent) => void> = new Map();
   /** Frames handed to connections since the start. */
@@ -39,11 +39,20 @@ export class Hub {
     return this.replay(channel, event);
   }
 
-  /** Hands an event to its audience whether the stream's live events are held back or not. */
-  replay(channel: Channel, event: StreamEvent): number {
+  /**
+   * Hands an event to its audience whether the stream's live events are held back or not.
+   *
+   * @param isLate whether its time to live may be over: it was not accepted here and now
+   */
+  replay(channel: Channel, event: StreamEvent, isLate: boolean = event.stream !== channel): number {
     channel.lastTraffic = this.now();
     if (event.sequence > 0) channel.last = event;
-    const audience = channel.audience ?? gather(channel);
+    if (isLate && isExpired(event.text, channel.lastTraffic)) {
+      // A replay under way has to know that it came by.
+      if (this.catchUps.size > 0) this.catchUps.feed(channel, event);
+      return 0;
+    }
+    const audience = channel.audience ?? this.gather(channel);
     let count = 0;
     if (audience.length > 0) {
       const silent = this.silentSender(channel, event.from);
@@ -55,7 +64,7 @@ export class Hub {
       }
     }
     this.delivered += count;
-    if (this.catchUps.size > 0) count += this.feedCatchUps(channel, event);
+    if (this.catchUps.size > 0) count += this.catchUps.feed(channel, event);
     if (this.taps.size > 0) for (const tap of this.taps) tap(event, channel);
     return count;
   }
@@ -75,74 +84,57 @@ export class Hub {
     return () => this.taps.delete(tap);
   }
 
-  /** Tells those members of a channel that asked for presence of someone's coming or going. */
-  notifyPresence(channel: Channel, payload: JsonObject, except: Session): void {
-    if (channel.watchers === null) return;
+  /** Sends a `system` notice to those who watch who is in a channel; answers how many bytes and connections it took. */
+  notifyWatchers(channel: Channel, payload: JsonObject): { readonly bytes: number; readonly sent: number } {
+    if (channel.watchers === null) return { bytes: 0, sent: 0 };
     const frame = frameText(notice(channel, payload));
-    for (const session of channel.watchers) if (session !== except) session.outbox.push(frame);
-  }
-
-  /** The same of someone on another node, as that node has written it. */
-  relayPresence(channel: Channel, text: string): void {
-    if (channel.watchers === null) return;
-    const frame = frameText(text);
     for (const session of channel.watchers) session.outbox.push(frame);
+    return { bytes: frame.length, sent: channel.watchers.size };
   }
 
-  /** Sends a `system` notice to every member of a channel. */
-  notify(channel: Channel, payload: JsonObject): void {
-    if (channel.members.size === 0) return;
-    const frame = frameText(notice(channel, payload));
-    for (const session of channel.members.keys()) session.outbox.push(frame);
-  }
-
-  startCatchUp(catchUp: CatchUp): void {
-    const { channel } = catchUp;
-    const running = this.catchUps.get(channel);
-    if (running === undefined) this.catchUps.set(channel, new Set([catchUp]));
-    else running.add(catchUp);
-  }
-
-  endCatchUp(catchUp: CatchUp): void {
-    const running = this.catchUps.get(catchUp.channel);
-    if (running === undefined || !running.delete(catchUp)) return;
-    if (running.size === 0) this.catchUps.delete(catchUp.channel);
-  }
-
-  /** Ends what a leaving member still had to be told; with no channel all of the session's. */
-  abandonCatchUps(session: Session, channel?: Channel): void {
-    for (const [at, running] of this.catchUps) {
-      if (channel !== undefined && at !== channel) continue;
-      for (const catchUp of running) if (catchUp.session === session) catchUp.stop();
+  /** Sends a `system` notice about a channel to whoever subscribes to its room, or to a pattern that takes it in. */
+  notifySubscribers(channel: Channel, payload: JsonObject): void {
+    const { parent, patterns } = channel;
+    const all = new Set<Session>();
+    for (const place of [parent.wide, ...patterns]) {
+      for (const [session, { coverage }] of place.members) {
+        if (coverage === null || coverage.includes(channel.channel)) all.add(session);
+      }
     }
-  }
-
-  private feedCatchUps(channel: Channel, event: StreamEvent): number {
-    let fed = 0;
-    const { wide } = channel.parent;
-    const { everything } = channel.parent.tenant;
-    for (const at of channel.isWide ? this.catchUps.keys() : [channel, wide, everything]) {
-      if (channel.isWide && at.parent !== channel.parent && at !== everything) continue;
-      const running = this.catchUps.get(at);
-      if (running === undefined) continue;
-      for (const catchUp of running) if (catchUp.offer(channel, event)) fed += 1;
-    }
-    return fed;
+    if (all.size === 0) return;
+    const frame = frameText(notice(parent.wide, payload));
+    for (const session of all) session.outbox.push(frame);
   }
 
   /** The sender's session when it must not hear itself. */
   private silentSender(channel: Channel, from: string): Session | undefined {
     const sender = channel.parent.tenant.sessions.get(from);
     if (sender === undefined) return undefined;
-    if (channel.members.get(sender)?.echo === true) return undefined;
-    if (channel.parent.wide.members.get(sender)?.echo === true) return undefined;
-    if (channel.parent.tenant.everything.members.get(sender)?.echo === true) return undefined;
-    if (channel.isWide) {
-      for (const [other, membership] of sender.memberships) {
-        if (other.room === channel.room && membership.echo) return undefined;
-      }
+    return wantsEcho(sender, channel) ? undefined : sender;
+  }
+
+  /** Everyone an event of `channel` goes to at once, each once; kept until a membership changes. */
+  private gather(channel: Channel): readonly Session[] {
+    const all = new Set<Session>();
+    const { parent } = channel;
+    this.addLive(all, channel, channel);
+    this.addLive(all, parent.wide, channel);
+    this.addLive(all, parent.tenant.everything, channel);
+    if (channel.isWide) for (const place of parent.places()) this.addLive(all, place, channel);
+    else for (const pattern of channel.patterns) this.addLive(all, pattern, channel);
+    const audience = [...all];
+    channel.audience = audience;
+    return audience;
+  }
+
+  private addLive(all: Set<Session>, place: Channel, channel: Channel): void {
+    const mayBeHeld = this.catchUps.size > 0;
+    for (const [session, { live, coverage }] of place.members) {
+      if (!live || (coverage !== null && !channel.isWide && !coverage.includes(channel.channel))) continue;
+      // What is still being replayed to it comes that way alone.
+      if (mayBeHeld && this.catchUps.carrier(session, channel) !== undefined) continue;
+      all.add(session);
     }
-    return sender;
   }
 
   private locate(stream: StreamAddress): Channel | undefined {
@@ -169,21 +161,4 @@ export class Hub {
 /** A `system` envelope about a channel. */
 export function notice(channel: StreamAddress, payload: JsonObject): string {
   return encode({ type: 'system', room: channel.room, channel: channel.channel, payload });
-}
-
-/** Everyone an event of `channel` goes to, each once; kept until a membership changes. */
-function gather(channel: Channel): readonly Session[] {
-  const all = new Set<Session>();
-  const { parent } = channel;
-  addLive(all, channel);
-  addLive(all, parent.wide);
-  addLive(all, parent.tenant.everything);
-  if (channel.channel === WILDCARD) for (const other of parent.channels.values()) addLive(all, other);
-  const audience = [...all];
-  channel.audience = audience;
-  return audience;
-}
-
-function addLive(all: Set<Session>, channel: Channel): void {
-  for (const [session, membership] of channel.members) if (membership.live) all.add(session);
 }

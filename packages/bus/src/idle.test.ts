@@ -1,36 +1,99 @@
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Session } from './connection/session.ts';
+import type { Engine, StreamState } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
+import { REST_MS } from './engine/rest.ts';
+import { type FakeTime, fakeTime } from './engine/suite/fake-time.suite.ts';
+import { publishMany, Recorder } from './engine/suite/rig.suite.ts';
 import { Events } from './events.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { Notices } from './notices.ts';
-import { Rooms } from './rooms.ts';
+import { type Channel, Rooms } from './rooms.ts';
 
-it('forgets an idle channel that never held anything, but not one of which nothing is known now', () => {
-  let time = 0;
-  const now = (): number => time;
-  const engine = createMemoryEngine();
-  const { broker } = engine;
-  const dropped: string[] = [];
-  const rooms = new Rooms({
+const IDLE_MS = 1_000;
+
+let time: FakeTime;
+let engine: Engine;
+let rooms: Rooms;
+let idle: IdleSweep;
+
+beforeEach(async () => {
+  time = fakeTime();
+  engine = createMemoryEngine({ now: time.now });
+  await engine.open(new Recorder());
+  rooms = new Rooms({
     retention: { size: 10, ttlMs: 60_000 },
-    maxChannels: 10,
+    maxChannels: 10_000,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,
-    bootstrap: {},
-    now,
+    bootstrap: { lobby: ['main'] },
+    now: time.now,
   });
-  const known = Object.assign(Object.create(broker), {
-    // While the storage is away, degraded mode knows neither an epoch nor a sequence.
-    state: ({ channel }: { channel: string }) => ({ sequence: 0, epoch: channel === 'empty' ? 'e' : '', oldest: 1 }),
-    drop: ({ channel }: { channel: string }) => void dropped.push(channel),
-  });
-  const notices = new Notices(rooms, new Hub(rooms, now), new Events('n', () => {}));
-  const options = { channelIdleMs: 1_000, now, onFault: () => {} };
-  const idle = new IdleSweep(rooms, Object.assign(engine, { broker: known }), notices, options);
-  for (const channel of ['empty', 'unknown']) rooms.create(rooms.tenant('t'), 'r', channel, { autoCreated: true });
-  time = 2_000;
-  idle.run();
-  expect(rooms.tenant('t').channelCount).toBe(0);
-  expect(dropped).toEqual(['empty']);
+  const notices = new Notices(rooms, new Hub(rooms, time.now), new Events('n', () => {}));
+  idle = new IdleSweep(rooms, engine.broker, notices, { channelIdleMs: IDLE_MS, now: time.now });
+});
+
+afterEach(async () => {
+  await engine.close();
+  time.stop();
+});
+
+/** A channel with a member. */
+function joined(): Channel {
+  const session = { memberships: new Map(), joined: () => {} } as unknown as Session;
+  const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { autoCreated: true });
+  rooms.join(session, channel, { echo: false, coverage: null, isStrict: false });
+  return channel;
+}
+
+it('takes what rests out of the lists, and leaves its stream as it is', async () => {
+  const tenant = rooms.tenant('t');
+  const address = { tenant: 't', room: 'r', channel: 'x' };
+  const [first] = await publishMany(engine, rooms.create(tenant, 'r', 'x', { autoCreated: true }), 3);
+  rooms.create(tenant, 'r', 'made', { autoCreated: false });
+  const before = await engine.broker.find(address);
+  await time.elapse(IDLE_MS + 1);
+  await idle.run();
+  expect([...(tenant.rooms.get('r')?.channels.keys() ?? [])]).toEqual(['made']);
+  expect(tenant.rooms.get('lobby')?.channels.size).toBe(1);
+  expect(await engine.broker.find(address)).toEqual(before);
+  const again = rooms.create(tenant, 'r', 'x', { autoCreated: true });
+  expect((await publishMany(engine, again, 1))[0]).toMatchObject({ sequence: 4, epoch: first?.epoch });
+});
+
+it('lets a room go with its last channel', async () => {
+  const tenant = rooms.tenant('t');
+  rooms.create(tenant, 'r', 'x', { autoCreated: true });
+  await time.elapse(IDLE_MS + 1);
+  await idle.run();
+  expect([...tenant.rooms.keys()]).toEqual(['lobby']);
+});
+
+it('keeps the streams from being forgotten whose members are quiet', async () => {
+  const channel = joined();
+  const streams = [channel, channel.parent.wide, { tenant: 't', room: 'quiet', channel: 'nobody' }];
+  const states = async () => Promise.all(streams.map((stream) => engine.broker.find(stream)));
+  for (const stream of streams) await engine.broker.state(stream);
+  const before = await states();
+  for (let elapsed = 0; elapsed < 2 * REST_MS; elapsed += 600_000) {
+    await time.elapse(600_000);
+    await idle.run();
+  }
+  expect(await states()).toEqual([before[0], before[1], null]);
+});
+
+it('goes through many in slices, once at a time, whatever the storage says', async () => {
+  const tenant = rooms.tenant('t');
+  for (let n = 0; n < 5_000; n += 1) rooms.create(tenant, 'r', `x${n}`, { autoCreated: true });
+  const away = (): StreamState => {
+    throw new Error('away');
+  };
+  joined();
+  Object.assign(engine.broker, { state: away });
+  await time.elapse(2 * REST_MS);
+  const running = idle.run();
+  await idle.run();
+  await running;
+  expect([...tenant.rooms.keys()]).toEqual(['lobby', 'quiet']);
 });

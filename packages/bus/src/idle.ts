@@ -1,92 +1,81 @@
-import { andThen } from './awaitable.ts';
-import type { Broker, Engine, StreamAddress, StreamState } from './engine/engine.ts';
-import { streamKey } from './engine/engine.ts';
+import { attempt } from './awaitable.ts';
+import type { Broker } from './engine/engine.ts';
 import type { Notices } from './notices.ts';
-import type { Channel, Rooms } from './rooms.ts';
+import type { Channel, Room, Rooms } from './rooms.ts';
+import { Slice } from './turn.ts';
+
+/** How often the streams of quiet channels with members are kept from being forgotten, well within the engines' hour. */
+const RENEW_MS = 1_200_000;
 
 /**
- * Takes away what nobody uses: channels that made themselves, have no members and were silent for the configured time.
- * Their history stays until its own retention ends, or until a channel of that name is made again: that one has a new
- * epoch. In a cluster other nodes may be using the stream, and the engine's retention alone ends it.
+ * Lets channels rest: those that made themselves, have no members and were silent for the configured time leave the
+ * lists. Their streams stay as they are, and whoever joins, publishes or reads finds them so; the engine forgets them
+ * by itself, long after, unless members are there.
  */
 export class IdleSweep {
   private readonly rooms: Rooms;
   private readonly broker: Broker;
+  private readonly notices: Notices;
   private readonly idleMs: number;
   private readonly now: () => number;
-  private readonly notices: Notices;
-  private readonly onFault: (error: unknown) => void;
-  /** Whether no other node shares the streams. */
-  private readonly isAlone: boolean;
-  private readonly retired: Map<string, { stream: StreamAddress; until: number }> = new Map();
+  private isRunning = false;
+  private renewed: number;
 
   constructor(
     rooms: Rooms,
-    engine: Engine,
+    broker: Broker,
     notices: Notices,
-    options: {
-      readonly channelIdleMs: number;
-      readonly now: () => number;
-      readonly onFault: (error: unknown) => void;
-    },
+    { channelIdleMs, now }: { readonly channelIdleMs: number; readonly now: () => number },
   ) {
     this.rooms = rooms;
-    this.broker = engine.broker;
+    this.broker = broker;
     this.notices = notices;
-    this.idleMs = options.channelIdleMs;
-    this.now = options.now;
-    this.onFault = options.onFault;
-    this.isAlone = engine.presence === null;
-    rooms.created.add((channel) => this.revive(channel));
+    this.idleMs = channelIdleMs;
+    this.now = now;
+    this.renewed = now();
   }
 
-  run(): void {
+  /** Looks at every channel once, in slices; does nothing while an earlier call is still at work. */
+  async run(): Promise<void> {
+    if (this.isRunning) return;
+    this.isRunning = true;
     const now = this.now();
-    for (const tenant of this.rooms.tenants.values()) {
-      for (const room of [...tenant.rooms.values()]) {
-        for (const channel of [...room.channels.values()]) {
-          if (!channel.isIdle(now - this.idleMs)) continue;
-          this.rooms.remove(channel);
-          this.retire(channel);
-          this.notices.deleted(channel, 'idle');
-        }
-        if (room.channels.size === 0 && room.wide.isIdle(now - this.idleMs)) {
-          this.rooms.remove(room.wide);
-          this.retire(room.wide);
+    const isRenewal = now - this.renewed >= RENEW_MS;
+    if (isRenewal) this.renewed = now;
+    try {
+      const slice = new Slice();
+      for (const tenant of this.rooms.tenants.values()) {
+        for (const room of tenant.rooms.values()) {
+          for (const channel of room.channels.values()) {
+            if (slice.isOver) await slice.next();
+            this.rest(channel, now);
+            if (isRenewal && channel.members.size > 0) await this.renew(channel);
+          }
+          this.leave(room, now);
+          if (isRenewal && room.members().size > 0) await this.renew(room.wide);
         }
       }
-    }
-    this.dropEnded(now);
-  }
-
-  /** A channel was made: what an idle one of its name left behind is gone. */
-  private revive(channel: Channel): void {
-    if (this.retired.delete(streamKey(channel))) this.drop(channel);
-  }
-
-  private retire(channel: Channel): void {
-    if (!this.isAlone) return;
-    const { tenant, room, channel: name, lastTraffic, traits } = channel;
-    const stream = { tenant, room, channel: name };
-    this.retired.set(streamKey(stream), { stream, until: lastTraffic + traits.retention.ttlMs });
-    // A stream that never held anything has no history to wait for; one without an epoch is not known at all.
-    const forgetEmpty = ({ sequence, epoch }: StreamState): void => {
-      if (sequence === 0 && epoch !== '' && this.retired.delete(streamKey(stream))) this.drop(stream);
-    };
-    andThen(this.broker.state(stream), forgetEmpty, this.onFault);
-  }
-
-  private dropEnded(now: number): void {
-    for (const [key, { stream, until }] of this.retired) {
-      // A room that is back goes on in its room-wide stream.
-      const isBack = this.rooms.tenants.get(stream.tenant)?.find(stream.room, stream.channel) !== undefined;
-      if (!isBack && until > now) continue;
-      this.retired.delete(key);
-      if (!isBack) this.drop(stream);
+    } finally {
+      this.isRunning = false;
     }
   }
 
-  private drop(stream: StreamAddress): void {
-    andThen(this.broker.drop(stream), () => {}, this.onFault);
+  private rest(channel: Channel, now: number): void {
+    if (!channel.isIdle(now - this.idleMs)) return;
+    this.rooms.remove(channel);
+    this.notices.deleted(channel, 'idle');
+  }
+
+  /** A room goes with its last channel. */
+  private leave({ channels, wide }: Room, now: number): void {
+    if (channels.size === 0 && wide.isIdle(now - this.idleMs)) this.rooms.remove(wide);
+  }
+
+  private renew(channel: Channel): unknown {
+    // A storage that is away is told of by others, and forgets nothing meanwhile.
+    return attempt<unknown>(
+      () => this.broker.state(channel),
+      () => {},
+    );
   }
 }

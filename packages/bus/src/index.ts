@@ -23,6 +23,7 @@ export type {
   GivenPrincipal,
   OperatorOptions,
   PublishOptions,
+  PublishResult,
 } from './create-options.ts';
 export { subjectIdentity } from './direct.ts';
 export type { Page } from './directory.ts';
@@ -65,11 +66,15 @@ export { type BusOptions, DEFAULT_LIMITS, DEFAULT_OPTIONS, type Limits } from '.
 export {
   ACTIONS,
   type Action,
+  API_KEY_SUBJECT,
   type Grants,
   grantsOf,
   hasRole,
+  isSubject,
+  MAX_SUBJECT_LENGTH,
   type Principal,
   principalOf,
+  UNPRINTABLE,
   type Verification,
 } from './principal.ts';
 export {
@@ -84,6 +89,7 @@ export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
+export { type SenderMark, senderMark } from './sender-mark.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export { serverPrincipal, systemSender } from './system-sender.ts';
 export { longInterval, longTimeout } from './timers.ts';

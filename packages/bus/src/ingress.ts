@@ -15,7 +15,7 @@ import type { Sender, Session } from './connection/session.ts';
 import type { Core } from './core.ts';
 import type { PrivateOutcome } from './direct.ts';
 import type { Awaitable } from './engine/engine.ts';
-import type { Message, Outcome } from './publish.ts';
+import { type Delayed, type DelayMessage, isDelayed, type Message, type Outcome } from './publish.ts';
 import { resolve } from './resolve.ts';
 
 /** What may wait of one connection, and how long it may keep the event loop (docs/security.md, "Bounds"). */
@@ -59,7 +59,7 @@ const BINARY: Refusal = {
 /** Runs one command and answers it. Neither throws nor rejects. */
 export type RunCommand = (session: Session, inbound: Inbound) => Awaitable<void>;
 
-export type Posted = Outcome | PrivateOutcome;
+export type Posted = Outcome | PrivateOutcome | Delayed;
 
 /**
  * The one door of every inbound envelope: decode, order, bound, dispatch by type.
@@ -71,6 +71,7 @@ export type Posted = Outcome | PrivateOutcome;
 export class Ingress {
   private readonly core: Core;
   private readonly runCommand: RunCommand;
+  private readonly delay: DelayMessage | null;
   private readonly limits: IngressLimits;
   /** Connections whose envelopes wait for nothing but their turn. */
   private ready: Session[] = [];
@@ -84,9 +85,11 @@ export class Ingress {
   queued = 0;
   paused = 0;
 
-  constructor(core: Core, runCommand: RunCommand, limits: IngressLimits = INGRESS_LIMITS) {
+  /** @param delay what keeps events that are to be published later; null: nothing does */
+  constructor(core: Core, runCommand: RunCommand, delay: DelayMessage | null, limits: IngressLimits = INGRESS_LIMITS) {
     this.core = core;
     this.runCommand = runCommand;
+    this.delay = delay;
     this.limits = limits;
   }
 
@@ -120,19 +123,27 @@ export class Ingress {
    * are none of these. Throws or rejects with what refused it.
    */
   post(sender: Sender, inbound: Inbound): Awaitable<Posted> {
-    const { publisher, submissions, memory } = this.core;
+    const { submissions, memory } = this.core;
     memory.requireRoom();
     switch (inbound.type) {
       case 'telemetry':
         return submissions.submit(sender, inbound);
       case 'private':
-        return this.send(sender, inbound, inbound, inbound.channel === PRIVATE_CHANNEL);
+        if (inbound.channel !== PRIVATE_CHANNEL) return this.send(sender, inbound, inbound, false);
+        return this.send(sender, inbound, resolve(inbound.room, inbound.channel, sender.session), true);
       default:
-        if (inbound.channel === PRIVATE_CHANNEL) {
-          return this.send(sender, inbound, resolve(inbound.room, inbound.channel, sender.session), true);
-        }
-        return publisher.publish(sender, inbound as Message);
+        return this.publish(sender, inbound as Message);
     }
+  }
+
+  /** Publishes an event, at once or when its options say. */
+  publish(sender: Sender, message: Message): Awaitable<Outcome | Delayed> {
+    if (!isDelayed(message)) return this.core.publisher.publish(sender, message);
+    if (this.delay !== null) return this.delay(sender, message);
+    throw new BusError('FEATURE_DISABLED', 'This bus runs without op.cron, which keeps events for later.', {
+      feature: 'cron',
+      field: 'options',
+    });
   }
 
   /** @param membersOnly whether only members of the room are reached, as `room:pm` says */
@@ -305,10 +316,8 @@ export class Ingress {
 
   private posted(session: Session, inbound: Inbound, posted: Posted): void {
     if (inbound.ack) session.send(encodeAck(inbound.id, posted));
-    const wasPrivate = !('channel' in posted);
-    const { room, channel } = wasPrivate ? inbound : posted.channel;
-    const activity = wasPrivate ? 'private' : inbound.type;
-    this.core.activity.note(session, session.lastActivity, activity, inbound.id, room, channel);
+    const { room, channel } = 'channel' in posted ? posted.channel : inbound;
+    this.core.activity.note(session, session.lastActivity, inbound.type, inbound.id, room, channel);
   }
 
   /** Answers a frame that was no valid envelope; too many of them close the connection (PROTOCOL section 8). */
@@ -361,6 +370,10 @@ export class Ingress {
 
 /** What an ack tells (PROTOCOL section 6, guarantee 2): its payload, and the address that was resolved, if any. */
 export function receipt(posted: Posted): { payload: JsonObject; at: { room: string; channel: string } | undefined } {
+  if ('jobId' in posted) {
+    const { jobId: job_id, deliverAt: deliver_at, stored, duplicate } = posted;
+    return { payload: { delivered: 0, duplicate, stored, job_id, deliver_at }, at: undefined };
+  }
   if (!('channel' in posted)) return { payload: { ...posted, stored: 'none' }, at: undefined };
   const { room, channel } = posted.channel;
   return { payload: { ...posted.published }, at: { room, channel } };

@@ -20,15 +20,20 @@ export class Notices {
 
   /** To those who subscribe to the whole room. */
   private created(channel: Channel): void {
-    const { tenant, room, channel: name, traits, parent } = channel;
+    const { tenant, room, channel: name, traits } = channel;
     this.events.emit('channel_created', tenant, { room, channel: name, created_by: traits.createdBy });
-    this.hub.notify(parent.wide, { event: 'channel_created', room, channel: name, created_by: traits.createdBy });
+    this.hub.notifySubscribers(channel, {
+      event: 'channel_created',
+      room,
+      channel: name,
+      created_by: traits.createdBy,
+    });
   }
 
   deleted(channel: Channel, reason: 'command' | 'idle'): void {
-    const { tenant, room, channel: name, parent } = channel;
+    const { tenant, room, channel: name } = channel;
     this.events.emit('channel_deleted', tenant, { room, channel: name, reason });
-    this.hub.notify(parent.wide, { event: 'channel_deleted', room, channel: name });
+    this.hub.notifySubscribers(channel, { event: 'channel_deleted', room, channel: name });
   }
 
   /**
@@ -41,11 +46,11 @@ export class Notices {
     const { room: name, channel } = stream;
     const room = tenant.rooms.get(name);
     const members = channel === WILDCARD ? room?.members() : room?.channels.get(channel)?.members.keys();
-    const all = new Set([
-      ...(members ?? []),
-      ...(room?.wide.members.keys() ?? []),
-      ...tenant.everything.members.keys(),
-    ]);
+    const all = new Set([...(members ?? []), ...tenant.everything.members.keys()]);
+    for (const place of room === undefined ? [] : [room.wide, ...room.patterns.values()]) {
+      if (place.matches?.(channel) === false) continue;
+      for (const [session, { coverage }] of place.members) if (coverage?.includes(channel) !== false) all.add(session);
+    }
     const frame = frameText(notice(stream, { event: 'history_gap', room: name, channel }));
     for (const session of all) session.outbox.push(frame);
   }

@@ -27,6 +27,10 @@ export interface Limits {
   readonly maxGroupsPerSubject: number;
   /** Bytes of heap beyond which nothing new is taken; 0: 85 % of what the heap may grow to. */
   readonly maxMemoryBytes: number;
+  /** Waits (`wait_ms`) of one connection, or of one identity over HTTP, at a time. */
+  readonly maxWaitsPerClient: number;
+  /** The same of the process. */
+  readonly maxWaits: number;
   /** Messages a second of one connection, and how many at once; 0: no limit. */
   readonly rateLimitPerSecond: number;
   readonly rateLimitBurst: number;
@@ -46,6 +50,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxGroups: 1_000,
   maxGroupsPerSubject: 100,
   maxMemoryBytes: 0,
+  maxWaitsPerClient: 16,
+  maxWaits: 10_000,
   rateLimitPerSecond: 0,
   rateLimitBurst: 100,
   subjectRateLimitPerSecond: 0,
@@ -62,6 +68,8 @@ export interface BusOptions extends Limits {
   readonly autoCreateChannels: boolean;
   /** After how long without members and traffic a channel that made itself goes, in milliseconds. */
   readonly channelIdleMs: number;
+  /** How long a broken line is waited for before whoever watches presence is told, in milliseconds; 0: not at all. */
+  readonly presenceGraceMs: number;
   readonly publishRequiresJoin: boolean;
   /** Refuses envelopes with unknown fields, and mends none that lack one. */
   readonly strictEnvelope: boolean;
@@ -90,6 +98,7 @@ export const DEFAULT_OPTIONS: Omit<BusOptions, 'node' | 'version' | 'onFault'> =
   bootstrapRooms: {},
   autoCreateChannels: true,
   channelIdleMs: 300_000,
+  presenceGraceMs: 5_000,
   publishRequiresJoin: false,
   strictEnvelope: false,
   pingIntervalMs: 20_000,

@@ -28,6 +28,8 @@ export type Grants = Readonly<Partial<Record<Action, Grant>>>;
 export interface Principal {
   /** The JWT `sub`; null when authentication is off or the token names none. */
   readonly subject: string | null;
+  /** The screen name that the token fixes; without one its bearer chooses. */
+  readonly name?: string | null;
   readonly role: Role;
   readonly tenant: string;
   /** Null allows everything in the tenant that the role allows. */
@@ -42,6 +44,20 @@ export interface Principal {
   readonly durable: boolean;
   /** Stands over all tenants: the HTTP API key, or an admin token of tenant `*`, or the anonymous admin on loopback. */
   readonly operator: boolean;
+  /** Authentication is off: a client may name itself (`?subject=`). */
+  readonly anonymous?: boolean;
+}
+
+/** Subject of whoever presents the HTTP API key; nobody else can have it. */
+export const API_KEY_SUBJECT = 'http:api-key';
+/** Longest subject, in UTF-16 units. */
+export const MAX_SUBJECT_LENGTH = 256;
+/** Control characters, line separators and halves of surrogate pairs: nothing that forges a log line or a frame. */
+export const UNPRINTABLE: RegExp = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
+
+/** Whether somebody may be called so: 1-256 printable characters, and not the subject of the API key. */
+export function isSubject(text: string): boolean {
+  return text !== '' && text.length <= MAX_SUBJECT_LENGTH && !UNPRINTABLE.test(text) && text !== API_KEY_SUBJECT;
 }
 
 /** What became of a credential: who it names, or why it is refused. */
@@ -91,21 +107,29 @@ export function principalOf(given: Partial<Principal> = {}): Principal {
 /** A principal as JSON, for what is kept in the store and acts on its owner's behalf later. */
 export interface PrincipalDocument {
   readonly subject: string | null;
+  readonly name?: string | null;
   readonly role: Role;
   readonly grants: Readonly<Partial<Record<Action, readonly string[]>>> | null;
   readonly expires_at: number | null;
   readonly telemetry: boolean;
 }
 
-export function principalDocument({ subject, role, grants, expiresAt, telemetry }: Principal): PrincipalDocument {
+export function principalDocument({ subject, name, role, grants, expiresAt, telemetry }: Principal): PrincipalDocument {
   const lists =
     grants === null ? null : Object.fromEntries(ACTIONS.map((action) => [action, grants[action]?.patterns]));
-  return { subject, role, grants: lists, expires_at: expiresAt, telemetry };
+  return {
+    subject,
+    ...(name === undefined ? {} : { name }),
+    role,
+    grants: lists,
+    expires_at: expiresAt,
+    telemetry,
+  };
 }
 
 /** The principal that a document tells of. It is never an operator, and may make nothing durable of its own. */
 export function readPrincipal(document: PrincipalDocument, tenant: string): Principal {
-  const { subject, role, grants, expires_at, telemetry } = document;
+  const { subject, name = null, role, grants, expires_at, telemetry } = document;
   const held = grants === null ? null : grantsOf(grants);
-  return principalOf({ subject, role, tenant, grants: held, expiresAt: expires_at, telemetry });
+  return principalOf({ subject, name, role, tenant, grants: held, expiresAt: expires_at, telemetry });
 }

@@ -3,6 +3,7 @@ import {
   BusError,
   type CasilMetadata,
   type JsonObject,
+  type MessageOptions,
   type Metadata,
   type MetadataParts,
   openDraft,
@@ -13,7 +14,9 @@ import {
 import type { Access } from './access.ts';
 import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
-import type { Awaitable, Broker, Published } from './engine/engine.ts';
+import type { Awaitable, Broker, Durability, Expectation, Published } from './engine/engine.ts';
+import type { Ephemeral } from './ephemeral.ts';
+import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { Sampler } from './sampler.ts';
@@ -27,6 +30,8 @@ export interface Message {
   readonly payload: JsonObject;
   readonly metadata?: Metadata | undefined;
   readonly requestId?: string | undefined;
+  /** Checked already (`checkOptions`); one of them that says when has been obeyed. */
+  readonly options?: MessageOptions | undefined;
 }
 
 export interface Outcome {
@@ -34,6 +39,31 @@ export interface Outcome {
   readonly published: Published;
   /** As it travelled: what inspection left of it. */
   readonly payload: JsonObject;
+}
+
+/** An event that was accepted to be published later. */
+export interface Delayed {
+  readonly jobId: string;
+  /** RFC 3339. */
+  readonly deliverAt: string;
+  readonly stored: Durability;
+  /** The same sender's event with this id waits already. */
+  readonly duplicate: boolean;
+}
+
+/** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
+export type DelayMessage = (sender: Sender, message: Message) => Promise<Delayed>;
+
+/** Whether a message says when it is to be published. */
+export function isDelayed({ options }: Pick<Message, 'options'>): boolean {
+  return options !== undefined && (options.deliver_at !== undefined || options.delay_seconds !== undefined);
+}
+
+/** A message that may go where it goes, as hooks and inspection left it. */
+export interface Examined {
+  readonly address: Address;
+  readonly payload: JsonObject;
+  readonly metadata: Metadata | undefined;
 }
 
 /** What a content policy looks at: all that travels of one message, and where it goes. */
@@ -103,6 +133,10 @@ export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sen
   );
 }
 
+function contentOf({ payload, metadata }: PublishEvent): Omit<Examined, 'address'> {
+  return { payload, metadata };
+}
+
 /** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
 function settled<T>(answer: Awaitable<T>): Awaitable<T> {
   const isForeign = answer !== null && typeof answer === 'object' && 'then' in answer && !isPending(answer);
@@ -149,6 +183,7 @@ export class Publisher {
   private readonly inspector: Inspector;
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
+  private readonly ephemeral: Ephemeral;
   private readonly rules: PublishRules;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
@@ -163,6 +198,7 @@ export class Publisher {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    ephemeral: Ephemeral,
     rules: PublishRules,
   ) {
     this.rooms = rooms;
@@ -170,6 +206,7 @@ export class Publisher {
     this.inspector = inspector;
     this.access = access;
     this.hooks = hooks;
+    this.ephemeral = ephemeral;
     this.rules = rules;
   }
 
@@ -188,6 +225,23 @@ export class Publisher {
     return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) =>
       this.store(sender, message, address, left.payload, left.metadata, began),
     );
+  }
+
+  /**
+   * What would be published of a message now: throws or rejects as {@link publish} does for what is not allowed, and
+   * sends nothing. What is kept to be published later is kept as this leaves it.
+   */
+  examine(sender: Sender, message: Message): Awaitable<Examined> {
+    const address = resolve(message.room, message.channel, sender.session);
+    this.access.require(sender.principal, 'publish', address.room, address.channel);
+    this.check(sender, address.room, address.channel);
+    const { type, id, payload, metadata } = message;
+    const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
+    return andThen(runHooks(this.hooks, event, sender), (left) => {
+      if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
+      const subject = { ...message, ...address, payload: left.payload };
+      return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
+    });
   }
 
   /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */
@@ -230,6 +284,8 @@ export class Publisher {
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const channel = this.target(sender, address.room, address.channel);
+    const now = this.rules.now();
+    const { options } = message;
     const draft = openDraft(
       {
         id: message.id,
@@ -239,17 +295,21 @@ export class Publisher {
         from: sender.id,
         payload,
         metadata,
+        marks: marksText(sender.mark, options, now),
         requestId: message.requestId,
       },
-      this.rules.now(),
+      now,
     );
     this.accepted += 1;
-    const published = this.broker.publish({
-      stream: channel,
-      draft,
-      identity: sender.identity,
-      retention: channel.traits.retention,
-    });
+    const { identity } = sender;
+    const { retention } = channel.traits;
+    // What asks for a receipt or an answer is told by its marks, and handled by whoever reads the stream.
+    const published =
+      options === undefined
+        ? this.broker.publish({ stream: channel, draft, identity, retention })
+        : options.ephemeral === true
+          ? this.ephemeral.send(channel, draft, identity)
+          : this.broker.publish({ stream: channel, draft, identity, retention, ...expectation(options) });
     return andThen(published, (settled) => {
       this.timing.end(began);
       return { channel, published: settled, payload };
@@ -282,11 +342,17 @@ export class Publisher {
   }
 }
 
+function expectation({ expect }: MessageOptions): { expect?: Expectation } {
+  if (expect === undefined) return {};
+  return { expect: 'last_id' in expect ? { lastId: expect.last_id } : expect };
+}
+
 /** Membership of the channel or its room; a room-wide event needs any membership in the room. */
 function isMember(sender: Sender, channel: Channel | undefined, wide: Channel | undefined): boolean {
   const memberships = sender.session?.memberships;
   if (memberships === undefined || wide === undefined) return false;
   if (memberships.has(wide) || (channel !== undefined && memberships.has(channel))) return true;
+  if (channel?.patterns.some((pattern) => memberships.has(pattern)) === true) return true;
   if (channel !== wide) return false;
   for (const joined of memberships.keys()) if (joined.room === wide.room) return true;
   return false;

@@ -1,5 +1,5 @@
-import { BusError, type ChannelRecord, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
-import type { Membership, Place, Sender, Session } from './connection/session.ts';
+import { BusError, type ChannelRecord, compilePattern, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import type { Coverage, Membership, Place, Sender, Session } from './connection/session.ts';
 import { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
 import { SortedKeys } from './engine/memory/sorted-keys.ts';
@@ -19,8 +19,13 @@ export interface ChannelTraits {
   readonly retention: Retention;
 }
 
+/** Different patterns that a room may be joined by; every channel is matched against all of them. */
+const MAX_PATTERNS = 1_000;
+const NONE: readonly Channel[] = [];
+
 /**
- * One channel of this node, or (named `*`) the room-wide stream of its room, whose members are the room's subscribers.
+ * One channel of this node, or (named `*`) the room-wide stream of its room, whose members are the room's subscribers,
+ * or (named by a pattern) no stream at all, but a place whose members get what the matching channels of the room get.
  * It is the stream's address too: engines hand it back, and the hub need not look it up.
  */
 export class Channel implements StreamAddress, Place {
@@ -29,6 +34,8 @@ export class Channel implements StreamAddress, Place {
   readonly channel: string;
   readonly parent: Room;
   readonly isWide: boolean;
+  /** Whether a pattern takes a channel in; null for a place that is no pattern. */
+  readonly matches: ((channel: string) => boolean) | null;
   readonly traits: ChannelTraits;
   readonly members: Map<Session, Membership> = new Map();
   /** Members that want to know who comes and goes; null when there are none, since most channels have none. */
@@ -36,12 +43,21 @@ export class Channel implements StreamAddress, Place {
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
+  /** The patterns of its room that match it, as of the room's {@link Room.patternChanges}. */
+  private matching: readonly Channel[] = NONE;
+  private matchedAt = 0;
   /** The last event of its stream that was handed to members of this node. */
   last: StreamEvent | null = null;
   /** The identity whose quota it counts for; null for what the server, a command or another node made. */
   owner: string | null = null;
 
-  constructor(parent: Room, name: string, traits: ChannelTraits) {
+  constructor(
+    parent: Room,
+    name: string,
+    traits: ChannelTraits,
+    matches: ((channel: string) => boolean) | null = null,
+  ) {
+    this.matches = matches;
     this.tenant = parent.tenant.name;
     this.room = parent.name;
     this.channel = name;
@@ -49,6 +65,27 @@ export class Channel implements StreamAddress, Place {
     this.isWide = name === WILDCARD;
     this.traits = traits;
     this.lastTraffic = traits.createdAt;
+  }
+
+  get isConcrete(): boolean {
+    return !this.isWide && this.matches === null;
+  }
+
+  /** The patterns of its room that take it in; found anew only when those of the room have changed. */
+  get patterns(): readonly Channel[] {
+    const { parent } = this;
+    if (this.matchedAt === parent.patternChanges) return this.matching;
+    this.matchedAt = parent.patternChanges;
+    const matching = [...parent.patterns.values()].filter(({ matches }) => matches?.(this.channel) === true);
+    this.matching = matching.length === 0 ? NONE : matching;
+    return this.matching;
+  }
+
+  /** Whether a member of this place gets the events of a channel of its room; all get those of the room-wide stream. */
+  reaches(channel: Channel, coverage: Coverage | null): boolean {
+    if (channel === this || channel.isWide) return true;
+    if (this.matches === null ? !this.isWide : !this.matches(channel.channel)) return false;
+    return coverage === null || coverage.includes(channel.channel);
   }
 
   /** Whether nobody would miss it: made by itself, empty, and silent since before `before`. */
@@ -90,6 +127,10 @@ export class Room {
   readonly channels: Map<string, Channel> = new Map();
   /** The names of its channels in order, for lists. */
   readonly names: SortedKeys = new SortedKeys();
+  /** The patterns that somebody joined it by. */
+  readonly patterns: Map<string, Channel> = new Map();
+  /** How often those have changed. */
+  patternChanges = 0;
   /** The room-wide stream; its members subscribe to the whole room. */
   readonly wide: Channel;
 
@@ -99,16 +140,28 @@ export class Room {
     this.wide = new Channel(this, WILDCARD, traits);
   }
 
+  /** One of its channels, its room-wide stream, or one of its patterns. */
+  find(channel: string): Channel | undefined {
+    return channel === WILDCARD ? this.wide : (this.channels.get(channel) ?? this.patterns.get(channel));
+  }
+
   /** Whether a built-in channel is in it; those are made before all others. */
   get hardcoded(): boolean {
     for (const channel of this.channels.values()) return channel.traits.hardcoded;
     return false;
   }
 
+  /** All that one can be a member of in this room. */
+  *places(): Generator<Channel> {
+    yield this.wide;
+    yield* this.channels.values();
+    yield* this.patterns.values();
+  }
+
   /** Every client with a membership in this room, each once. */
   members(): Set<Session> {
     const all = new Set<Session>(this.wide.members.keys());
-    for (const channel of this.channels.values()) for (const session of channel.members.keys()) all.add(session);
+    for (const place of this.places()) for (const session of place.members.keys()) all.add(session);
     return all;
   }
 }
@@ -139,8 +192,7 @@ export class Tenant {
 
   find(room: string, channel: string): Channel | undefined {
     if (room === WILDCARD) return this.everything;
-    const found = this.rooms.get(room);
-    return channel === WILDCARD ? found?.wide : found?.channels.get(channel);
+    return this.rooms.get(room)?.find(channel);
   }
 }
 
@@ -218,6 +270,21 @@ export class Rooms {
     return channel;
   }
 
+  /** A pattern of a room to join, made when it is the first of its kind. Throws LIMIT_EXCEEDED over {@link MAX_PATTERNS}. */
+  pattern(room: Room, pattern: string): Channel {
+    const known = room.patterns.get(pattern);
+    if (known !== undefined) return known;
+    if (room.patterns.size >= MAX_PATTERNS) {
+      throw new BusError('LIMIT_EXCEEDED', `The room is joined by ${MAX_PATTERNS} patterns; use one of those.`, {
+        limit: MAX_PATTERNS,
+      });
+    }
+    const place = new Channel(room, pattern, room.wide.traits, compilePattern(pattern));
+    room.patterns.set(pattern, place);
+    room.patternChanges += 1;
+    return place;
+  }
+
   /** A channel object to ask the engine of a stream with, that is not one of the room's. */
   visit(room: Room, name: string): Channel {
     return new Channel(room, name, room.wide.traits);
@@ -260,7 +327,8 @@ export class Rooms {
       tenant.channelCount -= 1;
       this.release(tenant, channel);
     }
-    if (parent.channels.size === 0 && parent.wide.members.size === 0 && tenant.rooms.delete(parent.name)) {
+    const isEmpty = parent.channels.size === 0 && parent.wide.members.size === 0 && parent.patterns.size === 0;
+    if (isEmpty && tenant.rooms.delete(parent.name)) {
       tenant.names.remove(parent.name);
     }
   }
@@ -291,7 +359,7 @@ export class Rooms {
   join(
     session: Session,
     channel: Channel,
-    wants: { echo: boolean; presence: boolean },
+    wants: Pick<Membership, 'echo' | 'coverage' | 'isStrict'>,
   ): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
@@ -304,10 +372,10 @@ export class Rooms {
         },
       );
     }
-    const membership = known ?? { joinedAt: this.options.now(), live: false, ...wants };
+    const membership = known ?? { joinedAt: this.options.now(), live: false, state: null, stateBytes: 0, ...wants };
     membership.echo = wants.echo;
-    membership.presence = wants.presence;
-    channel.watch(session, wants.presence);
+    membership.coverage = wants.coverage;
+    membership.isStrict = wants.isStrict;
     channel.members.set(session, membership);
     session.joined(channel, membership);
     return { membership, isNew: known === undefined };
@@ -315,12 +383,27 @@ export class Rooms {
 
   /** Ends a membership; false when there was none. */
   leave(session: Session, channel: Channel): boolean {
-    if (!channel.members.delete(session)) return false;
+    const membership = channel.members.get(session);
+    if (membership === undefined) return false;
+    channel.members.delete(session);
+    session.stateBytes -= membership.stateBytes;
     channel.watch(session, false);
     session.left(channel);
     channel.lastTraffic = this.options.now();
     forgetAudiences(channel);
+    this.dropUnused(channel);
     return true;
+  }
+
+  /** Who gets the events of a place has changed otherwise. */
+  refresh(channel: Channel): void {
+    forgetAudiences(channel);
+  }
+
+  /** A pattern goes with its last member. */
+  dropUnused(place: Channel): void {
+    if (place.matches === null || place.members.size > 0 || !place.parent.patterns.delete(place.channel)) return;
+    place.parent.patternChanges += 1;
   }
 
   private traits(given: Partial<ChannelTraits>): ChannelTraits {
@@ -338,12 +421,28 @@ export class Rooms {
   }
 }
 
+/** Whether a session hears what it sends to a channel itself, by any of its memberships that reach it. */
+export function wantsEcho(session: Session, channel: Channel): boolean {
+  const { parent } = channel;
+  if (channel.members.get(session)?.echo === true) return true;
+  if (parent.wide.members.get(session)?.echo === true) return true;
+  if (parent.tenant.everything.members.get(session)?.echo === true) return true;
+  if (!channel.isWide) {
+    for (const pattern of channel.patterns) if (pattern.members.get(session)?.echo === true) return true;
+    return false;
+  }
+  for (const [other, membership] of session.memberships) {
+    if (other.room === channel.room && membership.echo) return true;
+  }
+  return false;
+}
+
 /** A membership of `channel` changed: whose audience it is part of must be made anew. */
 function forgetAudiences(channel: Channel): void {
   const { parent } = channel;
   channel.audience = null;
   parent.wide.audience = null;
-  if (!channel.isWide) return;
+  if (channel.isConcrete) return;
   const rooms = parent.name === WILDCARD ? parent.tenant.rooms.values() : [parent];
   for (const room of rooms) {
     room.wide.audience = null;

@@ -23,3 +23,17 @@ export function longInterval(act: () => void, ms: number): () => void {
   let callOff = next();
   return () => callOff();
 }
+
+/** Time for what waits: tests pass one that they move themselves. */
+export interface Timers {
+  /** Milliseconds since some moment; only ever grows. */
+  steady(): number;
+  /** Calls back once, `ms` milliseconds from now; returns the way to call it off. */
+  after(ms: number, act: () => void): () => void;
+}
+
+/** The machine's own. What waits does not keep the process alive. */
+export const systemTimers: Timers = {
+  steady: () => performance.now(),
+  after: (ms, act) => longTimeout(act, ms),
+};

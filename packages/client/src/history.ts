@@ -63,9 +63,14 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
     const isForward = order !== 'newest-first';
     let { pageSize = 100 } = this.#options;
     let left = this.#options.limit ?? Number.POSITIVE_INFINITY;
-    let from: number | null | undefined = isForward ? after : before;
+    // A sequence, or of a room a map of them.
+    let from: CommandResult<'history'>['next'] | undefined = isForward ? after : before;
     while (from !== null && from !== undefined && left > 0) {
-      const cursor = isForward ? { after: from } : Number.isFinite(from) ? { before: from } : {};
+      const cursor: CommandArgs<'history'> = isForward
+        ? { after: from }
+        : from === Number.POSITIVE_INFINITY
+          ? {}
+          : { before: from };
       let result: CommandResult<'history'>;
       try {
         result = await this.#ask({ ...this.#at, limit: Math.min(pageSize, left), ...cursor });

@@ -24,7 +24,7 @@ export interface JoinOptions {
   since?: Since;
   /** Whether this client hears its own messages (default false). */
   echo?: boolean;
-  /** Whether joins and leaves of others are told. */
+  /** Whether it is told who is there and who comes and goes. */
   presence?: boolean;
   /** The last N envelopes before live traffic. */
   history?: number;
@@ -182,8 +182,7 @@ export class Membership {
   notice(envelope: Envelope): void {
     const { event, channel = WILDCARD } = envelope.payload;
     if (event === 'history_gap' && this.result !== undefined) this.#deliver(this.#cursors.gap(String(channel)));
-    const isPresence = event === 'client_joined' || event === 'client_left';
-    if (!isPresence || this.options.presence === true) this.#consumer.notice(envelope);
+    if (event !== 'presence' || this.options.presence === true) this.#consumer.notice(envelope);
   }
 
   /** Leaves it to others to leave the channel: {@link Membership.leave} does both. */

@@ -81,7 +81,7 @@ describe('against the real server', () => {
     const left = new Promise<void>((resolve) => {
       const onPresence = (presence: Presence): void => {
         seen.push(presence);
-        if (presence.event === 'client_left') resolve();
+        if (presence.left.length > 0) resolve();
       };
       void ada.subscribe(`${room}:x`, { presence: true, onPresence }).then(async () => {
         const subscription = await bob.subscribe(`${room}:x`);
@@ -89,10 +89,10 @@ describe('against the real server', () => {
       });
     });
     await left;
-    const client = { client_id: bob.id, client_type: 'human', screen_name: 'Bob' };
+    const client = { client_id: bob.id, sender: { type: 'human', name: 'Bob' } };
     expect(seen).toMatchObject([
-      { event: 'client_joined', room, channel: 'x', client, members: 2 },
-      { event: 'client_left', client, members: 1 },
+      { event: 'presence', room, channel: 'x', version: 1, joined: [client], members: 2 },
+      { version: 2, left: [{ ...client, cause: 'left' }], members: 1 },
     ]);
   });
 

@@ -187,7 +187,17 @@ describe('a subscription', () => {
     await client.subscribe('a:b', { presence: true, onPresence: (presence) => void heard.push(presence) });
     const other = await client.subscribe('a:b');
     other.on('notice', (notice) => void notices.push(notice));
-    const payload = { event: 'client_joined', room: 'a', channel: 'b', client: { client_id: 'x' }, members: 2 };
+    const joined = [{ client_id: 'x', state: null }];
+    const payload = {
+      event: 'presence',
+      room: 'a',
+      channel: 'b',
+      version: 1,
+      members: 2,
+      joined,
+      updated: [],
+      left: [],
+    };
     server.connection.send({ type: 'system', room: 'a', channel: 'b', payload });
     await clock.settle();
     expect(heard).toEqual([payload]);

@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { ClientType, Envelope, JoinResult, JsonObject } from '@arqonbus/protocol';
+import type { Envelope, JoinResult, JsonObject, PresenceNotice } from '@arqonbus/protocol';
 import { AsyncQueue, iterate } from './async-queue.ts';
 import type { Clock } from './clock.ts';
 import type { Reset, Since } from './cursors.ts';
@@ -29,7 +29,7 @@ export interface SubscribeOptions<P = JsonObject> extends JoinOptions, WaitOptio
   /** Gets every message, in order. Without it, iterate the subscription. */
   onMessage?: (message: Message<P>) => void;
   onReset?: (reset: Reset) => void;
-  /** Joins and leaves of others, with `presence: true`. */
+  /** Who joins, changes and leaves, with `presence: true`. */
   onPresence?: (presence: Presence) => void;
   /** Messages held for a slow iteration (default: the client's `bufferSize`). */
   bufferSize?: number;
@@ -41,20 +41,14 @@ export interface SubscribeOptions<P = JsonObject> extends JoinOptions, WaitOptio
 }
 
 /**
- * Somebody joined or left; told with the join option `presence`.
+ * Who joined, changed and left; told with the join option `presence`. The members before it are in the answer to the
+ * join, {@link Subscription.result}.
  *
  * ```ts
- * subscription.on('presence', ({ event, client, members }) => console.log(event, client.screen_name, members));
+ * subscription.on('presence', ({ joined, left, members }) => console.log(joined.length, left.length, members));
  * ```
  */
-export interface Presence {
-  readonly event: 'client_joined' | 'client_left';
-  readonly room: string;
-  readonly channel: string;
-  readonly client: { client_id: string; client_type: ClientType; screen_name: string | null };
-  /** How many members there are now. */
-  readonly members: number;
-}
+export type Presence = PresenceNotice;
 
 /**
  * The consumer is slower than its channel.
@@ -287,9 +281,7 @@ export class Subscription<P = JsonObject> extends Emitter<SubscriptionEvents> im
 
   #notice(envelope: Envelope): void {
     const { event } = envelope.payload;
-    if (event === 'client_joined' || event === 'client_left') {
-      this.emit('presence', envelope.payload as unknown as Presence);
-    }
+    if (event === 'presence') this.emit('presence', envelope.payload as unknown as Presence);
     this.emit('notice', envelope);
   }
 }

@@ -1,4 +1,5 @@
 import { BusError } from './errors.ts';
+import { isChannelPattern } from './pattern.ts';
 
 /** A room's name, whole. */
 export const ROOM_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -39,8 +40,14 @@ export function formatAddress(address: Address): string {
 /**
  * Takes the `room` and `channel` fields of an envelope or of a command's arguments apart: each may hold a name, a
  * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field when one is malformed or the two disagree.
+ *
+ * @param patterns whether the channel may be a pattern like `orders.*`
  */
-export function parseAddress(room: string | undefined, channel: string | undefined): PartialAddress {
+export function parseAddress(
+  room: string | undefined,
+  channel: string | undefined,
+  patterns: boolean = false,
+): PartialAddress {
   // The common cases first: two plain names, or none.
   if (room === undefined) {
     if (channel === undefined) return {};
@@ -52,7 +59,9 @@ export function parseAddress(room: string | undefined, channel: string | undefin
   const roomName = pick('room', fromRoom?.head, fromChannel?.tail === undefined ? undefined : fromChannel.head);
   const channelName = pick('channel', fromRoom?.tail, fromChannel?.tail ?? fromChannel?.head);
   if (roomName !== undefined && roomName !== WILDCARD && !isRoomName(roomName)) throw badName('room', roomName);
-  if (channelName !== undefined && channelName !== WILDCARD && !isChannelName(channelName)) {
+  const isChannel = (name: string): boolean =>
+    name === WILDCARD || isChannelName(name) || (patterns && isChannelPattern(name));
+  if (channelName !== undefined && !isChannel(channelName)) {
     throw badName('channel', channelName);
   }
   if (roomName === WILDCARD && channelName !== undefined && channelName !== WILDCARD) {

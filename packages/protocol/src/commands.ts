@@ -1,10 +1,11 @@
 // Made from the declarations of the commands by `npm run docs`; do not edit.
-import type { ClientType, Envelope, JsonObject, Role } from './envelope.ts';
+import type { ClientType, Envelope, JsonObject, Role, SenderRecord } from './envelope.ts';
 
 export interface MemberRecord {
   client_id: string;
   client_type: ClientType;
   screen_name: string | null;
+  sender: SenderRecord;
   /** Empty when only another node knows it. */
   joined_at: string;
 }
@@ -110,6 +111,8 @@ export interface ClientRecord {
   screen_name: string | null;
   avatar: string | null;
   personality: string | null;
+  /** What receivers are told of it. */
+  sender: SenderRecord;
   /** Room name to the channels joined there; `*` is a room subscription. */
   rooms: Record<string, string[]>;
   connected_at: string;
@@ -120,7 +123,9 @@ export interface ClientRecord {
 export interface JoinResult {
   room: string;
   channel: string;
-  /** The last sequence before live traffic; a room tells the room-wide stream's. */
+  /** `matching`: all channels that match the pattern; `granted`: of the room what the grants cover. */
+  scope?: 'matching' | 'granted';
+  /** The last sequence before live traffic; a room or pattern tells the room-wide stream's. */
   sequence: number;
   /** Empty while the storage is away: nothing is known of the stream. */
   epoch: string;
@@ -131,6 +136,29 @@ export interface JoinResult {
   recovered?: boolean;
   /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
   positions?: Record<string, Position>;
+  /** Only with `presence`: who is there. */
+  presence?: PresenceSnapshot;
+}
+
+/** Who is there; the notices that follow keep it true. */
+export interface PresenceSnapshot {
+  /** The next notice has one more. */ version: number;
+  /** At most 500. */
+  members: PresenceMember[];
+  /** How many there are, on all nodes. */
+  count: number;
+  /** There are more than are told by name: notices give the number alone. */
+  counts_only?: true;
+}
+
+export interface PresenceMember {
+  client_id: string;
+  sender: SenderRecord;
+  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  state: unknown;
+  joined_at: string;
+  /** In a room's presence: where in the room; `*` is a room subscription. */
+  channel?: string;
 }
 
 export interface ChannelSummary {
@@ -285,6 +313,8 @@ export interface Welcome {
   room: string | null;
   channel: string | null;
   server: { name: string; version: string; protocol: string; node: string; http?: string };
+  /** What the server can do beyond the first parts of the protocol. */
+  features: string[];
   limits: { max_message_bytes: number; ping_interval_ms: number };
 }
 
@@ -346,22 +376,47 @@ export interface ChannelDeletedNotice {
   channel: string;
 }
 
-/** To members that asked for presence. */
-export interface ClientJoinedNotice {
-  event: 'client_joined';
+/** Who came, changed and went; to members that asked for presence. */
+export interface PresenceNotice {
+  event: 'presence';
   room: string;
+  /** `*`: the presence of the whole room, whose records name their channel. */
   channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
+  /** One more than in the notice before, or than in the answer to the join. */
+  version: number;
+  /** How many there are now. */
   members: number;
+  joined: PresenceMember[];
+  updated: PresenceUpdate[];
+  left: PresenceDeparture[];
+  /** There are too many to be told by name; the lists are empty. */
+  counts_only?: true;
+  /** `joined` is the whole set, in place of what was known; the version counts on from here. */
+  reset?: true;
 }
 
-/** To members that asked for presence. */
-export interface ClientLeftNotice {
-  event: 'client_left';
-  room: string;
-  channel: string;
-  client: { client_id: string; client_type: ClientType; screen_name: string | null };
-  members: number;
+export interface PresenceUpdate {
+  client_id: string;
+  sender: SenderRecord;
+  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  state: unknown;
+  joined_at: string;
+  /** In a room's presence: where in the room; `*` is a room subscription. */
+  channel?: string;
+  /** It came back on another connection, in place of this client. */
+  previous_id?: string;
+}
+
+export interface PresenceDeparture {
+  client_id: string;
+  sender: SenderRecord;
+  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  state: unknown;
+  joined_at: string;
+  /** In a room's presence: where in the room; `*` is a room subscription. */
+  channel?: string;
+  /** It said so; its line broke and it did not come back in time; its node died. */
+  cause: 'left' | 'lost' | 'node_lost';
 }
 
 /** A key changed that this connection watches. */
@@ -384,8 +439,7 @@ export type Notice =
   | GroupLostNotice
   | ChannelCreatedNotice
   | ChannelDeletedNotice
-  | ClientJoinedNotice
-  | ClientLeftNotice
+  | PresenceNotice
   | StoreNotice;
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
@@ -507,7 +561,7 @@ export interface Commands {
   'group.create': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -541,7 +595,7 @@ export interface Commands {
   'group.dead_letters': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -561,7 +615,7 @@ export interface Commands {
   'group.delete': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -573,7 +627,7 @@ export interface Commands {
   'group.info': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -585,7 +639,7 @@ export interface Commands {
   'group.list': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** At most 500. */
       limit?: number;
@@ -603,7 +657,7 @@ export interface Commands {
   'group.pause': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -615,7 +669,7 @@ export interface Commands {
   'group.pull': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -635,7 +689,7 @@ export interface Commands {
   'group.resume': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -647,7 +701,7 @@ export interface Commands {
   'group.retry': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -661,7 +715,7 @@ export interface Commands {
   'group.seek': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -681,7 +735,7 @@ export interface Commands {
     result: { commands: CommandDescription[] };
   };
 
-  /** The last envelopes of a channel (or, with a room alone, of its room-wide stream). */
+  /** Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first. */
   history: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -689,17 +743,30 @@ export interface Commands {
       channel?: string;
       /** At most 500. */
       limit?: number;
-      /** Only sequences below this. */
-      before?: number;
-      /** Only sequences above this. */
-      after?: number;
+      /** Only sequences below this: the last ones. */
+      before?: number | Record<string, number>;
+      /** Only sequences above this: the first ones. */
+      after?: number | Record<string, number>;
+      /** What came after a position, or after the positions of a room, or from a time on. */
+      since?:
+        | Position
+        | {
+            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+          }
+        | Record<string, Position>;
+      /** How long to wait for the first message when there is none. */
+      wait_ms?: number;
     };
     result: {
       /** Oldest first. */ messages: Envelope[];
+      /** Pass as "since" to read on; of a room, a position by channel. */
+      position: Position | Record<string, Position>;
+      /** Only with "since": false when some of what was missed is no longer kept. */
+      recovered?: boolean;
       /** Pass as "after" for newer ones; null at the end. */
-      next: number | null;
+      next: number | Record<string, number> | null;
       /** Pass as "before" for older ones; null at the beginning. */
-      previous: number | null;
+      previous: number | Record<string, number> | null;
     };
   };
 
@@ -717,17 +784,23 @@ export interface Commands {
     result: ClientRecord;
   };
 
-  /** Joins a channel, or with a room alone (or "*") all of the room; resumes where "since" says. */
+  /** Joins a channel, the channels that match a pattern, or with a room alone (or "*") all of it; resumes after "since". */
   join_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       since?: Position | Record<string, Position>;
       /** Also receive what this client sends. */
       echo?: boolean;
-      /** Receive notices of joins and leaves. */
-      presence?: boolean;
+      /** Be told who is there and of every change; with "state" also what others are told of this client. */
+      presence?:
+        | boolean
+        | {
+            /** Any JSON of at most 4,096 bytes; null: nothing. */ state?: unknown;
+          };
+      /** Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered. */
+      strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
       /** Take part in this group instead: each event goes to one of its members. */
@@ -742,7 +815,7 @@ export interface Commands {
   leave_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Leave this group of it. */
       group?: string;
@@ -1122,6 +1195,18 @@ export interface Commands {
     result: { pong: true; echo?: unknown; timestamp: string };
   };
 
+  /** Changes what the members of a channel or room that watch presence are told of this client. */
+  presence_update: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Any JSON of at most 4,096 bytes; null: nothing. */
+      state: unknown;
+    };
+    result: { updated: true };
+  };
+
   /** Renews the token of this connection; subject and tenant must be the same. New grants apply at once. */
   refresh_token: {
     args: {
@@ -1195,6 +1280,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.webhook.retry',
   'op.webhook.unregister',
   'ping',
+  'presence_update',
   'refresh_token',
   'status',
 ];

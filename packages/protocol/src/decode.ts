@@ -6,12 +6,13 @@ import { isId, newId } from './id.ts';
 import { assertJson, jsonFault } from './json.ts';
 import { MAX_NESTING, MAX_RECIPIENTS } from './limits.ts';
 import { checkMetadata } from './metadata.ts';
+import { checkOptions } from './options.ts';
 import { mayHoldSurrogates, replaceSurrogates } from './surrogates.ts';
 import { isTimestamp, withOffset } from './time.ts';
 
 /** Fields that are checked on their own, whatever the type. */
 const CHECKED: ReadonlySet<string> = new Set(
-  'version id type room channel timestamp payload request_id ack metadata'.split(' '),
+  'version id type room channel timestamp payload request_id ack metadata options'.split(' '),
 );
 /** Fields that some types have, and those that are ignored since the server alone writes them. */
 const KNOWN: ReadonlySet<string> = new Set(
@@ -100,18 +101,22 @@ function validate(frame: JsonObject, strict: boolean): Inbound {
   const address = checkAddress(frame);
   const body = (payload as JsonObject | undefined) ?? {};
   const isCommand = kind === 'command';
+  const to = isCommand ? undefined : checkRecipients(frame, body, kind);
+  // What names its recipients is for them alone, whatever it calls itself.
+  const meant = kind === 'event' && to !== undefined ? 'private' : kind;
   return {
     id: (id as string | undefined) ?? newId(),
-    type: kind,
+    type: meant,
     room: address.room,
     channel: address.channel,
-    to: isCommand ? undefined : checkRecipients(frame, body, kind),
+    to,
     payload: body,
     command: isCommand ? commandName(frame, body) : '',
     args: isCommand ? commandArgs(frame, body) : NO_ARGS,
     ack: ack === true,
     requestId,
     metadata: readMetadata(frame),
+    options: frame.options === undefined ? undefined : checkOptions(frame.options, meant),
     dropped,
   };
 }

@@ -38,11 +38,13 @@ export interface DraftSource {
   readonly payload: JsonObject;
   readonly requestId?: string | undefined;
   readonly metadata?: Metadata | undefined;
+  /** What only the server writes of the metadata, as members of JSON text: `"sender":{…},"expires_at":"…"`. */
+  readonly marks?: string | undefined;
 }
 
 /** Serializes an event up to its metadata. One `JSON.stringify`, whatever the number of subscribers. */
 export function openDraft(source: DraftSource, now: number = Date.now()): Draft {
-  const { id, from, metadata, requestId } = source;
+  const { id, from, metadata, marks, requestId } = source;
   let open = `{"version":"1.0","id":"${id}","type":"${source.type}","room":"${source.room}","channel":"${source.channel}","from":"${from}","timestamp":"${timestamp(now)}",`;
   if (requestId !== undefined) open += `"request_id":"${requestId}",`;
   open += `"payload":${JSON.stringify(source.payload)},"metadata":{`;
@@ -50,6 +52,8 @@ export function openDraft(source: DraftSource, now: number = Date.now()): Draft 
     const members = JSON.stringify(metadata);
     if (members.length > 2) open += `${members.slice(1, -1)},`;
   }
+  // Last: of two members with one name, a reader takes the later.
+  if (marks !== undefined) open += `${marks},`;
   return { id, from, time: now, open };
 }
 
@@ -70,7 +74,7 @@ export function markReplayed(text: string): string {
 
 /** Serializes an envelope of the server's own, filling in version, id, from and timestamp. */
 export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>): string {
-  const { type, payload, ...rest } = envelope;
+  const { type, payload, metadata, ...rest } = envelope;
   return JSON.stringify({
     version: PROTOCOL_VERSION,
     id: newId(),
@@ -79,6 +83,8 @@ export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'pa
     timestamp: timestamp(),
     ...rest,
     payload,
+    // Last, as in events: whoever looks for a mark in a text looks at its end.
+    metadata,
   });
 }
 

@@ -34,12 +34,25 @@ export interface CasilMetadata {
   would_be?: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
 }
 
+/** Who sent an envelope, as the server knows it: nothing in it is the sender's own claim but the name and the type. */
+export interface SenderRecord {
+  /** The token's `sub`, or who an HTTP caller or a program publishes as. */
+  subject?: string;
+  /** The screen name; a token's `name` fixes it. */
+  name?: string;
+  type: ClientType;
+  role: Role;
+}
+
 export interface Metadata {
   /** Place in the channel's total order, from 1, within `epoch`. Absent on degraded (live-only) traffic. */
   sequence?: number;
   /** The incarnation of the channel's stream that `sequence` counts in. */
   epoch?: string;
   client_timestamp?: string;
+  sender?: SenderRecord;
+  /** RFC 3339: after it the envelope is neither delivered, replayed nor listed. */
+  expires_at?: string;
   casil?: CasilMetadata;
   replayed?: boolean;
   cron_job_id?: string;
@@ -71,6 +84,26 @@ export interface Envelope<P = JsonObject> {
   metadata?: Metadata;
 }
 
+/** Where a stream has to stand so that an event is stored: at a sequence (0: it is empty), or at the event with this id. */
+export type Expected = { readonly sequence: number; readonly epoch?: string } | { readonly last_id: string };
+
+/** How an event or private message is to be treated: `options` of its envelope (docs/protocol.md, "Options"). */
+export interface MessageOptions {
+  /** Neither delivered, replayed nor listed after so many seconds; it keeps its sequence. */
+  readonly ttl_seconds?: number;
+  /** Stored only if the stream stands there, else `CONFLICT` with where it does. */
+  readonly expect?: Expected;
+  /** Live only: it has no sequence and no history keeps it. */
+  readonly ephemeral?: boolean;
+  /** RFC 3339: published then, as if its sender did; a time that has passed is now. */
+  readonly deliver_at?: string;
+  readonly delay_seconds?: number;
+  /** Asks to be told when it was handled: `true` of a private message, of an event the name of the group. */
+  readonly receipt?: true | string;
+  /** Asks for an answer within the time, of one member of a group. */
+  readonly request?: { readonly timeout_ms: number; readonly group?: string };
+}
+
 /** A client's envelope after validation: aliases resolved, defaults filled in, server-owned metadata dropped. */
 export interface Inbound {
   readonly id: string;
@@ -87,6 +120,8 @@ export interface Inbound {
   readonly requestId: string | undefined;
   /** What of the sender's metadata travels on, with `client_timestamp`; undefined when nothing does. */
   readonly metadata: Metadata | undefined;
+  /** Of an event or private message; undefined when it has none. */
+  readonly options: MessageOptions | undefined;
   /** How many unknown top-level fields were dropped. */
   readonly dropped: number;
 }

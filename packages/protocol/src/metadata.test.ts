@@ -24,4 +24,10 @@ describe('splitMetadata', () => {
     const { own } = splitMetadata(metadata);
     expect(JSON.stringify(own)).toBe('{"__proto__":{"x":1}}');
   });
+
+  it('leaves a client the mark of its own requests, and nothing that reads like the server’s', () => {
+    expect(splitMetadata({ request: true })).toEqual({ own: { request: true }, server: undefined });
+    const request = { deadline: '2030-01-01T00:00:00.000Z' };
+    expect(splitMetadata({ request })).toEqual({ own: undefined, server: { request } });
+  });
 });

@@ -11,9 +11,20 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'cron_job_id',
   'iteration',
   'client_timestamp',
+  'sender',
+  'expires_at',
+  'request',
+  'receipt',
   'delivery',
   'dead',
+  'retained',
+  'hops',
 ]);
+
+/** Whether only the server may have written this. `request: true` is how clients mark what they ask each other. */
+function isServers(key: string, value: unknown): boolean {
+  return SERVER_KEYS.has(key) && !(key === 'request' && value === true);
+}
 
 /** A W3C trace context, whole. */
 export const TRACEPARENT: RegExp = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -34,7 +45,7 @@ export function checkMetadata(metadata: JsonObject, timestamp: string | undefine
     throw invalid('metadata.traceparent', 'must be a W3C trace context', '00-<32 hex>-<16 hex>-<2 hex>');
   }
   // fromEntries defines properties, so that a "__proto__" key stays a key; assignment would set the prototype.
-  const entries = Object.entries(metadata).filter(([key]) => !SERVER_KEYS.has(key));
+  const entries = Object.entries(metadata).filter(([key, value]) => !isServers(key, value));
   if (timestamp !== undefined) entries.push(['client_timestamp', timestamp]);
   return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Metadata);
 }
@@ -50,10 +61,10 @@ export interface MetadataParts {
 /** Takes metadata apart by whose keys they are; copies only what holds both. */
 export function splitMetadata(metadata: Metadata): MetadataParts {
   const entries = Object.entries(metadata);
-  const server = entries.filter(([key]) => SERVER_KEYS.has(key));
+  const server = entries.filter(([key, value]) => isServers(key, value));
   if (server.length === 0) return { own: entries.length === 0 ? undefined : metadata, server: undefined };
   if (server.length === entries.length) return { own: undefined, server: metadata };
-  const own = entries.filter(([key]) => !SERVER_KEYS.has(key));
+  const own = entries.filter(([key, value]) => !isServers(key, value));
   return { own: Object.fromEntries(own), server: Object.fromEntries(server) };
 }
 

@@ -75,6 +75,7 @@ export class Server {
           bytes: storage.maxHistoryBytes,
         },
         channelIdleMs: bus.channelIdleSeconds * 1000,
+        presenceGraceMs: bus.presenceGraceSeconds * 1000,
         maxMessageBytes: server.maxMessageSize,
         pingIntervalMs: server.pingIntervalSeconds * 1000,
         subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,

@@ -142,7 +142,13 @@ describe('commands', () => {
     const info = await a.ask('channel_info', { room, channel: 'x' });
     expect(info).toMatchObject({ sequence: 0, epoch: expect.any(String), created_by: b.id });
     expect(info.members).toEqual([
-      { client_id: b.id, client_type: 'human', screen_name: 'Bo', joined_at: expect.any(String) },
+      {
+        client_id: b.id,
+        client_type: 'human',
+        screen_name: 'Bo',
+        sender: { name: 'Bo', type: 'human', role: 'admin' },
+        joined_at: expect.any(String),
+      },
     ]);
     expect(await a.command('list_channels', { room: freshRoom() })).toMatchObject({ error_code: 'NOT_FOUND' });
   });
@@ -272,7 +278,7 @@ describe('limits', () => {
     await small.stop();
   });
 
-  it('P5.14 a channel without members and traffic goes; its history stays until one of its name is made anew', async () => {
+  it('P5.14 a channel without members and traffic leaves the lists, and goes on where it was', async () => {
     const brisk = await startTestServer({ ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
     const a = await Peer.connect(brisk.urls.bus);
     await a.ask('join_channel', { room: 'quick' });
@@ -281,10 +287,15 @@ describe('limits', () => {
     expect(gone.payload).toEqual({ event: 'channel_deleted', room: 'quick', channel: 'x' });
     expect((await a.ask('list_channels', { room: 'quick' })).channels).toEqual([]);
     expect((await a.ask('history', { room: 'quick', channel: 'x' })).messages).toHaveLength(1);
+    expect((await a.ask('history', { room: 'quick', channel: 'x', after: 1 })).messages).toEqual([]);
+    expect(await a.command('history', { room: 'quick', channel: 'y' })).toMatchObject({ error_code: 'NOT_FOUND' });
     const again = await a.publish({ room: 'quick', channel: 'x' });
-    expect(again.payload.sequence).toBe(1);
-    expect(again.payload.epoch).not.toBe(first.payload.epoch);
-    expect((await a.ask('history', { room: 'quick', channel: 'x' })).messages).toHaveLength(1);
+    expect(again.payload).toMatchObject({ sequence: 2, epoch: first.payload.epoch });
+    await a.next((frame) => frame.payload.event === 'channel_deleted');
+    const since = { sequence: 1, epoch: first.payload.epoch };
+    const joined = await a.ask('join_channel', { room: 'quick', channel: 'x', since });
+    expect(joined).toMatchObject({ ...since, sequence: 2, recovered: true });
+    expect((await a.received('event')).at(-1)?.metadata?.sequence).toBe(2);
     await a.close();
     await brisk.stop();
   });

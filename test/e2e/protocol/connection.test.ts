@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { FEATURES } from '../../../packages/protocol/src/index.ts';
 import { Peer } from '../../fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../fixtures/start.ts';
 
@@ -123,6 +124,7 @@ describe('the welcome', () => {
     expect(a.welcome).toMatchObject({ version: '1.0', type: 'system', from: 'arqonbus' });
     expect(a.welcome.payload).toEqual({
       event: 'welcome',
+      features: [...FEATURES],
       welcome: 'Connected to ArqonBus',
       client_id: expect.stringMatching(/^arq_client_/),
       role: 'admin',

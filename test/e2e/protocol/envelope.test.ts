@@ -63,6 +63,7 @@ describe('envelopes', () => {
       vector_clock: { a: 1 },
       traceparent,
       own: [1],
+      sender: { type: 'service', role: 'admin' },
       sequence: expect.any(Number),
       epoch: expect.any(String),
     });

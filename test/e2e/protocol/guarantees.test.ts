@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
 import { shareServer } from '../../fixtures/shared-server.ts';
 import { startTestServer } from '../../fixtures/start.ts';
+import { token, WITH_AUTH } from '../../fixtures/tokens.ts';
 
 const { connect, freshRoom } = shareServer();
 
@@ -166,7 +167,6 @@ describe('resume', () => {
     const { epoch } = await a.ask('channel_info', { room, channel: 'x' });
     for (const since of [
       { sequence: 4, epoch },
-      { sequence: 10, epoch: 'another' },
       { sequence: 11, epoch },
     ]) {
       expect(await a.ask('join_channel', { room, channel: 'x', since })).toMatchObject({ recovered: false, epoch });
@@ -177,6 +177,71 @@ describe('resume', () => {
     expect(await a.received('event')).toHaveLength(5);
     const gone = await a.command('join_channel', { room, channel: 'x', since: { sequence: -1, epoch } });
     expect(gone).toMatchObject({ error_code: 'VALIDATION_ERROR' });
+  });
+
+  it('P6.5 whoever comes with an epoch that is gone gets the new one from its start', async () => {
+    const room = freshRoom();
+    const a = await connect();
+    await a.ask('create_channel', { room, channel: 'x', history: { size: 3 } });
+    await fill(a, room, 5);
+    const since = { sequence: 4, epoch: 'another' };
+    expect(await a.ask('join_channel', { room, channel: 'x', since })).toMatchObject({ recovered: false });
+    expect((await a.received('event')).map((event) => event.metadata?.sequence)).toEqual([3, 4, 5]);
+    const b = await connect();
+    const { positions } = await a.ask('join_channel', { room });
+    expect(await b.ask('join_channel', { room, since: { ...positions, x: since } })).toMatchObject({
+      recovered: false,
+    });
+    expect((await b.received('event')).map((event) => event.metadata?.sequence)).toEqual([3, 4, 5]);
+  });
+
+  it('P6.7 a room replays the last of each of its channels, those too that rest', async () => {
+    const brisk = await startTestServer({ ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
+    const a = await Peer.connect(brisk.urls.bus);
+    await a.ask('join_channel', { room: 'quick', channel: 'here' });
+    await fill(a, 'quick', 3, 'rests');
+    await expect
+      .poll(async () => (await a.ask('list_channels', { room: 'quick' })).channels.length, { timeout: 20_000 })
+      .toBe(1);
+    await fill(a, 'quick', 1, 'new');
+    const { positions } = await a.ask('join_channel', { room: 'quick', history: 2 });
+    const seen = (await a.received('event')).map((event) => `${event.channel} ${event.metadata?.sequence}`);
+    expect(seen.sort()).toEqual(['new 1', 'rests 2', 'rests 3']);
+    expect(Object.keys(positions).sort()).toEqual(['*', 'here', 'new', 'rests']);
+    await a.close();
+    await brisk.stop();
+  });
+
+  it('P5.14 a guest, who makes no channels, joins one that rests, and its room', async () => {
+    const brisk = await startTestServer({ ...WITH_AUTH, ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
+    const a = await Peer.connect(brisk.urls.bus, { token: await token({ sub: 'ada', role: 'admin' }) });
+    const guest = await Peer.connect(brisk.urls.bus, { token: await token({ sub: 'eve', role: 'guest' }) });
+    await fill(a, 'quick', 3, 'rests');
+    await expect
+      .poll(async () => (await a.command('list_channels', { room: 'quick' })).status, { timeout: 20_000 })
+      .toBe('error');
+    for (const place of [{ room: 'quick', channel: 'never' }, { room: 'never' }]) {
+      expect(await guest.command('join_channel', place)).toMatchObject({ error_code: 'NOT_FOUND' });
+    }
+    expect(await guest.ask('join_channel', { room: 'quick' })).toMatchObject({ channel: '*' });
+    expect(await guest.ask('join_channel', { room: 'quick', channel: 'rests' })).toMatchObject({ sequence: 3 });
+    await Promise.all([a.close(), guest.close()]);
+    await brisk.stop();
+  });
+
+  it('P5.14 an admin deletes a channel that rests', async () => {
+    const brisk = await startTestServer({ ARQONBUS_CHANNEL_IDLE_SECONDS: '1' });
+    const a = await Peer.connect(brisk.urls.bus);
+    await fill(a, 'quick', 3, 'rests');
+    const ended = { room: 'quick', channel: 'rests' };
+    await expect
+      .poll(async () => (await a.command('list_channels', { room: 'quick' })).status, { timeout: 20_000 })
+      .toBe('error');
+    expect(await a.ask('delete_channel', ended)).toEqual({ deleted: true, ...ended });
+    expect(await a.command('history', ended)).toMatchObject({ error_code: 'NOT_FOUND' });
+    expect(await a.command('delete_channel', ended)).toMatchObject({ error_code: 'NOT_FOUND' });
+    await a.close();
+    await brisk.stop();
   });
 
   it('P6.6 a room resumes by a map, and learns of new channels', async () => {

@@ -166,15 +166,16 @@ describe('routing', () => {
     const [a, b] = await Promise.all([connect(), connect()]);
     await a.ask('join_channel', { room, channel: 'x', presence: true });
     await b.ask('join_channel', { room, channel: 'x' });
-    const about = { room, channel: 'x', client: { client_id: b.id } };
     expect((await a.next((frame) => frame.type === 'system')).payload).toMatchObject({
-      event: 'client_joined',
-      ...about,
+      event: 'presence',
+      room,
+      channel: 'x',
+      joined: [{ client_id: b.id }],
     });
     await b.close();
     expect((await a.next((frame) => frame.type === 'system')).payload).toMatchObject({
-      event: 'client_left',
-      ...about,
+      event: 'presence',
+      left: [{ client_id: b.id, cause: 'left' }],
     });
     await a.ask('join_channel', { room });
     await a.ask('create_channel', { room, channel: 'made' });

@@ -1,16 +1,20 @@
 import {
   type Address,
   BusError,
+  CHANNEL_NAME,
   isChannelName,
   isRoomName,
+  type Position,
   parseAddress,
   TIMESTAMP,
   WILDCARD,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { MAX_PAGE, type Page } from '../directory.ts';
-import { CHANNEL_FIELD, ROOM_FIELD } from '../schemas/fields.ts';
+import { CHANNEL_FIELD, MEMBERSHIP_FIELD, MEMBERSHIP_ROOM_FIELD, POSITION, ROOM_FIELD } from '../schemas/fields.ts';
 
+const MAX_STREAMS = 1_000;
+const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
 const NAME = z.string().min(1).max(260);
 
 /** `room` and `channel` as every command takes them: names, or `room:channel` in either. */
@@ -47,12 +51,45 @@ export function pageOf({ limit = MAX_PAGE, after }: { readonly limit?: number; r
   return { limit, after };
 }
 
+/** The same of what one may be a member of. */
+export const MEMBER_PLACE: typeof PLACE = {
+  room: NAME.meta({
+    pattern: MEMBERSHIP_ROOM_FIELD.source,
+    description: 'Room name, or room:channel.',
+  }).exactOptional(),
+  channel: NAME.meta({
+    pattern: MEMBERSHIP_FIELD.source,
+    description: 'Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest.',
+  }).exactOptional(),
+};
+
 /** The address that `room` and `channel` name; a room alone is all of it (`*`). */
-export function placeOf(args: { readonly room?: string; readonly channel?: string }): Address {
-  const { room, channel } = parseAddress(args.room, args.channel);
+export function placeOf(args: { readonly room?: string; readonly channel?: string }, patterns = false): Address {
+  const { room, channel } = parseAddress(args.room, args.channel, patterns);
   if (room === undefined) throw missing('room');
   return { room, channel: channel ?? WILDCARD };
 }
+
+/** A room, with one of its channels when one is named (`*`: the room-wide stream). */
+export function roomOf(args: { readonly room?: string; readonly channel?: string }): {
+  room: string;
+  channel: string | undefined;
+} {
+  const { room, channel } = parseAddress(args.room, args.channel);
+  if (room === undefined) throw missing('room');
+  return { room, channel };
+}
+
+/** Something of each of a room's streams, by the name of its channel. */
+export function streamMap<T>(value: z.ZodType<T>): z.ZodType<Record<string, T>> {
+  return z
+    .record(z.string().regex(STREAM_NAME, 'keys are channel names or "*"'), value)
+    .refine((map) => Object.keys(map).length <= MAX_STREAMS, `at most ${MAX_STREAMS} channels`)
+    .meta({ maxProperties: MAX_STREAMS, description: 'For a room: by channel name.' });
+}
+
+/** Where the streams of a room were left. */
+export const POSITIONS: z.ZodType<Record<string, Position>> = streamMap(POSITION);
 
 /** The same for commands about one concrete channel. */
 export function channelOf(args: { readonly room?: string; readonly channel?: string }): Address {

@@ -4,7 +4,7 @@ import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Principal } from '../principal.ts';
-import type { Channel } from '../rooms.ts';
+import { type Channel, Room } from '../rooms.ts';
 import { COUNT } from '../schemas/fields.ts';
 import { channelOf, PAGE, PLACE, pageOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
@@ -34,6 +34,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'list_channels',
       role: 'guest',
+      place: 'current',
       description: 'Lists the channels of a room that your grants let you read.',
       args: z.strictObject({ room: PLACE.room, ...PAGE }),
       result: z.strictObject({ channels: z.array(CHANNEL_SUMMARY), next: NEXT }),
@@ -54,11 +55,12 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'channel_info',
       role: 'guest',
+      place: 'current',
       description: 'Tells what a channel is, who is in it and where its stream stands.',
       args: z.strictObject(PLACE),
       result: CHANNEL_INFO,
       run: async ({ sender }, args): Promise<CommandResult<'channel_info'>> => {
-        const channel = readable(bus, sender.principal, args);
+        const channel = await readableAnywhere(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
         const { sequence, epoch } = state;
         return { ...channel.record(), ...members, sequence, epoch };
@@ -108,13 +110,15 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delete_channel',
       role: 'admin',
+      place: 'current',
       description: 'Deletes an empty channel and its history.',
       args: z.strictObject(PLACE),
       result: z.strictObject({ deleted: z.literal(true), room: z.string(), channel: z.string() }),
       run: async ({ sender }, args): Promise<CommandResult<'delete_channel'>> => {
-        const channel = readable(bus, sender.principal, args);
-        const { room, channel: name } = channel;
+        const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
+        await wake(bus, sender.principal.tenant, room, name);
+        const channel = readable(bus, sender.principal, args);
         if (channel.traits.hardcoded) {
           throw new BusError('PROTECTED_CHANNEL', `${room}:${name} is built in and stays.`, { room, channel: name });
         }
@@ -132,6 +136,28 @@ export function channelCommands(bus: Core): AnyCommand[] {
       },
     }),
   ];
+}
+
+/** The same of a channel that this node may not have met: members of it may be on another. */
+async function readableAnywhere(
+  bus: Core,
+  principal: Principal,
+  args: { room?: string; channel?: string },
+): Promise<Channel> {
+  const { room, channel: name } = channelOf(args);
+  bus.access.require(principal, 'subscribe', room, name);
+  const tenant = bus.rooms.tenant(principal.tenant);
+  const unmet = bus.rooms.visit(tenant.rooms.get(room) ?? new Room(tenant, room, tenant.everything.traits), name);
+  const isUnmet = tenant.find(room, name) === undefined;
+  return isUnmet && (await bus.directory.memberCount(unmet)) > 0 ? unmet : readable(bus, principal, args);
+}
+
+/** Takes a channel that rests into the lists again. */
+async function wake(bus: Core, tenantName: string, room: string, channel: string): Promise<void> {
+  const tenant = bus.rooms.tenant(tenantName);
+  const isListed = (): boolean => tenant.find(room, channel) !== undefined;
+  if (isListed() || (await bus.engine.broker.find({ tenant: tenantName, room, channel })) === null) return;
+  if (!isListed()) bus.rooms.create(tenant, room, channel, { autoCreated: true });
 }
 
 /**

@@ -10,6 +10,8 @@ export interface CommandContext {
   readonly requestId: string;
   /** Runs `step` after the answer was sent: replayed envelopes follow the answer, never precede it. */
   afterAnswer(step: () => void): void;
+  /** Lets the sender's next envelopes be taken although the answer is still to come; for commands that wait. */
+  releaseTurn(): void;
 }
 
 /**
@@ -28,6 +30,13 @@ export interface Command<A = never, R extends object = object> {
   readonly result: ZodType<R>;
   /** As what content inspection sees the arguments; a command unless given. */
   readonly inspectedAs?: 'command' | 'profile';
+  /**
+   * Where it is when its arguments name neither room nor channel: a command that has them takes the envelope's. With
+   * `current` it takes the sender's current ones where the envelope has none either.
+   */
+  readonly place?: 'current';
+  /** Whether it may be answered long after it was sent (`CommandContext.releaseTurn`). */
+  readonly waits?: true;
   run(context: CommandContext, args: A): Awaitable<NoInfer<R> | JsonText>;
 }
 
@@ -52,11 +61,16 @@ export interface AnyCommand extends Command<JsonObject> {
   readonly inspectedAs: 'command' | 'profile';
   /** Dotted paths of the arguments marked as secret, `*` for any member or item; the empty path is all arguments. */
   readonly secretPaths: readonly string[];
+  /** Which of `room` and `channel` its arguments have. */
+  readonly placed: { readonly room: boolean; readonly channel: boolean };
 }
 
 /** Declares a command whose `run` is checked against its own schemas. */
 export function command<A, R extends object>(declared: Command<A, R>): AnyCommand {
-  const read = { inspectedAs: declared.inspectedAs ?? 'command', secretPaths: secretPathsOf(declared.args) };
+  const { args, inspectedAs = 'command' } = declared;
+  const names = args instanceof z.ZodObject ? args.shape : {};
+  const placed = { room: 'room' in names, channel: 'channel' in names };
+  const read = { inspectedAs, secretPaths: secretPathsOf(args), placed };
   return { ...declared, ...read } as unknown as AnyCommand;
 }
 

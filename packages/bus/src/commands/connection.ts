@@ -64,12 +64,21 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
       result: CLIENT_RECORD,
       run: (context, args): ClientRecord => {
         const session = connectionOf(context);
-        const { profile } = session;
-        profile.clientType = args.client_type ?? profile.clientType;
-        profile.screenName = args.screen_name ?? profile.screenName;
-        profile.avatar = args.avatar ?? profile.avatar;
-        profile.personality = args.personality ?? profile.personality;
-        bus.cluster.announce(session);
+        const { client_type, screen_name, avatar, personality } = args;
+        const { name } = session.principal;
+        if (screen_name !== undefined && typeof name === 'string' && screen_name !== name) {
+          throw new BusError('AUTHORIZATION_ERROR', 'Your token fixes your name; leave "screen_name" out.', {
+            field: 'screen_name',
+            expected: name,
+          });
+        }
+        session.identify({
+          ...(client_type === undefined ? {} : { clientType: client_type }),
+          ...(screen_name === undefined ? {} : { screenName: screen_name }),
+          ...(avatar === undefined ? {} : { avatar }),
+          ...(personality === undefined ? {} : { personality }),
+        });
+        bus.memberships.renamed(session);
         return session.record(bus.options.node);
       },
     }),

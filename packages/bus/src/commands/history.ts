@@ -3,22 +3,23 @@ import { z } from 'zod';
 import { forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Core } from '../core.ts';
-import type { Broker, HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
+import type { HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
+import type { Messages } from '../history/messages.ts';
+import { compare, type Entry, fit, type Point, pointOf, readWithin } from '../history/page.ts';
 import { hasRole } from '../principal.ts';
 import { STORED } from '../schemas/envelopes.ts';
-import { COUNT } from '../schemas/fields.ts';
+import { COUNT, POSITION, SEQUENCE } from '../schemas/fields.ts';
 import { Slice } from '../turn.ts';
-import { limitUpTo, PLACE, placeOf, TIME } from './arguments.ts';
+import { limitUpTo, PLACE, POSITIONS, placeOf, roomOf, streamMap, TIME } from './arguments.ts';
 import { type AnyCommand, command, JsonText } from './command.ts';
 import { HISTORY_ENTRY } from './records.ts';
 
-/** Bytes of envelopes in one answer; what is more comes with the next page. One envelope is always given. */
-const MAX_ANSWER = 1_048_576;
-/** Envelopes read at first, before their size is known. */
-const FIRST_READ = 8;
 /** Streams of which one time range is read at a time; what they give is cut to the limit in between. */
 const KEPT_PAGES = 4;
-const SEQUENCE = z.number().int().min(0);
+/** Longest wait for the first message, in milliseconds: shorter than the minute after which lines between are cut. */
+const MAX_WAIT_MS = 55_000;
+const BOUND = z.union([SEQUENCE, streamMap(SEQUENCE)]);
+const SINCE = z.union([POSITION, z.strictObject({ time: TIME }), POSITIONS]);
 const CURSOR = z.string().min(1).max(1_024).describe('"next" of the answer before.');
 
 const ENTRIES = {
@@ -33,7 +34,7 @@ interface Span {
   readonly limit: number;
   readonly from: number | undefined;
   readonly to: number | undefined;
-  readonly after: Cursor | undefined;
+  readonly after: Point | undefined;
 }
 
 /** history, op.history.get, op.history.replay. Every list is oldest first. */
@@ -42,24 +43,43 @@ export function historyCommands(bus: Core): AnyCommand[] {
     command({
       name: 'history',
       role: 'guest',
-      description: 'The last envelopes of a channel (or, with a room alone, of its room-wide stream).',
+      place: 'current',
+      waits: true,
+      description:
+        'Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first.',
       args: z.strictObject({
         ...PLACE,
         limit: limitUpTo(500),
-        before: SEQUENCE.describe('Only sequences below this.').exactOptional(),
-        after: SEQUENCE.describe('Only sequences above this.').exactOptional(),
+        before: BOUND.describe('Only sequences below this: the last ones.').exactOptional(),
+        after: BOUND.describe('Only sequences above this: the first ones.').exactOptional(),
+        since: SINCE.describe(
+          'What came after a position, or after the positions of a room, or from a time on.',
+        ).exactOptional(),
+        wait_ms: z
+          .number()
+          .int()
+          .min(0)
+          .max(MAX_WAIT_MS)
+          .describe('How long to wait for the first message when there is none.')
+          .exactOptional(),
       }),
       result: z.strictObject({
         messages: z.array(STORED).describe('Oldest first.'),
-        next: SEQUENCE.nullable().describe('Pass as "after" for newer ones; null at the end.'),
-        previous: SEQUENCE.nullable().describe('Pass as "before" for older ones; null at the beginning.'),
+        position: z
+          .union([POSITION, z.record(z.string(), POSITION)])
+          .describe('Pass as "since" to read on; of a room, a position by channel.'),
+        recovered: z
+          .boolean()
+          .describe('Only with "since": false when some of what was missed is no longer kept.')
+          .exactOptional(),
+        next: BOUND.nullable().describe('Pass as "after" for newer ones; null at the end.'),
+        previous: BOUND.nullable().describe('Pass as "before" for older ones; null at the beginning.'),
       }),
-      run: async ({ sender }, args): Promise<JsonText> => {
-        const stream = readableStream(bus, sender, placeOf(args));
-        const { limit = 50, before, after } = args;
-        const page = await readPage(bus.engine.broker, stream, limit, before, after);
-        if (page.found.length === 0) existing(bus, stream);
-        return historyText(page, before, after);
+      run: async ({ sender, releaseTurn }, args): Promise<JsonText> => {
+        const { room, channel } = roomOf(args);
+        const { limit = 50, before, after, since, wait_ms: waitMs } = args;
+        const request = { room, channel, limit, before, after, since, waitMs };
+        return messagesText(await bus.messages.read(sender, request, releaseTurn));
       },
     }),
     command({
@@ -104,7 +124,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
           throw new BusError('VALIDATION_ERROR', '"from_ts" is later than "to_ts".', { field: 'from_ts' });
         }
         const page = await readSpan(bus, sender, span, 'first');
-        if (strict) checkGaps(page.entries);
+        if (strict) checkGaps(page);
         const latency_ms = Math.round((performance.now() - started) * 1000) / 1000;
         return entriesText(bus, page, { latency_ms });
       },
@@ -124,104 +144,15 @@ function readableStream(
   return { tenant: sender.principal.tenant, room, channel };
 }
 
-/** An empty history of a channel that is known neither here nor to the engine is none at all. */
-function existing(bus: Core, { tenant, room, channel }: StreamAddress): void {
-  if (bus.rooms.tenant(tenant).find(room, channel) !== undefined) return;
-  throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
-}
-
-// One stream ----------------------------------------------------------------------------------------------------------
-
-interface Page {
-  /** Oldest first. */
-  readonly found: readonly StoredEvent[];
-  /** Whether there is more at the end that it was read from. */
-  readonly more: boolean;
-}
-
-/** Reads as much as one answer may hold, from the end that was asked for: forward after a sequence, else backward. */
-async function readPage(
-  broker: Broker,
-  stream: StreamAddress,
-  limit: number,
-  before: number | undefined,
-  after: number | undefined,
-): Promise<Page> {
-  const take = after === undefined ? 'last' : 'first';
-  const query: HistoryQuery = {
-    take,
-    limit,
-    ...(before === undefined ? {} : { toSequence: before - 1 }),
-    ...(after === undefined ? {} : { fromSequence: after + 1 }),
-  };
-  return readWithin(broker, stream, query);
-}
-
-/** Reads what `query` asks for up to {@link MAX_ANSWER}, in steps that fit the size of what was read so far. */
-async function readWithin(
-  broker: Broker,
-  stream: StreamAddress,
-  query: HistoryQuery,
-  wants: (event: StoredEvent) => boolean = () => true,
-): Promise<Page> {
-  const { limit, take = 'first' } = query;
-  const forward = take === 'first';
-  const found: StoredEvent[] = [];
-  let bytes = 0;
-  let rest = query;
-  let last: StoredEvent | undefined;
-  for (;;) {
-    const average = found.length === 0 ? MAX_ANSWER / FIRST_READ : Math.max(1, bytes / found.length);
-    // One more than there is room for tells whether there is a next page.
-    const step = Math.min(limit - found.length, Math.ceil((MAX_ANSWER - bytes) / average)) + 1;
-    const read = await broker.history(stream, { ...rest, limit: step });
-    for (const event of forward ? read : read.toReversed()) {
-      last = event;
-      if (!wants(event)) continue;
-      const size = Buffer.byteLength(event.text);
-      if (found.length > 0 && (found.length === limit || bytes + size > MAX_ANSWER)) {
-        return { found: forward ? found : found.toReversed(), more: true };
-      }
-      found.push(event);
-      bytes += size;
-    }
-    if (read.length < step || last === undefined) return { found: forward ? found : found.toReversed(), more: false };
-    rest = forward ? { ...query, fromSequence: last.sequence + 1 } : { ...query, toSequence: last.sequence - 1 };
-  }
-}
-
-function historyText({ found, more }: Page, before: number | undefined, after: number | undefined): JsonText {
-  const first = found[0]?.sequence;
-  const last = found[found.length - 1]?.sequence;
-  const forward = after !== undefined;
-  const hasOlder = forward ? after > 0 : more;
-  const hasNewer = forward ? more : before !== undefined;
-  const next = hasNewer && last !== undefined ? last : null;
-  const previous = hasOlder && first !== undefined && first > 1 ? first : null;
-  const messages = found.map(({ text }) => text).join(',');
-  return new JsonText(`{"messages":[${messages}],"next":${next},"previous":${previous}}`);
-}
-
 // Time ranges ---------------------------------------------------------------------------------------------------------
-
-interface Entry {
-  readonly stored: StoredEvent;
-  readonly stream: StreamAddress;
-}
-
-/** Where a page of a time range ended. */
-interface Cursor {
-  readonly time: number;
-  readonly room: string;
-  readonly channel: string;
-  readonly sequence: number;
-}
 
 interface SpanPage {
   /** Oldest first. */
   readonly entries: readonly Entry[];
   readonly epochs: ReadonlyMap<StreamAddress, string>;
-  readonly next: Cursor | null;
+  readonly next: Point | null;
+  /** By stream: sequences that are missing since their time to live is over. */
+  readonly expired: ReadonlyMap<StreamAddress, readonly number[]>;
 }
 
 /** Reads one page of a time range, of all streams together: its oldest (`first`) or newest (`last`) envelopes. */
@@ -230,7 +161,7 @@ async function readSpan(bus: Core, sender: Sender, span: Span, take: 'first' | '
   const { limit, after } = span;
   const sign = take === 'first' ? 1 : -1;
   // In the order of reading: of `last` the newest come first.
-  const inOrder = (one: Entry, other: Entry): number => sign * compare(cursorOf(one), cursorOf(other));
+  const inOrder = (one: Entry, other: Entry): number => sign * compare(pointOf(one), pointOf(other));
   const from = take === 'first' ? (after?.time ?? span.from) : span.from;
   const to = take === 'last' ? (after?.time ?? span.to) : span.to;
   const query: HistoryQuery = {
@@ -239,14 +170,17 @@ async function readSpan(bus: Core, sender: Sender, span: Span, take: 'first' | '
     ...(from === undefined ? {} : { fromTime: from }),
     ...(to === undefined ? {} : { toTime: to }),
   };
+  const now = bus.options.now();
+  const expired = new Map<StreamAddress, readonly number[]>();
   const slice = new Slice();
   let kept: Entry[] = [];
   let more = false;
   for (const stream of await streamsOf(bus, sender, span)) {
     if (slice.isOver) await slice.next();
     const wants = (stored: StoredEvent): boolean =>
-      after === undefined || sign * compare(cursorOf({ stored, stream }), after) > 0;
-    const page = await readWithin(broker, stream, query, wants);
+      after === undefined || sign * compare(pointOf({ stored, stream }), after) > 0;
+    const page = await readWithin(broker, stream, query, now, wants);
+    if (page.expired.length > 0) expired.set(stream, page.expired);
     more ||= page.more;
     for (const stored of page.found) kept.push({ stored, stream });
     if (kept.length <= KEPT_PAGES * limit) continue;
@@ -263,37 +197,16 @@ async function readSpan(bus: Core, sender: Sender, span: Span, take: 'first' | '
   return {
     entries: take === 'first' ? fitting : fitting.toReversed(),
     epochs,
-    next: isWhole || last === undefined ? null : cursorOf(last),
+    next: isWhole || last === undefined ? null : pointOf(last),
+    expired,
   };
 }
 
-/** As many as one answer may hold; always one. */
-function fit(entries: readonly Entry[], limit: number): readonly Entry[] {
-  let bytes = 0;
-  const end = entries.findIndex(({ stored }, at) => {
-    bytes += Buffer.byteLength(stored.text);
-    return at >= limit || (at > 0 && bytes > MAX_ANSWER);
-  });
-  return end < 0 ? entries : entries.slice(0, end);
-}
-
-function cursorOf({ stored: { time, sequence }, stream: { room, channel } }: Entry): Cursor {
-  return { time, room, channel, sequence };
-}
-
-/** By time; envelopes of one millisecond by channel, and by their sequence in it. */
-function compare(one: Cursor, other: Cursor): number {
-  if (one.time !== other.time) return one.time - other.time;
-  if (one.room !== other.room) return one.room < other.room ? -1 : 1;
-  if (one.channel !== other.channel) return one.channel < other.channel ? -1 : 1;
-  return one.sequence - other.sequence;
-}
-
-function writeCursor({ time, room, channel, sequence }: Cursor): string {
+function writeCursor({ time, room, channel, sequence }: Point): string {
   return Buffer.from(JSON.stringify([time, room, channel, sequence])).toString('base64url');
 }
 
-function readCursor(text: string | undefined): Cursor | undefined {
+function readCursor(text: string | undefined): Point | undefined {
   if (text === undefined) return undefined;
   try {
     const [time, room, channel, sequence] = JSON.parse(Buffer.from(text, 'base64url').toString()) as unknown[];
@@ -340,22 +253,31 @@ async function streamsOf(bus: Core, sender: Sender, span: Span): Promise<StreamA
   return streams;
 }
 
-function checkGaps(entries: readonly Entry[]): void {
+/** What expired leaves no hole: it is known to have been there. */
+function checkGaps({ entries, expired }: SpanPage): void {
   const last = new Map<StreamAddress, number>();
   for (const { stored, stream } of entries) {
-    const before = last.get(stream);
-    if (before !== undefined && stored.sequence !== before + 1) {
-      throw new BusError('SEQUENCE_GAP', 'The history asked for has a hole; ask with "strict_sequence": false.', {
-        room: stream.room,
-        channel: stream.channel,
-        after_sequence: before,
-        next_sequence: stored.sequence,
-      });
-    }
+    const before = last.get(stream) ?? stored.sequence - 1;
     last.set(stream, stored.sequence);
+    if (stored.sequence === before + 1) continue;
+    const gone = new Set(expired.get(stream));
+    let known = before + 1;
+    while (gone.has(known)) known += 1;
+    if (known === stored.sequence) continue;
+    throw new BusError('SEQUENCE_GAP', 'The history asked for has a hole; ask with "strict_sequence": false.', {
+      room: stream.room,
+      channel: stream.channel,
+      after_sequence: before,
+      next_sequence: stored.sequence,
+    });
   }
 }
 
 function parse(time: string | undefined): number | undefined {
   return time === undefined ? undefined : parseTimestamp(time);
+}
+
+function messagesText({ texts, position, recovered, next, previous }: Messages): JsonText {
+  const rest = JSON.stringify({ position, ...(recovered === undefined ? {} : { recovered }), next, previous });
+  return new JsonText(`{"messages":[${texts.join(',')}],${rest.slice(1)}`);
 }

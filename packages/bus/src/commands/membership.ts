@@ -1,4 +1,4 @@
-import { BusError, CHANNEL_NAME, type CommandResult, type JoinResult, type Position } from '@arqonbus/protocol';
+import { BusError, type CommandResult, type JoinResult, type Position } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
@@ -6,36 +6,38 @@ import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
 import { POSITION } from '../schemas/fields.ts';
 import type { Joined } from '../subscribe/join.ts';
-import { PLACE, placeOf } from './arguments.ts';
+import { MEMBER_PLACE, POSITIONS, placeOf } from './arguments.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { connectionOf } from './connection.ts';
 import { GROUP, groupPlace } from './groups.ts';
 import { JOIN_RESULT } from './records.ts';
 
-const MAX_POSITIONS = 1_000;
 const DEFAULT_PREFETCH = 16;
-const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
+const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([POSITION, POSITIONS]);
 
-const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([
-  POSITION,
-  z
-    .record(z.string().regex(STREAM_NAME, 'keys are channel names or "*"'), POSITION)
-    .refine((map) => Object.keys(map).length <= MAX_POSITIONS, `at most ${MAX_POSITIONS} channels`)
-    .meta({ maxProperties: MAX_POSITIONS, description: 'For a room: channel name to position.' }),
-]);
+const STATE = z.unknown().describe('Any JSON of at most 4,096 bytes; null: nothing.');
 
-/** join_channel, leave_channel. */
+/** join_channel, leave_channel, presence_update. */
 export function membershipCommands(bus: Core): AnyCommand[] {
   return [
     command({
       name: 'join_channel',
       role: 'guest',
-      description: 'Joins a channel, or with a room alone (or "*") all of the room; resumes where "since" says.',
+      place: 'current',
+      description:
+        'Joins a channel, the channels that match a pattern, or with a room alone (or "*") all of it; resumes after "since".',
       args: z.strictObject({
-        ...PLACE,
+        ...MEMBER_PLACE,
         since: SINCE.exactOptional(),
         echo: z.boolean().describe('Also receive what this client sends.').exactOptional(),
-        presence: z.boolean().describe('Receive notices of joins and leaves.').exactOptional(),
+        presence: z
+          .union([z.boolean(), z.strictObject({ state: STATE.exactOptional() })])
+          .describe('Be told who is there and of every change; with "state" also what others are told of this client.')
+          .exactOptional(),
+        strict: z
+          .boolean()
+          .describe('Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered.')
+          .exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
         group: GROUP.describe(
           'Take part in this group instead: each event goes to one of its members.',
@@ -50,10 +52,10 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       }),
       result: JOIN_RESULT,
       run: (context, args): Awaitable<JoinResult> => {
-        const { since, echo, presence, history, group, prefetch } = args;
+        const { since, echo, presence, history, strict, group, prefetch } = args;
         if (group !== undefined) return joinGroup(bus, context, { ...args, group });
         if (prefetch !== undefined) throw onlyWith('group', 'prefetch');
-        const request = { ...placeOf(args), since, echo, presence, history };
+        const request = { ...placeOf(args, true), since, echo, presence, history, strict };
         const joined = bus.memberships.join(connectionOf(context), request);
         const answer = ({ result, begin }: Joined): JoinResult => {
           context.afterAnswer(begin);
@@ -65,8 +67,9 @@ export function membershipCommands(bus: Core): AnyCommand[] {
     command({
       name: 'leave_channel',
       role: 'guest',
+      place: 'current',
       description: 'Leaves a channel or a room subscription.',
-      args: z.strictObject({ ...PLACE, group: GROUP.describe('Leave this group of it.').exactOptional() }),
+      args: z.strictObject({ ...MEMBER_PLACE, group: GROUP.describe('Leave this group of it.').exactOptional() }),
       result: z.strictObject({ left: z.boolean().describe('False: this client was no member.') }),
       run: (context, args): CommandResult<'leave_channel'> => {
         const { group } = args;
@@ -74,8 +77,21 @@ export function membershipCommands(bus: Core): AnyCommand[] {
           const session = connectionOf(context);
           return { left: bus.groups.leave(session, groupPlace(session, { ...args, group })) };
         }
-        const { room, channel } = placeOf(args);
+        const { room, channel } = placeOf(args, true);
         return { left: bus.memberships.leave(connectionOf(context), room, channel) };
+      },
+    }),
+    command({
+      name: 'presence_update',
+      role: 'guest',
+      place: 'current',
+      description: 'Changes what the members of a channel or room that watch presence are told of this client.',
+      args: z.strictObject({ ...MEMBER_PLACE, state: STATE }),
+      result: z.strictObject({ updated: z.literal(true) }),
+      run: (context, args): CommandResult<'presence_update'> => {
+        const { room, channel } = placeOf(args, true);
+        bus.memberships.setState(connectionOf(context), room, channel, args.state);
+        return { updated: true };
       },
     }),
   ];
@@ -94,7 +110,7 @@ async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): P
   if (!hasRole(session.principal, 'user')) {
     throw new BusError('AUTHORIZATION_ERROR', 'Groups need the role user.', { required_role: 'user' });
   }
-  const plain = ['since', 'echo', 'presence', 'history'].find((name) => Object.hasOwn(args, name));
+  const plain = ['since', 'echo', 'presence', 'history', 'strict'].find((name) => Object.hasOwn(args, name));
   if (plain !== undefined) {
     const message = `"${plain}" is for ordinary members; a group knows itself what it has handed out.`;
     throw new BusError('VALIDATION_ERROR', message, { field: plain });

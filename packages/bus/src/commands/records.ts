@@ -10,7 +10,18 @@ import type {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { STORED } from '../schemas/envelopes.ts';
-import { CLIENT_TYPE, COUNT, OBJECT, POSITION, ROLE, SEQUENCE, STAMP, STAMP_IF_KNOWN } from '../schemas/fields.ts';
+import {
+  CLIENT_TYPE,
+  COUNT,
+  OBJECT,
+  POSITION,
+  ROLE,
+  SENDER,
+  SEQUENCE,
+  STAMP,
+  STAMP_IF_KNOWN,
+} from '../schemas/fields.ts';
+import { PRESENCE_SNAPSHOT } from '../schemas/presence.ts';
 
 const NAME = z.string().min(1);
 const TEXT_OR_NULL = z.string().nullable();
@@ -24,6 +35,7 @@ export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
     screen_name: TEXT_OR_NULL,
     avatar: TEXT_OR_NULL,
     personality: TEXT_OR_NULL,
+    sender: SENDER.describe('What receivers are told of it.'),
     rooms: z
       .record(z.string(), z.array(z.string()))
       .describe('Room name to the channels joined there; `*` is a room subscription.'),
@@ -64,6 +76,7 @@ const MEMBER: z.ZodType<MemberRecord> = z
     client_id: NAME,
     client_type: CLIENT_TYPE,
     screen_name: TEXT_OR_NULL,
+    sender: SENDER,
     joined_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
   })
   .meta({ id: 'MemberRecord' });
@@ -120,7 +133,13 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
   .strictObject({
     room: NAME,
     channel: NAME,
-    sequence: SEQUENCE.describe("The last sequence before live traffic; a room tells the room-wide stream's."),
+    scope: z
+      .enum(['matching', 'granted'])
+      .describe('`matching`: all channels that match the pattern; `granted`: of the room what the grants cover.')
+      .exactOptional(),
+    sequence: SEQUENCE.describe(
+      "The last sequence before live traffic; a room or pattern tells the room-wide stream's.",
+    ),
     epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
     members: COUNT,
     group: NAME.describe('The group that was joined, whose members are counted.').exactOptional(),
@@ -132,5 +151,6 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
       .record(z.string(), POSITION)
       .describe('Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels.')
       .exactOptional(),
+    presence: PRESENCE_SNAPSHOT.describe('Only with `presence`: who is there.').exactOptional(),
   })
   .meta({ id: 'JoinResult' });

@@ -1,11 +1,11 @@
 import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
 import type { $ZodIssue } from 'zod/v4/core';
-import { andThen, attempt } from '../awaitable.ts';
+import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Sender, Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
-import { type AnyCommand, type CommandSet, JsonText } from './command.ts';
+import { type AnyCommand, type CommandContext, type CommandSet, JsonText } from './command.ts';
 
 /** One call of a command, from a connection or over HTTP. */
 export interface Call {
@@ -13,12 +13,16 @@ export interface Call {
   readonly requestId: string;
   readonly name: string;
   readonly args: JsonObject;
+  /** What the envelope names. */
+  readonly at?: Pick<Inbound, 'room' | 'channel'>;
 }
 
 /** Finds, authorises, validates and runs commands, and answers the connections that sent them. */
 export class CommandRunner {
   private readonly bus: Core;
   private readonly commands: CommandSet;
+  /** Commands that wait, whose senders go on meanwhile. */
+  private readonly waiting: Set<Promise<void>> = new Set();
   /** Told how long each command took, in seconds; must neither throw nor wait. */
   readonly executed: Set<(command: string, seconds: number) => void> = new Set();
 
@@ -37,32 +41,40 @@ export class CommandRunner {
     };
     const fail = (error: unknown): void => this.bus.fail(session, inbound, error);
     this.bus.activity.note(session, session.lastActivity, `command:${name}`.slice(0, 140), id);
-    const call: Call = { sender: session, requestId: id, name, args };
-    return attempt(
-      () =>
-        andThen(
-          this.execute(call, (step) => steps.push(step)),
-          succeed,
-        ),
-      fail,
-    );
+    const call: Call = { sender: session, requestId: id, name, args, at: inbound };
+    const turn = this.commands.find(name)?.waits === true ? new Turn() : null;
+    const context = { afterAnswer: (step: () => void) => void steps.push(step), releaseTurn: () => turn?.end() };
+    const done = attempt(() => andThen(this.execute(call, context), succeed), fail);
+    if (turn === null || !isPending(done)) return done;
+    this.waiting.add(done);
+    const over = (): void => {
+      this.waiting.delete(done);
+      turn.end();
+    };
+    done.then(over, over);
+    return turn.ended;
+  }
+
+  /** Resolves when every command that waits has been answered. */
+  async settled(): Promise<void> {
+    await Promise.all(this.waiting);
   }
 
   /** Runs a command and answers its result; throws or rejects with what refused it. */
   run(call: Call): Awaitable<object> {
-    return andThen(
-      this.execute(call, (step) => step()),
-      (result) => (result instanceof JsonText ? result.parse() : result),
+    return andThen(this.execute(call, { afterAnswer: (step) => step(), releaseTurn: () => {} }), (result) =>
+      result instanceof JsonText ? result.parse() : result,
     );
   }
 
-  private execute(call: Call, afterAnswer: (step: () => void) => void): Awaitable<object> {
+  private execute(call: Call, steps: Pick<CommandContext, 'afterAnswer' | 'releaseTurn'>): Awaitable<object> {
     const started = performance.now();
     const { sender, requestId } = call;
     const run = (): Awaitable<object> => {
       const found = this.find(call);
-      const args = validate(found, this.inspect(call, found));
-      return found.run({ sender, requestId, afterAnswer }, args as never);
+      const placed = withPlace(call, found);
+      const args = validate(found, this.inspect(placed, found));
+      return found.run({ sender, requestId, ...steps }, args as never);
     };
     const told = (result: object): object => {
       this.tell(call, performance.now() - started, undefined);
@@ -114,6 +126,40 @@ export class CommandRunner {
   }
 }
 
+const NOWHERE = { room: undefined, channel: undefined };
+
+/** The time for which a command keeps its sender's next envelopes waiting. */
+class Turn {
+  end: () => void = () => {};
+  readonly ended: Promise<void>;
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+}
+
+/**
+ * The call with the place that its arguments lack: the envelope's, else the sender's current one where the command asks
+ * for it. A channel alone is in the envelope's room, else in the current one.
+ */
+function withPlace(call: Call, { placed, place }: AnyCommand): Call {
+  const { args, at = NOWHERE, sender } = call;
+  if (!placed.room || args.room !== undefined) return call;
+  const current = place === 'current' ? sender.session?.current : undefined;
+  if (args.channel !== undefined) {
+    if (typeof args.channel !== 'string' || args.channel.includes(':')) return call;
+    const room = at.room ?? (place === 'current' ? sender.session?.currentRoom() : undefined);
+    return room === undefined ? call : { ...call, args: { ...args, room } };
+  }
+  const isNamed = at.room !== undefined || at.channel !== undefined;
+  const room = at.room ?? (isNamed ? sender.session?.currentRoom() : current?.room);
+  if (room === undefined) return call;
+  const channel = isNamed ? at.channel : current?.channel;
+  return { ...call, args: { ...args, room, ...(channel === undefined || !placed.channel ? {} : { channel }) } };
+}
+
 /** The answer to a command that succeeded; what is JSON text already is put in as it is. */
 function encodeAnswer(requestId: string, command: string, result: object): string {
   const envelope = { type: 'command_response', request_id: requestId, command, status: 'success' } as const;
@@ -124,7 +170,8 @@ function encodeAnswer(requestId: string, command: string, result: object): strin
 /** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */
 function addressOf({ room, channel }: JsonObject): PartialAddress {
   try {
-    return parseAddress(typeof room === 'string' ? room : undefined, typeof channel === 'string' ? channel : undefined);
+    const names = [room, channel].map((name) => (typeof name === 'string' ? name : undefined));
+    return parseAddress(names[0], names[1], true);
   } catch {
     return {};
   }

@@ -60,9 +60,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
 /** Ends the memberships that the new grants no longer allow, telling the client of each. */
 function leaveForbidden(bus: Core, session: Session): string[] {
   const left: string[] = [];
-  for (const { room, channel } of [...session.memberships.keys()]) {
-    if (bus.access.may(session.principal, 'subscribe', room, channel)) continue;
-    bus.memberships.leave(session, room, channel);
+  for (const { room, channel } of bus.memberships.reauthorize(session)) {
     left.push(`${room}:${channel}`);
     const payload = { event: 'membership_revoked', room, channel, reason: 'grants' };
     session.send(encode({ type: 'system', room, channel, payload }));

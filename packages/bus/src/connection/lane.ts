@@ -64,5 +64,8 @@ export class Lane {
 
 /** Whether an envelope may be under way together with others. */
 export function overlaps(incoming: Incoming): boolean {
-  return !isRefusal(incoming) && (incoming.type === 'event' || incoming.type === 'telemetry');
+  if (isRefusal(incoming)) return false;
+  // What no stream orders waits for what was sent before it.
+  if (incoming.type === 'event') return incoming.options?.ephemeral !== true;
+  return incoming.type === 'telemetry';
 }

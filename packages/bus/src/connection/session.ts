@@ -2,6 +2,7 @@ import type { ClientRecord, ClientType } from '@arqonbus/protocol';
 import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
 import type { TokenBucket } from '../rate.ts';
+import { type SenderMark, senderMark } from '../sender-mark.ts';
 import { frameText } from './frame.ts';
 import type { Lane } from './lane.ts';
 import type { Outbox, Wire } from './outbox.ts';
@@ -14,6 +15,8 @@ export interface Sender {
   /** Who that is beyond one connection: the key of idempotence and of ownership. */
   readonly identity: string;
   readonly principal: Principal;
+  /** What receivers are told of it. */
+  readonly mark: SenderMark;
   /** The connection, when there is one. */
   readonly session: Session | null;
 }
@@ -44,11 +47,17 @@ export interface Arrival {
   readonly join: Wanted | undefined;
 }
 
-/** What a client can be a member of: a channel, or (`*`) all of a room. */
+/** What a client can be a member of: a channel, all of a room (`*`), or the channels of a room that match a pattern. */
 export interface Place {
   readonly room: string;
   readonly channel: string;
-  readonly isWide: boolean;
+  /** Whether it is one channel. */
+  readonly isConcrete: boolean;
+}
+
+/** Which channels of a place a member's grants cover. */
+export interface Coverage {
+  includes(channel: string): boolean;
 }
 
 /** One client in one place. */
@@ -57,7 +66,14 @@ export interface Membership {
   /** False while it is still being replayed what it missed: live events reach it through its catch-up. */
   live: boolean;
   echo: boolean;
-  presence: boolean;
+  /** Null: all of the place. */
+  coverage: Coverage | null;
+  /** Whether it ends rather than being covered in part. */
+  isStrict: boolean;
+  /** What the client tells of itself here, any JSON value; null: nothing. */
+  state: unknown;
+  /** UTF-8 bytes of {@link state} as JSON. */
+  stateBytes: number;
 }
 
 /** A client of this node: who it is, what it is a member of, and the way its frames leave. */
@@ -70,8 +86,8 @@ export class Session implements Sender {
   /** The figures of its tenant. */
   readonly traffic: Traffic;
   readonly connectedAt: number;
-  /** Replaced when a token is renewed. */
-  principal: Principal;
+  private held: Principal;
+  private shown: SenderMark;
   lastActivity: number;
   /** Time of the last `agent_activity` about this client. */
   lastActivityNotice = 0;
@@ -81,6 +97,8 @@ export class Session implements Sender {
   readonly groups: Set<string> = new Set();
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
+  /** UTF-8 bytes of the states of all its memberships. */
+  stateBytes = 0;
   closed = false;
   /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
@@ -103,8 +121,9 @@ export class Session implements Sender {
   ) {
     this.id = id;
     this.identity = identity;
-    this.principal = principal;
+    this.held = principal;
     this.profile = profile;
+    this.shown = this.describe();
     this.wire = wire;
     this.outbox = outbox;
     this.traffic = traffic;
@@ -117,18 +136,43 @@ export class Session implements Sender {
   joined(channel: Place, membership: Membership): void {
     this.memberships.delete(channel);
     this.memberships.set(channel, membership);
-    if (!channel.isWide) this.current = channel;
+    if (channel.isConcrete) this.current = channel;
   }
 
   left(channel: Place): void {
     this.memberships.delete(channel);
     if (this.current !== channel) return;
     this.current = undefined;
-    for (const other of this.memberships.keys()) if (!other.isWide) this.current = other;
+    for (const other of this.memberships.keys()) if (other.isConcrete) this.current = other;
   }
 
   get session(): Session {
     return this;
+  }
+
+  get principal(): Principal {
+    return this.held;
+  }
+
+  /** Replaced when a token is renewed; a name that it fixes counts from then on. */
+  set principal(principal: Principal) {
+    this.held = principal;
+    this.shown = this.describe();
+  }
+
+  get mark(): SenderMark {
+    return this.shown;
+  }
+
+  /** Changes how the client is known, but for a name that its token fixes. */
+  identify(changes: Partial<Profile>): void {
+    Object.assign(this.profile, changes);
+    this.shown = this.describe();
+  }
+
+  private describe(): SenderMark {
+    this.profile.screenName = this.held.name ?? this.profile.screenName;
+    return senderMark(this.held, this.profile.clientType, this.profile.screenName);
   }
 
   /** Sends one envelope to this client alone. */
@@ -158,6 +202,7 @@ export class Session implements Sender {
       screen_name: this.profile.screenName,
       avatar: this.profile.avatar,
       personality: this.profile.personality,
+      sender: this.shown.record,
       rooms,
       connected_at: new Date(this.connectedAt).toISOString(),
       last_activity: new Date(this.lastActivity).toISOString(),

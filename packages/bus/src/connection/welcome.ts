@@ -1,4 +1,4 @@
-import { encode, PROTOCOL_VERSION, type Welcome } from '@arqonbus/protocol';
+import { encode, FEATURES, PROTOCOL_VERSION, type Welcome } from '@arqonbus/protocol';
 import type { Session } from './session.ts';
 
 export interface ServerFacts {
@@ -26,6 +26,7 @@ export function encodeWelcome(
     room: joined?.room ?? null,
     channel: joined?.channel ?? null,
     server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node, ...(http === null ? {} : { http }) },
+    features: [...FEATURES],
     limits: { max_message_bytes: maxMessageBytes, ping_interval_ms: pingIntervalMs },
   };
   return encode({ type: 'system', payload: { ...welcome } });

@@ -365,3 +365,22 @@ describe('a gap', () => {
     expect(changes).toEqual([]);
   });
 });
+
+it('refuses what expects the stream somewhere while that cannot be known, but knows a repeated id', async () => {
+  const { line, engine, seen } = await open();
+  const first = publication(lab, { id: 'arq_first' });
+  await engine.broker.publish({ ...first, expect: { sequence: 0 } });
+  await line.leave();
+  const later = publication(lab);
+  await expect((async () => engine.broker.publish({ ...later, expect: { sequence: 1 } }))()).rejects.toMatchObject({
+    code: 'STORAGE_UNAVAILABLE',
+  });
+  expect(await engine.broker.publish({ ...first, expect: { sequence: 0 } })).toMatchObject({
+    sequence: 1,
+    duplicate: true,
+  });
+  expect(seen.of(lab)).toHaveLength(1);
+  line.comeBack();
+  expect(seen.gaps).toEqual([]);
+  expect(await engine.broker.publish({ ...later, expect: { sequence: 1 } })).toMatchObject({ sequence: 2 });
+});

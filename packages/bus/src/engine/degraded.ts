@@ -157,7 +157,11 @@ class DegradedBroker implements Broker {
       (answer) => this.#remember(publication, answer),
       (error) => {
         if (this.#closed || !isAway(error)) throw error;
-        return this.#repeated(publication) ?? this.#goLive(publication);
+        const known = this.#repeated(publication);
+        if (known !== null) return known;
+        // Where the stream stands is not known now, and what only goes live moves it nowhere.
+        if (publication.expect !== undefined) throw error;
+        return this.#goLive(publication);
       },
     );
   }
@@ -184,6 +188,10 @@ class DegradedBroker implements Broker {
       },
       () => ({ sequence: 0, epoch: '', oldest: 1 }),
     );
+  }
+
+  find(stream: StreamAddress): Awaitable<StreamState | null> {
+    return this.#broker.find(stream);
   }
 
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]> {

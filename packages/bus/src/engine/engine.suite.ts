@@ -1,12 +1,14 @@
 import { describe } from 'vitest';
 import { clockSuite } from './suite/clock.suite.ts';
 import { clusterSuite } from './suite/cluster.suite.ts';
+import { expectSuite } from './suite/expect.suite.ts';
 import { historySuite } from './suite/history.suite.ts';
 import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
 import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
 import { modelSuite } from './suite/model.suite.ts';
 import { orderSuite } from './suite/order.suite.ts';
 import { quotaSuite } from './suite/quota.suite.ts';
+import { restSuite } from './suite/rest.suite.ts';
 import { retentionSuite } from './suite/retention.suite.ts';
 import type { EngineFactory } from './suite/rig.suite.ts';
 import { storeSuite } from './suite/store.suite.ts';
@@ -33,6 +35,8 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     retentionSuite(factory);
     idempotenceSuite(factory);
     if (capabilities.fakeClock) windowSuite(factory);
+    if (capabilities.fakeClock) restSuite(factory);
+    expectSuite(factory);
     clockSuite(factory);
     storeSuite(factory);
     quotaSuite(factory);

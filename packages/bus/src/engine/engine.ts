@@ -35,7 +35,18 @@ export interface Publication {
   /** Sender identity (JWT subject, client key or client id); with the draft's id and the stream it makes the idempotency key. */
   readonly identity: string;
   readonly retention: Retention;
+  /**
+   * Compare and append: it is stored only if the stream stands there, else rejected with {@link BusError} `CONFLICT`,
+   * whose details are a {@link Standing}'s. A repeated id is a duplicate, wherever the stream stands by then.
+   */
+  readonly expect?: Expectation;
 }
+
+/**
+ * Where a stream has to stand: at this sequence (0: it never had an event), in this epoch if one is given; or at the
+ * event with this id, whether that is still kept or not.
+ */
+export type Expectation = { readonly sequence: number; readonly epoch?: string } | { readonly lastId: string };
 
 export interface Published {
   /** 0 when nothing was stored (`stored: 'none'`). */
@@ -147,8 +158,14 @@ export interface Broker {
    */
   attach(tenant: string, room: string): Awaitable<void>;
   detach(tenant: string, room: string): void;
-  /** Where a stream stands, opening it (with a fresh epoch) if it never was. */
+  /**
+   * Where a stream stands, opening it (with a fresh epoch) if it never was. An engine forgets by itself a stream whose
+   * last event is gone by its age, an hour after that; one that never had an event, an hour after it was opened; both
+   * no earlier than an hour after the last call of this.
+   */
   state(stream: StreamAddress): Awaitable<StreamState>;
+  /** The same of a stream that there is, null of any other; opens nothing, and keeps nothing from being forgotten. */
+  find(stream: StreamAddress): Awaitable<StreamState | null>;
   /**
    * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
    * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
@@ -245,13 +262,17 @@ export interface KeyValueStore {
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
   /** `call` and `answer`: see `NodeCalls`. */
-  readonly kind: 'private' | 'disconnect' | 'notice' | 'call' | 'answer';
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event' | 'call' | 'answer';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `notice` to a room's members: empty. */
+  /** Client ids of the node addressed; for a `confirm` those reached, for `presence` and `event` empty. */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason. */
+  /** The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is where. */
   readonly text: string;
-  /** For `notice`: whose members. */
+  /** For `private`: what makes it the same message when it is sent again. */
+  readonly key?: string;
+  /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
+  readonly reply?: { readonly node: string; readonly number: number };
+  /** For `event`: whose members. */
   readonly room?: string;
   readonly channel?: string;
 }
@@ -264,6 +285,10 @@ export interface PresenceEntry {
   readonly node: string;
   /** The channels it is a member of, as `room:channel`, with `joined_at`. */
   readonly channels: Readonly<Record<string, string>>;
+  /** Who that is beyond one connection; clients are not told. Absent from nodes that do not tell it. */
+  readonly identity?: string;
+  /** What it tells of itself in those channels, where it does. */
+  readonly states?: Readonly<Record<string, unknown>>;
   readonly record: string;
 }
 

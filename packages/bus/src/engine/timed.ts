@@ -66,6 +66,7 @@ function timeBroker(broker: Broker, observe: ObserveOperation): Broker {
     attach: (tenant, room) => timed('attach', observe, () => broker.attach(tenant, room)),
     detach: (tenant, room) => broker.detach(tenant, room),
     state: (stream: StreamAddress) => timed('state', observe, () => broker.state(stream)),
+    find: (stream: StreamAddress) => timed('find', observe, () => broker.find(stream)),
     ...(broker.reached === undefined ? {} : { reached: broker.reached.bind(broker) }),
     history: (stream, query) => timed('history', observe, () => broker.history(stream, query)),
     streams: (tenant, room) => timed('streams', observe, () => broker.streams(tenant, room)),

@@ -74,6 +74,7 @@ export class SharedBackend {
         attach: (tenant, room) => void node.rooms.add(`${tenant}/${room}`),
         detach: (tenant, room) => void node.rooms.delete(`${tenant}/${room}`),
         state: (stream) => broker.state(stream),
+        find: (stream) => broker.find(stream),
         history: (stream, query) => broker.history(stream, query),
         streams: (tenant, room) => broker.streams(tenant, room),
         drop: (stream) => broker.drop(stream),

@@ -1,18 +1,8 @@
 import { type Envelope, ERRORS, MAX_RECIPIENTS, TRACEPARENT } from '@arqonbus/protocol';
 import { z } from 'zod';
-import {
-  CHANNEL_FIELD,
-  CLIENT_TYPE,
-  COUNT,
-  ID,
-  OBJECT,
-  ROLE,
-  ROOM_FIELD,
-  SEQUENCE,
-  STAMP,
-  TIMESTAMP,
-} from './fields.ts';
+import { CHANNEL_FIELD, COUNT, ID, OBJECT, ROLE, ROOM_FIELD, SENDER, SEQUENCE, STAMP, TIMESTAMP } from './fields.ts';
 import { NOTICES } from './notices.ts';
+import { EVENT_OPTIONS, PRIVATE_OPTIONS } from './options.ts';
 
 /**
  * The envelopes as schemas, for documents and other languages. The server checks frames by hand, which is several times
@@ -53,22 +43,25 @@ const SENT = {
   metadata: z.looseObject(TRACING).meta({ id: 'SentMetadata' }).exactOptional(),
 };
 
+const NONE = z.never().exactOptional();
+const EVENT_TYPE = { type: z.enum(['event', 'message']) };
+const TO_SOME = { ...SENT, options: PRIVATE_OPTIONS.exactOptional() };
+
 /** A `command` but for `command` and `args`, which each command has of its own. */
 export const SENT_COMMAND: z.ZodType = z
-  .looseObject({ ...SENT, type: z.literal('command') })
+  .looseObject({ ...SENT, type: z.literal('command'), options: NONE })
   .meta({ id: 'CommandFields' });
 
-const PRIVATE = { ...SENT, type: z.literal('private') };
+const PRIVATE = { ...TO_SOME, type: z.literal('private') };
 
 /** What a client sends, by type; commands apart. Unknown fields are dropped by the server, so that they are allowed. */
 export const INBOUND: Readonly<Record<'event' | 'private' | 'telemetry', z.ZodType>> = {
   event: z
-    .looseObject({
-      ...SENT,
-      type: z.enum(['event', 'message']),
-      to: RECIPIENTS.exactOptional(),
-      to_client: RECIPIENTS.exactOptional(),
-    })
+    .union([
+      z.looseObject({ ...SENT, ...EVENT_TYPE, to: NONE, to_client: NONE, options: EVENT_OPTIONS.exactOptional() }),
+      z.looseObject({ ...TO_SOME, ...EVENT_TYPE, to: RECIPIENTS }).describe('A private message.'),
+      z.looseObject({ ...TO_SOME, ...EVENT_TYPE, to_client: RECIPIENTS }).describe('A private message.'),
+    ])
     .meta({ id: 'SentEvent', description: 'Publishes to a channel or room.' }),
   private: z
     .union([
@@ -81,6 +74,7 @@ export const INBOUND: Readonly<Record<'event' | 'private' | 'telemetry', z.ZodTy
     .looseObject({
       ...SENT,
       type: z.literal('telemetry'),
+      options: NONE,
       to: RECIPIENTS.exactOptional(),
       to_client: RECIPIENTS.exactOptional(),
       payload: z.looseObject({
@@ -133,15 +127,16 @@ const METADATA = z
     cron_job_id: z.string().exactOptional(),
     iteration: z.int().min(1).exactOptional(),
     casil: CASIL.exactOptional(),
-    sender: z
-      .looseObject({
-        subject: z.string().exactOptional(),
-        name: z.string().exactOptional(),
-        type: CLIENT_TYPE.exactOptional(),
-        role: ROLE.exactOptional(),
-      })
-      .describe('What the server knows of who sent it.')
+    sender: SENDER.exactOptional(),
+    receipt: z
+      .union([z.literal(true), NAME])
+      .describe('Its sender wants to be told of it.')
       .exactOptional(),
+    request: z
+      .union([z.literal(true), z.strictObject({ deadline: STAMP })])
+      .describe('Its sender waits for an answer.')
+      .exactOptional(),
+    expires_at: STAMP.describe('After it the envelope is neither delivered, replayed nor listed.').exactOptional(),
     ...TRACING,
   })
   .meta({ id: 'Metadata' });
@@ -238,6 +233,8 @@ export const OUTBOUND: Readonly<
         sequence: SEQUENCE.exactOptional(),
         epoch: z.string().exactOptional(),
         undelivered: z.array(z.string()).describe('Recipients that nobody is connected as.').exactOptional(),
+        job_id: z.string().describe('Of an event for later: op.cron.cancel takes it back.').exactOptional(),
+        deliver_at: STAMP.exactOptional(),
       }),
     })
     .meta({ id: 'Ack', description: 'The message is stored and handed on.' }),

@@ -4,16 +4,16 @@ import {
   type ClientType,
   ID as ID_PATTERN,
   type JsonObject,
+  MAX_EPOCH_LENGTH,
   type Position,
   ROLES,
   ROOM_NAME,
   type Role,
+  type SenderRecord,
   TIMESTAMP as TIMESTAMP_PATTERN,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 
-/** The longest `epoch` that anybody may send, in characters. */
-const MAX_EPOCH = 64;
 const ROOM = ROOM_NAME.source.slice(1, -1);
 const CHANNEL = CHANNEL_NAME.source.slice(1, -1);
 
@@ -21,6 +21,13 @@ const CHANNEL = CHANNEL_NAME.source.slice(1, -1);
 export const ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}))?|\\*(:\\*)?)$`);
 /** What `channel` may hold. */
 export const CHANNEL_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL})|\\*:\\*)$`);
+
+const SEGMENT = '[A-Za-z0-9_-]*';
+const PATTERN = `(?![./])(?=[^:]{1,128}$)(?:>|(?:\\*|${SEGMENT})(?:[./](?:\\*|${SEGMENT}))*(?:[./]>)?)`;
+
+/** What they may hold where one may be a member: a pattern of channels too. */
+export const MEMBERSHIP_ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}|${PATTERN}))?|\\*(:\\*)?)$`);
+export const MEMBERSHIP_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL}|${PATTERN})|\\*:\\*)$`);
 
 /** The id of an envelope. */
 export const ID: z.ZodString = z.string().regex(ID_PATTERN);
@@ -39,11 +46,20 @@ export const OBJECT: z.ZodType<JsonObject> = z.record(z.string(), z.unknown());
 
 export const CLIENT_TYPE: z.ZodType<ClientType> = z.enum(CLIENT_TYPES).meta({ id: 'ClientType' });
 export const ROLE: z.ZodType<Role> = z.enum(ROLES).meta({ id: 'Role' });
+/** Who somebody is to others. */
+export const SENDER: z.ZodType<SenderRecord> = z
+  .strictObject({
+    subject: z.string().describe('From the token, or whose key or program it was.').exactOptional(),
+    name: z.string().describe('The screen name; a token may fix it.').exactOptional(),
+    type: CLIENT_TYPE,
+    role: ROLE,
+  })
+  .meta({ id: 'SenderRecord', description: 'What the server knows of who sent it.' });
 
 /**
  * A place in one incarnation of a stream. While the storage is away nothing is known of the streams: then the epoch is
  * empty, and whoever comes back with it has recovered nothing.
  */
 export const POSITION: z.ZodType<Position> = z
-  .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH) })
+  .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH_LENGTH) })
   .meta({ id: 'Position', description: 'What a client has seen of a stream; an empty epoch: nothing is known.' });

@@ -1,11 +1,10 @@
 import type { Notice } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { CLIENT_TYPE, COUNT, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { COUNT, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { PRESENCE_DEPARTURE, PRESENCE_MEMBER, PRESENCE_UPDATE } from './presence.ts';
 
 const NAME = z.string().min(1);
 const PLACE = { room: NAME, channel: NAME };
-
-const CLIENT = z.strictObject({ client_id: NAME, client_type: CLIENT_TYPE, screen_name: z.string().nullable() });
 
 const WELCOME = z
   .strictObject({
@@ -17,9 +16,31 @@ const WELCOME = z
     room: NAME.nullable().describe('The first membership; null when none was asked for.'),
     channel: NAME.nullable(),
     server: z.strictObject({ name: NAME, version: NAME, protocol: NAME, node: NAME, http: NAME.exactOptional() }),
+    features: z.array(NAME).describe('What the server can do beyond the first parts of the protocol.'),
     limits: z.strictObject({ max_message_bytes: COUNT, ping_interval_ms: COUNT }),
   })
   .meta({ id: 'Welcome', description: 'The first frame of every connection.' });
+
+const PRESENCE = z
+  .strictObject({
+    event: z.literal('presence'),
+    room: NAME,
+    channel: NAME.describe('`*`: the presence of the whole room, whose records name their channel.'),
+    version: COUNT.describe('One more than in the notice before, or than in the answer to the join.'),
+    members: COUNT.describe('How many there are now.'),
+    joined: z.array(PRESENCE_MEMBER),
+    updated: z.array(PRESENCE_UPDATE),
+    left: z.array(PRESENCE_DEPARTURE),
+    counts_only: z
+      .literal(true)
+      .describe('There are too many to be told by name; the lists are empty.')
+      .exactOptional(),
+    reset: z
+      .literal(true)
+      .describe('`joined` is the whole set, in place of what was known; the version counts on from here.')
+      .exactOptional(),
+  })
+  .meta({ id: 'PresenceNotice', description: 'Who came, changed and went; to members that asked for presence.' });
 
 /**
  * The payload of every `system` envelope, by its `event`. Whatever the server tells its clients unasked is declared
@@ -65,12 +86,7 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
   channel_deleted: z
     .strictObject({ event: z.literal('channel_deleted'), ...PLACE })
     .meta({ id: 'ChannelDeletedNotice', description: 'To those who subscribe to the room.' }),
-  client_joined: z
-    .strictObject({ event: z.literal('client_joined'), ...PLACE, client: CLIENT, members: COUNT })
-    .meta({ id: 'ClientJoinedNotice', description: 'To members that asked for presence.' }),
-  client_left: z
-    .strictObject({ event: z.literal('client_left'), ...PLACE, client: CLIENT, members: COUNT })
-    .meta({ id: 'ClientLeftNotice', description: 'To members that asked for presence.' }),
+  presence: PRESENCE,
   store_changed: z
     .strictObject({
       event: z.literal('store_changed'),

@@ -1,8 +1,8 @@
-import { encode, markReplayed, type Position } from '@arqonbus/protocol';
+import { encode, isExpired, markReplayed, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
-import type { Channel } from '../rooms.ts';
+import { type Channel, wantsEcho } from '../rooms.ts';
 
 /** Most envelopes pulled from history at a time. */
 const MOST = 64;
@@ -29,13 +29,18 @@ export interface Missed {
  */
 export class CatchUp {
   readonly session: Session;
-  /** What the session joined: a channel, or the room-wide one for a room subscription. */
+  /** What the session joined: a channel, a pattern, or the room-wide one for a room subscription. */
   readonly channel: Channel;
   private readonly broker: Broker;
   private readonly onDone: (catchUp: CatchUp) => void;
+  private readonly now: () => number;
   private readonly unsent: number;
+  /** Whether it carries nothing but what {@link startAfter} named. */
+  private readonly isListedOnly: boolean;
   /** By channel: one that rested when the member joined may have been made anew since. */
   private readonly cursors: Map<string, Cursor> = new Map();
+  /** Streams that reach the session another way. */
+  private readonly leftOut: Set<string> = new Set();
   /** Once the replay is over: the channels in which live traffic is behind it. */
   private ahead: Set<string> | null = null;
   private held: { channel: Channel; event: StreamEvent }[] = [];
@@ -43,7 +48,16 @@ export class CatchUp {
   private stopped = false;
 
   /** From here on live events are held back, if the hub is told of it. */
-  constructor(session: Session, channel: Channel, broker: Broker, onDone: (catchUp: CatchUp) => void) {
+  constructor(
+    session: Session,
+    channel: Channel,
+    broker: Broker,
+    onDone: (catchUp: CatchUp) => void,
+    now: () => number = Date.now,
+    isListedOnly = false,
+  ) {
+    this.isListedOnly = isListedOnly;
+    this.now = now;
     this.session = session;
     this.channel = channel;
     this.broker = broker;
@@ -51,9 +65,44 @@ export class CatchUp {
     this.unsent = Math.min(MAX_UNSENT, session.outbox.limit / 4);
   }
 
-  /** Live events of `channel` up to this position are not for this member: it joined after them. */
-  startAfter(channel: Channel, { sequence, epoch }: Position): void {
-    this.cursors.set(channel.channel, { channel, sequence, epoch });
+  /**
+   * Live events of `channel` up to this position are not for this member: it joined after them.
+   *
+   * @param from the sequence that its replay will begin after
+   */
+  startAfter(channel: Channel, { sequence, epoch }: Position, from: number = sequence): void {
+    this.leftOut.delete(channel.channel);
+    this.cursors.set(channel.channel, { channel, sequence: from, epoch, from });
+  }
+
+  /** Another way hands the session this stream's events from now on. */
+  leaveOut({ channel: name }: Channel): void {
+    this.leftOut.add(name);
+    this.cursors.delete(name);
+    this.ahead?.delete(name);
+    this.held = this.held.filter(({ channel }) => channel.channel !== name);
+  }
+
+  /** Whether the session gets a channel's events this way for now, and no other. */
+  carries(channel: Channel): boolean {
+    const { channel: name } = channel;
+    if (this.stopped || this.leftOut.has(name)) return false;
+    if (this.cursors.has(name)) return true;
+    if (this.isListedOnly) return false;
+    const membership = this.channel.members.get(this.session);
+    if (membership === undefined) return false;
+    return this.channel.reaches(channel, membership.coverage) && !isLive(this.session, channel);
+  }
+
+  /** Whether it brings all of a stream after this position. */
+  covers({ channel: name }: Channel, { sequence, epoch }: Position): boolean {
+    const cursor = this.cursors.get(name);
+    return cursor !== undefined && cursor.epoch === epoch && sequence >= cursor.from;
+  }
+
+  /** How far it has come in each stream. */
+  reached(): { channel: Channel; sequence: number; epoch: string }[] {
+    return [...this.cursors.values()];
   }
 
   /** Replays `missed` in its order, then what was held back; ends with `onDone`. Rejects when history cannot be read. */
@@ -63,13 +112,14 @@ export class CatchUp {
     do {
       this.overflowed = false;
       for (const cursor of streams) {
-        for (let more = true, pull = FIRST; more && !this.stopped; ) {
+        for (let more = true, pull = FIRST; more && !this.stopped && this.has(cursor); ) {
           const pulled = this.broker.history(cursor.channel, { fromSequence: cursor.sequence + 1, limit: pull });
           // An answer at hand is used in this very turn: a small replay is over before anything else happens.
           const batch = isPending(pulled) ? await pulled : pulled;
           more = batch.length === pull;
           for (const stored of batch) {
             if (this.stopped) return;
+            if (!this.has(cursor)) break;
             this.forward(cursor, stored);
             if (this.session.outbox.backlog <= this.unsent) continue;
             await new Promise<void>((drained) => this.session.outbox.whenDrained(drained));
@@ -92,9 +142,9 @@ export class CatchUp {
 
   /** Takes a live event; true when it will reach the session this way. */
   offer(channel: Channel, event: StreamEvent): boolean {
-    if (this.stopped || isLive(this.session, channel)) return false;
+    if (!this.carries(channel)) return false;
     if (this.ahead !== null) return this.level(this.ahead, channel, event);
-    this.cursorOf(channel, event.sequence - 1);
+    if (event.sequence > 0) this.cursorOf(channel, event.sequence - 1);
     if (this.overflowed) return true;
     if (this.held.length >= MAX_HELD) {
       this.held = [];
@@ -112,10 +162,15 @@ export class CatchUp {
     this.onDone(this);
   }
 
+  /** Whether a stream is still its own to replay. */
+  private has({ channel }: Cursor): boolean {
+    return !this.leftOut.has(channel.channel);
+  }
+
   private cursorOf(channel: Channel, sequence: number = 0): Cursor {
     let cursor = this.cursors.get(channel.channel);
     if (cursor === undefined) {
-      cursor = { channel, sequence, epoch: '' };
+      cursor = { channel, sequence, epoch: '', from: sequence };
       this.cursors.set(channel.channel, cursor);
     }
     return cursor;
@@ -123,7 +178,7 @@ export class CatchUp {
 
   private forward(cursor: Cursor, { sequence, text }: StoredEvent): void {
     if (sequence > cursor.sequence + 1) this.tellGap(cursor);
-    this.session.send(markReplayed(text));
+    if (!isExpired(text, this.now())) this.session.send(markReplayed(text));
     cursor.sequence = sequence;
   }
 
@@ -170,7 +225,8 @@ export class CatchUp {
       if (event.sequence <= cursor.sequence) return false;
       cursor.sequence = event.sequence;
     }
-    if (event.from === this.session.id && this.channel.members.get(this.session)?.echo !== true) return false;
+    if (event.from === this.session.id && !wantsEcho(this.session, channel)) return false;
+    if (isExpired(event.text, this.now())) return false;
     this.session.send(event.text);
     return true;
   }
@@ -183,6 +239,8 @@ interface Cursor {
   sequence: number;
   /** The stream's epoch when the member joined. */
   readonly epoch: string;
+  /** What it was to be replayed after. */
+  readonly from: number;
 }
 
 /** An epoch that is not known is no other one: nothing has come by yet. */
@@ -190,12 +248,17 @@ function isOfJoin({ epoch: joined }: Cursor, { epoch }: Position): boolean {
   return joined === '' || epoch === '' || joined === epoch;
 }
 
-/** Whether another membership already hands the session this channel's events. */
-function isLive(session: Session, channel: Channel): boolean {
+/** Whether a membership hands the session this channel's events live. */
+export function isLive(session: Session, channel: Channel): boolean {
   const { parent } = channel;
-  return (
-    channel.members.get(session)?.live === true ||
-    parent.wide.members.get(session)?.live === true ||
-    parent.tenant.everything.members.get(session)?.live === true
-  );
+  if (parent.tenant.everything.members.get(session)?.live === true) return true;
+  if (channel.isWide) {
+    for (const [place, { live }] of session.memberships) if (live && place.room === channel.room) return true;
+    return false;
+  }
+  for (const place of [channel, parent.wide, ...channel.patterns]) {
+    const membership = place.members.get(session);
+    if (membership?.live === true && place.reaches(channel, membership.coverage)) return true;
+  }
+  return false;
 }

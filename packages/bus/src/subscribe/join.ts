@@ -1,26 +1,29 @@
-import { BusError, type JoinResult, type Position, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
-import type { Access } from '../access.ts';
+import { BusError, isChannelPattern, type JoinResult, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import { type Access, forbidden } from '../access.ts';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
-import type { Membership, Session } from '../connection/session.ts';
-import type { Awaitable, Broker, StreamState } from '../engine/engine.ts';
+import type { Coverage, Membership, Session } from '../connection/session.ts';
+import type { Directory } from '../directory.ts';
+import type { Awaitable } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
-import type { Hub } from '../hub.ts';
-import type { Channel, Rooms } from '../rooms.ts';
-import { CatchUp, type Missed } from './catch-up.ts';
+import type { Channel } from '../rooms.ts';
+import { GrantedChannels } from './coverage.ts';
 import type { Interest } from './interest.ts';
-
-/** Streams of a room whose positions a join answers: as many as `since` takes back. */
-const MAX_POSITIONS = 1_000;
+import type { Since } from './plan.ts';
+import type { Rosters } from './presence.ts';
+import { type ReplayParts, Replays, type Settled } from './replays.ts';
 
 /** What a client asks for when it joins (`join_channel`, PROTOCOL sections 5 to 7). */
 export interface JoinRequest {
   readonly room: string;
-  /** `*`: the whole room. */
+  /** `*`: the whole room; a pattern like `orders.*`: its channels that match. */
   readonly channel: string;
-  readonly since?: Position | Readonly<Record<string, Position>> | undefined;
+  /** Refuses a room or pattern unless the grants cover all of it. */
+  readonly strict?: boolean | undefined;
+  readonly since?: Since | undefined;
   readonly echo?: boolean | undefined;
-  readonly presence?: boolean | undefined;
+  /** Watches who is in it; `state` is what others are told of this member, null to take it back. */
+  readonly presence?: boolean | { readonly state?: unknown } | undefined;
   /** The last N envelopes before live traffic. */
   readonly history?: number | undefined;
 }
@@ -31,54 +34,171 @@ export interface Joined {
   begin(): void;
 }
 
-export interface MembershipParts {
-  readonly rooms: Rooms;
-  readonly broker: Broker;
-  readonly hub: Hub;
+export interface MembershipParts extends ReplayParts {
   readonly interest: Interest;
   readonly cluster: Cluster;
+  readonly rosters: Rosters;
+  readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
-  readonly options: {
-    readonly autoCreateChannels: boolean;
-    /** Told of a replay that history could not serve. */
-    readonly onFault: (error: unknown) => void;
-  };
+  readonly options: ReplayParts['options'] & { readonly autoCreateChannels: boolean };
 }
 
 /** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
 export class Memberships {
   private readonly parts: MembershipParts;
+  private readonly replays: Replays;
 
   constructor(parts: MembershipParts) {
     this.parts = parts;
+    this.replays = new Replays(parts);
   }
 
-  /** Joins a channel or room. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
+  /** Joins a channel, room or pattern. Throws AUTHORIZATION_ERROR, NOT_FOUND, LIMIT_EXCEEDED, VALIDATION_ERROR. */
   join(session: Session, request: JoinRequest): Awaitable<Joined> {
     const { room, channel: name } = request;
-    this.parts.access.require(session.principal, 'subscribe', room, name);
+    const watches = isWatching(request);
+    const isPattern = isChannelPattern(name);
+    if (watches && isPattern) {
+      throw new BusError('VALIDATION_ERROR', 'Presence is of a channel or a whole room; join one of those with it.', {
+        field: 'presence',
+      });
+    }
+    const coverage = this.coverageOf(session, room, name, request.strict === true);
+    if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
-    if (request.presence === true) this.parts.access.require(session.principal, 'presence', room, name);
-    const channel = this.target(session, room, name);
+    if (watches) this.parts.access.require(session.principal, 'presence', room, name);
+    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage));
+  }
+
+  /** Makes the membership, and then makes it live. */
+  private enter(
+    session: Session,
+    channel: Channel,
+    request: JoinRequest,
+    coverage: Coverage | null,
+  ): Awaitable<Joined> {
+    const { room } = channel;
+    const watches = isWatching(request);
     const attached = this.parts.interest.add(channel.tenant, room);
     let entry: { membership: Membership; isNew: boolean };
     try {
-      entry = this.parts.rooms.join(session, channel, {
-        echo: request.echo === true,
-        presence: request.presence === true,
-      });
+      entry = this.makeMember(session, channel, request, coverage);
     } catch (error) {
       this.parts.interest.remove(channel.tenant, room);
+      this.parts.rooms.dropUnused(channel);
       throw error;
     }
-    if (!entry.isNew) this.parts.interest.remove(channel.tenant, room);
-    else this.tell('client_joined', session, channel);
-    if (!entry.isNew && !entry.membership.live && request.since === undefined && request.history === undefined) {
-      // Its replay is still running; the answer is all that is left to give.
-      return this.answerAgain(channel);
+    const { membership, isNew } = entry;
+    if (!isNew) this.parts.interest.remove(channel.tenant, room);
+    if (!watches) this.parts.rosters.unwatch(session, channel);
+    const settle = (): Awaitable<Settled> => {
+      // While its replay is still running the answer is all that is left to give.
+      const isAgain = !isNew && !membership.live && request.since === undefined && request.history === undefined;
+      if (!isAgain) return this.replays.settle(session, channel, membership, request);
+      return andThen(this.replays.state(channel), (state) => ({ state, begin: () => {} }));
+    };
+    return this.orUndo(session, channel, attached, () => {
+      const members = this.countOf(channel);
+      const joined = andThen(settle(), (settled) =>
+        andThen(members, (count) => answer(channel, membership, settled, count)),
+      );
+      return watches ? andThen(joined, (one) => this.watching(session, channel, one)) : joined;
+    });
+  }
+
+  /** Which channels the grants let a session have of a place: null all, undefined none. */
+  private coverageOf(session: Session, room: string, name: string, isStrict: boolean): Coverage | null | undefined {
+    const { access } = this.parts;
+    const { principal } = session;
+    if (access.may(principal, 'subscribe', room, name)) return null;
+    if (isStrict || !(name === WILDCARD || isChannelPattern(name))) return undefined;
+    if (!access.mayInPart(principal, 'subscribe', room, name)) return undefined;
+    return new GrantedChannels(access, session, room);
+  }
+
+  /** The session may do other things now: ends the memberships that it may no longer have, and answers them. */
+  reauthorize(session: Session): Channel[] {
+    const ended: Channel[] = [];
+    for (const [place, membership] of [...session.memberships]) {
+      const channel = place as Channel;
+      const coverage = this.coverageOf(session, channel.room, channel.channel, membership.isStrict);
+      if (coverage === undefined) {
+        this.leave(session, channel.room, channel.channel);
+        ended.push(channel);
+      } else if (coverage !== null || membership.coverage !== null) {
+        membership.coverage = coverage;
+        this.parts.rooms.refresh(channel);
+      }
     }
-    return this.orUndo(session, channel, attached, () => this.settle(session, channel, entry.membership, request));
+    return ended;
+  }
+
+  /** Makes or renews the membership, and tells of it. */
+  private makeMember(
+    session: Session,
+    channel: Channel,
+    { echo, presence, strict }: JoinRequest,
+    coverage: Coverage | null,
+  ): { membership: Membership; isNew: boolean } {
+    const entry = this.parts.rooms.join(session, channel, {
+      echo: echo === true,
+      coverage,
+      isStrict: strict === true,
+    });
+    const { membership, isNew } = entry;
+    const { state } = typeof presence === 'object' ? presence : {};
+    try {
+      if (state !== undefined) this.parts.rosters.setState(session, membership, state);
+    } catch (error) {
+      if (isNew) this.parts.rooms.leave(session, channel);
+      throw error;
+    }
+    if (isNew || state !== undefined) {
+      this.parts.cluster.announce(session);
+      this.parts.rosters.joined(session, channel, membership);
+    }
+    if (isNew) this.emit('client_joined', session, channel);
+    return entry;
+  }
+
+  /** How many members there are in the whole cluster. */
+  private countOf(channel: Channel): Awaitable<number> {
+    const count = this.parts.rosters.count(channel) ?? this.parts.directory.recentMemberCount(channel);
+    // It is asked for while the streams are; if they fail, nobody looks at this.
+    if (isPending(count)) count.catch(() => {});
+    return count;
+  }
+
+  private watching(session: Session, channel: Channel, { result, begin }: Joined): Awaitable<Joined> {
+    const { rosters } = this.parts;
+    return andThen(rosters.watch(channel), (presence) => ({
+      result: { ...result, presence },
+      begin: () => {
+        rosters.begin(session, channel, presence.version);
+        begin();
+      },
+    }));
+  }
+
+  /** Changes what the members of a channel or room are told of this one. Throws NOT_JOINED, VALIDATION_ERROR, LIMIT_EXCEEDED. */
+  setState(session: Session, room: string, name: string, state: unknown): void {
+    const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
+    const membership = channel?.members.get(session);
+    if (channel === undefined || membership === undefined) {
+      throw new BusError('NOT_JOINED', `Join ${room}:${name} first; a state is a member's.`, { room, channel: name });
+    }
+    this.parts.rosters.setState(session, membership, state);
+    this.parts.cluster.announce(session);
+    this.parts.rosters.joined(session, channel, membership);
+  }
+
+  /** The client is known by another name or type: whoever watches it is told. */
+  renamed(session: Session): void {
+    this.parts.cluster.announce(session);
+    for (const [place, membership] of session.memberships) {
+      this.parts.rosters.joined(session, place as Channel, membership);
+    }
   }
 
   /** Runs what makes a membership live; when the engine fails, the membership is taken back. */
@@ -95,196 +215,85 @@ export class Memberships {
     return attempt(() => andThen(attached, settle), undo);
   }
 
-  private answerAgain(channel: Channel): Awaitable<Joined> {
-    const answer = (state: StreamState): Joined => ({ result: this.answer(channel, state), begin: () => {} });
-    return andThen(this.parts.broker.state(channel), answer);
-  }
-
-  /** Leaves a channel or room; false when the client was no member. */
-  leave(session: Session, room: string, name: string): boolean {
+  /** Leaves a channel or room; false when the client was no member. `isFarewell`: it is not coming back at once. */
+  leave(session: Session, room: string, name: string, isFarewell = true): boolean {
     const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
-    if (channel === undefined || !this.parts.rooms.leave(session, channel)) return false;
-    this.parts.hub.abandonCatchUps(session, channel);
+    const membership = channel?.members.get(session);
+    if (channel === undefined || membership === undefined) return false;
+    this.parts.rooms.leave(session, channel);
+    this.replays.abandon(session, channel);
     this.parts.interest.remove(channel.tenant, room);
-    this.tell('client_left', session, channel);
+    this.parts.cluster.announce(session);
+    this.parts.rosters.left(session, channel, membership, isFarewell);
+    this.emit('client_left', session, channel);
     return true;
   }
 
-  /** Ends all memberships of a connection that is going away. */
-  leaveAll(session: Session): void {
-    this.parts.hub.abandonCatchUps(session);
-    for (const channel of [...session.memberships.keys()]) this.leave(session, channel.room, channel.channel);
+  /** Ends all memberships of a connection that is going away; `isFarewell`: on purpose. */
+  leaveAll(session: Session, isFarewell: boolean): void {
+    this.parts.hub.catchUps.abandon(session);
+    for (const { room, channel } of [...session.memberships.keys()]) this.leave(session, room, channel, isFarewell);
   }
 
-  private target(session: Session, room: string, name: string): Channel {
+  /** What to join: a channel that is listed, one that rests, or a new one where the client may make it. */
+  private target(session: Session, room: string, name: string): Awaitable<Channel> {
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
         field: 'channel',
       });
     }
-    const tenant = this.parts.rooms.tenant(session.principal.tenant);
+    const { rooms, options } = this.parts;
+    const tenant = rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
-    return this.parts.rooms.createFor(session, room, name, this.parts.options.autoCreateChannels);
-  }
-
-  /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
-  private settle(session: Session, channel: Channel, membership: Membership, request: JoinRequest): Awaitable<Joined> {
-    if (channel.room === WILDCARD) {
-      this.parts.rooms.goLive(channel, membership);
-      return { result: this.answer(channel, { sequence: 0, epoch: '', oldest: 1 }), begin: () => {} };
+    if (isChannelPattern(name)) {
+      return andThen(this.target(session, room, WILDCARD), ({ parent }) => rooms.pattern(parent, name));
     }
-    const catchUp = new CatchUp(session, channel, this.parts.broker, () => {
-      this.parts.hub.endCatchUp(catchUp);
-      if (!session.closed && channel.members.get(session) === membership) this.parts.rooms.goLive(channel, membership);
-    });
-    // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
-    if (request.since !== undefined || request.history !== undefined) {
-      this.parts.hub.abandonCatchUps(session, channel);
-      this.parts.rooms.pause(channel, membership);
-    }
-    if (!membership.live) this.parts.hub.startCatchUp(catchUp);
-    return andThen(this.states(channel, request), (states) =>
-      this.prepare(channel, membership, request, catchUp, states),
-    );
-  }
-
-  private prepare(
-    channel: Channel,
-    membership: Membership,
-    request: JoinRequest,
-    catchUp: CatchUp,
-    states: ReadonlyMap<Channel, StreamState>,
-  ): Joined {
-    const { missed, recovered } = plan(channel, request, states);
-    for (const [stream, state] of states) catchUp.startAfter(stream, state);
-    const result = this.answer(channel, states.get(channel) as StreamState, recovered);
-    result.positions = Object.fromEntries(
-      [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
-    );
-    return {
-      result,
-      begin: () => {
-        if (membership.live) return;
-        catchUp.run(missed).catch((error: unknown) => {
-          catchUp.fail();
-          this.parts.options.onFault(error);
-        });
-      },
-    };
-  }
-
-  private answer(channel: Channel, state: StreamState, recovered?: boolean): JoinResult {
-    return {
-      room: channel.room,
-      channel: channel.channel,
-      sequence: state.sequence,
-      epoch: state.epoch,
-      members: channel.members.size,
-      ...(recovered === undefined ? {} : { recovered }),
-    };
-  }
-
-  /** Where the joined stream stands, and the room-wide one that comes with it; for a room, its streams. */
-  private states(channel: Channel, request: JoinRequest): Awaitable<Map<Channel, StreamState>> {
-    if (!channel.isWide) return this.statesOf([channel, channel.parent.wide]);
-    const wanted = [channel, ...first(channel.parent.channels.values(), MAX_POSITIONS)];
-    const asked = Object.keys(request.since ?? {}).filter(
-      (name) => name !== WILDCARD && !channel.parent.channels.has(name),
-    );
-    if (asked.length === 0) return this.statesOf(wanted);
-    // A position may be of a channel that rests, or that nobody of this node has touched since it started.
-    const { broker, rooms } = this.parts;
-    return andThen(broker.streams(channel.tenant, channel.room), (streams) => {
-      const kept = new Set(streams.map((stream) => stream.channel));
-      for (const name of asked) if (kept.has(name)) wanted.push(rooms.visit(channel.parent, name));
-      return this.statesOf(wanted);
+    const create = (): Channel => rooms.createFor(session, room, name, options.autoCreateChannels);
+    if (options.autoCreateChannels && session.principal.role !== 'guest') return create();
+    return andThen(this.rests(tenant.name, room, name), (isResting) => {
+      if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+      const listed = tenant.find(room, name);
+      if (listed !== undefined) return listed;
+      return isResting ? rooms.create(tenant, room, name, { autoCreated: true }) : create();
     });
   }
 
-  private statesOf(wanted: readonly Channel[]): Awaitable<Map<Channel, StreamState>> {
-    const states = new Map<Channel, StreamState>();
-    const pending: Promise<void>[] = [];
-    for (const stream of wanted) {
-      const noted = andThen(this.parts.broker.state(stream), (state) => void states.set(stream, state));
-      if (isPending(noted)) pending.push(noted);
-    }
-    return pending.length === 0 ? states : Promise.all(pending).then(() => states);
+  /** Whether the engine knows a channel's stream, or any of a room's. */
+  private rests(tenant: string, room: string, channel: string): Awaitable<boolean> {
+    const { broker } = this.parts;
+    if (channel === WILDCARD) return andThen(broker.streams(tenant, room), (streams) => streams.length > 0);
+    return andThen(broker.find({ tenant, room, channel }), (state) => state !== null);
   }
 
-  private tell(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
-    this.parts.cluster.announce(session);
-    const { room, channel: name } = channel;
-    const client = {
-      client_id: session.id,
-      client_type: session.profile.clientType,
-      screen_name: session.profile.screenName,
-    };
-    const payload = { event, room, channel: name, client, members: channel.members.size };
-    this.parts.hub.notifyPresence(channel, payload, session);
-    this.parts.cluster.tellPresence(channel, payload);
-    this.parts.events.emit(event, channel.tenant, { ...client, room, channel: name });
+  private emit(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
+    const { clientType: client_type, screenName: screen_name } = session.profile;
+    const { tenant, room, channel: name } = channel;
+    this.parts.events.emit(event, tenant, { client_id: session.id, client_type, screen_name, room, channel: name });
   }
 }
 
-function* first<T>(values: Iterable<T>, most: number): Generator<T> {
-  let count = 0;
-  for (const value of values) {
-    if (count >= most) return;
-    count += 1;
-    yield value;
-  }
+function isWatching({ presence }: JoinRequest): boolean {
+  return presence !== undefined && presence !== false;
 }
 
-/** What to replay, and whether that is all that was missed. */
-function plan(
-  channel: Channel,
-  request: JoinRequest,
-  states: ReadonlyMap<Channel, StreamState>,
-): { missed: Missed[]; recovered: boolean | undefined } {
-  const { since, history } = request;
-  const missed: Missed[] = [];
-  if (since === undefined) {
-    for (const [stream, state] of states) {
-      if (history === undefined || stream !== channel) continue;
-      missed.push({ channel: stream, after: Math.max(state.oldest - 1, state.sequence - history) });
-    }
-    return { missed, recovered: undefined };
-  }
-  const positions = positionsOf(channel, since);
-  // A map that tells of the room-wide stream is a whole one: a channel it lacks is new to the client.
-  const isWhole = channel.isWide && Object.hasOwn(positions, WILDCARD);
-  let recovered = true;
-  for (const [stream, state] of states) {
-    const position = Object.hasOwn(positions, stream.channel) ? positions[stream.channel] : undefined;
-    if (position === undefined) {
-      if (isWhole && state.sequence > 0) missed.push({ channel: stream, after: state.oldest - 1 });
-      continue;
-    }
-    // Without an epoch nothing is known, here or there: it is told while the storage is away.
-    const isSameStream = position.epoch !== '' && position.epoch === state.epoch;
-    const kept = isSameStream && position.sequence <= state.sequence;
-    if (kept && position.sequence + 1 >= state.oldest) missed.push({ channel: stream, after: position.sequence });
-    else recovered = false;
-  }
-  const known = new Set([...states.keys()].map((stream) => stream.channel));
-  if (Object.keys(positions).some((name) => !known.has(name))) recovered = false;
-  return { missed, recovered };
-}
-
-function positionsOf(
-  channel: Channel,
-  since: Position | Readonly<Record<string, Position>>,
-): Readonly<Record<string, Position>> {
-  if (typeof since.sequence === 'number') return { [channel.channel]: since as Position };
-  const map = since as Readonly<Record<string, Position>>;
-  const stranger = channel.isWide
-    ? undefined
-    : Object.keys(map).find((name) => name !== channel.channel && name !== WILDCARD);
-  if (stranger === undefined) return map;
-  throw new BusError('VALIDATION_ERROR', '"since" of a channel is its position, or a map of it and "*".', {
-    field: 'since',
-    expected: '{sequence, epoch}',
-    value: stranger.slice(0, 140),
-  });
+function answer(
+  { room, channel, matches }: Channel,
+  { coverage }: Membership,
+  { state, recovered, positions, begin }: Settled,
+  members: number,
+): Joined {
+  const scope = matches === null ? 'granted' : 'matching';
+  const { sequence, epoch } = state;
+  const result: JoinResult = {
+    room,
+    channel,
+    ...(matches === null && coverage === null ? {} : { scope }),
+    sequence,
+    epoch,
+    members,
+    ...(recovered === undefined ? {} : { recovered }),
+    ...(positions === undefined ? {} : { positions }),
+  };
+  return { result, begin };
 }

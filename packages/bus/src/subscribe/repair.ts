@@ -79,7 +79,7 @@ export class Repairs {
       }
       for (let more = true; more; ) {
         const read = await this.broker.history(channel, { fromSequence: after + 1, limit: READ });
-        for (const stored of read) this.hub.replay(channel, eventOf(channel, stored));
+        for (const stored of read) this.hub.replay(channel, eventOf(channel, stored), true);
         after = read[read.length - 1]?.sequence ?? after;
         more = read.length === READ;
       }

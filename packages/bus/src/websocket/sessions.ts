@@ -5,7 +5,7 @@ import type { WebSocket } from 'ws';
 import type { Wire } from '../connection/outbox.ts';
 import type { Arrival, Session } from '../connection/session.ts';
 import { networkOf } from '../network.ts';
-import type { Principal } from '../principal.ts';
+import { isSubject, type Principal } from '../principal.ts';
 import { inspectArrival } from '../profile.ts';
 import type { Inspector } from '../publish.ts';
 import type { Behind } from './handshake.ts';
@@ -22,7 +22,8 @@ export interface SessionHost {
   receive(session: Session, text: string): void;
   receiveBinary(session: Session): void;
   closeSession(session: Session, code: number, reason: string): void;
-  disconnect(session: Session, reason: string): void;
+  /** `isFarewell`: the client ended it on purpose. */
+  disconnect(session: Session, reason: string, isFarewell?: boolean): void;
 }
 
 /** Turns WebSockets into sessions of the bus (PROTOCOL section 1). */
@@ -48,7 +49,8 @@ export class WebSocketSessions implements Behind<Arrival> {
       silent: () => host.closeSession(session, CLOSE.HEARTBEAT_MISSED, 'heartbeat missed'),
       ended: (code) => {
         session.outbox.abandon();
-        host.disconnect(session, CLEAN.has(code) ? 'closed' : `lost (${code})`);
+        const isClean = CLEAN.has(code);
+        host.disconnect(session, isClean ? 'closed' : `lost (${code})`, isClean);
       },
     });
     const session = host.connect(arrival, socket);
@@ -70,8 +72,9 @@ function readArrival(url: string, principal: Principal, address: string): Arriva
   if (clientKey !== null && !CLIENT_KEY.test(clientKey)) {
     throw invalid('client_key', 'is 16-64 random letters, digits, ".", "_", "~" or "-"');
   }
+  const subject = text(query, 'subject');
   return {
-    principal,
+    principal: subject === null ? principal : named(principal, subject),
     profile: {
       clientType: clientType(text(query, 'client_type')),
       screenName: text(query, 'screen_name'),
@@ -82,6 +85,14 @@ function readArrival(url: string, principal: Principal, address: string): Arriva
     address: networkOf(address),
     join: firstMembership(text(query, 'room'), text(query, 'channel')),
   };
+}
+
+/** With authentication off a client says itself who it is; with it on the token does. */
+function named(principal: Principal, subject: string): Principal {
+  if (principal.subject === subject) return principal;
+  if (principal.anonymous !== true) throw invalid('subject', 'comes from the token here; leave it out');
+  if (!isSubject(subject)) throw invalid('subject', 'is 1-256 printable characters, and not one of the server');
+  return { ...principal, subject };
 }
 
 function clientType(value: string | null): ClientType {

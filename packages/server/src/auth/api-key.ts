@@ -1,8 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Principal } from '@arqonbus/bus';
-
-/** Subject of whoever presents the HTTP API key; no token may claim it (see `claims.ts`). */
-export const API_KEY_SUBJECT = 'http:api-key';
+import { API_KEY_SUBJECT, type Principal } from '@arqonbus/bus';
 
 /** Gives the operator's principal for the right key, null for any other or none. */
 export type ApiKeyCheck = (presented: string | undefined) => Principal | null;
@@ -22,6 +19,7 @@ export function createApiKeyCheck(expected: string): ApiKeyCheck {
 
 const API_KEY_PRINCIPAL: Principal = Object.freeze({
   subject: API_KEY_SUBJECT,
+  name: 'api-key',
   role: 'admin',
   tenant: 'default',
   grants: null,

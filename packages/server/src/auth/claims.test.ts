@@ -1,12 +1,13 @@
+import { API_KEY_SUBJECT } from '@arqonbus/bus';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { API_KEY_SUBJECT } from './api-key.ts';
 import { ClaimError, type Claims, MAX_GRANT_LENGTH, MAX_GRANTS, principalFromClaims } from './claims.ts';
 
 describe('principalFromClaims', () => {
   it('gives the defaults when nothing is claimed', () => {
     expect(principalFromClaims({})).toEqual({
       subject: null,
+      name: null,
       role: 'user',
       tenant: 'default',
       grants: null,

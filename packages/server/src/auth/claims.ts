@@ -1,6 +1,14 @@
-import { ACTIONS, type Action, type Grants, grantsOf, type Principal } from '@arqonbus/bus';
+import {
+  ACTIONS,
+  type Action,
+  API_KEY_SUBJECT,
+  type Grants,
+  grantsOf,
+  MAX_SUBJECT_LENGTH,
+  type Principal,
+  UNPRINTABLE,
+} from '@arqonbus/bus';
 import type { Role } from '@arqonbus/protocol';
-import { API_KEY_SUBJECT } from './api-key.ts';
 
 /** The decoded payload of a token: whatever JSON its issuer wrote. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -14,8 +22,8 @@ export class ClaimError extends Error {
 export const MAX_GRANTS = 100;
 /** Longest glob of a grant, in characters. */
 export const MAX_GRANT_LENGTH = 260;
-/** Longest `sub`, in UTF-16 units. */
-const MAX_SUBJECT_LENGTH = 256;
+/** Longest `name`, in UTF-16 units. */
+const MAX_NAME_LENGTH = 256;
 
 const ROLES: readonly string[] = ['guest', 'user', 'admin'] satisfies readonly Role[];
 const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
@@ -30,8 +38,6 @@ const SYNTAX: Readonly<Partial<Record<Action, RegExp>>> = {
   store_read: /^[A-Za-z0-9._/*-]+\/[^\p{Cc}\p{Cs}]+$/u,
   store_write: /^[A-Za-z0-9._/*-]+\/[^\p{Cc}\p{Cs}]+$/u,
 };
-/** Control characters, line separators and halves of surrogate pairs: nothing that forges a log line or a frame. */
-const UNPRINTABLE = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u;
 /** The largest time an ECMAScript Date holds, in milliseconds. */
 const MAX_TIME = 8.64e15;
 /** How far the clocks of issuer and server may be apart for `exp`, `nbf` and `iat`, in seconds. */
@@ -51,6 +57,7 @@ export function principalFromClaims(claims: Claims): Principal {
   const tokenExpiresAt = readExpiry(own(claims, 'exp'));
   return {
     subject: readSubject(own(claims, 'sub')),
+    name: readName(own(claims, 'name')),
     role,
     tenant: tenant === '*' ? 'default' : tenant,
     grants: readGrants(claims),
@@ -89,6 +96,15 @@ function readSubject(value: unknown): string | null {
   }
   // Or its bearer would share idempotence keys and owned jobs with the operator's API key.
   if (value === API_KEY_SUBJECT) throw new ClaimError(`"sub" must not be "${API_KEY_SUBJECT}": it is reserved`);
+  return value;
+}
+
+/** The screen name that its bearer has, whatever it calls itself. */
+function readName(value: unknown): string | null {
+  if (value === undefined) return null;
+  if (typeof value !== 'string' || value === '' || value.length > MAX_NAME_LENGTH || UNPRINTABLE.test(value)) {
+    throw new ClaimError(`"name" must be 1-${MAX_NAME_LENGTH} characters without control characters`);
+  }
   return value;
 }
 

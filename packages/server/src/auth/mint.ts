@@ -12,6 +12,8 @@ export type SigningKey =
 /** Claims of a token to be made; what is missing is left out of it, and means what PROTOCOL section 7 says. */
 export interface TokenRequest {
   readonly sub?: string;
+  /** The screen name that its bearer cannot change. */
+  readonly name?: string;
   readonly role?: string;
   readonly tenant?: string;
   /** Globs `room:channel`; an empty list allows nothing. */
@@ -50,6 +52,7 @@ export async function mintToken(key: SigningKey, request: TokenRequest): Promise
   const issuedAt = Math.floor(Date.now() / 1000);
   const claims: JWTPayload = {
     ...present('sub', request.sub),
+    ...present('name', request.name),
     ...present('role', request.role),
     ...present('tenant_id', request.tenant),
     ...present('publish', request.publish),

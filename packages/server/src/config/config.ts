@@ -39,6 +39,7 @@ export interface Config {
   readonly bus: {
     readonly autoCreateChannels: boolean;
     readonly channelIdleSeconds: number;
+    readonly presenceGraceSeconds: number;
     readonly publishRequiresJoin: boolean;
     /** Room → its built-in channels. */
     readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;

@@ -20,7 +20,14 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_CHANNEL_IDLE_SECONDS',
     kind: decimal(0.01, TEN_YEARS_SECONDS),
     default: 300,
-    description: 'Time without members and traffic after which a channel that was made by itself is removed.',
+    description:
+      'Time without members and traffic after which a channel that was made by itself rests: it leaves the lists, its history stays.',
+  },
+  presenceGraceSeconds: {
+    env: 'ARQONBUS_PRESENCE_GRACE_SECONDS',
+    kind: decimal(0, 3_600),
+    default: 5,
+    description: 'Time that a broken connection is waited for before whoever watches presence is told that it is gone.',
   },
   publishRequiresJoin: {
     env: 'ARQONBUS_PUBLISH_REQUIRES_JOIN',

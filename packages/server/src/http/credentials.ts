@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import {
+  API_KEY_SUBJECT,
   type Awaitable,
   anonymousPrincipal,
   hasRole,
@@ -10,7 +11,7 @@ import {
   systemSender,
 } from '@arqonbus/bus';
 import { isRoomName } from '@arqonbus/protocol';
-import { API_KEY_SUBJECT, type ApiKeyCheck } from '../auth/api-key.ts';
+import type { ApiKeyCheck } from '../auth/api-key.ts';
 import type { Verifier } from '../auth/verifier.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import type { HttpRates } from './rates.ts';

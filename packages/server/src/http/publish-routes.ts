@@ -42,6 +42,10 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
           .optional()
           .describe('Client ids and `sub:SUBJECT` of a private message.'),
         metadata: z.looseObject({}).optional(),
+        options: z
+          .looseObject({})
+          .optional()
+          .describe('`ttl_seconds`, `expect`, `ephemeral` … as the protocol has them; an unknown one is refused.'),
       }),
       answer: z.object({
         id: TEXT,
@@ -51,6 +55,8 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
         epoch: TEXT.optional(),
         delivered: z.number().describe('Connections that it was handed to.'),
         undelivered: z.array(TEXT).optional(),
+        job_id: TEXT.optional(),
+        deliver_at: TEXT.optional(),
         duplicate: z.boolean(),
         stored: z.enum(['none', 'memory', 'disk', 'replicated']),
       }),

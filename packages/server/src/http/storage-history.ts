@@ -2,6 +2,7 @@ import type { Access, Engine, Principal, StoredEvent, StreamAddress } from '@arq
 import {
   type Envelope,
   type HistoryEntry,
+  isExpired,
   type JsonObject,
   type PartialAddress,
   splitMetadata,
@@ -81,13 +82,16 @@ async function lastEvents(
   from: string | undefined,
   limit: number,
 ): Promise<StoredEvent[]> {
-  if (from === undefined) return engine.broker.history(stream, { limit, take: 'last' });
+  const now = Date.now();
+  const isWanted = (event: StoredEvent): boolean =>
+    (from === undefined || event.from === from) && !isExpired(event.text, now);
+  const size = from === undefined ? limit : PAGE;
   let found: StoredEvent[] = [];
   for (let toSequence = Number.MAX_SAFE_INTEGER; ; ) {
-    const page = await engine.broker.history(stream, { limit: PAGE, take: 'last', toSequence });
-    found = [...page.filter((event) => event.from === from), ...found];
+    const page = await engine.broker.history(stream, { limit: size, take: 'last', toSequence });
+    found = [...page.filter(isWanted), ...found];
     const [oldest] = page;
-    if (oldest === undefined || page.length < PAGE || found.length >= limit) return found.slice(-limit);
+    if (oldest === undefined || page.length < size || found.length >= limit) return found.slice(-limit);
     toSequence = oldest.sequence - 1;
   }
 }

@@ -9,7 +9,9 @@ import type {
   StreamAddress,
   StreamState,
 } from '../engine.ts';
+import { conflict, meets } from '../expectation.ts';
 import { RecentIds } from '../recent-ids.ts';
+import { endOfRest, REST_MS } from '../rest.ts';
 import { StreamMap } from '../stream-map.ts';
 import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './history-bounds.ts';
 import { type Holdings, Ring } from './ring.ts';
@@ -29,13 +31,18 @@ class Stream implements Counted {
   readonly epoch: string = randomToken(EPOCH_LENGTH);
   readonly ring: Ring;
   readonly home: TenantHistory;
+  /** The id of its last event. */
+  lastId: string | null = null;
+  /** When it is forgotten. */
+  until: number;
   weight = 0;
   place = -1;
 
-  constructor(address: StreamAddress, scope: number, holdings: Holdings, home: TenantHistory) {
+  constructor(address: StreamAddress, scope: number, until: number, holdings: Holdings, home: TenantHistory) {
     // A copy: what a caller passes may be an object of its own that is more than an address, and lives less long.
     this.address = { tenant: address.tenant, room: address.room, channel: address.channel };
     this.scope = scope;
+    this.until = until;
     this.ring = new Ring(holdings);
     this.home = home;
   }
@@ -80,8 +87,15 @@ export class MemoryBroker implements Broker {
     const sequence = ring.sequence + 1;
     const { id, from } = draft;
     const now = this.#now();
+    if (publication.expect !== undefined) {
+      const standing = { sequence: ring.sequence, epoch, lastId: stream.lastId };
+      const isRepeated = this.#recent.find(stream.scope, publication.identity, id, now) >= 0;
+      if (!isRepeated && !meets(publication.expect, standing)) throw conflict(standing);
+    }
     const first = this.#recent.claim(stream.scope, publication.identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
+    stream.lastId = id;
+    stream.until = endOfRest(now, publication.retention);
     const text = seal(draft.open, sequence, epoch);
     ring.append(draft.time, now, from, text, publication.retention);
     this.#bounds.note(stream);
@@ -98,8 +112,18 @@ export class MemoryBroker implements Broker {
     this.operations += 1;
     const stream = this.#open(address);
     const { ring, epoch } = stream;
-    this.#expire(stream, this.#now());
+    const now = this.#now();
+    stream.until = Math.max(stream.until, now + REST_MS);
+    this.#expire(stream, now);
     return { sequence: ring.sequence, epoch, oldest: ring.oldest };
+  }
+
+  find(address: StreamAddress): StreamState | null {
+    this.operations += 1;
+    const stream = this.#streams.get(address);
+    if (stream === undefined) return null;
+    this.#expire(stream, this.#now());
+    return { sequence: stream.ring.sequence, epoch: stream.epoch, oldest: stream.ring.oldest };
   }
 
   history(address: StreamAddress, query: HistoryQuery): StoredEvent[] {
@@ -120,11 +144,7 @@ export class MemoryBroker implements Broker {
   drop(address: StreamAddress): void {
     this.operations += 1;
     const stream = this.#streams.get(address);
-    if (stream === undefined) return;
-    stream.ring.clear();
-    this.#bounds.leave(stream);
-    this.#all.delete(stream);
-    this.#streams.delete(address);
+    if (stream !== undefined) this.#forget(stream);
   }
 
   claim(key: string, windowMs: number): boolean {
@@ -132,7 +152,10 @@ export class MemoryBroker implements Broker {
     return this.#recent.claim(CLAIMS, key, '', 0, this.#now(), windowMs) < 0;
   }
 
-  /** One small step of letting go of what is past its age, and telling what went before it; one a second is taken. */
+  /**
+   * One small step of letting go of what is past its age and of streams that have rested, and of telling what went
+   * before its time; one a second is taken.
+   */
   sweep(): void {
     const now = this.#now();
     this.#recent.sweep(now);
@@ -145,7 +168,15 @@ export class MemoryBroker implements Broker {
         return;
       }
       events -= this.#expire(next.value, now, events);
+      if (next.value.until <= now) this.#forget(next.value);
     }
+  }
+
+  #forget(stream: Stream): void {
+    stream.ring.clear();
+    this.#bounds.leave(stream);
+    this.#all.delete(stream);
+    this.#streams.delete(stream.address);
   }
 
   #expire(stream: Stream, now: number, most?: number): number {
@@ -160,7 +191,13 @@ export class MemoryBroker implements Broker {
 
   #create(address: StreamAddress): Stream {
     this.#scopes += 1;
-    const stream = new Stream(address, this.#scopes, this.holdings, this.#bounds.join(address.tenant));
+    const stream = new Stream(
+      address,
+      this.#scopes,
+      this.#now() + REST_MS,
+      this.holdings,
+      this.#bounds.join(address.tenant),
+    );
     this.#streams.set(address, stream);
     this.#all.add(stream);
     return stream;

@@ -59,6 +59,10 @@ export class RedisBroker implements Broker {
     return this.parts.link.ask((session) => this.parts.history.state(session, stream));
   }
 
+  find(stream: StreamAddress): Promise<StreamState | null> {
+    return this.parts.link.ask((session) => this.parts.history.find(session, stream));
+  }
+
   reached({ tenant, room, channel }: StreamAddress): Position {
     return this.parts.interest.reached(this.parts.keys.topic(tenant, room), channel);
   }

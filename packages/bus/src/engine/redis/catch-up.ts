@@ -6,7 +6,7 @@ import { entriesBetween, positions } from './history.ts';
 import type { Keys } from './keys.ts';
 import { type Cursor, incarnation, moveCursor, type Position, type Room } from './room.ts';
 import { RENEW } from './scripts.ts';
-import { inTurns, type Session } from './session.ts';
+import { inTurns, lossyRun, type Session } from './session.ts';
 
 /** One stream of which members have missed something. */
 interface Missed {
@@ -64,7 +64,7 @@ export class CatchUp {
     const answer = await session.run(
       RENEW,
       [this.keys.room(room.tenant, room.name)],
-      [cursor.channel, cursor.epoch, randomToken(6)],
+      [cursor.channel, cursor.epoch, randomToken(6), lossyRun(session)],
     );
     const [sequence, epoch] = answer as [string?, string?];
     if (sequence === undefined || epoch === undefined) this.forget(room, cursor);

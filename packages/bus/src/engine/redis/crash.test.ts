@@ -144,6 +144,39 @@ describe.runIf(hasRedis())('a Redis server that crashes', () => {
     expect(node.seen.events.map((event) => event.sequence)).toEqual([...range(1, 10), 6]);
   });
 
+  for (const [first, look] of [
+    ['publishes', false],
+    ['asks', true],
+  ] as const) {
+    it(`goes on under a new epoch when it may have lost an end that nobody was there to see, whoever ${first} first`, async () => {
+      const redis = await start({ sync: 'no' });
+      const node = await open({ url: redis.url(), graceMs: PATIENT });
+      await publishMany(node.engine, lab, 5);
+      const admin = redis.client();
+      await admin.save();
+      admin.disconnect();
+      const results = await publishMany(node.engine, lab, 5);
+      const before = results[0]?.epoch;
+      await redis.kill();
+      await redis.start();
+      if (look) expect((await node.engine.broker.find(lab))?.epoch).not.toBe(before);
+      const [next, later] = await publishMany(node.engine, lab, 2);
+      expect(next?.sequence).toBe(6);
+      expect(next?.epoch).not.toBe(before);
+      expect(later?.epoch).toBe(next?.epoch);
+      expect(await node.engine.broker.state(lab)).toEqual({ sequence: 7, epoch: next?.epoch, oldest: 1 });
+    });
+  }
+
+  it('keeps its epochs over a restart when it syncs every write', async () => {
+    const redis = await start({ sync: 'always' });
+    const node = await open({ url: redis.url(), graceMs: PATIENT });
+    const [first] = await publishMany(node.engine, lab, 3);
+    await redis.kill();
+    await redis.start();
+    expect((await publishMany(node.engine, lab, 1))[0]).toMatchObject({ sequence: 4, epoch: first?.epoch });
+  });
+
   it('finds out that another node has gone on from a lost end before it came back itself', async () => {
     const redis = await start({ sync: 'no' });
     const node = await open({ url: redis.url(), graceMs: PATIENT });

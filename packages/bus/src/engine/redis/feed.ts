@@ -119,10 +119,11 @@ export class Feed {
   private cursorFor(room: Room, entry: Entry): Cursor {
     const cursor = room.cursor(entry.channel, entry.epoch);
     if (cursor.epoch === entry.epoch) return cursor;
-    // A stream that was dropped begins anew; one that another node found to have lost its end goes on from here.
+    // A stream that was dropped, forgotten or lost begins anew; one that has lost events goes on from here.
     const renewed = incarnation(cursor.epoch) === incarnation(entry.epoch);
+    const hadEvents = cursor.last > 0;
     moveCursor(cursor, entry.epoch, renewed ? entry.sequence - 1 : 0);
-    if (renewed) this.engine.historyGap(room.stream(cursor.channel));
+    if (renewed || hadEvents) this.engine.historyGap(room.stream(cursor.channel));
     return cursor;
   }
 

@@ -3,8 +3,8 @@ import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../e
 import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
 import type { Position, Room } from './room.ts';
-import { COUNT, DROP, READ, STATE } from './scripts.ts';
-import { fields, inTurns, type Session } from './session.ts';
+import { COUNT, DROP, READ, REST, STATE } from './scripts.ts';
+import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
 /** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
 const PAGE = 500;
@@ -18,8 +18,26 @@ export class History {
   }
 
   async state(session: Session, stream: StreamAddress): Promise<StreamState> {
-    const answer = await session.run(STATE, this.keysOf(stream), [stream.channel, randomToken(16)]);
+    const answer = await session.run(STATE, this.keysOf(stream), [
+      stream.channel,
+      randomToken(16),
+      lossyRun(session),
+      1,
+    ]);
     const [sequence = '0', epoch = '', oldest = '1'] = answer as string[];
+    // Rooms of the index are those that are looked through for what has rested.
+    if (sequence === '0') await this.index(session, stream);
+    return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
+  }
+
+  async find(session: Session, stream: StreamAddress): Promise<StreamState | null> {
+    const [sequence, epoch, oldest] = (await session.run(STATE, this.keysOf(stream), [
+      stream.channel,
+      randomToken(16),
+      lossyRun(session),
+      0,
+    ])) as string[];
+    if (epoch === undefined) return null;
     return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
   }
 
@@ -56,8 +74,47 @@ export class History {
 
   async drop(session: Session, stream: StreamAddress): Promise<void> {
     const left = await session.run(DROP, this.keysOf(stream), [stream.channel]);
-    if (left !== 0) return;
-    const { tenant, room } = stream;
+    if (left === 0) await this.removeFromIndex(session, stream);
+  }
+
+  /**
+   * Forgets those of a room's streams that have rested, looking at about `count` of them from where the last step ended
+   * (`0`: at the beginning); answers where this one did.
+   */
+  async endRests(
+    session: Session,
+    at: { readonly tenant: string; readonly room: string },
+    cursor: string,
+    count: number,
+  ): Promise<string> {
+    const prefix = this.keys.stream({ ...at, channel: '' });
+    const answer = await session.run(REST, [this.keys.room(at.tenant, at.room)], [prefix, cursor, count]);
+    const [next, left] = answer as [string, number];
+    if (left === 0) await this.removeFromIndex(session, at);
+    return next;
+  }
+
+  /** Every room that has streams. */
+  async allRooms(session: Session): Promise<{ tenant: string; room: string }[]> {
+    const tenants = (await session.command('smembers', this.keys.tenants)) as string[];
+    const found = await inTurns(tenants, async (tenant) =>
+      (await this.rooms(session, tenant)).map((room) => ({ tenant, room })),
+    );
+    return found.flat();
+  }
+
+  /** Notes a room in its tenant's index. */
+  async index(session: Session, { tenant, room }: { readonly tenant: string; readonly room: string }): Promise<void> {
+    await Promise.all([
+      session.command('sadd', this.keys.tenants, tenant),
+      session.command('sadd', this.keys.rooms(tenant), room),
+    ]);
+  }
+
+  private async removeFromIndex(
+    session: Session,
+    { tenant, room }: { readonly tenant: string; readonly room: string },
+  ): Promise<void> {
     await session.command('srem', this.keys.rooms(tenant), room);
     // Another node may have published there meanwhile, and noted the room before it was taken out.
     const again = await session.command('hlen', this.keys.room(tenant, room));
@@ -67,17 +124,14 @@ export class History {
   /** Counts what all tenants' streams hold; `bytes` is the memory that the server uses for them. */
   async totals(session: Session): Promise<{ streams: number; messages: number; bytes: number }> {
     const totals = { streams: 0, messages: 0, bytes: 0 };
-    const tenants = (await session.command('smembers', this.keys.tenants)) as string[];
-    for (const tenant of tenants) {
-      await inTurns(await this.rooms(session, tenant), async (room) => {
-        const prefix = this.keys.stream({ tenant, room, channel: '' });
-        const answer = await session.run(COUNT, [this.keys.room(tenant, room)], [prefix]);
-        const [streams = 0, messages = 0, bytes = 0] = answer as number[];
-        totals.streams += streams;
-        totals.messages += messages;
-        totals.bytes += bytes;
-      });
-    }
+    await inTurns(await this.allRooms(session), async ({ tenant, room }) => {
+      const prefix = this.keys.stream({ tenant, room, channel: '' });
+      const answer = await session.run(COUNT, [this.keys.room(tenant, room)], [prefix]);
+      const [streams = 0, messages = 0, bytes = 0] = answer as number[];
+      totals.streams += streams;
+      totals.messages += messages;
+      totals.bytes += bytes;
+    });
     return totals;
   }
 

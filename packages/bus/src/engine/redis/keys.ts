@@ -42,6 +42,11 @@ export class Keys {
     return `${PREFIX}tenants`;
   }
 
+  /** Held by the node that looks for streams that have rested. */
+  get restTurn(): string {
+    return `${PREFIX}rest-turn`;
+  }
+
   claim(key: string): string {
     return `${PREFIX}claim:${key}`;
   }

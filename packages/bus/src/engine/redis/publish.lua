@@ -3,6 +3,7 @@
 -- KEYS   for each publication: its stream, its room's hash, its idempotence key
 -- ARGV   1 idempotence window (ms)
 --        2 a fresh epoch
+--        3 run of the server; empty when no write that it answered can be lost, or nobody can tell
 --        then for each publication:
 --        1 channel
 --        2 tag
@@ -11,12 +12,14 @@
 --        5 bytes of envelopes that it keeps; -1: any number
 --        6 topic
 --        7 body, which ends with the envelope, but for the end that holds sequence and epoch
--- Answer for each publication {sequence, epoch, duplicate (0 or 1)} or, when it failed, {error}
+--        8 where the stream has to stand: `SEQUENCE EPOCH` (EPOCH may be empty), `=ID`, or empty: anywhere
+-- Answer for each publication {sequence, epoch, duplicate (0 or 1)}; {sequence, epoch, 2, id of the last event} when the
+-- stream stands elsewhere, so that nothing was stored; {error} when it failed
 --
 -- A publication that finds its own tag was stored by an earlier try whose answer was lost: it is told what that try came
 -- to, and is no duplicate. The window and the age of entries go by the server's clock, whatever those of the nodes say.
 
-local window, fresh = ARGV[1], ARGV[2]
+local window, fresh, run = ARGV[1], ARGV[2], ARGV[3]
 local instant = microseconds()
 local now = math.floor(instant / 1000)
 
@@ -26,7 +29,13 @@ local function touch(stream, room, channel, item)
   local at = touched[stream]
   if not at then
     at = standing(room, channel)
-      or { room = room, channel = channel, sequence = 0, epoch = fresh .. item, due = 0, finish = 0, floor = 0 }
+    if not at then
+      at = { room = room, channel = channel, sequence = 0, epoch = fresh .. item, size = '0', ttl = 0, id = '', run = run }
+      at.due, at.finish, at.floor, at.till = 0, 0, 0, now + REST
+      -- What an evicted or lost entry of the room's hash left behind would refuse the sequences that begin anew.
+      redis.call('DEL', stream)
+    end
+    at.changed = follow(stream, at, run, fresh, now)
     touched[stream] = at
   end
   return at
@@ -35,7 +44,16 @@ end
 -- Bytes of the envelope's end around sequence and epoch: `"sequence":…,"epoch":"…"}}`.
 local FRAME = 24
 
-local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, item)
+-- Whether a stream stands where a publication expects it.
+local function meets(at, expected)
+  local sequence, epoch = string.match(expected, '^(%d+) (%S*)$')
+  if not sequence then
+    return expected == '=' .. at.id
+  end
+  return tonumber(sequence) == at.sequence and (epoch == '' or epoch == at.epoch)
+end
+
+local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, expected, item)
   local at = touch(stream, room, channel, item)
   local last = at.sequence + 1
   local sequence = last .. ''
@@ -49,6 +67,13 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
       return { first, epoch, 1 }
     end
     redis.call('SET', id, mark, 'PX', window)
+  end
+
+  if expected ~= '' and not meets(at, expected) then
+    redis.call('DEL', id)
+    -- What is told of a stream that never was has to stay true.
+    at.changed = at.changed or at.sequence == 0
+    return { at.sequence .. '', at.epoch, 2, at.id }
   end
 
   local order = integer(instant + item)
@@ -77,13 +102,15 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
     end
   end
   at.sequence, at.size, at.ttl, at.due, at.changed = last, size, ttl, due, true
+  at.till = now + (size == '0' and 0 or ttl) + REST
+  at.id = string.match(body, '^%S+ %S+ (%S+)')
   redis.call('PUBLISH', topic, channel .. ' ' .. sequence .. ' ' .. at.epoch .. ' ' .. order .. ' ' .. body)
   return { sequence, at.epoch, 0 }
 end
 
 local answers = {}
 for item = 1, #KEYS / 3 do
-  local k, a = (item - 1) * 3, 2 + (item - 1) * 7
+  local k, a = (item - 1) * 3, 3 + (item - 1) * 8
   local ok, answer = pcall(
     append,
     KEYS[k + 1],
@@ -96,6 +123,7 @@ for item = 1, #KEYS / 3 do
     tonumber(ARGV[a + 5]),
     ARGV[a + 6],
     ARGV[a + 7],
+    ARGV[a + 8],
     item
   )
   if ok then
@@ -106,8 +134,7 @@ for item = 1, #KEYS / 3 do
 end
 for _, at in pairs(touched) do
   if at.changed then
-    local text = at.sequence .. ' ' .. at.epoch .. ' ' .. at.size .. ' ' .. at.ttl .. ' ' .. at.due
-    redis.call('HSET', at.room, at.channel, text .. ' ' .. at.finish .. ' ' .. at.floor)
+    note(at)
   end
 end
 return answers

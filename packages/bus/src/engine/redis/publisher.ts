@@ -1,10 +1,11 @@
 import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
-import type { Durability, Publication, Published, StreamAddress } from '../engine.ts';
+import type { Durability, Expectation, Publication, Published, StreamAddress } from '../engine.ts';
+import { conflict } from '../expectation.ts';
 import { type Entry, encodeBody } from './entry.ts';
 import { exact, type Keys } from './keys.ts';
 import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, milliseconds } from './scripts.ts';
-import type { Argument, Session } from './session.ts';
+import { type Argument, lossyRun, type Session } from './session.ts';
 
 /** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
 const BATCHES = 4;
@@ -14,6 +15,9 @@ const BATCH_TEXT = 262_144;
 const OVERDUE_MS = 1_000;
 /** Any number of bytes. */
 const ANY = -1;
+/** What the script says of a publication that it did not store. */
+const DUPLICATE = 1;
+const ELSEWHERE = 2;
 
 /** A publication between its acceptance and its answer. */
 export interface Pending {
@@ -183,14 +187,15 @@ export class Publisher {
 
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
-    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16)];
+    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16), lossyRun(session)];
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
-      const { stream, retention } = publication;
+      const { stream, retention, expect } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
       keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
       const { size, ttlMs, bytes = ANY } = retention;
       const most = Number.isFinite(bytes) ? bytes : ANY;
       args.push(stream.channel, `${this.origin}.${number}`, size, milliseconds(ttlMs), most, topic, body);
+      args.push(expect === undefined ? '' : expected(expect));
     }
     this.outstanding += 1;
     session.runLoaded(APPEND, keys, args).then(
@@ -223,7 +228,7 @@ export class Publisher {
   }
 
   private answer(session: Session, pending: Pending, answer: readonly (string | number)[] = []): void {
-    const [sequence, epoch, duplicate] = answer;
+    const [sequence, epoch, outcome, id] = answer;
     if (epoch === undefined) {
       this.fail(session, pending, String(sequence ?? 'the script gave no answer'));
       return;
@@ -234,9 +239,14 @@ export class Publisher {
     if (Number(sequence) === 1) this.index(session, pending.topic, pending.publication.stream);
     if (!this.pending.has(pending.number)) return;
     const place = { sequence: Number(sequence), epoch: String(epoch) };
+    if (Number(outcome) === ELSEWHERE) {
+      const lastId = id === '' || id === undefined ? null : String(id);
+      this.hand(pending, ({ reject }) => reject(conflict({ ...place, lastId })));
+      return;
+    }
     pending.place = place;
     pending.answeredAt = this.events.now();
-    if (Number(duplicate) === 1) this.settle(pending, place, 0, true);
+    if (Number(outcome) === DUPLICATE) this.settle(pending, place, 0, true);
     else if (!this.isExpected(pending)) this.settle(pending, place, 0, false);
   }
 
@@ -302,6 +312,11 @@ export class Publisher {
     if (this.pending.size > 0) return;
     for (const resolve of this.drained.splice(0)) resolve();
   }
+}
+
+/** An expectation as the script reads it. */
+function expected(expect: Expectation): string {
+  return 'lastId' in expect ? `=${expect.lastId}` : `${expect.sequence} ${expect.epoch ?? ''}`;
 }
 
 /**

@@ -11,6 +11,7 @@ import { Keys } from './keys.ts';
 import { Link, unavailable } from './link.ts';
 import { RedisPresence } from './presence.ts';
 import { Publisher } from './publisher.ts';
+import { Rests } from './rests.ts';
 import type { Cursor, Room } from './room.ts';
 import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
@@ -65,6 +66,7 @@ class RedisEngine implements Engine {
   private readonly publisher: Publisher;
   private readonly history: History;
   private readonly changes: Changes;
+  private readonly rests: Rests;
   private readonly clock: ClockWatch;
   private serverWarnings: readonly string[] = [];
   /** The last connection, perhaps lost again. */
@@ -98,6 +100,7 @@ class RedisEngine implements Engine {
       (warning) => this.events.warning(warning),
     );
     this.clock.start();
+    this.rests = new Rests(keys, link, history);
   }
 
   get warnings(): readonly string[] {
@@ -148,6 +151,7 @@ class RedisEngine implements Engine {
     }
     this.publisher.abandon((pending) => pending.reject(unavailable('the engine was closed.')));
     this.presence.stop();
+    this.rests.stop();
     this.clock.stop();
     this.store.close();
     this.publisher.close();

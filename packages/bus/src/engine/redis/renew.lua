@@ -3,16 +3,16 @@
 -- first.
 --
 -- KEYS   the room's hash
--- ARGV   channel, the epoch that is no longer true, the rest of the new one
+-- ARGV   channel, the epoch that is no longer true, the rest of the new one, run of the server (as in publish.lua)
 -- Answer {sequence, epoch}, or nothing when there is no such stream
 
-local text = redis.call('HGET', KEYS[1], ARGV[1])
-if not text then
+local at = standing(KEYS[1], ARGV[1])
+if not at then
   return {}
 end
-local sequence, epoch, rest = string.match(text, '^(%d+) (%S+) (.*)$')
-if epoch == ARGV[2] then
-  epoch = string.match(epoch, '^[^-]+') .. '-' .. ARGV[3]
-  redis.call('HSET', KEYS[1], ARGV[1], sequence .. ' ' .. epoch .. ' ' .. rest)
+if at.epoch == ARGV[2] then
+  at.epoch = incarnation(at.epoch) .. '-' .. ARGV[3]
+  at.run = ARGV[4]
+  note(at)
 end
-return { sequence, epoch }
+return { integer(at.sequence), at.epoch }

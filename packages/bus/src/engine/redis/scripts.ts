@@ -19,9 +19,10 @@ export const APPEND: Script = script('publish', 'streams');
 export const STATE: Script = script('state', 'streams');
 export const READ: Script = script('read', 'streams');
 export const DROP: Script = script('drop');
-export const RENEW: Script = script('renew');
+export const RENEW: Script = script('renew', 'streams');
 export const CLAIM: Script = script('claim');
 export const COUNT: Script = script('count');
+export const REST: Script = script('rest', 'streams');
 
 export const SET: Script = script('set', 'keys');
 export const DELETE: Script = script('delete', 'keys');
@@ -32,7 +33,7 @@ export const DUE: Script = script('due');
 export const BEAT: Script = script('beat');
 export const BURY: Script = script('bury');
 
-export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, DROP, RENEW, CLAIM, COUNT];
+export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, DROP, RENEW, CLAIM, COUNT, REST];
 export const STORE_SCRIPTS: readonly Script[] = [SET, DELETE, SWEEP, FETCH, DUE];
 export const PRESENCE_SCRIPTS: readonly Script[] = [BEAT, BURY];
 

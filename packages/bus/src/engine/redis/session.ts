@@ -259,6 +259,14 @@ class RedisSession implements Session {
   }
 }
 
+/**
+ * The run of a server that may lose, with its process, what it has answered; empty when it syncs every write, or when
+ * nobody can tell: the shards of a cluster have no run in common.
+ */
+export function lossyRun({ durability, cluster, runId }: Pick<Session, 'durability' | 'cluster' | 'runId'>): string {
+  return durability === 'disk' || cluster ? '' : runId;
+}
+
 function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): {
   host: string;
   port: number;

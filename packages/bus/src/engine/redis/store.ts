@@ -14,7 +14,7 @@ import type { Changes } from './changes.ts';
 import { decodeRecord, exact, exactText, type Keys, ownerName, type StoreKeys, storeKeys } from './keys.ts';
 import type { Link } from './link.ts';
 import { DELETE, DUE, FETCH, milliseconds, type Script, SET, SWEEP } from './scripts.ts';
-import { type Argument, inTurns, type Session } from './session.ts';
+import { type Argument, inTurns, lossyRun, type Session } from './session.ts';
 
 const SWEEP_INTERVAL_MS = 250;
 /** How long a space that one node sweeps is left to it, and how often one with far expiries is looked at. */
@@ -66,8 +66,7 @@ export class RedisStore implements KeyValueStore {
     const { ownerKeys = 0, ownerBytes = 0, tenantKeys = 0, tenantBytes = 0 } = quota ?? {};
     const tag = randomToken(12);
     const answer = await this.link.ask(async (session) => {
-      // What a server may have lost with its process, and the shards of a cluster, which have no run in common.
-      const run = session.durability === 'disk' || session.cluster ? '' : session.runId;
+      const run = lossyRun(session);
       const known = run !== this.firstRun ? 1 : 0;
       const args = [nameOf(at, key), tag, value, ttl, ifVersion, bytesOf(key, value), run, known, owner];
       const indexed = session.command('sadd', this.keys.spaceTenants(at.space), exact(at.tenant));

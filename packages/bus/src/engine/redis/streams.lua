@@ -2,11 +2,13 @@
 --
 -- A room's hash has a field for each channel, which says where its stream stands:
 --
---   SEQUENCE EPOCH SIZE TTL DUE END FLOOR
+--   SEQUENCE EPOCH SIZE TTL DUE END FLOOR UNTIL LAST RUN
 --
 -- SIZE and TTL (ms) are the retention that it was last published with. At DUE (ms) it is searched for old entries again.
 -- END is how many bytes of envelopes it was ever given; FLOOR is at most what it had been given before its oldest entry.
--- Both are missing where an earlier release wrote last, as `s` is in its entries: that counts as 0.
+-- At UNTIL (ms) the stream is forgotten, unless somebody publishes or asks where it stands before; LAST is the id of its
+-- last event; RUN is the run of the server in which it was written, if that may lose what it answered. These five are
+-- missing where an earlier release wrote last, as `s` is in its entries: that counts as 0, and as not known.
 --
 -- An entry of a stream has the id SEQUENCE-ORDER. ORDER is when it was stored, in microseconds of the server's clock, by
 -- which it ages. Its fields are `e`, the body, and `s`, how many bytes the stream had been given before it.
@@ -15,6 +17,9 @@
 local function integer(number)
   return string.format('%.0f', number)
 end
+
+-- For how long a stream stays known that holds no event any more, or never did (ms).
+local REST = 3600000
 
 -- What stays of an epoch as long as the stream is not dropped.
 local function incarnation(epoch)
@@ -32,8 +37,8 @@ local function standing(room, channel)
   if not text then
     return nil
   end
-  local sequence, epoch, size, ttl, due, finish, floor =
-    string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) ?(%d*) ?(%d*)$')
+  local sequence, epoch, size, ttl, due, finish, floor, till, id, run =
+    string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) ?(%d*) ?(%d*) ?(%d*) ?(%S*) ?(%S*)$')
   return {
     room = room,
     channel = channel,
@@ -44,8 +49,46 @@ local function standing(room, channel)
     due = tonumber(due),
     finish = tonumber(finish) or 0,
     floor = tonumber(floor) or 0,
+    till = tonumber(till) or 0,
+    id = id,
+    run = run,
     changed = false,
   }
+end
+
+-- Writes down where a stream stands.
+local function note(at)
+  local text = at.sequence .. ' ' .. at.epoch .. ' ' .. at.size .. ' ' .. at.ttl .. ' ' .. at.due
+  text = text .. ' ' .. at.finish .. ' ' .. at.floor .. ' ' .. integer(at.till) .. ' ' .. at.id .. ' ' .. at.run
+  redis.call('HSET', at.room, at.channel, text)
+end
+
+-- Whether a stream holds nothing although its last event has most of its life before it: its key was evicted or deleted.
+local function isLost(stream, at, now)
+  -- UNTIL may be as much as a minute later than the last event makes it.
+  local isAlive = at.sequence > 0 and at.size ~= '0' and at.till - REST - 60000 > now
+  return isAlive and redis.call('EXISTS', stream) == 0
+end
+
+-- Gives a stream a new epoch when its events were lost, and in another run of the server, which may have lost its end: no
+-- sequence is to mean two events, and whoever comes back is to be told. It keeps what history it has and its incarnation,
+-- by which ids are remembered. Answers whether anything changed.
+local function follow(stream, at, run, fresh, now)
+  local isOther = run ~= '' and at.run ~= run
+  local lost = isLost(stream, at, now)
+  if lost then
+    -- From now on it rests, like any stream that holds nothing.
+    at.till = now + REST
+  end
+  if lost or (isOther and at.run ~= '' and at.sequence > 0) then
+    at.epoch = incarnation(at.epoch) .. '-' .. string.sub(fresh, 1, 8)
+  elseif not isOther then
+    return false
+  end
+  if isOther then
+    at.run = run
+  end
+  return true
 end
 
 local function sequenceOf(entry)

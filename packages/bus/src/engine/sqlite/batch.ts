@@ -1,5 +1,6 @@
 import { type Draft, IDEMPOTENCE_WINDOW_MS, seal } from '@arqonbus/protocol';
-import type { Published, Retention, StreamAddress } from '../engine.ts';
+import type { Expectation, Published, Retention, StreamAddress } from '../engine.ts';
+import { meets, type Standing } from '../expectation.ts';
 import type { Batch, IdEntry, KeyOperation, KeyResult, StreamRow } from './calls.ts';
 
 /** The most that one transaction takes of each kind, so that neither thread is held up for long. */
@@ -14,6 +15,10 @@ export interface Stream {
   readonly epoch: string;
   /** The last sequence given out; given back when what it was for could not be stored. */
   sequence: number;
+  /** The id of the event with that sequence. */
+  lastId: string | null;
+  /** When it is forgotten, milliseconds by the engine's clock. */
+  until: number;
   retention: Retention;
   dropped: boolean;
 }
@@ -26,11 +31,16 @@ export interface PendingEvent {
   readonly draft: Draft;
   readonly identity: string;
   readonly retention: Retention;
+  readonly expect: Expectation | undefined;
   /** What makes it the same event as another one under way. */
   readonly key: string;
   /** 0 until it is part of a batch. */
   sequence: number;
   text: string;
+  /** Where its stream stood when it was refused for its expectation. */
+  refusedAt: Standing | null;
+  /** The id that was the stream's last one before it. */
+  idBefore: string | null;
   resolve(published: Published): void;
   reject(error: Error): void;
 }
@@ -123,8 +133,15 @@ export function layOut(taken: Pending, now: number): Batch {
   const ids: IdEntry[] = [...taken.claims];
   const until = now + IDEMPOTENCE_WINDOW_MS;
   for (const event of taken.events) {
-    const { stream, draft, identity, retention } = event;
+    const { stream, draft, identity, retention, expect } = event;
+    if (expect !== undefined && !meets(expect, stream)) {
+      const { sequence, epoch, lastId } = stream;
+      event.refusedAt = { sequence, epoch, lastId };
+      continue;
+    }
+    event.idBefore = stream.lastId;
     stream.sequence += 1;
+    stream.lastId = draft.id;
     stream.retention = retention;
     event.sequence = stream.sequence;
     event.text = seal(draft.open, stream.sequence, stream.epoch);
@@ -150,16 +167,20 @@ export function layOut(taken: Pending, now: number): Batch {
 
 /** Gives back the sequences of a batch that was not stored: nobody has seen them. */
 export function takeBack(events: readonly PendingEvent[]): void {
-  for (const event of events) event.stream.sequence -= 1;
+  for (const { stream, refusedAt, idBefore } of events.toReversed()) {
+    if (refusedAt !== null) continue;
+    stream.sequence -= 1;
+    stream.lastId = idBefore;
+  }
 }
 
 function lastEnd(ids: readonly IdEntry[]): number {
   return ids.reduce((last, [, , , , until]) => Math.max(last, until), 0);
 }
 
-function rowOf({ id, address, epoch, sequence, retention }: Stream): StreamRow {
+function rowOf({ id, address, epoch, sequence, lastId, until, retention }: Stream): StreamRow {
   const { tenant, room, channel } = address;
   const { size, ttlMs, bytes = Number.POSITIVE_INFINITY } = retention;
   const maxBytes = Number.isFinite(bytes) ? bytes : null;
-  return { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes };
+  return { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes };
 }

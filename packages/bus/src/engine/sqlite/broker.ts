@@ -1,4 +1,4 @@
-import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
+import { BusError, IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type {
   Broker,
   EngineEvents,
@@ -9,7 +9,9 @@ import type {
   StreamAddress,
   StreamState,
 } from '../engine.ts';
+import { conflict } from '../expectation.ts';
 import { RecentIds } from '../recent-ids.ts';
+import { endOfRest, REST_MS } from '../rest.ts';
 import { StreamMap } from '../stream-map.ts';
 import type { PendingEvent, Stream } from './batch.ts';
 import type { IdEntry, Opened } from './calls.ts';
@@ -19,6 +21,8 @@ import type { Link } from './link.ts';
 const EPOCH_LENGTH = 10;
 /** The scope of claimed keys among the recent ids; ids of streams count from 1. */
 const CLAIMS = 0;
+/** Streams that one step of the sweep looks at. */
+const SWEEP_STREAMS = 1_000;
 
 /** Streams in SQLite: stored by the group, delivered after the commit, in the order accepted. */
 export class SqliteBroker implements Broker {
@@ -29,8 +33,9 @@ export class SqliteBroker implements Broker {
   readonly #deliver: EngineEvents['deliver'];
   readonly #recent: RecentIds;
   readonly #streams = new StreamMap<Stream>();
+  readonly #all = new Set<Stream>();
+  #sweeping: Iterator<Stream> = this.#all.values();
   #loaded = false;
-  #streamCount = 0;
   #nextStream = 1;
   /** Publications under way, for duplicates that arrive before their first one is stored. */
   readonly #underway = new Map<string, Promise<Published>>();
@@ -49,11 +54,14 @@ export class SqliteBroker implements Broker {
   load({ streams, nextStream }: Opened): void {
     this.#loaded = true;
     this.#nextStream = nextStream;
-    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
+    // Whoever was a member before the restart has time to come back.
+    const soonest = this.#now() + REST_MS;
+    for (const { tenant, room, channel, size, ttlMs, maxBytes, ...row } of streams) {
+      const { id, epoch, sequence, lastId } = row;
       const address = { tenant, room, channel };
       const retention = { size, ttlMs, ...(maxBytes === null ? {} : { bytes: maxBytes }) };
-      this.#streams.set(address, { id, address, epoch, sequence, retention, dropped: false });
-      this.#streamCount += 1;
+      const until = Math.max(row.until, soonest);
+      this.#add({ id, address, epoch, sequence, lastId, until, retention, dropped: false });
     }
   }
 
@@ -70,22 +78,31 @@ export class SqliteBroker implements Broker {
   }
 
   get streamCount(): number {
-    return this.#streamCount;
+    return this.#all.size;
   }
 
   publish(publication: Publication): Published | Promise<Published> {
     this.#begin();
-    const { stream: to, draft, identity, retention } = publication;
+    const { stream: to, draft, identity, retention, expect } = publication;
     const stream = this.#open(to);
-    const first = this.#recent.find(stream.id, identity, draft.id, this.#now());
+    const now = this.#now();
+    const first = this.#recent.find(stream.id, identity, draft.id, now);
     if (first >= 0) return { sequence: first, epoch: stream.epoch, stored: 'disk', delivered: 0, duplicate: true };
     const key = `${stream.id} ${draft.id} ${identity}`;
     const underway = this.#underway.get(key);
-    if (underway !== undefined) return underway.then((result) => ({ ...result, delivered: 0, duplicate: true }));
+    if (underway !== undefined) {
+      // What was refused for its expectation was nobody's first.
+      return underway.then(
+        (result) => ({ ...result, delivered: 0, duplicate: true }),
+        (error) => (isConflict(error) ? this.publish(publication) : Promise.reject(error)),
+      );
+    }
     if (!this.#writes.healthy) throw this.#writes.refusal();
     if (this.#writes.isFull) throw tooFast();
+    stream.until = endOfRest(now, retention);
     const published = new Promise<Published>((resolve, reject) => {
-      this.#writes.append({ stream, to, draft, identity, retention, key, sequence: 0, text: '', resolve, reject });
+      const event = { stream, to, draft, identity, retention, expect, key, resolve, reject };
+      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, idBefore: null });
     });
     this.#underway.set(key, published);
     return published;
@@ -94,9 +111,13 @@ export class SqliteBroker implements Broker {
   /** The outcome of accepted events: they are on the disk. */
   stored(events: readonly PendingEvent[]): void {
     const now = this.#now();
-    for (const { stream, to, draft, identity, key, sequence, text, resolve } of events) {
+    for (const { stream, to, draft, identity, key, sequence, text, refusedAt, resolve, reject } of events) {
       const { id, from } = draft;
       this.#underway.delete(key);
+      if (refusedAt !== null) {
+        reject(conflict(refusedAt));
+        continue;
+      }
       this.#recent.claim(stream.id, identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
       const delivered = this.#deliver({ stream: to, sequence, id, from, text });
       resolve({ sequence, epoch: stream.epoch, stored: 'disk', delivered, duplicate: false });
@@ -129,13 +150,15 @@ export class SqliteBroker implements Broker {
 
   async state(address: StreamAddress): Promise<StreamState> {
     this.#begin();
-    const { id, epoch } = this.#open(address);
-    try {
-      const state = await this.#link.call('state', { stream: id, now: this.#now() });
-      return { epoch, ...(state ?? { sequence: 0, oldest: 1 }) };
-    } catch (error) {
-      throw this.#writes.failed(error);
-    }
+    const stream = this.#open(address);
+    stream.until = Math.max(stream.until, this.#now() + REST_MS);
+    return this.#stateOf(stream);
+  }
+
+  async find(address: StreamAddress): Promise<StreamState | null> {
+    this.#begin();
+    const stream = this.#streams.get(address);
+    return stream === undefined ? null : this.#stateOf(stream);
   }
 
   async history(address: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
@@ -159,11 +182,7 @@ export class SqliteBroker implements Broker {
   async drop(address: StreamAddress): Promise<void> {
     this.#begin();
     const stream = this.#streams.get(address);
-    if (stream === undefined) return;
-    stream.dropped = true;
-    this.#streams.delete(address);
-    this.#streamCount -= 1;
-    await this.#writes.drop(stream);
+    if (stream !== undefined) await this.#forget(stream);
   }
 
   claim(key: string, windowMs: number): boolean {
@@ -174,9 +193,26 @@ export class SqliteBroker implements Broker {
     return true;
   }
 
-  /** Gives back the memory of ids that lapsed. */
+  /** One small step of letting go: of the memory of ids that lapsed, and of streams that have rested. */
   sweep(): void {
-    this.#recent.sweep(this.#now());
+    const now = this.#now();
+    this.#recent.sweep(now);
+    for (let step = 0; step < SWEEP_STREAMS; step += 1) {
+      const next = this.#sweeping.next();
+      if (next.done === true) {
+        this.#sweeping = this.#all.values();
+        return;
+      }
+      if (next.value.until <= now) void this.#forget(next.value);
+    }
+  }
+
+  /** Resolves when the stream is gone from the disk. */
+  #forget(stream: Stream): Promise<void> {
+    stream.dropped = true;
+    this.#streams.delete(stream.address);
+    this.#all.delete(stream);
+    return this.#writes.drop(stream);
   }
 
   #begin(): void {
@@ -194,13 +230,31 @@ export class SqliteBroker implements Broker {
       address: { tenant, room, channel },
       epoch: randomToken(EPOCH_LENGTH),
       sequence: 0,
+      lastId: null,
+      until: this.#now() + REST_MS,
       retention: { size: 0, ttlMs: 0 },
       dropped: false,
     };
     this.#nextStream += 1;
-    this.#streams.set(address, stream);
-    this.#streamCount += 1;
+    this.#add(stream);
     this.#writes.opened(stream);
     return stream;
   }
+  async #stateOf({ id, epoch }: Stream): Promise<StreamState> {
+    try {
+      const state = await this.#link.call('state', { stream: id, now: this.#now() });
+      return { epoch, ...(state ?? { sequence: 0, oldest: 1 }) };
+    } catch (error) {
+      throw this.#writes.failed(error);
+    }
+  }
+
+  #add(stream: Stream): void {
+    this.#streams.set(stream.address, stream);
+    this.#all.add(stream);
+  }
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof BusError && error.code === 'CONFLICT';
 }

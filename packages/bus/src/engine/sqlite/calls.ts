@@ -17,6 +17,10 @@ export interface StreamRow {
   readonly channel: string;
   readonly epoch: string;
   readonly sequence: number;
+  /** The id of the event with that sequence; null without one. */
+  readonly lastId: string | null;
+  /** When the stream is forgotten, milliseconds by the engine's clock. */
+  readonly until: number;
   readonly size: number;
   readonly ttlMs: number;
   /** Null: bytes are not bounded. */
@@ -89,7 +93,10 @@ export interface Calls {
    */
   probe: {
     ask: { readonly streams: readonly number[] };
-    answer: { standing: { readonly id: number; readonly sequence: number }[]; lastIds: string | null };
+    answer: {
+      standing: { readonly id: number; readonly sequence: number; readonly lastId: string | null }[];
+      lastIds: string | null;
+    };
   };
   /** A small step of letting go of what is no longer kept; answers the keys that expired. */
   sweep: { ask: { readonly now: number }; answer: KeyChange[] };

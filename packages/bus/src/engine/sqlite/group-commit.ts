@@ -158,10 +158,11 @@ export class GroupCommit {
   async probe(): Promise<void> {
     await this.#outcomes.load();
     const { standing, lastIds } = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
-    for (const { id, sequence } of standing) {
+    for (const { id, sequence, lastId } of standing) {
       const stream = this.#doubtful.get(id)!;
       if (sequence > stream.sequence) this.#outcomes.undelivered(stream);
       stream.sequence = sequence;
+      stream.lastId = lastId;
     }
     if (lastIds !== null) this.#outcomes.remembered(JSON.parse(lastIds) as IdEntry[]);
     this.#doubtful.clear();

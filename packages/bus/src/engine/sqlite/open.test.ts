@@ -179,7 +179,9 @@ describe('a database of an older schema', () => {
     const now = Date.now();
     alter(`${MIGRATIONS[0]}
       INSERT INTO streams VALUES (1, 'default', 'science', 'general', 'epoch-1', 3, 500, 86400000);
-      INSERT INTO messages VALUES (1, 2, ${now}, 'arq_client_ada', '{"n":2}'), (1, 3, ${now}, 'arq_client_ada', '{"n":3}');
+      INSERT INTO messages VALUES (1, 2, ${now}, 'arq_client_ada', '{"n":2}'),
+        (1, 3, ${now}, 'arq_client_ada', '{"id":"arq_3","n":3}');
+      INSERT INTO streams VALUES (2, 'default', 'science', 'empty', 'epoch-2', 7, 500, 86400000);
       INSERT INTO keys VALUES ('store', 'default', '${toSortKey('n')}', '${toSortKey('k')}', '"é"', 7, NULL);
       INSERT INTO keys VALUES ('store', 'default', '${toSortKey('n')}', '${toSortKey('l')}', '1', 4, NULL);
       PRAGMA user_version = 1; PRAGMA application_id = ${APPLICATION_ID}`);
@@ -187,8 +189,14 @@ describe('a database of an older schema', () => {
     const { broker, store } = engine;
     const lab = stream('general');
     expect(await broker.state(lab)).toEqual({ sequence: 3, epoch: 'epoch-1', oldest: 2 });
-    expect((await broker.history(lab, { limit: 9 })).map((event) => event.text)).toEqual(['{"n":2}', '{"n":3}']);
-    expect((await publishMany(engine, lab, 1))[0]).toMatchObject({ sequence: 4, epoch: 'epoch-1' });
+    expect((await broker.history(lab, { limit: 9 })).map((event) => event.text)).toEqual([
+      '{"n":2}',
+      '{"id":"arq_3","n":3}',
+    ]);
+    expect(await broker.find(stream('empty'))).toEqual({ sequence: 7, epoch: 'epoch-2', oldest: 8 });
+    // The last event is known, and the stream is kept until that is gone by its age, and an hour more.
+    const next = await broker.publish({ ...publication(lab), expect: { lastId: 'arq_3' } });
+    expect(next).toMatchObject({ sequence: 4, epoch: 'epoch-1' });
     const at = { tenant: 'default', space: 'store', namespace: 'n' };
     expect(await store.get(at, 'k')).toMatchObject({ value: '"é"', version: 7 });
     // Five bytes and two: what was there counts, and the next version is beyond all that were given out.

@@ -1,5 +1,5 @@
 /** Version of the tables below, kept in `user_version`. A database with a higher one is refused. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** Marks a file as one of ours, in `application_id`: the letters "ArqB". */
 export const APPLICATION_ID = 0x41727142;
@@ -94,5 +94,14 @@ export const MIGRATIONS: readonly string[] = [
     bytes INTEGER NOT NULL,
     PRIMARY KEY (space, tenant, owner)
   ) WITHOUT ROWID;
+  `,
+  `
+  -- last_id: the id of the last event. until: when the stream is forgotten, an hour after its last event was.
+  ALTER TABLE streams ADD COLUMN last_id TEXT;
+  ALTER TABLE streams ADD COLUMN until REAL NOT NULL DEFAULT 0;
+  UPDATE streams SET (last_id, until) = (
+    SELECT json_extract(text, '$.id'), stored_at + ttl_ms + 3600000 FROM messages
+    WHERE stream = id ORDER BY sequence DESC LIMIT 1
+  ) WHERE EXISTS (SELECT 1 FROM messages WHERE stream = id);
   `,
 ];

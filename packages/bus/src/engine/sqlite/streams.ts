@@ -53,12 +53,15 @@ export class StreamTables {
 
   all(): StreamRow[] {
     return this.#db
-      .rows('SELECT id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes FROM streams ORDER BY id')
+      .rows(
+        `SELECT id, tenant, room, channel, epoch, sequence, last_id, until, size, ttl_ms, max_bytes
+         FROM streams ORDER BY id`,
+      )
       .map((row) => {
-        const [id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes] = row as [
-          ...[number, string, string, string, string, number, number, number, number | null],
+        const [id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes] = row as [
+          ...[number, string, string, string, string, number, string | null, number, number, number, number | null],
         ];
-        return { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes };
+        return { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes };
       });
   }
 
@@ -96,14 +99,16 @@ export class StreamTables {
       this.#db.run(count === 1 ? INSERT_ONE : INSERT_MANY, ...values);
     }
     this.#db.countMessages(length);
-    for (const { id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes } of streams) {
+    for (const { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes } of streams) {
       const { bytes, oldest } = this.#known.get(id)!;
       this.#db.run(
-        `INSERT INTO streams (id, tenant, room, channel, epoch, sequence, size, ttl_ms, max_bytes, bytes, oldest)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, size = excluded.size, ttl_ms = excluded.ttl_ms,
-           max_bytes = excluded.max_bytes, bytes = excluded.bytes, oldest = excluded.oldest`,
-        ...[id, tenant, room, channel, epoch, sequence, size, ttlMs, maxBytes, bytes, oldest],
+        `INSERT INTO streams
+           (id, tenant, room, channel, epoch, sequence, last_id, until, size, ttl_ms, max_bytes, bytes, oldest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, last_id = excluded.last_id,
+           until = excluded.until, size = excluded.size, ttl_ms = excluded.ttl_ms, max_bytes = excluded.max_bytes,
+           bytes = excluded.bytes, oldest = excluded.oldest`,
+        ...[id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, bytes, oldest],
       );
     }
     if (this.#known.size > MOST_KNOWN) this.#known.clear();
@@ -169,6 +174,12 @@ export class StreamTables {
   state(id: number, now: number): { sequence: number; oldest: number } | null {
     const stream = this.#standing(id);
     return stream === null ? null : { sequence: stream.sequence, oldest: this.#oldest(stream, now) };
+  }
+
+  /** The last event of a stream; null when the stream never got into the database. */
+  end(id: number): { sequence: number; lastId: string | null } | null {
+    const [row] = this.#db.rows('SELECT sequence, last_id FROM streams WHERE id = ?', id);
+    return row === undefined ? null : { sequence: row[0] as number, lastId: row[1] as string | null };
   }
 
   history(id: number, query: HistoryQuery, now: number): StoredEvent[] {

@@ -50,8 +50,8 @@ async function open(): Promise<Answers> {
     probe: (ask) => {
       db.probe();
       const standing = ask.streams.flatMap((id) => {
-        const state = streams.state(id, 0);
-        return state === null ? [] : [{ id, sequence: state.sequence }];
+        const end = streams.end(id);
+        return end === null ? [] : [{ id, ...end }];
       });
       return { standing, lastIds: streams.lastIds() };
     },

@@ -51,6 +51,24 @@ export function clusterSuite(factory: EngineFactory): void {
       expect((await bench.engine.broker.state(lab)).epoch).not.toBe(first.epoch);
     });
 
+    it('let one publication of both win that expects the same place', async () => {
+      const other = await bench.second();
+      await bench.engine.broker.attach('default', 'science');
+      for (const round of range(0, 9)) {
+        const attempts = range(1, 10).map((n) => {
+          const { broker } = (n % 2 === 0 ? bench : other).engine;
+          const attempt = async () => broker.publish({ ...publication(lab), expect: { sequence: round } });
+          return attempt().then(
+            ({ sequence }) => [sequence],
+            ({ code, details }) => (code === 'CONFLICT' && details.sequence === round + 1 ? [] : [code]),
+          );
+        });
+        expect((await Promise.all(attempts)).flat()).toEqual([round + 1]);
+      }
+      await bench.seen.until(() => bench.seen.of(lab).length >= 10);
+      expect(bench.seen.of(lab).map((event) => event.sequence)).toEqual(range(1, 10));
+    });
+
     it('get only the rooms that they attached, from then on', async () => {
       const other = await bench.second();
       const fence = stream('fence', 'fence');
@@ -194,12 +212,10 @@ export function clusterSuite(factory: EngineFactory): void {
         text: JSON.stringify({ n, text: '"😀\u2028' }),
       });
       const notice: NodeMessage = {
-        kind: 'notice',
+        kind: 'presence',
         tenant: 'default',
         clients: [],
         text: '{}',
-        room: 'science',
-        channel: '*',
       };
       for (const n of range(1, 20)) await here.send(NODE_B, message(n));
       await here.send(null, notice);

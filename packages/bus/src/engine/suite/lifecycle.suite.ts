@@ -59,7 +59,10 @@ export function restartSuite(factory: EngineFactory): void {
       await engine.broker.attach('default', 'science');
       const again = await engine.broker.publish(publication(lab, { id: 'arq_r77' }));
       expect(again).toEqual({ ...first, sequence: 77, delivered: 0, duplicate: true });
-      const next = await engine.broker.publish(publication(lab));
+      await expect(
+        (async () => engine.broker.publish({ ...publication(lab), expect: { lastId: 'arq_r77' } }))(),
+      ).rejects.toMatchObject({ code: 'CONFLICT', details: { sequence: 200, last_id: 'arq_r200' } });
+      const next = await engine.broker.publish({ ...publication(lab), expect: { lastId: 'arq_r200' } });
       expect(next).toMatchObject({ sequence: 201, epoch: first?.epoch, duplicate: false });
       expect(seen.of(lab).map((event) => event.sequence)).toEqual([201]);
     });

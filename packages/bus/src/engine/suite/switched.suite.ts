@@ -87,6 +87,7 @@ export class SwitchedEngine implements Engine {
       },
       detach: (tenant, room) => void this.attached.delete(`${tenant}/${room}`),
       state: (stream) => asked(() => broker.state(stream)),
+      find: (stream) => asked(() => broker.find(stream)),
       history: (stream, query) => asked(() => broker.history(stream, query)),
       streams: (tenant, room) => asked(() => broker.streams(tenant, room)),
       drop: (stream) => asked(() => broker.drop(stream)),

@@ -7,7 +7,7 @@ import type { Sender } from '../../connection/session.ts';
 import { hasRole, type Principal, principalDocument } from '../../principal.ts';
 import { COUNT } from '../../schemas/fields.ts';
 import { PAGE, pageOf } from '../page.ts';
-import type { Job } from './job.ts';
+import { type Job, requirePayload } from './job.ts';
 import { CRON_JOB } from './records.ts';
 import { readSchedule } from './schedule.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -15,7 +15,6 @@ import type { Scheduler } from './scheduler.ts';
 const MAX_SECONDS = 31_536_000;
 const MIN_INTERVAL_SECONDS = 1;
 const MIN_ADMIN_INTERVAL_SECONDS = 0.1;
-const MAX_PAYLOAD_BYTES = 65_536;
 
 /** The commands of op.cron. A job is its owner's: others do not see it, admins of the tenant do. */
 export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[] {
@@ -63,13 +62,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
         const durable = args.durable ?? false;
         checkLifetime(durable, sender, access, scheduler);
         const schedule = readSchedule(args);
-        const bytes = Buffer.byteLength(JSON.stringify(args.payload));
-        if (bytes > MAX_PAYLOAD_BYTES) {
-          throw new BusError('LIMIT_EXCEEDED', `A job's payload has at most ${MAX_PAYLOAD_BYTES} bytes.`, {
-            field: 'payload',
-            limit: MAX_PAYLOAD_BYTES,
-          });
-        }
+        requirePayload(args.payload);
         const job = await scheduler.add(
           {
             id: newSecretId('cron_'),

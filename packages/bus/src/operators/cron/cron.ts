@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../clock.ts';
 import type { Core } from '../../core.ts';
+import type { DelayMessage } from '../../publish.ts';
 import type { Operator } from '../operator.ts';
 import { cronCommands } from './commands.ts';
 import { type CronCounts, Scheduler } from './scheduler.ts';
@@ -25,6 +26,8 @@ export interface CronOptions {
 export interface CronOperator extends Operator {
   /** Since the start, of all jobs: what `/metrics` tells by outcome. */
   readonly counts: Readonly<CronCounts>;
+  /** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
+  readonly delay: DelayMessage;
 }
 
 /** op.cron: events that are published later. */
@@ -46,6 +49,7 @@ export function createCronOperator(bus: Core, options: CronOptions = {}): CronOp
   return {
     commands: cronCommands(bus.access, scheduler),
     counts: scheduler.counts,
+    delay: (sender, message) => scheduler.delay(sender, message),
     start: () => {
       bus.ownerLeft.add(ownerLeft);
       scheduler.start();

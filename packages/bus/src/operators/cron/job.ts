@@ -1,7 +1,8 @@
-import type { CronJob, JsonObject } from '@arqonbus/protocol';
+import { BusError, type CronJob, type JsonObject } from '@arqonbus/protocol';
 import type { Expiring } from '../../engine/expiry-heap.ts';
 import type { PrincipalDocument } from '../../principal.ts';
 import type { Owner } from '../owner.ts';
+import type { DelayedMessage } from './delayed.ts';
 import { dueTime, passedRuns, type Schedule } from './schedule.ts';
 
 /** What is kept of a job, as JSON in the key-value store: all of it. */
@@ -18,6 +19,8 @@ export interface StoredJob {
   /** What the owner was last known to be allowed. */
   readonly principal: PrincipalDocument;
   readonly durable: boolean;
+  /** Of an event that its sender wanted to be delivered later. */
+  readonly message?: DelayedMessage;
   readonly catchUp: boolean;
   readonly createdAt: number;
   /** Runs that were fired, and runs that were not: nobody was there, it was too late, or it was not allowed. */
@@ -25,6 +28,18 @@ export interface StoredJob {
   readonly missed: number;
   /** When the last run was due that was fired or missed; null before the first. */
   readonly lastDue: number | null;
+}
+
+/** Bytes of a job's payload as JSON. */
+const MAX_PAYLOAD_BYTES = 65_536;
+
+/** Throws LIMIT_EXCEEDED for a payload that no job may have. */
+export function requirePayload(payload: JsonObject): void {
+  if (Buffer.byteLength(JSON.stringify(payload)) <= MAX_PAYLOAD_BYTES) return;
+  throw new BusError('LIMIT_EXCEEDED', `A job's payload has at most ${MAX_PAYLOAD_BYTES} bytes.`, {
+    field: 'payload',
+    limit: MAX_PAYLOAD_BYTES,
+  });
 }
 
 /** Runs of one absence that are counted; beyond it a job goes on from now. */

@@ -1,14 +1,16 @@
-import { BusError, type CronJob } from '@arqonbus/protocol';
+import { BusError, type CronJob, MAX_OPTION_SECONDS } from '@arqonbus/protocol';
 import type { Clock } from '../../clock.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
-import type { KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
+import type { Durability, Engine, KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
 import { principalDocument, readPrincipal } from '../../principal.ts';
+import type { Delayed, Message } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
 import { Owner } from '../owner.ts';
 import { overQuota, type Quota, quotaOf } from '../quota.ts';
+import { delayedMessage, delayOf, jobIdOf, messageOf, requireTokenUntil, senderOf } from './delayed.ts';
 import { DueQueue, TURN_MS } from './due-queue.ts';
-import { Job, type StoredJob } from './job.ts';
+import { Job, requirePayload, type StoredJob } from './job.ts';
 import { JobTable } from './job-table.ts';
 
 const SPACE = 'cron';
@@ -121,6 +123,55 @@ export class Scheduler {
     return job;
   }
 
+  /**
+   * Keeps an event until it is due (`options.deliver_at`, `delay_seconds`), as a job of its sender's: the same bounds
+   * hold. It outlives its sender's connections when the sender has a subject. Throws or rejects with what would refuse
+   * it now, and with LIMIT_EXCEEDED as {@link add} does.
+   */
+  async delay(sender: Sender, message: Message): Promise<Delayed> {
+    const { principal, identity } = sender;
+    const { tenant, subject } = principal;
+    const { address, payload, metadata } = await this.bus.publisher.examine(sender, message);
+    requirePayload(metadata === undefined ? payload : { payload, metadata });
+    const id = jobIdOf(sender, message, address);
+    const isServers = sender.session === null && this.bus.access.mayMakeDurable(principal);
+    const durable = subject !== null || isServers;
+    if (!durable && !this.isConnected(sender)) {
+      throw new BusError(
+        'VALIDATION_ERROR',
+        'A delayed event needs a sender with a subject, or one that is connected.',
+        {
+          field: 'options',
+        },
+      );
+    }
+    const now = this.bus.options.now();
+    const seconds = delayOf(message.options ?? {}, now, MAX_OPTION_SECONDS);
+    requireTokenUntil(principal, now + seconds * 1000);
+    const stored = durable && this.bus.engine.backend !== 'memory' ? storedBy(this.bus.engine.backend) : 'memory';
+    const known = this.find(tenant, id);
+    const job =
+      known ??
+      (await this.add(
+        {
+          id,
+          tenant,
+          ...address,
+          payload,
+          schedule: { kind: 'interval', delaySeconds: seconds, intervalSeconds: null, repeatCount: 1 },
+          owner: identity,
+          ownerName: subject ?? sender.id,
+          principal: principalDocument(principal),
+          durable,
+          message: delayedMessage(sender, message, metadata),
+          catchUp: true,
+        },
+        sender.session,
+      ));
+    const deliverAt = this.record(job).next_run_at ?? new Date(now).toISOString();
+    return { jobId: id, deliverAt, stored, duplicate: known !== undefined };
+  }
+
   isConnected({ session, principal, identity }: Sender): boolean {
     return session === null ? this.bus.rooms.tenant(principal.tenant).identities.has(identity) : !session.closed;
   }
@@ -196,7 +247,8 @@ export class Scheduler {
 
   private runDue(job: Job, now: number): void {
     if (this.hasExpired(job)) return;
-    const late = job.skip(now, 'late');
+    // Somebody was told that it will be published: late is better than never.
+    const late = job.stored.message === undefined ? job.skip(now, 'late') : 0;
     if (late > 0) {
       this.counts.missed += late;
       if (job.expiresAt === null) this.remove(job).catch(this.bus.options.onFault);
@@ -240,9 +292,14 @@ export class Scheduler {
 
   private async publish(job: Job, iteration: number): Promise<RunOutcome> {
     const { bus } = this;
-    const { tenant, id, room, channel, payload, owner } = job.stored;
+    const { tenant, id, room, channel, payload, owner, message } = job.stored;
     const principal = job.owner.current();
     if (!bus.access.may(principal, 'publish', room, channel)) return 'refused';
+    if (message !== undefined) {
+      // It was charged when it was accepted.
+      await bus.publisher.publish(senderOf(message, principal, owner), messageOf(message, room, channel, payload));
+      return 'fired';
+    }
     if (!this.options.charge(tenant, owner)) return 'limited';
     await bus.publisher.publish(systemSender('op-cron', principal, `op-cron ${id}`), {
       id: `arq_${id}_${iteration}`,
@@ -342,6 +399,11 @@ export class Scheduler {
     const { principal } = stored;
     if (known.owner.replace(readPrincipal(principal, at.tenant))) known.stored = { ...known.stored, principal };
   }
+}
+
+/** How safe what the store holds is, as far as it is known of every server of its kind. */
+function storedBy(backend: Engine['backend']): Durability {
+  return backend === 'sqlite' || backend === 'postgres' ? 'disk' : 'memory';
 }
 
 /** For what the bus refuses, and tells its reason elsewhere; everything else stays a fault. */

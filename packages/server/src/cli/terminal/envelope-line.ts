@@ -1,4 +1,4 @@
-import type { Envelope } from '@arqonbus/protocol';
+import type { Envelope, SenderRecord } from '@arqonbus/protocol';
 import { type Part, paint, type Style, StyledText, text } from './styled-text.ts';
 import { timeOfDay } from './time.ts';
 
@@ -19,11 +19,18 @@ export function envelopeLine(envelope: Envelope): StyledText {
     [
       paint('dim', timeOfDay(timestamp)),
       text`${place.paint(STYLES.get(type) ?? 'cyan')}${sequence}`,
-      ...(from === 'arqonbus' ? [] : [paint('green', from ?? '?')]),
+      ...(from === 'arqonbus' ? [] : [paint('green', text`${from ?? '?'}${known(metadata?.sender)}`)]),
       content(envelope),
     ],
     '  ',
   );
+}
+
+/** Who the bus knows the sender to be: the subject as it is, the name, which it may have chosen, in quotes. */
+function known(sender: SenderRecord | undefined): Part {
+  const { subject, name } = Object(sender) as Partial<SenderRecord>;
+  const parts = [...(subject === undefined ? [] : [subject]), ...(name === undefined ? [] : [text`"${name}"`])];
+  return parts.length === 0 ? '' : text` (${StyledText.join(parts, ' ')})`;
 }
 
 function content({ status, error, error_code, command, payload }: Envelope): Part {

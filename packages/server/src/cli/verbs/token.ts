@@ -20,6 +20,7 @@ interface KeyFlags {
 
 interface MintOptions extends KeyFlags {
   readonly sub?: string;
+  readonly name?: string;
   readonly role?: string;
   readonly tenant?: string;
   readonly publish?: readonly string[];
@@ -50,6 +51,7 @@ function mintVerb(): Command {
   const verb = new Command('mint')
     .description('Make a token, signed with the key of the options or of the configuration.')
     .option('--sub <subject>', 'who it is for')
+    .option('--name <name>', 'the screen name that they cannot change')
     .addOption(new Option('--role <role>', 'their rights').choices(['guest', 'user', 'admin']))
     .option('--tenant <tenant>', 'their tenant; "*" with the role admin: all tenants')
     .addOption(new Option('--publish <globs>', 'where they may publish; repeatable').argParser(collectList))
@@ -93,13 +95,13 @@ function inspectVerb(): Command {
 
 async function mint(options: MintOptions & Flags): Promise<void> {
   const { mintToken } = await import('../../auth/mint.ts');
-  const { sub, role, tenant, publish, subscribe, grant: grants, telemetry, durable, expires, keyId } = options;
+  const { sub, name, role, tenant, publish, subscribe, grant: grants, telemetry, durable, expires, keyId } = options;
   const { key, issuer, audience } = await signingKey(options);
   if (key.algorithm === 'HS256') warnOfShort(key.secret);
   let token: string;
   try {
     token = await mintToken(key, {
-      ...given({ sub, role, tenant, publish, subscribe, grants, telemetry, durable, keyId, issuer, audience }),
+      ...given({ sub, name, role, tenant, publish, subscribe, grants, telemetry, durable, keyId, issuer, audience }),
       ...(Number.isFinite(expires) ? { expiresInSeconds: expires } : {}),
     });
   } catch (error) {
@@ -131,7 +133,7 @@ async function inspect(text: string, options: KeyFlags & Flags & { json?: boolea
 /** The claims as the options call them, in place of their names in the token. */
 function namingFlag(message: string): string {
   return message
-    .replace(/^"(sub|role|publish|subscribe|telemetry)"/, '--$1')
+    .replace(/^"(sub|name|role|publish|subscribe|telemetry)"/, '--$1')
     .replace(/^"tenant_id"/, '--tenant')
     .replace(/^The private key/, 'the private key of --key');
 }

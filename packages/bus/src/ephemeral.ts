@@ -1,0 +1,69 @@
+import { BusError, type Draft, type Envelope, IDEMPOTENCE_WINDOW_MS, sealUnstored } from '@arqonbus/protocol';
+import { andThen } from './awaitable.ts';
+import {
+  type Awaitable,
+  type NodeMessage,
+  type Presence,
+  type Published,
+  type StreamAddress,
+  type StreamEvent,
+  streamKey,
+} from './engine/engine.ts';
+import { RecentIds } from './engine/recent-ids.ts';
+
+/** How many events pass between two steps of forgetting ids. */
+const SWEEP_EVERY = 1_024;
+
+export interface EphemeralParts {
+  /** Hands an event to this node's members; answers how many connections got it. */
+  readonly deliver: (event: StreamEvent) => number;
+  /** The way to the other nodes; null when there are none. */
+  readonly presence: Presence | null;
+}
+
+/**
+ * Events that are live only (`options.ephemeral`): handed to whoever is there on any node, without a sequence, and kept
+ * nowhere. The engine's streams are not asked. An id sent again within 120 s over the same node is not handed out again.
+ */
+export class Ephemeral {
+  private readonly parts: EphemeralParts;
+  private readonly recent: RecentIds = new RecentIds(performance.now());
+  private count = 0;
+
+  constructor(parts: EphemeralParts) {
+    this.parts = parts;
+  }
+
+  /** Sends one event; answers once the other nodes have been sent it as well. */
+  send(stream: StreamAddress, draft: Draft, identity: string): Awaitable<Published> {
+    const { id, from, open } = draft;
+    const answer = { sequence: 0, epoch: '', stored: 'none', delivered: 0, duplicate: true } as const;
+    if (!this.isFirst(`${streamKey(stream)} ${identity}`, id)) return answer;
+    const text = sealUnstored(open);
+    const delivered = this.parts.deliver({ stream, sequence: 0, id, from, text });
+    return andThen(this.tellOthers(stream, text), () => ({ ...answer, delivered, duplicate: false }));
+  }
+
+  /** Takes an event that another node sent. */
+  receive({ tenant, room = '', channel = '', text }: NodeMessage): void {
+    const { id, from } = JSON.parse(text) as Envelope;
+    this.parts.deliver({ stream: { tenant, room, channel }, sequence: 0, id, from, text });
+  }
+
+  private tellOthers({ tenant, room, channel }: StreamAddress, text: string): Awaitable<void> {
+    const { presence } = this.parts;
+    if (presence === null) return undefined;
+    const missed = (error: unknown): void => {
+      // Whoever is cut off misses what is live; that the storage is away is told already.
+      if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) throw error;
+    };
+    return andThen(presence.send(null, { kind: 'event', tenant, clients: [], text, room, channel }), () => {}, missed);
+  }
+
+  private isFirst(sender: string, id: string): boolean {
+    const now = performance.now();
+    this.count += 1;
+    if (this.count % SWEEP_EVERY === 0) this.recent.sweep(now);
+    return this.recent.claim(0, sender, id, 0, now, IDEMPOTENCE_WINDOW_MS) < 0;
+  }
+}

@@ -1,0 +1,90 @@
+import { IDEMPOTENCE_WINDOW_MS } from '@arqonbus/protocol';
+import type { NodeMessage, Presence } from './engine/engine.ts';
+import { RecentIds } from './engine/recent-ids.ts';
+
+/** How long another node may take to confirm. */
+const CONFIRM_MS = 2_000;
+/** After how many messages the memory of what lapsed is given back. */
+const SWEEP_AFTER = 1_024;
+const SCOPE = 0;
+
+/** A private message for clients of another node. */
+export interface Handed {
+  readonly tenant: string;
+  readonly clients: readonly string[];
+  readonly text: string;
+  /** What makes it the same one when it is sent again. */
+  readonly key: string;
+}
+
+interface Waiting {
+  readonly node: string;
+  settle(reached: readonly string[]): void;
+}
+
+/**
+ * Hands private messages to clients of other nodes, and counts none that the other node has not confirmed: a node that
+ * is dead or cut off looks alive for a while.
+ */
+export class Handover {
+  private readonly presence: Presence;
+  private readonly node: string;
+  private readonly waiting: Map<number, Waiting> = new Map();
+  private readonly seen: RecentIds = new RecentIds(performance.now());
+  private count = 0;
+  private received = 0;
+
+  constructor(presence: Presence, node: string) {
+    this.presence = presence;
+    this.node = node;
+  }
+
+  /** Resolves with the clients that the other node has handed it to; with none when it does not answer within 2 s. */
+  send(node: string, { tenant, clients, text, key }: Handed): Promise<readonly string[]> {
+    this.count += 1;
+    const number = this.count;
+    return new Promise((resolve) => {
+      const settle = (reached: readonly string[]): void => {
+        clearTimeout(timer);
+        this.waiting.delete(number);
+        resolve(reached);
+      };
+      const timer = setTimeout(settle, CONFIRM_MS, []).unref();
+      this.waiting.set(number, { node, settle });
+      const message: NodeMessage = { kind: 'private', tenant, clients, text, key, reply: { node: this.node, number } };
+      // That the storage is away is told already; nobody has got the message.
+      Promise.resolve(this.presence.send(node, message)).catch(() => settle([]));
+    });
+  }
+
+  /**
+   * Takes a message that another node sent, and confirms it. `hand` gives it to those of the clients that are here and
+   * for which `isNew` says that they have not had it, and answers all that are here.
+   */
+  receive(
+    { tenant, key = '', reply }: NodeMessage,
+    hand: (isNew: (client: string) => boolean) => readonly string[],
+  ): void {
+    const now = performance.now();
+    this.received += 1;
+    if (this.received % SWEEP_AFTER === 0) this.seen.sweep(now);
+    const reached = hand((client) => this.seen.claim(SCOPE, client, key, 0, now, IDEMPOTENCE_WINDOW_MS) < 0);
+    if (reply === undefined) return;
+    const { node, number } = reply;
+    const answer: NodeMessage = {
+      kind: 'confirm',
+      tenant,
+      clients: reached,
+      text: '',
+      reply: { node: this.node, number },
+    };
+    // A confirmation that is lost makes the sender try again, which is harmless.
+    Promise.resolve(this.presence.send(node, answer)).catch(() => {});
+  }
+
+  confirmed({ clients, reply }: NodeMessage): void {
+    if (reply === undefined) return;
+    const waiting = this.waiting.get(reply.number);
+    if (waiting?.node === reply.node) waiting.settle(clients);
+  }
+}

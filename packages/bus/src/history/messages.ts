@@ -1,0 +1,373 @@
+import { BusError, type Position, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
+import { type Access, forbidden } from '../access.ts';
+import type { Sender } from '../connection/session.ts';
+import type { Broker, HistoryQuery, StreamAddress, StreamState } from '../engine/engine.ts';
+import type { Rooms } from '../rooms.ts';
+import { Slice } from '../turn.ts';
+import { compare, type Entry, fit, MAX_ANSWER, pointOf, readWithin } from './page.ts';
+import type { Waits } from './waits.ts';
+
+/** Streams of a room that are read together: as many as a map of positions may hold. */
+const MAX_STREAMS = 1_000;
+
+/** A sequence, or for a whole room a sequence by channel. */
+export type Bound = number | Readonly<Record<string, number>>;
+
+/** Where to read on: a position, the positions of a room's channels, or a time. */
+export type Since = Position | Readonly<Record<string, Position>> | { readonly time: string };
+
+export interface MessagesRequest {
+  readonly room: string;
+  /** `*`: the room-wide stream alone. Undefined: all channels of the room, merged by time. */
+  readonly channel: string | undefined;
+  readonly limit: number;
+  /** Only what is below: the last ones of it. */
+  readonly before?: Bound | undefined;
+  /** Only what is above: the first ones of it. */
+  readonly after?: Bound | undefined;
+  /** As `after`, told of an epoch. At most one of the three. */
+  readonly since?: Since | undefined;
+  /** How long to wait for the first one when there is none. */
+  readonly waitMs?: number | undefined;
+}
+
+/** One page of messages, and where it ends. Of a channel all is about its stream; of a room maps by channel. */
+export interface Messages {
+  /** Envelopes as JSON, oldest first. */
+  readonly texts: readonly string[];
+  /** Where to read on with `since`: nothing before it was left out, but for what is no longer kept. */
+  readonly position: Position | Readonly<Record<string, Position>>;
+  /** With `since`: whether all that was missed is still kept. False: another epoch, or retention took some of it. */
+  readonly recovered: boolean | undefined;
+  /** For `after`; null at the end. */
+  readonly next: Bound | null;
+  /** For `before`; null at the beginning. */
+  readonly previous: Bound | null;
+}
+
+export interface MessagesParts {
+  readonly rooms: Rooms;
+  readonly broker: Broker;
+  readonly access: Access;
+  readonly waits: Waits;
+  readonly now: () => number;
+}
+
+/** A stream that is read, from where to where. */
+interface Reader {
+  readonly stream: StreamAddress;
+  readonly state: StreamState;
+  /** Only sequences above this; undefined when a time says from where. */
+  readonly after: number | undefined;
+  readonly before: number | undefined;
+}
+
+interface Plan {
+  readonly readers: readonly Reader[];
+  readonly forward: boolean;
+  readonly fromTime: number | undefined;
+  readonly recovered: boolean | undefined;
+}
+
+/** What channels keep, as whoever has no subscription reads it: page by page, or waiting for what comes. */
+export class MessageHistory {
+  private readonly parts: MessagesParts;
+
+  constructor(parts: MessagesParts) {
+    this.parts = parts;
+  }
+
+  /**
+   * Reads one page. With `waitMs` and nothing to give, it waits for the first message, costing a timer; when the time is
+   * over, its connection has gone or the server stops, the page is empty.
+   *
+   * Throws AUTHORIZATION_ERROR; NOT_FOUND for what does not exist, unless it is waited for; VALIDATION_ERROR for bounds
+   * that do not go together; LIMIT_EXCEEDED beyond the waits of a client and for a room of more than 1,000 streams.
+   *
+   * @param onWait called when it begins to wait: whatever else the caller has to do can go on
+   */
+  async read(sender: Sender, request: MessagesRequest, onWait: () => void = () => {}): Promise<Messages> {
+    check(request);
+    const { room, channel, waitMs = 0 } = request;
+    const first = await this.look(sender, request, waitMs > 0);
+    if (first.texts.length > 0 || waitMs === 0) return first;
+    onWait();
+    const at = { tenant: sender.principal.tenant, room, channel };
+    return this.parts.waits.during(sender, at, waitMs, async (wait) => {
+      // What came before the wait was known is there now.
+      for (let page = await this.look(sender, request, true); ; page = await this.look(sender, request, true)) {
+        if (page.texts.length > 0) return page;
+        if ((await wait.next()) !== 'event') return page;
+      }
+    });
+  }
+
+  private async look(sender: Sender, request: MessagesRequest, mayBeMissing: boolean): Promise<Messages> {
+    const { broker } = this.parts;
+    const streams = await this.streamsOf(sender, request, mayBeMissing);
+    const plan = planOf(request, streams);
+    const recovered = plan.recovered === true && plan.fromTime !== undefined ? undefined : plan.recovered;
+    const { entries, isCut, seen } = await readMerged(broker, plan, request.limit, this.parts.now());
+    const page = new PageEnds(plan, entries, isCut, seen);
+    const isWhole = request.channel === undefined;
+    return {
+      texts: entries.map(({ stored }) => stored.text),
+      position: isWhole ? page.positions() : (page.positions()[request.channel] as Position),
+      recovered: recovered ?? (await this.reaches(plan)),
+      next: isWhole ? page.next() : one(page.next()),
+      previous: isWhole ? page.previous() : one(page.previous()),
+    };
+  }
+
+  /** Whether nothing after a time is gone that was there; undefined without one. */
+  private async reaches({ readers, fromTime }: Plan): Promise<boolean | undefined> {
+    if (fromTime === undefined) return undefined;
+    for (const { stream, state } of readers) {
+      if (state.oldest <= 1) continue;
+      const [oldest] = await this.parts.broker.history(stream, { limit: 1 });
+      if (oldest === undefined || oldest.time > fromTime) return false;
+    }
+    return true;
+  }
+
+  /** The streams that are asked for and where they stand. */
+  private async streamsOf(
+    { principal }: Sender,
+    { room, channel }: MessagesRequest,
+    mayBeMissing: boolean,
+  ): Promise<{ stream: StreamAddress; state: StreamState }[]> {
+    const { access, broker } = this.parts;
+    const { tenant } = principal;
+    if (room === WILDCARD) {
+      throw new BusError('VALIDATION_ERROR', 'Name one room.', { field: 'room', expected: 'name' });
+    }
+    if (channel !== undefined) {
+      access.require(principal, 'history', room, channel);
+      const stream = { tenant, room, channel };
+      const state = await this.stateOf(stream);
+      if (state !== null) return [{ stream, state }];
+      if (mayBeMissing) return [{ stream, state: NO_STATE }];
+      throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
+    }
+    const known = await broker.streams(tenant, room);
+    const names = new Set([WILDCARD, ...known.map((stream) => stream.channel)]);
+    const covered = [...names].filter((name) => access.may(principal, 'history', room, name));
+    if (covered.length === 0) throw forbidden(room, WILDCARD);
+    if (known.length === 0 && !mayBeMissing && this.parts.rooms.tenant(tenant).rooms.get(room) === undefined) {
+      throw new BusError('NOT_FOUND', `The room ${room} does not exist.`, { room });
+    }
+    if (covered.length > MAX_STREAMS) {
+      throw new BusError('LIMIT_EXCEEDED', `The room has more than ${MAX_STREAMS} channels; read them one by one.`, {
+        field: 'channel',
+        limit: MAX_STREAMS,
+      });
+    }
+    const states = covered.map(async (name) => {
+      const stream = { tenant, room, channel: name };
+      return { stream, state: (await this.stateOf(stream)) ?? NO_STATE };
+    });
+    return Promise.all(states);
+  }
+
+  /** Where a stream stands that has events or a channel here; null of what is nowhere. */
+  private async stateOf(stream: StreamAddress): Promise<StreamState | null> {
+    const { broker, rooms } = this.parts;
+    const state = await broker.find(stream);
+    if (state !== null) return state;
+    const { tenant, room, channel } = stream;
+    return rooms.tenant(tenant).find(room, channel) === undefined ? null : broker.state(stream);
+  }
+}
+
+/** Nothing is known of a stream that never was: whoever comes back with this position has missed nothing. */
+const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
+
+function check({ before, after, since, channel, waitMs = 0 }: MessagesRequest): void {
+  const given = Object.entries({ before, after, since }).filter(([, value]) => value !== undefined);
+  const [, second] = given;
+  if (second !== undefined) {
+    throw invalid(second[0], `"${given[0]?.[0]}" and "${second[0]}" both say where to read; send one.`);
+  }
+  if (waitMs > 0 && before !== undefined) throw invalid('wait_ms', '"wait_ms" does not go with "before".');
+  if (channel === undefined) return;
+  for (const [field, bound] of Object.entries({ before, after })) {
+    if (typeof bound === 'object') throw invalid(field, `"${field}" of one channel is a sequence.`);
+  }
+  if (since !== undefined && !isPosition(since) && !isTime(since)) {
+    throw invalid('since', '"since" of one channel is its position, or a time.');
+  }
+}
+
+function planOf(
+  { before, after, since }: MessagesRequest,
+  streams: readonly { stream: StreamAddress; state: StreamState }[],
+): Plan {
+  const forward = since !== undefined || after !== undefined;
+  const fromTime = since !== undefined && isTime(since) ? parseTimestamp(since.time) : undefined;
+  let recovered: boolean | undefined = since === undefined ? undefined : true;
+  const readers = streams.map(({ stream, state }): Reader => {
+    const { channel } = stream;
+    if (!forward) return { stream, state, after: 0, before: boundOf(before, channel) };
+    if (fromTime !== undefined) return { stream, state, after: undefined, before: undefined };
+    if (since === undefined) return { stream, state, after: boundOf(after, channel) ?? 0, before: undefined };
+    const start = startOf(since as Position | Record<string, Position>, channel, state);
+    if (start.recovered === false) recovered = false;
+    return { stream, state, after: start.after, before: undefined };
+  });
+  if (since !== undefined && !isPosition(since) && fromTime === undefined) {
+    const names = new Set(streams.map(({ stream }) => stream.channel));
+    // A stream that was left behind somewhere and is no more has been forgotten with what it had.
+    if (Object.keys(since).some((name) => !names.has(name))) recovered = false;
+  }
+  return { readers, forward, fromTime, recovered };
+}
+
+/** From where on a stream is read that was left at a position. */
+function startOf(
+  since: Position | Readonly<Record<string, Position>>,
+  channel: string,
+  { sequence, epoch, oldest }: StreamState,
+): { after: number; recovered?: false } {
+  const position = isPosition(since) ? since : Object.hasOwn(since, channel) ? since[channel] : undefined;
+  if (position === undefined) {
+    // A map that tells of the room-wide stream is a whole one: a channel it lacks is new to the reader.
+    const isNew = Object.hasOwn(since, WILDCARD);
+    return { after: isNew ? 0 : sequence };
+  }
+  const isUnknown = position.epoch === '' && position.sequence === 0;
+  const isSame = position.epoch === epoch && position.sequence <= sequence;
+  if (!isSame && !isUnknown) return { after: 0, recovered: false };
+  const isKept = position.sequence + 1 >= oldest;
+  return isKept ? { after: position.sequence } : { after: position.sequence, recovered: false };
+}
+
+/** What was read, of all streams together. */
+interface Merged {
+  /** Oldest first. */
+  readonly entries: readonly Entry[];
+  /** Whether there is more in the direction of reading. */
+  readonly isCut: boolean;
+  /** By channel: the first sequence that was found, whether it is given or not. */
+  readonly seen: ReadonlyMap<string, number>;
+}
+
+async function readMerged(broker: Broker, plan: Plan, limit: number, now: number): Promise<Merged> {
+  const { readers, forward, fromTime } = plan;
+  const sign = forward ? 1 : -1;
+  const inOrder = (left: Entry, right: Entry): number => sign * compare(pointOf(left), pointOf(right));
+  const slice = new Slice();
+  const seen = new Map<string, number>();
+  let kept: Entry[] = [];
+  let bytes = 0;
+  let isCut = false;
+  const cut = (): void => {
+    kept.sort(inOrder);
+    const fitting = fit(kept, limit);
+    isCut ||= fitting.length < kept.length;
+    kept = [...fitting];
+    bytes = 0;
+  };
+  for (const { stream, after, before } of readers) {
+    if (slice.isOver) await slice.next();
+    const query: HistoryQuery = {
+      limit,
+      take: forward ? 'first' : 'last',
+      ...(after === undefined ? {} : { fromSequence: after + 1 }),
+      ...(before === undefined ? {} : { toSequence: before - 1 }),
+      ...(fromTime === undefined ? {} : { fromTime }),
+    };
+    const page = await readWithin(broker, stream, query, now);
+    isCut ||= page.more;
+    const [first] = page.found;
+    if (first !== undefined) seen.set(stream.channel, first.sequence);
+    for (const stored of page.found) {
+      kept.push({ stored, stream });
+      bytes += stored.text.length;
+    }
+    if (kept.length > limit || bytes > MAX_ANSWER) cut();
+  }
+  cut();
+  return { entries: forward ? kept : kept.toReversed(), isCut, seen };
+}
+
+/** Where a page ends in each of its streams. */
+class PageEnds {
+  private readonly plan: Plan;
+  private readonly isCut: boolean;
+  private readonly seen: ReadonlyMap<string, number>;
+  private readonly first: Map<string, number> = new Map();
+  private readonly last: Map<string, number> = new Map();
+
+  constructor(plan: Plan, entries: readonly Entry[], isCut: boolean, seen: ReadonlyMap<string, number>) {
+    this.plan = plan;
+    this.isCut = isCut;
+    this.seen = seen;
+    for (const { stored, stream } of entries) {
+      if (!this.first.has(stream.channel)) this.first.set(stream.channel, stored.sequence);
+      this.last.set(stream.channel, stored.sequence);
+    }
+  }
+
+  positions(): Record<string, Position> {
+    return this.map((reader) => {
+      const { state, before } = reader;
+      const last = this.last.get(reader.stream.channel);
+      const isToTheEnd = this.plan.forward ? !this.isCut : before === undefined;
+      const sequence = isToTheEnd ? Math.max(state.sequence, last ?? 0) : (last ?? this.start(reader));
+      return { sequence, epoch: state.epoch };
+    });
+  }
+
+  next(): Record<string, number> | null {
+    const { forward, readers } = this.plan;
+    const hasMore = forward ? this.isCut : readers.some(({ before }) => before !== undefined);
+    if (!hasMore || this.last.size === 0) return null;
+    return this.map((reader) => this.last.get(reader.stream.channel) ?? this.start(reader));
+  }
+
+  previous(): Record<string, number> | null {
+    const { forward, readers } = this.plan;
+    const hasMore = forward ? readers.some((reader) => this.start(reader) > 0) : this.isCut;
+    const isAtStart = [...this.first.values()].every((sequence) => sequence <= 1);
+    if (!hasMore || this.first.size === 0 || (isAtStart && this.first.size === readers.length)) return null;
+    return this.map((reader) => {
+      const { state, before } = reader;
+      const given = this.first.get(reader.stream.channel);
+      if (given !== undefined) return given;
+      return forward ? this.start(reader) + 1 : (before ?? state.sequence + 1);
+    });
+  }
+
+  /** The last sequence before the page, in a stream that it holds nothing of or begins with. */
+  private start({ stream, state, after, before }: Reader): number {
+    if (before !== undefined) return Math.min(before - 1, state.sequence);
+    if (after !== undefined) return after;
+    const first = this.seen.get(stream.channel);
+    return first === undefined ? state.sequence : first - 1;
+  }
+
+  private map<T>(value: (reader: Reader) => T): Record<string, T> {
+    return Object.fromEntries(this.plan.readers.map((reader) => [reader.stream.channel, value(reader)]));
+  }
+}
+
+function boundOf(bound: Bound | undefined, channel: string): number | undefined {
+  if (typeof bound !== 'object') return bound;
+  return Object.hasOwn(bound, channel) ? bound[channel] : undefined;
+}
+
+function isPosition(since: Since): since is Position {
+  return 'sequence' in since && typeof since.sequence === 'number';
+}
+
+function isTime(since: Since): since is { time: string } {
+  return 'time' in since && typeof since.time === 'string';
+}
+
+function one(bounds: Record<string, number> | null): number | null {
+  return bounds === null ? null : (Object.values(bounds)[0] as number);
+}
+
+function invalid(field: string, sentence: string): BusError {
+  return new BusError('VALIDATION_ERROR', sentence, { field });
+}

@@ -1,0 +1,176 @@
+import { BusError } from '@arqonbus/protocol';
+import { andThen } from '../awaitable.ts';
+import type { Sender, Session } from '../connection/session.ts';
+import type { StreamEvent } from '../engine/engine.ts';
+import type { Hub } from '../hub.ts';
+import type { Interest } from '../subscribe/interest.ts';
+
+export interface WaitLimits {
+  /** Waits of one connection, or of one identity over HTTP, at a time. */
+  readonly maxWaitsPerClient: number;
+  /** Waits of the process at a time. */
+  readonly maxWaits: number;
+}
+
+/** What is waited for: an event of a channel, or (undefined) of any channel of the room. */
+export interface Awaited {
+  readonly tenant: string;
+  readonly room: string;
+  readonly channel: string | undefined;
+}
+
+/** How a wait ended, or that there may be something to read. */
+export type WaitOutcome = 'event' | 'over' | 'gone';
+
+/** One wait: {@link next} resolves each time that there may be something new, and for the last time when it is over. */
+export class Wait {
+  readonly session: Session | null;
+  readonly client: string;
+  readonly at: Awaited;
+  private readonly timer: NodeJS.Timeout;
+  private outcome: WaitOutcome | null = null;
+  private wake: (() => void) | null = null;
+
+  constructor(session: Session | null, client: string, at: Awaited, ms: number) {
+    this.session = session;
+    this.client = client;
+    this.at = at;
+    this.timer = setTimeout(() => this.tell('over'), ms);
+  }
+
+  /** An event that came by since the last call counts too. */
+  async next(): Promise<WaitOutcome> {
+    if (this.outcome === null) {
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+    }
+    const outcome = this.outcome ?? 'over';
+    if (outcome === 'event') this.outcome = null;
+    return outcome;
+  }
+
+  /** An end is not taken back by an event. */
+  tell(outcome: WaitOutcome): void {
+    if (this.outcome === null || this.outcome === 'event') this.outcome = outcome;
+    this.wake?.();
+    this.wake = null;
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
+  }
+}
+
+/**
+ * Whoever waits for what is not there yet. A wait costs a timer and a place in a map; nothing is asked for until an
+ * event of its room comes by on this node, which is told to be interested in the room as it is by a member.
+ */
+export class Waits {
+  private readonly hub: Hub;
+  private readonly interest: Interest;
+  private readonly limits: WaitLimits;
+  private readonly byRoom: Map<string, Set<Wait>> = new Map();
+  private readonly byClient: Map<string, Set<Wait>> = new Map();
+  private count = 0;
+  private untap: (() => void) | null = null;
+
+  constructor(hub: Hub, interest: Interest, limits: WaitLimits) {
+    this.hub = hub;
+    this.interest = interest;
+    this.limits = limits;
+  }
+
+  /**
+   * Runs `work` with a wait of at most `ms`. When it begins no later event of the place is missed. Throws
+   * LIMIT_EXCEEDED beyond the waits of the client or of the process.
+   */
+  async during<T>(sender: Sender, at: Awaited, ms: number, work: (wait: Wait) => Promise<T>): Promise<T> {
+    const { session, principal, identity } = sender;
+    const wait = new Wait(session, session?.id ?? `${principal.tenant}\n${identity}`, at, ms);
+    try {
+      this.add(wait);
+    } catch (error) {
+      wait.stop();
+      throw error;
+    }
+    try {
+      const attached = this.interest.add(at.tenant, at.room);
+      try {
+        // While the backend is away events are live on this node, and it is followed once it is back.
+        await andThen(attached, () => {});
+        return await work(wait);
+      } finally {
+        this.interest.remove(at.tenant, at.room);
+      }
+    } finally {
+      wait.stop();
+      this.remove(wait);
+    }
+  }
+
+  /** Events of a room (`*`: of all rooms of the tenant) may have passed by: everybody looks again. */
+  recheck(tenant: string, room: string): void {
+    for (const waits of this.byRoom.values()) {
+      for (const wait of waits) {
+        if (wait.at.tenant === tenant && (room === '*' || wait.at.room === room)) wait.tell('event');
+      }
+    }
+  }
+
+  /** A connection has gone, and with it what it waited for. */
+  leave(session: Session): void {
+    for (const wait of this.byClient.get(session.id) ?? []) wait.tell('gone');
+  }
+
+  /** Everybody is answered with what there is. */
+  endAll(): void {
+    for (const waits of this.byRoom.values()) for (const wait of waits) wait.tell('over');
+  }
+
+  private add(wait: Wait): void {
+    const { maxWaits, maxWaitsPerClient } = this.limits;
+    if (this.count >= maxWaits) throw full(`The server has ${maxWaits} waits under way; try again later.`, maxWaits);
+    const own = this.byClient.get(wait.client) ?? new Set();
+    if (own.size >= maxWaitsPerClient) {
+      throw full(`You have ${maxWaitsPerClient} waits under way; let one end first.`, maxWaitsPerClient);
+    }
+    this.byClient.set(wait.client, own.add(wait));
+    const room = roomKey(wait.at);
+    this.byRoom.set(room, (this.byRoom.get(room) ?? new Set()).add(wait));
+    this.count += 1;
+    this.untap ??= this.hub.tap((event) => this.see(event));
+  }
+
+  private remove(wait: Wait): void {
+    take(this.byClient, wait.client, wait);
+    take(this.byRoom, roomKey(wait.at), wait);
+    this.count -= 1;
+    if (this.count > 0) return;
+    this.untap?.();
+    this.untap = null;
+  }
+
+  private see({ stream, sequence }: StreamEvent): void {
+    // What is live only is in no history.
+    if (sequence === 0) return;
+    const { channel } = stream;
+    for (const wait of this.byRoom.get(roomKey(stream)) ?? []) {
+      if (wait.at.channel === undefined || wait.at.channel === channel) wait.tell('event');
+    }
+  }
+}
+
+function take(map: Map<string, Set<Wait>>, key: string, wait: Wait): void {
+  const waits = map.get(key);
+  waits?.delete(wait);
+  if (waits?.size === 0) map.delete(key);
+}
+
+function roomKey({ tenant, room }: { readonly tenant: string; readonly room: string }): string {
+  return `${tenant}/${room}`;
+}
+
+function full(sentence: string, limit: number): BusError {
+  return new BusError('LIMIT_EXCEEDED', sentence, { field: 'wait_ms', limit });
+}

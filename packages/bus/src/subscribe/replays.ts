@@ -1,0 +1,262 @@
+import { type Position, WILDCARD } from '@arqonbus/protocol';
+import { andThen, attempt, isPending } from '../awaitable.ts';
+import type { Membership, Session } from '../connection/session.ts';
+import type { Awaitable, Broker, StreamAddress, StreamState } from '../engine/engine.ts';
+import type { Hub } from '../hub.ts';
+import type { Channel, Rooms } from '../rooms.ts';
+import { CatchUp, isLive, type Missed } from './catch-up.ts';
+import { plan, positionsOf, type Since } from './plan.ts';
+
+/** Streams of a room whose positions a join answers: as many as `since` takes back. */
+const MAX_POSITIONS = 1_000;
+/** Channels of a room that are looked at for those that match a pattern. */
+const MAX_LOOKED_AT = 20_000;
+
+interface Wanted {
+  readonly since?: Since | undefined;
+  readonly history?: number | undefined;
+}
+
+/** Where the streams of a place stand for somebody who joined it. */
+export interface Settled {
+  /** Of the joined channel, or the room-wide stream. */
+  readonly state: StreamState;
+  readonly recovered?: boolean | undefined;
+  readonly positions?: Record<string, Position>;
+  /** Replays what was asked for and starts live traffic. */
+  begin(): void;
+}
+
+export interface ReplayParts {
+  readonly rooms: Rooms;
+  readonly broker: Broker;
+  readonly hub: Hub;
+  readonly options: {
+    readonly now: () => number;
+    /** Told of a replay that history could not serve. */
+    readonly onFault: (error: unknown) => void;
+  };
+}
+
+/**
+ * How a member gets what it missed, and where live traffic goes on. A session may reach a stream by several memberships,
+ * the room-wide one by all of a room: it is replayed by one catch-up at a time, and what it brings is not brought again.
+ */
+export class Replays {
+  private readonly parts: ReplayParts;
+  /** After which position each session has had the room-wide streams, by room. */
+  private readonly begun: WeakMap<Session, Map<string, Position>> = new WeakMap();
+
+  constructor(parts: ReplayParts) {
+    this.parts = parts;
+  }
+
+  /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
+  settle(session: Session, channel: Channel, membership: Membership, wanted: Wanted): Awaitable<Settled> {
+    if (channel.room === WILDCARD) {
+      this.parts.rooms.goLive(channel, membership);
+      return { state: { sequence: 0, epoch: '', oldest: 1 }, begin: () => {} };
+    }
+    const { hub, rooms, broker, options } = this.parts;
+    const done = (): void => {
+      hub.catchUps.end(catchUp);
+      if (session.closed) return;
+      if (channel.members.get(session) === membership) rooms.goLive(channel, membership);
+      else rooms.refresh(channel);
+    };
+    const catchUp = new CatchUp(session, channel, broker, done, options.now);
+    // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
+    if (wanted.since !== undefined || wanted.history !== undefined) {
+      const asked = wanted.since === undefined ? {} : positionsOf(channel, wanted.since);
+      const isAsked = (stream: Channel): boolean =>
+        Object.hasOwn(asked, stream.channel) || (wanted.history !== undefined && isOf(stream, channel));
+      this.abandon(session, channel, isAsked);
+      rooms.pause(channel, membership);
+    }
+    if (!membership.live) hub.catchUps.start(catchUp);
+    return andThen(this.states(channel, membership, wanted), (states) =>
+      this.prepare(channel, membership, wanted, catchUp, states),
+    );
+  }
+
+  /** Where the joined stream stands, for whoever has the rest already. */
+  state(channel: Channel): Awaitable<StreamState> {
+    return this.parts.broker.state(channel.matches === null ? channel : channel.parent.wide);
+  }
+
+  /**
+   * Ends the catch-up of a place that is left, or joined again. What other memberships still wait for goes on from where
+   * it was, but for streams that are asked for anew.
+   */
+  abandon(session: Session, channel: Channel, isAskedAnew: (stream: Channel) => boolean = () => false): void {
+    const { catchUps } = this.parts.hub;
+    for (const catchUp of catchUps.abandon(session, channel)) {
+      if (session.closed) continue;
+      const rest = catchUp.reached().filter((one) => !isAskedAnew(one.channel) && isReached(session, one.channel));
+      if (rest.length > 0) this.goOn(session, channel.parent.wide, rest);
+    }
+    const isInRoom = [...session.memberships.keys()].some(({ room }) => room === channel.room);
+    if (!isInRoom) this.begun.get(session)?.delete(channel.room);
+  }
+
+  private goOn(session: Session, wide: Channel, rest: readonly ({ channel: Channel } & Position)[]): void {
+    const { hub, rooms, broker, options } = this.parts;
+    const done = (): void => {
+      hub.catchUps.end(catchUp);
+      rooms.refresh(wide);
+    };
+    const catchUp = new CatchUp(session, wide, broker, done, options.now, true);
+    for (const one of rest) catchUp.startAfter(one.channel, one);
+    hub.catchUps.start(catchUp);
+    rooms.refresh(wide);
+    this.run(
+      catchUp,
+      rest.map(({ channel, sequence }) => ({ channel, after: sequence })),
+    );
+  }
+
+  private run(catchUp: CatchUp, missed: readonly Missed[]): void {
+    catchUp.run(missed).catch((error: unknown) => {
+      catchUp.fail();
+      this.parts.options.onFault(error);
+    });
+  }
+
+  private prepare(
+    channel: Channel,
+    membership: Membership,
+    wanted: Wanted,
+    catchUp: CatchUp,
+    states: ReadonlyMap<Channel, StreamState>,
+  ): Settled {
+    const { missed, recovered } = plan(channel, wanted, states);
+    const own = membership.live ? [] : this.share(catchUp, wanted, states, missed);
+    const positions = Object.fromEntries(
+      [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),
+    );
+    return {
+      state: states.get(channel.matches === null ? channel : channel.parent.wide) as StreamState,
+      recovered,
+      positions,
+      begin: () => {
+        if (!membership.live) this.run(catchUp, own);
+      },
+    };
+  }
+
+  /** Decides which streams the catch-up brings; answers what of `missed` is its own to replay. */
+  private share(
+    catchUp: CatchUp,
+    wanted: Wanted,
+    states: ReadonlyMap<Channel, StreamState>,
+    missed: readonly Missed[],
+  ): Missed[] {
+    const { session, channel } = catchUp;
+    const after = new Map(missed.map((one) => [one.channel, one.after]));
+    const asked = wanted.since === undefined ? {} : positionsOf(channel, wanted.since);
+    let isTakenOver = false;
+    for (const [stream, state] of states) {
+      const other = this.parts.hub.catchUps.carrier(session, stream, catchUp);
+      const isOnItsWay = other !== undefined || isLive(session, stream);
+      const position = Object.hasOwn(asked, stream.channel) ? asked[stream.channel] : undefined;
+      const isAsked = position !== undefined || (wanted.history !== undefined && isOf(stream, channel));
+      if (isOnItsWay && !(isAsked && !this.isHad(session, stream, other, position))) {
+        catchUp.leaveOut(stream);
+        after.delete(stream);
+        continue;
+      }
+      other?.leaveOut(stream);
+      isTakenOver ||= isOnItsWay;
+      const from = after.get(stream) ?? state.sequence;
+      catchUp.startAfter(stream, state, from);
+      if (stream.isWide) this.beginAt(session, stream, { sequence: from, epoch: state.epoch });
+    }
+    if (isTakenOver) this.parts.rooms.refresh(channel);
+    return missed.filter((one) => after.has(one.channel));
+  }
+
+  /** Whether the session gets, or got, all of a stream after a position already. */
+  private isHad(
+    session: Session,
+    stream: Channel,
+    other: CatchUp | undefined,
+    position: Position | undefined,
+  ): boolean {
+    if (position === undefined) return false;
+    if (other !== undefined) return other.covers(stream, position);
+    const begun = stream.isWide ? this.begun.get(session)?.get(stream.room) : undefined;
+    return begun !== undefined && begun.epoch === position.epoch && position.sequence >= begun.sequence;
+  }
+
+  private beginAt(session: Session, { room }: Channel, position: Position): void {
+    const known = this.begun.get(session);
+    if (known === undefined) this.begun.set(session, new Map([[room, position]]));
+    else known.set(room, position);
+  }
+
+  /** Where the joined stream stands, and the room-wide one that comes with it; for a room or pattern, its streams. */
+  private states(channel: Channel, { coverage }: Membership, wanted: Wanted): Awaitable<Map<Channel, StreamState>> {
+    const { parent } = channel;
+    if (channel.isConcrete) return this.statesOf([channel, parent.wide]);
+    const streams = [parent.wide, ...first(this.channelsOf(channel, coverage), MAX_POSITIONS)];
+    const { since = {}, history } = wanted;
+    if (history === undefined && Object.keys(since).length === 0) return this.statesOf(streams);
+    // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
+    const { broker, rooms } = this.parts;
+    // While the storage is away, degraded mode goes on with what this node knows; strict mode fails below.
+    const known = attempt<readonly StreamAddress[]>(
+      () => broker.streams(channel.tenant, channel.room),
+      () => [],
+    );
+    return andThen(known, (kept) => {
+      const resting = kept
+        .map(({ channel: name }) => name)
+        .filter((name) => parent.find(name) === undefined)
+        .filter((name) => channel.reaches(rooms.visit(parent, name), coverage));
+      // What the client has a position of comes before the rest, when there are too many.
+      const isAsked = (name: string): boolean => Object.hasOwn(since, name);
+      const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
+      for (const name of sorted.slice(0, MAX_POSITIONS)) streams.push(rooms.visit(parent, name));
+      return this.statesOf(streams);
+    });
+  }
+
+  /** The channels of a room that a place of it takes in. */
+  private *channelsOf(place: Channel, coverage: Membership['coverage']): Generator<Channel> {
+    for (const channel of first(place.parent.channels.values(), MAX_LOOKED_AT)) {
+      if (place.reaches(channel, coverage)) yield channel;
+    }
+  }
+
+  private statesOf(streams: readonly Channel[]): Awaitable<Map<Channel, StreamState>> {
+    const states = new Map<Channel, StreamState>();
+    const pending: Promise<void>[] = [];
+    for (const stream of streams) {
+      const noted = andThen(this.parts.broker.state(stream), (state) => void states.set(stream, state));
+      if (isPending(noted)) pending.push(noted);
+    }
+    return pending.length === 0 ? states : Promise.all(pending).then(() => states);
+  }
+}
+
+/** Whether a stream is what a place stands for: a channel its own, a room or pattern all that it takes in. */
+function isOf(stream: Channel, place: Channel): boolean {
+  return stream === place || !place.isConcrete;
+}
+
+/** Whether any membership of the session takes a stream in. */
+function isReached(session: Session, stream: Channel): boolean {
+  for (const [place, { coverage }] of session.memberships) {
+    if (place.room === stream.room && (place as Channel).reaches(stream, coverage)) return true;
+  }
+  return false;
+}
+
+function* first<T>(values: Iterable<T>, most: number): Generator<T> {
+  let count = 0;
+  for (const value of values) {
+    if (count >= most) return;
+    count += 1;
+    yield value;
+  }
+}
