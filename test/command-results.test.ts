@@ -44,6 +44,7 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('identify', { client_type: 'human', screen_name: 'Ada', avatar: 'a', personality: 'p' });
 
   await call('create_channel', { ...at, description: 'd', type: 't', history: { size: 5, ttl_seconds: 60 } });
+  await call('update_channel', { ...at, description: 'better' });
   const joined = await call('join_channel', { ...at, presence: true });
   await other.ask('join_channel', at);
   await call('presence_update', { ...at, state: { is: ['here'] } });
@@ -84,6 +85,13 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.store.delete', { key: 'k1' });
   await call('op.store.unwatch');
 
+  const { lease_id } = await call('op.lease.acquire', { keys: ['k1', 'k2'], ttl_seconds: 60 });
+  await call('op.lease.acquire', { keys: ['k3'], ttl_seconds: 60, wait_ms: 1, keep: true, namespace: 'n' });
+  await call('op.lease.renew', { lease_id });
+  await call('op.lease.list');
+  await call('op.lease.list', { limit: 1 });
+  await call('op.lease.release', { lease_id });
+
   const once = await call('op.cron.schedule', { ...at, payload: {}, delay_seconds: 600 });
   await call('op.cron.schedule', { room: 'answers', payload: {}, cron: '0 0 1 1 *', timezone: 'Europe/Berlin' });
   await call('op.cron.schedule', { ...at, payload: {}, interval_seconds: 600, repeat_count: 0, durable: true });
@@ -109,6 +117,13 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
 
   await call('op.casil.reload', { redaction_patterns: ['x+'], mode: 'enforce' });
   await call('op.casil.get');
+  await call('op.rules.set', { rules: [{ match: 'orders:*', history: { size: 9 } }], if_version: 0 });
+  await call('op.rules.get');
+  await call('op.rules.explain', { room: 'orders', channel: 'x', payload: { n: 1 } });
+  await call('op.access.block', { subject: 'mallory', reason: 'spam' });
+  await call('op.access.revoke', { jti: 'token-1' });
+  await call('op.access.list');
+  await call('op.access.unblock', { subject: 'mallory' });
   return called;
 }
 
@@ -135,8 +150,8 @@ async function askGroups(
   await call('join_channel', { ...group, prefetch: 3 });
   const tokens: string[] = [];
   while (tokens.length < 3) {
-    const event = await peer.next((frame) => frame.metadata?.delivery !== undefined);
-    tokens.push((event.metadata as { delivery: { token: string } }).delivery.token);
+    const { metadata = {} } = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    tokens.push((metadata.delivery as { token: string }).token);
   }
   await call('delivery.extend', { tokens: tokens.slice(0, 1) });
   await call('delivery.ack', { tokens: tokens.slice(0, 1) });

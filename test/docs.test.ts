@@ -79,7 +79,7 @@ describe.concurrent.each(WALKED)('%s', (page) => {
     } finally {
       await walk.end();
     }
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('the documents', () => {

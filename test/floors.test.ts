@@ -26,7 +26,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'clock.ts',
     ],
     ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts'],
-    ['options.ts'],
+    ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts'],
     [
@@ -44,6 +44,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
     ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers'],
     ['core.ts'],
+    ['explain.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket'],
     ['create-options.ts'],

@@ -178,6 +178,34 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
     await close(a, b);
   });
 
+  it('carries live-only events across, in the order of their sender', async () => {
+    const [a, b] = await pair();
+    for (let n = 0; n < 9; n += 1) {
+      a.send({ type: 'event', payload: { n }, ...(n % 3 === 0 ? {} : { options: { ephemeral: true } }) });
+    }
+    const seen: Awaited<ReturnType<Peer['message']>>[] = [];
+    while (seen.length < 9) seen.push(await b.message());
+    expect(seen.map(({ payload }) => payload.n)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const kept = seen.filter(({ metadata }) => metadata?.sequence !== undefined);
+    expect(kept.map(({ payload }) => payload.n)).toEqual([0, 3, 6]);
+    expect((await b.ask('history', { room, channel: 'x' })).messages).toHaveLength(3);
+    await close(a, b);
+  });
+
+  it('expects a position whichever node it comes in at, and ends a wait for what the other one stores', async () => {
+    const [a, b] = [await Peer.connect(one.urls.bus), await Peer.connect(other.urls.bus)];
+    const place = { room, channel: 'x' };
+    const { epoch } = (await a.publish({ ...place, options: { expect: { sequence: 0 } } })).payload;
+    const late = await b.publish({ ...place, options: { expect: { sequence: 0 } } });
+    expect(late).toMatchObject({ error_code: 'CONFLICT', payload: { sequence: 1, epoch } });
+    const args = { ...place, since: { sequence: 1, epoch }, wait_ms: 30_000 };
+    const answer = b.answer(b.send({ type: 'command', command: 'history', args }));
+    await b.ask('ping');
+    await a.publish({ ...place, payload: { n: 2 }, options: { expect: { sequence: 1, epoch } } });
+    expect((await answer).payload).toMatchObject({ recovered: true, position: { sequence: 2, epoch } });
+    await close(a, b);
+  });
+
   it('fires a scheduled job once', async () => {
     const [a, b] = await pair();
     await a.ask('op.cron.schedule', {

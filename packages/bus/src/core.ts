@@ -9,6 +9,7 @@ import {
   type Refusal,
 } from '@arqonbus/protocol';
 import { Access } from './access.ts';
+import { AccessList } from './access-list.ts';
 import { Activity } from './activity.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
@@ -30,9 +31,11 @@ import { MemoryGuard } from './memory.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
+import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
 import { Rooms } from './rooms.ts';
+import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
@@ -49,8 +52,10 @@ export class Core {
   readonly events: Events;
   readonly faults: FaultCounters;
   readonly access: Access;
+  readonly accessList: AccessList;
   readonly rates: Rates;
   readonly memory: MemoryGuard;
+  readonly rules: ChannelRules;
   readonly rooms: Rooms;
   readonly hub: Hub;
   readonly interest: Interest;
@@ -93,18 +98,30 @@ export class Core {
     this.events = new Events(node, onFault);
     this.faults = new FaultCounters(this.events.budget);
     this.access = new Access(options);
+    this.accessList = new AccessList(engine.store, now);
+    this.accessList.added.add((tenant) => this.closeBarred(tenant));
     this.rates = new Rates(options);
     this.memory = new MemoryGuard(options.maxMemoryBytes, (isFull, used_bytes) => {
       const facts = { used_bytes, limit_bytes: this.memory.limit };
       if (isFull) this.events.emit('memory_full', null, facts, 'error');
       else this.events.emit('memory_freed', null, facts);
     });
-    this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
+    this.rules = new ChannelRules(engine.store, options.rules, options, onFault);
+    this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, {
+      now,
+      onMismatch: (sender, { id: message_id }, address, mismatch) =>
+        this.events.emit(
+          'schema_mismatch',
+          sender.principal.tenant,
+          { client_id: sender.id, message_id, ...address, ...mismatch },
+          'warning',
+        ),
+    });
     this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
@@ -113,12 +130,12 @@ export class Core {
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
-    this.calls = new NodeCalls(engine.presence, options);
-    this.groups = new Groups({ ...this, engine, options });
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
+    this.calls = new NodeCalls(engine.presence, options);
+    this.groups = new Groups({ ...this, engine, options });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -129,13 +146,13 @@ export class Core {
     historyGap: (stream) => this.notices.historyGap(stream),
     gap: (tenant, room) => {
       this.repairs.gap(tenant, room);
-      this.groups.doubt(tenant, room);
       this.waits.recheck(tenant, room);
+      this.groups.doubt(tenant, room);
     },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
-      if (healthy) this.groups.doubt();
       if (healthy) this.rosters.recovered();
+      if (healthy) this.groups.doubt();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -213,6 +230,21 @@ export class Core {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
     this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
+  }
+
+  /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
+  requireWelcome(principal: Principal): void {
+    const barred = this.accessList.barred(principal);
+    if (barred === null) return;
+    const code = barred.status === 401 ? 'AUTHENTICATION_FAILED' : 'AUTHORIZATION_ERROR';
+    throw new BusError(code, barred.reason, { reason: barred.reason });
+  }
+
+  private closeBarred(name: string): void {
+    for (const session of [...(this.rooms.tenants.get(name)?.sessions.values() ?? [])]) {
+      const barred = this.accessList.barred(session.principal);
+      if (barred !== null) this.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, barred.reason);
+    }
   }
 
   *sessions(): Generator<Session> {

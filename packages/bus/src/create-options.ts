@@ -5,12 +5,14 @@ import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
 import type { Awaitable, Engine, Published } from './engine/engine.ts';
 import type { CronOptions } from './operators/cron/cron.ts';
+import type { LeaseLimits } from './operators/lease/record.ts';
 import type { OmegaOptions } from './operators/omega/omega.ts';
 import type { StoreLimits } from './operators/store/space.ts';
 import type { WebhookOptions } from './operators/webhook/webhook.ts';
 import type { BusOptions } from './options.ts';
 import type { GrantLists, Principal } from './principal.ts';
 import type { Inspector, PublishHook } from './publish.ts';
+import type { Rule } from './rules/rule.ts';
 import type { Gate } from './websocket/gate.ts';
 
 /** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
@@ -30,6 +32,7 @@ export interface BusHooks {
 /** The families of op.* commands, with their limits. `false` leaves one out. */
 export interface OperatorOptions {
   readonly store?: StoreLimits | false;
+  readonly lease?: LeaseLimits | false;
   readonly cron?: CronOptions | false;
   readonly webhook?: WebhookOptions | false;
   readonly omega?: OmegaOptions | false;
@@ -48,6 +51,8 @@ export interface CreateBusOptions {
   /** A second opinion on what role and grants allow; false refuses. */
   readonly authorize?: Authorize;
   readonly hooks?: BusHooks;
+  /** Rules of channels (RULES 1) that hold in every tenant; `op.rules.set` puts a tenant's own over them. */
+  readonly rules?: readonly Rule[];
   /** Bounds and behaviour; see `BusOptions` for each with its default. */
   readonly limits?: Partial<BusOptions>;
   readonly operators?: OperatorOptions;

@@ -41,6 +41,7 @@ export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
+export type { Messages, MessagesRequest } from './history/messages.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
 export { networkOf } from './network.ts';
@@ -50,6 +51,7 @@ export {
   DEFAULT_MAX_JOBS,
   DEFAULT_MAX_JOBS_PER_SUBJECT,
 } from './operators/cron/cron.ts';
+export { DEFAULT_LEASE_LIMITS, type LeaseLimits } from './operators/lease/record.ts';
 export { DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
 export type { Operator } from './operators/operator.ts';
 export { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';

@@ -63,6 +63,8 @@ export interface BusOptions extends Limits {
   readonly version: string;
   /** What a channel keeps unless it is made with other bounds. */
   readonly retention: Retention;
+  /** Rules of channels that hold in every tenant (RULES 1), as they were written; a tenant's own stand over them. */
+  readonly rules: readonly unknown[];
   /** Room → its built-in channels; they exist in every tenant. */
   readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
   readonly autoCreateChannels: boolean;
@@ -95,6 +97,7 @@ export interface BusOptions extends Limits {
 export const DEFAULT_OPTIONS: Omit<BusOptions, 'node' | 'version' | 'onFault'> = {
   ...DEFAULT_LIMITS,
   retention: { size: 500, ttlMs: 86_400_000, bytes: 16 * MIB },
+  rules: [],
   bootstrapRooms: {},
   autoCreateChannels: true,
   channelIdleMs: 300_000,

@@ -173,6 +173,25 @@ export interface ChannelSummary {
   hardcoded: boolean;
 }
 
+/** A subject that is kept out. */
+export interface AccessBlock {
+  /** The `sub` of its tokens. */ subject: string;
+  reason: string;
+  /** Null: until it is taken back. */
+  until: string | null;
+  created_at: string;
+  created_by: string;
+}
+
+/** Tokens that count no more. */
+export interface AccessRevocation {
+  jti: string | null;
+  subject: string | null;
+  issued_before: string | null;
+  created_at: string;
+  created_by: string;
+}
+
 /** The policy in force for a tenant. */
 export interface CasilSnapshot {
   /** Whether to inspect at all. */ enabled: boolean;
@@ -259,6 +278,146 @@ export interface OmegaSubstrate {
   kind: string;
   metadata: JsonObject;
   registered_at: string;
+}
+
+/** What would come of a publication. */
+export interface Explanation {
+  /** Those that match, the least specific first. */ rules: { match: string; from: 'file' | 'store' }[];
+  /** What holds there: by rules, by the channel itself or by the configuration. */
+  effective: {
+    /** How much is kept. */
+    history?: {
+      /** Envelopes. */ size?: number;
+      /** UTF-8 bytes of all together. */
+      bytes?: number;
+      ttl_seconds?: number;
+    };
+    /** Keep the last event without time limit, for joins with `last`. */
+    retain_last?: boolean;
+    /** Whether a join or an event makes the channel. */
+    auto_create?: boolean;
+    /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+    publish?: 'granted' | 'members' | 'nobody';
+    /** Forced on, or forbidden. */
+    presence?: boolean;
+    /** Forced on, or forbidden. */
+    echo?: boolean;
+    /** Live only: forced on, or forbidden. */
+    ephemeral?: boolean;
+    /** UTF-8 bytes of a payload. */
+    max_message_bytes?: number;
+    /** Events of one sender in one channel. */
+    rate_per_second?: number;
+    /** How long an id counts as sent. */
+    dedupe_seconds?: number;
+    /** What payloads of the channel look like. */
+    schema?: {
+      /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+      /** Tell only, or refuse with SCHEMA_MISMATCH. */
+      mode: 'warn' | 'enforce';
+    };
+    /** Another mode of content inspection. */
+    casil?: 'off' | 'monitor' | 'enforce';
+    /** Rest after so long without members and traffic. */
+    idle_seconds?: number;
+    /** Retention by age and count waits for groups that read it. */
+    keep_for_groups?: boolean;
+    /** Longest chain of causes. */
+    max_hops?: number;
+    /** Asks a backend before the fact. */
+    hook?: {
+      /** What the backend is asked about. */ on: ('join' | 'publish')[];
+      /** Where the question is posted. */
+      url: string;
+      /** 500 unless given. */
+      timeout_ms?: number;
+      /** What holds when it does not answer; deny unless given. */
+      on_failure?: 'deny' | 'allow';
+      /** How long a join keeps its answer; 0 unless given. */
+      cache_seconds?: number;
+      /** Signs the question. */
+      secret?: string;
+    };
+  };
+  /** By field, the `match` of the rule that it comes from. */
+  origins: Record<string, string>;
+  /** What role and grants allow. */
+  may: { publish: boolean; subscribe: boolean; history: boolean; presence: boolean };
+  publish: {
+    allowed: boolean;
+    error_code?: string;
+    reason?: string;
+    casil?: {
+      decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+      reason_code: string;
+      /** Ids of what matched, never the text. */
+      rules: string[];
+    };
+    schema?: { ok: boolean; path?: string; expected?: string };
+  };
+  receivers: {
+    /** Of the node that was asked. */ connections: number;
+    /** For operators: subjects or client ids, at most 100. */
+    names?: string[];
+  };
+}
+
+export interface ChannelRule {
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  match: string;
+  /** How much is kept. */
+  history?: {
+    /** Envelopes. */ size?: number;
+    /** UTF-8 bytes of all together. */
+    bytes?: number;
+    ttl_seconds?: number;
+  };
+  /** Keep the last event without time limit, for joins with `last`. */
+  retain_last?: boolean;
+  /** Whether a join or an event makes the channel. */
+  auto_create?: boolean;
+  /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+  publish?: 'granted' | 'members' | 'nobody';
+  /** Forced on, or forbidden. */
+  presence?: boolean;
+  /** Forced on, or forbidden. */
+  echo?: boolean;
+  /** Live only: forced on, or forbidden. */
+  ephemeral?: boolean;
+  /** UTF-8 bytes of a payload. */
+  max_message_bytes?: number;
+  /** Events of one sender in one channel. */
+  rate_per_second?: number;
+  /** How long an id counts as sent. */
+  dedupe_seconds?: number;
+  /** What payloads of the channel look like. */
+  schema?: {
+    /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+    /** Tell only, or refuse with SCHEMA_MISMATCH. */
+    mode: 'warn' | 'enforce';
+  };
+  /** Another mode of content inspection. */
+  casil?: 'off' | 'monitor' | 'enforce';
+  /** Rest after so long without members and traffic. */
+  idle_seconds?: number;
+  /** Retention by age and count waits for groups that read it. */
+  keep_for_groups?: boolean;
+  /** Longest chain of causes. */
+  max_hops?: number;
+  /** Asks a backend before the fact. */
+  hook?: {
+    /** What the backend is asked about. */ on: ('join' | 'publish')[];
+    /** Where the question is posted. */
+    url: string;
+    /** 500 unless given. */
+    timeout_ms?: number;
+    /** What holds when it does not answer; deny unless given. */
+    on_failure?: 'deny' | 'allow';
+    /** How long a join keeps its answer; 0 unless given. */
+    cache_seconds?: number;
+    /** Signs the question. */
+    secret?: string;
+  };
 }
 
 export interface DeadLetter {
@@ -475,7 +634,7 @@ export interface Commands {
     };
   };
 
-  /** Makes a channel that stays until it is deleted. */
+  /** Makes a channel that stays until it is deleted, or takes over one that made itself. */
   create_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -485,7 +644,7 @@ export interface Commands {
       description?: string;
       /** A word of your own for its kind. */
       type?: string;
-      /** How many envelopes it keeps, and for how long. */
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
       history?: { size?: number; ttl_seconds?: number };
       /** Keep it when it is idle, also if it was made by itself before. */
       retain?: boolean;
@@ -855,6 +1014,55 @@ export interface Commands {
     };
   };
 
+  /** Keeps a subject out, on every node at once; its connections are closed (4403). */
+  'op.access.block': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+      /** Told to the subject. */
+      reason: string;
+      /** RFC 3339; until it is taken back unless given. */
+      until?: string;
+    };
+    result: AccessBlock;
+  };
+
+  /** Lists who and what is kept out. */
+  'op.access.list': {
+    args: {
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      blocks: AccessBlock[];
+      revocations: AccessRevocation[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  'op.access.revoke': {
+    args: {
+      /** The `jti` of the token. */ jti?: string;
+      /** The `sub` of its tokens. */
+      subject?: string;
+      /** With a subject: seconds since 1970, or RFC 3339. */
+      issued_before?: number | string;
+    };
+    result: AccessRevocation;
+  };
+
+  /** Lets a blocked subject in again. */
+  'op.access.unblock': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+    };
+    result: {
+      /** False: it was not blocked. */ unblocked: boolean;
+    };
+  };
+
   /** Shows the content policy in force for your tenant; to admins also its patterns, and what was decided in each room. */
   'op.casil.get': {
     args: {
@@ -990,6 +1198,82 @@ export interface Commands {
     };
   };
 
+  /** Takes keys for a time, all or none; with wait_ms it waits for those that others have. */
+  'op.lease.acquire': {
+    args: {
+      /** 1-32 keys. */ keys: string[];
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds: number;
+      /** How long to wait (default 0). */
+      wait_ms?: number;
+      /** Outlives your connections; else it is released with the last one. */
+      keep?: boolean;
+      /** As in op.store; "lease" when missing. */
+      namespace?: string;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+      /** Sorted, each once. */
+      keys: string[];
+    };
+  };
+
+  /** Lists your leases, and those of others whose keys you may read (store_read). */
+  'op.lease.list': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      leases: {
+        /** As acquire answered it. */ lease_id: string;
+        namespace: string;
+        keys: string[];
+        /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+        token: number;
+        subject: string | null;
+        is_own: boolean;
+        keep: boolean;
+        acquired_at: string;
+        expires_at: string;
+      }[];
+      count: number;
+      /** Pass as "after" for more. */
+      next?: string;
+    };
+  };
+
+  /** Ends a lease: its keys are free. */
+  'op.lease.release': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+    };
+    result: {
+      released: true;
+      /** As acquire answered it. */
+      lease_id: string;
+    };
+  };
+
+  /** Lets a lease last from now on as long as it was taken for, or for another time. */
+  'op.lease.renew': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds?: number;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+    };
+  };
+
   /** Forgets signals: all, those of a source, or those of a name. */
   'op.omega.clear_events': {
     args: { substrate_id?: string; signal?: string };
@@ -1044,6 +1328,57 @@ export interface Commands {
   'op.omega.unregister_substrate': {
     args: { substrate_id: string };
     result: { removed: true; removed_events: number };
+  };
+
+  /** Tells which rules apply to a channel, and what would come of publishing there; sends nothing. */
+  'op.rules.explain': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Somebody else than you, as a token would describe them. */
+      as?: {
+        subject?: string;
+        /** user unless given. */
+        role?: Role;
+        /** As a token lists them; without it, all that the role allows. */
+        grants?: {
+          publish?: string[];
+          subscribe?: string[];
+          history?: string[];
+          presence?: string[];
+          private?: string[];
+          store_read?: string[];
+          store_write?: string[];
+          group?: string[];
+          admin?: string[];
+        };
+      };
+      payload?: JsonObject;
+    };
+    result: Explanation;
+  };
+
+  /** Tells your tenant's own channel rules, and those of the configuration under them. */
+  'op.rules.get': {
+    args: Record<string, never>;
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+      rules: ChannelRule[];
+      base: ChannelRule[];
+    };
+  };
+
+  /** Replaces your tenant's own channel rules, on every node at once. */
+  'op.rules.set': {
+    args: {
+      rules: ChannelRule[];
+      /** The version that they replace, as op.rules.get told it. */
+      if_version: number;
+    };
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+    };
   };
 
   /** Deletes a key; with if_version only if nobody else changed it. */
@@ -1222,6 +1557,24 @@ export interface Commands {
 
   /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
+
+  /** Changes what is given of a channel that somebody made; the rest stays. */
+  update_channel: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** What the channel is for. */
+      description?: string;
+      /** A word of your own for its kind. */
+      type?: string;
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
+      history?: { size?: number; ttl_seconds?: number };
+      /** Keep it when it is idle, also if it was made by itself before. */
+      retain?: boolean;
+    };
+    result: ChannelRecord;
+  };
 }
 
 export type CommandName = keyof Commands;
@@ -1254,6 +1607,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'leave_channel',
   'list_channels',
   'list_rooms',
+  'op.access.block',
+  'op.access.list',
+  'op.access.revoke',
+  'op.access.unblock',
   'op.casil.get',
   'op.casil.reload',
   'op.cron.cancel',
@@ -1261,6 +1618,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.cron.schedule',
   'op.history.get',
   'op.history.replay',
+  'op.lease.acquire',
+  'op.lease.list',
+  'op.lease.release',
+  'op.lease.renew',
   'op.omega.clear_events',
   'op.omega.emit_event',
   'op.omega.list_events',
@@ -1268,6 +1629,9 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.omega.register_substrate',
   'op.omega.status',
   'op.omega.unregister_substrate',
+  'op.rules.explain',
+  'op.rules.get',
+  'op.rules.set',
   'op.store.delete',
   'op.store.get',
   'op.store.list',
@@ -1283,4 +1647,5 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'presence_update',
   'refresh_token',
   'status',
+  'update_channel',
 ];

@@ -225,7 +225,7 @@ class Listeners implements Edge {
   }
 
   private credentials(rates: HttpRates): Credentials {
-    const { config } = this.parts;
+    const { bus, config } = this.parts;
     const { auth, http } = config;
     const isLocal = http.apiKey === '' && !auth.enabled && isLoopbackHost(http.host);
     return new Credentials({
@@ -233,6 +233,7 @@ class Listeners implements Edge {
       hasApiKey: http.apiKey !== '',
       verifier: this.verifier,
       rates,
+      requireWelcome: (principal) => bus.requireWelcome(principal),
       local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true), onLoopbackOnly(config)) : null,
       onRefused: (refused, address) => this.refused(refused, address),
     });

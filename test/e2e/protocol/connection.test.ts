@@ -119,7 +119,7 @@ describe('connecting', () => {
 });
 
 describe('the welcome', () => {
-  it('P4.1 P4.2 says who one is and what the server allows', async () => {
+  it('P4.1 P4.2 P4.4 says who one is and what the server allows', async () => {
     const a = await connect({ room: 'science', channel: 'general' });
     expect(a.welcome).toMatchObject({ version: '1.0', type: 'system', from: 'arqonbus' });
     expect(a.welcome.payload).toEqual({

@@ -1,4 +1,5 @@
 import type { Core } from '../core.ts';
+import { accessCommands } from './access.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
@@ -6,6 +7,7 @@ import { deliveryCommands } from './delivery.ts';
 import { groupCommands } from './groups.ts';
 import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
+import { ruleCommands } from './rules.ts';
 
 /** The commands that every server has. A new family of commands joins this list. */
 export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
@@ -14,6 +16,8 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...membershipCommands(bus),
     ...channelCommands(bus),
     ...historyCommands(bus),
+    ...ruleCommands(bus),
+    ...accessCommands(bus),
     ...groupCommands(bus),
     ...deliveryCommands(bus),
   ];

@@ -37,6 +37,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
         const verified = await verify(token);
         if (!verified.ok) throw new BusError('AUTHENTICATION_FAILED', `The new token is refused: ${verified.reason}.`);
         const { principal } = verified;
+        bus.requireWelcome(principal);
         const { tokenExpiresAt = principal.expiresAt } = principal;
         const { subject, tenant } = session.principal;
         if (principal.subject !== subject || principal.tenant !== tenant) {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { BusError, SUBPROTOCOL } from '@arqonbus/protocol';
+import { BusError, type ErrorCode, SUBPROTOCOL } from '@arqonbus/protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Principal } from '../principal.ts';
 import { type ConnectionRefusal, Connections } from './connections.ts';
@@ -24,7 +24,7 @@ export interface HandshakeOptions {
 
 /** What a handshake leads to: `A` is who arrives, as far as its request tells. */
 export interface Behind<A> {
-  /** Reads a request; throws a BusError, answered 400 (or 403 for AUTHORIZATION_ERROR), to refuse it. */
+  /** Reads a request; throws a BusError, answered 400, or 401 and 403 for who may not come in, to refuse it. */
   read(request: IncomingMessage, principal: Principal): A;
   /** Takes over a socket that has just opened. */
   open(ws: WebSocket, socket: Duplex, arrival: A): void;
@@ -32,6 +32,11 @@ export interface Behind<A> {
 
 /** The listeners of all buses that answer upgrades which nobody takes: a server may have several buses. */
 const unclaimedListeners: WeakSet<object> = new WeakSet();
+
+const STATUS: Readonly<Partial<Record<ErrorCode, 401 | 403>>> = {
+  AUTHENTICATION_FAILED: 401,
+  AUTHORIZATION_ERROR: 403,
+};
 
 /** Handshakes that are looked at in one turn of the event loop; the others wait for the next ones. */
 const HANDSHAKES_A_TURN = 16;
@@ -195,7 +200,7 @@ export class UpgradeHandler<A> {
       arrival = this.behind.read(request, principal);
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
-      this.refuse(socket, error.code === 'AUTHORIZATION_ERROR' ? 403 : 400, error.message, error.code);
+      this.refuse(socket, STATUS[error.code] ?? 400, error.message, error.code);
       return;
     }
     if (principal.subject !== null) {

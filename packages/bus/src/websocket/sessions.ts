@@ -18,6 +18,7 @@ const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
 /** What a connection's session is made of and does, as the bus offers it. */
 export interface SessionHost {
   readonly inspector: Inspector;
+  requireWelcome(principal: Principal): void;
   connect(arrival: Arrival, wire: Wire): Session;
   receive(session: Session, text: string): void;
   receiveBinary(session: Session): void;
@@ -38,6 +39,7 @@ export class WebSocketSessions implements Behind<Arrival> {
 
   read(request: IncomingMessage, principal: Principal): Arrival {
     const arrival = readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
+    this.host.requireWelcome(arrival.principal);
     return inspectArrival(this.host.inspector, arrival);
   }
 

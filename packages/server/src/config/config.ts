@@ -57,6 +57,8 @@ export interface Config {
     readonly rateLimitBurst: number;
     readonly statsIntervalSeconds: number;
   };
+  /** Rules of channels that hold in every tenant, as they were written: the bus reads them. */
+  readonly rules: readonly unknown[];
   readonly auth: {
     readonly enabled: boolean;
     readonly jwtSecret: string;
@@ -122,6 +124,7 @@ export interface Config {
     readonly maxBytesPerSubject: number;
     readonly maxValueBytes: number;
   };
+  readonly lease: { readonly maxKeys: number; readonly maxKeysPerSubject: number };
   readonly omega: {
     readonly enabled: boolean;
     readonly labRoom: string;

@@ -7,6 +7,7 @@ const TITLES: Readonly<Record<keyof Config, string>> = {
   environment: 'Environment',
   server: 'Bus server',
   bus: 'Rooms, channels, limits',
+  rules: 'Channel rules',
   auth: 'Authentication',
   storage: 'History and storage',
   telemetry: 'Telemetry',
@@ -16,6 +17,7 @@ const TITLES: Readonly<Record<keyof Config, string>> = {
   webhook: 'Webhooks',
   cron: 'Scheduled messages',
   store: 'Key-value store',
+  lease: 'Leases',
   omega: 'Omega (experimental)',
 };
 
@@ -79,7 +81,12 @@ With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, telling every fa
 - no variable and no key of the file is unknown.
 `;
 
-const SECRECY = { value: ' Secret.', 'url-password': ' A password in it is secret.', none: '' } as const;
+const SECRECY = {
+  value: ' Secret.',
+  'url-password': ' A password in it is secret.',
+  'fields-named-secret': ' What is called `secret` in it is secret.',
+  none: '',
+} as const;
 const HEAD = ['Variable', 'Flag', 'File key', 'Default', 'Values', 'Meaning'];
 
 /** The text of docs/configuration.md, whole. The committed page must be the same, which a test checks. */

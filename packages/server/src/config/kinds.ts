@@ -136,6 +136,17 @@ export function list(
   };
 }
 
+/** A list of JSON objects: in text a JSON array, in a file a list. What the objects hold is for others to judge. */
+export const jsonList: Kind<readonly unknown[]> = {
+  expected: 'a JSON array of objects',
+  read: (value) => {
+    const items = typeof value === 'string' ? parseJson(value, '[') : value;
+    const isObject = (item: unknown): boolean => typeof item === 'object' && item !== null && !Array.isArray(item);
+    return Array.isArray(items) ? good(items, items.every(isObject)) : FAILED;
+  },
+  format: (items) => JSON.stringify(items),
+};
+
 const HOST = /^[A-Za-z0-9.:_%-]{1,255}$/;
 const HOST_GLOB = /^[A-Za-z0-9*._:[\]-]{1,255}$/;
 

@@ -1,7 +1,7 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, optional, rooms, text, url } from './kinds.ts';
-import type { Section } from './setting.ts';
+import { boolean, choice, decimal, integer, jsonList, optional, rooms, text, url } from './kinds.ts';
+import type { Section, Spec } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;
 const MAX_RATE = 10_000_000;
@@ -94,6 +94,14 @@ export const bus: Section<Config['bus']> = {
     default: 60,
     description: 'Time between two `server_stats` events, each with a log line.',
   },
+};
+
+export const rules: Spec<Config['rules']> = {
+  env: 'ARQONBUS_RULES',
+  kind: jsonList,
+  default: [],
+  secret: 'fields-named-secret',
+  description: "Rules of channels that hold in every tenant; `op.rules.set` puts a tenant's own over them.",
 };
 
 export const auth: Section<Config['auth']> = {

@@ -38,6 +38,8 @@ export interface CredentialRules {
   /** Whom a caller of this machine is taken for when neither a key nor authentication is configured; null: nobody. */
   readonly local: Principal | null;
   readonly rates: HttpRates;
+  /** Throws a BusError for somebody whom the tenant keeps out. */
+  readonly requireWelcome: (principal: Principal) => void;
   /** Told of every refused credential; `internal` is for the log alone. */
   readonly onRefused: (refused: Omit<Refused, 'ok'>, address: string) => void;
 }
@@ -66,6 +68,7 @@ export class Credentials {
     if (access === 'open') return STRANGER;
     const found = this.principal(request);
     const allow = (principal: Principal): Caller => {
+      this.rules.requireWelcome(principal);
       this.rules.rates.charge(principal, request.socket.remoteAddress ?? '');
       return this.allow(request, principal, access, tenant);
     };
