@@ -48,6 +48,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['ingress.ts', 'commands'],
     ['operators', 'websocket', 'posts.ts', 'subjects.ts'],
     ['create-options.ts'],
+    ['given.ts'],
     ['bus.ts'],
     ['index.ts'],
   ],
