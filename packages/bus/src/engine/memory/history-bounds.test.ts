@@ -107,6 +107,7 @@ describe('histories in memory, over their bounds', () => {
     expect(await kept('large')).toEqual([]);
     expect(await kept('kept-7')).toEqual([1]);
     expect((await engine.stats()).bytes).toBeLessThanOrEqual(100 * KIB);
+    await time.elapse(5_000);
     await time.elapse(3_600_000 + 10_000);
     expect(await engine.broker.find(stream('large'))).toBeNull();
     expect(await kept('kept-7')).toEqual([1]);
