@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
+import { hasPostgres, PrivatePostgres } from '../fixtures/private-postgres.ts';
 import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
 import { startTestServer, type TestServer } from '../fixtures/start.ts';
 import { token, WITH_AUTH } from '../fixtures/tokens.ts';
@@ -8,27 +9,57 @@ import { BusProcess } from './faults/bus-process.ts';
 
 const PATIENT = { timeout: 15_000 };
 
-describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
-  let redis: PrivateRedis;
+/** A storage server of the tests' own, and the settings of a bus on one of its databases, which know nothing of each other. */
+interface Storage {
+  settings(database: number): Promise<Record<string, string>>;
+  stop(): Promise<void>;
+}
+
+async function openRedis(): Promise<Storage> {
+  const redis = await PrivateRedis.start({ sync: 'always' });
+  return {
+    settings: async (database) => ({
+      ARQONBUS_STORAGE_BACKEND: 'redis',
+      ARQONBUS_REDIS_URL: redis.url(database),
+    }),
+    stop: () => redis.stop(),
+  };
+}
+
+async function openPostgres(): Promise<Storage> {
+  const postgres = await PrivatePostgres.start({ durable: true });
+  const urls = new Map<number, Promise<string>>();
+  return {
+    async settings(database) {
+      const url = urls.get(database) ?? postgres.freshSchema();
+      urls.set(database, url);
+      return { ARQONBUS_STORAGE_BACKEND: 'postgres', ARQONBUS_POSTGRES_URL: await url };
+    },
+    stop: () => postgres.stop(),
+  };
+}
+
+const STORAGES = [
+  ...(hasRedis() ? [{ name: 'Redis', open: openRedis }] : []),
+  ...(hasPostgres() ? [{ name: 'PostgreSQL', open: openPostgres }] : []),
+];
+
+describe.each(STORAGES)('two nodes on one $name', ({ open }) => {
+  let storage: Storage;
   let one: TestServer;
   let other: TestServer;
   let doomed: BusProcess | undefined;
   let rooms = 0;
   let room: string;
 
-  const settings = (database: number): Record<string, string> => ({
-    ARQONBUS_STORAGE_BACKEND: 'redis',
-    ARQONBUS_REDIS_URL: redis.url(database),
-  });
-
   beforeAll(async () => {
-    redis = await PrivateRedis.start({ sync: 'always' });
-    one = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'one' });
-    other = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'other' });
-  });
+    storage = await open();
+    one = await startTestServer({ ...(await storage.settings(0)), ARQONBUS_NODE_ID: 'one' });
+    other = await startTestServer({ ...(await storage.settings(0)), ARQONBUS_NODE_ID: 'other' });
+  }, 60_000);
   afterAll(async () => {
     await Promise.all([one.stop(), other.stop(), doomed?.kill()]);
-    await redis.stop();
+    await storage.stop();
   });
   beforeEach(() => {
     rooms += 1;
@@ -113,7 +144,8 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   });
 
   it('reaches all connections of a subject, on every node', async () => {
-    const [first, second] = await Promise.all([1, 2].map(() => startTestServer({ ...settings(1), ...WITH_AUTH })));
+    const settings = { ...(await storage.settings(1)), ...WITH_AUTH };
+    const [first, second] = await Promise.all([1, 2].map(() => startTestServer(settings)));
     const connect = async (server: TestServer | undefined, subject: string): Promise<Peer> =>
       Peer.connect(server?.urls.bus ?? '', { token: await token({ sub: subject, role: 'admin' }) });
     const [a, b, c] = [await connect(first, 'ann'), await connect(first, 'bob'), await connect(second, 'bob')];
@@ -200,7 +232,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   it('counts no private message as delivered to a node that was killed, and takes the same id again', async () => {
     const a = await Peer.connect(one.urls.bus, { room, channel: 'x' });
     const near = await Peer.connect(one.urls.bus, { room, channel: 'x' });
-    doomed = await BusProcess.start('doomed', settings(0));
+    doomed = await BusProcess.start('doomed', await storage.settings(0));
     const far = await Peer.connect(doomed.url, { room, channel: 'x' });
     const send = (id: string, to: string | string[]) =>
       a.answer(a.send({ type: 'private', id, ack: true, to, payload: {} }));
@@ -220,7 +252,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   }, 60_000);
 
   it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
-    doomed = await BusProcess.start('doomed', settings(0));
+    doomed = await BusProcess.start('doomed', await storage.settings(0));
     const a = await Peer.connect(one.urls.bus);
     const b = await Peer.connect(doomed.url, { room, channel: 'x' });
     await a.ask('join_channel', { room, channel: 'x', presence: true });

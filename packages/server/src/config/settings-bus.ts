@@ -221,4 +221,12 @@ export const storage: Section<Config['storage']> = {
     secret: 'url-password',
     description: 'The server and database of the `postgres` backend.',
   },
+  postgresListenUrl: {
+    env: 'ARQONBUS_POSTGRES_LISTEN_URL',
+    kind: optional(url(['postgres', 'postgresql'])),
+    default: '',
+    secret: 'url-password',
+    description:
+      'The same server reached directly, to listen at, where ARQONBUS_POSTGRES_URL is that of a pooler in transaction mode.',
+  },
 };
