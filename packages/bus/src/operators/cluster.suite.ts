@@ -77,6 +77,7 @@ export class SharedBackend {
         find: (stream) => broker.find(stream),
         history: (stream, query) => broker.history(stream, query),
         streams: (tenant, room) => broker.streams(tenant, room),
+        retain: (stream, retention) => broker.retain(stream, retention),
         drop: (stream) => broker.drop(stream),
         claim: async (key, windowMs) => alive(() => broker.claim(key, windowMs)),
       },
