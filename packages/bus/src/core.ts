@@ -41,9 +41,9 @@ import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
-import { RetainedValues } from './subscribe/retained.ts';
 import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
+import { RetainedValues } from './subscribe/retained.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;

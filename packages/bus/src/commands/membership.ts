@@ -39,7 +39,10 @@ export function membershipCommands(bus: Core): AnyCommand[] {
           .describe('Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered.')
           .exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
-        last: z.boolean().describe('First of all the value that each channel retains, if a rule has it kept.').exactOptional(),
+        last: z
+          .boolean()
+          .describe('First of all the value that each channel retains, if a rule has it kept.')
+          .exactOptional(),
         group: GROUP.describe(
           'Take part in this group instead: each event goes to one of its members.',
         ).exactOptional(),

@@ -11,8 +11,8 @@ import { GrantedChannels } from './coverage.ts';
 import type { Interest } from './interest.ts';
 import type { Since } from './plan.ts';
 import type { Rosters } from './presence.ts';
-import type { RetainedValues } from './retained.ts';
 import { type ReplayParts, Replays, type Settled } from './replays.ts';
+import type { RetainedValues } from './retained.ts';
 
 /** What a client asks for when it joins (`join_channel`, PROTOCOL sections 5 to 7). */
 export interface JoinRequest {
