@@ -22,16 +22,21 @@ export interface ConsumerParts {
   readonly prefetch: number;
   /** Takes an event. What it throws or rejects with is a fault, and the event comes again once its lease is over. */
   handle(consumed: Consumed): unknown;
+  /** Events were lost before they could be handed out; 0 when nobody knows how many. */
+  onLost?(count: number): void;
   answer(kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered>;
   onFault(error: unknown): void;
 }
 
 /** A member of a group that is a part of this program. */
-export function consumerOf({ id, node, prefetch, handle, answer, onFault }: ConsumerParts): Member {
+export function consumerOf({ id, node, prefetch, handle, answer, onFault, onLost }: ConsumerParts): Member {
   const take = async (text: string): Promise<void> => {
     const unmarked = unmarkDelivery(text);
-    // A notice is for clients.
-    if (unmarked === null) return;
+    if (unmarked === null) {
+      // The one notice that members get.
+      onLost?.((JSON.parse(text) as { payload: { lost: number } }).payload.lost);
+      return;
+    }
     const { token, attempt } = unmarked.delivery;
     await handle({
       text: unmarked.text,

@@ -6,7 +6,7 @@ import type { Answer, Answered, Settled } from './answer.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
-import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits } from './group.ts';
+import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits, streamOf } from './group.ts';
 import { STATE_SPACE } from './group-store.ts';
 import { Journal } from './journal.ts';
 import { KeyOrder } from './key-order.ts';
@@ -108,7 +108,6 @@ export class Driver {
     const at = { tenant, space: STATE_SPACE, namespace: '' };
     this.deadLetters = new DeadLetterQueue(tenant, group.group_id, this.ledger, {
       store,
-      isKept,
       clock,
       fetch: (entry) => entry.text ?? this.fetchText(entry),
       publish: (letter) => parts.publishDead(tenant, this.group, letter),
@@ -149,6 +148,10 @@ export class Driver {
     }
     await this.deadLetters.load();
     this.keys.restore(this.ledger.streams.values());
+    if (group.isInternal === true) {
+      // Its members were parts of the node that drove it before.
+      for (const holder of this.ledger.holders()) this.ledger.giveBack(holder, clock.steady(), 'driver changed');
+    }
     await this.sources.open();
     if (this.isOver) return;
     this.isOpen = true;
@@ -188,6 +191,11 @@ export class Driver {
   doubt(): void {
     if (this.isOpen) this.sources.doubt();
     else this.hasMissed = true;
+  }
+
+  /** Events that are not settled, as far as this node knows. */
+  get waiting(): number {
+    return this.ledger.size + this.sources.unread;
   }
 
   /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
@@ -284,7 +292,6 @@ export class Driver {
   }
 
   private async oldest(): Promise<number | null> {
-    const { tenant, room } = this.place;
     let oldest = Number.POSITIVE_INFINITY;
     for (const { channel, floor, entries, position } of this.ledger.streams.values()) {
       const first = Math.min(
@@ -292,7 +299,7 @@ export class Driver {
         ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)),
       );
       const query = { fromSequence: first, limit: 1 };
-      const [event] = await this.parts.broker.history({ tenant, room, channel }, query);
+      const [event] = await this.parts.broker.history(streamOf(this.place, channel), query);
       if (event !== undefined) oldest = Math.min(oldest, event.time);
     }
     return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(this.parts.clock.now() - oldest));
@@ -308,9 +315,9 @@ export class Driver {
   }
 
   /** Hands dead letters out again, with their first attempt: those of the given message ids, or all. Answers how many. */
-  async retry(ids: readonly string[] | undefined): Promise<number> {
+  async retry(ids: readonly string[] | undefined, keys?: readonly string[]): Promise<number> {
     this.lastUse = this.parts.clock.steady();
-    const retried = await this.deadLetters.retry(ids);
+    const retried = await this.deadLetters.retry(ids, keys);
     this.pump();
     return retried;
   }
