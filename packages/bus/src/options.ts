@@ -1,5 +1,5 @@
-import type { Clock } from './clock.ts';
 import type { Authorize } from './access.ts';
+import type { Clock } from './clock.ts';
 import type { Retention } from './engine/engine.ts';
 
 const MIB = 1_048_576;

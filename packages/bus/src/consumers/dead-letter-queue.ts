@@ -155,7 +155,8 @@ export class DeadLetterQueue {
         retrying: false,
         text,
       };
-      await this.letters.add(letter);
+      // Kept before a driver ended, which had no time to settle the event.
+      if (known === undefined || known.retrying) await this.letters.add(letter);
       await this.parts.publish(letter);
       await this.parts.onKept(entry);
     }

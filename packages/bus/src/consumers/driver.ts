@@ -77,6 +77,7 @@ export class Driver {
   private isOpen = false;
   /** Events came by before it was open. */
   private hasMissed = false;
+  private isEnding = false;
   private isOver = false;
   private wakesAt = Number.POSITIVE_INFINITY;
   private callOff: () => void = () => {};
@@ -160,8 +161,8 @@ export class Driver {
     this.isOpen = true;
     if (this.hasMissed) this.sources.doubt();
     this.callOffAbsent = clock.after(SHOW_UP_MS, () => this.giveUpAbsent());
+    this.changed();
     this.wake();
-    this.deadLetters.collect();
     this.pump();
   }
 
@@ -182,6 +183,11 @@ export class Driver {
   update(group: GroupRecord): void {
     this.group = group;
     this.pump();
+  }
+
+  /** Hands out nothing more; what members have they may still answer for. */
+  rest(): void {
+    this.isEnding = true;
   }
 
   /** Sees an event of the room, live. */
@@ -327,9 +333,13 @@ export class Driver {
 
   // Handing out -------------------------------------------------------------------------------------------------------
 
+  private get isResting(): boolean {
+    return this.group.paused || this.isEnding;
+  }
+
   /** How many more events are wanted. */
   private get wanted(): number {
-    if (this.group.paused || this.isOver) return 0;
+    if (this.isResting || this.isOver) return 0;
     const room = this.ledger.limits.maxUnacked - this.ledger.size;
     if (room <= 0 || this.ledger.isHeavy) return this.ledger.size === 0 ? 1 : 0;
     const credit = this.pulls.wanted + this.members.totalCredit;
@@ -356,7 +366,7 @@ export class Driver {
   }
 
   private hand(): void {
-    if (this.group.paused || this.ready.length === 0) return;
+    if (this.isResting || this.ready.length === 0) return;
     const { ready } = this;
     this.ready = [];
     const left: Entry[] = [];

@@ -51,6 +51,8 @@ export interface HostedGroup {
   deadLetterCount(): number;
   deadLetters(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }>;
   retry(keys: readonly string[]): Promise<number>;
+  /** Takes no further events on this node; those that it has it may still answer for. */
+  rest(): void;
   /** Takes no more events on this node; what is kept of the group stays. */
   end(): Promise<void>;
   /** The group is over, on all nodes. */
@@ -197,6 +199,7 @@ export class Groups {
       deadLetterCount: () => active.driver?.deadLetters.count ?? 0,
       deadLetters: (limit, after) => this.drivers.ask(active, 'deadLetters', { limit, after }),
       retry: (keys) => this.drivers.ask(active, 'retry', { keys }),
+      rest: () => active.driver?.rest(),
       end: () => this.drop(active, false),
       forget: async () => {
         await this.drop(active);

@@ -47,7 +47,8 @@ export async function startPositions(
   for (let at = 0; at < streams.length; at += AT_ONCE) {
     const some = streams.slice(at, at + AT_ONCE);
     const found = await Promise.all(some.map((stream) => positionIn(broker, stream, start)));
-    for (const [index, position] of found.entries()) positions[streamName(place, some[index] as StreamAddress)] = position;
+    for (const [index, position] of found.entries())
+      positions[streamName(place, some[index] as StreamAddress)] = position;
   }
   return positions;
 }

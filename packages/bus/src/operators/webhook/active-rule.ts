@@ -82,6 +82,7 @@ export class ActiveRule {
   /** Begins no request any more and waits for the one under way, until `grace` is over; what is kept of it stays. */
   async stop(grace: Promise<void>): Promise<void> {
     this.ending.abort();
+    this.group.rest();
     await Promise.race([this.posting, grace]);
     this.cutting.abort();
     await this.group.end();
@@ -109,12 +110,13 @@ export class ActiveRule {
   ): Promise<{ letters: DeadLetter[]; next: string | null }> {
     const letters: DeadLetter[] = [];
     for (let from = after; ; ) {
-      const page = await this.group.deadLetters(limit - letters.length, from);
+      const page = await this.group.deadLetters(limit, from);
       for (const letter of page.letters) {
         const { room, channel } = placeOf(letter.text);
         if (this.parts.access.may(reader, 'subscribe', room, channel)) letters.push(this.shown(letter));
       }
-      if (page.next === null || letters.length === limit) return { letters, next: page.next };
+      // What one page has fits one answer.
+      if (page.next === null || letters.length > 0) return { letters, next: page.next };
       from = page.next;
     }
   }

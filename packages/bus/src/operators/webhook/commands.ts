@@ -50,7 +50,10 @@ export function webhookCommands(rules: WebhookRules): AnyCommand[] {
       description: 'Shows the deliveries that were given up, oldest first.',
       args: z.strictObject({ ...RULE, ...PAGE }),
       result: z.strictObject({ dead_letters: z.array(DEAD_LETTER), count: COUNT, next: z.string().exactOptional() }),
-      run: async ({ sender }, { rule_id, limit = MAX_PAGE, after }): Promise<CommandResult<'op.webhook.dead_letters'>> => {
+      run: async (
+        { sender },
+        { rule_id, limit = MAX_PAGE, after },
+      ): Promise<CommandResult<'op.webhook.dead_letters'>> => {
         // Managing a rule is no right to read what one's own grants do not cover.
         const { letters, next } = await rules.manageable(sender, rule_id).deadLetters(sender.principal, limit, after);
         return { dead_letters: letters, count: letters.length, ...(next === null ? {} : { next }) };
