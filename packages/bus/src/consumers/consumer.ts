@@ -1,4 +1,5 @@
 import type { Answered, AnswerKind } from './answer.ts';
+import type { ListedLetter } from './dead-letters.ts';
 import { unmarkDelivery } from './envelope.ts';
 import type { Member } from './members.ts';
 
@@ -26,6 +27,24 @@ export interface ConsumerParts {
   onLost?(count: number): void;
   answer(kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered>;
   onFault(error: unknown): void;
+}
+
+/** What takes the events of a hosted group. */
+export type HostedConsumer = Pick<ConsumerParts, 'handle' | 'onLost'>;
+
+/** A group of a part of this program. */
+export interface HostedGroup {
+  /** Events that are not settled, if this node drives the group; else 0. */
+  waiting(): number;
+  deadLetterCount(): number;
+  deadLetters(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }>;
+  retry(keys: readonly string[]): Promise<number>;
+  /** Takes no further events on this node; those that it has it may still answer for. */
+  rest(): void;
+  /** Takes no more events on this node; what is kept of the group stays. */
+  end(): Promise<void>;
+  /** The group is over, on all nodes. */
+  forget(): Promise<void>;
 }
 
 /** A member of a group that is a part of this program. */

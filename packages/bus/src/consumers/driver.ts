@@ -6,7 +6,7 @@ import type { Answer, Answered, Settled } from './answer.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
-import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits, streamOf } from './group.ts';
+import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits } from './group.ts';
 import { STATE_SPACE } from './group-store.ts';
 import { Journal } from './journal.ts';
 import { KeyOrder } from './key-order.ts';
@@ -279,6 +279,7 @@ export class Driver {
   // What is told of it ------------------------------------------------------------------------------------------------
 
   async info(): Promise<DriverInfo> {
+    const { clock } = this.parts;
     const { unread, heads } = await this.sources.measure();
     const positions: Record<string, Position> = Object.create(null);
     for (const { channel, floor, epoch } of this.ledger.streams.values()) {
@@ -288,7 +289,7 @@ export class Driver {
       positions,
       pending: unread + this.ledger.size - this.ledger.out,
       unacked: this.ledger.out,
-      oldest_ms: await this.oldest(),
+      oldest_ms: await this.sources.age(clock.now()),
       members: this.members.size,
       dead_letters: this.deadLetters.count,
       counts: { ...this.ledger.counts },
@@ -298,20 +299,6 @@ export class Driver {
   private async pending(): Promise<number> {
     const { unread } = await this.sources.measure();
     return unread + this.ledger.size - this.ledger.out;
-  }
-
-  private async oldest(): Promise<number | null> {
-    let oldest = Number.POSITIVE_INFINITY;
-    for (const { channel, floor, entries, position } of this.ledger.streams.values()) {
-      const first = Math.min(
-        position + 1,
-        ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)),
-      );
-      const query = { fromSequence: first, limit: 1 };
-      const [event] = await this.parts.broker.history(streamOf(this.place, channel), query);
-      if (event !== undefined) oldest = Math.min(oldest, event.time);
-    }
-    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(this.parts.clock.now() - oldest));
   }
 
   /** Goes on after given positions: what was out or waiting is forgotten, its tokens hold nothing. */

@@ -257,6 +257,11 @@ describe('a part of the program in a group', () => {
       const seen: Consumed[] = [];
       const hosted = node.bus.groups.host('default', RECORD, isKept, {
         handle: async (consumed) => {
+          // The bus tells of itself in a room of its own.
+          if (!consumed.text.includes('"type":"event"')) {
+            await consumed.ack();
+            return;
+          }
           seen.push(consumed);
           if (consumed.attempt === 1) await consumed.nack(0, 'not yet');
           else if (seen.length === 4) await consumed.reject('never');

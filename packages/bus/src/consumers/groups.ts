@@ -11,7 +11,7 @@ import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
 import type { Answer, Answered, AnswerKind, Settled } from './answer.ts';
-import { type ConsumerParts, consumerOf } from './consumer.ts';
+import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import type { DriverInfo } from './driver.ts';
 import { Drivers } from './drivers.ts';
@@ -39,24 +39,6 @@ interface GroupsOptions {
   readonly now: () => number;
   readonly clock?: Clock | undefined;
   readonly onFault: (error: unknown) => void;
-}
-
-/** What takes the events of a hosted group. */
-export type HostedConsumer = Pick<ConsumerParts, 'handle' | 'onLost'>;
-
-/** A group of a part of this program. */
-export interface HostedGroup {
-  /** Events that are not settled, if this node drives the group; else 0. */
-  waiting(): number;
-  deadLetterCount(): number;
-  deadLetters(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }>;
-  retry(keys: readonly string[]): Promise<number>;
-  /** Takes no further events on this node; those that it has it may still answer for. */
-  rest(): void;
-  /** Takes no more events on this node; what is kept of the group stays. */
-  end(): Promise<void>;
-  /** The group is over, on all nodes. */
-  forget(): Promise<void>;
 }
 
 export interface GroupsParts {

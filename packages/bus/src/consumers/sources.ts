@@ -208,6 +208,18 @@ export class Sources {
     return { unread, heads };
   }
 
+  /** Milliseconds since the oldest event was accepted that is not settled; null without one. */
+  async age(now: number): Promise<number | null> {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { stream, address } of this.sources.values()) {
+      const { floor, entries, position } = stream;
+      const known = [...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1));
+      const [event] = await this.broker.history(address, { fromSequence: Math.min(position + 1, ...known), limit: 1 });
+      if (event !== undefined) oldest = Math.min(oldest, event.time);
+    }
+    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(now - oldest));
+  }
+
   /** Goes on after given positions, in the streams that are there. */
   async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
     for (const [channel, { sequence, epoch }] of Object.entries(positions)) {

@@ -1,8 +1,7 @@
 import { BusError, type DeadLetter, type Envelope, type JsonObject, type WebhookRule } from '@arqonbus/protocol';
 import type { Access } from '../../access.ts';
-import type { Consumed } from '../../consumers/consumer.ts';
+import type { Consumed, HostedConsumer, HostedGroup } from '../../consumers/consumer.ts';
 import type { ListedLetter } from '../../consumers/dead-letters.ts';
-import type { HostedConsumer, HostedGroup } from '../../consumers/groups.ts';
 import type { Principal } from '../../principal.ts';
 import type { Owner } from '../owner.ts';
 import { type AttemptOutcome, attempt, type Requester, retryDelay } from './attempt.ts';
