@@ -114,11 +114,14 @@ export class Driver {
       publish: (letter) => parts.publishDead(tenant, this.group, letter),
       onKept: async (entry) => {
         this.finish(entry, 'rejected', null, true);
+        // There is room for the next one.
+        this.pump();
         await this.journal?.saved();
       },
       onMissing: (entry) => {
         this.finish(entry, 'lost', null);
         this.tellLost(entry.stream.channel, 1);
+        this.pump();
       },
       onRevived: (entry, text) => {
         this.ledger.keep(entry, text);
