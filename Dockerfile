@@ -13,7 +13,7 @@ COPY packages/server/bin packages/server/bin
 # Dependencies are fetched anew only when one of the files above has changed.
 RUN npm ci
 COPY packages packages
-COPY scripts/copy-scripts.mjs scripts/
+COPY scripts/copy-scripts.mjs scripts/bundle-client.mjs scripts/
 RUN npm run build
 # ioredis and postgres stand among the development dependencies, for they are optional; the image is to run on both.
 RUN mkdir /packed \

@@ -17,11 +17,13 @@ const READ = [
   'docs/sdk.md',
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',
+  'docs/delivery.md',
   'docs/embedding.md',
   'docs/glossary.md',
   'docs/migrating/socket.io.md',
   'docs/migrating/pusher.md',
   'docs/migrating/mqtt.md',
+  'docs/migrating/arqonbus-python.md',
   'packages/protocol/README.md',
   'packages/casil/README.md',
   'packages/server/README.md',
@@ -78,7 +80,7 @@ describe.concurrent.each(WALKED)('%s', (page) => {
     } finally {
       await walk.end();
     }
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('the documents', () => {

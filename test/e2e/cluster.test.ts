@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { EventReader } from '../fixtures/event-stream.ts';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
 import { hasPostgres, PrivatePostgres } from '../fixtures/private-postgres.ts';
@@ -77,6 +78,34 @@ describe.each(STORAGES)('two nodes on one $name', ({ open }) => {
   async function close(...peers: Peer[]): Promise<void> {
     await Promise.all(peers.map((peer) => peer.close()));
   }
+
+  it('takes what is posted to the session of a stream on the other node', async () => {
+    const stream = await EventReader.open(`${one.urls.http}/v1/stream?join=${room}:a`);
+    const { payload } = await stream.envelope();
+    const url = `${other.urls.http}/v1/sessions/${String(payload.session)}`;
+    const command = (id: string): object => ({ id, type: 'command', command: 'ping', args: {} });
+    // The other node learns of the session a moment later.
+    await expect
+      .poll(
+        async () => (await ask(url, { body: JSON.stringify([command('arq_p1'), command('arq_p2')]) })).status,
+        PATIENT,
+      )
+      .toBe(202);
+    const answers = [
+      await stream.envelope(({ command: name }) => name === 'ping'),
+      await stream.envelope(({ command: name }) => name === 'ping'),
+    ];
+    expect(answers.map(({ request_id }) => request_id)).toEqual(['arq_p1', 'arq_p2']);
+    expect(await ask(url.slice(0, -3), { body: {} })).toMatchObject({ status: 404 });
+    stream.close();
+    // It goes on at the other node, from where it was.
+    await ask(`${one.urls.http}/v1/publish`, { body: { room: `${room}:a`, payload: { n: 1 } } });
+    const again = await EventReader.open(`${other.urls.http}/v1/stream?join=${room}:a`, {
+      'Last-Event-ID': stream.lastId,
+    });
+    expect((await again.envelope(({ type }) => type === 'event')).payload).toEqual({ n: 1 });
+    again.close();
+  });
 
   it('carries events across in one order, whichever node they came in at', async () => {
     const [a, b] = await pair();
@@ -207,6 +236,34 @@ describe.each(STORAGES)('two nodes on one $name', ({ open }) => {
     await expect
       .poll(async () => (await a.command('channel_info', { room, channel: 'made' })).error_code)
       .toBe('NOT_FOUND');
+    await close(a, b);
+  });
+
+  it('carries live-only events across, in the order of their sender', async () => {
+    const [a, b] = await pair();
+    for (let n = 0; n < 9; n += 1) {
+      a.send({ type: 'event', payload: { n }, ...(n % 3 === 0 ? {} : { options: { ephemeral: true } }) });
+    }
+    const seen: Awaited<ReturnType<Peer['message']>>[] = [];
+    while (seen.length < 9) seen.push(await b.message());
+    expect(seen.map(({ payload }) => payload.n)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const kept = seen.filter(({ metadata }) => metadata?.sequence !== undefined);
+    expect(kept.map(({ payload }) => payload.n)).toEqual([0, 3, 6]);
+    expect((await b.ask('history', { room, channel: 'x' })).messages).toHaveLength(3);
+    await close(a, b);
+  });
+
+  it('expects a position whichever node it comes in at, and ends a wait for what the other one stores', async () => {
+    const [a, b] = [await Peer.connect(one.urls.bus), await Peer.connect(other.urls.bus)];
+    const place = { room, channel: 'x' };
+    const { epoch } = (await a.publish({ ...place, options: { expect: { sequence: 0 } } })).payload;
+    const late = await b.publish({ ...place, options: { expect: { sequence: 0 } } });
+    expect(late).toMatchObject({ error_code: 'CONFLICT', payload: { sequence: 1, epoch } });
+    const args = { ...place, since: { sequence: 1, epoch }, wait_ms: 30_000 };
+    const answer = b.answer(b.send({ type: 'command', command: 'history', args }));
+    await b.ask('ping');
+    await a.publish({ ...place, payload: { n: 2 }, options: { expect: { sequence: 1, epoch } } });
+    expect((await answer).payload).toMatchObject({ recovered: true, position: { sequence: 2, epoch } });
     await close(a, b);
   });
 

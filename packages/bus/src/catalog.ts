@@ -1,6 +1,6 @@
 import { BusError } from '@arqonbus/protocol';
 import { andThen } from './awaitable.ts';
-import type { Awaitable, Broker, Engine, KeyChange, KeySpace, KeyValueStore } from './engine/engine.ts';
+import type { Awaitable, Broker, Engine, KeyChange, KeySpace, KeyValueStore, SetOutcome } from './engine/engine.ts';
 import type { Notices } from './notices.ts';
 import type { Channel, ChannelTraits, Rooms } from './rooms.ts';
 
@@ -42,19 +42,52 @@ export class Catalog {
     }
   }
 
-  /** Makes a channel. Throws ALREADY_EXISTS, also when another node made it first. */
-  create(tenantName: string, room: string, name: string, traits: Partial<ChannelTraits>): Awaitable<Channel> {
+  /**
+   * Makes a channel, or takes one over that made itself: its stream and members stay. Throws ALREADY_EXISTS when
+   * somebody made it by hand, on whichever node.
+   */
+  create(tenantName: string, room: string, name: string, given: Partial<ChannelTraits>): Awaitable<Channel> {
     const tenant = this.rooms.tenant(tenantName);
-    if (tenant.find(room, name) !== undefined) throw exists(room, name);
-    const channel = this.rooms.create(tenant, room, name, traits);
-    const saved = this.store.set(space(tenantName), `${room}:${name}`, JSON.stringify(channel.traits), {
-      ifVersion: 0,
-    });
+    const known = tenant.find(room, name);
+    if (known !== undefined && !known.traits.autoCreated) throw exists(room, name);
+    const channel = known ?? this.rooms.create(tenant, room, name, given);
+    const before = channel.traits;
+    if (known !== undefined) this.rooms.settle(known, { ...before, autoCreated: false, ...given });
     const undo = (error: unknown): never => {
-      if (channel.members.size === 0) this.rooms.remove(channel);
+      if (known !== undefined) this.rooms.settle(known, before);
+      else if (channel.members.size === 0) this.rooms.remove(channel);
       throw error;
     };
-    return andThen(saved, ({ ok }) => (ok ? channel : undo(exists(room, name))), undo);
+    return andThen(this.save(channel, 0), ({ ok }) => (ok ? channel : undo(exists(room, name))), undo);
+  }
+
+  /**
+   * Changes what is given of a channel's traits, on every node. Throws NOT_FOUND for one that nobody made by hand, and
+   * CONFLICT when another changed it at the same time.
+   */
+  async update(channel: Channel, given: Partial<ChannelTraits>): Promise<Channel> {
+    const { tenant, room, channel: name } = channel;
+    const entry = await this.store.get(space(tenant), `${room}:${name}`);
+    if (entry === null) {
+      throw new BusError('NOT_FOUND', `Nobody has made ${room}:${name} by hand; create_channel takes it over.`, {
+        room,
+        channel: name,
+      });
+    }
+    const stored = JSON.parse(entry.value) as ChannelTraits;
+    const before = channel.traits;
+    this.rooms.settle(channel, { ...stored, ...given, retention: { ...stored.retention, ...given.retention } });
+    const { ok } = await this.save(channel, entry.version);
+    if (ok) return channel;
+    this.rooms.settle(channel, before);
+    throw new BusError('CONFLICT', `Somebody else changed ${room}:${name} meanwhile; look at it and try again.`, {
+      room,
+      channel: name,
+    });
+  }
+
+  private save({ tenant, room, channel, traits }: Channel, ifVersion: number): Awaitable<SetOutcome> {
+    return this.store.set(space(tenant), `${room}:${channel}`, JSON.stringify(traits), { ifVersion });
   }
 
   /** Deletes an empty channel with its history: if it comes back, it has a new epoch. */
@@ -67,8 +100,10 @@ export class Catalog {
   private adopt(tenantName: string, key: string, value: string): void {
     const [room = '', name = ''] = key.split(':');
     const tenant = this.rooms.tenant(tenantName);
-    if (tenant.find(room, name) !== undefined) return;
-    this.rooms.create(tenant, room, name, JSON.parse(value) as ChannelTraits);
+    const traits = JSON.parse(value) as ChannelTraits;
+    const known = tenant.find(room, name);
+    if (known === undefined) this.rooms.create(tenant, room, name, traits);
+    else if (!known.traits.hardcoded) this.rooms.settle(known, traits);
   }
 
   private follow({ at, key, operation, value }: KeyChange): void {

@@ -9,12 +9,15 @@ import {
   type Refusal,
 } from '@arqonbus/protocol';
 import { Access } from './access.ts';
+import { AccessList } from './access-list.ts';
 import { Activity } from './activity.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
 import { TokenExpiry } from './connection/expiry.ts';
 import { Flusher, Outbox, type Wire } from './connection/outbox.ts';
+import { clientIdOf } from './connection/post-id.ts';
 import { type Arrival, Session } from './connection/session.ts';
+import { Groups } from './consumers/groups.ts';
 import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
@@ -26,11 +29,14 @@ import { Waits } from './history/waits.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
+import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
+import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
 import { Rooms } from './rooms.ts';
+import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
@@ -47,8 +53,10 @@ export class Core {
   readonly events: Events;
   readonly faults: FaultCounters;
   readonly access: Access;
+  readonly accessList: AccessList;
   readonly rates: Rates;
   readonly memory: MemoryGuard;
+  readonly rules: ChannelRules;
   readonly rooms: Rooms;
   readonly hub: Hub;
   readonly interest: Interest;
@@ -63,6 +71,8 @@ export class Core {
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
+  readonly calls: NodeCalls;
+  readonly groups: Groups;
   readonly directory: Directory;
   readonly waits: Waits;
   readonly messages: MessageHistory;
@@ -89,18 +99,30 @@ export class Core {
     this.events = new Events(node, onFault);
     this.faults = new FaultCounters(this.events.budget);
     this.access = new Access(options);
+    this.accessList = new AccessList(engine.store, now);
+    this.accessList.added.add((tenant) => this.closeBarred(tenant));
     this.rates = new Rates(options);
     this.memory = new MemoryGuard(options.maxMemoryBytes, (isFull, used_bytes) => {
       const facts = { used_bytes, limit_bytes: this.memory.limit };
       if (isFull) this.events.emit('memory_full', null, facts, 'error');
       else this.events.emit('memory_freed', null, facts);
     });
-    this.rooms = new Rooms({ ...options, bootstrap: options.bootstrapRooms });
+    this.rules = new ChannelRules(engine.store, options.rules, options, onFault);
+    this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, options);
+    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, {
+      now,
+      onMismatch: (sender, { id: message_id }, address, mismatch) =>
+        this.events.emit(
+          'schema_mismatch',
+          sender.principal.tenant,
+          { client_id: sender.id, message_id, ...address, ...mismatch },
+          'warning',
+        ),
+    });
     this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
@@ -111,8 +133,10 @@ export class Core {
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
+    this.calls = new NodeCalls(engine.presence, options);
+    this.groups = new Groups({ ...this, engine, options });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
-    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, options);
+    this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
   }
 
@@ -124,10 +148,12 @@ export class Core {
     gap: (tenant, room) => {
       this.repairs.gap(tenant, room);
       this.waits.recheck(tenant, room);
+      this.groups.doubt(tenant, room);
     },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
       if (healthy) this.rosters.recovered();
+      if (healthy) this.groups.doubt();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -137,9 +163,9 @@ export class Core {
 
   /** Makes the session of a client that has just connected. */
   openSession(arrival: Arrival, wire: Wire): Session {
-    const { principal, profile, clientKey, address } = arrival;
+    const { principal, profile, clientKey, address, postId } = arrival;
     const { options, rooms, rates } = this;
-    const id = newSecretId('arq_client_');
+    const id = postId === undefined ? newSecretId('arq_client_') : clientIdOf(postId);
     const identity = identityOf(arrival) ?? (clientKey === undefined ? id : `key:${clientKey}`);
     const outbox = new Outbox(wire, this.flusher, options.maxBacklogBytes, () => this.overrun(session));
     const tenant = rooms.tenant(principal.tenant);
@@ -155,6 +181,7 @@ export class Core {
       traffic,
       buckets,
       options.now(),
+      postId,
     );
     tenant.sessions.set(id, session);
     tenant.sessionIds.add(id);
@@ -182,6 +209,7 @@ export class Core {
     if (session.closed) return;
     session.closed = true;
     this.memberships.leaveAll(session, isFarewell);
+    this.groups.leaveAll(session);
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
@@ -204,6 +232,21 @@ export class Core {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
     this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
+  }
+
+  /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
+  requireWelcome(principal: Principal): void {
+    const barred = this.accessList.barred(principal);
+    if (barred === null) return;
+    const code = barred.status === 401 ? 'AUTHENTICATION_FAILED' : 'AUTHORIZATION_ERROR';
+    throw new BusError(code, barred.reason, { reason: barred.reason });
+  }
+
+  private closeBarred(name: string): void {
+    for (const session of [...(this.rooms.tenants.get(name)?.sessions.values() ?? [])]) {
+      const barred = this.accessList.barred(session.principal);
+      if (barred !== null) this.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, barred.reason);
+    }
   }
 
   *sessions(): Generator<Session> {
@@ -244,8 +287,12 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode(message: NodeMessage): void {
+  protected receiveFromNode(message: NodeMessage): void {
     const { kind, tenant: name, clients, text } = message;
+    if (kind === 'call' || kind === 'answer') {
+      this.calls.receive({ kind, text });
+      return;
+    }
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':

@@ -1,17 +1,21 @@
 import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Metadata, SendOptions } from '@arqonbus/protocol';
 import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
 import type { Awaitable, Engine, Published } from './engine/engine.ts';
 import type { CronOptions } from './operators/cron/cron.ts';
+import type { LeaseLimits } from './operators/lease/record.ts';
 import type { OmegaOptions } from './operators/omega/omega.ts';
 import type { StoreLimits } from './operators/store/space.ts';
 import type { WebhookOptions } from './operators/webhook/webhook.ts';
 import type { BusOptions } from './options.ts';
 import type { GrantLists, Principal } from './principal.ts';
 import type { Inspector, PublishHook } from './publish.ts';
+import type { Rule } from './rules/rule.ts';
 import type { Gate } from './websocket/gate.ts';
+import type { HeldRefusal } from './websocket/handshake.ts';
 
 /** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
 export interface GivenPrincipal extends Partial<Omit<Principal, 'grants'>> {
@@ -30,6 +34,7 @@ export interface BusHooks {
 /** The families of op.* commands, with their limits. `false` leaves one out. */
 export interface OperatorOptions {
   readonly store?: StoreLimits | false;
+  readonly lease?: LeaseLimits | false;
   readonly cron?: CronOptions | false;
   readonly webhook?: WebhookOptions | false;
   readonly omega?: OmegaOptions | false;
@@ -48,6 +53,8 @@ export interface CreateBusOptions {
   /** A second opinion on what role and grants allow; false refuses. */
   readonly authorize?: Authorize;
   readonly hooks?: BusHooks;
+  /** Rules of channels (RULES 1) that hold in every tenant; `op.rules.set` puts a tenant's own over them. */
+  readonly rules?: readonly Rule[];
   /** Bounds and behaviour; see `BusOptions` for each with its default. */
   readonly limits?: Partial<BusOptions>;
   readonly operators?: OperatorOptions;
@@ -95,6 +102,11 @@ export interface AttachOptions {
 export interface Attached {
   readonly connections: number;
   readonly refusals: ReadonlyMap<number, number>;
+  /**
+   * Counts a connection of another transport with its own, against the same limits, until its socket is gone; answers
+   * why not when there is no room for it, and then counts nothing.
+   */
+  hold(socket: Duplex, address: string, principal: Principal): HeldRefusal | null;
   /** Resolves when all connections that came through it are gone. */
   empty(): Promise<void>;
   /** Cuts the connections that are left. */

@@ -19,6 +19,7 @@ export type ServerEventType =
   | 'casil_repeat_violation'
   | 'auth_failed'
   | 'rate_limited'
+  | 'schema_mismatch'
   | 'slow_consumer'
   | 'webhook_failed'
   | 'storage_degraded'
@@ -71,6 +72,7 @@ const BOUNDED: ReadonlySet<ServerEventType> = new Set([
   'client_joined',
   'client_left',
   'rate_limited',
+  'schema_mismatch',
   'channel_created',
 ]);
 

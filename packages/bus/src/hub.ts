@@ -56,7 +56,7 @@ export class Hub {
       if (this.catchUps.size > 0) this.catchUps.feed(channel, event);
       return 0;
     }
-    const audience = channel.audience ?? this.gather(channel);
+    const audience = this.audienceOf(channel);
     let count = 0;
     if (audience.length > 0) {
       const silent = this.silentSender(channel, event.from);
@@ -71,6 +71,11 @@ export class Hub {
     if (this.catchUps.size > 0) count += this.catchUps.feed(channel, event);
     if (this.taps.size > 0) for (const tap of this.taps) tap(event, channel);
     return count;
+  }
+
+  /** Everyone that an event of a channel goes to now, its sender included. */
+  audienceOf(channel: Channel): readonly Session[] {
+    return channel.audience ?? this.gather(channel);
   }
 
   /** Holds a stream's live events back: they go to `take` until {@link release}. */

@@ -10,6 +10,7 @@ import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { Notices } from './notices.ts';
 import { type Channel, Rooms } from './rooms.ts';
+import { noRules } from './rules/rules.suite.ts';
 
 const IDLE_MS = 1_000;
 
@@ -23,7 +24,7 @@ beforeEach(async () => {
   engine = createMemoryEngine({ now: time.now });
   await engine.open(new Recorder());
   rooms = new Rooms({
-    retention: { size: 10, ttlMs: 60_000 },
+    rules: noRules({ size: 10, ttlMs: 60_000 }, { channelIdleMs: IDLE_MS }),
     maxChannels: 10_000,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,
@@ -31,7 +32,7 @@ beforeEach(async () => {
     now: time.now,
   });
   const notices = new Notices(rooms, new Hub(rooms, time.now), new Events('n', () => {}));
-  idle = new IdleSweep(rooms, engine.broker, notices, { channelIdleMs: IDLE_MS, now: time.now });
+  idle = new IdleSweep(rooms, engine.broker, notices, time.now);
 });
 
 afterEach(async () => {

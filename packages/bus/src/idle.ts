@@ -16,21 +16,14 @@ export class IdleSweep {
   private readonly rooms: Rooms;
   private readonly broker: Broker;
   private readonly notices: Notices;
-  private readonly idleMs: number;
   private readonly now: () => number;
   private isRunning = false;
   private renewed: number;
 
-  constructor(
-    rooms: Rooms,
-    broker: Broker,
-    notices: Notices,
-    { channelIdleMs, now }: { readonly channelIdleMs: number; readonly now: () => number },
-  ) {
+  constructor(rooms: Rooms, broker: Broker, notices: Notices, now: () => number) {
     this.rooms = rooms;
     this.broker = broker;
     this.notices = notices;
-    this.idleMs = channelIdleMs;
     this.now = now;
     this.renewed = now();
   }
@@ -61,14 +54,14 @@ export class IdleSweep {
   }
 
   private rest(channel: Channel, now: number): void {
-    if (!channel.isIdle(now - this.idleMs)) return;
+    if (!channel.isIdle(now - this.rooms.policy(channel).idleMs)) return;
     this.rooms.remove(channel);
     this.notices.deleted(channel, 'idle');
   }
 
   /** A room goes with its last channel. */
   private leave({ channels, wide }: Room, now: number): void {
-    if (channels.size === 0 && wide.isIdle(now - this.idleMs)) this.rooms.remove(wide);
+    if (channels.size === 0 && wide.isIdle(now - this.rooms.policy(wide).idleMs)) this.rooms.remove(wide);
   }
 
   private renew(channel: Channel): unknown {

@@ -11,6 +11,8 @@ export {
 } from './commands/command.ts';
 export { CommandRunner } from './commands/run.ts';
 export { type CommandSchemas, commandSchemas, typeName, type WireSchemas, wireSchemas } from './commands/schemas.ts';
+export { framePayload } from './connection/frame.ts';
+export type { Wire } from './connection/outbox.ts';
 export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
 export { ViolationCount } from './connection/violations.ts';
 export type { Core } from './core.ts';
@@ -44,6 +46,7 @@ export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';
 export { type BusEvent, Events, type Happening, type ServerEventType, type Severity } from './events.ts';
+export type { Messages, MessagesRequest } from './history/messages.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
 export { networkOf } from './network.ts';
@@ -53,6 +56,7 @@ export {
   DEFAULT_MAX_JOBS,
   DEFAULT_MAX_JOBS_PER_SUBJECT,
 } from './operators/cron/cron.ts';
+export { DEFAULT_LEASE_LIMITS, type LeaseLimits } from './operators/lease/record.ts';
 export { DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
 export type { Operator } from './operators/operator.ts';
 export { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';
@@ -102,3 +106,4 @@ export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
 export { createUpgradeServer, HANDSHAKE_LIMITS, type Listening, listen, stop, type Tls } from './websocket/listener.ts';
 export { checkOrigin } from './websocket/origin.ts';
 export { answerAndClose, answerUnreadable } from './websocket/refusal.ts';
+export { arrivalOf } from './websocket/sessions.ts';

@@ -21,6 +21,10 @@ export interface Limits {
   readonly maxChannels: number;
   /** Channels that one subject may make by publishing or joining. */
   readonly maxChannelsPerSubject: number;
+  /** Groups of one tenant. */
+  readonly maxGroups: number;
+  /** Groups that one subject made. */
+  readonly maxGroupsPerSubject: number;
   /** Bytes of heap beyond which nothing new is taken; 0: 85 % of what the heap may grow to. */
   readonly maxMemoryBytes: number;
   /** Waits (`wait_ms`) of one connection, or of one identity over HTTP, at a time. */
@@ -43,6 +47,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxSubscriptions: 1_000,
   maxChannels: 100_000,
   maxChannelsPerSubject: 1_000,
+  maxGroups: 1_000,
+  maxGroupsPerSubject: 100,
   maxMemoryBytes: 0,
   maxWaitsPerClient: 16,
   maxWaits: 10_000,
@@ -57,6 +63,8 @@ export interface BusOptions extends Limits {
   readonly version: string;
   /** What a channel keeps unless it is made with other bounds. */
   readonly retention: Retention;
+  /** Rules of channels that hold in every tenant (RULES 1), as they were written; a tenant's own stand over them. */
+  readonly rules: readonly unknown[];
   /** Room → its built-in channels; they exist in every tenant. */
   readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;
   readonly autoCreateChannels: boolean;
@@ -89,6 +97,7 @@ export interface BusOptions extends Limits {
 export const DEFAULT_OPTIONS: Omit<BusOptions, 'node' | 'version' | 'onFault'> = {
   ...DEFAULT_LIMITS,
   retention: { size: 500, ttlMs: 86_400_000, bytes: 16 * MIB },
+  rules: [],
   bootstrapRooms: {},
   autoCreateChannels: true,
   channelIdleMs: 300_000,

@@ -38,6 +38,9 @@ export interface Principal {
   readonly expiresAt: number | null;
   /** What a token says of itself (`exp`), in milliseconds since 1970: this is what its bearer is told. */
   readonly tokenExpiresAt?: number | null;
+  /** The token's `jti`, and when it was issued in milliseconds since 1970: by these it can be revoked. */
+  readonly tokenId?: string | null;
+  readonly issuedAt?: number | null;
   /** May watch telemetry without the admin role. */
   readonly telemetry: boolean;
   /** What it makes may outlive its connections and its token; admins may do so anyway. */

@@ -19,6 +19,9 @@ import type { Ephemeral } from './ephemeral.ts';
 import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
+import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
+import type { Mismatch } from './rules/payload-schema.ts';
+import type { ChannelPolicy } from './rules/rules.ts';
 import { Sampler } from './sampler.ts';
 
 /** What somebody wants to be sent to a channel or room; already validated (PROTOCOL section 2). */
@@ -83,6 +86,8 @@ export interface Inspection {
   readonly metadata?: JsonObject | undefined;
   /** Name of the command, on commands. */
   readonly command?: string | undefined;
+  /** What a rule says of inspecting this: not at all, or in another mode than the policy's. */
+  readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
   /** Dotted paths of the arguments that are meant to hold secrets (`token`, `rules.*.secret`); the empty path is all. */
   readonly secretPaths?: readonly string[] | undefined;
 }
@@ -96,11 +101,28 @@ export interface Inspected {
   readonly casil?: CasilMetadata | undefined;
 }
 
+/** What a content policy would do. Holds nothing of what was matched. */
+interface Judgement {
+  readonly decision: CasilMetadata['decision'];
+  readonly reason_code: string;
+  /** Ids of the rules that matched. */
+  readonly rules: readonly string[];
+}
+
+/** What would come of a message. */
+export interface Rehearsed {
+  /** Where the payload is not as the channel's schema says, which only warns. */
+  readonly mismatch: Mismatch | null;
+  readonly casil: Judgement | null;
+}
+
 export interface Inspector {
   /** Whether anything of a tenant is inspected. Asked once a message; false costs nothing more. */
   enabledFor(tenant: string): boolean;
   /** What may travel on; throws the policy's BusError to block. */
   inspect(inspection: Inspection, sender: Sender): Inspected;
+  /** What would come of inspecting, without a trace of it; null where nothing is inspected. */
+  judge?(inspection: Inspection): Judgement | null;
   /** What those who look after the server may be shown of a payload. */
   shown(inspection: Inspection): JsonObject;
 }
@@ -114,6 +136,8 @@ export interface PublishEvent {
   readonly channel: string | undefined;
   readonly payload: JsonObject;
   readonly metadata: Metadata | undefined;
+  /** Whether it is only asked what would come of it: nothing is sent. */
+  readonly dry?: boolean;
 }
 
 /**
@@ -167,14 +191,14 @@ export function inspectMessage(
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
-export interface PublishRules {
-  readonly autoCreateChannels: boolean;
-  readonly publishRequiresJoin: boolean;
+export interface PublisherOptions {
   readonly now: () => number;
+  /** Told of a payload that is not as its channel's schema says, where that only warns. */
+  readonly onMismatch: (sender: Sender, message: Message, address: Address, mismatch: Mismatch) => void;
 }
 
 /**
- * The pipeline of every event, whoever sends it: resolve → may → inspect → store and deliver. Throws a BusError when a
+ * The pipeline of every event, whoever sends it: resolve → may → rules → hooks → inspect → store and deliver. Throws a BusError when a
  * step refuses; what is refused was neither stored nor delivered.
  */
 export class Publisher {
@@ -184,7 +208,7 @@ export class Publisher {
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
   private readonly ephemeral: Ephemeral;
-  private readonly rules: PublishRules;
+  private readonly options: PublisherOptions;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
   /** Events accepted since the start. */
@@ -199,7 +223,7 @@ export class Publisher {
     inspector: Inspector,
     hooks: readonly PublishHook[],
     ephemeral: Ephemeral,
-    rules: PublishRules,
+    options: PublisherOptions,
   ) {
     this.rooms = rooms;
     this.broker = broker;
@@ -207,7 +231,7 @@ export class Publisher {
     this.access = access;
     this.hooks = hooks;
     this.ephemeral = ephemeral;
-    this.rules = rules;
+    this.options = options;
   }
 
   /** Publishes one event. With a synchronous engine the outcome is there at once. */
@@ -215,16 +239,20 @@ export class Publisher {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
-    this.check(sender, address.room, address.channel);
+    this.admit(sender, message, address);
     const { hooks } = this;
     if (hooks.length === 0) {
       return this.store(sender, message, address, message.payload, message.metadata, began);
     }
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
-    return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) =>
-      this.store(sender, message, address, left.payload, left.metadata, began),
-    );
+    return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) => {
+      if (left.payload !== payload) {
+        const changed = { ...message, payload: left.payload };
+        this.admitPayload(this.policyAt(sender, address), sender, changed, address, false);
+      }
+      return this.store(sender, message, address, left.payload, left.metadata, began);
+    });
   }
 
   /**
@@ -234,18 +262,50 @@ export class Publisher {
   examine(sender: Sender, message: Message): Awaitable<Examined> {
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
-    this.check(sender, address.room, address.channel);
+    this.admit(sender, message, address);
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(runHooks(this.hooks, event, sender), (left) => {
       if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
-      const subject = { ...message, ...address, payload: left.payload };
+      const subject = { ...message, ...address, payload: left.payload, mode: this.policyAt(sender, address).casil };
       return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
+    });
+  }
+
+  /**
+   * What would come of a message, step by step as {@link publish} takes them, with nothing sent, counted or used up.
+   * Throws or rejects as it would; the program's hooks are asked with `dry: true`.
+   *
+   * @param isConnection whether the sender is taken for a connection, though it may have none here
+   */
+  rehearse(sender: Sender, message: Message, isConnection: boolean): Awaitable<Rehearsed> {
+    const address = resolve(message.room, message.channel, sender.session);
+    const { room, channel: name } = address;
+    this.access.require(sender.principal, 'publish', room, name);
+    const mismatch = this.admit(sender, message, address, { isConnection });
+    const { type, id, payload, metadata } = message;
+    const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata, dry: true };
+    return andThen(runHooks(this.hooks, event, sender), (left) => {
+      const judged = this.inspector.judge?.({
+        ...message,
+        ...address,
+        tenant: sender.principal.tenant,
+        payload: left.payload,
+        mode: this.policyAt(sender, address).casil,
+      });
+      if (this.rooms.tenant(sender.principal.tenant).find(room, name) === undefined) {
+        this.rooms.requireCreatable(sender, room, name);
+      }
+      return { mismatch, casil: judged ?? null };
     });
   }
 
   /** Publishes what the bus tells of itself, which neither hooks nor `authorize` are asked about. */
   announce(sender: Sender, message: Message & { readonly room: string; readonly channel: string }): Awaitable<Outcome> {
+    const { room, channel } = message;
+    const tenant = this.rooms.tenant(sender.principal.tenant);
+    // What the bus tells needs nobody's leave to make its channel.
+    if (tenant.find(room, channel) === undefined) this.rooms.create(tenant, room, channel, { autoCreated: true });
     return this.store(sender, message, message, message.payload, message.metadata, this.timing.begin());
   }
 
@@ -280,11 +340,11 @@ export class Publisher {
     let metadata = givenMetadata;
     // Before a channel is made: its name may be what the policy blocks.
     if (this.inspector.enabledFor(sender.principal.tenant)) {
-      const subject = { ...message, ...address, payload };
+      const subject = { ...message, ...address, payload, mode: this.policyAt(sender, address).casil };
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const channel = this.target(sender, address.room, address.channel);
-    const now = this.rules.now();
+    const now = this.options.now();
     const { options } = message;
     const draft = openDraft(
       {
@@ -302,22 +362,27 @@ export class Publisher {
     );
     this.accepted += 1;
     const { identity } = sender;
-    const { retention } = channel.traits;
+    const { retention, ephemeral } = this.rooms.policy(channel);
     // What asks for a receipt or an answer is told by its marks, and handled by whoever reads the stream.
+    const publication = { stream: channel, draft, identity, retention };
     const published =
-      options === undefined
-        ? this.broker.publish({ stream: channel, draft, identity, retention })
-        : options.ephemeral === true
-          ? this.ephemeral.send(channel, draft, identity)
-          : this.broker.publish({ stream: channel, draft, identity, retention, ...expectation(options) });
+      ephemeral === true || options?.ephemeral === true
+        ? this.ephemeral.send(channel, draft, identity)
+        : this.broker.publish(options === undefined ? publication : { ...publication, ...expectation(options) });
     return andThen(published, (settled) => {
       this.timing.end(began);
       return { channel, published: settled, payload };
     });
   }
 
-  /** Throws unless an event of this sender may go there, as far as that is known before it is inspected. */
-  private check(sender: Sender, room: string, name: string): void {
+  /** Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
+  private admit(
+    sender: Sender,
+    message: Message,
+    address: Address,
+    dry?: { readonly isConnection: boolean },
+  ): Mismatch | null {
+    const { room, channel: name } = address;
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
         field: 'to',
@@ -326,19 +391,54 @@ export class Publisher {
     }
     const tenant = this.rooms.tenant(sender.principal.tenant);
     const channel = tenant.find(room, name);
-    if (
-      this.rules.publishRequiresJoin &&
-      sender.session !== null &&
-      !isMember(sender, channel, tenant.find(room, WILDCARD))
-    ) {
-      throw new BusError('NOT_JOINED', `Join ${room}:${name} before you publish to it.`, { room, channel: name });
+    const policy = channel === undefined ? this.policyAt(sender, address) : this.rooms.policy(channel);
+    const isConnection = dry?.isConnection ?? sender.session !== null;
+    requirePublisher(policy, {
+      room,
+      channel: name,
+      isConnection,
+      isServer: !isConnection && sender.principal.operator,
+      isMember: () => isMember(sender, channel, tenant.find(room, WILDCARD)),
+    });
+    if (policy.ephemeral === false && message.options?.ephemeral === true) {
+      throw new BusError('VALIDATION_ERROR', `A rule forbids "options.ephemeral" at ${room}:${name}.`, {
+        field: 'options.ephemeral',
+        rule: 'ephemeral',
+      });
     }
+    if (dry !== undefined) channel?.rates?.look(sender.identity, performance.now());
+    else channel?.rates?.take(sender.identity, performance.now());
+    return this.admitPayload(policy, sender, message, address, dry !== undefined);
+  }
+
+  /** Throws unless the rules let this payload go there. */
+  private admitPayload(
+    policy: ChannelPolicy,
+    sender: Sender,
+    message: Message,
+    address: Address,
+    isDry: boolean,
+  ): Mismatch | null {
+    requireSize(policy, message.payload);
+    const mismatch = requireSchema(policy, message.payload);
+    if (mismatch !== null && !isDry) this.options.onMismatch(sender, message, address, mismatch);
+    return mismatch;
+  }
+
+  private policyAt({ principal: { tenant } }: Sender, { room, channel: name }: Address): ChannelPolicy {
+    const channel = this.rooms.tenant(tenant).find(room, name);
+    return channel === undefined ? this.rooms.policyAt(tenant, room, name) : this.rooms.policy(channel);
   }
 
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
   private target(sender: Sender, room: string, name: string): Channel {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
-    return known ?? this.rooms.createFor(sender, room, name, this.rules.autoCreateChannels);
+    if (known !== undefined) return known;
+    const made = this.rooms.createFor(sender, room, name);
+    this.rooms.policy(made);
+    // The event that made it counts too.
+    made.rates?.take(sender.identity, performance.now());
+    return made;
   }
 }
 

@@ -3,6 +3,8 @@ import type { Coverage, Membership, Place, Sender, Session } from './connection/
 import { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
 import { SortedKeys } from './engine/memory/sorted-keys.ts';
+import { SenderRates } from './rules/admission.ts';
+import type { ChannelPolicy, ChannelRules } from './rules/rules.ts';
 
 /** How a channel came to be, and what it keeps. */
 export interface ChannelTraits {
@@ -16,7 +18,8 @@ export interface ChannelTraits {
   readonly autoCreated: boolean;
   /** Outlives its members although nobody made it by hand. */
   readonly retain: boolean;
-  readonly retention: Retention;
+  /** What of the retention was settled for this channel alone; it comes before every rule. */
+  readonly retention: Partial<Retention>;
 }
 
 /** Different patterns that a room may be joined by; every channel is matched against all of them. */
@@ -36,13 +39,17 @@ export class Channel implements StreamAddress, Place {
   readonly isWide: boolean;
   /** Whether a pattern takes a channel in; null for a place that is no pattern. */
   readonly matches: ((channel: string) => boolean) | null;
-  readonly traits: ChannelTraits;
+  traits: ChannelTraits;
   readonly members: Map<Session, Membership> = new Map();
   /** Members that want to know who comes and goes; null when there are none, since most channels have none. */
   watchers: Set<Session> | null = null;
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
   audience: readonly Session[] | null = null;
   lastTraffic: number;
+  /** How fast each sender publishes here; null where no rule bounds it. */
+  rates: SenderRates | null = null;
+  /** What rules and its own traits settle for it; null until it is asked for, and again when rules change. */
+  policy: ChannelPolicy | null = null;
   /** The patterns of its room that match it, as of the room's {@link Room.patternChanges}. */
   private matching: readonly Channel[] = NONE;
   private matchedAt = 0;
@@ -104,7 +111,7 @@ export class Channel implements StreamAddress, Place {
     }
   }
 
-  record(): ChannelRecord {
+  record({ retention }: Pick<ChannelPolicy, 'retention'>): ChannelRecord {
     const { traits } = this;
     return {
       room: this.room,
@@ -115,7 +122,7 @@ export class Channel implements StreamAddress, Place {
       hardcoded: traits.hardcoded,
       auto_created: traits.autoCreated,
       description: traits.description,
-      history: { size: traits.retention.size, ttl_seconds: traits.retention.ttlMs / 1000 },
+      history: { size: retention.size, ttl_seconds: retention.ttlMs / 1000 },
       retain: traits.retain,
     };
   }
@@ -197,7 +204,7 @@ export class Tenant {
 }
 
 export interface RoomsOptions {
-  readonly retention: Retention;
+  readonly rules: ChannelRules;
   readonly maxChannels: number;
   /** Channels that one identity may make by publishing or joining. */
   readonly maxChannelsPerSubject: number;
@@ -216,6 +223,38 @@ export class Rooms {
 
   constructor(options: RoomsOptions) {
     this.options = options;
+    options.rules.changed.add((name) => this.forgetPolicies(name));
+  }
+
+  /** What holds for a channel now. */
+  policy(channel: Channel): ChannelPolicy {
+    if (channel.policy === null) {
+      channel.policy = this.policyOf(channel);
+      const { ratePerSecond } = channel.policy;
+      channel.rates = ratePerSecond === null ? null : new SenderRates(ratePerSecond);
+    }
+    return channel.policy;
+  }
+
+  /** What would hold for a channel that does not exist. */
+  policyAt(tenant: string, room: string, name: string): ChannelPolicy {
+    return this.options.rules.policy(tenant, room, name);
+  }
+
+  private policyOf({ tenant, room, channel, traits }: Channel): ChannelPolicy {
+    const policy = this.options.rules.policy(tenant, room, channel);
+    const own = traits.retention;
+    if (own.size === undefined && own.ttlMs === undefined && own.bytes === undefined) return policy;
+    return { ...policy, retention: { ...policy.retention, ...own } };
+  }
+
+  private forgetPolicies(name: string): void {
+    const tenant = this.tenants.get(name);
+    if (tenant === undefined) return;
+    for (const room of tenant.rooms.values()) {
+      room.wide.policy = null;
+      for (const channel of room.channels.values()) channel.policy = null;
+    }
   }
 
   /** The tenant, with its built-in rooms, made when it first appears. */
@@ -234,38 +273,34 @@ export class Rooms {
   }
 
   /**
-   * Makes a channel that somebody publishes to or joins. Throws NOT_FOUND where channels do not make themselves, and to
-   * guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
+   * Throws unless somebody may make a channel by publishing or joining: NOT_FOUND where channels do not make
+   * themselves, and to guests, who make none; LIMIT_EXCEEDED over the quota of the sender or its tenant.
    */
-  createFor(sender: Sender, room: string, name: string, autoCreate: boolean): Channel {
-    const { principal, identity, id } = sender;
+  requireCreatable({ principal, identity }: Sender, room: string, name: string): void {
+    const { autoCreate } = this.policyAt(principal.tenant, room, name);
     if (!autoCreate || principal.role === 'guest') {
-      throw new BusError(
-        'NOT_FOUND',
-        `${room}:${name} does not exist; ${autoCreate ? 'a user' : 'an admin'} can create it.`,
-        {
-          room,
-          channel: name,
-        },
-      );
+      const who = autoCreate ? 'a user' : 'an admin';
+      throw new BusError('NOT_FOUND', `${room}:${name} does not exist; ${who} can create it.`, { room, channel: name });
     }
     const tenant = this.tenant(principal.tenant);
-    const { maxChannelsPerSubject: limit } = this.options;
-    const made = tenant.madeBy.get(identity) ?? 0;
+    const { maxChannels, maxChannelsPerSubject: limit } = this.options;
     const isNew = name !== WILDCARD;
-    if (isNew && made >= limit) {
-      throw new BusError(
-        'LIMIT_EXCEEDED',
-        `You have made ${limit} channels; use those, or wait until some are removed.`,
-        {
-          limit,
-        },
-      );
+    if (isNew && (tenant.madeBy.get(identity) ?? 0) >= limit) {
+      const remedy = 'use those, or wait until some are removed';
+      throw new BusError('LIMIT_EXCEEDED', `You have made ${limit} channels; ${remedy}.`, { limit });
     }
+    if (tenant.channelCount >= maxChannels && (isNew || !tenant.rooms.has(room))) throw fullTenant(maxChannels);
+  }
+
+  /** Makes a channel that somebody publishes to or joins. Throws what {@link requireCreatable} throws. */
+  createFor(sender: Sender, room: string, name: string): Channel {
+    this.requireCreatable(sender, room, name);
+    const { principal, identity, id } = sender;
+    const tenant = this.tenant(principal.tenant);
     const channel = this.create(tenant, room, name, { createdBy: id, autoCreated: true });
-    if (isNew) {
+    if (name !== WILDCARD) {
       channel.owner = identity;
-      tenant.madeBy.set(identity, made + 1);
+      tenant.madeBy.set(identity, (tenant.madeBy.get(identity) ?? 0) + 1);
     }
     return channel;
   }
@@ -295,9 +330,7 @@ export class Rooms {
     const traits = this.traits(given);
     let room = tenant.rooms.get(roomName);
     if (tenant.channelCount >= this.options.maxChannels && (room === undefined || name !== WILDCARD)) {
-      throw new BusError('LIMIT_EXCEEDED', `The tenant has ${this.options.maxChannels} channels; delete some first.`, {
-        limit: this.options.maxChannels,
-      });
+      throw fullTenant(this.options.maxChannels);
     }
     if (room === undefined) {
       room = new Room(tenant, roomName, traits);
@@ -316,6 +349,15 @@ export class Rooms {
     tenant.channelCount += 1;
     if (!traits.hardcoded) for (const listener of this.created) listener(channel);
     return channel;
+  }
+
+  /** Gives a channel other traits; once somebody made it by hand it counts for nobody's quota. */
+  settle(channel: Channel, traits: ChannelTraits): void {
+    channel.traits = traits;
+    channel.policy = null;
+    if (traits.autoCreated) return;
+    this.release(channel.parent.tenant, channel);
+    channel.owner = null;
   }
 
   /** Takes an empty channel out; its room goes with its last channel and subscriber. */
@@ -363,7 +405,7 @@ export class Rooms {
   ): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
-    if (known === undefined && session.memberships.size >= maxSubscriptions) {
+    if (known === undefined && session.memberships.size + session.groups.size >= maxSubscriptions) {
       throw new BusError(
         'LIMIT_EXCEEDED',
         `A connection holds at most ${maxSubscriptions} subscriptions; leave some.`,
@@ -415,7 +457,7 @@ export class Rooms {
       hardcoded: false,
       autoCreated: false,
       retain: false,
-      retention: this.options.retention,
+      retention: {},
       ...given,
     };
   }
@@ -448,4 +490,8 @@ function forgetAudiences(channel: Channel): void {
     room.wide.audience = null;
     for (const other of room.channels.values()) other.audience = null;
   }
+}
+
+function fullTenant(limit: number): BusError {
+  return new BusError('LIMIT_EXCEEDED', `The tenant has ${limit} channels; delete some first.`, { limit });
 }

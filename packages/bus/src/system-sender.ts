@@ -17,5 +17,5 @@ export function systemSender(
 
 /** The principal of what the server itself says in a tenant: nothing is refused to it. */
 export function serverPrincipal(tenant: string): Principal {
-  return principalOf({ role: 'admin', tenant, telemetry: true });
+  return principalOf({ role: 'admin', tenant, telemetry: true, operator: true });
 }

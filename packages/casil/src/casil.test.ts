@@ -240,3 +240,17 @@ describe('the snapshot', () => {
     expect(guard.snapshot('default', true).redaction_patterns).toEqual(['a']);
   });
 });
+
+it('inspects one message in another mode than the policy, or not at all', () => {
+  const guard = casil({ mode: 'enforce', block_on_probable_secret: true });
+  const message = { id: 'arq_1', type: 'event', tenant: 'default', room: 'ops', channel: 'log' } as const;
+  const secret = { ...message, payload: { note: 'use password=hunter2' } };
+  const open = (mode: 'off' | 'monitor' | 'enforce' | null) => guard.inspect({ ...secret, mode }, { id: 'ada' });
+  expect(() => open(null)).toThrow(/secret/);
+  expect(() => open('enforce')).toThrow(/secret/);
+  expect(open('off').payload).toBe(secret.payload);
+  expect(open('monitor').payload).toBe(secret.payload);
+  expect(guard.decisions().map(({ decision }) => decision)).toContain('ALLOW');
+  const off = casil({ mode: 'enforce', block_on_probable_secret: true, enabled: false });
+  expect(off.inspect({ ...secret, mode: 'enforce' }, { id: 'ada' }).payload).toBe(secret.payload);
+});

@@ -8,7 +8,14 @@ import {
   SERVER,
 } from '@arqonbus/protocol';
 import type { Examined } from './examination.ts';
-import { casilMetadata, type Inspected, inspect, redactForObservability, type Verdict } from './inspect.ts';
+import {
+  casilMetadata,
+  type Decision,
+  type Inspected,
+  inspect,
+  redactForObservability,
+  type Verdict,
+} from './inspect.ts';
 import { Offenders } from './offenders.ts';
 import { EVERY_TENANT, Policies, type PolicyInForce, type ReloadOptions } from './policies.ts';
 import { compilePolicy, type Policy } from './policy.ts';
@@ -23,6 +30,8 @@ export interface Inspection extends Inspected {
   readonly tenant: string;
   /** The name of a command. */
   readonly command?: string | undefined;
+  /** For this message alone: no inspection, or another mode than the policy's. A policy that is off stays off. */
+  readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
 }
 
 /** What may travel on. */
@@ -133,8 +142,9 @@ export class Casil {
     const { payload, metadata, tenant, room } = inspection;
     // What the server says of itself holds no client's content.
     if (sender.id === SERVER) return { payload, metadata };
-    const { policy } = this.#policies.of(tenant);
-    if (!policy.settings.enabled) return { payload, metadata };
+    const { policy: inForce } = this.#policies.of(tenant);
+    if (!inForce.settings.enabled || inspection.mode === 'off') return { payload, metadata };
+    const policy = inMode(inForce, inspection.mode ?? inForce.settings.mode);
     const began = this.#onDecision === undefined ? 0 : performance.now();
     const verdict = inspect(policy, inspection);
     this.#tally.count(verdict, tenant, room);
@@ -148,6 +158,15 @@ export class Casil {
     if (isBlocked) throw blocked(verdict, inspection);
     const passed = { payload: verdict.payload, metadata: verdict.metadata };
     return policy.settings.metadata_to_envelope ? { ...passed, casil: casilMetadata(verdict) } : passed;
+  }
+
+  /** What would come of a message, which leaves no trace: nothing is counted, told or refused. Null: out of scope. */
+  judge(inspection: Inspection): { decision: Decision; reason_code: string; rules: readonly string[] } | null {
+    const { policy: inForce } = this.#policies.of(inspection.tenant);
+    if (!inForce.settings.enabled || inspection.mode === 'off') return null;
+    const verdict = inspect(inMode(inForce, inspection.mode ?? inForce.settings.mode), inspection);
+    if (!verdict.inScope) return null;
+    return { decision: verdict.decision, reason_code: verdict.reasonCode, rules: verdict.rules };
   }
 
   /** What logs, telemetry and HTTP may show of a payload; while the tenant's policy is off, the payload itself. */
@@ -225,6 +244,19 @@ export class Casil {
       process.emitWarning(error instanceof Error ? error : String(error));
     }
   }
+}
+
+/** Policies in the other mode than their own, which share everything with them but that. */
+const OTHER_MODE: WeakMap<Policy, Policy> = new WeakMap();
+
+function inMode(policy: Policy, mode: 'monitor' | 'enforce'): Policy {
+  if (policy.settings.mode === mode) return policy;
+  let other = OTHER_MODE.get(policy);
+  if (other === undefined) {
+    other = { ...policy, settings: Object.freeze({ ...policy.settings, mode }) };
+    OTHER_MODE.set(policy, other);
+  }
+  return other;
 }
 
 function decisionOn(

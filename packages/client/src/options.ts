@@ -55,6 +55,11 @@ export interface ClientOptions extends Identity {
    * each failure moves on to the next.
    */
   url: string | URL | readonly (string | URL)[];
+  /**
+   * Where the bus answers HTTP, for lines on which no WebSocket gets through: then the client goes on with server-sent
+   * events and posts. The origin of the WebSocket's address unless given; `false`: never.
+   */
+  http?: string | URL | false;
   /** JWT, when the bus asks for one. Only with a function can the client go on after the token has expired. */
   token?: TokenOption;
   /** Extra headers of the handshake. Node.js only: browsers send none. */
@@ -64,6 +69,10 @@ export interface ClientOptions extends Identity {
    * default is chosen at random, once a client. Keep one of your own to be the same client after a restart.
    */
   clientKey?: string;
+  /**
+   * Who this client says that it is, where the bus asks for no token: then `sub:NAME` and the mailbox `@NAME` are its.
+   */
+  subject?: string;
   /** How long an answer may take, milliseconds (default 10,000). */
   timeoutMs?: number;
   /** How long a connection may take from the first byte to the server's welcome, milliseconds (default 10,000). */
@@ -83,6 +92,7 @@ export interface ClientOptions extends Identity {
 /** The options with their defaults, checked. */
 export interface Settings {
   readonly urls: readonly string[];
+  readonly http: string | false | undefined;
   readonly identity: WireIdentity;
   readonly token: TokenOption | undefined;
   readonly headers: Readonly<Record<string, string>>;
@@ -103,10 +113,11 @@ export function readOptions(options: ClientOptions): Settings {
   const waits = { baseMs: 250, maxMs: 30_000, attempts: Number.POSITIVE_INFINITY, ...options.reconnect };
   requirePositive({ timeoutMs, connectTimeoutMs, bufferSize, ...queue, ...waits });
   if (clientKey.length < 16 || clientKey.length > 64) throw invalidArgument('"clientKey" has 16-64 characters.');
-  const urls = (Array.isArray(url) ? url : [url]).map(readUrl);
+  const urls = (Array.isArray(url) ? url : [url]).map((one) => withSubject(readUrl(one), options.subject));
   if (urls.length === 0) throw invalidArgument('"url" names no address; write ws://HOST:PORT or wss://HOST.');
   return {
     urls,
+    http: options.http === undefined || options.http === false ? options.http : readHttp(options.http),
     identity: toWire(options),
     token,
     headers,
@@ -133,6 +144,19 @@ export function requirePositive(numbers: Record<string, number>): void {
   for (const [name, value] of Object.entries(numbers)) {
     if (!(value > 0)) throw invalidArgument(`"${name}" must be greater than 0.`);
   }
+}
+
+function withSubject(address: string, subject: string | undefined): string {
+  if (subject === undefined) return address;
+  const url = new URL(address);
+  url.searchParams.set('subject', subject);
+  return url.href;
+}
+
+function readHttp(address: string | URL): string {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.origin + url.pathname;
+  throw invalidArgument(`"${address}" is not an address of HTTP; write http://HOST:PORT or https://HOST.`);
 }
 
 function readUrl(address: string | URL): string {

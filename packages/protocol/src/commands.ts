@@ -26,6 +26,72 @@ export interface ChannelRecord {
   retain: boolean;
 }
 
+/** A group and its settings. */
+export interface GroupSummary {
+  room: string;
+  /** A channel, a pattern, or "*" for the whole room. */
+  channel: string;
+  group: string;
+  ack_wait_seconds: number;
+  max_attempts: number;
+  backoff_seconds: number[];
+  max_unacked: number;
+  /** Null: the same room, the channel's name and ".dead". */
+  dead_letter: string | null;
+  key: string | null;
+  expires_seconds: number | null;
+  /** Who made it: this one and admins may end it. */
+  owner: string;
+  created_at: string;
+  paused: boolean;
+}
+
+/** A group, its settings and where it stands. */
+export interface GroupInfo {
+  room: string;
+  /** A channel, a pattern, or "*" for the whole room. */
+  channel: string;
+  group: string;
+  ack_wait_seconds: number;
+  max_attempts: number;
+  backoff_seconds: number[];
+  max_unacked: number;
+  /** Null: the same room, the channel's name and ".dead". */
+  dead_letter: string | null;
+  key: string | null;
+  expires_seconds: number | null;
+  /** Who made it: this one and admins may end it. */
+  owner: string;
+  created_at: string;
+  paused: boolean;
+  /** All up to there is settled; of a room or a pattern that of its room-wide stream. */
+  position: Position;
+  /** The same by channel. */
+  positions: Record<string, Position>;
+  /** Events that nobody has: unread ones, and those that wait for another attempt. */
+  pending: number;
+  /** Events that members have and have not answered for. */
+  unacked: number;
+  /** Age of the oldest event that is not settled. */
+  oldest_ms: number | null;
+  /** On all nodes. */
+  members: number;
+  dead_letters: number;
+  handled: number;
+  /** Those that became dead letters. */
+  rejected: number;
+  /** Those whose time was over before somebody took them. */
+  expired: number;
+  /** Those that retention took before the group had read them. */
+  lost: number;
+}
+
+/** What a client has seen of a stream; an empty epoch: nothing is known. */
+export interface Position {
+  sequence: number;
+  epoch: string;
+}
+
 export interface CommandDescription {
   name: string;
   aliases: string[];
@@ -36,12 +102,6 @@ export interface CommandDescription {
   args: JsonObject;
   /** JSON Schema of the answer; only when one command was asked for. */
   result?: JsonObject;
-}
-
-/** What a client has seen of a stream; an empty epoch: nothing is known. */
-export interface Position {
-  sequence: number;
-  epoch: string;
 }
 
 /** What others may know of a connected client. */
@@ -70,6 +130,8 @@ export interface JoinResult {
   /** Empty while the storage is away: nothing is known of the stream. */
   epoch: string;
   members: number;
+  /** The group that was joined, whose members are counted. */
+  group?: string;
   /** Only with `since`: whether every missed envelope follows. False: reload. */
   recovered?: boolean;
   /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
@@ -109,6 +171,25 @@ export interface ChannelSummary {
   type: string;
   /** Built in: cannot be deleted. */
   hardcoded: boolean;
+}
+
+/** A subject that is kept out. */
+export interface AccessBlock {
+  /** The `sub` of its tokens. */ subject: string;
+  reason: string;
+  /** Null: until it is taken back. */
+  until: string | null;
+  created_at: string;
+  created_by: string;
+}
+
+/** Tokens that count no more. */
+export interface AccessRevocation {
+  jti: string | null;
+  subject: string | null;
+  issued_before: string | null;
+  created_at: string;
+  created_by: string;
 }
 
 /** The policy in force for a tenant. */
@@ -199,6 +280,146 @@ export interface OmegaSubstrate {
   registered_at: string;
 }
 
+/** What would come of a publication. */
+export interface Explanation {
+  /** Those that match, the least specific first. */ rules: { match: string; from: 'file' | 'store' }[];
+  /** What holds there: by rules, by the channel itself or by the configuration. */
+  effective: {
+    /** How much is kept. */
+    history?: {
+      /** Envelopes. */ size?: number;
+      /** UTF-8 bytes of all together. */
+      bytes?: number;
+      ttl_seconds?: number;
+    };
+    /** Keep the last event without time limit, for joins with `last`. */
+    retain_last?: boolean;
+    /** Whether a join or an event makes the channel. */
+    auto_create?: boolean;
+    /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+    publish?: 'granted' | 'members' | 'nobody';
+    /** Forced on, or forbidden. */
+    presence?: boolean;
+    /** Forced on, or forbidden. */
+    echo?: boolean;
+    /** Live only: forced on, or forbidden. */
+    ephemeral?: boolean;
+    /** UTF-8 bytes of a payload. */
+    max_message_bytes?: number;
+    /** Events of one sender in one channel. */
+    rate_per_second?: number;
+    /** How long an id counts as sent. */
+    dedupe_seconds?: number;
+    /** What payloads of the channel look like. */
+    schema?: {
+      /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+      /** Tell only, or refuse with SCHEMA_MISMATCH. */
+      mode: 'warn' | 'enforce';
+    };
+    /** Another mode of content inspection. */
+    casil?: 'off' | 'monitor' | 'enforce';
+    /** Rest after so long without members and traffic. */
+    idle_seconds?: number;
+    /** Retention by age and count waits for groups that read it. */
+    keep_for_groups?: boolean;
+    /** Longest chain of causes. */
+    max_hops?: number;
+    /** Asks a backend before the fact. */
+    hook?: {
+      /** What the backend is asked about. */ on: ('join' | 'publish')[];
+      /** Where the question is posted. */
+      url: string;
+      /** 500 unless given. */
+      timeout_ms?: number;
+      /** What holds when it does not answer; deny unless given. */
+      on_failure?: 'deny' | 'allow';
+      /** How long a join keeps its answer; 0 unless given. */
+      cache_seconds?: number;
+      /** Signs the question. */
+      secret?: string;
+    };
+  };
+  /** By field, the `match` of the rule that it comes from. */
+  origins: Record<string, string>;
+  /** What role and grants allow. */
+  may: { publish: boolean; subscribe: boolean; history: boolean; presence: boolean };
+  publish: {
+    allowed: boolean;
+    error_code?: string;
+    reason?: string;
+    casil?: {
+      decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
+      reason_code: string;
+      /** Ids of what matched, never the text. */
+      rules: string[];
+    };
+    schema?: { ok: boolean; path?: string; expected?: string };
+  };
+  receivers: {
+    /** Of the node that was asked. */ connections: number;
+    /** For operators: subjects or client ids, at most 100. */
+    names?: string[];
+  };
+}
+
+export interface ChannelRule {
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  match: string;
+  /** How much is kept. */
+  history?: {
+    /** Envelopes. */ size?: number;
+    /** UTF-8 bytes of all together. */
+    bytes?: number;
+    ttl_seconds?: number;
+  };
+  /** Keep the last event without time limit, for joins with `last`. */
+  retain_last?: boolean;
+  /** Whether a join or an event makes the channel. */
+  auto_create?: boolean;
+  /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+  publish?: 'granted' | 'members' | 'nobody';
+  /** Forced on, or forbidden. */
+  presence?: boolean;
+  /** Forced on, or forbidden. */
+  echo?: boolean;
+  /** Live only: forced on, or forbidden. */
+  ephemeral?: boolean;
+  /** UTF-8 bytes of a payload. */
+  max_message_bytes?: number;
+  /** Events of one sender in one channel. */
+  rate_per_second?: number;
+  /** How long an id counts as sent. */
+  dedupe_seconds?: number;
+  /** What payloads of the channel look like. */
+  schema?: {
+    /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
+    /** Tell only, or refuse with SCHEMA_MISMATCH. */
+    mode: 'warn' | 'enforce';
+  };
+  /** Another mode of content inspection. */
+  casil?: 'off' | 'monitor' | 'enforce';
+  /** Rest after so long without members and traffic. */
+  idle_seconds?: number;
+  /** Retention by age and count waits for groups that read it. */
+  keep_for_groups?: boolean;
+  /** Longest chain of causes. */
+  max_hops?: number;
+  /** Asks a backend before the fact. */
+  hook?: {
+    /** What the backend is asked about. */ on: ('join' | 'publish')[];
+    /** Where the question is posted. */
+    url: string;
+    /** 500 unless given. */
+    timeout_ms?: number;
+    /** What holds when it does not answer; deny unless given. */
+    on_failure?: 'deny' | 'allow';
+    /** How long a join keeps its answer; 0 unless given. */
+    cache_seconds?: number;
+    /** Signs the question. */
+    secret?: string;
+  };
+}
+
 export interface DeadLetter {
   delivery_id: string;
   attempts: number;
@@ -254,6 +475,8 @@ export interface Welcome {
   /** What the server can do beyond the first parts of the protocol. */
   features: string[];
   limits: { max_message_bytes: number; ping_interval_ms: number };
+  /** Over SSE: what this client posts its envelopes to. A secret of its own. */
+  session?: string;
 }
 
 /** The server is about to stop. */
@@ -270,11 +493,32 @@ export interface TokenExpiringNotice {
   expires_in_ms: number;
 }
 
+/** An administrator’s word to all who are there. */
+export interface AnnouncementNotice {
+  event: 'announcement';
+  announcement_id: string;
+  /** What the administrator said. */
+  announcement: JsonObject;
+}
+
+/** An administrator made this client a member. */
+export interface JoinedNotice {
+  event: 'joined';
+  room: string;
+  channel: string;
+  sequence: number;
+  epoch: string;
+  /** As a join answers them. */
+  positions?: Record<string, Position>;
+}
+
 /** This client was taken out of a channel or room. */
 export interface MembershipRevokedNotice {
   event: 'membership_revoked';
   room: string;
   channel: string;
+  /** The group that it was taken out of. */
+  group?: string;
   reason: string;
 }
 
@@ -285,6 +529,16 @@ export interface HistoryGapNotice {
   channel: string;
   /** The last sequence before the gap, when it is known. */
   after_sequence?: number;
+}
+
+/** History dropped events before a group had read them. */
+export interface GroupLostNotice {
+  event: 'group_lost';
+  room: string;
+  channel: string;
+  group: string;
+  /** How many; 0 when nobody knows. */
+  lost: number;
 }
 
 /** To those who subscribe to the room. */
@@ -360,8 +614,11 @@ export type Notice =
   | Welcome
   | ShutdownNotice
   | TokenExpiringNotice
+  | AnnouncementNotice
+  | JoinedNotice
   | MembershipRevokedNotice
   | HistoryGapNotice
+  | GroupLostNotice
   | ChannelCreatedNotice
   | ChannelDeletedNotice
   | PresenceNotice
@@ -369,6 +626,20 @@ export type Notice =
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
 export interface Commands {
+  /** Sends a notice to the clients in a room, or to all; an operator’s "*" goes to all tenants. */
+  announce: {
+    args: {
+      /** Room name; "*", or none, for everybody. */ room?: string;
+      /** What is announced. */
+      payload: JsonObject;
+    };
+    result: {
+      announcement_id: string;
+      /** Those of this node that were told. */
+      connections: number;
+    };
+  };
+
   /** Tells what a channel is, who is in it and where its stream stands. */
   channel_info: {
     args: {
@@ -400,7 +671,7 @@ export interface Commands {
     };
   };
 
-  /** Makes a channel that stays until it is deleted. */
+  /** Makes a channel that stays until it is deleted, or takes over one that made itself. */
   create_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -410,7 +681,7 @@ export interface Commands {
       description?: string;
       /** A word of your own for its kind. */
       type?: string;
-      /** How many envelopes it keeps, and for how long. */
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
       history?: { size?: number; ttl_seconds?: number };
       /** Keep it when it is idle, also if it was made by itself before. */
       retain?: boolean;
@@ -426,6 +697,230 @@ export interface Commands {
       channel?: string;
     };
     result: { deleted: true; room: string; channel: string };
+  };
+
+  /** Events of a group are handled; answered once that is stored. */
+  'delivery.ack': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** The leases on events of a group last their whole time from now on. */
+  'delivery.extend': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** Events of a group could not be handled: they are handed out again later. */
+  'delivery.nack': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+      /** The wait until then; the group's backoff when missing. */
+      delay_seconds?: number;
+      /** What a dead letter of it will tell. */
+      reason?: string;
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** Events of a group can never be handled: they become dead letters at once. */
+  'delivery.reject': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+      /** What the dead letter tells. */
+      reason: string;
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** Makes a group on a channel, a room or a pattern; one with the same settings is simply answered. */
+  'group.create': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** With what comes from now on (default), all that is kept, after a sequence, or from a time on. */
+      start?:
+        | 'new'
+        | 'all'
+        | { sequence: number; epoch: string }
+        | {
+            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+          };
+      /** How long a member has for one event before it is handed out again (default 30). */
+      ack_wait_seconds?: number;
+      /** Hand-outs of one event, after which it is a dead letter (default 5). */
+      max_attempts?: number;
+      /** The wait before the second, third, … attempt; the last for all further ones (default 1, 5, 30). */
+      backoff_seconds?: number[];
+      /** Events out or waiting for another attempt, beyond which the group reads no further (default 256). */
+      max_unacked?: number;
+      /** Where dead letters are published, as room:channel (default: the same room, the channel and ".dead"). */
+      dead_letter?: string;
+      /** Path of a value; events that share it stay in order with one member. */
+      key?: string;
+      /** Delete the group when nobody was a member or asked for anything for so long. */
+      expires_seconds?: number;
+    };
+    result: GroupSummary;
+  };
+
+  /** Lists the events that had all their attempts or were rejected, oldest first. */
+  'group.dead_letters': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** At most 500. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      /** Each with what became of it in metadata.dead. */ messages: Envelope[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Deletes a group with its position and its dead letters; for whoever made it, and admins. */
+  'group.delete': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: { deleted: true };
+  };
+
+  /** Tells the settings of a group and where it stands. */
+  'group.info': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: GroupInfo;
+  };
+
+  /** Lists the groups that your grants let you use. */
+  'group.list': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** At most 500. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      groups: GroupSummary[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Hands out nothing more of a group until it is resumed; for whoever made it, and admins. */
+  'group.pause': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: { paused: boolean };
+  };
+
+  /** Takes events of a group without being a member; the leases are yours. */
+  'group.pull': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** At most 500. */
+      limit?: number;
+      /** How long to wait for the first event (default 0). */
+      wait_ms?: number;
+    };
+    result: {
+      /** Each with its token in metadata.delivery. */ messages: Envelope[];
+      /** What waits after these. */
+      pending: number;
+    };
+  };
+
+  /** Goes on with a group that was paused; for whoever made it, and admins. */
+  'group.resume': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: { paused: boolean };
+  };
+
+  /** Hands dead letters of a group out again, with their first attempt. */
+  'group.retry': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** Ids of messages; all when missing. */
+      ids?: string[];
+    };
+    result: { retried: number };
+  };
+
+  /** Lets a group go on from another place; for whoever made it, and admins. */
+  'group.seek': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** The next event handed out is the one after it. */
+      sequence?: number;
+      /** RFC 3339 date-time; UTC when it has no offset. */
+      time?: string;
+    };
+    result: { sought: true };
   };
 
   /** Lists the commands with their roles and arguments, or describes one. */
@@ -504,6 +999,10 @@ export interface Commands {
       strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
+      /** Take part in this group instead: each event goes to one of its members. */
+      group?: string;
+      /** With "group": events taken before the first is answered for (default 16). */
+      prefetch?: number;
     };
     result: JoinResult;
   };
@@ -514,6 +1013,8 @@ export interface Commands {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
+      /** Leave this group of it. */
+      group?: string;
     };
     result: {
       /** False: this client was no member. */ left: boolean;
@@ -547,6 +1048,55 @@ export interface Commands {
       rooms: { room: string; channels: number; members: number; hardcoded: boolean }[];
       /** Pass as "after" for the next page; null at the end. */
       next: string | null;
+    };
+  };
+
+  /** Keeps a subject out, on every node at once; its connections are closed (4403). */
+  'op.access.block': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+      /** Told to the subject. */
+      reason: string;
+      /** RFC 3339; until it is taken back unless given. */
+      until?: string;
+    };
+    result: AccessBlock;
+  };
+
+  /** Lists who and what is kept out. */
+  'op.access.list': {
+    args: {
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      blocks: AccessBlock[];
+      revocations: AccessRevocation[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  'op.access.revoke': {
+    args: {
+      /** The `jti` of the token. */ jti?: string;
+      /** The `sub` of its tokens. */
+      subject?: string;
+      /** With a subject: seconds since 1970, or RFC 3339. */
+      issued_before?: number | string;
+    };
+    result: AccessRevocation;
+  };
+
+  /** Lets a blocked subject in again. */
+  'op.access.unblock': {
+    args: {
+      /** The `sub` of its tokens. */ subject: string;
+    };
+    result: {
+      /** False: it was not blocked. */ unblocked: boolean;
     };
   };
 
@@ -685,6 +1235,82 @@ export interface Commands {
     };
   };
 
+  /** Takes keys for a time, all or none; with wait_ms it waits for those that others have. */
+  'op.lease.acquire': {
+    args: {
+      /** 1-32 keys. */ keys: string[];
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds: number;
+      /** How long to wait (default 0). */
+      wait_ms?: number;
+      /** Outlives your connections; else it is released with the last one. */
+      keep?: boolean;
+      /** As in op.store; "lease" when missing. */
+      namespace?: string;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+      /** Sorted, each once. */
+      keys: string[];
+    };
+  };
+
+  /** Lists your leases, and those of others whose keys you may read (store_read). */
+  'op.lease.list': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      leases: {
+        /** As acquire answered it. */ lease_id: string;
+        namespace: string;
+        keys: string[];
+        /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+        token: number;
+        subject: string | null;
+        is_own: boolean;
+        keep: boolean;
+        acquired_at: string;
+        expires_at: string;
+      }[];
+      count: number;
+      /** Pass as "after" for more. */
+      next?: string;
+    };
+  };
+
+  /** Ends a lease: its keys are free. */
+  'op.lease.release': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+    };
+    result: {
+      released: true;
+      /** As acquire answered it. */
+      lease_id: string;
+    };
+  };
+
+  /** Lets a lease last from now on as long as it was taken for, or for another time. */
+  'op.lease.renew': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds?: number;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+    };
+  };
+
   /** Forgets signals: all, those of a source, or those of a name. */
   'op.omega.clear_events': {
     args: { substrate_id?: string; signal?: string };
@@ -732,6 +1358,14 @@ export interface Commands {
       channel: string;
       limits: { max_events: number; max_substrates: number };
       counts: { substrates: number; events: number };
+      /** As `room`. */
+      lab_room: string;
+      /** As `channel`. */
+      lab_channel: string;
+      max_events: number;
+      max_substrates: number;
+      substrate_count: number;
+      event_count: number;
     };
   };
 
@@ -739,6 +1373,57 @@ export interface Commands {
   'op.omega.unregister_substrate': {
     args: { substrate_id: string };
     result: { removed: true; removed_events: number };
+  };
+
+  /** Tells which rules apply to a channel, and what would come of publishing there; sends nothing. */
+  'op.rules.explain': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Somebody else than you, as a token would describe them. */
+      as?: {
+        subject?: string;
+        /** user unless given. */
+        role?: Role;
+        /** As a token lists them; without it, all that the role allows. */
+        grants?: {
+          publish?: string[];
+          subscribe?: string[];
+          history?: string[];
+          presence?: string[];
+          private?: string[];
+          store_read?: string[];
+          store_write?: string[];
+          group?: string[];
+          admin?: string[];
+        };
+      };
+      payload?: JsonObject;
+    };
+    result: Explanation;
+  };
+
+  /** Tells your tenant's own channel rules, and those of the configuration under them. */
+  'op.rules.get': {
+    args: Record<string, never>;
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+      rules: ChannelRule[];
+      base: ChannelRule[];
+    };
+  };
+
+  /** Replaces your tenant's own channel rules, on every node at once. */
+  'op.rules.set': {
+    args: {
+      rules: ChannelRule[];
+      /** The version that they replace, as op.rules.get told it. */
+      if_version: number;
+    };
+    result: {
+      /** 0 before the first rules were set. */ version: number;
+    };
   };
 
   /** Deletes a key; with if_version only if nobody else changed it. */
@@ -910,13 +1595,31 @@ export interface Commands {
     result: {
       role: Role;
       expires_at: string | null;
-      /** Memberships that the new token does not allow, as room:channel. */
+      /** Memberships that the new token does not allow, as room:channel, or of groups as room:channel/group. */
       left: string[];
     };
   };
 
   /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
+
+  /** Changes what is given of a channel that somebody made; the rest stays. */
+  update_channel: {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** What the channel is for. */
+      description?: string;
+      /** A word of your own for its kind. */
+      type?: string;
+      /** How many envelopes it keeps, and for how long; it comes before every rule. */
+      history?: { size?: number; ttl_seconds?: number };
+      /** Keep it when it is idle, also if it was made by itself before. */
+      retain?: boolean;
+    };
+    result: ChannelRecord;
+  };
 }
 
 export type CommandName = keyof Commands;
@@ -925,9 +1628,24 @@ export type CommandResult<N extends CommandName> = Commands[N]['result'];
 
 /** The names of all commands, in their order; aliases are left out. */
 export const COMMAND_NAMES: readonly CommandName[] = [
+  'announce',
   'channel_info',
   'create_channel',
   'delete_channel',
+  'delivery.ack',
+  'delivery.extend',
+  'delivery.nack',
+  'delivery.reject',
+  'group.create',
+  'group.dead_letters',
+  'group.delete',
+  'group.info',
+  'group.list',
+  'group.pause',
+  'group.pull',
+  'group.resume',
+  'group.retry',
+  'group.seek',
   'help',
   'history',
   'identify',
@@ -935,6 +1653,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'leave_channel',
   'list_channels',
   'list_rooms',
+  'op.access.block',
+  'op.access.list',
+  'op.access.revoke',
+  'op.access.unblock',
   'op.casil.get',
   'op.casil.reload',
   'op.cron.cancel',
@@ -942,6 +1664,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.cron.schedule',
   'op.history.get',
   'op.history.replay',
+  'op.lease.acquire',
+  'op.lease.list',
+  'op.lease.release',
+  'op.lease.renew',
   'op.omega.clear_events',
   'op.omega.emit_event',
   'op.omega.list_events',
@@ -949,6 +1675,9 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.omega.register_substrate',
   'op.omega.status',
   'op.omega.unregister_substrate',
+  'op.rules.explain',
+  'op.rules.get',
+  'op.rules.set',
   'op.store.delete',
   'op.store.get',
   'op.store.list',
@@ -964,4 +1693,5 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'presence_update',
   'refresh_token',
   'status',
+  'update_channel',
 ];

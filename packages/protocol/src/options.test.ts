@@ -79,7 +79,7 @@ describe('checkOptions', () => {
 describe('decode', () => {
   const frame = (fields: object): string => JSON.stringify({ id: 'arq_1', type: 'event', payload: {}, ...fields });
 
-  it('hands the options on, and none when there are none', () => {
+  it('P2.11 hands the options on, refuses unknown ones, and has none when there are none', () => {
     expect(decode(frame({ options: { ttl_seconds: 5 } }))).toMatchObject({ options: { ttl_seconds: 5 } });
     expect(decode(frame({ options: {} }))).toMatchObject({ options: undefined });
     expect(decode(frame({}))).toMatchObject({ options: undefined });

@@ -69,6 +69,7 @@ export class Server {
         ...bus,
         node,
         version: VERSION,
+        rules: config.rules,
         retention: {
           size: storage.maxHistorySize,
           ttlMs: storage.historyTtlSeconds * 1000,

@@ -58,6 +58,42 @@ describe('arqon store', () => {
   });
 });
 
+describe('arqon rules, explain and access', () => {
+  it('replaces rules, and says where one cannot be read', async () => {
+    const rules = [{ match: 'orders:*', history: { size: 5 }, publish: 'nobody' }];
+    expect((await arqon.run(['rules', 'set', '-'], { input: JSON.stringify(rules) })).stdout).toBe('version 1\n');
+    expect(await arqon.json(['rules', 'get', '--json'])).toEqual({ version: 1, rules, base: [] });
+    expect((await arqon.run(['rules', 'get'])).stdout).toContain(
+      'orders:*\t{"history":{"size":5},"publish":"nobody"}\tstore',
+    );
+    const wrong = await arqon.run(['rules', 'set', '-'], { input: '[{"match":"a:b","publich":"nobody"}]' });
+    expect(wrong.code).toBe(1);
+    expect(wrong.stderr).toContain('did you mean "publish"?');
+    const late = await arqon.run(['rules', 'set', '-', '--if-version', '0'], { input: '[]' });
+    expect(late.stderr).toContain('(CONFLICT)');
+    expect((await arqon.run(['rules', 'set', '-'], { input: '{}' })).code).toBe(2);
+  });
+
+  it('explains what would come of an event', async () => {
+    const refused = await arqon.run(['explain', 'orders:new', '{"id":7}']);
+    expect(refused.stdout).toContain('it would be refused: A rule lets only the server publish to orders:new.');
+    expect(refused.stdout).toContain('history.size\t5\torders:*');
+    const as = ['--as-subject', 'ada', '--as-grant', 'publish=other:*', '--json'];
+    const explained = await arqon.json(['explain', 'other:x', ...as]);
+    expect(explained).toMatchObject({ may: { publish: true, subscribe: false }, publish: { allowed: true } });
+  });
+
+  it('keeps subjects and tokens out', async () => {
+    expect((await arqon.run(['access', 'block', 'mallory', '--reason', 'spam'])).stdout).toContain(
+      'mallory\tuntil unblocked\tspam',
+    );
+    expect((await arqon.run(['access', 'revoke', '--jti', 'x1'])).stdout).toContain('token x1');
+    expect((await arqon.json(['access', 'list', '--json'])).blocks).toMatchObject([{ subject: 'mallory' }]);
+    expect((await arqon.run(['access', 'unblock', 'mallory'])).stdout).toBe('mallory may come in again\n');
+    expect((await arqon.run(['access', 'revoke', '--subject', 'mallory'])).code).toBe(2);
+  });
+});
+
 describe('arqon cron', () => {
   it('schedules what stays after it has gone, lists and cancels it', async () => {
     const job = await arqon.json(['cron', 'schedule', 'beat:tick', '{"n":1}', '--cron', '0 8 * * *', '--json']);

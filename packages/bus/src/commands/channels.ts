@@ -4,7 +4,7 @@ import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Principal } from '../principal.ts';
-import { type Channel, Room } from '../rooms.ts';
+import { type Channel, type ChannelTraits, Room } from '../rooms.ts';
 import { COUNT } from '../schemas/fields.ts';
 import { channelOf, PAGE, PLACE, pageOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
@@ -17,7 +17,45 @@ const NEXT = z.string().nullable().describe('Pass as "after" for the next page; 
 
 const ROOM = z.strictObject({ room: z.string(), channels: COUNT, members: COUNT, hardcoded: z.boolean() });
 
-/** list_rooms, list_channels, channel_info, create_channel, delete_channel. */
+/** What an admin may settle for one channel. */
+const SETTINGS = {
+  description: z.string().max(1_024).describe('What the channel is for.').exactOptional(),
+  type: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,64}$/)
+    .describe('A word of your own for its kind.')
+    .exactOptional(),
+  history: z
+    .strictObject({
+      size: z.number().int().min(0).max(MAX_HISTORY).exactOptional(),
+      ttl_seconds: z.number().int().min(1).max(MAX_TTL_SECONDS).exactOptional(),
+    })
+    .describe('How many envelopes it keeps, and for how long; it comes before every rule.')
+    .exactOptional(),
+  retain: z.boolean().describe('Keep it when it is idle, also if it was made by itself before.').exactOptional(),
+};
+
+interface GivenSettings {
+  readonly description?: string;
+  readonly type?: string;
+  readonly history?: { readonly size?: number; readonly ttl_seconds?: number };
+  readonly retain?: boolean;
+}
+
+function traitsOf({ description, type, history, retain }: GivenSettings): Partial<ChannelTraits> {
+  const { size, ttl_seconds } = history ?? {};
+  return {
+    ...(description === undefined ? {} : { description }),
+    ...(type === undefined ? {} : { type }),
+    ...(retain === undefined ? {} : { retain }),
+    retention: {
+      ...(size === undefined ? {} : { size }),
+      ...(ttl_seconds === undefined ? {} : { ttlMs: ttl_seconds * 1000 }),
+    },
+  };
+}
+
+/** list_rooms, list_channels, channel_info, create_channel, update_channel, delete_channel. */
 export function channelCommands(bus: Core): AnyCommand[] {
   return [
     command({
@@ -63,48 +101,41 @@ export function channelCommands(bus: Core): AnyCommand[] {
         const channel = await readableAnywhere(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
         const { sequence, epoch } = state;
-        return { ...channel.record(), ...members, sequence, epoch };
+        return { ...channel.record(bus.rooms.policy(channel)), ...members, sequence, epoch };
       },
     }),
     command({
       name: 'create_channel',
       role: 'admin',
-      description: 'Makes a channel that stays until it is deleted.',
-      args: z.strictObject({
-        ...PLACE,
-        description: z.string().max(1_024).describe('What the channel is for.').exactOptional(),
-        type: z
-          .string()
-          .regex(/^[A-Za-z0-9._-]{1,64}$/)
-          .describe('A word of your own for its kind.')
-          .exactOptional(),
-        history: z
-          .strictObject({
-            size: z.number().int().min(0).max(MAX_HISTORY).exactOptional(),
-            ttl_seconds: z.number().int().min(1).max(MAX_TTL_SECONDS).exactOptional(),
-          })
-          .describe('How many envelopes it keeps, and for how long.')
-          .exactOptional(),
-        retain: z.boolean().describe('Keep it when it is idle, also if it was made by itself before.').exactOptional(),
-      }),
+      description: 'Makes a channel that stays until it is deleted, or takes over one that made itself.',
+      args: z.strictObject({ ...PLACE, ...SETTINGS }),
       result: CHANNEL_RECORD,
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
         const { room, channel: name } = channelOf(args);
         bus.access.require(sender.principal, 'admin', room, name);
-        const { size, ttlMs, bytes } = bus.options.retention;
-        const { history } = args;
-        const made = bus.catalog.create(sender.principal.tenant, room, name, {
-          createdBy: sender.id,
-          description: args.description ?? null,
-          ...(args.type === undefined ? {} : { type: args.type }),
-          retain: args.retain ?? true,
-          retention: {
-            ...(bytes === undefined ? {} : { bytes }),
-            size: history?.size ?? size,
-            ttlMs: history?.ttl_seconds === undefined ? ttlMs : history.ttl_seconds * 1000,
-          },
-        });
-        return andThen(made, (channel) => channel.record());
+        const traits = { description: null, retain: true, createdBy: sender.id, ...traitsOf(args) };
+        const made = bus.catalog.create(sender.principal.tenant, room, name, traits);
+        return andThen(made, (channel) => channel.record(bus.rooms.policy(channel)));
+      },
+    }),
+    command({
+      name: 'update_channel',
+      role: 'admin',
+      description: 'Changes what is given of a channel that somebody made; the rest stays.',
+      args: z.strictObject({ ...PLACE, ...SETTINGS }),
+      result: CHANNEL_RECORD,
+      run: async ({ sender }, args): Promise<ChannelRecord> => {
+        const known = readable(bus, sender.principal, args);
+        const { room, channel: name } = known;
+        bus.access.require(sender.principal, 'admin', room, name);
+        if (known.traits.hardcoded) {
+          throw new BusError('PROTECTED_CHANNEL', `${room}:${name} is built in; a rule can change what it keeps.`, {
+            room,
+            channel: name,
+          });
+        }
+        const channel = await bus.catalog.update(known, traitsOf(args));
+        return channel.record(bus.rooms.policy(channel));
       },
     }),
     command({

@@ -1,9 +1,14 @@
 import type { Core } from '../core.ts';
+import { accessCommands } from './access.ts';
+import { announceCommands } from './announce.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
+import { deliveryCommands } from './delivery.ts';
+import { groupCommands } from './groups.ts';
 import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
+import { ruleCommands } from './rules.ts';
 
 /** The commands that every server has. A new family of commands joins this list. */
 export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
@@ -12,5 +17,10 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...membershipCommands(bus),
     ...channelCommands(bus),
     ...historyCommands(bus),
+    ...ruleCommands(bus),
+    ...accessCommands(bus),
+    ...groupCommands(bus),
+    ...deliveryCommands(bus),
+    ...announceCommands(bus),
   ];
 }

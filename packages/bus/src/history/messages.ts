@@ -11,10 +11,10 @@ import type { Waits } from './waits.ts';
 const MAX_STREAMS = 1_000;
 
 /** A sequence, or for a whole room a sequence by channel. */
-export type Bound = number | Readonly<Record<string, number>>;
+type Bound = number | Readonly<Record<string, number>>;
 
 /** Where to read on: a position, the positions of a room's channels, or a time. */
-export type Since = Position | Readonly<Record<string, Position>> | { readonly time: string };
+type Since = Position | Readonly<Record<string, Position>> | { readonly time: string };
 
 export interface MessagesRequest {
   readonly room: string;
@@ -25,10 +25,12 @@ export interface MessagesRequest {
   readonly before?: Bound | undefined;
   /** Only what is above: the first ones of it. */
   readonly after?: Bound | undefined;
-  /** As `after`, told of an epoch. At most one of the three. */
+  /** As `after`, told of an epoch; without the other two. */
   readonly since?: Since | undefined;
   /** How long to wait for the first one when there is none. */
   readonly waitMs?: number | undefined;
+  /** Ends the wait of a caller without a connection to the bus that has gone. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One page of messages, and where it ends. Of a channel all is about its stream; of a room maps by channel. */
@@ -93,7 +95,7 @@ export class MessageHistory {
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
-    return this.parts.waits.during(sender, at, waitMs, async (wait) => {
+    return this.parts.waits.during(sender, at, { ms: waitMs, signal: request.signal }, async (wait) => {
       // What came before the wait was known is there now.
       for (let page = await this.look(sender, request, true); ; page = await this.look(sender, request, true)) {
         if (page.texts.length > 0) return page;
@@ -183,10 +185,8 @@ export class MessageHistory {
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
 
 function check({ before, after, since, channel, waitMs = 0 }: MessagesRequest): void {
-  const given = Object.entries({ before, after, since }).filter(([, value]) => value !== undefined);
-  const [, second] = given;
-  if (second !== undefined) {
-    throw invalid(second[0], `"${given[0]?.[0]}" and "${second[0]}" both say where to read; send one.`);
+  if (since !== undefined && (before !== undefined || after !== undefined)) {
+    throw invalid('since', '"since" and a sequence both say where to read; send one.');
   }
   if (waitMs > 0 && before !== undefined) throw invalid('wait_ms', '"wait_ms" does not go with "before".');
   if (channel === undefined) return;
@@ -209,7 +209,9 @@ function planOf(
     const { channel } = stream;
     if (!forward) return { stream, state, after: 0, before: boundOf(before, channel) };
     if (fromTime !== undefined) return { stream, state, after: undefined, before: undefined };
-    if (since === undefined) return { stream, state, after: boundOf(after, channel) ?? 0, before: undefined };
+    if (since === undefined) {
+      return { stream, state, after: boundOf(after, channel) ?? 0, before: boundOf(before, channel) };
+    }
     const start = startOf(since as Position | Record<string, Position>, channel, state);
     if (start.recovered === false) recovered = false;
     return { stream, state, after: start.after, before: undefined };
@@ -321,7 +323,7 @@ class PageEnds {
     return this.map((reader) => {
       const { state, before } = reader;
       const last = this.last.get(reader.stream.channel);
-      const isToTheEnd = this.plan.forward ? !this.isCut : before === undefined;
+      const isToTheEnd = before === undefined && !(this.plan.forward && this.isCut);
       const sequence = isToTheEnd ? Math.max(state.sequence, last ?? 0) : (last ?? this.start(reader));
       return { sequence, epoch: state.epoch };
     });
@@ -349,7 +351,7 @@ class PageEnds {
 
   /** The last sequence before the page, in a stream that it holds nothing of or begins with. */
   private start({ stream, state, after, before }: Reader): number {
-    if (before !== undefined) return Math.min(before - 1, state.sequence);
+    if (!this.plan.forward && before !== undefined) return Math.min(before - 1, state.sequence);
     if (after !== undefined) return after;
     const first = this.seen.get(stream.channel);
     return first === undefined ? state.sequence : first - 1;

@@ -85,7 +85,12 @@ export class Waits {
    * Runs `work` with a wait of at most `ms`. When it begins no later event of the place is missed. Throws
    * LIMIT_EXCEEDED beyond the waits of the client or of the process.
    */
-  async during<T>(sender: Sender, at: Awaited, ms: number, work: (wait: Wait) => Promise<T>): Promise<T> {
+  async during<T>(
+    sender: Sender,
+    at: Awaited,
+    { ms, signal }: { readonly ms: number; readonly signal?: AbortSignal | undefined },
+    work: (wait: Wait) => Promise<T>,
+  ): Promise<T> {
     const { session, principal, identity } = sender;
     const wait = new Wait(session, session?.id ?? `${principal.tenant}\n${identity}`, at, ms);
     try {
@@ -94,6 +99,9 @@ export class Waits {
       wait.stop();
       throw error;
     }
+    const gone = (): void => wait.tell('gone');
+    signal?.addEventListener('abort', gone);
+    if (signal?.aborted === true) gone();
     try {
       const attached = this.interest.add(at.tenant, at.room);
       try {
@@ -104,9 +112,15 @@ export class Waits {
         this.interest.remove(at.tenant, at.room);
       }
     } finally {
+      signal?.removeEventListener('abort', gone);
       wait.stop();
       this.remove(wait);
     }
+  }
+
+  /** Waits under way. */
+  get size(): number {
+    return this.count;
   }
 
   /** Events of a room (`*`: of all rooms of the tenant) may have passed by: everybody looks again. */

@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import type { Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import { type Channel, Rooms } from '../rooms.ts';
+import { noRules } from '../rules/rules.suite.ts';
 import { CatchUp } from './catch-up.ts';
 
 const EPOCH = 'e1';
@@ -9,7 +10,7 @@ const EPOCH = 'e1';
 function makeChannel(): Channel {
   const rooms = new Rooms({
     bootstrap: {},
-    retention: { size: 500, ttlMs: 60_000 },
+    rules: noRules({ size: 500, ttlMs: 60_000 }),
     maxChannels: 10,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,

@@ -41,7 +41,6 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
-  readonly options: ReplayParts['options'] & { readonly autoCreateChannels: boolean };
 }
 
 /** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
@@ -154,11 +153,11 @@ export class Memberships {
       if (isNew) this.parts.rooms.leave(session, channel);
       throw error;
     }
-    if (isNew || state !== undefined) {
+    if (isNew) {
       this.parts.cluster.announce(session);
       this.parts.rosters.joined(session, channel, membership);
-    }
-    if (isNew) this.emit('client_joined', session, channel);
+      this.emit('client_joined', session, channel);
+    } else if (state !== undefined) this.parts.rosters.updated(session, channel, membership);
     return entry;
   }
 
@@ -189,15 +188,14 @@ export class Memberships {
       throw new BusError('NOT_JOINED', `Join ${room}:${name} first; a state is a member's.`, { room, channel: name });
     }
     this.parts.rosters.setState(session, membership, state);
-    this.parts.cluster.announce(session);
-    this.parts.rosters.joined(session, channel, membership);
+    this.parts.rosters.updated(session, channel, membership);
   }
 
   /** The client is known by another name or type: whoever watches it is told. */
   renamed(session: Session): void {
     this.parts.cluster.announce(session);
     for (const [place, membership] of session.memberships) {
-      this.parts.rosters.joined(session, place as Channel, membership);
+      this.parts.rosters.updated(session, place as Channel, membership);
     }
   }
 
@@ -242,15 +240,16 @@ export class Memberships {
         field: 'channel',
       });
     }
-    const { rooms, options } = this.parts;
+    const { rooms } = this.parts;
     const tenant = rooms.tenant(session.principal.tenant);
     const known = tenant.find(room, name);
     if (known !== undefined) return known;
     if (isChannelPattern(name)) {
       return andThen(this.target(session, room, WILDCARD), ({ parent }) => rooms.pattern(parent, name));
     }
-    const create = (): Channel => rooms.createFor(session, room, name, options.autoCreateChannels);
-    if (options.autoCreateChannels && session.principal.role !== 'guest') return create();
+    const create = (): Channel => rooms.createFor(session, room, name);
+    const { autoCreate } = rooms.policyAt(tenant.name, room, name);
+    if (autoCreate && session.principal.role !== 'guest') return create();
     return andThen(this.rests(tenant.name, room, name), (isResting) => {
       if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
       const listed = tenant.find(room, name);

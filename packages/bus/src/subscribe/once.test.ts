@@ -5,6 +5,7 @@ import type { Membership, Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { Hub } from '../hub.ts';
 import { type Channel, Rooms } from '../rooms.ts';
+import { noRules } from '../rules/rules.suite.ts';
 import { Replays } from './replays.ts';
 
 let rooms: Rooms;
@@ -18,7 +19,7 @@ let stored: Map<string, string[]>;
 beforeEach(() => {
   rooms = new Rooms({
     bootstrap: {},
-    retention: { size: 500, ttlMs: 60_000 },
+    rules: noRules({ size: 500, ttlMs: 60_000 }),
     maxChannels: 10,
     maxChannelsPerSubject: 10,
     maxSubscriptions: 10,

@@ -13,6 +13,7 @@ import { Hub } from '../hub.ts';
 import { type Bus, createBus } from '../index.ts';
 import { FakeClock } from '../operators/fake-clock.suite.ts';
 import { Rooms } from '../rooms.ts';
+import { noRules } from '../rules/rules.suite.ts';
 import { Rosters } from './presence.ts';
 
 const opened: Bus[] = [];
@@ -32,6 +33,7 @@ class SharedPresence {
   private readonly nodes: Map<string, EngineEvents> = new Map();
   /** Messages between nodes that get lost. */
   toLose = 0;
+  sent = 0;
 
   engine(node: string): Engine {
     const inner = createMemoryEngine();
@@ -44,6 +46,7 @@ class SharedPresence {
           Object.keys(channels).some((at) => room === undefined || at.startsWith(`${room}:${channel ?? ''}`)),
         ),
       send: async (_to, message) => {
+        this.sent += 1;
         if (this.toLose > 0) this.toLose -= 1;
         else for (const [other, events] of this.nodes) if (other !== node) events.receive(structuredClone(message));
       },
@@ -103,6 +106,7 @@ describe('presence on two nodes', () => {
     await bob.ask('join_channel', { ...place, presence: { state: { at: 'desk' } } });
     await bob.ask('join_channel', { room: 'team', channel: 'hall' });
     const joined = await ada.ask('join_channel', { ...place, presence: true });
+    expect(joined.members).toBe(2);
     expect(joined.presence).toMatchObject({ version: 0, count: 2 });
     const states = joined.presence.members.map((member: JsonObject) => [member.client_id, member.state]);
     expect(new Map(states)).toEqual(
@@ -126,6 +130,27 @@ describe('presence on two nodes', () => {
     expect((await ada.ask('channel_info', { room: 'team', channel: 'hall' })).count).toBe(1);
     await bob.close();
     expect(await notice(ada)).toMatchObject({ left: [{ client_id: bob.id, cause: 'left' }] });
+  });
+
+  it('tells the other node of many changes as one, and never of a member that has left', async () => {
+    const shared = new SharedPresence();
+    const [one, two] = [await serve(shared, 'one'), await serve(shared, 'two')];
+    const [ada, bob] = [await Peer.connect(one), await Peer.connect(two)];
+    await ada.ask('join_channel', { ...place, presence: true });
+    await bob.ask('join_channel', place);
+    await notice(ada);
+    const before = shared.sent;
+    for (let state = 1; state <= 200; state += 1) {
+      bob.send({ type: 'command', command: 'presence_update', args: { ...place, state } });
+    }
+    let seen: unknown;
+    while (seen !== 200) seen = (await notice(ada)).updated[0].state;
+    expect(shared.sent - before).toBeLessThan(100);
+    bob.send({ type: 'command', command: 'presence_update', args: { ...place, state: 'gone' } });
+    await bob.ask('leave_channel', place);
+    expect(await notice(ada)).toMatchObject({ members: 1, left: [{ client_id: bob.id }] });
+    await bob.ask('join_channel', place);
+    expect(await notice(ada)).toMatchObject({ members: 2, joined: [{ client_id: bob.id, state: null }] });
   });
 
   it('tells as updated a client that comes back on the other node', async () => {
@@ -172,7 +197,7 @@ describe('what other nodes tell', () => {
     const clock = new FakeClock();
     const rooms = new Rooms({
       bootstrap: {},
-      retention: { size: 1, ttlMs: 1 },
+      rules: noRules({ size: 1, ttlMs: 1 }),
       maxChannels: 10,
       maxChannelsPerSubject: 10,
       maxSubscriptions: 10,

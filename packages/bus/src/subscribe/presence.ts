@@ -6,7 +6,7 @@ import { type Awaitable, type Engine, type PresenceEntry, streamKey } from '../e
 import { type Hub, notice } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import { systemTimers, type Timers } from '../timers.ts';
-import { type Cause, Roster, type RosterMember, type RosterNotice } from './roster.ts';
+import { type Cause, NOTICE_MS, Roster, type RosterMember, type RosterNotice } from './roster.ts';
 
 /** Bytes of one state as JSON, and of all states of a connection. */
 const MAX_STATE_BYTES = 4_096;
@@ -71,6 +71,9 @@ export class Rosters {
   private readonly watched: Map<string, Watched> = new Map();
   /** What was heard last of each other node. */
   private readonly heard: Map<string, { run: string; number: number; at: number }> = new Map();
+  /** What the other nodes are still to be told. */
+  private updates: Map<Membership, { readonly session: Session; readonly channel: Channel }> = new Map();
+  private callOffUpdates: (() => void) | null = null;
   private unsureUntil = Number.NEGATIVE_INFINITY;
   private callOffAligning: (() => void) | null = null;
 
@@ -90,7 +93,31 @@ export class Rosters {
     this.timers = timers;
   }
 
-  /** Somebody of this node joined, or changed its state or its name. */
+  /**
+   * Somebody of this node changed its state or its name. The other nodes are told every 50 ms, and only of what holds
+   * then: a client may change as often as it likes.
+   */
+  updated(session: Session, channel: Channel, membership: Membership): void {
+    if (this.isUnwatched) return;
+    this.apply(channel.tenant, { op: 'join', room: channel.room, member: this.memberOf(session, channel, membership) });
+    if (this.engine.presence === null) return;
+    this.updates.set(membership, { session, channel });
+    this.callOffUpdates ??= this.timers.after(NOTICE_MS, () => this.tellUpdates());
+  }
+
+  private tellUpdates(): void {
+    const { updates } = this;
+    this.updates = new Map();
+    this.callOffUpdates = null;
+    for (const [membership, { session, channel }] of updates) {
+      if (session.closed || channel.members.get(session) !== membership) continue;
+      this.cluster.announce(session);
+      const member = this.memberOf(session, channel, membership);
+      this.tell(channel.tenant, { op: 'join', room: channel.room, member });
+    }
+  }
+
+  /** Somebody of this node joined. */
   joined(session: Session, channel: Channel, membership: Membership): void {
     if (this.isUnwatched) return;
     const member = this.memberOf(session, channel, membership);
@@ -190,6 +217,7 @@ export class Rosters {
 
   stop(): void {
     this.callOffAligning?.();
+    this.callOffUpdates?.();
     for (const { roster, callOff } of this.watched.values()) {
       callOff?.();
       roster.stop();

@@ -13,6 +13,8 @@ describe('principalFromClaims', () => {
       grants: null,
       expiresAt: null,
       tokenExpiresAt: null,
+      tokenId: null,
+      issuedAt: null,
       telemetry: false,
       durable: false,
       operator: false,

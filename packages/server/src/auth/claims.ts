@@ -64,6 +64,8 @@ export function principalFromClaims(claims: Claims): Principal {
     // The leeway by which a token is still accepted is also how long a connection may go on with it.
     expiresAt: tokenExpiresAt === null ? null : tokenExpiresAt + CLOCK_LEEWAY_SECONDS * 1000,
     tokenExpiresAt,
+    tokenId: readTokenId(own(claims, 'jti')),
+    issuedAt: readIssuedAt(own(claims, 'iat')),
     telemetry: readFlag('telemetry', own(claims, 'telemetry')),
     durable: readFlag('durable', own(claims, 'durable')),
     operator: tenant === '*',
@@ -97,6 +99,16 @@ function readSubject(value: unknown): string | null {
   // Or its bearer would share idempotence keys and owned jobs with the operator's API key.
   if (value === API_KEY_SUBJECT) throw new ClaimError(`"sub" must not be "${API_KEY_SUBJECT}": it is reserved`);
   return value;
+}
+
+/** A token's id is the issuer's affair: one that cannot be revoked by it restricts nothing. */
+function readTokenId(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null;
+}
+
+/** Checked with the token's times already. */
+function readIssuedAt(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value * 1_000 : null;
 }
 
 /** The screen name that its bearer has, whatever it calls itself. */

@@ -3,6 +3,7 @@ import { readSecondToken } from './remote/options.ts';
 import { lines, StyledText } from './terminal/styled-text.ts';
 import { write } from './terminal/writer.ts';
 import { below, GROUPS, pathOf } from './verb.ts';
+import { accessVerb } from './verbs/access.ts';
 import { backupVerb, restoreVerb } from './verbs/backup.ts';
 import { benchVerb } from './verbs/bench.ts';
 import { casilVerb } from './verbs/casil.ts';
@@ -15,6 +16,7 @@ import { channelsVerb, clientsVerb, roomsVerb } from './verbs/lists.ts';
 import { omegaVerb } from './verbs/omega.ts';
 import { pubVerb, sendVerb } from './verbs/publish.ts';
 import { commandVerb, requestVerb } from './verbs/request.ts';
+import { explainVerb, rulesVerb } from './verbs/rules.ts';
 import { serveVerb } from './verbs/serve.ts';
 import { statusVerb, versionVerb } from './verbs/status.ts';
 import { storageVerb } from './verbs/storage.ts';
@@ -30,7 +32,7 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
   run: [serveVerb],
   talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
-  operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb],
+  operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb, rulesVerb, explainVerb, accessVerb],
   tools: [tokenVerb, configVerb, storageVerb, backupVerb, restoreVerb, doctorVerb, benchVerb, completionVerb],
 };
 

@@ -47,12 +47,18 @@ export interface Config {
     readonly maxChannels: number;
     /** Channels that one subject may make by publishing or joining. */
     readonly maxChannelsPerSubject: number;
+    /** Groups of one tenant. */
+    readonly maxGroups: number;
+    /** Groups that one subject made. */
+    readonly maxGroupsPerSubject: number;
     /** Messages a second and connection, commands included; 0: no limit. */
     readonly rateLimitPerSecond: number;
     /** Never below one when there is a limit: one second's worth unless it is set. */
     readonly rateLimitBurst: number;
     readonly statsIntervalSeconds: number;
   };
+  /** Rules of channels that hold in every tenant, as they were written: the bus reads them. */
+  readonly rules: readonly unknown[];
   readonly auth: {
     readonly enabled: boolean;
     readonly jwtSecret: string;
@@ -120,6 +126,7 @@ export interface Config {
     readonly maxBytesPerSubject: number;
     readonly maxValueBytes: number;
   };
+  readonly lease: { readonly maxKeys: number; readonly maxKeysPerSubject: number };
   readonly omega: {
     readonly enabled: boolean;
     readonly labRoom: string;

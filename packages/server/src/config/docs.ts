@@ -7,6 +7,7 @@ const TITLES: Readonly<Record<keyof Config, string>> = {
   environment: 'Environment',
   server: 'Bus server',
   bus: 'Rooms, channels, limits',
+  rules: 'Channel rules',
   auth: 'Authentication',
   storage: 'History and storage',
   telemetry: 'Telemetry',
@@ -16,6 +17,7 @@ const TITLES: Readonly<Record<keyof Config, string>> = {
   webhook: 'Webhooks',
   cron: 'Scheduled messages',
   store: 'Key-value store',
+  lease: 'Leases',
   omega: 'Omega (experimental)',
 };
 
@@ -54,6 +56,9 @@ casil:
 ## Values
 
 - **true or false**: \`true\`/\`false\`, \`1\`/\`0\`, \`yes\`/\`no\`, \`on\`/\`off\`, in any case.
+- **Addresses of backends** may be given in parts: with \`ARQONBUS_REDIS_HOST\`, and \`_PORT\`, \`_USER\`, \`_PASSWORD\` (or
+  \`_PASSWORD_FILE\`), \`_SSL\` and \`_DB\` beside it where they are needed, \`ARQONBUS_REDIS_URL\` is made of them. The same for
+  \`ARQONBUS_VALKEY_\` and \`ARQONBUS_POSTGRES_\`. An address that is given whole goes before its parts.
 - **Lists**: items separated by commas, or a JSON array when the value starts with \`[\` (for items with commas in them; \`[]\`
   is the empty list). In the file a list.
 - **Rooms**: \`room:channel,channel;room:channel\`, or a JSON object when the value starts with \`{\`. In the file a mapping of
@@ -79,7 +84,12 @@ With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, telling every fa
 - no variable and no key of the file is unknown.
 `;
 
-const SECRECY = { value: ' Secret.', 'url-password': ' A password in it is secret.', none: '' } as const;
+const SECRECY = {
+  value: ' Secret.',
+  'url-password': ' A password in it is secret.',
+  'fields-named-secret': ' What is called `secret` in it is secret.',
+  none: '',
+} as const;
 const HEAD = ['Variable', 'Flag', 'File key', 'Default', 'Values', 'Meaning'];
 
 /** The text of docs/configuration.md, whole. The committed page must be the same, which a test checks. */

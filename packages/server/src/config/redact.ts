@@ -32,7 +32,16 @@ export function settingValue(config: Config, setting: Setting): unknown {
 
 function masked(setting: Setting, value: unknown): unknown {
   if (setting.secret === undefined || value === '') return value;
+  if (setting.secret === 'fields-named-secret') return withoutSecrets(value);
   return setting.secret === 'url-password' ? maskUrl(String(value)) : MASK;
+}
+
+/** The value with all that is called `secret` in it masked, however deep. */
+function withoutSecrets(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutSecrets);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) => [key, key === 'secret' ? MASK : withoutSecrets(inner)]);
+  return Object.fromEntries(entries);
 }
 
 function maskUrl(value: string): string {

@@ -14,7 +14,7 @@ export interface Spec<T> {
   /** What the documentation shows as the default where the value alone says little. */
   readonly defaultText?: string;
   /** Never printed, and may be read from a file named by the variable with `_FILE` at its end. */
-  readonly secret?: 'value' | 'url-password';
+  readonly secret?: 'value' | 'url-password' | 'fields-named-secret';
   /** One sentence. */
   readonly description: string;
 }
@@ -27,7 +27,7 @@ export type Section<S> = { readonly [K in keyof S]-?: Spec<ReadonlyList<S[K]>> }
 
 /** The table: whatever {@link Config} has and it lacks, or has in another type, does not compile. */
 export type SettingsTable = {
-  readonly [S in keyof Config]: Config[S] extends string ? Spec<Config[S]> : Section<Config[S]>;
+  readonly [S in keyof Config]: Config[S] extends string | readonly unknown[] ? Spec<Config[S]> : Section<Config[S]>;
 };
 
 /** A setting with its place in the configuration. */

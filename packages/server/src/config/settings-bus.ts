@@ -1,7 +1,7 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, optional, rooms, text, url } from './kinds.ts';
-import type { Section } from './setting.ts';
+import { boolean, choice, decimal, integer, jsonList, optional, rooms, text, url } from './kinds.ts';
+import type { Section, Spec } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;
 const MAX_RATE = 10_000_000;
@@ -62,6 +62,18 @@ export const bus: Section<Config['bus']> = {
     default: 1_000,
     description: 'Channels that one subject may make by publishing to them or joining them; guests make none.',
   },
+  maxGroups: {
+    env: 'ARQONBUS_MAX_GROUPS',
+    kind: integer(1, 1_000_000),
+    default: 1_000,
+    description: 'Groups that one tenant may have.',
+  },
+  maxGroupsPerSubject: {
+    env: 'ARQONBUS_MAX_GROUPS_PER_SUBJECT',
+    kind: integer(1, 1_000_000),
+    default: 100,
+    description: 'Groups that one subject may make.',
+  },
   rateLimitPerSecond: {
     env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
@@ -82,6 +94,14 @@ export const bus: Section<Config['bus']> = {
     default: 60,
     description: 'Time between two `server_stats` events, each with a log line.',
   },
+};
+
+export const rules: Spec<Config['rules']> = {
+  env: 'ARQONBUS_RULES',
+  kind: jsonList,
+  default: [],
+  secret: 'fields-named-secret',
+  description: "Rules of channels that hold in every tenant; `op.rules.set` puts a tenant's own over them.",
 };
 
 export const auth: Section<Config['auth']> = {
@@ -150,7 +170,10 @@ export const storage: Section<Config['storage']> = {
   backend: {
     env: 'ARQONBUS_STORAGE_BACKEND',
     flag: 'storage',
-    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'postgres']),
+    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'postgres'], {
+      memory_storage: 'memory',
+      postgresql: 'postgres',
+    }),
     default: 'memory',
     description: 'Where history and state are kept, and how nodes of a cluster reach each other.',
   },
@@ -202,17 +225,17 @@ export const storage: Section<Config['storage']> = {
   },
   redisUrl: {
     env: 'ARQONBUS_REDIS_URL',
-    kind: optional(url(['redis', 'rediss'])),
+    kind: optional(url(['redis', 'rediss', 'valkey', 'valkeys'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `redis` backend.',
+    description: 'The server of the `redis` backend; without it that of `valkey` is taken.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
     kind: optional(url(['valkey', 'valkeys', 'redis', 'rediss'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `valkey` backend.',
+    description: 'The server of the `valkey` backend; without it that of `redis` is taken.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',

@@ -1,5 +1,5 @@
+import { nearestNames } from '@arqonbus/protocol';
 import { fileVariable } from './given.ts';
-import { nearestNames } from './nearest-name.ts';
 import { SETTINGS, settingOf } from './settings.ts';
 
 const PREFIX = 'ARQONBUS_';

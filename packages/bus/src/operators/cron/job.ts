@@ -56,6 +56,8 @@ export class Job implements Expiring {
   version: number;
   /** When it runs next, in milliseconds; null when it has ended. The heap calls a due time an end. */
   expiresAt: number | null;
+  /** The run that this node has claimed in its cluster; 0 before any. */
+  claimed = 0;
   /** Runs passed over since the last one that was not. */
   private behind = 0;
 
@@ -83,6 +85,12 @@ export class Job implements Expiring {
     const moved = from === 'fired' ? 1 : -1;
     const { iterations, missed } = this.stored;
     this.stored = { ...this.stored, iterations: iterations - moved, missed: missed + moved };
+  }
+
+  /** The run that was booked could not be done now: it is due again at `due`, under the same number. */
+  postpone(due: number): void {
+    this.stored = { ...this.stored, iterations: this.stored.iterations - 1, lastDue: null };
+    this.expiresAt = due;
   }
 
   /** Ends it, so that the heap passes over it. */

@@ -1,11 +1,11 @@
 import { BusError, type CronJob, MAX_OPTION_SECONDS } from '@arqonbus/protocol';
+import type { Clock } from '../../clock.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { Durability, Engine, KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
 import { principalDocument, readPrincipal } from '../../principal.ts';
 import type { Delayed, Message } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
-import type { Clock } from '../clock.ts';
 import { Owner } from '../owner.ts';
 import { overQuota, type Quota, quotaOf } from '../quota.ts';
 import { delayedMessage, delayOf, jobIdOf, messageOf, requireTokenUntil, senderOf } from './delayed.ts';
@@ -19,6 +19,8 @@ const CLAIM_MS = 120_000;
 const PAGE = 100;
 /** Runs whose outcome is still to come. What a backend holds up is late, and skipped when it is too late. */
 const MAX_UNDERWAY = 16;
+/** After how long an event for later is tried again that the storage did not take. */
+const RETRY_MS = 1_000;
 /** Times that a job is written while other nodes write it too. */
 const MAX_TRIES = 5;
 
@@ -68,6 +70,7 @@ export class Scheduler {
   private readonly jobs: JobTable = new JobTable();
   private readonly queue: DueQueue;
   private underway = 0;
+  private isStopped = false;
   private stopWatching: () => void = () => {};
 
   constructor(bus: Core, options: SchedulerOptions) {
@@ -100,6 +103,7 @@ export class Scheduler {
   }
 
   stop(): void {
+    this.isStopped = true;
     this.stopWatching();
     this.queue.stop();
     this.jobs.clear();
@@ -272,17 +276,37 @@ export class Scheduler {
       });
   }
 
+  private postpone(job: Job): void {
+    const { tenant, id, schedule } = job.stored;
+    // It may have been cancelled or made anew meanwhile.
+    if (this.isStopped || this.jobs.find(tenant, id) !== undefined) return;
+    job.postpone(this.queue.now(schedule) + RETRY_MS);
+    this.jobs.add(job);
+    this.queue.add(job);
+  }
+
   /** Publishes one run as its owner, through the path of every event. In a cluster the node that claims it does. */
   private async fire(job: Job, iteration: number): Promise<void> {
     const { broker, presence } = this.bus.engine;
     const { tenant, id, durable } = job.stored;
     const isShared = durable && presence !== null;
     const step = async (): Promise<RunOutcome | null> => {
-      if (isShared && !(await broker.claim(`cron/${tenant}/${id}/${iteration}`, CLAIM_MS))) return null;
+      if (isShared && job.claimed !== iteration) {
+        if (!(await broker.claim(`cron/${tenant}/${id}/${iteration}`, CLAIM_MS))) return null;
+        job.claimed = iteration;
+      }
       return this.publish(job, iteration);
     };
-    const outcome = await step().catch(refusedAs('failed' as const));
+    const outcome = await step().catch((error: unknown) => {
+      // Somebody was told that it will be published: that waits for the storage.
+      if (job.stored.message !== undefined && isAway(error)) return 'away' as const;
+      return refusedAs('failed' as const)(error);
+    });
     if (outcome === null) return;
+    if (outcome === 'away') {
+      this.postpone(job);
+      return;
+    }
     this.counts[outcome] += 1;
     if (outcome !== 'fired') job.rebook('fired');
     // After the event: a crash in between counts the run as missed, or with catch_up publishes it again under its id.
@@ -399,6 +423,10 @@ export class Scheduler {
     const { principal } = stored;
     if (known.owner.replace(readPrincipal(principal, at.tenant))) known.stored = { ...known.stored, principal };
   }
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE';
 }
 
 /** How safe what the store holds is, as far as it is known of every server of its kind. */

@@ -1,0 +1,187 @@
+import type { JsonObject } from '@arqonbus/protocol';
+import { describe, expect, it } from 'vitest';
+import { attended } from './attended.suite.ts';
+import { createMemoryEngine } from './engine/memory/memory.ts';
+
+const serve = attended();
+
+const to = (channel: string, payload: JsonObject = { n: 1 }) => ({ room: 'orders', channel, payload });
+
+describe('a rule', () => {
+  it('says who may publish: whom the grants allow, members, or nobody but the server', async () => {
+    const { bus, connect } = await serve([
+      { match: 'orders:told', publish: 'nobody' },
+      { match: 'orders:talk', publish: 'members' },
+    ]);
+    const peer = await connect();
+    expect(await peer.publish(to('told'))).toMatchObject({ error_code: 'AUTHORIZATION_ERROR' });
+    expect(await bus.publish('orders:told', { n: 1 })).toMatchObject({ sequence: 1 });
+    expect(await peer.publish(to('talk'))).toMatchObject({ error_code: 'NOT_JOINED' });
+    await peer.ask('join_channel', { room: 'orders', channel: 'talk' });
+    expect(await peer.publish(to('talk'))).toMatchObject({ type: 'ack' });
+    expect(await peer.publish(to('other'))).toMatchObject({ type: 'ack' });
+  });
+
+  it('bounds the bytes of a payload', async () => {
+    const { connect } = await serve([{ match: 'orders:small', max_message_bytes: 20 }]);
+    const peer = await connect();
+    expect(await peer.publish(to('small', { text: 'é'.repeat(4) }))).toMatchObject({ type: 'ack' });
+    expect(await peer.publish(to('small', { text: 'é'.repeat(5) }))).toMatchObject({
+      error_code: 'LIMIT_EXCEEDED',
+      payload: { limit: 20, bytes: 21 },
+    });
+  });
+
+  it('bounds how fast one sender publishes to one channel', async () => {
+    const { connect } = await serve([{ match: 'orders:slow', rate_per_second: 0.01 }]);
+    const [ada, bob] = [await connect('ada'), await connect('bob')];
+    await ada.ask('join_channel', { room: 'orders', channel: 'slow' });
+    expect(await ada.publish(to('slow'))).toMatchObject({ type: 'ack' });
+    const refused = await ada.publish(to('slow'));
+    expect(refused).toMatchObject({ error_code: 'RATE_LIMITED', payload: { retryable: true } });
+    expect(refused.payload.retry_after_ms).toBeGreaterThan(90_000);
+    expect(await ada.publish(to('fast'))).toMatchObject({ type: 'ack' });
+    expect(await bob.publish(to('slow'))).toMatchObject({ type: 'ack' });
+  });
+
+  it('refuses a payload that is not as its schema says, naming the place and what is expected', async () => {
+    const schema = { type: 'object', required: ['id'], properties: { id: { type: 'integer' } } };
+    const { bus, connect } = await serve([
+      { match: 'orders:typed', schema: { schema, mode: 'enforce' } },
+      { match: 'orders:watched', schema: { schema, mode: 'warn' } },
+    ]);
+    const told: unknown[] = [];
+    bus.on('schema_mismatch', ({ payload }) => told.push(payload));
+    const peer = await connect();
+    expect(await peer.publish(to('typed', { id: 'x' }))).toMatchObject({
+      error_code: 'SCHEMA_MISMATCH',
+      payload: { path: '/id', expected: 'integer', retryable: false },
+    });
+    expect(await peer.publish(to('typed', { id: 7 }))).toMatchObject({ type: 'ack', payload: { sequence: 1 } });
+    await expect(bus.publish('orders:typed', {})).rejects.toMatchObject({ code: 'SCHEMA_MISMATCH' });
+    expect(told).toEqual([]);
+    expect(await peer.publish(to('watched', {}))).toMatchObject({ type: 'ack' });
+    expect(told).toEqual([expect.objectContaining({ room: 'orders', channel: 'watched', expected: 'the field "id"' })]);
+  });
+
+  it('checks what a hook makes of a payload as well', async () => {
+    const { connect } = await serve(
+      [{ match: 'orders:typed', schema: { schema: { required: ['id'] }, mode: 'enforce' } }],
+      { hooks: { publish: [() => ({ payload: { other: 1 } })] } },
+    );
+    const peer = await connect();
+    expect(await peer.publish(to('typed', { id: 1 }))).toMatchObject({ error_code: 'SCHEMA_MISMATCH' });
+  });
+
+  it('says whether a channel makes itself, for joins and for events', async () => {
+    const { connect } = await serve([
+      { match: '*:*', auto_create: false },
+      { match: 'orders:open.*', auto_create: true },
+    ]);
+    const peer = await connect();
+    expect(await peer.publish(to('new'))).toMatchObject({ error_code: 'NOT_FOUND' });
+    expect(await peer.command('join_channel', { room: 'orders', channel: 'new' })).toMatchObject({
+      error_code: 'NOT_FOUND',
+    });
+    expect(await peer.publish(to('open.1'))).toMatchObject({ type: 'ack' });
+  });
+
+  it('makes a channel live only, or forbids that', async () => {
+    const { connect } = await serve([
+      { match: 'orders:live', ephemeral: true },
+      { match: 'orders:kept', ephemeral: false },
+    ]);
+    const peer = await connect();
+    expect((await peer.publish(to('live'))).payload).toMatchObject({ stored: 'none' });
+    expect((await peer.ask('history', { room: 'orders', channel: 'live' })).messages).toEqual([]);
+    expect(await peer.publish({ ...to('kept'), options: { ephemeral: true } })).toMatchObject({
+      error_code: 'VALIDATION_ERROR',
+      payload: { field: 'options.ephemeral' },
+    });
+    expect((await peer.publish({ ...to('any'), options: { ephemeral: true } })).payload.stored).toBe('none');
+  });
+
+  it('says how much is kept, at once and for channels that exist, unless the channel was made with its own', async () => {
+    const { connect } = await serve([]);
+    const peer = await connect();
+    await peer.ask('create_channel', { room: 'orders', channel: 'own', history: { size: 3 } });
+    for (let n = 1; n <= 5; n += 1) for (const name of ['plain', 'own']) await peer.publish(to(name, { n }));
+    const rules = [{ match: 'orders:*', history: { size: 2 } }];
+    const { version } = await peer.ask('op.rules.set', { rules, if_version: 0 });
+    expect(await peer.ask('op.rules.get')).toEqual({ version, rules, base: [] });
+    for (const name of ['plain', 'own']) await peer.publish(to(name, { n: 6 }));
+    const kept = async (channel: string): Promise<number[]> =>
+      (await peer.ask('history', { room: 'orders', channel })).messages.map(
+        ({ payload }: { payload: JsonObject }) => payload.n,
+      );
+    expect(await kept('plain')).toEqual([5, 6]);
+    expect(await kept('own')).toEqual([4, 5, 6]);
+    expect(await peer.ask('channel_info', { room: 'orders', channel: 'plain' })).toMatchObject({
+      history: { size: 2 },
+    });
+  });
+});
+
+describe('an admin', () => {
+  it('takes over a channel that made itself: its stream stays, its settings are new, on every node', async () => {
+    const engine = createMemoryEngine();
+    const { connect } = await serve([], { engine });
+    const peer = await connect();
+    await peer.ask('join_channel', { room: 'orders', channel: 'x' });
+    const { epoch } = (await peer.publish(to('x'))).payload;
+    const settings = { description: 'mine', history: { size: 7 } };
+    const made = await peer.ask('create_channel', { room: 'orders', channel: 'x', ...settings });
+    expect(made).toMatchObject({ description: 'mine', history: { size: 7 }, auto_created: false });
+    const info = await peer.ask('channel_info', { room: 'orders', channel: 'x' });
+    expect(info).toMatchObject({ epoch, sequence: 1, description: 'mine', count: 1 });
+    expect(await peer.command('create_channel', { room: 'orders', channel: 'x' })).toMatchObject({
+      error_code: 'ALREADY_EXISTS',
+    });
+  });
+
+  it('changes what is given of a channel that somebody made', async () => {
+    const { connect } = await serve([]);
+    const peer = await connect();
+    const x = { room: 'orders', channel: 'x' };
+    expect(await peer.command('update_channel', x)).toMatchObject({ error_code: 'NOT_FOUND' });
+    await peer.publish(to('x'));
+    expect(await peer.command('update_channel', x)).toMatchObject({ error_code: 'NOT_FOUND' });
+    await peer.ask('create_channel', { ...x, description: 'first', history: { size: 7, ttl_seconds: 60 } });
+    const changed = await peer.ask('update_channel', { ...x, history: { size: 3 } });
+    expect(changed).toMatchObject({ description: 'first', history: { size: 3, ttl_seconds: 60 } });
+    expect(await peer.ask('update_channel', { ...x, description: 'second' })).toMatchObject({
+      description: 'second',
+      history: { size: 3, ttl_seconds: 60 },
+    });
+  });
+});
+
+describe('op.rules', () => {
+  it("are the admin's, are checked whole, and let one of two win", async () => {
+    const { connect } = await serve([]);
+    const [admin, user] = [await connect('ada'), await connect('bob', 'user')];
+    expect(await user.command('op.rules.get')).toMatchObject({ error_code: 'AUTHORIZATION_ERROR' });
+    const wrong = { rules: [{ match: 'a:b', histroy: {} }], if_version: 0 };
+    expect(await admin.command('op.rules.set', wrong)).toMatchObject({
+      error_code: 'VALIDATION_ERROR',
+      error: expect.stringContaining('did you mean "history"?'),
+      payload: { field: 'rules.0.histroy' },
+    });
+    await admin.ask('op.rules.set', { rules: [{ match: 'a:b' }], if_version: 0 });
+    expect(await admin.command('op.rules.set', { rules: [], if_version: 0 })).toMatchObject({
+      error_code: 'CONFLICT',
+      payload: { version: 1 },
+    });
+  });
+
+  it('show no secret, and keep one that is given back hidden', async () => {
+    const { bus, connect } = await serve([]);
+    const admin = await connect();
+    const hook = { on: ['publish'], url: 'https://app.example/hook', secret: 'whsec_abc' };
+    const { version } = await admin.ask('op.rules.set', { rules: [{ match: 'a:b', hook }], if_version: 0 });
+    const shown = await admin.ask('op.rules.get');
+    expect(shown.rules[0].hook.secret).toBe('***');
+    await admin.ask('op.rules.set', { rules: shown.rules, if_version: version });
+    expect(bus.rules.policy('default', 'a', 'b').hook?.secret).toBe('whsec_abc');
+  });
+});

@@ -1,0 +1,143 @@
+import {
+  type AccessBlock,
+  type AccessRevocation,
+  BusError,
+  type CommandResult,
+  parseTimestamp,
+} from '@arqonbus/protocol';
+import { z } from 'zod';
+import type { Core } from '../core.ts';
+import type { Awaitable } from '../engine/engine.ts';
+import { MAX_SUBJECT_LENGTH } from '../principal.ts';
+import { STAMP } from '../schemas/fields.ts';
+import { TIME } from './arguments.ts';
+import { type AnyCommand, command } from './command.ts';
+
+const SUBJECT = z.string().min(1).max(MAX_SUBJECT_LENGTH).describe('The `sub` of its tokens.');
+const REASON = z.string().min(1).max(256);
+
+const BLOCK: z.ZodType<AccessBlock> = z
+  .strictObject({
+    subject: SUBJECT,
+    reason: REASON,
+    until: STAMP.nullable().describe('Null: until it is taken back.'),
+    created_at: STAMP,
+    created_by: z.string(),
+  })
+  .meta({ id: 'AccessBlock', description: 'A subject that is kept out.' });
+
+const REVOCATION: z.ZodType<AccessRevocation> = z
+  .strictObject({
+    jti: z.string().nullable(),
+    subject: z.string().nullable(),
+    issued_before: STAMP.nullable(),
+    created_at: STAMP,
+    created_by: z.string(),
+  })
+  .meta({ id: 'AccessRevocation', description: 'Tokens that count no more.' });
+
+/** op.access.*: whom a tenant keeps out (RULES 2). */
+export function accessCommands(bus: Core): AnyCommand[] {
+  const { accessList } = bus;
+  return [
+    command({
+      name: 'op.access.block',
+      role: 'admin',
+      description: 'Keeps a subject out, on every node at once; its connections are closed (4403).',
+      args: z.strictObject({
+        subject: SUBJECT,
+        reason: REASON.describe('Told to the subject.'),
+        until: TIME.describe('RFC 3339; until it is taken back unless given.').exactOptional(),
+      }),
+      result: BLOCK,
+      run: ({ sender }, { subject, reason, until }): Awaitable<AccessBlock> => {
+        const { tenant, subject: own } = sender.principal;
+        if (subject === own) {
+          throw new BusError('VALIDATION_ERROR', 'That is yourself; another admin has to block you.', {
+            field: 'subject',
+          });
+        }
+        const end = until === undefined ? null : timeOf('until', until);
+        if (end !== null && end <= bus.options.now()) {
+          throw new BusError('VALIDATION_ERROR', '"until" is over already; name a time to come.', { field: 'until' });
+        }
+        return accessList.block(tenant, subject, { reason, until: end, by: own ?? sender.id });
+      },
+    }),
+    command({
+      name: 'op.access.unblock',
+      role: 'admin',
+      description: 'Lets a blocked subject in again.',
+      args: z.strictObject({ subject: SUBJECT }),
+      result: z.strictObject({ unblocked: z.boolean().describe('False: it was not blocked.') }),
+      run: async ({ sender }, { subject }): Promise<CommandResult<'op.access.unblock'>> => ({
+        unblocked: await accessList.unblock(sender.principal.tenant, subject),
+      }),
+    }),
+    command({
+      name: 'op.access.revoke',
+      role: 'admin',
+      description: 'Takes the worth from one token, or from those of a subject that were issued before a time.',
+      args: z.strictObject({
+        jti: z.string().min(1).max(256).describe('The `jti` of the token.').exactOptional(),
+        subject: SUBJECT.exactOptional(),
+        issued_before: z
+          .union([z.int().min(0).max(8_640_000_000_000), TIME])
+          .describe('With a subject: seconds since 1970, or RFC 3339.')
+          .exactOptional(),
+      }),
+      result: REVOCATION,
+      run: ({ sender }, { jti, subject, issued_before: before }): Awaitable<AccessRevocation> => {
+        const { tenant, subject: own } = sender.principal;
+        const by = own ?? sender.id;
+        if (jti !== undefined && subject === undefined && before === undefined) {
+          return accessList.revoke(tenant, { jti }, by);
+        }
+        if (jti === undefined && subject !== undefined && before !== undefined) {
+          const issuedBefore = typeof before === 'number' ? before * 1_000 : timeOf('issued_before', before);
+          return accessList.revoke(tenant, { subject, issuedBefore }, by);
+        }
+        throw new BusError('VALIDATION_ERROR', 'Name "jti" alone, or "subject" together with "issued_before".', {
+          field: jti === undefined ? 'subject' : 'jti',
+        });
+      },
+    }),
+    command({
+      name: 'op.access.list',
+      role: 'admin',
+      description: 'Lists who and what is kept out.',
+      args: z.strictObject({
+        limit: z.int().min(1).max(500).exactOptional(),
+        after: z.string().max(300).describe('"next" of the answer before.').exactOptional(),
+      }),
+      result: z.strictObject({
+        blocks: z.array(BLOCK),
+        revocations: z.array(REVOCATION),
+        next: z.string().nullable().describe('Pass as "after" for the next page; null at the end.'),
+      }),
+      run: ({ sender }, { limit = 500, after }): CommandResult<'op.access.list'> => {
+        const { blocks, revocations } = accessList.list(sender.principal.tenant);
+        const all = [
+          ...blocks.map((block) => ({ key: `b:${block.subject}`, block })),
+          ...revocations.map((revocation) => ({
+            key: `r:${revocation.jti === null ? `sub:${revocation.subject}` : `jti:${revocation.jti}`}`,
+            revocation,
+          })),
+        ];
+        const rest = after === undefined ? all : all.filter(({ key }) => key > after);
+        const page = rest.slice(0, limit);
+        return {
+          blocks: page.flatMap((one) => ('block' in one ? [one.block] : [])),
+          revocations: page.flatMap((one) => ('revocation' in one ? [one.revocation] : [])),
+          next: rest.length > limit ? (page[page.length - 1]?.key ?? null) : null,
+        };
+      },
+    }),
+  ];
+}
+
+function timeOf(field: string, text: string): number {
+  const time = parseTimestamp(text);
+  if (time !== undefined) return time;
+  throw new BusError('VALIDATION_ERROR', `"${field}" is no date that exists.`, { field });
+}

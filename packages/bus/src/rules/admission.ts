@@ -1,0 +1,105 @@
+import { BusError, type JsonObject } from '@arqonbus/protocol';
+import { TokenBucket } from '../rate.ts';
+import type { Mismatch } from './payload-schema.ts';
+import type { ChannelPolicy } from './rules.ts';
+
+/** Where a publication goes, and who sends it, as far as a channel's policy asks. */
+export interface Candidate {
+  readonly room: string;
+  readonly channel: string;
+  /** Whether the bus itself or one of its HTTP keys sends it. */
+  readonly isServer: boolean;
+  /** Whether a connection sends it; others need no membership. */
+  readonly isConnection: boolean;
+  readonly isMember: () => boolean;
+}
+
+/** Throws AUTHORIZATION_ERROR or NOT_JOINED unless the policy lets this sender publish there. */
+export function requirePublisher({ publish }: ChannelPolicy, candidate: Candidate): void {
+  if (publish === 'granted') return;
+  const { room, channel } = candidate;
+  if (publish === 'nobody' && !candidate.isServer) {
+    throw new BusError('AUTHORIZATION_ERROR', `A rule lets only the server publish to ${room}:${channel}.`, {
+      room,
+      channel,
+      rule: 'publish',
+    });
+  }
+  if (publish === 'members' && candidate.isConnection && !candidate.isMember()) {
+    throw new BusError('NOT_JOINED', `Join ${room}:${channel} before you publish to it.`, { room, channel });
+  }
+}
+
+/** Throws LIMIT_EXCEEDED for a payload over the policy's bound. */
+export function requireSize({ maxMessageBytes }: ChannelPolicy, payload: JsonObject): void {
+  if (maxMessageBytes === null) return;
+  const bytes = Buffer.byteLength(JSON.stringify(payload));
+  if (bytes <= maxMessageBytes) return;
+  throw new BusError('LIMIT_EXCEEDED', `A rule allows payloads of ${maxMessageBytes} bytes here; yours has ${bytes}.`, {
+    limit: maxMessageBytes,
+    bytes,
+    rule: 'max_message_bytes',
+  });
+}
+
+/** The first mismatch of a payload under the policy's schema, or null. Throws SCHEMA_MISMATCH where it is enforced. */
+export function requireSchema({ schema }: ChannelPolicy, payload: JsonObject): Mismatch | null {
+  if (schema === null) return null;
+  const mismatch = schema.check(payload);
+  if (mismatch !== null && schema.mode === 'enforce') throw schemaMismatch(mismatch);
+  return mismatch;
+}
+
+function schemaMismatch({ path, expected }: Mismatch): BusError {
+  const place = path === '' ? 'The payload' : `The payload at ${path}`;
+  return new BusError('SCHEMA_MISMATCH', `${place} is not as the channel's schema says: expected ${expected}.`, {
+    path,
+    expected,
+  });
+}
+
+/** Senders whose rates in one channel are remembered; beyond it those that have been silent longest start afresh. */
+const MAX_SENDERS = 1_000;
+
+/** How fast each sender publishes to one channel. */
+export class SenderRates {
+  private readonly buckets: Map<string, TokenBucket> = new Map();
+  private readonly perSecond: number;
+
+  constructor(perSecond: number) {
+    this.perSecond = perSecond;
+  }
+
+  /** Throws what {@link take} would throw, and uses nothing up. */
+  look(identity: string, now: number): void {
+    const retryAfterMs = this.buckets.get(identity)?.retryAfterMs(now) ?? 0;
+    if (retryAfterMs > 0) throw this.exceeded(retryAfterMs);
+  }
+
+  /** Throws RATE_LIMITED when the sender has used up its rate. `now`: milliseconds of a clock that never steps. */
+  take(identity: string, now: number): void {
+    const known = this.buckets.get(identity);
+    const bucket = known ?? new TokenBucket(this.perSecond, this.perSecond, now);
+    // The last one asked stands at the end.
+    if (known !== undefined) this.buckets.delete(identity);
+    else if (this.buckets.size >= MAX_SENDERS) this.forgetOldest();
+    this.buckets.set(identity, bucket);
+    if (bucket.take(now)) return;
+    throw this.exceeded(bucket.retryAfterMs(now));
+  }
+
+  private exceeded(retryAfterMs: number): BusError {
+    const retry_after_ms = Math.max(1, retryAfterMs);
+    return new BusError('RATE_LIMITED', `A rule allows ${this.perSecond} a second here; wait ${retry_after_ms} ms.`, {
+      retry_after_ms,
+      rule: 'rate_per_second',
+    });
+  }
+
+  private forgetOldest(): void {
+    for (const [oldest] of this.buckets) {
+      this.buckets.delete(oldest);
+      return;
+    }
+  }
+}

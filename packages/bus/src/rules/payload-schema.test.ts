@@ -1,0 +1,95 @@
+import { BusError } from '@arqonbus/protocol';
+import { describe, expect, it } from 'vitest';
+import { compileSchema } from './payload-schema.ts';
+
+function refusal(schema: object | boolean): string {
+  try {
+    compileSchema(schema);
+  } catch (error) {
+    if (error instanceof BusError && error.code === 'VALIDATION_ERROR') return error.message;
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+const ORDER = {
+  $id: 'https://shop.example/order',
+  type: 'object',
+  required: ['id', 'state'],
+  additionalProperties: false,
+  properties: {
+    id: { type: 'integer', minimum: 1 },
+    state: { enum: ['open', 'paid'] },
+    lines: { type: 'array', items: { $ref: '#/$defs/line' } },
+  },
+  $defs: { line: { type: 'object', properties: { sku: { type: 'string', pattern: '^[A-Z]{3}$' } } } },
+};
+
+describe('a schema of payloads', () => {
+  it.each([
+    [{ id: 1, state: 'open' }, null],
+    [{ id: 1, state: 'open', lines: [{ sku: 'ABC' }] }, null],
+    [{ state: 'open' }, { path: '', expected: 'the field "id"' }],
+    [
+      { id: 0, state: 'open' },
+      { path: '/id', expected: '>= 1' },
+    ],
+    [
+      { id: 1, state: 'lost' },
+      { path: '/state', expected: 'one of ["open","paid"]' },
+    ],
+    [
+      { id: 1, state: 'open', other: 1 },
+      { path: '', expected: 'no field "other"' },
+    ],
+    [
+      { id: 1, state: 'open', lines: [{ sku: 'abc' }] },
+      { path: '/lines/0/sku', expected: 'match pattern "^[A-Z]{3}$"' },
+    ],
+  ])('tells of %j: %j', (payload, expected) => {
+    expect(compileSchema(ORDER)(payload)).toEqual(expected);
+  });
+
+  it('may be used twice, with the same $id', () => {
+    expect(compileSchema(ORDER)({ id: 1, state: 'open' })).toBeNull();
+    expect(compileSchema(ORDER)({ id: 1, state: 'open' })).toBeNull();
+  });
+
+  it('takes true and false', () => {
+    expect(compileSchema(true)({})).toBeNull();
+    expect(compileSchema(false)({})).not.toBeNull();
+  });
+
+  it.each([
+    ['another document', { $ref: 'https://evil.example/schema' }, 'only "#/…" inside the schema'],
+    ['a file', { $ref: 'file:///etc/passwd' }, 'only "#/…" inside the schema'],
+    ['what it does not have', { $ref: '#/$defs/none' }, 'which it does not have'],
+    ['itself', { properties: { next: { $ref: '#' } } }, 'refers to itself'],
+  ])('refuses a reference to %s', (_what, schema, expected) => {
+    expect(refusal(schema)).toContain(expected);
+  });
+
+  it('refuses what is too large, too deep, or too costly to check', () => {
+    expect(refusal({ description: 'x'.repeat(70_000) })).toContain('65536 bytes');
+    let deep: object = {};
+    for (let level = 0; level < 40; level += 1) deep = { items: deep };
+    expect(refusal(deep)).toContain('nests deeper than 32');
+    const $defs: Record<string, object> = { d0: { type: 'string' } };
+    for (let level = 1; level < 7; level += 1) {
+      $defs[`d${level}`] = { anyOf: Array(8).fill({ $ref: `#/$defs/d${level - 1}` }) };
+    }
+    expect(refusal({ $ref: '#/$defs/d6', $defs })).toContain('references are written out');
+    expect(refusal({ type: 'array', uniqueItems: true })).toContain('uniqueItems');
+  });
+
+  it('refuses a pattern whose time is not linear, and a malformed schema', () => {
+    expect(refusal({ pattern: '(a)\\1' })).toContain('cannot be compiled');
+    expect(refusal({ pattern: `${'a'.repeat(600)}` })).toContain('longer than 512');
+    expect(refusal({ type: 'text' })).toContain('cannot be compiled');
+  });
+
+  it('checks a hostile text against a pattern in linear time', () => {
+    const check = compileSchema({ properties: { text: { type: 'string', pattern: '^(a+)+$' } } });
+    expect(check({ text: `${'a'.repeat(100_000)}b` })).toMatchObject({ path: '/text' });
+  });
+});

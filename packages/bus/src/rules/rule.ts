@@ -1,0 +1,189 @@
+import {
+  BusError,
+  type ChannelRule,
+  isChannelName,
+  isChannelPattern,
+  isRoomName,
+  nearestNames,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import { z } from 'zod';
+import type { $ZodIssue } from 'zod/v4/core';
+
+/** Rules that one tenant may have. */
+export const MAX_RULES = 500;
+const MAX_HISTORY = 100_000;
+const MAX_SECONDS = 31_536_000;
+const MAX_DEDUPE_SECONDS = 86_400;
+
+/** Says of a mistyped field what was probably meant. */
+const STRICT = {
+  error: (issue: { readonly code?: string; readonly keys?: unknown }): string | undefined => {
+    if (issue.code !== 'unrecognized_keys') return undefined;
+    const [unknown] = issue.keys as string[];
+    const [nearest] = nearestNames(unknown ?? '', KNOWN);
+    return nearest === undefined ? 'there is no such field' : `there is no such field; did you mean "${nearest}"?`;
+  },
+};
+
+const MATCH = z
+  .string()
+  .max(260)
+  .refine(isMatch, 'must be "room:channel", where each part is a name, "*" or a pattern like orders.* or orders.>')
+  .describe('A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest.');
+
+const HOOK = z
+  .strictObject(
+    {
+      on: z
+        .array(z.enum(['join', 'publish']))
+        .min(1)
+        .max(2)
+        .describe('What the backend is asked about.'),
+      url: z
+        .url({ protocol: /^https?$/ })
+        .max(2_048)
+        .describe('Where the question is posted.'),
+      timeout_ms: z.int().min(10).max(10_000).describe('500 unless given.').exactOptional(),
+      on_failure: z
+        .enum(['deny', 'allow'])
+        .describe('What holds when it does not answer; deny unless given.')
+        .exactOptional(),
+      cache_seconds: z
+        .number()
+        .min(0)
+        .max(3_600)
+        .describe('How long a join keeps its answer; 0 unless given.')
+        .exactOptional(),
+      secret: z.string().min(1).max(256).meta({ secret: true }).describe('Signs the question.').exactOptional(),
+    },
+    STRICT,
+  )
+  .meta({ description: 'Asks a backend before the fact.' });
+
+const SCHEMA = z
+  .strictObject(
+    {
+      schema: z
+        .union([z.record(z.string(), z.unknown()), z.boolean()])
+        .describe('A JSON Schema (2020-12) of the payload.'),
+      mode: z.enum(['warn', 'enforce']).describe('Tell only, or refuse with SCHEMA_MISMATCH.'),
+    },
+    STRICT,
+  )
+  .meta({ description: 'What payloads of the channel look like.' });
+
+/** A rule as it is written: where it holds, and what it settles there. */
+export type Rule = ChannelRule;
+
+/** What a rule settles; what is missing is left to less specific rules and the configuration. */
+export type RuleSettings = Omit<Rule, 'match'>;
+
+/** Whom to ask before the fact, and what holds when nobody answers. */
+export type HookSettings = NonNullable<Rule['hook']>;
+
+/** Names of the fields that a rule settles. */
+export type RuleField = keyof RuleSettings;
+
+const FIELDS = {
+  history: z
+    .strictObject(
+      {
+        size: z.int().min(0).max(MAX_HISTORY).describe('Envelopes.').exactOptional(),
+        bytes: z.int().min(0).max(1_073_741_824).describe('UTF-8 bytes of all together.').exactOptional(),
+        ttl_seconds: z.int().min(1).max(MAX_SECONDS).exactOptional(),
+      },
+      STRICT,
+    )
+    .describe('How much is kept.')
+    .exactOptional(),
+  retain_last: z.boolean().describe('Keep the last event without time limit, for joins with `last`.').exactOptional(),
+  auto_create: z.boolean().describe('Whether a join or an event makes the channel.').exactOptional(),
+  publish: z
+    .enum(['granted', 'members', 'nobody'])
+    .describe('Who may publish: whom the grants allow, members only, or only the server and its HTTP keys.')
+    .exactOptional(),
+  presence: z.boolean().describe('Forced on, or forbidden.').exactOptional(),
+  echo: z.boolean().describe('Forced on, or forbidden.').exactOptional(),
+  ephemeral: z.boolean().describe('Live only: forced on, or forbidden.').exactOptional(),
+  max_message_bytes: z.int().min(1).max(67_108_864).describe('UTF-8 bytes of a payload.').exactOptional(),
+  rate_per_second: z.number().min(0.01).max(1_000_000).describe('Events of one sender in one channel.').exactOptional(),
+  dedupe_seconds: z.number().min(0).max(MAX_DEDUPE_SECONDS).describe('How long an id counts as sent.').exactOptional(),
+  schema: SCHEMA.exactOptional(),
+  casil: z.enum(['off', 'monitor', 'enforce']).describe('Another mode of content inspection.').exactOptional(),
+  idle_seconds: z
+    .number()
+    .min(1)
+    .max(MAX_SECONDS)
+    .describe('Rest after so long without members and traffic.')
+    .exactOptional(),
+  keep_for_groups: z.boolean().describe('Retention by age and count waits for groups that read it.').exactOptional(),
+  max_hops: z.int().min(1).max(1_000).describe('Longest chain of causes.').exactOptional(),
+  hook: HOOK.exactOptional(),
+} as const;
+
+/** What rules settle, without where. */
+export const RULE_SETTINGS: z.ZodType<RuleSettings> = z.strictObject(FIELDS, STRICT);
+
+/** One rule: where it holds, and what it settles there. */
+export const RULE: z.ZodType<Rule> = z.strictObject({ match: MATCH, ...FIELDS }, STRICT).meta({ id: 'ChannelRule' });
+
+export const RULES: z.ZodType<Rule[]> = z.array(RULE).max(MAX_RULES);
+
+export const RULE_FIELDS: readonly RuleField[] = Object.keys(FIELDS) as RuleField[];
+
+/** All names that may stand in a rule, for whoever mistyped one. */
+const KNOWN: readonly string[] = [
+  'match',
+  ...RULE_FIELDS,
+  ...Object.keys(FIELDS.history.unwrap().shape),
+  ...Object.keys(HOOK.shape),
+  ...Object.keys(SCHEMA.shape),
+];
+
+/**
+ * Reads a list of rules. Throws VALIDATION_ERROR that tells the place of the first fault, like `rules[2].history.size`,
+ * the nearest known field when one was mistyped, and all faults in `faults`.
+ */
+export function parseRules(given: unknown): Rule[] {
+  const checked = RULES.safeParse(given);
+  if (checked.success) return checked.data;
+  const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: issue.message }));
+  const [first] = faults;
+  throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}`, { field: first?.field, faults });
+}
+
+/** What stands for a secret that is kept. */
+const HIDDEN = '***';
+
+/** Rules as they may be shown. */
+export function hideSecrets(rules: readonly Rule[]): Rule[] {
+  return rules.map((rule) =>
+    rule.hook?.secret === undefined ? rule : { ...rule, hook: { ...rule.hook, secret: HIDDEN } },
+  );
+}
+
+/** The given rules with each hidden secret as it was: that of the rule with the same `match` and `hook.url`. */
+export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): unknown[] {
+  return given.map((one) => {
+    const { match, hook } = (one ?? {}) as Partial<Rule>;
+    if (hook?.secret !== HIDDEN) return one;
+    const secret = known.find((rule) => rule.match === match && rule.hook?.url === hook.url)?.hook?.secret;
+    return secret === undefined ? one : { ...(one as Rule), hook: { ...hook, secret } };
+  });
+}
+
+function placeOf(issue: $ZodIssue): string {
+  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
+  return path.reduce<string>(
+    (text, part) => text + (typeof part === 'number' ? `[${part}]` : `.${String(part)}`),
+    'rules',
+  );
+}
+
+function isMatch(text: string): boolean {
+  const [room = '', channel, ...more] = text.split(':');
+  if (channel === undefined || more.length > 0) return false;
+  const isRoom = room === WILDCARD || isRoomName(room) || (isChannelPattern(room) && !room.includes('/'));
+  return isRoom && (channel === WILDCARD || isChannelName(channel) || isChannelPattern(channel));
+}

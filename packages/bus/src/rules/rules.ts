@@ -1,0 +1,255 @@
+import { BusError } from '@arqonbus/protocol';
+import { andThen } from '../awaitable.ts';
+import type { Awaitable, KeyChange, KeySpace, KeyValueStore, Retention } from '../engine/engine.ts';
+import { type CompiledRule, compileRules, type Merged, mergeRules } from './match.ts';
+import { compileSchema, type PayloadCheck } from './payload-schema.ts';
+import { type HookSettings, parseRules, type Rule } from './rule.ts';
+
+const SPACE = 'rules';
+const KEY = 'rules';
+/** UTF-8 bytes of a tenant's rules as JSON. */
+const MAX_BYTES = 262_144;
+const PAGE = 1_000;
+
+/** What holds where no rule says otherwise. */
+export interface RuleDefaults {
+  readonly retention: Retention;
+  readonly autoCreateChannels: boolean;
+  /** Milliseconds. */
+  readonly channelIdleMs: number;
+  readonly publishRequiresJoin: boolean;
+}
+
+/** All that rules settle for one channel, ready for the path of every publication. */
+export interface ChannelPolicy {
+  readonly retention: Retention;
+  readonly retainLast: boolean;
+  readonly autoCreate: boolean;
+  readonly publish: 'granted' | 'members' | 'nobody';
+  /** True: forced, false: forbidden, null: as the client wants. */
+  readonly presence: boolean | null;
+  readonly echo: boolean | null;
+  readonly ephemeral: boolean | null;
+  /** UTF-8 bytes of a payload; null: the connection's own limit. */
+  readonly maxMessageBytes: number | null;
+  /** Events a second of one sender; null: no limit of its own. */
+  readonly ratePerSecond: number | null;
+  /** Milliseconds for which an id counts as sent; null: the engine's own. */
+  readonly dedupeMs: number | null;
+  readonly schema: {
+    readonly check: PayloadCheck;
+    readonly mode: 'warn' | 'enforce';
+    readonly rule: SchemaRule;
+  } | null;
+  readonly casil: 'off' | 'monitor' | 'enforce' | null;
+  readonly idleMs: number;
+  readonly keepForGroups: boolean;
+  readonly maxHops: number | null;
+  readonly hook: HookSettings | null;
+}
+
+interface TenantRules {
+  readonly version: number;
+  readonly rules: readonly Rule[];
+  readonly compiled: readonly CompiledRule[];
+  /** One policy for all channels that the same rules match. */
+  readonly policies: Map<string, ChannelPolicy>;
+}
+
+/**
+ * The rules of channels: those of the configuration, and over them each tenant's own, which live in the key-value store
+ * and hold on every node as soon as they are set.
+ */
+export class ChannelRules {
+  private readonly store: KeyValueStore;
+  private readonly base: readonly CompiledRule[];
+  private readonly defaults: RuleDefaults;
+  private readonly onFault: (error: unknown) => void;
+  private readonly fallback: TenantRules;
+  private readonly tenants: Map<string, TenantRules> = new Map();
+  /** Told after the rules of a tenant have changed. */
+  readonly changed: Set<(tenant: string) => void> = new Set();
+
+  /** Throws VALIDATION_ERROR for a rule of the configuration that cannot be read. */
+  constructor(
+    store: KeyValueStore,
+    base: readonly unknown[],
+    defaults: RuleDefaults,
+    onFault: (error: unknown) => void,
+  ) {
+    this.store = store;
+    this.defaults = defaults;
+    this.onFault = onFault;
+    this.base = compileRules(checked(base), 'file');
+    this.fallback = this.make(0, []);
+  }
+
+  /** Follows what other nodes set; returns the way to stop. */
+  start(): () => void {
+    return this.store.watch(SPACE, (change) => this.follow(change));
+  }
+
+  /** Reads what earlier runs and other nodes set; called again when the store was away and has come back. */
+  async load(): Promise<void> {
+    const tenants = await this.store.tenants(SPACE);
+    for (let at = 0; at < tenants.length; at += PAGE) {
+      await Promise.all(
+        tenants.slice(at, at + PAGE).map(async (tenant) => {
+          const entry = await this.store.get(spaceOf(tenant), KEY);
+          if (entry !== null) this.adopt(tenant, entry.value, entry.version);
+        }),
+      );
+    }
+  }
+
+  /** The rules of the configuration, as they were written. */
+  get baseRules(): readonly Rule[] {
+    return this.base.map(({ rule }) => rule);
+  }
+
+  /** A tenant's own rules and their version, which is 0 before the first were set. */
+  own(tenant: string): { readonly version: number; readonly rules: readonly Rule[] } {
+    const { version, rules } = this.of(tenant);
+    return { version, rules };
+  }
+
+  /**
+   * Replaces a tenant's own rules, on every node; answers their version. Throws VALIDATION_ERROR for rules that cannot
+   * be read, and CONFLICT when they are not of the version `ifVersion` any more.
+   */
+  set(tenant: string, given: unknown, ifVersion: number): Awaitable<number> {
+    const rules = checked(given);
+    const text = JSON.stringify(rules);
+    if (Buffer.byteLength(text) > MAX_BYTES) {
+      throw new BusError('VALIDATION_ERROR', `The rules of a tenant are at most ${MAX_BYTES} bytes; use fewer.`, {
+        field: 'rules',
+        limit: MAX_BYTES,
+      });
+    }
+    return andThen(this.store.set(spaceOf(tenant), KEY, text, { ifVersion }), (outcome) => {
+      if (outcome.ok) {
+        this.put(tenant, this.make(outcome.version, rules));
+        return outcome.version;
+      }
+      const version = outcome.reason === 'conflict' ? outcome.version : 0;
+      throw new BusError('CONFLICT', 'Somebody else has set the rules meanwhile; read them and set yours again.', {
+        version,
+        if_version: ifVersion,
+      });
+    });
+  }
+
+  /** What holds for a channel, whether it exists or not. */
+  policy(tenant: string, room: string, channel: string): ChannelPolicy {
+    const known = this.of(tenant);
+    if (known.compiled.length === 0) return this.share(known, '', () => this.policyOf({}));
+    let key = '';
+    for (const [index, rule] of known.compiled.entries()) if (rule.matches(room, channel)) key += `${index} `;
+    return this.share(known, key, () => this.policyOf(mergeRules(known.compiled, room, channel).settled));
+  }
+
+  /** The same with the rules that it comes from. */
+  merged(tenant: string, room: string, channel: string): Merged {
+    return mergeRules(this.of(tenant).compiled, room, channel);
+  }
+
+  private share(known: TenantRules, key: string, make: () => ChannelPolicy): ChannelPolicy {
+    let policy = known.policies.get(key);
+    if (policy === undefined) {
+      policy = make();
+      known.policies.set(key, policy);
+    }
+    return policy;
+  }
+
+  private of(tenant: string): TenantRules {
+    return this.tenants.get(tenant) ?? this.fallback;
+  }
+
+  private make(version: number, rules: readonly Rule[]): TenantRules {
+    return { version, rules, compiled: [...this.base, ...compileRules(rules, 'store')], policies: new Map() };
+  }
+
+  private put(tenant: string, rules: TenantRules): void {
+    // A node's own set comes by once more as a change of the store; an older one may come late.
+    if (this.of(tenant).version >= rules.version && this.tenants.has(tenant)) return;
+    this.tenants.set(tenant, rules);
+    for (const listener of this.changed) listener(tenant);
+  }
+
+  private adopt(tenant: string, value: string, version: number): void {
+    try {
+      this.put(tenant, this.make(version, checked(JSON.parse(value))));
+    } catch (error) {
+      // A newer node may have set what this one does not know; what held before holds on.
+      this.onFault(
+        new Error(`The rules of the tenant ${tenant} cannot be read; those before them hold on.`, { cause: error }),
+      );
+    }
+  }
+
+  private follow({ at, value, version }: KeyChange): void {
+    if (value !== null) this.adopt(at.tenant, value, version);
+  }
+
+  private policyOf(settled: Merged['settled']): ChannelPolicy {
+    const { retention, autoCreateChannels, channelIdleMs, publishRequiresJoin } = this.defaults;
+    const { history = {}, schema } = settled;
+    const bytes = history.bytes ?? retention.bytes;
+    return {
+      retention: {
+        size: history.size ?? retention.size,
+        ttlMs: history.ttl_seconds === undefined ? retention.ttlMs : history.ttl_seconds * 1_000,
+        ...(bytes === undefined ? {} : { bytes }),
+      },
+      retainLast: settled.retain_last ?? false,
+      autoCreate: settled.auto_create ?? autoCreateChannels,
+      publish: settled.publish ?? (publishRequiresJoin ? 'members' : 'granted'),
+      presence: settled.presence ?? null,
+      echo: settled.echo ?? null,
+      ephemeral: settled.ephemeral ?? null,
+      maxMessageBytes: settled.max_message_bytes ?? null,
+      ratePerSecond: settled.rate_per_second ?? null,
+      dedupeMs: settled.dedupe_seconds === undefined ? null : settled.dedupe_seconds * 1_000,
+      schema: schema === undefined ? null : { check: checkOf(schema), mode: schema.mode, rule: schema },
+      casil: settled.casil ?? null,
+      idleMs: settled.idle_seconds === undefined ? channelIdleMs : settled.idle_seconds * 1_000,
+      keepForGroups: settled.keep_for_groups ?? false,
+      maxHops: settled.max_hops ?? null,
+      hook: settled.hook ?? null,
+    };
+  }
+}
+
+type SchemaRule = NonNullable<Rule['schema']>;
+
+/** A rule's schema is compiled once, however many channels it is for. */
+const CHECKS: WeakMap<SchemaRule, PayloadCheck> = new WeakMap();
+
+function checkOf(rule: SchemaRule): PayloadCheck {
+  let check = CHECKS.get(rule);
+  if (check === undefined) {
+    check = compileSchema(rule.schema);
+    CHECKS.set(rule, check);
+  }
+  return check;
+}
+
+/** Reads rules, and compiles their schemas, so that one that cannot be is refused before it holds. */
+function checked(given: unknown): Rule[] {
+  const rules = parseRules(given);
+  for (const [index, { schema }] of rules.entries()) {
+    try {
+      if (schema !== undefined) checkOf(schema);
+    } catch (error) {
+      if (!(error instanceof BusError)) throw error;
+      const field = `rules[${index}].schema.schema`;
+      throw new BusError('VALIDATION_ERROR', `${field}: ${error.message}`, { field });
+    }
+  }
+  return rules;
+}
+
+function spaceOf(tenant: string): KeySpace {
+  return { tenant, space: SPACE, namespace: '' };
+}
