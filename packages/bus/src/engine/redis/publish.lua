@@ -63,8 +63,8 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
   local mark = sequence .. ' ' .. at.epoch .. ' '
   local lifetime = integer(window)
   if window < memory then
-    -- The tag is remembered for longer than the id counts.
-    mark, lifetime = mark .. integer(now + window) .. ' ', integer(memory)
+    -- The tag is remembered for longer than the id counts: `<UNTIL` stands before it. A bare number is an earlier release's.
+    mark, lifetime = mark .. '<' .. integer(now + window) .. ' ', integer(memory)
   end
   mark = mark .. tag
   if not redis.call('SET', id, mark, 'NX', 'PX', lifetime) then
@@ -72,7 +72,7 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
     if string.match(rest, '%S+$') == tag then
       return { first, epoch, 0 }
     end
-    local till = string.match(rest, '^(%d+) ')
+    local till = string.match(rest, '^<(%d+) ')
     if incarnation(epoch) == incarnation(at.epoch) and (not till or tonumber(till) > now) then
       return { first, epoch, 1 }
     end
