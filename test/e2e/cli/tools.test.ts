@@ -338,7 +338,7 @@ describe('arqon backup and arqon restore', () => {
       'Restored 1 events of 1 streams and 1 keys into the sqlite storage.\n',
     ]);
     expect(piped.stderr).toBe('arqon: Backed up 1 events of 1 streams and 1 keys of the sqlite storage.\n');
-  });
+  }, 120_000);
 
   it('say in one sentence what is wrong, and write nothing then', async () => {
     const memory = await arqon.run(['backup', 'bus.backup']);
@@ -357,7 +357,7 @@ describe('arqon backup and arqon restore', () => {
     expect(existsSync(join(arqon.folder, 'empty.db'))).toBe(false);
     const nothing = await arqon.run(['restore', 'absent'], { env: at('empty.db') });
     expect([nothing.code, nothing.stderr]).toEqual([1, 'arqon: There is no file absent.\n']);
-  });
+  }, 120_000);
 });
 
 describe('arqon completion', () => {
