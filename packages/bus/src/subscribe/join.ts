@@ -2,11 +2,13 @@ import { BusError, isChannelPattern, type JoinResult, PRIVATE_CHANNEL, WILDCARD 
 import { type Access, forbidden } from '../access.ts';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
-import type { Coverage, Membership, Session } from '../connection/session.ts';
+import type { Coverage, Membership, Sender, Session, Wanted } from '../connection/session.ts';
 import type { Directory } from '../directory.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
+import type { HttpHooks } from '../hooks/hooks.ts';
 import type { Channel } from '../rooms.ts';
+import type { ChannelRules } from '../rules/rules.ts';
 import { GrantedChannels } from './coverage.ts';
 import type { Interest } from './interest.ts';
 import type { Since } from './plan.ts';
@@ -34,6 +36,9 @@ export interface Joined {
   begin(): void;
 }
 
+/** Told of a client that has become a member of a channel, a room (`*`) or a pattern, or is none any more. */
+export type MembershipHook = (client: Sender, place: Wanted) => unknown;
+
 export interface MembershipParts extends ReplayParts {
   readonly interest: Interest;
   readonly cluster: Cluster;
@@ -41,6 +46,10 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
+  readonly rules: ChannelRules;
+  readonly http: HttpHooks;
+  /** The program's own. */
+  readonly told: { readonly joined?: MembershipHook | undefined; readonly left?: MembershipHook | undefined };
 }
 
 /** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
@@ -67,7 +76,19 @@ export class Memberships {
     if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (watches) this.parts.access.require(session.principal, 'presence', room, name);
-    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage));
+    return andThen(this.askHooks(session, room, name), () =>
+      andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage)),
+    );
+  }
+
+  /** Asks the backends that the rules of a place name. Throws or rejects with what refuses. */
+  askHooks(session: Session, room: string, name: string): Awaitable<void> {
+    const { rules, http } = this.parts;
+    const hooks = rules.joinHooks(session.principal.tenant, room, name);
+    if (hooks.length === 0) return;
+    return andThen(http.join(hooks, session, { room, channel: name }), () => {
+      if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+    });
   }
 
   /** Makes the membership, and then makes it live. */
@@ -156,7 +177,7 @@ export class Memberships {
     if (isNew) {
       this.parts.cluster.announce(session);
       this.parts.rosters.joined(session, channel, membership);
-      this.emit('client_joined', session, channel);
+      this.emit('client_joined', session, channel, this.parts.told.joined);
     } else if (state !== undefined) this.parts.rosters.updated(session, channel, membership);
     return entry;
   }
@@ -223,7 +244,7 @@ export class Memberships {
     this.parts.interest.remove(channel.tenant, room);
     this.parts.cluster.announce(session);
     this.parts.rosters.left(session, channel, membership, isFarewell);
-    this.emit('client_left', session, channel);
+    this.emit('client_left', session, channel, this.parts.told.left);
     return true;
   }
 
@@ -265,10 +286,18 @@ export class Memberships {
     return andThen(broker.find({ tenant, room, channel }), (state) => state !== null);
   }
 
-  private emit(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
+  private emit(
+    event: 'client_joined' | 'client_left',
+    session: Session,
+    channel: Channel,
+    told: MembershipHook | undefined,
+  ): void {
     const { clientType: client_type, screenName: screen_name } = session.profile;
     const { tenant, room, channel: name } = channel;
     this.parts.events.emit(event, tenant, { client_id: session.id, client_type, screen_name, room, channel: name });
+    // It is told after the fact, and can neither slow nor fail it.
+    if (told !== undefined)
+      attempt(() => told(session, { room, channel: name }) as Awaitable<unknown>, this.parts.options.onFault);
   }
 }
 

@@ -3,11 +3,11 @@ import type { Clock } from '../../clock.ts';
 import type { Sender } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { QuotaLimit } from '../../engine/engine.ts';
+import type { HostTest } from '../../outbound/destination.ts';
 import { hasRole, type Principal } from '../../principal.ts';
 import { overQuota, type Quota } from '../quota.ts';
 import type { ActiveRule } from './active-rule.ts';
 import type { ActiveRules } from './active-rules.ts';
-import type { HostTest } from './destination.ts';
 import { type Registration, ruleOf } from './registration.ts';
 import type { Rule, RuleStore } from './rule.ts';
 
