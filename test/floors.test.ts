@@ -49,6 +49,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['ingress.ts', 'commands', 'greeting.ts'],
     ['operators', 'websocket', 'posts.ts'],
     ['create-options.ts'],
+    ['given.ts'],
     ['bus.ts'],
     ['index.ts'],
   ],

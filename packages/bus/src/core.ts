@@ -121,7 +121,7 @@ export class Core {
     });
     const allowed = hostTest(hooks.http?.allowHosts ?? []);
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault, allowed);
-    this.http = new HttpHooks({ events: this.events, ...options }, hooks.http);
+    this.http = new HttpHooks({ ...options, events: this.events, rules: this.rules }, hooks.http);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker);

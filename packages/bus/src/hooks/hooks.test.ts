@@ -217,6 +217,19 @@ describe('a hook on join', () => {
     expect(await ada.command('join_channel', { ...join, group: 'work' })).toMatchObject({ error: 'no work for you' });
   });
 
+  it('is asked about the history that somebody reads who is no member', async () => {
+    const asked = await backend();
+    const { connect, bus } = await serve([joinHook(asked.url)]);
+    await bus.publish('orders:new', { n: 1 });
+    const [ada, eve] = [await connect('ada', 'user'), await connect('eve', 'user')];
+    await ada.ask('join_channel', join);
+    asked.says = { allow: false, reason: 'not for you' };
+    expect((await ada.ask('history', join)).messages).toHaveLength(1);
+    expect(await eve.command('history', join)).toMatchObject({ error: 'not for you' });
+    expect(await eve.command('history', { room: 'orders', channel: '*' })).toMatchObject({ error: 'not for you' });
+    expect(await eve.command('history', { room: 'orders' })).toMatchObject({ error: 'not for you' });
+  });
+
   it('keeps its answers for as long as the rule says, of each subject and channel', async () => {
     const asked = await backend();
     const clock = new FakeClock();
@@ -298,9 +311,9 @@ describe('a backend that does not answer', () => {
     const acks = Array.from({ length: 40 }, (_, n) => ada.publish(order(n)));
     expect((await Promise.all(acks)).map(({ type }) => type)).toEqual(acks.map(() => 'ack'));
     expect(asked.mostOpen).toBeLessThanOrEqual(8);
-    expect((await ada.ask('history', { ...join, limit: 40 })).messages.map((one: { payload: unknown }) => one.payload)).toEqual(
-      acks.map((_, n) => ({ n })),
-    );
+    expect(
+      (await ada.ask('history', { ...join, limit: 40 })).messages.map((one: { payload: unknown }) => one.payload),
+    ).toEqual(acks.map((_, n) => ({ n })));
   });
 });
 

@@ -7,7 +7,7 @@ import type { Events } from '../events.ts';
 import { guardedAgent, hostTest, type Resolve } from '../outbound/destination.ts';
 import { signingKey } from '../outbound/signature.ts';
 import { grantsOf, type Principal, principalOf } from '../principal.ts';
-import type { ChannelHook } from '../rules/rules.ts';
+import type { ChannelHook, ChannelRules } from '../rules/rules.ts';
 import { type AnsweredPrincipal, type HookAnswer, HookFailure } from './answer.ts';
 import { Breaker } from './breaker.ts';
 import { askOnce } from './exchange.ts';
@@ -63,6 +63,12 @@ interface Asked {
   readonly dry?: boolean;
 }
 
+/** A channel, a room (`*`), or a pattern of channels. */
+interface Place {
+  readonly room: string;
+  readonly channel: string;
+}
+
 interface Question {
   readonly kind: HookKind;
   readonly id: string;
@@ -88,6 +94,7 @@ interface State {
 }
 
 export interface HooksParts {
+  readonly rules: Pick<ChannelRules, 'joinHooks'>;
   readonly events: Events;
   readonly version: string;
   readonly now: () => number;
@@ -152,18 +159,11 @@ export class HttpHooks {
    * Who may connect as whom: the given principal, or what the backend makes of it. Rejects with a BusError that refuses
    * it, {@link HookUnanswered} when there is no answer.
    */
-  connect(
-    principal: Principal,
-    place: { readonly room: string; readonly channel: string } | undefined,
-  ): Awaitable<Principal> {
+  connect(principal: Principal, place: Place | undefined): Awaitable<Principal> {
     return this.connecting === null ? principal : this.askConnect(this.connecting, principal, place);
   }
 
-  private async askConnect(
-    backend: Backend,
-    principal: Principal,
-    place: { readonly room: string; readonly channel: string } | undefined,
-  ): Promise<Principal> {
+  private async askConnect(backend: Backend, principal: Principal, place: Place | undefined): Promise<Principal> {
     const { tenant, subject, role } = principal;
     const id = newId();
     const { room = null, channel = null } = place ?? {};
@@ -173,20 +173,20 @@ export class HttpHooks {
     return answer?.principal == null ? principal : answered(principal, answer.principal);
   }
 
-  /** Asks each of these hooks about a membership, one after the other. Rejects with a BusError that refuses it. */
-  async join(
-    hooks: readonly ChannelHook[],
-    sender: Sender,
-    place: { readonly room: string; readonly channel: string },
-  ): Promise<void> {
+  /**
+   * Asks whom the rules of a place name whether somebody may read it: become a member, take part in its groups, or see
+   * its history. Rejects with a BusError that refuses it; with no such rule there is nothing to wait for.
+   */
+  read(sender: Sender, place: Place): Awaitable<void> {
+    const hooks = this.parts.rules.joinHooks(sender.principal.tenant, place.room, place.channel);
+    return hooks.length === 0 ? undefined : this.askAll(hooks, sender, place);
+  }
+
+  private async askAll(hooks: readonly ChannelHook[], sender: Sender, place: Place): Promise<void> {
     for (const hook of hooks) await this.askJoin(hook, sender, place);
   }
 
-  private async askJoin(
-    hook: ChannelHook,
-    sender: Sender,
-    { room, channel }: { readonly room: string; readonly channel: string },
-  ): Promise<void> {
+  private async askJoin(hook: ChannelHook, sender: Sender, { room, channel }: Place): Promise<void> {
     const { tenant, subject, role } = sender.principal;
     const { url, cache_seconds: cacheSeconds = 0 } = hook.settings;
     // Without a subject nobody can be told from others when it comes back.

@@ -8,7 +8,6 @@ import type { Awaitable } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
 import type { HttpHooks } from '../hooks/hooks.ts';
 import type { Channel } from '../rooms.ts';
-import type { ChannelRules } from '../rules/rules.ts';
 import { GrantedChannels } from './coverage.ts';
 import type { Interest } from './interest.ts';
 import type { Since } from './plan.ts';
@@ -46,7 +45,6 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
-  readonly rules: ChannelRules;
   readonly http: HttpHooks;
   /** The program's own. */
   readonly told: { readonly joined?: MembershipHook | undefined; readonly left?: MembershipHook | undefined };
@@ -76,18 +74,9 @@ export class Memberships {
     if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (watches) this.parts.access.require(session.principal, 'presence', room, name);
-    return andThen(this.askHooks(session, room, name), () =>
-      andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage)),
-    );
-  }
-
-  /** Asks the backends that the rules of a place name. Throws or rejects with what refuses. */
-  askHooks(session: Session, room: string, name: string): Awaitable<void> {
-    const { rules, http } = this.parts;
-    const hooks = rules.joinHooks(session.principal.tenant, room, name);
-    if (hooks.length === 0) return;
-    return andThen(http.join(hooks, session, { room, channel: name }), () => {
+    return andThen(this.parts.http.read(session, { room, channel: name }), () => {
       if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+      return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage));
     });
   }
 
