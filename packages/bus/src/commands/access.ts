@@ -122,7 +122,12 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
       result: z.strictObject({ disconnected: COUNT.describe('Connections that were closed.') }),
       run: async ({ sender }, args): Promise<CommandResult<'op.access.disconnect'>> => {
         const { subject, client_id: client, reason = 'disconnected by an administrator' } = args;
-        const { tenant } = sender.principal;
+        const { tenant, subject: own } = sender.principal;
+        if (client === sender.id || (subject !== undefined && subject === own)) {
+          throw new BusError('VALIDATION_ERROR', 'That is yourself; close your connection instead.', {
+            field: client === undefined ? 'subject' : 'client_id',
+          });
+        }
         if (subject !== undefined && client === undefined) {
           return { disconnected: await subjects.disconnect(tenant, subject, reason) };
         }

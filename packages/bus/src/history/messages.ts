@@ -53,7 +53,7 @@ export interface MessagesParts {
   readonly broker: Broker;
   readonly access: Access;
   readonly waits: Waits;
-  readonly http: HttpHooks;
+  readonly http: Pick<HttpHooks, 'read'>;
   readonly now: () => number;
 }
 

@@ -45,7 +45,7 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
-  readonly http: HttpHooks;
+  readonly http: Pick<HttpHooks, 'read'>;
   /** The program's own. */
   readonly told: { readonly joined?: MembershipHook | undefined; readonly left?: MembershipHook | undefined };
 }
