@@ -33,7 +33,7 @@ const bearer = (one: string) => ({ authorization: `Bearer ${one}` });
 describe('the backend of ARQONBUS_HOOK_CONNECT_URL', () => {
   const patient = { ARQONBUS_HOOK_TIMEOUT_MS: '10000' };
 
-  it('is asked about WebSockets and streams alike, after the token, and signed', async () => {
+  it('P1.14 is asked about WebSockets and streams alike, after the token, and signed', async () => {
     const asked = await backend();
     const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
     const server = await start({
@@ -70,7 +70,7 @@ describe('the backend of ARQONBUS_HOOK_CONNECT_URL', () => {
 });
 
 describe('the claim "join"', () => {
-  it('makes members as soon as they connect, each told where it stands, and tells what is refused', async () => {
+  it('P7.21 makes members as soon as they connect, each told where it stands, and tells what is refused', async () => {
     const server = await start();
     const { bus } = server.server;
     const before = await bus.publish('orders:mine', { n: 1 });
