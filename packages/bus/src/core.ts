@@ -37,6 +37,7 @@ import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
+import { RetentionChanges } from './retention.ts';
 import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
@@ -44,6 +45,7 @@ import { Interest } from './subscribe/interest.ts';
 import { type MembershipHook, Memberships } from './subscribe/join.ts';
 import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
+import { RetainedValues } from './subscribe/retained.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
@@ -80,6 +82,8 @@ export class Core {
   readonly submissions: Submissions;
   readonly cluster: Cluster;
   readonly rosters: Rosters;
+  readonly retention: RetentionChanges;
+  readonly retained: RetainedValues;
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
@@ -152,6 +156,8 @@ export class Core {
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
+    this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
+    this.retained = new RetainedValues(this.rooms, engine.broker, now);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options, told: hooks });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
