@@ -59,6 +59,21 @@ describe('the backend of ARQONBUS_HOOK_CONNECT_URL', () => {
     expect(server.log.join('')).not.toContain(secret);
   });
 
+  it('is asked again when a token is renewed, which is worth no more than the first one', async () => {
+    const asked = await backend();
+    const server = await start({ ...patient, ARQONBUS_HOOK_CONNECT_URL: asked.url });
+    asked.says = { allow: true, principal: { grants: { publish: ['orders:*'] } } };
+    const bearerToken = await token({ sub: 'ada' });
+    const ada = await connect(server, bearer(bearerToken));
+    const elsewhere = { room: 'other', channel: 'x', payload: {} };
+    expect(await ada.publish(elsewhere)).toMatchObject({ error_code: 'AUTHORIZATION_ERROR' });
+    await ada.ask('refresh_token', { token: bearerToken });
+    expect(await ada.publish(elsewhere)).toMatchObject({ error_code: 'AUTHORIZATION_ERROR' });
+    asked.says = { allow: false, reason: 'not any more' };
+    expect(await ada.command('refresh_token', { token: bearerToken })).toMatchObject({ error: 'not any more' });
+    expect(await ada.publish({ ...elsewhere, room: 'orders' })).toMatchObject({ type: 'ack' });
+  });
+
   it('is worth a 503 when it does not answer', async () => {
     const asked = await backend();
     asked.says = raw(500, '');

@@ -24,7 +24,14 @@ import { tokenCommands } from './commands/token.ts';
 import type { Wire } from './connection/outbox.ts';
 import type { Arrival, Session } from './connection/session.ts';
 import { Core } from './core.ts';
-import type { Attached, AttachOptions, CreateBusOptions, PublishOptions, PublishResult } from './create-options.ts';
+import type {
+  Attached,
+  AttachOptions,
+  CreateBusOptions,
+  GivenPrincipal,
+  PublishOptions,
+  PublishResult,
+} from './create-options.ts';
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
@@ -40,6 +47,7 @@ import { createStoreOperator, type StoreOperator } from './operators/store/store
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
+import type { Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
 import { Subjects } from './subjects.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
@@ -141,7 +149,7 @@ export class Bus extends Core implements SessionHost {
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;
-    const verify = refresh === undefined ? null : (token: string) => verification(() => refresh(token));
+    const verify = refresh === undefined ? null : (token: string) => this.verifyAnew(() => refresh(token));
     this.commands = new CommandSet([
       ...coreCommands(this, this.subjects, () => this.commands.all),
       ...tokenCommands(this, verify),
@@ -422,6 +430,12 @@ export class Bus extends Core implements SessionHost {
       await this.engine.close();
     })();
     await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);
+  }
+
+  /** Whoever was asked who connects is asked again: a renewed token is worth no more than the first one was. */
+  private async verifyAnew(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
+    const verified = await verification(who);
+    return verified.ok ? { ok: true, principal: await this.http.connect(verified.principal, undefined) } : verified;
   }
 
   private every(ms: number, run: () => void): void {
