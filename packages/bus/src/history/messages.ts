@@ -2,6 +2,7 @@ import { BusError, type Position, parseTimestamp, WILDCARD } from '@arqonbus/pro
 import { type Access, forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Broker, HistoryQuery, StreamAddress, StreamState } from '../engine/engine.ts';
+import type { HttpHooks } from '../hooks/hooks.ts';
 import type { Rooms } from '../rooms.ts';
 import { Slice } from '../turn.ts';
 import { compare, type Entry, fit, MAX_ANSWER, pointOf, readWithin } from './page.ts';
@@ -52,6 +53,7 @@ export interface MessagesParts {
   readonly broker: Broker;
   readonly access: Access;
   readonly waits: Waits;
+  readonly http: Pick<HttpHooks, 'read'>;
   readonly now: () => number;
 }
 
@@ -92,6 +94,7 @@ export class MessageHistory {
     check(request);
     const { room, channel, waitMs = 0 } = request;
     const first = await this.look(sender, request, waitMs > 0);
+    if (!isMember(sender, request)) await this.parts.http.read(sender, { room, channel: channel ?? WILDCARD });
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
@@ -183,6 +186,14 @@ export class MessageHistory {
 
 /** Nothing is known of a stream that never was: whoever comes back with this position has missed nothing. */
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
+
+/** Whoever is a member of the channel or its room has been asked about already. */
+function isMember({ session }: Sender, { room, channel }: MessagesRequest): boolean {
+  for (const place of session?.memberships.keys() ?? []) {
+    if (place.room === room && (place.channel === WILDCARD || place.channel === channel)) return true;
+  }
+  return false;
+}
 
 function check({ before, after, since, channel, waitMs = 0 }: MessagesRequest): void {
   if (since !== undefined && (before !== undefined || after !== undefined)) {
