@@ -72,6 +72,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await other.ask('leave_channel', at);
   await call('delete_channel', at);
 
+  await askGroups(peer, call);
+
   await call('op.store.watch', { prefix: 'k' });
   await call('op.store.set', { key: 'k1', value: null });
   await call('op.store.set', { key: 'k2', value: { a: 1 }, ttl_seconds: 60 });
@@ -116,6 +118,46 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.access.list');
   await call('op.access.unblock', { subject: 'mallory' });
   return called;
+}
+
+/** Everything about groups: of a channel, a room and a pattern, in several states. */
+async function askGroups(
+  peer: Peer,
+  call: (name: CommandName, args?: JsonObject) => Promise<JsonObject>,
+): Promise<void> {
+  const group = { room: 'shared', channel: 'jobs', group: 'g' };
+  await call('group.create', { ...group, key: 'payload.n', expires_seconds: 600, dead_letter: 'shared:failed' });
+  await call('group.create', { room: 'shared', group: 'all', start: 'all' });
+  await call('group.create', {
+    room: 'shared',
+    channel: 'jobs.>',
+    group: 'p',
+    start: { time: '2020-01-01T00:00:00Z' },
+  });
+  await call('group.list');
+  await call('group.list', { room: 'shared', limit: 1 });
+  for (const n of [1, 2, 3, 4]) await peer.publish({ room: 'shared', channel: 'jobs', payload: { n } });
+  await call('group.info', group);
+  await call('group.info', { room: 'shared', group: 'all' });
+  await call('group.pull', { ...group, limit: 1, wait_ms: 0 });
+  await call('join_channel', { ...group, prefetch: 3 });
+  const tokens: string[] = [];
+  while (tokens.length < 3) {
+    const event = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    tokens.push((event.metadata as { delivery: { token: string } }).delivery.token);
+  }
+  await call('delivery.extend', { tokens: tokens.slice(0, 1) });
+  await call('delivery.ack', { tokens: tokens.slice(0, 1) });
+  await call('delivery.nack', { tokens: tokens.slice(1, 2), delay_seconds: 600, reason: 'later' });
+  await call('delivery.reject', { tokens: tokens.slice(2), reason: 'never' });
+  await expect.poll(() => call('group.info', group), { timeout: 20_000 }).toMatchObject({ dead_letters: 1 });
+  await call('group.dead_letters', group);
+  await call('group.retry', group);
+  await call('group.pause', group);
+  await call('group.resume', group);
+  await call('group.seek', { ...group, sequence: 4 });
+  await call('leave_channel', group);
+  await call('group.delete', group);
 }
 
 describe('answers are what their commands declare', () => {

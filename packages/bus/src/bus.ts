@@ -162,6 +162,7 @@ export class Bus extends Core implements SessionHost {
     this.accessList.start();
     this.rules.start();
     this.catalog.start();
+    this.groups.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
@@ -200,6 +201,7 @@ export class Bus extends Core implements SessionHost {
       await this.accessList.load();
       await this.rules.load();
       await this.catalog.load();
+      await this.groups.load();
       for (const operator of this.operators) await operator.load();
     } catch (error) {
       if (this.engine.healthy() || this.given.startDegraded !== true) throw error;
@@ -427,6 +429,8 @@ export class Bus extends Core implements SessionHost {
     this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
+      await attempt(() => this.groups.stop(), this.options.onFault);
+      this.calls.stop();
       await this.engine.close();
     })();
     await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);

@@ -47,6 +47,10 @@ export interface Config {
     readonly maxChannels: number;
     /** Channels that one subject may make by publishing or joining. */
     readonly maxChannelsPerSubject: number;
+    /** Groups of one tenant. */
+    readonly maxGroups: number;
+    /** Groups that one subject made. */
+    readonly maxGroupsPerSubject: number;
     /** Messages a second and connection, commands included; 0: no limit. */
     readonly rateLimitPerSecond: number;
     /** Never below one when there is a limit: one second's worth unless it is set. */
