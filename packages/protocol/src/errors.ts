@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'CONFLICT'
   | 'SCHEMA_MISMATCH'
   | 'LEASE_LOST'
+  | 'MAILBOX_FULL'
+  | 'NO_RESPONDERS'
   | 'SEQUENCE_GAP'
   | 'STORAGE_UNAVAILABLE'
   | 'FEATURE_DISABLED'
@@ -64,6 +66,8 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
     status: 409,
     meaning: 'The lease is over, and what it was on went to somebody else.',
   },
+  MAILBOX_FULL: { retryable: true, status: 429, meaning: 'As much mail waits there as may; some has to be read first.' },
+  NO_RESPONDERS: { retryable: true, status: 503, meaning: 'Nobody is there to answer the request.' },
   SEQUENCE_GAP: { retryable: false, status: 409, meaning: 'The history asked for has a hole.' },
   STORAGE_UNAVAILABLE: { retryable: true, status: 503, meaning: 'The storage backend is away and strict mode is on.' },
   FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is switched off on this server.' },
