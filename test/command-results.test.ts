@@ -85,6 +85,13 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.store.delete', { key: 'k1' });
   await call('op.store.unwatch');
 
+  const { lease_id } = await call('op.lease.acquire', { keys: ['k1', 'k2'], ttl_seconds: 60 });
+  await call('op.lease.acquire', { keys: ['k3'], ttl_seconds: 60, wait_ms: 1, keep: true, namespace: 'n' });
+  await call('op.lease.renew', { lease_id });
+  await call('op.lease.list');
+  await call('op.lease.list', { limit: 1 });
+  await call('op.lease.release', { lease_id });
+
   const once = await call('op.cron.schedule', { ...at, payload: {}, delay_seconds: 600 });
   await call('op.cron.schedule', { room: 'answers', payload: {}, cron: '0 0 1 1 *', timezone: 'Europe/Berlin' });
   await call('op.cron.schedule', { ...at, payload: {}, interval_seconds: 600, repeat_count: 0, durable: true });
@@ -143,8 +150,8 @@ async function askGroups(
   await call('join_channel', { ...group, prefetch: 3 });
   const tokens: string[] = [];
   while (tokens.length < 3) {
-    const event = await peer.next((frame) => frame.metadata?.delivery !== undefined);
-    tokens.push((event.metadata as { delivery: { token: string } }).delivery.token);
+    const { metadata = {} } = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    tokens.push((metadata.delivery as { token: string }).token);
   }
   await call('delivery.extend', { tokens: tokens.slice(0, 1) });
   await call('delivery.ack', { tokens: tokens.slice(0, 1) });

@@ -43,6 +43,7 @@ import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
+import { createLeaseOperator } from './operators/lease/lease.ts';
 import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS } from './operators/omega/omega.ts';
 import type { Operator } from './operators/operator.ts';
 import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
@@ -128,7 +129,7 @@ export class Bus extends Core implements SessionHost {
     super(given.engine ?? createMemoryEngine(), inspectors[0] ?? NO_INSPECTION, hooks, options);
     this.given = given;
     this.heartbeat = new Heartbeat(options.pingIntervalMs);
-    const { store, cron, webhook, omega } = given.operators ?? {};
+    const { store, lease, cron, webhook, omega } = given.operators ?? {};
     const operators: Operator[] = [];
     this.webhooks = webhook === false ? null : createWebhookOperator(this, webhook ?? DEFAULT_WEBHOOK_OPTIONS);
     if (this.webhooks !== null) operators.push(this.webhooks);
@@ -137,6 +138,7 @@ export class Bus extends Core implements SessionHost {
     if (this.cron !== null) operators.push(this.cron);
     this.store = store === false ? null : createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS);
     if (this.store !== null) operators.push(this.store);
+    if (lease !== false) operators.push(createLeaseOperator(this, lease));
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;
@@ -396,6 +398,7 @@ export class Bus extends Core implements SessionHost {
     this.isDraining = true;
     this.announceShutdown(spreadMs);
     this.waits.endAll();
+    for (const operator of this.operators) operator.drain?.();
     const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
     await atMost(Math.min(SETTLE_MS, left() / 2), settled);
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.

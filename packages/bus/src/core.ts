@@ -130,10 +130,10 @@ export class Core {
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
-    this.calls = new NodeCalls(engine.presence, options);
-    this.groups = new Groups({ ...this, engine, options });
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
+    this.calls = new NodeCalls(engine.presence, options);
+    this.groups = new Groups({ ...this, engine, options });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
@@ -146,13 +146,13 @@ export class Core {
     historyGap: (stream) => this.notices.historyGap(stream),
     gap: (tenant, room) => {
       this.repairs.gap(tenant, room);
-      this.groups.doubt(tenant, room);
       this.waits.recheck(tenant, room);
+      this.groups.doubt(tenant, room);
     },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
-      if (healthy) this.groups.doubt();
       if (healthy) this.rosters.recovered();
+      if (healthy) this.groups.doubt();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },

@@ -1198,6 +1198,82 @@ export interface Commands {
     };
   };
 
+  /** Takes keys for a time, all or none; with wait_ms it waits for those that others have. */
+  'op.lease.acquire': {
+    args: {
+      /** 1-32 keys. */ keys: string[];
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds: number;
+      /** How long to wait (default 0). */
+      wait_ms?: number;
+      /** Outlives your connections; else it is released with the last one. */
+      keep?: boolean;
+      /** As in op.store; "lease" when missing. */
+      namespace?: string;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+      /** Sorted, each once. */
+      keys: string[];
+    };
+  };
+
+  /** Lists your leases, and those of others whose keys you may read (store_read). */
+  'op.lease.list': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      leases: {
+        /** As acquire answered it. */ lease_id: string;
+        namespace: string;
+        keys: string[];
+        /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+        token: number;
+        subject: string | null;
+        is_own: boolean;
+        keep: boolean;
+        acquired_at: string;
+        expires_at: string;
+      }[];
+      count: number;
+      /** Pass as "after" for more. */
+      next?: string;
+    };
+  };
+
+  /** Ends a lease: its keys are free. */
+  'op.lease.release': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+    };
+    result: {
+      released: true;
+      /** As acquire answered it. */
+      lease_id: string;
+    };
+  };
+
+  /** Lets a lease last from now on as long as it was taken for, or for another time. */
+  'op.lease.renew': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds?: number;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+    };
+  };
+
   /** Forgets signals: all, those of a source, or those of a name. */
   'op.omega.clear_events': {
     args: { substrate_id?: string; signal?: string };
@@ -1542,6 +1618,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.cron.schedule',
   'op.history.get',
   'op.history.replay',
+  'op.lease.acquire',
+  'op.lease.list',
+  'op.lease.release',
+  'op.lease.renew',
   'op.omega.clear_events',
   'op.omega.emit_event',
   'op.omega.list_events',

@@ -8,4 +8,5 @@ export const FEATURES: readonly string[] = [
   'wait',
   'presence-state',
   'patterns',
+  'leases',
 ];

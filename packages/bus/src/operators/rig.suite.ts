@@ -69,7 +69,7 @@ export class BusRig<O extends Operator> {
   constructor(engine: Engine, create: (bus: Bus) => O, { node = 'node-a', now = Date.now }: RigOptions = {}) {
     this.bus = new Bus({
       engine,
-      operators: { cron: false, webhook: false, store: false, omega: false },
+      operators: { cron: false, webhook: false, store: false, lease: false, omega: false },
       limits: {
         node,
         version: '1.2.3',

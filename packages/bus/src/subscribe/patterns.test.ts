@@ -56,7 +56,7 @@ async function had(peer: Peer): Promise<string[]> {
 }
 
 describe('a pattern join', () => {
-  it('takes the channels of the room that match, present and to come, one copy a client', async () => {
+  it('P5.20 takes the channels of the room that match, present and to come, one copy a client', async () => {
     const { bus, url } = await serve();
     await bus.publish('shop:orders.new', { n: 0 });
     const ada = await Peer.connect(url);

@@ -32,7 +32,7 @@ const notice = (peer: Peer) => peer.next(({ payload }) => payload.event === 'pre
 const key = (name: string) => ({ client_key: `${name}-0123456789abcdef` });
 
 describe('presence', () => {
-  it('answers a join with who is there, and keeps it true by notices', async () => {
+  it('P5.21 answers a join with who is there, and keeps it true by notices', async () => {
     const { url } = await serve();
     const [ada, bob] = [await Peer.connect(url, { screen_name: 'Ada', client_type: 'human' }), await Peer.connect(url)];
     await bob.ask('join_channel', place);
@@ -87,7 +87,7 @@ describe('presence', () => {
     expect(await bob.received('system')).toEqual([]);
   });
 
-  it('waits for a line that broke, and tells who is back on another connection as updated', async () => {
+  it('P5.23 waits for a line that broke, and tells who is back on another connection as updated', async () => {
     const { url } = await serve({ limits: { presenceGraceMs: 60_000 } });
     const watcher = await Peer.connect(url);
     await watcher.ask('join_channel', { ...place, presence: true });
@@ -119,7 +119,7 @@ describe('presence', () => {
     expect(await notice(watcher)).toMatchObject({ left: [{ client_id: bob.id, cause: 'left' }] });
   });
 
-  it('tells of a whole room with a version of its own, each record with its channel', async () => {
+  it('P5.26 tells of a whole room with a version of its own, each record with its channel', async () => {
     const { url } = await serve();
     const [ada, bob] = [await Peer.connect(url), await Peer.connect(url)];
     await bob.ask('join_channel', place);
@@ -146,7 +146,7 @@ describe('presence', () => {
     ]);
   });
 
-  it('refuses states that are too large, one and all of a connection, and those of strangers', async () => {
+  it('P5.24 refuses states that are too large, one and all of a connection, and those of strangers', async () => {
     const { url } = await serve();
     const ada = await Peer.connect(url);
     const large = 'x'.repeat(4_094);
@@ -174,7 +174,7 @@ describe('presence', () => {
     expect((await ada.command('presence_update', place)).error_code).toBe('VALIDATION_ERROR');
   });
 
-  it('tells a channel of thousands as numbers, in small frames', async () => {
+  it('P5.25 tells a channel of thousands as numbers, in small frames', async () => {
     const { bus, url } = await serve();
     const watcher = await Peer.connect(url);
     const crowd = await Peer.connect(url);

@@ -298,7 +298,7 @@ describe('a roster', () => {
     expect(members.length).toBeLessThan(MAX_LISTED / 2);
   });
 
-  it('keeps whoever watches right, whatever happens in whatever order', () => {
+  it('P5.22 keeps whoever watches right, whatever happens in whatever order', () => {
     const person = fc.constantFrom('ada', 'bob', 'carol');
     const step = fc.oneof(
       fc.record({ do: fc.constant('join' as const), who: person, state: fc.nat(3) }),

@@ -124,6 +124,7 @@ export interface Config {
     readonly maxBytesPerSubject: number;
     readonly maxValueBytes: number;
   };
+  readonly lease: { readonly maxKeys: number; readonly maxKeysPerSubject: number };
   readonly omega: {
     readonly enabled: boolean;
     readonly labRoom: string;
