@@ -13,6 +13,8 @@ export const PRIVATE_CHANNEL = 'pm';
 
 /** The room of mailboxes: each of its channels is one subject's ({@link mailboxChannel}). */
 export const MAIL_ROOM = '@';
+/** The group whose members handle the mail of a mailbox. */
+export const INBOX = 'inbox';
 /** The channel of a mailbox whose subject is no channel name: base64url of at most 256 UTF-16 units. */
 const SPELLED_MAILBOX = /^~[A-Za-z0-9_-]{2,1024}$/;
 

@@ -79,6 +79,18 @@ export class Members {
     return best;
   }
 
+  /** The least busy member, whether it takes one more or not. */
+  anyone(): Member | undefined {
+    const { list } = this;
+    const busy = ({ id }: Member): number => this.ledger.holding(id).entries.size;
+    this.turn += 1;
+    const turned = list.map((_, step) => list[(this.turn + step) % list.length] as Member);
+    return turned.reduce<Member | undefined>(
+      (best, member) => (best !== undefined && busy(best) <= busy(member) ? best : member),
+      undefined,
+    );
+  }
+
   /**
    * The member that a key belongs to, busy or not: the one with the highest hash of both, so that a member which comes
    * or goes moves only its own keys.

@@ -40,7 +40,7 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
         to: z
           .union([TEXT, z.array(TEXT)])
           .optional()
-          .describe('Client ids and `sub:SUBJECT` of a private message.'),
+          .describe('Client ids, `sub:SUBJECT` and `@SUBJECT` of a private message.'),
         metadata: z.looseObject({}).optional(),
         options: z
           .looseObject({})
@@ -55,6 +55,9 @@ export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[]
         epoch: TEXT.optional(),
         delivered: z.number().describe('Connections that it was handed to.'),
         undelivered: z.array(TEXT).optional(),
+        queued: z.array(TEXT).optional().describe('Mailboxes of `to`.'),
+        pending: z.number().optional(),
+        oldest_ms: z.number().optional(),
         job_id: TEXT.optional(),
         deliver_at: TEXT.optional(),
         duplicate: z.boolean(),
