@@ -246,8 +246,7 @@ export class Driver {
       else if (kind === 'reject') {
         entry.rejectedBy = by;
         this.ledger.reject(token, reason ?? 'rejected');
-      }
-      else {
+      } else {
         this.receipts.owe(entry, 'handled', by);
         if (entry.revived !== null) removals.push(this.deadLetters.remove(entry.revived));
         this.ledger.ack(token);
