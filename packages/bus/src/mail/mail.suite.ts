@@ -292,8 +292,8 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       const options = { request: { timeout_ms: 60_000 } };
       const asked = await send(asker, 'sub:ada', { options });
       expect(asked.payload).toMatchObject({ delivered: 1 });
-      await two.ask('ping');
-      await one.ask('ping');
+      await two.peer.ask('ping');
+      await one.peer.ask('ping');
       const got = [one, two].flatMap(({ peer }) => peer.inbox.filter(({ type }) => type === 'private'));
       expect(got).toMatchObject([{ id: asked.request_id, metadata: { request: { deadline: expect.any(String) } } }]);
       await send(asker, '@ada', { options });
