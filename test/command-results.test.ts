@@ -67,6 +67,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.history.get');
   const always = { from_ts: '2020-01-01T00:00:00', to_ts: '2100-01-01T00:00:00Z' };
   await call('op.history.replay', { ...at, ...always });
+  await call('announce', { room: 'answers', payload: { text: 'hear' } });
+  await call('announce', { payload: {} });
   await call('leave_channel', at);
   await call('leave_channel', at);
   await other.ask('leave_channel', at);

@@ -243,10 +243,8 @@ export class Driver {
       done.push(token);
       if (kind === 'nack') this.ledger.nack(token, now, delayMs, reason);
       else if (kind === 'extend') this.ledger.extend(token, now);
-      else if (kind === 'reject') {
-        entry.rejectedBy = by;
-        this.ledger.reject(token, reason ?? 'rejected');
-      } else {
+      else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected', by);
+      else {
         this.receipts.owe(entry, 'handled', by);
         if (entry.revived !== null) removals.push(this.deadLetters.remove(entry.revived));
         this.ledger.ack(token);
@@ -259,13 +257,6 @@ export class Driver {
     this.pump();
     await Promise.all([saved, ...removals]);
     return { done, lost };
-  }
-
-  /** Hands a text to a member without a lease; false when there is none. */
-  handLive(text: string): boolean {
-    const member = this.members.anyone();
-    member?.send(text);
-    return member !== undefined;
   }
 
   /** Events for somebody who is no member, under leases of its own: at once when there are some, else within `waitMs`. */

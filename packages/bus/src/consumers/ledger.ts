@@ -265,9 +265,11 @@ export class Ledger {
   }
 
   /** The event is to become a dead letter at once. */
-  reject(token: string, reason: string): Entry | undefined {
+  reject(token: string, reason: string, by: string | null = null): Entry | undefined {
     const entry = this.tokens.get(token);
-    if (entry !== undefined) this.die(entry, reason);
+    if (entry === undefined) return undefined;
+    entry.rejectedBy = by;
+    this.die(entry, reason);
     return entry;
   }
 

@@ -79,8 +79,15 @@ export class Members {
     return best;
   }
 
+  /** Hands a text to one member, without a lease; false when there is none. */
+  handLive(text: string): boolean {
+    const member = this.anyone();
+    member?.send(text);
+    return member !== undefined;
+  }
+
   /** The least busy member, whether it takes one more or not. */
-  anyone(): Member | undefined {
+  private anyone(): Member | undefined {
     const { list } = this;
     const busy = ({ id }: Member): number => this.ledger.holding(id).entries.size;
     this.turn += 1;

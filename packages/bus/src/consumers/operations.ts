@@ -37,7 +37,7 @@ const SERVE: Serve = {
   },
   info: (driver) => driver.info(),
   members: async (driver) => driver.members.size,
-  handLive: async (driver, { text }) => driver.handLive(text),
+  handLive: async (driver, { text }) => driver.members.handLive(text),
   seek: async (driver, { positions }) => {
     await driver.seek(positions);
     return null;
