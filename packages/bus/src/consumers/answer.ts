@@ -1,3 +1,7 @@
+import { randomToken } from '@arqonbus/protocol';
+import { markDelivery } from './envelope.ts';
+import type { GroupRecord } from './group.ts';
+
 /** What a member says of the events that it holds. */
 export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
 
@@ -14,4 +18,18 @@ export interface Answered {
   readonly done: string[];
   /** Tokens that held nothing any more. */
   readonly lost: string[];
+}
+
+const LIVE = 'live-';
+
+/**
+ * An envelope as a member gets it that is handed out without a lease: its token holds nothing, so that any answer to it is
+ * done at once.
+ */
+export function markLive(text: string, { group, group_id }: GroupRecord, deadline: string): string {
+  return markDelivery(text, { group, attempt: 1, token: `${group_id}.${LIVE}${randomToken(16)}`, deadline });
+}
+
+export function isLiveToken(token: string): boolean {
+  return token.startsWith(LIVE, token.indexOf('.') + 1);
 }

@@ -10,7 +10,7 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
-import type { Answer, Answered, AnswerKind } from './answer.ts';
+import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
 import { type Consumed, consumerOf } from './consumer.ts';
 import { type DeadLetter, DeadLetters } from './dead-letters.ts';
 import type { DriverInfo } from './driver.ts';
@@ -27,7 +27,7 @@ import {
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
-import type { OwedReceipt } from './receipts-owed.ts';
+import type { ReceiptWay } from './receipt-sender.ts';
 import { defaultStart, type Start, startPositions } from './start.ts';
 
 const EXPIRY_MS = 5_000;
@@ -49,12 +49,6 @@ export interface ConsumeOptions {
   /** Whether the group is kept in the store, and driven by one node of the cluster. */
   readonly kept: boolean;
   readonly prefetch: number;
-}
-
-/** How senders are told what became of their events. */
-interface ReceiptWay {
-  /** Resolves once it is told, or nobody is there to be told. Rejects with STORAGE_UNAVAILABLE. */
-  send(place: GroupPlace, receipt: OwedReceipt): Promise<void>;
 }
 
 export interface GroupsParts {
@@ -311,7 +305,9 @@ export class Groups {
   async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
+    const live = given.tokens.filter(isLiveToken);
     for (const token of given.tokens) {
+      if (isLiveToken(token)) continue;
       const active = this.byId.get(token.slice(0, Math.max(0, token.indexOf('.'))));
       if (active === undefined || active.tenant !== tenant) continue;
       const tokens = byGroup.get(active);
@@ -322,7 +318,7 @@ export class Groups {
     const answers = [...byGroup].map(([active, tokens]) =>
       this.drivers.ask(active, 'answer', { ...given, tokens, by: subject }),
     );
-    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done));
+    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));
     const lost = given.tokens.filter((token) => !held.has(token));
     if (done.length > 0) return { done, lost };
@@ -392,10 +388,14 @@ export class Groups {
     return active.driver?.members.size ?? this.drivers.ask(active, 'members', null);
   }
 
-  /** Hands a text that is not stored to one member of a group, on whichever node; false when there is none. */
-  async handLive(place: GroupPlace, text: string): Promise<boolean> {
+  /**
+   * Hands an envelope that is not stored to one member of a group, on whichever node; false when there is none. It has no
+   * lease: `deadline` (RFC 3339) is all that the member is told of its time.
+   */
+  async handLive(place: GroupPlace, envelope: string, deadline: string): Promise<boolean> {
     const active = this.find(place);
-    return active !== undefined && this.drivers.ask(active, 'handLive', { text });
+    if (active === undefined) return false;
+    return this.drivers.ask(active, 'handLive', { text: markLive(envelope, active.record, deadline) });
   }
 
   // Inside ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../clock.ts';
 import type { Awaitable } from '../engine/engine.ts';
+import type { GroupPlace } from './group.ts';
 import type { Journal } from './journal.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { askedOf, type OwedReceipt, type OwedReceipts, type Stage } from './receipts-owed.ts';
@@ -9,6 +10,12 @@ import { askedOf, type OwedReceipt, type OwedReceipts, type Stage } from './rece
 const AT_ONCE = 16;
 /** The wait before a receipt that could not be sent is tried again, in milliseconds. */
 const RETRY_MS = 1_000;
+
+/** How senders are told what became of their events. */
+export interface ReceiptWay {
+  /** Resolves once it is told, or nobody is there to be told. Rejects with STORAGE_UNAVAILABLE. */
+  send(place: GroupPlace, receipt: OwedReceipt): Promise<void>;
+}
 
 export interface ReceiptSenderParts {
   readonly clock: Clock;
