@@ -45,7 +45,7 @@ export interface DriverParts {
   /** Publishes a dead letter; `retries` tells one death of an event from the next. */
   publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
   /** Tells a sender what became of its event. Rejects with STORAGE_UNAVAILABLE. */
-  sendReceipt(place: GroupPlace, receipt: OwedReceipt): Promise<void>;
+  sendReceipt(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** The text of a notice that events were lost. */
   lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
   /** Another node has taken over. */
@@ -143,7 +143,7 @@ export class Driver {
       clock,
       journal: this.journal,
       fetch: (entry) => this.fetchText(entry),
-      send: (receipt) => parts.sendReceipt(this.place, receipt),
+      send: (receipt, isAgain) => parts.sendReceipt(this.place, receipt, isAgain),
       onSent: () => this.pump(),
       onFault,
     });

@@ -95,7 +95,7 @@ export class Groups {
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
       publishDead: (tenant, group, letter) => publishDeadLetter(parts, tenant, group, letter),
-      sendReceipt: (place, receipt) => parts.receipts.send(place, receipt),
+      sendReceipt: (...told) => parts.receipts.send(...told),
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
     });

@@ -94,6 +94,18 @@ export class Mailboxes implements MailKeeper {
     return kept as Kept;
   }
 
+  /** Whether a message is in a mailbox, handled or not. Reads it; for what happens seldom. */
+  async holds(tenant: string, subject: string, id: string): Promise<boolean> {
+    const stream = { tenant, room: MAIL_ROOM, channel: mailboxChannel(subject) };
+    for (let fromSequence = 1; ; ) {
+      const found = await this.broker.history(stream, { fromSequence, limit: READ });
+      if (found.some(({ text }) => (JSON.parse(text) as Envelope).id === id)) return true;
+      const last = found.at(-1);
+      if (last === undefined || found.length < READ) return false;
+      fromSequence = last.sequence + 1;
+    }
+  }
+
   /** Runs something with a mailbox after all that this node does with it already. */
   private async inTurn<T>(tenant: string, subject: string, work: (box: Box) => Promise<T>): Promise<T> {
     const box = this.boxOf(tenant, subject);
