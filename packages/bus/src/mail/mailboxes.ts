@@ -1,4 +1,4 @@
-import { BusError, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
+import { BusError, type Envelope, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
 import type { Sender } from '../connection/session.ts';
 import { endOf } from '../consumers/envelope.ts';
 import { type GroupRecord, groupKey } from '../consumers/group.ts';
