@@ -11,8 +11,8 @@ import { marksText } from '../marks.ts';
 import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 
 /** What may wait in one mailbox: messages, and UTF-8 bytes of their envelopes. */
-export const MAX_WAITING = 1_000;
-export const MAX_WAITING_BYTES = 16_777_216;
+const MAX_WAITING = 1_000;
+const MAX_WAITING_BYTES = 16_777_216;
 /** How long mail is kept, in milliseconds. */
 const KEPT_MS = 7 * 86_400_000;
 /**
