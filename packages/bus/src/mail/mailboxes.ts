@@ -101,7 +101,7 @@ export class Mailboxes implements MailKeeper {
       const found = await this.broker.history(stream, { fromSequence, limit: READ });
       if (found.some(({ text }) => (JSON.parse(text) as Envelope).id === id)) return true;
       const last = found.at(-1);
-      if (last === undefined || found.length < READ) return false;
+      if (last === undefined) return false;
       fromSequence = last.sequence + 1;
     }
   }
@@ -208,7 +208,7 @@ export class Mailboxes implements MailKeeper {
     while (from <= state.sequence) {
       const found = await this.broker.history(stream, { fromSequence: from, toSequence: state.sequence, limit: READ });
       for (const one of found) waiting.note(one.sequence, letterOf(one, endOf));
-      if (found.length < READ) break;
+      if (found.length === 0) break;
       from = waiting.head + 1;
     }
     waiting.reach(state.sequence);
