@@ -80,6 +80,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
           send(n % 2 === 0 ? bob : twin, '@ada', { payload: { n }, options: { receipt: true } }),
         ),
       );
+      expect(acks.filter(({ type }) => type !== 'ack')).toEqual([]);
       const counts = acks.map(({ payload }) => Number(payload.pending));
       expect(counts.toSorted((one, other) => one - other)).toEqual(range(1, 1_000));
       const full = await send(bob, '@ada');

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { BusError, type Envelope, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
 import type { Sender } from '../connection/session.ts';
 import { endOf } from '../consumers/envelope.ts';
@@ -29,7 +30,9 @@ const MAX_BOXES = 10_000;
 /** More than what closes an envelope: its sequence and epoch. */
 const SEAL_BYTES = 160;
 /** How often it is tried again when another node was faster. */
-const MAX_TRIES = 100;
+const MAX_TRIES = 200;
+/** The longest wait before that, in milliseconds. */
+const MAX_PAUSE_MS = 50;
 /** Where no stream ever stands: what expects it is stored only if it was stored before. */
 const NOWHERE = { sequence: Number.MAX_SAFE_INTEGER };
 
@@ -165,7 +168,11 @@ export class Mailboxes implements MailKeeper {
       };
       const expect = { sequence: waiting.head, epoch };
       const published = await this.publish(box, sender, { draft, retention, expect });
-      if (published === null) continue;
+      if (published === null) {
+        // Two nodes that keep step would let one of them wait for ever.
+        await pause(Math.random() * Math.min(tries + 1, MAX_PAUSE_MS));
+        continue;
+      }
       if (published.stored === 'none') break;
       if (published.duplicate) return this.kept(published, figures);
       waiting.note(published.sequence, { bytes, time: draft.time, end });
