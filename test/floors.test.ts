@@ -31,6 +31,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['connection'],
     ['channel.ts'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts', 'hooks'],
+    ['echo.ts'],
     [
       'subscribe/catch-up.ts',
       'subscribe/coverage.ts',
@@ -47,6 +48,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['notices.ts', 'cluster.ts', 'submission.ts'],
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
     ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers'],
+    ['mail'],
     ['core.ts'],
     ['explain.ts', 'subjects.ts'],
     ['ingress.ts', 'commands', 'greeting.ts'],

@@ -1,4 +1,4 @@
-import { type ChannelRecord, type Position, WILDCARD } from '@arqonbus/protocol';
+import { type ChannelRecord, MAIL_ROOM, type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Coverage, Membership, Place, Session } from './connection/session.ts';
 import type { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -186,6 +186,8 @@ export class Tenant {
   readonly identities: Map<string, Set<Session>> = new Map();
   /** Members of `*:*`: all events of the tenant. */
   readonly everything: Channel;
+  /** Mailboxes that somebody reads live; they count as no channels and are in no list. */
+  readonly mail: Room;
   readonly traffic: Traffic;
   channelCount = 0;
   /** Channels that each identity made by publishing or joining. */
@@ -195,10 +197,12 @@ export class Tenant {
     this.name = name;
     this.traffic = traffic;
     this.everything = new Room(this, WILDCARD, traits).wide;
+    this.mail = new Room(this, MAIL_ROOM, traits);
   }
 
   find(room: string, channel: string): Channel | undefined {
     if (room === WILDCARD) return this.everything;
+    if (room === MAIL_ROOM) return this.mail.find(channel);
     return this.rooms.get(room)?.find(channel);
   }
 }

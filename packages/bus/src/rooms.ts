@@ -138,6 +138,15 @@ export class Rooms {
     return place;
   }
 
+  /** A mailbox as somebody reads it live; it goes with its last reader. */
+  mailbox({ mail }: Tenant, name: string): Channel {
+    const known = mail.channels.get(name);
+    if (known !== undefined) return known;
+    const mailbox = this.visit(mail, name);
+    mail.channels.set(name, mailbox);
+    return mailbox;
+  }
+
   /** A channel object to ask the engine of a stream with, that is not one of the room's. */
   visit(room: Room, name: string): Channel {
     return new Channel(room, name, room.wide.traits);
@@ -260,8 +269,10 @@ export class Rooms {
     forgetAudiences(channel);
   }
 
-  /** A pattern goes with its last member. */
+  /** A pattern or a mailbox goes with its last member. */
   dropUnused(place: Channel): void {
+    const { mail } = place.parent.tenant;
+    if (place.parent === mail && place.members.size === 0) mail.channels.delete(place.channel);
     if (place.matches === null || place.members.size > 0 || !place.parent.patterns.delete(place.channel)) return;
     place.parent.patternChanges += 1;
   }
@@ -279,22 +290,6 @@ export class Rooms {
       ...given,
     };
   }
-}
-
-/** Whether a session hears what it sends to a channel itself, by any of its memberships that reach it. */
-export function wantsEcho(session: Session, channel: Channel): boolean {
-  const { parent } = channel;
-  if (channel.members.get(session)?.echo === true) return true;
-  if (parent.wide.members.get(session)?.echo === true) return true;
-  if (parent.tenant.everything.members.get(session)?.echo === true) return true;
-  if (!channel.isWide) {
-    for (const pattern of channel.patterns) if (pattern.members.get(session)?.echo === true) return true;
-    return false;
-  }
-  for (const [other, membership] of session.memberships) {
-    if (other.room === channel.room && membership.echo) return true;
-  }
-  return false;
 }
 
 /** A membership of `channel` changed: whose audience it is part of must be made anew. */
