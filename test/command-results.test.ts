@@ -72,6 +72,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await other.ask('leave_channel', at);
   await call('delete_channel', at);
 
+  await askGroups(peer, call);
+
   await call('op.store.watch', { prefix: 'k' });
   await call('op.store.set', { key: 'k1', value: null });
   await call('op.store.set', { key: 'k2', value: { a: 1 }, ttl_seconds: 60 });
@@ -82,6 +84,13 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.store.delete', { key: 'k1' });
   await call('op.store.delete', { key: 'k1' });
   await call('op.store.unwatch');
+
+  const { lease_id } = await call('op.lease.acquire', { keys: ['k1', 'k2'], ttl_seconds: 60 });
+  await call('op.lease.acquire', { keys: ['k3'], ttl_seconds: 60, wait_ms: 1, keep: true, namespace: 'n' });
+  await call('op.lease.renew', { lease_id });
+  await call('op.lease.list');
+  await call('op.lease.list', { limit: 1 });
+  await call('op.lease.release', { lease_id });
 
   const once = await call('op.cron.schedule', { ...at, payload: {}, delay_seconds: 600 });
   await call('op.cron.schedule', { room: 'answers', payload: {}, cron: '0 0 1 1 *', timezone: 'Europe/Berlin' });
@@ -116,6 +125,41 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.access.list');
   await call('op.access.unblock', { subject: 'mallory' });
   return called;
+}
+
+/** Everything about groups: of a channel, a room and a pattern, in several states. */
+async function askGroups(
+  peer: Peer,
+  call: (name: CommandName, args?: JsonObject) => Promise<JsonObject>,
+): Promise<void> {
+  const group = { room: 'shared', channel: 'jobs', group: 'g' };
+  await call('group.create', { ...group, key: 'payload.n', expires_seconds: 600, dead_letter: 'shared:failed' });
+  await call('group.create', { room: 'shared', group: 'all', start: 'all' });
+  await call('group.create', { room: 'shared', channel: 'jobs.>', group: 'p', start: { time: '2020-01-01T00:00:00Z' } });
+  await call('group.list');
+  await call('group.list', { room: 'shared', limit: 1 });
+  for (const n of [1, 2, 3, 4]) await peer.publish({ room: 'shared', channel: 'jobs', payload: { n } });
+  await call('group.info', group);
+  await call('group.info', { room: 'shared', group: 'all' });
+  await call('group.pull', { ...group, limit: 1, wait_ms: 0 });
+  await call('join_channel', { ...group, prefetch: 3 });
+  const tokens: string[] = [];
+  while (tokens.length < 3) {
+    const { metadata } = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    tokens.push((metadata?.delivery as { token: string }).token);
+  }
+  await call('delivery.extend', { tokens: tokens.slice(0, 1) });
+  await call('delivery.ack', { tokens: tokens.slice(0, 1) });
+  await call('delivery.nack', { tokens: tokens.slice(1, 2), delay_seconds: 600, reason: 'later' });
+  await call('delivery.reject', { tokens: tokens.slice(2), reason: 'never' });
+  await expect.poll(() => call('group.info', group), { timeout: 20_000 }).toMatchObject({ dead_letters: 1 });
+  await call('group.dead_letters', group);
+  await call('group.retry', group);
+  await call('group.pause', group);
+  await call('group.resume', group);
+  await call('group.seek', { ...group, sequence: 4 });
+  await call('leave_channel', group);
+  await call('group.delete', group);
 }
 
 describe('answers are what their commands declare', () => {

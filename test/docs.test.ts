@@ -17,6 +17,7 @@ const READ = [
   'docs/sdk.md',
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',
+  'docs/delivery.md',
   'docs/embedding.md',
   'docs/glossary.md',
   'docs/migrating/socket.io.md',

@@ -244,6 +244,11 @@ describe('protocol.schema.json, of frames that the server sent', () => {
     await b.ask('leave_channel', place);
     await a.ask('delete_channel', place);
     await take(b, 'channel_deleted');
+    await a.ask('create_channel', { ...place, history: { size: 1 } });
+    await a.ask('group.create', { ...place, group: 'g' });
+    for (const n of [1, 2, 3]) await a.publish({ ...place, payload: { n } });
+    await a.ask('join_channel', { ...place, group: 'g' });
+    await take(a, 'group_lost');
 
     const guarded = await startTestServer(WITH_AUTH);
     const headers = { Authorization: `Bearer ${await token({ sub: 'ada', expiresInSeconds: 50 })}` };

@@ -12,6 +12,9 @@ export interface AccessOptions {
 
 const READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'presence', 'group']);
 
+/** Unless its token says more, whoever may publish to a channel may look after it, and whoever may read it, in groups too. */
+const IMPLIED: Readonly<Partial<Record<Action, Action>>> = { admin: 'publish', group: 'subscribe' };
+
 /** The one place that answers what a principal may do in its tenant (PROTOCOL section 7). */
 export class Access {
   private readonly telemetryRoom: string;
@@ -75,8 +78,8 @@ export class Access {
   private isGranted(principal: Principal, action: Action, address: string): boolean {
     const { grants } = principal;
     if (grants !== null) {
-      // Whoever may publish to a channel may look after it, unless its token says more.
-      const held = grants[action] ?? (action === 'admin' ? grants.publish : undefined);
+      const implied = IMPLIED[action];
+      const held = grants[action] ?? (implied === undefined ? undefined : grants[implied]);
       if (held === undefined || !held.allows(address)) return false;
     }
     // Anything but true refuses: an async function would else allow everything with its promise.

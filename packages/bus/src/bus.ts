@@ -43,6 +43,7 @@ import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
+import { createLeaseOperator } from './operators/lease/lease.ts';
 import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS } from './operators/omega/omega.ts';
 import type { Operator } from './operators/operator.ts';
 import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
@@ -128,7 +129,7 @@ export class Bus extends Core implements SessionHost {
     super(given.engine ?? createMemoryEngine(), inspectors[0] ?? NO_INSPECTION, hooks, options);
     this.given = given;
     this.heartbeat = new Heartbeat(options.pingIntervalMs);
-    const { store, cron, webhook, omega } = given.operators ?? {};
+    const { store, lease, cron, webhook, omega } = given.operators ?? {};
     const operators: Operator[] = [];
     this.webhooks = webhook === false ? null : createWebhookOperator(this, webhook ?? DEFAULT_WEBHOOK_OPTIONS);
     if (this.webhooks !== null) operators.push(this.webhooks);
@@ -137,6 +138,7 @@ export class Bus extends Core implements SessionHost {
     if (this.cron !== null) operators.push(this.cron);
     this.store = store === false ? null : createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS);
     if (this.store !== null) operators.push(this.store);
+    if (lease !== false) operators.push(createLeaseOperator(this, lease));
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;
@@ -162,6 +164,7 @@ export class Bus extends Core implements SessionHost {
     this.accessList.start();
     this.rules.start();
     this.catalog.start();
+    this.groups.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
@@ -200,6 +203,7 @@ export class Bus extends Core implements SessionHost {
       await this.accessList.load();
       await this.rules.load();
       await this.catalog.load();
+      await this.groups.load();
       for (const operator of this.operators) await operator.load();
     } catch (error) {
       if (this.engine.healthy() || this.given.startDegraded !== true) throw error;
@@ -394,6 +398,7 @@ export class Bus extends Core implements SessionHost {
     this.isDraining = true;
     this.announceShutdown(spreadMs);
     this.waits.endAll();
+    for (const operator of this.operators) operator.drain?.();
     const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
     await atMost(Math.min(SETTLE_MS, left() / 2), settled);
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
@@ -427,6 +432,8 @@ export class Bus extends Core implements SessionHost {
     this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
+      await attempt(() => this.groups.stop(), this.options.onFault);
+      this.calls.stop();
       await this.engine.close();
     })();
     await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);

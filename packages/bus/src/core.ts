@@ -16,6 +16,7 @@ import { Cluster } from './cluster.ts';
 import { TokenExpiry } from './connection/expiry.ts';
 import { Flusher, Outbox, type Wire } from './connection/outbox.ts';
 import { type Arrival, Session } from './connection/session.ts';
+import { Groups } from './consumers/groups.ts';
 import { FaultCounters } from './counters.ts';
 import { Direct, subjectIdentity } from './direct.ts';
 import { Directory } from './directory.ts';
@@ -27,6 +28,7 @@ import { Waits } from './history/waits.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
+import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
 import type { Principal } from './principal.ts';
@@ -68,6 +70,8 @@ export class Core {
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
+  readonly calls: NodeCalls;
+  readonly groups: Groups;
   readonly directory: Directory;
   readonly waits: Waits;
   readonly messages: MessageHistory;
@@ -128,6 +132,8 @@ export class Core {
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
+    this.calls = new NodeCalls(engine.presence, options);
+    this.groups = new Groups({ ...this, engine, options });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
@@ -141,10 +147,12 @@ export class Core {
     gap: (tenant, room) => {
       this.repairs.gap(tenant, room);
       this.waits.recheck(tenant, room);
+      this.groups.doubt(tenant, room);
     },
     health: ({ healthy, reason }) => {
       const { backend } = this.engine;
       if (healthy) this.rosters.recovered();
+      if (healthy) this.groups.doubt();
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -199,6 +207,7 @@ export class Core {
     if (session.closed) return;
     session.closed = true;
     this.memberships.leaveAll(session, isFarewell);
+    this.groups.leaveAll(session);
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
@@ -278,6 +287,10 @@ export class Core {
   /** Does what another node asks for. */
   private receiveFromNode(message: NodeMessage): void {
     const { kind, tenant: name, clients, text } = message;
+    if (kind === 'call' || kind === 'answer') {
+      this.calls.receive({ kind, text });
+      return;
+    }
     const tenant = this.rooms.tenants.get(name);
     switch (kind) {
       case 'private':

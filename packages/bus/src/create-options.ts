@@ -5,6 +5,7 @@ import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
 import type { Awaitable, Engine, Published } from './engine/engine.ts';
 import type { CronOptions } from './operators/cron/cron.ts';
+import type { LeaseLimits } from './operators/lease/record.ts';
 import type { OmegaOptions } from './operators/omega/omega.ts';
 import type { StoreLimits } from './operators/store/space.ts';
 import type { WebhookOptions } from './operators/webhook/webhook.ts';
@@ -31,6 +32,7 @@ export interface BusHooks {
 /** The families of op.* commands, with their limits. `false` leaves one out. */
 export interface OperatorOptions {
   readonly store?: StoreLimits | false;
+  readonly lease?: LeaseLimits | false;
   readonly cron?: CronOptions | false;
   readonly webhook?: WebhookOptions | false;
   readonly omega?: OmegaOptions | false;

@@ -51,6 +51,7 @@ export {
   DEFAULT_MAX_JOBS,
   DEFAULT_MAX_JOBS_PER_SUBJECT,
 } from './operators/cron/cron.ts';
+export { DEFAULT_LEASE_LIMITS, type LeaseLimits } from './operators/lease/record.ts';
 export { DEFAULT_OMEGA_OPTIONS, type OmegaOptions } from './operators/omega/omega.ts';
 export type { Operator } from './operators/operator.ts';
 export { DEFAULT_STORE_LIMITS, type StoreLimits } from './operators/store/space.ts';

@@ -21,6 +21,10 @@ export interface Limits {
   readonly maxChannels: number;
   /** Channels that one subject may make by publishing or joining. */
   readonly maxChannelsPerSubject: number;
+  /** Groups of one tenant. */
+  readonly maxGroups: number;
+  /** Groups that one subject made. */
+  readonly maxGroupsPerSubject: number;
   /** Bytes of heap beyond which nothing new is taken; 0: 85 % of what the heap may grow to. */
   readonly maxMemoryBytes: number;
   /** Waits (`wait_ms`) of one connection, or of one identity over HTTP, at a time. */
@@ -43,6 +47,8 @@ export const DEFAULT_LIMITS: Limits = {
   maxSubscriptions: 1_000,
   maxChannels: 100_000,
   maxChannelsPerSubject: 1_000,
+  maxGroups: 1_000,
+  maxGroupsPerSubject: 100,
   maxMemoryBytes: 0,
   maxWaitsPerClient: 16,
   maxWaits: 10_000,

@@ -405,7 +405,7 @@ export class Rooms {
   ): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
-    if (known === undefined && session.memberships.size >= maxSubscriptions) {
+    if (known === undefined && session.memberships.size + session.groups.size >= maxSubscriptions) {
       throw new BusError(
         'LIMIT_EXCEEDED',
         `A connection holds at most ${maxSubscriptions} subscriptions; leave some.`,

@@ -1,4 +1,11 @@
-import { type Address, isChannelName, isRoomName, type PartialAddress, WILDCARD } from '@arqonbus/protocol';
+import {
+  type Address,
+  isChannelName,
+  isChannelPattern,
+  isRoomName,
+  type PartialAddress,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { invalidArgument } from './errors.ts';
 import { given } from './options.ts';
 
@@ -20,6 +27,34 @@ export function readAddress(input: AddressInput): PartialAddress {
   if (room !== undefined && !isWhole && !isRoomName(room)) throw badName('room', room);
   if (channel !== undefined && channel !== WILDCARD && !isChannelName(channel)) throw badName('channel', channel);
   return given({ room, channel });
+}
+
+/** The room of mailboxes; its channels are their owners. */
+export const MAIL_ROOM = '@';
+
+/**
+ * An address that can be received: it names its room, and perhaps a channel pattern (`orders.*`, `orders.>`); without a
+ * channel it is the whole room. `@NAME` is a mailbox.
+ */
+export function readSource(input: AddressInput): Address {
+  if (typeof input === 'string' && input.startsWith(MAIL_ROOM)) return mailbox(input.slice(1));
+  const { room, channel } = typeof input === 'string' ? split(input) : input;
+  if (channel === undefined || !isChannelPattern(channel)) return readPlace(input);
+  return { room: readPlace(given({ room })).room, channel };
+}
+
+/** The mailbox of a subject: a name that no channel may have is written in base64url. */
+export function mailbox(subject: string): Address {
+  if (isChannelName(subject)) return { room: MAIL_ROOM, channel: subject };
+  const bytes = String.fromCharCode(...new TextEncoder().encode(subject));
+  const channel = `~${btoa(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '')}`;
+  return { room: MAIL_ROOM, channel };
+}
+
+/** Whether a text or object says where something goes, rather than to whom. */
+export function isAddress(to: string | readonly string[] | PartialAddress): to is AddressInput {
+  if (typeof to !== 'string') return !Array.isArray(to);
+  return to.includes(':') && !to.startsWith('sub:') && !to.startsWith(MAIL_ROOM);
 }
 
 /** An address that names its room; without a channel it is the whole room. */

@@ -3,23 +3,30 @@ import {
   type CommandArgs,
   type CommandName,
   type CommandResult,
+  isChannelPattern,
   type JoinResult,
   type JsonObject,
   newId,
   type Welcome,
 } from '@arqonbus/protocol';
 import { openSocket } from '#socket';
-import type { AddressInput } from './address.ts';
+import { type AddressInput, isAddress, mailbox, readSource } from './address.ts';
 import { CommandCaller } from './commands.ts';
-import { ArqonBusError } from './errors.ts';
+import { ArqonBusError, invalidArgument } from './errors.ts';
+import { type Feature, hasFeature, requireFeatures } from './features.ts';
+import type { GroupOptions, GroupSubscription } from './group-subscription.ts';
+import { type HistoryPage, type HistoryWaitOptions, waitForHistory } from './history.ts';
+import type { Leases } from './leases.ts';
 import type { ConnectionState } from './link.ts';
 import type { JoinOptions } from './membership.ts';
 import type { Message } from './message.ts';
-import { type ClientOptions, readOptions } from './options.ts';
+import { type ClientOptions, given, readOptions } from './options.ts';
 import type { Ack, PrivateAck, PublishOptions, SendOptions, Sent } from './outgoing.ts';
 import * as outgoing from './outgoing.ts';
 import type { WaitOptions } from './pending.ts';
-import type { RequestHandler, Target } from './request.ts';
+import type { PresenceOptions, PresenceSet } from './presence.ts';
+import type { AskAnything, Outgoing } from './queue.ts';
+import { isRequest, type RequestHandler, type RequestOptions, type Target } from './request.ts';
 import { type ClientEvents, Session } from './session.ts';
 import { Store } from './store.ts';
 import type { SubscribeOptions, Subscription } from './subscription.ts';
@@ -34,6 +41,25 @@ import type { SubscribeOptions, Subscription } from './subscription.ts';
 export interface ConnectOptions extends WaitOptions {
   /** Keep trying when the bus is not there yet (default false: the first failure rejects). */
   retry?: boolean;
+}
+
+/** Longest time that a server lets a request live, milliseconds. */
+const MAX_REQUEST_MS = 300_000;
+/** The group of those who answer requests, unless another is named. */
+const DEFAULT_GROUP = 'serve';
+
+/**
+ * How to answer the requests to an address.
+ *
+ * ```ts
+ * await client.onRequest('math:add', add, { group: 'calculators', prefetch: 4 });
+ * ```
+ */
+export interface ServeOptions extends WaitOptions {
+  /** Default: `serve`. */
+  group?: string;
+  /** Requests that are answered at a time (default 16). */
+  prefetch?: number;
 }
 
 /**
@@ -55,6 +81,14 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * ```
    */
   readonly store: Store;
+  /**
+   * Keys that one client at a time has, renewed until they are released.
+   *
+   * ```ts
+   * await using lease = await client.leases.acquire('printer/3', { waitMs: 10_000 });
+   * ```
+   */
+  readonly leases: Leases;
   readonly #session: Session;
 
   /**
@@ -70,6 +104,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
       emit: (event, value) => this.emit(event, value),
       report: (error) => this.#report(error, false),
     });
+    this.leases = this.#session.leases;
     this.store = new Store((name, args, ask) => this.#session.run(name, args, ask), this.#session.watches);
   }
 
@@ -168,8 +203,65 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * }
    * ```
    */
-  subscribe<P = JsonObject>(at: AddressInput, options: SubscribeOptions<P> = {}): Promise<Subscription<P>> {
-    return this.#session.subscriptions.subscribe(at, options);
+  subscribe<P = JsonObject>(at: AddressInput, options: GroupOptions<P>): Promise<GroupSubscription<P>>;
+  subscribe<P = JsonObject>(at: AddressInput, options?: SubscribeOptions<P>): Promise<Subscription<P>>;
+  async subscribe<P = JsonObject>(
+    at: AddressInput,
+    options: SubscribeOptions<P> | GroupOptions<P> = {},
+  ): Promise<Subscription<P> | GroupSubscription<P>> {
+    const place = readSource(at);
+    if (isChannelPattern(place.channel)) this.#require('patterns');
+    if (!('group' in options)) return this.#session.subscriptions.subscribe(at, options);
+    this.#require('groups');
+    return this.#session.groups.subscribe(place, options);
+  }
+
+  /**
+   * Receives the mail of this client's subject, `@NAME`, as a group: each message is handled once, whichever of the
+   * subject's connections takes it.
+   *
+   * ```ts
+   * for await (const { payload, sender } of await client.mailbox()) console.log(sender?.subject, payload);
+   * ```
+   *
+   * @param options `subject` is needed only where neither the token nor the address tells who this is
+   */
+  async mailbox<P = JsonObject>(
+    options: Partial<GroupOptions<P>> & { subject?: string } = {},
+  ): Promise<GroupSubscription<P>> {
+    this.#require('mailboxes', 'groups');
+    const { subject = await this.#session.subject(), ...rest } = options;
+    if (subject === undefined) {
+      throw invalidArgument('This client has no subject: connect with a token, or name it as "subject".');
+    }
+    return this.#session.groups.subscribe(mailbox(subject), { group: 'inbox', ...rest });
+  }
+
+  /**
+   * Joins to know who is there, and shows a state of this client.
+   *
+   * ```ts
+   * const people = await client.presence('science:explore', { state: { mood: 'busy' } });
+   * people.on('joined', ({ sender }) => console.log(`${sender.name} is here`));
+   * ```
+   */
+  async presence(at: AddressInput, options: PresenceOptions = {}): Promise<PresenceSet> {
+    this.#require('presence-state');
+    return this.#session.subscriptions.watch(at, options);
+  }
+
+  /**
+   * Waits until there is something after `since`, without joining; resolves with it and where to go on, and with no
+   * messages when nothing came within `timeoutMs` (default 30,000).
+   *
+   * ```ts
+   * const { messages, position } = await client.wait('science:explore', { since, timeoutMs: 50_000 });
+   * ```
+   */
+  async wait<P = JsonObject>(at: AddressInput, options: HistoryWaitOptions = {}): Promise<HistoryPage<P>> {
+    this.#require('wait');
+    const { clock, timeoutMs } = this.#session.settings;
+    return waitForHistory<P>(this.#askAnything, at, options, timeoutMs, () => clock.now());
   }
 
   /**
@@ -180,7 +272,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * ```
    */
   async join(at: AddressInput, options: JoinOptions & WaitOptions = {}): Promise<JoinResult> {
-    const { result } = await this.subscribe(at, { ...options, onMessage: () => {} });
+    const { result } = await this.#session.subscriptions.subscribe(at, { ...options, onMessage: () => {} });
     return result as JoinResult;
   }
 
@@ -239,27 +331,56 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Sends a private message and resolves with the first reply to it. Rejects with RequestError when the other side says
-   * that it failed, and with `CONNECTION_LOST`: the reply would go to a connection that is gone.
+   * Asks, and resolves with the first reply. An address (`room:channel`) means one of those who answer there; else it is
+   * a private message. Rejects with RequestError when the other side says that it failed, with NoRespondersError when
+   * nobody answers there, and with `CONNECTION_LOST`: the reply would go to a connection that is gone.
    *
    * ```ts
-   * const { payload } = await client.request<{ sum: number }>('sub:calculator', { numbers: [1, 2] });
+   * const { payload } = await client.request<{ sum: number }>('math:add', { numbers: [1, 2] }, { timeoutMs: 2_000 });
    * ```
    */
-  request<R = JsonObject>(to: Target, payload: object, options: Omit<PublishOptions, 'ack'> = {}): Promise<Message<R>> {
-    const { id = newId(), metadata = {}, signal, timeoutMs = this.#session.settings.timeoutMs } = options;
-    return this.#session.requests.ask(to, payload, id, metadata, { signal, timeoutMs }) as Promise<Message<R>>;
+  async request<R = JsonObject>(
+    to: Target | AddressInput,
+    payload: object,
+    options: RequestOptions = {},
+  ): Promise<Message<R>> {
+    const { id = newId(), signal, timeoutMs = this.#session.settings.timeoutMs, group, ephemeral } = options;
+    const request = { timeoutMs: Math.min(timeoutMs, MAX_REQUEST_MS), group: group ?? DEFAULT_GROUP };
+    let envelope: Outgoing;
+    if (isAddress(to)) {
+      envelope = outgoing.event(to, payload, { ...given({ metadata: options.metadata, ephemeral }), id, request });
+    } else {
+      // A server that does not know requests passes the mark of the client on.
+      const metadata = { ...options.metadata, request: true };
+      const asked = hasFeature(this.welcome, 'requests') ? { request: { timeoutMs: request.timeoutMs } } : {};
+      envelope = outgoing.privately(to, payload, { id, metadata, ...asked });
+    }
+    const send = (withdrawn: AbortSignal): Promise<unknown> =>
+      this.#session.post(envelope, { signal: withdrawn, timeoutMs: Infinity }, false);
+    return this.#session.requests.ask(id, { signal, timeoutMs }, send) as Promise<Message<R>>;
   }
 
   /**
-   * Answers requests of other clients; one handler at a time. Returns the way to remove it.
+   * Answers requests: those that come to this client, by one handler at a time, or those to an address, as one of the
+   * group `serve`. Returns the way to remove it, or the subscription.
    *
    * ```ts
-   * client.onRequest<{ numbers: number[] }>(({ numbers }) => ({ sum: numbers.reduce((a, b) => a + b, 0) }));
+   * const serving = await client.onRequest<{ a: number; b: number }>('math:add', ({ a, b }) => ({ sum: a + b }));
    * ```
    */
-  onRequest<P = JsonObject, R extends object = JsonObject>(handler: RequestHandler<P, R>): () => void {
-    return this.#session.requests.handle(handler);
+  onRequest<P = JsonObject, R extends object = JsonObject>(handler: RequestHandler<P, R>): () => void;
+  onRequest<P = JsonObject, R extends object = JsonObject>(
+    at: AddressInput,
+    handler: RequestHandler<P, R>,
+    options?: ServeOptions,
+  ): Promise<GroupSubscription<P>>;
+  onRequest<P, R extends object>(
+    at: AddressInput | RequestHandler<P, R>,
+    handler?: RequestHandler<P, R>,
+    options: ServeOptions = {},
+  ): (() => void) | Promise<GroupSubscription<P>> {
+    if (typeof at === 'function') return this.#session.requests.handle(at);
+    return this.#serve(at, handler as RequestHandler<P, R>, options);
   }
 
   /**
@@ -305,6 +426,29 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
     wait: WaitOptions = {},
   ): Promise<CommandResult<N>> {
     return this.#session.run(name, args, wait);
+  }
+
+  async #serve<P, R extends object>(
+    at: AddressInput,
+    handler: RequestHandler<P, R>,
+    { group = DEFAULT_GROUP, prefetch = 16, ...wait }: ServeOptions,
+  ): Promise<GroupSubscription<P>> {
+    this.#require('groups', 'requests');
+    const { requests, groups } = this.#session;
+    const onMessage = async (message: Message<P>): Promise<void> => {
+      // What is no request has nobody who waits for an answer.
+      if (!isRequest(message.envelope.metadata)) return;
+      await requests.serve(message as unknown as Message, handler as unknown as RequestHandler<never, object>);
+    };
+    return groups.subscribe<P>(readSource(at), { ...wait, group, prefetch, onMessage }, prefetch);
+  }
+
+  get #askAnything(): AskAnything {
+    return ((name, args, wait) => this.#session.run(name as 'ping', args, wait as WaitOptions)) as AskAnything;
+  }
+
+  #require(...features: Feature[]): void {
+    requireFeatures(this.welcome, features);
   }
 
   #report(error: unknown, isFromErrorListener: boolean): void {

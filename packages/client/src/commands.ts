@@ -4,14 +4,14 @@ import { Emitter } from './emitter.ts';
 import { History, type HistoryOptions } from './history.ts';
 import { given, type Identity, toWire } from './options.ts';
 import type { WaitOptions } from './pending.ts';
-import type { Ask, CommandParameters } from './queue.ts';
+import type { Ask, AskAnything, CommandParameters } from './queue.ts';
 
 /**
  * Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice
  * comes to the same.
  */
 export const REPEATABLE: RegExp =
-  /^(ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+|op\.\w+\.(get|replay|status|watch|unwatch|dead_letters|list\w*))$/;
+  /^(ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+|op\.\w+\.(get|replay|status|watch|unwatch|renew|dead_letters|list\w*))$/;
 
 type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 type Verb<F extends string> = CommandName extends infer N ? (N extends `op.${F}.${infer V}` ? V : never) : never;
@@ -218,13 +218,14 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * A channel's history by sequence: nothing is asked for before it is iterated.
+   * A channel's history by sequence, or a room's by time: nothing is asked for before it is iterated. `room:*` is what
+   * was sent to the whole room.
    *
    * ```ts
    * for await (const message of client.history('science:explore', { after: 41 })) console.log(message.sequence);
    * ```
    */
   history<P = JsonObject>(at: AddressInput, options: HistoryOptions = {}): History<P> {
-    return new History<P>((args) => this.run('history', args, options), readPlace(at), options);
+    return new History<P>(this.#ask as unknown as AskAnything, at, options);
   }
 }

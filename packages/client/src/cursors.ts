@@ -1,4 +1,11 @@
-import { type Address, type JoinResult, type Position, WILDCARD } from '@arqonbus/protocol';
+import {
+  type Address,
+  compilePattern,
+  isChannelPattern,
+  type JoinResult,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import type { Message } from './message.ts';
 
 /** Own sequences remembered ahead of the cursor. */
@@ -151,8 +158,15 @@ export class Cursors {
   readonly #address: Address;
   readonly #onReset: (reset: Reset) => void;
   readonly #streams = new Map<string, StreamCursor>();
+  /** Of several channels. */
+  readonly #isMany: boolean;
+  readonly #matches: (channel: string) => boolean;
 
   constructor(address: Address, onReset: (reset: Reset) => void) {
+    const { channel } = address;
+    const isPattern = isChannelPattern(channel);
+    this.#isMany = channel === WILDCARD || isPattern;
+    this.#matches = isPattern ? compilePattern(channel) : (name) => channel === WILDCARD || channel === name;
     this.#address = address;
     this.#onReset = onReset;
   }
@@ -175,7 +189,7 @@ export class Cursors {
   /** A room's is a map; a channel's is one too as soon as its room has had a room-wide event. */
   #sinceOf(positions: Record<string, Position>): Since | undefined {
     const { channel } = this.#address;
-    if (channel === WILDCARD) return this.#streams.size === 0 ? undefined : positions;
+    if (this.#isMany) return this.#streams.size === 0 ? undefined : positions;
     if (!this.#streams.has(channel)) return undefined;
     const own = positions[channel] as Position;
     const hasWide = this.#streams.get(WILDCARD)?.isEmpty === false;
@@ -195,7 +209,7 @@ export class Cursors {
   /** The answer to a join without `since`; `history` envelopes of each stream joined precede live traffic. */
   begin(result: JoinResult, history = 0): void {
     for (const [channel, position] of this.#told(result)) {
-      const replayed = this.#address.channel === WILDCARD || channel === this.#address.channel ? history : 0;
+      const replayed = this.#covers(channel) ? history : 0;
       const sequence = Math.max(0, position.sequence - replayed);
       this.#streams.set(channel, new StreamCursor({ ...position, sequence }, position.sequence));
     }
@@ -296,7 +310,7 @@ export class Cursors {
   }
 
   #covers(channel: string): boolean {
-    return this.#address.channel === WILDCARD || this.#address.channel === channel;
+    return this.#matches(channel);
   }
 
   /** Where the server says that the streams stand; one that nothing is known of has no epoch. */

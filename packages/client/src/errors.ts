@@ -22,6 +22,7 @@ export type ClientErrorCode =
   | 'INVALID_FRAME'
   | 'INVALID_ARGUMENT'
   | 'TOKEN_FAILED'
+  | 'FEATURE_MISSING'
   | 'LISTENER_FAILED';
 
 /**
@@ -160,6 +161,88 @@ export class CommandError extends RefusedError {
     super(envelope);
     this.command = command;
   }
+}
+
+/**
+ * A lease, or the delivery of a message, had ended before the server was asked (`LEASE_LOST`): somebody else may have
+ * it now.
+ *
+ * ```ts
+ * await message.ack().catch((error) => {
+ *   if (error instanceof LeaseLostError) undo(message);
+ * });
+ * ```
+ */
+export class LeaseLostError extends CommandError {
+  override name = 'LeaseLostError';
+}
+
+/**
+ * Nobody is there who answers requests (`NO_RESPONDERS`).
+ *
+ * ```ts
+ * await client.request('math:add', { a: 1, b: 2 }).catch((error) => {
+ *   if (error instanceof NoRespondersError) console.log('the calculator is away');
+ * });
+ * ```
+ */
+export class NoRespondersError extends RefusedError {
+  override name = 'NoRespondersError';
+}
+
+/**
+ * The mailbox takes no more until its owner has handled some of it (`MAILBOX_FULL`).
+ *
+ * ```ts
+ * await client.send('@ada', { text: 'one more' }).catch((error) => {
+ *   if (error instanceof MailboxFullError) console.log(error.details.pending);
+ * });
+ * ```
+ */
+export class MailboxFullError extends RefusedError {
+  override name = 'MailboxFullError';
+}
+
+/**
+ * The payload is not what the channel's schema asks for (`SCHEMA_MISMATCH`).
+ *
+ * ```ts
+ * await client.publish('shop:orders', order).catch((error) => {
+ *   if (error instanceof SchemaMismatchError) console.log(error.details);
+ * });
+ * ```
+ */
+export class SchemaMismatchError extends RefusedError {
+  override name = 'SchemaMismatchError';
+}
+
+/**
+ * The message has come back to where it was forwarded from (`LOOP_DETECTED`).
+ *
+ * ```ts
+ * await client.publish('a:b', payload).catch((error) => {
+ *   if (error instanceof LoopDetectedError) console.log(error.message);
+ * });
+ * ```
+ */
+export class LoopDetectedError extends RefusedError {
+  override name = 'LoopDetectedError';
+}
+
+const BY_CODE: Readonly<Record<string, new (envelope: Envelope) => RefusedError>> = {
+  NO_RESPONDERS: NoRespondersError,
+  MAILBOX_FULL: MailboxFullError,
+  SCHEMA_MISMATCH: SchemaMismatchError,
+  LOOP_DETECTED: LoopDetectedError,
+};
+
+/** The error of a refusal: one class for each code that a program may want to tell apart, else one for its kind. */
+export function refusal(envelope: Envelope, command?: string): RefusedError {
+  const { error_code: code = '' } = envelope;
+  if (command !== undefined) {
+    return new (code === 'LEASE_LOST' ? LeaseLostError : CommandError)(envelope, command);
+  }
+  return new (BY_CODE[code] ?? RefusedError)(envelope);
 }
 
 /**

@@ -1,6 +1,23 @@
-import type { Address, CommandArgs, CommandResult, JsonObject } from '@arqonbus/protocol';
+import { type Envelope, type JsonObject, type PartialAddress, WILDCARD } from '@arqonbus/protocol';
+import { type AddressInput, readSource } from './address.ts';
+import type { Since } from './cursors.ts';
 import { TimeoutError } from './errors.ts';
 import { type Message, toMessage } from './message.ts';
+import { given } from './options.ts';
+import type { WaitOptions } from './pending.ts';
+import type { AskAnything } from './queue.ts';
+
+/** Longest wait of one command, milliseconds. */
+const MAX_WAIT_MS = 55_000;
+
+/**
+ * Where a page of history goes on: a sequence; of a whole room, one for each of its channels.
+ *
+ * ```ts
+ * client.history('science', { after: { explore: 41, '*': 7 } });
+ * ```
+ */
+export type HistoryCursor = number | Readonly<Record<string, number>>;
 
 /**
  * Which part of a channel's history to read, and how.
@@ -10,10 +27,10 @@ import { type Message, toMessage } from './message.ts';
  * ```
  */
 export interface HistoryOptions {
-  /** Only what comes after this sequence. */
-  after?: number;
-  /** Only what comes before this sequence. */
-  before?: number;
+  /** Only what comes after this sequence; of a whole room, after this cursor. */
+  after?: HistoryCursor;
+  /** Only what comes before it. */
+  before?: HistoryCursor;
   /** `oldest-first` (default) or `newest-first`; within a page messages are always oldest first on the wire. */
   order?: 'oldest-first' | 'newest-first';
   /** Messages asked for at a time (default 100, at most 500). */
@@ -25,7 +42,88 @@ export interface HistoryOptions {
   timeoutMs?: number;
 }
 
-export type AskHistory = (args: CommandArgs<'history'>) => Promise<CommandResult<'history'>>;
+/** A page of history as the server answers it. */
+interface WirePage {
+  readonly messages: readonly Envelope[];
+  readonly next?: HistoryCursor | null;
+  readonly previous?: HistoryCursor | null;
+  readonly position?: Since;
+  readonly recovered?: boolean;
+}
+
+/**
+ * What a channel's history holds, and where to go on.
+ *
+ * ```ts
+ * const { messages, position } = await client.wait('science:explore', { since });
+ * ```
+ */
+export interface HistoryPage<P = JsonObject> {
+  /** Oldest first; none when nothing came in time. */
+  readonly messages: readonly Message<P>[];
+  /** The `since` of the next wait. */
+  readonly position: Since | undefined;
+  /** False: of what was missed, something is no longer kept. */
+  readonly recovered: boolean;
+}
+
+/**
+ * From where on to wait, and for how long.
+ *
+ * ```ts
+ * await client.wait('science:explore', { since, timeoutMs: 50_000, limit: 100 });
+ * ```
+ */
+export interface HistoryWaitOptions extends WaitOptions {
+  /** A position, positions by channel, or a time; without it what comes from now on. */
+  since?: Since | Date;
+  /** Messages in the page (default 50, at most 500). */
+  limit?: number;
+}
+
+/** How long {@link waitForHistory} waits unless told otherwise, milliseconds. */
+const DEFAULT_WAIT_MS = 30_000;
+
+/**
+ * Waits until there is something after `since`, without joining.
+ *
+ * @param graceMs how much longer than its wait an answer may take
+ */
+export async function waitForHistory<P>(
+  ask: AskAnything,
+  at: AddressInput,
+  options: HistoryWaitOptions,
+  graceMs: number,
+  now: () => number,
+): Promise<HistoryPage<P>> {
+  const { since, limit = 50, timeoutMs = DEFAULT_WAIT_MS, signal } = options;
+  const place = storedPlace(at);
+  const end = now() + timeoutMs;
+  let from: unknown = since instanceof Date ? { time: since.toISOString() } : since;
+  if (from === undefined)
+    from = ((await ask('history', { ...place, limit: 1 }, { signal })) as unknown as WirePage).position;
+  for (;;) {
+    const waitMs = Math.min(MAX_WAIT_MS, Math.max(0, Math.round(end - now())));
+    const args = { ...place, since: from, limit, wait_ms: waitMs };
+    const page = (await ask('history', args, { signal, timeoutMs: waitMs + graceMs })) as unknown as WirePage;
+    const { messages, position, recovered = true } = page;
+    if (messages.length > 0 || !recovered || end - now() <= 0) {
+      return { messages: messages.map((envelope) => toMessage<P>(envelope as never)), position, recovered };
+    }
+    from = position ?? from;
+  }
+}
+
+/** `room` alone is all of its channels, merged by time; `room:*` only what was sent to the whole room. */
+function storedPlace(at: AddressInput): PartialAddress {
+  const { room, channel } = readSource(at);
+  const isWhole = channel === WILDCARD && !namesChannel(at);
+  return isWhole ? { room } : { room, channel };
+}
+
+function namesChannel(at: AddressInput): boolean {
+  return typeof at === 'string' ? at.includes(':') : at.channel !== undefined;
+}
 
 /**
  * A channel's history, fetched page by page while it is iterated: message by message, or in {@link History.pages}. A
@@ -36,14 +134,26 @@ export type AskHistory = (args: CommandArgs<'history'>) => Promise<CommandResult
  * ```
  */
 export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
-  readonly #ask: AskHistory;
-  readonly #at: Address;
+  readonly #ask: AskAnything;
+  readonly #place: PartialAddress;
   readonly #options: HistoryOptions;
+  #position: Since | undefined;
 
-  constructor(ask: AskHistory, at: Address, options: HistoryOptions) {
+  constructor(ask: AskAnything, at: AddressInput, options: HistoryOptions) {
     this.#ask = ask;
-    this.#at = at;
+    this.#place = storedPlace(at);
     this.#options = options;
+  }
+
+  /**
+   * Where the last page that was fetched stood: what `wait` and `subscribe` take as their `since`.
+   *
+   * ```ts
+   * const since = history.position;
+   * ```
+   */
+  get position(): Since | undefined {
+    return this.#position;
   }
 
   /** Iterates messages. */
@@ -59,32 +169,41 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
    * ```
    */
   async *pages(): AsyncGenerator<Message<P>[], void, undefined> {
-    const { after = 0, before = Number.POSITIVE_INFINITY, order } = this.#options;
+    const { after, before, order, signal, timeoutMs } = this.#options;
     const isForward = order !== 'newest-first';
+    const [least, most] = [sequenceIn(after, 0), sequenceIn(before, Number.POSITIVE_INFINITY)];
     let { pageSize = 100 } = this.#options;
     let left = this.#options.limit ?? Number.POSITIVE_INFINITY;
-    // A sequence, or of a room a map of them.
-    let from: CommandResult<'history'>['next'] | undefined = isForward ? after : before;
-    while (from !== null && from !== undefined && left > 0) {
-      const cursor: CommandArgs<'history'> = isForward
-        ? { after: from }
-        : from === Number.POSITIVE_INFINITY
-          ? {}
-          : { before: from };
-      let result: CommandResult<'history'>;
+    // Of a whole room, the oldest page is the one after no cursor at all.
+    let from: HistoryCursor | null | undefined = isForward ? (after ?? (this.#isWhole ? {} : 0)) : before;
+    let isFirst = true;
+    while ((isFirst || (from !== null && from !== undefined)) && left > 0) {
+      const cursor = given(isForward ? { after: from } : { before: from });
+      let result: WirePage;
       try {
-        result = await this.#ask({ ...this.#at, limit: Math.min(pageSize, left), ...cursor });
+        const args = { ...this.#place, limit: Math.min(pageSize, left), ...cursor };
+        result = (await this.#ask('history', args, { signal, timeoutMs })) as unknown as WirePage;
       } catch (error) {
         if (!(error instanceof TimeoutError) || pageSize <= 1) throw error;
         pageSize = Math.ceil(pageSize / 4);
         continue;
       }
+      isFirst = false;
+      this.#position = result.position ?? this.#position;
       const messages = result.messages.map((envelope) => toMessage<P>(envelope as never));
-      const page = messages.filter(({ sequence = 0 }) => sequence > after && sequence < before);
+      const page = messages.filter(({ sequence = 0 }) => this.#isWhole || (sequence > least && sequence < most));
       if (page.length > 0) yield isForward ? page : page.reverse();
       left -= page.length;
       // A page with something out of bounds is the last one.
       from = page.length < messages.length ? null : isForward ? result.next : result.previous;
     }
   }
+
+  get #isWhole(): boolean {
+    return this.#place.channel === undefined;
+  }
+}
+
+function sequenceIn(cursor: HistoryCursor | undefined, otherwise: number): number {
+  return typeof cursor === 'number' ? cursor : otherwise;
 }

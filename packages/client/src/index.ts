@@ -1,29 +1,40 @@
 export type { AddressInput } from './address.ts';
-export { ArqonBusClient, type ConnectOptions } from './client.ts';
+export { ArqonBusClient, type ConnectOptions, type ServeOptions } from './client.ts';
 export type { BackoffOptions, Clock } from './clock.ts';
 export type { Operator } from './commands.ts';
 export type { Frame } from './connection.ts';
 export type { Reset, ResetReason, Since } from './cursors.ts';
+export type { Delivery, NackOptions } from './delivery.ts';
 export {
   ArqonBusError,
   AuthenticationError,
   type ClientErrorCode,
   CommandError,
   ConnectionError,
+  LeaseLostError,
+  LoopDetectedError,
+  MailboxFullError,
+  NoRespondersError,
   QueueFullError,
   RefusedError,
   RequestError,
+  SchemaMismatchError,
   TimeoutError,
 } from './errors.ts';
-export type { History, HistoryOptions } from './history.ts';
+export type { Feature } from './features.ts';
+export type { GroupEvents, GroupOptions, GroupSubscription } from './group-subscription.ts';
+export type { History, HistoryCursor, HistoryOptions, HistoryPage, HistoryWaitOptions } from './history.ts';
+export type { Lease, LeaseEvents, LeaseOptions, Leases } from './leases.ts';
 export type { ConnectionState, ReconnectInfo } from './link.ts';
 export type { JoinOptions } from './membership.ts';
 export type { Message } from './message.ts';
 export type { ClientOptions, Identity, TokenOption } from './options.ts';
 export type { Ack, PrivateAck, PublishOptions, SendOptions, Sent } from './outgoing.ts';
 export type { WaitOptions } from './pending.ts';
+export type { Member, PresenceChange, PresenceEvents, PresenceOptions, PresenceSet } from './presence.ts';
 export type { CommandParameters } from './queue.ts';
-export type { RequestHandler, Target } from './request.ts';
+export type { Receipt } from './receipts.ts';
+export type { RequestHandler, RequestOptions, Target } from './request.ts';
 export type { ClientEvents, StateChange } from './session.ts';
 export type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
 export type {

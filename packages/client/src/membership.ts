@@ -25,7 +25,9 @@ export interface JoinOptions {
   /** Whether this client hears its own messages (default false). */
   echo?: boolean;
   /** Whether it is told who is there and who comes and goes. */
-  presence?: boolean;
+  presence?: boolean | { state?: unknown };
+  /** Of a room or a pattern: refuses the join unless the grants cover all of it, rather than taking what they do. */
+  strict?: boolean;
   /** The last N envelopes before live traffic. */
   history?: number;
 }
@@ -40,6 +42,8 @@ export interface Consumer {
   end(error: unknown): void;
   /** Resolves when everything that was delivered has been dealt with. */
   drained(): Promise<void>;
+  /** The answer to a join, the first one and later ones. */
+  joined?(result: JoinResult): void;
 }
 
 /** What a membership needs of the client it belongs to. */
@@ -59,6 +63,8 @@ export class Membership {
   /** The answer to the last join. */
   result: JoinResult | undefined;
   closed = false;
+  /** Whether its messages are of no interest: nothing is replayed for it. */
+  readonly #isSilent: boolean;
   readonly #host: MembershipHost;
   readonly #cursors: Cursors;
   /** Last position of each channel that the consumer has had, rather than this object. */
@@ -70,8 +76,9 @@ export class Membership {
   #early: Message[] = [];
   #paused = false;
 
-  constructor(address: Address, options: JoinOptions, host: MembershipHost) {
+  constructor(address: Address, options: JoinOptions, host: MembershipHost, isSilent = false) {
     this.address = address;
+    this.#isSilent = isSilent;
     this.options = options;
     this.#host = host;
     this.#cursors = new Cursors(address, (reset) => this.#reset(reset));
@@ -114,10 +121,15 @@ export class Membership {
     if (this.#active) this.#host.rejoin(this);
   }
 
+  /** Joins once more on the line that is open. */
+  renew(): void {
+    if (this.#active) this.#host.rejoin(this);
+  }
+
   /** What the next join asks for, besides what all memberships at the address share. */
   joinArgs(): Pick<JoinOptions, 'since' | 'history'> {
     // While paused only the membership is kept; the replay comes when there is room for it.
-    if (this.#paused) return {};
+    if (this.#paused || this.#isSilent) return {};
     const since = this.#cursors.resumable ? this.#cursors.since() : undefined;
     if (since !== undefined) return { since };
     const { history } = this.options;
@@ -137,7 +149,7 @@ export class Membership {
     this.result = isAgain
       ? { ...result, recovered: this.result?.recovered === true && result.recovered === true }
       : result;
-    if (!this.#paused) {
+    if (!this.#paused && !this.#isSilent) {
       let isOwed = false;
       if (asked.since !== undefined) isOwed = this.#cursors.resume(result, asked.since, isAgain);
       else if (isFirst) this.#cursors.begin(result, asked.history);
@@ -148,6 +160,7 @@ export class Membership {
       if (isOwed) return true;
     }
     this.#active = true;
+    this.#consumer.joined?.(result);
     for (const message of this.#early.splice(0)) this.receive(message);
     return false;
   }
@@ -165,6 +178,7 @@ export class Membership {
 
   /** An event that the address covers. */
   receive(message: Message): void {
+    if (this.#isSilent) return;
     if (!this.#active) {
       this.#early.push(message);
       // The oldest of them are those that the replay brings.
@@ -175,6 +189,7 @@ export class Membership {
 
   /** The ack of a message of this client's own. With echo the message itself comes. */
   own(position: Position): void {
+    if (this.#isSilent) return;
     if (this.options.echo !== true) this.#deliver(this.#cursors.own(position));
   }
 
@@ -182,7 +197,7 @@ export class Membership {
   notice(envelope: Envelope): void {
     const { event, channel = WILDCARD } = envelope.payload;
     if (event === 'history_gap' && this.result !== undefined) this.#deliver(this.#cursors.gap(String(channel)));
-    if (event !== 'presence' || this.options.presence === true) this.#consumer.notice(envelope);
+    if (event !== 'presence' || (this.options.presence ?? false) !== false) this.#consumer.notice(envelope);
   }
 
   /** Leaves it to others to leave the channel: {@link Membership.leave} does both. */

@@ -1,4 +1,4 @@
-import type { Envelope, JsonObject, Position } from '@arqonbus/protocol';
+import type { Envelope, JsonObject, Position, SenderRecord } from '@arqonbus/protocol';
 
 /**
  * An envelope as it is handed to the user: what one reads most, at hand.
@@ -14,6 +14,8 @@ export interface Message<P = JsonObject> {
   readonly channel: string | undefined;
   /** Client id of the sender. */
   readonly from: string;
+  /** Who that is, as the server knows it: `subject`, `name`, `type`, `role`. Undefined from the server itself. */
+  readonly sender: SenderRecord | undefined;
   /** Accept time at the server, RFC 3339. */
   readonly timestamp: string;
   readonly payload: P;
@@ -29,12 +31,13 @@ export interface Message<P = JsonObject> {
 
 export function toMessage<P = JsonObject>(envelope: Envelope<P>): Message<P> {
   const { id, room, channel, from, timestamp, payload, metadata } = envelope;
-  const { sequence, epoch, replayed } = metadata ?? {};
+  const { sequence, epoch, replayed, sender } = metadata ?? {};
   return {
     id,
     room,
     channel,
     from,
+    sender,
     timestamp,
     payload,
     sequence,

@@ -64,6 +64,10 @@ export interface ClientOptions extends Identity {
    * default is chosen at random, once a client. Keep one of your own to be the same client after a restart.
    */
   clientKey?: string;
+  /**
+   * Who this client says that it is, where the bus asks for no token: then `sub:NAME` and the mailbox `@NAME` are its.
+   */
+  subject?: string;
   /** How long an answer may take, milliseconds (default 10,000). */
   timeoutMs?: number;
   /** How long a connection may take from the first byte to the server's welcome, milliseconds (default 10,000). */
@@ -103,7 +107,7 @@ export function readOptions(options: ClientOptions): Settings {
   const waits = { baseMs: 250, maxMs: 30_000, attempts: Number.POSITIVE_INFINITY, ...options.reconnect };
   requirePositive({ timeoutMs, connectTimeoutMs, bufferSize, ...queue, ...waits });
   if (clientKey.length < 16 || clientKey.length > 64) throw invalidArgument('"clientKey" has 16-64 characters.');
-  const urls = (Array.isArray(url) ? url : [url]).map(readUrl);
+  const urls = (Array.isArray(url) ? url : [url]).map((one) => withSubject(readUrl(one), options.subject));
   if (urls.length === 0) throw invalidArgument('"url" names no address; write ws://HOST:PORT or wss://HOST.');
   return {
     urls,
@@ -133,6 +137,13 @@ export function requirePositive(numbers: Record<string, number>): void {
   for (const [name, value] of Object.entries(numbers)) {
     if (!(value > 0)) throw invalidArgument(`"${name}" must be greater than 0.`);
   }
+}
+
+function withSubject(address: string, subject: string | undefined): string {
+  if (subject === undefined) return address;
+  const url = new URL(address);
+  url.searchParams.set('subject', subject);
+  return url.href;
 }
 
 function readUrl(address: string | URL): string {

@@ -3,7 +3,8 @@ import { type AddressInput, readAddress } from './address.ts';
 import { invalidArgument } from './errors.ts';
 import { given } from './options.ts';
 import type { WaitOptions } from './pending.ts';
-import type { Outgoing } from './queue.ts';
+import type { Outgoing, WireOptions } from './queue.ts';
+import type { Receipt } from './receipts.ts';
 import type { Target } from './request.ts';
 
 /**
@@ -22,6 +23,26 @@ export interface PublishOptions extends WaitOptions {
   ack?: boolean;
   /** `arq_…`; the same id within 120 s is stored once. Default: a fresh one. */
   id?: string;
+  /** Not delivered, replayed or listed after so many seconds. */
+  ttlSeconds?: number;
+  /**
+   * Stored only if the channel stands there, else refused with `CONFLICT`, which says where it stands: after this
+   * sequence (0: it is empty), or after the message of this id.
+   */
+  expect?: { sequence: number; epoch?: string } | { lastId: string };
+  /** Only to those who are there now: no sequence, no history, no groups. */
+  ephemeral?: boolean;
+  /** Delivered at this time; a text is RFC 3339. */
+  deliverAt?: Date | string;
+  /** Delivered after so many seconds. */
+  delaySeconds?: number;
+  /**
+   * Asks to be told what becomes of it: `true` for mail (`@NAME`), for an event the name of the group that is meant.
+   * See {@link Sent.handled} and the event `receipt`.
+   */
+  receipt?: boolean | string;
+  /** Asks one member of a group, or the recipient, for an answer in this time; `request()` waits for it too. */
+  request?: { timeoutMs: number; group?: string };
   /** Travels with the message: `causal_parent_id`, `vector_clock`, `traceparent`, and keys of your own. */
   metadata?: Metadata;
 }
@@ -47,6 +68,8 @@ export interface SendOptions extends PublishOptions {
  */
 export interface Sent {
   readonly id: string;
+  /** With `receipt`: what became of the message. Rejects when the client ends before that is known. */
+  readonly handled?: Promise<Receipt>;
 }
 
 /**
@@ -79,6 +102,12 @@ export interface PrivateAck extends Sent {
   readonly duplicate: boolean;
   /** Recipients who are not connected. */
   readonly undelivered: readonly string[];
+  /** Mailboxes (`@NAME`) that keep it until it is read. */
+  readonly queued?: readonly string[];
+  /** What waits in the fullest of them. */
+  readonly pending?: number;
+  /** For how long the oldest of that has waited, milliseconds. */
+  readonly oldestMs?: number;
 }
 
 export function event(at: AddressInput, payload: object, options: PublishOptions): Outgoing {
@@ -101,16 +130,28 @@ export function telemetry(
   return message('telemetry', { eventType, payload }, options, { ...(options.at && readAddress(options.at)) });
 }
 
-function message(
-  type: Envelope['type'],
-  payload: object,
-  { id = newId(), ack = true, metadata }: { id?: string; ack?: boolean; metadata?: JsonObject },
-  rest: Partial<Outgoing>,
-): Outgoing {
+function message(type: Envelope['type'], payload: object, settings: PublishOptions, rest: Partial<Outgoing>): Outgoing {
+  const { id = newId(), ack = true, metadata } = settings;
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw invalidArgument('A payload is an object; put other values into a field of one.');
   }
   // The server could not say which message it refuses.
   if (!isId(id)) throw invalidArgument(`"${id}" is no id: arq_ and 1-124 letters, digits, "_", "-".`);
-  return { id, type, ...rest, payload: payload as JsonObject, ...given({ ack: ack || undefined, metadata }) };
+  const options = wireOptions(settings);
+  return { id, type, ...rest, payload: payload as JsonObject, ...given({ ack: ack || undefined, metadata, options }) };
+}
+
+/** Undefined when nothing is asked for. */
+function wireOptions(settings: PublishOptions): WireOptions | undefined {
+  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request } = settings;
+  const options = given({
+    ttl_seconds: ttlSeconds,
+    expect: expect !== undefined && 'lastId' in expect ? { last_id: expect.lastId } : expect,
+    ephemeral: ephemeral || undefined,
+    deliver_at: deliverAt instanceof Date ? deliverAt.toISOString() : deliverAt,
+    delay_seconds: delaySeconds,
+    receipt: receipt || undefined,
+    request: request && given({ timeout_ms: request.timeoutMs, group: request.group }),
+  });
+  return Object.values(options).some((value) => value !== undefined) ? options : undefined;
 }

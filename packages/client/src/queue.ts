@@ -5,10 +5,11 @@ import {
   type CommandResult,
   type Envelope,
   IDEMPOTENCE_WINDOW_MS,
+  type JsonObject,
   PROTOCOL_VERSION,
 } from '@arqonbus/protocol';
 import { after } from './clock.ts';
-import { ArqonBusError, CommandError, lostError, QueueFullError, RefusedError } from './errors.ts';
+import { ArqonBusError, lostError, QueueFullError, refusal } from './errors.ts';
 import type { Settings } from './options.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
@@ -30,7 +31,19 @@ export interface Line {
 }
 
 /** An envelope as a client sends it; `version` is filled in. */
-export type Outgoing = Pick<Envelope, 'id' | 'type'> & Partial<Omit<Envelope, 'id' | 'type' | 'from' | 'timestamp'>>;
+export type Outgoing = Pick<Envelope, 'id' | 'type'> &
+  Partial<Omit<Envelope, 'id' | 'type' | 'from' | 'timestamp'>> & { readonly options?: WireOptions };
+
+/** The options of a message as they go over the wire (PROTOCOL, options). */
+export interface WireOptions {
+  readonly ttl_seconds?: number;
+  readonly expect?: { sequence: number; epoch?: string } | { last_id: string };
+  readonly ephemeral?: boolean;
+  readonly deliver_at?: string;
+  readonly delay_seconds?: number;
+  readonly receipt?: boolean | string;
+  readonly request?: { timeout_ms: number; group?: string };
+}
 
 /**
  * Arguments of `command()`: left out where the command needs none.
@@ -57,6 +70,13 @@ export type Ask = <N extends CommandName>(
   args: CommandArgs<N>,
   options?: AskOptions<N>,
 ) => Promise<CommandResult<N>>;
+
+/** Sends a command that is known by its name alone. */
+export type AskAnything = (
+  name: string,
+  args: object,
+  options?: WaitOptions & { restoring?: boolean | undefined; onAnswer?: (result: JsonObject) => void },
+) => Promise<JsonObject>;
 
 export interface SubmitOptions extends WaitOptions {
   /** Whether it may be sent again when the line broke before the answer came. */
@@ -266,7 +286,7 @@ export class SendQueue {
     const { pending, options } = entry;
     const { command, ack } = entry.envelope;
     if (envelope.type === 'error' || envelope.status === 'error') {
-      const error = command === undefined ? new RefusedError(envelope) : new CommandError(envelope, command);
+      const error = refusal(envelope, command);
       if (error.code === 'RATE_LIMITED' && entry.isPaced && entry.isSent) this.#slowDown(entry, error.retryAfterMs);
       else pending.reject(error);
     } else {

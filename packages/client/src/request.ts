@@ -1,4 +1,4 @@
-import type { JsonObject } from '@arqonbus/protocol';
+import type { JsonObject, Metadata } from '@arqonbus/protocol';
 import type { Clock } from './clock.ts';
 import { lostError, RequestError } from './errors.ts';
 import type { Message } from './message.ts';
@@ -14,6 +14,24 @@ import { Pending, type WaitOptions } from './pending.ts';
 export type Target = string | readonly string[];
 
 /**
+ * How to ask. An address (`room:channel`) means one of those who answer requests there, in the group `serve` unless
+ * another is named; anything else is a {@link Target}.
+ *
+ * ```ts
+ * await client.request('math:add', { a: 1, b: 2 }, { timeoutMs: 2_000, group: 'calculators' });
+ * ```
+ */
+export interface RequestOptions extends WaitOptions {
+  /** `arq_…`; default: a fresh one. */
+  id?: string;
+  metadata?: Metadata;
+  /** Of an address: which group is asked (default `serve`). */
+  group?: string;
+  /** Of an address: nothing is stored. */
+  ephemeral?: boolean;
+}
+
+/**
  * Answers a request; what it returns becomes the reply's payload, nothing an empty one. A thrown {@link RequestError}
  * reaches the requester; any other error does not, since its text was not meant for others.
  *
@@ -27,16 +45,12 @@ export type RequestHandler<P = JsonObject, R extends object = JsonObject> = (
   message: Message<P>,
 ) => R | undefined | Promise<R | undefined>;
 
-interface PrivateFields {
-  id?: string;
-  metadata?: JsonObject;
-  requestId?: string;
-  /** Takes back what has not been sent yet. */
-  signal?: AbortSignal;
-}
-
-/** Sends a private envelope; resolves when the server has taken it. */
-export type SendPrivate = (to: Target, payload: object, fields: PrivateFields) => Promise<unknown>;
+/** Sends a reply; resolves when the server has taken it. */
+export type SendReply = (
+  to: string,
+  payload: object,
+  fields: { metadata?: JsonObject; requestId: string },
+) => Promise<unknown>;
 
 interface Waiting {
   readonly pending: Pending<Message>;
@@ -44,35 +58,38 @@ interface Waiting {
   taken: boolean;
 }
 
-/** `metadata` of a private envelope that wants a reply, and of a reply that is a failure. */
-const REQUEST = 'request';
+/** `metadata` of a reply that is a failure. */
 const FAILED = 'failed';
 
 /**
- * Request and reply over private envelopes: a request carries `metadata.request: true`; its reply is a private
- * envelope with the `request_id` of the request, and with `metadata.failed: true` when it is `{error, error_code}`.
+ * Request and reply: the server marks a request with `metadata.request {deadline}`, an older one leaves the mark of its
+ * client, `true`. The reply is a private envelope with the `request_id` of the request, and with `metadata.failed: true`
+ * when it is `{error, error_code}`.
  */
 export class Requests {
   readonly #clock: Clock;
-  readonly #send: SendPrivate;
+  readonly #reply: SendReply;
   readonly #report: (error: unknown) => void;
   readonly #waiting = new Map<string, Waiting>();
   readonly #answering = new Set<Promise<void>>();
   #handler: RequestHandler<never, object> | undefined;
 
-  constructor(clock: Clock, send: SendPrivate, report: (error: unknown) => void) {
+  constructor(clock: Clock, reply: SendReply, report: (error: unknown) => void) {
     this.#clock = clock;
-    this.#send = send;
+    this.#reply = reply;
     this.#report = report;
   }
 
-  /** Resolves with the first reply. Rejects with the refusal, RequestError, TimeoutError or ConnectionError. */
+  /**
+   * Sends a request; resolves with the first reply. Rejects with the refusal, RequestError, TimeoutError or
+   * ConnectionError.
+   *
+   * @param send takes back, by its signal, what has not been sent yet
+   */
   ask(
-    to: Target,
-    payload: object,
     id: string,
-    metadata: JsonObject,
     wait: WaitOptions & { timeoutMs: number },
+    send: (signal: AbortSignal) => Promise<unknown>,
   ): Promise<Message> {
     const withdraw = new AbortController();
     const pending: Pending<Message> = new Pending(this.#clock, wait.signal, () => {
@@ -83,7 +100,7 @@ export class Requests {
     const waiting: Waiting = { pending, taken: false };
     this.#waiting.set(id, waiting);
     pending.arm(wait.timeoutMs, `answer to ${id}`, id);
-    this.#send(to, payload, { id, metadata: { ...metadata, [REQUEST]: true }, signal: withdraw.signal }).then(
+    send(withdraw.signal).then(
       () => {
         waiting.taken = true;
       },
@@ -110,10 +127,16 @@ export class Requests {
       else pending.resolve(message);
       return true;
     }
-    if (metadata?.[REQUEST] !== true || this.#handler === undefined) return false;
-    const answering = this.#answer(message, this.#handler).finally(() => this.#answering.delete(answering));
-    this.#answering.add(answering);
+    if (!isRequest(metadata) || this.#handler === undefined) return false;
+    void this.serve(message, this.#handler);
     return true;
+  }
+
+  /** Answers a request with what a handler makes of it; never rejects. */
+  serve(message: Message, handler: RequestHandler<never, object>): Promise<void> {
+    const answering = this.#answer(message, handler).finally(() => this.#answering.delete(answering));
+    this.#answering.add(answering);
+    return answering;
   }
 
   /** Resolves when the requests that have come are answered. */
@@ -134,7 +157,7 @@ export class Requests {
   }
 
   async #answer(message: Message, handler: RequestHandler<never, object>): Promise<void> {
-    const fields: PrivateFields = { requestId: message.id };
+    const fields: { metadata?: JsonObject; requestId: string } = { requestId: message.id };
     let payload: object = {};
     try {
       payload = (await handler(message.payload as never, message as Message<never>)) ?? payload;
@@ -149,8 +172,14 @@ export class Requests {
       payload = { ...details, error: text, error_code: code };
       fields.metadata = { [FAILED]: true };
     }
-    await this.#send(message.from, payload, fields).catch(this.#report);
+    await this.#reply(message.from, payload, fields).catch(this.#report);
   }
+}
+
+/** Whether an envelope asks for an answer. */
+export function isRequest(metadata: JsonObject | undefined): boolean {
+  const { request } = metadata ?? {};
+  return request === true || (typeof request === 'object' && request !== null);
 }
 
 function readFailure({ error, error_code, ...details }: JsonObject): RequestError {

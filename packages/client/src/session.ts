@@ -8,20 +8,25 @@ import {
   type StoreNotice,
   type Welcome,
 } from '@arqonbus/protocol';
+import { MAIL_ROOM } from './address.ts';
 import { REPEATABLE } from './commands.ts';
 import type { Frame } from './connection.ts';
-import { ArqonBusError, ConnectionError, closedError, RefusedError } from './errors.ts';
+import { ArqonBusError, ConnectionError, closedError, refusal } from './errors.ts';
+import { featuresOf, requireFeatures } from './features.ts';
+import { Groups } from './groups.ts';
+import { Leases } from './leases.ts';
 import { type ConnectionState, Link, onWake, type ReconnectInfo } from './link.ts';
 import { type Message, toMessage } from './message.ts';
 import { dialUrl, type Settings, type WireIdentity } from './options.ts';
 import { type Ack, privately, type Sent } from './outgoing.ts';
 import { Pending, type WaitOptions } from './pending.ts';
-import { type AskOptions, type Outgoing, SendQueue, type SubmitOptions } from './queue.ts';
+import { type Ask, type AskAnything, type AskOptions, type Outgoing, SendQueue, type SubmitOptions } from './queue.ts';
+import { type Receipt, Receipts } from './receipts.ts';
 import { Requests } from './request.ts';
 import type { OpenSocket } from './socket.ts';
 import { Watches } from './store.ts';
 import { Subscriptions } from './subscriptions.ts';
-import { TokenRenewal } from './token.ts';
+import { subjectOf, TokenRenewal } from './token.ts';
 
 /** Connections whose client ids are remembered, to know this client's own messages in a replay. */
 const MAX_OWN_IDS = 1_000;
@@ -63,6 +68,8 @@ export interface ClientEvents {
   telemetry: Message;
   /** Private messages that are neither requests for the handler nor replies. */
   private: Message;
+  /** What became of a message that was sent with `receipt`. */
+  receipt: Receipt;
   /** `system` envelopes: presence, shutdown, token expiry, channels made and deleted. */
   notice: Envelope;
   /** What no promise could be rejected with: refused messages without ack, failing listeners, the end of the client. */
@@ -83,6 +90,9 @@ export class Session {
   readonly subscriptions: Subscriptions;
   readonly watches: Watches;
   readonly requests: Requests;
+  readonly groups: Groups;
+  readonly receipts: Receipts = new Receipts();
+  readonly leases: Leases;
   readonly #output: SessionOutput;
   readonly #renewal: TokenRenewal;
   readonly #ownIds = new Set<string>();
@@ -99,12 +109,16 @@ export class Session {
     this.queue = new SendQueue(settings);
     this.subscriptions = new Subscriptions(settings, ask, (from) => this.#ownIds.has(from), report);
     this.watches = new Watches(clock, ask, report);
+    this.groups = new Groups(settings, ask as unknown as AskAnything, report);
+    const askForLease: Ask = async (name, args, options) => {
+      requireFeatures(this.link.welcome, ['leases']);
+      return this.run(name, args, options);
+    };
+    this.leases = new Leases(askForLease, clock, settings.timeoutMs, report);
     this.requests = new Requests(
       clock,
-      (to, payload, { signal, ...fields }) => {
-        // Not repeatable: the reply would go to the client id of a connection that is gone.
-        return this.post(privately(to, payload, { ...fields, ack: true }), { signal, timeoutMs: Infinity }, false);
-      },
+      // Not repeatable: the reply would go to the client id of a connection that is gone.
+      (to, payload, fields) => this.post(privately(to, payload, fields), { timeoutMs: Infinity }, false),
       report,
     );
     this.link = new Link(settings, openSocket, {
@@ -120,6 +134,7 @@ export class Session {
       lost: (closeCode) => {
         this.#renewal.stop();
         this.subscriptions.lost();
+        this.groups.lost();
         this.requests.lost(closeCode);
         this.queue.lost(closeCode);
       },
@@ -133,7 +148,9 @@ export class Session {
   /** Ends all iterations quietly, rejects what is pending, closes the line. */
   async close(): Promise<void> {
     this.subscriptions.finish();
+    this.groups.finish();
     this.watches.finish();
+    this.leases.finish(closedError());
     await this.link.close();
   }
 
@@ -142,7 +159,7 @@ export class Session {
     const done = new Pending<void>(this.settings.clock, signal);
     done.arm(timeoutMs, 'end of what was pending');
     const finish = async (): Promise<void> => {
-      await Promise.all([this.subscriptions.drain(), this.requests.idle()]);
+      await Promise.all([this.subscriptions.drain(), this.groups.drain(), this.requests.idle()]);
       await this.queue.idle();
     };
     if (this.link.state === 'idle' || this.link.state === 'closed') done.resolve();
@@ -176,6 +193,9 @@ export class Session {
 
   /** Sends a message; resolves with its ack, or without one when it has left and the socket has room for more. */
   async post(envelope: Outgoing, { signal, timeoutMs }: WaitOptions, repeatable = true): Promise<Sent> {
+    requireFeatures(this.link.welcome, featuresOf(envelope));
+    const { id } = envelope;
+    const handled = envelope.options?.receipt === undefined ? undefined : this.receipts.expect(id);
     const answer = await this.#submit(envelope, {
       signal,
       timeoutMs,
@@ -184,9 +204,23 @@ export class Session {
         const { sequence = 0, epoch } = payload as Partial<Ack>;
         if (sequence > 0 && epoch !== undefined) this.subscriptions.own({ sequence, epoch });
       },
+    }).catch((error: unknown) => {
+      this.receipts.forget(id, error);
+      throw error;
     });
     if (answer === undefined) await this.link.connection?.drained();
-    return { ...answer?.payload, id: envelope.id };
+    const { oldest_ms: oldestMs, ...payload } = answer?.payload ?? {};
+    return { ...payload, ...(oldestMs !== undefined && { oldestMs }), id, ...(handled && { handled }) };
+  }
+
+  /** The subject of this client, as far as its welcome, its token or its address tells. */
+  async subject(): Promise<string | undefined> {
+    const { welcome, tokens } = this.link;
+    const told = (welcome as { subject?: unknown } | undefined)?.subject;
+    if (typeof told === 'string') return told;
+    const token = await tokens.current();
+    if (token !== undefined) return subjectOf(token);
+    return new URL(this.settings.urls[0] as string).searchParams.get('subject') ?? undefined;
   }
 
   /** Sends a frame as it is, now; its answer comes with the event `frame`. */
@@ -237,7 +271,7 @@ export class Session {
     this.#ownIds.add(welcome.client_id);
     const [oldest] = this.#ownIds;
     if (this.#ownIds.size > MAX_OWN_IDS) this.#ownIds.delete(oldest as string);
-    const restored = Promise.all([this.subscriptions.resume(), this.watches.resume()]);
+    const restored = Promise.all([this.subscriptions.resume(), this.groups.resume(), this.watches.resume()]);
     this.#output.emit('welcome', welcome);
     return restored;
   }
@@ -247,17 +281,22 @@ export class Session {
       case 'event':
       case 'telemetry':
       case 'private': {
+        if (this.groups.take(envelope)) return;
         const message = toMessage(envelope);
-        if (envelope.type !== 'private') this.subscriptions.route(message);
+        const isMail = envelope.room === MAIL_ROOM && message.position !== undefined;
+        if (envelope.type !== 'private' || isMail) this.subscriptions.route(message);
         else if (this.requests.take(message)) return;
-        this.#output.emit(envelope.type, message);
+        if (!isMail) this.#output.emit(envelope.type, message);
         return;
       }
       case 'system':
         this.#notice(envelope);
         return;
-      default:
-        if (!this.queue.settle(envelope) && envelope.type === 'error') this.#output.report(new RefusedError(envelope));
+      default: {
+        const receipt = this.receipts.take(envelope);
+        if (receipt !== undefined) this.#output.emit('receipt', receipt);
+        else if (!this.queue.settle(envelope) && envelope.type === 'error') this.#output.report(refusal(envelope));
+      }
     }
   }
 
@@ -279,7 +318,9 @@ export class Session {
         break;
     }
     this.#output.emit('notice', envelope);
-    if (envelope.room !== undefined) this.subscriptions.notice(envelope);
+    if (envelope.room === undefined) return;
+    this.subscriptions.notice(envelope);
+    this.groups.notice(envelope);
   }
 
   #finish(error: ArqonBusError): void {
@@ -287,6 +328,9 @@ export class Session {
     this.queue.fail(error);
     this.requests.fail(error);
     this.subscriptions.finish(error);
+    this.groups.finish(error);
+    this.receipts.fail(error);
+    this.leases.finish(error);
     this.watches.finish(error);
   }
 }

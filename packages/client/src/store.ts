@@ -108,17 +108,18 @@ export class Store {
   }
 
   /**
-   * One page of keys, in order; `next` is what the following page takes as `after`.
+   * One page of keys, in order; `next` is what the following page takes as `after`. With `values` it has `entries` too,
+   * with what the keys hold.
    *
    * ```ts
    * const { keys, next } = await client.store.list({ prefix: 'job/', limit: 50 });
    * ```
    */
   list(
-    options: StorePlace & { prefix?: string; limit?: number; after?: string } = {},
+    options: StorePlace & { prefix?: string; limit?: number; after?: string; values?: boolean } = {},
   ): Promise<CommandResult<'op.store.list'>> {
-    const { namespace, prefix, limit, after } = options;
-    return this.#ask('op.store.list', given({ namespace, prefix, limit, after }), options);
+    const { namespace, prefix, limit, after, values } = options;
+    return this.#ask('op.store.list', given({ namespace, prefix, limit, after, values }), options);
   }
 
   /**

@@ -1,12 +1,21 @@
-import { type Address, type Envelope, formatAddress, type Position, WILDCARD } from '@arqonbus/protocol';
-import { type AddressInput, readPlace } from './address.ts';
-import { fullJitter } from './clock.ts';
-import { ArqonBusError, ConnectionError, closedError } from './errors.ts';
-import { Membership, type MembershipHost } from './membership.ts';
+import {
+  type Address,
+  compilePattern,
+  type Envelope,
+  formatAddress,
+  isChannelPattern,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import { type AddressInput, readSource } from './address.ts';
+import { type ArqonBusError, closedError } from './errors.ts';
+import { type JoinOptions, Membership, type MembershipHost } from './membership.ts';
 import type { Message } from './message.ts';
 import { requirePositive, type Settings } from './options.ts';
 import type { WaitOptions } from './pending.ts';
+import { type PresenceOptions, PresenceSet } from './presence.ts';
 import type { Ask } from './queue.ts';
+import { Restoring } from './restoring.ts';
 import { type SubscribeOptions, Subscription } from './subscription.ts';
 
 /** All subscriptions of a client: who gets which event, and how they survive a lost connection. */
@@ -17,9 +26,9 @@ export class Subscriptions {
   readonly #report: (error: unknown) => void;
   /** By `room:channel`; room subscriptions by `room:*`. */
   readonly #byName = new Map<string, Set<Membership>>();
-  readonly #retries = new Set<unknown>();
-  /** Counts the lines that were lost: what an older one was to restore is of no interest. */
-  #losses = 0;
+  /** Tests of the channel patterns among them. */
+  readonly #patterns = new Map<string, (channel: string) => boolean>();
+  readonly #restoring: Restoring;
   #isUp = false;
   #isDraining = false;
 
@@ -27,6 +36,7 @@ export class Subscriptions {
     this.#settings = settings;
     this.#ask = ask;
     this.#report = report;
+    this.#restoring = new Restoring(settings);
     this.#host = {
       isOwn,
       rejoin: (membership) => {
@@ -38,32 +48,50 @@ export class Subscriptions {
 
   /** Joins and resolves once the server has answered. Rejects with its refusal, and with `INVALID_ARGUMENT`. */
   async subscribe<P>(at: AddressInput, options: SubscribeOptions<P>): Promise<Subscription<P>> {
-    const { bufferSize = this.#settings.bufferSize, signal } = options;
+    const { bufferSize = this.#settings.bufferSize } = options;
     requirePositive({ bufferSize });
     if (this.#isDraining) throw closedError();
-    const membership = new Membership(readPlace(at), options, this.#host);
+    const membership = new Membership(readSource(at), options, this.#host);
     const subscription = new Subscription<P>(membership, options, bufferSize, this.#settings.clock, this.#report);
+    await this.#begin(membership, options, (ended) => subscription.on('close', ended));
+    return subscription;
+  }
+
+  /** Joins to know who is there. Rejects as {@link Subscriptions.subscribe} does. */
+  async watch(at: AddressInput, options: PresenceOptions): Promise<PresenceSet> {
+    if (this.#isDraining) throw closedError();
+    const presence = 'state' in options ? { state: options.state } : true;
+    const membership = new Membership(readSource(at), { presence }, this.#host, true);
+    const set = new PresenceSet(membership, options, this.#ask, this.#report);
+    await this.#begin(membership, options, (ended) => set.on('close', ended));
+    return set;
+  }
+
+  /** Joins, and ends the membership when that fails or the caller's signal is aborted. */
+  async #begin(membership: Membership, wait: WaitOptions, onEnd: (ended: () => void) => void): Promise<void> {
+    const { signal } = wait;
     const giveUp = (reason: unknown): void => {
       membership.end(reason);
       void this.#leave(membership);
     };
-    this.#byName.set(membership.name, new Set([...this.#at(membership.name), membership]));
+    const { name, address } = membership;
+    this.#byName.set(name, new Set([...this.#at(name), membership]));
+    if (isChannelPattern(address.channel)) this.#patterns.set(name, compilePattern(address.channel));
     try {
-      await this.#join(membership, false, options);
+      await this.#join(membership, false, wait);
     } catch (error) {
       giveUp(error);
       throw error;
     }
     const abort = (): void => giveUp(signal?.reason);
-    subscription.on('close', () => signal?.removeEventListener('abort', abort));
+    onEnd(() => signal?.removeEventListener('abort', abort));
     if (signal?.aborted === true) abort();
     else signal?.addEventListener('abort', abort);
-    return subscription;
   }
 
   /** Ends all subscriptions at an address, without leaving it yet; answers the address. */
   end(at: AddressInput): Address {
-    const place = readPlace(at);
+    const place = readSource(at);
     for (const subscription of this.#at(formatAddress(place))) this.#drop(subscription, undefined);
     return place;
   }
@@ -93,9 +121,7 @@ export class Subscriptions {
 
   lost(): void {
     this.#isUp = false;
-    this.#losses += 1;
-    for (const timer of this.#retries) this.#settings.clock.clearTimeout(timer);
-    this.#retries.clear();
+    this.#restoring.lost();
     for (const membership of this.#all()) membership.suspend();
   }
 
@@ -130,12 +156,12 @@ export class Subscriptions {
     // The server keeps one membership an address: it has to do for all who share it.
     const sharing = this.#at(name).map(({ options }) => options);
     const echo = sharing.some((options) => options.echo === true);
-    const presence = sharing.some((options) => options.presence === true);
+    const presence = presenceOf(sharing);
     const { signal, timeoutMs } = wait;
     let isOwed = false;
     await this.#ask(
       'join_channel',
-      { ...address, echo, presence, ...asked },
+      { ...address, echo, presence, ...(membership.options.strict === true && { strict: true }), ...asked },
       {
         ...{ signal, timeoutMs, restoring },
         onAnswer: (result) => {
@@ -148,28 +174,12 @@ export class Subscriptions {
     if (isOwed) await this.#join(membership, restoring, wait, true);
   }
 
-  /** Joins again; a refusal that may pass is tried again later, another ends it. */
-  async #restore(membership: Membership, failures = 0): Promise<void> {
-    const losses = this.#losses;
-    try {
-      await this.#join(membership, true, {});
-    } catch (error) {
-      // Without a line there is nothing to do: the next connection joins again.
-      if (membership.closed || this.#losses !== losses || error instanceof ConnectionError) return;
-      if (!(error instanceof ArqonBusError && error.retryable)) {
-        this.#drop(membership, error);
-        return;
-      }
-      const { clock, reconnect } = this.#settings;
-      const timer = clock.setTimeout(
-        () => {
-          this.#retries.delete(timer);
-          if (!membership.closed) void this.#restore(membership, failures + 1);
-        },
-        fullJitter(failures, reconnect, clock.random()),
-      );
-      this.#retries.add(timer);
-    }
+  #restore(membership: Membership): Promise<void> {
+    return this.#restoring.restore({
+      join: () => this.#join(membership, true, {}),
+      isOver: () => membership.closed,
+      refused: (error) => this.#drop(membership, error),
+    });
   }
 
   async #leave(membership: Membership): Promise<void> {
@@ -187,7 +197,14 @@ export class Subscriptions {
 
   /** Whom something at this address reaches: what is room-wide, all members of the room. */
   #covering({ room, channel }: { room?: string | undefined; channel?: string | undefined }): Membership[] {
-    if (channel !== WILDCARD) return [`${room}:${channel}`, `${room}:*`, '*:*'].flatMap((name) => this.#at(name));
+    if (channel !== WILDCARD) {
+      const exact = [`${room}:${channel}`, `${room}:*`, '*:*'].flatMap((name) => this.#at(name));
+      if (this.#patterns.size === 0 || channel === undefined) return exact;
+      const matching = [...this.#patterns].filter(([name, matches]) => {
+        return name.startsWith(`${room}:`) && (name === `${room}:${channel}` ? false : matches(channel));
+      });
+      return [...exact, ...matching.flatMap(([name]) => this.#at(name))];
+    }
     return this.#all().filter(({ address }) => address.room === room || address.room === WILDCARD);
   }
 
@@ -202,6 +219,14 @@ export class Subscriptions {
   #remove(membership: Membership): void {
     const { name } = membership;
     const group = this.#byName.get(name);
-    if (group?.delete(membership) === true && group.size === 0) this.#byName.delete(name);
+    if (group?.delete(membership) !== true || group.size > 0) return;
+    this.#byName.delete(name);
+    this.#patterns.delete(name);
   }
+}
+
+/** What all who share an address ask for: whoever shows a state last is seen with it. */
+function presenceOf(sharing: readonly JoinOptions[]): boolean | { state?: unknown } {
+  const shown = sharing.findLast(({ presence }) => typeof presence === 'object')?.presence;
+  return shown ?? sharing.some(({ presence }) => presence === true);
 }

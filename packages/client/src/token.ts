@@ -113,3 +113,15 @@ export class TokenRenewal {
     if (this.#clock.now() + wait < expiresAt) this.#schedule(wait, expiresAt, failures + 1);
   }
 }
+
+/** The `sub` that a JWT says; undefined when it says none or is none. */
+export function subjectOf(token: string): string | undefined {
+  try {
+    const claims = (token.split('.')[1] ?? '').replace(/-/g, '+').replace(/_/g, '/');
+    const bytes = Uint8Array.from(atob(claims), (character) => character.charCodeAt(0));
+    const { sub } = JSON.parse(new TextDecoder().decode(bytes)) as { sub?: unknown };
+    return typeof sub === 'string' ? sub : undefined;
+  } catch {
+    return undefined;
+  }
+}

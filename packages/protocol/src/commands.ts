@@ -26,6 +26,72 @@ export interface ChannelRecord {
   retain: boolean;
 }
 
+/** A group and its settings. */
+export interface GroupSummary {
+  room: string;
+  /** A channel, a pattern, or "*" for the whole room. */
+  channel: string;
+  group: string;
+  ack_wait_seconds: number;
+  max_attempts: number;
+  backoff_seconds: number[];
+  max_unacked: number;
+  /** Null: the same room, the channel's name and ".dead". */
+  dead_letter: string | null;
+  key: string | null;
+  expires_seconds: number | null;
+  /** Who made it: this one and admins may end it. */
+  owner: string;
+  created_at: string;
+  paused: boolean;
+}
+
+/** A group, its settings and where it stands. */
+export interface GroupInfo {
+  room: string;
+  /** A channel, a pattern, or "*" for the whole room. */
+  channel: string;
+  group: string;
+  ack_wait_seconds: number;
+  max_attempts: number;
+  backoff_seconds: number[];
+  max_unacked: number;
+  /** Null: the same room, the channel's name and ".dead". */
+  dead_letter: string | null;
+  key: string | null;
+  expires_seconds: number | null;
+  /** Who made it: this one and admins may end it. */
+  owner: string;
+  created_at: string;
+  paused: boolean;
+  /** All up to there is settled; of a room or a pattern that of its room-wide stream. */
+  position: Position;
+  /** The same by channel. */
+  positions: Record<string, Position>;
+  /** Events that nobody has: unread ones, and those that wait for another attempt. */
+  pending: number;
+  /** Events that members have and have not answered for. */
+  unacked: number;
+  /** Age of the oldest event that is not settled. */
+  oldest_ms: number | null;
+  /** On all nodes. */
+  members: number;
+  dead_letters: number;
+  handled: number;
+  /** Those that became dead letters. */
+  rejected: number;
+  /** Those whose time was over before somebody took them. */
+  expired: number;
+  /** Those that retention took before the group had read them. */
+  lost: number;
+}
+
+/** What a client has seen of a stream; an empty epoch: nothing is known. */
+export interface Position {
+  sequence: number;
+  epoch: string;
+}
+
 export interface CommandDescription {
   name: string;
   aliases: string[];
@@ -36,12 +102,6 @@ export interface CommandDescription {
   args: JsonObject;
   /** JSON Schema of the answer; only when one command was asked for. */
   result?: JsonObject;
-}
-
-/** What a client has seen of a stream; an empty epoch: nothing is known. */
-export interface Position {
-  sequence: number;
-  epoch: string;
 }
 
 /** What others may know of a connected client. */
@@ -70,6 +130,8 @@ export interface JoinResult {
   /** Empty while the storage is away: nothing is known of the stream. */
   epoch: string;
   members: number;
+  /** The group that was joined, whose members are counted. */
+  group?: string;
   /** Only with `since`: whether every missed envelope follows. False: reload. */
   recovered?: boolean;
   /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
@@ -434,6 +496,8 @@ export interface MembershipRevokedNotice {
   event: 'membership_revoked';
   room: string;
   channel: string;
+  /** The group that it was taken out of. */
+  group?: string;
   reason: string;
 }
 
@@ -444,6 +508,16 @@ export interface HistoryGapNotice {
   channel: string;
   /** The last sequence before the gap, when it is known. */
   after_sequence?: number;
+}
+
+/** History dropped events before a group had read them. */
+export interface GroupLostNotice {
+  event: 'group_lost';
+  room: string;
+  channel: string;
+  group: string;
+  /** How many; 0 when nobody knows. */
+  lost: number;
 }
 
 /** To those who subscribe to the room. */
@@ -521,6 +595,7 @@ export type Notice =
   | TokenExpiringNotice
   | MembershipRevokedNotice
   | HistoryGapNotice
+  | GroupLostNotice
   | ChannelCreatedNotice
   | ChannelDeletedNotice
   | PresenceNotice
@@ -585,6 +660,230 @@ export interface Commands {
       channel?: string;
     };
     result: { deleted: true; room: string; channel: string };
+  };
+
+  /** Events of a group are handled; answered once that is stored. */
+  'delivery.ack': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** The leases on events of a group last their whole time from now on. */
+  'delivery.extend': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** Events of a group could not be handled: they are handed out again later. */
+  'delivery.nack': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+      /** The wait until then; the group's backoff when missing. */
+      delay_seconds?: number;
+      /** What a dead letter of it will tell. */
+      reason?: string;
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** Events of a group can never be handled: they become dead letters at once. */
+  'delivery.reject': {
+    args: {
+      /** "token" of each delivery's metadata. */ tokens: string[];
+      /** What the dead letter tells. */
+      reason: string;
+    };
+    result: {
+      /** Tokens that held their lease. */ done: string[];
+      /** Tokens whose lease was over: they did nothing. */
+      lost: string[];
+    };
+  };
+
+  /** Makes a group on a channel, a room or a pattern; one with the same settings is simply answered. */
+  'group.create': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** With what comes from now on (default), all that is kept, after a sequence, or from a time on. */
+      start?:
+        | 'new'
+        | 'all'
+        | { sequence: number; epoch: string }
+        | {
+            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+          };
+      /** How long a member has for one event before it is handed out again (default 30). */
+      ack_wait_seconds?: number;
+      /** Hand-outs of one event, after which it is a dead letter (default 5). */
+      max_attempts?: number;
+      /** The wait before the second, third, … attempt; the last for all further ones (default 1, 5, 30). */
+      backoff_seconds?: number[];
+      /** Events out or waiting for another attempt, beyond which the group reads no further (default 256). */
+      max_unacked?: number;
+      /** Where dead letters are published, as room:channel (default: the same room, the channel and ".dead"). */
+      dead_letter?: string;
+      /** Path of a value; events that share it stay in order with one member. */
+      key?: string;
+      /** Delete the group when nobody was a member or asked for anything for so long. */
+      expires_seconds?: number;
+    };
+    result: GroupSummary;
+  };
+
+  /** Lists the events that had all their attempts or were rejected, oldest first. */
+  'group.dead_letters': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** At most 500. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      /** Each with what became of it in metadata.dead. */ messages: Envelope[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Deletes a group with its position and its dead letters; for whoever made it, and admins. */
+  'group.delete': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: { deleted: true };
+  };
+
+  /** Tells the settings of a group and where it stands. */
+  'group.info': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: GroupInfo;
+  };
+
+  /** Lists the groups that your grants let you use. */
+  'group.list': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** At most 500. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      groups: GroupSummary[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Hands out nothing more of a group until it is resumed; for whoever made it, and admins. */
+  'group.pause': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: { paused: boolean };
+  };
+
+  /** Takes events of a group without being a member; the leases are yours. */
+  'group.pull': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** At most 500. */
+      limit?: number;
+      /** How long to wait for the first event (default 0). */
+      wait_ms?: number;
+    };
+    result: {
+      /** Each with its token in metadata.delivery. */ messages: Envelope[];
+      /** What waits after these. */
+      pending: number;
+    };
+  };
+
+  /** Goes on with a group that was paused; for whoever made it, and admins. */
+  'group.resume': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+    };
+    result: { paused: boolean };
+  };
+
+  /** Hands dead letters of a group out again, with their first attempt. */
+  'group.retry': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** Ids of messages; all when missing. */
+      ids?: string[];
+    };
+    result: { retried: number };
+  };
+
+  /** Lets a group go on from another place; for whoever made it, and admins. */
+  'group.seek': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Name of the group on its source. */
+      group: string;
+      /** The next event handed out is the one after it. */
+      sequence?: number;
+      /** RFC 3339 date-time; UTC when it has no offset. */
+      time?: string;
+    };
+    result: { sought: true };
   };
 
   /** Lists the commands with their roles and arguments, or describes one. */
@@ -663,6 +962,10 @@ export interface Commands {
       strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
+      /** Take part in this group instead: each event goes to one of its members. */
+      group?: string;
+      /** With "group": events taken before the first is answered for (default 16). */
+      prefetch?: number;
     };
     result: JoinResult;
   };
@@ -673,6 +976,8 @@ export interface Commands {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
+      /** Leave this group of it. */
+      group?: string;
     };
     result: {
       /** False: this client was no member. */ left: boolean;
@@ -890,6 +1195,82 @@ export interface Commands {
       /** Pass as "after" for more of the range; null at the end. */
       next: string | null;
       latency_ms: number;
+    };
+  };
+
+  /** Takes keys for a time, all or none; with wait_ms it waits for those that others have. */
+  'op.lease.acquire': {
+    args: {
+      /** 1-32 keys. */ keys: string[];
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds: number;
+      /** How long to wait (default 0). */
+      wait_ms?: number;
+      /** Outlives your connections; else it is released with the last one. */
+      keep?: boolean;
+      /** As in op.store; "lease" when missing. */
+      namespace?: string;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
+      /** Sorted, each once. */
+      keys: string[];
+    };
+  };
+
+  /** Lists your leases, and those of others whose keys you may read (store_read). */
+  'op.lease.list': {
+    args: {
+      /** At most 500. */ limit?: number;
+      /** The "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      leases: {
+        /** As acquire answered it. */ lease_id: string;
+        namespace: string;
+        keys: string[];
+        /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+        token: number;
+        subject: string | null;
+        is_own: boolean;
+        keep: boolean;
+        acquired_at: string;
+        expires_at: string;
+      }[];
+      count: number;
+      /** Pass as "after" for more. */
+      next?: string;
+    };
+  };
+
+  /** Ends a lease: its keys are free. */
+  'op.lease.release': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+    };
+    result: {
+      released: true;
+      /** As acquire answered it. */
+      lease_id: string;
+    };
+  };
+
+  /** Lets a lease last from now on as long as it was taken for, or for another time. */
+  'op.lease.renew': {
+    args: {
+      /** As acquire answered it. */ lease_id: string;
+      /** How long it lasts from now on, unless it is renewed. */
+      ttl_seconds?: number;
+    };
+    result: {
+      /** As acquire answered it. */ lease_id: string;
+      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      token: number;
+      expires_at: string;
     };
   };
 
@@ -1169,7 +1550,7 @@ export interface Commands {
     result: {
       role: Role;
       expires_at: string | null;
-      /** Memberships that the new token does not allow, as room:channel. */
+      /** Memberships that the new token does not allow, as room:channel, or of groups as room:channel/group. */
       left: string[];
     };
   };
@@ -1205,6 +1586,20 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'channel_info',
   'create_channel',
   'delete_channel',
+  'delivery.ack',
+  'delivery.extend',
+  'delivery.nack',
+  'delivery.reject',
+  'group.create',
+  'group.dead_letters',
+  'group.delete',
+  'group.info',
+  'group.list',
+  'group.pause',
+  'group.pull',
+  'group.resume',
+  'group.retry',
+  'group.seek',
   'help',
   'history',
   'identify',
@@ -1223,6 +1618,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'op.cron.schedule',
   'op.history.get',
   'op.history.replay',
+  'op.lease.acquire',
+  'op.lease.list',
+  'op.lease.release',
+  'op.lease.renew',
   'op.omega.clear_events',
   'op.omega.emit_event',
   'op.omega.list_events',

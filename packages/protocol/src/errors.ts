@@ -19,9 +19,13 @@ export type ErrorCode =
   | 'LIMIT_EXCEEDED'
   | 'CONFLICT'
   | 'SCHEMA_MISMATCH'
+  | 'LEASE_LOST'
   | 'SEQUENCE_GAP'
   | 'STORAGE_UNAVAILABLE'
   | 'FEATURE_DISABLED'
+  | 'NO_RESPONDERS'
+  | 'MAILBOX_FULL'
+  | 'LOOP_DETECTED'
   | 'CASIL_POLICY_BLOCKED_SECRET'
   | 'CASIL_POLICY_OVERSIZE'
   | 'CASIL_INTERNAL_ERROR'
@@ -58,9 +62,17 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   LIMIT_EXCEEDED: { retryable: false, status: 409, meaning: 'A bounded resource is full.' },
   CONFLICT: { retryable: true, status: 409, meaning: 'The stored version is not the expected one.' },
   SCHEMA_MISMATCH: { retryable: false, status: 422, meaning: "The payload is not as the channel's schema says." },
+  LEASE_LOST: {
+    retryable: false,
+    status: 409,
+    meaning: 'The lease is over, and what it was on went to somebody else.',
+  },
   SEQUENCE_GAP: { retryable: false, status: 409, meaning: 'The history asked for has a hole.' },
   STORAGE_UNAVAILABLE: { retryable: true, status: 503, meaning: 'The storage backend is away and strict mode is on.' },
   FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is switched off on this server.' },
+  NO_RESPONDERS: { retryable: true, status: 503, meaning: 'Nobody is there who answers requests.' },
+  MAILBOX_FULL: { retryable: true, status: 429, meaning: 'As much mail waits as the mailbox may hold.' },
+  LOOP_DETECTED: { retryable: false, status: 409, meaning: 'The message came back to where it was forwarded from.' },
   CASIL_POLICY_BLOCKED_SECRET: { retryable: false, status: 422, meaning: 'The message holds a probable secret.' },
   CASIL_POLICY_OVERSIZE: {
     retryable: false,

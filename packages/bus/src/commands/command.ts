@@ -19,7 +19,8 @@ export interface CommandContext {
  * of both ends are made from it. `args` describes every argument; one that it does not know is refused, and one that is
  * meant to hold a secret is marked, `.meta({ secret: true })`: it is neither inspected nor shown nor logged. `result`
  * describes the answer's `payload` with all its fields; tests hold the answers to it, a running server does not. `run`
- * answers that payload or throws a BusError.
+ * answers that payload or throws a BusError. A command that `waits` for something to happen is answered whenever it has:
+ * what its connection sends meanwhile does not wait for it, and `run` gives up when the connection has gone.
  */
 export interface Command<A = never, R extends object = object> {
   readonly name: string;

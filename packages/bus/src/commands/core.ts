@@ -3,6 +3,8 @@ import { accessCommands } from './access.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
+import { deliveryCommands } from './delivery.ts';
+import { groupCommands } from './groups.ts';
 import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
 import { ruleCommands } from './rules.ts';
@@ -16,5 +18,7 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...historyCommands(bus),
     ...ruleCommands(bus),
     ...accessCommands(bus),
+    ...groupCommands(bus),
+    ...deliveryCommands(bus),
   ];
 }

@@ -1,15 +1,18 @@
-import type { CommandResult, JoinResult, Position } from '@arqonbus/protocol';
+import { BusError, type CommandResult, type JoinResult, type Position } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
+import { hasRole } from '../principal.ts';
 import { POSITION } from '../schemas/fields.ts';
 import type { Joined } from '../subscribe/join.ts';
 import { MEMBER_PLACE, POSITIONS, placeOf } from './arguments.ts';
-import { type AnyCommand, command } from './command.ts';
+import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { connectionOf } from './connection.ts';
+import { GROUP, groupPlace } from './groups.ts';
 import { JOIN_RESULT } from './records.ts';
 
+const DEFAULT_PREFETCH = 16;
 const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([POSITION, POSITIONS]);
 
 const STATE = z.unknown().describe('Any JSON of at most 4,096 bytes; null: nothing.');
@@ -36,10 +39,22 @@ export function membershipCommands(bus: Core): AnyCommand[] {
           .describe('Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered.')
           .exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
+        group: GROUP.describe(
+          'Take part in this group instead: each event goes to one of its members.',
+        ).exactOptional(),
+        prefetch: z
+          .number()
+          .int()
+          .min(1)
+          .max(1_000)
+          .describe('With "group": events taken before the first is answered for (default 16).')
+          .exactOptional(),
       }),
       result: JOIN_RESULT,
       run: (context, args): Awaitable<JoinResult> => {
-        const { since, echo, presence, history, strict } = args;
+        const { since, echo, presence, history, strict, group, prefetch } = args;
+        if (group !== undefined) return joinGroup(bus, context, { ...args, group });
+        if (prefetch !== undefined) throw onlyWith('group', 'prefetch');
         const request = { ...placeOf(args, true), since, echo, presence, history, strict };
         const joined = bus.memberships.join(connectionOf(context), request);
         const answer = ({ result, begin }: Joined): JoinResult => {
@@ -54,9 +69,14 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       place: 'current',
       description: 'Leaves a channel or a room subscription.',
-      args: z.strictObject(MEMBER_PLACE),
+      args: z.strictObject({ ...MEMBER_PLACE, group: GROUP.describe('Leave this group of it.').exactOptional() }),
       result: z.strictObject({ left: z.boolean().describe('False: this client was no member.') }),
       run: (context, args): CommandResult<'leave_channel'> => {
+        const { group } = args;
+        if (group !== undefined) {
+          const session = connectionOf(context);
+          return { left: bus.groups.leave(session, groupPlace(session, { ...args, group })) };
+        }
         const { room, channel } = placeOf(args, true);
         return { left: bus.memberships.leave(connectionOf(context), room, channel) };
       },
@@ -75,4 +95,33 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       },
     }),
   ];
+}
+
+interface GroupJoin {
+  readonly room?: string;
+  readonly channel?: string;
+  readonly group: string;
+  readonly prefetch?: number;
+}
+
+/** Makes a connection a member of a group, beside whatever else it is a member of. */
+async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): Promise<JoinResult> {
+  const session = connectionOf(context);
+  if (!hasRole(session.principal, 'user')) {
+    throw new BusError('AUTHORIZATION_ERROR', 'Groups need the role user.', { required_role: 'user' });
+  }
+  const plain = ['since', 'echo', 'presence', 'history'].find((name) => Object.hasOwn(args, name));
+  if (plain !== undefined) {
+    const message = `"${plain}" is for ordinary members; a group knows itself what it has handed out.`;
+    throw new BusError('VALIDATION_ERROR', message, { field: plain });
+  }
+  const place = groupPlace(session, args);
+  const { position, members, begin } = await bus.groups.join(session, place, args.prefetch ?? DEFAULT_PREFETCH);
+  context.afterAnswer(begin);
+  const { room, channel, group } = place;
+  return { room, channel, ...position, members, group };
+}
+
+function onlyWith(needed: string, field: string): BusError {
+  return new BusError('VALIDATION_ERROR', `"${field}" goes with "${needed}" alone.`, { field });
 }

@@ -142,6 +142,7 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
     ),
     epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
     members: COUNT,
+    group: NAME.describe('The group that was joined, whose members are counted.').exactOptional(),
     recovered: z
       .boolean()
       .describe('Only with `since`: whether every missed envelope follows. False: reload.')

@@ -31,7 +31,10 @@ export class CommandRunner {
     this.commands = commands;
   }
 
-  /** Runs a connection's command; it gets exactly one `command_response`, whatever happens. */
+  /**
+   * Runs a connection's command; it gets exactly one `command_response`, whatever happens. What this answers is over
+   * when the connection's next envelope may begin: for a command that waits, at once.
+   */
   answer(session: Session, inbound: Inbound): Awaitable<void> {
     const steps: (() => void)[] = [];
     const { id, command: name, args } = inbound;

@@ -23,7 +23,11 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
       result: z.strictObject({
         role: ROLE,
         expires_at: STAMP.nullable(),
-        left: z.array(z.string()).describe('Memberships that the new token does not allow, as room:channel.'),
+        left: z
+          .array(z.string())
+          .describe(
+            'Memberships that the new token does not allow, as room:channel, or of groups as room:channel/group.',
+          ),
       }),
       run: async (context, { token }): Promise<CommandResult<'refresh_token'>> => {
         const session = connectionOf(context);
@@ -60,6 +64,11 @@ function leaveForbidden(bus: Core, session: Session): string[] {
   for (const { room, channel } of bus.memberships.reauthorize(session)) {
     left.push(`${room}:${channel}`);
     const payload = { event: 'membership_revoked', room, channel, reason: 'grants' };
+    session.send(encode({ type: 'system', room, channel, payload }));
+  }
+  for (const { room, channel, group } of bus.groups.leaveForbidden(session)) {
+    left.push(`${room}:${channel}/${group}`);
+    const payload = { event: 'membership_revoked', room, channel, group, reason: 'grants' };
     session.send(encode({ type: 'system', room, channel, payload }));
   }
   return left;

@@ -93,6 +93,8 @@ export class Session implements Sender {
   lastActivityNotice = 0;
   /** In the order joined, so that leaving the current channel falls back to the one before. */
   readonly memberships: Map<Place, Membership> = new Map();
+  /** Keys of the groups that it is a member of. */
+  readonly groups: Set<string> = new Set();
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
   /** UTF-8 bytes of the states of all its memberships. */

@@ -261,7 +261,8 @@ export interface KeyValueStore {
 
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
-  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event';
+  /** `call` and `answer`: see `NodeCalls`. */
+  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event' | 'call' | 'answer';
   readonly tenant: string;
   /** Client ids of the node addressed; for a `confirm` those reached, for `presence` and `event` empty. */
   readonly clients: readonly string[];

@@ -1,3 +1,4 @@
+import type { Clock } from '../clock.ts';
 import type {
   Engine,
   EngineEvents,
@@ -8,7 +9,6 @@ import type {
   StreamEvent,
 } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
-import type { Clock } from './clock.ts';
 
 /** Nobody is connected elsewhere; what matters here is that a node knows it is not alone. */
 const PRESENCE: Presence = {

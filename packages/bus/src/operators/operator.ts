@@ -8,6 +8,8 @@ export interface Operator {
   start(): void;
   /** Takes up what earlier runs left in the store; called again when the store was away and has come back. */
   load(): Awaitable<void>;
+  /** Clients are about to be sent away: answers those that wait for something. */
+  drain?(): void;
   /** Lets go of timers, sockets and listeners; finishes or abandons what is under way. */
   stop(): Awaitable<void>;
 }

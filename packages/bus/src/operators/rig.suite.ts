@@ -69,7 +69,7 @@ export class BusRig<O extends Operator> {
   constructor(engine: Engine, create: (bus: Bus) => O, { node = 'node-a', now = Date.now }: RigOptions = {}) {
     this.bus = new Bus({
       engine,
-      operators: { cron: false, webhook: false, store: false, omega: false },
+      operators: { cron: false, webhook: false, store: false, lease: false, omega: false },
       limits: {
         node,
         version: '1.2.3',
@@ -89,6 +89,8 @@ export class BusRig<O extends Operator> {
 
   async start(): Promise<this> {
     await this.bus.engine.open(this.bus.engineEvents);
+    this.bus.groups.start();
+    await this.bus.groups.load();
     this.operator.start();
     await this.operator.load();
     onEnd(() => this.stop());
@@ -101,6 +103,7 @@ export class BusRig<O extends Operator> {
     for (const session of [...this.bus.sessions()]) this.bus.closeSession(session, 1001, 'test ends');
     this.bus.expiry.stop();
     await this.operator.stop();
+    await this.bus.groups.stop();
     await this.bus.engine.close();
   }
 

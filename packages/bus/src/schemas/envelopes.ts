@@ -104,6 +104,26 @@ const METADATA = z
     epoch: z.string().describe('The incarnation of the stream that sequence counts in.').exactOptional(),
     client_timestamp: ANY_TIME.exactOptional(),
     replayed: z.boolean().exactOptional(),
+    delivery: z
+      .strictObject({
+        group: NAME,
+        attempt: z.int().min(1),
+        token: NAME.describe('What delivery.ack and its sisters take.'),
+        deadline: STAMP.describe('When the lease is over.'),
+      })
+      .describe('To the member of a group that has it now.')
+      .exactOptional(),
+    dead: z
+      .strictObject({
+        group: NAME,
+        reason: z.string(),
+        attempts: COUNT,
+        room: NAME,
+        channel: NAME,
+        sequence: SEQUENCE,
+      })
+      .describe('On dead letters: what became of it, and where it was.')
+      .exactOptional(),
     cron_job_id: z.string().exactOptional(),
     iteration: z.int().min(1).exactOptional(),
     casil: CASIL.exactOptional(),

@@ -58,7 +58,12 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
     .strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT })
     .meta({ id: 'TokenExpiringNotice', description: 'The connection ends with its token, unless that is renewed.' }),
   membership_revoked: z
-    .strictObject({ event: z.literal('membership_revoked'), ...PLACE, reason: z.string() })
+    .strictObject({
+      event: z.literal('membership_revoked'),
+      ...PLACE,
+      group: NAME.describe('The group that it was taken out of.').exactOptional(),
+      reason: z.string(),
+    })
     .meta({ id: 'MembershipRevokedNotice', description: 'This client was taken out of a channel or room.' }),
   history_gap: z
     .strictObject({
@@ -67,6 +72,14 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
       after_sequence: SEQUENCE.describe('The last sequence before the gap, when it is known.').exactOptional(),
     })
     .meta({ id: 'HistoryGapNotice', description: 'History does not hold all that was sent here.' }),
+  group_lost: z
+    .strictObject({
+      event: z.literal('group_lost'),
+      ...PLACE,
+      group: NAME,
+      lost: COUNT.describe('How many; 0 when nobody knows.'),
+    })
+    .meta({ id: 'GroupLostNotice', description: 'History dropped events before a group had read them.' }),
   channel_created: z
     .strictObject({ event: z.literal('channel_created'), ...PLACE, created_by: z.string() })
     .meta({ id: 'ChannelCreatedNotice', description: 'To those who subscribe to the room.' }),

@@ -1,5 +1,15 @@
-import { BusError, type JsonObject, type Position, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  compilePattern,
+  isChannelPattern,
+  type JsonObject,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import type { FakeConnection } from './fake-connection.ts';
+import type { FakeGroups } from './fake-groups.ts';
+import type { FakeLeases } from './fake-leases.ts';
+import type { FakePresence } from './fake-presence.ts';
 import type { FakeStream } from './fake-stream.ts';
 
 /** What the built-in commands need of the server. */
@@ -7,6 +17,9 @@ export interface FakeState {
   stream(room: string, channel: string): FakeStream;
   streams(): Iterable<FakeStream>;
   connections: readonly FakeConnection[];
+  groups: FakeGroups;
+  leases: FakeLeases;
+  presence: FakePresence;
 }
 
 /**
@@ -32,9 +45,28 @@ export function builtInCommands(state: FakeState): Map<string, FakeCommand> {
     ['ping', (args) => ({ pong: true, ...args, timestamp: new Date().toISOString() })],
     ['identify', (args, connection) => record(args, connection)],
     ['refresh_token', () => ({ role: 'user', expires_at: null, left: [] })],
-    ['join_channel', (args, connection, later) => join(state, args, connection, later)],
-    ['leave_channel', (args, connection) => ({ left: connection.memberships.delete(nameOf(args)) })],
+    [
+      'join_channel',
+      (args, connection, later) =>
+        args.group === undefined ? join(state, args, connection, later) : state.groups.join(connection, args),
+    ],
+    [
+      'leave_channel',
+      (args, connection) => {
+        if (args.group !== undefined) return state.groups.leave(connection, args);
+        state.presence.leave(nameOf(args), connection, 'left');
+        return { left: connection.memberships.delete(nameOf(args)) };
+      },
+    ],
     ['history', (args) => history(state, args)],
+    ['presence_update', (args, connection) => state.presence.update(nameOf(args), connection, args.state)],
+    ...['ack', 'nack', 'extend', 'reject'].map((verb): [string, FakeCommand] => [
+      `delivery.${verb}`,
+      (args) => state.groups.settle(verb, args),
+    ]),
+    ['op.lease.acquire', (args, connection) => state.leases.acquire(args, connection)],
+    ['op.lease.renew', (args) => state.leases.renew(args)],
+    ['op.lease.release', (args) => state.leases.release(args)],
   ]);
 }
 
@@ -67,10 +99,18 @@ function join(
     history?: number;
   };
   const name = `${room}:${channel}`;
-  connection.memberships.set(name, { echo: args.echo === true, presence: args.presence === true });
-  const joined = state.stream(room, channel);
+  const wantsPresence = args.presence !== undefined && args.presence !== false;
+  connection.memberships.set(name, { echo: args.echo === true, presence: wantsPresence });
+  const { state: shown } = (typeof args.presence === 'object' ? args.presence : {}) as { state?: unknown };
+  const presence = wantsPresence ? state.presence.join(name, connection, shown) : undefined;
   const wide = state.stream(room, WILDCARD);
-  const streams = channel === WILDCARD ? [...state.streams()].filter((stream) => stream.room === room) : [joined, wide];
+  // A pattern is no channel of its own.
+  const joined = isChannelPattern(channel) ? wide : state.stream(room, channel);
+  const matches = isChannelPattern(channel) ? compilePattern(channel) : () => channel === WILDCARD;
+  const isMany = channel === WILDCARD || isChannelPattern(channel);
+  const streams = isMany
+    ? [...state.streams()].filter((stream) => stream.room === room && matches(stream.channel))
+    : [joined, wide];
   const map = typeof since?.sequence === 'number' ? { [channel]: since as Position } : since;
   const isWhole = channel === WILDCARD && map !== undefined && WILDCARD in map;
   const missed: [FakeStream, number][] = [];
@@ -78,7 +118,7 @@ function join(
   for (const stream of streams) {
     const position = (map as Record<string, Position> | undefined)?.[stream.channel];
     if (map === undefined) {
-      if (history !== undefined && (stream === joined || channel === WILDCARD)) {
+      if (history !== undefined && (stream === joined || isMany)) {
         missed.push([stream, stream.sequence - history]);
       }
     } else if (position === undefined) {
@@ -96,6 +136,7 @@ function join(
     ...joined.position,
     members,
     ...(since === undefined ? {} : { recovered }),
+    ...(presence === undefined ? {} : { presence }),
     positions: Object.fromEntries(streams.map((stream) => [stream.channel, stream.position])),
   };
 }
@@ -106,23 +147,34 @@ function history(state: FakeState, args: JsonObject): JsonObject {
     channel = WILDCARD,
     limit = 50,
     before = Infinity,
-    after,
+    since,
+    after = since?.sequence,
   } = args as {
     room: string;
     channel?: string;
     limit?: number;
     before?: number;
     after?: number;
+    since?: Position;
   };
   if (limit > 500) throw new BusError('VALIDATION_ERROR', '"limit" is at most 500.', { field: 'limit' });
-  const { kept } = state.stream(room, channel);
+  const stream = state.stream(room, channel);
+  const { kept } = stream;
   const sequenceOf = (envelope: (typeof kept)[number]): number => envelope.metadata?.sequence ?? 0;
   const found = kept.filter((envelope) => sequenceOf(envelope) > (after ?? 0) && sequenceOf(envelope) < before);
   const messages = after === undefined ? found.slice(-limit) : found.slice(0, limit);
   const [first, last] = [messages[0], messages[messages.length - 1]];
   const hasNewer = last !== undefined && kept.some((envelope) => sequenceOf(envelope) > sequenceOf(last));
   const hasOlder = first !== undefined && kept.some((envelope) => sequenceOf(envelope) < sequenceOf(first));
-  return { messages, next: hasNewer ? sequenceOf(last) : null, previous: hasOlder ? sequenceOf(first) : null };
+  const position = last === undefined ? (since ?? stream.position) : { ...stream.position, sequence: sequenceOf(last) };
+  const recovered = since === undefined ? {} : { recovered: stream.recovers(since) };
+  return {
+    messages,
+    position,
+    ...recovered,
+    next: hasNewer ? sequenceOf(last) : null,
+    previous: hasOlder ? sequenceOf(first) : null,
+  };
 }
 
 function nameOf({ room, channel = WILDCARD }: JsonObject): string {

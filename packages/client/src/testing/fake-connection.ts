@@ -1,4 +1,12 @@
-import { type Envelope, encode, type JsonObject, newSecretId, WILDCARD } from '@arqonbus/protocol';
+import {
+  compilePattern,
+  type Envelope,
+  encode,
+  isChannelPattern,
+  type JsonObject,
+  newSecretId,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import type { Socket, SocketEnd, SocketEvents, SocketRequest } from '../socket.ts';
 
 /** How one client has joined one address. */
@@ -81,11 +89,16 @@ export class FakeConnection {
 
   /** The memberships that an event of this address reaches; a room-wide one reaches every member of the room. */
   covering(room: string, channel: string): FakeMembership[] {
+    const matches = (name: string): boolean => {
+      const [inRoom, pattern = ''] = name.split(':');
+      return inRoom === room && isChannelPattern(pattern) && compilePattern(pattern)(channel);
+    };
     const reached = [...this.memberships].filter(
       ([name]) =>
         name === `${room}:${channel}` ||
         name === `${room}:*` ||
         name === '*:*' ||
+        matches(name) ||
         (channel === WILDCARD && name.startsWith(`${room}:`)),
     );
     return reached.map(([, membership]) => membership);

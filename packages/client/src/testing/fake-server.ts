@@ -16,6 +16,9 @@ import type { OpenSocket, SocketEnd } from '../socket.ts';
 import { FakeClock } from './fake-clock.ts';
 import { builtInCommands, type FakeCommand, type FakeState } from './fake-commands.ts';
 import { FakeConnection } from './fake-connection.ts';
+import { FakeGroups } from './fake-groups.ts';
+import { FakeLeases } from './fake-leases.ts';
+import { FakePresence } from './fake-presence.ts';
 import { type FakeEvent, FakeStream } from './fake-stream.ts';
 
 export { BusError } from '@arqonbus/protocol';
@@ -63,10 +66,24 @@ export class FakeServer {
   dropAcks = false;
   /** Events kept for each channel. */
   historySize = 500;
+  /** Messages that a mailbox keeps; one more is refused with `MAILBOX_FULL`. */
+  mailboxSize = 1_000;
   /** Ends every handshake like this, as long as it is set: `{code: 1006, status: 401, …}`. */
   refusal: (Partial<SocketEnd> & { reason?: string }) | undefined;
   /** Does not greet, as long as it is set: the handshake succeeds and nothing follows. */
   silent = false;
+  /** What the welcome lists: take some away to test against an older server. */
+  features: string[] = [
+    'options',
+    'groups',
+    'mailboxes',
+    'receipts',
+    'requests',
+    'wait',
+    'presence-state',
+    'patterns',
+    'leases',
+  ];
   pingIntervalMs = 20_000;
   maxMessageBytes = 1_048_576;
   /**
@@ -77,13 +94,22 @@ export class FakeServer {
   readonly #streams = new Map<string, FakeStream>();
   readonly #commands: Map<string, FakeCommand>;
   readonly #acks = new Map<string, JsonObject>();
+  readonly #groups = new FakeGroups((envelope, stage, attempts) => this.#settled(envelope, stage, attempts));
+  readonly #leases: FakeLeases;
+  readonly #presence = new FakePresence(this.connections);
+  /** Who asked for a receipt of which message. */
+  readonly #awaited = new Map<string, FakeConnection>();
 
   constructor(clock: FakeClock = new FakeClock()) {
     this.clock = clock;
+    this.#leases = new FakeLeases(clock);
     const state: FakeState = {
-      stream: (room, channel) => this.stream({ room, channel }),
+      stream: (room, channel) => this.#streamOf(room, channel),
       streams: () => this.#streams.values(),
       connections: this.connections,
+      groups: this.#groups,
+      leases: this.#leases,
+      presence: this.#presence,
     };
     this.#commands = builtInCommands(state);
   }
@@ -103,6 +129,7 @@ export class FakeServer {
       (ended) => {
         const at = this.connections.indexOf(ended);
         if (at >= 0) this.connections.splice(at, 1);
+        for (const part of [this.#groups, this.#leases, this.#presence]) part.gone(ended);
       },
     );
     const { refusal } = this;
@@ -134,6 +161,10 @@ export class FakeServer {
   /** A channel's events: its position, what is kept, and the way to lose it. */
   stream(at: AddressInput): FakeStream {
     const { room, channel } = readPlace(at);
+    return this.#streamOf(room, channel);
+  }
+
+  #streamOf(room: string, channel: string): FakeStream {
     const name = `${room}:${channel}`;
     const stream = this.#streams.get(name) ?? new FakeStream(room, channel);
     this.#streams.set(name, stream);
@@ -143,6 +174,11 @@ export class FakeServer {
   /** Publishes as somebody else, or as `from`. */
   publish(at: AddressInput, payload: JsonObject, from = 'arq_client_somebody'): Position {
     return this.#publish(this.stream(at), { id: newId(), type: 'event', from, payload });
+  }
+
+  /** Changes who is in a channel without telling, so that the next notice of it comes with a version missing. */
+  skipPresence(at: string): void {
+    this.#presence.skip(at);
   }
 
   /** Envelopes of one kind that clients sent: by type, or by the name of a command. */
@@ -174,6 +210,7 @@ export class FakeServer {
       room: null,
       channel: null,
       server: { name: 'ArqonBus', version: 'fake', protocol: '1.0', node: 'fake' },
+      features: [...this.features],
       limits: { max_message_bytes: this.maxMessageBytes, ping_interval_ms: this.pingIntervalMs },
     });
   }
@@ -232,20 +269,56 @@ export class FakeServer {
       return;
     }
     const from = connection.clientId;
-    const position = this.#publish(this.stream({ room, channel }), {
+    const { options } = inbound;
+    const { timeout_ms = 0, group = 'serve' } = options?.request ?? {};
+    const request = options?.request && { deadline: new Date(this.clock.now() + timeout_ms).toISOString() };
+    const event: FakeEvent = {
       id,
       type: type as 'event',
       from,
       payload,
-      metadata,
-    });
+      metadata: { ...metadata, ...(request && { request }) },
+    };
+    const place = { type: 'event', room, channel } as Envelope;
+    if (request !== undefined && this.#groups.live(place, group) === 0) {
+      throw new BusError('NO_RESPONDERS', `Nobody of the group "${group}" is there.`);
+    }
+    this.#expect(this.stream({ room, channel }), options?.expect);
+    if (options?.receipt !== undefined) this.#awaited.set(id, connection);
+    const position = this.#publish(this.stream({ room, channel }), event);
     const ack = { ...position, delivered: 1, duplicate: false, stored: 'memory' };
     this.#acks.set(key, ack);
     this.#ack(connection, inbound, ack);
   }
 
+  #expect({ position, kept }: FakeStream, expected: JsonObject | undefined): void {
+    if (expected === undefined) return;
+    const { sequence, last_id } = expected;
+    const isThere = last_id === undefined ? sequence === position.sequence : kept.at(-1)?.id === last_id;
+    if (!isThere) throw new BusError('CONFLICT', `The channel stands at ${position.sequence}.`, { ...position });
+  }
+
+  /** Tells whoever asked for the receipt of a message. */
+  #settled({ id }: Envelope, stage: string, attempts: number): void {
+    const payload = { stage, by: { subject: 'somebody' }, attempts };
+    this.#awaited.get(id)?.send({ type: 'ack', request_id: id, payload });
+    this.#awaited.delete(id);
+  }
+
   #pass(connection: FakeConnection, inbound: Inbound): void {
-    const { id, to = [], payload, metadata, requestId } = inbound;
+    const { id, to = [], payload, metadata, requestId, options } = inbound;
+    const boxes = to.filter((target) => target.startsWith('@'));
+    if (boxes.length > 0) {
+      if (options?.receipt !== undefined) this.#awaited.set(id, connection);
+      for (const box of boxes) {
+        const stream = this.#streamOf('@', box.slice(1));
+        const pending = stream.kept.length;
+        if (pending >= this.mailboxSize) throw new BusError('MAILBOX_FULL', `${box} is full.`, { pending });
+        this.#publish(stream, { id, type: 'private', from: connection.clientId, payload, metadata });
+      }
+      this.#ack(connection, inbound, { delivered: 0, duplicate: false, undelivered: [], queued: boxes, pending: 1 });
+      return;
+    }
     const reached = this.connections.filter(({ clientId }) => to.includes(clientId));
     if (reached.length === 0) throw new BusError('TARGET_NOT_FOUND', 'No addressed client is connected.');
     const text = encode({
@@ -273,6 +346,7 @@ export class FakeServer {
       const isHeard = event.from !== connection.clientId || memberships.some(({ echo }) => echo);
       if (memberships.length > 0 && isHeard) connection.send(envelope);
     }
+    this.#groups.offer(envelope);
     return stream.position;
   }
 }

@@ -3,7 +3,7 @@ import { type Envelope, type JsonObject, newSecretId, type Position, timestamp }
 /** What a new event is made of; the stream adds its place. */
 export interface FakeEvent {
   readonly id: string;
-  readonly type: 'event' | 'telemetry';
+  readonly type: 'event' | 'telemetry' | 'private';
   readonly from: string;
   readonly payload: JsonObject;
   readonly metadata?: JsonObject | undefined;

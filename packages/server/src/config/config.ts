@@ -47,6 +47,10 @@ export interface Config {
     readonly maxChannels: number;
     /** Channels that one subject may make by publishing or joining. */
     readonly maxChannelsPerSubject: number;
+    /** Groups of one tenant. */
+    readonly maxGroups: number;
+    /** Groups that one subject made. */
+    readonly maxGroupsPerSubject: number;
     /** Messages a second and connection, commands included; 0: no limit. */
     readonly rateLimitPerSecond: number;
     /** Never below one when there is a limit: one second's worth unless it is set. */
@@ -120,6 +124,7 @@ export interface Config {
     readonly maxBytesPerSubject: number;
     readonly maxValueBytes: number;
   };
+  readonly lease: { readonly maxKeys: number; readonly maxKeysPerSubject: number };
   readonly omega: {
     readonly enabled: boolean;
     readonly labRoom: string;

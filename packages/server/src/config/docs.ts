@@ -17,6 +17,7 @@ const TITLES: Readonly<Record<keyof Config, string>> = {
   webhook: 'Webhooks',
   cron: 'Scheduled messages',
   store: 'Key-value store',
+  lease: 'Leases',
   omega: 'Omega (experimental)',
 };
 

@@ -62,6 +62,18 @@ export const bus: Section<Config['bus']> = {
     default: 1_000,
     description: 'Channels that one subject may make by publishing to them or joining them; guests make none.',
   },
+  maxGroups: {
+    env: 'ARQONBUS_MAX_GROUPS',
+    kind: integer(1, 1_000_000),
+    default: 1_000,
+    description: 'Groups that one tenant may have.',
+  },
+  maxGroupsPerSubject: {
+    env: 'ARQONBUS_MAX_GROUPS_PER_SUBJECT',
+    kind: integer(1, 1_000_000),
+    default: 100,
+    description: 'Groups that one subject may make.',
+  },
   rateLimitPerSecond: {
     env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),

@@ -195,6 +195,21 @@ export const store: Section<Config['store']> = {
   },
 };
 
+export const lease: Section<Config['lease']> = {
+  maxKeys: {
+    env: 'ARQONBUS_LEASE_MAX_KEYS_PER_TENANT',
+    kind: integer(0, 1_000_000),
+    default: 10_000,
+    description: 'Keys of one tenant that may be leased at a time.',
+  },
+  maxKeysPerSubject: {
+    env: 'ARQONBUS_LEASE_MAX_KEYS_PER_SUBJECT',
+    kind: integer(0, 1_000_000),
+    default: 1_000,
+    description: 'Keys that one subject of a tenant may have leased at a time.',
+  },
+};
+
 export const omega: Section<Config['omega']> = {
   enabled: {
     env: 'ARQONBUS_OMEGA_ENABLED',

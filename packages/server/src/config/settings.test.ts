@@ -1,4 +1,5 @@
 import {
+  DEFAULT_LEASE_LIMITS,
   DEFAULT_MAX_JOBS,
   DEFAULT_MAX_JOBS_PER_SUBJECT,
   DEFAULT_MAX_POSTS_PER_HOST,
@@ -112,6 +113,7 @@ describe('the table of settings', () => {
       'webhook.maxRulesPerSubject': DEFAULT_MAX_RULES_PER_SUBJECT,
       'webhook.maxPostsPerHost': DEFAULT_MAX_POSTS_PER_HOST,
       ...Object.fromEntries(Object.entries(DEFAULT_STORE_LIMITS).map(([name, value]) => [`store.${name}`, value])),
+      ...Object.fromEntries(Object.entries(DEFAULT_LEASE_LIMITS).map(([name, value]) => [`lease.${name}`, value])),
     });
   });
 

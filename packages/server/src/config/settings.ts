@@ -1,6 +1,6 @@
 import type { Setting, SettingsTable, Spec } from './setting.ts';
 import { auth, bus, rules, storage } from './settings-bus.ts';
-import { casil, cron, omega, store, webhook } from './settings-features.ts';
+import { casil, cron, lease, omega, store, webhook } from './settings-features.ts';
 import { environment, http, log, server, telemetry } from './settings-listeners.ts';
 
 /**
@@ -21,6 +21,7 @@ const SETTINGS_TABLE: SettingsTable = {
   webhook,
   cron,
   store,
+  lease,
   omega,
 };
 

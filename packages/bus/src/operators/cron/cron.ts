@@ -1,6 +1,6 @@
+import { type Clock, systemClock } from '../../clock.ts';
 import type { Core } from '../../core.ts';
 import type { DelayMessage } from '../../publish.ts';
-import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
 import { cronCommands } from './commands.ts';
 import { type CronCounts, Scheduler } from './scheduler.ts';

@@ -1,5 +1,5 @@
+import type { Clock } from '../../clock.ts';
 import { ExpiryHeap } from '../../engine/expiry-heap.ts';
-import type { Clock } from '../clock.ts';
 import type { Job } from './job.ts';
 import type { Schedule } from './schedule.ts';
 

@@ -1,11 +1,11 @@
 import { BusError, type CronJob, MAX_OPTION_SECONDS } from '@arqonbus/protocol';
+import type { Clock } from '../../clock.ts';
 import type { Sender, Session } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { Durability, Engine, KeyChange, KeySpace, SetOutcome } from '../../engine/engine.ts';
 import { principalDocument, readPrincipal } from '../../principal.ts';
 import type { Delayed, Message } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
-import type { Clock } from '../clock.ts';
 import { Owner } from '../owner.ts';
 import { overQuota, type Quota, quotaOf } from '../quota.ts';
 import { delayedMessage, delayOf, jobIdOf, messageOf, requireTokenUntil, senderOf } from './delayed.ts';

@@ -8,25 +8,13 @@ import type { Core } from '../../core.ts';
 import type { Awaitable, KeySpace, KeyValueEntry, SetOptions, SetOutcome } from '../../engine/engine.ts';
 import { COUNT, STAMP } from '../../schemas/fields.ts';
 import { MAX_PAGE } from '../page.ts';
-import { assertReadable, listKeys, notStored } from './listing.ts';
+import { KEY, MAX_KEY_BYTES, NAMESPACE, notStored } from './key.ts';
+import { assertReadable, listKeys } from './listing.ts';
 import { SPACE, type StoreCounts, type StoreLimits, storeFull, storeQuota } from './space.ts';
 import type { Watches } from './watches.ts';
 
-const MAX_KEY_BYTES = 256;
 const MAX_TTL_SECONDS = 31_536_000;
 
-const NAMESPACE = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/)
-  .describe('1-128 letters, digits, ".", "_", "/", "-"; "default" when missing.')
-  .exactOptional();
-const KEY = z
-  .string()
-  .min(1)
-  .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `at most ${MAX_KEY_BYTES} bytes`)
-  .refine((key) => Buffer.from(key).toString() === key && !key.includes('\0'), 'text without NUL and lone surrogates')
-  // In documents as far as a JSON Schema can say it.
-  .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\u0000]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
 const PREFIX = z.string().max(MAX_KEY_BYTES).describe('Only keys that begin with this.').exactOptional();
 const VERSION = z.number().int().min(0).describe('Only if the key has this version; 0: only if it does not exist.');
 

@@ -3,6 +3,7 @@ import type { Access } from '../../access.ts';
 import type { KeySpace, KeyValueEntry, KeyValueStore } from '../../engine/engine.ts';
 import type { Principal } from '../../principal.ts';
 import { MAX_PAGE_BYTES } from '../page.ts';
+import { notStored } from './key.ts';
 
 export interface ListArguments {
   readonly prefix?: string;
@@ -66,13 +67,6 @@ export async function listKeys(
 /** Throws AUTHORIZATION_ERROR unless a principal may read some key of a namespace. */
 export function assertReadable(principal: Principal, namespace: string): void {
   rangesOf(principal, namespace, '');
-}
-
-export function notStored(namespace: string, key: string): BusError {
-  return new BusError('AUTHORIZATION_ERROR', `Your grants do not cover ${namespace}/${key} in the store.`, {
-    namespace,
-    key,
-  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { WILDCARD } from '@arqonbus/protocol';
 import type { Session } from '../../connection/session.ts';
+import type { NodeLeases } from '../../consumers/leases-of-nodes.ts';
 import type { Core } from '../../core.ts';
 import type { StreamEvent } from '../../engine/engine.ts';
 import type { Principal } from '../../principal.ts';
@@ -7,8 +8,10 @@ import { Owner } from '../owner.ts';
 import { ActiveRule, type ActiveRuleParts } from './active-rule.ts';
 import { DeadLetters, KeyValueDeadLetters } from './dead-letters.ts';
 import { Delivery } from './delivery.ts';
-import type { PostingLeases } from './posting-leases.ts';
 import type { Rule, RuleStore } from './rule.ts';
+
+/** The key of a tenant's lease: whoever has it posts for all durable rules of the tenant. */
+const POSTING = 'posting';
 
 /** The rules at work on this node: begins and ends them, and hands them the events that they match. */
 export class ActiveRules {
@@ -16,13 +19,13 @@ export class ActiveRules {
   private readonly bus: Core;
   private readonly store: RuleStore;
   /** Null where this node is the only one. */
-  private readonly leases: PostingLeases | null;
+  private readonly leases: NodeLeases | null;
   private readonly parts: ActiveRuleParts;
   private untap: (() => void) | null = null;
   /** Rules that ended with their owner's token, since the start. */
   expired = 0;
 
-  constructor(bus: Core, store: RuleStore, leases: PostingLeases | null, parts: ActiveRuleParts) {
+  constructor(bus: Core, store: RuleStore, leases: NodeLeases | null, parts: ActiveRuleParts) {
     this.bus = bus;
     this.store = store;
     this.leases = leases;
@@ -47,7 +50,7 @@ export class ActiveRules {
     const deadLetters = new DeadLetters(rule.durable ? new KeyValueDeadLetters(bus.engine.store, rule) : null, onFault);
     const active = new ActiveRule(rule, owner, deadLetters, this.parts);
     this.registry.add(active);
-    if (rule.durable) leases?.want(rule.tenant);
+    if (rule.durable) leases?.want(rule.tenant, POSTING);
     this.untap ??= bus.hub.tap(this.take);
     return active;
   }
@@ -75,7 +78,7 @@ export class ActiveRules {
     const { rule, queue } = active;
     queue.cancel();
     this.bus.interest.remove(rule.tenant, rule.room ?? WILDCARD);
-    if (rule.durable && this.durableOf(rule.tenant).length === 0) void this.leases?.release(rule.tenant);
+    if (rule.durable && this.durableOf(rule.tenant).length === 0) void this.leases?.release(rule.tenant, POSTING);
     if (this.registry.size === 0) this.close();
   }
 
@@ -104,7 +107,7 @@ export class ActiveRules {
     this.registry.match(event, (active) => {
       const { rule } = active;
       if (this.hasExpired(active) || !active.mayRead(room, channel)) return;
-      const posting = !rule.durable || this.leases === null || this.leases.holds(rule.tenant);
+      const posting = !rule.durable || this.leases === null || this.leases.holds(rule.tenant, POSTING);
       active.accept(Delivery.of(rule.id, event, this.parts.requester.clock.steady()), posting);
     });
   };

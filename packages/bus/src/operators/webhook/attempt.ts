@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { BusError } from '@arqonbus/protocol';
 import type { Agent } from 'undici';
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../../clock.ts';
 import type { Delivery } from './delivery.ts';
 import type { Rule } from './rule.ts';
 

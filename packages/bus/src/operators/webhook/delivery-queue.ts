@@ -1,5 +1,5 @@
+import { type Clock, sleep } from '../../clock.ts';
 import type { Awaitable } from '../../engine/engine.ts';
-import { type Clock, sleep } from '../clock.ts';
 import { type AttemptOutcome, retryDelay } from './attempt.ts';
 import { Backlog, type Delivery } from './delivery.ts';
 

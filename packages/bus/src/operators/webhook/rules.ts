@@ -1,9 +1,9 @@
 import { BusError, WILDCARD } from '@arqonbus/protocol';
+import type { Clock } from '../../clock.ts';
 import type { Sender } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { QuotaLimit } from '../../engine/engine.ts';
 import { hasRole, type Principal } from '../../principal.ts';
-import type { Clock } from '../clock.ts';
 import { overQuota, type Quota } from '../quota.ts';
 import type { ActiveRule } from './active-rule.ts';
 import type { ActiveRules } from './active-rules.ts';

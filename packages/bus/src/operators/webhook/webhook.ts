@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from 'undici';
+import { type Clock, systemClock } from '../../clock.ts';
 import type { AnyCommand } from '../../commands/command.ts';
+import { NodeLeases } from '../../consumers/leases-of-nodes.ts';
 import type { Core } from '../../core.ts';
-import { type Clock, systemClock } from '../clock.ts';
 import type { Operator } from '../operator.ts';
 import type { Quota } from '../quota.ts';
 import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
@@ -11,7 +12,6 @@ import { webhookCommands } from './commands.ts';
 import { failedDelivery, KeyValueDeadLetters, watchDeadLetters } from './dead-letters.ts';
 import { guardedAgent, hostTest, type Resolve } from './destination.ts';
 import { HostSlots } from './host-slots.ts';
-import { PostingLeases } from './posting-leases.ts';
 import { type Rule, RuleStore, type StoredRule } from './rule.ts';
 import { WebhookRules } from './rules.ts';
 
@@ -65,6 +65,8 @@ export function createWebhookOperator(bus: Core, options: WebhookOptions): Webho
   return new Webhooks(bus, options);
 }
 
+/** Which node posts for a tenant: a claim for each event would spread them over the nodes, and lose their order. */
+const LEASE = { space: 'webhook_lease', leaseMs: 15_000, renewalMs: 5_000 };
 /** Why a delivery that waited at a stop stands among the dead letters; the next start delivers it. */
 const STOPPED = 'the server stopped before it was delivered';
 /** How long a stop waits for requests under way, so that few are made twice. */
@@ -81,7 +83,7 @@ class Webhooks implements WebhookOperator {
   private readonly slots: HostSlots;
   private readonly store: RuleStore;
   /** Null where this node is the only one. */
-  private readonly leases: PostingLeases | null;
+  private readonly leases: NodeLeases | null;
   private readonly active: ActiveRules;
   private readonly rules: WebhookRules;
   private readonly undo: (() => void)[] = [];
@@ -99,7 +101,7 @@ class Webhooks implements WebhookOperator {
     this.agent = guardedAgent(allowed, options.resolve);
     this.store = new RuleStore(engine.store, onFault);
     this.leases = isCluster
-      ? new PostingLeases(engine.store, node, clock, {
+      ? new NodeLeases(engine.store, node, clock, LEASE, {
           onGained: (tenant) => {
             for (const one of this.active.durableOf(tenant)) one.takeOver();
           },

@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import type { KeyValueStore } from '../../engine/engine.ts';
-import { createMemoryEngine } from '../../engine/memory/memory.ts';
-import { FakeClock } from '../fake-clock.suite.ts';
-import { PostingLeases } from './posting-leases.ts';
-import { turn } from './rig.suite.ts';
+import type { KeyValueStore } from '../engine/engine.ts';
+import { createMemoryEngine } from '../engine/memory/memory.ts';
+import { FakeClock } from '../operators/fake-clock.suite.ts';
+import { turn } from '../operators/rig.suite.ts';
+import { NodeLeases } from './leases-of-nodes.ts';
+
+const OPTIONS = { space: 'lease', leaseMs: 15_000, renewalMs: 5_000 };
 
 interface Node {
-  readonly leases: PostingLeases;
+  readonly leases: NodeLeases;
   readonly log: string[];
   /** Whether the store answers this node. */
   away: boolean;
@@ -25,9 +27,10 @@ function nodeOn(name: string, store: KeyValueStore, clock: FakeClock): Node {
     tenants: (space) => store.tenants(space),
     watch: (space, onChange) => store.watch(space, (change) => node.away || onChange(change)),
   };
-  const leases = new PostingLeases(flaky, name, clock, {
-    onGained: (tenant) => node.log.push(`gained ${tenant}`),
-    onLost: (tenant) => node.log.push(`lost ${tenant}`),
+  const leases = new NodeLeases(flaky, name, clock, OPTIONS, {
+    onGained: (tenant, key) => node.log.push(`gained ${tenant}/${key}`),
+    onLost: (tenant, key) => node.log.push(`lost ${tenant}/${key}`),
+    onHolder: (tenant, key, holder) => node.log.push(`${holder} holds ${tenant}/${key}`),
     onFault: () => {},
   });
   leases.start();
@@ -39,7 +42,7 @@ async function openNodes(): Promise<{ clock: FakeClock; one: Node; other: Node }
   const { store } = createMemoryEngine({ now: () => clock.now() });
   const [one, other] = [nodeOn('one', store, clock), nodeOn('other', store, clock)];
   for (const { leases } of [one, other]) {
-    leases.want('alpha');
+    leases.want('alpha', 'a');
     await turn();
   }
   return { clock, one, other };
@@ -53,17 +56,17 @@ async function pass(clock: FakeClock, ms: number): Promise<void> {
 }
 
 function holders({ one, other }: { one: Node; other: Node }): boolean[] {
-  return [one, other].map(({ leases }) => leases.holds('alpha'));
+  return [one, other].map(({ leases }) => leases.holds('alpha', 'a'));
 }
 
-describe('PostingLeases', () => {
+describe('the leases of nodes', () => {
   it('have one holder, which stays it', async () => {
     const nodes = await openNodes();
     expect(holders(nodes)).toEqual([true, false]);
     await pass(nodes.clock, 120_000);
     expect(holders(nodes)).toEqual([true, false]);
-    expect([nodes.one.log, nodes.other.log]).toEqual([['gained alpha'], []]);
-    expect(nodes.one.leases.holds('beta')).toBe(false);
+    expect([nodes.one.log, nodes.other.log]).toEqual([['gained alpha/a'], ['one holds alpha/a']]);
+    expect(nodes.one.leases.holds('beta', 'a')).toBe(false);
   });
 
   it('pass on at once when they are given back', async () => {
@@ -84,7 +87,7 @@ describe('PostingLeases', () => {
     nodes.one.away = false;
     await pass(nodes.clock, 60_000);
     expect(holders(nodes)).toEqual([false, true]);
-    expect(nodes.one.log).toEqual(['gained alpha', 'lost alpha']);
+    expect(nodes.one.log).toEqual(['gained alpha/a', 'lost alpha/a', 'other holds alpha/a']);
   });
 
   it('are not taken back by a version that another holder has reached meanwhile', async () => {
@@ -105,11 +108,11 @@ describe('PostingLeases', () => {
     const clock = new FakeClock();
     const { store } = createMemoryEngine({ now: () => clock.now() });
     const { leases, log } = nodeOn('one', store, clock);
-    leases.want('alpha');
-    await leases.release('alpha');
+    leases.want('alpha', 'a');
+    await leases.release('alpha', 'a');
     await turn();
-    expect(leases.holds('alpha')).toBe(false);
+    expect(leases.holds('alpha', 'a')).toBe(false);
     expect(log).toEqual([]);
-    expect(await store.tenants('webhook_lease')).toEqual([]);
+    expect(await store.tenants('lease')).toEqual([]);
   });
 });

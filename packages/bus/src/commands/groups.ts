@@ -1,0 +1,347 @@
+import {
+  BusError,
+  type CommandResult,
+  type GroupInfo,
+  type GroupSummary,
+  isChannelName,
+  isChannelPattern,
+  parseAddress,
+  parseTimestamp,
+  WILDCARD,
+} from '@arqonbus/protocol';
+import { z } from 'zod';
+import type { Sender } from '../connection/session.ts';
+import type { DriverInfo } from '../consumers/driver.ts';
+import { markDead } from '../consumers/envelope.ts';
+import {
+  GROUP_NAME,
+  GROUP_SETTINGS,
+  type GroupPlace,
+  type GroupRecord,
+  type GroupSettings,
+} from '../consumers/group.ts';
+import type { Start } from '../consumers/start.ts';
+import type { Core } from '../core.ts';
+import { STORED } from '../schemas/envelopes.ts';
+import { COUNT, POSITION, SEQUENCE, STAMP } from '../schemas/fields.ts';
+import { limitUpTo, PLACE, TIME } from './arguments.ts';
+import { type AnyCommand, command, JsonText } from './command.ts';
+
+const MAX_PULL = 500;
+const MAX_WAIT_MS = 55_000;
+const MAX_PAGE = 500;
+const MAX_IDS = 1_000;
+
+/** `group` as every command takes it. */
+export const GROUP: z.ZodString = z
+  .string()
+  .regex(GROUP_NAME, 'is 1-64 letters, digits, ".", "_" or "-"')
+  .describe('Name of the group on its source.');
+
+/** The source and the name of a group. */
+const GROUP_PLACE = {
+  ...PLACE,
+  group: GROUP,
+};
+
+const { dead_letter, key, expires_seconds, ...always } = GROUP_SETTINGS;
+const GIVEN = {
+  ack_wait_seconds: always.ack_wait_seconds.exactOptional(),
+  max_attempts: always.max_attempts.exactOptional(),
+  backoff_seconds: always.backoff_seconds.exactOptional(),
+  max_unacked: always.max_unacked.exactOptional(),
+  dead_letter: dead_letter.exactOptional(),
+  key: key.exactOptional(),
+  expires_seconds: expires_seconds.exactOptional(),
+};
+
+const START = z
+  .union([
+    z.enum(['new', 'all']),
+    z.strictObject({ sequence: SEQUENCE, epoch: z.string().min(1).max(64) }),
+    z.strictObject({ time: TIME }),
+  ])
+  .describe('With what comes from now on (default), all that is kept, after a sequence, or from a time on.');
+
+const NAME = z.string().min(1);
+const SUMMARY = {
+  room: NAME,
+  channel: NAME.describe('A channel, a pattern, or "*" for the whole room.'),
+  group: NAME,
+  ack_wait_seconds: z.number(),
+  max_attempts: COUNT,
+  backoff_seconds: z.array(z.number()),
+  max_unacked: COUNT,
+  dead_letter: z.string().nullable().describe('Null: the same room, the channel\'s name and ".dead".'),
+  key: z.string().nullable(),
+  expires_seconds: COUNT.nullable(),
+  owner: NAME.describe('Who made it: this one and admins may end it.'),
+  created_at: STAMP,
+  paused: z.boolean(),
+};
+
+const GROUP_SUMMARY: z.ZodType<GroupSummary> = z
+  .strictObject(SUMMARY)
+  .meta({ id: 'GroupSummary', description: 'A group and its settings.' });
+
+const GROUP_INFO: z.ZodType<GroupInfo> = z
+  .strictObject({
+    ...SUMMARY,
+    position: POSITION.describe('All up to there is settled; of a room or a pattern that of its room-wide stream.'),
+    positions: z.record(z.string(), POSITION).describe('The same by channel.'),
+    pending: COUNT.describe('Events that nobody has: unread ones, and those that wait for another attempt.'),
+    unacked: COUNT.describe('Events that members have and have not answered for.'),
+    oldest_ms: COUNT.nullable().describe('Age of the oldest event that is not settled.'),
+    members: COUNT.describe('On all nodes.'),
+    dead_letters: COUNT,
+    handled: COUNT,
+    rejected: COUNT.describe('Those that became dead letters.'),
+    expired: COUNT.describe('Those whose time was over before somebody took them.'),
+    lost: COUNT.describe('Those that retention took before the group had read them.'),
+  })
+  .meta({ id: 'GroupInfo', description: 'A group, its settings and where it stands.' });
+
+/** group.*: groups, by the address of their source and their name. */
+export function groupCommands(bus: Core): AnyCommand[] {
+  const { groups } = bus;
+  return [
+    command({
+      name: 'group.create',
+      role: 'user',
+      description: 'Makes a group on a channel, a room or a pattern; one with the same settings is simply answered.',
+      args: z.strictObject({ ...GROUP_PLACE, start: START.exactOptional(), ...GIVEN }),
+      result: GROUP_SUMMARY,
+      run: async ({ sender }, args): Promise<GroupSummary> => {
+        const { room: _room, channel: _channel, group: _group, start = 'new', ...given } = args;
+        return summaryOf(await groups.create(sender, groupPlace(sender, args), given, startOf(start)));
+      },
+    }),
+    command({
+      name: 'group.list',
+      role: 'user',
+      description: 'Lists the groups that your grants let you use.',
+      args: z.strictObject({
+        ...PLACE,
+        limit: limitUpTo(MAX_PAGE),
+        after: z.string().min(1).max(400).describe('"next" of the answer before.').exactOptional(),
+      }),
+      result: z.strictObject({
+        groups: z.array(GROUP_SUMMARY),
+        next: z.string().nullable().describe('Pass as "after" for the next page; null at the end.'),
+      }),
+      run: ({ sender }, args): CommandResult<'group.list'> => {
+        const { limit = MAX_PAGE, after } = args;
+        const { room, channel } = sourceOf(args);
+        const all = groups.list(sender, room, channel).filter((one) => after === undefined || one.key > after);
+        const page = all.slice(0, limit);
+        const next = all.length > limit ? (page[page.length - 1]?.key ?? null) : null;
+        return { groups: page.map(({ record }) => summaryOf(record)), next };
+      },
+    }),
+    command({
+      name: 'group.info',
+      role: 'user',
+      description: 'Tells the settings of a group and where it stands.',
+      args: z.strictObject(GROUP_PLACE),
+      result: GROUP_INFO,
+      run: async ({ sender }, args): Promise<GroupInfo> => {
+        const { record, info } = await groups.info(sender, groupPlace(sender, args));
+        return infoOf(record, info);
+      },
+    }),
+    command({
+      name: 'group.seek',
+      role: 'user',
+      description: 'Lets a group go on from another place; for whoever made it, and admins.',
+      args: z.strictObject({
+        ...GROUP_PLACE,
+        sequence: SEQUENCE.describe('The next event handed out is the one after it.').exactOptional(),
+        time: TIME.exactOptional(),
+      }),
+      result: z.strictObject({ sought: z.literal(true) }),
+      run: async ({ sender }, args): Promise<CommandResult<'group.seek'>> => {
+        const { sequence, time } = args;
+        if ((sequence === undefined) === (time === undefined)) {
+          throw new BusError('VALIDATION_ERROR', 'Name either "sequence" or "time".', { field: 'sequence' });
+        }
+        const start = sequence === undefined ? atTime(time as string) : { sequence };
+        await groups.seek(sender, groupPlace(sender, args), start);
+        return { sought: true };
+      },
+    }),
+    ...(['pause', 'resume'] as const).map((word) =>
+      command({
+        name: `group.${word}`,
+        role: 'user',
+        description:
+          word === 'pause'
+            ? 'Hands out nothing more of a group until it is resumed; for whoever made it, and admins.'
+            : 'Goes on with a group that was paused; for whoever made it, and admins.',
+        args: z.strictObject(GROUP_PLACE),
+        result: z.strictObject({ paused: z.boolean() }),
+        run: async ({ sender }, args): Promise<CommandResult<'group.pause'>> => {
+          await groups.pause(sender, groupPlace(sender, args), word === 'pause');
+          return { paused: word === 'pause' };
+        },
+      }),
+    ),
+    command({
+      name: 'group.delete',
+      role: 'user',
+      description: 'Deletes a group with its position and its dead letters; for whoever made it, and admins.',
+      args: z.strictObject(GROUP_PLACE),
+      result: z.strictObject({ deleted: z.literal(true) }),
+      run: async ({ sender }, args): Promise<CommandResult<'group.delete'>> => {
+        await groups.delete(sender, groupPlace(sender, args));
+        return { deleted: true };
+      },
+    }),
+    command({
+      name: 'group.pull',
+      role: 'user',
+      description: 'Takes events of a group without being a member; the leases are yours.',
+      args: z.strictObject({
+        ...GROUP_PLACE,
+        limit: limitUpTo(MAX_PULL),
+        wait_ms: z
+          .number()
+          .int()
+          .min(0)
+          .max(MAX_WAIT_MS)
+          .describe('How long to wait for the first event (default 0).')
+          .exactOptional(),
+      }),
+      result: z.strictObject({
+        messages: z.array(STORED).describe('Each with its token in metadata.delivery.'),
+        pending: COUNT.describe('What waits after these.'),
+      }),
+      run: async ({ sender }, args): Promise<JsonText> => {
+        const { limit = 10, wait_ms = 0 } = args;
+        const { texts, pending } = await groups.pull(sender, groupPlace(sender, args), limit, wait_ms);
+        return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);
+      },
+    }),
+    command({
+      name: 'group.dead_letters',
+      role: 'user',
+      description: 'Lists the events that had all their attempts or were rejected, oldest first.',
+      args: z.strictObject({
+        ...GROUP_PLACE,
+        limit: limitUpTo(MAX_PAGE),
+        after: z.string().min(1).max(200).describe('"next" of the answer before.').exactOptional(),
+      }),
+      result: z.strictObject({
+        messages: z.array(STORED).describe('Each with what became of it in metadata.dead.'),
+        next: z.string().nullable().describe('Pass as "after" for the next page; null at the end.'),
+      }),
+      run: async ({ sender }, args): Promise<JsonText> => {
+        const place = groupPlace(sender, args);
+        const { limit = 100, after } = args;
+        const { letters, next } = await groups.deadLetters(sender, place, limit, after);
+        const { room, group } = place;
+        const texts = letters.map(({ text, reason, attempts, channel, sequence }) =>
+          markDead(text, { group, reason, attempts, room, channel, sequence }),
+        );
+        return new JsonText(`{"messages":[${texts.join(',')}],"next":${JSON.stringify(next)}}`);
+      },
+    }),
+    command({
+      name: 'group.retry',
+      role: 'user',
+      description: 'Hands dead letters of a group out again, with their first attempt.',
+      args: z.strictObject({
+        ...GROUP_PLACE,
+        ids: z
+          .array(z.string().min(1).max(128))
+          .min(1)
+          .max(MAX_IDS)
+          .describe('Ids of messages; all when missing.')
+          .exactOptional(),
+      }),
+      result: z.strictObject({ retried: COUNT }),
+      run: async ({ sender }, args): Promise<CommandResult<'group.retry'>> => ({
+        retried: await groups.retry(sender, groupPlace(sender, args), args.ids),
+      }),
+    }),
+  ];
+}
+
+interface Source {
+  readonly room?: string;
+  readonly channel?: string;
+}
+
+/** The place of a group: `channel` may be a pattern, and is `*` when only a room is named. */
+export function groupPlace({ principal }: Sender, args: Source & { readonly group: string }): GroupPlace {
+  const { room, channel = WILDCARD } = sourceOf(args);
+  if (room === undefined) {
+    throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room', expected: 'name, or room:channel' });
+  }
+  return { tenant: principal.tenant, room, channel, group: args.group };
+}
+
+function sourceOf(args: Source): { room: string | undefined; channel: string | undefined } {
+  const [room, channel] = takenApart(args);
+  if (channel === undefined || !isChannelPattern(channel)) {
+    const address = parseAddress(room, channel);
+    return { room: address.room, channel: address.channel };
+  }
+  return { room: parseAddress(room, undefined).room, channel };
+}
+
+/** `room:pattern` in either field, which no ordinary address is. */
+function takenApart({ room, channel }: Source): [string | undefined, string | undefined] {
+  const both = [room, channel].find((text) => text?.includes(':') === true && !isOrdinary(text));
+  if (both === undefined) return [room, channel];
+  const colon = both.indexOf(':');
+  return [both.slice(0, colon), both.slice(colon + 1)];
+}
+
+function isOrdinary(text: string): boolean {
+  const channel = text.slice(text.indexOf(':') + 1);
+  return channel === WILDCARD || isChannelName(channel);
+}
+
+function startOf(start: z.infer<typeof START>): Start {
+  if (typeof start === 'string') return start;
+  return 'time' in start ? atTime(start.time) : start;
+}
+
+function atTime(text: string): Start {
+  const time = parseTimestamp(text);
+  if (time !== undefined) return { time };
+  throw new BusError('VALIDATION_ERROR', 'That time does not exist.', { field: 'time' });
+}
+
+function summaryOf({ room, channel, group, settings, owner, created_at, paused }: GroupRecord): GroupSummary {
+  const { backoff_seconds, ...rest }: GroupSettings = settings;
+  return {
+    room,
+    channel,
+    group,
+    ...rest,
+    backoff_seconds: [...backoff_seconds],
+    owner,
+    created_at: new Date(created_at).toISOString(),
+    paused,
+  };
+}
+
+function infoOf(record: GroupRecord, info: DriverInfo): GroupInfo {
+  const { positions, pending, unacked, oldest_ms, members, dead_letters, counts } = info;
+  const { handled, rejected, expired, lost } = counts;
+  return {
+    ...summaryOf(record),
+    position: positions[record.channel] ?? { sequence: 0, epoch: '' },
+    positions: { ...positions },
+    pending,
+    unacked,
+    oldest_ms,
+    members,
+    dead_letters,
+    handled,
+    rejected,
+    expired,
+    lost,
+  };
+}

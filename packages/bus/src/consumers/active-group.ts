@@ -1,0 +1,51 @@
+import type { Driver } from './driver.ts';
+import { type GroupPlace, type GroupRecord, groupKey } from './group.ts';
+import type { Member } from './members.ts';
+
+/** A group as one node knows it: its settings, who of this node is in it, and who drives it. */
+export class ActiveGroup {
+  readonly tenant: string;
+  readonly key: string;
+  readonly place: GroupPlace;
+  /** Whether it is in the store; one that is not lives and ends with this node. */
+  readonly isKept: boolean;
+  record: GroupRecord;
+  /** Here, if this node drives it. */
+  driver: Driver | null = null;
+  isStarting = false;
+  /** The other node that drives it, as far as this one knows. */
+  driverNode: string | null = null;
+  /** Of this node, by id. */
+  readonly members: Map<string, Member> = new Map();
+  /** Nodes that have members in it, and when they last said so, where this node drives it. */
+  readonly heardOf: Map<string, number> = new Map();
+  /** It was deleted. */
+  isGone = false;
+  private readonly waiting: Set<() => void> = new Set();
+
+  constructor(tenant: string, record: GroupRecord, isKept: boolean) {
+    this.tenant = tenant;
+    this.record = record;
+    this.isKept = isKept;
+    this.key = groupKey(record);
+    this.place = { tenant, room: record.room, channel: record.channel, group: record.group };
+  }
+
+  /** Its driver has changed, or it is gone. */
+  changed(): void {
+    for (const wake of [...this.waiting]) wake();
+  }
+
+  /** Resolves when something has changed, or after `ms`. */
+  untilChanged(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        this.waiting.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      this.waiting.add(wake);
+    });
+  }
+}

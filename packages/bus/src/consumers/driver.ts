@@ -1,0 +1,488 @@
+import { BusError, newId, type Position } from '@arqonbus/protocol';
+import { andThen, attempt } from '../awaitable.ts';
+import type { Clock } from '../clock.ts';
+import type { Broker, KeyValueStore, StreamEvent } from '../engine/engine.ts';
+import type { Answer, Answered, Settled } from './answer.ts';
+import { DeadLetterQueue } from './dead-letter-queue.ts';
+import type { DeadLetter } from './dead-letters.ts';
+import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
+import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits } from './group.ts';
+import { STATE_SPACE } from './group-store.ts';
+import { Journal } from './journal.ts';
+import { KeyOrder } from './key-order.ts';
+import { type Entry, Ledger, type Settlement, type TextBudget } from './ledger.ts';
+import { type Member, Members } from './members.ts';
+import { type Pull, Pulls } from './pulls.ts';
+import { covering, Sources } from './sources.ts';
+
+/** Ends of leases that lie closer together than this are looked at together, in milliseconds. */
+const TICK_MS = 10;
+/** The wait before an event that could not be read is read again, in milliseconds. */
+const RETRY_MS = 1_000;
+/** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
+const SHOW_UP_MS = 12_000;
+
+export interface DriverInfo {
+  /** By channel: all up to there is settled. */
+  readonly positions: Readonly<Record<string, Position>>;
+  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
+  readonly pending: number;
+  readonly unacked: number;
+  /** Age of the oldest event that is not settled; null without one. */
+  readonly oldest_ms: number | null;
+  readonly members: number;
+  readonly dead_letters: number;
+  readonly counts: Readonly<Record<Settlement, number>>;
+}
+
+export interface DriverParts {
+  readonly broker: Broker;
+  readonly store: KeyValueStore;
+  readonly clock: Clock;
+  readonly texts: TextBudget;
+  /** Publishes a dead letter; `retries` tells one death of an event from the next. */
+  publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
+  /** The text of a notice that events were lost. */
+  lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
+  onSettled(settled: Settled): void;
+  /** Another node has taken over. */
+  onConflict(): void;
+  onFault(error: unknown): void;
+}
+
+/**
+ * Drives one group, on the one node that does: reads its streams no faster than its members take events, hands them out
+ * under leases, and writes what became of them. What is answered is written first.
+ */
+export class Driver {
+  readonly place: GroupPlace;
+  readonly members: Members;
+  private group: GroupRecord;
+  private readonly parts: DriverParts;
+  private readonly ledger: Ledger;
+  private readonly sources: Sources;
+  /** Null for a group that is not kept. */
+  private readonly journal: Journal | null;
+  /** What had its attempts, and what is tried again. */
+  readonly deadLetters: DeadLetterQueue;
+  private readonly pulls: Pulls;
+  private readonly keys: KeyOrder;
+  private readonly covers: (channel: string) => boolean;
+  /** Events that are at hand and wait for somebody to take them, in their order. */
+  private ready: Entry[] = [];
+  /** Events that were lost while nobody was there to be told, by channel. */
+  private readonly untold: Map<string, number> = new Map();
+  private isPumping = false;
+  private pumpAgain = false;
+  private isOpen = false;
+  /** Events came by before it was open. */
+  private hasMissed = false;
+  private isOver = false;
+  private wakesAt = Number.POSITIVE_INFINITY;
+  private callOff: () => void = () => {};
+  private callOffAbsent: () => void = () => {};
+  /** When somebody was last there or asked for something, by the steady clock. */
+  private lastUse: number;
+
+  constructor(tenant: string, group: GroupRecord, isKept: boolean, parts: DriverParts) {
+    const { clock, broker, store, texts, onFault } = parts;
+    this.place = { tenant, room: group.room, channel: group.channel, group: group.group };
+    this.group = group;
+    this.parts = parts;
+    this.ledger = new Ledger(ledgerLimits(group.settings), texts);
+    this.members = new Members(this.ledger);
+    this.covers = covering(group.channel);
+    this.keys = new KeyOrder(group.settings.key);
+    this.pulls = new Pulls(clock);
+    this.lastUse = clock.steady();
+    this.sources = new Sources(this.place, broker, this.ledger, {
+      onEntry: (entry) => {
+        this.prepare(entry);
+        this.ready.push(entry);
+      },
+      onLost: (channel, count) => this.tellLost(channel, count),
+      onMore: () => this.pump(),
+      onFault,
+      after: (ms, callback) => clock.after(ms, callback),
+    });
+    const at = { tenant, space: STATE_SPACE, namespace: '' };
+    this.deadLetters = new DeadLetterQueue(tenant, group.group_id, this.ledger, {
+      store,
+      isKept,
+      clock,
+      fetch: (entry) => entry.text ?? this.fetchText(entry),
+      publish: (letter) => parts.publishDead(tenant, this.group, letter),
+      onKept: async (entry) => {
+        this.finish(entry, 'rejected', null, true);
+        await this.journal?.saved();
+      },
+      onMissing: (entry) => {
+        this.finish(entry, 'lost', null);
+        this.tellLost(entry.stream.channel, 1);
+      },
+      onRevived: (entry, text) => {
+        this.ledger.keep(entry, text);
+        this.prepare(entry);
+        this.ready.push(entry);
+        this.pump();
+      },
+      onFault,
+    });
+    this.journal = isKept
+      ? new Journal(store, at, groupKey(group), clock, {
+          write: () => this.ledger.toRecord(group.group_id, clock.steady()),
+          onConflict: () => parts.onConflict(),
+          onFault,
+        })
+      : null;
+  }
+
+  /** Takes up where the group stands. Rejects when the storage is away. */
+  async start(): Promise<void> {
+    const { clock } = this.parts;
+    const { group } = this;
+    const record = (await this.journal?.load()) ?? null;
+    if (record === null || !this.ledger.restore(record, group.group_id, clock.steady())) {
+      for (const [channel, { sequence, epoch }] of Object.entries(group.begin)) {
+        this.ledger.follow(channel, sequence, epoch);
+      }
+    }
+    await this.deadLetters.load();
+    this.keys.restore(this.ledger.streams.values());
+    await this.sources.open();
+    if (this.isOver) return;
+    this.isOpen = true;
+    if (this.hasMissed) this.sources.doubt();
+    this.callOffAbsent = clock.after(SHOW_UP_MS, () => this.giveUpAbsent());
+    this.wake();
+    this.deadLetters.collect();
+    this.pump();
+  }
+
+  /** Hands nothing out any more, and writes what happened. */
+  async stop(): Promise<void> {
+    this.isOver = true;
+    this.isOpen = false;
+    this.sources.close();
+    this.deadLetters.close();
+    this.callOff();
+    this.callOffAbsent();
+    this.pulls.close();
+    await this.journal?.stop();
+    this.ledger.clear();
+  }
+
+  /** The group's settings were changed. */
+  update(group: GroupRecord): void {
+    this.group = group;
+    this.pump();
+  }
+
+  /** Sees an event of the room, live. */
+  take(event: StreamEvent): void {
+    if (this.isOpen) this.sources.take(event, this.wanted > 0);
+    else this.hasMissed = true;
+  }
+
+  /** Events may have passed this node by. */
+  doubt(): void {
+    if (this.isOpen) this.sources.doubt();
+    else this.hasMissed = true;
+  }
+
+  /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
+  isUnused(ms: number): boolean {
+    if (this.members.size > 0 || this.pulls.size > 0) this.lastUse = this.parts.clock.steady();
+    return this.parts.clock.steady() - this.lastUse >= ms;
+  }
+
+  // Members -----------------------------------------------------------------------------------------------------------
+
+  join(member: Member): void {
+    this.members.add(member);
+    for (const channel of this.untold.keys()) this.tellLost(channel, 0);
+    this.pump();
+  }
+
+  /** A member has gone: what it held goes to others at once. */
+  leave(id: string, reason: string): void {
+    this.members.remove(id);
+    this.lastUse = this.parts.clock.steady();
+    if (this.ledger.giveBack(id, this.parts.clock.steady(), reason).length > 0) this.changed();
+    this.pump();
+  }
+
+  /** What a member says. The answer comes once it is written. */
+  async answer({ kind, tokens, delayMs, reason, by }: Answer): Promise<Answered> {
+    const now = this.parts.clock.steady();
+    this.lastUse = now;
+    const done: string[] = [];
+    const lost: string[] = [];
+    const settled: Settled[] = [];
+    const removals: Promise<void>[] = [];
+    for (const token of tokens) {
+      const entry = this.ledger.find(token);
+      if (entry === undefined) {
+        lost.push(token);
+        continue;
+      }
+      done.push(token);
+      if (kind === 'nack') this.ledger.nack(token, now, delayMs, reason);
+      else if (kind === 'extend') this.ledger.extend(token, now);
+      else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected');
+      else {
+        settled.push(this.fact(entry, 'handled', by));
+        if (entry.revived !== null) removals.push(this.deadLetters.remove(entry.revived));
+        this.ledger.ack(token);
+        this.keys.end(entry);
+      }
+    }
+    if (done.length === 0) return { done, lost };
+    this.changed();
+    const saved = this.journal?.saved();
+    this.pump();
+    await Promise.all([saved, ...removals]);
+    for (const one of settled) this.parts.onSettled(one);
+    return { done, lost };
+  }
+
+  /** Events for somebody who is no member, under leases of its own: at once when there are some, else within `waitMs`. */
+  async pull(member: string, limit: number, waitMs: number): Promise<{ texts: string[]; pending: number }> {
+    this.lastUse = this.parts.clock.steady();
+    const texts = this.pulls.ask(member, limit, waitMs);
+    this.pump();
+    return { texts: await texts, pending: await this.pending() };
+  }
+
+  /** Whoever pulled is gone and gets no answer. */
+  cancelPulls(member: string): void {
+    this.pulls.cancel(member);
+  }
+
+  // What is told of it ------------------------------------------------------------------------------------------------
+
+  async info(): Promise<DriverInfo> {
+    const { unread, heads } = await this.sources.measure();
+    const positions: Record<string, Position> = Object.create(null);
+    for (const { channel, floor, epoch } of this.ledger.streams.values()) {
+      positions[channel] = { sequence: floor, epoch: epoch === '' ? (heads.get(channel)?.epoch ?? '') : epoch };
+    }
+    return {
+      positions,
+      pending: unread + this.ledger.size - this.ledger.out,
+      unacked: this.ledger.out,
+      oldest_ms: await this.oldest(),
+      members: this.members.size,
+      dead_letters: this.deadLetters.count,
+      counts: { ...this.ledger.counts },
+    };
+  }
+
+  private async pending(): Promise<number> {
+    const { unread } = await this.sources.measure();
+    return unread + this.ledger.size - this.ledger.out;
+  }
+
+  private async oldest(): Promise<number | null> {
+    const { tenant, room } = this.place;
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { channel, floor, entries, position } of this.ledger.streams.values()) {
+      const first = Math.min(
+        position + 1,
+        ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)),
+      );
+      const query = { fromSequence: first, limit: 1 };
+      const [event] = await this.parts.broker.history({ tenant, room, channel }, query);
+      if (event !== undefined) oldest = Math.min(oldest, event.time);
+    }
+    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(this.parts.clock.now() - oldest));
+  }
+
+  /** Goes on after given positions: what was out or waiting is forgotten, its tokens hold nothing. */
+  async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
+    this.lastUse = this.parts.clock.steady();
+    await this.sources.seek(positions);
+    this.ready = this.ready.filter(({ state }) => state === 'ready');
+    this.keys.restore(this.ledger.streams.values());
+    await this.journal?.saved();
+  }
+
+  /** Hands dead letters out again, with their first attempt: those of the given message ids, or all. Answers how many. */
+  async retry(ids: readonly string[] | undefined): Promise<number> {
+    this.lastUse = this.parts.clock.steady();
+    const retried = await this.deadLetters.retry(ids);
+    this.pump();
+    return retried;
+  }
+
+  // Handing out -------------------------------------------------------------------------------------------------------
+
+  /** How many more events are wanted. */
+  private get wanted(): number {
+    if (this.group.paused || this.isOver) return 0;
+    const room = this.ledger.limits.maxUnacked - this.ledger.size;
+    if (room <= 0 || this.ledger.isHeavy) return this.ledger.size === 0 ? 1 : 0;
+    const credit = this.pulls.wanted + this.members.totalCredit;
+    if (credit === 0) return 0;
+    // With keys, an event may have to wait for its member while others go on.
+    return !this.keys.isUsed ? Math.max(0, Math.min(room, credit - this.ready.length)) : room;
+  }
+
+  /** Hands out what can be, and reads more when more is wanted. Never runs inside itself. */
+  private pump(): void {
+    this.pumpAgain = true;
+    if (this.isPumping) return;
+    this.isPumping = true;
+    while (this.pumpAgain && !this.isOver) {
+      this.pumpAgain = false;
+      this.hand();
+      const { wanted } = this;
+      if (wanted > 0) this.deadLetters.revive();
+      if (this.sources.hasMore) this.sources.read(wanted);
+    }
+    this.isPumping = false;
+    if (this.pulls.size > 0 && (this.sources.isQuiet || this.wanted <= 0)) this.pulls.settleEmpty();
+    this.wake();
+  }
+
+  private hand(): void {
+    if (this.group.paused || this.ready.length === 0) return;
+    const { ready } = this;
+    this.ready = [];
+    const left: Entry[] = [];
+    for (let at = 0; at < ready.length; at += 1) {
+      const entry = ready[at] as Entry;
+      if (entry.state !== 'ready') continue;
+      if (entry.text === null) {
+        this.fetch(entry);
+        continue;
+      }
+      if (entry.end <= this.parts.clock.now()) {
+        this.finish(entry, 'expired', null);
+        continue;
+      }
+      if (isOwnDeadLetter(entry.text, this.place, this.covers)) {
+        this.finish(entry, 'skipped', null);
+        continue;
+      }
+      const taker = this.takerOf(entry);
+      if (taker !== undefined) this.give(entry, entry.text, taker);
+      else if (!this.keys.isUsed) {
+        for (; at < ready.length; at += 1) left.push(ready[at] as Entry);
+      } else left.push(entry);
+    }
+    this.ready = left.concat(this.ready);
+    this.pulls.flush();
+  }
+
+  /** Who gets an event now; undefined when it has to wait. */
+  private takerOf(entry: Entry): Member | Pull | undefined {
+    if (entry.key === null) return this.pulls.next() ?? this.members.leastBusy();
+    if (!this.keys.mayGo(entry)) return undefined;
+    const owner = this.members.ownerOf(entry.key);
+    if (owner === undefined) return this.pulls.next();
+    return this.members.credit(owner) > 0 ? owner : undefined;
+  }
+
+  private give(entry: Entry, text: string, taker: Member | Pull): void {
+    const { clock } = this.parts;
+    const { ack_wait_seconds } = this.group.settings;
+    const token = `${this.group.group_id}.${newId().slice(4)}`;
+    this.ledger.handOut(entry, taker.id, token, clock.steady());
+    this.keys.begin(entry);
+    if (this.ledger.isHeavy) this.ledger.letGo(entry);
+    this.journal?.note();
+    const deadline = timeText(clock.now() + Math.round(ack_wait_seconds * 1000));
+    taker.send(markDelivery(text, { group: this.place.group, attempt: entry.attempts, token, deadline }));
+  }
+
+  /** Reads an event again for another attempt. */
+  private fetch(entry: Entry): void {
+    const found = (text: string | null): void => {
+      if (this.isOver || entry.state !== 'ready') return;
+      if (text === null) {
+        this.finish(entry, 'lost', null);
+        this.tellLost(entry.stream.channel, 1);
+      } else {
+        this.ledger.keep(entry, text);
+        this.prepare(entry);
+        this.ready.unshift(entry);
+      }
+      this.pump();
+    };
+    attempt(
+      () => andThen(this.fetchText(entry), found),
+      (error) => {
+        if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
+        this.parts.clock.after(RETRY_MS, () => this.fetch(entry));
+      },
+    );
+  }
+
+  private fetchText(entry: Entry): Promise<string | null> | string | null {
+    if (entry.revived === null) return this.sources.fetch(entry);
+    return this.deadLetters.textOf(entry.revived);
+  }
+
+  private prepare(entry: Entry): void {
+    const text = entry.text as string;
+    entry.end = endOf(text);
+    this.keys.read(entry, text);
+  }
+
+  /** Is done with an event that nobody answered for. */
+  private finish(entry: Entry, how: Settlement, by: string | null, isDeadLetter = false): void {
+    const fact = this.fact(entry, how, by);
+    if (entry.revived !== null && !isDeadLetter) this.deadLetters.remove(entry.revived).catch(this.parts.onFault);
+    this.ledger.settle(entry, how);
+    this.keys.end(entry);
+    this.journal?.note();
+    this.parts.onSettled(fact);
+  }
+
+  private fact({ stream, sequence, text, attempts }: Entry, outcome: Settlement, by: string | null): Settled {
+    return { place: this.place, channel: stream.channel, sequence, text, outcome, attempts, by };
+  }
+
+  // Time --------------------------------------------------------------------------------------------------------------
+
+  /** Leases have ended, or were given back. */
+  private changed(): void {
+    const due = this.ledger.collect(this.parts.clock.steady());
+    if (due.length > 0) this.ready = due.concat(this.ready);
+    this.journal?.note();
+    this.deadLetters.collect();
+  }
+
+  private wake(): void {
+    const { nextDue } = this.ledger;
+    if (this.isOver || nextDue >= this.wakesAt) return;
+    this.callOff();
+    this.wakesAt = nextDue;
+    const { clock } = this.parts;
+    this.callOff = clock.after(Math.max(TICK_MS, nextDue - clock.steady()), () => {
+      this.wakesAt = Number.POSITIVE_INFINITY;
+      this.changed();
+      this.pump();
+    });
+  }
+
+  /** Members that a driver before this one knew and that have not come back hold nothing any more. */
+  private giveUpAbsent(): void {
+    for (const holder of this.ledger.holders()) {
+      if (this.members.find(holder) === undefined && !this.pulls.isPull(holder)) this.leave(holder, 'member lost');
+    }
+  }
+
+  /** Tells the members that events were lost; while there are none, whoever comes next. */
+  private tellLost(channel: string, count: number): void {
+    this.journal?.note();
+    this.untold.set(channel, (this.untold.get(channel) ?? 0) + count);
+    if (this.members.size === 0) return;
+    for (const [lostIn, lost] of this.untold) {
+      const text = this.parts.lostNotice(this.group, this.place.tenant, lostIn, lost);
+      for (const member of this.members.all) member.send(text);
+    }
+    this.untold.clear();
+  }
+}

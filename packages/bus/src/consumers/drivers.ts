@@ -1,0 +1,386 @@
+import { BusError } from '@arqonbus/protocol';
+import type { Clock } from '../clock.ts';
+import type { Engine, StreamEvent } from '../engine/engine.ts';
+import type { Hub } from '../hub.ts';
+import type { NodeCalls } from '../node-calls.ts';
+import type { Interest } from '../subscribe/interest.ts';
+import type { ActiveGroup } from './active-group.ts';
+import { Driver, type DriverParts } from './driver.ts';
+import { NodeLeases } from './leases-of-nodes.ts';
+import type { Member } from './members.ts';
+import { notDriven, type OperationName, type Operations, operate } from './operations.ts';
+
+/** Taken over within 12 s of a driver's end without a farewell. */
+const LEASE = { space: 'group_driver', leaseMs: 9_000, renewalMs: 3_000 };
+/** How often a node tells the drivers of its members. */
+const TELL_MS = 5_000;
+/** A node that told nothing for so long has no members any more. */
+const SILENT_MS = 16_000;
+const RETRY_MS = 1_000;
+/** How long a question waits for a driver to be there, and for its answer, in milliseconds. */
+const PATIENCE_MS = 12_000;
+const ANSWER_MS = 5_000;
+/** UTF-16 units of envelopes in one message to another node. */
+const BATCH_LENGTH = 1_048_576;
+
+export interface DriversParts extends Pick<DriverParts, 'publishDead' | 'lostNotice' | 'onSettled' | 'texts'> {
+  readonly engine: Engine;
+  readonly hub: Hub;
+  readonly interest: Interest;
+  readonly calls: NodeCalls;
+  readonly clock: Clock;
+  readonly node: string;
+  readonly onFault: (error: unknown) => void;
+  /** A group of this node, by its key. */
+  readonly find: (tenant: string, key: string) => ActiveGroup | undefined;
+  readonly all: () => Iterable<ActiveGroup>;
+}
+
+interface MemberList {
+  readonly tenant: string;
+  readonly key: string;
+  readonly members: readonly Pick<Member, 'id' | 'subject' | 'prefetch'>[];
+  /** Those that have left since; they may be in the list again. */
+  readonly left: readonly string[];
+}
+
+interface Operation<N extends OperationName = OperationName> {
+  readonly tenant: string;
+  readonly key: string;
+  readonly name: N;
+  readonly args: Operations[N]['args'];
+}
+
+type Outgoing = [tenant: string, key: string, member: string, text: string];
+
+/**
+ * Sees to it that each group is driven by one node, and that the others reach it: questions and answers of members go
+ * to the driver, envelopes for members come from it.
+ */
+export class Drivers {
+  private readonly parts: DriversParts;
+  /** Null where this node is the only one. */
+  private readonly leases: NodeLeases | null;
+  /** By tenant and room, for the tap. */
+  private readonly byRoom: Map<string, Map<string, Driver[]>> = new Map();
+  private readonly outgoing: Map<string, Outgoing[]> = new Map();
+  private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
+  private untap: (() => void) | null = null;
+  private callOff: () => void = () => {};
+  private isOver = false;
+
+  constructor(parts: DriversParts) {
+    const { engine, node, clock, calls, find } = parts;
+    this.parts = parts;
+    const known = (tenant: string, key: string, use: (active: ActiveGroup) => void): void => {
+      const active = find(tenant, key);
+      if (active !== undefined) use(active);
+    };
+    this.leases =
+      engine.presence === null
+        ? null
+        : new NodeLeases(engine.store, node, clock, LEASE, {
+            onGained: (tenant, key) => known(tenant, key, (active) => void this.drive(active)),
+            onLost: (tenant, key) => known(tenant, key, (active) => void this.standDown(active)),
+            onHolder: (tenant, key, holder) => known(tenant, key, (active) => this.follow(active, holder)),
+            onFault: (error) => this.fault(error),
+          });
+    calls.serve('group.operate', (operation: Operation) => this.serve(operation));
+    calls.serve('group.members', (list: MemberList, from) => this.hear(list, from));
+    calls.serve('group.deliver', (items: Outgoing[]) => this.receive(items));
+  }
+
+  start(): void {
+    this.leases?.start();
+    const tick = (): void => {
+      this.look();
+      this.callOff = this.parts.clock.after(TELL_MS, tick);
+    };
+    this.callOff = this.parts.clock.after(TELL_MS, tick);
+  }
+
+  /** Writes what its groups have, and lets other nodes take over at once. */
+  async stop(): Promise<void> {
+    this.isOver = true;
+    this.callOff();
+    await Promise.all([...this.parts.all()].map((active) => this.standDown(active)));
+    await this.leases?.stop();
+    this.untap?.();
+  }
+
+  /** A group is there: some node has to drive it. */
+  take(active: ActiveGroup): void {
+    if (this.leases === null || !active.isKept) void this.drive(active);
+    else this.leases.want(active.tenant, active.key);
+  }
+
+  /** The group is gone. */
+  async drop(active: ActiveGroup): Promise<void> {
+    active.isGone = true;
+    active.changed();
+    await this.standDown(active);
+    await this.leases?.release(active.tenant, active.key);
+  }
+
+  /** A member of this node came, or wants another number of events at a time. */
+  joined(active: ActiveGroup, member: Member): void {
+    active.members.set(member.id, member);
+    if (active.driver !== null) active.driver.join(member);
+    else this.tell(active, []);
+  }
+
+  left(active: ActiveGroup, id: string): void {
+    active.members.delete(id);
+    if (active.driver !== null) active.driver.leave(id, 'member left');
+    else this.tell(active, [id]);
+  }
+
+  /**
+   * Asks the node that drives a group, waiting for one if need be. Rejects with what it refused, or with
+   * STORAGE_UNAVAILABLE when nobody answered within some seconds (beyond `waitMs`).
+   */
+  async ask<N extends OperationName>(
+    active: ActiveGroup,
+    name: N,
+    args: Operations[N]['args'],
+    waitMs = 0,
+  ): Promise<Operations[N]['result']> {
+    const { clock, calls } = this.parts;
+    const until = clock.steady() + PATIENCE_MS + waitMs;
+    for (;;) {
+      const { tenant, key, driver, driverNode } = active;
+      let failed: unknown = notDriven();
+      try {
+        if (driver !== null) return await operate(driver, name, args);
+        if (driverNode !== null) {
+          const operation: Operation<N> = { tenant, key, name, args };
+          const answer = await calls.ask(driverNode, 'group.operate', operation, ANSWER_MS + waitMs);
+          return answer as Operations[N]['result'];
+        }
+      } catch (error) {
+        if (!(error instanceof BusError) || error.code !== 'STORAGE_UNAVAILABLE') throw error;
+        failed = error;
+      }
+      if (active.isGone || this.isOver || clock.steady() >= until) throw failed;
+      await active.untilChanged(RETRY_MS / 4);
+    }
+  }
+
+  /** Events of a room (`*`: of all rooms) may have passed this node by. */
+  doubt(tenant: string | null, room: string): void {
+    for (const { driver, place } of this.parts.all()) {
+      if (driver === null || (tenant !== null && place.tenant !== tenant)) continue;
+      if (room === '*' || place.room === room) driver.doubt();
+    }
+  }
+
+  // Driving here ------------------------------------------------------------------------------------------------------
+
+  private mayDrive({ tenant, key, isKept, isGone }: ActiveGroup): boolean {
+    if (this.isOver || isGone) return false;
+    return this.leases === null || !isKept || this.leases.holds(tenant, key);
+  }
+
+  private async drive(active: ActiveGroup): Promise<void> {
+    if (active.driver !== null || active.isStarting || !this.mayDrive(active)) return;
+    active.isStarting = true;
+    active.driverNode = null;
+    const { tenant, place } = active;
+    const { engine, interest, ...parts } = this.parts;
+    const driver = new Driver(tenant, active.record, active.isKept, {
+      ...parts,
+      broker: engine.broker,
+      store: engine.store,
+      onConflict: () => void this.startAgain(active),
+      onFault: (error) => this.fault(error),
+    });
+    try {
+      await interest.add(tenant, place.room);
+      this.index(driver);
+      await driver.start();
+    } catch (error) {
+      this.fault(error);
+      await this.release(driver);
+      active.isStarting = false;
+      this.parts.clock.after(RETRY_MS, () => void this.drive(active));
+      return;
+    }
+    active.isStarting = false;
+    if (!this.mayDrive(active)) {
+      await this.release(driver);
+      return;
+    }
+    active.driver = driver;
+    driver.update(active.record);
+    for (const member of active.members.values()) driver.join(member);
+    active.changed();
+  }
+
+  private async standDown(active: ActiveGroup): Promise<void> {
+    const { driver } = active;
+    if (driver === null) return;
+    active.driver = null;
+    active.heardOf.clear();
+    active.changed();
+    await this.release(driver);
+  }
+
+  /** Somebody else has written the group's record: whoever holds the lease goes on from there. */
+  private async startAgain(active: ActiveGroup): Promise<void> {
+    await this.standDown(active);
+    await this.drive(active);
+  }
+
+  private async release(driver: Driver): Promise<void> {
+    const { tenant, room } = driver.place;
+    const here = this.byRoom.get(tenant)?.get(room);
+    const left = here?.filter((one) => one !== driver) ?? [];
+    if (left.length > 0) this.byRoom.get(tenant)?.set(room, left);
+    else this.byRoom.get(tenant)?.delete(room);
+    this.parts.interest.remove(tenant, room);
+    await driver.stop();
+  }
+
+  private index(driver: Driver): void {
+    const { tenant, room } = driver.place;
+    const rooms = this.byRoom.get(tenant) ?? new Map<string, Driver[]>();
+    this.byRoom.set(tenant, rooms.set(room, [...(rooms.get(room) ?? []), driver]));
+    this.untap ??= this.parts.hub.tap(this.tap);
+  }
+
+  /** Sees every event of this node. Neither throws nor waits. */
+  private readonly tap = (event: StreamEvent): void => {
+    const { tenant, room } = event.stream;
+    const here = this.byRoom.get(tenant)?.get(room);
+    if (here !== undefined) for (const driver of here) driver.take(event);
+  };
+
+  // Between nodes -----------------------------------------------------------------------------------------------------
+
+  private follow(active: ActiveGroup, holder: string | null): void {
+    active.driverNode = holder;
+    active.changed();
+    if (holder !== null && active.members.size > 0) this.tell(active, []);
+  }
+
+  private serve({ tenant, key, name, args }: Operation): Promise<unknown> {
+    const driver = this.parts.find(tenant, key)?.driver ?? null;
+    if (driver === null) throw notDriven();
+    return operate(driver, name, args);
+  }
+
+  /** Tells the driver of a group who of this node is in it: what changes in one turn is told once. */
+  private tell(active: ActiveGroup, left: readonly string[]): void {
+    if (this.leases === null) return;
+    if (this.toTell.size === 0) setImmediate(() => this.tellAll());
+    const all = this.toTell.get(active) ?? new Set<string>();
+    for (const id of left) all.add(id);
+    this.toTell.set(active, all);
+  }
+
+  private tellAll(): void {
+    const groups = [...this.toTell];
+    this.toTell.clear();
+    for (const [active, left] of groups) {
+      const { tenant, key, driverNode } = active;
+      if (driverNode === null || active.driver !== null) continue;
+      const members = [...active.members.values()].map(({ id, subject, prefetch }) => ({ id, subject, prefetch }));
+      const list: MemberList = { tenant, key, members, left: [...left] };
+      // What fails now is told again in a few seconds.
+      this.parts.calls.ask(driverNode, 'group.members', list, ANSWER_MS).catch(() => {});
+    }
+  }
+
+  private hear({ tenant, key, members, left }: MemberList, from: string): null {
+    const active = this.parts.find(tenant, key);
+    const driver = active?.driver ?? null;
+    if (active === undefined || driver === null) throw notDriven();
+    active.heardOf.set(from, this.parts.clock.steady());
+    for (const id of left) driver.leave(id, 'member left');
+    const listed = new Set(members.map(({ id }) => id));
+    for (const { id, node } of driver.members.all) {
+      if (node === from && !listed.has(id)) driver.leave(id, 'member left');
+    }
+    for (const { id, subject, prefetch } of members) {
+      if (driver.members.find(id)?.prefetch === prefetch) continue;
+      driver.join({ id, node: from, subject, prefetch, send: (text) => this.send(from, [tenant, key, id, text]) });
+    }
+    return null;
+  }
+
+  /** Puts an envelope on its way to another node's member: one message a turn and node. */
+  private send(node: string, item: Outgoing): void {
+    const waiting = this.outgoing.get(node);
+    if (waiting !== undefined) {
+      waiting.push(item);
+      return;
+    }
+    this.outgoing.set(node, [item]);
+    setImmediate(() => {
+      const items = this.outgoing.get(node) ?? [];
+      this.outgoing.delete(node);
+      for (const batch of inBatches(items)) this.deliver(node, batch);
+    });
+  }
+
+  private deliver(node: string, items: readonly Outgoing[]): void {
+    const returned = (answer: unknown): void => {
+      for (const at of answer as number[]) {
+        const [tenant, key, member] = items[at] as Outgoing;
+        this.parts.find(tenant, key)?.driver?.leave(member, 'member left');
+      }
+    };
+    // Without an answer the leases end by themselves, or with the node.
+    this.parts.calls.ask(node, 'group.deliver', items, ANSWER_MS).then(returned, () => {});
+  }
+
+  /** Answers which items found nobody. */
+  private receive(items: readonly Outgoing[]): number[] {
+    const missing: number[] = [];
+    for (const [at, [tenant, key, id, text]] of items.entries()) {
+      const member = this.parts.find(tenant, key)?.members.get(id);
+      if (member === undefined) missing.push(at);
+      else member.send(text);
+    }
+    return missing;
+  }
+
+  /** Tells the drivers of this node's members, and notices nodes that tell nothing any more. */
+  private look(): void {
+    const now = this.parts.clock.steady();
+    for (const active of this.parts.all()) {
+      const { driver } = active;
+      if (driver === null) {
+        if (active.members.size > 0) this.tell(active, []);
+        continue;
+      }
+      for (const [node, heard] of active.heardOf) {
+        if (now - heard < SILENT_MS) continue;
+        active.heardOf.delete(node);
+        for (const member of driver.members.all) {
+          if (member.node === node) driver.leave(member.id, 'member lost');
+        }
+      }
+    }
+  }
+
+  private fault(error: unknown): void {
+    // That the storage is away is told already.
+    if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
+  }
+}
+
+function* inBatches(items: readonly Outgoing[]): Generator<Outgoing[]> {
+  let batch: Outgoing[] = [];
+  let length = 0;
+  for (const item of items) {
+    if (batch.length > 0 && length + item[3].length > BATCH_LENGTH) {
+      yield batch;
+      batch = [];
+      length = 0;
+    }
+    batch.push(item);
+    length += item[3].length;
+  }
+  yield batch;
+}

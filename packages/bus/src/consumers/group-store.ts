@@ -1,0 +1,103 @@
+import { BusError } from '@arqonbus/protocol';
+import type { KeySpace, KeyValueStore } from '../engine/engine.ts';
+import { type GroupRecord, groupKey } from './group.ts';
+
+const SPACE = 'group';
+/** Where drivers keep how far their groups are. */
+export const STATE_SPACE = 'group_state';
+const PAGE = 500;
+
+export interface GroupQuota {
+  readonly maxGroups: number;
+  readonly maxGroupsPerSubject: number;
+}
+
+/** The groups of all tenants in the key-value store: what a restart finds again, and all nodes of a cluster see. */
+export class GroupStore {
+  private readonly store: KeyValueStore;
+  private readonly quota: GroupQuota;
+
+  constructor(store: KeyValueStore, quota: GroupQuota) {
+    this.store = store;
+    this.quota = quota;
+  }
+
+  /** Tells of every group that any node makes, changes or (null) deletes; returns the way to stop. */
+  watch(onChange: (tenant: string, key: string, record: GroupRecord | null) => void): () => void {
+    return this.store.watch(SPACE, ({ at, key, value }) =>
+      onChange(at.tenant, key, value === null ? null : (JSON.parse(value) as GroupRecord)),
+    );
+  }
+
+  async load(onGroup: (tenant: string, record: GroupRecord) => void): Promise<void> {
+    for (const tenant of await this.store.tenants(SPACE)) {
+      for (let after: string | undefined; ; ) {
+        const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
+        const entries = await this.store.list(spaceOf(tenant), query);
+        for (const { value } of entries) onGroup(tenant, JSON.parse(value) as GroupRecord);
+        if (entries.length < PAGE) break;
+        after = entries[entries.length - 1]?.key;
+      }
+    }
+  }
+
+  /** Keeps a new group; answers the one that is there when somebody else was faster. Rejects with LIMIT_EXCEEDED. */
+  async add(tenant: string, record: GroupRecord): Promise<GroupRecord> {
+    const { maxGroups, maxGroupsPerSubject } = this.quota;
+    const key = groupKey(record);
+    const outcome = await this.store.set(spaceOf(tenant), key, JSON.stringify(record), {
+      ifVersion: 0,
+      quota: {
+        owner: record.owner,
+        ownerKeys: maxGroupsPerSubject,
+        ownerBytes: Number.MAX_SAFE_INTEGER,
+        tenantKeys: maxGroups,
+        tenantBytes: Number.MAX_SAFE_INTEGER,
+      },
+    });
+    if (outcome.ok) return record;
+    if (outcome.reason === 'full') throw this.tooMany(outcome.limit.startsWith('owner'));
+    const entry = await this.store.get(spaceOf(tenant), key);
+    if (entry === null) throw new BusError('CONFLICT', 'Somebody deletes this group right now; try again.');
+    return JSON.parse(entry.value) as GroupRecord;
+  }
+
+  /** Pauses a group, or not; null when it is gone. */
+  async pause(tenant: string, key: string, paused: boolean): Promise<GroupRecord | null> {
+    for (;;) {
+      const entry = await this.store.get(spaceOf(tenant), key);
+      if (entry === null) return null;
+      const record = { ...(JSON.parse(entry.value) as GroupRecord), paused };
+      const value = JSON.stringify(record);
+      const outcome = await this.store.set(spaceOf(tenant), key, value, { ifVersion: entry.version });
+      if (outcome.ok) return record;
+    }
+  }
+
+  async remove(tenant: string, key: string): Promise<void> {
+    await this.store.delete(spaceOf(tenant), key);
+  }
+
+  /** Deletes what a driver kept of a group, and may have written after it was deleted. */
+  async forgetState(tenant: string, key: string, { group_id }: GroupRecord): Promise<void> {
+    const at = { tenant, space: STATE_SPACE, namespace: '' };
+    const entry = await this.store.get(at, key);
+    if (entry?.value.startsWith(`{"group":"${group_id}"`) === true) await this.store.delete(at, key, entry.version);
+  }
+
+  private tooMany(ofSubject: boolean): BusError {
+    const { maxGroups, maxGroupsPerSubject } = this.quota;
+    const [who, limit, setting] = ofSubject
+      ? ['You have', maxGroupsPerSubject, 'ARQONBUS_MAX_GROUPS_PER_SUBJECT']
+      : ['The tenant has', maxGroups, 'ARQONBUS_MAX_GROUPS'];
+    return new BusError(
+      'LIMIT_EXCEEDED',
+      `${who} ${limit} groups, which is the limit (${setting}); delete some first, group.list shows them.`,
+      { limit, quota: ofSubject ? 'owner_keys' : 'tenant_keys' },
+    );
+  }
+}
+
+function spaceOf(tenant: string): KeySpace {
+  return { tenant, space: SPACE, namespace: '' };
+}

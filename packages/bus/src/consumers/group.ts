@@ -1,0 +1,154 @@
+import { BusError, isChannelName, isChannelPattern, isRoomName, type Position, WILDCARD } from '@arqonbus/protocol';
+import { z } from 'zod';
+import type { LedgerLimits } from './ledger.ts';
+
+export const GROUP_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** Streams of one group; a room or a pattern that has more is refused, and what appears beyond them is told. */
+export const MAX_STREAMS = 1_000;
+
+const DAY_SECONDS = 86_400;
+
+/** What a group does with its events, as `group.create` takes it and `group.info` tells it. */
+export const GROUP_SETTINGS: {
+  readonly ack_wait_seconds: z.ZodNumber;
+  readonly max_attempts: z.ZodNumber;
+  readonly backoff_seconds: z.ZodArray<z.ZodNumber>;
+  readonly max_unacked: z.ZodNumber;
+  readonly dead_letter: z.ZodString;
+  readonly key: z.ZodString;
+  readonly expires_seconds: z.ZodNumber;
+} = {
+  ack_wait_seconds: z
+    .number()
+    .min(0.1)
+    .max(DAY_SECONDS)
+    .describe('How long a member has for one event before it is handed out again (default 30).'),
+  max_attempts: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000)
+    .describe('Hand-outs of one event, after which it is a dead letter (default 5).'),
+  backoff_seconds: z
+    .array(z.number().min(0).max(DAY_SECONDS))
+    .min(1)
+    .max(20)
+    .describe('The wait before the second, third, … attempt; the last for all further ones (default 1, 5, 30).'),
+  max_unacked: z
+    .number()
+    .int()
+    .min(1)
+    .max(10_000)
+    .describe('Events out or waiting for another attempt, beyond which the group reads no further (default 256).'),
+  dead_letter: z
+    .string()
+    .min(3)
+    .max(257)
+    .describe('Where dead letters are published, as room:channel (default: the same room, the channel and ".dead").'),
+  key: z
+    .string()
+    .regex(/^(metadata|payload)(\.[^.\0]{1,64}){1,8}$/, 'must be a path like metadata.order_id')
+    .describe('Path of a value; events that share it stay in order with one member.'),
+  expires_seconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(365 * DAY_SECONDS)
+    .describe('Delete the group when nobody was a member or asked for anything for so long.'),
+};
+
+export interface GroupSettings {
+  readonly ack_wait_seconds: number;
+  readonly max_attempts: number;
+  readonly backoff_seconds: readonly number[];
+  readonly max_unacked: number;
+  readonly dead_letter: string | null;
+  readonly key: string | null;
+  readonly expires_seconds: number | null;
+}
+
+const DEFAULTS: GroupSettings = {
+  ack_wait_seconds: 30,
+  max_attempts: 5,
+  backoff_seconds: [1, 5, 30],
+  max_unacked: 256,
+  dead_letter: null,
+  key: null,
+  expires_seconds: null,
+};
+
+/** What of its settings somebody named. */
+export type GivenSettings = { readonly [K in keyof GroupSettings]?: NonNullable<GroupSettings[K]> };
+
+/** Settings in full. Throws VALIDATION_ERROR for a `dead_letter` that is no address of one channel. */
+export function settingsOf(given: GivenSettings): GroupSettings {
+  const { dead_letter } = given;
+  if (dead_letter !== undefined) {
+    const [room = '', channel = '', ...rest] = dead_letter.split(':');
+    if (!isRoomName(room) || !isChannelName(channel) || rest.length > 0) {
+      throw new BusError('VALIDATION_ERROR', '"dead_letter" names one channel, as room:channel.', {
+        field: 'dead_letter',
+        expected: 'room:channel',
+      });
+    }
+  }
+  return { ...DEFAULTS, ...given };
+}
+
+/** The first setting that is named and is another one in the group; undefined when there is none. */
+export function differing(given: GivenSettings, group: GroupSettings): string | undefined {
+  const names = Object.keys(given) as (keyof GroupSettings)[];
+  return names.find((name) => JSON.stringify(given[name]) !== JSON.stringify(group[name]));
+}
+
+export function ledgerLimits(settings: GroupSettings): LedgerLimits {
+  return {
+    maxUnacked: settings.max_unacked,
+    maxAttempts: settings.max_attempts,
+    ackWaitMs: settings.ack_wait_seconds * 1000,
+    backoffMs: settings.backoff_seconds.map((seconds) => seconds * 1000),
+  };
+}
+
+/** Where a group stands: the source's address and its name. */
+export interface GroupPlace {
+  readonly tenant: string;
+  readonly room: string;
+  /** A channel, `*` for the whole room, or a pattern. */
+  readonly channel: string;
+  readonly group: string;
+}
+
+/** A group as the key-value store keeps it. */
+export interface GroupRecord {
+  readonly group_id: string;
+  readonly room: string;
+  readonly channel: string;
+  readonly group: string;
+  readonly settings: GroupSettings;
+  readonly paused: boolean;
+  /** The identity that made it, which may also end it. */
+  readonly owner: string;
+  /** Milliseconds since 1970. */
+  readonly created_at: number;
+  /** Where it began: by channel; a stream that is not among them is read from its start. */
+  readonly begin: Readonly<Record<string, Position>>;
+}
+
+/** Under which key the group's record and state are kept; no name holds a separator. */
+export function groupKey({ room, channel, group }: Omit<GroupPlace, 'tenant'>): string {
+  return `${room}:${channel}/${group}`;
+}
+
+/** Whether a group reads more than one stream. */
+export function isWide(channel: string): boolean {
+  return channel === WILDCARD || isChannelPattern(channel);
+}
+
+export function noSuchGroup({ room, channel, group }: Omit<GroupPlace, 'tenant'>): BusError {
+  return new BusError('NOT_FOUND', `There is no group ${group} on ${room}:${channel}; group.create makes one.`, {
+    room,
+    channel,
+    group,
+  });
+}

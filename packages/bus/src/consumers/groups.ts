@@ -1,0 +1,473 @@
+import { BusError, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
+import type { Access } from '../access.ts';
+import { type Clock, systemClock } from '../clock.ts';
+import type { Sender, Session } from '../connection/session.ts';
+import type { Engine } from '../engine/engine.ts';
+import { type Hub, notice } from '../hub.ts';
+import type { NodeCalls } from '../node-calls.ts';
+import { hasRole } from '../principal.ts';
+import type { Publisher } from '../publish.ts';
+import type { Rooms } from '../rooms.ts';
+import type { Interest } from '../subscribe/interest.ts';
+import { ActiveGroup } from './active-group.ts';
+import type { Answer, Answered, AnswerKind, Settled } from './answer.ts';
+import { type Consumed, consumerOf } from './consumer.ts';
+import { type DeadLetter, DeadLetters } from './dead-letters.ts';
+import type { DriverInfo } from './driver.ts';
+import { Drivers } from './drivers.ts';
+import {
+  differing,
+  type GivenSettings,
+  type GroupPlace,
+  type GroupRecord,
+  groupKey,
+  noSuchGroup,
+  settingsOf,
+} from './group.ts';
+import { GroupStore } from './group-store.ts';
+import { TextBudget } from './ledger.ts';
+import { publishDeadLetter } from './publish-dead-letter.ts';
+import { type Start, startPositions } from './start.ts';
+
+const EXPIRY_MS = 5_000;
+
+interface GroupsOptions {
+  readonly node: string;
+  readonly maxGroups: number;
+  readonly maxGroupsPerSubject: number;
+  readonly maxSubscriptions: number;
+  readonly now: () => number;
+  readonly onFault: (error: unknown) => void;
+}
+
+export interface ConsumeOptions {
+  readonly id: string;
+  /** The identity whose quota the group counts for. */
+  readonly owner: string;
+  readonly settings: GivenSettings;
+  /** Whether the group is kept in the store, and driven by one node of the cluster. */
+  readonly kept: boolean;
+  readonly prefetch: number;
+}
+
+export interface GroupsParts {
+  readonly engine: Engine;
+  readonly rooms: Rooms;
+  readonly hub: Hub;
+  readonly interest: Interest;
+  readonly access: Access;
+  readonly publisher: Publisher;
+  readonly calls: NodeCalls;
+  readonly options: GroupsOptions;
+  /** The machine's, unless given. */
+  readonly clock?: Clock;
+}
+
+/**
+ * All groups: consumers that share the events of a channel, a room or a pattern, each event to one of them until it says
+ * done (DELIVERY). Knows who may do what; who hands out is a matter of {@link Drivers}.
+ */
+export class Groups {
+  private readonly parts: GroupsParts;
+  private readonly clock: Clock;
+  private readonly store: GroupStore;
+  private readonly drivers: Drivers;
+  private readonly tenants: Map<string, Map<string, ActiveGroup>> = new Map();
+  private readonly byId: Map<string, ActiveGroup> = new Map();
+  /** Told of every event that a group driven by this node is done with; must neither throw nor wait. */
+  readonly settled: Set<(settled: Settled) => void> = new Set();
+  private stopWatching: () => void = () => {};
+  private callOff: () => void = () => {};
+
+  constructor(parts: GroupsParts) {
+    const { options } = parts;
+    this.parts = parts;
+    this.clock = parts.clock ?? systemClock(options.now);
+    this.store = new GroupStore(parts.engine.store, options);
+    this.drivers = new Drivers({
+      ...parts,
+      clock: this.clock,
+      node: options.node,
+      onFault: options.onFault,
+      texts: new TextBudget(),
+      find: (tenant, key) => this.tenants.get(tenant)?.get(key),
+      all: () => this.byId.values(),
+      publishDead: (tenant, group, letter) => publishDeadLetter(parts, tenant, group, letter),
+      lostNotice: ({ room, group }, tenant, channel, lost) =>
+        notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
+      onSettled: (settled) => {
+        for (const listener of this.settled) listener(settled);
+      },
+    });
+  }
+
+  /** Groups that this node knows. */
+  get size(): number {
+    return this.byId.size;
+  }
+
+  start(): void {
+    this.stopWatching = this.store.watch((tenant, key, record) => this.follow(tenant, key, record));
+    this.drivers.start();
+    const tick = (): void => {
+      this.expire();
+      this.callOff = this.clock.after(EXPIRY_MS, tick);
+    };
+    this.callOff = this.clock.after(EXPIRY_MS, tick);
+  }
+
+  /** Takes up the groups of earlier runs and of other nodes; called again when the store was away and has come back. */
+  async load(): Promise<void> {
+    await this.store.load((tenant, record) => void this.adopt(tenant, record, true));
+  }
+
+  /** Hands its groups over to other nodes. */
+  async stop(): Promise<void> {
+    this.callOff();
+    await this.drivers.stop();
+    this.stopWatching();
+  }
+
+  /** Events of a room (`*`: of all rooms of the tenant; without a tenant: of all) may have passed this node by. */
+  doubt(tenant: string | null = null, room: string = WILDCARD): void {
+    this.drivers.doubt(tenant, room);
+  }
+
+  // Making and ending -------------------------------------------------------------------------------------------------
+
+  /**
+   * Makes a group, or answers the one that is there with the same settings. Throws AUTHORIZATION_ERROR, CONFLICT that
+   * names the setting (or the position) that is another, LIMIT_EXCEEDED, VALIDATION_ERROR.
+   */
+  async create(sender: Sender, place: GroupPlace, given: GivenSettings, start: Start): Promise<GroupRecord> {
+    this.requireSource(sender, place);
+    return (await this.make(place, given, start, sender.identity)).record;
+  }
+
+  private async make(place: GroupPlace, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
+    const known = this.find(place);
+    if (known !== undefined) return this.same(known, given);
+    const record = await this.describe(place, given, start, owner);
+    const kept = await this.store.add(place.tenant, record);
+    const active = this.adopt(place.tenant, kept, true);
+    return kept === record ? active : this.same(active, given);
+  }
+
+  private async describe(
+    { tenant, room, channel, group }: GroupPlace,
+    given: GivenSettings,
+    start: Start,
+    owner: string,
+  ): Promise<GroupRecord> {
+    return {
+      group_id: randomToken(20),
+      room,
+      channel,
+      group,
+      settings: settingsOf(given),
+      paused: false,
+      owner,
+      created_at: this.parts.options.now(),
+      begin: await startPositions(this.parts.engine.broker, { tenant, room, channel, group }, start),
+    };
+  }
+
+  /**
+   * Makes a part of this program a member, under an id that no other member has; the group is made for `owner` when it is
+   * not there. One that is not `kept` begins with what comes from now on, and ends with its consumer. Resolves with the
+   * way to stop, once no later event is missed.
+   */
+  async consume(
+    place: GroupPlace,
+    { id, owner, settings, kept, prefetch }: ConsumeOptions,
+    handle: (consumed: Consumed) => unknown,
+  ): Promise<() => Promise<void>> {
+    const { node, onFault } = this.parts.options;
+    const active = kept
+      ? await this.make(place, settings, 'new', owner)
+      : this.adopt(place.tenant, await this.describe(place, settings, 'new', owner), false);
+    const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
+      this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
+    this.drivers.joined(active, consumerOf({ id, node, prefetch, handle, answer, onFault }));
+    return async () => {
+      this.drivers.left(active, id);
+      if (!kept) await this.drop(active);
+    };
+  }
+
+  /** Hands out nothing (or goes on). For whoever made it, and admins. */
+  async pause(sender: Sender, place: GroupPlace, paused: boolean): Promise<void> {
+    const { key, tenant } = this.owned(sender, place);
+    const record = await this.store.pause(tenant, key, paused);
+    if (record === null) throw noSuchGroup(place);
+    this.adopt(tenant, record, true);
+  }
+
+  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for another incarnation. */
+  async seek(sender: Sender, place: GroupPlace, start: Start): Promise<void> {
+    const active = this.owned(sender, place);
+    const positions = await startPositions(this.parts.engine.broker, place, start);
+    await this.drivers.ask(active, 'seek', { positions });
+  }
+
+  /** Ends a group with all that is kept of it. For whoever made it, and admins. */
+  async delete(sender: Sender, place: GroupPlace): Promise<void> {
+    await this.remove(this.owned(sender, place));
+  }
+
+  private async remove(active: ActiveGroup): Promise<void> {
+    const { tenant, key, record } = active;
+    await this.store.remove(tenant, key);
+    await this.drop(active);
+    await this.store.forgetState(tenant, key, record);
+    await new DeadLetters(this.parts.engine.store, tenant, record.group_id).clear();
+  }
+
+  // What members do ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Makes a connection a member; the group is made with defaults when it is not there. Events come only once `begin` was
+   * called. Throws what {@link create} throws, and LIMIT_EXCEEDED beyond the connection's subscriptions.
+   */
+  async join(
+    session: Session,
+    place: GroupPlace,
+    prefetch: number,
+  ): Promise<{ position: Position; members: number; begin(): void }> {
+    this.requireSource(session, place);
+    const key = groupKey(place);
+    const isNew = !session.groups.has(key);
+    const { maxSubscriptions } = this.parts.options;
+    if (isNew && session.memberships.size + session.groups.size >= maxSubscriptions) {
+      throw new BusError(
+        'LIMIT_EXCEEDED',
+        `A connection holds at most ${maxSubscriptions} subscriptions; leave some.`,
+        { limit: maxSubscriptions },
+      );
+    }
+    session.groups.add(key);
+    try {
+      if (this.find(place) === undefined) await this.create(session, place, {}, 'new');
+      const active = this.existing(place);
+      const { positions, members } = await this.drivers.ask(active, 'info', null);
+      const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
+      const { subject } = session.principal;
+      const send = (text: string): void => session.send(text);
+      const begin = (): void => {
+        if (session.closed || active.isGone || !session.groups.has(key)) return;
+        this.drivers.joined(active, { id: session.id, node: this.parts.options.node, subject, prefetch, send });
+      };
+      return { position, members: active.members.has(session.id) ? members : members + 1, begin };
+    } catch (error) {
+      if (isNew) session.groups.delete(key);
+      throw error;
+    }
+  }
+
+  /** Ends a membership; what it holds goes to others. False when there was none. */
+  leave(session: Session, place: GroupPlace): boolean {
+    const key = groupKey(place);
+    if (!session.groups.delete(key)) return false;
+    const active = this.find(place);
+    if (active !== undefined) this.drivers.left(active, session.id);
+    return true;
+  }
+
+  /** Ends all memberships of a connection that is going away. */
+  leaveAll(session: Session): void {
+    const { tenant } = session.principal;
+    for (const key of session.groups) {
+      const active = this.tenants.get(tenant)?.get(key);
+      if (active !== undefined) this.drivers.left(active, session.id);
+    }
+    session.groups.clear();
+  }
+
+  /** Ends the memberships that the session's grants do not allow any more; answers their places. */
+  leaveForbidden(session: Session): GroupPlace[] {
+    const { principal } = session;
+    const left: GroupPlace[] = [];
+    for (const key of [...session.groups]) {
+      const place = this.tenants.get(principal.tenant)?.get(key)?.place;
+      if (place === undefined || this.parts.access.may(principal, 'group', place.room, place.channel)) continue;
+      this.leave(session, place);
+      left.push(place);
+    }
+    return left;
+  }
+
+  /** What a member says of events that it holds. Throws LEASE_LOST when it holds none of them. */
+  async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
+    const { tenant, subject } = sender.principal;
+    const byGroup = new Map<ActiveGroup, string[]>();
+    for (const token of given.tokens) {
+      const active = this.byId.get(token.slice(0, Math.max(0, token.indexOf('.'))));
+      if (active === undefined || active.tenant !== tenant) continue;
+      const tokens = byGroup.get(active);
+      if (tokens === undefined) byGroup.set(active, [token]);
+      else tokens.push(token);
+    }
+    for (const { place } of byGroup.keys()) this.requireSource(sender, place);
+    const answers = [...byGroup].map(([active, tokens]) =>
+      this.drivers.ask(active, 'answer', { ...given, tokens, by: subject }),
+    );
+    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done));
+    const done = given.tokens.filter((token) => held.has(token));
+    const lost = given.tokens.filter((token) => !held.has(token));
+    if (done.length > 0) return { done, lost };
+    throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
+  }
+
+  /** Events for somebody who is no member; the leases are the subject's. */
+  async pull(
+    sender: Sender,
+    place: GroupPlace,
+    limit: number,
+    waitMs: number,
+  ): Promise<{ texts: string[]; pending: number }> {
+    this.requireSource(sender, place);
+    return this.drivers.ask(this.existing(place), 'pull', { who: sender.identity, limit, waitMs }, waitMs);
+  }
+
+  // What is told ------------------------------------------------------------------------------------------------------
+
+  async info(sender: Sender, place: GroupPlace): Promise<{ record: GroupRecord; info: DriverInfo }> {
+    this.requireSource(sender, place);
+    const active = this.existing(place);
+    return { record: active.record, info: await this.drivers.ask(active, 'info', null) };
+  }
+
+  /** The groups that a sender may use, by their keys, of one room or channel if it is named. */
+  list(sender: Sender, room?: string, channel?: string): ActiveGroup[] {
+    const { principal } = sender;
+    const all = [...(this.tenants.get(principal.tenant)?.values() ?? [])].filter(
+      ({ place, isKept }) =>
+        isKept &&
+        (room === undefined || place.room === room) &&
+        (channel === undefined || place.channel === channel) &&
+        this.parts.access.may(principal, 'group', place.room, place.channel),
+    );
+    return all.sort((one, other) => (one.key < other.key ? -1 : 1));
+  }
+
+  deadLetters(
+    sender: Sender,
+    place: GroupPlace,
+    limit: number,
+    after: string | undefined,
+  ): Promise<{ letters: DeadLetter[]; next: string | null }> {
+    this.requireSource(sender, place);
+    return this.drivers.ask(this.existing(place), 'deadLetters', { limit, after });
+  }
+
+  retry(sender: Sender, place: GroupPlace, ids: readonly string[] | undefined): Promise<number> {
+    this.requireSource(sender, place);
+    return this.drivers.ask(this.existing(place), 'retry', { ids });
+  }
+
+  /** How many members a group has, on all nodes; 0 when there is no such group. */
+  async liveMembers(place: GroupPlace): Promise<number> {
+    const active = this.find(place);
+    if (active === undefined) return 0;
+    return active.driver?.members.size ?? (await this.drivers.ask(active, 'info', null)).members;
+  }
+
+  // Inside ------------------------------------------------------------------------------------------------------------
+
+  private find(place: GroupPlace): ActiveGroup | undefined {
+    return this.tenants.get(place.tenant)?.get(groupKey(place));
+  }
+
+  private existing(place: GroupPlace): ActiveGroup {
+    const active = this.find(place);
+    if (active === undefined) throw noSuchGroup(place);
+    return active;
+  }
+
+  private owned(sender: Sender, place: GroupPlace): ActiveGroup {
+    this.requireSource(sender, place);
+    const active = this.existing(place);
+    if (sender.identity === active.record.owner || hasRole(sender.principal, 'admin')) return active;
+    throw new BusError('AUTHORIZATION_ERROR', 'Only whoever made this group, or an admin, may do this.', {
+      room: place.room,
+      channel: place.channel,
+      group: place.group,
+    });
+  }
+
+  /** Who uses a group reads its source. */
+  private requireSource(sender: Sender, { room, channel }: GroupPlace): void {
+    if (room === WILDCARD) {
+      throw new BusError('VALIDATION_ERROR', 'A group is on one room; name it.', { field: 'room', expected: 'name' });
+    }
+    if (channel === PRIVATE_CHANNEL) {
+      throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {
+        field: 'channel',
+      });
+    }
+    this.parts.access.require(sender.principal, 'group', room, channel);
+  }
+
+  private same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
+    const { record, place } = active;
+    const field = differing(given, record.settings);
+    if (field === undefined) return active;
+    const { room, channel, group } = place;
+    const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
+    throw new BusError('CONFLICT', message, { field, room, channel, group });
+  }
+
+  private follow(tenant: string, key: string, record: GroupRecord | null): void {
+    if (record !== null) {
+      this.adopt(tenant, record, true);
+      return;
+    }
+    const active = this.tenants.get(tenant)?.get(key);
+    if (active !== undefined) this.drop(active).catch(this.parts.options.onFault);
+  }
+
+  /** Notes a group as the store has it now. */
+  private adopt(tenant: string, record: GroupRecord, isKept: boolean): ActiveGroup {
+    // Events of other nodes are for tenants that this node knows.
+    this.parts.rooms.tenant(tenant);
+    const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
+    this.tenants.set(tenant, groups);
+    const known = groups.get(groupKey(record));
+    if (known?.record.group_id === record.group_id) {
+      known.record = record;
+      known.driver?.update(record);
+      return known;
+    }
+    // Deleted and made again, which came as one change.
+    if (known !== undefined) this.drop(known).catch(this.parts.options.onFault);
+    const active = new ActiveGroup(tenant, record, isKept);
+    groups.set(active.key, active);
+    this.byId.set(record.group_id, active);
+    this.drivers.take(active);
+    return active;
+  }
+
+  private async drop(active: ActiveGroup): Promise<void> {
+    const { tenant, key, place, record } = active;
+    if (!this.byId.delete(record.group_id)) return;
+    if (this.tenants.get(tenant)?.get(key) === active) this.tenants.get(tenant)?.delete(key);
+    const wasDriven = active.driver !== null;
+    const { room, channel, group } = place;
+    const gone = { event: 'membership_revoked', room, channel, group, reason: 'deleted' };
+    for (const id of active.members.keys()) {
+      const session = this.parts.rooms.tenant(tenant).sessions.get(id);
+      if (session?.groups.delete(key) === true) session.send(notice(place, gone));
+    }
+    await this.drivers.drop(active);
+    if (wasDriven) await this.store.forgetState(tenant, key, record);
+  }
+
+  /** Deletes groups that nobody has used for as long as they were made to wait. */
+  private expire(): void {
+    for (const active of [...this.byId.values()]) {
+      const { expires_seconds } = active.record.settings;
+      if (expires_seconds === null || active.driver?.isUnused(expires_seconds * 1000) !== true) continue;
+      this.remove(active).catch(this.parts.options.onFault);
+    }
+  }
+}

@@ -1,0 +1,179 @@
+import { BusError } from '@arqonbus/protocol';
+import { andThen, attempt } from '../awaitable.ts';
+import type { Clock } from '../clock.ts';
+import type { KeySpace, KeyValueStore, SetOutcome } from '../engine/engine.ts';
+
+/** How long a change that nobody waits for may stay unwritten, in milliseconds. */
+const LAZY_MS = 25;
+/** The wait before a write that failed is tried again, in milliseconds. */
+const RETRY_MS = 250;
+/** How long anybody waits for a write, in milliseconds. */
+const PATIENCE_MS = 10_000;
+
+interface Waiter {
+  readonly since: number;
+  readonly resolve: () => void;
+  readonly reject: (error: BusError) => void;
+}
+
+export interface JournalEvents {
+  /** The record as of now. */
+  write(): string;
+  /** Somebody else has written: this node is no longer the one that does. Told once. */
+  onConflict(): void;
+  onFault(error: unknown): void;
+}
+
+/**
+ * Keeps one record in the key-value store, by compare-and-set: whoever writes with an old version has been succeeded.
+ * One write is under way at a time; what changes meanwhile goes into the next one.
+ */
+export class Journal {
+  private readonly store: KeyValueStore;
+  private readonly at: KeySpace;
+  private readonly key: string;
+  private readonly clock: Clock;
+  private readonly events: JournalEvents;
+  private version = 0;
+  private waiting: Waiter[] = [];
+  private isWriting = false;
+  private isDirty = false;
+  private isScheduled = false;
+  private isStopping = false;
+  private isOver = false;
+  private callOff: () => void = () => {};
+  private isLazy = false;
+  private idle: (() => void)[] = [];
+
+  constructor(store: KeyValueStore, at: KeySpace, key: string, clock: Clock, events: JournalEvents) {
+    this.store = store;
+    this.at = at;
+    this.key = key;
+    this.clock = clock;
+    this.events = events;
+  }
+
+  /** The record as it was last written; null when there is none. */
+  async load(): Promise<string | null> {
+    const entry = await this.store.get(this.at, this.key);
+    this.version = entry?.version ?? 0;
+    return entry?.value ?? null;
+  }
+
+  /** Something changed that nobody waits for: it is written soon. */
+  note(): void {
+    this.isDirty = true;
+    if (this.isScheduled || this.isWriting || this.isLazy || this.isOver) return;
+    this.isLazy = true;
+    this.callOff = this.clock.after(LAZY_MS, () => {
+      this.isLazy = false;
+      this.begin();
+    });
+  }
+
+  /**
+   * Resolves once everything up to now is written. Rejects with STORAGE_UNAVAILABLE when that takes too long, or when
+   * another node has taken over.
+   */
+  saved(): Promise<void> {
+    if (this.isOver) return Promise.reject(succeeded());
+    this.isDirty = true;
+    const saved = new Promise<void>((resolve, reject) => {
+      this.waiting.push({ since: this.clock.steady(), resolve, reject });
+    });
+    this.schedule();
+    return saved;
+  }
+
+  /** Writes what has not been written, if the storage is there, and nothing any more then. */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    if (this.isScheduled && this.isDirty) {
+      this.isScheduled = false;
+      this.begin();
+    }
+    if (!this.isOver && this.isDirty) await this.saved().catch(() => {});
+    this.end();
+    if (this.isWriting) await new Promise<void>((done) => this.idle.push(done));
+  }
+
+  /** All that came in this turn of the event loop is one write. */
+  private schedule(): void {
+    if (this.isScheduled || this.isWriting) return;
+    this.isScheduled = true;
+    setImmediate(() => {
+      this.isScheduled = false;
+      this.begin();
+    });
+  }
+
+  private begin(): void {
+    if (this.isWriting || this.isOver || !this.isDirty) return;
+    this.callOff();
+    this.isLazy = false;
+    this.isDirty = false;
+    this.isWriting = true;
+    const waited = this.waiting;
+    this.waiting = [];
+    const write = () => this.store.set(this.at, this.key, this.events.write(), { ifVersion: this.version });
+    attempt(
+      () => andThen(write(), (outcome) => this.written(outcome, waited)),
+      (error) => this.failed(error, waited),
+    );
+  }
+
+  private written(outcome: SetOutcome, waited: readonly Waiter[]): void {
+    this.rest();
+    if (!outcome.ok) {
+      this.waiting = [...waited, ...this.waiting];
+      const isFirst = !this.isOver;
+      this.end();
+      if (isFirst) this.events.onConflict();
+      return;
+    }
+    this.version = outcome.version;
+    for (const { resolve } of waited) resolve();
+    if (this.isDirty && !this.isOver) {
+      if (this.waiting.length > 0) this.schedule();
+      else this.note();
+    }
+  }
+
+  /** The store is away: it is tried again, and those who waited long enough are told. */
+  private failed(error: unknown, waited: readonly Waiter[]): void {
+    this.rest();
+    this.isDirty = true;
+    if (!(error instanceof BusError) || error.code !== 'STORAGE_UNAVAILABLE') this.events.onFault(error);
+    const now = this.clock.steady();
+    this.waiting = [...waited, ...this.waiting].filter((waiter) => {
+      if (now - waiter.since < PATIENCE_MS) return true;
+      waiter.reject(new BusError('STORAGE_UNAVAILABLE', 'The storage is away; send this again later.'));
+      return false;
+    });
+    if (this.isOver || this.isStopping) {
+      this.end();
+      return;
+    }
+    // While it waits, nothing else begins a write.
+    this.isScheduled = true;
+    this.callOff = this.clock.after(RETRY_MS, () => {
+      this.isScheduled = false;
+      this.begin();
+    });
+  }
+
+  private rest(): void {
+    this.isWriting = false;
+    for (const done of this.idle.splice(0)) done();
+  }
+
+  private end(): void {
+    this.isOver = true;
+    this.callOff();
+    for (const { reject } of this.waiting.splice(0)) reject(succeeded());
+  }
+}
+
+function succeeded(): BusError {
+  return new BusError('STORAGE_UNAVAILABLE', 'Another node of the cluster looks after this now; try again.');
+}

@@ -1,0 +1,461 @@
+import { Ranges } from './ranges.ts';
+
+/** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
+const MAX_KEPT = 4_194_304;
+
+/** What all groups of this process keep at hand, in UTF-16 units. */
+export class TextBudget {
+  readonly limit: number = 67_108_864;
+  used = 0;
+}
+
+export interface LedgerLimits {
+  /** Leases and events that wait for another attempt, beyond which nothing more is taken. */
+  readonly maxUnacked: number;
+  /** Hand-outs of one event, after which it is a dead letter. */
+  readonly maxAttempts: number;
+  /** How long a lease lasts, in milliseconds. */
+  readonly ackWaitMs: number;
+  /** The wait before the second, third, … attempt, in milliseconds; the last one stands for all further ones. */
+  readonly backoffMs: readonly number[];
+}
+
+/**
+ * `ready`: to be handed out. `out`: a member has it. `waiting`: for its next attempt. `dead`: it had its attempts, or was
+ * rejected, and becomes a dead letter. `gone`: settled, or no longer known.
+ */
+export type EntryState = 'ready' | 'out' | 'waiting' | 'dead' | 'gone';
+
+/** One event that is not settled yet. */
+export class Entry {
+  readonly stream: LedgerStream;
+  readonly sequence: number;
+  /** A dead letter's key when it was taken from there to be tried again: its stream has settled it long ago. */
+  readonly revived: string | null;
+  state: EntryState = 'ready';
+  /** How often it was handed out. */
+  attempts = 0;
+  /** When its lease ends or its next attempt is due, by the clock that the ledger is told. */
+  due = 0;
+  token = '';
+  member = '';
+  /** What keeps the order of events that share it; null without one. */
+  key: string | null = null;
+  /** Why the last attempt failed. */
+  reason: string | null = null;
+  /** The envelope, while it is at hand; see {@link Ledger.keep}. */
+  text: string | null = null;
+  /** UTF-16 units of the envelope, once it was read. */
+  length = 0;
+  /** When it is no longer to be handed out, in milliseconds since 1970. */
+  end: number = Number.POSITIVE_INFINITY;
+
+  constructor(stream: LedgerStream, sequence: number, revived: string | null = null) {
+    this.stream = stream;
+    this.sequence = sequence;
+    this.revived = revived;
+  }
+}
+
+/** How far a group is in one stream. */
+export class LedgerStream {
+  readonly channel: string;
+  epoch: string;
+  /** All up to here is settled. */
+  floor: number;
+  /** All up to here is settled or has been offered. */
+  position: number;
+  readonly settled: Ranges;
+  readonly entries: Map<number, Entry> = new Map();
+  /** Its part of the record, while nothing has changed. */
+  record: string | null = null;
+
+  /** How many events above {@link position} are settled or known all the same: those of a record that was taken up. */
+  get knownAbove(): number {
+    let known = this.settled.countAbove(this.position);
+    for (const { sequence, revived } of this.entries.values()) {
+      if (revived === null && sequence > this.position) known += 1;
+    }
+    return known;
+  }
+
+  constructor(channel: string, floor: number, epoch: string, settled: Ranges = new Ranges()) {
+    this.channel = channel;
+    this.floor = floor;
+    this.position = floor;
+    this.epoch = epoch;
+    this.settled = settled;
+  }
+}
+
+/** The leases of one member. */
+export class Holding {
+  readonly entries: Set<Entry> = new Set();
+  /** UTF-16 units of their envelopes. */
+  length = 0;
+}
+
+const NOTHING = new Holding();
+
+type EntryRecord = [
+  sequence: number,
+  attempts: number,
+  state: 'out' | 'waiting' | 'dead',
+  leftMs: number,
+  token: string,
+  member: string,
+  key: string | null,
+  reason: string | null,
+];
+type StreamRecord = [string, number, string, (readonly [number, number])[], EntryRecord[]];
+
+/** What is kept of a ledger. Times are what was left of them, so that nodes need not agree on a clock. */
+interface LedgerRecord {
+  readonly group: string;
+  readonly counts: Readonly<Record<Settlement, number>>;
+  readonly streams: readonly StreamRecord[];
+}
+
+/** How an event came to be settled; `skipped`: it is not for this group. */
+export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost' | 'skipped';
+
+/**
+ * The bookkeeping of one group: what of its streams is settled, what is out under which lease, what waits for another
+ * attempt. Pure: it reads no stream and no clock. Times are milliseconds of any clock that only grows.
+ *
+ * What a record does not tell of is unread: a driver that takes over reads it again. So a hand-out may be recorded late,
+ * and a settlement must be recorded before it is answered.
+ */
+export class Ledger {
+  limits: LedgerLimits;
+  readonly streams: Map<string, LedgerStream> = new Map();
+  readonly counts: Record<Settlement, number> = { handled: 0, rejected: 0, expired: 0, lost: 0, skipped: 0 };
+  /** Events that are not settled, whatever their state. */
+  size = 0;
+  /** Events with a lease. */
+  out = 0;
+  /** Those that have become dead letters and are not settled as such yet. */
+  readonly dying: Set<Entry> = new Set();
+  private readonly tokens: Map<string, Entry> = new Map();
+  private readonly held: Map<string, Holding> = new Map();
+  private readonly waiting: Set<Entry> = new Set();
+  private readonly revivals: Set<Entry> = new Set();
+  private readonly texts: TextBudget;
+  /** UTF-16 units of envelopes at hand. */
+  private kept = 0;
+  /** Nothing is due before this. */
+  private earliest = Number.POSITIVE_INFINITY;
+
+  /** @param texts what all ledgers of this process share */
+  constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget()) {
+    this.limits = limits;
+    this.texts = texts;
+  }
+
+  /** Keeps the envelope of an event at hand. */
+  keep(entry: Entry, text: string): void {
+    this.letGo(entry);
+    entry.text = text;
+    entry.length = text.length;
+    this.kept += text.length;
+    this.texts.used += text.length;
+  }
+
+  /** Lets an envelope go; whoever needs it again reads it again. */
+  letGo(entry: Entry): void {
+    if (entry.text === null) return;
+    this.kept -= entry.length;
+    this.texts.used -= entry.length;
+    entry.text = null;
+  }
+
+  /** Whether more is at hand than may stay there while nobody needs it. */
+  get isHeavy(): boolean {
+    return this.kept > MAX_KEPT || this.texts.used > this.texts.limit;
+  }
+
+  /** Lets all envelopes go: they count in the process. */
+  clear(): void {
+    for (const { entries } of this.streams.values()) for (const entry of entries.values()) this.letGo(entry);
+    for (const entry of this.revivals) this.letGo(entry);
+  }
+
+  /** Whether another event may be taken. */
+  get hasRoom(): boolean {
+    return this.size < this.limits.maxUnacked;
+  }
+
+  /** When something is due next: a lease's end or another attempt. It may turn out that nothing is. */
+  get nextDue(): number {
+    return this.earliest;
+  }
+
+  /** What a member holds leases on. */
+  holding(member: string): Holding {
+    return this.held.get(member) ?? NOTHING;
+  }
+
+  /** Members that hold leases, those included that a driver before this one knew. */
+  holders(): string[] {
+    return [...this.held.keys()];
+  }
+
+  find(token: string): Entry | undefined {
+    return this.tokens.get(token);
+  }
+
+  /** Begins to follow a stream after `floor`. */
+  follow(channel: string, floor: number, epoch: string): LedgerStream {
+    const stream = new LedgerStream(channel, floor, epoch);
+    this.streams.set(channel, stream);
+    return stream;
+  }
+
+  /** Notes that an event has been read; null when it is settled or known already. Sequences come in ascending order. */
+  offer(stream: LedgerStream, sequence: number): Entry | null {
+    stream.position = Math.max(stream.position, sequence);
+    if (sequence <= stream.floor || stream.settled.has(sequence) || stream.entries.has(sequence)) return null;
+    return this.add(new Entry(stream, sequence));
+  }
+
+  /** Takes a dead letter up again, under the key that it is kept by; null when that is under way already. */
+  revive(stream: LedgerStream, sequence: number, deadKey: string): Entry | null {
+    if (stream.entries.has(sequence)) return null;
+    const entry = this.add(new Entry(stream, sequence, deadKey));
+    this.revivals.add(entry);
+    return entry;
+  }
+
+  /** Gives a member a lease on an event that is ready. Answers when it ends. */
+  handOut(entry: Entry, member: string, token: string, now: number): number {
+    entry.attempts += 1;
+    this.lease(entry, member, token, now + this.limits.ackWaitMs);
+    return entry.due;
+  }
+
+  /** The event is handled; undefined when the token holds nothing (any more). */
+  ack(token: string): Entry | undefined {
+    const entry = this.tokens.get(token);
+    if (entry !== undefined) this.settle(entry, 'handled');
+    return entry;
+  }
+
+  /** The attempt failed: the next one comes after `delayMs`, or after the backoff. */
+  nack(token: string, now: number, delayMs?: number, reason?: string): Entry | undefined {
+    const entry = this.tokens.get(token);
+    if (entry !== undefined) this.again(entry, now, delayMs ?? this.backoff(entry), reason ?? 'nack');
+    return entry;
+  }
+
+  /** The lease lasts its whole time from now on. */
+  extend(token: string, now: number): Entry | undefined {
+    const entry = this.tokens.get(token);
+    if (entry === undefined) return undefined;
+    entry.due = now + this.limits.ackWaitMs;
+    this.touch(entry.stream);
+    return entry;
+  }
+
+  /** The event is to become a dead letter at once. */
+  reject(token: string, reason: string): Entry | undefined {
+    const entry = this.tokens.get(token);
+    if (entry !== undefined) this.die(entry, reason);
+    return entry;
+  }
+
+  /** A member has gone: what it held is due again at once; its attempts count. */
+  giveBack(member: string, now: number, reason: string): Entry[] {
+    const held = [...(this.held.get(member)?.entries ?? [])];
+    for (const entry of held) this.again(entry, now, 0, reason);
+    return held;
+  }
+
+  /** Ends the leases that are over, and makes ready whose time has come, in the order of their time. */
+  collect(now: number): Entry[] {
+    if (now < this.earliest) return [];
+    for (const entry of [...this.tokens.values()]) {
+      if (entry.due <= now) this.again(entry, now, this.backoff(entry), 'ack_wait');
+    }
+    const ready = [...this.waiting].filter(({ due }) => due <= now).sort(inOrder);
+    for (const entry of ready) {
+      this.waiting.delete(entry);
+      entry.state = 'ready';
+    }
+    this.earliest = Number.POSITIVE_INFINITY;
+    for (const { due } of this.tokens.values()) this.earliest = Math.min(this.earliest, due);
+    for (const { due } of this.waiting) this.earliest = Math.min(this.earliest, due);
+    return ready;
+  }
+
+  /** Is done with an event for good, whatever its state. */
+  settle(entry: Entry, how: Settlement): void {
+    if (entry.state === 'gone') return;
+    const { stream, sequence } = entry;
+    this.drop(entry);
+    this.counts[how] += 1;
+    this.touch(stream);
+    if (entry.revived === null) this.close(stream, sequence);
+  }
+
+  /** What was never read up to `to` is no longer kept: it counts as lost. Answers how many those are. */
+  lose(stream: LedgerStream, to: number): number {
+    let lost = 0;
+    let from = Math.max(stream.position, stream.floor) + 1;
+    const known = [...stream.entries.values()].filter(({ revived }) => revived === null);
+    const stops = known.map(({ sequence }) => sequence).filter((sequence) => sequence >= from && sequence <= to);
+    for (const stop of [...stops.sort((one, other) => one - other), to + 1]) {
+      if (stop > from) lost += stream.settled.add(from, stop - 1);
+      from = stop + 1;
+    }
+    stream.floor = stream.settled.advance(stream.floor);
+    stream.position = Math.max(stream.position, to);
+    this.counts.lost += lost;
+    this.touch(stream);
+    return lost;
+  }
+
+  /** Goes on after `sequence`, in whichever incarnation of the stream: what was out or waiting is forgotten. */
+  seek(stream: LedgerStream, sequence: number, epoch: string): void {
+    for (const entry of [...stream.entries.values()]) if (entry.revived === null) this.drop(entry);
+    stream.settled.clear();
+    stream.floor = sequence;
+    stream.position = sequence;
+    stream.epoch = epoch;
+    this.touch(stream);
+  }
+
+  /** The text that {@link restore} reads, of at most a line for each stream and each event that was handed out. */
+  toRecord(group: string, now: number): string {
+    const streams: string[] = [];
+    for (const stream of this.streams.values()) {
+      const text = stream.record ?? recordOf(stream, now);
+      // What is left of a time changes with the time.
+      if (stream.entries.size === 0) stream.record = text;
+      streams.push(text);
+    }
+    const head = JSON.stringify({ group, counts: this.counts });
+    return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
+  }
+
+  /** Takes up what {@link toRecord} wrote of this group; false when the text is of another one. */
+  restore(text: string, group: string, now: number): boolean {
+    const record = JSON.parse(text) as LedgerRecord;
+    if (record.group !== group) return false;
+    Object.assign(this.counts, record.counts);
+    for (const [channel, floor, epoch, settled, entries] of record.streams) {
+      const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
+      this.streams.set(channel, stream);
+      for (const [sequence, attempts, state, leftMs, token, member, key, reason] of entries) {
+        const entry = this.add(new Entry(stream, sequence));
+        Object.assign(entry, { attempts, key, reason });
+        if (state === 'out') this.lease(entry, member, token, now + leftMs);
+        else if (state === 'dead') this.die(entry, reason ?? 'rejected');
+        else this.wait(entry, now + leftMs);
+      }
+    }
+    return true;
+  }
+
+  private add(entry: Entry): Entry {
+    entry.stream.entries.set(entry.sequence, entry);
+    this.size += 1;
+    return entry;
+  }
+
+  private lease(entry: Entry, member: string, token: string, due: number): void {
+    entry.state = 'out';
+    entry.member = member;
+    entry.token = token;
+    entry.due = due;
+    this.tokens.set(token, entry);
+    let held = this.held.get(member);
+    if (held === undefined) {
+      held = new Holding();
+      this.held.set(member, held);
+    }
+    held.entries.add(entry);
+    held.length += entry.length;
+    this.out += 1;
+    this.earliest = Math.min(this.earliest, due);
+    this.touch(entry.stream);
+  }
+
+  /** Ends the lease of an event, if it has one. */
+  private release(entry: Entry): void {
+    if (entry.state !== 'out') return;
+    const { member, token } = entry;
+    this.tokens.delete(token);
+    const held = this.held.get(member);
+    if (held?.entries.delete(entry) === true) held.length -= entry.length;
+    if (held?.entries.size === 0) this.held.delete(member);
+    entry.state = 'ready';
+    entry.token = '';
+    entry.member = '';
+    this.out -= 1;
+  }
+
+  private backoff({ attempts }: Entry): number {
+    const { backoffMs } = this.limits;
+    return backoffMs[Math.min(attempts, backoffMs.length) - 1] ?? 0;
+  }
+
+  private again(entry: Entry, now: number, delayMs: number, reason: string): void {
+    this.release(entry);
+    entry.reason = reason;
+    if (entry.attempts >= this.limits.maxAttempts) this.die(entry, reason);
+    else this.wait(entry, now + delayMs);
+  }
+
+  private wait(entry: Entry, due: number): void {
+    entry.state = 'waiting';
+    entry.due = due;
+    this.waiting.add(entry);
+    this.earliest = Math.min(this.earliest, due);
+    this.touch(entry.stream);
+  }
+
+  private die(entry: Entry, reason: string): void {
+    this.release(entry);
+    entry.state = 'dead';
+    entry.reason = reason;
+    this.dying.add(entry);
+    this.touch(entry.stream);
+  }
+
+  private drop(entry: Entry): void {
+    this.release(entry);
+    this.waiting.delete(entry);
+    this.dying.delete(entry);
+    entry.stream.entries.delete(entry.sequence);
+    this.revivals.delete(entry);
+    this.letGo(entry);
+    entry.state = 'gone';
+    this.size -= 1;
+  }
+
+  private close(stream: LedgerStream, sequence: number): void {
+    if (sequence === stream.floor + 1) stream.floor = stream.settled.advance(sequence);
+    else stream.settled.add(sequence);
+    stream.position = Math.max(stream.position, stream.floor);
+  }
+
+  private touch(stream: LedgerStream): void {
+    stream.record = null;
+  }
+}
+
+function inOrder(one: Entry, other: Entry): number {
+  return one.due - other.due || one.sequence - other.sequence;
+}
+
+function recordOf({ channel, floor, epoch, settled, entries }: LedgerStream, now: number): string {
+  const kept: EntryRecord[] = [];
+  for (const { state, sequence, attempts, due, token, member, key, reason, revived } of entries.values()) {
+    if (revived !== null) continue;
+    if (state === 'out' || state === 'waiting' || state === 'dead') {
+      kept.push([sequence, attempts, state, Math.max(0, Math.round(due - now)), token, member, key, reason]);
+    } else if (attempts > 0) kept.push([sequence, attempts, 'waiting', 0, '', '', key, reason]);
+  }
+  const record: StreamRecord = [channel, floor, epoch, [...settled.all], kept];
+  return JSON.stringify(record);
+}

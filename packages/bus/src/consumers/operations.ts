@@ -1,0 +1,55 @@
+import type { Position } from '@arqonbus/protocol';
+import { BusError } from '@arqonbus/protocol';
+import type { Answer, Answered } from './answer.ts';
+import type { DeadLetter } from './dead-letters.ts';
+import type { Driver, DriverInfo } from './driver.ts';
+
+/** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
+export interface Operations {
+  answer: { args: Answer; result: Answered };
+  pull: { args: { who: string; limit: number; waitMs: number }; result: { texts: string[]; pending: number } };
+  cancel: { args: { who: string }; result: null };
+  info: { args: null; result: DriverInfo };
+  seek: { args: { positions: Readonly<Record<string, Position>> }; result: null };
+  deadLetters: {
+    args: { limit: number; after: string | undefined };
+    result: { letters: DeadLetter[]; next: string | null };
+  };
+  retry: { args: { ids: readonly string[] | undefined }; result: number };
+}
+
+export type OperationName = keyof Operations;
+
+type Serve = {
+  [N in OperationName]: (driver: Driver, args: Operations[N]['args']) => Promise<Operations[N]['result']>;
+};
+
+const SERVE: Serve = {
+  answer: (driver, answer) => driver.answer(answer),
+  pull: (driver, { who, limit, waitMs }) => driver.pull(who, limit, waitMs),
+  cancel: async (driver, { who }) => {
+    driver.cancelPulls(who);
+    return null;
+  },
+  info: (driver) => driver.info(),
+  seek: async (driver, { positions }) => {
+    await driver.seek(positions);
+    return null;
+  },
+  deadLetters: (driver, { limit, after }) => driver.deadLetters.list(limit, after),
+  retry: (driver, { ids }) => driver.retry(ids),
+};
+
+/** Runs one operation on this node's driver. */
+export function operate<N extends OperationName>(
+  driver: Driver,
+  name: N,
+  args: Operations[N]['args'],
+): Promise<Operations[N]['result']> {
+  return SERVE[name](driver, args);
+}
+
+/** The driver is not where it was thought to be, or not ready; asking again helps. */
+export function notDriven(): BusError {
+  return new BusError('STORAGE_UNAVAILABLE', 'No node of the cluster looks after this group at the moment; try again.');
+}

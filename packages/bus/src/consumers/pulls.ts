@@ -1,0 +1,109 @@
+import { BusError } from '@arqonbus/protocol';
+import type { Clock } from '../clock.ts';
+
+/** Pulls of one group that wait at the same time. */
+const MAX_PULLS = 1_000;
+/** UTF-16 units of envelopes in one answer; one is always given. */
+const MAX_ANSWER = 1_048_576;
+/** How long a pull that does not want to wait waits for a read that is under way, in milliseconds. */
+const READ_MS = 5_000;
+const PREFIX = 'pull:';
+
+/** Somebody who asked for events once. */
+export class Pull {
+  readonly id: string;
+  readonly limit: number;
+  readonly waits: boolean;
+  readonly texts: string[] = [];
+  private readonly resolve: (texts: string[]) => void;
+  private length = 0;
+  callOff: () => void = () => {};
+
+  constructor(id: string, limit: number, waits: boolean, resolve: (texts: string[]) => void) {
+    this.id = id;
+    this.limit = limit;
+    this.waits = waits;
+    this.resolve = resolve;
+  }
+
+  get left(): number {
+    return this.length >= MAX_ANSWER ? 0 : this.limit - this.texts.length;
+  }
+
+  send(text: string): void {
+    this.texts.push(text);
+    this.length += text.length;
+  }
+
+  answer(): void {
+    this.callOff();
+    this.resolve(this.texts);
+  }
+}
+
+/** Those who ask a group for events without being members; each is answered once, with what there is. */
+export class Pulls {
+  private readonly clock: Clock;
+  private readonly waiting: Set<Pull> = new Set();
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  get size(): number {
+    return this.waiting.size;
+  }
+
+  /** How many events they take together. */
+  get wanted(): number {
+    let wanted = 0;
+    for (const { left } of this.waiting) wanted += left;
+    return wanted;
+  }
+
+  /** Resolves as soon as there are events, or without any after `waitMs`. Throws LIMIT_EXCEEDED. */
+  ask(who: string, limit: number, waitMs: number): Promise<string[]> {
+    if (this.waiting.size >= MAX_PULLS) {
+      throw new BusError('LIMIT_EXCEEDED', `${MAX_PULLS} pulls of this group wait already; try again later.`, {
+        limit: MAX_PULLS,
+      });
+    }
+    return new Promise((resolve) => {
+      const pull = new Pull(PREFIX + who, limit, waitMs > 0, resolve);
+      this.waiting.add(pull);
+      pull.callOff = this.clock.after(waitMs > 0 ? waitMs : READ_MS, () => this.end(pull));
+    });
+  }
+
+  /** Whose turn it is to get an event. */
+  next(): Pull | undefined {
+    for (const pull of this.waiting) if (pull.left > 0) return pull;
+    return undefined;
+  }
+
+  /** Answers those who got something. */
+  flush(): void {
+    for (const pull of this.waiting) if (pull.texts.length > 0) this.end(pull);
+  }
+
+  /** There is nothing now: answers those who do not want to wait for it. */
+  settleEmpty(): void {
+    for (const pull of this.waiting) if (!pull.waits) this.end(pull);
+  }
+
+  cancel(who: string): void {
+    for (const pull of this.waiting) if (pull.id === PREFIX + who) this.end(pull);
+  }
+
+  close(): void {
+    for (const pull of this.waiting) this.end(pull);
+  }
+
+  isPull(member: string): boolean {
+    return member.startsWith(PREFIX);
+  }
+
+  private end(pull: Pull): void {
+    if (this.waiting.delete(pull)) pull.answer();
+  }
+}

@@ -1,0 +1,319 @@
+import { BusError, compilePattern, isChannelPattern, type Position, WILDCARD } from '@arqonbus/protocol';
+import { andThen, attempt, isPending } from '../awaitable.ts';
+import type { Awaitable, Broker, StoredEvent, StreamAddress, StreamEvent, StreamState } from '../engine/engine.ts';
+import { type GroupPlace, isWide, MAX_STREAMS } from './group.ts';
+import type { Entry, Ledger, LedgerStream } from './ledger.ts';
+
+/** Events read from history at a time, and UTF-16 units of them that are aimed at. */
+const MAX_READ = 128;
+const FIRST_READ = 8;
+const READ_LENGTH = 262_144;
+/** Streams that are asked about at the same time. */
+const AT_ONCE = 50;
+/** The wait before a stream that could not be read is read again, in milliseconds. */
+const RETRY_MS = 1_000;
+
+export interface SourceEvents {
+  /** An event is to be handed out; its text is on the entry. */
+  onEntry(entry: Entry): void;
+  /** Retention, or the end of a stream's incarnation, took events before the group read them; 0: nobody knows how many. */
+  onLost(channel: string, count: number): void;
+  /** There is more to read than before. */
+  onMore(): void;
+  onFault(error: unknown): void;
+  /** Calls back once, `ms` milliseconds from now. */
+  after(ms: number, callback: () => void): () => void;
+}
+
+/** Which channels of its room a group reads. */
+export function covering(channel: string): (name: string) => boolean {
+  if (channel === WILDCARD) return () => true;
+  if (isChannelPattern(channel)) return compilePattern(channel);
+  return (name) => name === channel;
+}
+
+class Source {
+  readonly stream: LedgerStream;
+  readonly address: StreamAddress;
+  /** The last sequence that is known to be there. */
+  head: number;
+  isReading = false;
+  /** Its incarnation has to be looked at before anything more is taken. */
+  isStale = true;
+  pull = FIRST_READ;
+  private epoch = '';
+  private suffix = '';
+
+  constructor(stream: LedgerStream, address: StreamAddress) {
+    this.stream = stream;
+    this.address = address;
+    this.head = stream.position;
+  }
+
+  get hasMore(): boolean {
+    return this.isStale || this.head > this.stream.position;
+  }
+
+  /** Whether an event is of the incarnation that the group reads: envelopes end with its name. */
+  isOurs(text: string): boolean {
+    if (this.epoch !== this.stream.epoch) {
+      this.epoch = this.stream.epoch;
+      this.suffix = `"epoch":"${this.epoch}"}}`;
+    }
+    return text.endsWith(this.suffix);
+  }
+}
+
+/**
+ * The streams of one group, read in their order and no faster than asked for: live events directly when each is the next
+ * one, everything else from history. What history has no more is told.
+ */
+export class Sources {
+  private readonly place: GroupPlace;
+  private readonly broker: Broker;
+  private readonly ledger: Ledger;
+  private readonly events: SourceEvents;
+  private readonly covers: (channel: string) => boolean;
+  private readonly sources: Map<string, Source> = new Map();
+  /** Those that may have more, next to be read first. */
+  private readonly backlog: Set<Source> = new Set();
+  private isOver = false;
+  /** Streams that were not taken, since the group has as many as it may. */
+  readonly refused: Set<string> = new Set();
+
+  constructor(place: GroupPlace, broker: Broker, ledger: Ledger, events: SourceEvents) {
+    this.place = place;
+    this.broker = broker;
+    this.ledger = ledger;
+    this.events = events;
+    this.covers = covering(place.channel);
+  }
+
+  /** Takes up the streams that the ledger knows, and those that are there. */
+  async open(): Promise<void> {
+    for (const stream of this.ledger.streams.values()) this.begin(stream);
+    await this.discover();
+    const all = [...this.sources.values()];
+    for (let at = 0; at < all.length; at += AT_ONCE) {
+      await Promise.all(all.slice(at, at + AT_ONCE).map((source) => this.look(source)));
+    }
+  }
+
+  close(): void {
+    this.isOver = true;
+    this.backlog.clear();
+  }
+
+  /**
+   * Sees an event of the room. It is offered at once if it is the next of its stream and `wanted`; else it is read later.
+   */
+  take(event: StreamEvent, wanted: boolean): void {
+    const { sequence, text } = event;
+    const { channel } = event.stream;
+    if (sequence === 0 || !this.covers(channel)) return;
+    const source = this.sources.get(channel) ?? this.appear(channel);
+    if (source === undefined) return;
+    if (source.isStale || !source.isOurs(text)) {
+      source.isStale = true;
+      this.more(source);
+      return;
+    }
+    if (sequence <= source.head) return;
+    source.head = sequence;
+    if (wanted && !source.isReading && sequence === source.stream.position + 1) {
+      this.offer(source, sequence, text);
+      this.events.onMore();
+      return;
+    }
+    this.more(source);
+  }
+
+  /** Events may have passed this node by. */
+  doubt(): void {
+    for (const source of this.sources.values()) {
+      source.isStale = true;
+      this.backlog.add(source);
+    }
+    this.discover().then(() => this.events.onMore(), this.events.onFault);
+    this.events.onMore();
+  }
+
+  /** Whether a read could give anything. */
+  get hasMore(): boolean {
+    return this.backlog.size > 0;
+  }
+
+  /** Whether all that is there has been read. */
+  get isQuiet(): boolean {
+    if (this.backlog.size > 0) return false;
+    for (const { isReading } of this.sources.values()) if (isReading) return false;
+    return true;
+  }
+
+  /** Looks at streams that are in doubt, and reads up to `wanted` events, which may come later. */
+  read(wanted: number): void {
+    let left = wanted;
+    for (const source of [...this.backlog]) {
+      if (this.isOver) return;
+      if (left <= 0 && !source.isStale) continue;
+      this.backlog.delete(source);
+      if (source.isReading || !source.hasMore) continue;
+      const limit = Math.min(left, source.pull);
+      left -= limit;
+      source.isReading = true;
+      const done = (): void => {
+        source.isReading = false;
+        if (source.hasMore) this.more(source);
+        else this.events.onMore();
+      };
+      attempt<void>(
+        () => andThen(this.advance(source, limit), done),
+        (error) => {
+          source.isReading = false;
+          // That the storage is away is told already.
+          if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.events.onFault(error);
+          this.events.after(RETRY_MS, () => this.more(source));
+        },
+      );
+    }
+  }
+
+  /** One event again, for another attempt; null when history has it no more. */
+  fetch({ stream, sequence }: Entry): Awaitable<string | null> {
+    const query = { fromSequence: sequence, toSequence: sequence, limit: 1 };
+    return andThen(this.broker.history(this.address(stream.channel), query), ([found]) => found?.text ?? null);
+  }
+
+  /** Where the streams end and how many events nobody has read yet. */
+  async measure(): Promise<{ unread: number; heads: Map<string, StreamState> }> {
+    let unread = 0;
+    const heads = new Map<string, StreamState>();
+    for (const { stream, address } of this.sources.values()) {
+      const state = await this.broker.state(address);
+      heads.set(stream.channel, state);
+      const isOurs = stream.epoch === '' || state.epoch === stream.epoch;
+      if (isOurs) unread += Math.max(0, state.sequence - stream.position - stream.knownAbove);
+    }
+    return { unread, heads };
+  }
+
+  /** Goes on after given positions, in the streams that are there. */
+  async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
+    for (const [channel, { sequence, epoch }] of Object.entries(positions)) {
+      const stream = this.ledger.streams.get(channel) ?? this.ledger.follow(channel, sequence, epoch);
+      this.ledger.seek(stream, sequence, epoch);
+      const source = this.begin(stream);
+      source.head = sequence;
+      source.isStale = true;
+      this.more(source);
+    }
+  }
+
+  private address(channel: string): StreamAddress {
+    const { tenant, room } = this.place;
+    return { tenant, room, channel };
+  }
+
+  private begin(stream: LedgerStream): Source {
+    const known = this.sources.get(stream.channel);
+    if (known !== undefined) return known;
+    const source = new Source(stream, this.address(stream.channel));
+    this.sources.set(stream.channel, source);
+    this.backlog.add(source);
+    return source;
+  }
+
+  /** A stream that the group has not met: it is read from its start. */
+  private appear(channel: string): Source | undefined {
+    if (this.sources.size >= MAX_STREAMS) {
+      if (!this.refused.has(channel) && this.refused.size < MAX_STREAMS) {
+        this.refused.add(channel);
+        const { room, group } = this.place;
+        this.events.onFault(
+          new Error(`The group ${group} reads ${MAX_STREAMS} channels of ${room}, and does not read ${channel} too.`),
+        );
+      }
+      return undefined;
+    }
+    return this.begin(this.ledger.follow(channel, 0, ''));
+  }
+
+  private async discover(): Promise<void> {
+    const { tenant, room, channel } = this.place;
+    if (!isWide(channel)) {
+      if (!this.ledger.streams.has(channel)) this.appear(channel);
+      return;
+    }
+    for (const { channel: name } of await this.broker.streams(tenant, room)) {
+      if (!this.isOver && this.covers(name) && !this.sources.has(name)) this.appear(name);
+    }
+  }
+
+  private more(source: Source): void {
+    if (this.isOver) return;
+    this.backlog.add(source);
+    this.events.onMore();
+  }
+
+  private offer(source: Source, sequence: number, text: string): void {
+    const entry = this.ledger.offer(source.stream, sequence);
+    if (entry === null) return;
+    this.ledger.keep(entry, text);
+    this.events.onEntry(entry);
+  }
+
+  /** Takes the next step in a stream: looks at it when it is in doubt, then reads. */
+  private advance(source: Source, limit: number): Awaitable<void> {
+    const looked = source.isStale ? this.look(source) : undefined;
+    return isPending(looked) ? looked.then(() => this.pull(source, limit)) : this.pull(source, limit);
+  }
+
+  private pull(source: Source, limit: number): Awaitable<void> {
+    const { stream, address } = source;
+    if (this.isOver || limit === 0 || source.head <= stream.position) return;
+    const from = stream.position + 1;
+    const read = this.broker.history(address, { fromSequence: from, limit });
+    return andThen(read, (found) => this.pulled(source, found, from));
+  }
+
+  private pulled(source: Source, found: readonly StoredEvent[], from: number): void {
+    const { stream } = source;
+    // It was sought elsewhere meanwhile: what was read is not what is wanted now.
+    if (this.isOver || stream.position + 1 !== from || source.isStale) return;
+    let length = 1;
+    for (const { sequence, text } of found) {
+      if (sequence > stream.position + 1) this.lose(source, sequence - 1);
+      length += text.length;
+      this.offer(source, sequence, text);
+    }
+    if (found.length === 0) source.isStale = true;
+    else source.pull = Math.max(1, Math.min(MAX_READ, Math.floor((READ_LENGTH * found.length) / length)));
+  }
+
+  /** Asks where a stream stands, and draws the consequences. */
+  private look(source: Source): Awaitable<void> {
+    return andThen(this.broker.state(source.address), (state) => this.looked(source, state));
+  }
+
+  private looked(source: Source, { sequence, epoch, oldest }: StreamState): void {
+    const { stream } = source;
+    if (this.isOver) return;
+    if (epoch === '') throw new BusError('STORAGE_UNAVAILABLE', 'Nothing is known of the stream now.');
+    source.isStale = false;
+    if (stream.epoch === '') {
+      // What a new stream has lost before the group met it was never the group's.
+      this.ledger.seek(stream, oldest - 1, epoch);
+    } else if (stream.epoch !== epoch) {
+      const unread = Math.max(0, source.head - stream.position);
+      this.ledger.counts.lost += unread + oldest - 1;
+      this.ledger.seek(stream, oldest - 1, epoch);
+      this.events.onLost(stream.channel, unread + oldest - 1);
+    } else if (oldest > stream.position + 1) this.lose(source, oldest - 1);
+    source.head = Math.max(sequence, stream.position);
+  }
+
+  private lose(source: Source, to: number): void {
+    const lost = this.ledger.lose(source.stream, to);
+    if (lost > 0) this.events.onLost(source.stream.channel, lost);
+  }
+}

@@ -1,0 +1,69 @@
+import { BusError, type Position } from '@arqonbus/protocol';
+import type { Broker, StreamAddress } from '../engine/engine.ts';
+import { type GroupPlace, isWide, MAX_STREAMS } from './group.ts';
+import { covering } from './sources.ts';
+
+/**
+ * Where a group begins: with what comes from now on, with all that is kept, after a place in its one stream, or with what
+ * was accepted at a time (milliseconds since 1970) or later.
+ */
+export type Start =
+  | 'new'
+  | 'all'
+  | { readonly sequence: number; readonly epoch?: string | undefined }
+  | { readonly time: number };
+
+const AT_ONCE = 50;
+
+/**
+ * The positions to go on after, by channel. Throws CONFLICT for another incarnation of the stream, VALIDATION_ERROR for
+ * one sequence of many streams, LIMIT_EXCEEDED for too many of them.
+ */
+export async function startPositions(
+  broker: Broker,
+  { tenant, room, channel }: GroupPlace,
+  start: Start,
+): Promise<Record<string, Position>> {
+  const positions: Record<string, Position> = Object.create(null);
+  if (!isWide(channel)) {
+    positions[channel] = await positionIn(broker, { tenant, room, channel }, start);
+    return positions;
+  }
+  if (typeof start === 'object' && 'sequence' in start) {
+    throw new BusError('VALIDATION_ERROR', 'One sequence is of one channel; begin a room or a pattern at a time.', {
+      field: 'start',
+      expected: '"new", "all" or {time}',
+    });
+  }
+  const covers = covering(channel);
+  const streams = (await broker.streams(tenant, room)).filter((stream) => covers(stream.channel));
+  if (streams.length > MAX_STREAMS) {
+    throw new BusError('LIMIT_EXCEEDED', `A group reads at most ${MAX_STREAMS} channels; take a narrower pattern.`, {
+      limit: MAX_STREAMS,
+    });
+  }
+  for (let at = 0; at < streams.length; at += AT_ONCE) {
+    const some = streams.slice(at, at + AT_ONCE);
+    const found = await Promise.all(some.map((stream) => positionIn(broker, stream, start)));
+    for (const [index, position] of found.entries()) positions[(some[index] as StreamAddress).channel] = position;
+  }
+  return positions;
+}
+
+async function positionIn(broker: Broker, stream: StreamAddress, start: Start): Promise<Position> {
+  const { sequence, epoch, oldest } = await broker.state(stream);
+  if (start === 'new') return { sequence, epoch };
+  if (start === 'all') return { sequence: oldest - 1, epoch };
+  if ('time' in start) {
+    const [first] = await broker.history(stream, { fromTime: start.time, limit: 1 });
+    return { sequence: first === undefined ? sequence : first.sequence - 1, epoch };
+  }
+  const details = { field: 'start', room: stream.room, channel: stream.channel, sequence, epoch };
+  if (start.epoch !== undefined && start.epoch !== epoch) {
+    throw new BusError('CONFLICT', 'The stream was begun anew since; its epoch is another one.', details);
+  }
+  if (start.sequence > sequence) {
+    throw new BusError('CONFLICT', `The stream has come to ${sequence}; a group cannot begin after it.`, details);
+  }
+  return { sequence: start.sequence, epoch };
+}

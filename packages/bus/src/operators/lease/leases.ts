@@ -1,0 +1,157 @@
+import { BusError } from '@arqonbus/protocol';
+import { type Clock, systemClock } from '../../clock.ts';
+import type { Sender, Session } from '../../connection/session.ts';
+import type { Core } from '../../core.ts';
+import { CLAIM_MS, type Lease, LeaseLedger, type LeaseRequest, type Obstacle } from './ledger.ts';
+import { LeaseOwners } from './owners.ts';
+import { DEFAULT_LEASE_LIMITS, LEASES, type LeaseLimits } from './record.ts';
+import { LeaseChanges, WaitingLine } from './waiting.ts';
+
+/** How long the end of a lease may go untold, after which whoever waits looks again, in milliseconds. */
+const LOOK_AGAIN_MS = 5_000;
+
+export interface LeaseOptions extends Partial<LeaseLimits> {
+  readonly clock?: Clock;
+}
+
+/** What to take, and how long to wait for it. */
+export interface Acquisition {
+  readonly request: LeaseRequest;
+  readonly waitMs: number;
+}
+
+/** The leases of all tenants, as this node takes and ends them. */
+export class Leases {
+  readonly ledger: LeaseLedger;
+  readonly owners: LeaseOwners;
+  private readonly bus: Core;
+  private readonly clock: Clock;
+  private readonly line: WaitingLine = new WaitingLine();
+  private readonly changes: LeaseChanges = new LeaseChanges();
+  /** What each connection waits for; null stands for callers without one. */
+  private readonly waiting: Map<Session | null, Set<AbortController>> = new Map();
+  private readonly undo: (() => void)[] = [];
+
+  constructor(bus: Core, { clock = systemClock(bus.options.now), ...limits }: LeaseOptions) {
+    const { engine, rooms } = bus;
+    this.bus = bus;
+    this.clock = clock;
+    this.ledger = new LeaseLedger(engine.store, { ...DEFAULT_LEASE_LIMITS, ...limits });
+    this.owners = new LeaseOwners({
+      store: engine.store,
+      ledger: this.ledger,
+      node: bus.options.node,
+      isHere: (tenant, identity) => rooms.tenants.get(tenant)?.identities.has(identity) === true,
+      isElsewhere: async (tenant, subject) => {
+        const entries = await engine.presence?.find(tenant, `sub:${subject}`);
+        return (entries?.length ?? 0) > 0;
+      },
+      onFault: (error) => {
+        // That the storage is away is told already; what could not be released ends by itself.
+        if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) bus.options.onFault(error);
+      },
+    });
+  }
+
+  start(): void {
+    const { engine, sessionLeft } = this.bus;
+    const left = (session: Session): void => {
+      for (const wait of this.waiting.get(session) ?? []) wait.abort(gone());
+      this.owners.left(session.principal.tenant, session.identity);
+    };
+    sessionLeft.add(left);
+    this.undo.push(() => sessionLeft.delete(left));
+    const unwatch = engine.store.watch(LEASES, (change) => {
+      this.owners.changed(change);
+      this.changes.tell(`${change.at.tenant}/${change.key}`);
+    });
+    this.undo.push(unwatch);
+  }
+
+  /** Answers those that wait with CONFLICT. */
+  endWaits(): void {
+    for (const waits of [...this.waiting.values()]) for (const wait of waits) wait.abort(gone());
+  }
+
+  async stop(): Promise<void> {
+    this.endWaits();
+    await this.owners.settled();
+    for (const step of this.undo.splice(0).reverse()) step();
+  }
+
+  /** Takes all keys, waiting up to `waitMs` for them. Rejects with CONFLICT that names a key and when it may be free. */
+  async acquire(sender: Sender, { request, waitMs }: Acquisition): Promise<Lease> {
+    const { session } = sender;
+    const lease = await this.abortable(session, (wait) =>
+      waitMs > 0 ? this.wait(request, waitMs, wait) : this.tryOnce(request, wait),
+    );
+    // The connection may have closed before its owner was known to have a lease.
+    if (session?.closed === true && !request.keep) this.owners.left(request.tenant, request.identity);
+    return lease;
+  }
+
+  /** Waits in the line of this node; at the end of its time it tries as one that does not wait. */
+  private async wait(request: LeaseRequest, waitMs: number, wait: AbortController): Promise<Lease> {
+    const { tenant, namespace, keys, identity } = request;
+    const isOver = Symbol('the time is over');
+    const callOff = this.clock.after(waitMs, () => wait.abort(isOver));
+    try {
+      const places = keys.map((key) => `${tenant}/${namespace}/${key}`);
+      return await this.line.enter(`${tenant}/${identity}`, places, wait.signal, () =>
+        this.retry(request, wait.signal, Number.POSITIVE_INFINITY),
+      );
+    } catch (error) {
+      if (error !== isOver) throw error;
+    } finally {
+      callOff();
+    }
+    return this.tryOnce(request, new AbortController());
+  }
+
+  /** Takes what nobody holds. One that is just being taken is waited for: it may come to nothing. */
+  private tryOnce(request: LeaseRequest, { signal }: AbortController): Promise<Lease> {
+    return this.retry(request, signal, this.clock.steady() + CLAIM_MS);
+  }
+
+  /** @param until the end of patience for keys that are not held yet; infinite: for those that are, too */
+  private async retry(request: LeaseRequest, signal: AbortSignal, until: number): Promise<Lease> {
+    const { tenant } = request;
+    const waits = until === Number.POSITIVE_INFINITY;
+    for (;;) {
+      const outcome = await this.ledger.take(request);
+      if ('lease' in outcome) return outcome.lease;
+      const { obstacle } = outcome;
+      if (!waits && (obstacle.isHeld || this.clock.steady() >= until)) throw held(obstacle);
+      signal.throwIfAborted();
+      const changed = (): Promise<boolean> => this.ledger.hasChanged(tenant, obstacle);
+      const id = `${tenant}/${obstacle.leaseId}`;
+      await this.changes.next(id, this.clock, waits ? LOOK_AGAIN_MS : CLAIM_MS, signal, changed);
+    }
+  }
+
+  /** Runs what is given up when the connection goes, or this node stops. */
+  private async abortable<T>(session: Session | null, work: (wait: AbortController) => Promise<T>): Promise<T> {
+    const wait = new AbortController();
+    const waiting = this.waiting.get(session) ?? new Set();
+    this.waiting.set(session, waiting.add(wait));
+    try {
+      return await work(wait);
+    } finally {
+      waiting.delete(wait);
+      if (waiting.size === 0 && this.waiting.get(session) === waiting) this.waiting.delete(session);
+    }
+  }
+}
+
+function held({ key, expiresAt }: Obstacle): BusError {
+  const expires_at = new Date(expiresAt).toISOString();
+  return new BusError('CONFLICT', `"${key}" is leased until ${expires_at}; try again, or wait with "wait_ms".`, {
+    key,
+    expires_at,
+  });
+}
+
+/** Nobody is left to be told. */
+function gone(): BusError {
+  return new BusError('CONFLICT', 'The connection, or this server, ended before the keys were free.');
+}

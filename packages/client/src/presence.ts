@@ -1,0 +1,303 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import type {
+  Envelope,
+  JoinResult,
+  JsonObject,
+  PresenceMember,
+  PresenceNotice,
+  SenderRecord,
+} from '@arqonbus/protocol';
+import { Emitter } from './emitter.ts';
+import type { Consumer, Membership } from './membership.ts';
+import { given } from './options.ts';
+import type { WaitOptions } from './pending.ts';
+import type { Ask } from './queue.ts';
+
+/**
+ * Somebody who is there.
+ *
+ * ```ts
+ * for (const { sender, state } of people.members) console.log(sender.name, state);
+ * ```
+ */
+export interface Member {
+  readonly clientId: string;
+  readonly sender: SenderRecord;
+  /** What it shows of itself: any JSON, null for nothing. */
+  readonly state: unknown;
+  /** RFC 3339. */
+  readonly joinedAt: string;
+  /** In the set of a room: in which of its channels. */
+  readonly channel?: string;
+  /** Of one that was updated: its client id before it came back on another connection. */
+  readonly previousId?: string;
+  /** Of one that left: it said so, its line broke, or its node died. */
+  readonly cause?: 'left' | 'lost' | 'node_lost';
+}
+
+/**
+ * What changed in a set, at most 20 times a second.
+ *
+ * ```ts
+ * people.on('change', ({ joined, left, count }) => console.log(joined.length, left.length, count));
+ * ```
+ */
+export interface PresenceChange {
+  readonly version: number;
+  /** How many there are now. */
+  readonly count: number;
+  readonly joined: readonly Member[];
+  readonly updated: readonly Member[];
+  readonly left: readonly Member[];
+}
+
+/**
+ * What a set tells of.
+ *
+ * ```ts
+ * people.on('joined', ({ sender }) => greet(sender.name));
+ * ```
+ */
+export interface PresenceEvents {
+  change: PresenceChange;
+  joined: Member;
+  updated: Member;
+  left: Member;
+  /** With what ended it; undefined after `close()`. */
+  close: unknown;
+}
+
+/**
+ * Where to be, and what to show of oneself.
+ *
+ * ```ts
+ * const people = await client.presence('science:explore', { state: { mood: 'busy' }, onChange: draw });
+ * ```
+ */
+export interface PresenceOptions extends WaitOptions {
+  /** Any JSON up to 4 KiB; shown again after a lost line. */
+  state?: unknown;
+  onChange?: (change: PresenceChange) => void;
+}
+
+/**
+ * Who is in a channel or room, kept true across reconnects. Of sets of more than 500 only `count` is told.
+ *
+ * ```ts
+ * await using people = await client.presence('science:explore', { state: { mood: 'busy' } });
+ * console.log(people.members.map(({ sender }) => sender.name));
+ * await people.update({ mood: 'idle' });
+ * ```
+ */
+export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
+  readonly #membership: Membership;
+  readonly #ask: Ask;
+  #members = new Map<string, Member>();
+  #count = 0;
+  #countsOnly = false;
+  /** -1: nothing is known yet. */
+  #version = -1;
+
+  /** @internal */
+  constructor(membership: Membership, options: PresenceOptions, ask: Ask, report: (error: unknown) => void) {
+    super(report);
+    this.#membership = membership;
+    this.#ask = ask;
+    if (options.onChange !== undefined) this.on('change', options.onChange);
+    membership.attach(this);
+  }
+
+  /**
+   * `room:channel`.
+   *
+   * ```ts
+   * console.log(people.address); // science:explore
+   * ```
+   */
+  get address(): string {
+    return this.#membership.name;
+  }
+
+  /**
+   * Who is there, oldest first; none of a set that is too large.
+   *
+   * ```ts
+   * const names = people.members.map(({ sender }) => sender.name);
+   * ```
+   */
+  get members(): readonly Member[] {
+    return [...this.#members.values()];
+  }
+
+  /**
+   * How many there are.
+   *
+   * ```ts
+   * console.log(`${people.count} are here`);
+   * ```
+   */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Counts the changes.
+   *
+   * ```ts
+   * console.log(people.version);
+   * ```
+   */
+  get version(): number {
+    return this.#version;
+  }
+
+  /**
+   * Whether there are more than are told by name: then `members` is empty.
+   *
+   * ```ts
+   * if (people.countsOnly) console.log(`${people.count} people`);
+   * ```
+   */
+  get countsOnly(): boolean {
+    return this.#countsOnly;
+  }
+
+  /**
+   * Whether it has ended.
+   *
+   * ```ts
+   * if (people.closed) location.reload();
+   * ```
+   */
+  get closed(): boolean {
+    return this.#membership.closed;
+  }
+
+  /**
+   * Shows something else of this client.
+   *
+   * ```ts
+   * await people.update({ mood: 'idle' });
+   * ```
+   */
+  async update(state: unknown, wait: WaitOptions = {}): Promise<void> {
+    const { address, options } = this.#membership;
+    await this.#ask('presence_update', { ...address, state }, wait);
+    options.presence = { state };
+  }
+
+  /**
+   * Leaves the channel, unless something else of this client is there.
+   *
+   * ```ts
+   * await people.close();
+   * ```
+   */
+  close(): Promise<void> {
+    return this.#membership.leave();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** @internal */
+  joined({ presence }: JoinResult): void {
+    if (presence === undefined) return;
+    const isFirst = this.#version < 0;
+    this.#version = presence.version;
+    this.#countsOnly = presence.counts_only === true;
+    this.#replace(presence.members.map(readMember), presence.count, isFirst);
+  }
+
+  /** @internal */
+  notice(envelope: Envelope): void {
+    const notice = envelope.payload as unknown as PresenceNotice;
+    const { room, channel } = this.#membership.address;
+    if (notice.event !== 'presence' || notice.room !== room || notice.channel !== channel) return;
+    if (notice.reset !== true && notice.version !== this.#version + 1) {
+      // Something was missed: the answer to another join has the whole set.
+      if (notice.version > this.#version) this.#membership.renew();
+      return;
+    }
+    this.#version = notice.version;
+    this.#countsOnly = notice.counts_only === true;
+    if (this.#countsOnly) this.#members.clear();
+    const joined = notice.joined.map(readMember);
+    if (notice.reset === true) {
+      this.#replace(joined, notice.members, false);
+      return;
+    }
+    const [updated, left] = [notice.updated.map(readMember), notice.left.map(readMember)];
+    for (const member of left) this.#members.delete(keyOf(member));
+    for (const { previousId, ...member } of updated) {
+      if (previousId !== undefined) this.#members.delete(keyOf({ ...member, clientId: previousId }));
+      this.#members.set(keyOf(member), member);
+    }
+    for (const member of joined) this.#members.set(keyOf(member), member);
+    this.#count = notice.members;
+    this.#tell(joined, updated, left);
+  }
+
+  /** @internal */
+  end(error: unknown): void {
+    this.emit('close', error);
+  }
+
+  /** @internal */
+  deliver(): void {}
+
+  /** @internal */
+  missed(): void {}
+
+  /** @internal */
+  reset(): void {}
+
+  /** @internal */
+  drained(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** Takes a whole set in place of what was known, and tells how they differ. */
+  #replace(members: readonly Member[], count: number, isFirst: boolean): void {
+    const before = this.#members;
+    this.#members = new Map(members.map((member) => [keyOf(member), member]));
+    const wasCount = this.#count;
+    this.#count = count;
+    if (isFirst) return;
+    const joined = members.filter((member) => !before.has(keyOf(member)));
+    const updated = members.filter((member) => {
+      const known = before.get(keyOf(member));
+      return known !== undefined && JSON.stringify(known) !== JSON.stringify(member);
+    });
+    const left = [...before.values()].filter((member) => !this.#members.has(keyOf(member)));
+    const gone = left.map((member): Member => ({ ...member, cause: 'lost' }));
+    if (joined.length + updated.length + left.length > 0 || count !== wasCount) this.#tell(joined, updated, gone);
+  }
+
+  #tell(joined: readonly Member[], updated: readonly Member[], left: readonly Member[]): void {
+    for (const member of joined) this.emit('joined', member);
+    for (const member of updated) this.emit('updated', member);
+    for (const member of left) this.emit('left', member);
+    this.emit('change', { version: this.#version, count: this.#count, joined, updated, left });
+  }
+}
+
+/** One client may be in several channels of a room. */
+function keyOf({ channel = '', clientId }: Pick<Member, 'channel' | 'clientId'>): string {
+  return `${channel}/${clientId}`;
+}
+
+function readMember(record: PresenceMember): Member {
+  const { client_id, sender, state, joined_at, channel } = record;
+  const { previous_id, cause } = record as PresenceMember & JsonObject;
+  return given({
+    clientId: client_id,
+    sender,
+    state,
+    joinedAt: joined_at,
+    channel,
+    previousId: previous_id as string | undefined,
+    cause: cause as Member['cause'],
+  }) as Member;
+}
