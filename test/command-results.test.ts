@@ -135,7 +135,12 @@ async function askGroups(
   const group = { room: 'shared', channel: 'jobs', group: 'g' };
   await call('group.create', { ...group, key: 'payload.n', expires_seconds: 600, dead_letter: 'shared:failed' });
   await call('group.create', { room: 'shared', group: 'all', start: 'all' });
-  await call('group.create', { room: 'shared', channel: 'jobs.>', group: 'p', start: { time: '2020-01-01T00:00:00Z' } });
+  await call('group.create', {
+    room: 'shared',
+    channel: 'jobs.>',
+    group: 'p',
+    start: { time: '2020-01-01T00:00:00Z' },
+  });
   await call('group.list');
   await call('group.list', { room: 'shared', limit: 1 });
   for (const n of [1, 2, 3, 4]) await peer.publish({ room: 'shared', channel: 'jobs', payload: { n } });
@@ -145,8 +150,8 @@ async function askGroups(
   await call('join_channel', { ...group, prefetch: 3 });
   const tokens: string[] = [];
   while (tokens.length < 3) {
-    const { metadata } = await peer.next((frame) => frame.metadata?.delivery !== undefined);
-    tokens.push((metadata?.delivery as { token: string }).token);
+    const event = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    tokens.push((event.metadata as { delivery: { token: string } }).delivery.token);
   }
   await call('delivery.extend', { tokens: tokens.slice(0, 1) });
   await call('delivery.ack', { tokens: tokens.slice(0, 1) });

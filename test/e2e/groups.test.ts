@@ -11,7 +11,7 @@ const NUMBERS = Array.from({ length: 300 }, (_, index) => index + 1);
 const TAKEOVER_MS = 12_000;
 
 function tokenOf(event: Frame): string {
-  return (event.metadata?.delivery as { token: string }).token;
+  return (event.metadata as { delivery: { token: string } }).delivery.token;
 }
 
 function isDelivery(frame: Frame): boolean {

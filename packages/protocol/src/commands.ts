@@ -720,7 +720,7 @@ export interface Commands {
   'group.create': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -754,7 +754,7 @@ export interface Commands {
   'group.dead_letters': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -774,7 +774,7 @@ export interface Commands {
   'group.delete': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -786,7 +786,7 @@ export interface Commands {
   'group.info': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -798,7 +798,7 @@ export interface Commands {
   'group.list': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** At most 500. */
       limit?: number;
@@ -816,7 +816,7 @@ export interface Commands {
   'group.pause': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -828,7 +828,7 @@ export interface Commands {
   'group.pull': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -848,7 +848,7 @@ export interface Commands {
   'group.resume': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -860,7 +860,7 @@ export interface Commands {
   'group.retry': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -874,7 +874,7 @@ export interface Commands {
   'group.seek': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;

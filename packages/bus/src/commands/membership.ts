@@ -110,7 +110,7 @@ async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): P
   if (!hasRole(session.principal, 'user')) {
     throw new BusError('AUTHORIZATION_ERROR', 'Groups need the role user.', { required_role: 'user' });
   }
-  const plain = ['since', 'echo', 'presence', 'history'].find((name) => Object.hasOwn(args, name));
+  const plain = ['since', 'echo', 'presence', 'history', 'strict'].find((name) => Object.hasOwn(args, name));
   if (plain !== undefined) {
     const message = `"${plain}" is for ordinary members; a group knows itself what it has handed out.`;
     throw new BusError('VALIDATION_ERROR', message, { field: plain });

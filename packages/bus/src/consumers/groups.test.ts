@@ -1,6 +1,8 @@
+import { type JsonObject, newId } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { grantsOf } from '../principal.ts';
+import { serverPrincipal, systemSender } from '../system-sender.ts';
 import type { Settled } from './answer.ts';
 import type { Consumed } from './consumer.ts';
 import { type Delivered, Node, type NodeOptions, numberOf, PLACE, range, tokenOf, Worker } from './rig.suite.ts';
@@ -318,9 +320,17 @@ describe('what groups leave out', () => {
     await worker.ask('group.create', GROUP);
     const past = new Date(Date.now() - 1_000).toISOString();
     const future = new Date(Date.now() + 60_000).toISOString();
-    await node.bus.publish('work:jobs', { n: 'late' }, { metadata: { expires_at: past } });
-    await node.bus.publish('work:jobs', { n: 'asked too late' }, { metadata: { request: { deadline: past } } });
-    await node.bus.publish('work:jobs', { n: 'fresh' }, { metadata: { expires_at: future } });
+    const say = (n: string, metadata: JsonObject) =>
+      node.bus.publisher.announce(systemSender('arqonbus', serverPrincipal('default')), {
+        ...PLACE,
+        id: newId(),
+        type: 'event',
+        payload: { n },
+        metadata,
+      });
+    await say('late', { expires_at: past });
+    await say('asked too late', { request: { deadline: past } });
+    await say('fresh', { expires_at: future });
     await worker.join('g');
     expect(numberOf(await worker.next())).toBe('fresh');
     expect(await worker.ask('group.info', GROUP)).toMatchObject({ expired: 2, pending: 0 });

@@ -76,6 +76,8 @@ export class Groups {
   private readonly byId: Map<string, ActiveGroup> = new Map();
   /** Told of every event that a group driven by this node is done with; must neither throw nor wait. */
   readonly settled: Set<(settled: Settled) => void> = new Set();
+  /** Pulls of connections that are under way. */
+  private readonly pulling: Map<{ active: ActiveGroup; who: string }, Session> = new Map();
   private stopWatching: () => void = () => {};
   private callOff: () => void = () => {};
 
@@ -281,6 +283,11 @@ export class Groups {
       if (active !== undefined) this.drivers.left(active, session.id);
     }
     session.groups.clear();
+    if (this.pulling.size === 0) return;
+    for (const [{ active, who }, whose] of this.pulling) {
+      // One that cannot be told gives out leases that end by themselves.
+      if (whose === session) this.drivers.ask(active, 'cancel', { who }).catch(() => {});
+    }
   }
 
   /** Ends the memberships that the session's grants do not allow any more; answers their places. */
@@ -318,7 +325,7 @@ export class Groups {
     throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
   }
 
-  /** Events for somebody who is no member; the leases are the subject's. */
+  /** Events for somebody who is no member; the leases are the subject's. A connection that goes takes no more. */
   async pull(
     sender: Sender,
     place: GroupPlace,
@@ -326,7 +333,16 @@ export class Groups {
     waitMs: number,
   ): Promise<{ texts: string[]; pending: number }> {
     this.requireSource(sender, place);
-    return this.drivers.ask(this.existing(place), 'pull', { who: sender.identity, limit, waitMs }, waitMs);
+    const active = this.existing(place);
+    const { session, identity } = sender;
+    const who = session === null ? identity : `${identity} ${session.id}`;
+    const waiting = { active, who };
+    if (session !== null) this.pulling.set(waiting, session);
+    try {
+      return await this.drivers.ask(active, 'pull', { who, limit, waitMs }, waitMs);
+    } finally {
+      this.pulling.delete(waiting);
+    }
   }
 
   // What is told ------------------------------------------------------------------------------------------------------
