@@ -13,13 +13,14 @@ COPY packages/server/bin packages/server/bin
 # Dependencies are fetched anew only when one of the files above has changed.
 RUN npm ci
 COPY packages packages
-COPY scripts/copy-lua.mjs scripts/
+COPY scripts/copy-scripts.mjs scripts/bundle-client.mjs scripts/
 RUN npm run build
-# ioredis stands among the development dependencies, for it is optional; the image is to run on Redis as well.
+# ioredis and postgres stand among the development dependencies, for they are optional; the image is to run on both.
 RUN mkdir /packed \
   && npm pack --workspaces --pack-destination /packed \
   && npm install --prefix /app --omit=dev --no-save --no-package-lock \
-    /packed/*.tgz "ioredis@$(node -p 'require("ioredis/package.json").version')"
+    /packed/*.tgz "ioredis@$(node -p 'require("ioredis/package.json").version')" \
+    "postgres@$(node -p 'require("postgres/package.json").version')"
 
 FROM node:20-slim
 # What /version tells: --build-arg COMMIT=… --build-arg BUILD_DATE=…

@@ -1,11 +1,12 @@
 /**
  * What the storage engines cost: acked publications a second over WebSocket, and fan-out, each beside memory.
  * `npx tsx bench/storage.ts [--write]`; `--rounds N` (3) and `--seconds N` (2) per measurement, `--engines LIST`.
- * Redis is a server of its own, with an append-only file that is synced before every answer.
+ * Redis and PostgreSQL are servers of its own; both sync before every answer.
  */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { PrivatePostgres } from '../test/fixtures/private-postgres.ts';
 import { freePort, PrivateRedis } from '../test/fixtures/private-redis.ts';
 import { ENVELOPE } from './envelope.ts';
 import { median } from './figures.ts';
@@ -36,24 +37,45 @@ interface Case {
   readonly name: string;
   readonly title: string;
   readonly nodes: 1 | 2;
-  settings(folder: string, redis: PrivateRedis): Readonly<Record<string, string>>;
+  /** Starts what the servers store in, new and empty. */
+  open(folder: string): Promise<Storage>;
 }
 
-const redisSettings = (_folder: string, redis: PrivateRedis): Record<string, string> => ({
-  ARQONBUS_STORAGE_BACKEND: 'redis',
-  ARQONBUS_REDIS_URL: redis.url(),
-});
+interface Storage {
+  readonly settings: Readonly<Record<string, string>>;
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What needs no server. */
+function local(settings: Readonly<Record<string, string>>): Storage {
+  return { settings, kill: async () => {}, stop: async () => {} };
+}
+
+async function openRedis(): Promise<Storage> {
+  const redis = await PrivateRedis.start({ sync: 'always' });
+  const settings = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url() };
+  return { settings, kill: () => redis.kill(), stop: () => redis.stop() };
+}
+
+async function openPostgres(): Promise<Storage> {
+  const postgres = await PrivatePostgres.start({ durable: true });
+  const settings = { ARQONBUS_STORAGE_BACKEND: 'postgres', ARQONBUS_POSTGRES_URL: postgres.url() };
+  return { settings, kill: () => postgres.kill(), stop: () => postgres.stop() };
+}
 
 const CASES: readonly Case[] = [
-  { name: 'memory', title: 'memory', nodes: 1, settings: () => ({}) },
+  { name: 'memory', title: 'memory', nodes: 1, open: async () => local({}) },
   {
     name: 'sqlite',
     title: 'SQLite',
     nodes: 1,
-    settings: (folder) => ({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: join(folder, 'bus.db') }),
+    open: async (folder) => local({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: join(folder, 'bus.db') }),
   },
-  { name: 'redis', title: 'Redis, one node', nodes: 1, settings: redisSettings },
-  { name: 'redis-two', title: 'Redis, two nodes', nodes: 2, settings: redisSettings },
+  { name: 'redis', title: 'Redis, one node', nodes: 1, open: openRedis },
+  { name: 'redis-two', title: 'Redis, two nodes', nodes: 2, open: openRedis },
+  { name: 'postgres', title: 'PostgreSQL, one node', nodes: 1, open: openPostgres },
+  { name: 'postgres-two', title: 'PostgreSQL, two nodes', nodes: 2, open: openPostgres },
 ];
 
 interface Result {
@@ -92,11 +114,11 @@ if (values.write) writeSection('engines', report);
 /** Starts the case's servers, with new and empty storage, and measures both. */
 async function run(one: Case): Promise<Result> {
   const folder = makeScratch();
-  const redis = await PrivateRedis.start({ sync: 'always' });
-  const end = (): void => void redis.kill();
+  const storage = await one.open(folder);
+  const end = (): void => void storage.kill();
   process.once('exit', end);
   try {
-    const settings = one.settings(folder, redis);
+    const { settings } = storage;
     const withNodes = <T>(use: (publishAt: number, subscribeAt: number) => Promise<T>): Promise<T> =>
       withNode(settings, (first) =>
         one.nodes === 1 ? use(first, first) : withNode(settings, (second) => use(first, second)),
@@ -107,7 +129,7 @@ async function run(one: Case): Promise<Result> {
     return { ...narrow, wideFanOut: wide.fanOut };
   } finally {
     process.off('exit', end);
-    await redis.stop();
+    await storage.stop();
     discardScratch(folder);
   }
 }
@@ -218,8 +240,8 @@ function tell(): string {
     table(head, rows),
     `Acked: ${PUBLISHERS} publishers, ${WINDOW} publications each without an ack, nobody subscribed. Fan-out: a closed ` +
       `window of ${FANOUT_WINDOW}; of two nodes the publisher is at one and all subscribers are at the other. SQLite ` +
-      'syncs before it acks; Redis has an append-only file that is synced before every answer, and runs on the same ' +
-      `machine without a core of its own.`,
+      'syncs before it acks; Redis has an append-only file that is synced before every answer, PostgreSQL syncs every ' +
+      'commit, and both run on the same machine without a core of their own.',
     `Measured ${day}, median of ${rounds} × ${seconds} s, ${describeMachine({ server: undefined, generator: undefined })}.`,
   ].join('\n\n');
 }

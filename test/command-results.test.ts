@@ -67,6 +67,8 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.history.get');
   const always = { from_ts: '2020-01-01T00:00:00', to_ts: '2100-01-01T00:00:00Z' };
   await call('op.history.replay', { ...at, ...always });
+  await call('announce', { room: 'answers', payload: { text: 'hear' } });
+  await call('announce', { payload: {} });
   await call('leave_channel', at);
   await call('leave_channel', at);
   await other.ask('leave_channel', at);
@@ -150,8 +152,8 @@ async function askGroups(
   await call('join_channel', { ...group, prefetch: 3 });
   const tokens: string[] = [];
   while (tokens.length < 3) {
-    const event = await peer.next((frame) => frame.metadata?.delivery !== undefined);
-    tokens.push((event.metadata as { delivery: { token: string } }).delivery.token);
+    const { metadata = {} } = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    tokens.push((metadata.delivery as { token: string }).token);
   }
   await call('delivery.extend', { tokens: tokens.slice(0, 1) });
   await call('delivery.ack', { tokens: tokens.slice(0, 1) });

@@ -23,6 +23,7 @@ const READ = [
   'docs/migrating/socket.io.md',
   'docs/migrating/pusher.md',
   'docs/migrating/mqtt.md',
+  'docs/migrating/arqonbus-python.md',
   'packages/protocol/README.md',
   'packages/casil/README.md',
   'packages/server/README.md',

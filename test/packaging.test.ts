@@ -28,7 +28,7 @@ describe.each(NAMES)('@arqonbus/%s, packed', (name) => {
   it('holds its build, its license and its README, and nothing else', () => {
     const { files } = tarball(name);
     const strangers = files.filter(
-      (file) => !OTHERS.includes(file) && !/^dist\/[\w/-]+((\.d)?\.(js|ts)|\.lua)$/.test(file),
+      (file) => !OTHERS.includes(file) && !/^dist\/[\w/-]+((\.d)?\.(js|ts)|\.lua|\.sql)$/.test(file),
     );
     expect(strangers).toEqual([]);
     expect(files).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'package.json']));

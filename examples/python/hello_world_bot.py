@@ -44,9 +44,11 @@ async def react(bot: ArqonBusClient, message: Envelope) -> bool:
     """Greets a newcomer or answers an event. True when there was something to answer."""
     payload = message["payload"]
     if message["type"] == "system":
-        if payload["event"] == "client_joined":
-            name = payload["client"]["screen_name"] or payload["client"]["client_id"]
-            await bot.publish(ADDRESS, {"text": f"Welcome, {name}!"})
+        if payload["event"] == "presence":
+            for member in payload["joined"]:
+                if member["client_id"] != bot.id:
+                    name = member["sender"].get("name", member["client_id"])
+                    await bot.publish(ADDRESS, {"text": f"Welcome, {name}!"})
         return False
     text = payload.get("text")
     # Two bots that answer each other's answers would never stop, so an answer is not answered.

@@ -3,7 +3,8 @@
 from .address import Address, parse_address
 from .client import ArqonBusClient
 from .connection import Connection, Endpoint
-from .envelope import ClientType, Envelope, JsonObject, new_id
+from .delivery import Delivery
+from .envelope import ClientType, Envelope, JsonObject, Sender, new_id
 from .errors import (
     ArqonBusError,
     AuthenticationError,
@@ -11,17 +12,26 @@ from .errors import (
     CommandError,
     ConnectError,
     ConnectionClosed,
+    LeaseLost,
+    LoopDetected,
+    MailboxFull,
+    NoResponders,
     QueueFullError,
     RefusedError,
     RequestError,
     RequestFailed,
     RequestTimeout,
+    SchemaMismatch,
     StreamReset,
 )
+from .group_subscription import GroupSubscription
 from .history import History
+from .leases import Lease
+from .options import PublishOptions
+from .presence import Member, PresenceChange, PresenceSet
+from .receipts import Ack, Receipt
 from .reconnect import ReconnectPolicy
 from .results import (
-    Ack,
     Frame,
     HistoryPage,
     Joined,
@@ -51,17 +61,29 @@ __all__ = [
     "ConnectError",
     "Connection",
     "ConnectionClosed",
+    "Delivery",
     "Endpoint",
     "Envelope",
     "Frame",
+    "GroupSubscription",
     "History",
     "HistoryPage",
     "Joined",
     "JsonObject",
+    "Lease",
+    "LeaseLost",
+    "LoopDetected",
+    "MailboxFull",
+    "Member",
+    "NoResponders",
     "Position",
+    "PresenceChange",
+    "PresenceSet",
+    "PublishOptions",
     "QueueFullError",
     "QueueLimits",
     "Queued",
+    "Receipt",
     "ReconnectPolicy",
     "Reconnecting",
     "RefusedError",
@@ -69,6 +91,8 @@ __all__ = [
     "RequestFailed",
     "RequestTimeout",
     "Reset",
+    "SchemaMismatch",
+    "Sender",
     "StoreChange",
     "StoreEntry",
     "StoreKeys",

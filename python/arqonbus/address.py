@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from base64 import urlsafe_b64encode
 from typing import Any, NamedTuple
 
 from .envelope import WILDCARD, JsonObject
 from .errors import invalid_argument
+from .pattern import is_channel_pattern, matches
 
 
 class Address(NamedTuple):
     """A place on the bus. ``channel`` ``*`` stands for all of a room, ``*:*`` for all rooms.
+
+    A channel such as ``orders.*`` or ``orders.>`` is a pattern: it stands for every channel that it matches.
 
     >>> str(Address("science", "explore"))
     'science:explore'
@@ -30,15 +34,41 @@ class Address(NamedTuple):
         """
         if self.room == WILDCARD:
             return True
-        return room == self.room and (self.channel in (WILDCARD, channel) or channel == WILDCARD)
+        if room != self.room:
+            return False
+        if self.channel in (WILDCARD, channel) or channel == WILDCARD:
+            return True
+        return self.is_pattern and matches(self.channel, channel)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether the channel is a pattern.
+
+        >>> Address("shop", "orders.*").is_pattern
+        True
+        """
+        return is_channel_pattern(self.channel)
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it stands for several channels: a whole room, or those that a pattern matches.
+
+        >>> Address("science", "*").is_many
+        True
+        """
+        return self.channel == WILDCARD or self.is_pattern
 
 
+#: The room that holds the mailboxes.
+MAILBOX_ROOM = "@"
 _ROOM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str, *, patterns: bool = True) -> Address:
     """Reads ``room:channel``, or ``room`` for the whole room. Raises ``INVALID_ARGUMENT``.
+
+    With ``patterns`` the channel may be one: ``shop:orders.*``.
 
     >>> parse_address("science:explore")
     Address(room='science', channel='explore')
@@ -46,7 +76,11 @@ def parse_address(text: str) -> Address:
     room, colon, channel = text.partition(":")
     address = Address(room, channel if colon else WILDCARD)
     room_ok = _ROOM.fullmatch(room) or (room == WILDCARD and address.channel == WILDCARD)
-    channel_ok = address.channel == WILDCARD or _CHANNEL.fullmatch(address.channel)
+    if address.is_pattern and not patterns:
+        raise invalid_argument(
+            f'"{text[:140]}" stands for many channels; name one of them.', field="channel", expected="room:channel"
+        )
+    channel_ok = address.channel == WILDCARD or address.is_pattern or _CHANNEL.fullmatch(address.channel)
     if not (room_ok and channel_ok):
         raise invalid_argument(
             f'"{text[:140]}" is not an address: write "room:channel", or "room" for the whole room.',
@@ -58,8 +92,29 @@ def parse_address(text: str) -> Address:
 
 def place(address: str) -> JsonObject:
     """``room`` and ``channel`` of an address; a whole room is named by the room alone."""
-    room, channel = parse_address(address)
+    room, channel = parse_address(address, patterns=False)
     return {"room": room} if channel == WILDCARD else {"room": room, "channel": channel}
+
+
+def source(address: str) -> Address:
+    """Where a message is read: ``room:channel``, a room, a pattern, or the mailbox ``@NAME``."""
+    return mailbox_of(address[1:]) if address.startswith("@") else parse_address(address)
+
+
+def stored_place(address: str) -> JsonObject:
+    """``room`` and ``channel`` of what history keeps: a room alone is all of its channels, ``room:*`` what went to the
+    whole room, ``@NAME`` a mailbox."""
+    room, channel = source(address)
+    return {"room": room} if channel == WILDCARD and ":" not in address else {"room": room, "channel": channel}
+
+
+def mailbox_of(subject: str) -> Address:
+    """Where the mailbox of a subject is: a channel of the room ``@``."""
+    if not subject:
+        raise invalid_argument("A mailbox is named after its subject: @NAME.", field="subject")
+    if _CHANNEL.fullmatch(subject):
+        return Address(MAILBOX_ROOM, subject)
+    return Address(MAILBOX_ROOM, "~" + urlsafe_b64encode(subject.encode()).rstrip(b"=").decode())
 
 
 def given(**options: Any) -> JsonObject:

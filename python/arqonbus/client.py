@@ -9,25 +9,30 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakSet
 
-from .address import parse_address
 from .commands import REPEATABLE, CommandMethods
 from .connection import Endpoint
+from .delivery import Settlements
 from .dialer import Dialer, Identity
 from .envelope import ClientType, Envelope, JsonObject, new_client_key
 from .errors import RequestTimeout, invalid_argument
 from .feed import OnReset
+from .group_subscription import GroupSubscription
+from .groups import Groups
+from .leases import Leases
 from .link import Link, State
 from .listeners import C
-from .membership import JoinOptions
 from .messages import MessageMethods, command_request
 from .operators import Casil, Cron, Omega, Store, Webhooks
+from .outgoing import OnAnswer
+from .receipts import Receipts
 from .reconnect import ReconnectPolicy
 from .requests import Requests
-from .results import Joined, Queued, Since
+from .results import Queued
 from .roster import Roster
 from .router import Router
-from .send_queue import OnAnswer, QueueLimits, SendQueue
-from .subscription import Consumer, OnMessage, OverflowPolicy, Subscription
+from .send_queue import QueueLimits, SendQueue
+from .subscribing import SubscribeMethods
+from .subscription import Subscription
 from .tokens import Token, TokenRenewal, TokenSource
 from .watch import Watches
 
@@ -39,7 +44,7 @@ DEFAULT_URL = "ws://127.0.0.1:9100"
 _TOKEN_NOTICE_MS = 60_000
 
 
-class ArqonBusClient(MessageMethods, CommandMethods):
+class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
     """A client of one ArqonBus server, for one asyncio event loop.
 
     It reconnects by itself and resumes everything joined, until :meth:`close`; ``reconnect=None`` turns that off.
@@ -59,6 +64,7 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         avatar: str | None = None,
         personality: str | None = None,
         client_key: str | None = None,
+        subject: str | None = None,
         headers: Mapping[str, str] | None = None,
         ssl: SSLContext | None = None,
         reconnect: ReconnectPolicy | None = ReconnectPolicy(),  # noqa: B008 (immutable)
@@ -77,6 +83,7 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         :param url: ``ws://127.0.0.1:9100`` by default. Of several, each failure moves on to the next
         :param token: a JWT, or a function (plain or async) that is asked for a fresh one when the last has expired
         :param client_key: 16-64 characters that name this client to the server without authentication; random if None
+        :param subject: who this client is to a server without authentication; else the token says it
         :param queue: what may wait to be sent while there is no connection
         :param request_timeout: how long an answer may take
         :param buffer_limit: messages kept for :meth:`recv_json` and for each subscription until they are taken
@@ -90,7 +97,8 @@ class ArqonBusClient(MessageMethods, CommandMethods):
             raise invalid_argument('"client_key" has 16-64 characters.', field="client_key")
         address = url if url is not None else ws_url if ws_url is not None else DEFAULT_URL
         urls = [address] if isinstance(address, str) else list(address)
-        identity = Identity(client_key or new_client_key(), client_type, screen_name, avatar, personality)
+        key = client_key or new_client_key()
+        identity = Identity(key, client_type, screen_name, avatar, personality, subject)
         self._tokens = TokenSource(token if token is not None else jwt_token)
         endpoint = Endpoint(DEFAULT_URL, headers=headers or {}, ssl=ssl, timeout=connect_timeout)
         self._dialer = Dialer(urls, endpoint, identity, self._tokens)
@@ -99,15 +107,23 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         self._watches = Watches(self._send_command)
         self._queue = SendQueue(queue, request_timeout, policy.cap)
         requests = Requests(self._send_reply)
+        receipts = Receipts()
+        self._settlements = Settlements(self._send_command)
         self._router = Router(
-            self._roster, self._watches, self._queue, requests, inbox_limit=buffer_limit, on_reset=on_reset
+            self._roster, self._watches, self._queue, requests, receipts, inbox_limit=buffer_limit, on_reset=on_reset
         )
-        super().__init__(Link(self._dialer, reconnect, self._router, self._queue), requests, request_timeout)
+        link = Link(self._dialer, reconnect, self._router, self._queue)
+        super().__init__(link, requests, receipts, request_timeout)
         self._renewal = TokenRenewal(self._tokens, self.refresh_token)
         self._router.on_server_notice = self._server_notice
         self._router.on_lost = self._renewal.stop
         self._buffer_limit = buffer_limit
         self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._group_subscriptions: WeakSet[GroupSubscription] = WeakSet()
+        #: Durable cursors that several clients work off together.
+        self.groups = Groups(self._send_command, self._settlements, request_timeout)
+        #: Keys that one holder has for a time.
+        self.leases = Leases(self._send_command, request_timeout)
         #: Key-value state that clients of a tenant share.
         self.store = Store(self.command, self._watches, buffer_limit)
         #: Events that the server publishes at their time.
@@ -199,6 +215,10 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         """
 
         async def finish() -> None:
+            # A group gives back what was not answered, so it is left once that is done.
+            await asyncio.gather(*(subscription.drained() for subscription in tuple(self._group_subscriptions)))
+            await self._requests.idle()
+            await self._settlements.idle()
             await self._roster.drain()
             await asyncio.gather(*(subscription.drained() for subscription in tuple(self._subscriptions)))
             await self._requests.idle()
@@ -222,92 +242,6 @@ class ArqonBusClient(MessageMethods, CommandMethods):
     ) -> None:
         await self.close()
 
-    async def recv_json(self, timeout: float | None = None) -> Envelope:
-        """The next message that nothing else has claimed, as a ``dict``.
-
-        The welcome of each connection, events of channels joined with :meth:`join`, private messages, notices and
-        errors; not answers to this client's requests, and not what a :class:`Subscription` takes. Raises
-        :class:`RequestTimeout` (a ``TimeoutError``) after ``timeout`` seconds.
-
-        >>> welcome = await client.recv_json(timeout=2.0)
-        """
-        return await self._router.inbox.take(timeout)
-
-    async def join(
-        self,
-        address: str,
-        *,
-        echo: bool = False,
-        presence: bool = False,
-        history: int | None = None,
-        since: Since | None = None,
-        timeout: float | None = None,
-    ) -> Joined:
-        """Joins a channel or a room; its messages come through :meth:`recv_json` and ``on("message")``.
-
-        >>> joined = await client.join("science:explore", history=20)
-
-        :param echo: deliver this client's own events too
-        :param presence: deliver ``client_joined`` and ``client_left`` notices
-        :param history: replay the last N envelopes first
-        :param since: replay what followed a position, or positions by channel
-        """
-        place = parse_address(address)
-        former = self._router.joined(place)
-        membership = self._router.inbox_membership(place, JoinOptions(echo, presence, history, since))
-        joined = await self._roster.join(membership, timeout)
-        self._router.remember(membership)
-        if former is not None:
-            self._roster.drop(former)
-        return joined
-
-    async def leave(self, address: str, *, timeout: float | None = None) -> bool:
-        """Leaves what :meth:`join` joined; False when it was not joined.
-
-        >>> await client.leave("science:explore")
-        """
-        membership = self._router.joined(parse_address(address))
-        if membership is None:
-            return False
-        self._router.forget(membership)
-        return await self._roster.leave(membership, timeout)
-
-    def subscribe(
-        self,
-        address: str,
-        *,
-        echo: bool = False,
-        presence: bool = False,
-        history: int | None = None,
-        since: Since | None = None,
-        on_message: OnMessage | None = None,
-        on_presence: OnMessage | None = None,
-        on_reset: OnReset | None = None,
-        buffer_limit: int | None = None,
-        overflow: OverflowPolicy = "replay",
-    ) -> Subscription:
-        """The messages of a channel or room as an asynchronous iteration; options as for :meth:`join`.
-
-        >>> async for message in client.subscribe("science:explore"):
-        ...     print(message["payload"])
-
-        :param on_message: gets every message, in order, from :meth:`Subscription.open` on; then nothing is iterated
-        :param on_presence: gets the notices of ``presence``, which else are among the messages
-        :param on_reset: told when messages were lost for good; without it the iteration raises :class:`StreamReset`
-        :param buffer_limit: messages held for a slow reader
-        :param overflow: ``replay``: the rest waits in the server's history; ``drop-oldest``: keeps up with the present
-        """
-        subscription = Subscription(
-            parse_address(address),
-            JoinOptions(echo, presence, history, since),
-            Consumer(buffer_limit or self._buffer_limit, overflow, on_message, on_presence, on_reset),
-            join=self._roster.join,
-            leave=self._roster.leave,
-            rejoin=self._roster.rejoin,
-        )
-        self._subscriptions.add(subscription)
-        return subscription
-
     @overload
     def on(self, kind: str, callback: C) -> C: ...
 
@@ -319,8 +253,8 @@ class ArqonBusClient(MessageMethods, CommandMethods):
 
         ``state``: :attr:`state`. ``welcome``: its payload. ``reconnecting``: :class:`Reconnecting`. ``frame``: a
         :class:`Frame`, as it came; a coroutine function holds the reading of the connection up until it is done.
-        ``event``, ``telemetry``, ``private``, ``notice`` (or ``system``): those envelopes. ``error``: what no request
-        waits for. ``message``: events that go to :meth:`recv_json`.
+        ``event``, ``telemetry``, ``private``, ``notice`` (or ``system``): those envelopes. ``receipt``: a
+        :class:`Receipt`. ``error``: what no request waits for. ``message``: events that go to :meth:`recv_json`.
 
         >>> @client.on("state")
         ... def told(state):
@@ -393,11 +327,21 @@ class ArqonBusClient(MessageMethods, CommandMethods):
         *,
         timeout: float | None = None,
         restoring: bool = False,
+        needs: frozenset[str] = frozenset(),
+        waits: bool = False,
         on_answer: OnAnswer | None = None,
     ) -> JsonObject:
-        repeatable = REPEATABLE.fullmatch(name) is not None
+        # How long the server is to wait was right for the line that broke.
+        repeatable = REPEATABLE.fullmatch(name) is not None and not waits
         request = command_request(
-            name, args, timeout=timeout, restoring=restoring, repeatable=repeatable, on_answer=on_answer
+            name,
+            args,
+            timeout=timeout,
+            restoring=restoring,
+            repeatable=repeatable,
+            needs=needs,
+            waits=waits,
+            on_answer=on_answer,
         )
         answer = await self._link.submit(request)
         return {} if answer is None else answer["payload"]

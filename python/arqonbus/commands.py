@@ -5,23 +5,43 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import ABC, abstractmethod
+from datetime import datetime
 from typing import Any
 
-from .address import given, place
+from .address import given, place, stored_place
 from .envelope import JsonObject
+from .errors import BusError, ConnectionClosed, RequestTimeout
 from .history import History, Order
-from .results import HistoryPage
+from .options import wire_time
+from .outgoing import SendCommand
+from .results import HistoryPage, PageCursor, Since, since_from_wire, since_to_wire
+
+#: How long the server waits at most for one answer, milliseconds.
+MAX_WAIT_MS = 55_000
+_WAIT = frozenset(["wait"])
+#: Between two waits that were answered too soon, seconds.
+_PAUSE = 0.2
 
 #: Commands that may be sent again when the line broke before they were answered: they only read, or doing them twice
 #: comes to the same.
 REPEATABLE = re.compile(
     r"ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+"
-    r"|op\.\w+\.(get|replay|status|watch|unwatch|dead_letters|list\w*)"
+    r"|delivery\.extend|presence_update|group\.(list|info|dead_letters)"
+    r"|op\.\w+\.(get|renew|replay|status|watch|unwatch|dead_letters|list\w*)"
 )
+
+
+def _since(since: Since | datetime | None) -> JsonObject | None:
+    if isinstance(since, datetime):
+        return {"time": wire_time(since, "since")}
+    return None if since is None else since_to_wire(since)
 
 
 class CommandMethods(ABC):
     """What :class:`ArqonBusClient` offers beyond publishing and subscribing. All of it goes through :meth:`command`."""
+
+    _send_command: SendCommand
+    _request_timeout: float
 
     @abstractmethod
     async def command(self, name: str, /, *, timeout: float | None = None, **args: Any) -> JsonObject:
@@ -105,25 +125,88 @@ class CommandMethods(ABC):
         address: str,
         *,
         limit: int = 50,
-        before: int | None = None,
-        after: int | None = None,
+        before: PageCursor | None = None,
+        after: PageCursor | None = None,
+        since: Since | datetime | None = None,
         timeout: float | None = None,
     ) -> HistoryPage:
         """Up to ``limit`` (500) envelopes, oldest first: the last ones, or those next to a sequence, exclusive.
 
+        A room without a channel is all of its channels, merged by time; ``room:*`` is what went to the whole room, and
+        ``@NAME`` a mailbox. With ``since`` they are those after a position (or positions by channel), or after a time.
+
         >>> page = await client.history_page("science:explore", limit=20)
         >>> older = await client.history_page("science:explore", limit=20, before=page.previous)
         """
-        bounds = given(before=before, after=after)
-        result = await self.command("history", timeout=timeout, **place(address), limit=limit, **bounds)
-        return HistoryPage(list(result["messages"]), result.get("next"), result.get("previous"))
+        bounds = given(before=before, after=after, since=_since(since))
+        result = await self.command("history", timeout=timeout, **stored_place(address), limit=limit, **bounds)
+        return HistoryPage.from_payload(result)
+
+    async def wait(
+        self,
+        place: str,
+        *,
+        since: Since | datetime | None = None,
+        timeout_ms: float = 30_000,
+        limit: int = 50,
+    ) -> HistoryPage:
+        """Waits until there is something after ``since``, without joining; answers with it and where to go on.
+
+        The page is empty when there is nothing within ``timeout_ms``. Its ``position`` is the ``since`` of the next
+        wait, ``recovered`` False when something in between is no longer kept. It goes on when the line breaks.
+
+        >>> page = await client.wait("science:explore", since=position, timeout_ms=50_000)
+        >>> position = page.position
+
+        :param place: ``room:channel``, a room, or the mailbox ``@NAME``
+        :param since: a position, positions by channel, or a time; without it what comes from now on
+        :param limit: messages in the page, at most 500
+        """
+        where = stored_place(place)
+        after = _since(since)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_ms / 1000
+        if after is None:
+            last = await self._send_command("history", {**where, "limit": 1}, needs=_WAIT)
+            after = last["position"]
+        while True:
+            left = min(MAX_WAIT_MS, max(0, round((end - loop.time()) * 1000)))
+            args = {**where, "since": after, "limit": limit, "wait_ms": left}
+            asked_at = loop.time()
+            try:
+                page = HistoryPage.from_payload(
+                    await self._send_command(
+                        "history", args, timeout=left / 1000 + self._request_timeout, needs=_WAIT, waits=True
+                    )
+                )
+            except ConnectionClosed as error:
+                if not error.retryable:
+                    raise
+                continue
+            except RequestTimeout:
+                # The line was away, or came back too late for the whole of the wait.
+                if loop.time() < end or "time" in after:
+                    raise
+                return HistoryPage([], None, None, since_from_wire(after))
+            except BusError as error:
+                if error.retry_after is None or loop.time() + error.retry_after >= end:
+                    raise
+                await asyncio.sleep(error.retry_after)
+                continue
+            if page.messages or page.recovered is False or loop.time() >= end:
+                return page
+            if loop.time() - asked_at < left / 2_000:
+                # A server that does not wait is not asked again and again.
+                await asyncio.sleep(_PAUSE)
+            # Where the stream stands may have moved without a message for this client.
+            after = since_to_wire(page.position) if page.position else after
 
     def history(
         self,
         address: str,
         *,
-        after: int = 0,
-        before: int | None = None,
+        after: PageCursor = 0,
+        before: PageCursor | None = None,
         order: Order = "oldest-first",
         page_size: int = 100,
         limit: int | None = None,
@@ -134,14 +217,14 @@ class CommandMethods(ABC):
         >>> async for message in client.history("science:explore", order="newest-first", limit=20):
         ...     print(message["payload"])
 
-        :param after: only what comes after this sequence
-        :param before: only what comes before this sequence
+        :param after: only what comes after this sequence; of a room, after the ``next`` of a page
+        :param before: only what comes before this sequence; of a room, before the ``previous`` of a page
         :param limit: messages in all
         :param timeout: seconds for each page
         """
 
-        async def ask(count: int, before: int | None, after: int | None) -> HistoryPage:
+        async def ask(count: int, before: PageCursor | None, after: PageCursor | None) -> HistoryPage:
             return await self.history_page(address, limit=count, before=before, after=after, timeout=timeout)
 
-        place(address)
+        stored_place(address)
         return History(ask, after, before, order, page_size, limit)

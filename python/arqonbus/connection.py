@@ -198,7 +198,7 @@ class Connection:
 
         >>> envelope = await connection.receive()
         """
-        return cast(Envelope, json.loads(await self.receive_text()))
+        return Envelope(json.loads(await self.receive_text()))
 
     async def close(self) -> None:
         """Closes with 1000 and waits until the connection is closed. May be called again.

@@ -112,13 +112,13 @@ class Cursors:
     def since(self, address: Address) -> Since | None:
         """What the next join of an address asks to go on from; None when nothing is known yet.
 
-        A room's is a map; a channel's is one too as soon as its room has had a room-wide event.
+        That of a room or pattern is a map; a channel's is one too as soon as its room has had a room-wide event.
         """
         room, channel = address
         if room == WILDCARD:
             return None
-        if channel == WILDCARD:
-            return {at.channel: cursor.position for at, cursor in self._streams.items() if at.room == room} or None
+        if address.is_many:
+            return {at.channel: cursor.position for at, cursor in self._streams.items() if address.covers(*at)} or None
         own, wide = self._streams.get(address), self._streams.get(Address(room, WILDCARD))
         if own is None:
             return None
@@ -142,7 +142,7 @@ class Cursors:
             cursor = self._streams.get(stream)
             if cursor is not None and cursor.epoch == position.epoch and not history:
                 continue
-            replayed = history if address.channel in (WILDCARD, channel) else 0
+            replayed = history if address.is_many or channel == address.channel else 0
             first = Position(max(0, position.sequence - replayed), position.epoch)
             self._streams[stream] = StreamCursor(first, position.sequence)
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from urllib.parse import parse_qsl, urlsplit
 
 from .connection import Connection, Endpoint
 from .envelope import ClientType, Envelope
@@ -24,6 +24,8 @@ class Identity:
     screen_name: str | None = None
     avatar: str | None = None
     personality: str | None = None
+    #: Who the client is to a server without authentication.
+    subject: str | None = None
 
     def to_query(self) -> dict[str, str]:
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -46,6 +48,12 @@ class Dialer:
     def timeout(self) -> float:
         """Seconds that a connection may take."""
         return self._endpoint.timeout
+
+    @property
+    def subject(self) -> str | None:
+        """Who the client calls itself, by its option or in the address; without authentication the server takes it."""
+        in_address = dict(parse_qsl(urlsplit(self._urls[self._at]).query)).get("subject")
+        return in_address or self.identity.subject
 
     @property
     def addresses(self) -> int:
@@ -89,8 +97,8 @@ class Dialer:
 def _read_welcome(text: str) -> Envelope | None:
     try:
         frame = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     payload = frame.get("payload") if isinstance(frame, dict) else None
     is_welcome = isinstance(payload, dict) and payload.get("event") == "welcome" and "client_id" in payload
-    return cast(Envelope, frame) if is_welcome else None
+    return Envelope(frame) if is_welcome else None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from itertools import count
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 PROTOCOL_VERSION = "1.0"
 SUBPROTOCOL = "arqonbus.v1"
@@ -13,30 +14,56 @@ WILDCARD = "*"
 JsonObject = dict[str, Any]
 ClientType = Literal["human", "ai-agent", "dashboard", "service"]
 
-_Owed = TypedDict(
-    "_Owed",
-    {"version": str, "id": str, "type": str, "from": str, "timestamp": str, "payload": JsonObject},
-)
 
+@dataclass(frozen=True)
+class Sender:
+    """Who sent a message, as the server knows it: nobody can claim to be somebody else.
 
-class Envelope(_Owed, total=False):
-    """One frame as received: a plain ``dict``. Which of the optional keys are there depends on ``type``.
+    ``subject`` is who the token names, ``name`` how it calls itself on screen; both may be missing.
 
-    >>> async for message in client.subscribe("science:explore"):
-    ...     print(message["from"], message["payload"])
+    >>> message.sender
+    Sender(subject='ada', name='Ada', type='human', role='user')
     """
 
-    room: str
-    channel: str
-    to: str | list[str]
-    command: str
-    args: JsonObject
-    request_id: str
-    status: Literal["success", "error"]
-    error: str
-    error_code: str
-    ack: bool
-    metadata: JsonObject
+    subject: str | None
+    name: str | None
+    type: str | None
+    role: str | None
+
+
+class Envelope(dict[str, Any]):
+    """One frame as received: a ``dict``.
+
+    ``version``, ``id``, ``type``, ``from``, ``timestamp`` and ``payload`` are always there. ``room``, ``channel``,
+    ``to``, ``command``, ``args``, ``request_id``, ``status``, ``error``, ``error_code``, ``ack`` and ``metadata``
+    depend on the ``type``.
+
+    >>> async for message in client.subscribe("science:explore"):
+    ...     print(message.sender, message["payload"])
+    """
+
+    __slots__ = ()
+
+    @property
+    def metadata(self) -> JsonObject:
+        """``metadata``, empty when there is none.
+
+        >>> message.metadata.get("sequence")
+        7
+        """
+        metadata = self.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
+
+    @property
+    def sender(self) -> Sender | None:
+        """Who sent it; None for what the server says itself, and from a server that does not tell.
+
+        >>> print(message.sender.subject)
+        """
+        told = self.metadata.get("sender")
+        if not isinstance(told, dict):
+            return None
+        return Sender(told.get("subject"), told.get("name"), told.get("type"), told.get("role"))
 
 
 _origin = secrets.token_hex(8)

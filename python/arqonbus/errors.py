@@ -13,7 +13,8 @@ class ArqonBusError(Exception):
 
     ``code`` is a stable name to branch on, ``retryable`` says whether the same request may succeed later, and
     ``details`` holds the facts (``field``, ``expected``, ``retry_after_ms``, ...). By itself it is what is refused
-    before it is sent: ``INVALID_ARGUMENT``, ``MESSAGE_TOO_LARGE``, ``ID_IN_USE``, ``OUTCOME_UNKNOWN``.
+    before it is sent: ``INVALID_ARGUMENT``, ``MESSAGE_TOO_LARGE``, ``ID_IN_USE``, ``OUTCOME_UNKNOWN``,
+    ``FEATURE_MISSING``.
 
     >>> try:
     ...     await client.publish("science:explore", {"n": 1})
@@ -41,6 +42,9 @@ class BusError(ArqonBusError):
     ...     print(error.code, error.details, error.retry_after)
     """
 
+    #: The command that was refused; empty when it was a message.
+    command: str = ""
+
     @property
     def retry_after(self) -> float | None:
         """Seconds to wait before the next try (``RATE_LIMITED``); None when the server names no time.
@@ -54,15 +58,15 @@ class BusError(ArqonBusError):
     def from_envelope(cls, envelope: Envelope) -> BusError:
         details = dict(envelope.get("payload") or {})
         retryable = details.pop("retryable", False) is True
-        kind = cls if envelope.get("command") is None else CommandError
+        code = str(envelope.get("error_code", "INTERNAL_ERROR"))
+        kind = _KINDS.get(code, cls if envelope.get("command") is None else CommandError)
         error = kind(
-            envelope.get("error_code", "INTERNAL_ERROR"),
+            code,
             envelope.get("error", "The server refused the request without saying why."),
             retryable=retryable,
             details=details,
         )
-        if isinstance(error, CommandError):
-            error.command = envelope["command"]
+        error.command = str(envelope.get("command", ""))
         return error
 
 
@@ -75,8 +79,58 @@ class CommandError(BusError):
     ...     print(error.command, error.code)
     """
 
-    #: The command that was refused.
-    command: str = ""
+
+class LeaseLost(CommandError):
+    """``LEASE_LOST``: what was held is no longer held, and others may have it by now.
+
+    For a message of a group its lease had ended before the answer came: it is handed out again, to whoever is free. For
+    ``client.leases`` the lease has expired or was released.
+
+    >>> try:
+    ...     await message.ack()
+    ... except LeaseLost:
+    ...     undo_what_was_done()
+    """
+
+
+class NoResponders(BusError):
+    """``NO_RESPONDERS``: a request found nobody who answers requests there. It may succeed later.
+
+    >>> try:
+    ...     reply = await client.request("calc:add", {"numbers": [1, 2]})
+    ... except NoResponders:
+    ...     print("nobody calculates now")
+    """
+
+
+class MailboxFull(BusError):
+    """``MAILBOX_FULL``: too much waits in the mailbox already, and nothing of this message was stored there.
+
+    >>> try:
+    ...     await client.send("@ada", {"text": "hello"})
+    ... except MailboxFull:
+    ...     print("ada has to read first")
+    """
+
+
+class LoopDetected(BusError):
+    """``LOOP_DETECTED``: messages have caused each other too many times in a row.
+
+    >>> try:
+    ...     await client.publish("science:explore", answer)
+    ... except LoopDetected as error:
+    ...     print(error.details)
+    """
+
+
+class SchemaMismatch(BusError):
+    """``SCHEMA_MISMATCH``: the payload is not what the rule of the channel asks for; ``details`` names the field.
+
+    >>> try:
+    ...     await client.publish("orders:new", {"amount": "many"})
+    ... except SchemaMismatch as error:
+    ...     print(error.details)
+    """
 
 
 class RequestFailed(ArqonBusError):
@@ -199,6 +253,14 @@ class StreamReset(ArqonBusError):
         self.reset = reset
 
 
+_KINDS: dict[str, type[BusError]] = {
+    "LEASE_LOST": LeaseLost,
+    "NO_RESPONDERS": NoResponders,
+    "MAILBOX_FULL": MailboxFull,
+    "LOOP_DETECTED": LoopDetected,
+    "SCHEMA_MISMATCH": SchemaMismatch,
+}
+
 #: The names that the TypeScript client has for the same errors.
 RefusedError = BusError
 RequestError = RequestFailed
@@ -206,6 +268,15 @@ RequestError = RequestFailed
 
 def closed_error(close_code: int | None = None) -> ConnectionClosed:
     return ConnectionClosed("The client is closed; make a new one.", code="CLOSED", close_code=close_code)
+
+
+#: The server at the other end does not offer what was asked for.
+FEATURE_MISSING = "FEATURE_MISSING"
+
+
+def missing_feature(name: str) -> ArqonBusError:
+    message = f'This server does not offer "{name}"; use a newer ArqonBus server.'
+    return ArqonBusError(FEATURE_MISSING, message, details={"feature": name})
 
 
 def invalid_argument(message: str, **details: Any) -> ArqonBusError:

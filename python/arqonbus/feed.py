@@ -16,7 +16,7 @@ T = TypeVar("T")
 OnReset = Callable[[Reset], Awaitable[None] | None]
 
 
-class Mailbox(Generic[T]):
+class AsyncQueue(Generic[T]):
     """Items in order for any number of takers; none is lost when a taker is cancelled or times out.
 
     ``asyncio.Queue.get`` under a timeout can lose an item on the Python versions supported here, and it cannot end.
@@ -38,6 +38,10 @@ class Mailbox(Generic[T]):
     def drop_first(self) -> None:
         """Forgets the oldest item."""
         self._items.popleft()
+
+    def clear(self) -> None:
+        """Forgets everything that was not taken."""
+        self._items.clear()
 
     def end(self, error: BaseException) -> None:
         """No more will come: takers get what is there, and then ``error``."""
@@ -84,7 +88,7 @@ class Feed(Generic[T]):
     def __init__(self, name: str, limit: int, on_reset: OnReset | None):
         self._name = name
         self._limit = limit
-        self._mailbox: Mailbox[T | Reset] = Mailbox()
+        self._queue: AsyncQueue[T | Reset] = AsyncQueue()
         self._on_reset = on_reset
         self._overflown = False
         #: Told when half of a feed that was full is free again.
@@ -93,39 +97,39 @@ class Feed(Generic[T]):
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._mailbox)
+        return len(self._queue)
 
     @property
     def full(self) -> bool:
-        return len(self._mailbox) >= self._limit
+        return len(self._queue) >= self._limit
 
     def deliver(self, item: T | Reset) -> None:
         """Adds a message; a full feed drops it and tells a :class:`Reset`, once for all that are dropped in a row."""
         if isinstance(item, Reset) or not self.full:
             self._overflown = False
-            self._mailbox.put(item)
+            self._queue.put(item)
             return
         self.dropped += 1
         if not self._overflown:
             self._overflown = True
-            self._mailbox.put(Reset(self._name, "overflow"))
+            self._queue.put(Reset(self._name, "overflow"))
 
     def hold(self, item: T | Reset) -> None:
         """Adds a message, full or not."""
-        self._mailbox.put(item)
+        self._queue.put(item)
 
     def hold_newest(self, item: T | Reset) -> None:
         """Adds a message; a full feed loses its oldest one for it."""
-        self._mailbox.put(item)
-        if len(self._mailbox) > self._limit:
-            self._mailbox.drop_first()
+        self._queue.put(item)
+        if len(self._queue) > self._limit:
+            self._queue.drop_first()
             self.dropped += 1
 
     async def take(self, timeout: float | None = None) -> T:
         """The next message. A loss on the way goes to ``on_reset``; without one :class:`StreamReset` is raised."""
         while True:
-            item = await self._mailbox.take(timeout)
-            if self.on_room is not None and len(self._mailbox) <= self._limit // 2:
+            item = await self._queue.take(timeout)
+            if self.on_room is not None and len(self._queue) <= self._limit // 2:
                 self.on_room()
             if not isinstance(item, Reset):
                 return item
@@ -137,4 +141,4 @@ class Feed(Generic[T]):
 
     def end(self, error: BaseException) -> None:
         """Takers get what is there, and then ``error``."""
-        self._mailbox.end(error)
+        self._queue.end(error)

@@ -9,13 +9,13 @@ from typing import Literal
 
 from .envelope import Envelope
 from .errors import RequestTimeout
-from .results import HistoryPage
+from .results import HistoryPage, PageCursor
 
 #: Which end to begin with; within a page messages are always oldest first on the wire.
 Order = Literal["oldest-first", "newest-first"]
 
 #: Asks for one page: limit, before, after.
-AskPage = Callable[[int, int | None, int | None], Awaitable[HistoryPage]]
+AskPage = Callable[[int, PageCursor | None, PageCursor | None], Awaitable[HistoryPage]]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class History:
     """
 
     _ask: AskPage
-    _after: int
-    _before: int | None
+    _after: PageCursor
+    _before: PageCursor | None
     _order: Order
     _page_size: int
     _limit: int | None
@@ -49,8 +49,8 @@ class History:
         forward = self._order != "newest-first"
         size = self._page_size
         left = math.inf if self._limit is None else self._limit
-        after: int | None = self._after if forward else None
-        before: int | None = None if forward else self._before
+        after: PageCursor | None = self._after if forward else None
+        before: PageCursor | None = None if forward else self._before
         while left > 0:
             try:
                 answer = await self._ask(int(min(size, left)), before, after)
@@ -70,5 +70,7 @@ class History:
             after, before = (cursor, None) if forward else (None, cursor)
 
     def _is_within(self, envelope: Envelope) -> bool:
-        sequence = (envelope.get("metadata") or {}).get("sequence", 0)
-        return bool(sequence > self._after and (self._before is None or sequence < self._before))
+        # Bounds by channel are kept by the server.
+        sequence = envelope.metadata.get("sequence", 0)
+        is_after = not isinstance(self._after, int) or sequence > self._after
+        return is_after and (not isinstance(self._before, int) or sequence < self._before)

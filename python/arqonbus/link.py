@@ -8,15 +8,16 @@ import logging
 from asyncio import sleep as pause
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 from .connection import Connection
 from .dialer import Dialer
 from .envelope import PROTOCOL_VERSION, Envelope
 from .errors import ArqonBusError, AuthenticationError, ConnectError, ConnectionClosed, RequestTimeout, closed_error
+from .outgoing import Request
 from .reconnect import HEARTBEAT_MISSED, TOKEN_EXPIRED, ReconnectPolicy, plan_after
 from .results import Frame, Reconnecting
-from .send_queue import PROBE_ID, Request, SendQueue
+from .send_queue import PROBE_ID, SendQueue
 
 #: ``idle`` → ``connecting`` → ``open`` ⇄ ``reconnecting`` → ``closed``. A first connection that fails goes back to
 #: ``idle``; a client in ``closed`` stays there.
@@ -62,8 +63,9 @@ class LinkEvents(Protocol):
 class _Outbox:
     """Frames on their way out, written in order by a task of their own."""
 
-    def __init__(self, connection: Connection, max_message_bytes: int | None):
+    def __init__(self, connection: Connection, max_message_bytes: int | None, features: frozenset[str]):
         self.max_message_bytes = max_message_bytes
+        self.features = features
         self._connection = connection
         self._frames: deque[tuple[str, Callable[[], None] | None]] = deque()
         self._some = asyncio.Event()
@@ -267,8 +269,9 @@ class Link:
     async def _serve(self, connection: Connection, welcome: Envelope, text: str) -> int | None:
         """Reads one connection to its end; answers the close code."""
         limits = welcome["payload"].get("limits") or {}
+        features = frozenset(str(name) for name in welcome["payload"].get("features") or ())
         self._connection = connection
-        self._outbox = outbox = _Outbox(connection, limits.get("max_message_bytes"))
+        self._outbox = outbox = _Outbox(connection, limits.get("max_message_bytes"), features)
         self._is_dead = False
         self._queue.attach(outbox)
         silence = float(limits.get("ping_interval_ms") or 20_000) / 1000 + _GRACE
@@ -388,8 +391,8 @@ class Link:
 def _read(text: str) -> Envelope | None:
     try:
         frame = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(frame, dict) and isinstance(frame.get("type"), str) and isinstance(frame.get("payload"), dict):
-        return cast(Envelope, frame)
+        return Envelope(frame)
     return None

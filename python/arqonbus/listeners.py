@@ -22,6 +22,7 @@ KINDS = (
     "telemetry",
     "private",
     "notice",
+    "receipt",
     "error",
     # What goes to recv_json() of those, and the older name of "notice".
     "message",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from .address import Address
 from .cursor import Cursors
 from .envelope import WILDCARD, Envelope, JsonObject
-from .results import Joined, Position, Reset, Since
+from .results import Joined, Position, Reset, Since, since_to_wire
 
 #: Messages kept that come before a join is answered.
 _MAX_EARLY = 10_000
@@ -23,10 +24,15 @@ class JoinOptions:
     history: int | None = None
     #: A position, or a mapping of channel names to positions.
     since: Since | None = None
+    #: What this client shows of itself to who watches the presence of the place; any JSON value.
+    state: Any = None
 
 
 class Membership:
     """One address joined, and the receiver of its messages. Survives reconnects."""
+
+    #: The group whose member it is; None when it gets every message.
+    group: str | None = None
 
     def __init__(
         self,
@@ -57,6 +63,20 @@ class Membership:
             cursors.seed(address, options.since)
 
     @property
+    def key(self) -> tuple[Address, str | None]:
+        """What the server keeps one of for a client."""
+        return self.address, self.group
+
+    def leave_args(self) -> JsonObject:
+        """Arguments of ``leave_channel``."""
+        return {"room": self.address.room, "channel": self.address.channel}
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the server has to offer for it."""
+        return frozenset(["patterns"]) if self.address.is_pattern else frozenset()
+
+    @property
     def resumable(self) -> bool:
         """Whether what is not taken now can be had later."""
         return self.address.room != WILDCARD
@@ -78,21 +98,23 @@ class Membership:
         if self._active and self._rejoin is not None:
             self._rejoin(self)
 
-    def join_args(self, *, echo: bool, presence: bool) -> tuple[JsonObject, Since | None]:
-        """Arguments of the next ``join_channel``, and the ``since`` in them."""
+    def join_args(self, sharing: Sequence[JoinOptions]) -> tuple[JsonObject, Since | None]:
+        """Arguments of the next ``join_channel``, and the ``since`` in them.
+
+        :param sharing: what all memberships of this address ask for: the server keeps one
+        """
         args: JsonObject = {"room": self.address.room, "channel": self.address.channel}
-        if echo:
+        if any(options.echo for options in sharing):
             args["echo"] = True
-        if presence:
-            args["presence"] = True
+        if any(options.presence for options in sharing):
+            states = [options.state for options in sharing if options.state is not None]
+            args["presence"] = {"state": states[-1]} if states else True
         # While paused only the membership is kept; the replay comes when there is room for it.
         since = None if self._paused else self._cursors.since(self.address)
         if self.result is None and self.options.since is None:
             since = None
-        if isinstance(since, Position):
-            args["since"] = since.to_wire()
-        elif since is not None:
-            args["since"] = {name: position.to_wire() for name, position in since.items()}
+        if since is not None:
+            args["since"] = since_to_wire(since)
         elif self.options.history and self.result is None:
             args["history"] = self.options.history
         return args, since
@@ -111,9 +133,7 @@ class Membership:
         if is_again and self.result is not None:
             # What the first of two joins could not recover is lost, whatever the second one says.
             recovered = self.result.recovered is True and joined.recovered is True
-        self.result = Joined(
-            joined.room, joined.channel, joined.position, joined.members, recovered, joined.positions
-        )
+        self.result = replace(joined, recovered=recovered)
         if not self._paused:
             resets: list[Reset] = []
             is_owed = False
@@ -157,7 +177,7 @@ class Membership:
             if (envelope.get("metadata") or {}).get("replayed") is not True:
                 self._pass_on([envelope], own)
         else:
-            is_own_stream = self.address.channel in (WILDCARD, stream.channel)
+            is_own_stream = self.address.channel == WILDCARD or stream.channel != WILDCARD
             self._pass_on(self._cursors.offer(stream, envelope, is_own_stream=is_own_stream), own)
 
     def gap(self, stream: Address, own: Container[str]) -> None:

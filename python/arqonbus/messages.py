@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, cast, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from .address import place
 from .connection import encode
 from .envelope import PROTOCOL_VERSION, Envelope, JsonObject, new_id
+from .errors import invalid_argument
 from .link import Link
-from .requests import RequestHandler, Requests
-from .results import Ack
-from .send_queue import Answer, OnAnswer, Request
+from .options import PublishOptions, needed_features, wire_options
+from .outgoing import Answer, OnAnswer, Request
+from .receipts import Ack, Receipts
+from .requests import SERVE_GROUP, Requests
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+#: How long the server lets a request wait at most, milliseconds.
+_MAX_REQUEST_MS = 300_000
 
 
 class MessageMethods:
     """What :class:`ArqonBusClient` sends. Times are in seconds."""
 
-    def __init__(self, link: Link, requests: Requests, request_timeout: float) -> None:
+    def __init__(self, link: Link, requests: Requests, receipts: Receipts, request_timeout: float) -> None:
         self._link = link
         self._requests = requests
+        self._receipts = receipts
         self._request_timeout = request_timeout
 
     async def send_json(self, frame: Mapping[str, Any], *, timeout: float | None = None) -> None:
@@ -39,6 +48,7 @@ class MessageMethods:
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        **options: Unpack[PublishOptions],
     ) -> Ack: ...
 
     @overload
@@ -51,6 +61,7 @@ class MessageMethods:
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        **options: Unpack[PublishOptions],
     ) -> None: ...
 
     async def publish(
@@ -62,6 +73,7 @@ class MessageMethods:
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        **options: Unpack[PublishOptions],
     ) -> Ack | None:
         """Publishes an event and waits for its :class:`Ack`; with ``ack=False`` only until it is sent.
 
@@ -70,12 +82,14 @@ class MessageMethods:
         :class:`BusError`, :class:`RequestTimeout`, :class:`QueueFullError` and :class:`ConnectionClosed`.
 
         >>> ack = await client.publish("science:explore", {"text": "hi"})
-        >>> await client.publish("science:cursors", {"x": 3}, ack=False)
+        >>> await client.publish("science:cursors", {"x": 3}, ack=False, ephemeral=True)
 
         :param timeout: seconds; by default the client's, which then counts only while there is a connection
+        :param options: :class:`PublishOptions`: ``ttl_seconds``, ``expect``, ``ephemeral``, ``deliver_at``,
+            ``delay_seconds``, ``receipt``
         """
         frame: JsonObject = {"type": "event", **({} if address is None else place(address)), "payload": payload}
-        return await self._post(frame, ack, id, metadata, timeout)
+        return await self._post(frame, ack, id, metadata, timeout, options)
 
     async def send(
         self,
@@ -87,19 +101,24 @@ class MessageMethods:
         metadata: Mapping[str, Any] | None = None,
         room: str | None = None,
         timeout: float | None = None,
+        **options: Unpack[PublishOptions],
     ) -> Ack:
-        """Sends a private message to a client id, ``sub:SUBJECT``, or up to 100 of them.
+        """Sends a private message to a client id, ``sub:SUBJECT``, the mailbox ``@NAME``, or up to 100 of them.
 
-        Who of several was not there is in ``Ack.undelivered``; nobody there is :class:`BusError` ``TARGET_NOT_FOUND``.
+        A mailbox keeps the message until NAME has read it; what has not room there is :class:`MailboxFull`. Who of
+        several was not there is in ``Ack.undelivered``; nobody there is :class:`BusError` ``TARGET_NOT_FOUND``.
 
         >>> ack = await client.send(["arq_client_1", "sub:ada"], {"text": "psst"})
+        >>> mail = await client.send("@ada", {"text": "read this"}, receipt=True, ttl_seconds=86_400)
+        >>> print((await mail.handled()).stage)
 
         :param room: only to those recipients who are members of this room
+        :param options: :class:`PublishOptions`, as for :meth:`publish`
         """
         frame: JsonObject = {"type": "private", "to": _recipients(to), "payload": payload}
         if room is not None:
             frame["room"] = room
-        answer = await self._post(frame, ack, id, metadata, timeout)
+        answer = await self._post(frame, ack, id, metadata, timeout, options, needs=_mail_feature(frame["to"]))
         return answer or Ack(frame["id"], None, None, 0, False, "none")
 
     async def telemetry(
@@ -128,34 +147,47 @@ class MessageMethods:
         *,
         id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        timeout_ms: float | None = None,
         timeout: float | None = None,
+        group: str = SERVE_GROUP,
+        ephemeral: bool = False,
     ) -> Envelope:
-        """Sends a private message and waits for the first reply to it.
+        """Asks somebody, and waits for the first reply.
 
-        Raises :class:`RequestFailed` when the other side says that it could not do it, and :class:`ConnectionClosed`
-        when the connection is lost meanwhile: the reply would go to an old client id.
+        ``room:channel`` is whoever answers requests there (one of them; :class:`NoResponders` when there is nobody). A
+        client id, ``sub:SUBJECT`` or the mailbox ``@NAME`` is that client or subject. Past its time a request is not
+        handed out any more. Raises :class:`RequestFailed` when the other side says that it could not do it, and
+        :class:`ConnectionClosed` when the connection is lost meanwhile: the reply would go to an old client id.
 
-        >>> reply = await client.request("sub:calculator", {"numbers": [1, 2]}, timeout=5.0)
+        >>> reply = await client.request("calc:add", {"numbers": [1, 2]}, timeout_ms=5_000)
         >>> print(reply["payload"]["sum"])
+
+        :param timeout_ms: how long the answer may take, milliseconds; by default the client's ``request_timeout``
+        :param timeout: the same in seconds
+        :param group: of a channel: the group that answers
+        :param ephemeral: of a channel: nothing is stored
         """
-        marked = {**(metadata or {}), "request": True}
-        frame: JsonObject = {"type": "private", "to": _recipients(to), "payload": payload, "metadata": marked}
-        # Not repeatable: the reply would go to the client id of a connection that is gone.
+        if timeout_ms is not None and timeout is not None:
+            raise invalid_argument('"timeout_ms" and "timeout" say the same; give one of them.', field="timeout_ms")
         seconds = self._request_timeout if timeout is None else timeout
-        request = _request({**frame, "ack": True}, "private", id, timeout=seconds)
+        seconds = seconds if timeout_ms is None else timeout_ms / 1000
+        limits: JsonObject = {"timeout_ms": min(_MAX_REQUEST_MS, max(1, round(seconds * 1000)))}
+        frame: JsonObject
+        if isinstance(to, str) and ":" in to and not to.startswith(("sub:", "@")):
+            frame = {"type": "event", **place(to), "payload": payload}
+            options = PublishOptions(request={**limits, "group": group}, ephemeral=ephemeral)
+            needs = needed_features(options)
+        else:
+            frame = {"type": "private", "to": _recipients(to), "payload": payload}
+            frame["metadata"] = {"request": True}
+            options = PublishOptions(request=limits)
+            # A client answers by the mark in the metadata, whatever its server makes of the option.
+            needs = _mail_feature(to)
+        if metadata is not None:
+            frame["metadata"] = {**metadata, **frame.get("metadata", {})}
+        # Not repeatable: the reply would go to the client id of a connection that is gone.
+        request = _request({**frame, "ack": True}, "private", id, timeout=seconds, options=options, needs=needs)
         return cast(Envelope, await self._link.submit(request))
-
-    def on_request(self, handler: RequestHandler) -> Callable[[], None]:
-        """Answers requests of other clients; one handler at a time. Answers the way to remove it. Also a decorator.
-
-        What the handler returns becomes the reply's payload. A :class:`RequestFailed` that it raises reaches the
-        requester; any other error does not, since its text was not meant for others.
-
-        >>> @client.on_request
-        ... async def add(payload, message):
-        ...     return {"sum": sum(payload["numbers"])}
-        """
-        return self._requests.handle(handler)
 
     async def reply(
         self,
@@ -183,35 +215,68 @@ class MessageMethods:
         id: str | None,
         metadata: Mapping[str, Any] | None,
         timeout: float | None,
+        options: PublishOptions | None = None,
+        needs: frozenset[str] = frozenset(),
     ) -> Ack | None:
         if metadata is not None:
             frame["metadata"] = metadata
         frame["id"] = id or new_id()
         if ack:
             frame["ack"] = True
-        request = _request(frame, "ack" if ack else None, frame["id"], repeatable=True, timeout=timeout)
+        needs |= needed_features(options or {})
+        request = _request(
+            frame, "ack" if ack else None, frame["id"], repeatable=True, timeout=timeout, options=options, needs=needs
+        )
+        awaited = self._receipts.expect(frame["id"]) if options and options.get("receipt") else None
         answer = await self._link.submit(request)
-        return None if answer is None else Ack.from_envelope(answer)
+        return None if answer is None else Ack.from_envelope(answer, awaited)
 
 
 def command_request(
-    name: str, args: JsonObject, *, timeout: float | None, restoring: bool, repeatable: bool, on_answer: OnAnswer | None
+    name: str,
+    args: JsonObject,
+    *,
+    timeout: float | None,
+    restoring: bool,
+    repeatable: bool,
+    needs: frozenset[str],
+    waits: bool,
+    on_answer: OnAnswer | None,
 ) -> Request:
     """A command that changes something is not sent again after a loss: running it twice is not always harmless."""
     frame: JsonObject = {"type": "command", "command": name, "args": args}
     request = _request(frame, "command_response", None, repeatable=repeatable, timeout=timeout)
     request.command = name
     request.restoring = restoring
+    request.needs = needs
+    request.waits = waits
     request.on_answer = on_answer
     return request
 
 
 def _request(
-    frame: JsonObject, answer: Answer | None, id: str | None, *, repeatable: bool = False, timeout: float | None = None
+    frame: JsonObject,
+    answer: Answer | None,
+    id: str | None,
+    *,
+    repeatable: bool = False,
+    timeout: float | None = None,
+    options: PublishOptions | None = None,
+    needs: frozenset[str] = frozenset(),
 ) -> Request:
     frame = {"version": PROTOCOL_VERSION, **frame, "id": id or new_id()}
-    return Request(frame["id"], encode(frame), answer, repeatable=repeatable, timeout=timeout)
+    wire = wire_options(options) if options else {}
+    if wire:
+        frame["options"] = wire
+    request = Request(frame["id"], encode(frame), answer, repeatable=repeatable, timeout=timeout)
+    request.needs = needs
+    return request
 
 
 def _recipients(to: str | Sequence[str]) -> str | list[str]:
     return to if isinstance(to, str) else list(to)
+
+
+def _mail_feature(to: str | Sequence[str]) -> frozenset[str]:
+    names = [to] if isinstance(to, str) else to
+    return frozenset(["mailboxes"]) if any(name.startswith("@") for name in names) else frozenset()

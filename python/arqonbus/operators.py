@@ -65,15 +65,26 @@ class Store:
         return result["deleted"] is True
 
     async def list(
-        self, prefix: str | None = None, *, namespace: str | None = None, limit: int = 100, after: str | None = None
+        self,
+        prefix: str | None = None,
+        *,
+        namespace: str | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        values: bool = False,
     ) -> StoreKeys:
-        """One page of keys, in order, after the key ``after``.
+        """One page of keys, in order, after the key ``after``; with ``values`` what they hold, too.
 
-        >>> page = await client.store.list("jobs/", limit=50)
+        >>> page = await client.store.list("jobs/", limit=50, values=True)
+        >>> print(page.entries["jobs/1"].value)
         """
-        options = given(prefix=prefix, namespace=namespace, after=after)
+        options = given(prefix=prefix, namespace=namespace, after=after, values=values or None)
         result = await self._run("op.store.list", limit=limit, **options)
-        return StoreKeys([*result["keys"]], result.get("next"))
+        entries = {
+            entry["key"]: StoreEntry(entry.get("value"), entry["version"], entry.get("expires_at"))
+            for entry in result.get("entries", ())
+        }
+        return StoreKeys([*result["keys"]], result.get("next"), entries)
 
     def keys(
         self, prefix: str | None = None, *, namespace: str | None = None, limit: int = 100, after: str | None = None

@@ -19,11 +19,14 @@ RequestHandler = Callable[[JsonObject, Envelope], Awaitable[Reply] | Reply]
 #: Sends a private envelope with these fields.
 SendReply = Callable[[JsonObject], Awaitable[object]]
 
+#: The group whose members answer the requests of a channel, unless another one is named.
+SERVE_GROUP = "serve"
+
 log = logging.getLogger("arqonbus")
 
 
 class Requests:
-    """Answers requests: private envelopes with ``metadata.request``, whose reply names them in ``request_id``."""
+    """Answers requests: envelopes with ``metadata.request``, whose reply is a private that names them."""
 
     def __init__(self, send: SendReply):
         self._send = send
@@ -42,12 +45,17 @@ class Requests:
 
     def take(self, envelope: Envelope) -> bool:
         """Takes a private envelope if it is a request for the handler."""
-        if self._handler is None or (envelope.get("metadata") or {}).get("request") is not True:
+        if self._handler is None or not envelope.metadata.get("request"):
             return False
         task = asyncio.create_task(self._answer(envelope, self._handler), name="arqonbus-request")
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
         return True
+
+    async def serve(self, message: Envelope, handler: RequestHandler) -> None:
+        """Answers what the group of a channel has handed out, if it is a request: nobody waits for other events."""
+        if message.metadata.get("request"):
+            await self._answer(message, handler)
 
     async def idle(self) -> None:
         """Waits until the requests that have come are answered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .envelope import Envelope, JsonObject
@@ -56,38 +56,24 @@ class Position:
 Since = Position | dict[str, Position]
 
 
-@dataclass(frozen=True)
-class Ack:
-    """The server's receipt (PROTOCOL section 6).
+#: Where a page of history ends: a sequence, or a map of the channels of a room. It is handed back as it came.
+PageCursor = int | dict[str, Any]
 
-    ``stored`` is the only word on durability: ``none``, ``memory``, ``disk`` or ``replicated``. ``duplicate`` says
-    that this id had been accepted before. ``sequence`` and ``epoch`` are None for private messages and for traffic
-    that was not stored.
 
-    >>> ack = await client.publish("science:explore", {"n": 1})
-    >>> print(ack.sequence, ack.stored, ack.delivered)
-    """
+def since_from_wire(value: Any) -> Since | None:
+    """Reads a position, or positions by channel."""
+    position = Position.from_wire(value)
+    if position is not None or not isinstance(value, dict):
+        return position
+    positions = {str(channel): Position.from_wire(each) for channel, each in value.items()}
+    return {channel: position for channel, position in positions.items() if position is not None}
 
-    id: str
-    sequence: int | None
-    epoch: str | None
-    delivered: int
-    duplicate: bool
-    stored: str
-    undelivered: tuple[str, ...] = ()
 
-    @classmethod
-    def from_envelope(cls, envelope: Envelope) -> Ack:
-        payload = envelope["payload"]
-        return cls(
-            id=envelope.get("request_id", ""),
-            sequence=payload.get("sequence"),
-            epoch=payload.get("epoch"),
-            delivered=payload.get("delivered", 0),
-            duplicate=payload.get("duplicate", False),
-            stored=payload.get("stored", "none"),
-            undelivered=tuple(payload.get("undelivered", ())),
-        )
+def since_to_wire(since: Since) -> JsonObject:
+    """The same as JSON."""
+    if isinstance(since, Position):
+        return since.to_wire()
+    return {channel: position.to_wire() for channel, position in since.items()}
 
 
 @dataclass(frozen=True)
@@ -106,6 +92,12 @@ class Joined:
     recovered: bool | None
     #: Where the channel and the room-wide stream (``*``) stood; for a room, each of its channels.
     positions: dict[str, Position]
+    #: Of a group: its name.
+    group: str | None = None
+    #: Of a room or pattern: which channels it stands for.
+    scope: str | None = None
+    #: With ``presence``: who was there, as the server tells it.
+    presence: JsonObject | None = None
 
     @property
     def sequence(self) -> int | None:
@@ -135,6 +127,9 @@ class Joined:
             members=payload.get("members", 0),
             recovered=payload.get("recovered"),
             positions={name: position for name, position in positions.items() if position is not None},
+            group=payload.get("group"),
+            scope=payload.get("scope"),
+            presence=payload.get("presence"),
         )
 
 
@@ -142,13 +137,28 @@ class Joined:
 class HistoryPage:
     """Envelopes, oldest first. ``previous`` goes into ``before`` for older ones, ``next`` into ``after`` for newer.
 
+    ``position`` goes into ``since``, for what comes after these: of a channel a :class:`Position`, of a room a map.
+    ``recovered`` is there when ``since`` was asked for: False when something in between is no longer kept.
+
     >>> page = await client.history_page("science:explore", limit=20)
     >>> older = await client.history_page("science:explore", before=page.previous)
     """
 
     messages: list[Envelope]
-    next: int | None
-    previous: int | None
+    next: PageCursor | None
+    previous: PageCursor | None
+    position: Since | None = None
+    recovered: bool | None = None
+
+    @classmethod
+    def from_payload(cls, payload: JsonObject) -> HistoryPage:
+        return cls(
+            [Envelope(message) for message in payload["messages"]],
+            payload.get("next"),
+            payload.get("previous"),
+            since_from_wire(payload.get("position")),
+            payload.get("recovered"),
+        )
 
 
 #: ``not_recovered``: no longer kept. ``new_epoch``: the stream was begun anew. ``history_gap``: the server told of a
@@ -233,12 +243,15 @@ class StoreEntry:
 class StoreKeys:
     """One page of keys, in order. ``next`` goes into ``after`` for the following page; None when there is none.
 
+    ``entries`` are what the keys hold, by key, when that was asked for.
+
     >>> page = await client.store.list("jobs/", limit=50)
     >>> print(page.keys, page.next)
     """
 
     keys: list[str]
     next: str | None
+    entries: dict[str, StoreEntry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Container, Coroutine
-from typing import Protocol
 
-from .address import Address
-from .envelope import Envelope, JsonObject
-from .errors import ArqonBusError, BusError, ConnectError, closed_error
+from .address import MAILBOX_ROOM, Address
+from .envelope import Envelope
+from .errors import FEATURE_MISSING, ArqonBusError, BusError, ConnectError, closed_error
 from .membership import Membership
+from .outgoing import SendCommand
 from .reconnect import ReconnectPolicy
 from .results import Joined
-from .send_queue import OnAnswer
-
-
-class SendCommand(Protocol):
-    """Sends a command and answers its response's payload; ``restoring``: as part of the restoration after a loss."""
-
-    async def __call__(
-        self,
-        name: str,
-        args: JsonObject,
-        *,
-        timeout: float | None = None,
-        restoring: bool = False,
-        on_answer: OnAnswer | None = None,
-    ) -> JsonObject: ...
 
 
 class Roster:
@@ -49,8 +34,11 @@ class Roster:
         self._memberships.append(membership)
         try:
             await self._send_join(membership, timeout, restoring=False)
-        except BaseException:
-            self._forget(membership)
+        except BaseException as error:
+            if isinstance(error, ArqonBusError) and error.code == FEATURE_MISSING:
+                self.drop(membership)
+            else:
+                self._forget(membership)
             raise
         assert membership.result is not None
         return membership.result
@@ -59,12 +47,13 @@ class Roster:
         """Leaves, unless another membership has the same address. Answers whether the client was a member."""
         if membership not in self._memberships:
             return False
-        shared = any(other.address == membership.address for other in self._memberships if other is not membership)
+        shared = any(other.key == membership.key for other in self._memberships if other is not membership)
         try:
             if shared or not self._is_up:
+                if membership.options.presence:
+                    self._stop_watching(membership)
                 return True
-            room, channel = membership.address
-            result = await self._send_command("leave_channel", {"room": room, "channel": channel}, timeout=timeout)
+            result = await self._send_command("leave_channel", membership.leave_args(), timeout=timeout)
             return result.get("left") is True
         except ConnectError:
             # The server has forgotten the membership with the connection, and nothing joins it again.
@@ -72,6 +61,13 @@ class Roster:
         finally:
             # Kept until the answer, so that events on their way do not surface in the inbox.
             self.drop(membership)
+
+    def _stop_watching(self, membership: Membership) -> None:
+        """Joins again for those who stay, unless one of them wants the notices too."""
+        others = [one for one in self._memberships if one is not membership and one.key == membership.key]
+        if others and not any(one.options.presence for one in others):
+            self.drop(membership)
+            self.rejoin(others[0])
 
     def drop(self, membership: Membership) -> None:
         """Forgets a membership, because it is over or another one of the same address has replaced it."""
@@ -81,19 +77,20 @@ class Roster:
     def _forget(self, membership: Membership) -> None:
         """A join was refused, or its caller has given up: the server may have taken it all the same."""
         self.drop(membership)
-        if self._is_up and not self._has(membership.address):
-            self._run(self._leave_quietly(membership.address))
+        if self._is_up and not self.has(membership):
+            self._run(self._leave_quietly(membership))
 
-    async def _leave_quietly(self, address: Address) -> None:
+    async def _leave_quietly(self, membership: Membership) -> None:
         with contextlib.suppress(ArqonBusError):
-            await self._send_command("leave_channel", {"room": address.room, "channel": address.channel})
+            await self._send_command("leave_channel", membership.leave_args())
 
     async def drain(self) -> None:
         """Leaves everything, and then ends it."""
         memberships = list(self._memberships)
         if self._is_up:
             # Refused or lost, the membership is gone all the same.
-            await asyncio.gather(*(self._leave_quietly(place) for place in {one.address for one in memberships}))
+            each = {membership.key: membership for membership in memberships}
+            await asyncio.gather(*(self._leave_quietly(membership) for membership in each.values()))
         for membership in memberships:
             self.drop(membership)
             membership.end(StopAsyncIteration())
@@ -143,9 +140,8 @@ class Roster:
     ) -> None:
         membership.joining()
         # The server keeps one membership an address: it has to do for all who share it.
-        sharing = [other.options for other in self._memberships if other.address == membership.address]
         args, asked = membership.join_args(
-            echo=any(options.echo for options in sharing), presence=any(options.presence for options in sharing)
+            [other.options for other in self._memberships if other.key == membership.key]
         )
         is_owed = False
 
@@ -155,15 +151,23 @@ class Roster:
                 joined = Joined.from_payload(envelope["payload"])
                 is_owed = membership.joined(joined, asked, is_again=is_again)
 
-        await self._send_command("join_channel", args, timeout=timeout, restoring=restoring, on_answer=answered)
+        await self._send_command(
+            "join_channel",
+            args,
+            timeout=timeout,
+            restoring=restoring,
+            needs=membership.needs,
+            on_answer=answered,
+        )
         if is_owed:
             await self._send_join(membership, timeout, restoring=restoring, is_again=True)
-        elif membership not in self._memberships and not self._has(membership.address):
+        elif membership not in self._memberships and not self.has(membership):
             # Left before the server knew of it.
-            await self._leave_quietly(membership.address)
+            await self._leave_quietly(membership)
 
-    def _has(self, address: Address) -> bool:
-        return any(membership.address == address for membership in self._memberships)
+    def has(self, membership: Membership) -> bool:
+        """Whether the server keeps a membership of this client that stands for it."""
+        return any(other.key == membership.key for other in self._memberships)
 
     def lost(self) -> None:
         self._is_up = False
@@ -185,6 +189,24 @@ class Roster:
             membership.offer(stream, envelope, own)
         return bool(covering)
 
+    def hand_out(self, envelope: Envelope) -> bool:
+        """Gives what a group has handed to this client to its member; one that has just left is no more."""
+        facts = envelope.metadata.get("delivery")
+        if not isinstance(facts, dict):
+            return False
+        stream = _stream(envelope)
+        members = [
+            membership
+            for membership in self._memberships
+            if membership.group == facts.get("group")
+            and (membership.address.covers(*stream) or (not stream.room and membership.address.room == MAILBOX_ROOM))
+        ]
+        # The same name on the channel and on a pattern that matches it is two groups, and the channel's comes first.
+        members.sort(key=lambda membership: membership.address.is_many)
+        if members:
+            members[0].offer(stream, envelope, ())
+        return True
+
     def gap(self, envelope: Envelope, own: Container[str]) -> bool:
         """Tells a hole in a stream to every membership that covers it. False when none does."""
         stream = _stream(envelope)
@@ -193,22 +215,29 @@ class Roster:
             membership.gap(stream, own)
         return bool(covering)
 
-    def revoked(self, stream: Address) -> bool:
-        """The server has ended a membership: the client may no longer read there. False when it is not known."""
-        ended = [membership for membership in self._memberships if membership.address == stream]
+    def revoked(self, stream: Address, group: str | None = None, *, is_deleted: bool = False) -> bool:
+        """The server has ended a membership: the client may no longer read there. False when it is not known.
+
+        :param is_deleted: somebody has deleted the group
+        """
+        if is_deleted:
+            error = BusError("NOT_FOUND", f"The group {group} of {stream} was deleted.")
+        else:
+            error = BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}.")
+        ended = [membership for membership in self._memberships if membership.key == (stream, group)]
         for membership in ended:
             self.drop(membership)
-            membership.end(BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}."))
+            membership.end(error)
         return bool(ended)
 
     def notice(self, envelope: Envelope) -> bool:
         """Offers a notice of who joined or left to the memberships of that very address. False when none wants it."""
         stream = _stream(envelope)
         # A list, because each of them has to be offered it, even after one has taken it.
-        return any([member.notice(envelope) for member in self._memberships if member.address == stream])
+        return any([member.notice(envelope) for member in self._memberships if member.key == (stream, None)])
 
     def _covering(self, stream: Address) -> list[Membership]:
-        return [membership for membership in self._memberships if membership.address.covers(*stream)]
+        return [one for one in self._memberships if one.group is None and one.address.covers(*stream)]
 
     def mark_own(self, envelope: Envelope, own: Container[str]) -> None:
         """An ack: its sequence is one that this client does not get to see, and has seen all the same."""

@@ -12,6 +12,7 @@ from .feed import Feed, OnReset
 from .link import State
 from .listeners import Listeners
 from .membership import JoinOptions, Membership
+from .receipts import Receipts
 from .requests import Requests
 from .results import Frame, Reconnecting, Reset
 from .roster import Roster
@@ -28,6 +29,7 @@ class Router:
         watches: Watches,
         queue: SendQueue,
         requests: Requests,
+        receipts: Receipts,
         *,
         inbox_limit: int,
         on_reset: OnReset | None,
@@ -43,6 +45,7 @@ class Router:
         self._watches = watches
         self._queue = queue
         self._requests = requests
+        self._receipts = receipts
         self._inbox_cursors = Cursors()
         self._joined: dict[Address, Membership] = {}
         # A reconnected client has a new id; what it published under an old one is its own all the same.
@@ -69,9 +72,12 @@ class Router:
 
     def received(self, envelope: Envelope) -> None:
         kind = envelope["type"]
+        is_delivery = self._roster.hand_out(envelope)
         if kind == "ack":
+            if self._receipts.take(envelope, lambda receipt: self.listeners.emit("receipt", receipt)):
+                return
             self._roster.mark_own(envelope, self._own)
-        if self._queue.settle(envelope):
+        if self._queue.settle(envelope) or is_delivery:
             return
         if kind in ("event", "telemetry"):
             self.listeners.emit(kind, envelope)
@@ -95,12 +101,14 @@ class Router:
             self.welcome = payload
             self._own.add(payload["client_id"])
             self.listeners.emit("welcome", payload)
-        if event in ("client_joined", "client_left"):
+        if event == "presence":
             claimed = self._roster.notice(envelope)
         elif event == "history_gap":
             claimed = self._roster.gap(envelope, self._own)
         elif event == "membership_revoked":
-            claimed = self._roster.revoked(Address(envelope.get("room", ""), envelope.get("channel", "")))
+            place = Address(envelope.get("room", ""), envelope.get("channel", ""))
+            is_deleted = payload.get("reason") == "deleted"
+            claimed = self._roster.revoked(place, payload.get("group"), is_deleted=is_deleted)
         elif event == "store_changed":
             claimed = self._watches.offer(envelope)
         else:
@@ -146,6 +154,7 @@ class Router:
         self.on_lost()
         self._roster.end(error or StopAsyncIteration())
         self._watches.end(error or StopAsyncIteration())
+        self._receipts.end(error or closed_error())
         self.inbox.end(error or closed_error())
         if error is not None:
             self.listeners.emit("error", error)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
 
 from .envelope import Envelope
 from .errors import (
@@ -16,15 +14,11 @@ from .errors import (
     QueueFullError,
     RequestFailed,
     RequestTimeout,
+    missing_feature,
 )
+from .outgoing import Line, Request
 from .reconnect import MESSAGE_TOO_BIG
 from .results import Queued
-
-#: What answers a request: a command by its response, a message by its ack, a private request by a private reply.
-Answer = Literal["command_response", "ack", "private"]
-
-#: Called in the middle of dispatch, before any later frame is looked at.
-OnAnswer = Callable[[Envelope], None]
 
 #: Id of the probe that a silent line is sent; its answer is nobody's message.
 PROBE_ID = "arq_probe"
@@ -32,8 +26,6 @@ PROBE_ID = "arq_probe"
 _IDEMPOTENCE_WINDOW = 120.0
 #: How many requests given up on are remembered, so that late answers do not surface as messages.
 _ABANDONED_LIMIT = 1_000
-#: How often the wait for an answer is prolonged while a large message is arriving.
-_MAX_PROLONGATIONS = 30
 #: One message in so many seconds, at the least, is sent in order.
 _ORDERED = 0.002
 #: Wait after a refusal that names none, seconds.
@@ -45,18 +37,6 @@ _GRACE = 0.005
 _LONG_GRACE = 0.5
 
 
-class Line(Protocol):
-    """Where frames go while there is a connection."""
-
-    max_message_bytes: int | None
-
-    def send(self, text: str, on_sent: Callable[[], None] | None = None) -> None:
-        """Sends in order; ``on_sent`` is called when the socket has taken it."""
-
-    def is_receiving(self) -> bool:
-        """Whether a large message is arriving, and more of it has come since this was last asked."""
-
-
 @dataclass(frozen=True)
 class QueueLimits:
     """How much may wait to be sent, because the line is away or the server has asked for a pause.
@@ -66,49 +46,6 @@ class QueueLimits:
 
     messages: int = 1_000
     bytes: int = 4_194_304
-
-
-@dataclass(eq=False)
-class Request:
-    """One envelope, until it is answered. ``repeatable`` ones are sent again, under the same id, on the next line."""
-
-    id: str
-    text: str
-    #: None: it asks for no answer.
-    answer: Answer | None
-    repeatable: bool = False
-    #: The command, if it is one.
-    command: str | None = None
-    #: The caller's own limit in seconds. None: the default one, which for messages and joins counts only on a line.
-    timeout: float | None = None
-    #: Restores what the last connection had: goes out before the line is open to everybody.
-    restoring: bool = False
-    on_answer: OnAnswer | None = None
-    future: asyncio.Future[Envelope | None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    place: int = 0
-    is_sent: bool = False
-    #: Whether it counts in its lane's window: what was sent at once does not.
-    is_paced: bool = False
-    sent_at: float = 0.0
-    #: When it was first sent on a line that broke: from then on it may have been stored.
-    unknown_since: float | None = None
-    prolongations: int = _MAX_PROLONGATIONS
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.text) if self.text.isascii() else len(self.text.encode())
-
-    @property
-    def is_join(self) -> bool:
-        return self.restoring or self.command in ("join_channel", "leave_channel")
-
-    @property
-    def is_patient(self) -> bool:
-        """Whether its time counts only from when it is sent."""
-        return self.timeout is None and (self.command is None or self.is_join)
 
 
 class _Lane:
@@ -193,8 +130,8 @@ class SendQueue:
         return Queued(len(self._messages.waiting), self._waiting_bytes)
 
     async def idle(self) -> None:
-        """Waits until everything is answered."""
-        while self._requests:
+        """Waits until everything is answered, but for what waits at the server for something to happen."""
+        while any(not request.waits for request in self._requests.values()):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._on_idle.append(waiter)
             await waiter
@@ -208,9 +145,7 @@ class SendQueue:
         if request.id in self._requests:
             raise ArqonBusError("ID_IN_USE", f"{request.id!r} is still on its way.")
         lane = self._lane(request)
-        request.is_paced = (
-            request.is_join or not self._is_open or not lane.is_idle or self._now() < self._paused_until
-        )
+        request.is_paced = request.is_join or not self._is_open or not lane.is_idle or self._now() < self._paused_until
         limits, queued = self._limits, self.queued
         if request.is_paced and not request.is_join:
             if queued.messages >= limits.messages or queued.bytes + request.size > limits.bytes:
@@ -365,7 +300,10 @@ class SendQueue:
         request.is_sent = True
         request.sent_at = now
         limit = line.max_message_bytes
-        if limit is not None and len(request.text) * 4 > limit and request.size > limit:
+        missing = request.needs - line.features
+        if missing:
+            self._fail(request, missing_feature(min(missing)))
+        elif limit is not None and len(request.text) * 4 > limit and request.size > limit:
             self._fail(request, _too_large())
         elif request.unknown_since is not None and now - request.unknown_since >= _IDEMPOTENCE_WINDOW:
             # The server no longer knows the id: sending it again might store it twice.
@@ -378,6 +316,10 @@ class SendQueue:
             line.send(f'{request.text[:-1]},"ack":true}}' if request.answer is None else request.text)
             if request.is_patient:
                 self._arm(request)
+            if request.waits and request.is_paced:
+                # Others do not wait with it.
+                request.is_paced = False
+                self._lane(request).unanswered -= 1
 
     def _arm(self, request: Request) -> None:
         self._disarm(request)
@@ -444,7 +386,7 @@ class SendQueue:
             self._pump()
         elif not request.is_sent and request in self._lane(request).waiting:
             self._dequeue(request)
-        if not self._requests:
+        if self._on_idle and all(other.waits for other in self._requests.values()):
             waiters, self._on_idle = self._on_idle, []
             for waiter in waiters:
                 if not waiter.done():

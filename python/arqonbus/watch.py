@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from .envelope import Envelope, JsonObject
 from .errors import ArqonBusError, ConnectError
 from .feed import Feed, OnReset
+from .outgoing import SendCommand
 from .results import Reset, StoreChange
-from .roster import SendCommand
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -70,6 +70,8 @@ class FakeBus:
         #: Messages a second and at a time that a client may send. 100 refusals in a row close the connection (4429).
         self.rate: tuple[float, float] | None = None
         self.limits: Frame = {"max_message_bytes": 1_048_576, "ping_interval_ms": 20_000}
+        #: What the welcome says that it can do.
+        self.features: list[str] = []
         self.url = ""
         self._count = 0
         self._epochs = 0
@@ -144,6 +146,7 @@ class FakeBus:
         peer = Peer(f"arq_client_{len(self.queries)}", socket)
         self.peers.append(peer)
         welcome = {"event": "welcome", "client_id": peer.id, "role": "admin", "limits": self.limits}
+        welcome["features"] = self.features
         await peer.send(self.frame("system", welcome))
         await self._notify()
         try:
@@ -156,7 +159,11 @@ class FakeBus:
             pass
         finally:
             self.peers.remove(peer)
+            await self._gone(peer)
             await self._notify()
+
+    async def _gone(self, peer: Peer) -> None:
+        """A client is gone."""
 
     async def _notify(self) -> None:
         async with self._arrived:

@@ -11,10 +11,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+
+from arqonbus import ArqonBusClient
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 #: Another server may be named, such as an installed one.
@@ -49,6 +53,13 @@ class RunningServer:
         """Starts it again on the same ports."""
         self.process = _launch(self.environment, self.log)
         _until_ready(self.process, self.http_url, self.log)
+
+
+def require_features(client: ArqonBusClient, features: Collection[str]) -> None:
+    """Skips a test of what the server does not offer."""
+    missing = {*features} - {*client.welcome.get("features", ())}
+    if missing:
+        pytest.skip(f"NOT TESTED: the server does not offer {missing}")
 
 
 @contextmanager

@@ -27,7 +27,12 @@ async def test_store(client: ArqonBusClient, bus: FakeBus) -> None:
     bus.commands["op.store.list"] = lambda args: {**pages[args.get("after")], "count": 2}
     assert [key async for key in client.store.keys("p")] == ["a", "b", "c"]
     page = await client.store.list("p", limit=2)
-    assert (page.keys, page.next) == (["a", "b"], "b")
+    assert (page.keys, page.next, page.entries) == (["a", "b"], "b", {})
+    entry = {"key": "a", "value": {"v": 1}, "version": 4, "expires_at": "t"}
+    bus.commands["op.store.list"] = lambda args: {"keys": ["a"], "entries": [entry], "count": 1}
+    page = await client.store.list("p", values=True)
+    assert sent(bus)[1] == {"limit": 100, "prefix": "p", "values": True}
+    assert page.entries == {"a": StoreEntry({"v": 1}, 4, "t")}
     bus.commands["op.store.delete"] = lambda args: {"deleted": False}
     assert await client.store.delete("k", if_version=2) is False
 

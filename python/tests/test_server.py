@@ -90,15 +90,15 @@ async def test_history(client: ArqonBusClient, room: str) -> None:
     page = await client.history_page(f"{room}:x", limit=2)
     assert [message["payload"]["n"] for message in page.messages] == [5, 6] and page.previous == 6
     await client.publish(room, {"n": "wide"})
-    assert [message["payload"]["n"] async for message in client.history(room)] == ["wide"]
+    assert [message["payload"]["n"] async for message in client.history(f"{room}:*")] == ["wide"]
 
 
 async def test_presence_and_echo(client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
     async with client.subscribe(f"{room}:x", presence=True, echo=True) as subscription:
         await other.join(f"{room}:x")
         notice = await subscription.receive(timeout=5)
-        assert notice["payload"]["event"] == "client_joined"
-        assert notice["payload"]["client"]["client_id"] == other.client_id
+        assert notice["payload"]["event"] == "presence"
+        assert [member["client_id"] for member in notice["payload"]["joined"]] == [other.client_id]
         await client.publish(f"{room}:x", {"n": 1})
         assert await numbers(subscription, 1) == [1]
 
@@ -114,6 +114,8 @@ async def test_store(client: ArqonBusClient, other: ArqonBusClient, room: str) -
         entry = await client.store.get("jobs/1", namespace=room)
         assert entry is not None and entry.value == {"state": "new"} and entry.version == version
         assert await client.store.keys("jobs/", namespace=room) == ["jobs/1"]
+        page = await client.store.list("jobs/", namespace=room, values=True)
+        assert page.entries == {"jobs/1": entry}
         assert await client.store.delete("jobs/1", namespace=room) is True
         assert (await watch.receive(timeout=5)).operation == "delete"
         assert await client.store.get("jobs/1", namespace=room) is None

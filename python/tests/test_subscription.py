@@ -84,9 +84,9 @@ async def test_join_and_leave(client: ArqonBusClient, bus: FakeBus) -> None:
     await client.recv_json(timeout=2)
     joined = await client.join("a:b", presence=True)
     assert joined.position == Position(0, "epoch-1") and joined.recovered is None
-    notice = bus.frame("system", {"event": "client_joined", "client": {"client_id": "x"}}, room="a", channel="b")
+    notice = bus.frame("system", {"event": "presence", "joined": [{"client_id": "x"}]}, room="a", channel="b")
     await bus.peers[0].send(notice)
-    assert (await client.recv_json(timeout=2))["payload"]["event"] == "client_joined"
+    assert (await client.recv_json(timeout=2))["payload"]["event"] == "presence"
     assert await client.leave("a:b") is True
     assert await client.leave("a:b") is False
 
@@ -118,11 +118,11 @@ async def test_history_and_since_come_before_live_traffic(client: ArqonBusClient
 
 
 async def test_presence_notices_come_in_between(client: ArqonBusClient, bus: FakeBus) -> None:
-    notice = bus.frame("system", {"event": "client_left"}, room="a", channel="b")
+    notice = bus.frame("system", {"event": "presence"}, room="a", channel="b")
     async with client.subscribe("a:b", presence=True) as watching, client.subscribe("a:b") as plain:
         await bus.peers[0].send(notice)
         await bus.publish("a", "b", {"n": 1})
-        assert (await watching.receive(timeout=5))["payload"]["event"] == "client_left"
+        assert (await watching.receive(timeout=5))["payload"]["event"] == "presence"
         assert await numbers(watching, 1) == [1]
         assert await numbers(plain, 1) == [1]
 
@@ -220,13 +220,13 @@ async def test_a_handler_gets_every_message_one_after_the_other(client: ArqonBus
         comings.append(notice["payload"]["event"])
 
     async with client.subscribe("a:b", on_message=handle, on_presence=come, presence=True) as subscription:
-        await bus.peers[0].send(bus.frame("system", {"event": "client_joined"}, room="a", channel="b"))
+        await bus.peers[0].send(bus.frame("system", {"event": "presence"}, room="a", channel="b"))
         for n in range(4):
             await bus.publish("a", "b", {"n": n})
         await asyncio.wait_for(done.wait(), 5)
         with pytest.raises(ArqonBusError):
             await subscription.receive()
-    assert seen == [0, 1, 2, 3] and comings == ["client_joined"]
+    assert seen == [0, 1, 2, 3] and comings == ["presence"]
 
 
 async def test_a_hole_in_a_replay_is_told(client: ArqonBusClient, bus: FakeBus) -> None:

@@ -36,7 +36,7 @@ describe('the scope of commands', () => {
         payload: { key: SECRET },
         delay_seconds: 60,
       });
-      expect(response).toMatchObject({ status: 'error', error_code: 'CASIL_POLICY_BLOCKED_SECRET' });
+      expect(response).toMatchObject({ status: 'error', error_code: 'CASIL_POLICY_BLOCKED_SECRET', room: 'vault' });
       expect(response.payload).toMatchObject({ room: 'vault', reason: 'CASIL_POLICY_BLOCKED_SECRET' });
     },
   );

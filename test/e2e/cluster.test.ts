@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { EventReader } from '../fixtures/event-stream.ts';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
+import { hasPostgres, PrivatePostgres } from '../fixtures/private-postgres.ts';
 import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
 import { startTestServer, type TestServer } from '../fixtures/start.ts';
 import { token, WITH_AUTH } from '../fixtures/tokens.ts';
@@ -8,27 +10,57 @@ import { BusProcess } from './faults/bus-process.ts';
 
 const PATIENT = { timeout: 15_000 };
 
-describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
-  let redis: PrivateRedis;
+/** A storage server of the tests' own, and the settings of a bus on one of its databases, which know nothing of each other. */
+interface Storage {
+  settings(database: number): Promise<Record<string, string>>;
+  stop(): Promise<void>;
+}
+
+async function openRedis(): Promise<Storage> {
+  const redis = await PrivateRedis.start({ sync: 'always' });
+  return {
+    settings: async (database) => ({
+      ARQONBUS_STORAGE_BACKEND: 'redis',
+      ARQONBUS_REDIS_URL: redis.url(database),
+    }),
+    stop: () => redis.stop(),
+  };
+}
+
+async function openPostgres(): Promise<Storage> {
+  const postgres = await PrivatePostgres.start({ durable: true });
+  const urls = new Map<number, Promise<string>>();
+  return {
+    async settings(database) {
+      const url = urls.get(database) ?? postgres.freshSchema();
+      urls.set(database, url);
+      return { ARQONBUS_STORAGE_BACKEND: 'postgres', ARQONBUS_POSTGRES_URL: await url };
+    },
+    stop: () => postgres.stop(),
+  };
+}
+
+const STORAGES = [
+  ...(hasRedis() ? [{ name: 'Redis', open: openRedis }] : []),
+  ...(hasPostgres() ? [{ name: 'PostgreSQL', open: openPostgres }] : []),
+];
+
+describe.each(STORAGES)('two nodes on one $name', ({ open }) => {
+  let storage: Storage;
   let one: TestServer;
   let other: TestServer;
   let doomed: BusProcess | undefined;
   let rooms = 0;
   let room: string;
 
-  const settings = (database: number): Record<string, string> => ({
-    ARQONBUS_STORAGE_BACKEND: 'redis',
-    ARQONBUS_REDIS_URL: redis.url(database),
-  });
-
   beforeAll(async () => {
-    redis = await PrivateRedis.start({ sync: 'always' });
-    one = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'one' });
-    other = await startTestServer({ ...settings(0), ARQONBUS_NODE_ID: 'other' });
-  });
+    storage = await open();
+    one = await startTestServer({ ...(await storage.settings(0)), ARQONBUS_NODE_ID: 'one' });
+    other = await startTestServer({ ...(await storage.settings(0)), ARQONBUS_NODE_ID: 'other' });
+  }, 60_000);
   afterAll(async () => {
     await Promise.all([one.stop(), other.stop(), doomed?.kill()]);
-    await redis.stop();
+    await storage.stop();
   });
   beforeEach(() => {
     rooms += 1;
@@ -46,6 +78,34 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   async function close(...peers: Peer[]): Promise<void> {
     await Promise.all(peers.map((peer) => peer.close()));
   }
+
+  it('takes what is posted to the session of a stream on the other node', async () => {
+    const stream = await EventReader.open(`${one.urls.http}/v1/stream?join=${room}:a`);
+    const { payload } = await stream.envelope();
+    const url = `${other.urls.http}/v1/sessions/${String(payload.session)}`;
+    const command = (id: string): object => ({ id, type: 'command', command: 'ping', args: {} });
+    // The other node learns of the session a moment later.
+    await expect
+      .poll(
+        async () => (await ask(url, { body: JSON.stringify([command('arq_p1'), command('arq_p2')]) })).status,
+        PATIENT,
+      )
+      .toBe(202);
+    const answers = [
+      await stream.envelope(({ command: name }) => name === 'ping'),
+      await stream.envelope(({ command: name }) => name === 'ping'),
+    ];
+    expect(answers.map(({ request_id }) => request_id)).toEqual(['arq_p1', 'arq_p2']);
+    expect(await ask(url.slice(0, -3), { body: {} })).toMatchObject({ status: 404 });
+    stream.close();
+    // It goes on at the other node, from where it was.
+    await ask(`${one.urls.http}/v1/publish`, { body: { room: `${room}:a`, payload: { n: 1 } } });
+    const again = await EventReader.open(`${other.urls.http}/v1/stream?join=${room}:a`, {
+      'Last-Event-ID': stream.lastId,
+    });
+    expect((await again.envelope(({ type }) => type === 'event')).payload).toEqual({ n: 1 });
+    again.close();
+  });
 
   it('carries events across in one order, whichever node they came in at', async () => {
     const [a, b] = await pair();
@@ -113,7 +173,8 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   });
 
   it('reaches all connections of a subject, on every node', async () => {
-    const [first, second] = await Promise.all([1, 2].map(() => startTestServer({ ...settings(1), ...WITH_AUTH })));
+    const settings = { ...(await storage.settings(1)), ...WITH_AUTH };
+    const [first, second] = await Promise.all([1, 2].map(() => startTestServer(settings)));
     const connect = async (server: TestServer | undefined, subject: string): Promise<Peer> =>
       Peer.connect(server?.urls.bus ?? '', { token: await token({ sub: subject, role: 'admin' }) });
     const [a, b, c] = [await connect(first, 'ann'), await connect(first, 'bob'), await connect(second, 'bob')];
@@ -228,7 +289,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   it('counts no private message as delivered to a node that was killed, and takes the same id again', async () => {
     const a = await Peer.connect(one.urls.bus, { room, channel: 'x' });
     const near = await Peer.connect(one.urls.bus, { room, channel: 'x' });
-    doomed = await BusProcess.start('doomed', settings(0));
+    doomed = await BusProcess.start('doomed', await storage.settings(0));
     const far = await Peer.connect(doomed.url, { room, channel: 'x' });
     const send = (id: string, to: string | string[]) =>
       a.answer(a.send({ type: 'private', id, ack: true, to, payload: {} }));
@@ -248,7 +309,7 @@ describe.skipIf(!hasRedis())('two nodes on one Redis', () => {
   }, 60_000);
 
   it('forgets a node that was killed within 15 s, and serves its clients where they come next', async () => {
-    doomed = await BusProcess.start('doomed', settings(0));
+    doomed = await BusProcess.start('doomed', await storage.settings(0));
     const a = await Peer.connect(one.urls.bus);
     const b = await Peer.connect(doomed.url, { room, channel: 'x' });
     await a.ask('join_channel', { room, channel: 'x', presence: true });

@@ -10,8 +10,8 @@ const NUMBERS = Array.from({ length: 300 }, (_, index) => index + 1);
 /** A driver that ended without a farewell is succeeded within this. */
 const TAKEOVER_MS = 12_000;
 
-function tokenOf(event: Frame): string {
-  return (event.metadata as { delivery: { token: string } }).delivery.token;
+function tokenOf({ metadata = {} }: Frame): string {
+  return (metadata.delivery as { token: string }).token;
 }
 
 function isDelivery(frame: Frame): boolean {

@@ -15,6 +15,7 @@ import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
 import { TokenExpiry } from './connection/expiry.ts';
 import { Flusher, Outbox, type Wire } from './connection/outbox.ts';
+import { clientIdOf } from './connection/post-id.ts';
 import { type Arrival, Session } from './connection/session.ts';
 import { Groups } from './consumers/groups.ts';
 import { FaultCounters } from './counters.ts';
@@ -162,9 +163,9 @@ export class Core {
 
   /** Makes the session of a client that has just connected. */
   openSession(arrival: Arrival, wire: Wire): Session {
-    const { principal, profile, clientKey, address } = arrival;
+    const { principal, profile, clientKey, address, postId } = arrival;
     const { options, rooms, rates } = this;
-    const id = newSecretId('arq_client_');
+    const id = postId === undefined ? newSecretId('arq_client_') : clientIdOf(postId);
     const identity = identityOf(arrival) ?? (clientKey === undefined ? id : `key:${clientKey}`);
     const outbox = new Outbox(wire, this.flusher, options.maxBacklogBytes, () => this.overrun(session));
     const tenant = rooms.tenant(principal.tenant);
@@ -180,6 +181,7 @@ export class Core {
       traffic,
       buckets,
       options.now(),
+      postId,
     );
     tenant.sessions.set(id, session);
     tenant.sessionIds.add(id);
@@ -285,7 +287,7 @@ export class Core {
   }
 
   /** Does what another node asks for. */
-  private receiveFromNode(message: NodeMessage): void {
+  protected receiveFromNode(message: NodeMessage): void {
     const { kind, tenant: name, clients, text } = message;
     if (kind === 'call' || kind === 'answer') {
       this.calls.receive({ kind, text });

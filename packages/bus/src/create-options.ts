@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Metadata, SendOptions } from '@arqonbus/protocol';
 import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
@@ -14,6 +15,7 @@ import type { GrantLists, Principal } from './principal.ts';
 import type { Inspector, PublishHook } from './publish.ts';
 import type { Rule } from './rules/rule.ts';
 import type { Gate } from './websocket/gate.ts';
+import type { HeldRefusal } from './websocket/handshake.ts';
 
 /** Who connects, as the hook `authenticate` tells: what is missing is a user of the default tenant without limits. */
 export interface GivenPrincipal extends Partial<Omit<Principal, 'grants'>> {
@@ -100,6 +102,11 @@ export interface AttachOptions {
 export interface Attached {
   readonly connections: number;
   readonly refusals: ReadonlyMap<number, number>;
+  /**
+   * Counts a connection of another transport with its own, against the same limits, until its socket is gone; answers
+   * why not when there is no room for it, and then counts nothing.
+   */
+  hold(socket: Duplex, address: string, principal: Principal): HeldRefusal | null;
   /** Resolves when all connections that came through it are gone. */
   empty(): Promise<void>;
   /** Cuts the connections that are left. */

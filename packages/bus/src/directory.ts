@@ -198,6 +198,22 @@ export class Directory {
     return { items: names.map((id) => found.get(id) as ClientRecord), next };
   }
 
+  /** One page of the connections of a subject, as {@link clients} shows them. */
+  async clientsOf(principal: Principal, subject: string, page: Page): Promise<Listed<ClientRecord>> {
+    const { tenant: name } = principal;
+    const target = `sub:${subject}`;
+    const records = [...(this.rooms.tenant(name).identities.get(target) ?? [])].map((one) => one.record(this.node));
+    const elsewhere = this.presence === null ? [] : await this.presence.find(name, target);
+    for (const { record } of elsewhere) records.push(JSON.parse(record) as ClientRecord);
+    const { after, limit } = page;
+    const shown = records
+      .filter(({ client_id: id }) => after === undefined || id > after)
+      .sort((one, other) => (one.client_id < other.client_id ? -1 : 1))
+      .flatMap((record) => this.visible(principal, record) ?? []);
+    const items = shown.slice(0, limit);
+    return { items, next: shown.length > limit ? (items.at(-1)?.client_id ?? null) : null };
+  }
+
   private visible(principal: Principal, record: ClientRecord): ClientRecord | null {
     if (principal.grants === null) return record;
     const rooms: Record<string, string[]> = Object.create(null);

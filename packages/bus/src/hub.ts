@@ -1,4 +1,4 @@
-import { encode, isExpired, type JsonObject } from '@arqonbus/protocol';
+import { type Envelope, encode, isExpired, type JsonObject } from '@arqonbus/protocol';
 import { frameText } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -36,6 +36,10 @@ export class Hub {
         return 0;
       }
     }
+    // A repair has read it from history, and the engine comes to it only now.
+    const { last } = channel;
+    if (last !== null && event.sequence > 0 && event.sequence <= last.sequence && epochOf(event) === epochOf(last))
+      return 0;
     return this.replay(channel, event);
   }
 
@@ -161,6 +165,11 @@ export class Hub {
       return new Channel(room, stream.channel, room.wide.traits);
     }
   }
+}
+
+/** In whose epoch an event has its sequence, as its text tells. */
+function epochOf({ text }: StreamEvent): unknown {
+  return (JSON.parse(text) as Envelope).metadata?.epoch;
 }
 
 /** A `system` envelope about a channel. */

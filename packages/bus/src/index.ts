@@ -11,6 +11,8 @@ export {
 } from './commands/command.ts';
 export { CommandRunner } from './commands/run.ts';
 export { type CommandSchemas, commandSchemas, typeName, type WireSchemas, wireSchemas } from './commands/schemas.ts';
+export { framePayload } from './connection/frame.ts';
+export type { Wire } from './connection/outbox.ts';
 export type { Arrival, Profile, Sender, Session } from './connection/session.ts';
 export { ViolationCount } from './connection/violations.ts';
 export type { Core } from './core.ts';
@@ -101,3 +103,4 @@ export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
 export { createUpgradeServer, HANDSHAKE_LIMITS, type Listening, listen, stop, type Tls } from './websocket/listener.ts';
 export { checkOrigin } from './websocket/origin.ts';
 export { answerAndClose, answerUnreadable } from './websocket/refusal.ts';
+export { arrivalOf } from './websocket/sessions.ts';

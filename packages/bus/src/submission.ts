@@ -28,6 +28,7 @@ export class Submissions {
   /** Publishes to the telemetry channel, with all that holds for a publish, and tells the listeners what travelled. */
   submit(sender: Sender, message: TelemetryMessage): Awaitable<Outcome> {
     const { eventType, payload, room = message.room, channel = message.channel } = checkTelemetry(message.payload);
+    const isFlat = message.payload.payload === undefined;
     const event = this.events.submission({
       eventType,
       payload,
@@ -40,7 +41,7 @@ export class Submissions {
       type: 'telemetry',
       ...this.activity.telemetryAddress,
       // Further fields of its own travel on; none of them can stand for one of the server's.
-      payload: { ...message.payload, ...event },
+      payload: isFlat ? { ...event } : { ...message.payload, ...event },
     });
     const tell = (settled: Outcome): Outcome => {
       if (!settled.published.duplicate) this.tell(sender, event, this.shown(message.id, settled));
@@ -63,6 +64,12 @@ export class Submissions {
   }
 }
 
+/** The data of an event that has its fields beside its type. */
+function flatPayload(value: JsonObject): JsonObject {
+  const fields = Object.entries(value).filter(([name]) => !['eventType', 'room', 'channel'].includes(name));
+  return Object.fromEntries(fields);
+}
+
 export interface TelemetryEvent {
   readonly eventType: string;
   readonly payload: JsonObject;
@@ -71,11 +78,12 @@ export interface TelemetryEvent {
 }
 
 /**
- * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`, `payload` an object; `room` and `channel`
- * are names when given. Throws VALIDATION_ERROR naming the field, which stands at `path` in what the client sent.
+ * The shape of every telemetry event: `eventType` of 1-128 `[A-Za-z0-9._-]`, `payload` an object, or without one further
+ * fields that are its data; `room` and `channel` are names when given. Throws VALIDATION_ERROR naming the field, which stands at `path` in what the client sent.
  */
 export function checkTelemetry(value: JsonObject, path: string = 'payload.'): TelemetryEvent {
-  const { eventType, payload, room, channel } = value;
+  const { eventType, room, channel } = value;
+  const payload = value.payload === undefined ? flatPayload(value) : value.payload;
   if (typeof eventType !== 'string' || !EVENT_TYPE.test(eventType)) {
     throw new BusError('VALIDATION_ERROR', '"eventType" must be 1-128 letters, digits, ".", "_" or "-".', {
       field: `${path}eventType`,

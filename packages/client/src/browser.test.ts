@@ -67,7 +67,7 @@ describe.skipIf(!hasChromium())('in a browser', () => {
     expect(talked).toEqual({ stored: 'memory', text: 'from a page', name: 'Chrome', state: 'closed' });
   });
 
-  it('sends its token as a subprotocol, and is refused without saying why', async () => {
+  it('sends its token as a subprotocol, and learns over HTTP alone why it is refused', async () => {
     const own = await startTestServer(WITH_AUTH);
     try {
       const outcome = await page.evaluate(
@@ -76,14 +76,22 @@ describe.skipIf(!hasChromium())('in a browser', () => {
           const allowed = new Client({ url: url as string, token: jwt as string });
           const { role } = await allowed.connect();
           await allowed.close();
-          const refused = new Client({ url: url as string, token: 'not.a.token' });
-          const failure = await refused.connect().catch((error: { code: string; message: string }) => error);
-          return { role, code: 'code' in failure ? failure.code : '', message: String(failure) };
+          const refusal = async (http?: false) => {
+            const refused = new Client({ url: url as string, token: 'not.a.token', ...(http === false && { http }) });
+            const failure = await refused.connect().catch((error: { code: string; message: string }) => error);
+            return ['code' in failure ? failure.code : '', String(failure)];
+          };
+          return { role, refusals: [await refusal(), await refusal(false)] };
         },
         [own.urls.bus, await token({ sub: 'ada', role: 'user' })],
       );
-      expect(outcome).toMatchObject({ role: 'user', code: 'CONNECTION_FAILED' });
-      expect(outcome.message).toContain('a browser does not tell why');
+      expect(outcome).toEqual({
+        role: 'user',
+        refusals: [
+          ['AUTHENTICATION_FAILED', expect.stringContaining('HTTP 401')],
+          ['CONNECTION_FAILED', expect.stringContaining('a browser does not tell why')],
+        ],
+      });
     } finally {
       await own.stop();
     }

@@ -13,6 +13,7 @@ import { openSocket } from '#socket';
 import { type AddressInput, isAddress, mailbox, readSource } from './address.ts';
 import { CommandCaller } from './commands.ts';
 import { ArqonBusError, invalidArgument } from './errors.ts';
+import { openerFor } from './fallback.ts';
 import { type Feature, hasFeature, requireFeatures } from './features.ts';
 import type { GroupOptions, GroupSubscription } from './group-subscription.ts';
 import { type HistoryPage, type HistoryWaitOptions, waitForHistory } from './history.ts';
@@ -100,7 +101,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    */
   constructor(options: ClientOptions) {
     super((error, event) => this.#report(error, event === 'error'));
-    this.#session = new Session(readOptions(options), options.socket ?? openSocket, {
+    const settings = readOptions(options);
+    this.#session = new Session(settings, options.socket ?? openerFor(settings, openSocket), {
       emit: (event, value) => this.emit(event, value),
       report: (error) => this.#report(error, false),
     });

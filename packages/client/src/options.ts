@@ -55,6 +55,11 @@ export interface ClientOptions extends Identity {
    * each failure moves on to the next.
    */
   url: string | URL | readonly (string | URL)[];
+  /**
+   * Where the bus answers HTTP, for lines on which no WebSocket gets through: then the client goes on with server-sent
+   * events and posts. The origin of the WebSocket's address unless given; `false`: never.
+   */
+  http?: string | URL | false;
   /** JWT, when the bus asks for one. Only with a function can the client go on after the token has expired. */
   token?: TokenOption;
   /** Extra headers of the handshake. Node.js only: browsers send none. */
@@ -87,6 +92,7 @@ export interface ClientOptions extends Identity {
 /** The options with their defaults, checked. */
 export interface Settings {
   readonly urls: readonly string[];
+  readonly http: string | false | undefined;
   readonly identity: WireIdentity;
   readonly token: TokenOption | undefined;
   readonly headers: Readonly<Record<string, string>>;
@@ -111,6 +117,7 @@ export function readOptions(options: ClientOptions): Settings {
   if (urls.length === 0) throw invalidArgument('"url" names no address; write ws://HOST:PORT or wss://HOST.');
   return {
     urls,
+    http: options.http === undefined || options.http === false ? options.http : readHttp(options.http),
     identity: toWire(options),
     token,
     headers,
@@ -144,6 +151,12 @@ function withSubject(address: string, subject: string | undefined): string {
   const url = new URL(address);
   url.searchParams.set('subject', subject);
   return url.href;
+}
+
+function readHttp(address: string | URL): string {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol)) return url.origin + url.pathname;
+  throw invalidArgument(`"${address}" is not an address of HTTP; write http://HOST:PORT or https://HOST.`);
 }
 
 function readUrl(address: string | URL): string {

@@ -475,6 +475,8 @@ export interface Welcome {
   /** What the server can do beyond the first parts of the protocol. */
   features: string[];
   limits: { max_message_bytes: number; ping_interval_ms: number };
+  /** Over SSE: what this client posts its envelopes to. A secret of its own. */
+  session?: string;
 }
 
 /** The server is about to stop. */
@@ -489,6 +491,25 @@ export interface TokenExpiringNotice {
   event: 'token_expiring';
   expires_at: string;
   expires_in_ms: number;
+}
+
+/** An administrator’s word to all who are there. */
+export interface AnnouncementNotice {
+  event: 'announcement';
+  announcement_id: string;
+  /** What the administrator said. */
+  announcement: JsonObject;
+}
+
+/** An administrator made this client a member. */
+export interface JoinedNotice {
+  event: 'joined';
+  room: string;
+  channel: string;
+  sequence: number;
+  epoch: string;
+  /** As a join answers them. */
+  positions?: Record<string, Position>;
 }
 
 /** This client was taken out of a channel or room. */
@@ -593,6 +614,8 @@ export type Notice =
   | Welcome
   | ShutdownNotice
   | TokenExpiringNotice
+  | AnnouncementNotice
+  | JoinedNotice
   | MembershipRevokedNotice
   | HistoryGapNotice
   | GroupLostNotice
@@ -603,6 +626,20 @@ export type Notice =
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
 export interface Commands {
+  /** Sends a notice to the clients in a room, or to all; an operator’s "*" goes to all tenants. */
+  announce: {
+    args: {
+      /** Room name; "*", or none, for everybody. */ room?: string;
+      /** What is announced. */
+      payload: JsonObject;
+    };
+    result: {
+      announcement_id: string;
+      /** Those of this node that were told. */
+      connections: number;
+    };
+  };
+
   /** Tells what a channel is, who is in it and where its stream stands. */
   channel_info: {
     args: {
@@ -1321,6 +1358,14 @@ export interface Commands {
       channel: string;
       limits: { max_events: number; max_substrates: number };
       counts: { substrates: number; events: number };
+      /** As `room`. */
+      lab_room: string;
+      /** As `channel`. */
+      lab_channel: string;
+      max_events: number;
+      max_substrates: number;
+      substrate_count: number;
+      event_count: number;
     };
   };
 
@@ -1583,6 +1628,7 @@ export type CommandResult<N extends CommandName> = Commands[N]['result'];
 
 /** The names of all commands, in their order; aliases are left out. */
 export const COMMAND_NAMES: readonly CommandName[] = [
+  'announce',
   'channel_info',
   'create_channel',
   'delete_channel',

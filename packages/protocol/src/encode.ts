@@ -99,8 +99,16 @@ export function encodeError(
     ...(requestId === undefined ? {} : { request_id: requestId }),
     error: error.message,
     error_code: error.code,
+    ...placeOfBlock(error),
     payload: errorPayload(error.code, error.details),
   } as Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>);
+}
+
+/** What the content policy blocked is told with its place on top as well, where clients look for it first. */
+function placeOfBlock({ code, details }: Pick<BusError, 'code' | 'details'>): Pick<Envelope, 'room' | 'channel'> {
+  if (!code.startsWith('CASIL_')) return {};
+  const { room, channel } = details;
+  return { ...(typeof room === 'string' && { room }), ...(typeof channel === 'string' && { channel }) };
 }
 
 /** The details every refusal carries, on the wire and over HTTP. */

@@ -18,13 +18,13 @@ export type ErrorCode =
   | 'RATE_LIMITED'
   | 'LIMIT_EXCEEDED'
   | 'CONFLICT'
-  | 'SCHEMA_MISMATCH'
   | 'LEASE_LOST'
   | 'SEQUENCE_GAP'
   | 'STORAGE_UNAVAILABLE'
   | 'FEATURE_DISABLED'
   | 'NO_RESPONDERS'
   | 'MAILBOX_FULL'
+  | 'SCHEMA_MISMATCH'
   | 'LOOP_DETECTED'
   | 'CASIL_POLICY_BLOCKED_SECRET'
   | 'CASIL_POLICY_OVERSIZE'
@@ -61,7 +61,6 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   RATE_LIMITED: { retryable: true, status: 429, meaning: 'Too many messages; wait for retry_after_ms.' },
   LIMIT_EXCEEDED: { retryable: false, status: 409, meaning: 'A bounded resource is full.' },
   CONFLICT: { retryable: true, status: 409, meaning: 'The stored version is not the expected one.' },
-  SCHEMA_MISMATCH: { retryable: false, status: 422, meaning: "The payload is not as the channel's schema says." },
   LEASE_LOST: {
     retryable: false,
     status: 409,
@@ -72,7 +71,8 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is switched off on this server.' },
   NO_RESPONDERS: { retryable: true, status: 503, meaning: 'Nobody is there who answers requests.' },
   MAILBOX_FULL: { retryable: true, status: 429, meaning: 'As much mail waits as the mailbox may hold.' },
-  LOOP_DETECTED: { retryable: false, status: 409, meaning: 'The message came back to where it was forwarded from.' },
+  SCHEMA_MISMATCH: { retryable: false, status: 422, meaning: "The payload is not as the channel's schema says." },
+  LOOP_DETECTED: { retryable: false, status: 409, meaning: 'The chain of messages that led to this one is too long.' },
   CASIL_POLICY_BLOCKED_SECRET: { retryable: false, status: 422, meaning: 'The message holds a probable secret.' },
   CASIL_POLICY_OVERSIZE: {
     retryable: false,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Server as HttpServer } from 'node:http';
+import type { Server as HttpServer, RequestListener } from 'node:http';
 import { createSecureContext } from 'node:tls';
 import {
   type Attached,
@@ -19,10 +19,11 @@ import { extractToken } from './auth/credentials.ts';
 import { createVerifier, type Verifier } from './auth/verifier.ts';
 import type { Config } from './config/config.ts';
 import { isLoopbackHost, onLoopbackOnly } from './config/listeners.ts';
+import type { AppRules } from './http/app.ts';
 import { Credentials } from './http/credentials.ts';
 import { HttpRates } from './http/rates.ts';
-import { createHttpApp } from './http/routes.ts';
-import { closeAppServer, createAppServer } from './http/server.ts';
+import { createFallbackApp, createHttpApp, isFallback } from './http/routes.ts';
+import { closeAppServer, createAppServer, listenerOf } from './http/server.ts';
 import type { Redact } from './http/storage-history.ts';
 import type { Logger } from './log.ts';
 import type { Monitor } from './telemetry/monitor.ts';
@@ -115,7 +116,7 @@ class Listeners implements Edge {
       telemetry: () => watching?.size ?? 0,
       dropped: () => watching?.dropped ?? 0,
     };
-    if (http.port !== 'off') await this.openHttp(http.port, () => watching?.dropped ?? 0);
+    if (http.port !== 'off') await this.openHttp(http.port, attached, () => watching?.dropped ?? 0);
     this.isOpen = true;
   }
 
@@ -132,9 +133,12 @@ class Listeners implements Edge {
   private async openBus(): Promise<Attached> {
     const { httpServer: host, bus, config } = this.parts;
     const { server } = config;
-    const httpServer = host ?? createUpgradeServer(this.tls);
-    const attached = bus.attach(httpServer, { gate: this.gate(server.host) });
+    const gate = this.gate(server.host);
+    let serve: RequestListener | undefined;
+    const httpServer = host ?? createUpgradeServer(this.tls, (request) => (isFallback(request) ? serve : undefined));
+    const attached = bus.attach(httpServer, { gate });
     this.attached = attached;
+    serve = listenerOf(createFallbackApp({ ...this.parts, attached }, this.rules(gate)));
     if (host !== undefined) {
       this.closing.push(async () => attached.detach());
       this.opened.bus = addressOf(host);
@@ -160,7 +164,7 @@ class Listeners implements Edge {
     return watching;
   }
 
-  private async openHttp(port: number, droppedEvents: () => number): Promise<void> {
+  private async openHttp(port: number, attached: Attached, droppedEvents: () => number): Promise<void> {
     const { bus, config, redact = (_room, _channel, content) => content, onShutdown, onRestart } = this.parts;
     const { host, corsOrigins } = config.http;
     const gate = this.gate(host, corsOrigins);
@@ -171,19 +175,26 @@ class Listeners implements Edge {
         build: readBuild(process.env),
         isReady: () => this.isOpen,
         endpoints: () => this.urls,
+        attached,
         droppedEvents,
         redact,
         onShutdown: onShutdown ?? null,
         onRestart: onRestart ?? null,
       },
-      {
-        credentials: this.credentials(this.rates()),
-        checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null,
-      },
+      this.rules(gate),
     );
     const httpServer = createAppServer(app, this.tls);
     this.opened.http = await listen(httpServer, host, port);
     this.closing.push(() => closeAppServer(httpServer));
+  }
+
+  /** Who may ask, at a listener behind this gate. */
+  private rules(gate: Gate): Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'> {
+    return {
+      credentials: this.credentials(this.rates()),
+      checkOrigin: (request) => gate.checkOrigin(request)?.details ?? null,
+      allowsOrigin: (request) => gate.allowsOrigin(request),
+    };
   }
 
   private limits() {

@@ -257,6 +257,37 @@ describe('arqon doctor', () => {
   });
 });
 
+describe('arqon storage', () => {
+  const sqlite = { ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: 'bus.db' };
+
+  it('makes the storage ready, counts what it holds, and says whether a bus could use it', async () => {
+    const made = await arqon.run(['storage', 'migrate'], { env: sqlite });
+    expect([made.code, made.stdout]).toEqual([0, 'The sqlite storage is ready for this release.\n']);
+    const counted = await arqon.run(['storage', 'stats', '--json'], { env: sqlite });
+    expect(JSON.parse(counted.stdout)).toEqual({
+      backend: 'sqlite',
+      streams: 0,
+      messages: 0,
+      bytes: expect.any(Number),
+    });
+    const checked = await arqon.run(['storage', 'check', '--json'], { env: sqlite });
+    expect(JSON.parse(checked.stdout)).toEqual({ ok: true, backend: 'sqlite', warnings: [] });
+  });
+
+  it('says in one sentence what stands in the way', async () => {
+    const env = {
+      ARQONBUS_STORAGE_BACKEND: 'postgres',
+      ARQONBUS_POSTGRES_URL: 'postgres://me:hunter2@127.0.0.1:1/bus',
+    };
+    for (const verb of ['migrate', 'stats', 'check']) {
+      const { code, stdout, stderr } = await arqon.run(['storage', verb], { env });
+      expect([code, stdout]).toEqual([1, '']);
+      expect(stderr).toBe('arqon: Nothing listens at postgres://127.0.0.1:1/bus: is PostgreSQL running there?\n');
+    }
+    expect((await arqon.run(['storage', 'check', '--storage', 'postgres'])).code).toBe(2);
+  });
+});
+
 describe('arqon completion', () => {
   it('completes verbs, their verbs and their options in bash', async () => {
     const complete = async (...words: readonly string[]): Promise<string[]> => {

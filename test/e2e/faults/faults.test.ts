@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { hasPostgres } from '../../fixtures/private-postgres.ts';
 import { hasRedis } from '../../fixtures/private-redis.ts';
 import type { Engine, Mode } from './arena.ts';
 import { storm } from './storm.ts';
@@ -30,5 +31,10 @@ describe('servers, storage and lines that break at random moments', () => {
 
   it.skipIf(!hasRedis())('Redis, two nodes: loses no acked message, repeats none, and keeps every order', limit, () =>
     survive('redis', ['degraded', 'strict']),
+  );
+  it.skipIf(!hasPostgres())(
+    'PostgreSQL, two nodes: loses no acked message, repeats none, and keeps every order',
+    limit,
+    () => survive('postgres', ['degraded', 'strict']),
   );
 });

@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { FEATURES } from '../../../packages/protocol/src/index.ts';
+import { EventReader } from '../../fixtures/event-stream.ts';
+import { ask } from '../../fixtures/http.ts';
 import { Peer } from '../../fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../fixtures/start.ts';
 
@@ -115,6 +117,17 @@ describe('connecting', () => {
     expect(response.status).toBe(426);
     expect(response.headers.get('upgrade')).toBe('websocket');
     expect(await response.json()).toMatchObject({ details: expect.stringContaining('WebSocket') });
+  });
+
+  it('P1.13 who gets no WebSocket through has the same session as a stream, at the same address', async () => {
+    const at = server.urls.bus.replace('ws:', 'http:');
+    const stream = await EventReader.open(`${at}/v1/stream?join=stream:x`);
+    const { payload } = await stream.envelope();
+    expect(payload).toMatchObject({ event: 'welcome', session: expect.stringMatching(/^arq_session_/) });
+    const ping = { type: 'command', command: 'ping', args: { echo: 7 } };
+    expect(await ask(`${at}/v1/sessions/${payload.session}`, { body: ping })).toMatchObject({ status: 202 });
+    expect((await stream.envelope(({ command }) => command === 'ping')).payload).toMatchObject({ echo: 7 });
+    stream.close();
   });
 });
 

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { hasPostgres } from '../../fixtures/private-postgres.ts';
 import { hasRedis } from '../../fixtures/private-redis.ts';
 import type { Engine, Mode } from '../faults/arena.ts';
 import { groupStorm } from '../faults/group-storm.ts';
@@ -8,7 +9,7 @@ const USAGE = `Usage: npm run soak -- [options]
 
   --minutes N      how long (default 5)
   --scenario NAME  events or groups (default events)
-  --engine NAME    sqlite or redis (default redis)
+  --engine NAME    sqlite, redis or postgres (default redis)
   --mode MODE      degraded or strict (default: by turns, groups strict)
   --seed S         the first storm's seed; each storm adds one (default: made up)
 `;
@@ -41,7 +42,7 @@ if (values.help) {
 }
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) fail(`--minutes is a number above 0, not "${values.minutes}".`);
-const engine: Engine = choose('engine', values.engine, ['sqlite', 'redis']);
+const engine: Engine = choose('engine', values.engine, ['sqlite', 'redis', 'postgres']);
 const scenario = choose('scenario', values.scenario, ['events', 'groups']);
 // What is delivered live alone while the storage is away is no event of a group.
 const usual: readonly Mode[] = scenario === 'groups' ? ['strict'] : ['degraded', 'strict'];
@@ -51,6 +52,7 @@ if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed))
   fail(`--seed is a whole number, not "${values.seed}".`);
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(values.seed);
 if (engine === 'redis' && !hasRedis()) process.exit(1);
+if (engine === 'postgres' && !hasPostgres()) process.exit(1);
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(130));
 

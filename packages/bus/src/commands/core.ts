@@ -1,5 +1,6 @@
 import type { Core } from '../core.ts';
 import { accessCommands } from './access.ts';
+import { announceCommands } from './announce.ts';
 import { channelCommands } from './channels.ts';
 import type { AnyCommand } from './command.ts';
 import { connectionCommands } from './connection.ts';
@@ -20,5 +21,6 @@ export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): A
     ...accessCommands(bus),
     ...groupCommands(bus),
     ...deliveryCommands(bus),
+    ...announceCommands(bus),
   ];
 }

@@ -45,6 +45,11 @@ export interface Arrival {
   readonly address: string;
   /** First membership, from the connection's query. */
   readonly join: Wanted | undefined;
+  /**
+   * Of a transport that only sends: what nobody can guess and its client posts its envelopes to. The client id is made
+   * of it, one way (`clientIdOf`), so that every node finds the session and knows that the poster was told its id.
+   */
+  readonly postId?: string;
 }
 
 /** What a client can be a member of: a channel, all of a room (`*`), or the channels of a room that match a pattern. */
@@ -86,6 +91,8 @@ export class Session implements Sender {
   /** The figures of its tenant. */
   readonly traffic: Traffic;
   readonly connectedAt: number;
+  /** What its client posts to; undefined when its wire receives. */
+  readonly postId: string | undefined;
   private held: Principal;
   private shown: SenderMark;
   lastActivity: number;
@@ -118,6 +125,7 @@ export class Session implements Sender {
     traffic: Traffic,
     buckets: readonly TokenBucket[],
     now: number,
+    postId?: string,
   ) {
     this.id = id;
     this.identity = identity;
@@ -128,6 +136,7 @@ export class Session implements Sender {
     this.outbox = outbox;
     this.traffic = traffic;
     this.buckets = buckets;
+    this.postId = postId;
     this.connectedAt = now;
     this.lastActivity = now;
   }

@@ -28,6 +28,7 @@ export function encodeWelcome(
     server: { name: 'ArqonBus', version, protocol: PROTOCOL_VERSION, node, ...(http === null ? {} : { http }) },
     features: [...FEATURES],
     limits: { max_message_bytes: maxMessageBytes, ping_interval_ms: pingIntervalMs },
+    ...(session.postId === undefined ? {} : { session: session.postId }),
   };
   return encode({ type: 'system', payload: { ...welcome } });
 }

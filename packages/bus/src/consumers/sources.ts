@@ -40,6 +40,8 @@ class Source {
   isReading = false;
   /** Its incarnation has to be looked at before anything more is taken. */
   isStale = true;
+  /** It has been looked at since this node drives the group. */
+  isKnown = false;
   pull = FIRST_READ;
   private epoch = '';
   private suffix = '';
@@ -304,11 +306,13 @@ export class Sources {
       // What a new stream has lost before the group met it was never the group's.
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
-      const unread = Math.max(0, source.head - stream.position);
-      this.ledger.counts.lost += unread + oldest - 1;
+      const lost = Math.max(0, source.head - stream.position) + oldest - 1;
+      this.ledger.counts.lost += lost;
       this.ledger.seek(stream, oldest - 1, epoch);
-      this.events.onLost(stream.channel, unread + oldest - 1);
+      // What ended before this node drove the group may have held more than anybody knows.
+      if (lost > 0 || !source.isKnown) this.events.onLost(stream.channel, lost);
     } else if (oldest > stream.position + 1) this.lose(source, oldest - 1);
+    source.isKnown = true;
     source.head = Math.max(sequence, stream.position);
   }
 

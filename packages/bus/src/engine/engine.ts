@@ -262,11 +262,27 @@ export interface KeyValueStore {
 /** What one node tells another, already serialized. */
 export interface NodeMessage {
   /** `call` and `answer`: see `NodeCalls`. */
-  readonly kind: 'private' | 'confirm' | 'disconnect' | 'presence' | 'event' | 'call' | 'answer';
+  readonly kind:
+    | 'private'
+    | 'confirm'
+    | 'disconnect'
+    | 'presence'
+    | 'event'
+    | 'call'
+    | 'answer'
+    | 'post'
+    | 'subject'
+    | 'announce';
   readonly tenant: string;
-  /** Client ids of the node addressed; for a `confirm` those reached, for `presence` and `event` empty. */
+  /**
+   * Client ids of the node addressed; for a `confirm` those reached, for `subject` it alone, for `presence`, `event` and
+   * `announce` empty.
+   */
   readonly clients: readonly string[];
-  /** The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is where. */
+  /**
+   * The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is
+   * where, for `post` the client’s envelopes as a JSON array of texts, for `subject` what to do.
+   */
   readonly text: string;
   /** For `private`: what makes it the same message when it is sent again. */
   readonly key?: string;

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { BusError } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { loadEngine, openEngine, type StorageOptions } from './open.ts';
 import { publishMany, Recorder, stream } from './suite/rig.suite.ts';
@@ -44,16 +43,18 @@ describe('openEngine', () => {
     ['sqlite', 'ARQONBUS_SQLITE_PATH'],
     ['redis', 'ARQONBUS_REDIS_URL'],
     ['valkey_streams', 'ARQONBUS_VALKEY_URL'],
+    ['postgres', 'ARQONBUS_POSTGRES_URL'],
   ] as const)('names the setting that the %s backend lacks', async (backend, setting) => {
     await expect(loadEngine(options({ backend }))).rejects.toThrow(
       `The ${backend} storage backend needs ${setting}, which is not set.`,
     );
   });
 
-  it('says that this build has no postgres', async () => {
-    const refusal = loadEngine(options({ backend: 'postgres' }));
-    await expect(refusal).rejects.toThrow(BusError);
-    await expect(refusal).rejects.toMatchObject({ code: 'FEATURE_DISABLED' });
-    await expect(refusal).rejects.toThrow('This build has no "postgres" storage backend yet');
+  it('makes the engine of Postgres, which refuses an address that is none for good', async () => {
+    const engine = await loadEngine(options({ backend: 'postgres', postgresUrl: 'postgres://127.0.0.1:1/bus' }));
+    expect(engine.backend).toBe('postgres');
+    await engine.close();
+    const wrong = openEngine(options({ backend: 'postgres', postgresUrl: 'http://127.0.0.1/bus' }), new Recorder());
+    await expect(wrong).rejects.toThrow('The PostgreSQL URL begins with "http://"');
   });
 });

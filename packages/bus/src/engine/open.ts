@@ -1,6 +1,5 @@
-import { BusError } from '@arqonbus/protocol';
 import { degraded } from './degraded.ts';
-import type { Engine, EngineEvents } from './engine.ts';
+import type { Engine, EngineEvents, Retention } from './engine.ts';
 import type { MemoryEngineOptions } from './memory/memory.ts';
 
 /** Storage as it is configured; what other backends need may be empty. */
@@ -11,6 +10,11 @@ export interface StorageOptions {
   readonly sqlitePath: string;
   readonly redisUrl: string;
   readonly valkeyUrl: string;
+  readonly postgresUrl?: string;
+  /** The same PostgreSQL server without its pooler, to listen at; empty where there is none. */
+  readonly postgresListenUrl?: string;
+  /** What a channel keeps that an application makes by `arqon_publish`, in SQL. */
+  readonly retention?: Retention;
   /** This node's name, unique in its cluster. */
   readonly nodeId: string;
   /** Bytes that histories in memory may take, of the process and of each tenant; see {@link MemoryEngineOptions}. */
@@ -56,11 +60,12 @@ async function loadStrictEngine({ backend, nodeId, ...options }: StorageOptions)
       const { createRedisEngine } = await import('./redis/redis.ts');
       return createRedisEngine({ backend: 'valkey', url, nodeId });
     }
-    case 'postgres':
-      throw new BusError(
-        'FEATURE_DISABLED',
-        `This build has no "${backend}" storage backend yet; choose memory, sqlite, redis or valkey.`,
-      );
+    case 'postgres': {
+      const url = required(options.postgresUrl ?? '', backend, 'ARQONBUS_POSTGRES_URL');
+      const { postgresListenUrl: listenUrl = '', retention } = options;
+      const { createPostgresEngine } = await import('./postgres/postgres.ts');
+      return createPostgresEngine({ url, listenUrl, nodeId, ...(retention === undefined ? {} : { retention }) });
+    }
   }
 }
 

@@ -253,20 +253,27 @@ interface Merged {
   readonly seen: ReadonlyMap<string, number>;
 }
 
+/** An event among those of other streams. */
+interface Placed extends Entry {
+  /** Its own, but such that a stream's events keep their order, for nodes stamp them before the engine orders them. */
+  readonly time: number;
+}
+
 async function readMerged(broker: Broker, plan: Plan, limit: number, now: number): Promise<Merged> {
   const { readers, forward, fromTime } = plan;
   const sign = forward ? 1 : -1;
-  const inOrder = (left: Entry, right: Entry): number => sign * compare(pointOf(left), pointOf(right));
+  const inOrder = (left: Placed, right: Placed): number =>
+    sign * compare({ ...pointOf(left), time: left.time }, { ...pointOf(right), time: right.time });
   const slice = new Slice();
   const seen = new Map<string, number>();
-  let kept: Entry[] = [];
+  let kept: Placed[] = [];
   let bytes = 0;
   let isCut = false;
   const cut = (): void => {
     kept.sort(inOrder);
     const fitting = fit(kept, limit);
     isCut ||= fitting.length < kept.length;
-    kept = [...fitting];
+    kept = kept.slice(0, fitting.length);
     bytes = 0;
   };
   for (const { stream, after, before } of readers) {
@@ -282,8 +289,10 @@ async function readMerged(broker: Broker, plan: Plan, limit: number, now: number
     isCut ||= page.more;
     const [first] = page.found;
     if (first !== undefined) seen.set(stream.channel, first.sequence);
-    for (const stored of page.found) {
-      kept.push({ stored, stream });
+    let time = forward ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+    for (const stored of forward ? page.found : page.found.toReversed()) {
+      time = forward ? Math.max(time, stored.time) : Math.min(time, stored.time);
+      kept.push({ stored, stream, time });
       bytes += stored.text.length;
     }
     if (kept.length > limit || bytes > MAX_ANSWER) cut();

@@ -118,6 +118,11 @@ export class Waits {
     }
   }
 
+  /** Waits under way. */
+  get size(): number {
+    return this.count;
+  }
+
   /** Events of a room (`*`: of all rooms of the tenant) may have passed by: everybody looks again. */
   recheck(tenant: string, room: string): void {
     for (const waits of this.byRoom.values()) {

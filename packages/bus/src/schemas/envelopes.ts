@@ -163,6 +163,8 @@ export const STORED: z.ZodType<Envelope> = z
 
 const ERROR_CODE = z.enum(Object.keys(ERRORS) as [string, ...string[]]).meta({ id: 'ErrorCode' });
 const FAILURE = {
+  room: NAME.describe('Of what the content policy blocked.').exactOptional(),
+  channel: NAME.exactOptional(),
   error: z.string().describe('One sentence that a person can act on.'),
   error_code: ERROR_CODE,
   payload: z

@@ -1,6 +1,6 @@
 import type { Notice } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { COUNT, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { COUNT, POSITION, ROLE, SEQUENCE, STAMP } from './fields.ts';
 import { PRESENCE_DEPARTURE, PRESENCE_MEMBER, PRESENCE_UPDATE } from './presence.ts';
 
 const NAME = z.string().min(1);
@@ -18,6 +18,7 @@ const WELCOME = z
     server: z.strictObject({ name: NAME, version: NAME, protocol: NAME, node: NAME, http: NAME.exactOptional() }),
     features: z.array(NAME).describe('What the server can do beyond the first parts of the protocol.'),
     limits: z.strictObject({ max_message_bytes: COUNT, ping_interval_ms: COUNT }),
+    session: NAME.describe('Over SSE: what this client posts its envelopes to. A secret of its own.').exactOptional(),
   })
   .meta({ id: 'Welcome', description: 'The first frame of every connection.' });
 
@@ -57,6 +58,22 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
   token_expiring: z
     .strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT })
     .meta({ id: 'TokenExpiringNotice', description: 'The connection ends with its token, unless that is renewed.' }),
+  announcement: z
+    .strictObject({
+      event: z.literal('announcement'),
+      announcement_id: NAME,
+      announcement: z.record(z.string(), z.unknown()).describe('What the administrator said.'),
+    })
+    .meta({ id: 'AnnouncementNotice', description: 'An administrator’s word to all who are there.' }),
+  joined: z
+    .strictObject({
+      event: z.literal('joined'),
+      ...PLACE,
+      sequence: SEQUENCE,
+      epoch: z.string(),
+      positions: z.record(z.string(), POSITION).describe('As a join answers them.').exactOptional(),
+    })
+    .meta({ id: 'JoinedNotice', description: 'An administrator made this client a member.' }),
   membership_revoked: z
     .strictObject({
       event: z.literal('membership_revoked'),

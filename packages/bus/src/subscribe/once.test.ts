@@ -2,7 +2,7 @@ import { isChannelPattern } from '@arqonbus/protocol';
 import { beforeEach, expect, it } from 'vitest';
 import { isPending } from '../awaitable.ts';
 import type { Membership, Session } from '../connection/session.ts';
-import type { Broker, StoredEvent } from '../engine/engine.ts';
+import type { Broker, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import { Hub } from '../hub.ts';
 import { type Channel, Rooms } from '../rooms.ts';
 import { noRules } from '../rules/rules.suite.ts';
@@ -190,4 +190,24 @@ it('holds nothing any more for a member that left', () => {
   expect(hub.catchUps.size).toBe(0);
   publish(wide, 1);
   expect(sent).toEqual([]);
+});
+
+it('resumes a channel of the room that comes to be listed while the engine is asked for those it keeps', async () => {
+  const tenant = rooms.tenant('t');
+  const wide = rooms.create(tenant, 'r', '*', {});
+  stored.set('one', ['first']);
+  let answer: (streams: StreamAddress[]) => void = () => {};
+  const asked = new Promise<StreamAddress[]>((resolve) => {
+    answer = resolve;
+  });
+  const slow = { ...broker, streams: () => asked } as Broker;
+  const onFault = (error: unknown): never => {
+    throw error;
+  };
+  const late = new Replays({ rooms, hub, broker: slow, options: { now: Date.now, onFault } });
+  const { membership } = rooms.join(session, wide, { echo: false, coverage: null, isStrict: false });
+  const settled = late.settle(session, wide, membership, { since: { one: { sequence: 1, epoch: EPOCH } } });
+  rooms.create(tenant, 'r', 'one', {});
+  answer([{ tenant: 't', room: 'r', channel: 'one' }]);
+  expect(await settled).toMatchObject({ recovered: true, positions: { one: { sequence: 1, epoch: EPOCH } } });
 });

@@ -201,6 +201,8 @@ export class Replays {
     const streams = [parent.wide, ...first(this.channelsOf(channel, coverage), MAX_POSITIONS)];
     const { since = {}, history } = wanted;
     if (history === undefined && Object.keys(since).length === 0) return this.statesOf(streams);
+    // As of now: one that comes to be listed while the engine is asked is wanted all the same.
+    const listed = new Set(streams.map(({ channel: name }) => name));
     // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
     const { broker, rooms } = this.parts;
     // While the storage is away, degraded mode goes on with what this node knows; strict mode fails below.
@@ -211,12 +213,12 @@ export class Replays {
     return andThen(known, (kept) => {
       const resting = kept
         .map(({ channel: name }) => name)
-        .filter((name) => parent.find(name) === undefined)
+        .filter((name) => !listed.has(name))
         .filter((name) => channel.reaches(rooms.visit(parent, name), coverage));
       // What the client has a position of comes before the rest, when there are too many.
       const isAsked = (name: string): boolean => Object.hasOwn(since, name);
       const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
-      for (const name of sorted.slice(0, MAX_POSITIONS)) streams.push(rooms.visit(parent, name));
+      for (const name of sorted.slice(0, MAX_POSITIONS)) streams.push(parent.find(name) ?? rooms.visit(parent, name));
       return this.statesOf(streams);
     });
   }

@@ -31,11 +31,19 @@ export class Connections {
     return this.#byAddress.size;
   }
 
-  /** Counts a connection of `address`, or says why not and counts nothing. Pair a null with one {@link remove}. */
-  add(address: string): 'total' | 'address' | null {
+  /** Why a connection of `address` would not be counted; null when it would. */
+  full(address: string): 'total' | 'address' | null {
     const { maxConnections, maxConnectionsPerAddress } = this.#limits;
     if (this.#total >= maxConnections) return 'total';
-    if (!countUp(this.#byAddress, networkOf(address), maxConnectionsPerAddress)) return 'address';
+    const count = this.#byAddress.get(networkOf(address)) ?? 0;
+    return maxConnectionsPerAddress > 0 && count >= maxConnectionsPerAddress ? 'address' : null;
+  }
+
+  /** Counts a connection of `address`, or says why not and counts nothing. Pair a null with one {@link remove}. */
+  add(address: string): 'total' | 'address' | null {
+    const full = this.full(address);
+    if (full !== null) return full;
+    countUp(this.#byAddress, networkOf(address), this.#limits.maxConnectionsPerAddress);
     this.#total += 1;
     return null;
   }

@@ -35,11 +35,19 @@ export class Gate {
     this.options = options;
   }
 
+  /** Whether the origin and host rule lets a request go on; tells nobody. */
+  allowsOrigin(request: IncomingMessage): boolean {
+    return this.foreign(request) === null;
+  }
+
   /** The origin and host rule; null when the request may go on. */
   checkOrigin(request: IncomingMessage): Refused | null {
-    const { origin, host } = request.headersDistinct;
-    const reason = checkOrigin({ ...this.options, origin, host });
+    const reason = this.foreign(request);
     return reason === null ? null : this.refuse(request, 403, reason, 'origin or host not allowed');
+  }
+
+  private foreign({ headersDistinct: { origin, host } }: IncomingMessage): string | null {
+    return checkOrigin({ ...this.options, origin, host });
   }
 
   admit(request: IncomingMessage): Awaitable<Admitted | Refused> {

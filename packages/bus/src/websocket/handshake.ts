@@ -51,6 +51,12 @@ const SENTENCES: Readonly<Record<ConnectionRefusal | 'draining' | 'memory', stri
   subject: 'this subject has as many connections as it may',
 };
 
+/** Why a connection of another transport is not taken. */
+export interface HeldRefusal {
+  readonly status: 429 | 503;
+  readonly details: string;
+}
+
 /**
  * From an HTTP upgrade request to an open WebSocket: gate, who it is, limits, handshake (PROTOCOL section 1). A request
  * counts as a connection from the moment that it comes until its socket is gone, refused ones included.
@@ -141,12 +147,30 @@ export class UpgradeHandler<A> {
   private take(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Until `ws` takes over, a reset by the peer would otherwise end the process.
     socket.on('error', destroy);
-    const address = request.socket.remoteAddress ?? '';
-    const full = this.options.closedFor() ?? this.counter.add(address);
+    const full = this.count(socket, request.socket.remoteAddress ?? '');
     if (full !== null) {
-      this.refuse(socket, full === 'address' ? 429 : 503, SENTENCES[full]);
+      this.refuse(socket, full.status, full.details);
       return;
     }
+    this.inTurn(() => {
+      this.upgrade(request, socket, head).catch((error: unknown) => {
+        this.options.onFault(error);
+        socket.destroy();
+      });
+    });
+  }
+
+  /** Counts a connection of another transport until its socket is gone; or says why not, and counts nothing. */
+  hold(socket: Duplex, address: string, principal: Principal): HeldRefusal | null {
+    // Its subject first, since that is taken back by no socket yet.
+    const full = this.options.closedFor() ?? this.counter.full(address);
+    if (full !== null) return refusal(full);
+    return this.countSubject(socket, principal) ?? this.count(socket, address);
+  }
+
+  private count(socket: Duplex, address: string): HeldRefusal | null {
+    const full = this.options.closedFor() ?? this.counter.add(address);
+    if (full !== null) return refusal(full);
     this.sockets.add(socket);
     socket.once('close', () => {
       this.sockets.delete(socket);
@@ -154,12 +178,15 @@ export class UpgradeHandler<A> {
       if (this.counter.total > 0) return;
       for (const resolve of this.waiting.splice(0)) resolve();
     });
-    this.inTurn(() => {
-      this.upgrade(request, socket, head).catch((error: unknown) => {
-        this.options.onFault(error);
-        socket.destroy();
-      });
-    });
+    return null;
+  }
+
+  private countSubject(socket: Duplex, { tenant, subject }: Principal): HeldRefusal | null {
+    if (subject === null) return null;
+    const owner = `${tenant}\n${subject}`;
+    if (!this.counter.addSubject(owner)) return refusal('subject');
+    socket.once('close', () => this.counter.removeSubject(owner));
+    return null;
   }
 
   /** A thousand handshakes that come at once must not keep the clients that are there waiting for all of them. */
@@ -203,13 +230,10 @@ export class UpgradeHandler<A> {
       this.refuse(socket, STATUS[error.code] ?? 400, error.message, error.code);
       return;
     }
-    if (principal.subject !== null) {
-      const owner = `${principal.tenant}\n${principal.subject}`;
-      if (!this.counter.addSubject(owner)) {
-        this.refuse(socket, 429, SENTENCES.subject);
-        return;
-      }
-      socket.once('close', () => this.counter.removeSubject(owner));
+    const full = this.countSubject(socket, principal);
+    if (full !== null) {
+      this.refuse(socket, full.status, full.details);
+      return;
     }
     this.wss.handleUpgrade(request, socket, head, (ws) => {
       socket.off('error', destroy);
@@ -227,6 +251,10 @@ export class UpgradeHandler<A> {
   private countRefusal(status: number): void {
     this.refusals.set(status, (this.refusals.get(status) ?? 0) + 1);
   }
+}
+
+function refusal(full: keyof typeof SENTENCES): HeldRefusal {
+  return { status: full === 'address' || full === 'subject' ? 429 : 503, details: SENTENCES[full] };
 }
 
 function pathOf({ url = '/' }: IncomingMessage): string {

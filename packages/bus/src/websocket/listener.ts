@@ -1,4 +1,10 @@
-import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { answerUnreadable, NO_WEBSOCKET, refusalBody, refusalHeaders, refuseUpgrade } from './refusal.ts';
@@ -18,9 +24,18 @@ export interface Tls {
   readonly key: string;
 }
 
-/** A server for WebSocket upgrades only; anything else is told so (426). */
-export function createUpgradeServer(tls: Tls | null): Server {
-  const options = { ...HANDSHAKE_LIMITS, requestTimeout: HANDSHAKE_LIMITS.headersTimeout };
+/** Time for a peer to send the body of a request that something else than an upgrade answers, in milliseconds. */
+const BODY_TIMEOUT_MS = 30_000;
+
+/**
+ * A server for WebSocket upgrades; anything else is told so (426), but for the requests that `elsewhere` names a
+ * listener for.
+ */
+export function createUpgradeServer(
+  tls: Tls | null,
+  elsewhere: (request: IncomingMessage) => RequestListener | undefined = () => undefined,
+): Server {
+  const options = { ...HANDSHAKE_LIMITS, requestTimeout: BODY_TIMEOUT_MS };
   const server = tls === null ? createHttpServer(options) : createHttpsServer({ ...options, ...tls });
   const refuse = (_request: IncomingMessage, response: ServerResponse): void => {
     const body = refusalBody(426, NO_WEBSOCKET);
@@ -28,7 +43,10 @@ export function createUpgradeServer(tls: Tls | null): Server {
     response.end(body);
   };
   // Without their own listeners Node answers an `Expect` with words of its own, and CONNECT not at all.
-  server.on('request', refuse).on('checkContinue', refuse).on('checkExpectation', refuse);
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    (elsewhere(request) ?? refuse)(request, response as ServerResponse & { req: IncomingMessage });
+  };
+  server.on('request', answer).on('checkContinue', refuse).on('checkExpectation', refuse);
   server.on('connect', (_request, socket) => refuseUpgrade(socket, 405, NO_WEBSOCKET));
   answerUnreadable(server, (socket, status, _code, sentence) =>
     refuseUpgrade(socket, status, status === 426 ? NO_WEBSOCKET : sentence),

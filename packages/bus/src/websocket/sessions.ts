@@ -38,9 +38,7 @@ export class WebSocketSessions implements Behind<Arrival> {
   }
 
   read(request: IncomingMessage, principal: Principal): Arrival {
-    const arrival = readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
-    this.host.requireWelcome(arrival.principal);
-    return inspectArrival(this.host.inspector, arrival);
+    return arrivalOf(request, principal, this.host);
   }
 
   open(ws: WebSocket, duplex: Duplex, arrival: Arrival): void {
@@ -62,6 +60,21 @@ export class WebSocketSessions implements Behind<Arrival> {
 
 /** Codes of a connection that its client ended on purpose. */
 const CLEAN: ReadonlySet<number> = new Set([1000, 1001, 1005]);
+
+/**
+ * Who arrives with a request, as far as its query tells and the content policy lets others see it. Throws
+ * VALIDATION_ERROR for malformed values, AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for whom the tenant keeps out, and what
+ * the policy refuses the client with.
+ */
+export function arrivalOf(
+  request: IncomingMessage,
+  principal: Principal,
+  host: Pick<SessionHost, 'inspector' | 'requireWelcome'>,
+): Arrival {
+  const arrival = readArrival(request.url ?? '/', principal, request.socket.remoteAddress ?? '');
+  host.requireWelcome(arrival.principal);
+  return inspectArrival(host.inspector, arrival);
+}
 
 /**
  * Who a connecting client says it is: the query of the upgrade request (PROTOCOL section 1). Throws VALIDATION_ERROR,

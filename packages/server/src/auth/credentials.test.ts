@@ -17,6 +17,7 @@ describe('extractToken', () => {
     expect(extractToken(noHeader, '/?access_token=D&token=C')).toBe('B');
     expect(extractToken({}, '/?access_token=D&token=C')).toBe('C');
     expect(extractToken({}, '/?access_token=D&token=')).toBe('D');
+    expect(extractToken({}, '/?auth_token=E')).toBe('E');
     expect(extractToken({}, '/?token=C&token=E')).toBe('C');
   });
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
 /** Query parameters that carry a token, in the order in which they are looked at. */
-const TOKEN_PARAMETERS = ['token', 'access_token'] as const;
+export const TOKEN_PARAMETERS: readonly string[] = ['token', 'access_token', 'auth_token'];
 /** Parameters whose values stay out of logs: the tokens, and what else identifies or authorizes its bearer. */
 const SECRET_PARAMETERS: ReadonlySet<string> = new Set([
   ...TOKEN_PARAMETERS,
@@ -18,7 +18,7 @@ const MASK = '***';
 
 /**
  * The token of a request, in the protocol's order: `Authorization: Bearer T`, a subprotocol entry `bearer.T`, the
- * query's `token` or `access_token` (PROTOCOL section 1). The first one found counts, whether it is valid or not.
+ * query's `token`, `access_token` or `auth_token` (PROTOCOL section 1). The first one found counts, whether it is valid or not.
  * Null when there is none; other authorization schemes and empty values are none.
  *
  * @param url the request target as the client sent it (`request.url`).

@@ -21,6 +21,7 @@ import { commandVerb, requestVerb } from './verbs/request.ts';
 import { explainVerb, rulesVerb } from './verbs/rules.ts';
 import { serveVerb } from './verbs/serve.ts';
 import { statusVerb, versionVerb } from './verbs/status.ts';
+import { storageVerb } from './verbs/storage.ts';
 import { storeVerb } from './verbs/store.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
@@ -47,7 +48,7 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
     explainVerb,
     accessVerb,
   ],
-  tools: [tokenVerb, configVerb, doctorVerb, benchVerb, completionVerb],
+  tools: [tokenVerb, configVerb, storageVerb, doctorVerb, benchVerb, completionVerb],
 };
 
 /** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */

@@ -85,6 +85,8 @@ export interface Config {
     readonly redisUrl: string;
     readonly valkeyUrl: string;
     readonly postgresUrl: string;
+    /** The PostgreSQL server without its pooler; empty where there is none. */
+    readonly postgresListenUrl: string;
   };
   readonly telemetry: {
     readonly enabled: boolean;

@@ -56,6 +56,9 @@ casil:
 ## Values
 
 - **true or false**: \`true\`/\`false\`, \`1\`/\`0\`, \`yes\`/\`no\`, \`on\`/\`off\`, in any case.
+- **Addresses of backends** may be given in parts: with \`ARQONBUS_REDIS_HOST\`, and \`_PORT\`, \`_USER\`, \`_PASSWORD\` (or
+  \`_PASSWORD_FILE\`), \`_SSL\` and \`_DB\` beside it where they are needed, \`ARQONBUS_REDIS_URL\` is made of them. The same for
+  \`ARQONBUS_VALKEY_\` and \`ARQONBUS_POSTGRES_\`. An address that is given whole goes before its parts.
 - **Lists**: items separated by commas, or a JSON array when the value starts with \`[\` (for items with commas in them; \`[]\`
   is the empty list). In the file a list.
 - **Rooms**: \`room:channel,channel;room:channel\`, or a JSON object when the value starts with \`{\`. In the file a mapping of

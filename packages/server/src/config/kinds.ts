@@ -42,13 +42,16 @@ export function optional(kind: Kind<string>): Kind<string> {
   return { ...kind, read: (value) => (value === '' ? { ok: true, value } : kind.read(value)) };
 }
 
-/** One of `values`, in any case. */
-export function choice<T extends string>(values: readonly T[]): Kind<T> {
+/** One of `values`, in any case; `aliases` are further names for some of them. */
+export function choice<T extends string>(values: readonly T[], aliases: Readonly<Record<string, T>> = {}): Kind<T> {
   const named = values.filter((value) => value !== '');
   return {
     expected: `one of ${named.join(', ')}`,
     read: (value) => {
-      const found = values.find((candidate) => candidate.toLowerCase() === word(value));
+      const given = word(value) ?? '';
+      const found =
+        values.find((candidate) => candidate.toLowerCase() === word(value)) ??
+        new Map(Object.entries(aliases)).get(given);
       return found === undefined ? FAILED : { ok: true, value: found };
     },
     format: (value) => value,

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { ADDRESS_PARTS, withAddresses } from './address-parts.ts';
 import type { Config } from './config.ts';
 import { type ConfigFile, parseConfigFile } from './config-file.ts';
 import { contradictions } from './consistency.ts';
 import { faultOf, findGiven, type Places, type Source } from './given.ts';
-import { preflight } from './preflight.ts';
+import { preflight, rehearsal } from './preflight.ts';
 import type { Setting } from './setting.ts';
 import { SETTINGS } from './settings.ts';
 import { unknownKeys, unknownVariables } from './unknown-names.ts';
@@ -39,25 +40,36 @@ export type Loaded =
  * each, none with a secret in it. Never throws.
  */
 export function loadConfig(input: LoadInput): Loaded {
-  const { env = {}, file, otherVariables = [] } = input;
+  const { file, otherVariables = [] } = input;
+  const readFile = input.readFile ?? ((path: string) => readFileSync(path, 'utf8'));
+  const { env, faults: addressFaults } = withAddresses(input.env ?? {}, readFile);
   const content = file === undefined ? undefined : parseConfigFile(file);
   const places: Places = {
     flags: input.flags ?? {},
     env,
     fileName: file?.path ?? '',
     fileValues: content?.values ?? new Map(),
-    readFile: input.readFile ?? ((path) => readFileSync(path, 'utf8')),
+    readFile,
   };
   const { values, sources, faults, faulty } = readAll(places);
   const config = build(values);
-  const strangers = [...unknownVariables(env, otherVariables), ...unknownKeys(content?.unknown ?? [], places.fileName)];
+  const strangers = [
+    ...unknownVariables(env, [...otherVariables, ...ADDRESS_PARTS]),
+    ...unknownKeys(content?.unknown ?? [], places.fileName),
+  ];
   const unknownIsFault = config.environment === 'prod';
   // A default stands in for each faulty value; what follows from such a default alone would mislead.
   const consequences = [...contradictions(config), ...preflight(config)].filter(
     (fault) => !faulty.some(({ env: variable }) => fault.includes(variable)),
   );
-  const all = [...(content?.faults ?? []), ...faults, ...(unknownIsFault ? strangers : []), ...consequences];
-  const warnings = [...(unknownIsFault ? [] : strangers), ...remarks(config)];
+  const all = [
+    ...(content?.faults ?? []),
+    ...addressFaults,
+    ...faults,
+    ...(unknownIsFault ? strangers : []),
+    ...consequences,
+  ];
+  const warnings = [...(unknownIsFault ? [] : strangers), ...remarks(config), ...rehearsal(config)];
   return all.length > 0 ? { ok: false, faults: all, warnings } : { ok: true, config, warnings, sources };
 }
 
@@ -110,11 +122,18 @@ function build(values: ReadonlyMap<Setting, unknown>): Config {
 
 /** The defaults that depend on other settings. */
 function withDerivedDefaults(config: Config): Config {
-  const { server, bus, telemetry, http } = config;
+  const { server, bus, telemetry, http, storage } = config;
   const burst = bus.rateLimitBurst > 0 ? bus.rateLimitBurst : Math.ceil(bus.rateLimitPerSecond);
   return {
     ...config,
     bus: { ...bus, rateLimitBurst: burst },
+    // One speaks the other's protocol.
+    storage: {
+      ...storage,
+      redisUrl: storage.redisUrl === '' && storage.backend.startsWith('redis') ? storage.valkeyUrl : storage.redisUrl,
+      valkeyUrl:
+        storage.valkeyUrl === '' && storage.backend.startsWith('valkey') ? storage.redisUrl : storage.valkeyUrl,
+    },
     telemetry: { ...telemetry, host: telemetry.host === '' ? server.host : telemetry.host },
     http: { ...http, host: http.host === '' ? server.host : http.host },
   };

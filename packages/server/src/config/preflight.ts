@@ -9,7 +9,15 @@ const MIN_API_KEY_LENGTH = 16;
  * Loading a configuration asks this already.
  */
 export function preflight(config: Config): string[] {
-  if (config.environment !== 'prod') return [];
+  return config.environment === 'prod' ? faultsInProduction(config) : [];
+}
+
+/** The same of a rehearsal for production (`staging`), where it is told and refuses nothing. */
+export function rehearsal(config: Config): string[] {
+  return config.environment === 'staging' ? faultsInProduction(config) : [];
+}
+
+function faultsInProduction(config: Config): string[] {
   const { auth, http, server } = config;
   const faults: string[] = [];
   if (!auth.enabled) faults.push('Under prod authentication must be on: set ARQONBUS_ENABLE_AUTH=true.');

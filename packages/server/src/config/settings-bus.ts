@@ -170,7 +170,10 @@ export const storage: Section<Config['storage']> = {
   backend: {
     env: 'ARQONBUS_STORAGE_BACKEND',
     flag: 'storage',
-    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'postgres']),
+    kind: choice(['memory', 'sqlite', 'redis', 'valkey', 'redis_streams', 'valkey_streams', 'postgres'], {
+      memory_storage: 'memory',
+      postgresql: 'postgres',
+    }),
     default: 'memory',
     description: 'Where history and state are kept, and how nodes of a cluster reach each other.',
   },
@@ -222,17 +225,17 @@ export const storage: Section<Config['storage']> = {
   },
   redisUrl: {
     env: 'ARQONBUS_REDIS_URL',
-    kind: optional(url(['redis', 'rediss'])),
+    kind: optional(url(['redis', 'rediss', 'valkey', 'valkeys'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `redis` backend.',
+    description: 'The server of the `redis` backend; without it that of `valkey` is taken.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
     kind: optional(url(['valkey', 'valkeys', 'redis', 'rediss'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `valkey` backend.',
+    description: 'The server of the `valkey` backend; without it that of `redis` is taken.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',
@@ -240,5 +243,13 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description: 'The server and database of the `postgres` backend.',
+  },
+  postgresListenUrl: {
+    env: 'ARQONBUS_POSTGRES_LISTEN_URL',
+    kind: optional(url(['postgres', 'postgresql'])),
+    default: '',
+    secret: 'url-password',
+    description:
+      'The same server reached directly, to listen at, where ARQONBUS_POSTGRES_URL is that of a pooler in transaction mode.',
   },
 };

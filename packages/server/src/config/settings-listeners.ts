@@ -22,10 +22,11 @@ const file = optional(text('the path of a file'));
 export const environment: Spec<Config['environment']> = {
   env: 'ARQONBUS_ENVIRONMENT',
   flag: 'environment',
-  kind: choice(['dev', 'staging', 'prod']),
+  kind: choice(['dev', 'staging', 'prod'], { development: 'dev', production: 'prod' }),
   default: 'dev',
   description:
-    'Where this server runs; under `prod` it refuses to start unless it is secure and durable (see Production).',
+    'Where this server runs; under `prod` it refuses to start unless it is secure and durable (see Production), under ' +
+    '`staging` it warns of what would be refused. `production` and `development` are `prod` and `dev`.',
 };
 
 export const server: Section<Config['server']> = {

@@ -1,4 +1,4 @@
-import type { Bus, CommandRunner, Page } from '@arqonbus/bus';
+import type { Bus, CommandRunner } from '@arqonbus/bus';
 import { BusError, CLOSE, newId } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { HttpRefusal, Reply } from './reply.ts';
@@ -53,25 +53,6 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
         runner.run({ sender, requestId: newId(), name: 'list_channels', args: { room } }),
     }),
     route({
-      method: 'get',
-      path: '/v1/clients',
-      query: PAGE,
-      tag: 'administration',
-      summary: 'The connected clients, of all nodes.',
-      access: 'admin',
-      answer: z.object({
-        clients: z.array(
-          z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT }),
-        ),
-        count: z.number(),
-        next: TEXT.nullable(),
-      }),
-      run: async ({ caller, query }) => {
-        const { items: clients, next } = await bus.directory.clients(caller.principal, pageOf(query));
-        return { clients, count: clients.length, next };
-      },
-    }),
-    route({
       method: 'post',
       path: '/v1/clients/{id}/disconnect',
       tag: 'administration',
@@ -92,16 +73,6 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       parts.onRestart,
     ),
   ];
-}
-
-/** One page of a list: at most 500 after the `next` of the answer before. */
-const PAGE = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(500).default(500),
-  after: TEXT.optional(),
-});
-
-function pageOf({ limit, after }: z.infer<typeof PAGE>): Page {
-  return { limit, after };
 }
 
 /** Closes a client wherever it is; answers its node. */

@@ -189,7 +189,7 @@ describe('CORS', () => {
       headers: {
         'access-control-allow-origin': ORIGIN,
         'access-control-allow-methods': 'POST,OPTIONS',
-        'access-control-allow-headers': 'Authorization,Content-Type,X-API-Key',
+        'access-control-allow-headers': 'Authorization,Content-Type,X-API-Key,Last-Event-ID',
         'access-control-max-age': '600',
       },
     });
@@ -211,5 +211,15 @@ describe('CORS', () => {
     expect(headers['access-control-allow-origin']).toBeUndefined();
     expect(headers.vary).toBeUndefined();
     await closed.stop();
+  });
+
+  it('lets the pages that may open a WebSocket read what users are answered, and nothing else', async () => {
+    const local = await startTestServer();
+    const read = async (path: string, Origin: string) =>
+      (await ask(`${local.urls.http}${path}`, { headers: { Origin } })).headers['access-control-allow-origin'];
+    expect(await read('/v1/channels', 'http://localhost:5173')).toBe('http://localhost:5173');
+    expect(await read('/status', 'http://localhost:5173')).toBeUndefined();
+    expect(await read('/v1/channels', 'https://evil.example')).toBeUndefined();
+    await local.stop();
   });
 });

@@ -1,22 +1,26 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { checkOrigin } from '@arqonbus/bus';
 import { BusError, type ErrorCode, type JsonObject, MAX_NESTING, parseJson } from '@arqonbus/protocol';
 import type { HttpBindings } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { TOKEN_PARAMETERS } from '../auth/credentials.ts';
 import type { Caller, Credentials } from './credentials.ts';
 import { describeRoute, ERROR_SCHEMA } from './openapi.ts';
-import { HttpRefusal, problem, Reply } from './reply.ts';
-import { type AnyRoute, readTexts } from './route.ts';
+import { HttpRefusal, problem, Reply, Takeover } from './reply.ts';
+import { type AnyRoute, listsOf, readTexts, type Texts } from './route.ts';
 
 export interface AppRules {
   readonly credentials: Credentials;
   /** The origin and host rule: why the request must not go on, or null. */
   readonly checkOrigin: (request: IncomingMessage) => string | null;
+  /** Whether the page that asks could open a WebSocket too: then it may read what users are answered. */
+  readonly allowsOrigin: (request: IncomingMessage) => boolean;
   /** Origins, or globs of their hosts, whose pages may read answers. */
   readonly corsOrigins: readonly string[];
   readonly maxBodyBytes: number;
@@ -33,7 +37,7 @@ export interface AppRules {
 interface Found {
   caller: Caller;
   /** The query, without the tenant. */
-  texts: Readonly<Record<string, string>>;
+  texts: Texts;
 }
 
 interface AppTypes {
@@ -55,7 +59,7 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
   const at = lookUp(routes);
   // Browsers keep HSTS for a host name with all its ports, which is for whoever owns the name to decide.
   app.use(secureHeaders({ strictTransportSecurity: false }));
-  if (rules.corsOrigins.length > 0) app.use(corsStep(rules.corsOrigins, at));
+  app.use(corsStep(rules, at));
   app.use(async (c, next) => {
     await next();
     rules.onAnswered(c.res.status);
@@ -70,7 +74,7 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
   const limit = bodyLimit({ maxSize: rules.maxBodyBytes, onError: () => refuseBody(rules.maxBodyBytes) });
   for (const one of routes) {
     app.openAPIRegistry.registerPath(describeRoute(one, error));
-    const answer = async (c: AppContext): Promise<Response> => send(c, await run(c, one));
+    const answer = async (c: AppContext): Promise<Response> => respond(c, await run(c, one));
     // `{name}` of OpenAPI is `:name` here.
     const path = one.path.replaceAll(/\{(\w+)\}/g, ':$1');
     if (one.method === 'get') app.get(path, identify(one, rules), answer);
@@ -102,14 +106,18 @@ function methodsOf(routes: readonly AnyRoute[]): string[] {
 }
 
 /** Lets the pages of listed origins read answers; never with the credentials of a browser. */
-function corsStep(allowed: readonly string[], at: (path: string) => AnyRoute[]): Step {
+function corsStep({ corsOrigins, allowsOrigin }: AppRules, at: (path: string) => AnyRoute[]): Step {
+  const forUsers = (c: Context): boolean => at(c.req.path).some(({ access }) => access === 'user');
+  const mayRead = (origin: string, c: Context): boolean =>
+    isListed(origin, corsOrigins) || (origin !== '' && forUsers(c) && allowsOrigin((c as AppContext).env.incoming));
   const answer = cors({
-    origin: (origin) => (isListed(origin, allowed) ? origin : null),
+    origin: (origin, c) => (mayRead(origin, c) ? origin : null),
     allowMethods: (_origin, c) => methodsOf(at(c.req.path)),
-    allowHeaders: ['Authorization', 'Content-Type', 'X-API-Key'],
+    allowHeaders: ['Authorization', 'Content-Type', 'X-API-Key', 'Last-Event-ID'],
     maxAge: PREFLIGHT_SECONDS,
   });
   return (c, next) => {
+    if (corsOrigins.length === 0 && !forUsers(c)) return next();
     const isPlainQuestion = c.req.method === 'OPTIONS' && c.req.header('access-control-request-method') === undefined;
     return isPlainQuestion ? next() : answer(c, next);
   };
@@ -134,19 +142,31 @@ function assertOrigin(request: IncomingMessage, rules: AppRules): void {
 
 function identify(one: AnyRoute, rules: AppRules): Step {
   const access = one.access === 'metrics' && rules.openMetrics ? 'open' : one.access;
+  const { takesQueryToken = false } = one;
+  const lists = listsOf(one);
+  const tokens = new Set<string>(takesQueryToken ? TOKEN_PARAMETERS : []);
   return async (c, next) => {
     // Probes and scrapers may add what they like to the addresses they poll.
-    const { tenant = null, ...texts } = access === 'open' ? {} : queryTexts(c.req.url);
+    const { tenant = null, ...texts } = access === 'open' ? {} : queryTexts(c.req.url, lists, tokens);
     c.set('texts', texts);
-    c.set('caller', await rules.credentials.identify(c.env.incoming, access, tenant));
+    const how = { access, takesQueryToken };
+    c.set('caller', await rules.credentials.identify(c.env.incoming, how, tenant as string | null));
     await next();
   };
 }
 
-/** Each parameter once: which of two values counts is nothing to guess about. */
-function queryTexts(url: string): Record<string, string> {
-  const texts: Record<string, string> = Object.create(null);
+/**
+ * Each parameter once, but for those that are lists: which of two values counts is nothing to guess about. Tokens are
+ * left out; who identifies the caller has read them.
+ */
+function queryTexts(url: string, lists: ReadonlySet<string>, tokens: ReadonlySet<string>): Texts {
+  const texts: Record<string, string | string[]> = Object.create(null);
   for (const [name, value] of new URL(url).searchParams) {
+    if (tokens.has(name)) continue;
+    if (lists.has(name)) {
+      texts[name] = [...(texts[name] ?? []), value];
+      continue;
+    }
     if (name in texts) {
       const field = name.slice(0, 140);
       throw new BusError('VALIDATION_ERROR', `Parameter "${field}": send it once.`, { field });
@@ -174,12 +194,28 @@ function refuseBody(limit: number): never {
   throw new HttpRefusal(413, 'LIMIT_EXCEEDED', `The body is larger than ${limit} bytes.`, details, headers);
 }
 
-async function run(c: AppContext, one: AnyRoute): Promise<Reply> {
+async function run(c: AppContext, one: AnyRoute): Promise<Reply | Takeover> {
   const query = readTexts(one.query, c.get('texts'));
   const params = readTexts(one.params, c.req.param() as Record<string, string>);
-  const body = one.method === 'post' ? readJson(await c.req.arrayBuffer()) : {};
-  const answer = await one.run({ caller: c.get('caller'), query, params, body });
-  return answer instanceof Reply ? answer : new Reply(one.status ?? 200, answer);
+  const sent = one.method === 'post' ? await c.req.arrayBuffer() : NOTHING;
+  const list = one.takesList === true ? readObjects(sent) : [];
+  const body = one.takesList === true ? {} : readJson(sent);
+  const { incoming } = c.env;
+  const { signal } = c.req.raw;
+  const answer = await one.run({ caller: c.get('caller'), query, params, body, list, incoming, signal });
+  return answer instanceof Reply || answer instanceof Takeover ? answer : new Reply(one.status ?? 200, answer);
+}
+
+const NOTHING = new ArrayBuffer(0);
+
+function respond(c: AppContext, answer: Reply | Takeover): Response {
+  if (answer instanceof Reply) return send(c, answer);
+  const { outgoing } = c.env;
+  // What the steps before have found to say, CORS above all.
+  for (const [name, value] of c.res.headers) outgoing.setHeader(name, value);
+  outgoing.setHeader('X-Content-Type-Options', 'nosniff');
+  answer.open(outgoing as ServerResponse);
+  return RESPONSE_ALREADY_SENT;
 }
 
 /** Levels of a body: those of a frame, and what a request may wrap around it. */
@@ -188,15 +224,30 @@ const MAX_LEVELS = MAX_NESTING + 4;
 /** One JSON object, as the bus takes it from a socket too; `{}` when there is nothing. */
 export function readJson(bytes: ArrayBuffer): JsonObject {
   if (bytes.byteLength === 0) return {};
-  let value: unknown;
+  const value = parseBody(bytes);
+  if (isObject(value)) return value;
+  throw new BusError('INVALID_JSON', 'The body must be one JSON object.');
+}
+
+/** One JSON object, or an array of them. */
+function readObjects(bytes: ArrayBuffer): JsonObject[] {
+  const value = parseBody(bytes);
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  if (list.every(isObject)) return list;
+  throw new BusError('INVALID_JSON', 'The body must be one JSON object, or an array of them.');
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseBody(bytes: ArrayBuffer): unknown {
   try {
-    value = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes), 'body', MAX_LEVELS);
+    return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes), 'body', MAX_LEVELS);
   } catch (error) {
     if (error instanceof BusError) throw error;
     throw new BusError('INVALID_JSON', 'The body is not valid JSON in UTF-8; send one JSON object.');
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
-  throw new BusError('INVALID_JSON', 'The body must be one JSON object.');
 }
 
 /** The answer to a request that no route takes. */

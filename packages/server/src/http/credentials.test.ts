@@ -6,7 +6,8 @@ import { expiredToken, token, WITH_AUTH } from '../../../../test/fixtures/tokens
 
 const KEY = 'the-key-of-this-test';
 const OPEN = ['/health', '/ready', '/version', '/metrics'];
-const ADMIN = ['/status', '/storage/history', '/telemetry/events', '/v1/rooms', '/v1/clients', '/openapi.json'];
+const ADMIN = ['/status', '/storage/history', '/telemetry/events', '/v1/rooms', '/openapi.json'];
+const USER = ['/v1/channels', '/v1/clients', '/v1/messages?room=general:lobby'];
 const OPERATOR = ['/system/info', '/system/config', '/storage/stats'];
 
 let server: TestServer;
@@ -76,8 +77,23 @@ describe('credentials', () => {
     for (const path of [...ADMIN, ...OPERATOR]) {
       expect(await call(path, await bearer({ role, telemetry: true }))).toMatchObject({ status: 403 });
     }
-    expect(await call('/v1/publish', { ...(await bearer({ role })), body: { room: 'a' } })).toMatchObject({
+    const join = { ...(await bearer({ role })), body: { room: 'a' } };
+    expect(await call('/v1/subjects/ada/join', join)).toMatchObject({ status: 403 });
+  });
+
+  it('are the token of a user for what users do, and a guest’s for what guests may read', async () => {
+    await call('/v1/publish', { ...(await bearer({ role: 'user' })), body: { room: 'general:lobby' } });
+    for (const role of ['user', 'guest']) {
+      for (const path of USER) expect([path, (await call(path, await bearer({ role }))).status]).toEqual([path, 200]);
+    }
+    const body = { room: 'general:lobby', payload: {} };
+    expect(await call('/v1/publish', { ...(await bearer({ role: 'user' })), body })).toMatchObject({ status: 200 });
+    expect(await call('/v1/publish', { ...(await bearer({ role: 'guest' })), body })).toMatchObject({ status: 403 });
+    const elsewhere = { ...(await bearer({ role: 'user', publish: ['lab:*'] })), body };
+    expect(await call('/v1/publish', elsewhere)).toMatchObject({ status: 403 });
+    expect(await call('/v1/messages?room=general:lobby', await bearer({ subscribe: ['lab:*'] }))).toMatchObject({
       status: 403,
+      json: { error_code: 'AUTHORIZATION_ERROR' },
     });
   });
 

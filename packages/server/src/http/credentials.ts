@@ -12,22 +12,32 @@ import {
 } from '@arqonbus/bus';
 import { isRoomName } from '@arqonbus/protocol';
 import type { ApiKeyCheck } from '../auth/api-key.ts';
+import { extractToken } from '../auth/credentials.ts';
 import type { Verifier } from '../auth/verifier.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import type { HttpRates } from './rates.ts';
 import { HttpRefusal } from './reply.ts';
 
 /**
- * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators; `admin`
- * admins, about their own tenant; `operator` those who stand over all tenants, since the answer is about the server.
+ * Who may ask: `open` everybody; `metrics` everybody unless the configuration closes it, then operators;
+ * `user` whoever could open a WebSocket, within the same grants; `admin` admins, about their own tenant; `operator` those
+ * who stand over all tenants, since the answer is about the server.
  */
-export type Access = 'open' | 'metrics' | 'admin' | 'operator';
+export type Access = 'open' | 'metrics' | 'user' | 'admin' | 'operator';
 
 /** Who makes a request, and for which tenant. */
 export interface Caller {
   readonly principal: Principal;
   /** As whom it publishes and runs commands. */
   readonly sender: Sender;
+  /** Counts one more of what a request may hold many of. Throws RATE_LIMITED, as for one request too many. */
+  charge(): void;
+}
+
+/** Who may use a route, and how they may say who they are. */
+interface Entrance {
+  readonly access: Access;
+  readonly takesQueryToken: boolean;
 }
 
 export interface CredentialRules {
@@ -45,9 +55,8 @@ export interface CredentialRules {
 }
 
 /** Whoever asks an open route. */
-const STRANGER: Caller = callerOf(anonymousPrincipal('guest', false));
+const STRANGER: Caller = callerOf(anonymousPrincipal('guest', false), () => {});
 
-const BEARER = /^bearer +(\S+)$/i;
 const SENDER_NAME_LENGTH = 128;
 
 /** Decides who an HTTP request is from (TELEMETRY, HTTP): the API key, an admin's token, or this machine itself. */
@@ -64,18 +73,19 @@ export class Credentials {
    *
    * @param tenant what the query asks for: operators choose one, others may only name their own
    */
-  identify(request: IncomingMessage, access: Access, tenant: string | null): Awaitable<Caller> {
+  identify(request: IncomingMessage, { access, takesQueryToken }: Entrance, tenant: string | null): Awaitable<Caller> {
     if (access === 'open') return STRANGER;
-    const found = this.principal(request);
+    const found = this.principal(request, takesQueryToken);
     const allow = (principal: Principal): Caller => {
       this.rules.requireWelcome(principal);
-      this.rules.rates.charge(principal, request.socket.remoteAddress ?? '');
-      return this.allow(request, principal, access, tenant);
+      const charge = (): void => this.rules.rates.charge(principal, request.socket.remoteAddress ?? '');
+      charge();
+      return callerOf(this.allow(request, principal, access, tenant), charge);
     };
     return found instanceof Promise ? found.then(allow) : allow(found);
   }
 
-  private principal(request: IncomingMessage): Awaitable<Principal> {
+  private principal(request: IncomingMessage, takesQueryToken: boolean): Awaitable<Principal> {
     const { verifier, hasApiKey, checkApiKey, local } = this.rules;
     const key = request.headers['x-api-key'];
     if (key !== undefined && hasApiKey) {
@@ -83,35 +93,36 @@ export class Credentials {
       if (operator === null) throw this.unauthorized(request, 'invalid API key', 'X-API-Key does not match');
       return operator;
     }
-    if (verifier !== null) return this.verify(request, verifier);
+    if (verifier !== null) return this.verify(request, verifier, takesQueryToken);
     if (hasApiKey) throw this.unauthorized(request, 'missing API key', 'no X-API-Key was sent');
     if (local !== null && isLoopbackHost(request.socket.remoteAddress ?? '')) return local;
     throw this.unauthorized(request, 'no credentials are configured', 'neither an API key nor authentication is set');
   }
 
-  private async verify(request: IncomingMessage, verifier: Verifier): Promise<Principal> {
-    const token = BEARER.exec(request.headers.authorization?.trim() ?? '')?.[1];
+  private async verify(request: IncomingMessage, verifier: Verifier, takesQueryToken: boolean): Promise<Principal> {
+    const { authorization } = request.headers;
+    const token = extractToken({ authorization }, takesQueryToken ? (request.url ?? '') : '') ?? undefined;
     const verified = await verifier.verify(token);
     if (!verified.ok) throw this.unauthorized(request, verified.reason, verified.internal);
     return verified.principal;
   }
 
-  private allow(request: IncomingMessage, principal: Principal, access: Access, tenant: string | null): Caller {
-    if (!hasRole(principal, 'admin')) {
+  private allow(request: IncomingMessage, principal: Principal, access: Access, tenant: string | null): Principal {
+    if (access !== 'user' && !hasRole(principal, 'admin')) {
       throw this.forbidden(request, 'This needs the role admin.', { required_role: 'admin' });
     }
     if (tenant !== null && !isRoomName(tenant)) {
       throw new HttpRefusal(400, 'VALIDATION_ERROR', 'Parameter "tenant": not a tenant’s name.', { field: 'tenant' });
     }
-    if (access !== 'admin' && !principal.operator) {
+    if (access !== 'user' && access !== 'admin' && !principal.operator) {
       throw this.forbidden(request, OPERATORS_ONLY, { required: 'operator' });
     }
-    if (tenant === null) return callerOf(principal);
+    if (tenant === null) return principal;
     if (!principal.operator && tenant !== principal.tenant) {
       throw this.forbidden(request, 'Only operators choose a tenant.', { field: 'tenant' });
     }
     // Whoever names a tenant asks about that one alone.
-    return callerOf({ ...principal, tenant, operator: principal.operator && access !== 'admin' });
+    return { ...principal, tenant, operator: principal.operator && access !== 'admin' && access !== 'user' };
   }
 
   private unauthorized(request: IncomingMessage, reason: string, internal: string): HttpRefusal {
@@ -126,17 +137,16 @@ export class Credentials {
   }
 }
 
-const SENTENCE =
-  'Send the header X-API-Key, or Authorization with an admin’s bearer token, as the server is configured.';
+const SENTENCE = 'Send the header X-API-Key, or Authorization with a bearer token, as the server is configured.';
 const OPERATORS_ONLY = 'This is about the whole server: it takes the API key, or an admin’s token of the tenant "*".';
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="arqonbus"' };
 
-function callerOf(principal: Principal): Caller {
+function callerOf(principal: Principal, charge: () => void): Caller {
   const { subject } = principal;
   const name = `http:${senderName(subject)}`;
   // A token's subject is the same whether it comes over WebSocket or HTTP; the key is an identity of its own.
   const identity = subject === null || subject === API_KEY_SUBJECT ? name : subjectIdentity(subject);
-  return { principal, sender: systemSender(name, principal, identity) };
+  return { principal, sender: systemSender(name, principal, identity), charge };
 }
 
 /** What envelopes say after `http:`. No token's subject can pass for the API key or for a caller without a name. */

@@ -1,4 +1,4 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { Ajv2020 } from 'ajv/dist/2020.js';
@@ -25,7 +25,16 @@ interface OpenApi {
 
 const PAGE = readFileSync(new URL('../../../../docs/http.md', import.meta.url), 'utf8');
 const execute = promisify(execFile);
-const PROBES = ['/health', '/health/live', '/ready', '/health/ready', '/version', '/metrics', '/metrics/prometheus'];
+const PROBES = [
+  '/client.js',
+  '/health',
+  '/health/live',
+  '/ready',
+  '/health/ready',
+  '/version',
+  '/metrics',
+  '/metrics/prometheus',
+];
 let server: TestServer;
 let peer: Peer;
 let document: OpenApi;
@@ -70,18 +79,30 @@ describe('GET /openapi.json', () => {
       const check = ajv.compile(JSON.parse(text));
       expect([operation.operationId, check(value), check.errors]).toEqual([operation.operationId, true, null]);
     };
-    const bodies: Readonly<Record<string, object>> = { '/v1/publish': { room: 'lab' } };
-    const names: Readonly<Record<string, string>> = { room: 'science', name: 'ping', id: peer.id };
+    const bodies: Readonly<Record<string, object | string>> = {
+      '/v1/publish': { room: 'lab' },
+      '/v1/batch': JSON.stringify([{ publish: { room: 'lab' } }, { command: 'nothing' }]),
+      '/v1/subjects/{sub}/join': { room: 'lab' },
+      '/v1/subjects/{sub}/leave': { room: 'lab' },
+    };
+    const queries: Readonly<Record<string, string>> = {
+      '/v1/messages': '?room=science:explore&limit=3',
+      '/v1/presence': '?room=science:explore',
+    };
+    const names: Readonly<Record<string, string>> = { room: 'science', name: 'ping', id: peer.id, sub: 'ada' };
     // What disconnects the client comes last.
     for (const { method, path, operation } of operations().sort((one) => (one.path.includes('{id}') ? 1 : -1))) {
-      const url = server.urls.http + path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => names[name] ?? '');
+      const at = server.urls.http + path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => names[name] ?? '');
+      const url = `${at}${queries[path] ?? ''}`;
+      // A stream has no end that could be waited for; its own tests read it.
+      if (path === '/v1/stream') continue;
       const body = method === 'post' ? { body: bodies[path] ?? {} } : {};
       const { status, json, headers } = await ask(url, body);
       if (json === undefined)
         expect(headers['content-type']).toContain(Object.keys(operation.responses['200']?.content ?? {})[0]);
       else validate(operation, status, json);
       if (PROBES.includes(path)) continue;
-      const refused = await ask(`${url}?nonsense=1`, body);
+      const refused = await ask(`${at}?nonsense=1`, body);
       expect([path, refused.status]).toEqual([path, 400]);
       validate(operation, refused.status, refused.json);
     }
@@ -91,7 +112,7 @@ describe('GET /openapi.json', () => {
 describe('docs/http.md', () => {
   it('has the table of routes that the document makes', () => {
     const rows = operations().map(({ method, path, operation }) => {
-      const [, access] = /^(?:For (admin|operator)s?\b|Open)/.exec(operation.description) ?? [];
+      const [, access] = /^(?:For (user|admin|operator)s?\b|Open)/.exec(operation.description) ?? [];
       return `| \`${method.toUpperCase()} ${path}\` | ${access ?? 'open'} | ${operation.summary} |`;
     });
     const table = PAGE.split('<!-- routes -->')[1]?.split('<!-- /routes -->')[0]?.trim() ?? '';
@@ -102,7 +123,7 @@ describe('docs/http.md', () => {
 
   // Elsewhere than in CI, who has no curl does without.
   it.skipIf(process.env.CI === undefined && !hasCurl())('has examples that work', async () => {
-    const commands = [...PAGE.matchAll(/^curl .*$/gm)].map(([command]) => command);
+    const commands = [...PAGE.matchAll(/^curl -s .*$/gm)].map(([command]) => command);
     expect(commands.length).toBeGreaterThan(8);
     for (const command of commands) {
       const here = command
@@ -111,6 +132,19 @@ describe('docs/http.md', () => {
       // In a process of its own, since the server answers in this one.
       expect((await execute('sh', ['-c', here])).stdout).not.toBe('');
     }
+  });
+
+  it.skipIf(process.env.CI === undefined && !hasCurl())('has a stream that curl reads', async () => {
+    const [command = ''] = /^curl -N .*$/m.exec(PAGE) ?? [];
+    const reading = spawn('sh', ['-c', `exec ${command.replace('http://localhost:8080', server.urls.http)}`]);
+    let read = '';
+    for await (const chunk of reading.stdout) {
+      read += chunk;
+      if (read.includes('arq_join_1')) break;
+    }
+    reading.kill();
+    expect(read).toContain('"event":"welcome"');
+    expect(read).toMatch(/^id: \+science:explore=\d+@/m);
   });
 
   it('names every metric', async () => {

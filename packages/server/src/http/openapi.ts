@@ -44,6 +44,7 @@ export function describeRoute(one: AnyRoute, error: z.ZodType): RouteConfig {
 const ACCESS: Readonly<Record<AnyRoute['access'], string>> = {
   open: 'Open to everybody.',
   metrics: 'Open to everybody, unless `ARQONBUS_METRICS_AUTH` is on: then for operators.',
+  user: 'For users, within their grants; operators choose a tenant.',
   admin: 'For admins, about their own tenant; operators choose one.',
   operator: 'For operators: it is about the whole server.',
 };
@@ -78,6 +79,6 @@ function makeDocument(app: Described, version: string): object {
   registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' });
   return app.getOpenAPI31Document({
     openapi: '3.1.0',
-    info: { title: 'ArqonBus', version, description: 'Health, figures and administration of a bus, and publishing.' },
+    info: { title: 'ArqonBus', version, description: 'A bus over HTTP: for its users, its admins and its operators.' },
   });
 }

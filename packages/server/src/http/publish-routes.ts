@@ -1,99 +1,116 @@
-import { type Bus, type CommandRunner, receipt } from '@arqonbus/bus';
-import {
-  assertJson,
-  BusError,
-  decode,
-  type Inbound,
-  isRefusal,
-  type JsonObject,
-  MAX_NESTING,
-  newId,
-  PROTOCOL_VERSION,
-} from '@arqonbus/protocol';
+import { BusError, type JsonObject, newId, parseAddress } from '@arqonbus/protocol';
 import { z } from 'zod';
+import type { Caller } from './credentials.ts';
+import { inOrder, outcomeOf, type Publishing, publish, runCommand } from './publishing.ts';
 import { type AnyRoute, route } from './route.ts';
 
-export interface PublishParts {
-  readonly bus: Bus;
-  readonly runner: CommandRunner;
-  /** Whether envelopes are judged strictly (PROTOCOL section 2); what HTTP fills in itself is never owed. */
-  readonly strict: boolean;
-}
-
 const TEXT = z.string();
+const MAX_CHANNELS = 1_000;
+
+/** What `/v1/publish` takes of one message, for the document. */
+export const MESSAGE: z.ZodObject = z.object({
+  room: TEXT.optional().describe('Room name, or room:channel.'),
+  channel: TEXT.optional().describe('Channel name, or room:channel; without one the whole room.'),
+  payload: z.looseObject({}).optional(),
+  type: z.enum(['event', 'private', 'telemetry']).optional().describe('`event` unless it says otherwise.'),
+  id: TEXT.optional().describe('The envelope’s id; sent again within 120 s it is delivered once.'),
+  to: z
+    .union([TEXT, z.array(TEXT)])
+    .optional()
+    .describe('Client ids and `sub:SUBJECT` of a private message.'),
+  metadata: z.looseObject({}).optional(),
+  options: z
+    .looseObject({})
+    .optional()
+    .describe('`ttl_seconds`, `expect`, `ephemeral` … as the protocol has them; an unknown one is refused.'),
+});
+
+const ACK = {
+  id: TEXT,
+  room: TEXT.optional(),
+  channel: TEXT.optional(),
+  sequence: z.number().optional(),
+  epoch: TEXT.optional(),
+  delivered: z.number().describe('Connections that it was handed to.'),
+  undelivered: z.array(TEXT).optional(),
+  job_id: TEXT.optional(),
+  deliver_at: TEXT.optional(),
+  duplicate: z.boolean(),
+  stored: z.enum(['none', 'memory', 'disk', 'replicated']),
+};
+
+/** What became of one of many. */
+export const OUTCOME: z.ZodType = z.union([
+  z.looseObject({ ok: z.literal(true) }),
+  z.looseObject({ ok: z.literal(false), error: TEXT, error_code: TEXT, details: z.looseObject({}) }),
+]);
 
 /** `/v1/publish` and `/v1/commands/{name}`: what a WebSocket client could send, judged by the same rules. */
-export function publishRoutes({ bus, runner, strict }: PublishParts): AnyRoute[] {
+export function publishRoutes(publishing: Publishing): AnyRoute[] {
   return [
     route({
       method: 'post',
       path: '/v1/publish',
       tag: 'messages',
-      summary: 'Publishes an event, a private message or a telemetry event; answers the ack.',
-      access: 'admin',
-      body: z.object({
-        room: TEXT.optional().describe('Room name, or room:channel.'),
-        channel: TEXT.optional().describe('Channel name, or room:channel; without one the whole room.'),
-        payload: z.looseObject({}).optional(),
-        type: z.enum(['event', 'private', 'telemetry']).optional().describe('`event` unless it says otherwise.'),
-        id: TEXT.optional().describe('The envelope’s id; sent again within 120 s it is delivered once.'),
-        to: z
-          .union([TEXT, z.array(TEXT)])
+      summary:
+        'Publishes an event, a private message or a telemetry event and answers the ack; or one to many channels.',
+      access: 'user',
+      body: MESSAGE.extend({
+        channels: z
+          .array(TEXT)
+          .max(MAX_CHANNELS)
           .optional()
-          .describe('Client ids and `sub:SUBJECT` of a private message.'),
-        metadata: z.looseObject({}).optional(),
-        options: z
-          .looseObject({})
-          .optional()
-          .describe('`ttl_seconds`, `expect`, `ephemeral` … as the protocol has them; an unknown one is refused.'),
+          .describe('Instead of `channel`: where an event goes, each a room:channel, or a channel of `room`.'),
       }),
-      answer: z.object({
-        id: TEXT,
-        room: TEXT.optional(),
-        channel: TEXT.optional(),
-        sequence: z.number().optional(),
-        epoch: TEXT.optional(),
-        delivered: z.number().describe('Connections that it was handed to.'),
-        undelivered: z.array(TEXT).optional(),
-        job_id: TEXT.optional(),
-        deliver_at: TEXT.optional(),
-        duplicate: z.boolean(),
-        stored: z.enum(['none', 'memory', 'disk', 'replicated']),
-      }),
-      run: async ({ caller: { sender }, body }) => {
-        const { type = 'event' } = body;
-        if (type === 'command') {
-          throw new BusError('VALIDATION_ERROR', 'Send commands to /v1/commands/NAME.', { field: 'type' });
-        }
-        const inbound = judge({ ...body, type }, strict);
-        bus.rooms.tenant(sender.principal.tenant).traffic.received += 1;
-        const { payload, at } = receipt(await bus.ingress.post(sender, inbound));
-        return { id: inbound.id, ...at, ...payload };
-      },
+      answer: z.union([z.object(ACK), z.object({ results: z.array(OUTCOME) })]),
+      run: ({ caller, body }) =>
+        body.channels === undefined ? publish(publishing, caller, body) : publishToMany(publishing, caller, body),
     }),
     route({
       method: 'post',
       path: '/v1/commands/{name}',
       tag: 'messages',
       summary: 'Runs a command; the body holds its arguments, the answer is its result.',
-      access: 'admin',
+      access: 'user',
       params: z.object({ name: TEXT }),
       body: z.looseObject({}).describe('The arguments, as `help` describes them.'),
       answer: z.looseObject({}),
-      run: ({ caller: { sender }, params, body }) => {
-        const { id, command, args } = judge({ type: 'command', command: params.name, args: body }, strict);
-        bus.rooms.tenant(sender.principal.tenant).traffic.received += 1;
-        return runner.run({ sender, requestId: id, name: command, args });
-      },
+      run: ({ caller, params, body }) => runCommand(publishing, caller, params.name, body),
     }),
   ];
 }
 
-/** Has the wire's own rules decide over a request, as if it had been a frame. */
-function judge(fields: JsonObject, strict: boolean): Inbound {
-  // What is nested deeper than a frame may be cannot be written as one either.
-  assertJson(fields, 'body', MAX_NESTING + 1);
-  const decoded = decode(JSON.stringify({ version: PROTOCOL_VERSION, id: newId(), ...fields }), strict);
-  if (isRefusal(decoded)) throw new BusError(decoded.code, decoded.message, decoded.details);
-  return decoded;
+/** One event to each of many channels, a result each; every channel counts as a request. */
+async function publishToMany(publishing: Publishing, caller: Caller, body: JsonObject): Promise<object> {
+  const { channels, room, channel, to, ...event } = body;
+  if (!Array.isArray(channels) || channels.length === 0 || channels.length > MAX_CHANNELS) {
+    throw new BusError('VALIDATION_ERROR', `"channels" is a list of 1 to ${MAX_CHANNELS} channels.`, {
+      field: 'channels',
+      limit: MAX_CHANNELS,
+    });
+  }
+  if (channel !== undefined || to !== undefined || (event.type !== undefined && event.type !== 'event')) {
+    throw new BusError('VALIDATION_ERROR', 'With "channels" goes an event, without "channel" and "to".', {
+      field: 'channels',
+    });
+  }
+  const addresses = channels.map((one: unknown) => {
+    if (typeof one !== 'string') {
+      throw new BusError('VALIDATION_ERROR', 'Each of "channels" is a text.', { field: 'channels' });
+    }
+    const isWhole = one.includes(':') || room === undefined;
+    return isWhole ? parseAddress(one, undefined) : { room, channel: one };
+  });
+  // The same id everywhere: sent again, it is a duplicate in each of the channels.
+  const id = event.id ?? newId();
+  let isFirst = true;
+  const results = await inOrder(addresses, async (at) => ({
+    ...at,
+    ...(await outcomeOf(publishing, async () => {
+      if (!isFirst) caller.charge();
+      isFirst = false;
+      return publish(publishing, caller, { ...event, id, ...at } as JsonObject);
+    })),
+  }));
+  return { results };
 }

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { BusError, ERRORS, type ErrorCode, type ErrorDetails, errorPayload } from '@arqonbus/protocol';
 
 /** What a route answers when it is more than its usual status and a JSON body. */
@@ -19,6 +20,16 @@ export class Reply {
     this.body = body;
     this.headers = headers;
     this.afterwards = afterwards;
+  }
+}
+
+/** What a route answers when it writes the response itself: `open` is called with the headers of every answer set. */
+export class Takeover {
+  /** Throws what refuses the request after all, before anything is written. */
+  readonly open: (response: ServerResponse) => void;
+
+  constructor(open: (response: ServerResponse) => void) {
+    this.open = open;
   }
 }
 

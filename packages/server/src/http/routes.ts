@@ -1,8 +1,13 @@
-import type { Bus, CommandRunner } from '@arqonbus/bus';
+import type { IncomingMessage } from 'node:http';
+import type { Attached, Bus, CommandRunner } from '@arqonbus/bus';
 import type { Config } from '../config/config.ts';
 import type { Monitor } from '../telemetry/monitor.ts';
 import { adminRoutes } from './admin-routes.ts';
 import { type App, type AppRules, createApp } from './app.ts';
+import { batchRoutes } from './batch-routes.ts';
+import { clientRoute } from './client-route.ts';
+import { directoryRoutes } from './directory-routes.ts';
+import { messageRoutes } from './message-routes.ts';
 import { documentRoute } from './openapi.ts';
 import { type Build, probeRoutes } from './probe-routes.ts';
 import { publishRoutes } from './publish-routes.ts';
@@ -10,6 +15,8 @@ import type { AnyRoute } from './route.ts';
 import { statusRoutes } from './status-routes.ts';
 import type { Redact } from './storage-history.ts';
 import { storageRoutes } from './storage-routes.ts';
+import { streamRoutes } from './stream-routes.ts';
+import { subjectRoutes } from './subject-routes.ts';
 import { systemRoutes } from './system-routes.ts';
 import { telemetryFigures, telemetryRoutes } from './telemetry-routes.ts';
 
@@ -22,6 +29,8 @@ export interface HttpParts {
   readonly isReady: () => boolean;
   /** Where the listeners are reached, as URLs. */
   readonly endpoints: () => object;
+  /** Where connections of all transports are counted. */
+  readonly attached: Pick<Attached, 'hold'>;
   readonly droppedEvents: () => number;
   readonly redact: Redact;
   readonly onShutdown: (() => void) | null;
@@ -29,10 +38,34 @@ export interface HttpParts {
 }
 
 /** The HTTP side of a server: every family of routes, under the rules that all requests keep. */
-export function createHttpApp(parts: HttpParts, rules: Pick<AppRules, 'credentials' | 'checkOrigin'>): App {
-  const { config, bus, monitor } = parts;
-  const routes = [...allRoutes(parts), documentRoute(() => app, bus.options.version)];
-  const app: App = createApp(routes, {
+export function createHttpApp(
+  parts: HttpParts,
+  rules: Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>,
+): App {
+  const routes = [...allRoutes(parts), documentRoute(() => app, parts.bus.options.version)];
+  const app: App = createApp(routes, appRules(parts, rules));
+  return app;
+}
+
+type Rules = Pick<AppRules, 'credentials' | 'checkOrigin' | 'allowsOrigin'>;
+
+/** What takes the place of a WebSocket, at the very address of it: whoever knows that one needs no other. */
+export function createFallbackApp(
+  parts: Pick<HttpParts, 'bus' | 'config' | 'monitor' | 'attached'>,
+  rules: Rules,
+): App {
+  return createApp([...streamRoutes(parts), clientRoute()], appRules(parts, rules));
+}
+
+const FALLBACK = /^\/(?:v1\/stream|v1\/sessions\/[^/?]+|client\.js)(?:\?|$)/;
+
+/** Whether a request to the listener of WebSockets is for {@link createFallbackApp}. */
+export function isFallback({ url = '/' }: IncomingMessage): boolean {
+  return FALLBACK.test(url);
+}
+
+function appRules({ bus, config, monitor }: Pick<HttpParts, 'bus' | 'config' | 'monitor'>, rules: Rules): AppRules {
+  return {
     ...rules,
     corsOrigins: config.http.corsOrigins,
     maxBodyBytes: config.server.maxMessageSize,
@@ -40,8 +73,7 @@ export function createHttpApp(parts: HttpParts, rules: Pick<AppRules, 'credentia
     internal: (error) => bus.internal(error),
     onAnswered: (status) => monitor.answered(status),
     onFailed: (code) => bus.faults.failed(code),
-  });
-  return app;
+  };
 }
 
 function allRoutes(parts: HttpParts): AnyRoute[] {
@@ -49,6 +81,7 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
   const { feed, metrics, requests } = monitor;
   const clients = () => ({ clients: monitor.connections.telemetry(), dropped_total: droppedEvents() });
   const telemetry = { feed, clients };
+  const publishing = { bus, runner, strict: config.server.strictEnvelope };
   const strictStorage = config.storage.mode === 'strict';
   const routes: AnyRoute[] = [
     ...probeRoutes({ ...parts, strictStorage }),
@@ -62,7 +95,13 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
     ...storageRoutes(bus, parts.redact),
     ...systemRoutes({ bus, config, endpoints, routes: () => routes.map(nameOf) }),
     ...telemetryRoutes(telemetry),
-    ...publishRoutes({ bus, runner, strict: config.server.strictEnvelope }),
+    ...publishRoutes(publishing),
+    ...batchRoutes(publishing),
+    ...messageRoutes(bus),
+    ...streamRoutes(parts),
+    ...directoryRoutes(bus),
+    ...subjectRoutes(bus),
+    clientRoute(),
     ...adminRoutes(parts),
   ];
   return routes;

@@ -1,4 +1,4 @@
-import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { answerAndClose, answerUnreadable, HANDSHAKE_LIMITS, type Tls } from '@arqonbus/bus';
 import { getRequestListener, RequestError } from '@hono/node-server';
@@ -12,15 +12,20 @@ const KEEP_ALIVE_MS = 4_000;
 /** How long requests under way may take to end once the server stops. */
 const GRACE_MS = 1_000;
 
-/** The HTTP server of an app; it does not listen yet. */
-export function createAppServer(app: App, tls: Tls | null): Server {
-  const options = { ...HANDSHAKE_LIMITS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
-  const listener = getRequestListener(app.fetch, {
+/** What a server hands its requests to. */
+export function listenerOf(app: App): RequestListener {
+  return getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
     // Stands in where a request names no host, which the app then judges.
     hostname: 'localhost',
     errorHandler: refuseUnreadable,
   });
+}
+
+/** The HTTP server of an app; it does not listen yet. */
+export function createAppServer(app: App, tls: Tls | null): Server {
+  const options = { ...HANDSHAKE_LIMITS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
+  const listener = listenerOf(app);
   const server =
     tls === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
   answerUnreadable(server, (socket, status, code, sentence) => {

@@ -89,9 +89,9 @@ function parse(text: string): JsonObject {
 }
 
 function readSubmission(frame: JsonObject): TelemetryMessage {
-  const { id, eventType, payload, room, channel } = frame;
+  const { id, ...fields } = frame;
   if (id !== undefined && !isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
-  const event = checkTelemetry({ eventType, payload, room, channel }, '');
+  const event = checkTelemetry(fields, '');
   return { id: id ?? newId(), room: undefined, channel: undefined, payload: { ...event } };
 }
 

@@ -269,6 +269,17 @@ describe('submitting', () => {
     expect(await watcher.seen()).toEqual([]);
   });
 
+  it('takes the fields of an event beside its type too', async () => {
+    const watcher = await watch();
+    watcher.send({ eventType: 'flat', room: 'lab', step: 3, took_ms: 1.5, node: 'mine' });
+    expect(await watcher.event('flat')).toMatchObject({
+      eventType: 'flat',
+      room: 'lab',
+      payload: { step: 3, took_ms: 1.5, node: 'mine' },
+      submitted: true,
+    });
+  });
+
   it('takes the same id once', async () => {
     const watcher = await watch();
     await watcher.ask({ type: 'subscribe', events: ['once'] }, 'subscribed');
@@ -283,7 +294,6 @@ describe('submitting', () => {
     ['a type of other characters', { eventType: 'a b', payload: {} }, 'eventType'],
     ['a type that is no string', { eventType: 5, payload: {} }, 'eventType'],
     ['no type', { payload: {} }, 'eventType'],
-    ['no payload', { eventType: 'x' }, 'payload'],
     ['a payload that is a list', { eventType: 'x', payload: [] }, 'payload'],
     ['a payload that is null', { eventType: 'x', payload: null }, 'payload'],
     ['a room that is no string', { eventType: 'x', payload: {}, room: 1 }, 'room'],

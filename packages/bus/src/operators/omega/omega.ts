@@ -80,14 +80,21 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
         channel: z.string(),
         limits: z.strictObject({ max_events: COUNT, max_substrates: COUNT }),
         counts: z.strictObject({ substrates: COUNT, events: COUNT }),
+        lab_room: z.string().describe('As `room`.'),
+        lab_channel: z.string().describe('As `channel`.'),
+        max_events: COUNT,
+        max_substrates: COUNT,
+        substrate_count: COUNT,
+        event_count: COUNT,
       }),
-      run: ({ sender }): CommandResult<'op.omega.status'> => ({
-        enabled,
-        room,
-        channel,
-        limits: { max_events: maxEvents, max_substrates: maxSubstrates },
-        counts: states.of(sender.principal.tenant).counts(),
-      }),
+      run: ({ sender }): CommandResult<'op.omega.status'> => {
+        const limits = { max_events: maxEvents, max_substrates: maxSubstrates };
+        const counts = states.of(sender.principal.tenant).counts();
+        // The same once more by the names that clients of the Python server know.
+        const former = { lab_room: room, lab_channel: channel, ...limits };
+        const sums = { substrate_count: counts.substrates, event_count: counts.events };
+        return { enabled, room, channel, limits, counts, ...former, ...sums };
+      },
     }),
     command({
       name: 'op.omega.register_substrate',

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { EngineEvents } from '@arqonbus/bus';
+import type { Engine, EngineEvents } from '@arqonbus/bus';
 import { newSecretId } from '@arqonbus/protocol';
 import type { Config } from '../../config/config.ts';
 import { storageOptions } from '../../config/storage-options.ts';
@@ -25,13 +25,17 @@ const DEAF: EngineEvents = {
 export async function checkStorage({ storage }: Config, busRuns: boolean): Promise<Finding> {
   const { backend } = storage;
   if (backend === 'memory') {
-    return warn(CHECK, 'History is kept in memory and lost at a restart.', 'Choose sqlite or redis to keep it.');
+    return warn(
+      CHECK,
+      'History is kept in memory and lost at a restart.',
+      'Choose sqlite, postgres or redis to keep it.',
+    );
   }
   if (backend === 'sqlite' && !existsSync(storage.sqlitePath)) return checkFolder(storage.sqlitePath);
   if (backend === 'sqlite' && busRuns)
     return ok(CHECK, `${storage.sqlitePath} is in use by the bus that runs, and was not opened.`);
   try {
-    await withTimeout(open(storage));
+    await withTimeout(withEngine(storage, async () => undefined));
     return ok(CHECK, `${backend} answers.`);
   } catch (error) {
     return failed(
@@ -56,13 +60,15 @@ function checkFolder(path: string): Finding {
   }
 }
 
-async function open(storage: Config['storage']): Promise<void> {
+/** Opens the storage for `use`, and closes it again. Rejects with one sentence when it cannot be used. */
+export async function withEngine<T>(storage: Config['storage'], use: (engine: Engine) => Promise<T>): Promise<T> {
   const { loadEngine } = await import('@arqonbus/bus');
   // In strict mode a backend that is away fails the opening, instead of being waited for.
   const engine = await loadEngine({ ...storageOptions(storage, newSecretId('doctor_')), mode: 'strict' });
   try {
     await engine.open(DEAF);
     if (!engine.healthy()) throw new Error('it does not answer');
+    return await use(engine);
   } finally {
     await engine.close();
   }

@@ -1,4 +1,4 @@
-// Copies the Lua scripts of packages/bus/src to the same places in dist: the TypeScript beside them reads them there.
+// Copies the Lua and SQL scripts of packages/bus/src to the same places in dist: the TypeScript beside them reads them there.
 // `tsc` does not; `npm run build` runs both.
 import { copyFileSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 
 const bus = fileURLToPath(new URL('../packages/bus/', import.meta.url));
 
-/** The Lua files of a folder, as paths inside it. */
+/** The Lua and SQL files of a folder, as paths inside it. */
 function scriptsIn(folder) {
   const all = readdirSync(join(bus, folder), { recursive: true });
-  return all.filter((path) => path.endsWith('.lua'));
+  return all.filter((path) => /\.(lua|sql)$/.test(path));
 }
 
 const sources = scriptsIn('src');

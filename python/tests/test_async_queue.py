@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from arqonbus import ConnectionClosed, RequestTimeout
-from arqonbus.feed import Mailbox
+from arqonbus.feed import AsyncQueue
 
 
 async def test_takers_are_served_in_order() -> None:
-    box: Mailbox[int] = Mailbox()
+    box: AsyncQueue[int] = AsyncQueue()
     takers = [asyncio.create_task(box.take()) for _ in range(3)]
     await asyncio.sleep(0)
     for n in range(3):
@@ -18,7 +18,7 @@ async def test_takers_are_served_in_order() -> None:
 
 
 async def test_a_cancelled_taker_loses_no_item() -> None:
-    box: Mailbox[int] = Mailbox()
+    box: AsyncQueue[int] = AsyncQueue()
     first, second = asyncio.create_task(box.take()), asyncio.create_task(box.take())
     await asyncio.sleep(0)
     box.put(1)
@@ -29,7 +29,7 @@ async def test_a_cancelled_taker_loses_no_item() -> None:
 
 
 async def test_a_taker_that_timed_out_is_forgotten() -> None:
-    box: Mailbox[int] = Mailbox()
+    box: AsyncQueue[int] = AsyncQueue()
     with pytest.raises(RequestTimeout):
         await box.take(0)
     box.put(1)
@@ -37,7 +37,7 @@ async def test_a_taker_that_timed_out_is_forgotten() -> None:
 
 
 async def test_the_end_comes_after_what_is_there() -> None:
-    box: Mailbox[int] = Mailbox()
+    box: AsyncQueue[int] = AsyncQueue()
     waiting = asyncio.create_task(box.take())
     await asyncio.sleep(0)
     box.put(1)
@@ -51,7 +51,7 @@ async def test_the_end_comes_after_what_is_there() -> None:
 
 
 async def test_the_end_wakes_everybody() -> None:
-    box: Mailbox[int] = Mailbox()
+    box: AsyncQueue[int] = AsyncQueue()
     waiting = [asyncio.create_task(box.take()) for _ in range(3)]
     await asyncio.sleep(0)
     box.end(ConnectionClosed("over"))

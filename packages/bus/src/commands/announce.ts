@@ -1,0 +1,63 @@
+import { BusError, encode, type JsonObject, newId, WILDCARD } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { frameText } from '../connection/frame.ts';
+import type { Session } from '../connection/session.ts';
+import type { Core } from '../core.ts';
+import type { NodeMessage } from '../engine/engine.ts';
+import type { Tenant } from '../rooms.ts';
+import { type AnyCommand, command } from './command.ts';
+
+/** Stands for every tenant, whose names cannot be spelled so. */
+const EVERY_TENANT = WILDCARD;
+const ROOM = z.string().min(1).max(128);
+
+/** announce: a word to all who are there. */
+export function announceCommands(bus: Core): AnyCommand[] {
+  return [
+    command({
+      name: 'announce',
+      role: 'admin',
+      description: 'Sends a notice to the clients in a room, or to all; an operator’s "*" goes to all tenants.',
+      args: z.strictObject({
+        room: ROOM.describe('Room name; "*", or none, for everybody.').exactOptional(),
+        payload: z.record(z.string(), z.unknown()).describe('What is announced.'),
+      }),
+      result: z.strictObject({
+        announcement_id: z.string(),
+        connections: z.number().int().min(0).describe('Those of this node that were told.'),
+      }),
+      run: async ({ sender }, { room = WILDCARD, payload }) => {
+        const { principal } = sender;
+        bus.access.require(principal, 'admin', room, WILDCARD);
+        if (room !== WILDCARD && !bus.rooms.tenant(principal.tenant).rooms.has(room)) {
+          throw new BusError('NOT_FOUND', `The room ${room} does not exist.`, { room });
+        }
+        const announcement_id = newId();
+        const tenant = room === WILDCARD && principal.operator ? EVERY_TENANT : principal.tenant;
+        const notice = { event: 'announcement', announcement_id, announcement: payload as JsonObject };
+        const text = encode({ type: 'system', ...(room === WILDCARD ? {} : { room }), payload: notice });
+        const message: NodeMessage = { kind: 'announce', tenant, clients: [], text, room };
+        await bus.engine.presence?.send(null, message);
+        return { announcement_id, connections: deliverAnnouncement(bus, message) };
+      },
+    }),
+  ];
+}
+
+/** Hands an announcement to the clients of this node that it is for; answers how many they are. */
+export function deliverAnnouncement(bus: Core, { tenant: name, text, room = WILDCARD }: NodeMessage): number {
+  const frame = frameText(text);
+  let count = 0;
+  for (const tenant of bus.rooms.tenants.values()) {
+    if (name !== EVERY_TENANT && tenant.name !== name) continue;
+    for (const session of audienceOf(tenant, room)) {
+      session.outbox.push(frame);
+      count += 1;
+    }
+  }
+  return count;
+}
+
+function audienceOf(tenant: Tenant, room: string): Iterable<Session> {
+  return room === WILDCARD ? tenant.sessions.values() : (tenant.rooms.get(room)?.members() ?? []);
+}

@@ -1,0 +1,100 @@
+import { randomToken, seal } from '@arqonbus/protocol';
+import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import { REST_MS } from '../rest.ts';
+import type { Session } from './session.ts';
+
+const EPOCH_LENGTH = 16;
+const LARGEST = Number.MAX_SAFE_INTEGER;
+
+/** What an engine's figures count. */
+export interface Totals {
+  readonly streams: number;
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export async function stateOf(session: Session, { tenant, room, channel }: StreamAddress): Promise<StreamState> {
+  const [row] = await session.query('SELECT * FROM arqon_state($1, $2, $3, $4, $5)', [
+    ...[tenant, room, channel, randomToken(EPOCH_LENGTH), REST_MS],
+  ]);
+  return stateIn(row as unknown as StreamState);
+}
+
+/** Where a stream stands that there is. */
+export async function findStream(
+  session: Session,
+  { tenant, room, channel }: StreamAddress,
+): Promise<StreamState | null> {
+  const [row] = await session.query(
+    `SELECT s.sequence, s.epoch, arqon_oldest(s, arqon_now()) AS oldest FROM arqon_streams s
+     WHERE s.tenant = $1 AND s.room = $2 AND s.channel = $3`,
+    [tenant, room, channel],
+  );
+  return row === undefined ? null : stateIn(row as unknown as StreamState);
+}
+
+function stateIn({ sequence, epoch, oldest }: StreamState): StreamState {
+  return { sequence, epoch, oldest };
+}
+
+export async function readHistory(
+  session: Session,
+  { tenant, room, channel }: StreamAddress,
+  query: HistoryQuery,
+): Promise<StoredEvent[]> {
+  const isLast = query.take === 'last';
+  const rows = await session.query(
+    `SELECT m.sequence, m.time, m.sender, m.body, s.epoch
+     FROM arqon_streams s
+       CROSS JOIN LATERAL (SELECT arqon_oldest(s, arqon_now()) AS oldest OFFSET 0) o
+       CROSS JOIN LATERAL (
+         SELECT * FROM arqon_messages m
+         WHERE m.stream = s.id AND m.sequence BETWEEN greatest($4::bigint, o.oldest) AND $5::bigint
+           AND m.time BETWEEN $6::bigint AND $7::bigint
+         ORDER BY m.sequence ${isLast ? 'DESC' : 'ASC'} LIMIT $8
+       ) m
+     WHERE s.tenant = $1 AND s.room = $2 AND s.channel = $3`,
+    [
+      ...[tenant, room, channel, query.fromSequence ?? 0, query.toSequence ?? LARGEST],
+      ...[query.fromTime ?? -LARGEST, query.toTime ?? LARGEST, query.limit],
+    ],
+  );
+  const events = rows.map((row) => {
+    const { sequence, time, sender, body, epoch } = row as { sequence: number; time: number } & Record<string, string>;
+    return { sequence, time, from: String(sender), text: seal(String(body), sequence, String(epoch)) };
+  });
+  return isLast ? events.reverse() : events;
+}
+
+/** Streams that hold or held events. */
+export async function listStreams(session: Session, tenant: string, room?: string): Promise<StreamAddress[]> {
+  const rows = await session.query(
+    `SELECT room, channel FROM arqon_streams
+     WHERE tenant = $1 AND ($2::text IS NULL OR room = $2) AND sequence > 0 ORDER BY id`,
+    [tenant, room ?? null],
+  );
+  return rows.map((row) => ({ tenant, room: String(row.room), channel: String(row.channel) }));
+}
+
+/** Forgets a stream; what it held is deleted in small steps later. */
+export async function dropStream(session: Session, { tenant, room, channel }: StreamAddress): Promise<void> {
+  await session.query(
+    `WITH gone AS (DELETE FROM arqon_streams WHERE tenant = $1 AND room = $2 AND channel = $3 RETURNING id)
+     INSERT INTO arqon_dropped (stream) SELECT id FROM gone`,
+    [tenant, room, channel],
+  );
+}
+
+/** Counts exactly while tables are small; beyond that messages are what the server last estimated. */
+export async function countTotals(session: Session): Promise<Totals> {
+  const [row] = await session.query(
+    `SELECT (SELECT count(*) FROM arqon_streams WHERE sequence > 0) AS streams,
+       CASE WHEN c.reltuples > 1e6 THEN c.reltuples::bigint
+         ELSE (SELECT count(*) FROM arqon_messages m WHERE EXISTS (SELECT FROM arqon_streams s WHERE s.id = m.stream))
+       END AS messages,
+       pg_total_relation_size(c.oid) AS bytes
+     FROM pg_class c WHERE c.oid = 'arqon_messages'::regclass`,
+  );
+  const { streams, messages, bytes } = row as unknown as Totals;
+  return { streams, messages, bytes };
+}

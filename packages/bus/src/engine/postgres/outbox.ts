@@ -1,0 +1,70 @@
+import { type JsonObject, openDraft, randomToken, SERVER } from '@arqonbus/protocol';
+import type { Publication, Retention } from '../engine.ts';
+import { APPEND, layOut } from './publisher.ts';
+import type { Query, Session } from './session.ts';
+
+/** Events that one transaction takes, and about how many characters of them. */
+const MOST_EVENTS = 200;
+const MOST_CHARACTERS = 4 * 1_048_576;
+/** Names the advisory lock of whoever empties the outbox; the letters "ArqO". */
+const LOCK = 0x41_72_71_4f;
+/** Who publishes by `arqon_publish`, as idempotence knows it. */
+const IDENTITY = 'sql';
+
+interface OutboxRow {
+  readonly number: number;
+  readonly time: number;
+  readonly tenant: string;
+  readonly room: string;
+  readonly channel: string;
+  readonly id: string;
+  readonly payload: string;
+  readonly size: number | null;
+  readonly ttl_ms: number | null;
+  readonly max_bytes: number | null;
+}
+
+/**
+ * Takes what applications published by `arqon_publish` into its streams: in the order in which it was published, one node
+ * at a time, each event in the transaction that takes it out of the outbox. Answers how many events it were.
+ */
+export async function emptyOutbox(session: Session, retention: Retention): Promise<number> {
+  let taken = 0;
+  for (;;) {
+    const count = await session.transaction((query) => takeSome(query, session.state.schema, retention));
+    taken += count;
+    if (count < MOST_EVENTS) return taken;
+  }
+}
+
+async function takeSome(query: Query, schema: string, retention: Retention): Promise<number> {
+  const [lock] = await query('SELECT pg_try_advisory_xact_lock($1, hashtext($2)) AS held', [LOCK, schema]);
+  if (lock?.held !== true) return 0;
+  const rows = (await query(
+    `SELECT o.number, o.time, o.tenant, o.room, o.channel, o.id, o.payload, s.size, s.ttl_ms, s.max_bytes
+     FROM (
+       SELECT *, sum(length(payload)) OVER (ORDER BY number) - length(payload) AS before
+       FROM (SELECT * FROM arqon_outbox ORDER BY number LIMIT $1) f
+     ) o LEFT JOIN arqon_streams s
+       ON s.tenant = o.tenant AND s.room = o.room AND s.channel = o.channel AND s.sequence > 0
+     WHERE o.before < $2 ORDER BY o.number`,
+    [MOST_EVENTS, MOST_CHARACTERS],
+  )) as unknown as OutboxRow[];
+  if (rows.length === 0) return 0;
+  await query('DELETE FROM arqon_outbox WHERE number = ANY ($1::bigint[])', [rows.map(({ number }) => number)]);
+  // Nobody of this process waits for them: their numbers are nobody's.
+  const items = rows.map((row) => ({ publication: publicationOf(row, retention), number: 0 }));
+  await query(APPEND, [randomToken(26), false, ...layOut(items, '').parameters]);
+  return rows.length;
+}
+
+/** A stream that is there keeps what it kept; a new one what the configuration says. */
+function publicationOf(row: OutboxRow, retention: Retention): Publication {
+  const { tenant, room, channel, id, time, payload, size, ttl_ms: ttlMs, max_bytes: bytes } = row;
+  const draft = openDraft(
+    { id, type: 'event', room, channel, from: SERVER, payload: JSON.parse(payload) as JsonObject },
+    time,
+  );
+  const kept = size === null || ttlMs === null ? retention : { size, ttlMs, ...(bytes === null ? {} : { bytes }) };
+  return { stream: { tenant, room, channel }, draft, identity: IDENTITY, retention: kept };
+}

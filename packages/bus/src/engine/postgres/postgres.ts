@@ -1,0 +1,339 @@
+import { BusError, randomToken } from '@arqonbus/protocol';
+import { ClockWatch } from '../clock.ts';
+import type {
+  Engine,
+  EngineEvents,
+  EngineStats,
+  NodeMessage,
+  Retention,
+  StreamAddress,
+  StreamEvent,
+} from '../engine.ts';
+import { type PostgresAddress, parsePostgresUrl } from './address.ts';
+import { PostgresBroker } from './broker.ts';
+import { isDriverMissing } from './faults.ts';
+import { Feed } from './feed.ts';
+import { countTotals, type Totals } from './history.ts';
+import { Interest } from './interest.ts';
+import { Link } from './link.ts';
+import { migrate, SchemaFault } from './migrate.ts';
+import { emptyOutbox } from './outbox.ts';
+import { PostgresPresence } from './presence.ts';
+import { Publisher } from './publisher.ts';
+import type { Session } from './session.ts';
+import { PostgresStore } from './store.ts';
+import { Upkeep } from './upkeep.ts';
+
+const GRACE_MS = 2_000;
+const CLOSE_MS = 5_000;
+/** No node wakes the others more often. */
+const WAKE_MS = 10;
+const ORIGIN_LENGTH = 12;
+const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
+const OUTBOX_RETENTION: Retention = { size: 500, ttlMs: 86_400_000, bytes: 16 * 1_048_576 };
+
+export interface PostgresEngineOptions {
+  /** `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?sslmode=…&search_path=…]`. */
+  readonly url: string;
+  /** The same server reached directly, where `url` is that of a pooler; the same when left out or empty. */
+  readonly listenUrl?: string;
+  /** This node's name, unique in the cluster. */
+  readonly nodeId: string;
+  /** What a stream keeps that the SQL function `arqon_publish` makes; 500 events, 24 hours and 16 MiB when left out. */
+  readonly retention?: Retention;
+  /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
+  readonly graceMs?: number;
+}
+
+/**
+ * The engine of several nodes that share a PostgreSQL database (14 or newer), in tables of their own that it makes and
+ * migrates.
+ *
+ * Its `open` rejects for good when the URL is wrong, the driver is missing or the tables are a newer release's, and
+ * until the server can be used otherwise. A server that is lost is waited for a moment, with all that is asked of it.
+ */
+export function createPostgresEngine(options: PostgresEngineOptions): Engine {
+  return new PostgresEngine(options);
+}
+
+class PostgresEngine implements Engine {
+  readonly backend = 'postgres';
+  readonly broker: PostgresBroker;
+  readonly store: PostgresStore;
+  readonly presence: PostgresPresence;
+  private readonly invalid: Error | null;
+  private readonly events = new Relay();
+  private readonly origin = randomToken(ORIGIN_LENGTH);
+  private readonly retention: Retention;
+  private readonly link: Link;
+  private readonly interest = new Interest();
+  private readonly feed: Feed;
+  private readonly publisher: Publisher;
+  private readonly upkeep: Upkeep;
+  private readonly clock: ClockWatch;
+  private serverWarnings: readonly string[] = [];
+  /** The last connection, perhaps lost again. */
+  private latest: Session | null = null;
+  /** Why the server refuses to store, while it answers. */
+  private refusing: string | null = null;
+  private reported = true;
+  private totals: Totals = { streams: 0, messages: 0, bytes: 0 };
+  private lastWake = 0;
+  private waking: NodeJS.Timeout | undefined;
+  private emptying = false;
+  private closing: Promise<void> | undefined;
+
+  constructor(options: PostgresEngineOptions) {
+    const { url, listenUrl = '', nodeId, retention = OUTBOX_RETENTION, graceMs = GRACE_MS } = options;
+    const [address, invalid] = readUrl(url, listenUrl);
+    this.invalid = invalid;
+    this.retention = retention;
+    this.link = new Link({ address, name: nodeId, graceMs }, this.linkEvents());
+    const { link, interest } = this;
+    const names = { node: nodeId, origin: this.origin };
+    const committed = (): void => void this.committed().catch(() => {});
+    this.feed = new Feed(names, interest, this.events, this.feedEvents());
+    this.publisher = new Publisher(this.origin, {
+      ask: (work) => this.storeBy(work),
+      isFollowed: (tenant, room) => interest.isFollowed(tenant, room),
+      committed: () => this.committed(),
+      touched: (stream) => this.upkeep.touched(stream),
+    });
+    this.upkeep = new Upkeep(link, committed);
+    this.broker = new PostgresBroker({ link, interest, feed: this.feed, publisher: this.publisher });
+    this.store = new PostgresStore(link, committed);
+    this.presence = new PostgresPresence(names, link, committed);
+    this.clock = new ClockWatch(
+      () => this.serverNow(),
+      CLOCK_ADVICE,
+      (warning) => this.events.warning(warning),
+    );
+  }
+
+  get warnings(): readonly string[] {
+    const { warning } = this.clock;
+    return warning === null ? this.serverWarnings : [...this.serverWarnings, warning];
+  }
+
+  async open(events: EngineEvents): Promise<void> {
+    if (this.invalid !== null) throw this.invalid;
+    this.events.target = events;
+    this.clock.start();
+    this.upkeep.start();
+    try {
+      await this.link.open();
+    } catch (error) {
+      const { cause } = error as Error;
+      if (isDriverMissing(cause) || cause instanceof SchemaFault) {
+        await this.close();
+        throw cause instanceof SchemaFault ? cause : error;
+      }
+      // The rejection says so; what is told by `health` next is that the server is there.
+      this.reported = false;
+      this.link.keepTrying();
+      throw new BusError('STORAGE_UNAVAILABLE', (error as Error).message);
+    }
+  }
+
+  healthy(): boolean {
+    return this.link.standing !== 'away' && this.refusing === null;
+  }
+
+  async stats(): Promise<EngineStats> {
+    const { link, publisher } = this;
+    if (link.session !== null) this.totals = await link.ask(countTotals);
+    return {
+      backend: this.backend,
+      connected: link.session !== null,
+      operations: publisher.operations + link.operations,
+      errors: link.errors,
+      last_error: link.lastError,
+      ...this.totals,
+    };
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  private async shutDown(): Promise<void> {
+    this.upkeep.stop();
+    this.clock.stop();
+    if (this.link.standing !== 'away') {
+      await within(CLOSE_MS, Promise.all([this.broker.close(), this.store.close()]));
+      // Everything that was stored has been handed on, and the others know of it.
+      await within(CLOSE_MS, this.feed.pass()).catch(() => {});
+      await within(CLOSE_MS, Promise.all([this.tellOthers(), this.presence.close()])).catch(() => {});
+    }
+    this.presence.stop();
+    clearTimeout(this.waking);
+    this.feed.close();
+    this.link.close();
+  }
+
+  private linkEvents(): ConstructorParameters<typeof Link>[1] {
+    return {
+      prepare: (session) => this.prepare(session),
+      up: (session) => {
+        this.serverWarnings = session.state.warnings;
+        this.refusing = null;
+        this.report();
+        this.feed.start(session);
+      },
+      lost: () => this.feed.stop(),
+      away: (reason) => {
+        this.feed.abandon(reason);
+        this.report();
+      },
+    };
+  }
+
+  private feedEvents(): ConstructorParameters<typeof Feed>[3] {
+    return {
+      own: (number) => this.publisher.find(number),
+      arrived: (number, delivered) => this.publisher.arrived(number, delivered),
+      changed: (change) => this.store.notify(change),
+      watched: () => this.store.watched(),
+      outbox: () => this.emptyOutbox(),
+      failed: (session, error) => {
+        if (this.link.session === session) this.link.drop(session, (error as Error).message);
+      },
+    };
+  }
+
+  private async prepare(session: Session): Promise<void> {
+    this.latest = session;
+    await migrate(session);
+    await this.clock.look();
+    await this.feed.establish(session);
+    await this.presence.establish(session);
+    await session.listen((origin) => {
+      if (origin !== this.origin) this.feed.wake();
+    });
+  }
+
+  private async serverNow(): Promise<number | null> {
+    if (this.latest === null) return null;
+    const [row] = await this.latest.query('SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS now');
+    return Number(row?.now);
+  }
+
+  /** Asks to store, and notes whether a server that is there refuses to. */
+  private async storeBy<T>(work: (session: Session, again: boolean) => Promise<T>): Promise<T> {
+    try {
+      const answer = await this.link.ask(work);
+      if (this.refusing !== null) {
+        this.refusing = null;
+        this.report();
+      }
+      return answer;
+    } catch (error) {
+      if (this.link.session !== null && error instanceof BusError) {
+        this.refusing = error.message;
+        this.report();
+      }
+      throw error;
+    }
+  }
+
+  /** Something was committed by this node. Resolves when its own members have had it. */
+  private committed(): Promise<void> {
+    this.wakeOthers();
+    return this.feed.pass();
+  }
+
+  /** Wakes the other nodes: at once, or when the last time is long enough ago; never within a transaction that stores. */
+  private wakeOthers(): void {
+    if (this.waking !== undefined) return;
+    const pause = Math.max(0, this.lastWake + WAKE_MS - performance.now());
+    this.waking = setTimeout(() => {
+      // What is missed by a failure the others find by themselves, a moment later.
+      this.tellOthers().catch(() => {});
+    }, pause);
+  }
+
+  private async tellOthers(): Promise<void> {
+    if (this.waking === undefined) return;
+    clearTimeout(this.waking);
+    this.waking = undefined;
+    this.lastWake = performance.now();
+    await this.link.session?.notify(this.origin);
+  }
+
+  private emptyOutbox(): void {
+    const { session } = this.link;
+    if (session === null || this.emptying) return;
+    this.emptying = true;
+    emptyOutbox(session, this.retention).then(
+      (count) => {
+        this.emptying = false;
+        if (count > 0) this.committed().catch(() => {});
+      },
+      (error: Error) => {
+        this.emptying = false;
+        // Another node's turn, or the next look's.
+        this.link.fault(`What arqon_publish left could not be taken: ${error.message}`);
+      },
+    );
+  }
+
+  private report(): void {
+    const healthy = this.healthy();
+    if (healthy === this.reported) return;
+    this.reported = healthy;
+    const reason = healthy ? 'The storage backend is back.' : (this.refusing ?? this.link.reason);
+    this.events.health({ healthy, reason });
+  }
+}
+
+/** The bus's callbacks, for parts that are made before the engine is given them. */
+class Relay implements EngineEvents {
+  target: EngineEvents | null = null;
+
+  deliver(event: StreamEvent): number {
+    return this.target?.deliver(event) ?? 0;
+  }
+
+  receive(message: NodeMessage): void {
+    this.target?.receive(message);
+  }
+
+  health(state: { healthy: boolean; reason: string }): void {
+    this.target?.health(state);
+  }
+
+  historyGap(stream: StreamAddress): void {
+    this.target?.historyGap(stream);
+  }
+
+  gap(tenant: string, room: string): void {
+    this.target?.gap(tenant, room);
+  }
+
+  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
+    this.target?.trimmed(state);
+  }
+
+  warning(sentence: string): void {
+    this.target?.warning?.(sentence);
+  }
+}
+
+/** The address, or one that is never used and the reason why. */
+function readUrl(url: string, listenUrl: string): [PostgresAddress, Error | null] {
+  try {
+    return [parsePostgresUrl(url, listenUrl), null];
+  } catch (error) {
+    return [{ url: '', listenUrl: '', prepare: false, shown: '' }, error as Error];
+  }
+}
+
+/** Waits for `work`, but no longer than that. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
+}

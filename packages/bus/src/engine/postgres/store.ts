@@ -1,0 +1,167 @@
+import { randomToken } from '@arqonbus/protocol';
+import type {
+  DeleteOutcome,
+  KeyChange,
+  KeySpace,
+  KeyValueEntry,
+  KeyValueStore,
+  QuotaLimit,
+  SetOptions,
+  SetOutcome,
+} from '../engine.ts';
+import { bytesOf } from '../quota.ts';
+import { Watchers } from '../watchers.ts';
+import { Batcher } from './batcher.ts';
+import type { Link } from './link.ts';
+import { fromKeyBytes, spelled, storable, toKeyBytes } from './names.ts';
+
+/** What a change weighs beside its texts, in characters. */
+const OVERHEAD = 400;
+
+type Outcome = readonly [first: number | 'conflict' | 'full', second?: number | QuotaLimit];
+
+/** One set or deletion, as `arqon_change` takes it. */
+interface Operation {
+  readonly kind: 'set' | 'delete';
+  readonly space: string;
+  readonly tenant: string;
+  readonly namespace: string;
+  readonly key: string;
+  readonly value?: string;
+  readonly if_version: number | undefined;
+  readonly ttl_ms?: number | undefined;
+  readonly bytes?: number;
+  readonly owner?: string | undefined;
+  readonly owner_keys?: number | undefined;
+  readonly owner_bytes?: number | undefined;
+  readonly tenant_keys?: number | undefined;
+  readonly tenant_bytes?: number | undefined;
+}
+
+/** Keys and values in PostgreSQL. Changes that come while others are under way share a transaction. */
+export class PostgresStore implements KeyValueStore {
+  private readonly link: Link;
+  private readonly watchers = new Watchers();
+  private readonly spaces = new Set<string>();
+  private readonly batcher: Batcher<Operation, Outcome>;
+
+  /** `committed` is told when something has changed, for the watchers of all nodes. */
+  constructor(link: Link, committed: () => void) {
+    this.link = link;
+    this.batcher = new Batcher(async (operations) => {
+      const tag = randomToken(26);
+      const outcomes = await link.ask(async (session, again) => {
+        const [row] = await session.query('SELECT arqon_change($1, $2, $3::text::json) AS answer', [
+          ...[tag, again, JSON.stringify(operations)],
+        ]);
+        return JSON.parse(String(row?.answer)) as Outcome[];
+      });
+      committed();
+      return outcomes;
+    });
+  }
+
+  get(at: KeySpace, key: string): Promise<KeyValueEntry | null> {
+    return this.link.ask(async (session) => {
+      const [row] = await session.query(
+        `SELECT key, value, version, expires_at FROM arqon_keys
+         WHERE space = $1 AND tenant = $2 AND namespace = decode($3, 'hex') AND key = decode($4, 'hex')
+           AND (expires_at IS NULL OR expires_at > arqon_now())`,
+        [...placeOf(at), toKeyBytes(key)],
+      );
+      return row === undefined ? null : entryOf(row as unknown as KeyRow);
+    });
+  }
+
+  async set(at: KeySpace, key: string, value: string, options: SetOptions = {}): Promise<SetOutcome> {
+    const { ifVersion, ttlMs, quota } = options;
+    const [space, tenant, namespace] = placeOf(at);
+    const operation: Operation = {
+      ...({ kind: 'set', space, tenant, namespace, key: toKeyBytes(key), value: storable(value) } as const),
+      if_version: ifVersion,
+      ttl_ms: ttlMs,
+      bytes: bytesOf(key, value),
+      owner: quota === undefined ? undefined : spelled(quota.owner),
+      owner_keys: quota?.ownerKeys,
+      owner_bytes: quota?.ownerBytes,
+      tenant_keys: quota?.tenantKeys,
+      tenant_bytes: quota?.tenantBytes,
+    };
+    const [first, second] = await this.batcher.add(operation, key.length * 4 + value.length + OVERHEAD);
+    if (first === 'full') return { ok: false, reason: 'full', limit: second as QuotaLimit };
+    if (first === 'conflict') return { ok: false, reason: 'conflict', version: second as number };
+    return { ok: true, version: first, created: second === 1 };
+  }
+
+  async delete(at: KeySpace, key: string, ifVersion?: number): Promise<DeleteOutcome> {
+    const [space, tenant, namespace] = placeOf(at);
+    const [first, second] = await this.batcher.add(
+      { kind: 'delete', space, tenant, namespace, key: toKeyBytes(key), if_version: ifVersion },
+      key.length * 4 + OVERHEAD,
+    );
+    return first === 'conflict' ? { ok: false, version: second as number } : { ok: true, deleted: first === 1 };
+  }
+
+  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Promise<KeyValueEntry[]> {
+    const { prefix = '', after, limit } = query;
+    const begin = toKeyBytes(prefix);
+    return this.link.ask(async (session) => {
+      const rows = await session.query(
+        `SELECT key, value, version, expires_at FROM arqon_keys
+         WHERE space = $1 AND tenant = $2 AND namespace = decode($3, 'hex')
+           AND key >= decode($4, 'hex') AND ($5::text IS NULL OR key > decode($5, 'hex'))
+           AND substring(key FOR $6) = decode($4, 'hex')
+           AND (expires_at IS NULL OR expires_at > arqon_now())
+         ORDER BY key LIMIT $7`,
+        [...placeOf(at), begin, after === undefined ? null : toKeyBytes(after), begin.length / 2, limit],
+      );
+      return (rows as unknown as KeyRow[]).map(entryOf);
+    });
+  }
+
+  tenants(space: string): Promise<string[]> {
+    return this.link.ask(async (session) => {
+      const rows = await session.query(
+        `SELECT s.tenant FROM arqon_spaces s WHERE s.space = $1 AND s.keys > 0 AND EXISTS (
+           SELECT FROM arqon_keys k WHERE k.space = $1 AND k.tenant = s.tenant
+             AND (k.expires_at IS NULL OR k.expires_at > arqon_now()))`,
+        [space],
+      );
+      return rows.map((row) => String(row.tenant));
+    });
+  }
+
+  watch(space: string, onChange: (change: KeyChange) => void): () => void {
+    this.spaces.add(space);
+    return this.watchers.add(space, onChange);
+  }
+
+  /** Spaces that somebody here watches, or did. */
+  watched(): readonly string[] {
+    return [...this.spaces];
+  }
+
+  notify(change: KeyChange): void {
+    this.watchers.notify(change);
+  }
+
+  /** Takes nothing any more; resolves when all that was taken is answered. */
+  close(): Promise<void> {
+    return this.batcher.close();
+  }
+}
+
+interface KeyRow {
+  readonly key: Uint8Array;
+  readonly value: string;
+  readonly version: number;
+  readonly expires_at: number | null;
+}
+
+function placeOf({ space, tenant, namespace }: KeySpace): [space: string, tenant: string, namespace: string] {
+  return [space, tenant, toKeyBytes(namespace)];
+}
+
+function entryOf({ key, value, version, expires_at: expiresAt }: KeyRow): KeyValueEntry {
+  return { key: fromKeyBytes(key), value, version, expiresAt };
+}

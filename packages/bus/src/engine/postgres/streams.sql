@@ -1,0 +1,233 @@
+-- Functions over streams. Every one that a plan could make slow fixes how its tables are reached: they grow from nothing
+-- to millions of rows between two looks of the statistics.
+
+CREATE OR REPLACE FUNCTION arqon_now() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+
+-- The lowest sequence that a stream keeps, one more than its last when it keeps none.
+CREATE OR REPLACE FUNCTION arqon_oldest(s arqon_streams, _now bigint) RETURNS bigint LANGUAGE sql STABLE
+SET enable_seqscan = off AS $$
+  SELECT coalesce(
+    (SELECT m.sequence FROM arqon_messages m
+     WHERE m.stream = s.id
+       AND m.sequence BETWEEN greatest(s.oldest, s.sequence - s.size + 1) AND s.sequence
+       AND m.stored_at > _now - s.ttl_ms
+       AND m.start >= s.bytes - coalesce(s.max_bytes, s.bytes)
+     ORDER BY m.sequence LIMIT 1),
+    s.sequence + 1)
+$$;
+
+-- Where a stream stands; it is opened with the epoch given if it never was. It is then not forgotten for `_rest` ms. That
+-- is noted for longer than asked, so that it need not be noted with every question.
+CREATE OR REPLACE FUNCTION arqon_state(_tenant text, _room text, _channel text, _epoch text, _rest bigint)
+RETURNS TABLE (sequence bigint, epoch text, oldest bigint) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  _now bigint := arqon_now();
+BEGIN
+  LOOP
+    RETURN QUERY SELECT s.sequence, s.epoch, arqon_oldest(s, _now) FROM arqon_streams s
+      WHERE s.tenant = _tenant AND s.room = _room AND s.channel = _channel AND s.till >= _now + _rest;
+    EXIT WHEN FOUND;
+    INSERT INTO arqon_streams AS s (tenant, room, channel, epoch, till)
+      VALUES (_tenant, _room, _channel, _epoch, _now + _rest + _rest / 6)
+      ON CONFLICT (tenant, room, channel) DO UPDATE SET till = excluded.till WHERE s.till < excluded.till;
+  END LOOP;
+END $$;
+
+-- Stores a batch of publications as a whole: idempotence, sequence, append, limits.
+--
+-- _tag        names the call: one that was carried out before is answered as it was then
+-- _again      whether it may have been carried out before
+-- _origin     the process that publishes
+-- _window     idempotence window (ms)
+-- _rest       for how long a stream stays known that holds nothing any more (ms)
+-- _tenants …  the streams concerned, each once, with the epoch that a new one gets and the limits from now on
+-- _at …       where a stream has to stand for its publications to be stored: sequence and epoch, or the id of its last
+--             event; null: anywhere
+-- _streams …  the publications: index of the stream (from 1), number within the process, id, identity, sender, accept
+--             time, envelope but for its end
+-- Answer      {"streams": [row of each stream], "epochs": [its epoch], "sequences": [its last before], "ids": [that event's],
+--             "rows": [[sequence, 1 for a duplicate, 2 when the stream stands elsewhere, else 0], …]}
+CREATE OR REPLACE FUNCTION arqon_append(
+  _tag text, _again boolean, _origin text, _window bigint, _rest bigint,
+  _tenants text[], _rooms text[], _channels text[], _epochs text[],
+  _sizes bigint[], _ttls double precision[], _max_bytes bigint[],
+  _at_sequences bigint[], _at_epochs text[], _at_ids text[],
+  _streams integer[], _numbers bigint[], _ids text[], _identities text[], _senders text[], _times bigint[], _bodies text[]
+) RETURNS text LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+  _held arqon_streams[];
+  _one arqon_streams;
+  _refs bigint[] := '{}';
+  _bases bigint[] := '{}';
+  _starts bigint[] := '{}';
+  _marks integer[] := '{}';
+  _known text[] := '{}';
+  _oldest bigint[] := '{}';
+  _latest bigint[] := '{}';
+  _last text[] := '{}';
+  _elsewhere boolean[] := '{}';
+  _n integer;
+  _position bigint;
+  _now bigint;
+  _answer text;
+BEGIN
+  LOOP
+    -- Locked by rising id, so that two batches never wait for each other.
+    SELECT array_agg(l.s ORDER BY l.n) INTO _held FROM (
+      SELECT s, u.n FROM unnest(_tenants, _rooms, _channels) WITH ORDINALITY u (tenant, room, channel, n)
+      JOIN arqon_streams s ON s.tenant = u.tenant AND s.room = u.room AND s.channel = u.channel
+      ORDER BY s.id FOR UPDATE OF s
+    ) l;
+    EXIT WHEN coalesce(array_length(_held, 1), 0) = array_length(_tenants, 1);
+    -- In the order of their names, for the same reason.
+    INSERT INTO arqon_streams (tenant, room, channel, epoch, till)
+      SELECT u.tenant, u.room, u.channel, u.epoch, arqon_now() + _rest
+      FROM unnest(_tenants, _rooms, _channels, _epochs) u (tenant, room, channel, epoch)
+      ORDER BY 1, 2, 3
+      ON CONFLICT DO NOTHING;
+  END LOOP;
+
+  IF _again THEN
+    SELECT answer INTO _answer FROM arqon_answers WHERE tag = _tag;
+    IF FOUND THEN RETURN _answer; END IF;
+  END IF;
+
+  _position := nextval('arqon_positions');
+  _now := arqon_now();
+  FOREACH _one IN ARRAY _held LOOP
+    _refs := _refs || _one.id;
+    _n := array_length(_refs, 1);
+    _last := _last || _one.last_id;
+    _elsewhere := _elsewhere || coalesce(
+      _at_sequences[_n] <> _one.sequence OR _at_epochs[_n] <> _one.epoch
+        OR (_at_ids[_n] IS NOT NULL AND _at_ids[_n] IS DISTINCT FROM _one.last_id), false);
+    _bases := _bases || _one.sequence;
+    _starts := _starts || _one.bytes;
+    _known := _known || _one.epoch;
+    -- The end of an envelope is `"sequence":N,"epoch":"E"}}`: 24 bytes around N and E.
+    _marks := _marks || (24 + length(_one.epoch));
+    _latest := _latest || greatest(_now, _one.stored_at);
+    _oldest := _oldest || CASE
+      WHEN _one.sequence > 0 AND (_one.size, _one.ttl_ms, _one.max_bytes) IS DISTINCT FROM
+        (_sizes[_n], _ttls[_n], _max_bytes[_n])
+        THEN arqon_oldest(_one, _now)
+      ELSE _one.oldest
+    END;
+  END LOOP;
+
+  -- Windows, not joins: the length of a batch counts once.
+  WITH given AS (
+    SELECT g.*, _refs[g.at] AS stream,
+      row_number() OVER (PARTITION BY g.at, g.identity, g.id ORDER BY g.n) AS nth
+    FROM unnest(_streams, _numbers, _ids, _identities, _senders, _times, _bodies)
+      WITH ORDINALITY g (at, number, id, identity, sender, time, body, n)
+  ), known AS MATERIALIZED (
+    SELECT g.*, i.sequence AS first, (i.sequence IS NULL AND g.nth = 1 AND NOT _elsewhere[g.at]) AS fresh
+    FROM given g LEFT JOIN LATERAL (
+      SELECT i.sequence FROM arqon_ids i
+      WHERE i.stream = g.stream AND i.identity = g.identity AND i.id = g.id AND i.until > _now LIMIT 1
+    ) i ON true
+  ), placed AS (
+    SELECT k.*, _bases[k.at] + sum(k.fresh::integer) OVER (PARTITION BY k.at ORDER BY k.n) AS sequence FROM known k
+  ), measured AS (
+    SELECT p.*, CASE WHEN p.fresh THEN octet_length(p.body) + _marks[p.at] + length(p.sequence::text) ELSE 0 END AS weight
+    FROM placed p
+  ), laid AS MATERIALIZED (
+    SELECT m.*, (_starts[m.at] + sum(m.weight) OVER (PARTITION BY m.at ORDER BY m.n))::bigint AS finish,
+      coalesce(m.first, first_value(m.sequence) OVER (PARTITION BY m.at, m.identity, m.id ORDER BY m.n)) AS answered
+    FROM measured m
+  ), stored AS (
+    INSERT INTO arqon_messages
+      (stream, sequence, position, item, origin, number, time, stored_at, start, id, sender, identity, body)
+    SELECT stream, sequence, _position, n, _origin, number, time, _latest[at], finish - weight, id, sender, identity, body
+    FROM laid WHERE fresh
+  ), remembered AS (
+    INSERT INTO arqon_ids (stream, identity, id, sequence, until)
+    SELECT stream, identity, id, sequence, _now + _window FROM laid WHERE fresh
+    ON CONFLICT (stream, identity, id) DO UPDATE SET sequence = excluded.sequence, until = excluded.until
+  ), moved AS (
+    UPDATE arqon_streams s
+    SET sequence = l.sequence, bytes = l.bytes, stored_at = _latest[l.at], size = _sizes[l.at], ttl_ms = _ttls[l.at],
+      max_bytes = _max_bytes[l.at], oldest = _oldest[l.at], last_id = l.id,
+      till = greatest(s.till, _latest[l.at] + CASE WHEN _sizes[l.at] > 0 THEN _ttls[l.at] ELSE 0 END + _rest)
+    FROM (
+      SELECT DISTINCT ON (at) stream, at, sequence, finish AS bytes, id FROM laid WHERE fresh ORDER BY at, n DESC
+    ) l
+    WHERE s.id = l.stream
+  )
+  SELECT json_build_object('streams', _refs, 'epochs', _known, 'sequences', _bases, 'ids', _last,
+    'rows', json_agg(json_build_array(l.answered,
+      CASE WHEN l.fresh THEN 0 WHEN l.first IS NULL AND _elsewhere[l.at] THEN 2 ELSE 1 END) ORDER BY l.n))::text
+    INTO _answer FROM laid l;
+
+  INSERT INTO arqon_answers (tag, answer, at) VALUES (_tag, _answer, _now);
+  RETURN _answer;
+END $$;
+
+-- What was committed since a snapshot, all as of one other: each row's `kind` says which columns it fills.
+--
+-- _xmax, _xip       the snapshot: the first transaction that it does not know, those below that were under way
+-- _from, _item      only messages after this place
+-- _most             messages at most
+-- _node, _origin    the node and the process that ask
+-- _spaces           whose changes are wanted
+-- _tenants, _rooms  rooms (`*`: all of the tenant) whose streams are asked for
+-- Answer  `snapshot`  body: this snapshot
+--         `message`   position, item, ref (stream), sequence, number (of the process that asks, else null), bytes
+--         `signal`    position
+--         `change`    position
+--         `stream`    ref, sequence, and in body its names and epoch, each on a line
+--         `outbox`    something waits in the outbox
+CREATE OR REPLACE FUNCTION arqon_read(
+  _xmax xid8, _xip xid8[], _from bigint, _item integer, _most integer, _node text, _origin text, _spaces text[],
+  _tenants text[], _rooms text[]
+) RETURNS TABLE (kind text, "position" bigint, item integer, ref bigint, sequence bigint, number bigint, bytes integer, body text)
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+  RETURN QUERY SELECT 'snapshot', NULL::bigint, NULL::integer, NULL::bigint, NULL::bigint, NULL::bigint, NULL::integer,
+    pg_current_snapshot()::text;
+  RETURN QUERY SELECT 'message', m.position, m.item, m.stream, m.sequence,
+      CASE WHEN m.origin = _origin THEN m.number END, octet_length(m.body), NULL::text
+    FROM arqon_messages m
+    WHERE (m.xid >= _xmax OR m.xid = ANY (_xip)) AND (m.position, m.item) > (_from, _item)
+    ORDER BY m.position, m.item LIMIT _most;
+  RETURN QUERY SELECT 'signal', s.position, NULL::integer, NULL::bigint, NULL::bigint, NULL::bigint, NULL::integer, NULL::text
+    FROM arqon_signals s
+    WHERE (s.xid >= _xmax OR s.xid = ANY (_xip)) AND s.origin <> _origin AND (s.node IS NULL OR s.node = _node)
+    ORDER BY s.position;
+  RETURN QUERY SELECT 'change', c.position, NULL::integer, NULL::bigint, NULL::bigint, NULL::bigint, NULL::integer, NULL::text
+    FROM arqon_changes c
+    WHERE (c.xid >= _xmax OR c.xid = ANY (_xip)) AND c.space = ANY (_spaces)
+    ORDER BY c.position;
+  RETURN QUERY SELECT 'stream', NULL::bigint, NULL::integer, s.id, s.sequence, NULL::bigint, NULL::integer,
+      s.tenant || E'\n' || s.room || E'\n' || s.channel || E'\n' || s.epoch
+    FROM unnest(_tenants, _rooms) w (tenant, room)
+    JOIN arqon_streams s ON s.tenant = w.tenant AND (w.room = '*' OR s.room = w.room);
+  IF EXISTS (SELECT FROM arqon_outbox) THEN
+    RETURN QUERY SELECT 'outbox', NULL::bigint, NULL::integer, NULL::bigint, NULL::bigint, NULL::bigint, NULL::integer, NULL::text;
+  END IF;
+END $$;
+
+-- Deletes at most `_most` of the events that a stream no longer keeps, none that was stored since `_before`, which nodes
+-- may not have read yet. Answers how many they were.
+CREATE OR REPLACE FUNCTION arqon_trim(_stream bigint, _before bigint, _most integer) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+  _one arqon_streams;
+  _kept bigint;
+  _gone bigint;
+BEGIN
+  SELECT * INTO _one FROM arqon_streams WHERE id = _stream;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  _kept := arqon_oldest(_one, arqon_now());
+  DELETE FROM arqon_messages m WHERE m.stream = _stream AND m.sequence IN (
+    SELECT o.sequence FROM arqon_messages o
+    WHERE o.stream = _stream AND o.sequence < _kept AND o.stored_at < _before
+    ORDER BY o.sequence LIMIT _most
+  );
+  GET DIAGNOSTICS _gone = ROW_COUNT;
+  RETURN _gone;
+END $$;

@@ -1,0 +1,280 @@
+import { CLOSE } from '@arqonbus/protocol';
+import type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
+
+/** Envelopes of one post, and bytes of it until the welcome names the server's bound. */
+const MAX_ENVELOPES = 500;
+const FIRST_POST_BYTES = 65_536;
+/** Longest event that is read, in characters. */
+const MAX_EVENT = 64 * 1_048_576;
+/** Wait after a refusal for now that names none, and the longest that one may name; milliseconds. */
+const RETRY_MS = 250;
+const MAX_RETRY_MS = 10_000;
+/** What the stream's query takes of the WebSocket's. */
+const KNOWN = ['client_type', 'screen_name', 'avatar', 'personality', 'client_key', 'subject', 'tenant'];
+
+/**
+ * The same session without a WebSocket: server-sent events for what comes, posts for what is sent (docs/http.md). For
+ * lines on which no WebSocket gets through.
+ *
+ * @param base where the bus answers HTTP; the origin of the WebSocket's address unless given
+ */
+export function eventStreamAt(base?: string): OpenSocket {
+  return (request, events) => new EventStreamSocket(request, events, base);
+}
+
+class EventStreamSocket implements Socket {
+  bufferedAmount = 0;
+  bytesReceived = 0;
+  readonly #request: SocketRequest;
+  readonly #events: SocketEvents;
+  readonly #base: URL;
+  readonly #abort = new AbortController();
+  #token: string | undefined;
+  /** A token that takes the place of this one once it was posted. */
+  #nextToken: string | undefined;
+  #session: string | undefined;
+  #maxPostBytes = FIRST_POST_BYTES;
+  #queue: { readonly text: string; readonly bytes: number }[] = [];
+  #isPosting = false;
+  #over = false;
+  #isClosing = false;
+  #goOn: (() => void) | undefined;
+  #paused: Promise<void> | undefined;
+
+  constructor(request: SocketRequest, events: SocketEvents, base: string | undefined) {
+    const { url, token } = request;
+    this.#request = request;
+    this.#events = events;
+    this.#token = token;
+    this.#base = new URL(base ?? new URL(url).origin.replace(/^ws/, 'http'));
+    void this.#read();
+  }
+
+  send(text: string): void {
+    if (this.#over) return;
+    const bytes = new TextEncoder().encode(text).length;
+    this.#queue.push({ text, bytes });
+    this.bufferedAmount += bytes;
+    void this.#post();
+  }
+
+  close(code: number): void {
+    this.#isClosing = true;
+    if (this.#queue.length === 0 && !this.#isPosting) queueMicrotask(() => this.#end({ code, reason: '' }));
+  }
+
+  terminate(): void {
+    queueMicrotask(() => this.#end({ code: 1006, reason: '' }));
+  }
+
+  pause(paused: boolean): void {
+    if (!paused) this.#goOn?.();
+    else if (this.#paused === undefined) {
+      this.#paused = new Promise((resolve) => {
+        this.#goOn = () => {
+          this.#paused = undefined;
+          this.#goOn = undefined;
+          resolve();
+        };
+      });
+    }
+  }
+
+  // What comes --------------------------------------------------------------------------------------------------------
+
+  async #read(): Promise<void> {
+    try {
+      const response = await this.#ask(`/v1/stream?${this.#query()}`, { Accept: 'text/event-stream' });
+      const { body } = response;
+      if (!response.ok || body === null || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
+        this.#end(await refusalOf(response));
+        return;
+      }
+      const reader = body.getReader();
+      const decoder = new TextDecoder();
+      let rest = '';
+      for (;;) {
+        await this.#paused;
+        const { done, value } = await reader.read();
+        if (done) break;
+        this.bytesReceived += value.length;
+        this.#events.alive();
+        rest += decoder.decode(value, { stream: true });
+        if (rest.length > MAX_EVENT) throw new RangeError('an event without end');
+        const blocks = rest.split('\n\n');
+        rest = blocks.pop() ?? '';
+        for (const block of blocks) this.#take(block);
+        if (this.#over) return;
+      }
+      this.#end({ code: 1006, reason: 'the stream ended' });
+    } catch (error) {
+      this.#end({ code: 1006, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  #query(): URLSearchParams {
+    const { searchParams } = new URL(this.#request.url);
+    const query = new URLSearchParams([...searchParams].filter(([name]) => KNOWN.includes(name)));
+    const [room, channel] = [searchParams.get('room'), searchParams.get('channel')];
+    if (room !== null) query.set('join', channel === null ? room : `${room}:${channel}`);
+    return query;
+  }
+
+  #take(block: string): void {
+    if (this.#over) return;
+    let event = '';
+    let data = '';
+    for (const line of block.split('\n')) {
+      if (line.startsWith('data: ')) data = line.slice(6);
+      else if (line.startsWith('event: ')) event = line.slice(7);
+    }
+    if (event === 'close') this.#end(readEnd(data));
+    else if (data !== '') {
+      if (this.#session === undefined) this.#greet(data);
+      this.#events.message(data);
+    }
+  }
+
+  /** The welcome names what to post to. */
+  #greet(text: string): void {
+    const { session, limits } = readFields(readFields(parse(text)).payload);
+    if (typeof session !== 'string') return;
+    this.#session = session;
+    const { max_message_bytes: most } = readFields(limits);
+    if (typeof most === 'number') this.#maxPostBytes = most;
+    void this.#post();
+  }
+
+  // What is sent ------------------------------------------------------------------------------------------------------
+
+  /** Posts what waits, one post after the other, so that its order is kept. */
+  async #post(): Promise<void> {
+    if (this.#isPosting || this.#session === undefined) return;
+    this.#isPosting = true;
+    try {
+      while (this.#queue.length > 0 && !this.#over) await this.#postSome(this.#session);
+    } catch (error) {
+      // Whether it was taken is not known; what asked for an ack is sent again over the next line.
+      this.#end({ code: 1006, reason: error instanceof Error ? error.message : String(error) });
+    }
+    this.#isPosting = false;
+    if (this.#isClosing) this.#end({ code: 1000, reason: '' });
+  }
+
+  async #postSome(session: string): Promise<void> {
+    const { count, bytes, body } = this.#next();
+    const path = `/v1/sessions/${encodeURIComponent(session)}`;
+    const response = await this.#ask(path, { 'Content-Type': 'application/json' }, body);
+    if (response.status === 429) {
+      await wait(await retryAfter(response));
+      return;
+    }
+    if (response.status !== 202) {
+      this.#end(await refusalOf(response));
+      return;
+    }
+    await response.body?.cancel();
+    this.#queue.splice(0, count);
+    this.bufferedAmount -= bytes;
+    this.#token = this.#nextToken ?? this.#token;
+    this.#nextToken = undefined;
+  }
+
+  /** As much of the queue as one post takes; a renewed token is the last that goes under the old one. */
+  #next(): { count: number; bytes: number; body: string } {
+    const texts: string[] = [];
+    let bytes = 0;
+    for (const one of this.#queue) {
+      if (
+        texts.length > 0 &&
+        (texts.length === MAX_ENVELOPES || bytes + one.bytes + texts.length + 3 > this.#maxPostBytes)
+      )
+        break;
+      texts.push(one.text);
+      bytes += one.bytes;
+      this.#nextToken = renewalIn(one.text);
+      if (this.#nextToken !== undefined) break;
+    }
+    const [first = ''] = texts;
+    return { count: texts.length, bytes, body: texts.length === 1 ? first : `[${texts.join(',')}]` };
+  }
+
+  #ask(path: string, headers: Readonly<Record<string, string>>, body?: string): Promise<Response> {
+    const token = this.#token;
+    return fetch(new URL(path.slice(1), this.#base.href.replace(/\/?$/, '/')), {
+      method: body === undefined ? 'GET' : 'POST',
+      headers: {
+        ...this.#request.headers,
+        ...headers,
+        ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
+      },
+      // A token must not be carried to another server.
+      redirect: 'error',
+      cache: 'no-store',
+      credentials: 'omit',
+      signal: this.#abort.signal,
+      ...(body === undefined ? {} : { body }),
+    });
+  }
+
+  #end(end: SocketEnd): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#queue = [];
+    this.bufferedAmount = 0;
+    this.#goOn?.();
+    this.#abort.abort();
+    this.#events.ended(end);
+  }
+}
+
+function readEnd(text: string): SocketEnd {
+  const { code, reason } = readFields(parse(text));
+  return {
+    code: typeof code === 'number' ? code : CLOSE.GOING_AWAY,
+    reason: typeof reason === 'string' ? reason : '',
+  };
+}
+
+/** What a server answered instead. */
+async function refusalOf(response: Response): Promise<SocketEnd> {
+  const seconds = Number(response.headers.get('retry-after'));
+  const { error, error_code: errorCode } = readFields(parse(await response.text().catch(() => '')));
+  return {
+    code: 1006,
+    reason: typeof error === 'string' ? error : '',
+    status: response.status,
+    ...(typeof errorCode === 'string' ? { errorCode } : {}),
+    ...(seconds > 0 ? { retryAfterMs: seconds * 1000 } : {}),
+  };
+}
+
+async function retryAfter(response: Response): Promise<number> {
+  const { details } = readFields(parse(await response.text()));
+  const { retry_after_ms: ms } = readFields(details);
+  return typeof ms === 'number' && ms > 0 ? Math.min(ms, MAX_RETRY_MS) : RETRY_MS;
+}
+
+/** The token that a `refresh_token` carries: from its answer on it is the one to post with. */
+function renewalIn(text: string): string | undefined {
+  if (!text.includes('"refresh_token"')) return undefined;
+  const { command, args } = readFields(parse(text));
+  const { token } = readFields(args);
+  return command === 'refresh_token' && typeof token === 'string' ? token : undefined;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function readFields(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function wait(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

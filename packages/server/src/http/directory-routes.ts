@@ -1,0 +1,123 @@
+import type { Bus, Page, Principal } from '@arqonbus/bus';
+import { BusError, type ChannelSummary, compileGlobs, parseAddress } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { type AnyRoute, route } from './route.ts';
+
+const TEXT = z.string();
+const NAME = TEXT.min(1).max(260);
+
+/** One page of a list: at most 500 after the `next` of the answer before. */
+const PAGE = {
+  limit: z.coerce.number().int().min(1).max(500).default(500),
+  after: TEXT.optional().describe('`next` of the answer before.'),
+};
+
+const CLIENT = z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT });
+
+/** Channels and rooms looked at for one page; the rest comes with the next ones. */
+const MAX_LOOKED_AT = 5_000;
+
+/** Who and what is there, as far as the caller's grants show it. */
+export function directoryRoutes(bus: Bus): AnyRoute[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/channels',
+      tag: 'directory',
+      summary: 'The channels of all rooms that the caller may read, by room and name, with their members counted.',
+      access: 'user',
+      query: z.strictObject({
+        ...PAGE,
+        match: NAME.optional().describe('Only these: a room:channel in which `*` stands for any run of characters.'),
+      }),
+      answer: z.object({
+        channels: z.array(z.looseObject({ room: TEXT, channel: TEXT, members: z.number() })),
+        count: z.number(),
+        next: TEXT.nullable().describe('Pass as `after` for more; null at the end.'),
+      }),
+      run: async ({ caller, query }) => {
+        const { channels, next } = await listChannels(bus, caller.principal, query.match, query);
+        return { channels, count: channels.length, next };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/presence',
+      tag: 'directory',
+      summary: 'Who is in a channel, on all nodes.',
+      access: 'user',
+      query: z.strictObject({
+        room: NAME.describe('Room name, or room:channel.'),
+        channel: NAME.optional().describe('Channel name; without one those who joined the whole room.'),
+      }),
+      answer: z.object({ room: TEXT, channel: TEXT, members: z.array(z.looseObject({})), count: z.number() }),
+      run: async ({ caller: { principal }, query }) => {
+        const { room, channel = '*' } = parseAddress(query.room, query.channel);
+        if (room === undefined) throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room' });
+        bus.access.require(principal, 'presence', room, channel);
+        const found = bus.rooms.tenant(principal.tenant).find(room, channel);
+        if (found === undefined) {
+          throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
+        }
+        return { room, channel, ...(await bus.directory.members(found)) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/clients',
+      tag: 'directory',
+      summary: 'The connected clients, of all nodes, with the memberships that the caller may read.',
+      access: 'user',
+      query: z.strictObject({ ...PAGE, subject: NAME.optional().describe('Only the connections of this subject.') }),
+      answer: z.object({ clients: z.array(CLIENT), count: z.number(), next: TEXT.nullable() }),
+      run: async ({ caller: { principal }, query: { subject, ...page } }) => {
+        const { directory } = bus;
+        const { items: clients, next } =
+          subject === undefined
+            ? await directory.clients(principal, pageOf(page))
+            : await directory.clientsOf(principal, subject, pageOf(page));
+        return { clients, count: clients.length, next };
+      },
+    }),
+  ];
+}
+
+function pageOf({ limit, after }: { readonly limit: number; readonly after?: string | undefined }): Page {
+  return { limit, after };
+}
+
+/** One page over the channels of all rooms; `after` and `next` are `room:channel`. */
+async function listChannels(
+  bus: Bus,
+  principal: Principal,
+  match: string | undefined,
+  { limit, after }: { readonly limit: number; readonly after?: string | undefined },
+): Promise<{ channels: ChannelSummary[]; next: string | null }> {
+  const matches = match === undefined ? () => true : compileGlobs([match]);
+  const { names } = bus.rooms.tenant(principal.tenant);
+  const from = after === undefined ? {} : parseAddress(after, undefined);
+  const channels: ChannelSummary[] = [];
+  let room = from.room;
+  let channel = from.channel;
+  let seen = 0;
+  // The room of the cursor first, after its channel; then the rooms that follow.
+  if (room === undefined || channel === undefined) [room, channel] = [names.range('', room, 1)[0], undefined];
+  while (room !== undefined) {
+    const { items, next }: { items: ChannelSummary[]; next: string | null } = await bus.directory.channels(
+      principal,
+      room,
+      { limit: 500, after: channel },
+    );
+    for (const one of items) {
+      seen += 1;
+      if (matches(`${one.room}:${one.channel}`)) channels.push(one);
+      if (channels.length === limit || seen === MAX_LOOKED_AT) return { channels, next: `${room}:${one.channel}` };
+    }
+    channel = next ?? undefined;
+    if (next !== null) continue;
+    room = names.range('', room, 1)[0];
+    seen += 1;
+    if (room !== undefined && seen >= MAX_LOOKED_AT) return { channels, next: room };
+  }
+  return { channels, next: null };
+}

@@ -1,0 +1,89 @@
+import type { Bus } from '@arqonbus/bus';
+import { BusError, parseAddress } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { Reply } from './reply.ts';
+import { type AnyRoute, route } from './route.ts';
+
+const TEXT = z.string();
+const NAME = TEXT.min(1).max(260);
+const POSITION = z.object({ sequence: z.number(), epoch: TEXT });
+const BOUND = z.union([z.number(), z.record(TEXT, z.number())]).nullable();
+const SEQUENCE = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const ONE_POSITION = /^(\d{1,16})@([A-Za-z0-9_-]*)$/;
+/** Longest wait for the first message, in milliseconds: shorter than the minute after which lines between are cut. */
+const MAX_WAIT_MS = 55_000;
+
+/** `GET /v1/messages`: what a channel or a room keeps, for whoever may read its history, and what comes next. */
+export function messageRoutes(bus: Bus): AnyRoute[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/messages',
+      tag: 'messages',
+      summary: 'Stored envelopes of a channel or a room, oldest first; with `wait_ms` it waits for the first.',
+      access: 'user',
+      query: z.strictObject({
+        room: NAME.describe('Room name, or room:channel.'),
+        channel: NAME.optional().describe('Channel name; without one all channels of the room, merged by time.'),
+        since: TEXT.max(65_536)
+          .optional()
+          .describe('Only what came after: SEQUENCE@EPOCH, a time, or of a room `position` of an answer as JSON.'),
+        before: SEQUENCE.optional().describe('Only sequences below this.'),
+        after: SEQUENCE.optional().describe('Only sequences above this.'),
+        limit: z.coerce.number().int().min(1).max(500).default(50),
+        wait_ms: z.coerce.number().int().min(0).max(MAX_WAIT_MS).default(0).describe('How long to wait, if need be.'),
+      }),
+      answer: z.object({
+        messages: z.array(z.looseObject({ id: TEXT, type: TEXT })),
+        position: z.union([POSITION, z.record(TEXT, POSITION)]).describe('Where to go on: pass it as `since`.'),
+        recovered: z.boolean().optional().describe('With `since`: false when some of what was missed is gone.'),
+        next: BOUND,
+        previous: BOUND,
+      }),
+      run: async ({ caller: { sender }, query, signal }) => {
+        const { since, before, after, limit, wait_ms: waitMs } = query;
+        const { room, channel } = parseAddress(query.room, query.channel);
+        if (room === undefined) throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room' });
+        const from = since === undefined ? undefined : readSince(since);
+        const request = { room, channel, limit, before, after, since: from, waitMs, signal };
+        const { texts, ...rest } = await bus.messages.read(sender, request);
+        const body = `{"messages":[${texts.join(',')}],${JSON.stringify(rest).slice(1)}`;
+        return new Reply(200, body, { 'Content-Type': 'application/json' });
+      },
+    }),
+  ];
+}
+
+type Since = Parameters<Bus['messages']['read']>[1]['since'];
+
+/** A position, a map of them, or a time, as the command `history` takes it. */
+function readSince(text: string): Since {
+  const one = ONE_POSITION.exec(text);
+  if (one !== null) return { sequence: Number(one[1]), epoch: one[2] as string };
+  if (!text.startsWith('{')) {
+    if (Number.isNaN(Date.parse(text))) throw malformed();
+    return { time: text };
+  }
+  const checked = POSITIONS.safeParse(parse(text));
+  if (!checked.success) throw malformed();
+  return checked.data;
+}
+
+const POSITIONS = z.union([
+  z.strictObject({ sequence: z.number().int().min(0), epoch: TEXT }),
+  z.record(TEXT, z.strictObject({ sequence: z.number().int().min(0), epoch: TEXT })),
+]);
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function malformed(): BusError {
+  return new BusError('VALIDATION_ERROR', 'Parameter "since" is SEQUENCE@EPOCH, a time, or a `position` as JSON.', {
+    field: 'since',
+  });
+}
