@@ -1,4 +1,4 @@
-import { BusError, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
@@ -10,7 +10,7 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
-import type { Answer, Answered, AnswerKind, Settled } from './answer.ts';
+import type { Answer, Answered, AnswerKind } from './answer.ts';
 import { type Consumed, consumerOf } from './consumer.ts';
 import { type DeadLetter, DeadLetters } from './dead-letters.ts';
 import type { DriverInfo } from './driver.ts';
@@ -27,7 +27,8 @@ import {
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
-import { type Start, startPositions } from './start.ts';
+import type { OwedReceipt } from './receipts-owed.ts';
+import { defaultStart, type Start, startPositions } from './start.ts';
 
 const EXPIRY_MS = 5_000;
 
@@ -50,6 +51,12 @@ export interface ConsumeOptions {
   readonly prefetch: number;
 }
 
+/** How senders are told what became of their events. */
+interface ReceiptWay {
+  /** Resolves once it is told, or nobody is there to be told. Rejects with STORAGE_UNAVAILABLE. */
+  send(place: GroupPlace, receipt: OwedReceipt): Promise<void>;
+}
+
 export interface GroupsParts {
   readonly engine: Engine;
   readonly rooms: Rooms;
@@ -58,6 +65,7 @@ export interface GroupsParts {
   readonly access: Access;
   readonly publisher: Publisher;
   readonly calls: NodeCalls;
+  readonly receipts: ReceiptWay;
   readonly options: GroupsOptions;
   /** The machine's, unless given. */
   readonly clock?: Clock;
@@ -74,8 +82,6 @@ export class Groups {
   private readonly drivers: Drivers;
   private readonly tenants: Map<string, Map<string, ActiveGroup>> = new Map();
   private readonly byId: Map<string, ActiveGroup> = new Map();
-  /** Told of every event that a group driven by this node is done with; must neither throw nor wait. */
-  readonly settled: Set<(settled: Settled) => void> = new Set();
   /** Pulls of connections that are under way. */
   private readonly pulling: Map<{ active: ActiveGroup; who: string }, Session> = new Map();
   private stopWatching: () => void = () => {};
@@ -95,11 +101,9 @@ export class Groups {
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
       publishDead: (tenant, group, letter) => publishDeadLetter(parts, tenant, group, letter),
+      sendReceipt: (place, receipt) => parts.receipts.send(place, receipt),
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
-      onSettled: (settled) => {
-        for (const listener of this.settled) listener(settled);
-      },
     });
   }
 
@@ -249,7 +253,7 @@ export class Groups {
     }
     session.groups.add(key);
     try {
-      if (this.find(place) === undefined) await this.create(session, place, {}, 'new');
+      if (this.find(place) === undefined) await this.create(session, place, {}, defaultStart(place));
       const active = this.existing(place);
       const { positions, members } = await this.drivers.ask(active, 'info', null);
       const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
@@ -385,7 +389,13 @@ export class Groups {
   async liveMembers(place: GroupPlace): Promise<number> {
     const active = this.find(place);
     if (active === undefined) return 0;
-    return active.driver?.members.size ?? (await this.drivers.ask(active, 'info', null)).members;
+    return active.driver?.members.size ?? this.drivers.ask(active, 'members', null);
+  }
+
+  /** Hands a text that is not stored to one member of a group, on whichever node; false when there is none. */
+  async handLive(place: GroupPlace, text: string): Promise<boolean> {
+    const active = this.find(place);
+    return active !== undefined && this.drivers.ask(active, 'handLive', { text });
   }
 
   // Inside ------------------------------------------------------------------------------------------------------------
@@ -416,7 +426,7 @@ export class Groups {
     if (room === WILDCARD) {
       throw new BusError('VALIDATION_ERROR', 'A group is on one room; name it.', { field: 'room', expected: 'name' });
     }
-    if (channel === PRIVATE_CHANNEL) {
+    if (channel === PRIVATE_CHANNEL && room !== MAIL_ROOM) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {
         field: 'channel',
       });
