@@ -1,10 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Peer } from '../../fixtures/peer.ts';
 import { startTestServer, type TestServer } from '../../fixtures/start.ts';
 import { TcpProxy } from '../../fixtures/tcp-proxy.ts';
 import { Arqon } from './arqon.ts';
+
+// Each test starts the program several times.
+vi.setConfig({ testTimeout: 60_000 });
 
 let server: TestServer;
 let arqon: Arqon;
@@ -299,6 +302,50 @@ describe('arqon lease', () => {
     await peer.ask('op.lease.release', { lease_id });
     const { code: exit, stderr } = await running.ended;
     expect([exit, stderr]).toEqual([1, expect.stringContaining('the lease was lost while the command ran')]);
+  });
+});
+
+describe('arqon mail', () => {
+  const as = (name: string): Record<string, string> => ({ ARQONBUS_WS_URL: `${server.urls.bus}/?subject=${name}` });
+
+  it('waits for its reader, is listed without being handled, and is read once', async () => {
+    const send = ['mail', 'send', '@ada'];
+    expect((await arqon.run([...send, '{"n":1}'], { env: as('bob') })).stdout).toMatch(/^arq_\w+: 1 wait for @ada\n$/);
+    await arqon.run([...send, '{"n":2}'], { env: as('bob') });
+    for (const args of [['mail'], ['mail', 'list']]) {
+      const listed = await arqon.run(args, { env: as('ada') });
+      expect(listed.stdout).toMatch(/^\S+\tbob\t.*\t\{"n":1\}\n\S+\tbob\t.*\t\{"n":2\}\n$/);
+    }
+    const first = await arqon.run(['mail', 'read', '--limit', '1', '--json'], { env: as('ada') });
+    expect(JSON.parse(first.stdout)).toMatchObject({ payload: { n: 1 }, metadata: { sender: { subject: 'bob' } } });
+    const rest = await arqon.run(['mail', 'read'], { env: as('ada') });
+    expect([rest.code, rest.stdout]).toEqual([0, expect.stringMatching(/^[^\n]*\{"n":2\}\n$/)]);
+    expect(await arqon.run(['mail', 'read'], { env: as('ada') })).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect((await arqon.run(['mail'], { env: as('ada') })).stdout).toBe('');
+  });
+
+  it('tells its sender that it was handled', async () => {
+    const sender = arqon.start(['mail', 'send', '@eve', '{"n":1}', '--receipt'], as('bob'));
+    await sender.complaint(/waiting for the receipt/);
+    const reader = arqon.start(['mail', 'read', '--follow'], as('eve'));
+    await reader.line(/"n":1/);
+    expect(await sender.ended).toMatchObject({ code: 0, stdout: 'handled by eve, attempt 1\n' });
+    reader.child.kill('SIGINT');
+    expect((await reader.ended).code).toBe(0);
+    const late = ['mail', 'send', '@eve', '{}', '--receipt', '--ttl-seconds', '0.2'];
+    const expired = arqon.start(late, as('bob'));
+    await expired.complaint(/waiting for the receipt/);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await arqon.run(['mail', 'read'], { env: as('eve') });
+    expect(await expired.ended).toMatchObject({ code: 1, stdout: expect.stringContaining('expired') });
+  });
+
+  it.each([
+    [['mail', 'read'], 'whose mailbox? Pass --subject'],
+    [['mail', 'send', 'ada', '{}'], 'write the mailbox as @NAME'],
+  ])('says what is missing in %j', async (args, sentence) => {
+    const { code: exit, stderr } = await arqon.run(args);
+    expect([exit, stderr]).toEqual([2, expect.stringContaining(sentence)]);
   });
 });
 

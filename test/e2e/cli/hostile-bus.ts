@@ -87,7 +87,7 @@ interface Sent {
   readonly id: string;
   readonly type: string;
   readonly command?: string;
-  readonly args?: { readonly group?: string };
+  readonly args?: { readonly group?: string; readonly room?: string; readonly channel?: string };
 }
 
 export interface HostileBus {
@@ -127,7 +127,7 @@ export async function startHostileBus(): Promise<HostileBus> {
       const send = (envelope: object): void =>
         peer.send(JSON.stringify({ from: 'arqonbus', timestamp: NOW, ...envelope }));
       const limits = { max_message_bytes: 1_000_000, ping_interval_ms: 20_000 };
-      const features = ['groups', 'wait', 'presence-state', 'leases', 'patterns'];
+      const features = ['groups', 'wait', 'presence-state', 'leases', 'patterns', 'mailboxes', 'receipts', 'options'];
       const welcome = { event: 'welcome', client_id: EVIL, role: EVIL, tenant: EVIL, server: SERVER, limits, features };
       if (mode === '/nonsense') peer.send(`${EVIL}{`);
       send({ ...ENVELOPE, type: 'system', payload: welcome });
@@ -142,10 +142,14 @@ export async function startHostileBus(): Promise<HostileBus> {
         if (type === 'command') send({ type: 'command_response', command, ...answer, ...failed });
         else if (mode === '/errors') send({ type: 'error', ...answer, ...failed });
         else send({ type: 'ack', ...answer, payload: { id: EVIL, sequence: EVIL, delivered: EVIL, stored: EVIL } });
-        if (type === 'private') send({ ...ENVELOPE, type, request_id: id });
+        if (type === 'private') {
+          send({ ...ENVELOPE, type, request_id: id });
+          send({ ...ENVELOPE, type: 'ack', request_id: id, payload: { stage: 'handled', by: { subject: EVIL } } });
+        }
         if (args?.group !== undefined && command === 'join_channel') {
-          const delivery = { group: 'g', attempt: 1, token: EVIL, deadline: EVIL };
-          send({ ...ENVELOPE, room: 'lab', channel: 'x', metadata: { delivery } });
+          const { group, room, channel } = args;
+          const delivery = { group, attempt: 1, token: EVIL, deadline: EVIL };
+          send({ ...ENVELOPE, room, channel, metadata: { delivery } });
         }
         if (command === 'op.store.watch') send({ type: 'system', payload: CHANGE });
       });

@@ -14,6 +14,7 @@ import { groupVerb } from './verbs/group.ts';
 import { historyVerb } from './verbs/history.ts';
 import { leaseVerb } from './verbs/lease.ts';
 import { channelsVerb, clientsVerb, roomsVerb } from './verbs/lists.ts';
+import { mailVerb } from './verbs/mail.ts';
 import { omegaVerb } from './verbs/omega.ts';
 import { presenceVerb } from './verbs/presence.ts';
 import { pubVerb, sendVerb } from './verbs/publish.ts';
@@ -34,7 +35,7 @@ import { CLI_VERSION } from './version.ts';
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, requestVerb, commandVerb],
+  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, presenceVerb, historyVerb, topVerb],
   operate: [
     groupVerb,
