@@ -79,6 +79,9 @@ const LOCAL = [
   'config show',
   'config check',
   'config docs',
+  'storage migrate',
+  'storage stats',
+  'storage check',
 ];
 
 /** This program's own: line ends of a terminal, styles, and a status line that is drawn again. */
