@@ -195,7 +195,6 @@ describe('roles', () => {
     for (const path of [
       '/status',
       '/v1/rooms',
-      '/v1/clients',
       '/system/config',
       '/telemetry/events',
       '/storage/stats',

@@ -33,7 +33,7 @@ export function checkGiven({ payload, id, tenant }: { payload: unknown; id: stri
 
 /** The options of a message among those of a publish; a name that is no option's is refused. */
 export function checkSendOptions(given: SendOptions): MessageOptions | undefined {
-  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request, ...others } = given;
+  const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request, ...others } = given;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
   return checkOptions(wireOptions(given), 'event');

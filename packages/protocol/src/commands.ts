@@ -999,6 +999,8 @@ export interface Commands {
       strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
+      /** First of all the value that each channel retains, if a rule has it kept. */
+      last?: boolean;
       /** Take part in this group instead: each event goes to one of its members. */
       group?: string;
       /** With "group": events taken before the first is answered for (default 16). */

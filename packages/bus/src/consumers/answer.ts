@@ -1,3 +1,8 @@
+import { type Position, randomToken } from '@arqonbus/protocol';
+import { markDelivery } from './envelope.ts';
+import type { GroupRecord } from './group.ts';
+import type { Settlement } from './ledger.ts';
+
 /** What a member says of the events that it holds. */
 export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
 
@@ -14,4 +19,32 @@ export interface Answered {
   readonly done: string[];
   /** Tokens that held nothing any more. */
   readonly lost: string[];
+}
+
+/** Where a group stands, as the node that drives it tells. */
+export interface DriverInfo {
+  /** By channel: all up to there is settled. */
+  readonly positions: Readonly<Record<string, Position>>;
+  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
+  readonly pending: number;
+  readonly unacked: number;
+  /** Age of the oldest event that is not settled; null without one. */
+  readonly oldest_ms: number | null;
+  readonly members: number;
+  readonly dead_letters: number;
+  readonly counts: Readonly<Record<Settlement, number>>;
+}
+
+const LIVE = 'live-';
+
+/**
+ * An envelope as a member gets it that is handed out without a lease: its token holds nothing, so that any answer to it is
+ * done at once.
+ */
+export function markLive(text: string, { group, group_id }: GroupRecord, deadline: string): string {
+  return markDelivery(text, { group, attempt: 1, token: `${group_id}.${LIVE}${randomToken(16)}`, deadline });
+}
+
+export function isLiveToken(token: string): boolean {
+  return token.startsWith(LIVE, token.indexOf('.') + 1);
 }

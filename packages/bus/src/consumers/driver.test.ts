@@ -201,3 +201,16 @@ describe('the time of a lease', () => {
     });
   });
 });
+
+describe('a dead letter', () => {
+  it('makes room for the next event of a group that is full', async () => {
+    const bench = await new Bench({ max_unacked: 1 }).open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    bench.publish(1, 2);
+    expect(seat.numbers).toEqual([1]);
+    await seat.driver.answer({ kind: 'reject', tokens: [seat.tokens[0]!], reason: 'bad', by: null });
+    await settled(() => seat.numbers.length === 2);
+    expect(seat.numbers).toEqual([1, 2]);
+  });
+});

@@ -2,7 +2,7 @@ import { BusError, newId, type Position } from '@arqonbus/protocol';
 import { andThen, attempt } from '../awaitable.ts';
 import type { Clock } from '../clock.ts';
 import type { Broker, KeyValueStore, StreamEvent } from '../engine/engine.ts';
-import type { Answer, Answered } from './answer.ts';
+import type { Answer, Answered, DriverInfo } from './answer.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
@@ -24,19 +24,6 @@ const RETRY_MS = 1_000;
 /** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
 const SHOW_UP_MS = 12_000;
 
-export interface DriverInfo {
-  /** By channel: all up to there is settled. */
-  readonly positions: Readonly<Record<string, Position>>;
-  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
-  readonly pending: number;
-  readonly unacked: number;
-  /** Age of the oldest event that is not settled; null without one. */
-  readonly oldest_ms: number | null;
-  readonly members: number;
-  readonly dead_letters: number;
-  readonly counts: Readonly<Record<Settlement, number>>;
-}
-
 export interface DriverParts {
   readonly broker: Broker;
   readonly store: KeyValueStore;
@@ -45,7 +32,7 @@ export interface DriverParts {
   /** Publishes a dead letter; `retries` tells one death of an event from the next. */
   publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
   /** Tells a sender what became of its event. Rejects with STORAGE_UNAVAILABLE. */
-  sendReceipt(place: GroupPlace, receipt: OwedReceipt): Promise<void>;
+  sendReceipt(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** The text of a notice that events were lost. */
   lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
   /** Another node has taken over. */
@@ -81,6 +68,7 @@ export class Driver {
   private isOpen = false;
   /** Events came by before it was open. */
   private hasMissed = false;
+  private isEnding = false;
   private isOver = false;
   private wakesAt = Number.POSITIVE_INFINITY;
   private callOff: () => void = () => {};
@@ -112,17 +100,19 @@ export class Driver {
     const at = { tenant, space: STATE_SPACE, namespace: '' };
     this.deadLetters = new DeadLetterQueue(tenant, group.group_id, this.ledger, {
       store,
-      isKept,
       clock,
       fetch: (entry) => andThen(entry.text ?? this.fetchText(entry), (text) => this.receipts.learn(entry, text)),
       publish: (letter) => parts.publishDead(tenant, this.group, letter),
       onKept: async (entry) => {
         this.finish(entry, 'rejected', true);
+        // There is room for the next one.
+        this.pump();
         await this.journal?.saved();
       },
       onMissing: (entry) => {
         this.finish(entry, 'lost');
         this.tellLost(entry.stream.channel, 1);
+        this.pump();
       },
       onRevived: (entry, text) => {
         this.ledger.keep(entry, text);
@@ -143,7 +133,7 @@ export class Driver {
       clock,
       journal: this.journal,
       fetch: (entry) => this.fetchText(entry),
-      send: (receipt) => parts.sendReceipt(this.place, receipt),
+      send: (receipt, isAgain) => parts.sendReceipt(this.place, receipt, isAgain),
       onSent: () => this.pump(),
       onFault,
     });
@@ -161,13 +151,17 @@ export class Driver {
     }
     await this.deadLetters.load();
     this.keys.restore(this.ledger.streams.values());
+    if (group.isInternal === true) {
+      // Its members were parts of the node that drove it before.
+      for (const holder of this.ledger.holders()) this.ledger.giveBack(holder, clock.steady(), 'driver changed');
+    }
     await this.sources.open();
     if (this.isOver) return;
     this.isOpen = true;
     if (this.hasMissed) this.sources.doubt();
     this.callOffAbsent = clock.after(SHOW_UP_MS, () => this.giveUpAbsent());
+    this.changed();
     this.wake();
-    this.deadLetters.collect();
     this.receipts.start();
     this.pump();
   }
@@ -192,6 +186,11 @@ export class Driver {
     this.pump();
   }
 
+  /** Hands out nothing more; what members have they may still answer for. */
+  rest(): void {
+    this.isEnding = true;
+  }
+
   /** Sees an event of the room, live. */
   take(event: StreamEvent): void {
     if (this.isOpen) this.sources.take(event, this.wanted > 0);
@@ -202,6 +201,11 @@ export class Driver {
   doubt(): void {
     if (this.isOpen) this.sources.doubt();
     else this.hasMissed = true;
+  }
+
+  /** Events that are not settled, as far as this node knows. */
+  get waiting(): number {
+    return this.ledger.size + this.sources.unread;
   }
 
   /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
@@ -279,6 +283,7 @@ export class Driver {
   // What is told of it ------------------------------------------------------------------------------------------------
 
   async info(): Promise<DriverInfo> {
+    const { clock } = this.parts;
     const { unread, heads } = await this.sources.measure();
     const positions: Record<string, Position> = Object.create(null);
     for (const { channel, floor, epoch } of this.ledger.streams.values()) {
@@ -288,7 +293,7 @@ export class Driver {
       positions,
       pending: unread + this.ledger.size - this.ledger.out,
       unacked: this.ledger.out,
-      oldest_ms: await this.oldest(),
+      oldest_ms: await this.sources.age(clock.now()),
       members: this.members.size,
       dead_letters: this.deadLetters.count,
       counts: { ...this.ledger.counts },
@@ -298,21 +303,6 @@ export class Driver {
   private async pending(): Promise<number> {
     const { unread } = await this.sources.measure();
     return unread + this.ledger.size - this.ledger.out;
-  }
-
-  private async oldest(): Promise<number | null> {
-    const { tenant, room } = this.place;
-    let oldest = Number.POSITIVE_INFINITY;
-    for (const { channel, floor, entries, position } of this.ledger.streams.values()) {
-      const first = Math.min(
-        position + 1,
-        ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)),
-      );
-      const query = { fromSequence: first, limit: 1 };
-      const [event] = await this.parts.broker.history({ tenant, room, channel }, query);
-      if (event !== undefined) oldest = Math.min(oldest, event.time);
-    }
-    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(this.parts.clock.now() - oldest));
   }
 
   /** Goes on after given positions: what was out or waiting is forgotten, its tokens hold nothing. */
@@ -325,18 +315,22 @@ export class Driver {
   }
 
   /** Hands dead letters out again, with their first attempt: those of the given message ids, or all. Answers how many. */
-  async retry(ids: readonly string[] | undefined): Promise<number> {
+  async retry(ids: readonly string[] | undefined, keys?: readonly string[]): Promise<number> {
     this.lastUse = this.parts.clock.steady();
-    const retried = await this.deadLetters.retry(ids);
+    const retried = await this.deadLetters.retry(ids, keys);
     this.pump();
     return retried;
   }
 
   // Handing out -------------------------------------------------------------------------------------------------------
 
+  private get isResting(): boolean {
+    return this.group.paused || this.isEnding;
+  }
+
   /** How many more events are wanted. */
   private get wanted(): number {
-    if (this.group.paused || this.isOver || this.ledger.owed.size >= MAX_OWED) return 0;
+    if (this.isResting || this.isOver || this.ledger.owed.size >= MAX_OWED) return 0;
     const room = this.ledger.limits.maxUnacked - this.ledger.size;
     if (room <= 0 || this.ledger.isHeavy) return this.ledger.size === 0 ? 1 : 0;
     const credit = this.pulls.wanted + this.members.totalCredit;
@@ -363,7 +357,7 @@ export class Driver {
   }
 
   private hand(): void {
-    if (this.group.paused || this.ready.length === 0) return;
+    if (this.isResting || this.ready.length === 0) return;
     const { ready } = this;
     this.ready = [];
     const left: Entry[] = [];

@@ -10,10 +10,10 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
-import type { Answer, Answered, AnswerKind } from './answer.ts';
-import { type Consumed, consumerOf } from './consumer.ts';
-import { type DeadLetter, DeadLetters } from './dead-letters.ts';
-import type { DriverInfo } from './driver.ts';
+import type { DriverInfo } from './answer.ts';
+import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
+import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
+import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import { Drivers } from './drivers.ts';
 import {
   differing,
@@ -27,7 +27,7 @@ import {
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
-import type { OwedReceipt } from './receipts-owed.ts';
+import type { ReceiptWay } from './receipt-sender.ts';
 import { defaultStart, type Start, startPositions } from './start.ts';
 
 const EXPIRY_MS = 5_000;
@@ -38,23 +38,8 @@ interface GroupsOptions {
   readonly maxGroupsPerSubject: number;
   readonly maxSubscriptions: number;
   readonly now: () => number;
+  readonly clock?: Clock | undefined;
   readonly onFault: (error: unknown) => void;
-}
-
-export interface ConsumeOptions {
-  readonly id: string;
-  /** The identity whose quota the group counts for. */
-  readonly owner: string;
-  readonly settings: GivenSettings;
-  /** Whether the group is kept in the store, and driven by one node of the cluster. */
-  readonly kept: boolean;
-  readonly prefetch: number;
-}
-
-/** How senders are told what became of their events. */
-interface ReceiptWay {
-  /** Resolves once it is told, or nobody is there to be told. Rejects with STORAGE_UNAVAILABLE. */
-  send(place: GroupPlace, receipt: OwedReceipt): Promise<void>;
 }
 
 export interface GroupsParts {
@@ -67,8 +52,6 @@ export interface GroupsParts {
   readonly calls: NodeCalls;
   readonly receipts: ReceiptWay;
   readonly options: GroupsOptions;
-  /** The machine's, unless given. */
-  readonly clock?: Clock;
 }
 
 /**
@@ -90,7 +73,7 @@ export class Groups {
   constructor(parts: GroupsParts) {
     const { options } = parts;
     this.parts = parts;
-    this.clock = parts.clock ?? systemClock(options.now);
+    this.clock = options.clock ?? systemClock(options.now);
     this.store = new GroupStore(parts.engine.store, options);
     this.drivers = new Drivers({
       ...parts,
@@ -100,8 +83,10 @@ export class Groups {
       texts: new TextBudget(),
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
-      publishDead: (tenant, group, letter) => publishDeadLetter(parts, tenant, group, letter),
-      sendReceipt: (place, receipt) => parts.receipts.send(place, receipt),
+      publishDead: async (tenant, group, letter) => {
+        if (group.isInternal !== true) await publishDeadLetter(parts, tenant, group, letter);
+      },
+      sendReceipt: (...told) => parts.receipts.send(...told),
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
     });
@@ -179,25 +164,28 @@ export class Groups {
   }
 
   /**
-   * Makes a part of this program a member, under an id that no other member has; the group is made for `owner` when it is
-   * not there. One that is not `kept` begins with what comes from now on, and ends with its consumer. Resolves with the
-   * way to stop, once no later event is missed.
+   * Makes a part of this program the one consumer of a group of its own, whose record it keeps itself. A kept one goes on
+   * where it was, on whichever node drives it; every node calls this for it. Events come until `end`.
    */
-  async consume(
-    place: GroupPlace,
-    { id, owner, settings, kept, prefetch }: ConsumeOptions,
-    handle: (consumed: Consumed) => unknown,
-  ): Promise<() => Promise<void>> {
+  host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
-    const active = kept
-      ? await this.make(place, settings, 'new', owner)
-      : this.adopt(place.tenant, await this.describe(place, settings, 'new', owner), false);
+    const active = this.adopt(tenant, record, isKept);
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
       this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
-    this.drivers.joined(active, consumerOf({ id, node, prefetch, handle, answer, onFault }));
-    return async () => {
-      this.drivers.left(active, id);
-      if (!kept) await this.drop(active);
+    const id = `${node} ${record.group}`;
+    this.drivers.joined(active, consumerOf({ ...consumer, id, node, prefetch: 1, answer, onFault }));
+    return {
+      waiting: () => active.driver?.waiting ?? 0,
+      deadLetterCount: () => active.driver?.deadLetters.count ?? 0,
+      deadLetters: (limit, after) => this.drivers.ask(active, 'deadLetters', { limit, after }),
+      retry: (keys) => this.drivers.ask(active, 'retry', { keys }),
+      rest: () => active.driver?.rest(),
+      end: () => this.drop(active, false),
+      forget: async () => {
+        await this.drop(active);
+        await this.store.forgetState(tenant, active.key, record);
+        await new DeadLetters(this.parts.engine.store, tenant, record.group_id).clear();
+      },
     };
   }
 
@@ -311,7 +299,9 @@ export class Groups {
   async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
+    const live = given.tokens.filter(isLiveToken);
     for (const token of given.tokens) {
+      if (isLiveToken(token)) continue;
       const active = this.byId.get(token.slice(0, Math.max(0, token.indexOf('.'))));
       if (active === undefined || active.tenant !== tenant) continue;
       const tokens = byGroup.get(active);
@@ -322,7 +312,7 @@ export class Groups {
     const answers = [...byGroup].map(([active, tokens]) =>
       this.drivers.ask(active, 'answer', { ...given, tokens, by: subject }),
     );
-    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done));
+    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));
     const lost = given.tokens.filter((token) => !held.has(token));
     if (done.length > 0) return { done, lost };
@@ -361,8 +351,9 @@ export class Groups {
   list(sender: Sender, room?: string, channel?: string): ActiveGroup[] {
     const { principal } = sender;
     const all = [...(this.tenants.get(principal.tenant)?.values() ?? [])].filter(
-      ({ place, isKept }) =>
+      ({ place, isKept, record }) =>
         isKept &&
+        record.isInternal !== true &&
         (room === undefined || place.room === room) &&
         (channel === undefined || place.channel === channel) &&
         this.parts.access.may(principal, 'group', place.room, place.channel),
@@ -375,7 +366,7 @@ export class Groups {
     place: GroupPlace,
     limit: number,
     after: string | undefined,
-  ): Promise<{ letters: DeadLetter[]; next: string | null }> {
+  ): Promise<{ letters: ListedLetter[]; next: string | null }> {
     this.requireSource(sender, place);
     return this.drivers.ask(this.existing(place), 'deadLetters', { limit, after });
   }
@@ -392,10 +383,14 @@ export class Groups {
     return active.driver?.members.size ?? this.drivers.ask(active, 'members', null);
   }
 
-  /** Hands a text that is not stored to one member of a group, on whichever node; false when there is none. */
-  async handLive(place: GroupPlace, text: string): Promise<boolean> {
+  /**
+   * Hands an envelope that is not stored to one member of a group, on whichever node; false when there is none. It has no
+   * lease: `deadline` (RFC 3339) is all that the member is told of its time.
+   */
+  async handLive(place: GroupPlace, envelope: string, deadline: string): Promise<boolean> {
     const active = this.find(place);
-    return active !== undefined && this.drivers.ask(active, 'handLive', { text });
+    if (active === undefined) return false;
+    return this.drivers.ask(active, 'handLive', { text: markLive(envelope, active.record, deadline) });
   }
 
   // Inside ------------------------------------------------------------------------------------------------------------
@@ -473,7 +468,8 @@ export class Groups {
     return active;
   }
 
-  private async drop(active: ActiveGroup): Promise<void> {
+  /** @param isOver whether the group is over, and not only its part on this node */
+  private async drop(active: ActiveGroup, isOver = true): Promise<void> {
     const { tenant, key, place, record } = active;
     if (!this.byId.delete(record.group_id)) return;
     if (this.tenants.get(tenant)?.get(key) === active) this.tenants.get(tenant)?.delete(key);
@@ -485,7 +481,7 @@ export class Groups {
       if (session?.groups.delete(key) === true) session.send(notice(place, gone));
     }
     await this.drivers.drop(active);
-    if (wasDriven) await this.store.forgetState(tenant, key, record);
+    if (wasDriven && isOver) await this.store.forgetState(tenant, key, record);
   }
 
   /** Deletes groups that nobody has used for as long as they were made to wait. */

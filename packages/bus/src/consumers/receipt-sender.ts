@@ -1,6 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../clock.ts';
 import type { Awaitable } from '../engine/engine.ts';
+import type { GroupPlace } from './group.ts';
 import type { Journal } from './journal.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { askedOf, type OwedReceipt, type OwedReceipts, type Stage } from './receipts-owed.ts';
@@ -10,6 +11,12 @@ const AT_ONCE = 16;
 /** The wait before a receipt that could not be sent is tried again, in milliseconds. */
 const RETRY_MS = 1_000;
 
+/** How senders are told what became of their events. */
+export interface ReceiptWay {
+  /** Resolves once it is told, or nobody is there to be told. Rejects with STORAGE_UNAVAILABLE. */
+  send(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
+}
+
 export interface ReceiptSenderParts {
   readonly clock: Clock;
   /** Null for a group that is not kept. */
@@ -17,7 +24,7 @@ export interface ReceiptSenderParts {
   /** The envelope of an event; null when history has it no more. */
   fetch(entry: Entry): Awaitable<string | null>;
   /** Resolves once the receipt is with its addressee, or has none any more; rejects with STORAGE_UNAVAILABLE. */
-  send(receipt: OwedReceipt): Promise<void>;
+  send(receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** Some were sent: there is room for others. */
   onSent(): void;
   onFault(error: unknown): void;
@@ -105,7 +112,7 @@ export class ReceiptSender {
   }
 
   private async send(receipt: OwedReceipt): Promise<void> {
-    await this.parts.send(receipt);
+    await this.parts.send(receipt, this.owed.isInherited(receipt));
     this.owed.sent(receipt);
     this.parts.journal?.note();
   }

@@ -35,6 +35,8 @@ export function askedOf(text: string, group: string): Asked | null {
 /** Receipts of one group on their way: settled, written with the settlement, sent, and only then forgotten. */
 export class OwedReceipts {
   private readonly owed: Set<OwedReceipt> = new Set();
+  /** Those that a driver before this one may have sent. */
+  private readonly inherited: Set<OwedReceipt> = new Set();
   /** Those whose settlement is written. */
   private readonly due: Set<OwedReceipt> = new Set();
 
@@ -64,7 +66,13 @@ export class OwedReceipts {
     for (const receipt of receipts) {
       this.owed.add(receipt);
       this.due.add(receipt);
+      this.inherited.add(receipt);
     }
+  }
+
+  /** Whether it may have been sent already. */
+  isInherited(receipt: OwedReceipt): boolean {
+    return this.inherited.has(receipt);
   }
 
   /** Some that may be sent. */
@@ -80,5 +88,6 @@ export class OwedReceipts {
   sent(receipt: OwedReceipt): void {
     this.owed.delete(receipt);
     this.due.delete(receipt);
+    this.inherited.delete(receipt);
   }
 }

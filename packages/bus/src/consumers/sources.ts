@@ -1,7 +1,7 @@
 import { BusError, compilePattern, isChannelPattern, type Position, WILDCARD } from '@arqonbus/protocol';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Awaitable, Broker, StoredEvent, StreamAddress, StreamEvent, StreamState } from '../engine/engine.ts';
-import { type GroupPlace, isWide, MAX_STREAMS } from './group.ts';
+import { type GroupPlace, isWide, MAX_STREAMS, streamName, streamOf } from './group.ts';
 import type { Entry, Ledger, LedgerStream } from './ledger.ts';
 
 /** Events read from history at a time, and UTF-16 units of them that are aimed at. */
@@ -111,7 +111,7 @@ export class Sources {
    */
   take(event: StreamEvent, wanted: boolean): void {
     const { sequence, text } = event;
-    const { channel } = event.stream;
+    const channel = streamName(this.place, event.stream);
     if (sequence === 0 || !this.covers(channel)) return;
     const source = this.sources.get(channel) ?? this.appear(channel);
     if (source === undefined) return;
@@ -143,6 +143,15 @@ export class Sources {
   /** Whether a read could give anything. */
   get hasMore(): boolean {
     return this.backlog.size > 0;
+  }
+
+  /** Events that are known to be there and were not read. */
+  get unread(): number {
+    let unread = 0;
+    for (const { stream, head } of this.sources.values()) {
+      unread += Math.max(0, head - stream.position - stream.knownAbove);
+    }
+    return unread;
   }
 
   /** Whether all that is there has been read. */
@@ -199,6 +208,18 @@ export class Sources {
     return { unread, heads };
   }
 
+  /** Milliseconds since the oldest event was accepted that is not settled; null without one. */
+  async age(now: number): Promise<number | null> {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { stream, address } of this.sources.values()) {
+      const { floor, entries, position } = stream;
+      const known = [...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1));
+      const [event] = await this.broker.history(address, { fromSequence: Math.min(position + 1, ...known), limit: 1 });
+      if (event !== undefined) oldest = Math.min(oldest, event.time);
+    }
+    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(now - oldest));
+  }
+
   /** Goes on after given positions, in the streams that are there. */
   async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
     for (const [channel, { sequence, epoch }] of Object.entries(positions)) {
@@ -211,9 +232,8 @@ export class Sources {
     }
   }
 
-  private address(channel: string): StreamAddress {
-    const { tenant, room } = this.place;
-    return { tenant, room, channel };
+  private address(name: string): StreamAddress {
+    return streamOf(this.place, name);
   }
 
   private begin(stream: LedgerStream): Source {
@@ -246,7 +266,8 @@ export class Sources {
       if (!this.ledger.streams.has(channel)) this.appear(channel);
       return;
     }
-    for (const { channel: name } of await this.broker.streams(tenant, room)) {
+    for (const stream of await this.broker.streams(tenant, room === WILDCARD ? undefined : room)) {
+      const name = streamName(this.place, stream);
       if (!this.isOver && this.covers(name) && !this.sources.has(name)) this.appear(name);
     }
   }

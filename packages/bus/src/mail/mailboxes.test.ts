@@ -229,6 +229,26 @@ describe('a mailbox', () => {
     expect((await send(bob, '@ada')).payload.pending).toBe(1);
   });
 
+  it('knows whether it holds a message, so that no receipt comes twice', async () => {
+    const { node, as } = await open();
+    const at = { tenant: 'default', room: 'work', channel: 'jobs', group: 'g' };
+    const told = { id: 'arq_1', from: 'arq_client_gone', stage: 'handled', by: 'bob', attempts: 1 } as const;
+    const receipt = { ...told, subject: 'ada' };
+    const bob = await as('bob');
+    for (const n of range(1, 40)) await send(bob, '@ada', { payload: { n } });
+    await node.bus.receipts.send(at, receipt, false);
+    const ada = await as('ada');
+    const { messages } = (await ada.ask('history', ADA)) as { messages: { id: string; from: string }[] };
+    const { id } = messages.find(({ from }) => from === 'arqonbus') ?? { id: '' };
+    expect(await node.bus.mail.holds('default', 'ada', id)).toBe(true);
+    expect(await node.bus.mail.holds('default', 'ada', 'arq_other')).toBe(false);
+    await node.bus.receipts.send(at, receipt, true);
+    expect((await ada.ask('history', ADA)).messages).toHaveLength(41);
+    // Who has neither a connection nor a subject is not told.
+    await node.bus.receipts.send(at, { ...told, subject: null }, false);
+    expect(node.bus.receipts.dropped).toBe(0);
+  });
+
   it('does not let one message that is never handled keep any number of others', async () => {
     const { as } = await open();
     const ada = await as('ada');

@@ -1,4 +1,4 @@
-import { BusError, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
+import { BusError, type Envelope, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
 import type { Sender } from '../connection/session.ts';
 import { endOf } from '../consumers/envelope.ts';
 import { type GroupRecord, groupKey } from '../consumers/group.ts';
@@ -11,8 +11,8 @@ import { marksText } from '../marks.ts';
 import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 
 /** What may wait in one mailbox: messages, and UTF-8 bytes of their envelopes. */
-export const MAX_WAITING = 1_000;
-export const MAX_WAITING_BYTES = 16_777_216;
+const MAX_WAITING = 1_000;
+const MAX_WAITING_BYTES = 16_777_216;
 /** How long mail is kept, in milliseconds. */
 const KEPT_MS = 7 * 86_400_000;
 /**
@@ -92,6 +92,18 @@ export class Mailboxes implements MailKeeper {
             };
     }
     return kept as Kept;
+  }
+
+  /** Whether a message is in a mailbox, handled or not. Reads it; for what happens seldom. */
+  async holds(tenant: string, subject: string, id: string): Promise<boolean> {
+    const stream = { tenant, room: MAIL_ROOM, channel: mailboxChannel(subject) };
+    for (let fromSequence = 1; ; ) {
+      const found = await this.broker.history(stream, { fromSequence, limit: READ });
+      if (found.some(({ text }) => (JSON.parse(text) as Envelope).id === id)) return true;
+      const last = found.at(-1);
+      if (last === undefined || found.length < READ) return false;
+      fromSequence = last.sequence + 1;
+    }
   }
 
   /** Runs something with a mailbox after all that this node does with it already. */

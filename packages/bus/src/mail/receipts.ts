@@ -31,14 +31,17 @@ export class Receipts {
   /**
    * Sends one receipt. Resolves when it is with its addressee or has none: the connection is gone and had no subject, or
    * its mailbox is full. Rejects with STORAGE_UNAVAILABLE.
+   *
+   * @param isAgain it may have been sent before, longer ago than ids are remembered
    */
-  async send(at: SettledAt, receipt: OwedReceipt): Promise<void> {
+  async send(at: SettledAt, receipt: OwedReceipt, isAgain: boolean): Promise<void> {
     const { tenant } = at;
     const { id: request_id, from, subject, stage, by, attempts } = receipt;
     const id = receiptId(at, receipt);
     const payload: JsonObject = { stage, ...(by === null ? {} : { by: { subject: by } }), attempts };
     const text = encode({ id, type: 'ack', request_id, payload });
     if ((await this.direct.handOver(tenant, from, text, id)) || subject === null) return;
+    if (isAgain && (await this.mail.holds(tenant, subject, id))) return;
     const sender = systemSender('arqonbus', serverPrincipal(tenant));
     const to = [`@${subject}`];
     const mail = { id, to, payload, metadata: undefined, requestId: request_id, options: undefined };

@@ -44,11 +44,18 @@ export class Requests {
     if ((await groups.liveMembers(place)) === 0) throw nobodyIn(place);
     const to = { ...message, room, channel };
     if (ephemeral !== true) return publisher.publish(sender, to);
-    return publisher.publish(sender, to, (_, draft, identity) => this.hand(place, draft, identity));
+    return publisher.publish(sender, to, (_, draft, identity) =>
+      this.hand(place, draft, identity, request?.timeout_ms ?? 0),
+    );
   }
 
   /** Hands a request to a member that is there; nothing is stored, and nobody has a lease on it. */
-  private async hand(place: GroupPlace, { id, open }: Draft, identity: string): Promise<Published> {
+  private async hand(
+    place: GroupPlace,
+    { id, time, open }: Draft,
+    identity: string,
+    timeoutMs: number,
+  ): Promise<Published> {
     const answer = { sequence: 0, epoch: '', stored: 'none', delivered: 0, duplicate: true } as const;
     const { tenant, room, channel, group } = place;
     const now = performance.now();
@@ -56,7 +63,8 @@ export class Requests {
     if (this.count % SWEEP_EVERY === 0) this.recent.sweep(now);
     const who = `${tenant}/${room}:${channel}/${group} ${identity}`;
     if (this.recent.claim(0, who, id, 0, now, IDEMPOTENCE_WINDOW_MS) >= 0) return answer;
-    if (!(await this.parts.groups.handLive(place, sealUnstored(open)))) throw nobodyIn(place);
+    if (!(await this.parts.groups.handLive(place, sealUnstored(open), new Date(time + timeoutMs).toISOString())))
+      throw nobodyIn(place);
     return { ...answer, delivered: 1, duplicate: false };
   }
 }
