@@ -43,7 +43,7 @@ export function sourceOf(source: string): { room: string; channel: string } {
 }
 
 /** A parser for commander: where a group begins. */
-export function parseStart(text: string): GroupStart {
+function parseStart(text: string): GroupStart {
   if (text === 'new' || text === 'all') return text;
   const [, sequence, epoch] = /^(\d+)@(\S+)$/.exec(text) ?? [];
   if (sequence !== undefined && epoch !== undefined && Number.isSafeInteger(Number(sequence))) {

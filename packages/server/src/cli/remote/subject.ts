@@ -2,14 +2,14 @@ import { UsageError } from '../exit.ts';
 import { type BusOptions, busUrl, tokenOf } from './options.ts';
 
 /** Who the user is: as the token says, or, where none is asked for, the address: `ws://HOST:PORT?subject=ada`. */
-export function subjectOf(options: BusOptions): string | undefined {
+function subjectOf(options: BusOptions): string | undefined {
   const token = tokenOf(options);
   if (token === '') return new URL(busUrl(options)).searchParams.get('subject') ?? undefined;
   const { sub } = claimsOf(token);
   return typeof sub === 'string' ? sub : undefined;
 }
 
-/** {@link subjectOf}; throws {@link UsageError} that says how to be somebody. */
+/** The same; throws {@link UsageError} that says how to be somebody. */
 export function requireSubject(options: BusOptions & { readonly subject?: string }): string {
   const subject = options.subject ?? subjectOf(options);
   if (subject !== undefined && subject !== '') return subject;
