@@ -28,6 +28,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts'],
     ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
+    ['channel.ts'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts'],
     ['echo.ts'],
     [

@@ -120,7 +120,7 @@ export class Core {
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
-    this.interest = new Interest(engine.broker);
+    this.interest = new Interest(engine.broker, (tenant, room) => this.rooms.forgetPlaces(tenant, room));
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
     this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, {
