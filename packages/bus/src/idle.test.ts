@@ -42,7 +42,7 @@ afterEach(async () => {
 
 /** A channel with a member. */
 function joined(): Channel {
-  const session = { memberships: new Map(), joined: () => {} } as unknown as Session;
+  const session = { memberships: new Map(), groups: new Set(), joined: () => {} } as unknown as Session;
   const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { autoCreated: true });
   rooms.join(session, channel, { echo: false, coverage: null, isStrict: false });
   return channel;

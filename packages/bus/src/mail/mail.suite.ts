@@ -37,7 +37,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
   const as = (node: Node, subject: string): Promise<Worker> => Worker.connect(node, { as: subject });
 
   describe(`mail on ${name}`, { timeout: 240_000 }, () => {
-    it('waits for its subject, is handled once, and says so to its sender', async () => {
+    it('P12.1 waits for its subject, is handled once, and says so to its sender', async () => {
       const [a, b] = await cluster();
       const bob = await as(a, 'bob');
       const first = await send(bob, '@ada', { payload: { n: 1 }, options: { receipt: true } });
@@ -72,7 +72,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect([...a.faults, ...b.faults]).toEqual([]);
     });
 
-    it('is handled once each of 1,000 for an absence, with 1,000 receipts in the mailbox of who has gone', async () => {
+    it('P12.2 is handled once each of 1,000 for an absence, with 1,000 receipts in the mailbox of who has gone', async () => {
       const [a, b] = await cluster();
       const [bob, twin] = [await as(a, 'bob'), await as(b, 'bob')];
       const acks = await Promise.all(
@@ -118,7 +118,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect([...a.faults, ...b.faults]).toEqual([]);
     });
 
-    it('goes to each recipient as it is named, once for one id', async () => {
+    it('P11.2 P11.4 goes to each recipient as it is named, once for one id', async () => {
       const [a, b] = await cluster();
       const [bob, cyd] = [await as(a, 'bob'), await as(b, 'cyd')];
       const to = ['@ada', 'sub:cyd', 'sub:dan', '@eve'];
@@ -140,7 +140,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect(messages).toMatchObject([{ type: 'private', to, payload: { n: 1 }, request_id: 'arq_asked' }]);
     });
 
-    it('keeps what waits beside any number of handled messages, within 1,000 and 16 MiB of it', async () => {
+    it('P11.3 keeps what waits beside any number of handled messages, within 1,000 and 16 MiB of it', async () => {
       const [a, b] = await cluster({ ...SUBJECTS, historySize: 10 } as NodeOptions);
       const [bob, ada] = [await as(a, 'bob'), await as(b, 'ada')];
       await send(bob, '@ada', { payload: { n: 0 } });
@@ -172,7 +172,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect((await send(bob, '@ada', { payload: { n: 32 } })).payload.pending).toBe(20);
     });
 
-    it('tells its sender when it was rejected, and when its time was over', async () => {
+    it('P11.8 tells its sender when it was rejected, and when its time was over', async () => {
       const [a, b] = await cluster();
       const [bob, ada] = [await as(a, 'bob'), await as(b, 'ada')];
       const options = { receipt: true };
@@ -220,7 +220,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
     const ask = (worker: Worker, request: JsonObject, more: JsonObject = {}): Promise<Frame> =>
       worker.peer.publish({ ...SUMS, payload: { n: 1 }, options: { request, ...more } }) as Promise<Frame>;
 
-    it('go to one member of the group, whose answer comes back, and are refused when nobody is there', async () => {
+    it('P13.1 P13.4 go to one member of the group, whose answer comes back, and are refused when nobody is there', async () => {
       const [a, b] = await cluster();
       const [asker, one, two] = [await as(a, 'bob'), await as(b, 'one'), await as(a, 'two')];
       const refused = await ask(asker, { timeout_ms: 5_000 });
@@ -260,7 +260,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect(await busy.ask('group.info', { ...SUMS, group: 'serve' })).toMatchObject({ expired: 1 });
     });
 
-    it('leave nothing behind when they are ephemeral', async () => {
+    it('P13.2 leave nothing behind when they are ephemeral', async () => {
       const [a, b] = await cluster();
       const [asker, one, reader] = [await as(a, 'bob'), await as(b, 'one'), await as(a, 'reader')];
       await reader.ask('join_channel', SUMS);
@@ -289,7 +289,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect(none.error_code).toBe('NO_RESPONDERS');
     });
 
-    it('go to one connection of a subject, and to its mailbox', async () => {
+    it('P13.3 go to one connection of a subject, and to its mailbox', async () => {
       const [a, b] = await cluster();
       const [asker, one, two] = [await as(a, 'bob'), await as(a, 'ada'), await as(b, 'ada')];
       const options = { request: { timeout_ms: 60_000 } };

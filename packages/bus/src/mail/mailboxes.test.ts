@@ -21,7 +21,7 @@ async function open(principals: Record<string, GivenPrincipal> = {}, options: No
 }
 
 describe('a mailbox', () => {
-  it('is read by its subject and by admins, and tells nobody else whether it is there', async () => {
+  it('P11.5 is read by its subject and by admins, and tells nobody else whether it is there', async () => {
     const { as } = await open({ root: { subject: 'root', role: 'admin' }, anonymous: {} });
     const [bob, ada, root, anonymous] = [await as('bob'), await as('ada'), await as('root'), await as('anonymous')];
     await send(bob, '@ada', { payload: { n: 1 } });
@@ -107,7 +107,7 @@ describe('a mailbox', () => {
     await expect(node.bus.subscribe('@:ada', () => {})).rejects.toThrow('room');
   });
 
-  it('has any subject, whatever it is called', async () => {
+  it('P11.1 has any subject, whatever it is called', async () => {
     const { as } = await open();
     const bob = await as('bob');
     const names = [
@@ -141,7 +141,7 @@ describe('a mailbox', () => {
     }
   });
 
-  it('is written to by whoever may write to its subject, and never by guests', async () => {
+  it('P11.6 is written to by whoever may write to its subject, and never by guests', async () => {
     const grants = (lists: object): GivenPrincipal => ({ subject: 'x', grants: lists });
     const { as } = await open({
       all: grants({ private: ['*'] }),
@@ -169,7 +169,7 @@ describe('a mailbox', () => {
     expect((await ada.refused('history', { room: '@', channel: 'bob' })).code).toBe('AUTHORIZATION_ERROR');
   });
 
-  it('refuses what mail cannot be, and says what to change', async () => {
+  it('P11.7 P12.4 refuses what mail cannot be, and says what to change', async () => {
     const { as } = await open();
     const bob = await as('bob');
     const refused = async (to: unknown, envelope: object): Promise<unknown> =>
@@ -229,7 +229,7 @@ describe('a mailbox', () => {
     expect((await send(bob, '@ada')).payload.pending).toBe(1);
   });
 
-  it('knows whether it holds a message, so that no receipt comes twice', async () => {
+  it('P12.3 knows whether it holds a message, so that no receipt comes twice', async () => {
     const { node, as } = await open();
     const at = { tenant: 'default', room: 'work', channel: 'jobs', group: 'g' };
     const told = { id: 'arq_1', from: 'arq_client_gone', stage: 'handled', by: 'bob', attempts: 1 } as const;
