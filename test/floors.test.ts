@@ -57,6 +57,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['http'],
     ['edge.ts'],
     ['server.ts'],
+    ['workers'],
     ['cli'],
   ],
 };

@@ -76,6 +76,10 @@ const MIN_REST_MS = 1_000;
 const NOT_YET = { sequence: 0, epoch: '', delivered: 0 };
 /** How long answers that wait for storage may still take, in milliseconds. */
 const SETTLE_MS = 5_000;
+/** Of a retreat over time: how often a slice goes, how long its answers and its close frames may take. */
+const SLICE_MS = 100;
+const SLICE_SETTLE_MS = 500;
+const SLICE_CLOSE_MS = 2_000;
 
 /**
  * A message bus in this process: publish and subscribe here, attach it to HTTP servers for clients over WebSocket.
@@ -402,6 +406,33 @@ export class Bus extends Core implements SessionHost {
   }
 
   // Its end -----------------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes no more clients, lets other nodes drive its groups, and sends its clients away in even slices over `overMs`,
+   * while it serves the rest. Each is told first, and what it sent is answered. With 0 all stay until {@link close}.
+   */
+  async retire(overMs: number): Promise<void> {
+    this.isDraining = true;
+    await atMost(SETTLE_MS, attempt(() => this.groups.handOver(), this.options.onFault) ?? Promise.resolve());
+    const staying = overMs > 0 ? [...this.sessions()] : [];
+    const total = staying.length;
+    const began = performance.now();
+    const leaving: Promise<void>[] = [];
+    while (staying.length > 0) {
+      await delay(Math.min(SLICE_MS, overMs));
+      const due = Math.ceil(total * Math.min(1, (performance.now() - began) / overMs));
+      const slice = staying.splice(0, due - (total - staying.length)).filter(({ closed }) => !closed);
+      if (slice.length > 0) leaving.push(this.sendAway(slice));
+    }
+    await Promise.all(leaving);
+  }
+
+  private async sendAway(sessions: readonly Session[]): Promise<void> {
+    this.announceShutdown(SLICE_MS, sessions);
+    await atMost(SLICE_SETTLE_MS, Promise.all([this.ingress.settled(), this.runner.settled()]));
+    for (const session of sessions)
+      this.closeSession(session, CLOSE.GOING_AWAY, 'server shutting down', SLICE_CLOSE_MS);
+  }
 
   /**
    * Takes no more clients, tells those that are there, lets what they sent settle, and closes them with 1001: all of it

@@ -122,6 +122,11 @@ export class Groups {
   }
 
   /** Hands its groups over to other nodes. */
+  /** Lets other nodes drive the groups that this one does, while its own members stay in them. */
+  handOver(): Promise<void> {
+    return this.drivers.handOver();
+  }
+
   async stop(): Promise<void> {
     this.callOff();
     await this.drivers.stop();

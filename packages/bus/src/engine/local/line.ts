@@ -12,7 +12,7 @@ export interface LineEvents {
  * in one write.
  */
 export class Line {
-  readonly out = new FrameWriter();
+  readonly out: FrameWriter = new FrameWriter();
   private readonly socket: Socket;
   private readonly events: LineEvents;
   private isDue = false;

@@ -16,6 +16,7 @@ export function serveVerb(): Command {
     withSettings(verb, { hidden: false }),
     'arqon serve',
     'arqon serve --port 9200 --storage sqlite',
+    'arqon serve --workers 0 --storage sqlite',
     'arqon serve --config arqonbus.config.yaml',
   );
   return verb.action(serve);
@@ -32,6 +33,17 @@ async function serve(flags: Flags): Promise<void> {
     level: config.log.level,
     ...(process.stderr.isTTY ? { destination: terminalLog() } : {}),
   });
+  const { runWorker, workerTask } = await import('../../workers/worker.ts');
+  const task = workerTask(process.env);
+  if (task !== null) {
+    await runWorker(config, task, log, { reload: (server) => void reload(server, flags, log) });
+    return;
+  }
+  const { workerCount } = await import('../../workers/supervisor.ts');
+  if (workerCount(config) > 1) {
+    await supervise(config, log);
+    return;
+  }
   const started = startServer(config, {
     log,
     onShutdown: () => void started.then(({ server }) => stop(server, config, log)),
@@ -44,6 +56,44 @@ async function serve(flags: Flags): Promise<void> {
   // Whoever waits for the banner may send a signal as soon as it is there.
   obeySignals(server, config, flags, log);
   await print(banner(config, addresses, securityWarnings(config)));
+}
+
+/** Several processes that share the ports, until this one is told to stop. */
+async function supervise(config: Config, log: Logger): Promise<void> {
+  const { Supervisor, workerCount } = await import('../../workers/supervisor.ts');
+  const { securityWarnings } = await import('../../config/preflight.ts');
+  const { banner } = await import('../terminal/banner.ts');
+  const supervisor = new Supervisor(config, log, {
+    onShutdown: () => end(EXIT.ok),
+    onGivenUp: (sentence) => {
+      log.fatal(sentence);
+      end(EXIT.failure);
+    },
+  });
+  let told = false;
+  const end = (code: number): void => {
+    if (told) return;
+    told = true;
+    supervisor.stop().then(
+      () => process.exit(code),
+      (error: unknown) => {
+        log.error({ err: error }, 'the shutdown failed');
+        process.exit(EXIT.failure);
+      },
+    );
+  };
+  const obey = (): void => {
+    // Whoever asks twice does not want to wait.
+    if (told) process.exit(EXIT.failure);
+    end(EXIT.ok);
+  };
+  process.on('SIGINT', obey);
+  process.on('SIGTERM', obey);
+  process.on('SIGHUP', () => supervisor.reload());
+  const addresses = await supervisor.start().catch((error: unknown) => {
+    throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
+  });
+  if (!told) await print(banner(config, addresses, securityWarnings(config), workerCount(config)));
 }
 
 /** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
@@ -71,12 +121,17 @@ function obeySignals(server: Server, config: Config, flags: Flags, log: Logger):
 }
 
 function stop(server: Server, config: Config, log: Logger): void {
-  const overdue = setTimeout(() => {
-    log.error('the shutdown took too long and was cut short');
-    process.exit(EXIT.failure);
-  }, config.server.shutdownSeconds * 1000);
+  const { drainSeconds, shutdownSeconds } = config.server;
+  const overdue = setTimeout(
+    () => {
+      log.error('the shutdown took too long and was cut short');
+      process.exit(EXIT.failure);
+    },
+    (drainSeconds + shutdownSeconds) * 1000,
+  );
   overdue.unref();
-  server.stop().then(
+  const stopped = server.retire(drainSeconds * 1000).then(() => server.stop());
+  stopped.then(
     () => process.exit(EXIT.ok),
     (error: unknown) => {
       log.error({ err: error }, 'the shutdown failed');
