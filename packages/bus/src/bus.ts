@@ -414,15 +414,16 @@ export class Bus extends Core implements SessionHost {
   async retire(overMs: number): Promise<void> {
     this.isDraining = true;
     await atMost(SETTLE_MS, attempt(() => this.groups.handOver(), this.options.onFault) ?? Promise.resolve());
-    const staying = overMs > 0 ? [...this.sessions()] : [];
+    let staying = overMs > 0 ? [...this.sessions()] : [];
     const total = staying.length;
     const began = performance.now();
     const leaving: Promise<void>[] = [];
     while (staying.length > 0) {
       await delay(Math.min(SLICE_MS, overMs));
-      const due = Math.ceil(total * Math.min(1, (performance.now() - began) / overMs));
-      const slice = staying.splice(0, due - (total - staying.length)).filter(({ closed }) => !closed);
-      if (slice.length > 0) leaving.push(this.sendAway(slice));
+      // Who has left by itself counts as sent away.
+      staying = staying.filter(({ closed }) => !closed);
+      const due = Math.floor(total * Math.min(1, (performance.now() - began) / overMs)) - (total - staying.length);
+      if (due > 0) leaving.push(this.sendAway(staying.splice(0, due)));
     }
     await Promise.all(leaving);
   }

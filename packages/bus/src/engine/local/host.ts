@@ -360,6 +360,8 @@ const METHODS: Readonly<Record<string, Method>> = {
   send: (host, peer, [node, message]) => host.send(peer, node as never, message as never),
   report: ({ clients }, _peer, [status]: NodeStatus[]) => clients.report(status as NodeStatus),
   stats: ({ engine }) => engine.stats(),
+  // Answered when all that was asked for before is done.
+  ping: () => null,
   // The last of a worker: when it is answered, its clients are gone for the others.
   leave: ({ clients }, peer) => clients.leave(peer.node as string),
 };

@@ -8,6 +8,7 @@ import { FRAME, type Hello, readEvent, readPublished, writeJson, writePublicatio
 /** Bytes that may wait for the host to read; then publications are refused. */
 const MAX_BACKLOG_BYTES = 64 * 1_048_576;
 const CONNECT_MS = 5_000;
+const CLOSE_MS = 10_000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1_000;
 
@@ -105,12 +106,15 @@ export class Link implements LineEvents {
     line.soon();
   }
 
-  /** Waits for every answer that is still due, then lets go of the connection. */
+  /** Waits for every answer that is still due, 10 s at most, then lets go of the connection. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
     if (this.isOver) return;
+    const overdue = setTimeout(() => this.line?.cut('the host did not answer'), CLOSE_MS);
     if (this.isReady) await this.request('leave').catch(() => {});
     await this.idle();
+    clearTimeout(overdue);
+    clearTimeout(this.retry);
     this.isOver = true;
     this.reason = 'it was closed';
     this.line?.cut(this.reason);

@@ -95,14 +95,23 @@ class LocalEngine implements Engine {
   }
 
   private connected(welcome: Welcome): void {
-    const { events } = this;
-    const { healthy, reason, isWhole } = welcome;
     this.remote = welcome;
     this.broker.establish();
     this.store.establish(welcome);
     this.presence.establish();
-    if (!isWhole) this.onStale();
+    if (!welcome.isWhole) this.onStale();
     if (!this.isOpen) return;
+    // What is read before the rooms are attached again could end before what comes live.
+    this.link.request('ping').then(
+      () => this.recovered(),
+      // Lost again; the next connection tells.
+      () => {},
+    );
+  }
+
+  private recovered(): void {
+    const { events } = this;
+    const { healthy, reason } = this.remote;
     if (healthy) events?.health({ healthy, reason });
     for (const [tenant, room] of this.broker.wanted()) events?.gap(tenant, room);
   }
