@@ -44,7 +44,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
     ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers'],
     ['core.ts'],
-    ['explain.ts'],
+    ['explain.ts', 'retreat.ts'],
     ['ingress.ts', 'commands'],
     ['operators', 'websocket', 'posts.ts', 'subjects.ts'],
     ['create-options.ts'],

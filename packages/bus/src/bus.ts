@@ -1,24 +1,18 @@
 import type { Server } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   BusError,
   CLOSE,
   checkJson,
-  checkOptions,
   type Envelope,
   encodeError,
   isChannelName,
-  isId,
   isRoomName,
   type JsonObject,
-  type MessageOptions,
   newId,
   newSecretId,
   parseAddress,
-  type SendOptions,
   splitMetadata,
   WILDCARD,
-  wireOptions,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
@@ -31,13 +25,16 @@ import type { Wire } from './connection/outbox.ts';
 import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
-import type {
-  Attached,
-  AttachOptions,
-  CreateBusOptions,
-  GivenPrincipal,
-  PublishOptions,
-  PublishResult,
+import {
+  type Attached,
+  type AttachOptions,
+  type CreateBusOptions,
+  checkGiven,
+  checkSendOptions,
+  checkTenant,
+  type GivenPrincipal,
+  type PublishOptions,
+  type PublishResult,
 } from './create-options.ts';
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
@@ -54,9 +51,11 @@ import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
 import { grantsOf, principalOf, type Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
+import { sendAwayOver } from './retreat.ts';
 import { Subjects } from './subjects.ts';
 import type { Joined } from './subscribe/join.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
+import { atMost } from './timers.ts';
 import { Gate } from './websocket/gate.ts';
 import { UpgradeHandler } from './websocket/handshake.ts';
 import { Heartbeat } from './websocket/heartbeat.ts';
@@ -76,10 +75,6 @@ const MIN_REST_MS = 1_000;
 const NOT_YET = { sequence: 0, epoch: '', delivered: 0 };
 /** How long answers that wait for storage may still take, in milliseconds. */
 const SETTLE_MS = 5_000;
-/** Of a retreat over time: how often a slice goes, how long its answers and its close frames may take. */
-const SLICE_MS = 100;
-const SLICE_SETTLE_MS = 500;
-const SLICE_CLOSE_MS = 2_000;
 
 /**
  * A message bus in this process: publish and subscribe here, attach it to HTTP servers for clients over WebSocket.
@@ -414,25 +409,8 @@ export class Bus extends Core implements SessionHost {
   async retire(overMs: number): Promise<void> {
     this.isDraining = true;
     await atMost(SETTLE_MS, attempt(() => this.groups.handOver(), this.options.onFault) ?? Promise.resolve());
-    let staying = overMs > 0 ? [...this.sessions()] : [];
-    const total = staying.length;
-    const began = performance.now();
-    const leaving: Promise<void>[] = [];
-    while (staying.length > 0) {
-      await delay(Math.min(SLICE_MS, overMs));
-      // Who has left by itself counts as sent away.
-      staying = staying.filter(({ closed }) => !closed);
-      const due = Math.floor(total * Math.min(1, (performance.now() - began) / overMs)) - (total - staying.length);
-      if (due > 0) leaving.push(this.sendAway(staying.splice(0, due)));
-    }
-    await Promise.all(leaving);
-  }
-
-  private async sendAway(sessions: readonly Session[]): Promise<void> {
-    this.announceShutdown(SLICE_MS, sessions);
-    await atMost(SLICE_SETTLE_MS, Promise.all([this.ingress.settled(), this.runner.settled()]));
-    for (const session of sessions)
-      this.closeSession(session, CLOSE.GOING_AWAY, 'server shutting down', SLICE_CLOSE_MS);
+    const settled = (): Promise<unknown> => Promise.all([this.ingress.settled(), this.runner.settled()]);
+    if (overMs > 0) await sendAwayOver(this, settled, overMs);
   }
 
   /**
@@ -498,41 +476,5 @@ async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verif
   } catch (error) {
     if (!(error instanceof BusError) || error.code !== 'AUTHENTICATION_FAILED') throw error;
     return { ok: false, reason: error.message, internal: error.code };
-  }
-}
-
-/** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
-function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
-    throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
-  }
-  if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
-  checkTenant(tenant);
-}
-
-/** The options of a message among those of a publish; a name that is no option's is refused. */
-function checkSendOptions(given: SendOptions): MessageOptions | undefined {
-  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request, ...others } = given;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
-  return checkOptions(wireOptions(given), 'event');
-}
-
-/** A tenant's name is made of the same characters as a room's. */
-function checkTenant(tenant: string): void {
-  if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
-}
-
-function invalid(field: string, rule: string): BusError {
-  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
-}
-
-/** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
-async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
-  const over = new AbortController();
-  try {
-    await Promise.race([done, delay(ms, undefined, { signal: over.signal })]);
-  } finally {
-    over.abort();
   }
 }

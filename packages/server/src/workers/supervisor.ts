@@ -80,13 +80,11 @@ export class Supervisor {
       if (storage.backend === 'memory' || storage.backend === 'sqlite') {
         this.host = await hostEngine(await loadEngine(storageOptions(storage, nodeName(this.config))));
       }
-      let first: Addresses | null = null;
-      for (const slot of this.slots) {
-        const addresses = await this.fork(slot);
-        first ??= addresses;
-      }
-      if (first === null) throw new Error('There is no worker to start.');
-      return first;
+      // What is wrong with the configuration the first one says, and the others need not.
+      const [first, ...others] = this.slots as [Slot, ...Slot[]];
+      const addresses = await this.fork(first);
+      await Promise.all(others.map((slot) => this.fork(slot)));
+      return addresses;
     } catch (error) {
       await this.stop();
       throw error;

@@ -35,8 +35,7 @@ export async function runWorker(config: Config, task: WorkerTask, log: Logger, e
   try {
     const { node, hostPath } = task;
     const onStale = (): void => {
-      link.tell({ type: 'failed', reason: `${node} missed changes of the store; it starts anew` });
-      process.exit(1);
+      link.giveUp('it missed changes of the store');
     };
     const host = hostPath === null ? {} : { hostPath, onStale };
     const engine = await loadEngine({ ...storageOptions(config.storage, node), ...host });
@@ -49,8 +48,8 @@ export async function runWorker(config: Config, task: WorkerTask, log: Logger, e
       onRestart: () => link.tell({ type: 'restart' }),
     }));
   } catch (error) {
-    link.tell({ type: 'failed', reason: error instanceof Error ? error.message : String(error) });
-    throw error;
+    link.giveUp(error instanceof Error ? error.message : String(error));
+    return;
   }
   const { shutdownSeconds, drainSeconds } = config.server;
   const shutdownMs = shutdownSeconds * 1000;
@@ -100,6 +99,11 @@ class SupervisorLink {
     // Whoever is gone needs to know nothing; that it is gone is told by `disconnect`.
     if (process.connected === true) process.send?.(message, undefined, undefined, () => sent());
     else sent();
+  }
+
+  /** Ends this process; the supervisor says why. */
+  giveUp(reason: string): void {
+    this.tell({ type: 'failed', reason }, () => process.exit(1));
   }
 
   /** The figures of all workers that answer in time; those of this one in any case. */
