@@ -9,7 +9,7 @@ import { ArqonBusClient } from '@arqonbus/client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
-import { freePort } from '../fixtures/private-redis.ts';
+import { freePort, hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
 import { Watcher } from '../fixtures/watcher.ts';
 import { BusProcess } from './faults/bus-process.ts';
 
@@ -207,6 +207,41 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
     const [code] = await once(child, 'exit');
     expect(code).toBe(1);
     expect(printed).toContain(`Port ${port} on 127.0.0.1 is in use`);
+  });
+});
+
+describe.runIf(existsSync('/proc/self/task') && hasRedis())('two workers on a Redis', { timeout: 90_000 }, () => {
+  it('are two nodes of its cluster', async () => {
+    const redis = await PrivateRedis.start();
+    cleanups.push(() => redis.stop());
+    const { bus, directory } = await startWorkers({
+      ARQONBUS_STORAGE_BACKEND: 'redis',
+      ARQONBUS_REDIS_URL: redis.url(),
+    });
+    // No engine is served where each worker has its own connection.
+    expect((await readdir(directory)).filter((name) => name.startsWith('arqonbus-'))).toEqual([]);
+    const [one, other] = await peersOnBoth(bus);
+    await other.ask('join_channel', { room: 'science', channel: 'explore' });
+    await one.publish({ room: 'science', channel: 'explore', payload: { n: 1 } });
+    expect((await other.message()).payload).toEqual({ n: 1 });
+  });
+});
+
+describe('a server that drains over time', { timeout: 60_000 }, () => {
+  it('answers 503 at its ports while it sends its clients away one after the other, and ends with 0', async () => {
+    const bus = await BusProcess.start('node', { ARQONBUS_DRAIN_SECONDS: '3' });
+    cleanups.push(() => bus.kill());
+    const peers = await Promise.all(Array.from({ length: 6 }, () => Peer.connect(bus.url)));
+    const closed: number[] = [];
+    for (const peer of peers) void peer.closed.then(() => closed.push(performance.now()));
+    const began = performance.now();
+    const stopped = bus.stop();
+    await expect.poll(async () => (await ask(`${bus.http}/ready`)).status).toBe(503);
+    await expect(Peer.connect(bus.url)).rejects.toMatchObject({ status: 503 });
+    await stopped;
+    expect(await Promise.all(peers.map((peer) => peer.closed))).toEqual(peers.map(() => 1001));
+    expect((closed.at(-1) as number) - began).toBeGreaterThan(2_500);
+    expect((closed.at(-1) as number) - (closed[0] as number)).toBeGreaterThan(1_000);
   });
 });
 

@@ -121,12 +121,12 @@ export class Groups {
     await this.store.load((tenant, record) => void this.adopt(tenant, record, true));
   }
 
-  /** Hands its groups over to other nodes. */
   /** Lets other nodes drive the groups that this one does, while its own members stay in them. */
   handOver(): Promise<void> {
     return this.drivers.handOver();
   }
 
+  /** Hands its groups over to other nodes. */
   async stop(): Promise<void> {
     this.callOff();
     await this.drivers.stop();

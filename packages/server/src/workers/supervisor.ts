@@ -27,6 +27,8 @@ export function workerCount({ server }: Config): number {
 export interface SupervisorEvents {
   /** Somebody asked a worker over HTTP to end the whole server. */
   onShutdown(): void;
+  /** The same, to have the workers replaced. */
+  onRestart(): void;
   /** Workers die again and again; what is left of them should be stopped. */
   onGivenUp(sentence: string): void;
 }
@@ -35,6 +37,8 @@ export interface SupervisorEvents {
 interface Slot {
   readonly node: string;
   worker: Worker | null;
+  /** It takes clients, and hears what it is told. */
+  isReady: boolean;
   /** It was told to stop; its end is no crash. */
   isStopping: boolean;
   batches: number;
@@ -66,6 +70,7 @@ export class Supervisor {
     this.slots = Array.from({ length: count }, (_, index) => ({
       node: `${name}-${index + 1}`,
       worker: null,
+      isReady: false,
       isStopping: false,
       batches: 0,
       retry: undefined,
@@ -96,17 +101,25 @@ export class Supervisor {
     this.tellAll({ type: 'reload' });
   }
 
-  /** Replaces the workers one by one, each with the configuration as it is by then. */
+  /** Replaces the workers one by one; each reads the configuration. When one cannot start, the rest are left alone. */
   restart(): Promise<void> {
-    this.rolling = this.rolling.then(async () => {
-      for (const slot of this.slots) {
-        if (this.stopping !== null) return;
-        await this.end(slot, this.config.server.drainSeconds * 1000, true);
-        if (this.stopping === null) await this.fork(slot).catch((error: Error) => this.died(slot, error.message));
-      }
-      this.log.info('all workers run with the configuration read again');
-    });
+    this.rolling = this.rolling.then(() => this.roll());
     return this.rolling;
+  }
+
+  private async roll(): Promise<void> {
+    for (const slot of this.slots) {
+      await this.end(slot, this.config.server.drainSeconds * 1000, true);
+      if (this.stopping !== null) return;
+      try {
+        await this.fork(slot);
+      } catch (error) {
+        this.log.error('the other workers are not replaced');
+        this.died(slot, (error as Error).message);
+        return;
+      }
+    }
+    this.log.info('all workers run with the configuration read again');
   }
 
   /** Takes no more clients, ends the workers one by one, and then the engine. Idempotent. */
@@ -138,7 +151,8 @@ export class Supervisor {
       },
       drainMs + shutdownMs + PATIENCE_MS,
     );
-    tell(worker, { type: 'stop', drainMs, shutdownMs, unlisten });
+    if (slot.isReady) tell(worker, { type: 'stop', drainMs, shutdownMs, unlisten });
+    else worker.process.kill('SIGKILL');
     await gone;
     clearTimeout(overdue);
     slot.isStopping = false;
@@ -149,24 +163,24 @@ export class Supervisor {
     const task: WorkerTask = { node: slot.node, hostPath: this.host?.path ?? null };
     const worker = cluster.fork({ [WORKER_VARIABLE]: JSON.stringify(task) });
     slot.worker = worker;
+    slot.isReady = false;
     slot.batches = 0;
     return new Promise((resolve, reject) => {
       let reason = '';
-      let isReady = false;
       const overdue = setTimeout(() => worker.process.kill('SIGKILL'), START_MS);
       worker.on('message', (message: ToSupervisor) => {
         if (message.type === 'failed') ({ reason } = message);
         else if (message.type === 'ready') {
-          isReady = true;
+          slot.isReady = true;
           clearTimeout(overdue);
           resolve(message.addresses);
         } else this.hear(slot, worker, message);
       });
       worker.once('exit', (code, signal) => {
         clearTimeout(overdue);
-        if (slot.worker === worker) slot.worker = null;
+        slot.worker = null;
         const how = reason === '' ? `it ended with ${signal ?? code}` : reason;
-        if (!isReady) reject(new Error(how));
+        if (!slot.isReady) reject(new Error(how));
         else if (!slot.isStopping) this.died(slot, how);
       });
     });
@@ -210,7 +224,7 @@ export class Supervisor {
         this.events.onShutdown();
         return;
       case 'restart':
-        void this.restart();
+        this.events.onRestart();
     }
   }
 

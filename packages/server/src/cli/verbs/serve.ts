@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../log.ts';
 import type { Server } from '../../server.ts';
+import type { Supervisor } from '../../workers/supervisor.ts';
 import { EXIT, messageOf } from '../exit.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
 import { print } from '../terminal/output.ts';
@@ -41,7 +42,7 @@ async function serve(flags: Flags): Promise<void> {
   }
   const { workerCount } = await import('../../workers/supervisor.ts');
   if (workerCount(config) > 1) {
-    await supervise(config, log);
+    await supervise(config, flags, log);
     return;
   }
   const started = startServer(config, {
@@ -59,12 +60,13 @@ async function serve(flags: Flags): Promise<void> {
 }
 
 /** Several processes that share the ports, until this one is told to stop. */
-async function supervise(config: Config, log: Logger): Promise<void> {
-  const { Supervisor, workerCount } = await import('../../workers/supervisor.ts');
+async function supervise(config: Config, flags: Flags, log: Logger): Promise<void> {
+  const { Supervisor: Workers, workerCount } = await import('../../workers/supervisor.ts');
   const { securityWarnings } = await import('../../config/preflight.ts');
   const { banner } = await import('../terminal/banner.ts');
-  const supervisor = new Supervisor(config, log, {
+  const supervisor = new Workers(config, log, {
     onShutdown: () => end(EXIT.ok),
+    onRestart: () => void replaceWorkers(supervisor, config, flags, log),
     onGivenUp: (sentence) => {
       log.fatal(sentence);
       end(EXIT.failure);
@@ -91,9 +93,29 @@ async function supervise(config: Config, log: Logger): Promise<void> {
   process.on('SIGTERM', obey);
   process.on('SIGHUP', () => supervisor.reload());
   const addresses = await supervisor.start().catch((error: unknown) => {
+    // It was told to stop before it had started.
+    if (told) return null;
     throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
   });
-  if (!told) await print(banner(config, addresses, securityWarnings(config), workerCount(config)));
+  if (addresses !== null && !told)
+    await print(banner(config, addresses, securityWarnings(config), workerCount(config)));
+}
+
+/** What all workers have in common is not read again: they would not be one server any more. */
+async function replaceWorkers(supervisor: Supervisor, config: Config, flags: Flags, log: Logger): Promise<void> {
+  try {
+    const { config: next } = await requireSettings(flags);
+    const fixed = ({ storage, server, telemetry, http }: Config): string =>
+      JSON.stringify([storage, server.workers, listeningAt(server), listeningAt(telemetry), listeningAt(http)]);
+    if (fixed(next) === fixed(config)) await supervisor.restart();
+    else log.error('nothing was restarted: workers, storage and ports change only when the server is started anew');
+  } catch (error) {
+    log.error(`nothing was restarted: ${messageOf(error)}`);
+  }
+}
+
+function listeningAt({ host, port }: { host: string; port: number | 'off' }): readonly unknown[] {
+  return [host, port];
 }
 
 /** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
