@@ -14,6 +14,7 @@ const WALKED = ['docs/quickstart.md', 'docs/tutorial.md'];
 /** Pages whose code is compiled, but leads nowhere by itself. */
 const READ = [
   'docs/troubleshooting.md',
+  'docs/rules.md',
   'docs/sdk.md',
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',

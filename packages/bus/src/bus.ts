@@ -25,20 +25,11 @@ import type { Wire } from './connection/outbox.ts';
 import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
-import {
-  type Attached,
-  type AttachOptions,
-  type CreateBusOptions,
-  checkGiven,
-  checkSendOptions,
-  checkTenant,
-  type GivenPrincipal,
-  type PublishOptions,
-  type PublishResult,
-} from './create-options.ts';
+import type { Attached, AttachOptions, CreateBusOptions, PublishOptions, PublishResult } from './create-options.ts';
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
+import { checkGiven, checkSendOptions, checkTenant, verification } from './given.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
 import { createLeaseOperator } from './operators/lease/lease.ts';
@@ -49,7 +40,6 @@ import { createStoreOperator, type StoreOperator } from './operators/store/store
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
-import { grantsOf, principalOf, type Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
 import { sendAwayOver } from './retreat.ts';
 import { Subjects } from './subjects.ts';
@@ -466,15 +456,5 @@ export class Bus extends Core implements SessionHost {
 
   private every(ms: number, run: () => void): void {
     this.timers.push(setInterval(run, ms).unref());
-  }
-}
-
-async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
-  try {
-    const { grants = null, ...given } = await who();
-    return { ok: true, principal: principalOf({ ...given, grants: grants === null ? null : grantsOf(grants) }) };
-  } catch (error) {
-    if (!(error instanceof BusError) || error.code !== 'AUTHENTICATION_FAILED') throw error;
-    return { ok: false, reason: error.message, internal: error.code };
   }
 }

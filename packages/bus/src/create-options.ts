@@ -1,15 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import {
-  BusError,
-  checkOptions,
-  isId,
-  isRoomName,
-  type MessageOptions,
-  type Metadata,
-  type SendOptions,
-  wireOptions,
-} from '@arqonbus/protocol';
+import type { Metadata, SendOptions } from '@arqonbus/protocol';
 import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
@@ -122,30 +113,4 @@ export interface Attached {
   destroy(): void;
   /** Stops taking upgrades; connections stay. */
   detach(): void;
-}
-
-/** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
-export function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
-    throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
-  }
-  if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
-  checkTenant(tenant);
-}
-
-/** The options of a message among those of a publish; a name that is no option's is refused. */
-export function checkSendOptions(given: SendOptions): MessageOptions | undefined {
-  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request, ...others } = given;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
-  return checkOptions(wireOptions(given), 'event');
-}
-
-/** A tenant's name is made of the same characters as a room's. */
-export function checkTenant(tenant: string): void {
-  if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
-}
-
-function invalid(field: string, rule: string): BusError {
-  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
 }

@@ -3,6 +3,7 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamEvent,
@@ -66,6 +67,18 @@ export class LocalBroker implements Broker {
 
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {
     return this.link.request('streams', tenant, room ?? null);
+  }
+
+  tenants(): Promise<string[]> {
+    return this.link.request('streamTenants');
+  }
+
+  retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    return this.link.request('retentionOf', addressOf(stream));
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Promise<void> {
+    return this.link.request('retain', addressOf(stream), retention);
   }
 
   drop(stream: StreamAddress): Promise<void> {

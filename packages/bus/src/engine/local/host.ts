@@ -337,6 +337,9 @@ const METHODS: Readonly<Record<string, Method>> = {
   find: ({ engine }, _peer, [stream]) => engine.broker.find(stream as never),
   history: ({ engine }, _peer, [stream, query]) => engine.broker.history(stream as never, query as never),
   streams: ({ engine }, _peer, [tenant, room]) => engine.broker.streams(tenant as never, room ?? undefined),
+  streamTenants: ({ engine }) => engine.broker.tenants(),
+  retentionOf: ({ engine }, _peer, [stream]) => engine.broker.retentionOf(stream as never),
+  retain: ({ engine }, _peer, [stream, retention]) => engine.broker.retain(stream as never, retention as never),
   drop: ({ engine }, _peer, [stream]) => engine.broker.drop(stream as never),
   claim: ({ engine }, _peer, [key, windowMs]) => engine.broker.claim(key as never, windowMs as never),
   get: ({ engine }, _peer, [at, key]) => engine.store.get(at as never, key as never),
@@ -345,6 +348,7 @@ const METHODS: Readonly<Record<string, Method>> = {
   delete: ({ engine }, _peer, [at, key, version]) =>
     engine.store.delete(at as never, key as never, version ?? undefined),
   list: ({ engine }, _peer, [at, query]) => engine.store.list(at as never, query as never),
+  spaces: ({ engine }) => engine.store.spaces(),
   tenants: ({ engine }, _peer, [space]) => engine.store.tenants(space as never),
   watch: (host, peer, [space]: string[]) => {
     host.changes.watch(space as string);

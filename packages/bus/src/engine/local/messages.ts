@@ -40,11 +40,11 @@ export class Origin implements StreamAddress {
 }
 
 const EXPECT = { nothing: 0, sequence: 1, position: 2, lastId: 3 } as const;
-const UNBOUNDED = -1;
+const NOT_GIVEN = -1;
 const DURABILITIES = ['none', 'memory', 'disk', 'replicated'] as const;
 
 export function writePublication(out: FrameWriter, number: number, publication: Publication): void {
-  const { stream, draft, identity, retention, expect } = publication;
+  const { stream, draft, identity, retention, dedupeMs, firstSequence, expect } = publication;
   out.begin(FRAME.publish);
   out.count(number);
   writeStream(out, stream);
@@ -55,7 +55,10 @@ export function writePublication(out: FrameWriter, number: number, publication: 
   out.text(identity);
   out.number(retention.size);
   out.number(retention.ttlMs);
-  out.number(retention.bytes ?? UNBOUNDED);
+  out.number(retention.bytes ?? NOT_GIVEN);
+  out.byte(retention.keepLast === true ? 1 : 0);
+  out.number(dedupeMs ?? NOT_GIVEN);
+  out.number(firstSequence ?? NOT_GIVEN);
   writeExpectation(out, expect);
   out.end();
 }
@@ -66,10 +69,17 @@ export function readPublication(frame: FrameReader, publisher: object): { number
   const draft = { id: frame.text(), from: frame.text(), time: frame.number(), open: frame.text() };
   const identity = frame.text();
   const [size, ttlMs, bytes] = [frame.number(), frame.number(), frame.number()];
-  const retention = bytes === UNBOUNDED ? { size, ttlMs } : { size, ttlMs, bytes };
+  const keepLast = frame.byte() === 1;
+  const retention = { size, ttlMs, ...(bytes === NOT_GIVEN ? {} : { bytes }), ...(keepLast ? { keepLast } : {}) };
+  const [dedupeMs, firstSequence] = [frame.number(), frame.number()];
   const expect = readExpectation(frame);
   const stream = new Origin(address, identity, publisher, number);
-  const publication = { stream, draft, identity, retention, ...(expect === null ? {} : { expect }) };
+  const publication = {
+    ...{ stream, draft, identity, retention },
+    ...(dedupeMs === NOT_GIVEN ? {} : { dedupeMs }),
+    ...(firstSequence === NOT_GIVEN ? {} : { firstSequence }),
+    ...(expect === null ? {} : { expect }),
+  };
   return { number, publication };
 }
 

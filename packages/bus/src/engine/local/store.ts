@@ -1,11 +1,13 @@
 import type {
   DeleteOutcome,
   KeyChange,
+  KeyQuery,
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
   SetOptions,
   SetOutcome,
+  TenantSpace,
 } from '../engine.ts';
 import { Watchers } from '../watchers.ts';
 import type { Link, Welcome } from './link.ts';
@@ -14,7 +16,7 @@ import type { Link, Welcome } from './link.ts';
 export class LocalStore implements KeyValueStore {
   private readonly link: Link;
   private readonly watchers = new Watchers();
-  private readonly spaces = new Set<string>();
+  private readonly watched = new Set<string>();
   /** The last change that this worker was told of. */
   told: { readonly run: string; readonly change: number } | null = null;
 
@@ -24,8 +26,8 @@ export class LocalStore implements KeyValueStore {
 
   /** Watches on, and tells what changed while there was no connection. */
   establish({ run, change, missed }: Welcome): void {
-    for (const space of this.spaces) this.link.post('watch', space);
-    for (const one of missed) if (this.spaces.has(one.change.at.space)) this.watchers.notify(one.change);
+    for (const space of this.watched) this.link.post('watch', space);
+    for (const one of missed) if (this.watched.has(one.change.at.space)) this.watchers.notify(one.change);
     this.told = { run, change };
   }
 
@@ -46,8 +48,12 @@ export class LocalStore implements KeyValueStore {
     return this.link.request('delete', at, key, ifVersion ?? null);
   }
 
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Promise<KeyValueEntry[]> {
+  list(at: KeySpace, query: KeyQuery): Promise<KeyValueEntry[]> {
     return this.link.request('list', at, query);
+  }
+
+  spaces(): Promise<TenantSpace[]> {
+    return this.link.request('spaces');
   }
 
   tenants(space: string): Promise<string[]> {
@@ -55,8 +61,8 @@ export class LocalStore implements KeyValueStore {
   }
 
   watch(space: string, onChange: (change: KeyChange) => void): () => void {
-    if (!this.spaces.has(space)) {
-      this.spaces.add(space);
+    if (!this.watched.has(space)) {
+      this.watched.add(space);
       this.link.post('watch', space);
     }
     return this.watchers.add(space, onChange);
