@@ -10,6 +10,7 @@ import type {
   StreamState,
 } from '../engine.ts';
 import type { Link } from './link.ts';
+import { readRetention, type SpelledRetention, spellRetention } from './messages.ts';
 
 /** Streams of the host's engine, of which this worker gets the rooms that it attached. */
 export class LocalBroker implements Broker {
@@ -73,12 +74,13 @@ export class LocalBroker implements Broker {
     return this.link.request('streamTenants');
   }
 
-  retentionOf(stream: StreamAddress): Promise<Retention | null> {
-    return this.link.request('retentionOf', addressOf(stream));
+  async retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    const spelled = await this.link.request<SpelledRetention | null>('retentionOf', addressOf(stream));
+    return spelled === null ? null : readRetention(spelled);
   }
 
   retain(stream: StreamAddress, retention: Retention): Promise<void> {
-    return this.link.request('retain', addressOf(stream), retention);
+    return this.link.request('retain', addressOf(stream), spellRetention(retention));
   }
 
   drop(stream: StreamAddress): Promise<void> {

@@ -23,7 +23,9 @@ import {
   type Hello,
   Origin,
   readPublication,
+  readRetention,
   renumberEvent,
+  spellRetention,
   writeEvent,
   writeJson,
   writePublished,
@@ -338,8 +340,11 @@ const METHODS: Readonly<Record<string, Method>> = {
   history: ({ engine }, _peer, [stream, query]) => engine.broker.history(stream as never, query as never),
   streams: ({ engine }, _peer, [tenant, room]) => engine.broker.streams(tenant as never, room ?? undefined),
   streamTenants: ({ engine }) => engine.broker.tenants(),
-  retentionOf: ({ engine }, _peer, [stream]) => engine.broker.retentionOf(stream as never),
-  retain: ({ engine }, _peer, [stream, retention]) => engine.broker.retain(stream as never, retention as never),
+  retentionOf: async ({ engine }, _peer, [stream]) => {
+    const retention = await engine.broker.retentionOf(stream as never);
+    return retention === null ? null : spellRetention(retention);
+  },
+  retain: ({ engine }, _peer, [stream, retention]) => engine.broker.retain(stream as never, readRetention(retention)),
   drop: ({ engine }, _peer, [stream]) => engine.broker.drop(stream as never),
   claim: ({ engine }, _peer, [key, windowMs]) => engine.broker.claim(key as never, windowMs as never),
   get: ({ engine }, _peer, [at, key]) => engine.store.get(at as never, key as never),

@@ -1,4 +1,4 @@
-import type { Expectation, Publication, Published, StreamAddress, StreamEvent } from '../engine.ts';
+import type { Expectation, Publication, Published, Retention, StreamAddress, StreamEvent } from '../engine.ts';
 import type { FrameReader, FrameWriter } from './frames.ts';
 
 /** The types of frames. What is hot has a form of its own; the rest is a JSON text. */
@@ -158,6 +158,18 @@ export function readPublished(frame: FrameReader): { number: number; published: 
   const [sequence, epoch] = [frame.number(), frame.text()];
   const stored = DURABILITIES[frame.byte()] ?? 'none';
   return { number, published: { sequence, epoch, stored, duplicate: frame.byte() === 1 } };
+}
+
+/** A {@link Retention} as JSON can say it: null for a time without an end. */
+export type SpelledRetention = Omit<Retention, 'ttlMs'> & { readonly ttlMs: number | null };
+
+export function spellRetention(retention: Retention): SpelledRetention {
+  const { ttlMs } = retention;
+  return { ...retention, ttlMs: Number.isFinite(ttlMs) ? ttlMs : null };
+}
+
+export function readRetention(spelled: SpelledRetention): Retention {
+  return { ...spelled, ttlMs: spelled.ttlMs ?? Number.POSITIVE_INFINITY };
 }
 
 /** A frame of a number and a JSON text. */
