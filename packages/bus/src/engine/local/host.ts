@@ -344,7 +344,8 @@ const METHODS: Readonly<Record<string, Method>> = {
     const retention = await engine.broker.retentionOf(stream as never);
     return retention === null ? null : spellRetention(retention);
   },
-  retain: ({ engine }, _peer, [stream, retention]) => engine.broker.retain(stream as never, readRetention(retention as never)),
+  retain: ({ engine }, _peer, [stream, retention]) =>
+    engine.broker.retain(stream as never, readRetention(retention as never)),
   drop: ({ engine }, _peer, [stream]) => engine.broker.drop(stream as never),
   claim: ({ engine }, _peer, [key, windowMs]) => engine.broker.claim(key as never, windowMs as never),
   get: ({ engine }, _peer, [at, key]) => engine.store.get(at as never, key as never),
