@@ -50,7 +50,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers'],
     ['mail'],
     ['core.ts'],
-    ['explain.ts', 'subjects.ts'],
+    ['explain.ts', 'retreat.ts', 'subjects.ts'],
     ['ingress.ts', 'commands', 'greeting.ts'],
     ['operators', 'websocket', 'posts.ts'],
     ['create-options.ts'],
@@ -64,6 +64,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['http'],
     ['edge.ts'],
     ['server.ts'],
+    ['workers'],
     ['cli'],
   ],
 };

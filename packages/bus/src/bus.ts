@@ -1,5 +1,4 @@
 import type { Server } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   BusError,
   CLOSE,
@@ -49,8 +48,10 @@ import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
 import type { Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
+import { sendAwayOver } from './retreat.ts';
 import { Subjects } from './subjects.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
+import { atMost } from './timers.ts';
 import { Gate } from './websocket/gate.ts';
 import { UpgradeHandler } from './websocket/handshake.ts';
 import { Heartbeat } from './websocket/heartbeat.ts';
@@ -381,6 +382,17 @@ export class Bus extends Core implements SessionHost {
   // Its end -----------------------------------------------------------------------------------------------------------
 
   /**
+   * Takes no more clients, lets other nodes drive its groups, and sends its clients away in even slices over `overMs`,
+   * while it serves the rest. Each is told first, and what it sent is answered. With 0 all stay until {@link close}.
+   */
+  async retire(overMs: number): Promise<void> {
+    this.isDraining = true;
+    await atMost(SETTLE_MS, attempt(() => this.groups.handOver(), this.options.onFault) ?? Promise.resolve());
+    const settled = (): Promise<unknown> => Promise.all([this.ingress.settled(), this.runner.settled()]);
+    if (overMs > 0) await sendAwayOver(this, settled, overMs);
+  }
+
+  /**
    * Takes no more clients, tells those that are there, lets what they sent settle, and closes them with 1001: all of it
    * within `withinMs`, however slow their lines are. They are told to come back spread over `spreadMs`. New clients are taken again once {@link isDraining} is unset.
    */
@@ -440,15 +452,5 @@ export class Bus extends Core implements SessionHost {
 
   private every(ms: number, run: () => void): void {
     this.timers.push(setInterval(run, ms).unref());
-  }
-}
-
-/** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
-async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
-  const over = new AbortController();
-  try {
-    await Promise.race([done, delay(ms, undefined, { signal: over.signal })]);
-  } finally {
-    over.abort();
   }
 }

@@ -317,9 +317,9 @@ export class Core {
     });
   }
 
-  /** Announces the end to every client, each with its own delay, so that they do not all come back at once. */
-  announceShutdown(spreadMs: number): void {
-    for (const session of this.sessions()) {
+  /** Announces the end to clients, each with its own delay, so that they do not all come back at once. */
+  announceShutdown(spreadMs: number, sessions: Iterable<Session> = this.sessions()): void {
+    for (const session of sessions) {
       const reconnect_after_ms = Math.floor(100 + Math.random() * spreadMs);
       session.send(encode({ type: 'system', payload: { event: 'shutdown', reconnect_after_ms } }));
     }

@@ -42,6 +42,7 @@ export type {
   StreamAddress,
   StreamEvent,
 } from './engine/engine.ts';
+export { type EngineHost, type EngineHostOptions, hostEngine } from './engine/local/host.ts';
 export { createMemoryEngine as memory } from './engine/memory/memory.ts';
 export { loadEngine, type StorageOptions } from './engine/open.ts';
 export { timeEngine } from './engine/timed.ts';

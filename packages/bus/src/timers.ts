@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 /** The longest delay that Node's timers take, in milliseconds (about 25 days); a longer one is over at once. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
@@ -37,3 +39,13 @@ export const systemTimers: Timers = {
   steady: () => performance.now(),
   after: (ms, act) => longTimeout(act, ms),
 };
+
+/** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */
+export async function atMost(ms: number, done: Promise<unknown>): Promise<void> {
+  const over = new AbortController();
+  try {
+    await Promise.race([done, delay(ms, undefined, { signal: over.signal })]);
+  } finally {
+    over.abort();
+  }
+}

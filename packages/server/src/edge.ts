@@ -49,8 +49,8 @@ export interface Edge {
   readonly verifier: Verifier | null;
   /** The same as URLs. */
   readonly urls: Urls;
-  /** Takes no more clients; those that are there stay. */
-  leave(): void;
+  /** Is not ready any more: new clients are refused. With `unlisten` nobody is answered at all but who is there. */
+  leave(options?: { readonly unlisten: boolean }): void;
   close(): Promise<void>;
 }
 
@@ -88,6 +88,7 @@ class Listeners implements Edge {
   private readonly tls: Tls | null;
   /** What is open, in the order opened. */
   private readonly closing: (() => Promise<void>)[] = [];
+  private readonly listening: HttpServer[] = [];
   verifier: Verifier | null = null;
   private readonly opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
   private isOpen = false;
@@ -120,8 +121,9 @@ class Listeners implements Edge {
     this.isOpen = true;
   }
 
-  leave(): void {
+  leave({ unlisten }: { readonly unlisten: boolean } = { unlisten: false }): void {
     this.isOpen = false;
+    if (unlisten) for (const server of this.listening.splice(0)) server.close();
   }
 
   async close(): Promise<void> {
@@ -145,6 +147,7 @@ class Listeners implements Edge {
       return attached;
     }
     this.opened.bus = await listen(httpServer, server.host, server.port);
+    this.listening.push(httpServer);
     this.closing.push(() => stop(httpServer));
     return attached;
   }
@@ -157,6 +160,7 @@ class Listeners implements Edge {
     const httpServer = createUpgradeServer(this.tls);
     watching.listenTo(httpServer);
     this.opened.telemetry = await listen(httpServer, host, port);
+    this.listening.push(httpServer);
     this.closing.push(() => {
       watching.close();
       return stop(httpServer);
@@ -185,6 +189,7 @@ class Listeners implements Edge {
     );
     const httpServer = createAppServer(app, this.tls);
     this.opened.http = await listen(httpServer, host, port);
+    this.listening.push(httpServer);
     this.closing.push(() => closeAppServer(httpServer));
   }
 

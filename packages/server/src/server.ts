@@ -10,7 +10,7 @@ import { storageOptions } from './config/storage-options.ts';
 import { type Addresses, type Edge, openEdge } from './edge.ts';
 import type { Redact } from './http/storage-history.ts';
 import { createLog, type Logger } from './log.ts';
-import { Metrics } from './metrics/metrics.ts';
+import { type GatherFigures, Metrics } from './metrics/metrics.ts';
 import { Monitor } from './telemetry/monitor.ts';
 
 /** Version of this package, as the wire, `/version` and `arqon --version` tell it. */
@@ -27,6 +27,11 @@ export interface ServerOptions {
   readonly onShutdown?: () => void;
   readonly onRestart?: () => void;
   readonly now?: () => number;
+  /** An engine of this node's name, instead of the one that the configuration names. */
+  readonly engine?: Engine;
+  readonly node?: string;
+  /** Gathers the figures of all processes of this server, given those of this one. */
+  readonly gather?: GatherFigures;
 }
 
 /** A running bus with the listeners around it: everything that {@link startServer} opened, and the way to close it. */
@@ -53,7 +58,7 @@ export class Server {
     this.options = options;
     this.log = log;
     const { server, bus, storage, telemetry, auth } = config;
-    const metrics = new Metrics();
+    const metrics = new Metrics(options.gather);
     const guard = casil(config.casil, { now, onDecision: (decision) => this.reporter.tell(decision) });
     this.guard = guard;
     this.bus = new Bus({
@@ -129,6 +134,21 @@ export class Server {
     throw new BusError('AUTHENTICATION_FAILED', verified.reason);
   }
 
+  /** Takes no more clients: `/ready` answers 503, new connections are refused; those that are there stay. */
+  leave(options?: { readonly unlisten: boolean }): void {
+    this.bus.isDraining = true;
+    this.edge?.leave(options);
+  }
+
+  /**
+   * {@link leave}, then sends the clients away in even slices over `overMs`, its groups first to other nodes; see
+   * `Bus.retire`. With `unlisten` siblings that share the ports get the new clients.
+   */
+  async retire(overMs: number, options?: { readonly unlisten: boolean }): Promise<void> {
+    this.leave(options);
+    await this.bus.retire(overMs);
+  }
+
   /** Tells the clients, flushes, closes every connection with 1001 and lets go of every resource. Idempotent. */
   stop(): Promise<void> {
     this.stopping ??= this.shutDown();
@@ -200,13 +220,18 @@ const RESTART_MS = 5_000;
 /** Over how long they come back. */
 const RESTART_SPREAD_MS = 1_000;
 
+/** The name of a node with this configuration: the one that is set, else one made up. */
+export function nodeName({ server }: Config): string {
+  return server.nodeId === '' ? newSecretId('node_').slice(0, 17) : server.nodeId;
+}
+
 /** Opens a server; rejects with one clear sentence, and nothing half-started, when it cannot. */
 export async function startServer(
   config: Config,
   options: ServerOptions = {},
 ): Promise<{ server: Server; addresses: Addresses }> {
-  const node = config.server.nodeId === '' ? newSecretId('node_').slice(0, 17) : config.server.nodeId;
-  const engine = await loadEngine(storageOptions(config.storage, node));
+  const node = options.node ?? nodeName(config);
+  const engine = options.engine ?? (await loadEngine(storageOptions(config.storage, node)));
   const server = new Server(config, engine, node, options);
   try {
     return { server, addresses: await server.start() };

@@ -41,6 +41,11 @@ export class BusProcess {
     return server;
   }
 
+  /** Of its process; 0 while there is none. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
   /** What it wrote to standard error, the last of it. */
   get printed(): string {
     return this.output;

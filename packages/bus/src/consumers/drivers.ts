@@ -104,6 +104,14 @@ export class Drivers {
     this.callOff = this.parts.clock.after(TELL_MS, tick);
   }
 
+  /** Writes what its groups have, and lets other nodes drive them, if there are any; members of this node stay. */
+  async handOver(): Promise<void> {
+    if (this.leases === null) return;
+    const kept = [...this.parts.all()].filter(({ isKept }) => isKept);
+    await Promise.all(kept.map((active) => this.standDown(active)));
+    await this.leases.yield();
+  }
+
   /** Writes what its groups have, and lets other nodes take over at once. */
   async stop(): Promise<void> {
     this.isOver = true;

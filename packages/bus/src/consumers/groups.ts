@@ -112,6 +112,11 @@ export class Groups {
     await this.store.load((tenant, record) => void this.adopt(tenant, record, true));
   }
 
+  /** Lets other nodes drive the groups that this one does, while its own members stay in them. */
+  handOver(): Promise<void> {
+    return this.drivers.handOver();
+  }
+
   /** Hands its groups over to other nodes. */
   async stop(): Promise<void> {
     this.callOff();

@@ -43,6 +43,8 @@ export class NodeLeases {
   private readonly leases: Map<string, Lease> = new Map();
   private stopWatching: () => void = () => {};
   private stopTimer: () => void = () => {};
+  /** Until then other nodes have the first choice, by the steady clock. */
+  private yieldingUntil = 0;
 
   constructor(store: KeyValueStore, node: string, clock: Clock, options: NodeLeaseOptions, events: NodeLeaseEvents) {
     this.store = store;
@@ -89,6 +91,18 @@ export class NodeLeases {
     return lease !== undefined && lease.version > 0 && this.clock.steady() < lease.until;
   }
 
+  /** Lets other nodes have what this one holds. What none of them wants within two renewals it takes again. */
+  async yield(): Promise<void> {
+    this.yieldingUntil = this.clock.steady() + 2 * this.options.renewalMs;
+    const held = [...this.leases.values()].filter(({ version }) => version > 0);
+    await Promise.all(
+      held.map(async (lease) => {
+        await this.giveBack(lease);
+        this.lose(lease);
+      }),
+    );
+  }
+
   /** Gives every lease back, so that other nodes need not wait for their end. */
   async stop(): Promise<void> {
     this.stopTimer();
@@ -97,9 +111,9 @@ export class NodeLeases {
   }
 
   private async ask(lease: Lease): Promise<void> {
-    if (lease.asking) return;
-    lease.asking = true;
     const asked = this.clock.steady();
+    if (lease.asking || (lease.version === 0 && asked < this.yieldingUntil)) return;
+    lease.asking = true;
     // Past its end the key may have been another node's in between, and its version may be the same again.
     if (lease.version > 0 && asked >= lease.until) this.lose(lease);
     const { tenant, key, version } = lease;

@@ -73,6 +73,7 @@ export interface Published {
 
 /** An event on its way to this node's members, in the stream's order. `text` is the whole envelope. */
 export interface StreamEvent {
+  /** On engines of one node the very object that its publication named. */
   readonly stream: StreamAddress;
   /** 0: it is stored nowhere (degraded mode). */
   readonly sequence: number;

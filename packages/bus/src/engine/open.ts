@@ -17,6 +17,10 @@ export interface StorageOptions {
   readonly retention?: Retention;
   /** This node's name, unique in its cluster. */
   readonly nodeId: string;
+  /** The socket of the process on this machine that holds the engine, for its workers; see `hostEngine`. */
+  readonly hostPath?: string;
+  /** What a worker does when it can no longer know what changed in the store; see `LocalEngineOptions`. */
+  readonly onStale?: () => void;
   /** Bytes that histories in memory may take, of the process and of each tenant; see {@link MemoryEngineOptions}. */
   readonly maxHistoryBytes?: MemoryEngineOptions['maxHistoryBytes'];
   readonly maxHistoryBytesPerTenant?: MemoryEngineOptions['maxHistoryBytesPerTenant'];
@@ -30,10 +34,16 @@ export interface StorageOptions {
 export async function loadEngine(options: StorageOptions): Promise<Engine> {
   const engine = await loadStrictEngine(options);
   // What lives in this process is never away.
-  return options.mode === 'strict' || engine.backend === 'memory' ? engine : degraded(engine);
+  const isHere = engine.backend === 'memory' && engine.presence === null;
+  return options.mode === 'strict' || isHere ? engine : degraded(engine);
 }
 
 async function loadStrictEngine({ backend, nodeId, ...options }: StorageOptions): Promise<Engine> {
+  const { hostPath: path, onStale } = options;
+  if (path !== undefined && (backend === 'memory' || backend === 'sqlite')) {
+    const { createLocalEngine } = await import('./local/local.ts');
+    return createLocalEngine({ path, backend, nodeId, ...(onStale === undefined ? {} : { onStale }) });
+  }
   switch (backend) {
     case 'memory': {
       const { createMemoryEngine } = await import('./memory/memory.ts');

@@ -21,7 +21,8 @@ export type ObserveOperation = (operation: string, seconds: number) => void;
  * backend, and a clock would cost more than what it measures.
  */
 export function timeEngine(engine: Engine, observe: ObserveOperation): Engine {
-  return engine.backend === 'memory' ? engine : new TimedEngine(engine, observe);
+  const isHere = engine.backend === 'memory' && engine.presence === null;
+  return isHere ? engine : new TimedEngine(engine, observe);
 }
 
 class TimedEngine implements Engine {

@@ -16,6 +16,8 @@ export interface Config {
     readonly port: number;
     /** Name of this node in a cluster; made up at start when empty. */
     readonly nodeId: string;
+    /** Processes that share the ports; 0: one for each core. */
+    readonly workers: number;
     readonly maxConnections: number;
     /** 0: no limit of its own. */
     readonly maxConnectionsPerAddress: number;
@@ -26,6 +28,8 @@ export interface Config {
     /** 0: 85 % of what the heap may grow to. */
     readonly maxMemoryBytes: number;
     readonly compression: boolean;
+    /** Over which time a server that stops sends its clients away; 0: all at once. */
+    readonly drainSeconds: number;
     readonly strictEnvelope: boolean;
     readonly pingIntervalSeconds: number;
     readonly shutdownSeconds: number;

@@ -54,6 +54,13 @@ export const server: Section<Config['server']> = {
     defaultText: 'made up at start',
     description: 'The name of this node, unique in its cluster.',
   },
+  workers: {
+    env: 'ARQONBUS_WORKERS',
+    flag: 'workers',
+    kind: integer(0, 256),
+    default: 1,
+    description: 'Processes that share the ports, each a node of its own; 0 is one for each core of the machine.',
+  },
   maxConnections: {
     env: 'ARQONBUS_MAX_CONNECTIONS',
     flag: 'max-connections',
@@ -116,6 +123,14 @@ export const server: Section<Config['server']> = {
     kind: decimal(0, 3_600),
     default: 10,
     description: 'How long a shutdown may take to flush connections and storage.',
+  },
+  drainSeconds: {
+    env: 'ARQONBUS_DRAIN_SECONDS',
+    kind: decimal(0, 3_600),
+    default: 0,
+    description:
+      'Time over which a node that was told to stop sends its clients away in even slices, while it serves the rest; ' +
+      '0 sends all away at once.',
   },
   allowedOrigins: {
     env: 'ARQONBUS_ALLOWED_ORIGINS',

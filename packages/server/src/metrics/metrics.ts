@@ -1,4 +1,10 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+/** The figures of one process, as they travel to another. */
+export type Figures = readonly object[];
+
+/** Answers the figures of all processes of a server, given those of the one that asks. */
+export type GatherFigures = (own: Figures) => Promise<readonly Figures[]>;
 
 /** Labels and values of one metric. */
 export type Labelled<L extends string> = Iterable<{
@@ -57,7 +63,11 @@ export class Metrics {
   private readonly storage: Histogram<'backend' | 'operation'>;
   private readonly command: Histogram<'command'>;
 
-  constructor() {
+  private readonly gather: GatherFigures | null;
+
+  /** `gather` is for a server of several processes: the text then tells of all of them, summed up. */
+  constructor(gather: GatherFigures | null = null) {
+    this.gather = gather;
     const registers = [this.registry];
     this.delivery = new Histogram({
       name: 'arqonbus_delivery_duration_seconds',
@@ -110,9 +120,11 @@ export class Metrics {
     this.counter('arqonbus_messages_received_total', 'Valid envelopes from clients.', readers.receivedTotal);
     this.counter('arqonbus_messages_sent_total', 'Messages handed to connections.', readers.sentTotal);
     this.labelled('arqonbus_errors_total', 'Refusals and faults told to clients.', ['code'], readers.errorsTotal);
-    this.gauge('arqonbus_rooms_total', 'Rooms of all tenants.', readers.rooms);
-    this.gauge('arqonbus_channels_total', 'Channels of all tenants.', readers.channels);
-    this.gauge('arqonbus_uptime_seconds', 'Time since the start.', readers.uptimeSeconds);
+    // Of several processes each knows the same rooms.
+    this.gauge('arqonbus_rooms_total', 'Rooms of all tenants.', readers.rooms, 'max');
+    this.gauge('arqonbus_channels_total', 'Channels of all tenants.', readers.channels, 'max');
+    this.gauge('arqonbus_uptime_seconds', 'Time since the start.', readers.uptimeSeconds, 'max');
+    this.gauge('arqonbus_workers', 'Processes that these figures are of.', () => 1);
     this.gauge('arqonbus_memory_usage_bytes', 'Resident memory of the process.', () => process.memoryUsage.rss());
     this.gauge('arqonbus_websocket_connections', 'Open sockets of the bus.', readers.websocketConnections);
     this.gauge('arqonbus_telemetry_connections', 'Open telemetry connections.', readers.telemetryConnections);
@@ -203,9 +215,15 @@ export class Metrics {
     return this.registry.contentType;
   }
 
-  /** The Prometheus text of now. */
-  text(): Promise<string> {
-    return this.registry.metrics();
+  /** The figures of this process. */
+  async figures(): Promise<Figures> {
+    return this.registry.getMetricsAsJSON();
+  }
+
+  /** The Prometheus text of now, of all processes of this server. */
+  async text(): Promise<string> {
+    if (this.gather === null) return this.registry.metrics();
+    return AggregatorRegistry.aggregate([...(await this.gather(await this.figures()))]).metrics();
   }
 
   /** Lets go of all metrics. */
@@ -213,12 +231,13 @@ export class Metrics {
     this.registry.clear();
   }
 
-  private gauge(name: string, help: string, read: () => number): void {
+  private gauge(name: string, help: string, read: () => number, aggregator: 'sum' | 'max' = 'sum'): void {
     const registers = [this.registry];
     new Gauge({
       name,
       help,
       registers,
+      aggregator,
       collect() {
         this.set(read());
       },

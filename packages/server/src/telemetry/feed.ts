@@ -27,6 +27,7 @@ export class TelemetryFeed {
   readonly options: FeedOptions;
   private readonly ring: TelemetryRing;
   private readonly listeners: Set<(event: Recorded) => void> = new Set();
+  private readonly relays: Set<(event: Recorded, countedAs: string) => void> = new Set();
   /** Counts by tenant and type; the server's own under the empty name. */
   private readonly counts: Map<string, Map<string, number>> = new Map();
 
@@ -40,7 +41,6 @@ export class TelemetryFeed {
     // Of what a client submitted, only what stands beside its payload is an address.
     const { room, channel } = submitted ? event : event.payload;
     if (!enabled || (!submitted && room === ownRoom)) return;
-    this.count(tenant ?? '', submitted ? SUBMITTED : event.eventType);
     const recorded: Recorded = {
       tenant,
       eventType: event.eventType,
@@ -48,8 +48,22 @@ export class TelemetryFeed {
       channel: typeof channel === 'string' ? channel : undefined,
       text: JSON.stringify(event),
     };
+    const countedAs = submitted ? SUBMITTED : event.eventType;
+    this.take(recorded, countedAs);
+    for (const relay of this.relays) relay(recorded, countedAs);
+  }
+
+  /** Adds an event that another process of this server recorded. */
+  take(recorded: Recorded, countedAs: string): void {
+    this.count(recorded.tenant ?? '', countedAs);
     this.ring.add(recorded);
     for (const listener of this.listeners) listener(recorded);
+  }
+
+  /** Passes on every event that this process records, with the name that it is counted under. */
+  relay(pass: (event: Recorded, countedAs: string) => void): () => void {
+    this.relays.add(pass);
+    return () => this.relays.delete(pass);
   }
 
   /** Adds a listener; returns the way to remove it. */

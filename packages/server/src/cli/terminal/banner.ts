@@ -6,7 +6,7 @@ import { lines, type Part, paint, type StyledText, text } from './styled-text.ts
 type Address = { readonly host: string; readonly port: number } | null;
 
 /** What a start prints: where the server can be reached, what keeps its history, and what is insecure about it. */
-export function banner(config: Config, addresses: Addresses, warnings: readonly string[]): StyledText {
+export function banner(config: Config, addresses: Addresses, warnings: readonly string[], workers = 1): StyledText {
   const secure = config.server.tlsCertFile === '' ? '' : 's';
   const line = (name: string, value: Part): StyledText => text`  ${name.padEnd(10)} ${value}`;
   const url = (scheme: string, at: Address): Part =>
@@ -17,6 +17,7 @@ export function banner(config: Config, addresses: Addresses, warnings: readonly 
     line('telemetry', url('ws', addresses.telemetry)),
     line('http', url('http', addresses.http)),
     line('storage', config.storage.backend),
+    ...(config.server.workers === 1 ? [] : [line('workers', String(workers))]),
     ...warnings.map((warning) => text`${paint('yellow', '  !')} ${warning}`),
     line('ready', 'press Ctrl-C to stop'),
   ]);

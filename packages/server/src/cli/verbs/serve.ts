@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
 import type { Logger } from '../../log.ts';
 import type { Server } from '../../server.ts';
+import type { Supervisor } from '../../workers/supervisor.ts';
 import { EXIT, messageOf } from '../exit.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
 import { print } from '../terminal/output.ts';
@@ -16,6 +17,7 @@ export function serveVerb(): Command {
     withSettings(verb, { hidden: false }),
     'arqon serve',
     'arqon serve --port 9200 --storage sqlite',
+    'arqon serve --workers 0 --storage sqlite',
     'arqon serve --config arqonbus.config.yaml',
   );
   return verb.action(serve);
@@ -32,6 +34,17 @@ async function serve(flags: Flags): Promise<void> {
     level: config.log.level,
     ...(process.stderr.isTTY ? { destination: terminalLog() } : {}),
   });
+  const { runWorker, workerTask } = await import('../../workers/worker.ts');
+  const task = workerTask(process.env);
+  if (task !== null) {
+    await runWorker(config, task, log, { reload: (server) => void reload(server, flags, log) });
+    return;
+  }
+  const { workerCount } = await import('../../workers/supervisor.ts');
+  if (workerCount(config) > 1) {
+    await supervise(config, flags, log);
+    return;
+  }
   const started = startServer(config, {
     log,
     onShutdown: () => void started.then(({ server }) => stop(server, config, log)),
@@ -44,6 +57,65 @@ async function serve(flags: Flags): Promise<void> {
   // Whoever waits for the banner may send a signal as soon as it is there.
   obeySignals(server, config, flags, log);
   await print(banner(config, addresses, securityWarnings(config)));
+}
+
+/** Several processes that share the ports, until this one is told to stop. */
+async function supervise(config: Config, flags: Flags, log: Logger): Promise<void> {
+  const { Supervisor: Workers, workerCount } = await import('../../workers/supervisor.ts');
+  const { securityWarnings } = await import('../../config/preflight.ts');
+  const { banner } = await import('../terminal/banner.ts');
+  const supervisor = new Workers(config, log, {
+    onShutdown: () => end(EXIT.ok),
+    onRestart: () => void replaceWorkers(supervisor, config, flags, log),
+    onGivenUp: (sentence) => {
+      log.fatal(sentence);
+      end(EXIT.failure);
+    },
+  });
+  let told = false;
+  const end = (code: number): void => {
+    if (told) return;
+    told = true;
+    supervisor.stop().then(
+      () => process.exit(code),
+      (error: unknown) => {
+        log.error({ err: error }, 'the shutdown failed');
+        process.exit(EXIT.failure);
+      },
+    );
+  };
+  const obey = (): void => {
+    // Whoever asks twice does not want to wait.
+    if (told) process.exit(EXIT.failure);
+    end(EXIT.ok);
+  };
+  process.on('SIGINT', obey);
+  process.on('SIGTERM', obey);
+  process.on('SIGHUP', () => supervisor.reload());
+  const addresses = await supervisor.start().catch((error: unknown) => {
+    // It was told to stop before it had started.
+    if (told) return null;
+    throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
+  });
+  if (addresses !== null && !told)
+    await print(banner(config, addresses, securityWarnings(config), workerCount(config)));
+}
+
+/** What all workers have in common is not read again: they would not be one server any more. */
+async function replaceWorkers(supervisor: Supervisor, config: Config, flags: Flags, log: Logger): Promise<void> {
+  try {
+    const { config: next } = await requireSettings(flags);
+    const fixed = ({ storage, server, telemetry, http }: Config): string =>
+      JSON.stringify([storage, server.workers, listeningAt(server), listeningAt(telemetry), listeningAt(http)]);
+    if (fixed(next) === fixed(config)) await supervisor.restart();
+    else log.error('nothing was restarted: workers, storage and ports change only when the server is started anew');
+  } catch (error) {
+    log.error(`nothing was restarted: ${messageOf(error)}`);
+  }
+}
+
+function listeningAt({ host, port }: { host: string; port: number | 'off' }): readonly unknown[] {
+  return [host, port];
 }
 
 /** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
@@ -71,12 +143,17 @@ function obeySignals(server: Server, config: Config, flags: Flags, log: Logger):
 }
 
 function stop(server: Server, config: Config, log: Logger): void {
-  const overdue = setTimeout(() => {
-    log.error('the shutdown took too long and was cut short');
-    process.exit(EXIT.failure);
-  }, config.server.shutdownSeconds * 1000);
+  const { drainSeconds, shutdownSeconds } = config.server;
+  const overdue = setTimeout(
+    () => {
+      log.error('the shutdown took too long and was cut short');
+      process.exit(EXIT.failure);
+    },
+    (drainSeconds + shutdownSeconds) * 1000,
+  );
   overdue.unref();
-  server.stop().then(
+  const stopped = server.retire(drainSeconds * 1000).then(() => server.stop());
+  stopped.then(
     () => process.exit(EXIT.ok),
     (error: unknown) => {
       log.error({ err: error }, 'the shutdown failed');

@@ -1,0 +1,98 @@
+import type {
+  Broker,
+  HistoryQuery,
+  Publication,
+  Published,
+  Retention,
+  StoredEvent,
+  StreamAddress,
+  StreamEvent,
+  StreamState,
+} from '../engine.ts';
+import type { Link } from './link.ts';
+import { readRetention, type SpelledRetention, spellRetention } from './messages.ts';
+
+/** Streams of the host's engine, of which this worker gets the rooms that it attached. */
+export class LocalBroker implements Broker {
+  private readonly link: Link;
+  /** By tenant, the rooms whose events this worker wants. */
+  private readonly wishes = new Map<string, Set<string>>();
+
+  constructor(link: Link) {
+    this.link = link;
+  }
+
+  /** Wants of a new connection what was wanted of the one before. */
+  establish(): void {
+    for (const [tenant, room] of this.wanted()) this.link.post('attach', tenant, room);
+  }
+
+  *wanted(): Generator<[tenant: string, room: string]> {
+    for (const [tenant, rooms] of this.wishes) for (const room of rooms) yield [tenant, room];
+  }
+
+  /** An event that was on its way when its room was detached is nobody's. */
+  wants({ stream }: StreamEvent): boolean {
+    const rooms = this.wishes.get(stream.tenant);
+    return rooms !== undefined && (rooms.has(stream.room) || rooms.has('*'));
+  }
+
+  publish(publication: Publication): Promise<Published> {
+    return this.link.publish(publication);
+  }
+
+  attach(tenant: string, room: string): Promise<void> {
+    const rooms = this.wishes.get(tenant) ?? new Set<string>();
+    this.wishes.set(tenant, rooms.add(room));
+    return this.link.request('attach', tenant, room);
+  }
+
+  detach(tenant: string, room: string): void {
+    const rooms = this.wishes.get(tenant);
+    if (rooms === undefined || !rooms.delete(room)) return;
+    if (rooms.size === 0) this.wishes.delete(tenant);
+    this.link.post('detach', tenant, room);
+  }
+
+  state(stream: StreamAddress): Promise<StreamState> {
+    return this.link.request('state', addressOf(stream));
+  }
+
+  find(stream: StreamAddress): Promise<StreamState | null> {
+    return this.link.request('find', addressOf(stream));
+  }
+
+  history(stream: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
+    return this.link.request('history', addressOf(stream), query);
+  }
+
+  streams(tenant: string, room?: string): Promise<StreamAddress[]> {
+    return this.link.request('streams', tenant, room ?? null);
+  }
+
+  tenants(): Promise<string[]> {
+    return this.link.request('streamTenants');
+  }
+
+  async retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    const spelled = await this.link.request<SpelledRetention | null>('retentionOf', addressOf(stream));
+    return spelled === null ? null : readRetention(spelled);
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Promise<void> {
+    return this.link.request('retain', addressOf(stream), spellRetention(retention));
+  }
+
+  drop(stream: StreamAddress): Promise<void> {
+    return this.link.request('drop', addressOf(stream));
+  }
+
+  claim(key: string, windowMs: number): Promise<boolean> {
+    return this.link.request('claim', key, windowMs);
+  }
+}
+
+/** Callers pass objects that are more than an address. */
+function addressOf({ tenant, room, channel }: StreamAddress): StreamAddress {
+  return { tenant, room, channel };
+}

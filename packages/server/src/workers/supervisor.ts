@@ -1,0 +1,266 @@
+import cluster, { type Worker } from 'node:cluster';
+import { availableParallelism } from 'node:os';
+import { type EngineHost, hostEngine, loadEngine } from '@arqonbus/bus';
+import type { Config } from '../config/config.ts';
+import { storageOptions } from '../config/storage-options.ts';
+import type { Addresses } from '../edge.ts';
+import type { Logger } from '../log.ts';
+import type { Figures } from '../metrics/metrics.ts';
+import { nodeName } from '../server.ts';
+import { type ToSupervisor, type ToWorker, WORKER_VARIABLE, type WorkerTask } from './messages.ts';
+import { Restarts } from './restarts.ts';
+
+/** How long a worker may take to start, in milliseconds. */
+const START_MS = 60_000;
+/** How much longer than its time a worker that stops may take until it is killed, in milliseconds. */
+const PATIENCE_MS = 2_000;
+/** How long workers may take to answer with their figures. */
+const FIGURES_MS = 2_000;
+/** Batches of telemetry that may wait for one worker to read; the next ones are left out for it. */
+const MOST_BATCHES = 32;
+
+/** How many processes a configuration asks for. */
+export function workerCount({ server }: Config): number {
+  return server.workers === 0 ? availableParallelism() : server.workers;
+}
+
+export interface SupervisorEvents {
+  /** Somebody asked a worker over HTTP to end the whole server. */
+  onShutdown(): void;
+  /** The same, to have the workers replaced. */
+  onRestart(): void;
+  /** Workers die again and again; what is left of them should be stopped. */
+  onGivenUp(sentence: string): void;
+}
+
+/** The place of one worker: whoever is in it has the same node name. */
+interface Slot {
+  readonly node: string;
+  worker: Worker | null;
+  /** It takes clients, and hears what it is told. */
+  isReady: boolean;
+  /** It was told to stop; its end is no crash. */
+  isStopping: boolean;
+  batches: number;
+  retry: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Several processes that are one server: it starts them, holds their engine where they need one, starts those anew that
+ * die, and ends them one by one. The ports are shared: each new connection goes to the next of them.
+ */
+export class Supervisor {
+  private readonly config: Config;
+  private readonly log: Logger;
+  private readonly events: SupervisorEvents;
+  private readonly slots: Slot[];
+  private readonly restarts: Restarts;
+  private host: EngineHost | null = null;
+  private readonly gathering = new Map<string, { missing: number; figures: Figures[]; done(): void }>();
+  private gatherings = 0;
+  private rolling: Promise<void> = Promise.resolve();
+  private stopping: Promise<void> | null = null;
+
+  constructor(config: Config, log: Logger, events: SupervisorEvents) {
+    this.config = config;
+    this.log = log;
+    this.events = events;
+    const name = nodeName(config);
+    const count = workerCount(config);
+    this.slots = Array.from({ length: count }, (_, index) => ({
+      node: `${name}-${index + 1}`,
+      worker: null,
+      isReady: false,
+      isStopping: false,
+      batches: 0,
+      retry: undefined,
+    }));
+    this.restarts = new Restarts(() => performance.now());
+  }
+
+  /** Starts all workers; rejects with the sentence of the first that cannot, and leaves nothing running. */
+  async start(): Promise<Addresses> {
+    const { storage } = this.config;
+    try {
+      if (storage.backend === 'memory' || storage.backend === 'sqlite') {
+        this.host = await hostEngine(await loadEngine(storageOptions(storage, nodeName(this.config))));
+      }
+      // What is wrong with the configuration the first one says, and the others need not.
+      const [first, ...others] = this.slots as [Slot, ...Slot[]];
+      const addresses = await this.fork(first);
+      await Promise.all(others.map((slot) => this.fork(slot)));
+      return addresses;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Has all workers read the inspection policy again. */
+  reload(): void {
+    this.tellAll({ type: 'reload' });
+  }
+
+  /** Replaces the workers one by one; each reads the configuration. When one cannot start, the rest are left alone. */
+  restart(): Promise<void> {
+    this.rolling = this.rolling.then(() => this.roll());
+    return this.rolling;
+  }
+
+  private async roll(): Promise<void> {
+    for (const slot of this.slots) {
+      await this.end(slot, this.config.server.drainSeconds * 1000, true);
+      if (this.stopping !== null) return;
+      try {
+        await this.fork(slot);
+      } catch (error) {
+        this.log.error('the other workers are not replaced');
+        this.died(slot, (error as Error).message);
+        return;
+      }
+    }
+    this.log.info('all workers run with the configuration read again');
+  }
+
+  /** Takes no more clients, ends the workers one by one, and then the engine. Idempotent. */
+  stop(): Promise<void> {
+    this.stopping ??= this.shutDown();
+    return this.stopping;
+  }
+
+  private async shutDown(): Promise<void> {
+    for (const slot of this.slots) clearTimeout(slot.retry);
+    this.tellAll({ type: 'leave' });
+    const drainMs = (this.config.server.drainSeconds * 1000) / this.slots.length;
+    for (const slot of this.slots) await this.end(slot, drainMs, false);
+    await this.host?.close();
+  }
+
+  /** Ends the worker of a slot, by force when it takes too long. */
+  private async end(slot: Slot, drainMs: number, unlisten: boolean): Promise<void> {
+    clearTimeout(slot.retry);
+    const { worker } = slot;
+    if (worker === null || worker.isDead()) return;
+    const shutdownMs = this.config.server.shutdownSeconds * 1000;
+    slot.isStopping = true;
+    const gone = new Promise((resolve) => worker.once('exit', resolve));
+    const overdue = setTimeout(
+      () => {
+        this.log.error(`${slot.node} did not stop in time and was killed`);
+        worker.process.kill('SIGKILL');
+      },
+      drainMs + shutdownMs + PATIENCE_MS,
+    );
+    if (slot.isReady) tell(worker, { type: 'stop', drainMs, shutdownMs, unlisten });
+    else worker.process.kill('SIGKILL');
+    await gone;
+    clearTimeout(overdue);
+    slot.isStopping = false;
+  }
+
+  /** Starts a worker in a slot; resolves when it takes clients. */
+  private fork(slot: Slot): Promise<Addresses> {
+    const task: WorkerTask = { node: slot.node, hostPath: this.host?.path ?? null };
+    const worker = cluster.fork({ [WORKER_VARIABLE]: JSON.stringify(task) });
+    slot.worker = worker;
+    slot.isReady = false;
+    slot.batches = 0;
+    return new Promise((resolve, reject) => {
+      let reason = '';
+      const overdue = setTimeout(() => worker.process.kill('SIGKILL'), START_MS);
+      worker.on('message', (message: ToSupervisor) => {
+        if (message.type === 'failed') ({ reason } = message);
+        else if (message.type === 'ready') {
+          slot.isReady = true;
+          clearTimeout(overdue);
+          resolve(message.addresses);
+        } else this.hear(slot, worker, message);
+      });
+      worker.once('exit', (code, signal) => {
+        clearTimeout(overdue);
+        slot.worker = null;
+        const how = reason === '' ? `it ended with ${signal ?? code}` : reason;
+        if (!slot.isReady) reject(new Error(how));
+        else if (!slot.isStopping) this.died(slot, how);
+      });
+    });
+  }
+
+  /** A worker is gone that nobody stopped: another takes its place. */
+  private died(slot: Slot, how: string): void {
+    if (this.stopping !== null) return;
+    const delayMs = this.restarts.next();
+    if (delayMs === null) {
+      const sentence = `Workers died ${this.restarts.most} times within a minute (the last one: ${how}); the server ends.`;
+      this.events.onGivenUp(sentence);
+      return;
+    }
+    this.log.error(`${slot.node} died: ${how}; it is started again in ${delayMs} ms`);
+    slot.retry = setTimeout(() => {
+      this.fork(slot).then(
+        () => this.log.info(`${slot.node} takes clients again`),
+        (error: Error) => this.died(slot, error.message),
+      );
+    }, delayMs);
+  }
+
+  private hear(slot: Slot, worker: Worker, message: Exclude<ToSupervisor, { type: 'ready' | 'failed' }>): void {
+    switch (message.type) {
+      case 'telemetry':
+        for (const other of this.slots) if (other !== slot) this.relay(other, message);
+        return;
+      case 'gather':
+        this.gather(slot, worker, message.question);
+        return;
+      case 'figures': {
+        const gathering = this.gathering.get(String(message.question));
+        if (gathering === undefined) return;
+        gathering.figures.push(message.figures);
+        gathering.missing -= 1;
+        if (gathering.missing === 0) gathering.done();
+        return;
+      }
+      case 'shutdown':
+        this.events.onShutdown();
+        return;
+      case 'restart':
+        this.events.onRestart();
+    }
+  }
+
+  private relay(slot: Slot, message: ToWorker): void {
+    const { worker } = slot;
+    if (worker === null || slot.batches >= MOST_BATCHES) return;
+    slot.batches += 1;
+    tell(worker, message, () => {
+      if (slot.worker === worker) slot.batches -= 1;
+    });
+  }
+
+  /** Asks the other workers for their figures, and gives them to the one that wants them. */
+  private gather(slot: Slot, asker: Worker, question: number): void {
+    const others = this.slots.flatMap(({ worker }) => (worker === null || worker === slot.worker ? [] : [worker]));
+    this.gatherings += 1;
+    const name = this.gatherings;
+    const done = (): void => {
+      clearTimeout(overdue);
+      const figures = this.gathering.get(String(name))?.figures ?? [];
+      this.gathering.delete(String(name));
+      tell(asker, { type: 'gathered', question, figures });
+    };
+    const overdue = setTimeout(done, FIGURES_MS);
+    this.gathering.set(String(name), { missing: others.length, figures: [], done });
+    if (others.length === 0) done();
+    for (const worker of others) tell(worker, { type: 'figures', question: name });
+  }
+
+  private tellAll(message: ToWorker): void {
+    for (const { worker } of this.slots) if (worker !== null) tell(worker, message);
+  }
+}
+
+/** Sends a message to a worker that may be gone by now. */
+function tell(worker: Worker, message: ToWorker, sent: () => void = () => {}): void {
+  if (!worker.isConnected()) sent();
+  else worker.send(message, undefined, () => sent());
+}
