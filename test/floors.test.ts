@@ -28,7 +28,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts'],
     ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
-    ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts'],
+    ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts', 'standings.ts'],
     [
       'subscribe/catch-up.ts',
       'subscribe/coverage.ts',
@@ -49,6 +49,18 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['operators', 'websocket', 'posts.ts', 'subjects.ts'],
     ['create-options.ts'],
     ['bus.ts'],
+    ['index.ts'],
+  ],
+  mcp: [
+    ['place.ts', 'agent.ts'],
+    ['cursor.ts', 'reply-to.ts'],
+    ['message.ts', 'tool.ts'],
+    ['reading.ts'],
+    ['waiting.ts'],
+    ['tools'],
+    ['server.ts'],
+    ['stdio.ts', 'agents.ts'],
+    ['http.ts'],
     ['index.ts'],
   ],
   server: [
@@ -84,7 +96,7 @@ function read(path: string): Source {
   return { path: relative(root, path), text, imports };
 }
 
-const all = ['protocol', 'client', 'casil', 'bus', 'server'].flatMap((name) =>
+const all = ['protocol', 'client', 'casil', 'bus', 'mcp', 'server'].flatMap((name) =>
   filesUnder(join(root, 'packages', name, 'src')).map(read),
 );
 /** Test files and the suites they share may reach anywhere. */
@@ -145,7 +157,8 @@ describe('the house', () => {
     const below: Readonly<Record<string, RegExp>> = {
       casil: /^@arqonbus\/protocol$/,
       bus: /^@arqonbus\/protocol$/,
-      server: /^@arqonbus\/(protocol|client|casil|bus)$/,
+      mcp: /^@arqonbus\/(protocol|client)$/,
+      server: /^@arqonbus\/(protocol|client|casil|bus|mcp)$/,
     };
     const wrong = product.flatMap(({ path, imports }) => {
       const allowed = below[path.split('/')[1] ?? ''];
@@ -160,7 +173,7 @@ describe('the house', () => {
 
   it('has the command line reach the client by its package, and only from its own floor', () => {
     const wrong = product.filter(
-      ({ path, imports }) => imports.includes('@arqonbus/client') && !path.startsWith('packages/server/src/cli/'),
+      ({ path, imports }) => imports.includes('@arqonbus/client') && !/^packages\/(mcp|server\/src\/cli)\//.test(path),
     );
     expect(wrong.map(({ path }) => path)).toEqual([]);
   });
@@ -192,7 +205,7 @@ describe('the house', () => {
   it('has no barrel file inside a package', () => {
     const barrels = product.filter(({ path }) => /\/index\.ts$/.test(path)).map(({ path }) => path);
     expect(barrels.sort()).toEqual(
-      ['bus', 'casil', 'client', 'protocol'].map((name) => `packages/${name}/src/index.ts`),
+      ['bus', 'casil', 'client', 'mcp', 'protocol'].map((name) => `packages/${name}/src/index.ts`),
     );
   });
 });

@@ -37,6 +37,7 @@ import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
 import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
+import { Standings } from './standings.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
@@ -69,6 +70,7 @@ export class Core {
   readonly cluster: Cluster;
   readonly rosters: Rosters;
   readonly memberships: Memberships;
+  readonly standings: Standings;
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly calls: NodeCalls;
@@ -129,6 +131,7 @@ export class Core {
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
+    this.standings = new Standings((session) => this.memberships.renamed(session));
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
@@ -223,6 +226,7 @@ export class Core {
     this.cluster.withdraw(session);
     this.expiry.forget(session);
     this.waits.leave(session);
+    this.standings.forget(session);
     for (const listener of this.sessionLeft) listener(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }

@@ -9,6 +9,7 @@ import type {
   ServerStatus,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { CARD } from '../schemas/card.ts';
 import { STORED } from '../schemas/envelopes.ts';
 import {
   CLIENT_TYPE,
@@ -42,6 +43,9 @@ export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
     connected_at: STAMP,
     last_activity: STAMP,
     node: NAME,
+    card: CARD.describe('What it told of itself; only where clients are looked for.').exactOptional(),
+    state: NAME.describe('As it told; `lapsed` when it did not say so again in time.').exactOptional(),
+    note: NAME.exactOptional(),
   })
   .meta({ id: 'ClientRecord', description: 'What others may know of a connected client.' });
 

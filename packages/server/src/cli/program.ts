@@ -12,6 +12,7 @@ import { cronVerb } from './verbs/cron.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { historyVerb } from './verbs/history.ts';
 import { channelsVerb, clientsVerb, roomsVerb } from './verbs/lists.ts';
+import { mcpVerb } from './verbs/mcp.ts';
 import { omegaVerb } from './verbs/omega.ts';
 import { pubVerb, sendVerb } from './verbs/publish.ts';
 import { commandVerb, requestVerb } from './verbs/request.ts';
@@ -29,7 +30,7 @@ import { CLI_VERSION } from './version.ts';
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb],
+  talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb, mcpVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
   operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb, rulesVerb, explainVerb, accessVerb],
   tools: [tokenVerb, configVerb, storageVerb, doctorVerb, benchVerb, completionVerb],
