@@ -39,7 +39,7 @@ export const LOOK: readonly Tool[] = [
   ),
   tool(
     'who',
-    'Find who is there: in a channel, or by name, skill or state.',
+    'Who is in a channel, or has a name, skill or state.',
     z.strictObject({
       channel: z.string().optional(),
       name: z.string().optional(),
@@ -50,11 +50,12 @@ export const LOOK: readonly Tool[] = [
   ),
   tool(
     'join',
-    'Be seen in a channel; gives its cursor and, if it has one, the schema of its data.',
+    'Be seen in a channel; gives its cursor, and the schema of its data.',
     z.strictObject({ channel: z.string() }),
     async (call, { channel }) => {
       const { client } = call.agent;
-      const joined = await client.join(channelOf(channel), { signal: call.signal });
+      // It lasts longer than this call, so that the call's signal must not end it.
+      const joined = await client.join(channelOf(channel));
       const { sequence, epoch, members } = joined;
       const schema = await call.agent.schemaOf(channel, call.signal);
       return { cursor: writeCursor({ sequence, epoch }), members, ...(schema === undefined ? {} : { schema }) };
@@ -62,7 +63,7 @@ export const LOOK: readonly Tool[] = [
   ),
   tool(
     'explain',
-    'Would publishing data be allowed, and why: rules, schema, receivers. For admins.',
+    'What would come of publishing; for admins.',
     z.strictObject({ channel: z.string(), data: OBJECT.optional() }),
     async ({ agent, signal }, { channel, data }) => {
       const { room, channel: name } = readChannel(channel);

@@ -14,7 +14,7 @@ const READ_MS = 20_000;
 export const READ: readonly Tool[] = [
   tool(
     'read',
-    'Read a channel: what came after a cursor, else its last messages.',
+    'What came after a cursor, else the last messages.',
     z.strictObject({
       channel: z.string(),
       cursor: z.string().optional(),
@@ -32,7 +32,7 @@ export const READ: readonly Tool[] = [
   ),
   tool(
     'wait',
-    'Wait for messages: {"room:channel": cursor or "", "inbox": "", "room:channel#group": ""}. Hand back the places that it answers.',
+    'Wait for messages. places: {"room:channel": cursor, "inbox": ""}; hand back those it answers.',
     z.strictObject({ places: z.record(z.string(), z.string()), seconds: WAIT_SECONDS }),
     async (call, { places, seconds: wait = 30 }) => {
       const names = Object.keys(places);

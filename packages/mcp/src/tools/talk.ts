@@ -15,13 +15,13 @@ const UNREACHED = new Set(['TARGET_NOT_FOUND', 'FEATURE_MISSING', 'NOT_FOUND']);
 export const TALK: readonly Tool[] = [
   tool(
     'publish',
-    'Send to all in a channel. id: only to repeat a call whose outcome is unknown.',
+    'Send to all in a channel. id: to repeat a call safely.',
     z.strictObject({ channel: z.string(), data: OBJECT, id: z.string().optional() }),
     async (call, { channel, data, id }) => publish(call, channel, data, id),
   ),
   tool(
     'send',
-    'Mail a subject; it waits until read. wait_seconds: for word that it was handled.',
+    'Mail a subject. wait_seconds: for word that it was handled.',
     z.strictObject({
       to: z.string(),
       data: OBJECT,
@@ -52,7 +52,7 @@ export const TALK: readonly Tool[] = [
   ),
   tool(
     'request',
-    'Ask a subject, or whoever serves a channel, and wait for the reply.',
+    'Ask a subject or a channel, and wait for the reply.',
     z.strictObject({ to: z.string(), data: OBJECT, seconds: z.number().min(1).max(50).optional() }),
     async (call, { to, data, seconds: wait = 30 }) => {
       const target = to.includes(':') && !to.startsWith('sub:') ? channelOf(to) : readTarget(to);

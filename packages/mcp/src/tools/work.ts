@@ -7,7 +7,7 @@ import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 export const WORK: readonly Tool[] = [
   tool(
     'take',
-    'Take work that nobody else then has, from "inbox" or "room:channel#group".',
+    'Take work for yourself, from "inbox" or "room:channel#group".',
     z.strictObject({
       place: z.string(),
       limit: z.number().int().min(1).max(MAX_WORK).optional(),
@@ -21,7 +21,7 @@ export const WORK: readonly Tool[] = [
   ),
   tool(
     'done',
-    'Say that work is done, or with extend that you still need time.',
+    'Work is done; with extend: it needs more time.',
     z.strictObject({ work: z.array(z.string()).min(1).max(100), extend: z.boolean().optional() }),
     async ({ agent, signal }, { work, extend = false }) => {
       const command = extend ? 'delivery.extend' : 'delivery.ack';
@@ -30,7 +30,7 @@ export const WORK: readonly Tool[] = [
   ),
   tool(
     'give_back',
-    'Hand work back to be tried again, or with reject never.',
+    'Hand work back to be tried again; with reject: never.',
     z.strictObject({
       work: z.array(z.string()).min(1).max(100),
       reason: z.string().max(1_000).optional(),
