@@ -10,7 +10,7 @@ const PAGE = 50;
 export const KEEP: readonly Tool[] = [
   tool(
     'remember',
-    'Keep a value for all. if_version: only if unchanged; 0: if new.',
+    'Keep a value; if_version: only if unchanged, 0: if new.',
     z.strictObject({
       key: z.string(),
       value: z.unknown(),
@@ -35,7 +35,7 @@ export const KEEP: readonly Tool[] = [
   ),
   tool(
     'claim',
-    'Have keys to yourself; with lease: longer.',
+    'Have keys alone; with lease: longer.',
     z.strictObject({
       keys: z.array(z.string()).max(32).optional(),
       lease: z.string().optional(),

@@ -21,7 +21,7 @@ export const TALK: readonly Tool[] = [
   ),
   tool(
     'send',
-    'Mail a subject. wait_seconds: for word that it was handled.',
+    'Mail a subject. wait_seconds: until it is handled.',
     z.strictObject({
       to: z.string(),
       data: OBJECT,

@@ -30,7 +30,7 @@ export const WORK: readonly Tool[] = [
   ),
   tool(
     'give_back',
-    'Hand work back to be tried again; with reject: never.',
+    'Hand work back; with reject: for good.',
     z.strictObject({
       work: z.array(z.string()).min(1).max(100),
       reason: z.string().max(1_000).optional(),
