@@ -775,7 +775,7 @@ export interface Commands {
   'group.create': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -809,7 +809,7 @@ export interface Commands {
   'group.dead_letters': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -829,7 +829,7 @@ export interface Commands {
   'group.delete': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -841,7 +841,7 @@ export interface Commands {
   'group.info': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -853,7 +853,7 @@ export interface Commands {
   'group.list': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** At most 500. */
       limit?: number;
@@ -871,7 +871,7 @@ export interface Commands {
   'group.pause': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -883,7 +883,7 @@ export interface Commands {
   'group.pull': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -903,7 +903,7 @@ export interface Commands {
   'group.resume': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -915,7 +915,7 @@ export interface Commands {
   'group.retry': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -929,7 +929,7 @@ export interface Commands {
   'group.seek': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -1025,6 +1025,8 @@ export interface Commands {
       strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
+      /** First of all the value that each channel retains, if a rule has it kept. */
+      last?: boolean;
       /** Take part in this group instead: each event goes to one of its members. */
       group?: string;
       /** With "group": events taken before the first is answered for (default 16). */

@@ -27,6 +27,11 @@ export interface Retention {
   readonly ttlMs: number;
   /** UTF-8 bytes of the envelopes' texts together, the oldest going first; without it they are not bounded. */
   readonly bytes?: number;
+  /**
+   * The last event stays whatever the other limits say, and while it does the stream is not forgotten. The memory
+   * engine, whose bytes are those of the process, lets such events go when nothing else is left to go.
+   */
+  readonly keepLast?: boolean;
 }
 
 export interface Publication {
@@ -35,6 +40,11 @@ export interface Publication {
   /** Sender identity (JWT subject, client key or client id); with the draft's id and the stream it makes the idempotency key. */
   readonly identity: string;
   readonly retention: Retention;
+  /**
+   * For how long its id counts as sent, in milliseconds, at most 86,400,000; 120,000 when left out. With 0 the id is
+   * neither looked for nor remembered.
+   */
+  readonly dedupeMs?: number;
   /**
    * Compare and append: it is stored only if the stream stands there, else rejected with {@link BusError} `CONFLICT`,
    * whose details are a {@link Standing}'s. A repeated id is a duplicate, wherever the stream stands by then.
@@ -55,7 +65,7 @@ export interface Published {
   readonly stored: Durability;
   /** Connections of this node that the event was handed to; 0 for a duplicate. */
   readonly delivered: number;
-  /** The same identity sent this id within 120 s: nothing was stored or delivered now, `sequence` is the first one's. */
+  /** The same identity sent this id, and it still counts as sent ({@link Publication.dedupeMs}): nothing was stored or delivered now, `sequence` is the first one's. */
   readonly duplicate: boolean;
 }
 
@@ -174,6 +184,12 @@ export interface Broker {
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]>;
   /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
+  /**
+   * Has a stream keep by another measure from now on, until its next event brings its own: what that does not allow is
+   * gone when this has answered, and what had gone before stays gone. It is forgotten no sooner than if its last event
+   * had come now. Does nothing for a stream that is not there.
+   */
+  retain(stream: StreamAddress, retention: Retention): Awaitable<void>;
   /** Forgets a stream and its history: if it comes back it has a new epoch. */
   drop(stream: StreamAddress): Awaitable<void>;
   /**

@@ -70,6 +70,7 @@ function timeBroker(broker: Broker, observe: ObserveOperation): Broker {
     ...(broker.reached === undefined ? {} : { reached: broker.reached.bind(broker) }),
     history: (stream, query) => timed('history', observe, () => broker.history(stream, query)),
     streams: (tenant, room) => timed('streams', observe, () => broker.streams(tenant, room)),
+    retain: (stream, retention) => timed('retain', observe, () => broker.retain(stream, retention)),
     drop: (stream: StreamAddress) => timed('drop', observe, () => broker.drop(stream)),
     claim: (key, windowMs) => timed('claim', observe, () => broker.claim(key, windowMs)),
   };

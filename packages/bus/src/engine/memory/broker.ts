@@ -5,13 +5,14 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
 } from '../engine.ts';
 import { conflict, meets } from '../expectation.ts';
-import { RecentIds } from '../recent-ids.ts';
 import { endOfRest, REST_MS } from '../rest.ts';
+import { SentIds } from '../sent-ids.ts';
 import { StreamMap } from '../stream-map.ts';
 import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './history-bounds.ts';
 import { type Holdings, Ring } from './ring.ts';
@@ -19,14 +20,12 @@ import { type Holdings, Ring } from './ring.ts';
 /** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
 const SWEEP_STREAMS = 1_000;
 const SWEEP_EVENTS = 2_000;
-/** The scope of claimed keys among the recent ids; streams count from 1. */
-const CLAIMS = 0;
 
 const EPOCH_LENGTH = 10;
 
 class Stream implements Counted {
   readonly address: StreamAddress;
-  /** Names this incarnation among the recent ids: a stream that comes back after a drop has none of the old ones. */
+  /** Names this incarnation among the ids: a stream that comes back after a drop has none of the old ones. */
   readonly scope: number;
   readonly epoch: string = randomToken(EPOCH_LENGTH);
   readonly ring: Ring;
@@ -35,6 +34,7 @@ class Stream implements Counted {
   lastId: string | null = null;
   /** When it is forgotten. */
   until: number;
+  counted = 0;
   weight = 0;
   place = -1;
 
@@ -56,18 +56,18 @@ export class MemoryBroker implements Broker {
   readonly holdings: Holdings = { messages: 0, bytes: 0 };
   operations = 0;
   readonly #now: () => number;
-  readonly #recent: RecentIds;
+  readonly #sent: SentIds;
   readonly #bounds: HistoryBounds;
   readonly #streams = new StreamMap<Stream>();
   readonly #all = new Set<Stream>();
   #sweeping: Iterator<Stream> = this.#all.values();
-  #scopes = CLAIMS;
+  #scopes = 0;
   #events: EngineEvents | undefined;
 
   /** `now` answers milliseconds since 1970, by a clock that never steps. */
   constructor(now: () => number, limits: HistoryLimits) {
     this.#now = now;
-    this.#recent = new RecentIds(now());
+    this.#sent = new SentIds(now());
     this.#bounds = new HistoryBounds(limits);
   }
 
@@ -81,7 +81,7 @@ export class MemoryBroker implements Broker {
 
   publish(publication: Publication): Published {
     this.operations += 1;
-    const { draft } = publication;
+    const { draft, identity, dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
     const stream = this.#open(publication.stream);
     const { ring, epoch } = stream;
     const sequence = ring.sequence + 1;
@@ -89,10 +89,10 @@ export class MemoryBroker implements Broker {
     const now = this.#now();
     if (publication.expect !== undefined) {
       const standing = { sequence: ring.sequence, epoch, lastId: stream.lastId };
-      const isRepeated = this.#recent.find(stream.scope, publication.identity, id, now) >= 0;
+      const isRepeated = dedupeMs > 0 && this.#sent.find(stream.scope, identity, id, now) >= 0;
       if (!isRepeated && !meets(publication.expect, standing)) throw conflict(standing);
     }
-    const first = this.#recent.claim(stream.scope, publication.identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
+    const first = this.#sent.claim(stream.scope, identity, id, sequence, now, dedupeMs);
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
     stream.lastId = id;
     stream.until = endOfRest(now, publication.retention);
@@ -141,6 +141,17 @@ export class MemoryBroker implements Broker {
     return found;
   }
 
+  retain(address: StreamAddress, retention: Retention): void {
+    this.operations += 1;
+    const stream = this.#streams.get(address);
+    if (stream === undefined) return;
+    const now = this.#now();
+    stream.ring.retain(now, retention);
+    const { keepLast = false } = retention;
+    stream.until = endOfRest(now, { ...retention, keepLast: keepLast && !stream.ring.isEmpty });
+    this.#bounds.note(stream);
+  }
+
   drop(address: StreamAddress): void {
     this.operations += 1;
     const stream = this.#streams.get(address);
@@ -149,7 +160,7 @@ export class MemoryBroker implements Broker {
 
   claim(key: string, windowMs: number): boolean {
     this.operations += 1;
-    return this.#recent.claim(CLAIMS, key, '', 0, this.#now(), windowMs) < 0;
+    return this.#sent.mark(key, this.#now(), windowMs);
   }
 
   /**
@@ -158,7 +169,8 @@ export class MemoryBroker implements Broker {
    */
   sweep(): void {
     const now = this.#now();
-    this.#recent.sweep(now);
+    this.#sent.sweep(now);
+    this.#sent.tell(now, (sentence) => this.#events?.warning?.(sentence));
     this.#bounds.tell(now, (state) => this.#events?.trimmed(state));
     let events = SWEEP_EVENTS;
     for (let step = 0; step < SWEEP_STREAMS && events > 0; step += 1) {
@@ -168,7 +180,10 @@ export class MemoryBroker implements Broker {
         return;
       }
       events -= this.#expire(next.value, now, events);
-      if (next.value.until <= now) this.#forget(next.value);
+      const stream = next.value;
+      // What was to be kept for ever had to go for want of room.
+      if (stream.until === Number.POSITIVE_INFINITY && stream.ring.isEmpty) stream.until = now + REST_MS;
+      if (stream.until <= now) this.#forget(stream);
     }
   }
 

@@ -5,6 +5,7 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
@@ -12,7 +13,7 @@ import type {
 import { Batcher } from './batcher.ts';
 import { unavailable } from './faults.ts';
 import type { Feed } from './feed.ts';
-import { dropStream, findStream, listStreams, readHistory, stateOf } from './history.ts';
+import { dropStream, findStream, listStreams, readHistory, retainStream, stateOf } from './history.ts';
 import type { Interest } from './interest.ts';
 import type { Link } from './link.ts';
 import { spelled } from './names.ts';
@@ -81,6 +82,10 @@ export class PostgresBroker implements Broker {
 
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {
     return this.parts.link.ask((session) => listStreams(session, tenant, room));
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Promise<void> {
+    return this.parts.link.ask((session) => retainStream(session, stream, retention));
   }
 
   drop(stream: StreamAddress): Promise<void> {

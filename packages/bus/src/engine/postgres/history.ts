@@ -1,6 +1,7 @@
 import { randomToken, seal } from '@arqonbus/protocol';
-import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
 import { REST_MS } from '../rest.ts';
+import { limitsOf } from './publisher.ts';
 import type { Session } from './session.ts';
 
 const EPOCH_LENGTH = 16;
@@ -74,6 +75,13 @@ export async function listStreams(session: Session, tenant: string, room?: strin
     [tenant, room ?? null],
   );
   return rows.map((row) => ({ tenant, room: String(row.room), channel: String(row.channel) }));
+}
+
+export async function retainStream(session: Session, stream: StreamAddress, retention: Retention): Promise<void> {
+  const { tenant, room, channel } = stream;
+  await session.query('SELECT arqon_retain($1, $2, $3, $4, $5, $6, $7, $8)', [
+    ...[tenant, room, channel, ...limitsOf(retention), REST_MS],
+  ]);
 }
 
 /** Forgets a stream; what it held is deleted in small steps later. */

@@ -5,6 +5,7 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
@@ -73,6 +74,10 @@ export class RedisBroker implements Broker {
 
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {
     return this.parts.link.ask((session) => this.parts.history.streams(session, tenant, room));
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Promise<void> {
+    return this.parts.link.ask((session) => this.parts.history.retain(session, stream, retention));
   }
 
   drop(stream: StreamAddress): Promise<void> {

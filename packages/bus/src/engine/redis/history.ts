@@ -1,9 +1,9 @@
 import { randomToken } from '@arqonbus/protocol';
-import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
 import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
 import type { Position, Room } from './room.ts';
-import { COUNT, DROP, READ, REST, STATE } from './scripts.ts';
+import { COUNT, DROP, limitsOf, READ, REST, RETAIN, STATE } from './scripts.ts';
 import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
 /** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
@@ -70,6 +70,11 @@ export class History {
         .map(([channel]) => ({ tenant, room: name, channel }));
     });
     return found.flat();
+  }
+
+  async retain(session: Session, stream: StreamAddress, retention: Retention): Promise<void> {
+    const args = [stream.channel, randomToken(16), lossyRun(session), ...limitsOf(retention)];
+    await session.run(RETAIN, this.keysOf(stream), args);
   }
 
   async drop(session: Session, stream: StreamAddress): Promise<void> {

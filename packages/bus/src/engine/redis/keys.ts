@@ -32,6 +32,11 @@ export class Keys {
     return `${PREFIX}{${at.tenant}/${at.room}}:id:${at.channel}:${id}:${identity}`;
   }
 
+  /** What a publication came to whose id nothing else is compared with, in the same slot. */
+  once(at: StreamAddress, tag: string): string {
+    return `${PREFIX}{${at.tenant}/${at.room}}:once:${tag}`;
+  }
+
   /** Set of a tenant's rooms that have streams. In a slot of its own: written before the first event of a room. */
   rooms(tenant: string): string {
     return `${PREFIX}rooms:${tenant}`;

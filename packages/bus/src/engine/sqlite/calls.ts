@@ -25,6 +25,8 @@ export interface StreamRow {
   readonly ttlMs: number;
   /** Null: bytes are not bounded. */
   readonly maxBytes: number | null;
+  /** 1: the last event stays whatever the limits say; else 0. */
+  readonly keepLast: 0 | 1;
 }
 
 /** Events to append, column by column: five arrays cross the threads at a fraction of the cost of many objects. */
@@ -60,7 +62,7 @@ export interface Batch {
   /** Streams that are new or have moved on. */
   readonly streams: readonly StreamRow[];
   readonly events: EventColumns;
-  readonly ids: IdRecord | null;
+  readonly ids: readonly IdRecord[];
   readonly operations: readonly KeyOperation[];
 }
 
@@ -89,13 +91,13 @@ export interface Calls {
   commit: { ask: Batch; answer: KeyResult[] };
   /**
    * Whether writing works again. Answers where the given streams stand in the database and the ids that were written
-   * last: a transaction whose answer never came may have been committed.
+   * last, of a transaction at least: a transaction whose answer never came may have been committed.
    */
   probe: {
     ask: { readonly streams: readonly number[] };
     answer: {
       standing: { readonly id: number; readonly sequence: number; readonly lastId: string | null }[];
-      lastIds: string | null;
+      lastIds: string[];
     };
   };
   /** A small step of letting go of what is no longer kept; answers the keys that expired. */

@@ -42,7 +42,7 @@ async function open(): Promise<Answers> {
         db.noteTime(batch.now);
         streams.drop(batch.drops);
         streams.append(batch.streams, batch.events, batch.now);
-        if (batch.ids !== null) streams.remember(batch.ids);
+        for (const ids of batch.ids) streams.remember(ids);
         const results = batch.operations.map((operation) => keys.apply(operation, batch.now));
         streams.trim(batch.streams, batch.now);
         return results;

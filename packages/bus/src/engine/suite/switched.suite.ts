@@ -90,6 +90,7 @@ export class SwitchedEngine implements Engine {
       find: (stream) => asked(() => broker.find(stream)),
       history: (stream, query) => asked(() => broker.history(stream, query)),
       streams: (tenant, room) => asked(() => broker.streams(tenant, room)),
+      retain: (stream, retention) => asked(() => broker.retain(stream, retention)),
       drop: (stream) => asked(() => broker.drop(stream)),
       claim: (key, windowMs) => asked(() => broker.claim(key, windowMs)),
     };
