@@ -25,7 +25,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'timers.ts',
       'clock.ts',
     ],
-    ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts'],
+    ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts', 'hops.ts'],
     ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts', 'standings.ts'],

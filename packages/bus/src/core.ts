@@ -26,6 +26,7 @@ import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
 import { MessageHistory } from './history/messages.ts';
 import { Waits } from './history/waits.ts';
+import { Hops } from './hops.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { MemoryGuard } from './memory.ts';
@@ -65,6 +66,7 @@ export class Core {
   readonly interest: Interest;
   readonly inspector: Inspector;
   readonly ephemeral: Ephemeral;
+  readonly hops: Hops;
   readonly publisher: Publisher;
   readonly direct: Direct;
   readonly activity: Activity;
@@ -116,20 +118,34 @@ export class Core {
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
+    // On one node every message with a cause was counted here.
+    if (engine.presence !== null) {
+      this.hub.tap(({ stream, text }) => this.hops.learn(stream.tenant, text));
+    }
     this.interest = new Interest(engine.broker);
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, {
-      now,
-      onMismatch: (sender, { id: message_id }, address, mismatch) =>
-        this.events.emit(
-          'schema_mismatch',
-          sender.principal.tenant,
-          { client_id: sender.id, message_id, ...address, ...mismatch },
-          'warning',
-        ),
-    });
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
+    this.hops = new Hops(options.maxHops);
+    this.publisher = new Publisher(
+      this.rooms,
+      engine.broker,
+      this.access,
+      inspector,
+      hooks,
+      this.ephemeral,
+      this.hops,
+      {
+        now,
+        onMismatch: (sender, { id: message_id }, address, mismatch) =>
+          this.events.emit(
+            'schema_mismatch',
+            sender.principal.tenant,
+            { client_id: sender.id, message_id, ...address, ...mismatch },
+            'warning',
+          ),
+      },
+    );
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, this.hops, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);

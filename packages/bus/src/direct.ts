@@ -15,6 +15,7 @@ import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Engine, NodeMessage } from './engine/engine.ts';
 import { Handover } from './handover.ts';
+import type { Hops } from './hops.ts';
 import { marksOf } from './marks.ts';
 import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
@@ -69,6 +70,7 @@ export class Direct {
   private readonly access: Access;
   private readonly inspector: Inspector;
   private readonly hooks: readonly PublishHook[];
+  private readonly hops: Hops;
   /** Null on engines of one node. */
   private readonly handover: Handover | null;
   private readonly failed: Set<string> = new Set();
@@ -82,6 +84,7 @@ export class Direct {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    hops: Hops,
     now: () => number,
     node: string,
   ) {
@@ -90,6 +93,7 @@ export class Direct {
     this.access = access;
     this.inspector = inspector;
     this.hooks = hooks;
+    this.hops = hops;
     this.handover = engine.presence === null ? null : new Handover(engine.presence, node);
     this.now = now;
   }
@@ -125,6 +129,7 @@ export class Direct {
       const subject = { ...message, type: 'private', room: at?.room, channel: at?.channel, payload } as const;
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
+    const step = this.hops.count(tenant.name, message, () => null);
     const text = encode({
       id: message.id,
       type: 'private',
@@ -133,7 +138,11 @@ export class Direct {
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
-      metadata: { ...metadata, ...marksOf(sender.mark, message.options, this.now()) },
+      metadata: {
+        ...metadata,
+        ...marksOf(sender.mark, message.options, this.now()),
+        ...(step === null ? {} : { hops: step.hops }),
+      },
     });
     return this.handover === null
       ? this.sendLocally(sender, tenant, message, reach, text)
@@ -146,6 +155,7 @@ export class Direct {
     else {
       this.handover?.receive(message, (isNew) => {
         const tenant = this.rooms.tenants.get(message.tenant);
+        this.hops.learn(message.tenant, message.text);
         if (isExpired(message.text, this.now())) return [];
         const sessions = message.clients.map((id) => tenant?.sessions.get(id)).filter((found) => found !== undefined);
         this.hand(

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ArqonBusError } from '@arqonbus/client';
 import { isPassing } from './agent.ts';
 import { readCursor, START, writeCursor } from './cursor.ts';
 import { MAX_ANSWER, type Shown } from './message.ts';
@@ -13,7 +14,7 @@ const LIMIT = 20;
  * Of several places, each is asked for so long at a time, milliseconds: a question whose answer nobody needs any more
  * stays at the bus until then. Queues among them are asked without waiting, or what they lease would be nobody's.
  */
-const SLICE_MS = 10_000;
+const SLICE_MS = 2_000;
 const SLICE_WITH_QUEUES_MS = 1_000;
 /** Between attempts while the bus is away, milliseconds. */
 const PAUSE_MS = 250;
@@ -42,11 +43,13 @@ export async function waitFor(call: TimedCall, places: Readonly<Record<string, s
     try {
       await wait.round(isFirst);
     } catch (error) {
-      if (!isPassing(error)) throw error;
-      isAway = true;
+      // Too many waits under way, of this agent or of all: until there are fewer, it looks now and then.
+      const isCrowded = error instanceof ArqonBusError && error.code === 'LIMIT_EXCEEDED';
+      if (!isCrowded && !isPassing(error)) throw error;
+      isAway = !isCrowded;
+      await sleep(Math.max(0, Math.min(PAUSE_MS, wait.left)), undefined, { signal: call.signal });
     }
     if (wait.hasSomething || wait.left <= 0) return wait.answer(isAway);
-    if (isAway) await sleep(Math.min(PAUSE_MS, wait.left), undefined, { signal: call.signal });
   }
 }
 

@@ -4,6 +4,7 @@ import type { Sender } from '../connection/session.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { publication, Recorder, range, stream } from '../engine/suite/rig.suite.ts';
+import { Hops } from '../hops.ts';
 import { principalOf } from '../principal.ts';
 import { Rooms } from '../rooms.ts';
 import { noRules } from '../rules/rules.suite.ts';
@@ -26,7 +27,7 @@ beforeEach(async () => {
   });
   const access = new Access({ telemetryRoom: 'integriguard' });
   const waits = {} as MessagesParts['waits'];
-  history = new MessageHistory({ rooms, broker: engine.broker, access, waits, now: Date.now });
+  history = new MessageHistory({ rooms, broker: engine.broker, access, waits, hops: new Hops(64), now: Date.now });
 });
 afterEach(() => engine.close());
 
