@@ -9,6 +9,8 @@ const ATTEMPTS = 2;
 const ATTEMPTS_AFTER_SUCCESS = 10;
 /** The share of the time to connect that one handshake may take without an answer. */
 const SHARE = 0.25;
+/** Statuses that say nothing about upgrades. */
+const BUSY_OR_UNKNOWN: ReadonlySet<number> = new Set([401, 429, 503]);
 /** Faults of a line on which nothing else would get through either. */
 const NO_LINE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|CERT|certificate|self-signed|SSL/i;
 
@@ -165,6 +167,7 @@ class FallbackSocket implements Socket {
 /** Whether a proxy may have kept the upgrade from the bus, which would have named an error code. */
 function mayBeBlocked({ code, reason, status, errorCode, opaque }: SocketEnd): boolean {
   if (opaque === true) return true;
-  if (status !== undefined) return errorCode === undefined && status !== 401;
+  // A redirect is refused whatever it is for, and of a server that is busy a stream would ask too much as well.
+  if (status !== undefined) return errorCode === undefined && status >= 400 && !BUSY_OR_UNKNOWN.has(status);
   return code === 1006 && !NO_LINE.test(reason);
 }

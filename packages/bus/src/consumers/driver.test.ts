@@ -113,7 +113,7 @@ function ack(seat: Seat, ...tokens: string[]) {
 }
 
 describe('a driver that was succeeded', () => {
-  it('answers for nothing any more, and its successor honours the leases that it recorded', async () => {
+  it('P10.10 answers for nothing any more, and its successor honours the leases that it recorded', async () => {
     const bench = await new Bench().open();
     const first = await bench.drive();
     first.member('ada');

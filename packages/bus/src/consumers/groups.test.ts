@@ -32,7 +32,7 @@ const GRANTS: Readonly<Record<string, Record<string, string[]>>> = {
 };
 
 describe('who may use groups', () => {
-  it('is no guest, and nobody who may not read the source, unless the grants name groups', async () => {
+  it('P10.9 is no guest, and nobody who may not read the source, unless the grants name groups', async () => {
     const connect = await open();
     const [ada, guest] = [await connect('ada'), await connect('guest')];
     await ada.ask('group.create', GROUP);
@@ -88,7 +88,7 @@ describe('who may use groups', () => {
 });
 
 describe('what groups bound', () => {
-  it('holds the groups of a subject, and of a tenant', async () => {
+  it('P9.6 holds the groups of a subject, and of a tenant', async () => {
     const connect = await open({ maxGroupsPerSubject: 2, maxGroups: 3 });
     const [ada, bob] = [await connect('ada'), await connect('bob')];
     const make = (worker: Worker, group: string) => worker.peer.command('group.create', { ...PLACE, group });
@@ -191,7 +191,7 @@ describe('bad input to groups', () => {
     expect(await ada.refused(command, args)).toMatchObject({ code: 'VALIDATION_ERROR', field });
   });
 
-  it('does nothing for tokens that nobody was given', async () => {
+  it('P10.3 does nothing for tokens that nobody was given', async () => {
     const ada = await (await open())('ada');
     await ada.join('g');
     await ada.peer.publish({ ...PLACE, payload: { n: 1 } });
@@ -342,7 +342,7 @@ describe('a token that is renewed with narrower grants', () => {
 });
 
 describe('what groups leave out', () => {
-  it('is what has expired when its turn comes', async () => {
+  it('P10.11 is what has expired when its turn comes', async () => {
     const node = await Node.open(createMemoryEngine());
     const worker = await Worker.connect(node);
     await worker.ask('group.create', GROUP);

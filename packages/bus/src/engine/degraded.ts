@@ -203,6 +203,14 @@ class DegradedBroker implements Broker {
     return this.#broker.streams(tenant, room);
   }
 
+  tenants(): Awaitable<string[]> {
+    return this.#broker.tenants();
+  }
+
+  retentionOf(stream: StreamAddress): Awaitable<Retention | null> {
+    return this.#broker.retentionOf(stream);
+  }
+
   retain(stream: StreamAddress, retention: Retention): Awaitable<void> {
     return this.#broker.retain(stream, retention);
   }

@@ -4,6 +4,7 @@ import { clusterSuite } from './suite/cluster.suite.ts';
 import { expectSuite } from './suite/expect.suite.ts';
 import { historySuite } from './suite/history.suite.ts';
 import { idempotenceSuite, windowSuite } from './suite/idempotence.suite.ts';
+import { inventorySuite } from './suite/inventory.suite.ts';
 import { keepRestSuite, keepSuite } from './suite/keep.suite.ts';
 import { lifecycleSuite, restartSuite } from './suite/lifecycle.suite.ts';
 import { modelSuite } from './suite/model.suite.ts';
@@ -45,6 +46,7 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     quotaSuite(factory);
     modelSuite(factory);
     watchSuite(factory);
+    inventorySuite(factory);
     lifecycleSuite(factory);
     if (capabilities.durable) restartSuite(factory);
     if (capabilities.clusters) clusterSuite(factory);

@@ -45,6 +45,8 @@ export interface Publication {
    * neither looked for nor remembered.
    */
   readonly dedupeMs?: number;
+  /** What the sequence of a stream begins with that never had an event, for one that is put back; 1 when left out. */
+  readonly firstSequence?: number;
   /**
    * Compare and append: it is stored only if the stream stands there, else rejected with {@link BusError} `CONFLICT`,
    * whose details are a {@link Standing}'s. A repeated id is a duplicate, wherever the stream stands by then.
@@ -182,6 +184,13 @@ export interface Broker {
    */
   reached?(stream: StreamAddress): Position;
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]>;
+  /** The tenants that have streams. */
+  tenants(): Awaitable<string[]>;
+  /**
+   * How much a stream keeps, null where there is none. Redis does not know by how many bytes a stream is bounded until
+   * its next event, and leaves that out.
+   */
+  retentionOf(stream: StreamAddress): Awaitable<Retention | null>;
   /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
   /**
@@ -207,6 +216,18 @@ export interface KeyValueEntry {
   readonly version: number;
   /** Milliseconds since 1970, null without a time to live. */
   readonly expiresAt: number | null;
+  /** Who is charged for it ({@link StoreQuota.owner}), null for nobody; where it was asked for. */
+  readonly owner?: string | null;
+}
+
+/** What a tenant has in a space. */
+export interface TenantSpace {
+  readonly tenant: string;
+  readonly space: string;
+  /** The last version given out in it. */
+  readonly version: number;
+  /** The namespaces that hold keys. */
+  readonly namespaces: readonly string[];
 }
 
 /**
@@ -227,10 +248,20 @@ export interface StoreQuota {
 /** Which bound of a {@link StoreQuota} was reached. */
 export type QuotaLimit = 'owner_keys' | 'owner_bytes' | 'tenant_keys' | 'tenant_bytes';
 
+export interface KeyQuery {
+  readonly prefix?: string;
+  readonly after?: string;
+  readonly limit: number;
+  /** Tell of each who is charged for it. */
+  readonly owners?: boolean;
+}
+
 export interface SetOptions {
   /** Compare-and-set: the version the key must have now; 0: it must not exist. */
   readonly ifVersion?: number;
   readonly ttlMs?: number;
+  /** The version that it gets, for a key that is put back; the space gives out none up to it any more. */
+  readonly version?: number;
   /** Refuse what would pass these bounds. Without it nothing is refused, and a key that is there stays its owner's. */
   readonly quota?: StoreQuota;
 }
@@ -265,7 +296,9 @@ export interface KeyValueStore {
   set(at: KeySpace, key: string, value: string, options?: SetOptions): Awaitable<SetOutcome>;
   delete(at: KeySpace, key: string, ifVersion?: number): Awaitable<DeleteOutcome>;
   /** Keys with `prefix`, sorted by code unit, after `after` (exclusive), at most `limit`. */
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Awaitable<KeyValueEntry[]>;
+  list(at: KeySpace, query: KeyQuery): Awaitable<KeyValueEntry[]>;
+  /** All spaces of all tenants that ever held a key. */
+  spaces(): Awaitable<TenantSpace[]>;
   /** The tenants that hold keys in a space: what a restarted node must load. */
   tenants(space: string): Awaitable<string[]>;
   /**

@@ -23,6 +23,9 @@ const SWEEP_EVENTS = 2_000;
 
 const EPOCH_LENGTH = 10;
 
+/** What a stream keeps that never had an event. */
+const NOTHING: Retention = { size: 0, ttlMs: 0 };
+
 class Stream implements Counted {
   readonly address: StreamAddress;
   /** Names this incarnation among the ids: a stream that comes back after a drop has none of the old ones. */
@@ -32,6 +35,8 @@ class Stream implements Counted {
   readonly home: TenantHistory;
   /** The id of its last event. */
   lastId: string | null = null;
+  /** What it was last published with. */
+  retention: Retention = NOTHING;
   /** When it is forgotten. */
   until: number;
   counted = 0;
@@ -84,6 +89,8 @@ export class MemoryBroker implements Broker {
     const { draft, identity, dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
     const stream = this.#open(publication.stream);
     const { ring, epoch } = stream;
+    const { firstSequence } = publication;
+    if (firstSequence !== undefined && ring.sequence === 0) ring.sequence = firstSequence - 1;
     const sequence = ring.sequence + 1;
     const { id, from } = draft;
     const now = this.#now();
@@ -95,6 +102,7 @@ export class MemoryBroker implements Broker {
     const first = this.#sent.claim(stream.scope, identity, id, sequence, now, dedupeMs);
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
     stream.lastId = id;
+    stream.retention = publication.retention;
     stream.until = endOfRest(now, publication.retention);
     const text = seal(draft.open, sequence, epoch);
     ring.append(draft.time, now, from, text, publication.retention);
@@ -134,6 +142,16 @@ export class MemoryBroker implements Broker {
     return stream.ring.history(query);
   }
 
+  tenants(): string[] {
+    this.operations += 1;
+    return this.#streams.tenants();
+  }
+
+  retentionOf(address: StreamAddress): Retention | null {
+    this.operations += 1;
+    return this.#streams.get(address)?.retention ?? null;
+  }
+
   streams(tenant: string, room?: string): StreamAddress[] {
     this.operations += 1;
     const found: StreamAddress[] = [];
@@ -147,6 +165,7 @@ export class MemoryBroker implements Broker {
     if (stream === undefined) return;
     const now = this.#now();
     stream.ring.retain(now, retention);
+    stream.retention = retention;
     const { keepLast = false } = retention;
     stream.until = endOfRest(now, { ...retention, keepLast: keepLast && !stream.ring.isEmpty });
     this.#bounds.note(stream);

@@ -13,7 +13,16 @@ import type {
 import { Batcher } from './batcher.ts';
 import { unavailable } from './faults.ts';
 import type { Feed } from './feed.ts';
-import { dropStream, findStream, listStreams, readHistory, retainStream, stateOf } from './history.ts';
+import {
+  dropStream,
+  findStream,
+  listStreams,
+  listTenants,
+  readHistory,
+  retainStream,
+  retentionOf,
+  stateOf,
+} from './history.ts';
 import type { Interest } from './interest.ts';
 import type { Link } from './link.ts';
 import { spelled } from './names.ts';
@@ -78,6 +87,14 @@ export class PostgresBroker implements Broker {
 
   history(stream: StreamAddress, query: HistoryQuery): Promise<StoredEvent[]> {
     return this.parts.link.ask((session) => readHistory(session, stream, query));
+  }
+
+  tenants(): Promise<string[]> {
+    return this.parts.link.ask(listTenants);
+  }
+
+  retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    return this.parts.link.ask((session) => retentionOf(session, stream));
   }
 
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {

@@ -67,6 +67,29 @@ export async function readHistory(
   return isLast ? events.reverse() : events;
 }
 
+export async function listTenants(session: Session): Promise<string[]> {
+  const rows = await session.query('SELECT DISTINCT tenant FROM arqon_streams', []);
+  return rows.map((row) => String(row.tenant));
+}
+
+export async function retentionOf(
+  session: Session,
+  { tenant, room, channel }: StreamAddress,
+): Promise<Retention | null> {
+  const [row] = await session.query(
+    `SELECT size, ttl_ms, max_bytes, keep_last FROM arqon_streams
+     WHERE tenant = $1 AND room = $2 AND channel = $3`,
+    [tenant, room, channel],
+  );
+  if (row === undefined) return null;
+  const { size, ttl_ms: ttlMs, max_bytes: bytes, keep_last: keepLast } = row;
+  return {
+    ...{ size: Number(size), ttlMs: Number(ttlMs) },
+    ...(bytes === null ? {} : { bytes: Number(bytes) }),
+    ...(keepLast === true ? { keepLast } : {}),
+  };
+}
+
 /** Streams that hold or held events. */
 export async function listStreams(session: Session, tenant: string, room?: string): Promise<StreamAddress[]> {
   const rows = await session.query(

@@ -137,7 +137,7 @@ interface Answer {
 }
 
 export const APPEND =
-  'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) AS answer';
+  'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) AS answer';
 
 /**
  * Whether a publication may share a transaction with others: a stream has one measure of what it keeps in each, and one
@@ -203,6 +203,7 @@ export function layOut(
       distinct.map(({ retention }) => limitsOf(retention)[2]),
       distinct.map(({ retention }) => (limitsOf(retention)[3] ? 't' : 'f')),
       distinct.map(windowOf),
+      distinct.map(({ firstSequence = 1 }) => firstSequence),
       ...expectations(distinct),
       streams,
       items.map(({ number }) => number),

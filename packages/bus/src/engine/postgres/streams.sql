@@ -67,6 +67,7 @@ END $$;
 -- _origin     the process that publishes
 -- _rest       for how long a stream stays known that holds nothing any more (ms)
 -- _tenants …  the streams concerned, each once, with the epoch that a new one gets and the limits from now on
+-- _firsts     what the sequence begins with of those that never had an event
 -- _windows    for how long their publications' ids count as sent (ms); 0: not at all
 -- _at …       where a stream has to stand for its publications to be stored: sequence and epoch, or the id of its last
 --             event; null: anywhere
@@ -78,6 +79,7 @@ CREATE OR REPLACE FUNCTION arqon_append(
   _tag text, _again boolean, _origin text, _rest bigint,
   _tenants text[], _rooms text[], _channels text[], _epochs text[],
   _sizes bigint[], _ttls double precision[], _max_bytes bigint[], _keeps boolean[], _windows bigint[],
+  _firsts bigint[],
   _at_sequences bigint[], _at_epochs text[], _at_ids text[],
   _streams integer[], _numbers bigint[], _ids text[], _identities text[], _senders text[], _times bigint[], _bodies text[]
 ) RETURNS text LANGUAGE plpgsql VOLATILE
@@ -129,7 +131,7 @@ BEGIN
     _elsewhere := _elsewhere || coalesce(
       _at_sequences[_n] <> _one.sequence OR _at_epochs[_n] <> _one.epoch
         OR (_at_ids[_n] IS NOT NULL AND _at_ids[_n] IS DISTINCT FROM _one.last_id), false);
-    _bases := _bases || _one.sequence;
+    _bases := _bases || CASE WHEN _one.sequence = 0 THEN _firsts[_n] - 1 ELSE _one.sequence END;
     _starts := _starts || _one.bytes;
     _known := _known || _one.epoch;
     -- The end of an envelope is `"sequence":N,"epoch":"E"}}`: 24 bytes around N and E.

@@ -72,6 +72,14 @@ export class RedisBroker implements Broker {
     return this.parts.link.ask((session) => this.parts.history.read(session, stream, query));
   }
 
+  tenants(): Promise<string[]> {
+    return this.parts.link.ask((session) => this.parts.history.tenants(session));
+  }
+
+  retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    return this.parts.link.ask((session) => this.parts.history.retentionOf(session, stream));
+  }
+
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {
     return this.parts.link.ask((session) => this.parts.history.streams(session, tenant, room));
   }

@@ -14,7 +14,8 @@
 --        7 body, which ends with the envelope, but for the end that holds sequence and epoch
 --        8 1 to keep the last entry whatever the limits say, else 0
 --        9 for how long the id counts as sent (ms); 0 when its key is nobody else's
---        10 where the stream has to stand: `SEQUENCE EPOCH` (EPOCH may be empty), `=ID`, or empty: anywhere
+--        10 what the sequence begins with of a stream that never had an event
+--        11 where the stream has to stand: `SEQUENCE EPOCH` (EPOCH may be empty), `=ID`, or empty: anywhere
 -- Answer for each publication {sequence, epoch, duplicate (0 or 1)}; {sequence, epoch, 2, id of the last event} when the
 -- stream stands elsewhere, so that nothing was stored; {error} when it failed
 --
@@ -55,15 +56,15 @@ local function meets(at, expected)
   return tonumber(sequence) == at.sequence and (epoch == '' or epoch == at.epoch)
 end
 
-local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, keeps, window, expected, item)
+local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, keeps, window, begin, expected, item)
   local at = touch(stream, room, channel, item)
-  local last = at.sequence + 1
+  local last = at.sequence == 0 and begin or at.sequence + 1
   local sequence = last .. ''
   local mark = sequence .. ' ' .. at.epoch .. ' '
   local lifetime = integer(window)
   if window < memory then
-    -- The tag is remembered for longer than the id counts.
-    mark, lifetime = mark .. integer(now + window) .. ' ', integer(memory)
+    -- The tag is remembered for longer than the id counts: `<UNTIL` stands before it. A bare number is an earlier release's.
+    mark, lifetime = mark .. '<' .. integer(now + window) .. ' ', integer(memory)
   end
   mark = mark .. tag
   if not redis.call('SET', id, mark, 'NX', 'PX', lifetime) then
@@ -71,7 +72,7 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
     if string.match(rest, '%S+$') == tag then
       return { first, epoch, 0 }
     end
-    local till = string.match(rest, '^(%d+) ')
+    local till = string.match(rest, '^<(%d+) ')
     if incarnation(epoch) == incarnation(at.epoch) and (not till or tonumber(till) > now) then
       return { first, epoch, 1 }
     end
@@ -115,7 +116,7 @@ end
 
 local answers = {}
 for item = 1, #KEYS / 3 do
-  local k, a = (item - 1) * 3, 3 + (item - 1) * 10
+  local k, a = (item - 1) * 3, 3 + (item - 1) * 11
   local ok, answer = pcall(
     append,
     KEYS[k + 1],
@@ -130,7 +131,8 @@ for item = 1, #KEYS / 3 do
     ARGV[a + 7],
     ARGV[a + 8] == '1',
     tonumber(ARGV[a + 9]),
-    ARGV[a + 10],
+    tonumber(ARGV[a + 10]),
+    ARGV[a + 11],
     item
   )
   if ok then

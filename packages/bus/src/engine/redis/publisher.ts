@@ -190,12 +190,12 @@ export class Publisher {
     const keys: string[] = [];
     const args: Argument[] = [randomToken(16), lossyRun(session), IDEMPOTENCE_WINDOW_MS];
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
-      const { stream, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS, expect } = publication;
+      const { stream, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS, expect, firstSequence = 1 } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
       keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
       const [size, ttl, most, keeps] = limitsOf(retention);
       args.push(stream.channel, `${this.origin}.${number}`, size, ttl, most, topic, body, keeps);
-      args.push(Math.max(0, Math.ceil(dedupeMs)), expect === undefined ? '' : expected(expect));
+      args.push(Math.max(0, Math.ceil(dedupeMs)), firstSequence, expect === undefined ? '' : expected(expect));
     }
     this.outstanding += 1;
     session.runLoaded(APPEND, keys, args).then(

@@ -40,7 +40,7 @@ export const STORE_SCRIPTS: readonly Script[] = [SET, DELETE, SWEEP, FETCH, DUE]
 export const PRESENCE_SCRIPTS: readonly Script[] = [BEAT, BURY];
 
 /** The longest time that scripts are given, in milliseconds: 300 years. Lua writes numbers with 14 digits. */
-const LONGEST_MS = 1e13;
+export const LONGEST_MS = 1e13;
 
 /** A time as scripts take it: whole milliseconds, at least one. */
 export function milliseconds(time: number): number {

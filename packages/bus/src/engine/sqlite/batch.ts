@@ -33,6 +33,8 @@ export interface PendingEvent {
   readonly retention: Retention;
   readonly dedupeMs: number;
   readonly expect: Expectation | undefined;
+  /** What its stream's sequence begins with if it is the first. */
+  readonly firstSequence: number;
   /** What makes it the same event as another one under way; empty when nothing does. */
   readonly key: string;
   /** 0 until it is part of a batch. */
@@ -40,7 +42,8 @@ export interface PendingEvent {
   text: string;
   /** Where its stream stood when it was refused for its expectation. */
   refusedAt: Standing | null;
-  /** The id that was the stream's last one before it. */
+  /** The stream's last sequence before it, and the id that had it. */
+  sequenceBefore: number;
   idBefore: string | null;
   resolve(published: Published): void;
   reject(error: Error): void;
@@ -152,8 +155,9 @@ export function layOut(taken: Pending, now: number): Batch {
       event.refusedAt = { sequence, epoch, lastId };
       continue;
     }
+    event.sequenceBefore = stream.sequence;
     event.idBefore = stream.lastId;
-    stream.sequence += 1;
+    stream.sequence = stream.sequence === 0 ? event.firstSequence : stream.sequence + 1;
     stream.lastId = draft.id;
     stream.retention = retention;
     event.sequence = stream.sequence;
@@ -188,9 +192,9 @@ export function layOut(taken: Pending, now: number): Batch {
 
 /** Gives back the sequences of a batch that was not stored: nobody has seen them. */
 export function takeBack(events: readonly PendingEvent[]): void {
-  for (const { stream, refusedAt, idBefore } of events.toReversed()) {
+  for (const { stream, refusedAt, sequenceBefore, idBefore } of events.toReversed()) {
     if (refusedAt !== null) continue;
-    stream.sequence -= 1;
+    stream.sequence = sequenceBefore;
     stream.lastId = idBefore;
   }
 }

@@ -95,7 +95,8 @@ export class SqliteBroker implements Broker {
 
   publish(publication: Publication): Published | Promise<Published> {
     this.#begin();
-    const { stream: to, draft, identity, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS, expect } = publication;
+    const { stream: to, draft, identity, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
+    const { expect, firstSequence = 1 } = publication;
     const stream = this.#open(to);
     const now = this.#now();
     const isUnique = dedupeMs <= 0;
@@ -114,8 +115,8 @@ export class SqliteBroker implements Broker {
     if (this.#writes.isFull) throw tooFast();
     stream.until = endOfRest(now, retention);
     const published = new Promise<Published>((resolve, reject) => {
-      const event = { stream, to, draft, identity, retention, dedupeMs, expect, key, resolve, reject };
-      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, idBefore: null });
+      const event = { stream, to, draft, identity, retention, dedupeMs, expect, firstSequence, key, resolve, reject };
+      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, sequenceBefore: 0, idBefore: null });
     });
     if (!isUnique) this.#underway.set(key, published);
     return published;
@@ -184,6 +185,16 @@ export class SqliteBroker implements Broker {
     } catch (error) {
       throw this.#writes.failed(error);
     }
+  }
+
+  tenants(): string[] {
+    this.#begin();
+    return this.#streams.tenants();
+  }
+
+  retentionOf(address: StreamAddress): Retention | null {
+    this.#begin();
+    return this.#streams.get(address)?.retention ?? null;
   }
 
   streams(tenant: string, room?: string): StreamAddress[] {

@@ -7,6 +7,7 @@ import type {
   SetOptions,
   SetOutcome,
   StoredEvent,
+  TenantSpace,
 } from '../engine.ts';
 
 /** A row of `streams`. Ids are given by the main thread, rise, and are never used again. */
@@ -117,10 +118,12 @@ export interface Calls {
       readonly prefix: string;
       readonly after: string | undefined;
       readonly limit: number;
+      readonly owners: boolean;
       readonly now: number;
     };
     answer: KeyValueEntry[];
   };
+  spaces: { ask: { readonly now: number }; answer: TenantSpace[] };
   tenants: { ask: { readonly space: string; readonly now: number }; answer: string[] };
   stats: { ask: Record<string, never>; answer: { messages: number; bytes: number } };
   /** Closes the database. */

@@ -63,7 +63,8 @@ async function open(): Promise<Answers> {
     state: ({ stream, now }) => streams.state(stream, now),
     history: ({ stream, query, now }) => streams.history(stream, query, now),
     get: ({ at, key, now }) => keys.get(at, key, now),
-    list: ({ at, prefix, after, limit, now }) => keys.list(at, prefix, after, limit, now),
+    list: (ask) => keys.list(ask),
+    spaces: ({ now }) => keys.spaces(now),
     tenants: ({ space, now }) => keys.tenants(space, now),
     stats: () => db.stats(),
     close: () => {
