@@ -29,6 +29,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
     ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts', 'standings.ts'],
+    ['echo.ts'],
     [
       'subscribe/catch-up.ts',
       'subscribe/coverage.ts',
@@ -45,6 +46,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['notices.ts', 'cluster.ts', 'submission.ts'],
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
     ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers'],
+    ['mail'],
     ['core.ts'],
     ['explain.ts'],
     ['ingress.ts', 'commands'],

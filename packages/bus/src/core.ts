@@ -29,6 +29,9 @@ import { Waits } from './history/waits.ts';
 import { Hops } from './hops.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
+import { Mailboxes } from './mail/mailboxes.ts';
+import { Receipts } from './mail/receipts.ts';
+import { Requests } from './mail/requests.ts';
 import { MemoryGuard } from './memory.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
@@ -68,6 +71,7 @@ export class Core {
   readonly ephemeral: Ephemeral;
   readonly hops: Hops;
   readonly publisher: Publisher;
+  readonly mail: Mailboxes;
   readonly direct: Direct;
   readonly activity: Activity;
   readonly submissions: Submissions;
@@ -80,7 +84,9 @@ export class Core {
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly calls: NodeCalls;
+  readonly receipts: Receipts;
   readonly groups: Groups;
+  readonly requests: Requests;
   readonly directory: Directory;
   readonly waits: Waits;
   readonly messages: MessageHistory;
@@ -145,7 +151,8 @@ export class Core {
           ),
       },
     );
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, this.hops, now, node);
+    this.mail = new Mailboxes(engine, now);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, this.hops, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
@@ -159,7 +166,9 @@ export class Core {
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
     this.calls = new NodeCalls(engine.presence, options);
+    this.receipts = new Receipts(this.direct, this.mail);
     this.groups = new Groups({ ...this, engine, options });
+    this.requests = new Requests(this);
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));

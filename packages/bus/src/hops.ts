@@ -6,8 +6,9 @@ const MAX_TENANTS = 100;
 /** Ids of a chain that a refusal tells, the last ones first. */
 const MAX_TOLD = 64;
 /** What closes an envelope with a cause: nothing that a client writes stands there. */
-const TAIL = /[,{]"hops":(\d{1,4})(?:,"sequence":\d+,"epoch":"[\w-]*")?(?:,"(?:retained|replayed)":true)*\}\}$/;
-const TAIL_LENGTH = 200;
+const TAIL =
+  /[,{]"hops":(\d{1,4})(?:,"sequence":\d+,"epoch":"[\w-]*")?(?:,"(?:retained|replayed)":true)*(?:,"delivery":\{[^{}]*\})?\}\}$/;
+const TAIL_LENGTH = 500;
 
 /** How far a message is from the first of its chain of causes. */
 export interface Step {
@@ -60,6 +61,12 @@ export class Hops {
     if (hops === undefined) return;
     const { id, metadata, request_id } = JSON.parse(text) as { id: string; metadata?: Metadata; request_id?: string };
     this.note(tenant, id, { hops: Number(hops), parent: metadata?.causal_parent_id ?? request_id ?? '' });
+  }
+
+  /** {@link learn} of what is handed on: it may have been accepted elsewhere, and be answered here. */
+  pass(tenant: string, text: string): string {
+    this.learn(tenant, text);
+    return text;
   }
 
   /** Messages that are remembered. */

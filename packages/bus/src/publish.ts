@@ -2,6 +2,7 @@ import {
   type Address,
   BusError,
   type CasilMetadata,
+  type Draft,
   type JsonObject,
   type MessageOptions,
   type Metadata,
@@ -192,6 +193,9 @@ export function inspectMessage(
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
+/** Hands an event that is allowed and inspected on. */
+export type Deliver = (channel: Channel, draft: Draft, identity: string) => Awaitable<Published>;
+
 export interface PublisherOptions {
   readonly now: () => number;
   /** Told of a payload that is not as its channel's schema says, where that only warns. */
@@ -238,15 +242,19 @@ export class Publisher {
     this.options = options;
   }
 
-  /** Publishes one event. With a synchronous engine the outcome is there at once. */
-  publish(sender: Sender, message: Message): Awaitable<Outcome> {
+  /**
+   * Publishes one event. With a synchronous engine the outcome is there at once.
+   *
+   * @param deliver takes it instead of its stream
+   */
+  publish(sender: Sender, message: Message, deliver?: Deliver): Awaitable<Outcome> {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
     this.admit(sender, message, address);
     const { hooks } = this;
     if (hooks.length === 0) {
-      return this.store(sender, message, address, message.payload, message.metadata, began);
+      return this.store(sender, message, address, message.payload, message.metadata, began, deliver);
     }
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
@@ -255,7 +263,7 @@ export class Publisher {
         const changed = { ...message, payload: left.payload };
         this.admitPayload(this.policyAt(sender, address), sender, changed, address, false);
       }
-      return this.store(sender, message, address, left.payload, left.metadata, began);
+      return this.store(sender, message, address, left.payload, left.metadata, began, deliver);
     });
   }
 
@@ -339,6 +347,7 @@ export class Publisher {
     givenPayload: JsonObject,
     givenMetadata: Metadata | undefined,
     began: number,
+    deliver?: Deliver,
   ): Awaitable<Outcome> {
     let payload = givenPayload;
     let metadata = givenMetadata;
@@ -373,9 +382,11 @@ export class Publisher {
     const plain = { stream: channel, draft, identity, retention };
     const publication = dedupeMs === null ? plain : { ...plain, dedupeMs };
     const published =
-      ephemeral === true || options?.ephemeral === true
-        ? this.ephemeral.send(channel, draft, identity)
-        : this.broker.publish(options === undefined ? publication : { ...publication, ...expectation(options) });
+      deliver !== undefined
+        ? deliver(channel, draft, identity)
+        : ephemeral === true || options?.ephemeral === true
+          ? this.ephemeral.send(channel, draft, identity)
+          : this.broker.publish(options === undefined ? publication : { ...publication, ...expectation(options) });
     return andThen(published, (settled) => {
       this.timing.end(began);
       return { channel, published: settled, payload };

@@ -1,4 +1,4 @@
-import { BusError, type ChannelRecord, compilePattern, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import { BusError, type ChannelRecord, compilePattern, MAIL_ROOM, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
 import type { Coverage, Membership, Place, Sender, Session } from './connection/session.ts';
 import { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -186,6 +186,8 @@ export class Tenant {
   readonly identities: Map<string, Set<Session>> = new Map();
   /** Members of `*:*`: all events of the tenant. */
   readonly everything: Channel;
+  /** Mailboxes that somebody reads live; they count as no channels and are in no list. */
+  readonly mail: Room;
   readonly traffic: Traffic;
   channelCount = 0;
   /** Channels that each identity made by publishing or joining. */
@@ -195,10 +197,12 @@ export class Tenant {
     this.name = name;
     this.traffic = traffic;
     this.everything = new Room(this, WILDCARD, traits).wide;
+    this.mail = new Room(this, MAIL_ROOM, traits);
   }
 
   find(room: string, channel: string): Channel | undefined {
     if (room === WILDCARD) return this.everything;
+    if (room === MAIL_ROOM) return this.mail.find(channel);
     return this.rooms.get(room)?.find(channel);
   }
 }
@@ -318,6 +322,15 @@ export class Rooms {
     room.patterns.set(pattern, place);
     room.patternChanges += 1;
     return place;
+  }
+
+  /** A mailbox as somebody reads it live; it goes with its last reader. */
+  mailbox({ mail }: Tenant, name: string): Channel {
+    const known = mail.channels.get(name);
+    if (known !== undefined) return known;
+    const mailbox = this.visit(mail, name);
+    mail.channels.set(name, mailbox);
+    return mailbox;
   }
 
   /** A channel object to ask the engine of a stream with, that is not one of the room's. */
@@ -442,8 +455,10 @@ export class Rooms {
     forgetAudiences(channel);
   }
 
-  /** A pattern goes with its last member. */
+  /** A pattern or a mailbox goes with its last member. */
   dropUnused(place: Channel): void {
+    const { mail } = place.parent.tenant;
+    if (place.parent === mail && place.members.size === 0) mail.channels.delete(place.channel);
     if (place.matches === null || place.members.size > 0 || !place.parent.patterns.delete(place.channel)) return;
     place.parent.patternChanges += 1;
   }
@@ -461,22 +476,6 @@ export class Rooms {
       ...given,
     };
   }
-}
-
-/** Whether a session hears what it sends to a channel itself, by any of its memberships that reach it. */
-export function wantsEcho(session: Session, channel: Channel): boolean {
-  const { parent } = channel;
-  if (channel.members.get(session)?.echo === true) return true;
-  if (parent.wide.members.get(session)?.echo === true) return true;
-  if (parent.tenant.everything.members.get(session)?.echo === true) return true;
-  if (!channel.isWide) {
-    for (const pattern of channel.patterns) if (pattern.members.get(session)?.echo === true) return true;
-    return false;
-  }
-  for (const [other, membership] of session.memberships) {
-    if (other.room === channel.room && membership.echo) return true;
-  }
-  return false;
 }
 
 /** A membership of `channel` changed: whose audience it is part of must be made anew. */

@@ -112,6 +112,29 @@ describe.each(['session', 'stateless'] as const)('the tools, in the %s era', (er
     expect((await bob.ask('done', { work: [first[0].work] })).answer.error_code).toBe('LEASE_LOST');
   });
 
+  it('carry mail, with word of what became of it, and answers to it', async () => {
+    const [ada, bob] = [await agent(`ada-${era}`, era), await agent(`bob-${era}`, era)];
+    const sending = ada.call('send', { to: `bob-${era}`, data: { text: 'please' }, wait_seconds: 30 });
+    const { messages } = await bob.call('wait', { places: { inbox: '' }, seconds: 30 });
+    expect(messages).toMatchObject([{ place: 'inbox', from: `@ada-${era}`, data: { text: 'please' } }]);
+    await bob.call('done', { work: [messages[0].work] });
+    expect(await sending).toMatchObject({ queued: [`@bob-${era}`], handled: { stage: 'handled', by: `bob-${era}` } });
+    await bob.call('reply', { to: messages[0].reply_to, data: { text: 'here' } });
+    const { messages: answers } = await ada.call('take', { place: 'inbox', seconds: 30 });
+    expect(answers).toMatchObject([{ from: `@bob-${era}`, data: { text: 'here' } }]);
+    await ada.call('done', { work: [answers[0].work] });
+  });
+
+  it('ask another agent, and answer', async () => {
+    const [ada, bob] = [await agent(`asker-${era}`, era), await agent(`asked-${era}`, era)];
+    const asking = ada.call('request', { to: `asked-${era}`, data: { sum: [1, 2] }, seconds: 40 });
+    const { messages } = await bob.call('wait', { places: { inbox: '' }, seconds: 30 });
+    expect(messages).toMatchObject([{ data: { sum: [1, 2] }, answer_until: expect.stringMatching(/Z$/) }]);
+    await bob.call('reply', { to: messages[0].reply_to, data: { is: 3 } });
+    expect(await asking).toMatchObject({ from: `@asked-${era}`, data: { is: 3 } });
+    await bob.call('done', { work: [messages[0].work] });
+  });
+
   it('wait at several places at once', async () => {
     const [ada, bob] = [await agent('ada', era), await agent('bob', era)];
     const [one, other] = [freshChannel(), freshChannel()];

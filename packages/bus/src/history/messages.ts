@@ -1,4 +1,4 @@
-import { BusError, type Position, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
 import { type Access, forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Broker, HistoryQuery, StreamAddress, StreamState } from '../engine/engine.ts';
@@ -152,7 +152,8 @@ export class MessageHistory {
       const stream = { tenant, room, channel };
       const state = await this.stateOf(stream);
       if (state !== null) return [{ stream, state }];
-      if (mayBeMissing) return [{ stream, state: NO_STATE }];
+      // A mailbox is there before its first message.
+      if (mayBeMissing || room === MAIL_ROOM) return [{ stream, state: NO_STATE }];
       throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
     }
     const known = await broker.streams(tenant, room);

@@ -1,4 +1,4 @@
-import { BusError, isChannelPattern, type JoinResult, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import { BusError, isChannelPattern, type JoinResult, MAIL_ROOM, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
 import { type Access, forbidden } from '../access.ts';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
@@ -278,6 +278,7 @@ export class Memberships {
 
   /** What to join: a channel that is listed, one that rests, or a new one where the client may make it. */
   private target(session: Session, room: string, name: string): Awaitable<Channel> {
+    if (room === MAIL_ROOM) return this.parts.rooms.mailbox(this.parts.rooms.tenant(session.principal.tenant), name);
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
         field: 'channel',

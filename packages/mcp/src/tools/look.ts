@@ -9,7 +9,7 @@ const PAGE = 100;
 
 /** who_am_i, channels, who, join, explain: who and what there is. */
 export const LOOK: readonly Tool[] = [
-  tool('who_am_i', 'Your name and role on the bus.', z.strictObject({}), async ({ agent }) => {
+  tool('who_am_i', 'Your name and role.', z.strictObject({}), async ({ agent }) => {
     const { subject, name, role } = await agent.identity();
     const { tenant, features } = agent.client.welcome ?? {};
     return {
@@ -22,7 +22,7 @@ export const LOOK: readonly Tool[] = [
   }),
   tool(
     'channels',
-    'List rooms, or the channels of one.',
+    'Rooms, or the channels of one.',
     z.strictObject({ room: z.string().optional(), after: z.string().optional() }),
     async ({ agent: { client }, signal }, { room, after }) => {
       const page = { limit: PAGE, ...(after === undefined ? {} : { after }) };
