@@ -5,7 +5,7 @@ import { systemTimers, type Timers } from './timers.ts';
 /** UTF-8 bytes of a card as JSON. */
 const MAX_CARD_BYTES = 8_192;
 /** The state of whoever has not said in time that its state still holds; nobody gives it to itself. */
-export const LAPSED = 'lapsed';
+const LAPSED = 'lapsed';
 
 /** What a client tells of itself; null forgets it, absent keeps it. */
 export interface StandingChange {

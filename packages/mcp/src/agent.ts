@@ -92,7 +92,7 @@ export class Agent {
 }
 
 /** Does something again that has failed for want of a line, until a time of `performance.now()`. */
-export async function persist<T>(run: () => Promise<T>, until: number, signal: AbortSignal): Promise<T> {
+async function persist<T>(run: () => Promise<T>, until: number, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return await run();

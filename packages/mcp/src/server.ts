@@ -8,7 +8,7 @@ import { READ } from './tools/read.ts';
 import { TALK } from './tools/talk.ts';
 import { WORK } from './tools/work.ts';
 
-export const VERSION = '0.1.0';
+const VERSION = '0.1.0';
 
 /** Elements of the arguments of one call. */
 const MAX_ELEMENTS = 10_000;

@@ -23,7 +23,7 @@ export async function channelTool(agent: Agent, channel: string): Promise<Tool> 
 }
 
 /** `publish_ROOM_CHANNEL`: letters, digits, `_` and `-`, at most 64. Throws INVALID_ARGUMENT for what is no channel. */
-export function toolName(channel: string): string {
+function toolName(channel: string): string {
   const { room, channel: name } = readChannel(channel);
   return `publish_${room}_${name}`.replace(/[^\w-]/g, '_').slice(0, MAX_NAME);
 }
