@@ -68,8 +68,14 @@ export class Agent {
    * The JSON Schema of what a typed channel takes; undefined of any other, and where the bus does not tell this agent.
    */
   async schemaOf(channel: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const wait = signal === undefined ? {} : { signal };
     try {
-      const wait = signal === undefined ? {} : { signal };
+      return (await this.client.channelInfo(channel, wait)).schema;
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+    }
+    // Of a channel that is not there yet the rules tell, but only admins.
+    try {
       const { effective } = await this.client.command('op.rules.explain', { channel }, wait);
       const { schema } = (effective.schema ?? {}) as { schema?: unknown };
       return typeof schema === 'object' && schema !== null ? (schema as Record<string, unknown>) : undefined;

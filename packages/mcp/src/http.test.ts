@@ -129,6 +129,9 @@ describe('agents over HTTP', () => {
     });
     const { cursor, schema } = await root.call('join', { channel: 'orders:created' });
     expect(schema).toMatchObject({ required: ['total'] });
+    // Whoever may read it is told, admin or not.
+    const user = await connect(mcp, await token({ sub: 'eve' }));
+    expect(await user.call('join', { channel: 'orders:created' })).toMatchObject({ schema });
     await root.call('publish_orders_created', { total: 3 });
     expect((await root.ask('publish_orders_created', { total: 'x' })).answer).toMatchObject({
       error_code: 'SCHEMA_MISMATCH',

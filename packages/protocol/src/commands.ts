@@ -686,6 +686,8 @@ export interface Commands {
       /** Where the stream stands. */
       sequence: number;
       epoch: string;
+      /** JSON Schema that a rule sets for what is published there. */
+      schema?: JsonObject;
     };
   };
 

@@ -5,6 +5,7 @@ import type {
   CommandDescription,
   HistoryEntry,
   JoinResult,
+  JsonObject,
   MemberRecord,
   ServerStatus,
 } from '@arqonbus/protocol';
@@ -86,13 +87,14 @@ const MEMBER: z.ZodType<MemberRecord> = z
   .meta({ id: 'MemberRecord' });
 
 export const CHANNEL_INFO: z.ZodType<
-  ChannelRecord & { sequence: number; epoch: string; members: MemberRecord[]; count: number }
+  ChannelRecord & { sequence: number; epoch: string; members: MemberRecord[]; count: number; schema?: JsonObject }
 > = z.strictObject({
   ...CHANNEL,
   members: z.array(MEMBER).describe('The first 500.'),
   count: COUNT.describe('Members, on all nodes.'),
   sequence: SEQUENCE.describe('Where the stream stands.'),
   epoch: z.string(),
+  schema: OBJECT.describe('JSON Schema that a rule sets for what is published there.').exactOptional(),
 });
 
 export const SERVER_STATUS: z.ZodType<ServerStatus> = z
