@@ -16,7 +16,8 @@ function handle(reader: Peer, onHandled: (mail: Frame) => void): void {
   const loop = async (): Promise<void> => {
     for (;;) {
       const mail = await reader.next((frame) => frame.metadata?.delivery !== undefined);
-      const { token } = (mail.metadata ?? {}).delivery as { token: string };
+      const { delivery } = mail.metadata ?? {};
+      const { token } = delivery as { token: string };
       void reader.command('delivery.ack', { tokens: [token] }).then(({ status }) => {
         if (status === 'success') onHandled(mail);
       });

@@ -223,7 +223,9 @@ export function groupCommands(bus: Core): AnyCommand[] {
       run: async ({ sender, releaseTurn }, args): Promise<JsonText> => {
         const { limit = 10, wait_ms = 0 } = args;
         if (wait_ms > 0) releaseTurn();
-        const { texts, pending } = await groups.pull(sender, groupPlace(sender, args), limit, wait_ms);
+        const place = groupPlace(sender, args);
+        await bus.http.read(sender, place);
+        const { texts, pending } = await groups.pull(sender, place, limit, wait_ms);
         // Whoever takes it here may answer it here.
         for (const text of texts) bus.hops.learn(sender.principal.tenant, text);
         return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);
@@ -245,6 +247,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       run: async ({ sender }, args): Promise<JsonText> => {
         const place = groupPlace(sender, args);
         const { limit = 100, after } = args;
+        await bus.http.read(sender, place);
         const { letters, next } = await groups.deadLetters(sender, place, limit, after);
         const { room, group } = place;
         const texts = letters.map(({ text, reason, attempts, channel, sequence }) =>

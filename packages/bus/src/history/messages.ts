@@ -2,6 +2,7 @@ import { BusError, MAIL_ROOM, type Position, parseTimestamp, WILDCARD } from '@a
 import { type Access, forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Broker, HistoryQuery, StreamAddress, StreamState } from '../engine/engine.ts';
+import type { HttpHooks } from '../hooks/hooks.ts';
 import type { Hops } from '../hops.ts';
 import type { Rooms } from '../rooms.ts';
 import { Slice } from '../turn.ts';
@@ -53,6 +54,7 @@ export interface MessagesParts {
   readonly broker: Broker;
   readonly access: Access;
   readonly waits: Waits;
+  readonly http: Pick<HttpHooks, 'read'>;
   readonly hops: Hops;
   readonly now: () => number;
 }
@@ -94,6 +96,7 @@ export class MessageHistory {
     check(request);
     const { room, channel, waitMs = 0 } = request;
     const first = await this.look(sender, request, waitMs > 0);
+    if (!isMember(sender, request)) await this.parts.http.read(sender, { room, channel: channel ?? WILDCARD });
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
@@ -188,6 +191,14 @@ export class MessageHistory {
 
 /** Nothing is known of a stream that never was: whoever comes back with this position has missed nothing. */
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
+
+/** Whoever is a member of the channel or its room has been asked about already. */
+function isMember({ session }: Sender, { room, channel }: MessagesRequest): boolean {
+  for (const place of session?.memberships.keys() ?? []) {
+    if (place.room === room && (place.channel === WILDCARD || place.channel === channel)) return true;
+  }
+  return false;
+}
 
 function check({ before, after, since, channel, waitMs = 0 }: MessagesRequest): void {
   if (since !== undefined && (before !== undefined || after !== undefined)) {

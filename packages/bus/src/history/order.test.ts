@@ -27,7 +27,15 @@ beforeEach(async () => {
   });
   const access = new Access({ telemetryRoom: 'integriguard' });
   const waits = {} as MessagesParts['waits'];
-  history = new MessageHistory({ rooms, broker: engine.broker, access, waits, hops: new Hops(64), now: Date.now });
+  history = new MessageHistory({
+    rooms,
+    broker: engine.broker,
+    access,
+    waits,
+    hops: new Hops(64),
+    http: { read: () => undefined },
+    now: Date.now,
+  });
 });
 afterEach(() => engine.close());
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Backend } from '../consumers/groups.suite.ts';
 import { type Delivered, Node, type NodeOptions, numberOf, range, tokenOf, Worker } from '../consumers/rig.suite.ts';
 
-const PATIENT = { timeout: 60_000, interval: 50 };
+const PATIENT = { timeout: 90_000, interval: 50 };
 /** Who connects as `x` is the subject x; `nobody…` has none. */
 const SUBJECTS: NodeOptions = {
   authenticate: (name) => (name.startsWith('nobody') ? {} : { subject: name }),
@@ -20,7 +20,7 @@ export function send(worker: Worker, to: unknown, envelope: JsonObject = {}): Pr
 }
 
 /** Handles what comes to a mailbox, and tells of each message. */
-export async function readMail(worker: Worker, onMail: (mail: Delivered) => void, channel = 'ada'): Promise<void> {
+async function readMail(worker: Worker, onMail: (mail: Delivered) => void, channel = 'ada'): Promise<void> {
   await worker.join('inbox', { room: '@', channel }, 100);
   worker.work(onMail);
 }
@@ -36,7 +36,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
 
   const as = (node: Node, subject: string): Promise<Worker> => Worker.connect(node, { as: subject });
 
-  describe(`mail on ${name}`, { timeout: 90_000 }, () => {
+  describe(`mail on ${name}`, { timeout: 240_000 }, () => {
     it('waits for its subject, is handled once, and says so to its sender', async () => {
       const [a, b] = await cluster();
       const bob = await as(a, 'bob');
@@ -80,6 +80,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
           send(n % 2 === 0 ? bob : twin, '@ada', { payload: { n }, options: { receipt: true } }),
         ),
       );
+      expect(acks.filter(({ type }) => type !== 'ack')).toEqual([]);
       const counts = acks.map(({ payload }) => Number(payload.pending));
       expect(counts.toSorted((one, other) => one - other)).toEqual(range(1, 1_000));
       const full = await send(bob, '@ada');

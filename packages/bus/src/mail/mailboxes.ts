@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { BusError, type Envelope, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
 import type { Sender } from '../connection/session.ts';
 import { endOf } from '../consumers/envelope.ts';
@@ -12,8 +13,8 @@ import { marksText } from '../marks.ts';
 import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 
 /** What may wait in one mailbox: messages, and UTF-8 bytes of their envelopes. */
-export const MAX_WAITING = 1_000;
-export const MAX_WAITING_BYTES = 16_777_216;
+const MAX_WAITING = 1_000;
+const MAX_WAITING_BYTES = 16_777_216;
 /** How long mail is kept, in milliseconds. */
 const KEPT_MS = 7 * 86_400_000;
 /**
@@ -30,7 +31,9 @@ const MAX_BOXES = 10_000;
 /** More than what closes an envelope: its sequence and epoch. */
 const SEAL_BYTES = 160;
 /** How often it is tried again when another node was faster. */
-const MAX_TRIES = 100;
+const MAX_TRIES = 200;
+/** The longest wait before that, in milliseconds. */
+const MAX_PAUSE_MS = 50;
 /** Where no stream ever stands: what expects it is stored only if it was stored before. */
 const NOWHERE = { sequence: Number.MAX_SAFE_INTEGER };
 
@@ -102,7 +105,7 @@ export class Mailboxes implements MailKeeper {
       const found = await this.broker.history(stream, { fromSequence, limit: READ });
       if (found.some(({ text }) => (JSON.parse(text) as Envelope).id === id)) return true;
       const last = found.at(-1);
-      if (last === undefined || found.length < READ) return false;
+      if (last === undefined) return false;
       fromSequence = last.sequence + 1;
     }
   }
@@ -166,7 +169,11 @@ export class Mailboxes implements MailKeeper {
       };
       const expect = { sequence: waiting.head, epoch };
       const published = await this.publish(box, sender, { draft, retention, expect });
-      if (published === null) continue;
+      if (published === null) {
+        // Two nodes that keep step would let one of them wait for ever.
+        await pause(Math.random() * Math.min(tries + 1, MAX_PAUSE_MS));
+        continue;
+      }
       if (published.stored === 'none') break;
       if (published.duplicate) return this.kept(published, figures);
       waiting.note(published.sequence, { bytes, time: draft.time, end });
@@ -209,7 +216,7 @@ export class Mailboxes implements MailKeeper {
     while (from <= state.sequence) {
       const found = await this.broker.history(stream, { fromSequence: from, toSequence: state.sequence, limit: READ });
       for (const one of found) waiting.note(one.sequence, letterOf(one, endOf));
-      if (found.length < READ) break;
+      if (found.length === 0) break;
       from = waiting.head + 1;
     }
     waiting.reach(state.sequence);
