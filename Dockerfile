@@ -8,6 +8,7 @@ COPY packages/protocol/package.json packages/protocol/
 COPY packages/client/package.json packages/client/
 COPY packages/casil/package.json packages/casil/
 COPY packages/bus/package.json packages/bus/
+COPY packages/mcp/package.json packages/mcp/
 COPY packages/server/package.json packages/server/
 COPY packages/server/bin packages/server/bin
 # Dependencies are fetched anew only when one of the files above has changed.

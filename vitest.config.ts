@@ -12,6 +12,7 @@ export default defineConfig({
       '@arqonbus/client': source('./packages/client/src/index.ts'),
       '@arqonbus/casil': source('./packages/casil/src/index.ts'),
       '@arqonbus/bus': source('./packages/bus/src/index.ts'),
+      '@arqonbus/mcp': source('./packages/mcp/src/index.ts'),
       '@arqonbus/server/config': source('./packages/server/src/config/load.ts'),
       '@arqonbus/server': source('./packages/server/src/server.ts'),
     },

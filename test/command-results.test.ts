@@ -42,6 +42,14 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   for (const name of COMMAND_NAMES) await call('help', { command: name });
   await call('identify');
   await call('identify', { client_type: 'human', screen_name: 'Ada', avatar: 'a', personality: 'p' });
+  await call('identify', {
+    card: { skills: [{ id: 'a', name: 'A' }], more: 1 },
+    state: 'busy',
+    note: 'n',
+    ttl_seconds: 60,
+  });
+  await call('list_clients');
+  await call('list_clients', { skill: 'a', state: 'busy', name: 'ada', limit: 1 });
 
   await call('create_channel', { ...at, description: 'd', type: 't', history: { size: 5, ttl_seconds: 60 } });
   await call('update_channel', { ...at, description: 'better' });

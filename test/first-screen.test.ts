@@ -108,7 +108,7 @@ describe('npm run package', () => {
 
   it('writes every package, and one line that installs them', async () => {
     const names = (await readdir(folder)).filter((name) => name.endsWith('.tgz')).sort();
-    const workspaces = ['bus', 'casil', 'client', 'protocol', 'server'];
+    const workspaces = ['bus', 'casil', 'client', 'mcp', 'protocol', 'server'];
     expect(names).toEqual(workspaces.map((name) => `arqonbus-${name}-0.1.0.tgz`));
     const [line = ''] = /^ {2}npm install .*$/m.exec(printed) ?? [];
     for (const name of names) expect(line).toContain(join(folder, name));

@@ -26,11 +26,11 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'clock.ts',
       'outbound',
     ],
-    ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts'],
+    ['awaitable.ts', 'access.ts', 'anonymous.ts', 'sender-mark.ts', 'node-calls.ts', 'hops.ts'],
     ['options.ts', 'rules', 'access-list.ts'],
     ['connection'],
     ['channel.ts'],
-    ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts', 'hooks'],
+    ['rooms.ts', 'system-sender.ts', 'resolve.ts', 'ephemeral.ts', 'marks.ts', 'hooks', 'standings.ts'],
     ['echo.ts'],
     [
       'subscribe/catch-up.ts',
@@ -56,6 +56,18 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['create-options.ts'],
     ['given.ts'],
     ['bus.ts'],
+    ['index.ts'],
+  ],
+  mcp: [
+    ['place.ts', 'agent.ts'],
+    ['cursor.ts', 'reply-to.ts'],
+    ['message.ts', 'tool.ts'],
+    ['reading.ts'],
+    ['waiting.ts'],
+    ['tools'],
+    ['server.ts'],
+    ['stdio.ts', 'agents.ts'],
+    ['http.ts'],
     ['index.ts'],
   ],
   server: [
@@ -92,7 +104,7 @@ function read(path: string): Source {
   return { path: relative(root, path), text, imports };
 }
 
-const all = ['protocol', 'client', 'casil', 'bus', 'server'].flatMap((name) =>
+const all = ['protocol', 'client', 'casil', 'bus', 'mcp', 'server'].flatMap((name) =>
   filesUnder(join(root, 'packages', name, 'src')).map(read),
 );
 /** Test files and the suites they share may reach anywhere. */
@@ -153,7 +165,8 @@ describe('the house', () => {
     const below: Readonly<Record<string, RegExp>> = {
       casil: /^@arqonbus\/protocol$/,
       bus: /^@arqonbus\/protocol$/,
-      server: /^@arqonbus\/(protocol|client|casil|bus)$/,
+      mcp: /^@arqonbus\/(protocol|client)$/,
+      server: /^@arqonbus\/(protocol|client|casil|bus|mcp)$/,
     };
     const wrong = product.flatMap(({ path, imports }) => {
       const allowed = below[path.split('/')[1] ?? ''];
@@ -168,7 +181,7 @@ describe('the house', () => {
 
   it('has the command line reach the client by its package, and only from its own floor', () => {
     const wrong = product.filter(
-      ({ path, imports }) => imports.includes('@arqonbus/client') && !path.startsWith('packages/server/src/cli/'),
+      ({ path, imports }) => imports.includes('@arqonbus/client') && !/^packages\/(mcp|server\/src\/cli)\//.test(path),
     );
     expect(wrong.map(({ path }) => path)).toEqual([]);
   });
@@ -200,7 +213,7 @@ describe('the house', () => {
   it('has no barrel file inside a package', () => {
     const barrels = product.filter(({ path }) => /\/index\.ts$/.test(path)).map(({ path }) => path);
     expect(barrels.sort()).toEqual(
-      ['bus', 'casil', 'client', 'protocol'].map((name) => `packages/${name}/src/index.ts`),
+      ['bus', 'casil', 'client', 'mcp', 'protocol'].map((name) => `packages/${name}/src/index.ts`),
     );
   });
 });

@@ -31,6 +31,7 @@ from .results import Queued
 from .roster import Roster
 from .router import Router
 from .send_queue import QueueLimits, SendQueue
+from .standing import Standing
 from .subscribing import SubscribeMethods
 from .subscription import Subscription
 from .tokens import Token, TokenRenewal, TokenSource
@@ -105,12 +106,20 @@ class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
         policy = reconnect or ReconnectPolicy()
         self._roster = Roster(self._send_command, policy)
         self._watches = Watches(self._send_command)
+        self._standing = Standing(self._send_command)
         self._queue = SendQueue(queue, request_timeout, policy.cap)
         requests = Requests(self._send_reply)
         receipts = Receipts()
         self._settlements = Settlements(self._send_command)
         self._router = Router(
-            self._roster, self._watches, self._queue, requests, receipts, inbox_limit=buffer_limit, on_reset=on_reset
+            self._roster,
+            self._watches,
+            self._standing,
+            self._queue,
+            requests,
+            receipts,
+            inbox_limit=buffer_limit,
+            on_reset=on_reset,
         )
         link = Link(self._dialer, reconnect, self._router, self._queue)
         super().__init__(link, requests, receipts, request_timeout)
@@ -284,14 +293,19 @@ class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
         """
         self._router.listeners.remove(kind, callback)
 
-    async def identify(self, **profile: str) -> JsonObject:
+    async def identify(self, **profile: Any) -> JsonObject:
         """Changes ``client_type``, ``screen_name``, ``avatar`` or ``personality``, for later connections too.
 
-        >>> await client.identify(screen_name="Grace")
+        An agent also tells its ``card``, its ``state``, a ``note`` and for how long the state holds, ``ttl_seconds``;
+        ``None`` forgets one. A state with a time is not told to later connections.
+
+        >>> await client.identify(screen_name="Grace", state="busy", note="compiling", ttl_seconds=60)
         """
         record = await self._send_command("identify", dict(profile))
-        for name, value in profile.items():
-            setattr(self._dialer.identity, name, value)
+        for name in ("client_type", "screen_name", "avatar", "personality"):
+            if name in profile:
+                setattr(self._dialer.identity, name, profile[name])
+        self._standing.note(profile)
         return record
 
     async def refresh_token(self, token: str | None = None) -> JsonObject:

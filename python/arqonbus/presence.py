@@ -53,6 +53,8 @@ class Member:
     previous_id: str | None = None
     #: Among ``left``: why it is gone.
     cause: Cause | None = None
+    #: What it told of itself with ``identify``: ``state`` and ``note``; ``lapsed`` when it did not say so again in time.
+    agent: JsonObject | None = None
 
     @classmethod
     def from_wire(cls, record: JsonObject) -> Member:
@@ -64,6 +66,7 @@ class Member:
             record.get("channel"),
             record.get("previous_id"),
             record.get("cause"),
+            record.get("agent"),
         )
 
     @property

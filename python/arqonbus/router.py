@@ -17,6 +17,7 @@ from .requests import Requests
 from .results import Frame, Reconnecting, Reset
 from .roster import Roster
 from .send_queue import SendQueue
+from .standing import Standing
 from .watch import Watches
 
 
@@ -27,6 +28,7 @@ class Router:
         self,
         roster: Roster,
         watches: Watches,
+        standing: Standing,
         queue: SendQueue,
         requests: Requests,
         receipts: Receipts,
@@ -43,6 +45,7 @@ class Router:
         self.on_lost: Callable[[], None] = lambda: None
         self._roster = roster
         self._watches = watches
+        self._standing = standing
         self._queue = queue
         self._requests = requests
         self._receipts = receipts
@@ -140,6 +143,7 @@ class Router:
         self._roster.lost()
 
     async def restore(self) -> None:
+        await self._standing.restore()
         await self._roster.restore()
         await self._watches.restore()
 

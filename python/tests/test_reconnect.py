@@ -329,3 +329,20 @@ async def test_a_watch_goes_on_and_tells_of_the_interruption(
             await watch.receive(timeout=5)
         assert raised.value.reset.reason == "watch_interrupted"
     assert len([frame for frame in bus.received if frame.get("command") == "op.store.watch"]) == 2
+
+
+async def test_a_new_connection_is_told_again_what_the_client_is(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float]
+) -> None:
+    card = {"skills": [{"id": "sum", "name": "Addition"}]}
+    await client.identify(card=card, state="idle", note="ready")
+    await bus.close_all(4408)
+    await reconnected(bus, client)
+    await client.identify(state="busy", ttl_seconds=60)
+    await bus.close_all(4408)
+    await reconnected(bus, client)
+    await client.command("ping")
+    told = [frame["args"] for frame in bus.received if frame.get("command") == "identify"]
+    assert told[1] == {"card": card, "state": "idle", "note": "ready"}
+    # A state with a time says that the client works, which a new line does not.
+    assert told[2:] == [{"state": "busy", "ttl_seconds": 60}, {"card": card}]

@@ -27,6 +27,7 @@ import { Events } from './events.ts';
 import { MessageHistory } from './history/messages.ts';
 import { Waits } from './history/waits.ts';
 import { type HttpHookOptions, HttpHooks } from './hooks/hooks.ts';
+import { Hops } from './hops.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
 import { Mailboxes } from './mail/mailboxes.ts';
@@ -43,6 +44,7 @@ import { Rates } from './rate.ts';
 import { RetentionChanges } from './retention.ts';
 import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
+import { Standings } from './standings.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { type MembershipHook, Memberships } from './subscribe/join.ts';
@@ -77,6 +79,7 @@ export class Core {
   readonly interest: Interest;
   readonly inspector: Inspector;
   readonly ephemeral: Ephemeral;
+  readonly hops: Hops;
   /** Backends that are asked before the fact. */
   readonly http: HttpHooks;
   readonly publisher: Publisher;
@@ -89,6 +92,7 @@ export class Core {
   readonly retention: RetentionChanges;
   readonly retained: RetainedValues;
   readonly memberships: Memberships;
+  readonly standings: Standings;
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly calls: NodeCalls;
@@ -138,6 +142,11 @@ export class Core {
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
     const { publish } = hooks;
+    this.hops = new Hops(options.maxHops);
+    // On one node every message with a cause was counted here.
+    if (engine.presence !== null) {
+      this.hub.tap(({ stream, text }) => this.hops.learn(stream.tenant, text));
+    }
     this.publisher = new Publisher(
       this.rooms,
       engine.broker,
@@ -146,6 +155,7 @@ export class Core {
       publish,
       this.http,
       this.ephemeral,
+      this.hops,
       {
         now,
         onMismatch: (sender, { id: message_id }, address, mismatch) =>
@@ -158,7 +168,7 @@ export class Core {
       },
     );
     this.mail = new Mailboxes(engine, now);
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.mail, now, node);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.hops, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
@@ -166,6 +176,7 @@ export class Core {
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options, told: hooks });
+    this.standings = new Standings((session) => this.memberships.renamed(session));
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
@@ -262,6 +273,7 @@ export class Core {
     this.cluster.withdraw(session);
     this.expiry.forget(session);
     this.waits.leave(session);
+    this.standings.forget(session);
     for (const listener of this.sessionLeft) listener(session);
     this.events.emit('client_disconnected', tenant.name, { client_id: session.id, reason });
   }

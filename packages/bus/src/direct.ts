@@ -15,6 +15,7 @@ import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Durability, Engine, NodeMessage } from './engine/engine.ts';
 import { Handover, Seen } from './handover.ts';
+import type { Hops, Step } from './hops.ts';
 import { marksOf } from './marks.ts';
 import { isSubject } from './principal.ts';
 import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
@@ -36,6 +37,11 @@ export interface PrivateMessage {
   readonly options?: MessageOptions | undefined;
 }
 
+/** One whose causes are counted. */
+interface CountedMessage extends PrivateMessage {
+  readonly step: Step | null;
+}
+
 export interface PrivateOutcome {
   /** Connections reached, on all nodes. */
   readonly delivered: number;
@@ -55,7 +61,7 @@ function placeOr(at: Place | undefined): { room: string | undefined; channel: st
 }
 
 /** One message for mailboxes, as it may travel. */
-export type Mail = Pick<PrivateMessage, 'id' | 'to' | 'payload' | 'metadata' | 'requestId' | 'options'>;
+export type Mail = Pick<CountedMessage, 'id' | 'to' | 'payload' | 'metadata' | 'requestId' | 'options' | 'step'>;
 
 /** What became of mail: how it was stored, and what waits in the fullest of its mailboxes. */
 export interface Kept {
@@ -94,6 +100,7 @@ export class Direct {
   private readonly access: Access;
   private readonly inspector: Inspector;
   private readonly hooks: readonly PublishHook[];
+  private readonly hops: Hops;
   private readonly mail: MailKeeper;
   /** Null on engines of one node. */
   private readonly handover: Handover | null;
@@ -109,6 +116,7 @@ export class Direct {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    hops: Hops,
     mail: MailKeeper,
     now: () => number,
     node: string,
@@ -118,6 +126,7 @@ export class Direct {
     this.access = access;
     this.inspector = inspector;
     this.hooks = hooks;
+    this.hops = hops;
     this.mail = mail;
     this.handover = engine.presence === null ? null : new Handover(engine.presence, node, this.seen);
     this.now = now;
@@ -158,24 +167,26 @@ export class Direct {
       const subject = { ...message, type: 'private', room: at?.room, channel: at?.channel, payload } as const;
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
+    const step = this.hops.count(tenant.name, message, () => null);
+    const counted = { ...message, payload, metadata, step };
     const people = message.to.filter((target) => !isMailbox(target));
     if (people.length < message.to.length) {
-      return this.sendMail(sender, tenant, { ...message, payload, metadata }, people, reach);
+      return this.sendMail(sender, tenant, counted, people, reach);
     }
-    return this.sendLive(sender, tenant, { ...message, payload, metadata }, message.to, reach);
+    return this.sendLive(sender, tenant, counted, message.to, reach);
   }
 
   /** Stores a message in the mailboxes that it names, and hands it to the clients that it names beside them. */
   private async sendMail(
     sender: Sender,
     tenant: Tenant,
-    message: PrivateMessage,
+    message: CountedMessage,
     people: readonly string[],
     reach: Reach,
   ): Promise<PrivateOutcome> {
-    const { id, to, payload, metadata, requestId, options } = message;
+    const { id, to, payload, metadata, requestId, options, step } = message;
     const queued = to.filter(isMailbox);
-    const mail = { id, to, payload, metadata, requestId, options };
+    const mail = { id, to, payload, metadata, requestId, options, step };
     const { duplicate, ...kept } = await this.mail.keep(
       sender,
       mail,
@@ -201,11 +212,11 @@ export class Direct {
   private sendLive(
     sender: Sender,
     tenant: Tenant,
-    message: PrivateMessage,
+    message: CountedMessage,
     to: readonly string[],
     reach: Reach,
   ): Awaitable<PrivateOutcome> {
-    const { payload, metadata } = message;
+    const { payload, metadata, step } = message;
     const text = encode({
       id: message.id,
       type: 'private',
@@ -214,7 +225,11 @@ export class Direct {
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
-      metadata: { ...metadata, ...marksOf(sender.mark, message.options, this.now()) },
+      metadata: {
+        ...metadata,
+        ...marksOf(sender.mark, message.options, this.now()),
+        ...(step === null ? {} : { hops: step.hops }),
+      },
     });
     const meant = { ...message, to };
     return this.handover === null
@@ -245,6 +260,7 @@ export class Direct {
     else {
       this.handover?.receive(message, (isNew) => {
         const tenant = this.rooms.tenants.get(message.tenant);
+        this.hops.learn(message.tenant, message.text);
         if (isExpired(message.text, this.now())) return [];
         const sessions = message.clients.map((id) => tenant?.sessions.get(id)).filter((found) => found !== undefined);
         this.hand(

@@ -14,6 +14,7 @@ import type { Awaitable, Engine, NodeStatus, Presence, PresenceEntry } from './e
 import type { SortedKeys } from './engine/memory/sorted-keys.ts';
 import type { Principal } from './principal.ts';
 import type { Channel, Room, Rooms } from './rooms.ts';
+import { hasSkill } from './schemas/card.ts';
 import { Slice } from './turn.ts';
 
 export interface NodeFacts {
@@ -22,6 +23,14 @@ export interface NodeFacts {
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   readonly now: () => number;
+}
+
+/** What is asked of clients; all of it has to hold. */
+interface Wanted {
+  /** Subject or screen name, in any case. */
+  readonly name?: string;
+  readonly skill?: string;
+  readonly state?: string;
 }
 
 /** For how long a count of the other nodes' members serves joins, in milliseconds, and of how many rooms. */
@@ -181,6 +190,12 @@ export class Directory {
    * memberships it may read none are left out.
    */
   async clients(principal: Principal, page: Page): Promise<Listed<ClientRecord>> {
+    const { items, next } = await this.find(principal, {}, page);
+    return { items: items.map(withoutCard), next };
+  }
+
+  /** The same of those that are wanted, with their cards. */
+  async find(principal: Principal, wanted: Wanted, page: Page): Promise<Listed<ClientRecord>> {
     const tenant = this.rooms.tenant(principal.tenant);
     const entries = await this.elsewhere(principal.tenant);
     const remote = new Map(entries.map((entry) => [entry.clientId, entry]));
@@ -190,7 +205,7 @@ export class Directory {
       const entry = remote.get(id);
       if (session === undefined && entry === undefined) return false;
       const record = session?.record(this.node) ?? (JSON.parse((entry as PresenceEntry).record) as ClientRecord);
-      const shown = this.visible(principal, record);
+      const shown = isWanted(record, wanted) ? this.visible(principal, record) : null;
       if (shown !== null) found.set(id, shown);
       return shown !== null;
     };
@@ -209,7 +224,7 @@ export class Directory {
     const shown = records
       .filter(({ client_id: id }) => after === undefined || id > after)
       .sort((one, other) => (one.client_id < other.client_id ? -1 : 1))
-      .flatMap((record) => this.visible(principal, record) ?? []);
+      .flatMap((record) => this.visible(principal, withoutCard(record)) ?? []);
     const items = shown.slice(0, limit);
     return { items, next: shown.length > limit ? (items.at(-1)?.client_id ?? null) : null };
   }
@@ -402,6 +417,17 @@ async function take(
     if (names.length === limit) return { names, next: names[limit - 1] as string };
     names.push(name);
   }
+}
+
+function withoutCard({ card: _large, ...record }: ClientRecord): ClientRecord {
+  return record;
+}
+
+function isWanted({ sender, card, state }: ClientRecord, wanted: Wanted): boolean {
+  const name = wanted.name?.toLowerCase();
+  if (name !== undefined && sender.subject?.toLowerCase() !== name && sender.name?.toLowerCase() !== name) return false;
+  if (wanted.state !== undefined && state !== wanted.state) return false;
+  return wanted.skill === undefined || hasSkill(card, wanted.skill);
 }
 
 /** Where clients are, by room: of each of them the channels. */

@@ -32,6 +32,8 @@ export interface Limits {
   readonly maxWaitsPerClient: number;
   /** The same of the process. */
   readonly maxWaits: number;
+  /** Messages that may lead to one another, each caused by the one before, where no rule says otherwise. */
+  readonly maxHops: number;
   /** Messages a second of one connection, and how many at once; 0: no limit. */
   readonly rateLimitPerSecond: number;
   readonly rateLimitBurst: number;
@@ -53,6 +55,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxMemoryBytes: 0,
   maxWaitsPerClient: 16,
   maxWaits: 10_000,
+  maxHops: 64,
   rateLimitPerSecond: 0,
   rateLimitBurst: 100,
   subjectRateLimitPerSecond: 0,

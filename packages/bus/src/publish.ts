@@ -18,6 +18,7 @@ import type { Sender } from './connection/session.ts';
 import type { Awaitable, Broker, Durability, Expectation, Published } from './engine/engine.ts';
 import type { Ephemeral } from './ephemeral.ts';
 import type { HttpHooks } from './hooks/hooks.ts';
+import { type Hops, withHops } from './hops.ts';
 import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
@@ -214,6 +215,7 @@ export class Publisher {
   private readonly hooks: readonly PublishHook[];
   private readonly http: HttpHooks;
   private readonly ephemeral: Ephemeral;
+  private readonly hops: Hops;
   private readonly options: PublisherOptions;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
   private readonly hooking: Map<unknown, Promise<unknown>> = new Map();
@@ -230,6 +232,7 @@ export class Publisher {
     hooks: readonly PublishHook[],
     http: HttpHooks,
     ephemeral: Ephemeral,
+    hops: Hops,
     options: PublisherOptions,
   ) {
     this.rooms = rooms;
@@ -239,6 +242,7 @@ export class Publisher {
     this.hooks = hooks;
     this.http = http;
     this.ephemeral = ephemeral;
+    this.hops = hops;
     this.options = options;
   }
 
@@ -367,6 +371,8 @@ export class Publisher {
       const subject = { ...message, ...address, payload, mode: this.policyAt(sender, address).casil };
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
+    const { tenant } = sender.principal;
+    const step = this.hops.count(tenant, message, () => this.policyAt(sender, address).maxHops);
     const channel = this.target(sender, address.room, address.channel);
     const now = this.options.now();
     const { options } = message;
@@ -379,7 +385,7 @@ export class Publisher {
         from: sender.id,
         payload,
         metadata,
-        marks: marksText(sender.mark, options, now),
+        marks: withHops(marksText(sender.mark, options, now), step),
         requestId: message.requestId,
       },
       now,

@@ -2,7 +2,7 @@ import type { CommandArgs, CommandName, CommandResult, JsonObject } from '@arqon
 import { type AddressInput, readPlace } from './address.ts';
 import { Emitter } from './emitter.ts';
 import { History, type HistoryOptions } from './history.ts';
-import { given, type Identity, toWire } from './options.ts';
+import { given, type Identity, type Standing, standingToWire, toWire } from './options.ts';
 import type { WaitOptions } from './pending.ts';
 import type { Ask, AskAnything, CommandParameters } from './queue.ts';
 
@@ -148,14 +148,14 @@ export abstract class CommandCaller<Events extends object> extends Emitter<Event
   }
 
   /**
-   * Changes how others see this client; kept for the connections to come.
+   * Changes how others see this client; kept for the connections to come, but for a state with a time.
    *
    * ```ts
-   * await client.identify({ screenName: 'Grace' });
+   * await client.identify({ screenName: 'Grace', state: 'busy', note: 'compiling', ttlSeconds: 60 });
    * ```
    */
-  identify(identity: Identity, wait?: WaitOptions): Promise<CommandResult<'identify'>> {
-    return this.run('identify', toWire(identity), wait);
+  identify(identity: Identity & Standing, wait?: WaitOptions): Promise<CommandResult<'identify'>> {
+    return this.run('identify', { ...toWire(identity), ...standingToWire(identity) }, wait);
   }
 
   /**

@@ -28,7 +28,7 @@ export type { Lease, LeaseEvents, LeaseOptions, Leases } from './leases.ts';
 export type { ConnectionState, ReconnectInfo } from './link.ts';
 export type { JoinOptions } from './membership.ts';
 export type { Message } from './message.ts';
-export type { ClientOptions, Identity, TokenOption } from './options.ts';
+export type { ClientOptions, Identity, Standing, TokenOption } from './options.ts';
 export type { Ack, PrivateAck, PublishOptions, SendOptions, Sent } from './outgoing.ts';
 export type { WaitOptions } from './pending.ts';
 export type { Member, PresenceChange, PresenceEvents, PresenceOptions, PresenceSet } from './presence.ts';

@@ -1,4 +1,4 @@
-import { type ClientType, newSecretId } from '@arqonbus/protocol';
+import { type AgentCard, type ClientType, newSecretId } from '@arqonbus/protocol';
 import { type Backoff, type BackoffOptions, type Clock, systemClock } from './clock.ts';
 import { invalidArgument } from './errors.ts';
 import type { OpenSocket } from './socket.ts';
@@ -37,6 +37,24 @@ export interface Identity {
   screenName?: string;
   avatar?: string;
   personality?: string;
+}
+
+/**
+ * What an agent tells of itself with `identify()`; null forgets it.
+ *
+ * ```ts
+ * await client.identify({ card: { skills: [{ id: 'sum', name: 'Addition' }] }, state: 'idle' });
+ * ```
+ */
+export interface Standing {
+  /** What it is and can do, at most 8 KiB as JSON; `skills` have the form of an A2A agent card. */
+  card?: AgentCard | null;
+  /** `idle`, `busy`, or a word of its own, at most 64 characters. */
+  state?: string | null;
+  /** At most 280 characters. */
+  note?: string | null;
+  /** How long the state holds unless it is told again; then others see `lapsed`. */
+  ttlSeconds?: number;
 }
 
 /** The same as it goes over the wire; a {@link ClientRecord} is one. */
@@ -138,6 +156,15 @@ export function toWire({ clientType, screenName, avatar, personality }: Identity
   personality: string | undefined;
 }> {
   return given({ client_type: clientType, screen_name: screenName, avatar, personality });
+}
+
+export function standingToWire({ card, state, note, ttlSeconds }: Standing): Given<{
+  card: AgentCard | null | undefined;
+  state: string | null | undefined;
+  note: string | null | undefined;
+  ttl_seconds: number | undefined;
+}> {
+  return given({ card, state, note, ttl_seconds: ttlSeconds });
 }
 
 export function requirePositive(numbers: Record<string, number>): void {

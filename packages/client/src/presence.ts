@@ -29,6 +29,8 @@ export interface Member {
   readonly joinedAt: string;
   /** In the set of a room: in which of its channels. */
   readonly channel?: string;
+  /** What it told of itself with `identify()`; the state is `lapsed` when it did not say so again in time. */
+  readonly agent?: { readonly state?: string; readonly note?: string };
   /** Of one that was updated: its client id before it came back on another connection. */
   readonly previousId?: string;
   /** Of one that left: it said so, its line broke, or its node died. */
@@ -289,7 +291,7 @@ function keyOf({ channel = '', clientId }: Pick<Member, 'channel' | 'clientId'>)
 }
 
 function readMember(record: PresenceMember): Member {
-  const { client_id, sender, state, joined_at, channel } = record;
+  const { client_id, sender, state, joined_at, channel, agent } = record;
   const { previous_id, cause } = record as PresenceMember & JsonObject;
   return given({
     clientId: client_id,
@@ -297,6 +299,7 @@ function readMember(record: PresenceMember): Member {
     state,
     joinedAt: joined_at,
     channel,
+    agent,
     previousId: previous_id as string | undefined,
     cause: cause as Member['cause'],
   }) as Member;

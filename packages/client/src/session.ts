@@ -97,6 +97,8 @@ export class Session {
   readonly #renewal: TokenRenewal;
   readonly #ownIds = new Set<string>();
   #identity: WireIdentity;
+  /** What each new connection is told of this client again. */
+  #standing: CommandArgs<'identify'> = {};
   #stopWaking: (() => void) | undefined;
 
   constructor(settings: Settings, openSocket: OpenSocket, output: SessionOutput) {
@@ -184,7 +186,10 @@ export class Session {
       restoring,
       repeatable: REPEATABLE.test(name),
       onAnswer: ({ payload }) => {
-        if (name === 'identify') this.#identity = payload as WireIdentity;
+        if (name === 'identify') {
+          this.#identity = payload as WireIdentity;
+          this.#standing = lasting(this.#standing, args as CommandArgs<'identify'>);
+        }
         onAnswer?.(payload as unknown as CommandResult<N>);
       },
     });
@@ -271,9 +276,20 @@ export class Session {
     this.#ownIds.add(welcome.client_id);
     const [oldest] = this.#ownIds;
     if (this.#ownIds.size > MAX_OWN_IDS) this.#ownIds.delete(oldest as string);
-    const restored = Promise.all([this.subscriptions.resume(), this.groups.resume(), this.watches.resume()]);
+    const restored = Promise.all([
+      this.#tellStanding(),
+      this.subscriptions.resume(),
+      this.groups.resume(),
+      this.watches.resume(),
+    ]);
     this.#output.emit('welcome', welcome);
     return restored;
+  }
+
+  /** The card, and what else holds until it is changed. */
+  async #tellStanding(): Promise<void> {
+    if (Object.keys(this.#standing).length === 0) return;
+    await this.run('identify', this.#standing, { restoring: true }).catch(this.#output.report);
   }
 
   #receive(envelope: Envelope): void {
@@ -333,4 +349,16 @@ export class Session {
     this.leases.finish(error);
     this.watches.finish(error);
   }
+}
+
+/** What of a standing is told again: a state with a time says that its client works, which a new line does not. */
+function lasting(known: CommandArgs<'identify'>, told: CommandArgs<'identify'>): CommandArgs<'identify'> {
+  const { card, state, note, ttl_seconds } = told;
+  const isTimed = ttl_seconds !== undefined;
+  const all = {
+    card: card === undefined ? known.card : card,
+    state: isTimed ? undefined : state === undefined ? known.state : state,
+    note: isTimed ? undefined : note === undefined ? known.note : note,
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== null));
 }

@@ -104,6 +104,13 @@ export interface CommandDescription {
   result?: JsonObject;
 }
 
+/** What an agent is and can do. */
+export interface AgentCard {
+  /** Found by id, name or tag. */
+  skills?: { id: string; name: string; description?: string; tags?: string[]; [key: string]: unknown }[];
+  [key: string]: unknown;
+}
+
 /** What others may know of a connected client. */
 export interface ClientRecord {
   client_id: string;
@@ -118,6 +125,11 @@ export interface ClientRecord {
   connected_at: string;
   last_activity: string;
   node: string;
+  /** What it told of itself; only where clients are looked for. */
+  card?: AgentCard;
+  /** As it told; `lapsed` when it did not say so again in time. */
+  state?: string;
+  note?: string;
 }
 
 export interface JoinResult {
@@ -157,6 +169,8 @@ export interface PresenceMember {
   /** What it told of itself with the join or `presence_update`; null: nothing. */
   state: unknown;
   joined_at: string;
+  /** What it told of itself with `identify`; `lapsed` when it did not say so again in time. */
+  agent?: { state?: string; note?: string };
   /** In a room's presence: where in the room; `*` is a room subscription. */
   channel?: string;
 }
@@ -581,6 +595,8 @@ export interface PresenceUpdate {
   /** What it told of itself with the join or `presence_update`; null: nothing. */
   state: unknown;
   joined_at: string;
+  /** What it told of itself with `identify`; `lapsed` when it did not say so again in time. */
+  agent?: { state?: string; note?: string };
   /** In a room's presence: where in the room; `*` is a room subscription. */
   channel?: string;
   /** It came back on another connection, in place of this client. */
@@ -593,6 +609,8 @@ export interface PresenceDeparture {
   /** What it told of itself with the join or `presence_update`; null: nothing. */
   state: unknown;
   joined_at: string;
+  /** What it told of itself with `identify`; `lapsed` when it did not say so again in time. */
+  agent?: { state?: string; note?: string };
   /** In a room's presence: where in the room; `*` is a room subscription. */
   channel?: string;
   /** It said so; its line broke and it did not come back in time; its node died. */
@@ -668,6 +686,8 @@ export interface Commands {
       /** Where the stream stands. */
       sequence: number;
       epoch: string;
+      /** JSON Schema that a rule sets for what is published there. */
+      schema?: JsonObject;
     };
   };
 
@@ -976,6 +996,14 @@ export interface Commands {
       avatar?: string;
       /** How an agent describes itself. */
       personality?: string;
+      /** What an agent is and can do, at most 8,192 bytes; null: nothing. */
+      card?: AgentCard | null;
+      /** `idle`, `busy`, or a word of your own; null: none. */
+      state?: string | null;
+      /** What it is busy with, say; null: nothing. */
+      note?: string | null;
+      /** How long the state holds unless it is told again; then it is `lapsed`. */
+      ttl_seconds?: number;
     };
     result: ClientRecord;
   };
@@ -1034,6 +1062,25 @@ export interface Commands {
     };
     result: {
       channels: ChannelSummary[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Finds clients by name, skill or state, on all nodes; those that share a place with you. */
+  list_clients: {
+    args: {
+      /** Its subject or screen name, in any case. */ name?: string;
+      /** Id, name or tag of a skill of its card, in any case. */
+      skill?: string;
+      state?: string;
+      /** At most 100. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      /** With their cards. */ clients: ClientRecord[];
       /** Pass as "after" for the next page; null at the end. */
       next: string | null;
     };
@@ -1668,6 +1715,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'join_channel',
   'leave_channel',
   'list_channels',
+  'list_clients',
   'list_rooms',
   'op.access.block',
   'op.access.disconnect',

@@ -59,6 +59,8 @@ export interface Metadata {
   iteration?: number;
   vector_clock?: Record<string, number>;
   causal_parent_id?: string;
+  /** How many messages led to this one, each caused by the one before; absent on the first of them. */
+  hops?: number;
   traceparent?: string;
   [key: string]: unknown;
 }

@@ -132,6 +132,11 @@ export class Running {
     void this.ended.then(() => this.wake());
   }
 
+  /** What it wrote to standard error so far. */
+  get complaints(): string {
+    return this.stderr;
+  }
+
   write(input: string): void {
     this.child.stdin.end(input);
   }

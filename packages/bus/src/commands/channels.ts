@@ -1,4 +1,11 @@
-import { BusError, type ChannelRecord, type CommandResult, isRoomName, parseAddress } from '@arqonbus/protocol';
+import {
+  BusError,
+  type ChannelRecord,
+  type CommandResult,
+  isRoomName,
+  type JsonObject,
+  parseAddress,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import { andThen } from '../awaitable.ts';
 import type { Core } from '../core.ts';
@@ -101,7 +108,9 @@ export function channelCommands(bus: Core): AnyCommand[] {
         const channel = await readableAnywhere(bus, sender.principal, args);
         const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
         const { sequence, epoch } = state;
-        return { ...channel.record(bus.rooms.policy(channel)), ...members, sequence, epoch };
+        const policy = bus.rooms.policy(channel);
+        const typed = policy.schema === null ? {} : { schema: policy.schema.rule.schema as JsonObject };
+        return { ...channel.record(policy), ...members, sequence, epoch, ...typed };
       },
     }),
     command({

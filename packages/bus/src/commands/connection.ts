@@ -12,12 +12,16 @@ import { z } from 'zod';
 import type { Core } from '../core.ts';
 import { MAX_PAGE } from '../directory.ts';
 import { hasRole } from '../principal.ts';
+import { CARD } from '../schemas/card.ts';
 import { STAMP } from '../schemas/fields.ts';
 import { tellSecret } from '../schemas/json-schema.ts';
+import { limitUpTo, PAGE } from './arguments.ts';
 import { type AnyCommand, type CommandContext, command } from './command.ts';
 import { CLIENT_RECORD, COMMAND_DESCRIPTION, SERVER_STATUS } from './records.ts';
 
 const TEXT = z.string().min(1).max(256);
+/** Clients with their cards in one answer: it stays below 1 MiB. */
+const MAX_FOUND = 100;
 
 /** ping, help, identify, status: about the connection and the server. */
 export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
@@ -60,11 +64,34 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
         screen_name: TEXT.describe('Name shown to others.').exactOptional(),
         avatar: z.string().max(2_048).describe('URL or text of a picture.').exactOptional(),
         personality: z.string().max(2_048).describe('How an agent describes itself.').exactOptional(),
+        card: CARD.nullable()
+          .describe('What an agent is and can do, at most 8,192 bytes; null: nothing.')
+          .exactOptional(),
+        state: z
+          .string()
+          .min(1)
+          .max(64)
+          .nullable()
+          .describe('`idle`, `busy`, or a word of your own; null: none.')
+          .exactOptional(),
+        note: z
+          .string()
+          .min(1)
+          .max(280)
+          .nullable()
+          .describe('What it is busy with, say; null: nothing.')
+          .exactOptional(),
+        ttl_seconds: z
+          .number()
+          .min(1)
+          .max(86_400)
+          .describe('How long the state holds unless it is told again; then it is `lapsed`.')
+          .exactOptional(),
       }),
       result: CLIENT_RECORD,
       run: (context, args): ClientRecord => {
         const session = connectionOf(context);
-        const { client_type, screen_name, avatar, personality } = args;
+        const { client_type, screen_name, avatar, personality, card, state, note, ttl_seconds } = args;
         const { name } = session.principal;
         if (screen_name !== undefined && typeof name === 'string' && screen_name !== name) {
           throw new BusError('AUTHORIZATION_ERROR', 'Your token fixes your name; leave "screen_name" out.', {
@@ -72,6 +99,12 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
             expected: name,
           });
         }
+        bus.standings.change(session, {
+          ...(card === undefined ? {} : { card }),
+          ...(state === undefined ? {} : { state }),
+          ...(note === undefined ? {} : { note }),
+          ...(ttl_seconds === undefined ? {} : { ttlSeconds: ttl_seconds }),
+        });
         session.identify({
           ...(client_type === undefined ? {} : { clientType: client_type }),
           ...(screen_name === undefined ? {} : { screenName: screen_name }),
@@ -80,6 +113,27 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
         });
         bus.memberships.renamed(session);
         return session.record(bus.options.node);
+      },
+    }),
+    command({
+      name: 'list_clients',
+      role: 'user',
+      description: 'Finds clients by name, skill or state, on all nodes; those that share a place with you.',
+      args: z.strictObject({
+        name: TEXT.describe('Its subject or screen name, in any case.').exactOptional(),
+        skill: TEXT.describe('Id, name or tag of a skill of its card, in any case.').exactOptional(),
+        state: z.string().min(1).max(64).exactOptional(),
+        limit: limitUpTo(MAX_FOUND),
+        after: PAGE.after,
+      }),
+      result: z.strictObject({
+        clients: z.array(CLIENT_RECORD).describe('With their cards.'),
+        next: z.string().nullable().describe('Pass as "after" for the next page; null at the end.'),
+      }),
+      run: async ({ sender }, args): Promise<CommandResult<'list_clients'>> => {
+        const { limit = MAX_FOUND, after, ...wanted } = args;
+        const { items, next } = await bus.directory.find(sender.principal, wanted, { limit, after });
+        return { clients: items, next };
       },
     }),
     command({

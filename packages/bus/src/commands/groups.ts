@@ -226,6 +226,8 @@ export function groupCommands(bus: Core): AnyCommand[] {
         const place = groupPlace(sender, args);
         await bus.http.read(sender, place);
         const { texts, pending } = await groups.pull(sender, place, limit, wait_ms);
+        // Whoever takes it here may answer it here.
+        for (const text of texts) bus.hops.learn(sender.principal.tenant, text);
         return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);
       },
     }),

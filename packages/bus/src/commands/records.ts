@@ -5,10 +5,12 @@ import type {
   CommandDescription,
   HistoryEntry,
   JoinResult,
+  JsonObject,
   MemberRecord,
   ServerStatus,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { CARD } from '../schemas/card.ts';
 import { STORED } from '../schemas/envelopes.ts';
 import {
   CLIENT_TYPE,
@@ -42,6 +44,9 @@ export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
     connected_at: STAMP,
     last_activity: STAMP,
     node: NAME,
+    card: CARD.describe('What it told of itself; only where clients are looked for.').exactOptional(),
+    state: NAME.describe('As it told; `lapsed` when it did not say so again in time.').exactOptional(),
+    note: NAME.exactOptional(),
   })
   .meta({ id: 'ClientRecord', description: 'What others may know of a connected client.' });
 
@@ -82,13 +87,14 @@ const MEMBER: z.ZodType<MemberRecord> = z
   .meta({ id: 'MemberRecord' });
 
 export const CHANNEL_INFO: z.ZodType<
-  ChannelRecord & { sequence: number; epoch: string; members: MemberRecord[]; count: number }
+  ChannelRecord & { sequence: number; epoch: string; members: MemberRecord[]; count: number; schema?: JsonObject }
 > = z.strictObject({
   ...CHANNEL,
   members: z.array(MEMBER).describe('The first 500.'),
   count: COUNT.describe('Members, on all nodes.'),
   sequence: SEQUENCE.describe('Where the stream stands.'),
   epoch: z.string(),
+  schema: OBJECT.describe('JSON Schema that a rule sets for what is published there.').exactOptional(),
 });
 
 export const SERVER_STATUS: z.ZodType<ServerStatus> = z

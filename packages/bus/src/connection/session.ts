@@ -1,4 +1,4 @@
-import { type ClientRecord, type ClientType, MAIL_ROOM } from '@arqonbus/protocol';
+import { type AgentCard, type ClientRecord, type ClientType, MAIL_ROOM } from '@arqonbus/protocol';
 import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
 import type { TokenBucket } from '../rate.ts';
@@ -27,6 +27,15 @@ export interface Profile {
   screenName: string | null;
   avatar: string | null;
   personality: string | null;
+}
+
+/** What an agent tells of itself, as far as it does. */
+export interface Standing {
+  /** What it is and can do, as JSON. */
+  readonly card?: AgentCard;
+  /** `idle`, `busy`, or a word of its own; `lapsed` once it has not said so again in time. */
+  readonly state?: string;
+  readonly note?: string;
 }
 
 /** A first membership, as the connection's query names it. */
@@ -106,6 +115,8 @@ export class Session implements Sender {
   current: Place | undefined;
   /** UTF-8 bytes of the states of all its memberships. */
   stateBytes = 0;
+  /** What it tells of itself with `identify`. */
+  standing: Standing = {};
   closed = false;
   /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
@@ -218,6 +229,7 @@ export class Session implements Sender {
       connected_at: new Date(this.connectedAt).toISOString(),
       last_activity: new Date(this.lastActivity).toISOString(),
       node,
+      ...this.standing,
     };
   }
 }

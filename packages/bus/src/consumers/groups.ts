@@ -3,6 +3,7 @@ import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
 import type { Engine } from '../engine/engine.ts';
+import type { Hops } from '../hops.ts';
 import { type Hub, notice } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
 import { hasRole } from '../principal.ts';
@@ -49,6 +50,7 @@ export interface GroupsParts {
   readonly interest: Interest;
   readonly access: Access;
   readonly publisher: Publisher;
+  readonly hops: Hops;
   readonly calls: NodeCalls;
   readonly receipts: ReceiptWay;
   readonly options: GroupsOptions;
@@ -251,7 +253,7 @@ export class Groups {
       const { positions, members } = await this.drivers.ask(active, 'info', null);
       const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
       const { subject } = session.principal;
-      const send = (text: string): void => session.send(text);
+      const send = (text: string): void => session.send(this.parts.hops.pass(place.tenant, text));
       const begin = (): void => {
         if (session.closed || active.isGone || !session.groups.has(key)) return;
         this.drivers.joined(active, { id: session.id, node: this.parts.options.node, subject, prefetch, send });

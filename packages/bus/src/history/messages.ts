@@ -3,6 +3,7 @@ import { type Access, forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Broker, HistoryQuery, StreamAddress, StreamState } from '../engine/engine.ts';
 import type { HttpHooks } from '../hooks/hooks.ts';
+import type { Hops } from '../hops.ts';
 import type { Rooms } from '../rooms.ts';
 import { Slice } from '../turn.ts';
 import { compare, type Entry, fit, MAX_ANSWER, pointOf, readWithin } from './page.ts';
@@ -54,6 +55,7 @@ export interface MessagesParts {
   readonly access: Access;
   readonly waits: Waits;
   readonly http: Pick<HttpHooks, 'read'>;
+  readonly hops: Hops;
   readonly now: () => number;
 }
 
@@ -115,6 +117,8 @@ export class MessageHistory {
     const { entries, isCut, seen } = await readMerged(broker, plan, request.limit, this.parts.now());
     const page = new PageEnds(plan, entries, isCut, seen);
     const isWhole = request.channel === undefined;
+    // Whoever reads it here may answer it here.
+    for (const { stored } of entries) this.parts.hops.learn(sender.principal.tenant, stored.text);
     return {
       texts: entries.map(({ stored }) => stored.text),
       position: isWhole ? page.positions() : (page.positions()[request.channel] as Position),

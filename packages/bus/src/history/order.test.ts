@@ -4,6 +4,7 @@ import type { Sender } from '../connection/session.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { publication, Recorder, range, stream } from '../engine/suite/rig.suite.ts';
+import { Hops } from '../hops.ts';
 import { principalOf } from '../principal.ts';
 import { Rooms } from '../rooms.ts';
 import { noRules } from '../rules/rules.suite.ts';
@@ -31,6 +32,7 @@ beforeEach(async () => {
     broker: engine.broker,
     access,
     waits,
+    hops: new Hops(64),
     http: { read: () => undefined },
     now: Date.now,
   });

@@ -8,6 +8,7 @@ import { readProgress } from '../consumers/progress.ts';
 import { Ranges } from '../consumers/ranges.ts';
 import type { Kept, Mail, MailKeeper } from '../direct.ts';
 import type { Broker, Engine, KeyValueStore, Published, StreamAddress } from '../engine/engine.ts';
+import { withHops } from '../hops.ts';
 import { marksText } from '../marks.ts';
 import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 
@@ -182,7 +183,7 @@ export class Mailboxes implements MailKeeper {
     throw new BusError('STORAGE_UNAVAILABLE', 'The mailbox could not take the message now; send it again later.');
   }
 
-  private draft({ stream }: Box, sender: Sender, { id, to, payload, metadata, requestId, options }: Mail) {
+  private draft({ stream }: Box, sender: Sender, { id, to, payload, metadata, requestId, options, step }: Mail) {
     const now = this.now();
     const { ttl_seconds: ttl, request } = options ?? {};
     const draft = openDraft(
@@ -195,7 +196,7 @@ export class Mailboxes implements MailKeeper {
         to: to.length === 1 ? to[0] : to,
         payload,
         metadata,
-        marks: marksText(sender.mark, options, now),
+        marks: withHops(marksText(sender.mark, options, now), step),
         requestId,
       },
       now,

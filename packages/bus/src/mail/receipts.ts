@@ -44,7 +44,7 @@ export class Receipts {
     if (isAgain && (await this.mail.holds(tenant, subject, id))) return;
     const sender = systemSender('arqonbus', serverPrincipal(tenant));
     const to = [`@${subject}`];
-    const mail = { id, to, payload, metadata: undefined, requestId: request_id, options: undefined };
+    const mail = { id, to, payload, metadata: undefined, requestId: request_id, options: undefined, step: null };
     try {
       await this.mail.keep(sender, mail, [subject]);
     } catch (error) {

@@ -137,6 +137,11 @@ const METADATA = z
       .union([z.literal(true), z.strictObject({ deadline: STAMP })])
       .describe('Its sender waits for an answer.')
       .exactOptional(),
+    hops: z
+      .int()
+      .min(1)
+      .describe('How many messages led to this one, each caused by the one before; counted by the server.')
+      .exactOptional(),
     expires_at: STAMP.describe('After it the envelope is neither delivered, replayed nor listed.').exactOptional(),
     ...TRACING,
   })

@@ -9,6 +9,10 @@ const MEMBER = {
   sender: SENDER,
   state: z.unknown().describe('What it told of itself with the join or `presence_update`; null: nothing.'),
   joined_at: STAMP_IF_KNOWN,
+  agent: z
+    .strictObject({ state: NAME.exactOptional(), note: NAME.exactOptional() })
+    .describe('What it told of itself with `identify`; `lapsed` when it did not say so again in time.')
+    .exactOptional(),
   channel: NAME.describe("In a room's presence: where in the room; `*` is a room subscription.").exactOptional(),
 };
 

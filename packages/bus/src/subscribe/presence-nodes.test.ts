@@ -213,6 +213,7 @@ describe('what other nodes tell', () => {
     const session = {
       id: 'arq_client_me',
       identity: 'me',
+      standing: {},
       mark: { record: { type: 'service', role: 'user' } },
       outbox: {
         push: (frame: Buffer) =>

@@ -1,7 +1,14 @@
-import { BusError, type ClientRecord, type JsonObject, type PresenceSnapshot, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  type ClientRecord,
+  type JsonObject,
+  type PresenceMember,
+  type PresenceSnapshot,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { andThen } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
-import type { Membership, Session } from '../connection/session.ts';
+import type { Membership, Session, Standing } from '../connection/session.ts';
 import { type Awaitable, type Engine, type PresenceEntry, streamKey } from '../engine/engine.ts';
 import { type Hub, notice } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
@@ -338,19 +345,31 @@ export class Rosters {
   }
 
   private memberOf(session: Session, channel: Channel, { state, stateBytes, joinedAt }: Membership): RosterMember {
+    const agent = agentOf(session.standing);
     return {
       record: {
         client_id: session.id,
         sender: session.mark.record,
         state,
         joined_at: new Date(joinedAt).toISOString(),
+        ...agent,
       },
       channel: channel.channel,
       identity: session.identity,
       node: this.options.node,
-      stateBytes,
+      stateBytes: stateBytes + noteBytes(agent),
     };
   }
+}
+
+/** What presence tells of somebody's standing: its card would be too much. */
+function agentOf({ state, note }: Standing): Pick<PresenceMember, 'agent'> {
+  if (state === undefined && note === undefined) return {};
+  return { agent: { ...(state === undefined ? {} : { state }), ...(note === undefined ? {} : { note }) } };
+}
+
+function noteBytes({ agent }: Pick<PresenceMember, 'agent'>): number {
+  return agent === undefined ? 0 : Buffer.byteLength(JSON.stringify(agent));
 }
 
 function payloadOf({ room, channel }: Watched, told: RosterNotice): JsonObject {
@@ -359,7 +378,8 @@ function payloadOf({ room, channel }: Watched, told: RosterNotice): JsonObject {
 
 /** Where a client of another node is in a room; with a channel only there. */
 function membersOf(entry: PresenceEntry, room: string, channel: string): RosterMember[] {
-  const { sender } = JSON.parse(entry.record) as ClientRecord;
+  const { sender, ...standing } = JSON.parse(entry.record) as ClientRecord;
+  const agent = agentOf(standing);
   const members: RosterMember[] = [];
   for (const [address, joined_at] of Object.entries(entry.channels)) {
     if (!address.startsWith(`${room}:`)) continue;
@@ -367,11 +387,11 @@ function membersOf(entry: PresenceEntry, room: string, channel: string): RosterM
     if (channel !== WILDCARD && name !== channel) continue;
     const state = entry.states?.[address] ?? null;
     members.push({
-      record: { client_id: entry.clientId, sender, state, joined_at },
+      record: { client_id: entry.clientId, sender, state, joined_at, ...agent },
       channel: name,
       identity: entry.identity ?? entry.clientId,
       node: entry.node,
-      stateBytes: state === null ? 0 : Buffer.byteLength(JSON.stringify(state)),
+      stateBytes: (state === null ? 0 : Buffer.byteLength(JSON.stringify(state))) + noteBytes(agent),
     });
   }
   return members;

@@ -16,6 +16,7 @@ import { historyVerb } from './verbs/history.ts';
 import { leaseVerb } from './verbs/lease.ts';
 import { channelsVerb, clientsVerb, roomsVerb } from './verbs/lists.ts';
 import { mailVerb } from './verbs/mail.ts';
+import { mcpVerb } from './verbs/mcp.ts';
 import { omegaVerb } from './verbs/omega.ts';
 import { presenceVerb } from './verbs/presence.ts';
 import { pubVerb, sendVerb } from './verbs/publish.ts';
@@ -36,7 +37,7 @@ import { CLI_VERSION } from './version.ts';
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb],
+  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, presenceVerb, historyVerb, topVerb],
   operate: [
     groupVerb,

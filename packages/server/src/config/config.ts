@@ -44,6 +44,7 @@ export interface Config {
     readonly autoCreateChannels: boolean;
     readonly channelIdleSeconds: number;
     readonly presenceGraceSeconds: number;
+    readonly maxHops: number;
     readonly publishRequiresJoin: boolean;
     /** Room → its built-in channels. */
     readonly bootstrapRooms: Readonly<Record<string, readonly string[]>>;

@@ -29,6 +29,13 @@ export const bus: Section<Config['bus']> = {
     default: 5,
     description: 'Time that a broken connection is waited for before whoever watches presence is told that it is gone.',
   },
+  maxHops: {
+    env: 'ARQONBUS_MAX_HOPS',
+    kind: integer(1, 1_000),
+    default: 64,
+    description:
+      'Messages that may lead to one another, each caused by the one before, until `LOOP_DETECTED`; a rule may say otherwise (`max_hops`).',
+  },
   publishRequiresJoin: {
     env: 'ARQONBUS_PUBLISH_REQUIRES_JOIN',
     kind: boolean,

@@ -1,0 +1,24 @@
+import type { AgentCard } from '@arqonbus/protocol';
+import { z } from 'zod';
+
+const TEXT = z.string().max(8_192);
+
+const SKILL = z.looseObject({
+  id: TEXT,
+  name: TEXT,
+  description: TEXT.exactOptional(),
+  tags: z.array(TEXT).exactOptional(),
+});
+
+/** What an agent is and can do: any fields, of which `skills` has the form of an A2A agent card. */
+export const CARD: z.ZodType<AgentCard> = z
+  .looseObject({ skills: z.array(SKILL).describe('Found by id, name or tag.').exactOptional() })
+  .meta({ id: 'AgentCard', description: 'What an agent is and can do.' });
+
+/** Whether a card names a skill by its id, its name or one of its tags, in any case. */
+export function hasSkill(card: AgentCard | undefined, wanted: string): boolean {
+  const word = wanted.toLowerCase();
+  return (card?.skills ?? []).some(({ id, name, tags = [] }) =>
+    [id, name, ...tags].some((one) => one.toLowerCase() === word),
+  );
+}

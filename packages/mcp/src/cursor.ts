@@ -1,0 +1,20 @@
+import type { Position } from '@arqonbus/protocol';
+import { invalid } from './place.ts';
+
+/** Where a stream stands that nobody has published to: all that comes is after it. */
+export const START: Position = { sequence: 0, epoch: '' };
+
+/** A position as a model hands it back: `SEQ@EPOCH`, opaque to it. */
+export function writeCursor({ sequence, epoch }: Position): string {
+  return `${sequence}@${epoch}`;
+}
+
+/** Undefined for an empty text, which means from now on. Throws INVALID_ARGUMENT. */
+export function readCursor(text: string): Position | undefined {
+  if (text === '') return undefined;
+  const [, sequence, epoch] = /^(\d{1,16})@([\w-]{0,64})$/.exec(text) ?? [];
+  if (sequence === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) {
+    throw invalid('That is no cursor; hand back one that join, read or wait gave, as it was, or "" for from now on.');
+  }
+  return { sequence: Number(sequence), epoch };
+}

@@ -1,0 +1,59 @@
+import { ArqonBusError } from '@arqonbus/client';
+import { isChannelName, isRoomName } from '@arqonbus/protocol';
+
+/** Where an agent reads without taking: a channel. */
+export interface ChannelPlace {
+  readonly kind: 'channel';
+  readonly room: string;
+  readonly channel: string;
+}
+
+/** Where each message goes to one taker, until it says that it is done: a group of a channel. */
+export interface GroupPlace {
+  readonly kind: 'group';
+  readonly room: string;
+  readonly channel: string;
+  readonly group: string;
+}
+
+/** The mail of the agent itself. */
+export interface Inbox {
+  readonly kind: 'inbox';
+}
+
+export type Place = ChannelPlace | GroupPlace | Inbox;
+
+/** How the mailbox of the agent itself is written. */
+export const INBOX = 'inbox';
+const GROUP_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** `inbox`, `ROOM:CHANNEL` or `ROOM:CHANNEL#GROUP`. Throws INVALID_ARGUMENT. */
+export function readPlace(text: string): Place {
+  if (text === INBOX) return { kind: 'inbox' };
+  const hash = text.indexOf('#');
+  if (hash < 0) return readChannel(text);
+  const { room, channel } = readChannel(text.slice(0, hash));
+  const group = text.slice(hash + 1);
+  if (!GROUP_NAME.test(group)) throw invalid(`"${group}" is no group name; write ROOM:CHANNEL#GROUP.`);
+  return { kind: 'group', room, channel, group };
+}
+
+/** `ROOM:CHANNEL`. Throws INVALID_ARGUMENT. */
+export function readChannel(text: string): ChannelPlace {
+  const [room = '', channel = '', ...rest] = text.split(':');
+  if (!isRoomName(room) || !isChannelName(channel) || rest.length > 0) {
+    throw invalid(`"${text.slice(0, 200)}" is no channel; write ROOM:CHANNEL, such as science:explore.`);
+  }
+  return { kind: 'channel', room, channel };
+}
+
+/** Throws INVALID_ARGUMENT for what is no place to take work from. */
+export function readQueue(text: string): GroupPlace | Inbox {
+  const place = readPlace(text);
+  if (place.kind !== 'channel') return place;
+  throw invalid(`Work is taken from "${INBOX}" or from a group, ROOM:CHANNEL#GROUP; read and wait are for channels.`);
+}
+
+export function invalid(sentence: string): ArqonBusError {
+  return new ArqonBusError('INVALID_ARGUMENT', sentence);
+}

@@ -1,0 +1,36 @@
+import type { Readable, Writable } from 'node:stream';
+import type { ArqonBusError } from '@arqonbus/client';
+import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
+import { Agent, type AgentOptions } from './agent.ts';
+import { createServer, type ServerOptions } from './server.ts';
+
+export interface StdioOptions extends AgentOptions, ServerOptions {
+  /** Default: those of the process. */
+  readonly input?: Readable;
+  readonly output?: Writable;
+  /** Told of what no call is there to be told of. */
+  readonly report: (error: Error | ArqonBusError) => void;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+/** Serves one agent over standard input and output; resolves when the input ends or the signal is aborted. */
+export async function serveOverStdio({ input, output, report, signal, channels, ...bus }: StdioOptions): Promise<void> {
+  const source = input ?? process.stdin;
+  const agent = new Agent(bus, report);
+  // The bus may come later than its host; what refuses this agent for good, the first call is told of.
+  agent.client.connect({ retry: true }).catch(report);
+  const transport = new StdioServerTransport(source, output ?? process.stdout);
+  const ended = new Promise<void>((resolve) => {
+    source.once('end', resolve).once('close', resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+  });
+  const handle = serveStdio(() => createServer(agent, channels === undefined ? {} : { channels }), {
+    transport,
+    onerror: report,
+  });
+  await ended;
+  await handle.close();
+  await agent.close();
+}

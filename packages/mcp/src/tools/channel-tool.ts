@@ -1,0 +1,35 @@
+import type { Agent } from '../agent.ts';
+import { readChannel } from '../place.ts';
+import type { Tool } from '../tool.ts';
+import { publish } from './talk.ts';
+
+const MAX_NAME = 64;
+/** A schema that would fill a model's context is left to the bus, which checks by it all the same. */
+const MAX_SCHEMA = 8_192;
+
+/** A channel as a tool of its own, with the channel's schema as its arguments. Throws INVALID_ARGUMENT. */
+export async function channelTool(agent: Agent, channel: string): Promise<Tool> {
+  const schema = await schemaOf(agent, channel);
+  const jsonSchema = { input: () => schema, output: () => schema };
+  return {
+    name: toolName(channel),
+    description: `Publish to ${channel}; the arguments are the data.`,
+    // The bus checks them: what it refuses, it says why.
+    input: {
+      '~standard': { version: 1, vendor: 'arqonbus', validate: (value: unknown) => ({ value }), jsonSchema },
+    } as unknown as Tool['input'],
+    run: ((call: Parameters<Tool['run']>[0], data: object) => publish(call, channel, data)) as Tool['run'],
+  };
+}
+
+/** `publish_ROOM_CHANNEL`: letters, digits, `_` and `-`, at most 64. Throws INVALID_ARGUMENT for what is no channel. */
+function toolName(channel: string): string {
+  const { room, channel: name } = readChannel(channel);
+  return `publish_${room}_${name}`.replace(/[^\w-]/g, '_').slice(0, MAX_NAME);
+}
+
+async function schemaOf(agent: Agent, channel: string): Promise<Readonly<Record<string, unknown>>> {
+  const schema = await agent.schemaOf(channel);
+  const isObject = schema !== undefined && (schema.type === undefined || schema.type === 'object');
+  return isObject && JSON.stringify(schema).length <= MAX_SCHEMA ? schema : { type: 'object' };
+}

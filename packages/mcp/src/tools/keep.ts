@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { invalid } from '../place.ts';
+import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
+
+/** Of a lease that an agent does not ask a time for: long enough to think, short enough to be missed. */
+const TTL_SECONDS = 120;
+const PAGE = 50;
+
+/** remember, recall, claim, release: what outlives a conversation, and what one agent has at a time. */
+export const KEEP: readonly Tool[] = [
+  tool(
+    'remember',
+    'Keep a value; if_version: only if unchanged, 0: if new.',
+    z.strictObject({
+      key: z.string(),
+      value: z.unknown(),
+      ttl_seconds: z.number().optional(),
+      if_version: z.number().int().optional(),
+    }),
+    async ({ agent: { client } }, { key, value, ttl_seconds: ttlSeconds, if_version: ifVersion }) =>
+      client.store.set(key, value ?? null, {
+        ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
+        ...(ifVersion === undefined ? {} : { ifVersion }),
+      }),
+  ),
+  tool(
+    'recall',
+    'The value of a key, or the keys under a prefix.',
+    z.strictObject({ key: z.string().optional(), prefix: z.string().optional(), after: z.string().optional() }),
+    async ({ agent: { client }, signal }, { key, prefix, after }) => {
+      if (key !== undefined) return client.store.get(key, { signal });
+      const options = { ...(prefix === undefined ? {} : { prefix }), ...(after === undefined ? {} : { after }) };
+      return client.store.list({ ...options, limit: PAGE, signal });
+    },
+  ),
+  tool(
+    'claim',
+    'Have keys alone; with lease: longer.',
+    z.strictObject({
+      keys: z.array(z.string()).max(32).optional(),
+      lease: z.string().optional(),
+      ttl_seconds: z.number().optional(),
+      wait_seconds: WAIT_SECONDS,
+    }),
+    async (
+      { agent: { client }, signal },
+      { keys = [], lease, ttl_seconds: ttl = TTL_SECONDS, wait_seconds: wait = 0 },
+    ) => {
+      if (lease !== undefined) {
+        return told(await client.command('op.lease.renew', { lease_id: lease, ttl_seconds: ttl }, { signal }), lease);
+      }
+      if (keys.length === 0) throw invalid('Name the keys to claim, or the lease to have longer.');
+      // It is kept while the line is away: nobody renews it but the agent itself.
+      const args = { keys, ttl_seconds: ttl, wait_ms: seconds(wait), keep: true };
+      const granted = await client.command('op.lease.acquire', args, { signal, timeoutMs: seconds(wait) + 10_000 });
+      return { ...told(granted, granted.lease_id), keys: granted.keys };
+    },
+  ),
+  tool(
+    'release',
+    'Give up what you claimed.',
+    z.strictObject({ lease: z.string() }),
+    async ({ agent, signal }, { lease }) => agent.client.command('op.lease.release', { lease_id: lease }, { signal }),
+  ),
+];
+
+function told(granted: { token: number; expires_at: string }, lease: string): object {
+  return { lease, fencing_token: granted.token, expires_at: granted.expires_at };
+}

@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { readCursor } from '../cursor.ts';
+import { invalid, readChannel } from '../place.ts';
+import { NOTE, readAfter, readLast } from '../reading.ts';
+import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
+import { MAX_PLACES, waitFor } from '../waiting.ts';
+
+const MAX_LIMIT = 100;
+const LIMIT = 20;
+/** How long a call that does not wait tries to get an answer, a restart of the bus included, milliseconds. */
+const READ_MS = 20_000;
+
+/** read, wait: what others say. */
+export const READ: readonly Tool[] = [
+  tool(
+    'read',
+    'What came after a cursor, else the last messages.',
+    z.strictObject({
+      channel: z.string(),
+      cursor: z.string().optional(),
+      limit: z.number().int().min(1).max(MAX_LIMIT).optional(),
+    }),
+    async (call, { channel, cursor = '', limit = LIMIT }) => {
+      const place = readChannel(channel);
+      const since = readCursor(cursor);
+      const timed = { ...call, until: performance.now() + READ_MS };
+      const page =
+        since === undefined ? await readLast(timed, place, limit) : await readAfter(timed, place, since, limit, 0);
+      const { messages, lost } = page;
+      return { note: NOTE, messages, cursor: page.cursor, ...(lost ? { lost } : {}) };
+    },
+  ),
+  tool(
+    'wait',
+    'Wait for messages. places: {"room:channel": cursor, "inbox": ""}; hand back those it answers.',
+    z.strictObject({ places: z.record(z.string(), z.string()), seconds: WAIT_SECONDS }),
+    async (call, { places, seconds: wait = 30 }) => {
+      const names = Object.keys(places);
+      if (names.length === 0 || names.length > MAX_PLACES) throw invalid(`Name 1 to ${MAX_PLACES} places.`);
+      return waitFor({ ...call, until: performance.now() + seconds(wait) }, places);
+    },
+  ),
+];

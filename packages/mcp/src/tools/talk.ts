@@ -1,0 +1,136 @@
+import { ArqonBusError, type PublishOptions } from '@arqonbus/client';
+import { newId } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { show } from '../message.ts';
+import { readChannel } from '../place.ts';
+import { readReplyTo } from '../reply-to.ts';
+import { type Call, OBJECT, seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
+
+/** How long the bus may take to accept a message, a restart of it included, milliseconds. */
+const SEND_MS = 30_000;
+/** Why a target could not be reached, so that the next one is tried. */
+const UNREACHED = new Set(['TARGET_NOT_FOUND', 'FEATURE_MISSING', 'NOT_FOUND']);
+
+/** publish, send, reply, request: what an agent says. */
+export const TALK: readonly Tool[] = [
+  tool(
+    'publish',
+    'Send to all in a channel. id: to repeat a call safely.',
+    z.strictObject({ channel: z.string(), data: OBJECT, id: z.string().optional() }),
+    async (call, { channel, data, id }) => publish(call, channel, data, id),
+  ),
+  tool(
+    'send',
+    'Mail a subject. wait_seconds: until it is handled.',
+    z.strictObject({
+      to: z.string(),
+      data: OBJECT,
+      id: z.string().optional(),
+      wait_seconds: WAIT_SECONDS,
+    }),
+    async (call, { to, data, id, wait_seconds: wait = 0 }) => {
+      const target = readTarget(to);
+      const options = wait > 0 ? { receipt: true } : {};
+      const sent = await safely(call, id, (rest) => call.agent.client.send(target, data, { ...options, ...rest }));
+      const { queued, pending, undelivered } = sent as { queued?: unknown; pending?: unknown; undelivered?: unknown };
+      const told = { id: sent.id, queued, pending, undelivered };
+      if (sent.handled === undefined) return told;
+      return { ...told, handled: await within(sent.handled, seconds(wait), call.signal) };
+    },
+  ),
+  tool(
+    'reply',
+    'Answer a message; to is its reply_to.',
+    z.strictObject({ to: z.string(), data: OBJECT }),
+    async (call, { to, data }) => {
+      const target = readReplyTo(to);
+      if (target.kind === 'channel') {
+        return publish(call, target.channel, data, undefined, { metadata: { causal_parent_id: target.id } });
+      }
+      return safely(call, undefined, (rest) => replyTo(call, target, data, rest));
+    },
+  ),
+  tool(
+    'request',
+    'Ask a subject or a channel, and wait for the reply.',
+    z.strictObject({ to: z.string(), data: OBJECT, seconds: z.number().min(1).max(50).optional() }),
+    async (call, { to, data, seconds: wait = 30 }) => {
+      const target = to.includes(':') && !to.startsWith('sub:') ? channelOf(to) : readTarget(to);
+      const { client } = call.agent;
+      const reply = await client.request(target, data, { timeoutMs: seconds(wait), signal: call.signal });
+      const { reply_to: _answered, place: _private, ...shown } = show(reply.envelope, '');
+      return shown;
+    },
+  ),
+];
+
+interface Rest extends Pick<PublishOptions, 'id' | 'metadata'> {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export async function publish(
+  call: Call,
+  channel: string,
+  data: object,
+  id?: string,
+  options: Pick<PublishOptions, 'metadata'> = {},
+): Promise<object> {
+  const at = channelOf(channel);
+  const sent = await safely(call, id, (rest) =>
+    call.agent.client.publish(at, data, { ...options, ...rest, ack: true }),
+  );
+  const { sequence, epoch, delivered, duplicate } = sent;
+  const stored = sequence > 0 ? { cursor: `${sequence}@${epoch}` } : {};
+  return { id: sent.id, ...stored, delivered, ...(duplicate ? { duplicate } : {}) };
+}
+
+/** Sends under an id that is told when nobody knows what became of it: sent again under that id it is one message. */
+async function safely<T>({ signal }: Call, given: string | undefined, send: (rest: Rest) => Promise<T>): Promise<T> {
+  const id = given ?? newId();
+  try {
+    return await send({ id, timeoutMs: SEND_MS, signal });
+  } catch (error) {
+    if (!(error instanceof ArqonBusError) || !['TIMEOUT', 'OUTCOME_UNKNOWN', 'CONNECTION_LOST'].includes(error.code)) {
+      throw error;
+    }
+    const advice = `Whether the bus has it is not known; repeat the call with "id": "${id}", and it counts once.`;
+    throw new ArqonBusError('OUTCOME_UNKNOWN', advice, true, error);
+  }
+}
+
+async function replyTo(
+  { agent }: Call,
+  { id: requestId, targets }: { id: string; targets: readonly string[] },
+  data: object,
+  rest: Rest,
+): Promise<object> {
+  const [target, ...others] = targets as [string, ...string[]];
+  try {
+    await agent.client.reply({ id: requestId, from: target } as never, data, rest);
+    return { id: rest.id };
+  } catch (error) {
+    const isNext = others.length > 0 && error instanceof ArqonBusError && UNREACHED.has(error.code);
+    if (!isNext) throw error;
+    return replyTo({ agent } as Call, { id: requestId, targets: others }, data, rest);
+  }
+}
+
+/** A subject's mailbox, unless its live connections are meant (`sub:NAME`). */
+function readTarget(to: string): string {
+  return to.startsWith('sub:') || to.startsWith('@') ? to : `@${to}`;
+}
+
+function channelOf(text: string): string {
+  const { room, channel } = readChannel(text);
+  return `${room}:${channel}`;
+}
+
+/** What a promise gives in time; else that it is not known yet. */
+async function within(promise: Promise<object>, ms: number, signal: AbortSignal): Promise<object> {
+  const over = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
+  return new Promise((resolve, reject) => {
+    over.addEventListener('abort', () => resolve({ stage: 'not yet' }), { once: true });
+    promise.then(resolve, reject);
+  });
+}

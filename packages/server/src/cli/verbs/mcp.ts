@@ -1,0 +1,67 @@
+import { Command, Option } from 'commander';
+import { collectList, whole } from '../arguments.ts';
+import { UsageError } from '../exit.ts';
+import { aborted } from '../remote/bus.ts';
+import { sentence } from '../remote/failure.ts';
+import { type BusOptions, busUrl, tokenOf, trustedCertificates, withBusOptions } from '../remote/options.ts';
+import { TappedSocket } from '../remote/tapped-socket.ts';
+import { stopSignal } from '../stop.ts';
+import { remark } from '../terminal/output.ts';
+import { text } from '../terminal/styled-text.ts';
+import { withExamples } from '../verb.ts';
+
+interface McpOptions extends BusOptions {
+  readonly http?: number;
+  readonly host: string;
+  readonly subject?: string;
+  readonly name?: string;
+  readonly tool?: readonly string[];
+}
+
+/** `arqon mcp`: the bus as tools for agents, by the Model Context Protocol. */
+export function mcpVerb(): Command {
+  const verb = new Command('mcp')
+    .description('Serve the bus to agents as tools (MCP): one agent over standard input and output, or many over HTTP.')
+    .addOption(new Option('--http <port>', 'serve streamable HTTP at /mcp on this port').argParser(whole(0)))
+    .addOption(new Option('--host <address>', 'where --http listens').default('127.0.0.1'))
+    .addOption(
+      new Option('--tool <room:channel>', 'offer a channel as a tool of its own; repeatable').argParser(collectList),
+    )
+    .option('--subject <name>', 'who the agent is, where the bus asks for no token')
+    .option('--name <name>', 'how others see the agent');
+  withBusOptions(verb);
+  withExamples(
+    verb,
+    'arqon mcp --ws-url ws://127.0.0.1:9100 --subject planner',
+    'arqon mcp --http 8765',
+    'arqon mcp --tool orders:created',
+  );
+  return verb.action(run);
+}
+
+async function run(options: McpOptions): Promise<void> {
+  const { http, host, subject, name, tool: channels = [], header = {} } = options;
+  const { McpHttp, serveOverStdio } = await import('@arqonbus/mcp');
+  const token = tokenOf(options);
+  const ca = trustedCertificates(options);
+  const signal = stopSignal();
+  const bus = {
+    url: busUrl(options),
+    headers: header,
+    ...(name === undefined ? {} : { screenName: name }),
+    ...(ca === undefined ? {} : { socket: new TappedSocket(() => undefined, ca).open }),
+  };
+  const report = (error: Error): void => remark(text`${sentence(error.message)}`);
+  if (http === undefined) {
+    const who = { ...(token === '' ? {} : { token }), ...(subject === undefined ? {} : { subject }) };
+    await serveOverStdio({ ...bus, ...who, channels, report, signal });
+    return;
+  }
+  if (token !== '' || subject !== undefined) {
+    throw new UsageError('over HTTP each agent brings its own token; leave --jwt, ARQONBUS_TOKEN and --subject out.');
+  }
+  const server = await McpHttp.start({ bus, port: http, host, channels, report });
+  remark(text`agents are served at ${server.url}`);
+  await aborted(signal);
+  await server.stop();
+}
