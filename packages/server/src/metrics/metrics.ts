@@ -25,6 +25,7 @@ export interface MetricReaders {
   webhookDeliveriesTotal(): Labelled<'outcome'>;
   ingressPausedTotal(): number;
   connectionsRefusedTotal(): Labelled<'status'>;
+  memoryLimitBytes(): number;
   memoryRefusedTotal(): number;
   rateLimitedTotal(): number;
   eventsSuppressedTotal(): number;
@@ -146,6 +147,11 @@ export class Metrics {
       'WebSocket handshakes answered with an HTTP refusal.',
       ['status'],
       readers.connectionsRefusedTotal,
+    );
+    this.gauge(
+      'arqonbus_memory_limit_bytes',
+      'Heap beyond which connections and messages are refused.',
+      readers.memoryLimitBytes,
     );
     this.counter(
       'arqonbus_memory_refused_total',

@@ -1,0 +1,108 @@
+import type { CommandResult } from '@arqonbus/protocol';
+import type { VNode } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useLive } from '../components/live.ts';
+import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
+import { count } from '../format/quantity.ts';
+import { Tail } from '../model/tail.ts';
+import { client, command, may, sentenceOf } from '../session/session.ts';
+import { GroupsPanel } from './groups.tsx';
+import { Members } from './members.tsx';
+import { PublishForm } from './publish.tsx';
+import { RulesPanel } from './rules.tsx';
+import { TailPanel } from './tail-panel.tsx';
+
+export interface At {
+  readonly room: string;
+  readonly channel: string;
+}
+
+/** Messages of the past that a tail begins with. */
+const FIRST = 100;
+
+/** One channel: what goes through it, who is there, and what holds for it. */
+export function ChannelView({ room, channel }: At): VNode {
+  const tail = useMemo(() => new Tail(), []);
+  const problem = useSubscription(tail, { room, channel });
+  const [tab, setTab] = useState('Publish');
+  const info = useLive<CommandResult<'channel_info'>>(
+    () => command('channel_info', { room, channel }),
+    2_500,
+    `${room}:${channel}`,
+  );
+  const tabs = [
+    ...(may('op.rules.explain') ? ['Publish'] : []),
+    'Members',
+    ...(may('group.list') ? ['Groups'] : []),
+    ...(may('op.rules.explain') ? ['Rules'] : []),
+  ];
+  const chosen = tabs.includes(tab) ? tab : 'Members';
+  return (
+    <div class="channel-grid">
+      {problem !== '' && <Note tone="bad">{problem}</Note>}
+      <TailPanel tail={tail} room={room} channel={channel} />
+      <Panel title="Channel" flush actions={<ChannelBadges of={info.value} />}>
+        <Tabs label="About the channel" tabs={tabs} chosen={chosen} onChoose={setTab} />
+        {chosen === 'Publish' && <PublishForm room={room} channel={channel} />}
+        {chosen === 'Members' &&
+          (info.value === undefined ? (
+            <Empty title={info.problem === '' ? 'Asking who is here…' : info.problem} />
+          ) : (
+            <Members info={info.value} />
+          ))}
+        {chosen === 'Groups' && <GroupsPanel room={room} channel={channel} />}
+        {chosen === 'Rules' && <RulesPanel room={room} channel={channel} />}
+      </Panel>
+    </div>
+  );
+}
+
+function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'> | undefined }): VNode {
+  if (info === undefined) return <Badge>…</Badge>;
+  return (
+    <span class="row">
+      <Badge>sequence {count(info.sequence)}</Badge>
+      <Badge>
+        {count(info.count)} {info.count === 1 ? 'member' : 'members'}
+      </Badge>
+      <Badge>keeps {count(info.history.size)}</Badge>
+      {info.hardcoded && <Badge>built in</Badge>}
+    </span>
+  );
+}
+
+/** Joins as long as the view is open; answers why that does not work. */
+function useSubscription(tail: Tail, { room, channel }: At): string {
+  const [problem, setProblem] = useState('');
+  const { value: now } = client;
+  useEffect(() => {
+    if (now === null) return;
+    let isOver = false;
+    let leave: (() => Promise<unknown>) | undefined;
+    const options = {
+      history: FIRST,
+      echo: true,
+      onMessage: ({ envelope }: { envelope: Parameters<Tail['push']>[0] }) => tail.push(envelope),
+      onReset: () => setProblem('Messages are missing here: history no longer holds all that was sent meanwhile.'),
+    };
+    now.subscribe({ room, channel }, options).then(
+      (subscription) => {
+        leave = () => subscription.close();
+        if (isOver) void leave();
+        setProblem('');
+        subscription.on('close', (error) => {
+          if (!isOver && error !== undefined) setProblem(sentenceOf(error));
+        });
+      },
+      (error) => {
+        if (!isOver) setProblem(sentenceOf(error));
+      },
+    );
+    return () => {
+      isOver = true;
+      tail.stop();
+      void leave?.().catch(() => {});
+    };
+  }, [now, tail]);
+  return problem;
+}
