@@ -90,11 +90,11 @@ function optionsOf(element: HTMLElement, lines: readonly Line[], format: (value:
     legend: { show: false },
     cursor: { show: false },
     scales: {
-      x: { time: true, range: () => [Date.now() / 1000 - WINDOW_S, Date.now() / 1000] },
+      x: { time: true, range: (_plot, first) => windowFrom(first, Date.now() / 1000) },
       y: { range: (_plot, _least, most) => [0, Math.max(most * 1.15, Number.MIN_VALUE) || 1] },
     },
     axes: [
-      { ...axis, size: 1.6 * rem, space: 5 * rem, values: (_plot, times) => times.map(timeOf) },
+      { ...axis, size: 1.6 * rem, space: 6 * rem, values: (_plot, times) => times.map(timeOf) },
       { ...axis, size: 4.2 * rem, space: 2.2 * rem, values: (_plot, values) => values.map(format) },
     ],
     series: [
@@ -110,7 +110,14 @@ function optionsOf(element: HTMLElement, lines: readonly Line[], format: (value:
   };
 }
 
+/** The time that is shown: at least a minute, at most a quarter of an hour. */
+function windowFrom(first: number | null, now: number): [number, number] {
+  return [Math.max(now - WINDOW_S, Math.min(first ?? now, now - 60)), now];
+}
+
 function timeOf(seconds: number): string {
   const time = new Date(seconds * 1000);
-  return `${String(time.getHours()).padStart(2, '0')}:${String(time.getMinutes()).padStart(2, '0')}`;
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const minutes = `${two(time.getHours())}:${two(time.getMinutes())}`;
+  return time.getSeconds() === 0 ? minutes : `${minutes}:${two(time.getSeconds())}`;
 }

@@ -121,7 +121,7 @@ export function Field({
       {label}
       <input
         class="input"
-        type={type}
+        type={type as 'text'}
         value={value}
         placeholder={placeholder}
         autocomplete={autocomplete ?? 'off'}

@@ -25,6 +25,7 @@ export function bytes(value: number): string {
 
 /** A time span given in seconds. */
 export function span(seconds: number): string {
+  if (seconds === 0) return '0';
   if (seconds < 0.001) return `${Math.round(seconds * 1_000_000)} µs`;
   if (seconds < 1) return `${seconds < 0.01 ? (seconds * 1000).toFixed(1) : Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;

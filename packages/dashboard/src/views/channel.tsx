@@ -4,10 +4,11 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
 import { count } from '../format/quantity.ts';
-import { Tail } from '../model/tail.ts';
+import { type Row, Tail } from '../model/tail.ts';
 import { client, command, may, sentenceOf } from '../session/session.ts';
 import { GroupsPanel } from './groups.tsx';
 import { Members } from './members.tsx';
+import { MessageView } from './message.tsx';
 import { PublishForm } from './publish.tsx';
 import { RulesPanel } from './rules.tsx';
 import { TailPanel } from './tail-panel.tsx';
@@ -25,6 +26,7 @@ export function ChannelView({ room, channel }: At): VNode {
   const tail = useMemo(() => new Tail(), []);
   const problem = useSubscription(tail, { room, channel });
   const [tab, setTab] = useState('Publish');
+  const [row, choose] = useState<Row>();
   const info = useLive<CommandResult<'channel_info'>>(
     () => command('channel_info', { room, channel }),
     2_500,
@@ -40,19 +42,22 @@ export function ChannelView({ room, channel }: At): VNode {
   return (
     <div class="channel-grid">
       {problem !== '' && <Note tone="bad">{problem}</Note>}
-      <TailPanel tail={tail} room={room} channel={channel} />
-      <Panel title="Channel" flush actions={<ChannelBadges of={info.value} />}>
-        <Tabs label="About the channel" tabs={tabs} chosen={chosen} onChoose={setTab} />
-        {chosen === 'Publish' && <PublishForm room={room} channel={channel} />}
-        {chosen === 'Members' &&
-          (info.value === undefined ? (
-            <Empty title={info.problem === '' ? 'Asking who is here…' : info.problem} />
-          ) : (
-            <Members info={info.value} />
-          ))}
-        {chosen === 'Groups' && <GroupsPanel room={room} channel={channel} />}
-        {chosen === 'Rules' && <RulesPanel room={room} channel={channel} />}
-      </Panel>
+      <TailPanel tail={tail} room={room} channel={channel} chosen={row} onChoose={choose} />
+      <div class="channel-side">
+        {row !== undefined && <MessageView key={row.key} envelope={row.envelope} onClose={() => choose(undefined)} />}
+        <Panel title="Channel" flush actions={<ChannelBadges of={info.value} />}>
+          <Tabs label="About the channel" tabs={tabs} chosen={chosen} onChoose={setTab} />
+          {chosen === 'Publish' && <PublishForm room={room} channel={channel} />}
+          {chosen === 'Members' &&
+            (info.value === undefined ? (
+              <Empty title={info.problem === '' ? 'Asking who is here…' : info.problem} />
+            ) : (
+              <Members info={info.value} />
+            ))}
+          {chosen === 'Groups' && <GroupsPanel room={room} channel={channel} />}
+          {chosen === 'Rules' && <RulesPanel room={room} channel={channel} />}
+        </Panel>
+      </div>
     </div>
   );
 }

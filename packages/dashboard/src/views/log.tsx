@@ -1,11 +1,12 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
+import { Brief } from '../components/brief.tsx';
 import { useLive } from '../components/live.ts';
 import { Badge, Button, Choice, Empty, Field, Note, Panel, type Tone } from '../components/parts.tsx';
 import { type Column, Table } from '../components/table.tsx';
 import { preview } from '../format/preview.ts';
 import { clock, count } from '../format/quantity.ts';
-import { visible, visibleLine } from '../format/visible.ts';
+import { visible } from '../format/visible.ts';
 import { type Happening, readHappenings } from './telemetry.ts';
 
 const LIMIT = 300;
@@ -15,7 +16,7 @@ const COLUMNS: readonly Column<Happening>[] = [
   { name: 'Time', cell: ({ timestamp }) => <span class="number">{clock(timestamp)}</span>, tight: true },
   { name: 'Severity', cell: ({ severity }) => <Badge tone={TONES[severity]}>{severity}</Badge>, tight: true },
   { name: 'Event', cell: ({ eventType }) => visible(eventType), tight: true },
-  { name: 'What', cell: ({ payload }) => <code>{visibleLine(preview(payload, 400), 401)}</code> },
+  { name: 'What', cell: ({ payload }) => <Brief of={payload} /> },
   { name: 'Node', cell: ({ node }) => node, tight: true },
 ];
 

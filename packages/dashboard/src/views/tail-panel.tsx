@@ -7,7 +7,6 @@ import { EVERYTHING, type Filter, matcher } from '../model/filter.ts';
 import type { Row, Tail } from '../model/tail.ts';
 import { command, sentenceOf } from '../session/session.ts';
 import type { At } from './channel.tsx';
-import { MessageView } from './message.tsx';
 
 /** Messages of one page of history. */
 const PAGE = 200;
@@ -18,10 +17,15 @@ const TYPES: readonly (readonly [string, string])[] = [
   ['telemetry', 'telemetry'],
 ];
 
+interface TailPanelProps extends At {
+  readonly tail: Tail;
+  readonly chosen: Row | undefined;
+  readonly onChoose: (row: Row) => void;
+}
+
 /** The messages of a channel, as they come and back to the first that is kept. */
-export function TailPanel({ tail, room, channel }: { readonly tail: Tail } & At): VNode {
+export function TailPanel({ tail, room, channel, chosen, onChoose }: TailPanelProps): VNode {
   const [filter, setFilter] = useState<Filter>(EVERYTHING);
-  const [chosen, choose] = useState<Row>();
   const { isAtStart, problem, readOlder } = useHistory(tail, { room, channel });
   const { value: all } = tail.rows;
   const isFiltered = Object.values(filter).some((one) => one !== '');
@@ -35,70 +39,61 @@ export function TailPanel({ tail, room, channel }: { readonly tail: Tail } & At)
   const { value: skipped } = tail.skipped;
   const { value: waiting } = tail.waiting;
   return (
-    <>
-      <Panel
-        title="Messages"
-        flush
-        actions={
-          <span class="row" data-pause="">
-            <Button small pressed={isPaused} onClick={() => tail.pause(!isPaused)}>
-              {isPaused ? `Paused${waiting > 0 ? `, ${count(waiting)} wait` : ''}` : 'Pause'}
+    <Panel
+      title="Messages"
+      flush
+      actions={
+        <span class="row" data-pause="">
+          <Button small pressed={isPaused} onClick={() => tail.pause(!isPaused)}>
+            {isPaused ? `Paused${waiting > 0 ? `, ${count(waiting)} wait` : ''}` : 'Pause'}
+          </Button>
+          <Button small onClick={() => tail.clear()}>
+            Clear
+          </Button>
+        </span>
+      }
+    >
+      <div class="filters">
+        <Field
+          label="Text"
+          placeholder="in the payload"
+          value={filter.text}
+          onInput={(text) => set({ text })}
+          search
+          grow
+        />
+        <Field
+          label="Sender"
+          placeholder="name, subject, id"
+          value={filter.sender}
+          onInput={(sender) => set({ sender })}
+          grow
+        />
+        <Field label="JSON path" placeholder="order.id=42" value={filter.path} onInput={(path) => set({ path })} grow />
+        <Choice label="Type" value={filter.type} options={TYPES} onChange={(type) => set({ type })} />
+      </div>
+      {problem !== '' && <Note tone="bad">{problem}</Note>}
+      {rows.length === 0 ? (
+        <Empty title={isFiltered ? 'No message passes the filter.' : 'No message here yet.'}>
+          {isFiltered ? (
+            <Button small onClick={() => setFilter(EVERYTHING)}>
+              Show everything
             </Button>
-            <Button small onClick={() => tail.clear()}>
-              Clear
-            </Button>
-          </span>
-        }
-      >
-        <div class="filters">
-          <Field
-            label="Text"
-            placeholder="in the payload"
-            value={filter.text}
-            onInput={(text) => set({ text })}
-            search
-            grow
-          />
-          <Field
-            label="Sender"
-            placeholder="name, subject, id"
-            value={filter.sender}
-            onInput={(sender) => set({ sender })}
-            grow
-          />
-          <Field
-            label="JSON path"
-            placeholder="order.id=42"
-            value={filter.path}
-            onInput={(path) => set({ path })}
-            grow
-          />
-          <Choice label="Type" value={filter.type} options={TYPES} onChange={(type) => set({ type })} />
-        </div>
-        {problem !== '' && <Note tone="bad">{problem}</Note>}
-        {rows.length === 0 ? (
-          <Empty title={isFiltered ? 'No message passes the filter.' : 'Nothing has been said here yet.'}>
-            {isFiltered ? (
-              <Button small onClick={() => setFilter(EVERYTHING)}>
-                Show everything
-              </Button>
-            ) : (
-              'Publish something below: it appears here.'
-            )}
-          </Empty>
-        ) : (
-          <TailList tail={tail} rows={rows} chosen={chosen?.key} onChoose={choose} onTop={readOlder} />
-        )}
-        <div class="tail-foot" role="status">
-          <span>
-            {count(rows.length)} shown{isFiltered ? ` of ${count(all.length)}` : ''}
-          </span>
-          {skipped > 0 && <span>{count(skipped)} skipped: they came faster than they can be shown</span>}
-          {isAtStart ? <span>this is all that history keeps</span> : <span>scroll up for older ones</span>}
-        </div>
-      </Panel>
-      {chosen !== undefined && <MessageView envelope={chosen.envelope} onClose={() => choose(undefined)} />}
-    </>
+          ) : (
+            'Publish something below: it appears here.'
+          )}
+        </Empty>
+      ) : (
+        <TailList tail={tail} rows={rows} chosen={chosen?.key} onChoose={onChoose} onTop={readOlder} />
+      )}
+      <div class="tail-foot" role="status">
+        <span>
+          {count(rows.length)} shown{isFiltered ? ` of ${count(all.length)}` : ''}
+        </span>
+        {skipped > 0 && <span>{count(skipped)} skipped: they came faster than they can be shown</span>}
+        {isAtStart ? <span>this is all that history keeps</span> : <span>scroll up for older ones</span>}
+      </div>
+    </Panel>
   );
 }
 
