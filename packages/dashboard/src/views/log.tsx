@@ -7,6 +7,7 @@ import { type Column, Table } from '../components/table.tsx';
 import { preview } from '../format/preview.ts';
 import { clock, count } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
+import { welcome } from '../session/session.ts';
 import { type Happening, readHappenings } from './telemetry.ts';
 
 const LIMIT = 300;
@@ -25,13 +26,16 @@ export function LogView(): VNode {
   const [events, setEvents] = useState('');
   const [text, setText] = useState('');
   const [severity, setSeverity] = useState('');
+  const [withOwn, setWithOwn] = useState(false);
   const [held, hold] = useState<readonly Happening[]>();
   const asked = events.trim().replaceAll(/[^A-Za-z0-9._*,-]/g, '');
   const feed = useLive(() => readHappenings(asked, LIMIT), 1_500, asked);
   const all = held ?? feed.value ?? [];
+  const own = welcome.value?.client_id;
   const wanted = text.trim().toLowerCase();
   const found = all.filter(
     (one) =>
+      (withOwn || one.payload.client_id !== own) &&
       (severity === '' || one.severity === severity) &&
       (wanted === '' || preview(one, 4_000).toLowerCase().includes(wanted)),
   );
@@ -71,6 +75,14 @@ export function LogView(): VNode {
               ['error', 'error'],
             ]}
           />
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={withOwn}
+              onChange={({ currentTarget }) => setWithOwn(currentTarget.checked)}
+            />
+            What this page asks, too
+          </label>
         </div>
         <Table
           label="Events"
