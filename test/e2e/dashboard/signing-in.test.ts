@@ -19,10 +19,10 @@ describe.skipIf(!hasChromium())('signing in to the dashboard', () => {
 
   it('says why a token is refused, and takes a good one', async () => {
     const { page } = await dashboards.open(server.urls.http);
-    await page.getByLabel('Token').fill('not.a.token');
+    await page.getByLabel('Token', { exact: true }).fill('not.a.token');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('alert').getByText(/token/).first().waitFor();
-    await page.getByLabel('Token').fill(await token({ sub: 'root', role: 'admin' }));
+    await page.getByLabel('Token', { exact: true }).fill(await token({ sub: 'root', role: 'admin' }));
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { name: 'Overview' }).waitFor();
     await page.getByText('admin of default').waitFor();
@@ -48,7 +48,7 @@ describe.skipIf(!hasChromium())('signing in to the dashboard', () => {
 
   it('offers nothing that the role does not show', async () => {
     const { page } = await dashboards.open(server.urls.http);
-    await page.getByLabel('Token').fill(await token({ sub: 'ursula', role: 'user' }));
+    await page.getByLabel('Token', { exact: true }).fill(await token({ sub: 'ursula', role: 'user' }));
     await page.getByRole('button', { name: 'Sign in' }).click();
     const views = page.getByRole('navigation', { name: 'Views' });
     await views.getByRole('link', { name: 'Rooms' }).waitFor();

@@ -10,7 +10,7 @@ const VIEWS: readonly (readonly [view: string, ...seen: string[]])[] = [
   ['overview', 'Connections', 'Event-loop lag', 'Healthy', 'node-a'],
   ['rooms', 'orders', 'explore', 'No channel is open'],
   ['rooms/orders/new', '"id":1041', 'Shop', 'Send', 'sequence 3'],
-  ['clients', 'Ada', 'packer', 'ai-agent', 'this page'],
+  ['clients', 'Ada', 'packer', 'Scout', 'this page'],
   ['agents', 'Scout', 'Looks for what others have missed'],
   ['operators', 'http://127.0.0.1:9/hook', 'orders:*'],
   ['casil', 'CASIL_POLICY_BLOCKED_SECRET', 'Try a text', 'block on probable secret'],
@@ -146,7 +146,7 @@ describe.skipIf(!hasChromium())('the views of the dashboard', () => {
     await page.getByRole('tab', { name: 'Store' }).click();
     await page.getByLabel('Keys that begin with').fill('shop/st');
     await page.getByRole('button', { name: 'shop/stock/lamp' }).click();
-    await page.getByText('shop/stock/lamp, version 1').waitFor();
+    await page.getByText(/^shop\/stock\/lamp, version \d+$/).waitFor();
   }, 60_000);
 
   it('obey the keyboard', async () => {

@@ -62,7 +62,8 @@ export function Shell(): VNode {
           ))}
         </ul>
       </nav>
-      <main class="main" ref={main} tabIndex={-1}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no pointer must be able to scroll it */}
+      <main class="main" ref={main} tabIndex={0}>
         {phase.value === 'away' && (
           <Note tone="warn">
             The line to the bus is lost. What you see is the last that was known; the page tries to come back by itself.
