@@ -115,7 +115,7 @@ export class Tail {
 }
 
 /** Whom a message is from: the name, else the subject, else the connection. */
-export function senderOf({ from, metadata }: Envelope): string {
+function senderOf({ from, metadata }: Envelope): string {
   const { name, subject } = metadata?.sender ?? {};
   return visibleLine(name ?? subject ?? from ?? 'unknown', 80);
 }

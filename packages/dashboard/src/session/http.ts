@@ -2,7 +2,7 @@ import { BASE } from './base.ts';
 import { credentials, headersOf } from './credentials.ts';
 
 /** A refusal of the HTTP API: its sentence, its code, and where the caller should wait, for how long. */
-export class Refusal extends Error {
+class Refusal extends Error {
   readonly code: string;
   readonly status: number;
 
