@@ -4,6 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
 import { count } from '../format/quantity.ts';
+import type { At } from '../model/at.ts';
 import { type Row, Tail } from '../model/tail.ts';
 import { client, command, may, sentenceOf } from '../session/session.ts';
 import { GroupsPanel } from './groups.tsx';
@@ -12,11 +13,6 @@ import { MessageView } from './message.tsx';
 import { PublishForm } from './publish.tsx';
 import { RulesPanel } from './rules.tsx';
 import { TailPanel } from './tail-panel.tsx';
-
-export interface At {
-  readonly room: string;
-  readonly channel: string;
-}
 
 /** Messages of the past that a tail begins with. */
 const FIRST = 100;

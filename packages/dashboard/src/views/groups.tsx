@@ -8,8 +8,8 @@ import { act } from '../components/toasts.tsx';
 import { preview } from '../format/preview.ts';
 import { ago, count, span } from '../format/quantity.ts';
 import { visible, visibleLine } from '../format/visible.ts';
+import type { At } from '../model/at.ts';
 import { command } from '../session/session.ts';
-import type { At } from './channel.tsx';
 
 /** Groups of one channel whose state is asked for; more would make the page a load of its own. */
 const MOST = 20;

@@ -4,8 +4,8 @@ import { useEffect, useState } from 'preact/hooks';
 import { Badge, Button, Note } from '../components/parts.tsx';
 import { act } from '../components/toasts.tsx';
 import { count } from '../format/quantity.ts';
+import type { At } from '../model/at.ts';
 import { client, command, sentenceOf } from '../session/session.ts';
-import type { At } from './channel.tsx';
 import { fieldsOf, SchemaFields } from './schema-fields.tsx';
 
 /** How long one has to stop typing before the bus is asked, milliseconds. */

@@ -5,8 +5,8 @@ import { Badge, Empty, Note } from '../components/parts.tsx';
 import { Table } from '../components/table.tsx';
 import { preview } from '../format/preview.ts';
 import { visibleLine } from '../format/visible.ts';
+import type { At } from '../model/at.ts';
 import { command } from '../session/session.ts';
-import type { At } from './channel.tsx';
 
 /** What holds for a channel, and which rule says so. */
 export function RulesPanel({ room, channel }: At): VNode {

@@ -3,10 +3,10 @@ import { useMemo, useRef, useState } from 'preact/hooks';
 import { Button, Choice, Empty, Field, Note, Panel } from '../components/parts.tsx';
 import { TailList } from '../components/tail-list.tsx';
 import { count } from '../format/quantity.ts';
+import type { At } from '../model/at.ts';
 import { EVERYTHING, type Filter, matcher } from '../model/filter.ts';
 import type { Row, Tail } from '../model/tail.ts';
 import { command, sentenceOf } from '../session/session.ts';
-import type { At } from './channel.tsx';
 
 /** Messages of one page of history. */
 const PAGE = 200;
