@@ -64,7 +64,7 @@ describe('what is watched from outside', () => {
   it('names codes and outcomes that there are', () => {
     const exprs = rules.map(({ expr }) => expr).join('\n');
     const codes = [...exprs.matchAll(/code="(\w+)"/g)].map(([, code = '']) => code);
-    expect(codes.length).toBeGreaterThan(1);
+    expect(codes.length).toBeGreaterThan(0);
     for (const code of codes) expect(Object.keys(ERRORS)).toContain(code);
     const outcomes = [...exprs.matchAll(/outcome=~"([\w|]+)"/g)].flatMap(([, list = '']) => list.split('|'));
     expect(outcomes.length).toBeGreaterThan(1);

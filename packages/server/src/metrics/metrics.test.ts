@@ -23,6 +23,7 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     webhookDeliveriesTotal: none,
     ingressPausedTotal: zero,
     connectionsRefusedTotal: none,
+    storageHealthy: () => true,
     memoryLimitBytes: zero,
     memoryRefusedTotal: zero,
     rateLimitedTotal: zero,

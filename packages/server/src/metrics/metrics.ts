@@ -25,6 +25,7 @@ export interface MetricReaders {
   webhookDeliveriesTotal(): Labelled<'outcome'>;
   ingressPausedTotal(): number;
   connectionsRefusedTotal(): Labelled<'status'>;
+  storageHealthy(): boolean;
   memoryLimitBytes(): number;
   memoryRefusedTotal(): number;
   rateLimitedTotal(): number;
@@ -147,6 +148,9 @@ export class Metrics {
       'WebSocket handshakes answered with an HTTP refusal.',
       ['status'],
       readers.connectionsRefusedTotal,
+    );
+    this.gauge('arqonbus_storage_healthy', 'Whether the storage answers: 1, or 0.', () =>
+      readers.storageHealthy() ? 1 : 0,
     );
     this.gauge(
       'arqonbus_memory_limit_bytes',
