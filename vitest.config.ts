@@ -24,8 +24,8 @@ export default defineConfig({
       'bench/**/*.test.ts',
       'examples/**/*.test.ts',
     ],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What a test waits for may take long on a busy machine; only a wait that would never end is a fault.
     expect: { poll: { timeout: 15_000 } },
     maxWorkers: 2,

@@ -17,7 +17,7 @@ _MAX_EARLY = 10_000
 
 @dataclass(frozen=True)
 class JoinOptions:
-    """``history`` and ``since`` are for the first join only; a rejoin resumes from what was seen."""
+    """``history``, ``since`` and ``last`` are for the first join only; a rejoin resumes from what was seen."""
 
     echo: bool = False
     presence: bool = False
@@ -26,6 +26,8 @@ class JoinOptions:
     since: Since | None = None
     #: What this client shows of itself to who watches the presence of the place; any JSON value.
     state: Any = None
+    #: First of all the value that each channel retains.
+    last: bool = False
 
 
 class Membership:
@@ -117,6 +119,8 @@ class Membership:
             args["since"] = since_to_wire(since)
         elif self.options.history and self.result is None:
             args["history"] = self.options.history
+        if self.options.last and self.result is None:
+            args["last"] = True
         return args, since
 
     def joining(self) -> None:
@@ -169,6 +173,10 @@ class Membership:
             if len(self._early) > _MAX_EARLY:
                 # The oldest of them are those that the replay brings.
                 del self._early[0]
+        elif (envelope.get("metadata") or {}).get("retained") is True:
+            # It stands before where the join begins, and is for whoever asked for it.
+            if self.options.last:
+                self._deliver(envelope)
         elif self._paused:
             if not self.resumable or Position.of(envelope) is None:
                 self.missed += 1

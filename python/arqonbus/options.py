@@ -25,6 +25,8 @@ class PublishOptions(TypedDict, total=False):
     expect: Position | Mapping[str, Any] | None
     #: Only to who is there now: no sequence, no history, no groups.
     ephemeral: bool | None
+    #: Takes the value away that the channel retains; the event itself is one like others.
+    clear: bool | None
     #: When it is delivered, with a time zone; as text in RFC 3339.
     deliver_at: datetime | str | None
     #: Seconds after which it is delivered.

@@ -60,6 +60,7 @@ class SubscribeMethods:
         presence: bool = False,
         history: int | None = None,
         since: Since | None = None,
+        last: bool = False,
         timeout: float | None = None,
     ) -> Joined:
         """Joins a channel or a room; its messages come through :meth:`recv_json` and ``on("message")``.
@@ -70,10 +71,11 @@ class SubscribeMethods:
         :param presence: deliver the notices of who comes and goes; :meth:`presence` makes a set of them
         :param history: replay the last N envelopes first
         :param since: replay what followed a position, or positions by channel
+        :param last: first of all the value that each channel retains, if a rule of the bus has it kept
         """
         place = parse_address(address)
         former = self._router.joined(place)
-        membership = self._router.inbox_membership(place, JoinOptions(echo, presence, history, since))
+        membership = self._router.inbox_membership(place, JoinOptions(echo, presence, history, since, last=last))
         joined = await self._roster.join(membership, timeout)
         self._router.remember(membership)
         if former is not None:
@@ -111,6 +113,7 @@ class SubscribeMethods:
         presence: bool = False,
         history: int | None = None,
         since: Since | None = None,
+        last: bool = False,
         on_message: OnMessage | None = None,
         on_presence: OnMessage | None = None,
         on_reset: OnReset | None = None,
@@ -129,6 +132,7 @@ class SubscribeMethods:
         presence: bool = False,
         history: int | None = None,
         since: Since | None = None,
+        last: bool = False,
         on_message: OnMessage | OnDelivery | None = None,
         on_presence: OnMessage | None = None,
         on_reset: OnReset | None = None,
@@ -155,7 +159,7 @@ class SubscribeMethods:
         :param overflow: ``replay``: the rest waits in the server's history; ``drop-oldest``: keeps up with the present
         """
         if group is not None:
-            if echo or presence or history is not None or since is not None or on_presence or on_reset or buffer_limit:
+            if echo or presence or history is not None or since is not None or last or on_presence or on_reset or buffer_limit:
                 message = "A group knows where it is: only prefetch, manual_ack and on_message go with it."
                 raise invalid_argument(message, field="group")
             options = GroupOptions(group, prefetch, manual_ack, on_message)
@@ -165,7 +169,7 @@ class SubscribeMethods:
         limit = buffer_limit or self._buffer_limit
         subscription = Subscription(
             parse_address(address),
-            JoinOptions(echo, presence, history, since),
+            JoinOptions(echo, presence, history, since, last=last),
             Consumer(limit, overflow, cast("OnMessage | None", on_message), on_presence, on_reset),
             join=self._roster.join,
             leave=self._roster.leave,

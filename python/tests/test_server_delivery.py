@@ -71,6 +71,22 @@ async def test_options(offers: Offers, client: ArqonBusClient, other: ArqonBusCl
         assert [message["payload"]["n"] async for message in client.history(f"{room}:x")] == [1, 2, 5, 6]
 
 
+async def test_retained_values(client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
+    rules = [{"match": f"{room}:*", "retain_last": True}]
+    before = await client.command("op.rules.get")
+    await client.command("op.rules.set", rules=[*before["rules"], *rules], if_version=before["version"])
+    for n in (1, 2):
+        await client.publish(f"{room}:lamp", {"n": n})
+    async with other.subscribe(f"{room}:lamp", last=True) as messages:
+        first = await messages.receive(timeout=20)
+        assert first["payload"] == {"n": 2} and first["metadata"]["retained"] is True
+        await client.publish(f"{room}:lamp", {"n": 3}, clear=True)
+        assert (await messages.receive(timeout=20))["payload"] == {"n": 3}
+    async with other.subscribe(f"{room}:*", last=True) as messages:
+        await client.publish(f"{room}:door", {"n": 4})
+        assert (await messages.receive(timeout=20))["payload"] == {"n": 4}
+
+
 async def test_waiting(offers: Offers, client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
     offers("wait")
     await other.publish(f"{room}:x", {"n": 1})

@@ -45,7 +45,7 @@ const STORAGES = [
   ...(hasPostgres() ? [{ name: 'PostgreSQL', open: openPostgres }] : []),
 ];
 
-describe.each(STORAGES)('two nodes on one $name', ({ open }) => {
+describe.each(STORAGES)('two nodes on one $name', ({ name, open }) => {
   let storage: Storage;
   let one: TestServer;
   let other: TestServer;
@@ -246,7 +246,10 @@ describe.each(STORAGES)('two nodes on one $name', ({ open }) => {
     }
     const seen: Awaited<ReturnType<Peer['message']>>[] = [];
     while (seen.length < 9) seen.push(await b.message());
-    expect(seen.map(({ payload }) => payload.n)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    const order = seen.map(({ payload }) => payload.n as number);
+    // PostgreSQL brings stored and live-only events by two ways, each in its order (docs/storage.md).
+    const ways = name === 'PostgreSQL' ? [(n: number) => n % 3 === 0, (n: number) => n % 3 !== 0] : [() => true];
+    for (const isOfWay of ways) expect(order.filter(isOfWay)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8].filter(isOfWay));
     const kept = seen.filter(({ metadata }) => metadata?.sequence !== undefined);
     expect(kept.map(({ payload }) => payload.n)).toEqual([0, 3, 6]);
     expect((await b.ask('history', { room, channel: 'x' })).messages).toHaveLength(3);

@@ -9,7 +9,7 @@ function testFiles(folder: string): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return entry.name === 'node_modules' || entry.name === 'dist' ? [] : testFiles(path);
-    return entry.name.endsWith('.test.ts') ? [path] : [];
+    return /\.(test|suite)\.ts$/.test(entry.name) ? [path] : [];
   });
 }
 

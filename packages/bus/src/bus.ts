@@ -4,21 +4,16 @@ import {
   BusError,
   CLOSE,
   checkJson,
-  checkOptions,
   type Envelope,
   encodeError,
   isChannelName,
-  isId,
   isRoomName,
   type JsonObject,
-  type MessageOptions,
   newId,
   newSecretId,
   parseAddress,
-  type SendOptions,
   splitMetadata,
   WILDCARD,
-  wireOptions,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { andThen, attempt, isPending } from './awaitable.ts';
@@ -31,17 +26,11 @@ import type { Wire } from './connection/outbox.ts';
 import type { Arrival, Session, Wanted } from './connection/session.ts';
 import { encodeWelcome } from './connection/welcome.ts';
 import { Core } from './core.ts';
-import type {
-  Attached,
-  AttachOptions,
-  CreateBusOptions,
-  GivenPrincipal,
-  PublishOptions,
-  PublishResult,
-} from './create-options.ts';
+import type { Attached, AttachOptions, CreateBusOptions, PublishOptions, PublishResult } from './create-options.ts';
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
+import { checkGiven, checkSendOptions, checkTenant, verification } from './given.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
 import { createLeaseOperator } from './operators/lease/lease.ts';
@@ -52,7 +41,6 @@ import { createStoreOperator, type StoreOperator } from './operators/store/store
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
-import { grantsOf, principalOf, type Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
 import { Subjects } from './subjects.ts';
 import type { Joined } from './subscribe/join.ts';
@@ -457,42 +445,6 @@ export class Bus extends Core implements SessionHost {
   private every(ms: number, run: () => void): void {
     this.timers.push(setInterval(run, ms).unref());
   }
-}
-
-async function verification(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
-  try {
-    const { grants = null, ...given } = await who();
-    return { ok: true, principal: principalOf({ ...given, grants: grants === null ? null : grantsOf(grants) }) };
-  } catch (error) {
-    if (!(error instanceof BusError) || error.code !== 'AUTHENTICATION_FAILED') throw error;
-    return { ok: false, reason: error.message, internal: error.code };
-  }
-}
-
-/** Throws VALIDATION_ERROR for what a program gives that no envelope could carry. */
-function checkGiven({ payload, id, tenant }: { payload: unknown; id: string; tenant: string }): void {
-  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
-    throw invalid('payload', 'must be an object; put other values into one, as in {"value": 7}');
-  }
-  if (!isId(id)) throw invalid('id', 'is "arq_" and 1-124 letters, digits, "_" or "-"');
-  checkTenant(tenant);
-}
-
-/** The options of a message among those of a publish; a name that is no option's is refused. */
-function checkSendOptions(given: SendOptions): MessageOptions | undefined {
-  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request, ...others } = given;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
-  return checkOptions(wireOptions(given), 'event');
-}
-
-/** A tenant's name is made of the same characters as a room's. */
-function checkTenant(tenant: string): void {
-  if (!isRoomName(tenant)) throw invalid('tenant', 'is 1-128 letters, digits, ".", "_" or "-"');
-}
-
-function invalid(field: string, rule: string): BusError {
-  return new BusError('VALIDATION_ERROR', `"${field}" ${rule}.`, { field });
 }
 
 /** Waits for `done`, but not longer than this. The process stays until then, whatever else has ended. */

@@ -2,6 +2,8 @@ import type { JsonObject } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { attended } from './attended.suite.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
+import type { GrantLists } from './principal.ts';
+import type { Rule } from './rules/rule.ts';
 
 const serve = attended();
 
@@ -109,13 +111,12 @@ describe('a rule', () => {
     const rules = [{ match: 'orders:*', history: { size: 2 } }];
     const { version } = await peer.ask('op.rules.set', { rules, if_version: 0 });
     expect(await peer.ask('op.rules.get')).toEqual({ version, rules, base: [] });
-    for (const name of ['plain', 'own']) await peer.publish(to(name, { n: 6 }));
     const kept = async (channel: string): Promise<number[]> =>
       (await peer.ask('history', { room: 'orders', channel })).messages.map(
         ({ payload }: { payload: JsonObject }) => payload.n,
       );
-    expect(await kept('plain')).toEqual([5, 6]);
-    expect(await kept('own')).toEqual([4, 5, 6]);
+    expect(await kept('plain')).toEqual([4, 5]);
+    expect(await kept('own')).toEqual([3, 4, 5]);
     expect(await peer.ask('channel_info', { room: 'orders', channel: 'plain' })).toMatchObject({
       history: { size: 2 },
     });
@@ -183,5 +184,88 @@ describe('op.rules', () => {
     expect(shown.rules[0].hook.secret).toBe('***');
     await admin.ask('op.rules.set', { rules: shown.rules, if_version: version });
     expect(bus.rules.policy('default', 'a', 'b').hook?.secret).toBe('whsec_abc');
+  });
+});
+
+describe('a value that is retained', () => {
+  const RULES: Rule[] = [{ match: 'state:*', retain_last: true, history: { size: 2, ttl_seconds: 1 } }];
+  const put = (channel: string, n: number, options = {}) => ({ room: 'state', channel, payload: { n }, options });
+
+  it('is sent first to whoever joins with "last", without limit of time, and only to those', async () => {
+    const { connect } = await serve(RULES);
+    const [peer, late, plain] = [await connect(), await connect('bob'), await connect('eve')];
+    for (const n of [1, 2, 3]) await peer.publish(put('lamp', n));
+    const lamp = { room: 'state', channel: 'lamp' };
+    await late.ask('join_channel', { ...lamp, last: true });
+    const first = await late.message();
+    expect(first).toMatchObject({ payload: { n: 3 }, metadata: { sequence: 3, retained: true } });
+    await plain.ask('join_channel', lamp);
+    await peer.publish(put('lamp', 4));
+    expect(await plain.message()).toMatchObject({ payload: { n: 4 } });
+    const live = await late.message();
+    expect(live).toMatchObject({ payload: { n: 4 } });
+    expect(live.metadata?.retained).toBeUndefined();
+  });
+
+  it('comes for every channel of a room or pattern that the grants cover', async () => {
+    const { connect } = await serve(RULES);
+    const peer = await connect();
+    for (const [n, channel] of ['a.x', 'a.y', 'b.x'].entries()) await peer.publish(put(channel, n));
+    await peer.publish({ room: 'state', payload: { n: 9 } });
+    const taken = async (query: JsonObject, grants?: GrantLists): Promise<unknown[]> => {
+      const reader = await connect('bob', 'user', grants);
+      await reader.ask('join_channel', { room: 'state', last: true, ...query });
+      await reader.ask('ping');
+      return reader.inbox.filter(({ type }) => type === 'event').map(({ payload }) => payload.n);
+    };
+    expect((await taken({ channel: '*' })).sort()).toEqual([0, 1, 2, 9]);
+    expect((await taken({ channel: 'a.*' })).sort()).toEqual([0, 1]);
+    expect(await taken({ channel: '*' }, { subscribe: ['state:b.*'] })).toEqual([2]);
+    expect(await taken({ channel: 'b.x', last: false })).toEqual([]);
+  });
+
+  it('is taken away by a publication with "clear", and by its own time', async () => {
+    const { connect } = await serve(RULES);
+    const [peer, reader] = [await connect(), await connect('bob')];
+    await peer.publish(put('lamp', 1));
+    await peer.publish(put('lamp', 2, { clear: true }));
+    await peer.publish(put('door', 1, { ttl_seconds: 0.001 }));
+    for (const channel of ['lamp', 'door']) await reader.ask('join_channel', { room: 'state', channel, last: true });
+    await reader.ask('ping');
+    expect(reader.inbox.filter(({ type }) => type === 'event')).toEqual([]);
+    await peer.publish(put('lamp', 3));
+    expect(await reader.message()).toMatchObject({ payload: { n: 3 } });
+    expect((await peer.publish({ ...put('x', 1), options: { ephemeral: true, clear: true } })).error_code).toBe(
+      'VALIDATION_ERROR',
+    );
+  });
+});
+
+describe('joins under a rule', () => {
+  it('have echo and presence forced or forbidden', async () => {
+    const { connect } = await serve([
+      { match: 'orders:loud', echo: true, presence: true },
+      { match: 'orders:shy', echo: false, presence: false },
+    ]);
+    const peer = await connect();
+    const joined = await peer.ask('join_channel', { room: 'orders', channel: 'loud' });
+    expect(joined.presence.members).toMatchObject([{ client_id: peer.id }]);
+    await peer.publish(to('loud', { n: 1 }));
+    expect(await peer.message()).toMatchObject({ payload: { n: 1 } });
+    for (const field of ['echo', 'presence']) {
+      const refused = await peer.command('join_channel', { room: 'orders', channel: 'shy', [field]: true });
+      expect(refused).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field } });
+    }
+    await peer.ask('join_channel', { room: 'orders', channel: 'shy' });
+  });
+
+  it('let an id count for as long as the rule says', async () => {
+    const { connect } = await serve([{ match: 'orders:once', dedupe_seconds: 0 }]);
+    const peer = await connect();
+    const send = (channel: string) => peer.publish({ ...to(channel), id: 'arq_same' });
+    expect((await send('once')).payload).toMatchObject({ sequence: 1, duplicate: false });
+    expect((await send('once')).payload).toMatchObject({ sequence: 2, duplicate: false });
+    expect((await send('other')).payload.duplicate).toBe(false);
+    expect((await send('other')).payload.duplicate).toBe(true);
   });
 });

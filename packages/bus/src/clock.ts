@@ -28,20 +28,3 @@ export function systemClock(now: () => number = Date.now): Clock {
     },
   };
 }
-
-/** Resolves after `ms`, or as soon as `signal` aborts. */
-export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve();
-      return;
-    }
-    const wake = (): void => {
-      callOff();
-      signal.removeEventListener('abort', wake);
-      resolve();
-    };
-    const callOff = clock.after(ms, wake);
-    signal.addEventListener('abort', wake, { once: true });
-  });
-}

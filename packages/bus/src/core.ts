@@ -35,6 +35,7 @@ import type { BusOptions } from './options.ts';
 import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
+import { RetentionChanges } from './retention.ts';
 import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
@@ -42,6 +43,7 @@ import { Interest } from './subscribe/interest.ts';
 import { Memberships } from './subscribe/join.ts';
 import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
+import { RetainedValues } from './subscribe/retained.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
@@ -68,6 +70,8 @@ export class Core {
   readonly submissions: Submissions;
   readonly cluster: Cluster;
   readonly rosters: Rosters;
+  readonly retention: RetentionChanges;
+  readonly retained: RetainedValues;
   readonly memberships: Memberships;
   readonly notices: Notices;
   readonly repairs: Repairs;
@@ -128,6 +132,8 @@ export class Core {
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
+    this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
+    this.retained = new RetainedValues(this.rooms, engine.broker, now);
     this.memberships = new Memberships({ ...this, broker: engine.broker, options });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);

@@ -29,6 +29,9 @@ export type {
 } from './create-options.ts';
 export { subjectIdentity } from './direct.ts';
 export type { Page } from './directory.ts';
+export { backupRecords } from './engine/backup/backup.ts';
+export { type BackupCounts, BackupFault, type BackupRecord } from './engine/backup/record.ts';
+export { checkBackup, type RestoreOptions, restoreBackup } from './engine/backup/restore.ts';
 export type {
   Awaitable,
   Engine,

@@ -8,8 +8,9 @@ import type { SenderMark } from './sender-mark.ts';
 export function marksOf({ record }: SenderMark, options: MessageOptions | undefined, now: number): Metadata {
   const marks: Metadata = { sender: record };
   if (options === undefined) return marks;
-  const { ttl_seconds: ttl, receipt, request } = options;
+  const { ttl_seconds: ttl, receipt, request, clear } = options;
   if (ttl !== undefined) marks.expires_at = new Date(now + ttl * 1000).toISOString();
+  if (clear === true) marks.clear = true;
   if (receipt !== undefined) marks.receipt = receipt;
   if (request !== undefined) marks.request = { deadline: new Date(now + request.timeout_ms).toISOString() };
   return marks;

@@ -1,4 +1,5 @@
 import type { Authorize } from './access.ts';
+import type { Clock } from './clock.ts';
 import type { Retention } from './engine/engine.ts';
 
 const MIB = 1_048_576;
@@ -88,6 +89,8 @@ export interface BusOptions extends Limits {
   /** Where this bus answers HTTP, for clients to find in their welcome; null without it. */
   readonly httpUrl: () => string | null;
   readonly now: () => number;
+  /** The time of leases and retries; the machine's unless given. */
+  readonly clock?: Clock | undefined;
   /** Something failed that no client can be told of. */
   readonly onFault: (error: unknown) => void;
   /** Something about the storage that an operator should change, told again every minute. */

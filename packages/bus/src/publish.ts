@@ -362,9 +362,10 @@ export class Publisher {
     );
     this.accepted += 1;
     const { identity } = sender;
-    const { retention, ephemeral } = this.rooms.policy(channel);
+    const { retention, ephemeral, dedupeMs } = this.rooms.policy(channel);
     // What asks for a receipt or an answer is told by its marks, and handled by whoever reads the stream.
-    const publication = { stream: channel, draft, identity, retention };
+    const plain = { stream: channel, draft, identity, retention };
+    const publication = dedupeMs === null ? plain : { ...plain, dedupeMs };
     const published =
       ephemeral === true || options?.ephemeral === true
         ? this.ephemeral.send(channel, draft, identity)

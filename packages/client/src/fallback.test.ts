@@ -1,3 +1,4 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { HttpProxy, type UpgradePolicy } from '../../../test/fixtures/http-proxy.ts';
 import { startTestServer, type TestServer } from '../../../test/fixtures/start.ts';
@@ -55,6 +56,32 @@ describe('where no WebSocket gets through', () => {
     expect(ack.sequence).toBe(2);
     const { members } = await sender.channelInfo(`fallback:${policy}`);
     expect(members).toMatchObject([{ client_id: client.id, screen_name: 'Behind', client_type: 'human' }]);
+  });
+
+  it('a line that is down is no block where a WebSocket was open before, until it has been down for long', async () => {
+    const proxy = await proxyOf(bus, 'cut');
+    const open = new Set<Socket>();
+    let target = Number(new URL(bus.urls.bus).port);
+    const network = createServer((near) => {
+      const far = connect(target, '127.0.0.1');
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        open.add(one);
+        one.on('error', () => {}).on('close', () => other.destroy());
+        one.pipe(other);
+      }
+    });
+    await new Promise<void>((resolve) => network.listen(0, '127.0.0.1', resolve));
+    ending.push(() => network.close());
+    const client = clientAt((network.address() as AddressInfo).port);
+    await client.connect();
+    expect(client.welcome?.session).toBeUndefined();
+    target = proxy.port;
+    for (const socket of open) socket.destroy();
+    await expect.poll(() => client.welcome?.session).toMatch(/^arq_session_/);
+    expect(proxy.upgrades).toBe(11);
   });
 
   it('keeps the order of what is sent, and loses none of it', async () => {

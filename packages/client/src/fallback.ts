@@ -5,8 +5,12 @@ import { eventStreamAt } from './socket-sse.ts';
 
 /** Handshakes that have to fail before another way is tried; one is enough where it was needed before. */
 const ATTEMPTS = 2;
+/** The same where a WebSocket was open before: there it is the line that is down, unless the network has changed. */
+const ATTEMPTS_AFTER_SUCCESS = 10;
 /** The share of the time to connect that one handshake may take without an answer. */
 const SHARE = 0.25;
+/** Statuses that say nothing about upgrades. */
+const BUSY_OR_UNKNOWN: ReadonlySet<number> = new Set([401, 429, 503]);
 /** Faults of a line on which nothing else would get through either. */
 const NO_LINE = /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|CERT|certificate|self-signed|SSL/i;
 
@@ -29,17 +33,30 @@ export function openerFor({ http, clock, connectTimeoutMs }: Settings, webSocket
  * What the bus itself refuses is refused either way, and is not tried again.
  */
 function withFallback(parts: FallbackParts): OpenSocket {
-  /** Origins at which only the stream came through the last time. */
-  const blocked = new Set<string>();
-  return (request, events) => new FallbackSocket(parts, blocked, request, events);
+  const known = new Map<string, Origin>();
+  return (request, events) => {
+    const { origin } = new URL(request.url);
+    const place = known.get(origin) ?? { isBlocked: false, hasWorked: false, failures: 0 };
+    known.set(origin, place);
+    return new FallbackSocket(parts, place, request, events);
+  };
+}
+
+/** What is known of one origin. */
+interface Origin {
+  /** Only the stream came through the last time. */
+  isBlocked: boolean;
+  /** A WebSocket was open there before. */
+  hasWorked: boolean;
+  /** Handshakes that failed since then. */
+  failures: number;
 }
 
 class FallbackSocket implements Socket {
   readonly #parts: FallbackParts;
-  readonly #blocked: Set<string>;
+  readonly #place: Origin;
   readonly #request: SocketRequest;
   readonly #events: SocketEvents;
-  readonly #origin: string;
   #socket: Socket;
   #failures: number;
   /** What the WebSocket ended with, once the stream is tried. */
@@ -49,13 +66,12 @@ class FallbackSocket implements Socket {
   #isPaused = false;
   #cancel: () => void = () => {};
 
-  constructor(parts: FallbackParts, blocked: Set<string>, request: SocketRequest, events: SocketEvents) {
+  constructor(parts: FallbackParts, place: Origin, request: SocketRequest, events: SocketEvents) {
     this.#parts = parts;
-    this.#blocked = blocked;
+    this.#place = place;
     this.#request = request;
     this.#events = events;
-    this.#origin = new URL(request.url).origin;
-    this.#failures = blocked.has(this.#origin) ? ATTEMPTS - 1 : 0;
+    this.#failures = place.isBlocked ? ATTEMPTS - 1 : 0;
     this.#socket = this.#dial(parts.webSocket);
   }
 
@@ -97,8 +113,10 @@ class FallbackSocket implements Socket {
       if (isOver || this.#hasBegun) return;
       this.#hasBegun = true;
       this.#cancel();
-      if (this.#refusal === undefined) this.#blocked.delete(this.#origin);
-      else this.#blocked.add(this.#origin);
+      const isStream = this.#refusal !== undefined;
+      this.#place.isBlocked = isStream;
+      this.#place.failures = 0;
+      if (!isStream) this.#place.hasWorked = true;
     };
     const ended = (end: SocketEnd): void => {
       if (isOver) return;
@@ -117,13 +135,11 @@ class FallbackSocket implements Socket {
       },
       ended,
     });
-    if (this.#refusal === undefined) {
-      const { clock, connectTimeoutMs } = this.#parts;
-      this.#cancel = after(clock, connectTimeoutMs * SHARE, () => {
-        ended({ code: 1006, reason: 'the handshake was not answered' });
-        socket.terminate();
-      });
-    }
+    const { clock, connectTimeoutMs } = this.#parts;
+    this.#cancel = after(clock, connectTimeoutMs * SHARE, () => {
+      ended({ code: 1006, reason: 'the handshake was not answered' });
+      socket.terminate();
+    });
     return socket;
   }
 
@@ -134,6 +150,12 @@ class FallbackSocket implements Socket {
     else if (!mayBeBlocked(end)) this.#events.ended(end);
     else {
       this.#failures += 1;
+      this.#place.failures += 1;
+      const { hasWorked, isBlocked, failures } = this.#place;
+      if (hasWorked && !isBlocked && failures < ATTEMPTS_AFTER_SUCCESS) {
+        this.#events.ended(end);
+        return;
+      }
       if (this.#failures >= ATTEMPTS) this.#refusal = end;
       const { webSocket, eventStream } = this.#parts;
       this.#socket = this.#dial(this.#refusal === undefined ? webSocket : eventStream);
@@ -145,6 +167,7 @@ class FallbackSocket implements Socket {
 /** Whether a proxy may have kept the upgrade from the bus, which would have named an error code. */
 function mayBeBlocked({ code, reason, status, errorCode, opaque }: SocketEnd): boolean {
   if (opaque === true) return true;
-  if (status !== undefined) return errorCode === undefined && status !== 401;
+  // A redirect is refused whatever it is for, and of a server that is busy a stream would ask too much as well.
+  if (status !== undefined) return errorCode === undefined && status >= 400 && !BUSY_OR_UNKNOWN.has(status);
   return code === 1006 && !NO_LINE.test(reason);
 }

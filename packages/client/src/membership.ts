@@ -24,6 +24,8 @@ export interface JoinOptions {
   since?: Since;
   /** Whether this client hears its own messages (default false). */
   echo?: boolean;
+  /** First of all the value that each channel retains, if a rule of the bus has it kept; with the first join only. */
+  last?: boolean;
   /** Whether it is told who is there and who comes and goes. */
   presence?: boolean | { state?: unknown };
   /** Of a room or a pattern: refuses the join unless the grants cover all of it, rather than taking what they do. */
@@ -127,13 +129,15 @@ export class Membership {
   }
 
   /** What the next join asks for, besides what all memberships at the address share. */
-  joinArgs(): Pick<JoinOptions, 'since' | 'history'> {
+  joinArgs(): Pick<JoinOptions, 'since' | 'history' | 'last'> {
     // While paused only the membership is kept; the replay comes when there is room for it.
     if (this.#paused || this.#isSilent) return {};
+    const isFirst = this.result === undefined;
+    const last = isFirst && this.options.last === true ? { last: true } : {};
     const since = this.#cursors.resumable ? this.#cursors.since() : undefined;
-    if (since !== undefined) return { since };
+    if (since !== undefined) return { since, ...last };
     const { history } = this.options;
-    return history === undefined || this.result !== undefined ? {} : { history };
+    return history === undefined || !isFirst ? last : { history, ...last };
   }
 
   /**
@@ -183,6 +187,9 @@ export class Membership {
       this.#early.push(message);
       // The oldest of them are those that the replay brings.
       if (this.#early.length > MAX_EARLY) this.#early.shift();
+    } else if (message.envelope.metadata?.retained === true) {
+      // It stands before where the join begins, and is for whoever asked for it.
+      if (this.options.last === true) this.#consumer.deliver(message);
     } else if (!this.#paused) this.#deliver(this.#cursors.take(message));
     else if (!this.#cursors.canReplay(message)) this.#consumer.missed();
   }

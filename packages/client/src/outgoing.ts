@@ -32,6 +32,8 @@ export interface PublishOptions extends WaitOptions {
   expect?: { sequence: number; epoch?: string } | { lastId: string };
   /** Only to those who are there now: no sequence, no history, no groups. */
   ephemeral?: boolean;
+  /** Takes the value away that the channel retains; the event itself is one like others. */
+  clear?: boolean;
   /** Delivered at this time; a text is RFC 3339. */
   deliverAt?: Date | string;
   /** Delivered after so many seconds. */
@@ -143,11 +145,12 @@ function message(type: Envelope['type'], payload: object, settings: PublishOptio
 
 /** Undefined when nothing is asked for. */
 function wireOptions(settings: PublishOptions): WireOptions | undefined {
-  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request } = settings;
+  const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request } = settings;
   const options = given({
     ttl_seconds: ttlSeconds,
     expect: expect !== undefined && 'lastId' in expect ? { last_id: expect.lastId } : expect,
     ephemeral: ephemeral || undefined,
+    clear: clear || undefined,
     deliver_at: deliverAt instanceof Date ? deliverAt.toISOString() : deliverAt,
     delay_seconds: delaySeconds,
     receipt: receipt || undefined,

@@ -149,3 +149,21 @@ describe('presence of the real server', () => {
     await expect.poll(names, { timeout: 15_000 }).toEqual([['Ada', { mood: 'busy' }]]);
   });
 });
+
+describe('values that the real server retains', () => {
+  it('come first, to whoever asks for them, and go with "clear"', async () => {
+    const [ada, bob] = [await bus.connect(), await bus.connect()];
+    const { version, rules } = await ada.command('op.rules.get', {});
+    const rule = { match: 'retained:*', retain_last: true };
+    await ada.command('op.rules.set', { rules: [...rules, rule], if_version: version });
+    for (const n of [1, 2]) await ada.publish('retained:lamp', { n });
+    const lamp = await bob.subscribe<Numbered>('retained:lamp', { last: true });
+    const [first] = await take(lamp, 1);
+    expect(first).toMatchObject({ payload: { n: 2 }, envelope: { metadata: { retained: true } } });
+    await ada.publish('retained:lamp', { n: 3 }, { clear: true });
+    expect(numbers(await take(lamp, 1))).toEqual([3]);
+    const all = await bob.subscribe<Numbered>('retained:*', { last: true });
+    await ada.publish('retained:door', { n: 4 });
+    expect(numbers(await take(all, 1))).toEqual([4]);
+  });
+});

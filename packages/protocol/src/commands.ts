@@ -757,7 +757,7 @@ export interface Commands {
   'group.create': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -791,7 +791,7 @@ export interface Commands {
   'group.dead_letters': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -811,7 +811,7 @@ export interface Commands {
   'group.delete': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -823,7 +823,7 @@ export interface Commands {
   'group.info': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -835,7 +835,7 @@ export interface Commands {
   'group.list': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** At most 500. */
       limit?: number;
@@ -853,7 +853,7 @@ export interface Commands {
   'group.pause': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -865,7 +865,7 @@ export interface Commands {
   'group.pull': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -885,7 +885,7 @@ export interface Commands {
   'group.resume': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -897,7 +897,7 @@ export interface Commands {
   'group.retry': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -911,7 +911,7 @@ export interface Commands {
   'group.seek': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, or room:channel. */
+      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -999,6 +999,8 @@ export interface Commands {
       strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
+      /** First of all the value that each channel retains, if a rule has it kept. */
+      last?: boolean;
       /** Take part in this group instead: each event goes to one of its members. */
       group?: string;
       /** With "group": events taken before the first is answered for (default 16). */

@@ -67,6 +67,11 @@ export function sealUnstored(open: string): string {
   return `${open.endsWith(',') ? open.slice(0, -1) : open}}}`;
 }
 
+/** The same envelope, marked as the value that its channel retains. `text` is a sealed one. */
+export function markRetained(text: string): string {
+  return `${text.slice(0, -2)},"retained":true}}`;
+}
+
 /** The same envelope, marked as replayed. `text` is a sealed one. */
 export function markReplayed(text: string): string {
   return `${text.slice(0, -2)},"replayed":true}}`;

@@ -95,6 +95,8 @@ export interface MessageOptions {
   readonly expect?: Expected;
   /** Live only: it has no sequence and no history keeps it. */
   readonly ephemeral?: boolean;
+  /** Takes the channel's retained value away; the event itself is an event like others. */
+  readonly clear?: boolean;
   /** RFC 3339: published then, as if its sender did; a time that has passed is now. */
   readonly deliver_at?: string;
   readonly delay_seconds?: number;

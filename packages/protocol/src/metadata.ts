@@ -18,6 +18,7 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'delivery',
   'dead',
   'retained',
+  'clear',
   'hops',
 ]);
 

@@ -23,6 +23,10 @@ const CHECKS: Readonly<Record<keyof MessageOptions, Check>> = {
   ephemeral: (value) => {
     if (typeof value !== 'boolean') throw invalid('ephemeral', 'is true or false');
   },
+  clear: (value, type) => {
+    eventsOnly('clear', type);
+    if (typeof value !== 'boolean') throw invalid('clear', 'is true or false');
+  },
   deliver_at: (value, type) => {
     eventsOnly('deliver_at', type);
     if (typeof value !== 'string' || parseTimestamp(value) === undefined) {
@@ -48,6 +52,7 @@ const NAMES: ReadonlySet<string> = new Set(Object.keys(CHECKS));
 const EXCLUSIVE: readonly (readonly [keyof MessageOptions, keyof MessageOptions, string])[] = [
   ['deliver_at', 'delay_seconds', 'say when twice; send one of them'],
   ['ephemeral', 'expect', 'contradict each other: what is not stored has no place in the stream'],
+  ['ephemeral', 'clear', 'contradict each other: what is not stored takes nothing away'],
   ['deliver_at', 'expect', 'do not go together: where the stream will stand then is not known'],
   ['delay_seconds', 'expect', 'do not go together: where the stream will stand then is not known'],
   ['deliver_at', 'request', 'do not go together: a request is answered now'],
@@ -153,6 +158,7 @@ export interface SendOptions {
   readonly ttlSeconds?: number;
   readonly expect?: { readonly sequence: number; readonly epoch?: string } | { readonly lastId: string };
   readonly ephemeral?: boolean;
+  readonly clear?: boolean;
   /** RFC 3339, or a date. */
   readonly deliverAt?: string | Date;
   readonly delaySeconds?: number;
@@ -162,11 +168,12 @@ export interface SendOptions {
 
 /** As the wire names them; undefined when there are none. Their values are not checked. */
 export function wireOptions(given: SendOptions): MessageOptions | undefined {
-  const { ttlSeconds, expect, ephemeral, deliverAt, delaySeconds, receipt, request } = given;
+  const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request } = given;
   const options = {
     ...present('ttl_seconds', ttlSeconds),
     ...present('expect', expect === undefined ? undefined : wireExpected(expect)),
     ...present('ephemeral', ephemeral),
+    ...present('clear', clear),
     ...present('deliver_at', deliverAt instanceof Date ? deliverAt.toISOString() : deliverAt),
     ...present('delay_seconds', delaySeconds),
     ...present('receipt', receipt),

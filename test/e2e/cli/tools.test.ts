@@ -1,9 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { loadEngine } from '@arqonbus/bus';
+import { openDraft } from '@arqonbus/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startTestServer } from '../../fixtures/start.ts';
 import { Arqon } from './arqon.ts';
@@ -286,6 +288,76 @@ describe('arqon storage', () => {
     }
     expect((await arqon.run(['storage', 'check', '--storage', 'postgres'])).code).toBe(2);
   });
+});
+
+describe('arqon backup and arqon restore', () => {
+  const at = (path: string) => ({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: path });
+
+  /** What a bus kept: an event in a channel, and a key. */
+  async function fill(path: string): Promise<void> {
+    const engine = await loadEngine({
+      ...{ backend: 'sqlite', mode: 'strict', sqlitePath: join(arqon.folder, path) },
+      ...{ redisUrl: '', valkeyUrl: '', nodeId: 'test' },
+    });
+    await engine.open({ deliver: () => 0, receive() {}, health() {}, historyGap() {}, gap() {}, trimmed() {} });
+    const to = { tenant: 'default', room: 'lab', channel: 'news' };
+    const draft = openDraft({ id: 'arq_one', type: 'event', ...to, from: 'arq_client_ada', payload: { n: 1 } });
+    await engine.broker.publish({ stream: to, draft, identity: 'ada', retention: { size: 10, ttlMs: 60_000 } });
+    await engine.store.set({ tenant: 'default', space: 'store', namespace: 'default' }, 'colour', '"blue\u0007"');
+    await engine.close();
+  }
+
+  it('carry what one storage holds into another, by a file or a pipe', async () => {
+    await fill('old.db');
+    const written = await arqon.run(['backup', 'bus.backup'], { env: at('old.db') });
+    expect([written.code, written.stdout]).toEqual([
+      0,
+      'Backed up 1 events of 1 streams and 1 keys of the sqlite storage.\n',
+    ]);
+    expect(statSync(join(arqon.folder, 'bus.backup')).mode & 0o777).toBe(0o600);
+    const restored = await arqon.run(['restore', 'bus.backup', '--json'], { env: at('new.db') });
+    expect(JSON.parse(restored.stdout)).toEqual({
+      file: 'bus.backup',
+      backend: 'sqlite',
+      keys: 1,
+      streams: 1,
+      events: 1,
+    });
+    const again = await arqon.run(['restore', 'bus.backup'], { env: at('new.db') });
+    expect([again.code, again.stdout]).toEqual([1, '']);
+    expect(again.stderr).toMatch(/^arqon: The sqlite storage is not empty \(it has streams\)/);
+    const over = await arqon.run(['restore', 'bus.backup', '--into-existing'], { env: at('new.db') });
+    expect([over.code, over.stdout]).toEqual([
+      0,
+      'Restored 1 events of 1 streams and 1 keys into the sqlite storage.\n',
+    ]);
+    const storage = '--storage sqlite --sqlite-path';
+    const piped = await arqon.shell(`arqon backup - ${storage} new.db | arqon restore - ${storage} third.db`);
+    expect([piped.code, piped.stdout]).toEqual([
+      0,
+      'Restored 1 events of 1 streams and 1 keys into the sqlite storage.\n',
+    ]);
+    expect(piped.stderr).toBe('arqon: Backed up 1 events of 1 streams and 1 keys of the sqlite storage.\n');
+  }, 120_000);
+
+  it('say in one sentence what is wrong, and write nothing then', async () => {
+    const memory = await arqon.run(['backup', 'bus.backup']);
+    expect([memory.code, memory.stderr]).toEqual([2, expect.stringMatching(/^arqon: What storage in memory holds/)]);
+    const missing = await arqon.run(['backup', 'x'], { env: at('nowhere.db') });
+    expect([missing.code, missing.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^arqon: There is no SQLite database at /),
+    ]);
+    writeFileSync(join(arqon.folder, 'foreign'), 'hello\n');
+    const foreign = await arqon.run(['restore', 'foreign'], { env: at('empty.db') });
+    expect([foreign.code, foreign.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^arqon: Line 1 is not how a backup begins/),
+    ]);
+    expect(existsSync(join(arqon.folder, 'empty.db'))).toBe(false);
+    const nothing = await arqon.run(['restore', 'absent'], { env: at('empty.db') });
+    expect([nothing.code, nothing.stderr]).toEqual([1, 'arqon: There is no file absent.\n']);
+  }, 120_000);
 });
 
 describe('arqon completion', () => {

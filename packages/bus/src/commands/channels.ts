@@ -115,7 +115,10 @@ export function channelCommands(bus: Core): AnyCommand[] {
         bus.access.require(sender.principal, 'admin', room, name);
         const traits = { description: null, retain: true, createdBy: sender.id, ...traitsOf(args) };
         const made = bus.catalog.create(sender.principal.tenant, room, name, traits);
-        return andThen(made, (channel) => channel.record(bus.rooms.policy(channel)));
+        return andThen(made, (channel) => {
+          bus.retention.apply(channel);
+          return channel.record(bus.rooms.policy(channel));
+        });
       },
     }),
     command({
@@ -135,6 +138,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
           });
         }
         const channel = await bus.catalog.update(known, traitsOf(args));
+        await bus.retention.apply(channel);
         return channel.record(bus.rooms.policy(channel));
       },
     }),

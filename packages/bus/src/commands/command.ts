@@ -76,6 +76,8 @@ export function command<A, R extends object>(declared: Command<A, R>): AnyComman
 }
 
 interface SchemaNode {
+  readonly $ref?: string;
+  readonly $defs?: Readonly<Record<string, SchemaNode>>;
   readonly secret?: boolean;
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
@@ -89,7 +91,10 @@ interface SchemaNode {
 /** Where a schema says `.meta({ secret: true })`, as dotted paths from its root. */
 export function secretPathsOf(schema: ZodType): readonly string[] {
   const paths = new Set<string>();
-  const visit = (node: SchemaNode, path: readonly string[]): void => {
+  const root = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
+  const visit = (given: SchemaNode, path: readonly string[]): void => {
+    // What has an id of its own stands among the definitions.
+    const node = given.$ref === undefined ? given : (root.$defs?.[given.$ref.slice('#/$defs/'.length)] ?? given);
     if (node.secret === true) {
       paths.add(path.join('.'));
       return;
@@ -100,7 +105,7 @@ export function secretPathsOf(schema: ZodType): readonly string[] {
     }
     for (const choice of [...(node.anyOf ?? []), ...(node.oneOf ?? []), ...(node.allOf ?? [])]) visit(choice, path);
   };
-  visit(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode, []);
+  visit(root, []);
   return [...paths];
 }
 

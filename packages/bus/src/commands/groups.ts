@@ -3,11 +3,8 @@ import {
   type CommandResult,
   type GroupInfo,
   type GroupSummary,
-  isChannelName,
-  isChannelPattern,
   parseAddress,
   parseTimestamp,
-  WILDCARD,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Sender } from '../connection/session.ts';
@@ -24,7 +21,7 @@ import type { Start } from '../consumers/start.ts';
 import type { Core } from '../core.ts';
 import { STORED } from '../schemas/envelopes.ts';
 import { COUNT, POSITION, SEQUENCE, STAMP } from '../schemas/fields.ts';
-import { limitUpTo, PLACE, TIME } from './arguments.ts';
+import { limitUpTo, MEMBER_PLACE, placeOf, TIME } from './arguments.ts';
 import { type AnyCommand, command, JsonText } from './command.ts';
 
 const MAX_PULL = 500;
@@ -40,7 +37,7 @@ export const GROUP: z.ZodString = z
 
 /** The source and the name of a group. */
 const GROUP_PLACE = {
-  ...PLACE,
+  ...MEMBER_PLACE,
   group: GROUP,
 };
 
@@ -101,6 +98,11 @@ const GROUP_INFO: z.ZodType<GroupInfo> = z
   })
   .meta({ id: 'GroupInfo', description: 'A group, its settings and where it stands.' });
 
+interface Source {
+  readonly room?: string;
+  readonly channel?: string;
+}
+
 /** group.*: groups, by the address of their source and their name. */
 export function groupCommands(bus: Core): AnyCommand[] {
   const { groups } = bus;
@@ -121,7 +123,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       role: 'user',
       description: 'Lists the groups that your grants let you use.',
       args: z.strictObject({
-        ...PLACE,
+        ...MEMBER_PLACE,
         limit: limitUpTo(MAX_PAGE),
         after: z.string().min(1).max(400).describe('"next" of the answer before.').exactOptional(),
       }),
@@ -131,7 +133,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       }),
       run: ({ sender }, args): CommandResult<'group.list'> => {
         const { limit = MAX_PAGE, after } = args;
-        const { room, channel } = sourceOf(args);
+        const { room, channel } = parseAddress(args.room, args.channel, true);
         const all = groups.list(sender, room, channel).filter((one) => after === undefined || one.key > after);
         const page = all.slice(0, limit);
         const next = all.length > limit ? (page[page.length - 1]?.key ?? null) : null;
@@ -199,6 +201,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.pull',
       role: 'user',
+      waits: true,
       description: 'Takes events of a group without being a member; the leases are yours.',
       args: z.strictObject({
         ...GROUP_PLACE,
@@ -215,8 +218,9 @@ export function groupCommands(bus: Core): AnyCommand[] {
         messages: z.array(STORED).describe('Each with its token in metadata.delivery.'),
         pending: COUNT.describe('What waits after these.'),
       }),
-      run: async ({ sender }, args): Promise<JsonText> => {
+      run: async ({ sender, releaseTurn }, args): Promise<JsonText> => {
         const { limit = 10, wait_ms = 0 } = args;
+        if (wait_ms > 0) releaseTurn();
         const { texts, pending } = await groups.pull(sender, groupPlace(sender, args), limit, wait_ms);
         return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);
       },
@@ -273,33 +277,7 @@ interface Source {
 
 /** The place of a group: `channel` may be a pattern, and is `*` when only a room is named. */
 export function groupPlace({ principal }: Sender, args: Source & { readonly group: string }): GroupPlace {
-  const { room, channel = WILDCARD } = sourceOf(args);
-  if (room === undefined) {
-    throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room', expected: 'name, or room:channel' });
-  }
-  return { tenant: principal.tenant, room, channel, group: args.group };
-}
-
-function sourceOf(args: Source): { room: string | undefined; channel: string | undefined } {
-  const [room, channel] = takenApart(args);
-  if (channel === undefined || !isChannelPattern(channel)) {
-    const address = parseAddress(room, channel);
-    return { room: address.room, channel: address.channel };
-  }
-  return { room: parseAddress(room, undefined).room, channel };
-}
-
-/** `room:pattern` in either field, which no ordinary address is. */
-function takenApart({ room, channel }: Source): [string | undefined, string | undefined] {
-  const both = [room, channel].find((text) => text?.includes(':') === true && !isOrdinary(text));
-  if (both === undefined) return [room, channel];
-  const colon = both.indexOf(':');
-  return [both.slice(0, colon), both.slice(colon + 1)];
-}
-
-function isOrdinary(text: string): boolean {
-  const channel = text.slice(text.indexOf(':') + 1);
-  return channel === WILDCARD || isChannelName(channel);
+  return { tenant: principal.tenant, ...placeOf(args, true), group: args.group };
 }
 
 function startOf(start: z.infer<typeof START>): Start {

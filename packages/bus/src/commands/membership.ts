@@ -39,6 +39,10 @@ export function membershipCommands(bus: Core): AnyCommand[] {
           .describe('Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered.')
           .exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
+        last: z
+          .boolean()
+          .describe('First of all the value that each channel retains, if a rule has it kept.')
+          .exactOptional(),
         group: GROUP.describe(
           'Take part in this group instead: each event goes to one of its members.',
         ).exactOptional(),
@@ -52,10 +56,10 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       }),
       result: JOIN_RESULT,
       run: (context, args): Awaitable<JoinResult> => {
-        const { since, echo, presence, history, strict, group, prefetch } = args;
+        const { since, echo, presence, history, last, strict, group, prefetch } = args;
         if (group !== undefined) return joinGroup(bus, context, { ...args, group });
         if (prefetch !== undefined) throw onlyWith('group', 'prefetch');
-        const request = { ...placeOf(args, true), since, echo, presence, history, strict };
+        const request = { ...placeOf(args, true), since, echo, presence, history, last, strict };
         const joined = bus.memberships.join(connectionOf(context), request);
         const answer = ({ result, begin }: Joined): JoinResult => {
           context.afterAnswer(begin);
@@ -110,7 +114,7 @@ async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): P
   if (!hasRole(session.principal, 'user')) {
     throw new BusError('AUTHORIZATION_ERROR', 'Groups need the role user.', { required_role: 'user' });
   }
-  const plain = ['since', 'echo', 'presence', 'history'].find((name) => Object.hasOwn(args, name));
+  const plain = ['since', 'echo', 'presence', 'history', 'strict'].find((name) => Object.hasOwn(args, name));
   if (plain !== undefined) {
     const message = `"${plain}" is for ordinary members; a group knows itself what it has handed out.`;
     throw new BusError('VALIDATION_ERROR', message, { field: plain });

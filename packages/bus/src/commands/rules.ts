@@ -93,7 +93,10 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       run: ({ sender }, args): Awaitable<CommandResult<'op.rules.set'>> => {
         const { tenant } = sender.principal;
         const given = keepSecrets(args.rules, rules.own(tenant).rules);
-        return andThen(rules.set(tenant, given, args.if_version), (version) => ({ version }));
+        return andThen(rules.set(tenant, given, args.if_version), (version) => {
+          void bus.retention.applyAll(tenant);
+          return { version };
+        });
       },
     }),
     command({

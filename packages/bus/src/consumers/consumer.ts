@@ -1,4 +1,5 @@
 import type { Answered, AnswerKind } from './answer.ts';
+import type { ListedLetter } from './dead-letters.ts';
 import { unmarkDelivery } from './envelope.ts';
 import type { Member } from './members.ts';
 
@@ -22,16 +23,39 @@ export interface ConsumerParts {
   readonly prefetch: number;
   /** Takes an event. What it throws or rejects with is a fault, and the event comes again once its lease is over. */
   handle(consumed: Consumed): unknown;
+  /** Events were lost before they could be handed out; 0 when nobody knows how many. */
+  onLost?(count: number): void;
   answer(kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered>;
   onFault(error: unknown): void;
 }
 
+/** What takes the events of a hosted group. */
+export type HostedConsumer = Pick<ConsumerParts, 'handle' | 'onLost'>;
+
+/** A group of a part of this program. */
+export interface HostedGroup {
+  /** Events that are not settled, if this node drives the group; else 0. */
+  waiting(): number;
+  deadLetterCount(): number;
+  deadLetters(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }>;
+  retry(keys: readonly string[]): Promise<number>;
+  /** Takes no further events on this node; those that it has it may still answer for. */
+  rest(): void;
+  /** Takes no more events on this node; what is kept of the group stays. */
+  end(): Promise<void>;
+  /** The group is over, on all nodes. */
+  forget(): Promise<void>;
+}
+
 /** A member of a group that is a part of this program. */
-export function consumerOf({ id, node, prefetch, handle, answer, onFault }: ConsumerParts): Member {
+export function consumerOf({ id, node, prefetch, handle, answer, onFault, onLost }: ConsumerParts): Member {
   const take = async (text: string): Promise<void> => {
     const unmarked = unmarkDelivery(text);
-    // A notice is for clients.
-    if (unmarked === null) return;
+    if (unmarked === null) {
+      // The one notice that members get.
+      onLost?.((JSON.parse(text) as { payload: { lost: number } }).payload.lost);
+      return;
+    }
     const { token, attempt } = unmarked.delivery;
     await handle({
       text: unmarked.text,

@@ -1,7 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../clock.ts';
 import type { Awaitable, KeyValueStore } from '../engine/engine.ts';
-import { type DeadLetter, DeadLetters } from './dead-letters.ts';
+import { type DeadLetter, DeadLetters, type ListedLetter } from './dead-letters.ts';
 import { type Entry, type Ledger, LedgerStream } from './ledger.ts';
 
 /** The wait before a dead letter that could not be kept is tried again, in milliseconds. */
@@ -11,8 +11,6 @@ const MAX_ANSWER = 1_048_576;
 
 export interface DeadLetterQueueParts {
   readonly store: KeyValueStore;
-  /** Whether dead letters are kept, or only published. */
-  readonly isKept: boolean;
   readonly clock: Clock;
   /** The envelope of an event; null when history has it no more. */
   fetch(entry: Entry): Awaitable<string | null>;
@@ -47,7 +45,6 @@ export class DeadLetterQueue {
   }
 
   async load(): Promise<void> {
-    if (!this.parts.isKept) return;
     await this.letters.load();
     this.revivals = this.letters.all.filter(({ retrying }) => retrying).map(({ key }) => key);
   }
@@ -57,8 +54,8 @@ export class DeadLetterQueue {
   }
 
   /** A page of dead letters, oldest first, at most 1 MiB of them; `next` is the last one's key when there are more. */
-  async list(limit: number, after: string | undefined): Promise<{ letters: DeadLetter[]; next: string | null }> {
-    const letters: DeadLetter[] = [];
+  async list(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }> {
+    const letters: ListedLetter[] = [];
     let length = 0;
     let last: string | null = null;
     for (const { key, bytes, retrying } of this.letters.all) {
@@ -68,19 +65,20 @@ export class DeadLetterQueue {
       }
       const letter = await this.letters.read(key);
       if (letter === null) continue;
-      letters.push(letter);
+      letters.push({ ...letter, key });
       length += bytes;
       last = key;
     }
     return { letters, next: null };
   }
 
-  /** Marks dead letters to be handed out again: those of the given message ids, or all. Answers how many. */
-  async retry(ids: readonly string[] | undefined): Promise<number> {
+  /** Marks dead letters to be handed out again: those of the given message ids or keys, or all. Answers how many. */
+  async retry(ids: readonly string[] | undefined, keys?: readonly string[]): Promise<number> {
     const wanted = ids === undefined ? null : new Set(ids);
+    const chosen = keys === undefined ? null : new Set(keys);
     let retried = 0;
     for (const { key, id, retrying } of this.letters.all) {
-      if (retrying || (wanted !== null && !wanted.has(id))) continue;
+      if (retrying || (wanted !== null && !wanted.has(id)) || (chosen !== null && !chosen.has(key))) continue;
       if ((await this.letters.revive(key)) === null) continue;
       this.revivals.push(key);
       retried += 1;
@@ -157,7 +155,8 @@ export class DeadLetterQueue {
         retrying: false,
         text,
       };
-      if (this.parts.isKept) await this.letters.add(letter);
+      // Kept before a driver ended, which had no time to settle the event.
+      if (known === undefined || known.retrying) await this.letters.add(letter);
       await this.parts.publish(letter);
       await this.parts.onKept(entry);
     }

@@ -26,6 +26,9 @@ export interface DeadLetter {
   readonly text: string;
 }
 
+/** A letter with the key that it is kept under, which sorts it. */
+export type ListedLetter = DeadLetter & { readonly key: string };
+
 /** What is known of a letter without reading it. */
 export type LetterSummary = Omit<DeadLetter, 'text'> & { readonly key: string; readonly bytes: number };
 

@@ -77,6 +77,7 @@ export class Driver {
   private isOpen = false;
   /** Events came by before it was open. */
   private hasMissed = false;
+  private isEnding = false;
   private isOver = false;
   private wakesAt = Number.POSITIVE_INFINITY;
   private callOff: () => void = () => {};
@@ -108,17 +109,19 @@ export class Driver {
     const at = { tenant, space: STATE_SPACE, namespace: '' };
     this.deadLetters = new DeadLetterQueue(tenant, group.group_id, this.ledger, {
       store,
-      isKept,
       clock,
       fetch: (entry) => entry.text ?? this.fetchText(entry),
       publish: (letter) => parts.publishDead(tenant, this.group, letter),
       onKept: async (entry) => {
         this.finish(entry, 'rejected', null, true);
+        // There is room for the next one.
+        this.pump();
         await this.journal?.saved();
       },
       onMissing: (entry) => {
         this.finish(entry, 'lost', null);
         this.tellLost(entry.stream.channel, 1);
+        this.pump();
       },
       onRevived: (entry, text) => {
         this.ledger.keep(entry, text);
@@ -149,13 +152,17 @@ export class Driver {
     }
     await this.deadLetters.load();
     this.keys.restore(this.ledger.streams.values());
+    if (group.isInternal === true) {
+      // Its members were parts of the node that drove it before.
+      for (const holder of this.ledger.holders()) this.ledger.giveBack(holder, clock.steady(), 'driver changed');
+    }
     await this.sources.open();
     if (this.isOver) return;
     this.isOpen = true;
     if (this.hasMissed) this.sources.doubt();
     this.callOffAbsent = clock.after(SHOW_UP_MS, () => this.giveUpAbsent());
+    this.changed();
     this.wake();
-    this.deadLetters.collect();
     this.pump();
   }
 
@@ -178,6 +185,11 @@ export class Driver {
     this.pump();
   }
 
+  /** Hands out nothing more; what members have they may still answer for. */
+  rest(): void {
+    this.isEnding = true;
+  }
+
   /** Sees an event of the room, live. */
   take(event: StreamEvent): void {
     if (this.isOpen) this.sources.take(event, this.wanted > 0);
@@ -188,6 +200,11 @@ export class Driver {
   doubt(): void {
     if (this.isOpen) this.sources.doubt();
     else this.hasMissed = true;
+  }
+
+  /** Events that are not settled, as far as this node knows. */
+  get waiting(): number {
+    return this.ledger.size + this.sources.unread;
   }
 
   /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
@@ -262,6 +279,7 @@ export class Driver {
   // What is told of it ------------------------------------------------------------------------------------------------
 
   async info(): Promise<DriverInfo> {
+    const { clock } = this.parts;
     const { unread, heads } = await this.sources.measure();
     const positions: Record<string, Position> = Object.create(null);
     for (const { channel, floor, epoch } of this.ledger.streams.values()) {
@@ -271,7 +289,7 @@ export class Driver {
       positions,
       pending: unread + this.ledger.size - this.ledger.out,
       unacked: this.ledger.out,
-      oldest_ms: await this.oldest(),
+      oldest_ms: await this.sources.age(clock.now()),
       members: this.members.size,
       dead_letters: this.deadLetters.count,
       counts: { ...this.ledger.counts },
@@ -281,21 +299,6 @@ export class Driver {
   private async pending(): Promise<number> {
     const { unread } = await this.sources.measure();
     return unread + this.ledger.size - this.ledger.out;
-  }
-
-  private async oldest(): Promise<number | null> {
-    const { tenant, room } = this.place;
-    let oldest = Number.POSITIVE_INFINITY;
-    for (const { channel, floor, entries, position } of this.ledger.streams.values()) {
-      const first = Math.min(
-        position + 1,
-        ...[...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1)),
-      );
-      const query = { fromSequence: first, limit: 1 };
-      const [event] = await this.parts.broker.history({ tenant, room, channel }, query);
-      if (event !== undefined) oldest = Math.min(oldest, event.time);
-    }
-    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(this.parts.clock.now() - oldest));
   }
 
   /** Goes on after given positions: what was out or waiting is forgotten, its tokens hold nothing. */
@@ -308,18 +311,22 @@ export class Driver {
   }
 
   /** Hands dead letters out again, with their first attempt: those of the given message ids, or all. Answers how many. */
-  async retry(ids: readonly string[] | undefined): Promise<number> {
+  async retry(ids: readonly string[] | undefined, keys?: readonly string[]): Promise<number> {
     this.lastUse = this.parts.clock.steady();
-    const retried = await this.deadLetters.retry(ids);
+    const retried = await this.deadLetters.retry(ids, keys);
     this.pump();
     return retried;
   }
 
   // Handing out -------------------------------------------------------------------------------------------------------
 
+  private get isResting(): boolean {
+    return this.group.paused || this.isEnding;
+  }
+
   /** How many more events are wanted. */
   private get wanted(): number {
-    if (this.group.paused || this.isOver) return 0;
+    if (this.isResting || this.isOver) return 0;
     const room = this.ledger.limits.maxUnacked - this.ledger.size;
     if (room <= 0 || this.ledger.isHeavy) return this.ledger.size === 0 ? 1 : 0;
     const credit = this.pulls.wanted + this.members.totalCredit;
@@ -346,7 +353,7 @@ export class Driver {
   }
 
   private hand(): void {
-    if (this.group.paused || this.ready.length === 0) return;
+    if (this.isResting || this.ready.length === 0) return;
     const { ready } = this;
     this.ready = [];
     const left: Entry[] = [];

@@ -1,10 +1,12 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../clock.ts';
-import type { Engine, StreamEvent } from '../engine/engine.ts';
+import type { Engine, KeyValueStore, StreamEvent } from '../engine/engine.ts';
+import { MemoryStore } from '../engine/memory/store.ts';
 import type { Hub } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import type { ActiveGroup } from './active-group.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { Driver, type DriverParts } from './driver.ts';
 import { NodeLeases } from './leases-of-nodes.ts';
 import type { Member } from './members.ts';
@@ -67,11 +69,14 @@ export class Drivers {
   private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
   private untap: (() => void) | null = null;
   private callOff: () => void = () => {};
+  /** Where groups that are not kept have their dead letters. */
+  private readonly volatile: KeyValueStore;
   private isOver = false;
 
   constructor(parts: DriversParts) {
     const { engine, node, clock, calls, find } = parts;
     this.parts = parts;
+    this.volatile = new MemoryStore(() => clock.now());
     const known = (tenant: string, key: string, use: (active: ActiveGroup) => void): void => {
       const active = find(tenant, key);
       if (active !== undefined) use(active);
@@ -120,6 +125,7 @@ export class Drivers {
     active.changed();
     await this.standDown(active);
     await this.leases?.release(active.tenant, active.key);
+    if (!active.isKept) await new DeadLetters(this.volatile, active.tenant, active.record.group_id).clear();
   }
 
   /** A member of this node came, or wants another number of events at a time. */
@@ -170,7 +176,7 @@ export class Drivers {
   doubt(tenant: string | null, room: string): void {
     for (const { driver, place } of this.parts.all()) {
       if (driver === null || (tenant !== null && place.tenant !== tenant)) continue;
-      if (room === '*' || place.room === room) driver.doubt();
+      if (room === '*' || place.room === '*' || place.room === room) driver.doubt();
     }
   }
 
@@ -190,7 +196,7 @@ export class Drivers {
     const driver = new Driver(tenant, active.record, active.isKept, {
       ...parts,
       broker: engine.broker,
-      store: engine.store,
+      store: active.isKept ? engine.store : this.volatile,
       onConflict: () => void this.startAgain(active),
       onFault: (error) => this.fault(error),
     });
@@ -251,8 +257,10 @@ export class Drivers {
   /** Sees every event of this node. Neither throws nor waits. */
   private readonly tap = (event: StreamEvent): void => {
     const { tenant, room } = event.stream;
-    const here = this.byRoom.get(tenant)?.get(room);
-    if (here !== undefined) for (const driver of here) driver.take(event);
+    const rooms = this.byRoom.get(tenant);
+    if (rooms === undefined) return;
+    for (const driver of rooms.get(room) ?? []) driver.take(event);
+    for (const driver of rooms.get('*') ?? []) driver.take(event);
   };
 
   // Between nodes -----------------------------------------------------------------------------------------------------
@@ -271,7 +279,7 @@ export class Drivers {
 
   /** Tells the driver of a group who of this node is in it: what changes in one turn is told once. */
   private tell(active: ActiveGroup, left: readonly string[]): void {
-    if (this.leases === null) return;
+    if (this.leases === null || active.record.isInternal === true) return;
     if (this.toTell.size === 0) setImmediate(() => this.tellAll());
     const all = this.toTell.get(active) ?? new Set<string>();
     for (const id of left) all.add(id);

@@ -1,5 +1,6 @@
 import { BusError, isChannelName, isChannelPattern, isRoomName, type Position, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
+import type { StreamAddress } from '../engine/engine.ts';
 import type { LedgerLimits } from './ledger.ts';
 
 export const GROUP_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -131,6 +132,11 @@ export interface GroupRecord {
   readonly owner: string;
   /** Milliseconds since 1970. */
   readonly created_at: number;
+  /**
+   * A part of this program made it for itself: nobody else sees it, only members of the node that drives it get events,
+   * and dead letters are kept without being published.
+   */
+  readonly isInternal?: true;
   /** Where it began: by channel; a stream that is not among them is read from its start. */
   readonly begin: Readonly<Record<string, Position>>;
 }
@@ -143,6 +149,18 @@ export function groupKey({ room, channel, group }: Omit<GroupPlace, 'tenant'>): 
 /** Whether a group reads more than one stream. */
 export function isWide(channel: string): boolean {
   return channel === WILDCARD || isChannelPattern(channel);
+}
+
+/** The stream that a group calls by this name: a channel of its room, or `room:channel` where it reads all rooms. */
+export function streamOf({ tenant, room }: GroupPlace, name: string): StreamAddress {
+  if (room !== WILDCARD) return { tenant, room, channel: name };
+  const colon = name.indexOf(':');
+  return { tenant, room: name.slice(0, colon), channel: name.slice(colon + 1) };
+}
+
+/** What a group calls a stream. */
+export function streamName({ room }: GroupPlace, stream: StreamAddress): string {
+  return room === WILDCARD ? `${stream.room}:${stream.channel}` : stream.channel;
 }
 
 export function noSuchGroup({ room, channel, group }: Omit<GroupPlace, 'tenant'>): BusError {

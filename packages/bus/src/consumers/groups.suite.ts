@@ -53,7 +53,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       expect([...a.faults, ...b.faults]).toEqual([]);
     });
 
-    it('begin with what comes from now on, tell what a delivery is, and leave ordinary members alone', async () => {
+    it('P10.2 begin with what comes from now on, tell what a delivery is, and leave ordinary members alone', async () => {
       const [a, b] = await cluster();
       const [worker, reader] = [await Worker.connect(a), await Worker.connect(b)];
       await reader.ask('join_channel', PLACE);
@@ -74,7 +74,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       expect(await worker.ask('leave_channel', { ...PLACE, group: 'g' })).toEqual({ left: false });
     });
 
-    it('hand an event out again after the delay of a nack, after a dropped line at once, and count attempts', async () => {
+    it('P10.4 hand an event out again after the delay of a nack, after a dropped line at once, and count attempts', async () => {
       const [a, b] = await cluster();
       const [one, other] = [await Worker.connect(a), await Worker.connect(b)];
       await one.ask('group.create', { ...PLACE, group: 'g', backoff_seconds: [60] });
@@ -183,7 +183,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       expect(await worker.ask('group.pull', { ...place, wait_ms: 50 })).toMatchObject({ messages: [] });
     });
 
-    it('begin where they are told, and go on where they are sent', async () => {
+    it('P10.7 begin where they are told, and go on where they are sent', async () => {
       const [a, b] = await cluster();
       const worker = await Worker.connect(b);
       const published = await a.publish(range(1, 6));
@@ -235,7 +235,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       expect(await info(worker)).toMatchObject({ handled: 0, pending: 0, unacked: 0 });
     });
 
-    it('read all channels of a room, or those of a pattern, and those that come later from their start', async () => {
+    it('P10.1 read all channels of a room, or those of a pattern, and those that come later from their start', async () => {
       const [a, b] = await cluster();
       const [room, pattern] = [await Worker.connect(a), await Worker.connect(b)];
       await a.publish([0], { room: 'work', channel: 'old' });
@@ -266,7 +266,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       expect((await worker.peer.received('event')).length).toBe(0);
     });
 
-    it('keep the order of each key, with one member, through retries', async () => {
+    it('P10.6 keep the order of each key, with one member, through retries', async () => {
       const [a, b] = await cluster();
       const workers = [await Worker.connect(a), await Worker.connect(b), await Worker.connect(b)];
       const settings = { key: 'payload.customer', backoff_seconds: [0.01], max_attempts: 20 };
@@ -303,7 +303,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       expect(new Set([...owners.values()].flatMap((set) => [...set])).size).toBeGreaterThan(1);
     });
 
-    it('give members no more than their prefetch, and a group no more than max_unacked', async () => {
+    it('P10.5 give members no more than their prefetch, and a group no more than max_unacked', async () => {
       const [a, b] = await cluster();
       const [one, other] = [await Worker.connect(a), await Worker.connect(b)];
       await one.ask('group.create', { ...PLACE, group: 'g', max_unacked: 5 });
@@ -321,7 +321,7 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       await expect.poll(() => info(one), PATIENT).toMatchObject({ unacked: 5, handled: 4 });
     });
 
-    it('tell what history dropped before they had read it', async () => {
+    it('P10.8 tell what history dropped before they had read it', async () => {
       const [a, b] = await cluster({ retention: { size: 5, ttlMs: 86_400_000 } });
       const worker = await Worker.connect(b);
       await worker.ask('group.create', { ...PLACE, group: 'g' });

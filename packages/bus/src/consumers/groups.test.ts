@@ -1,8 +1,11 @@
+import { type JsonObject, newId } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { grantsOf } from '../principal.ts';
+import { serverPrincipal, systemSender } from '../system-sender.ts';
 import type { Settled } from './answer.ts';
 import type { Consumed } from './consumer.ts';
+import { type GroupRecord, settingsOf } from './group.ts';
 import { type Delivered, Node, type NodeOptions, numberOf, PLACE, range, tokenOf, Worker } from './rig.suite.ts';
 
 const GROUP = { ...PLACE, group: 'g' };
@@ -29,7 +32,7 @@ const GRANTS: Readonly<Record<string, Record<string, string[]>>> = {
 };
 
 describe('who may use groups', () => {
-  it('is no guest, and nobody who may not read the source, unless the grants name groups', async () => {
+  it('P10.9 is no guest, and nobody who may not read the source, unless the grants name groups', async () => {
     const connect = await open();
     const [ada, guest] = [await connect('ada'), await connect('guest')];
     await ada.ask('group.create', GROUP);
@@ -85,7 +88,7 @@ describe('who may use groups', () => {
 });
 
 describe('what groups bound', () => {
-  it('holds the groups of a subject, and of a tenant', async () => {
+  it('P9.6 holds the groups of a subject, and of a tenant', async () => {
     const connect = await open({ maxGroupsPerSubject: 2, maxGroups: 3 });
     const [ada, bob] = [await connect('ada'), await connect('bob')];
     const make = (worker: Worker, group: string) => worker.peer.command('group.create', { ...PLACE, group });
@@ -188,7 +191,7 @@ describe('bad input to groups', () => {
     expect(await ada.refused(command, args)).toMatchObject({ code: 'VALIDATION_ERROR', field });
   });
 
-  it('does nothing for tokens that nobody was given', async () => {
+  it('P10.3 does nothing for tokens that nobody was given', async () => {
     const ada = await (await open())('ada');
     await ada.join('g');
     await ada.peer.publish({ ...PLACE, payload: { n: 1 } });
@@ -233,38 +236,65 @@ describe('what a deleted group leaves', () => {
 });
 
 describe('a part of the program in a group', () => {
-  const OPTIONS = { id: 'mailer', owner: 'mailer', settings: { backoff_seconds: [0] }, prefetch: 1 };
+  const RECORD: GroupRecord = {
+    group_id: 'mailer',
+    room: '*',
+    channel: '*',
+    group: 'the mailer',
+    settings: settingsOf({ backoff_seconds: [0], ack_wait_seconds: 0.2 }),
+    paused: false,
+    owner: 'mailer',
+    created_at: 0,
+    isInternal: true,
+    begin: {},
+  };
 
-  it.each([true, false])('takes events and answers for them, kept: %s', async (kept) => {
-    const node = await Node.open(createMemoryEngine());
-    const seen: Consumed[] = [];
-    const place = { tenant: 'default', ...GROUP };
-    const stop = await node.bus.groups.consume(place, { ...OPTIONS, kept }, async (consumed) => {
-      seen.push(consumed);
-      if (consumed.attempt === 1) await consumed.nack(0, 'not yet');
-      else await consumed.ack();
-    });
-    await node.publish([1, 2]);
-    await expect.poll(() => seen.map(({ attempt }) => attempt), PATIENT).toEqual([1, 2, 1, 2]);
-    const [first] = seen as [Consumed];
-    expect(JSON.parse(first.text)).toMatchObject({ payload: { n: 1 }, metadata: { sequence: 1 } });
-    expect(first.text).not.toContain('delivery');
-    expect(await first.ack().catch((error: { code: string }) => error.code)).toEqual({ done: [], lost: [first.token] });
-    await stop();
-    await node.publish([3]);
-    expect(await node.bus.groups.liveMembers(place)).toBe(0);
-    expect([seen.length, node.bus.groups.size]).toEqual([4, kept ? 1 : 0]);
-  });
+  it.each([true, false])(
+    'takes events of all rooms and answers for them, unseen by clients, kept: %s',
+    async (isKept) => {
+      const node = await Node.open(createMemoryEngine());
+      const worker = await Worker.connect(node);
+      const seen: Consumed[] = [];
+      const hosted = node.bus.groups.host('default', RECORD, isKept, {
+        handle: async (consumed) => {
+          // The bus tells of itself in a room of its own.
+          if (!consumed.text.includes('"type":"event"')) {
+            await consumed.ack();
+            return;
+          }
+          seen.push(consumed);
+          if (consumed.attempt === 1) await consumed.nack(0, 'not yet');
+          else if (seen.length === 4) await consumed.reject('never');
+          else await consumed.ack();
+        },
+      });
+      await node.publish([1]);
+      await node.publish([2], { room: 'elsewhere', channel: 'x' });
+      await expect.poll(() => seen.map(({ attempt }) => attempt), PATIENT).toEqual([1, 2, 1, 2]);
+      const [first] = seen as [Consumed];
+      expect(JSON.parse(first.text)).toMatchObject({ payload: { n: 1 }, metadata: { sequence: 1 } });
+      expect(first.text).not.toContain('delivery');
+      expect(await first.ack()).toEqual({ done: [], lost: [first.token] });
+      await expect.poll(() => hosted.deadLetterCount(), PATIENT).toBe(1);
+      expect(await hosted.deadLetters(10, undefined)).toMatchObject({
+        letters: [{ channel: 'elsewhere:x', reason: 'never' }],
+      });
+      expect((await worker.ask('group.list', {})).groups).toEqual([]);
+      await hosted.forget();
+      await node.publish([3]);
+      expect([seen.length, node.bus.groups.size]).toEqual([4, 0]);
+    },
+  );
 
   it('has its faults told, and gets the event again once the lease is over', async () => {
     const node = await Node.open(createMemoryEngine());
-    const place = { tenant: 'default', ...GROUP };
     const attempts: number[] = [];
-    const settings = { ack_wait_seconds: 0.1, backoff_seconds: [0] };
-    await node.bus.groups.consume(place, { ...OPTIONS, settings, kept: false }, ({ attempt, ack }) => {
-      attempts.push(attempt);
-      if (attempt === 1) throw new Error('the mailer is broken');
-      return ack();
+    node.bus.groups.host('default', RECORD, false, {
+      handle: ({ attempt, ack }) => {
+        attempts.push(attempt);
+        if (attempt === 1) throw new Error('the mailer is broken');
+        return ack();
+      },
     });
     await node.publish([1]);
     await expect.poll(() => attempts, PATIENT).toEqual([1, 2]);
@@ -312,15 +342,23 @@ describe('a token that is renewed with narrower grants', () => {
 });
 
 describe('what groups leave out', () => {
-  it('is what has expired when its turn comes', async () => {
+  it('P10.11 is what has expired when its turn comes', async () => {
     const node = await Node.open(createMemoryEngine());
     const worker = await Worker.connect(node);
     await worker.ask('group.create', GROUP);
     const past = new Date(Date.now() - 1_000).toISOString();
     const future = new Date(Date.now() + 60_000).toISOString();
-    await node.bus.publish('work:jobs', { n: 'late' }, { metadata: { expires_at: past } });
-    await node.bus.publish('work:jobs', { n: 'asked too late' }, { metadata: { request: { deadline: past } } });
-    await node.bus.publish('work:jobs', { n: 'fresh' }, { metadata: { expires_at: future } });
+    const say = (n: string, metadata: JsonObject) =>
+      node.bus.publisher.announce(systemSender('arqonbus', serverPrincipal('default')), {
+        ...PLACE,
+        id: newId(),
+        type: 'event',
+        payload: { n },
+        metadata,
+      });
+    await say('late', { expires_at: past });
+    await say('asked too late', { request: { deadline: past } });
+    await say('fresh', { expires_at: future });
     await worker.join('g');
     expect(numberOf(await worker.next())).toBe('fresh');
     expect(await worker.ask('group.info', GROUP)).toMatchObject({ expired: 2, pending: 0 });

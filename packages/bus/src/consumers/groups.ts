@@ -11,8 +11,8 @@ import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
 import type { Answer, Answered, AnswerKind, Settled } from './answer.ts';
-import { type Consumed, consumerOf } from './consumer.ts';
-import { type DeadLetter, DeadLetters } from './dead-letters.ts';
+import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
+import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import type { DriverInfo } from './driver.ts';
 import { Drivers } from './drivers.ts';
 import {
@@ -37,17 +37,8 @@ interface GroupsOptions {
   readonly maxGroupsPerSubject: number;
   readonly maxSubscriptions: number;
   readonly now: () => number;
+  readonly clock?: Clock | undefined;
   readonly onFault: (error: unknown) => void;
-}
-
-export interface ConsumeOptions {
-  readonly id: string;
-  /** The identity whose quota the group counts for. */
-  readonly owner: string;
-  readonly settings: GivenSettings;
-  /** Whether the group is kept in the store, and driven by one node of the cluster. */
-  readonly kept: boolean;
-  readonly prefetch: number;
 }
 
 export interface GroupsParts {
@@ -59,8 +50,6 @@ export interface GroupsParts {
   readonly publisher: Publisher;
   readonly calls: NodeCalls;
   readonly options: GroupsOptions;
-  /** The machine's, unless given. */
-  readonly clock?: Clock;
 }
 
 /**
@@ -76,13 +65,15 @@ export class Groups {
   private readonly byId: Map<string, ActiveGroup> = new Map();
   /** Told of every event that a group driven by this node is done with; must neither throw nor wait. */
   readonly settled: Set<(settled: Settled) => void> = new Set();
+  /** Pulls of connections that are under way. */
+  private readonly pulling: Map<{ active: ActiveGroup; who: string }, Session> = new Map();
   private stopWatching: () => void = () => {};
   private callOff: () => void = () => {};
 
   constructor(parts: GroupsParts) {
     const { options } = parts;
     this.parts = parts;
-    this.clock = parts.clock ?? systemClock(options.now);
+    this.clock = options.clock ?? systemClock(options.now);
     this.store = new GroupStore(parts.engine.store, options);
     this.drivers = new Drivers({
       ...parts,
@@ -92,7 +83,9 @@ export class Groups {
       texts: new TextBudget(),
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
-      publishDead: (tenant, group, letter) => publishDeadLetter(parts, tenant, group, letter),
+      publishDead: async (tenant, group, letter) => {
+        if (group.isInternal !== true) await publishDeadLetter(parts, tenant, group, letter);
+      },
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
       onSettled: (settled) => {
@@ -173,25 +166,28 @@ export class Groups {
   }
 
   /**
-   * Makes a part of this program a member, under an id that no other member has; the group is made for `owner` when it is
-   * not there. One that is not `kept` begins with what comes from now on, and ends with its consumer. Resolves with the
-   * way to stop, once no later event is missed.
+   * Makes a part of this program the one consumer of a group of its own, whose record it keeps itself. A kept one goes on
+   * where it was, on whichever node drives it; every node calls this for it. Events come until `end`.
    */
-  async consume(
-    place: GroupPlace,
-    { id, owner, settings, kept, prefetch }: ConsumeOptions,
-    handle: (consumed: Consumed) => unknown,
-  ): Promise<() => Promise<void>> {
+  host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
-    const active = kept
-      ? await this.make(place, settings, 'new', owner)
-      : this.adopt(place.tenant, await this.describe(place, settings, 'new', owner), false);
+    const active = this.adopt(tenant, record, isKept);
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
       this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
-    this.drivers.joined(active, consumerOf({ id, node, prefetch, handle, answer, onFault }));
-    return async () => {
-      this.drivers.left(active, id);
-      if (!kept) await this.drop(active);
+    const id = `${node} ${record.group}`;
+    this.drivers.joined(active, consumerOf({ ...consumer, id, node, prefetch: 1, answer, onFault }));
+    return {
+      waiting: () => active.driver?.waiting ?? 0,
+      deadLetterCount: () => active.driver?.deadLetters.count ?? 0,
+      deadLetters: (limit, after) => this.drivers.ask(active, 'deadLetters', { limit, after }),
+      retry: (keys) => this.drivers.ask(active, 'retry', { keys }),
+      rest: () => active.driver?.rest(),
+      end: () => this.drop(active, false),
+      forget: async () => {
+        await this.drop(active);
+        await this.store.forgetState(tenant, active.key, record);
+        await new DeadLetters(this.parts.engine.store, tenant, record.group_id).clear();
+      },
     };
   }
 
@@ -281,6 +277,11 @@ export class Groups {
       if (active !== undefined) this.drivers.left(active, session.id);
     }
     session.groups.clear();
+    if (this.pulling.size === 0) return;
+    for (const [{ active, who }, whose] of this.pulling) {
+      // One that cannot be told gives out leases that end by themselves.
+      if (whose === session) this.drivers.ask(active, 'cancel', { who }).catch(() => {});
+    }
   }
 
   /** Ends the memberships that the session's grants do not allow any more; answers their places. */
@@ -318,7 +319,7 @@ export class Groups {
     throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
   }
 
-  /** Events for somebody who is no member; the leases are the subject's. */
+  /** Events for somebody who is no member; the leases are the subject's. A connection that goes takes no more. */
   async pull(
     sender: Sender,
     place: GroupPlace,
@@ -326,7 +327,16 @@ export class Groups {
     waitMs: number,
   ): Promise<{ texts: string[]; pending: number }> {
     this.requireSource(sender, place);
-    return this.drivers.ask(this.existing(place), 'pull', { who: sender.identity, limit, waitMs }, waitMs);
+    const active = this.existing(place);
+    const { session, identity } = sender;
+    const who = session === null ? identity : `${identity} ${session.id}`;
+    const waiting = { active, who };
+    if (session !== null) this.pulling.set(waiting, session);
+    try {
+      return await this.drivers.ask(active, 'pull', { who, limit, waitMs }, waitMs);
+    } finally {
+      this.pulling.delete(waiting);
+    }
   }
 
   // What is told ------------------------------------------------------------------------------------------------------
@@ -341,8 +351,9 @@ export class Groups {
   list(sender: Sender, room?: string, channel?: string): ActiveGroup[] {
     const { principal } = sender;
     const all = [...(this.tenants.get(principal.tenant)?.values() ?? [])].filter(
-      ({ place, isKept }) =>
+      ({ place, isKept, record }) =>
         isKept &&
+        record.isInternal !== true &&
         (room === undefined || place.room === room) &&
         (channel === undefined || place.channel === channel) &&
         this.parts.access.may(principal, 'group', place.room, place.channel),
@@ -355,7 +366,7 @@ export class Groups {
     place: GroupPlace,
     limit: number,
     after: string | undefined,
-  ): Promise<{ letters: DeadLetter[]; next: string | null }> {
+  ): Promise<{ letters: ListedLetter[]; next: string | null }> {
     this.requireSource(sender, place);
     return this.drivers.ask(this.existing(place), 'deadLetters', { limit, after });
   }
@@ -447,7 +458,8 @@ export class Groups {
     return active;
   }
 
-  private async drop(active: ActiveGroup): Promise<void> {
+  /** @param isOver whether the group is over, and not only its part on this node */
+  private async drop(active: ActiveGroup, isOver = true): Promise<void> {
     const { tenant, key, place, record } = active;
     if (!this.byId.delete(record.group_id)) return;
     if (this.tenants.get(tenant)?.get(key) === active) this.tenants.get(tenant)?.delete(key);
@@ -459,7 +471,7 @@ export class Groups {
       if (session?.groups.delete(key) === true) session.send(notice(place, gone));
     }
     await this.drivers.drop(active);
-    if (wasDriven) await this.store.forgetState(tenant, key, record);
+    if (wasDriven && isOver) await this.store.forgetState(tenant, key, record);
   }
 
   /** Deletes groups that nobody has used for as long as they were made to wait. */

@@ -24,6 +24,7 @@ function nodeOn(name: string, store: KeyValueStore, clock: FakeClock): Node {
     },
     delete: (at, key, ifVersion) => store.delete(at, key, ifVersion),
     list: (at, query) => store.list(at, query),
+    spaces: () => store.spaces(),
     tenants: (space) => store.tenants(space),
     watch: (space, onChange) => store.watch(space, (change) => node.away || onChange(change)),
   };

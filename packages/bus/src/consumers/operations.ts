@@ -1,7 +1,7 @@
 import type { Position } from '@arqonbus/protocol';
 import { BusError } from '@arqonbus/protocol';
 import type { Answer, Answered } from './answer.ts';
-import type { DeadLetter } from './dead-letters.ts';
+import type { ListedLetter } from './dead-letters.ts';
 import type { Driver, DriverInfo } from './driver.ts';
 
 /** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
@@ -13,9 +13,9 @@ export interface Operations {
   seek: { args: { positions: Readonly<Record<string, Position>> }; result: null };
   deadLetters: {
     args: { limit: number; after: string | undefined };
-    result: { letters: DeadLetter[]; next: string | null };
+    result: { letters: ListedLetter[]; next: string | null };
   };
-  retry: { args: { ids: readonly string[] | undefined }; result: number };
+  retry: { args: { ids?: readonly string[] | undefined; keys?: readonly string[] | undefined }; result: number };
 }
 
 export type OperationName = keyof Operations;
@@ -37,7 +37,7 @@ const SERVE: Serve = {
     return null;
   },
   deadLetters: (driver, { limit, after }) => driver.deadLetters.list(limit, after),
-  retry: (driver, { ids }) => driver.retry(ids),
+  retry: (driver, { ids, keys }) => driver.retry(ids, keys),
 };
 
 /** Runs one operation on this node's driver. */

@@ -1,7 +1,7 @@
 import { BusError, compilePattern, isChannelPattern, type Position, WILDCARD } from '@arqonbus/protocol';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Awaitable, Broker, StoredEvent, StreamAddress, StreamEvent, StreamState } from '../engine/engine.ts';
-import { type GroupPlace, isWide, MAX_STREAMS } from './group.ts';
+import { type GroupPlace, isWide, MAX_STREAMS, streamName, streamOf } from './group.ts';
 import type { Entry, Ledger, LedgerStream } from './ledger.ts';
 
 /** Events read from history at a time, and UTF-16 units of them that are aimed at. */
@@ -40,6 +40,8 @@ class Source {
   isReading = false;
   /** Its incarnation has to be looked at before anything more is taken. */
   isStale = true;
+  /** It has been looked at since this node drives the group. */
+  isKnown = false;
   pull = FIRST_READ;
   private epoch = '';
   private suffix = '';
@@ -109,7 +111,7 @@ export class Sources {
    */
   take(event: StreamEvent, wanted: boolean): void {
     const { sequence, text } = event;
-    const { channel } = event.stream;
+    const channel = streamName(this.place, event.stream);
     if (sequence === 0 || !this.covers(channel)) return;
     const source = this.sources.get(channel) ?? this.appear(channel);
     if (source === undefined) return;
@@ -141,6 +143,15 @@ export class Sources {
   /** Whether a read could give anything. */
   get hasMore(): boolean {
     return this.backlog.size > 0;
+  }
+
+  /** Events that are known to be there and were not read. */
+  get unread(): number {
+    let unread = 0;
+    for (const { stream, head } of this.sources.values()) {
+      unread += Math.max(0, head - stream.position - stream.knownAbove);
+    }
+    return unread;
   }
 
   /** Whether all that is there has been read. */
@@ -197,6 +208,18 @@ export class Sources {
     return { unread, heads };
   }
 
+  /** Milliseconds since the oldest event was accepted that is not settled; null without one. */
+  async age(now: number): Promise<number | null> {
+    let oldest = Number.POSITIVE_INFINITY;
+    for (const { stream, address } of this.sources.values()) {
+      const { floor, entries, position } = stream;
+      const known = [...entries.values()].map(({ sequence }) => Math.max(sequence, floor + 1));
+      const [event] = await this.broker.history(address, { fromSequence: Math.min(position + 1, ...known), limit: 1 });
+      if (event !== undefined) oldest = Math.min(oldest, event.time);
+    }
+    return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(now - oldest));
+  }
+
   /** Goes on after given positions, in the streams that are there. */
   async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
     for (const [channel, { sequence, epoch }] of Object.entries(positions)) {
@@ -209,9 +232,8 @@ export class Sources {
     }
   }
 
-  private address(channel: string): StreamAddress {
-    const { tenant, room } = this.place;
-    return { tenant, room, channel };
+  private address(name: string): StreamAddress {
+    return streamOf(this.place, name);
   }
 
   private begin(stream: LedgerStream): Source {
@@ -244,7 +266,8 @@ export class Sources {
       if (!this.ledger.streams.has(channel)) this.appear(channel);
       return;
     }
-    for (const { channel: name } of await this.broker.streams(tenant, room)) {
+    for (const stream of await this.broker.streams(tenant, room === WILDCARD ? undefined : room)) {
+      const name = streamName(this.place, stream);
       if (!this.isOver && this.covers(name) && !this.sources.has(name)) this.appear(name);
     }
   }
@@ -304,11 +327,13 @@ export class Sources {
       // What a new stream has lost before the group met it was never the group's.
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
-      const unread = Math.max(0, source.head - stream.position);
-      this.ledger.counts.lost += unread + oldest - 1;
+      const lost = Math.max(0, source.head - stream.position) + oldest - 1;
+      this.ledger.counts.lost += lost;
       this.ledger.seek(stream, oldest - 1, epoch);
-      this.events.onLost(stream.channel, unread + oldest - 1);
+      // What ended before this node drove the group may have held more than anybody knows.
+      if (lost > 0 || !source.isKnown) this.events.onLost(stream.channel, lost);
     } else if (oldest > stream.position + 1) this.lose(source, oldest - 1);
+    source.isKnown = true;
     source.head = Math.max(sequence, stream.position);
   }
 

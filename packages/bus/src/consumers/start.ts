@@ -1,6 +1,6 @@
-import { BusError, type Position } from '@arqonbus/protocol';
+import { BusError, type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Broker, StreamAddress } from '../engine/engine.ts';
-import { type GroupPlace, isWide, MAX_STREAMS } from './group.ts';
+import { type GroupPlace, isWide, MAX_STREAMS, streamName } from './group.ts';
 import { covering } from './sources.ts';
 
 /**
@@ -36,7 +36,9 @@ export async function startPositions(
     });
   }
   const covers = covering(channel);
-  const streams = (await broker.streams(tenant, room)).filter((stream) => covers(stream.channel));
+  const place = { tenant, room, channel, group: '' };
+  const all = await broker.streams(tenant, room === WILDCARD ? undefined : room);
+  const streams = all.filter((stream) => covers(stream.channel));
   if (streams.length > MAX_STREAMS) {
     throw new BusError('LIMIT_EXCEEDED', `A group reads at most ${MAX_STREAMS} channels; take a narrower pattern.`, {
       limit: MAX_STREAMS,
@@ -45,7 +47,8 @@ export async function startPositions(
   for (let at = 0; at < streams.length; at += AT_ONCE) {
     const some = streams.slice(at, at + AT_ONCE);
     const found = await Promise.all(some.map((stream) => positionIn(broker, stream, start)));
-    for (const [index, position] of found.entries()) positions[(some[index] as StreamAddress).channel] = position;
+    for (const [index, position] of found.entries())
+      positions[streamName(place, some[index] as StreamAddress)] = position;
   }
   return positions;
 }

@@ -72,6 +72,29 @@ async function open(options: { away?: boolean; alone?: boolean } & DegradedOptio
   return { line, engine, seen };
 }
 
+it('remembers while the backend is away for as long as a publication said that its id counts', async () => {
+  const { line, engine, seen } = await open();
+  const send = async (id: string, dedupeMs?: number) => {
+    const options = dedupeMs === undefined ? {} : { dedupeMs };
+    const { stored, duplicate } = await engine.broker.publish(publication(lab, { id, ...options }));
+    return `${stored} ${duplicate}`;
+  };
+  expect([await send('arq_long', 3_600_000), await send('arq_usual'), await send('arq_never', 0)]).toEqual([
+    ...['memory false', 'memory false', 'memory false'],
+  ]);
+  now += 125_000;
+  await line.leave();
+  expect([await send('arq_long', 3_600_000), await send('arq_usual')]).toEqual(['memory true', 'none false']);
+  expect([await send('arq_never', 0), await send('arq_never', 0)]).toEqual(['none false', 'none false']);
+  expect([await send('arq_live', 3_600_000), await send('arq_live', 3_600_000)]).toEqual(['none false', 'none true']);
+  now += 3_000_000;
+  expect(await send('arq_live', 3_600_000)).toBe('none true');
+  now += 700_000;
+  expect(await send('arq_live', 3_600_000)).toBe('none false');
+  expect(seen.events.filter(({ id }) => id === 'arq_live')).toHaveLength(2);
+  await engine.close();
+});
+
 it('passes on what the engine warns of, at the opening and later', async () => {
   vi.useFakeTimers({ toFake: ['Date', 'setInterval', 'clearInterval'] });
   const engine = degraded(createMemoryEngine({ now: () => Date.now() - 60_000 }));

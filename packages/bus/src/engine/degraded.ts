@@ -11,6 +11,7 @@ import type {
   Presence,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamEvent,
@@ -202,6 +203,18 @@ class DegradedBroker implements Broker {
     return this.#broker.streams(tenant, room);
   }
 
+  tenants(): Awaitable<string[]> {
+    return this.#broker.tenants();
+  }
+
+  retentionOf(stream: StreamAddress): Awaitable<Retention | null> {
+    return this.#broker.retentionOf(stream);
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Awaitable<void> {
+    return this.#broker.retain(stream, retention);
+  }
+
   async drop(stream: StreamAddress): Promise<void> {
     await this.#broker.drop(stream);
     const known = this.#streams.get(stream);
@@ -247,7 +260,8 @@ class DegradedBroker implements Broker {
   }
 
   /** What a publication is answered that went through before; null for every other. */
-  #repeated({ stream, draft, identity }: Publication): Published | null {
+  #repeated({ stream, draft, identity, dedupeMs }: Publication): Published | null {
+    if (dedupeMs === 0) return null;
     const known = this.#streams.get(stream);
     if (known === undefined) return null;
     const answer = { epoch: this.#epoch(known), delivered: 0, duplicate: true };
@@ -256,11 +270,13 @@ class DegradedBroker implements Broker {
     return this.#live.find(known.scope, identity, draft.id) < 0 ? null : { ...answer, sequence: 0, stored: 'none' };
   }
 
-  #goLive({ stream, draft, identity }: Publication): Published {
+  #goLive({ stream, draft, identity, dedupeMs = IDEMPOTENCE_WINDOW_MS }: Publication): Published {
     const { id, from, open } = draft;
     const known = this.#known(stream);
-    this.#live.add(known.scope, identity, id, 0);
-    this.#liveUntil = this.#now() + IDEMPOTENCE_WINDOW_MS;
+    if (dedupeMs > 0) {
+      this.#live.add(known.scope, identity, id, 0, dedupeMs);
+      this.#liveUntil = Math.max(this.#liveUntil, this.#now() + dedupeMs);
+    }
     this.#gaps.add(known);
     const delivered = this.#events?.deliver({ stream, sequence: 0, id, from, text: sealUnstored(open) }) ?? 0;
     // The backend may have come back since it refused.
@@ -268,13 +284,16 @@ class DegradedBroker implements Broker {
     return { sequence: 0, epoch: this.#epoch(known), stored: 'none', delivered, duplicate: false };
   }
 
-  #remember({ stream, draft, identity }: Publication, published: Published): Published {
+  #remember(
+    { stream, draft, identity, dedupeMs = IDEMPOTENCE_WINDOW_MS }: Publication,
+    published: Published,
+  ): Published {
     const known = this.#known(stream);
     known.epoch = published.epoch;
     this.#durability = published.stored;
     // What was handed to somebody came by, and is remembered; an engine of one node remembers what it stored by itself.
-    if (published.delivered === 0 && !this.#isAlone) {
-      this.#stored.add(known.scope, identity, draft.id, published.sequence);
+    if (!this.#isAlone && dedupeMs > 0 && (published.delivered === 0 || dedupeMs !== IDEMPOTENCE_WINDOW_MS)) {
+      this.#stored.put(known.scope, identity, draft.id, published.sequence, dedupeMs);
     }
     if (this.#liveUntil > 0 && this.#now() > this.#liveUntil) this.#liveUntil = 0;
     return published;
@@ -346,6 +365,12 @@ class IdMemory {
     const now = this.#now();
     const value = this.#young.find(scope, identity, id, now);
     return value >= 0 || this.#old === null ? value : this.#old.find(scope, identity, id, now);
+  }
+
+  /** Remembers an id for at least so long, whether it was or not. */
+  put(scope: number, identity: string, id: string, value: number, windowMs: number): void {
+    const now = this.#now();
+    if (!this.add(scope, identity, id, value, windowMs)) this.#young.extend(scope, identity, id, now, windowMs);
   }
 
   /** Remembers an id, unless it was: then it answers false. */

@@ -27,6 +27,11 @@ export interface Retention {
   readonly ttlMs: number;
   /** UTF-8 bytes of the envelopes' texts together, the oldest going first; without it they are not bounded. */
   readonly bytes?: number;
+  /**
+   * The last event stays whatever the other limits say, and while it does the stream is not forgotten. The memory
+   * engine, whose bytes are those of the process, lets such events go when nothing else is left to go.
+   */
+  readonly keepLast?: boolean;
 }
 
 export interface Publication {
@@ -35,6 +40,13 @@ export interface Publication {
   /** Sender identity (JWT subject, client key or client id); with the draft's id and the stream it makes the idempotency key. */
   readonly identity: string;
   readonly retention: Retention;
+  /**
+   * For how long its id counts as sent, in milliseconds, at most 86,400,000; 120,000 when left out. With 0 the id is
+   * neither looked for nor remembered.
+   */
+  readonly dedupeMs?: number;
+  /** What the sequence of a stream begins with that never had an event, for one that is put back; 1 when left out. */
+  readonly firstSequence?: number;
   /**
    * Compare and append: it is stored only if the stream stands there, else rejected with {@link BusError} `CONFLICT`,
    * whose details are a {@link Standing}'s. A repeated id is a duplicate, wherever the stream stands by then.
@@ -55,7 +67,7 @@ export interface Published {
   readonly stored: Durability;
   /** Connections of this node that the event was handed to; 0 for a duplicate. */
   readonly delivered: number;
-  /** The same identity sent this id within 120 s: nothing was stored or delivered now, `sequence` is the first one's. */
+  /** The same identity sent this id, and it still counts as sent ({@link Publication.dedupeMs}): nothing was stored or delivered now, `sequence` is the first one's. */
   readonly duplicate: boolean;
 }
 
@@ -172,8 +184,21 @@ export interface Broker {
    */
   reached?(stream: StreamAddress): Position;
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]>;
+  /** The tenants that have streams. */
+  tenants(): Awaitable<string[]>;
+  /**
+   * How much a stream keeps, null where there is none. Redis does not know by how many bytes a stream is bounded until
+   * its next event, and leaves that out.
+   */
+  retentionOf(stream: StreamAddress): Awaitable<Retention | null>;
   /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
+  /**
+   * Has a stream keep by another measure from now on, until its next event brings its own: what that does not allow is
+   * gone when this has answered, and what had gone before stays gone. It is forgotten no sooner than if its last event
+   * had come now. Does nothing for a stream that is not there.
+   */
+  retain(stream: StreamAddress, retention: Retention): Awaitable<void>;
   /** Forgets a stream and its history: if it comes back it has a new epoch. */
   drop(stream: StreamAddress): Awaitable<void>;
   /**
@@ -191,6 +216,18 @@ export interface KeyValueEntry {
   readonly version: number;
   /** Milliseconds since 1970, null without a time to live. */
   readonly expiresAt: number | null;
+  /** Who is charged for it ({@link StoreQuota.owner}), null for nobody; where it was asked for. */
+  readonly owner?: string | null;
+}
+
+/** What a tenant has in a space. */
+export interface TenantSpace {
+  readonly tenant: string;
+  readonly space: string;
+  /** The last version given out in it. */
+  readonly version: number;
+  /** The namespaces that hold keys. */
+  readonly namespaces: readonly string[];
 }
 
 /**
@@ -211,10 +248,20 @@ export interface StoreQuota {
 /** Which bound of a {@link StoreQuota} was reached. */
 export type QuotaLimit = 'owner_keys' | 'owner_bytes' | 'tenant_keys' | 'tenant_bytes';
 
+export interface KeyQuery {
+  readonly prefix?: string;
+  readonly after?: string;
+  readonly limit: number;
+  /** Tell of each who is charged for it. */
+  readonly owners?: boolean;
+}
+
 export interface SetOptions {
   /** Compare-and-set: the version the key must have now; 0: it must not exist. */
   readonly ifVersion?: number;
   readonly ttlMs?: number;
+  /** The version that it gets, for a key that is put back; the space gives out none up to it any more. */
+  readonly version?: number;
   /** Refuse what would pass these bounds. Without it nothing is refused, and a key that is there stays its owner's. */
   readonly quota?: StoreQuota;
 }
@@ -249,7 +296,9 @@ export interface KeyValueStore {
   set(at: KeySpace, key: string, value: string, options?: SetOptions): Awaitable<SetOutcome>;
   delete(at: KeySpace, key: string, ifVersion?: number): Awaitable<DeleteOutcome>;
   /** Keys with `prefix`, sorted by code unit, after `after` (exclusive), at most `limit`. */
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Awaitable<KeyValueEntry[]>;
+  list(at: KeySpace, query: KeyQuery): Awaitable<KeyValueEntry[]>;
+  /** All spaces of all tenants that ever held a key. */
+  spaces(): Awaitable<TenantSpace[]>;
   /** The tenants that hold keys in a space: what a restarted node must load. */
   tenants(space: string): Awaitable<string[]>;
   /**

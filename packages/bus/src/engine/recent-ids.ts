@@ -32,6 +32,7 @@ export class RecentIds {
   readonly #sender = { scope: -1, identity: '', a: 0, b: 0, c: 0 };
   /** The next segment that {@link sweep} looks at. */
   #hand = 0;
+  #bytes = 0;
 
   /** `now`: the current time in milliseconds, from which time is counted. */
   constructor(now: number) {
@@ -55,7 +56,7 @@ export class RecentIds {
     slots[at + 3] = value >>> 0;
     slots[at + 4] = value / HIGH_WORD;
     slots[at + 5] = this.#second(now + windowMs);
-    if (segment.used * WORDS * 8 > slots.length * 5) rebuild(segment, this.#second(now));
+    if (segment.used * WORDS * 8 > slots.length * 5) this.#rebuild(segment, this.#second(now));
     return -1;
   }
 
@@ -68,6 +69,15 @@ export class RecentIds {
     return at < 0 ? this.#value(segment.slots, ~at) : -1;
   }
 
+  /** Remembers what is remembered for `windowMs` from now at least. */
+  extend(scope: number, identity: string, id: string, now: number, windowMs: number): void {
+    this.#fingerprint(scope, identity, id);
+    const segment = this.#segments[this.#b & (SEGMENTS - 1)];
+    if (segment === undefined) return;
+    const at = this.#probe(segment, this.#second(now));
+    if (at < 0) segment.slots[~at + 5] = Math.max(segment.slots[~at + 5]!, this.#second(now + windowMs));
+  }
+
   /** Gives back the memory of what lapsed, a few segments a call; 32 calls go round once. */
   sweep(now: number): void {
     const second = this.#second(now);
@@ -77,16 +87,16 @@ export class RecentIds {
       const segment = this.#segments[index];
       if (segment === undefined) continue;
       const live = countLive(segment.slots, second);
-      if (live === 0) this.#segments[index] = undefined;
-      else if (live * WORDS * 8 < segment.slots.length) rebuild(segment, second);
+      if (live === 0) {
+        this.#segments[index] = undefined;
+        this.#bytes -= segment.slots.byteLength;
+      } else if (live * WORDS * 8 < segment.slots.length) this.#rebuild(segment, second);
     }
   }
 
   /** Bytes of the slots, free ones included. */
   get bytes(): number {
-    let bytes = 0;
-    for (const segment of this.#segments) bytes += segment?.slots.byteLength ?? 0;
-    return bytes;
+    return this.#bytes;
   }
 
   /** Seconds are counted from 1: 0 marks a free slot. What would end later than a slot can hold ends with the last. */
@@ -99,8 +109,15 @@ export class RecentIds {
     if (segment === undefined) {
       segment = { slots: new Uint32Array(SMALLEST * WORDS), used: 0 };
       this.#segments[index] = segment;
+      this.#bytes += segment.slots.byteLength;
     }
     return segment;
+  }
+
+  #rebuild(segment: Segment, second: number): void {
+    this.#bytes -= segment.slots.byteLength;
+    rebuild(segment, second);
+    this.#bytes += segment.slots.byteLength;
   }
 
   #value(slots: Uint32Array, at: number): number {

@@ -25,6 +25,10 @@ export class StreamMap<T> {
     if (rooms?.size === 0) this.#tenants.delete(tenant);
   }
 
+  tenants(): string[] {
+    return [...this.#tenants.keys()];
+  }
+
   /** The streams of a tenant, or of one room of it. */
   *list(tenant: string, room?: string): Generator<T> {
     const rooms = this.#tenants.get(tenant);

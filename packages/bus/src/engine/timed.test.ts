@@ -58,6 +58,7 @@ describe('a timed engine', () => {
     expect(engine.broker.claim('key', 1_000)).toBe(true);
     engine.broker.attach('t', 'r');
     engine.broker.detach('t', 'r');
+    engine.broker.retain(STREAM, { size: 1, ttlMs: 1 });
     engine.broker.drop(STREAM);
     expect(engine.store.set(AT, 'k', '1')).toMatchObject({ ok: true, version: 1 });
     expect(engine.store.get(AT, 'k')).toMatchObject({ value: '1' });
@@ -66,7 +67,9 @@ describe('a timed engine', () => {
     expect(engine.store.delete(AT, 'k')).toEqual({ ok: true, deleted: true });
     engine.store.watch('s', () => {})();
     expect([engine.backend, engine.healthy(), engine.stats()]).toMatchObject(['redis', true, { errors: 0 }]);
-    expect(seen).toEqual('publish history state streams claim attach drop set get list tenants delete'.split(' '));
+    expect(seen).toEqual(
+      'publish history state streams claim attach retain drop set get list tenants delete'.split(' '),
+    );
   });
 
   it('times what is waited for until it is there, failures too', async () => {

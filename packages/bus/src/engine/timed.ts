@@ -70,6 +70,9 @@ function timeBroker(broker: Broker, observe: ObserveOperation): Broker {
     ...(broker.reached === undefined ? {} : { reached: broker.reached.bind(broker) }),
     history: (stream, query) => timed('history', observe, () => broker.history(stream, query)),
     streams: (tenant, room) => timed('streams', observe, () => broker.streams(tenant, room)),
+    tenants: () => timed('stream_tenants', observe, () => broker.tenants()),
+    retentionOf: (stream) => timed('retention', observe, () => broker.retentionOf(stream)),
+    retain: (stream, retention) => timed('retain', observe, () => broker.retain(stream, retention)),
     drop: (stream: StreamAddress) => timed('drop', observe, () => broker.drop(stream)),
     claim: (key, windowMs) => timed('claim', observe, () => broker.claim(key, windowMs)),
   };
@@ -81,6 +84,7 @@ function timeStore(store: KeyValueStore, observe: ObserveOperation): KeyValueSto
     set: (at, key, value, options?: SetOptions) => timed('set', observe, () => store.set(at, key, value, options)),
     delete: (at, key, ifVersion) => timed('delete', observe, () => store.delete(at, key, ifVersion)),
     list: (at, query) => timed('list', observe, () => store.list(at, query)),
+    spaces: () => timed('spaces', observe, () => store.spaces()),
     tenants: (space) => timed('tenants', observe, () => store.tenants(space)),
     watch: (space, onChange: (change: KeyChange) => void) => store.watch(space, onChange),
   };

@@ -10,17 +10,8 @@ import type {
 } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 
-/** Nobody is connected elsewhere; what matters here is that a node knows it is not alone. */
-const PRESENCE: Presence = {
-  announce: () => {},
-  withdraw: () => {},
-  find: () => [],
-  list: () => [],
-  send: () => {},
-  report: () => [],
-};
-
 interface Node {
+  readonly id: string;
   readonly rooms: Set<string>;
   events: EngineEvents | null;
   /** Cut off: it gets no events, and its store answers nothing any more. */
@@ -59,8 +50,8 @@ export class SharedBackend {
   }
 
   /** One node's engine, and the way to make the node vanish without a farewell. */
-  node(): { engine: Engine; die: () => void } {
-    const node: Node = { rooms: new Set(), events: null, dead: false };
+  node(id = `node-${this.nodes.length + 1}`): { engine: Engine; die: () => void } {
+    const node: Node = { id, rooms: new Set(), events: null, dead: false };
     this.nodes.push(node);
     const { broker, store } = this.engine;
     const alive = <T>(answer: () => T): T | Promise<T> => {
@@ -77,6 +68,9 @@ export class SharedBackend {
         find: (stream) => broker.find(stream),
         history: (stream, query) => broker.history(stream, query),
         streams: (tenant, room) => broker.streams(tenant, room),
+        tenants: () => broker.tenants(),
+        retentionOf: (stream) => broker.retentionOf(stream),
+        retain: (stream, retention) => broker.retain(stream, retention),
         drop: (stream) => broker.drop(stream),
         claim: async (key, windowMs) => alive(() => broker.claim(key, windowMs)),
       },
@@ -86,10 +80,11 @@ export class SharedBackend {
         set: async (at, key, value, options) => alive(() => store.set(at, key, value, options)),
         delete: async (at, key, ifVersion) => alive(() => store.delete(at, key, ifVersion)),
         list: async (at, query) => alive(() => store.list(at, query)),
+        spaces: async () => alive(() => store.spaces()),
         tenants: async (space) => alive(() => store.tenants(space)),
         watch: (space, onChange) => store.watch(space, (change) => node.dead || onChange(change)),
       },
-      presence: PRESENCE,
+      presence: this.presenceOf(node),
       open: async (events) => {
         node.events = events;
       },
@@ -103,6 +98,23 @@ export class SharedBackend {
       engine,
       die: () => {
         node.dead = true;
+      },
+    };
+  }
+
+  /** Nobody is connected elsewhere; nodes only tell each other things. */
+  private presenceOf(from: Node): Presence {
+    return {
+      announce: () => {},
+      withdraw: () => {},
+      find: () => [],
+      list: () => [],
+      report: () => [],
+      send: async (to, message) => {
+        for (const node of this.nodes) {
+          if (node === from || (to !== null && node.id !== to) || node.dead || from.dead) continue;
+          setImmediate(() => node.events?.receive(message));
+        }
       },
     };
   }

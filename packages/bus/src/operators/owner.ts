@@ -30,6 +30,8 @@ export class Owner {
   private readonly durable: boolean;
   private readonly onChange: (principal: Principal) => void;
   private principal: Principal;
+  /** When what it may do was last changed, in milliseconds since 1970. */
+  changedAt: number = Number.NEGATIVE_INFINITY;
   private session: Session | null;
 
   constructor(bus: Core, { tenant, identity, principal, session, durable, onChange }: OwnerOptions) {
@@ -58,6 +60,7 @@ export class Owner {
   /** Takes what another node says; false where the connection is, since this node knows better. */
   replace(principal: Principal): boolean {
     if (this.session !== null) return false;
+    this.changedAt = this.bus.options.now();
     this.principal = principal;
     return true;
   }
@@ -75,6 +78,7 @@ export class Owner {
 
   private note(principal: Principal): void {
     if (principal === this.principal) return;
+    this.changedAt = this.bus.options.now();
     this.principal = principal;
     this.onChange(principal);
   }

@@ -1,6 +1,7 @@
 import { BusError, type CommandName, type CommandResult, type Envelope, newId, type Role } from '@arqonbus/protocol';
 import { afterEach } from 'vitest';
 import { Bus } from '../bus.ts';
+import type { Clock } from '../clock.ts';
 import { type AnyCommand, CommandSet } from '../commands/command.ts';
 import { coreCommands } from '../commands/core.ts';
 import { CommandRunner } from '../commands/run.ts';
@@ -56,6 +57,7 @@ export function ownerOf({ role = 'admin' as Role, subscribe, grants, ...given }:
 export interface RigOptions {
   readonly node?: string;
   readonly now?: () => number;
+  readonly clock?: Clock;
 }
 
 /** A bus with an operator, in this process. */
@@ -66,7 +68,7 @@ export class BusRig<O extends Operator> {
   readonly faults: unknown[] = [];
   private stopped = false;
 
-  constructor(engine: Engine, create: (bus: Bus) => O, { node = 'node-a', now = Date.now }: RigOptions = {}) {
+  constructor(engine: Engine, create: (bus: Bus) => O, { node = 'node-a', now = Date.now, clock }: RigOptions = {}) {
     this.bus = new Bus({
       engine,
       operators: { cron: false, webhook: false, store: false, lease: false, omega: false },
@@ -77,6 +79,7 @@ export class BusRig<O extends Operator> {
         telemetry: true,
         serverTenant: 'default',
         now,
+        ...(clock === undefined ? {} : { clock }),
       },
       onFault: (error) => {
         this.faults.push(error);

@@ -41,7 +41,8 @@ const HOOK = z
         .max(2)
         .describe('What the backend is asked about.'),
       url: z
-        .url({ protocol: /^https?$/ })
+        .string()
+        .regex(/^https?:\/\/[^\s/]/, 'is a URL that starts with http:// or https://')
         .max(2_048)
         .describe('Where the question is posted.'),
       timeout_ms: z.int().min(10).max(10_000).describe('500 unless given.').exactOptional(),

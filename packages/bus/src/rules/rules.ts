@@ -201,6 +201,7 @@ export class ChannelRules {
         size: history.size ?? retention.size,
         ttlMs: history.ttl_seconds === undefined ? retention.ttlMs : history.ttl_seconds * 1_000,
         ...(bytes === undefined ? {} : { bytes }),
+        ...(settled.retain_last === true ? { keepLast: true } : {}),
       },
       retainLast: settled.retain_last ?? false,
       autoCreate: settled.auto_create ?? autoCreateChannels,

@@ -21,6 +21,7 @@ export const EVENT_OPTIONS: z.ZodType = z
     ttl_seconds: TTL,
     expect: EXPECTED.exactOptional(),
     ephemeral: EPHEMERAL,
+    clear: z.boolean().describe("Takes the channel's retained value away.").exactOptional(),
     deliver_at: TIMESTAMP.describe('Published then, as if its sender did.').exactOptional(),
     delay_seconds: SECONDS.min(0).describe('Published so much later.').exactOptional(),
     receipt: GROUP.describe('The group whose handling of it is told.').exactOptional(),

@@ -12,6 +12,7 @@ import type { Interest } from './interest.ts';
 import type { Since } from './plan.ts';
 import type { Rosters } from './presence.ts';
 import { type ReplayParts, Replays, type Settled } from './replays.ts';
+import type { RetainedValues } from './retained.ts';
 
 /** What a client asks for when it joins (`join_channel`, PROTOCOL sections 5 to 7). */
 export interface JoinRequest {
@@ -26,6 +27,8 @@ export interface JoinRequest {
   readonly presence?: boolean | { readonly state?: unknown } | undefined;
   /** The last N envelopes before live traffic. */
   readonly history?: number | undefined;
+  /** First of all the value that each channel retains, where a rule has it kept. */
+  readonly last?: boolean | undefined;
 }
 
 export interface Joined {
@@ -41,6 +44,7 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
+  readonly retained: RetainedValues;
 }
 
 /** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
@@ -67,7 +71,30 @@ export class Memberships {
     if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (watches) this.parts.access.require(session.principal, 'presence', room, name);
-    return andThen(this.target(session, room, name), (channel) => this.enter(session, channel, request, coverage));
+    return andThen(this.target(session, room, name), (channel) =>
+      this.enter(session, channel, this.settled(channel, request), coverage),
+    );
+  }
+
+  /** What a member gets of what it asks for: a rule of the channel may force or forbid it. */
+  private settled(channel: Channel, request: JoinRequest): JoinRequest {
+    if (channel.matches !== null) return request;
+    const { echo, presence } = this.parts.rooms.policy(channel);
+    if (echo === null && presence === null) return request;
+    const { room, channel: name } = channel;
+    const refused = [
+      ['echo', echo === false && request.echo === true],
+      ['presence', presence === false && isWatching(request)],
+    ].find(([, isRefused]) => isRefused);
+    if (refused !== undefined) {
+      const [field] = refused;
+      throw new BusError('VALIDATION_ERROR', `A rule forbids "${field}" at ${room}:${name}.`, { field, rule: field });
+    }
+    return {
+      ...request,
+      ...(echo === true ? { echo } : {}),
+      ...(presence === true && !isWatching(request) ? { presence } : {}),
+    };
   }
 
   /** Makes the membership, and then makes it live. */
@@ -102,7 +129,9 @@ export class Memberships {
       const joined = andThen(settle(), (settled) =>
         andThen(members, (count) => answer(channel, membership, settled, count)),
       );
-      return watches ? andThen(joined, (one) => this.watching(session, channel, one)) : joined;
+      const watched = watches ? andThen(joined, (one) => this.watching(session, channel, one)) : joined;
+      if (request.last !== true) return watched;
+      return andThen(watched, (one) => this.withRetained(session, channel, membership, one));
     });
   }
 
@@ -178,6 +207,20 @@ export class Memberships {
         begin();
       },
     }));
+  }
+
+  /** Sends retained values after the answer and before anything else of the place. */
+  private withRetained(session: Session, channel: Channel, membership: Membership, { result, begin }: Joined): Joined {
+    const { retained, options } = this.parts;
+    const failed = (error: unknown): void => options.onFault(error);
+    return {
+      result,
+      begin: () => {
+        const sent = attempt(() => retained.send(session, channel, membership), failed);
+        if (isPending(sent)) void sent.then(begin);
+        else begin();
+      },
+    };
   }
 
   /** Changes what the members of a channel or room are told of this one. Throws NOT_JOINED, VALIDATION_ERROR, LIMIT_EXCEEDED. */

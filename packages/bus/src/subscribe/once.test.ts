@@ -38,6 +38,7 @@ beforeEach(() => {
     outbox: { limit: 1_048_576, backlog: 0, push: (frame: Buffer) => sent.push(`live ${textOf(frame)}`) },
     send: (text: string) => sent.push(textOf(text)),
     memberships,
+    groups: new Set(),
     stateBytes: 0,
     joined: (channel: Channel, membership: Membership) => void memberships.set(channel, membership),
     left: (channel: Channel) => void memberships.delete(channel),

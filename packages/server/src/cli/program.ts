@@ -4,6 +4,7 @@ import { lines, StyledText } from './terminal/styled-text.ts';
 import { write } from './terminal/writer.ts';
 import { below, GROUPS, pathOf } from './verb.ts';
 import { accessVerb } from './verbs/access.ts';
+import { backupVerb, restoreVerb } from './verbs/backup.ts';
 import { benchVerb } from './verbs/bench.ts';
 import { casilVerb } from './verbs/casil.ts';
 import { completionVerb } from './verbs/completion.ts';
@@ -32,7 +33,7 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
   talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
   operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb, rulesVerb, explainVerb, accessVerb],
-  tools: [tokenVerb, configVerb, storageVerb, doctorVerb, benchVerb, completionVerb],
+  tools: [tokenVerb, configVerb, storageVerb, backupVerb, restoreVerb, doctorVerb, benchVerb, completionVerb],
 };
 
 /** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */

@@ -117,7 +117,6 @@ export interface Config {
     readonly maxRules: number;
     readonly maxRulesPerSubject: number;
     readonly maxPostsPerHost: number;
-    readonly maxQueue: number;
     readonly maxAttempts: number;
   };
   readonly cron: { readonly maxJobs: number; readonly maxJobsPerSubject: number };

@@ -131,12 +131,6 @@ export const webhook: Section<Config['webhook']> = {
     default: 8,
     description: 'Requests that one destination, a host with its port, gets at the same time over all rules.',
   },
-  maxQueue: {
-    env: 'ARQONBUS_WEBHOOK_MAX_QUEUE',
-    kind: integer(1, 1_000_000),
-    default: 1_000,
-    description: 'Deliveries that wait for one rule; over it the oldest is dropped and counted.',
-  },
   maxAttempts: {
     env: 'ARQONBUS_WEBHOOK_MAX_ATTEMPTS',
     kind: integer(1, 100),

@@ -5,13 +5,14 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
 } from '../engine.ts';
 import { conflict, meets } from '../expectation.ts';
-import { RecentIds } from '../recent-ids.ts';
 import { endOfRest, REST_MS } from '../rest.ts';
+import { SentIds } from '../sent-ids.ts';
 import { StreamMap } from '../stream-map.ts';
 import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './history-bounds.ts';
 import { type Holdings, Ring } from './ring.ts';
@@ -19,22 +20,26 @@ import { type Holdings, Ring } from './ring.ts';
 /** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
 const SWEEP_STREAMS = 1_000;
 const SWEEP_EVENTS = 2_000;
-/** The scope of claimed keys among the recent ids; streams count from 1. */
-const CLAIMS = 0;
 
 const EPOCH_LENGTH = 10;
 
+/** What a stream keeps that never had an event. */
+const NOTHING: Retention = { size: 0, ttlMs: 0 };
+
 class Stream implements Counted {
   readonly address: StreamAddress;
-  /** Names this incarnation among the recent ids: a stream that comes back after a drop has none of the old ones. */
+  /** Names this incarnation among the ids: a stream that comes back after a drop has none of the old ones. */
   readonly scope: number;
   readonly epoch: string = randomToken(EPOCH_LENGTH);
   readonly ring: Ring;
   readonly home: TenantHistory;
   /** The id of its last event. */
   lastId: string | null = null;
+  /** What it was last published with. */
+  retention: Retention = NOTHING;
   /** When it is forgotten. */
   until: number;
+  counted = 0;
   weight = 0;
   place = -1;
 
@@ -56,18 +61,18 @@ export class MemoryBroker implements Broker {
   readonly holdings: Holdings = { messages: 0, bytes: 0 };
   operations = 0;
   readonly #now: () => number;
-  readonly #recent: RecentIds;
+  readonly #sent: SentIds;
   readonly #bounds: HistoryBounds;
   readonly #streams = new StreamMap<Stream>();
   readonly #all = new Set<Stream>();
   #sweeping: Iterator<Stream> = this.#all.values();
-  #scopes = CLAIMS;
+  #scopes = 0;
   #events: EngineEvents | undefined;
 
   /** `now` answers milliseconds since 1970, by a clock that never steps. */
   constructor(now: () => number, limits: HistoryLimits) {
     this.#now = now;
-    this.#recent = new RecentIds(now());
+    this.#sent = new SentIds(now());
     this.#bounds = new HistoryBounds(limits);
   }
 
@@ -81,20 +86,23 @@ export class MemoryBroker implements Broker {
 
   publish(publication: Publication): Published {
     this.operations += 1;
-    const { draft } = publication;
+    const { draft, identity, dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
     const stream = this.#open(publication.stream);
     const { ring, epoch } = stream;
+    const { firstSequence } = publication;
+    if (firstSequence !== undefined && ring.sequence === 0) ring.sequence = firstSequence - 1;
     const sequence = ring.sequence + 1;
     const { id, from } = draft;
     const now = this.#now();
     if (publication.expect !== undefined) {
       const standing = { sequence: ring.sequence, epoch, lastId: stream.lastId };
-      const isRepeated = this.#recent.find(stream.scope, publication.identity, id, now) >= 0;
+      const isRepeated = dedupeMs > 0 && this.#sent.find(stream.scope, identity, id, now) >= 0;
       if (!isRepeated && !meets(publication.expect, standing)) throw conflict(standing);
     }
-    const first = this.#recent.claim(stream.scope, publication.identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
+    const first = this.#sent.claim(stream.scope, identity, id, sequence, now, dedupeMs);
     if (first >= 0) return { sequence: first, epoch, stored: 'memory', delivered: 0, duplicate: true };
     stream.lastId = id;
+    stream.retention = publication.retention;
     stream.until = endOfRest(now, publication.retention);
     const text = seal(draft.open, sequence, epoch);
     ring.append(draft.time, now, from, text, publication.retention);
@@ -134,11 +142,33 @@ export class MemoryBroker implements Broker {
     return stream.ring.history(query);
   }
 
+  tenants(): string[] {
+    this.operations += 1;
+    return this.#streams.tenants();
+  }
+
+  retentionOf(address: StreamAddress): Retention | null {
+    this.operations += 1;
+    return this.#streams.get(address)?.retention ?? null;
+  }
+
   streams(tenant: string, room?: string): StreamAddress[] {
     this.operations += 1;
     const found: StreamAddress[] = [];
     for (const { ring, address } of this.#streams.list(tenant, room)) if (ring.sequence > 0) found.push(address);
     return found;
+  }
+
+  retain(address: StreamAddress, retention: Retention): void {
+    this.operations += 1;
+    const stream = this.#streams.get(address);
+    if (stream === undefined) return;
+    const now = this.#now();
+    stream.ring.retain(now, retention);
+    stream.retention = retention;
+    const { keepLast = false } = retention;
+    stream.until = endOfRest(now, { ...retention, keepLast: keepLast && !stream.ring.isEmpty });
+    this.#bounds.note(stream);
   }
 
   drop(address: StreamAddress): void {
@@ -149,7 +179,7 @@ export class MemoryBroker implements Broker {
 
   claim(key: string, windowMs: number): boolean {
     this.operations += 1;
-    return this.#recent.claim(CLAIMS, key, '', 0, this.#now(), windowMs) < 0;
+    return this.#sent.mark(key, this.#now(), windowMs);
   }
 
   /**
@@ -158,7 +188,8 @@ export class MemoryBroker implements Broker {
    */
   sweep(): void {
     const now = this.#now();
-    this.#recent.sweep(now);
+    this.#sent.sweep(now);
+    this.#sent.tell(now, (sentence) => this.#events?.warning?.(sentence));
     this.#bounds.tell(now, (state) => this.#events?.trimmed(state));
     let events = SWEEP_EVENTS;
     for (let step = 0; step < SWEEP_STREAMS && events > 0; step += 1) {
@@ -168,7 +199,10 @@ export class MemoryBroker implements Broker {
         return;
       }
       events -= this.#expire(next.value, now, events);
-      if (next.value.until <= now) this.#forget(next.value);
+      const stream = next.value;
+      // What was to be kept for ever had to go for want of room.
+      if (stream.until === Number.POSITIVE_INFINITY && stream.ring.isEmpty) stream.until = now + REST_MS;
+      if (stream.until <= now) this.#forget(stream);
     }
   }
 

@@ -1,6 +1,6 @@
 import { openDraft } from '@arqonbus/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Engine, Published } from '../engine.ts';
+import type { Engine, Published, Retention } from '../engine.ts';
 import { type FakeTime, fakeTime } from '../suite/fake-time.suite.ts';
 import { Recorder, range, stream } from '../suite/rig.suite.ts';
 import { createMemoryEngine, type MemoryEngineOptions } from './memory.ts';
@@ -29,13 +29,20 @@ describe('histories in memory, over their bounds', () => {
   }
 
   /** Publishes events whose texts have about so many bytes. */
-  function publish(channel: string, count: number, bytes: number, fill = 'x', tenant = 'default'): Published[] {
+  function publish(
+    channel: string,
+    count: number,
+    bytes: number,
+    fill = 'x',
+    tenant = 'default',
+    limits: Retention = retention,
+  ): Published[] {
     return range(1, count).map(() => {
       sent += 1;
       const to = stream(channel, 'science', tenant);
       const payload = { body: fill.repeat(bytes / Buffer.byteLength(fill)) };
       const draft = openDraft({ id: `arq_${sent}`, type: 'event', ...to, from: 'arq_client_ada', payload });
-      return engine.broker.publish({ stream: to, draft, identity: 'ada', retention }) as Published;
+      return engine.broker.publish({ stream: to, draft, identity: 'ada', retention: limits }) as Published;
     });
   }
 
@@ -82,6 +89,28 @@ describe('histories in memory, over their bounds', () => {
     await time.elapse(1_000);
     expect(seen.trims).toEqual([{ scope: 'process', tenant: 'acme', events: expect.any(Number) }]);
     expect(seen.trims[0]?.events).toBe(60 - (await kept('general', 'acme')).length);
+  });
+
+  it('spare the last event of a stream that keeps it, as long as anything else can go', async () => {
+    await open({ maxHistoryBytes: 100 * KIB });
+    const keeping = { ...retention, keepLast: true };
+    publish('large', 1, 40 * KIB, 'x', 'default', keeping);
+    publish('other', 60, KIB, 'x', 'acme', keeping);
+    publish('busy', 100, KIB, 'x', 'acme');
+    expect(await kept('large')).toEqual([1]);
+    publish('busy', 200, KIB);
+    expect(await kept('large')).toEqual([1]);
+    expect((await kept('other', 'acme')).at(-1)).toBe(60);
+    expect((await engine.stats()).bytes).toBeLessThanOrEqual(100 * KIB);
+    // Kept events alone, over the bound: the largest goes, and its stream may rest then.
+    for (const n of range(1, 7)) publish(`kept-${n}`, 1, 12 * KIB, 'x', 'default', keeping);
+    expect(await kept('large')).toEqual([]);
+    expect(await kept('kept-7')).toEqual([1]);
+    expect((await engine.stats()).bytes).toBeLessThanOrEqual(100 * KIB);
+    await time.elapse(5_000);
+    await time.elapse(3_600_000 + 10_000);
+    expect(await engine.broker.find(stream('large'))).toBeNull();
+    expect(await kept('kept-7')).toEqual([1]);
   });
 
   it('count what a text takes in memory, which beyond ASCII is two bytes a character', async () => {

@@ -3,6 +3,8 @@ import type { Ring } from './ring.ts';
 import { type Weighed, WeightHeap } from './weight-heap.ts';
 
 const TELL_INTERVAL_MS = 60_000;
+/** Divides what spared events weigh, so that any other weighs more. */
+const SPARED = 2 ** 40;
 
 /** How many bytes of memory histories may take. */
 export interface HistoryLimits {
@@ -10,10 +12,12 @@ export interface HistoryLimits {
   readonly tenant: number;
 }
 
-/** A stream whose history is counted. */
+/** A stream whose history is counted. The more it weighs, the sooner its events go. */
 export interface Counted extends Weighed {
   readonly ring: Ring;
   readonly home: TenantHistory;
+  /** Bytes of memory that it counts for. */
+  counted: number;
 }
 
 /** What the streams of one tenant hold. As part of the process it weighs as much as its largest stream. */
@@ -36,7 +40,8 @@ interface Untold {
 
 /**
  * Keeps what all histories take within bounds, of each tenant and of the process: over one, the oldest events of the
- * largest stream go until it holds again. The largest is known at any time, so that this costs each publication O(log n)
+ * largest stream go until it holds again, those that streams are to keep whatever happens only when no other is left:
+ * a bound of the process stands over every wish. The largest is known at any time, so that this costs each publication O(log n)
  * of the streams at most, and mostly nothing: a stream that is full lets go of as much as it takes.
  */
 export class HistoryBounds {
@@ -70,7 +75,7 @@ export class HistoryBounds {
 
   /** A stream's history has grown or shrunk; what is over a bound by now goes. */
   note(stream: Counted): void {
-    if (stream.ring.weight === stream.weight) return;
+    if (stream.ring.weight === stream.counted && weightOf(stream.ring) === stream.weight) return;
     const { home } = stream;
     this.#follow(stream);
     if (home.total > this.#limits.tenant) this.#trim('tenant', this.#limits.tenant, home);
@@ -114,11 +119,16 @@ export class HistoryBounds {
 
   #follow(stream: Counted): void {
     const { home, ring } = stream;
-    const change = ring.weight - stream.weight;
+    const change = ring.weight - stream.counted;
+    stream.counted = ring.weight;
     home.total += change;
     this.#total += change;
-    home.streams.weigh(stream, ring.weight);
+    home.streams.weigh(stream, weightOf(ring));
     const largest = home.streams.heaviest?.weight ?? 0;
     if (largest !== home.weight) this.#largest.weigh(home, largest);
   }
+}
+
+function weightOf(ring: Ring): number {
+  return ring.isSpared ? ring.weight / SPARED : ring.weight;
 }

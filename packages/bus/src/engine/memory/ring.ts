@@ -38,6 +38,8 @@ export class Ring {
   #head = 0;
   #length = 0;
   #ttlMs = 0;
+  /** Events that stay whatever the limits say: 1 while the last one does, else 0. */
+  #spared = 0;
   /** How many of the events, from the oldest on, are counted; their characters and their UTF-8 bytes. */
   #counted = 0;
   #countedCharacters = 0;
@@ -54,9 +56,11 @@ export class Ring {
    * go of what it no longer allows.
    */
   append(time: number, now: number, from: string, text: string, retention: Retention): void {
-    const { size, ttlMs, bytes: most = Number.POSITIVE_INFINITY } = retention;
+    const { ttlMs, bytes: most = Number.POSITIVE_INFINITY, keepLast = false } = retention;
+    const size = keepLast ? Math.max(1, retention.size) : retention.size;
     this.sequence += 1;
     this.#ttlMs = ttlMs;
+    this.#spared = keepLast ? 1 : 0;
     if (size <= 0) {
       this.clear();
       return;
@@ -71,7 +75,7 @@ export class Ring {
       this.measure();
       const bytes = Buffer.byteLength(text);
       while (this.#length > 0 && this.#countedBytes + bytes > most) this.evict();
-      if (bytes > most) return;
+      if (bytes > most && !keepLast) return;
     }
     if (this.#length === this.#capacity) this.#resize(Math.min(size, Math.max(1, this.#capacity * 2)));
     const at = 2 * this.#index(this.#length);
@@ -92,10 +96,30 @@ export class Ring {
     return this.sequence - this.#length + 1;
   }
 
+  /** Follows other limits, and lets go of what they do not allow. */
+  retain(now: number, { size, ttlMs, bytes: most = Number.POSITIVE_INFINITY, keepLast = false }: Retention): void {
+    this.expire(now);
+    this.#ttlMs = ttlMs;
+    this.#spared = keepLast && this.#length > 0 ? 1 : 0;
+    while (this.#length > Math.max(size, this.#spared)) this.evict();
+    if (Number.isFinite(most)) this.measure();
+    while (this.#length > this.#spared && this.#countedBytes > most) this.evict();
+    this.expire(now);
+  }
+
+  get isEmpty(): boolean {
+    return this.#length === 0;
+  }
+
+  /** Whether all that it holds is an event that stays whatever the limits say. */
+  get isSpared(): boolean {
+    return this.#length > 0 && this.#length === this.#spared;
+  }
+
   /** Lets go of at most `most` events that are older than their time to live; answers how many it was. */
   expire(now: number, most: number = Number.POSITIVE_INFINITY): number {
     let expired = 0;
-    while (this.#length > 0 && expired < most && now - this.#times[2 * this.#head + 1]! >= this.#ttlMs) {
+    while (this.#length > this.#spared && expired < most && now - this.#times[2 * this.#head + 1]! >= this.#ttlMs) {
       this.evict();
       expired += 1;
     }

@@ -1,6 +1,7 @@
 import type {
   DeleteOutcome,
   KeyChange,
+  KeyQuery,
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
@@ -8,6 +9,7 @@ import type {
   SetOptions,
   SetOutcome,
   StoreQuota,
+  TenantSpace,
 } from '../engine.ts';
 import { ExpiryHeap } from '../expiry-heap.ts';
 import { bytesOf, passedLimit, type Usage } from '../quota.ts';
@@ -81,10 +83,11 @@ export class MemoryStore implements KeyValueStore {
     }
     if (current !== undefined) charge(tenant, current.owner, -1, -current.bytes);
     charge(tenant, owner, 1, bytes);
-    tenant.version += 1;
+    const own = options.version ?? tenant.version + 1;
+    tenant.version = Math.max(tenant.version, own);
     const entry = current ?? create(namespaceOf(tenant, at), key);
     entry.value = value;
-    entry.version = tenant.version;
+    entry.version = own;
     entry.bytes = bytes;
     entry.owner = owner;
     entry.expiresAt = ttlMs === undefined ? null : this.#now() + ttlMs;
@@ -104,12 +107,23 @@ export class MemoryStore implements KeyValueStore {
     return { ok: true, deleted: true };
   }
 
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): KeyValueEntry[] {
+  list(at: KeySpace, query: KeyQuery): KeyValueEntry[] {
     this.#begin();
     const namespace = this.#namespace(at);
     if (namespace === undefined) return [];
     const keys = namespace.keys.range(query.prefix ?? '', query.after, query.limit);
-    return keys.map((key) => view(namespace.entries.get(key)!));
+    const entries = keys.map((key) => namespace.entries.get(key)!);
+    return query.owners === true ? entries.map((entry) => ({ ...view(entry), owner: entry.owner })) : entries.map(view);
+  }
+
+  spaces(): TenantSpace[] {
+    this.#begin();
+    return [...this.#spaces].flatMap(([space, tenants]) =>
+      [...tenants].map(([tenant, { version, namespaces }]) => ({
+        ...{ tenant, space, version },
+        namespaces: [...namespaces.keys()],
+      })),
+    );
   }
 
   tenants(space: string): string[] {

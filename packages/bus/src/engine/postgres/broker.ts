@@ -5,6 +5,7 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
@@ -12,7 +13,16 @@ import type {
 import { Batcher } from './batcher.ts';
 import { unavailable } from './faults.ts';
 import type { Feed } from './feed.ts';
-import { dropStream, findStream, listStreams, readHistory, stateOf } from './history.ts';
+import {
+  dropStream,
+  findStream,
+  listStreams,
+  listTenants,
+  readHistory,
+  retainStream,
+  retentionOf,
+  stateOf,
+} from './history.ts';
 import type { Interest } from './interest.ts';
 import type { Link } from './link.ts';
 import { spelled } from './names.ts';
@@ -79,8 +89,20 @@ export class PostgresBroker implements Broker {
     return this.parts.link.ask((session) => readHistory(session, stream, query));
   }
 
+  tenants(): Promise<string[]> {
+    return this.parts.link.ask(listTenants);
+  }
+
+  retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    return this.parts.link.ask((session) => retentionOf(session, stream));
+  }
+
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {
     return this.parts.link.ask((session) => listStreams(session, tenant, room));
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Promise<void> {
+    return this.parts.link.ask((session) => retainStream(session, stream, retention));
   }
 
   drop(stream: StreamAddress): Promise<void> {

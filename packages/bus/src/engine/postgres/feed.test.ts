@@ -38,8 +38,8 @@ describe.runIf(hasPostgres())('news from PostgreSQL', () => {
 
   const insert = (sql: Pick<Sql, 'unsafe'>, to: string, count: number, tag: string) =>
     sql.unsafe(
-      `SELECT arqon_append($1, false, 'elsewhere', 120000, 3600000, '{default}', '{science}', ARRAY[$2], '{e}', '{100000}', '{86400000}',
-         '{NULL}', '{NULL}', '{NULL}', '{NULL}', (SELECT array_agg(1) FROM generate_series(1, $3::integer)),
+      `SELECT arqon_append($1, false, 'elsewhere', 3600000, '{default}', '{science}', ARRAY[$2], '{e}', '{100000}', '{86400000}',
+         '{NULL}', '{f}', '{120000}', '{1}', '{NULL}', '{NULL}', '{NULL}', (SELECT array_agg(1) FROM generate_series(1, $3::integer)),
          (SELECT array_agg(0) FROM generate_series(1, $3::integer)),
          (SELECT array_agg('arq_' || $1 || n) FROM generate_series(1, $3::integer) n),
          (SELECT array_agg('me'::text) FROM generate_series(1, $3::integer)),

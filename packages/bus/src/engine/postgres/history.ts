@@ -1,6 +1,7 @@
 import { randomToken, seal } from '@arqonbus/protocol';
-import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
 import { REST_MS } from '../rest.ts';
+import { limitsOf } from './publisher.ts';
 import type { Session } from './session.ts';
 
 const EPOCH_LENGTH = 16;
@@ -66,6 +67,29 @@ export async function readHistory(
   return isLast ? events.reverse() : events;
 }
 
+export async function listTenants(session: Session): Promise<string[]> {
+  const rows = await session.query('SELECT DISTINCT tenant FROM arqon_streams', []);
+  return rows.map((row) => String(row.tenant));
+}
+
+export async function retentionOf(
+  session: Session,
+  { tenant, room, channel }: StreamAddress,
+): Promise<Retention | null> {
+  const [row] = await session.query(
+    `SELECT size, ttl_ms, max_bytes, keep_last FROM arqon_streams
+     WHERE tenant = $1 AND room = $2 AND channel = $3`,
+    [tenant, room, channel],
+  );
+  if (row === undefined) return null;
+  const { size, ttl_ms: ttlMs, max_bytes: bytes, keep_last: keepLast } = row;
+  return {
+    ...{ size: Number(size), ttlMs: Number(ttlMs) },
+    ...(bytes === null ? {} : { bytes: Number(bytes) }),
+    ...(keepLast === true ? { keepLast } : {}),
+  };
+}
+
 /** Streams that hold or held events. */
 export async function listStreams(session: Session, tenant: string, room?: string): Promise<StreamAddress[]> {
   const rows = await session.query(
@@ -74,6 +98,13 @@ export async function listStreams(session: Session, tenant: string, room?: strin
     [tenant, room ?? null],
   );
   return rows.map((row) => ({ tenant, room: String(row.room), channel: String(row.channel) }));
+}
+
+export async function retainStream(session: Session, stream: StreamAddress, retention: Retention): Promise<void> {
+  const { tenant, room, channel } = stream;
+  await session.query('SELECT arqon_retain($1, $2, $3, $4, $5, $6, $7, $8)', [
+    ...[tenant, room, channel, ...limitsOf(retention), REST_MS],
+  ]);
 }
 
 /** Forgets a stream; what it held is deleted in small steps later. */

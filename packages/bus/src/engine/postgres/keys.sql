@@ -36,7 +36,8 @@ END $$;
 -- Carries out sets and deletions in their order, as one transaction.
 --
 -- _tag, _again  as for arqon_append
--- _operations   JSON: [{kind, space, tenant, namespace, key (both hexadecimal), value, if_version, ttl_ms, bytes, owner,
+-- _operations   JSON: [{kind, space, tenant, namespace, key (both hexadecimal), value, if_version, ttl_ms,
+--               version (that it gets), bytes, owner,
 --               owner_keys, owner_bytes, tenant_keys, tenant_bytes}, …]; null: not given
 -- Answer        JSON: [[version, 1 when created, else 0] or ["conflict", version] or ["full", limit] of a set;
 --               [1 when there was one, else 0] or ["conflict", version] of a deletion, …]
@@ -68,7 +69,7 @@ BEGIN
     SELECT r.o ->> 'kind' AS kind, r.o ->> 'space' AS space, r.o ->> 'tenant' AS tenant,
       decode(r.o ->> 'namespace', 'hex') AS namespace, decode(r.o ->> 'key', 'hex') AS key, r.o ->> 'value' AS value,
       (r.o ->> 'if_version')::bigint AS if_version, (r.o ->> 'ttl_ms')::double precision AS ttl_ms,
-      (r.o ->> 'bytes')::bigint AS bytes, r.o ->> 'owner' AS owner, (r.o ->> 'owner_keys')::bigint AS owner_keys,
+      (r.o ->> 'version')::bigint AS version, (r.o ->> 'bytes')::bigint AS bytes, r.o ->> 'owner' AS owner, (r.o ->> 'owner_keys')::bigint AS owner_keys,
       (r.o ->> 'owner_bytes')::bigint AS owner_bytes, (r.o ->> 'tenant_keys')::bigint AS tenant_keys,
       (r.o ->> 'tenant_bytes')::bigint AS tenant_bytes
     FROM json_array_elements(_operations) WITH ORDINALITY r (o, n) ORDER BY r.n
@@ -125,8 +126,10 @@ BEGIN
       IF _there THEN PERFORM arqon_charge(_op.space, _op.tenant, _held.owner, -1, -_held.bytes); END IF;
       PERFORM arqon_charge(_op.space, _op.tenant, _owner, 1, _op.bytes);
     END IF;
-    UPDATE arqon_spaces SET version = version + 1 WHERE space = _op.space AND tenant = _op.tenant
-      RETURNING version INTO _version;
+    UPDATE arqon_spaces
+      SET version = CASE WHEN _op.version IS NULL THEN version + 1 ELSE greatest(version, _op.version) END
+      WHERE space = _op.space AND tenant = _op.tenant
+      RETURNING coalesce(_op.version, version) INTO _version;
     INSERT INTO arqon_keys (space, tenant, namespace, key, value, version, expires_at, bytes, owner)
       VALUES (_op.space, _op.tenant, _op.namespace, _op.key, _op.value, _version, _now + ceil(_op.ttl_ms)::bigint,
         _op.bytes, _owner)

@@ -22,6 +22,7 @@ interface OutboxRow {
   readonly size: number | null;
   readonly ttl_ms: number | null;
   readonly max_bytes: number | null;
+  readonly keep_last: boolean | null;
 }
 
 /**
@@ -41,7 +42,8 @@ async function takeSome(query: Query, schema: string, retention: Retention): Pro
   const [lock] = await query('SELECT pg_try_advisory_xact_lock($1, hashtext($2)) AS held', [LOCK, schema]);
   if (lock?.held !== true) return 0;
   const rows = (await query(
-    `SELECT o.number, o.time, o.tenant, o.room, o.channel, o.id, o.payload, s.size, s.ttl_ms, s.max_bytes
+    `SELECT o.number, o.time, o.tenant, o.room, o.channel, o.id, o.payload, s.size, s.ttl_ms, s.max_bytes,
+       s.keep_last
      FROM (
        SELECT *, sum(length(payload)) OVER (ORDER BY number) - length(payload) AS before
        FROM (SELECT * FROM arqon_outbox ORDER BY number LIMIT $1) f
@@ -60,11 +62,12 @@ async function takeSome(query: Query, schema: string, retention: Retention): Pro
 
 /** A stream that is there keeps what it kept; a new one what the configuration says. */
 function publicationOf(row: OutboxRow, retention: Retention): Publication {
-  const { tenant, room, channel, id, time, payload, size, ttl_ms: ttlMs, max_bytes: bytes } = row;
+  const { tenant, room, channel, id, time, payload, size, ttl_ms: ttlMs, max_bytes: bytes, keep_last: keepLast } = row;
   const draft = openDraft(
     { id, type: 'event', room, channel, from: SERVER, payload: JSON.parse(payload) as JsonObject },
     time,
   );
-  const kept = size === null || ttlMs === null ? retention : { size, ttlMs, ...(bytes === null ? {} : { bytes }) };
+  const bounds = { ...(bytes === null ? {} : { bytes }), ...(keepLast === true ? { keepLast } : {}) };
+  const kept = size === null || ttlMs === null ? retention : { size, ttlMs, ...bounds };
   return { stream: { tenant, room, channel }, draft, identity: IDENTITY, retention: kept };
 }

@@ -137,21 +137,40 @@ interface Answer {
 }
 
 export const APPEND =
-  'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) AS answer';
+  'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) AS answer';
 
 /**
  * Whether a publication may share a transaction with others: a stream has one measure of what it keeps in each, and one
  * that expects it somewhere is its only one.
  */
-function fits(batch: readonly Numbered[], { publication: { stream, retention, expect } }: Numbered): boolean {
+function fits(batch: readonly Numbered[], { publication }: Numbered): boolean {
+  const { stream, retention, expect } = publication;
   const key = streamKey(stream);
   const other = batch.findLast(({ publication }) => streamKey(publication.stream) === key)?.publication;
   if (other === undefined) return true;
-  return expect === undefined && other.expect === undefined && isSame(other.retention, retention);
+  if (expect !== undefined || other.expect !== undefined) return false;
+  return isSame(other.retention, retention) && windowOf(other) === windowOf(publication);
 }
 
 function isSame(one: Retention, other: Retention): boolean {
-  return one === other || (one.size === other.size && one.ttlMs === other.ttlMs && one.bytes === other.bytes);
+  if (one === other) return true;
+  const isAlike = one.size === other.size && one.ttlMs === other.ttlMs && one.bytes === other.bytes;
+  return isAlike && one.keepLast === other.keepLast;
+}
+
+/** For how long a publication's id counts as sent, in whole milliseconds. */
+function windowOf({ dedupeMs = IDEMPOTENCE_WINDOW_MS }: Publication): number {
+  return Math.max(0, Math.ceil(dedupeMs));
+}
+
+/** A stream's limits as functions take them: size, time to live, bytes, whether the last event stays. */
+export function limitsOf({
+  size,
+  ttlMs,
+  bytes,
+  keepLast = false,
+}: Retention): [number, number, number | null, boolean] {
+  return [keepLast ? Math.max(1, size) : size, ttlMs, bytes ?? null, keepLast];
 }
 
 /** The parameters of {@link APPEND} after the first two; `streams` tells which stream each publication goes to, from 1. */
@@ -174,15 +193,17 @@ export function layOut(
     streams,
     parameters: [
       origin,
-      IDEMPOTENCE_WINDOW_MS,
       REST_MS,
       distinct.map(({ stream }) => stream.tenant),
       distinct.map(({ stream }) => stream.room),
       distinct.map(({ stream }) => stream.channel),
       distinct.map(() => randomToken(EPOCH_LENGTH)),
-      distinct.map(({ retention }) => retention.size),
-      distinct.map(({ retention }) => retention.ttlMs),
-      distinct.map(({ retention }) => retention.bytes ?? null),
+      distinct.map(({ retention }) => limitsOf(retention)[0]),
+      distinct.map(({ retention }) => limitsOf(retention)[1]),
+      distinct.map(({ retention }) => limitsOf(retention)[2]),
+      distinct.map(({ retention }) => (limitsOf(retention)[3] ? 't' : 'f')),
+      distinct.map(windowOf),
+      distinct.map(({ firstSequence = 1 }) => firstSequence),
       ...expectations(distinct),
       streams,
       items.map(({ number }) => number),

@@ -2,12 +2,14 @@ import { randomToken } from '@arqonbus/protocol';
 import type {
   DeleteOutcome,
   KeyChange,
+  KeyQuery,
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
   QuotaLimit,
   SetOptions,
   SetOutcome,
+  TenantSpace,
 } from '../engine.ts';
 import { bytesOf } from '../quota.ts';
 import { Watchers } from '../watchers.ts';
@@ -30,6 +32,7 @@ interface Operation {
   readonly value?: string;
   readonly if_version: number | undefined;
   readonly ttl_ms?: number | undefined;
+  readonly version?: number | undefined;
   readonly bytes?: number;
   readonly owner?: string | undefined;
   readonly owner_keys?: number | undefined;
@@ -42,7 +45,7 @@ interface Operation {
 export class PostgresStore implements KeyValueStore {
   private readonly link: Link;
   private readonly watchers = new Watchers();
-  private readonly spaces = new Set<string>();
+  private readonly watchedSpaces = new Set<string>();
   private readonly batcher: Batcher<Operation, Outcome>;
 
   /** `committed` is told when something has changed, for the watchers of all nodes. */
@@ -74,12 +77,13 @@ export class PostgresStore implements KeyValueStore {
   }
 
   async set(at: KeySpace, key: string, value: string, options: SetOptions = {}): Promise<SetOutcome> {
-    const { ifVersion, ttlMs, quota } = options;
+    const { ifVersion, ttlMs, version, quota } = options;
     const [space, tenant, namespace] = placeOf(at);
     const operation: Operation = {
       ...({ kind: 'set', space, tenant, namespace, key: toKeyBytes(key), value: storable(value) } as const),
       if_version: ifVersion,
       ttl_ms: ttlMs,
+      version,
       bytes: bytesOf(key, value),
       owner: quota === undefined ? undefined : spelled(quota.owner),
       owner_keys: quota?.ownerKeys,
@@ -102,12 +106,12 @@ export class PostgresStore implements KeyValueStore {
     return first === 'conflict' ? { ok: false, version: second as number } : { ok: true, deleted: first === 1 };
   }
 
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Promise<KeyValueEntry[]> {
-    const { prefix = '', after, limit } = query;
+  list(at: KeySpace, query: KeyQuery): Promise<KeyValueEntry[]> {
+    const { prefix = '', after, limit, owners = false } = query;
     const begin = toKeyBytes(prefix);
     return this.link.ask(async (session) => {
       const rows = await session.query(
-        `SELECT key, value, version, expires_at FROM arqon_keys
+        `SELECT key, value, version, expires_at, owner FROM arqon_keys
          WHERE space = $1 AND tenant = $2 AND namespace = decode($3, 'hex')
            AND key >= decode($4, 'hex') AND ($5::text IS NULL OR key > decode($5, 'hex'))
            AND substring(key FOR $6) = decode($4, 'hex')
@@ -115,7 +119,30 @@ export class PostgresStore implements KeyValueStore {
          ORDER BY key LIMIT $7`,
         [...placeOf(at), begin, after === undefined ? null : toKeyBytes(after), begin.length / 2, limit],
       );
-      return (rows as unknown as KeyRow[]).map(entryOf);
+      return (rows as unknown as KeyRow[]).map((row) => (owners ? ownedEntryOf(row) : entryOf(row)));
+    });
+  }
+
+  spaces(): Promise<TenantSpace[]> {
+    return this.link.ask(async (session) => {
+      const rows = await session.query(
+        `SELECT s.space, s.tenant, s.version, n.namespace FROM arqon_spaces s LEFT JOIN LATERAL (
+           SELECT DISTINCT k.namespace FROM arqon_keys k WHERE k.space = s.space AND k.tenant = s.tenant
+             AND (k.expires_at IS NULL OR k.expires_at > arqon_now())) n ON true
+         ORDER BY s.space, s.tenant`,
+        [],
+      );
+      const spaces: (TenantSpace & { readonly namespaces: string[] })[] = [];
+      for (const row of rows) {
+        const [space, tenant] = [String(row.space), String(row.tenant)];
+        let last = spaces.at(-1);
+        if (last?.space !== space || last.tenant !== tenant) {
+          last = { tenant, space, version: Number(row.version), namespaces: [] };
+          spaces.push(last);
+        }
+        if (row.namespace !== null) last.namespaces.push(fromKeyBytes(row.namespace as Uint8Array));
+      }
+      return spaces;
     });
   }
 
@@ -132,13 +159,13 @@ export class PostgresStore implements KeyValueStore {
   }
 
   watch(space: string, onChange: (change: KeyChange) => void): () => void {
-    this.spaces.add(space);
+    this.watchedSpaces.add(space);
     return this.watchers.add(space, onChange);
   }
 
   /** Spaces that somebody here watches, or did. */
   watched(): readonly string[] {
-    return [...this.spaces];
+    return [...this.watchedSpaces];
   }
 
   notify(change: KeyChange): void {
@@ -156,6 +183,8 @@ interface KeyRow {
   readonly value: string;
   readonly version: number;
   readonly expires_at: number | null;
+  /** Where it was asked for, as spelled. */
+  readonly owner?: string | null;
 }
 
 function placeOf({ space, tenant, namespace }: KeySpace): [space: string, tenant: string, namespace: string] {
@@ -164,4 +193,9 @@ function placeOf({ space, tenant, namespace }: KeySpace): [space: string, tenant
 
 function entryOf({ key, value, version, expires_at: expiresAt }: KeyRow): KeyValueEntry {
   return { key: fromKeyBytes(key), value, version, expiresAt };
+}
+
+function ownedEntryOf(row: KeyRow): KeyValueEntry {
+  const { owner = null } = row;
+  return { ...entryOf(row), owner: owner === null ? null : (JSON.parse(`"${owner}"`) as string) };
 }

@@ -15,8 +15,33 @@ SET enable_seqscan = off AS $$
        AND m.stored_at > _now - s.ttl_ms
        AND m.start >= s.bytes - coalesce(s.max_bytes, s.bytes)
      ORDER BY m.sequence LIMIT 1),
+    CASE WHEN s.keep_last AND s.oldest <= s.sequence
+      AND EXISTS (SELECT FROM arqon_messages m WHERE m.stream = s.id AND m.sequence = s.sequence) THEN s.sequence
+    END,
     s.sequence + 1)
 $$;
+
+-- Has a stream keep by other limits from now on. It is then not forgotten for as long as if its last event had come now,
+-- and an end in `_rest` ms; never, while it keeps that event for ever.
+CREATE OR REPLACE FUNCTION arqon_retain(
+  _tenant text, _room text, _channel text, _size bigint, _ttl double precision, _max_bytes bigint, _keep boolean,
+  _rest bigint
+) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  _now bigint := arqon_now();
+  _one arqon_streams;
+BEGIN
+  -- Locked first: what is looked at next is then all that was stored.
+  PERFORM FROM arqon_streams WHERE tenant = _tenant AND room = _room AND channel = _channel FOR UPDATE;
+  UPDATE arqon_streams s
+    SET oldest = arqon_oldest(s, _now), size = _size, ttl_ms = _ttl, max_bytes = _max_bytes, keep_last = _keep
+    WHERE s.tenant = _tenant AND s.room = _room AND s.channel = _channel
+    RETURNING s.* INTO _one;
+  UPDATE arqon_streams
+    SET till = CASE WHEN _keep AND arqon_oldest(_one, _now) <= _one.sequence THEN 'Infinity'
+      ELSE _now + CASE WHEN _size > 0 THEN _ttl ELSE 0 END + _rest END
+    WHERE id = _one.id;
+END $$;
 
 -- Where a stream stands; it is opened with the epoch given if it never was. It is then not forgotten for `_rest` ms. That
 -- is noted for longer than asked, so that it need not be noted with every question.
@@ -40,9 +65,10 @@ END $$;
 -- _tag        names the call: one that was carried out before is answered as it was then
 -- _again      whether it may have been carried out before
 -- _origin     the process that publishes
--- _window     idempotence window (ms)
 -- _rest       for how long a stream stays known that holds nothing any more (ms)
 -- _tenants …  the streams concerned, each once, with the epoch that a new one gets and the limits from now on
+-- _firsts     what the sequence begins with of those that never had an event
+-- _windows    for how long their publications' ids count as sent (ms); 0: not at all
 -- _at …       where a stream has to stand for its publications to be stored: sequence and epoch, or the id of its last
 --             event; null: anywhere
 -- _streams …  the publications: index of the stream (from 1), number within the process, id, identity, sender, accept
@@ -50,9 +76,10 @@ END $$;
 -- Answer      {"streams": [row of each stream], "epochs": [its epoch], "sequences": [its last before], "ids": [that event's],
 --             "rows": [[sequence, 1 for a duplicate, 2 when the stream stands elsewhere, else 0], …]}
 CREATE OR REPLACE FUNCTION arqon_append(
-  _tag text, _again boolean, _origin text, _window bigint, _rest bigint,
+  _tag text, _again boolean, _origin text, _rest bigint,
   _tenants text[], _rooms text[], _channels text[], _epochs text[],
-  _sizes bigint[], _ttls double precision[], _max_bytes bigint[],
+  _sizes bigint[], _ttls double precision[], _max_bytes bigint[], _keeps boolean[], _windows bigint[],
+  _firsts bigint[],
   _at_sequences bigint[], _at_epochs text[], _at_ids text[],
   _streams integer[], _numbers bigint[], _ids text[], _identities text[], _senders text[], _times bigint[], _bodies text[]
 ) RETURNS text LANGUAGE plpgsql VOLATILE
@@ -104,15 +131,15 @@ BEGIN
     _elsewhere := _elsewhere || coalesce(
       _at_sequences[_n] <> _one.sequence OR _at_epochs[_n] <> _one.epoch
         OR (_at_ids[_n] IS NOT NULL AND _at_ids[_n] IS DISTINCT FROM _one.last_id), false);
-    _bases := _bases || _one.sequence;
+    _bases := _bases || CASE WHEN _one.sequence = 0 THEN _firsts[_n] - 1 ELSE _one.sequence END;
     _starts := _starts || _one.bytes;
     _known := _known || _one.epoch;
     -- The end of an envelope is `"sequence":N,"epoch":"E"}}`: 24 bytes around N and E.
     _marks := _marks || (24 + length(_one.epoch));
     _latest := _latest || greatest(_now, _one.stored_at);
     _oldest := _oldest || CASE
-      WHEN _one.sequence > 0 AND (_one.size, _one.ttl_ms, _one.max_bytes) IS DISTINCT FROM
-        (_sizes[_n], _ttls[_n], _max_bytes[_n])
+      WHEN _one.sequence > 0 AND (_one.size, _one.ttl_ms, _one.max_bytes, _one.keep_last) IS DISTINCT FROM
+        (_sizes[_n], _ttls[_n], _max_bytes[_n], _keeps[_n])
         THEN arqon_oldest(_one, _now)
       ELSE _one.oldest
     END;
@@ -125,10 +152,12 @@ BEGIN
     FROM unnest(_streams, _numbers, _ids, _identities, _senders, _times, _bodies)
       WITH ORDINALITY g (at, number, id, identity, sender, time, body, n)
   ), known AS MATERIALIZED (
-    SELECT g.*, i.sequence AS first, (i.sequence IS NULL AND g.nth = 1 AND NOT _elsewhere[g.at]) AS fresh
+    SELECT g.*, i.sequence AS first,
+      (i.sequence IS NULL AND (g.nth = 1 OR _windows[g.at] = 0) AND NOT _elsewhere[g.at]) AS fresh
     FROM given g LEFT JOIN LATERAL (
       SELECT i.sequence FROM arqon_ids i
-      WHERE i.stream = g.stream AND i.identity = g.identity AND i.id = g.id AND i.until > _now LIMIT 1
+      WHERE i.stream = g.stream AND i.identity = g.identity AND i.id = g.id AND i.until > _now
+        AND _windows[g.at] > 0 LIMIT 1
     ) i ON true
   ), placed AS (
     SELECT k.*, _bases[k.at] + sum(k.fresh::integer) OVER (PARTITION BY k.at ORDER BY k.n) AS sequence FROM known k
@@ -137,7 +166,8 @@ BEGIN
     FROM placed p
   ), laid AS MATERIALIZED (
     SELECT m.*, (_starts[m.at] + sum(m.weight) OVER (PARTITION BY m.at ORDER BY m.n))::bigint AS finish,
-      coalesce(m.first, first_value(m.sequence) OVER (PARTITION BY m.at, m.identity, m.id ORDER BY m.n)) AS answered
+      coalesce(m.first, CASE WHEN _windows[m.at] = 0 THEN m.sequence END,
+        first_value(m.sequence) OVER (PARTITION BY m.at, m.identity, m.id ORDER BY m.n)) AS answered
     FROM measured m
   ), stored AS (
     INSERT INTO arqon_messages
@@ -146,13 +176,14 @@ BEGIN
     FROM laid WHERE fresh
   ), remembered AS (
     INSERT INTO arqon_ids (stream, identity, id, sequence, until)
-    SELECT stream, identity, id, sequence, _now + _window FROM laid WHERE fresh
+    SELECT stream, identity, id, sequence, _now + _windows[at] FROM laid WHERE fresh AND _windows[at] > 0
     ON CONFLICT (stream, identity, id) DO UPDATE SET sequence = excluded.sequence, until = excluded.until
   ), moved AS (
     UPDATE arqon_streams s
     SET sequence = l.sequence, bytes = l.bytes, stored_at = _latest[l.at], size = _sizes[l.at], ttl_ms = _ttls[l.at],
-      max_bytes = _max_bytes[l.at], oldest = _oldest[l.at], last_id = l.id,
-      till = greatest(s.till, _latest[l.at] + CASE WHEN _sizes[l.at] > 0 THEN _ttls[l.at] ELSE 0 END + _rest)
+      max_bytes = _max_bytes[l.at], keep_last = _keeps[l.at], oldest = _oldest[l.at], last_id = l.id,
+      till = CASE WHEN _keeps[l.at] THEN 'Infinity' ELSE greatest(nullif(s.till, 'Infinity'),
+        _latest[l.at] + CASE WHEN _sizes[l.at] > 0 THEN _ttls[l.at] ELSE 0 END + _rest) END
     FROM (
       SELECT DISTINCT ON (at) stream, at, sequence, finish AS bytes, id FROM laid WHERE fresh ORDER BY at, n DESC
     ) l

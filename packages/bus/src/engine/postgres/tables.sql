@@ -9,6 +9,7 @@ CREATE SEQUENCE arqon_positions;
 -- bytes: UTF-8 bytes of all texts that the stream was ever given; max_bytes: how many of them it keeps, NULL for all.
 -- oldest: the lowest sequence that was kept when these limits began to hold; what had to go before does not come back.
 -- stored_at: when its last event was stored; an event never seems older than the one before it. last_id: that event's.
+-- keep_last: whether the last event stays whatever the limits say.
 -- till: until when it is not forgotten, though it holds nothing any more.
 CREATE TABLE arqon_streams (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -20,6 +21,7 @@ CREATE TABLE arqon_streams (
   size bigint NOT NULL DEFAULT 0,
   ttl_ms double precision NOT NULL DEFAULT 0,
   max_bytes bigint,
+  keep_last boolean NOT NULL DEFAULT false,
   bytes bigint NOT NULL DEFAULT 0,
   oldest bigint NOT NULL DEFAULT 0,
   stored_at bigint NOT NULL DEFAULT 0,

@@ -5,6 +5,7 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
@@ -71,8 +72,20 @@ export class RedisBroker implements Broker {
     return this.parts.link.ask((session) => this.parts.history.read(session, stream, query));
   }
 
+  tenants(): Promise<string[]> {
+    return this.parts.link.ask((session) => this.parts.history.tenants(session));
+  }
+
+  retentionOf(stream: StreamAddress): Promise<Retention | null> {
+    return this.parts.link.ask((session) => this.parts.history.retentionOf(session, stream));
+  }
+
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {
     return this.parts.link.ask((session) => this.parts.history.streams(session, tenant, room));
+  }
+
+  retain(stream: StreamAddress, retention: Retention): Promise<void> {
+    return this.parts.link.ask((session) => this.parts.history.retain(session, stream, retention));
   }
 
   drop(stream: StreamAddress): Promise<void> {

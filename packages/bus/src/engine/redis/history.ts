@@ -1,13 +1,15 @@
 import { randomToken } from '@arqonbus/protocol';
-import type { HistoryQuery, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
 import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
 import type { Position, Room } from './room.ts';
-import { COUNT, DROP, READ, REST, STATE } from './scripts.ts';
+import { COUNT, DROP, LONGEST_MS, limitsOf, READ, REST, RETAIN, STATE } from './scripts.ts';
 import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
 /** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
 const PAGE = 500;
+/** When a stream is forgotten that keeps its last event, as `streams.lua` has it. */
+const FOREVER = 1e15;
 
 /** What is read of streams, and their end. Every call names the session it is asked of. */
 export class History {
@@ -61,6 +63,17 @@ export class History {
     return take === 'first' ? events : events.reverse();
   }
 
+  async tenants(session: Session): Promise<string[]> {
+    const tenants = (await session.command('smembers', this.keys.tenants)) as string[];
+    const rooms = await inTurns(tenants, (tenant) => session.command('scard', this.keys.rooms(tenant)));
+    return tenants.filter((_, index) => rooms[index] !== 0);
+  }
+
+  async retentionOf(session: Session, { tenant, room, channel }: StreamAddress): Promise<Retention | null> {
+    const text = await session.command('hget', this.keys.room(tenant, room), channel);
+    return typeof text === 'string' ? retentionIn(text) : null;
+  }
+
   async streams(session: Session, tenant: string, room?: string): Promise<StreamAddress[]> {
     const rooms = room === undefined ? await this.rooms(session, tenant) : [room];
     const found = await inTurns(rooms, async (name) => {
@@ -70,6 +83,11 @@ export class History {
         .map(([channel]) => ({ tenant, room: name, channel }));
     });
     return found.flat();
+  }
+
+  async retain(session: Session, stream: StreamAddress, retention: Retention): Promise<void> {
+    const args = [stream.channel, randomToken(16), lossyRun(session), ...limitsOf(retention)];
+    await session.run(RETAIN, this.keysOf(stream), args);
   }
 
   async drop(session: Session, stream: StreamAddress): Promise<void> {
@@ -159,6 +177,13 @@ export class History {
   private keysOf(stream: StreamAddress): string[] {
     return [this.keys.stream(stream), this.keys.room(stream.tenant, stream.room)];
   }
+}
+
+/** The limits in what a room's hash says of a stream; `streams.lua` says how. */
+function retentionIn(text: string): Retention {
+  const [, , size, ttl, , , , until] = text.split(' ').map(Number);
+  const ttlMs = ttl === LONGEST_MS ? Number.POSITIVE_INFINITY : (ttl ?? 0);
+  return { size: size ?? 0, ttlMs, ...((until ?? 0) >= FOREVER ? { keepLast: true } : {}) };
 }
 
 /** Where the streams of a room stand. */

@@ -32,6 +32,11 @@ export class Keys {
     return `${PREFIX}{${at.tenant}/${at.room}}:id:${at.channel}:${id}:${identity}`;
   }
 
+  /** What a publication came to whose id nothing else is compared with, in the same slot. */
+  once(at: StreamAddress, tag: string): string {
+    return `${PREFIX}{${at.tenant}/${at.room}}:once:${tag}`;
+  }
+
   /** Set of a tenant's rooms that have streams. In a slot of its own: written before the first event of a room. */
   rooms(tenant: string): string {
     return `${PREFIX}rooms:${tenant}`;
@@ -71,6 +76,18 @@ export class Keys {
   /** Prefix of the keys of one tenant in one space of the key-value store; they share a hash tag. */
   space(tenant: string, space: string): string {
     return `${PREFIX}{kv/${tenant}/${space}}:`;
+  }
+
+  /** Matches all keys of the key-value store. */
+  get anySpace(): string {
+    return `${PREFIX}{kv/*`;
+  }
+
+  /** Tenant and space of a key of the store that counts its usage, and namespace of one that holds keys; else null. */
+  spaceOf(key: string): [tenant: string, space: string, namespace: string | null] | null {
+    const [, tenant, space, , namespace] = /^arqon:\{kv\/([^/]*)\/([^}]*)\}:(usage|keys:(.*))$/s.exec(key) ?? [];
+    if (tenant === undefined || space === undefined) return null;
+    return [exactText(tenant), exactText(space), namespace === undefined ? null : exactText(namespace)];
   }
 
   /** Set of the tenants that held keys in a space. */
@@ -174,12 +191,15 @@ export function storeKeys(keys: Keys, tenant: string, space: string): StoreKeys 
   };
 }
 
-/** Reads `VERSION EXPIRES TAG CREATED BYTES OWNER VALUE`. */
-export function decodeRecord(key: string, text: string): KeyValueEntry {
+/** Reads `VERSION EXPIRES TAG CREATED BYTES OWNER VALUE`, with its owner if that is asked for. */
+export function decodeRecord(key: string, text: string, owners = false): KeyValueEntry {
   const [version, expires] = text.split(' ', 2).map(Number) as [number, number];
   let end = -1;
   for (let field = 0; field < 6; field += 1) end = text.indexOf(' ', end + 1);
-  return { key, value: text.slice(end + 1), version, expiresAt: expires === 0 ? null : expires };
+  const entry = { key, value: text.slice(end + 1), version, expiresAt: expires === 0 ? null : expires };
+  if (!owners) return entry;
+  const owner = text.slice(text.lastIndexOf(' ', end - 1) + 1, end);
+  return { ...entry, owner: owner.startsWith('=') ? exactText(owner.slice(1)) : null };
 }
 
 /** An owner as records and the usage name it: without a space, and never empty. */

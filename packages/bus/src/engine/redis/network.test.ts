@@ -56,6 +56,21 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
     }
   });
 
+  it.each([0, 1])('stores once what is sent again after a break, though its id counts for %i ms', async (dedupeMs) => {
+    const pending: (Published | Promise<Published>)[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      for (const _ of range(1, 100)) pending.push(far.engine.broker.publish(publication(lab, { dedupeMs })));
+      // Some are on their way, some answered: nobody knows which.
+      await pending.at(-50);
+      await killClients('normal');
+    }
+    const published = await Promise.all(pending);
+    expect(published.map(({ sequence, duplicate }) => [sequence, duplicate])).toEqual(
+      range(1, 500).map((sequence) => [sequence, false]),
+    );
+    expect(await near.engine.broker.history(lab, { limit: 1_000 })).toHaveLength(500);
+  });
+
   it('keeps each sender’s order across streams over a break', async () => {
     await far.engine.broker.attach('default', '*');
     const channels = [lab, stream('explore'), stream('general', 'other')];

@@ -1,9 +1,9 @@
 -- Stores and publishes a batch of publications, each as a whole: idempotence, sequence, append, retention, publish.
 --
 -- KEYS   for each publication: its stream, its room's hash, its idempotence key
--- ARGV   1 idempotence window (ms)
---        2 a fresh epoch
---        3 run of the server; empty when no write that it answered can be lost, or nobody can tell
+-- ARGV   1 a fresh epoch
+--        2 run of the server; empty when no write that it answered can be lost, or nobody can tell
+--        3 for how long a tag is remembered, so that a try whose answer was lost is known again (ms)
 --        then for each publication:
 --        1 channel
 --        2 tag
@@ -12,14 +12,17 @@
 --        5 bytes of envelopes that it keeps; -1: any number
 --        6 topic
 --        7 body, which ends with the envelope, but for the end that holds sequence and epoch
---        8 where the stream has to stand: `SEQUENCE EPOCH` (EPOCH may be empty), `=ID`, or empty: anywhere
+--        8 1 to keep the last entry whatever the limits say, else 0
+--        9 for how long the id counts as sent (ms); 0 when its key is nobody else's
+--        10 what the sequence begins with of a stream that never had an event
+--        11 where the stream has to stand: `SEQUENCE EPOCH` (EPOCH may be empty), `=ID`, or empty: anywhere
 -- Answer for each publication {sequence, epoch, duplicate (0 or 1)}; {sequence, epoch, 2, id of the last event} when the
 -- stream stands elsewhere, so that nothing was stored; {error} when it failed
 --
 -- A publication that finds its own tag was stored by an earlier try whose answer was lost: it is told what that try came
 -- to, and is no duplicate. The window and the age of entries go by the server's clock, whatever those of the nodes say.
 
-local window, fresh, run = ARGV[1], ARGV[2], ARGV[3]
+local fresh, run, memory = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local instant = microseconds()
 local now = math.floor(instant / 1000)
 
@@ -53,20 +56,27 @@ local function meets(at, expected)
   return tonumber(sequence) == at.sequence and (epoch == '' or epoch == at.epoch)
 end
 
-local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, expected, item)
+local function append(stream, room, id, channel, tag, size, ttl, most, topic, body, keeps, window, begin, expected, item)
   local at = touch(stream, room, channel, item)
-  local last = at.sequence + 1
+  local last = at.sequence == 0 and begin or at.sequence + 1
   local sequence = last .. ''
-  local mark = sequence .. ' ' .. at.epoch .. ' ' .. tag
-  if not redis.call('SET', id, mark, 'NX', 'PX', window) then
-    local first, epoch, owner = string.match(redis.call('GET', id), '^(%d+) (%S+) .-(%S+)$')
-    if owner == tag then
+  local mark = sequence .. ' ' .. at.epoch .. ' '
+  local lifetime = integer(window)
+  if window < memory then
+    -- The tag is remembered for longer than the id counts: `<UNTIL` stands before it. A bare number is an earlier release's.
+    mark, lifetime = mark .. '<' .. integer(now + window) .. ' ', integer(memory)
+  end
+  mark = mark .. tag
+  if not redis.call('SET', id, mark, 'NX', 'PX', lifetime) then
+    local first, epoch, rest = string.match(redis.call('GET', id), '^(%d+) (%S+) (.+)$')
+    if string.match(rest, '%S+$') == tag then
       return { first, epoch, 0 }
     end
-    if incarnation(epoch) == incarnation(at.epoch) then
+    local till = string.match(rest, '^<(%d+) ')
+    if incarnation(epoch) == incarnation(at.epoch) and (not till or tonumber(till) > now) then
       return { first, epoch, 1 }
     end
-    redis.call('SET', id, mark, 'PX', window)
+    redis.call('SET', id, mark, 'PX', lifetime)
   end
 
   if expected ~= '' and not meets(at, expected) then
@@ -80,29 +90,25 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
   local start = at.finish
   -- Nothing in front of the envelope holds a brace.
   at.finish = start + #body - string.find(body, '{', 1, true) + 1 + FRAME + #sequence + #at.epoch
-  local due = ttl == at.ttl and at.due or 0
   if size == '0' then
     redis.call('DEL', stream)
+  else
+    redis.call('XADD', stream, 'MAXLEN', '=', size, sequence .. '-' .. order, 'e', body, 's', start .. '')
+  end
+  local due = ttl == at.ttl and keeps == (at.till >= FOREVER) and at.due or 0
+  at.sequence, at.size, at.ttl = last, size, ttl
+  at.till = keeps and FOREVER or now + (size == '0' and 0 or ttl) + REST
+  if size == '0' then
     due = 0
     at.floor = at.finish
   else
-    redis.call('XADD', stream, 'MAXLEN', '=', size, sequence .. '-' .. order, 'e', body, 's', start .. '')
-    at.ttl = ttl
     if now >= due then
-      local pause = math.min(ttl / 8, 60000)
       expire(stream, at, last, instant)
-      redis.call('PEXPIRE', stream, integer(ttl + 2 * pause))
-      due = math.floor(now + pause)
+      due = math.floor(now + endure(stream, at))
     end
-    if most >= 0 and at.finish - at.floor > most then
-      local _, kept = cut(stream, last, function(entry)
-        return startOf(entry) < at.finish - most
-      end)
-      at.floor = kept and startOf(kept) or at.finish
-    end
+    bound(stream, at, most)
   end
-  at.sequence, at.size, at.ttl, at.due, at.changed = last, size, ttl, due, true
-  at.till = now + (size == '0' and 0 or ttl) + REST
+  at.due, at.changed = due, true
   at.id = string.match(body, '^%S+ %S+ (%S+)')
   redis.call('PUBLISH', topic, channel .. ' ' .. sequence .. ' ' .. at.epoch .. ' ' .. order .. ' ' .. body)
   return { sequence, at.epoch, 0 }
@@ -110,7 +116,7 @@ end
 
 local answers = {}
 for item = 1, #KEYS / 3 do
-  local k, a = (item - 1) * 3, 3 + (item - 1) * 8
+  local k, a = (item - 1) * 3, 3 + (item - 1) * 11
   local ok, answer = pcall(
     append,
     KEYS[k + 1],
@@ -123,7 +129,10 @@ for item = 1, #KEYS / 3 do
     tonumber(ARGV[a + 5]),
     ARGV[a + 6],
     ARGV[a + 7],
-    ARGV[a + 8],
+    ARGV[a + 8] == '1',
+    tonumber(ARGV[a + 9]),
+    tonumber(ARGV[a + 10]),
+    ARGV[a + 11],
     item
   )
   if ok then

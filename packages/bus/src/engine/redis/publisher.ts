@@ -4,7 +4,7 @@ import { conflict } from '../expectation.ts';
 import { type Entry, encodeBody } from './entry.ts';
 import { exact, type Keys } from './keys.ts';
 import { verdict } from './link.ts';
-import { APPEND, BROKER_SCRIPTS, milliseconds } from './scripts.ts';
+import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
 
 /** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
@@ -13,8 +13,6 @@ const BATCH_ITEMS = 128;
 /** UTF-16 units of text after which a batch is full, so that no script keeps the server long. */
 const BATCH_TEXT = 262_144;
 const OVERDUE_MS = 1_000;
-/** Any number of bytes. */
-const ANY = -1;
 /** What the script says of a publication that it did not store. */
 const DUPLICATE = 1;
 const ELSEWHERE = 2;
@@ -86,12 +84,15 @@ export class Publisher {
     return new Promise((resolve, reject) => {
       const { stream, draft, identity } = publication;
       this.count += 1;
+      const tag = `${this.origin}.${this.count}`;
+      const { dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
       const pending: Pending = {
         number: this.count,
         publication,
         topic: this.keys.topic(stream.tenant, stream.room),
-        body: encodeBody(`${this.origin}.${this.count}`, draft, identity),
-        idempotenceKey: this.keys.idempotence(stream, draft.id, exact(identity)),
+        body: encodeBody(tag, draft, identity),
+        idempotenceKey:
+          dedupeMs > 0 ? this.keys.idempotence(stream, draft.id, exact(identity)) : this.keys.once(stream, tag),
         place: null,
         answeredAt: 0,
         resolve,
@@ -187,15 +188,14 @@ export class Publisher {
 
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
-    const args: Argument[] = [IDEMPOTENCE_WINDOW_MS, randomToken(16), lossyRun(session)];
+    const args: Argument[] = [randomToken(16), lossyRun(session), IDEMPOTENCE_WINDOW_MS];
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
-      const { stream, retention, expect } = publication;
+      const { stream, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS, expect, firstSequence = 1 } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
       keys.push(this.keys.stream(stream), this.keys.room(stream.tenant, stream.room), idempotenceKey);
-      const { size, ttlMs, bytes = ANY } = retention;
-      const most = Number.isFinite(bytes) ? bytes : ANY;
-      args.push(stream.channel, `${this.origin}.${number}`, size, milliseconds(ttlMs), most, topic, body);
-      args.push(expect === undefined ? '' : expected(expect));
+      const [size, ttl, most, keeps] = limitsOf(retention);
+      args.push(stream.channel, `${this.origin}.${number}`, size, ttl, most, topic, body, keeps);
+      args.push(Math.max(0, Math.ceil(dedupeMs)), firstSequence, expect === undefined ? '' : expected(expect));
     }
     this.outstanding += 1;
     session.runLoaded(APPEND, keys, args).then(

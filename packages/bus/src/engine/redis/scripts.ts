@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { Retention } from '../engine.ts';
 
 /** A Lua script and the digest that calls it. */
 export interface Script {
@@ -18,6 +19,7 @@ function script(name: string, ...shared: readonly string[]): Script {
 export const APPEND: Script = script('publish', 'streams');
 export const STATE: Script = script('state', 'streams');
 export const READ: Script = script('read', 'streams');
+export const RETAIN: Script = script('retain', 'streams');
 export const DROP: Script = script('drop');
 export const RENEW: Script = script('renew', 'streams');
 export const CLAIM: Script = script('claim');
@@ -33,14 +35,23 @@ export const DUE: Script = script('due');
 export const BEAT: Script = script('beat');
 export const BURY: Script = script('bury');
 
-export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, DROP, RENEW, CLAIM, COUNT, REST];
+export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, RETAIN, DROP, RENEW, CLAIM, COUNT, REST];
 export const STORE_SCRIPTS: readonly Script[] = [SET, DELETE, SWEEP, FETCH, DUE];
 export const PRESENCE_SCRIPTS: readonly Script[] = [BEAT, BURY];
 
 /** The longest time that scripts are given, in milliseconds: 300 years. Lua writes numbers with 14 digits. */
-const LONGEST_MS = 1e13;
+export const LONGEST_MS = 1e13;
 
 /** A time as scripts take it: whole milliseconds, at least one. */
 export function milliseconds(time: number): number {
   return Math.min(LONGEST_MS, Math.max(1, Math.ceil(time)));
+}
+
+/** Any number of bytes. */
+const ANY = -1;
+
+/** A stream's limits as scripts take them: size, time to live, bytes, whether the last event stays whatever they say. */
+export function limitsOf({ size, ttlMs, bytes = ANY, keepLast = false }: Retention): [number, number, number, 0 | 1] {
+  const most = Number.isFinite(bytes) ? bytes : ANY;
+  return keepLast ? [Math.max(1, size), milliseconds(ttlMs), most, 1] : [size, milliseconds(ttlMs), most, 0];
 }

@@ -13,6 +13,8 @@ const LOADING_RETRY_MS = 100;
 const PULSE_MS = 1_000;
 /** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
 const MISSED_PULSES = 3;
+/** Keys that a scan looks at in one step. */
+const SCANNED = 1_000;
 /** Calls that are made at once for the items of a list. */
 const AT_ONCE = 200;
 
@@ -30,6 +32,8 @@ export interface Session {
   /** The servers of a cluster, any of which one may connect to. */
   readonly members: readonly { readonly host: string; readonly port: number }[];
   command(name: string, ...args: Argument[]): Promise<unknown>;
+  /** The names of all keys that match, page by page; one that comes or goes meanwhile may be there or not, or twice. */
+  scan(pattern: string): AsyncIterable<string[]>;
   /** Runs a script by its digest; a server that does not hold it yet is given it. */
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
   /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a second try would break. */
@@ -178,6 +182,19 @@ class RedisSession implements Session {
 
   command(name: string, ...args: Argument[]): Promise<unknown> {
     return this.settled(this.commands.call(name, args));
+  }
+
+  async *scan(pattern: string): AsyncGenerator<string[]> {
+    const servers = 'nodes' in this.commands ? this.commands.nodes('master') : [this.commands];
+    for (const server of servers) {
+      let cursor = '0';
+      do {
+        const page = await this.settled(server.call('scan', [cursor, 'MATCH', pattern, 'COUNT', `${SCANNED}`]));
+        const [next, names] = page as [string, string[]];
+        yield names;
+        cursor = next;
+      } while (cursor !== '0');
+    }
   }
 
   async run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {

@@ -11,6 +11,7 @@
 --        13 owner (`=NAME`; empty: nothing is bounded, and the key stays its owner's)
 --        14–17 most keys and bytes of the owner, most keys and bytes of all
 -- Answer {version, created (0 or 1), when it expires (ms; 0: never)}, {'conflict', version} or {'full', limit}
+--        18 the version that it gets; 0: the next
 --
 -- A call that finds its own tag was carried out before and its answer lost.
 
@@ -74,12 +75,14 @@ if server ~= '' and usage.server ~= server then
   end
   redis.call('HSET', KEYS[1], 'server', server)
 end
-version = integer(version + 1)
+local given = tonumber(ARGV[18])
+local highest = integer(given > 0 and math.max(given, version) or version + 1)
+version = given > 0 and integer(given) or highest
 
 if held and not sameOwner then
   giveBack(held.owner, held.bytes)
 end
-local all = { 'HSET', KEYS[1], 'version', version, 'keys', usage.keys, 'bytes', usage.bytes }
+local all = { 'HSET', KEYS[1], 'version', highest, 'keys', usage.keys, 'bytes', usage.bytes }
 if charged ~= '-' then
   all[9], all[10], all[11], all[12] = 'keys' .. charged, usage.ownKeys, 'bytes' .. charged, usage.ownBytes
 end

@@ -2,12 +2,14 @@ import { randomToken } from '@arqonbus/protocol';
 import type {
   DeleteOutcome,
   KeyChange,
+  KeyQuery,
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
   QuotaLimit,
   SetOptions,
   SetOutcome,
+  TenantSpace,
 } from '../engine.ts';
 import { bytesOf } from '../quota.ts';
 import type { Changes } from './changes.ts';
@@ -60,7 +62,7 @@ export class RedisStore implements KeyValueStore {
   }
 
   async set(at: KeySpace, key: string, value: string, options: SetOptions = {}): Promise<SetOutcome> {
-    const { ifVersion = ANY, ttlMs, quota } = options;
+    const { ifVersion = ANY, ttlMs, version = 0, quota } = options;
     const ttl = ttlMs === undefined ? 0 : milliseconds(ttlMs);
     const owner = quota === undefined ? '' : ownerName(quota.owner);
     const { ownerKeys = 0, ownerBytes = 0, tenantKeys = 0, tenantBytes = 0 } = quota ?? {};
@@ -71,7 +73,7 @@ export class RedisStore implements KeyValueStore {
       const args = [nameOf(at, key), tag, value, ttl, ifVersion, bytesOf(key, value), run, known, owner];
       const indexed = session.command('sadd', this.keys.spaceTenants(at.space), exact(at.tenant));
       const [outcome] = await Promise.all([
-        this.run(session, SET, at, [exact(key), ...args, ownerKeys, ownerBytes, tenantKeys, tenantBytes]),
+        this.run(session, SET, at, [exact(key), ...args, ...[ownerKeys, ownerBytes, tenantKeys, tenantBytes, version]]),
         indexed,
       ]);
       const [, , expires] = outcome as [unknown, unknown, number?];
@@ -92,8 +94,8 @@ export class RedisStore implements KeyValueStore {
     return first === 'conflict' ? { ok: false, version: Number(version) } : { ok: true, deleted: first === 1 };
   }
 
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Promise<KeyValueEntry[]> {
-    const { prefix = '', after, limit } = query;
+  list(at: KeySpace, query: KeyQuery): Promise<KeyValueEntry[]> {
+    const { prefix = '', after, limit, owners = false } = query;
     const entries = storeKeys(this.keys, at.tenant, at.space).entries(at.namespace);
     return this.link.ask(async (session) => {
       const fields = (await session.command('hkeys', entries)) as string[];
@@ -104,11 +106,32 @@ export class RedisStore implements KeyValueStore {
       const found: KeyValueEntry[] = [];
       for (let from = 0; from < names.length && found.length < limit; from += RECORDS_AT_ONCE) {
         const some = names.slice(from, from + RECORDS_AT_ONCE);
-        for (const entry of await this.fetch(session, entries, some)) {
+        for (const entry of await this.fetch(session, entries, some, owners)) {
           if (entry !== null && found.length < limit) found.push(entry);
         }
       }
       return found;
+    });
+  }
+
+  spaces(): Promise<TenantSpace[]> {
+    return this.link.ask(async (session) => {
+      const found = new Map<string, { readonly at: KeySpace; readonly namespaces: Set<string> }>();
+      for await (const names of session.scan(this.keys.anySpace)) {
+        for (const name of names) {
+          const place = this.keys.spaceOf(name);
+          if (place === null) continue;
+          const [tenant, space, namespace] = place;
+          const member = spaceOf({ tenant, space, namespace: '' });
+          const known = found.get(member) ?? { at: { tenant, space, namespace: '' }, namespaces: new Set() };
+          if (namespace !== null) known.namespaces.add(namespace);
+          found.set(member, known);
+        }
+      }
+      return inTurns([...found.values()], async ({ at: { tenant, space }, namespaces }) => {
+        const version = await session.command('hget', storeKeys(this.keys, tenant, space).usage, 'version');
+        return { tenant, space, version: Number(version ?? 0), namespaces: [...namespaces] };
+      });
     });
   }
 
@@ -132,11 +155,16 @@ export class RedisStore implements KeyValueStore {
   }
 
   /** Keys as they are now, null where there is none. */
-  private async fetch(session: Session, entries: string, names: readonly string[]): Promise<(KeyValueEntry | null)[]> {
+  private async fetch(
+    session: Session,
+    entries: string,
+    names: readonly string[],
+    owners = false,
+  ): Promise<(KeyValueEntry | null)[]> {
     const texts = (await session.run(FETCH, [entries], names.map(exact))) as (string | null)[];
     return names.map((name, index) => {
       const text = texts[index];
-      return typeof text === 'string' ? decodeRecord(name, text) : null;
+      return typeof text === 'string' ? decodeRecord(name, text, owners) : null;
     });
   }
 

@@ -6,7 +6,8 @@
 --
 -- SIZE and TTL (ms) are the retention that it was last published with. At DUE (ms) it is searched for old entries again.
 -- END is how many bytes of envelopes it was ever given; FLOOR is at most what it had been given before its oldest entry.
--- At UNTIL (ms) the stream is forgotten, unless somebody publishes or asks where it stands before; LAST is the id of its
+-- At UNTIL (ms) the stream is forgotten, unless somebody publishes or asks where it stands before; where that is 10^15,
+-- its last entry stays whatever the limits say, and the stream with it. LAST is the id of its
 -- last event; RUN is the run of the server in which it was written, if that may lose what it answered. These five are
 -- missing where an earlier release wrote last, as `s` is in its entries: that counts as 0, and as not known.
 --
@@ -20,6 +21,9 @@ end
 
 -- For how long a stream stays known that holds no event any more, or never did (ms).
 local REST = 3600000
+
+-- UNTIL of a stream whose last entry stays whatever the limits say.
+local FOREVER = 1e15
 
 -- What stays of an epoch as long as the stream is not dropped.
 local function incarnation(epoch)
@@ -128,11 +132,39 @@ local function cut(stream, last, isOver)
   return high, kept
 end
 
+-- The highest sequence that limits may take of a stream whose last is `last`.
+local function highest(at, last)
+  return at.till >= FOREVER and last - 1 or last
+end
+
 -- Forgets what has been kept for the stream's time to live. Answers the first sequence that is kept.
 local function expire(stream, at, last, instant)
-  local cutoff = instant - at.ttl * 1000
+  local cutoff, limit = instant - at.ttl * 1000, highest(at, last)
   local first = cut(stream, last, function(entry)
-    return orderOf(entry) <= cutoff
+    return orderOf(entry) <= cutoff and sequenceOf(entry) <= limit
   end)
   return first
+end
+
+-- Forgets what is more than so many bytes (-1: any number may stay).
+local function bound(stream, at, most)
+  if most < 0 or at.finish - at.floor <= most then
+    return
+  end
+  local limit = highest(at, at.sequence)
+  local _, kept = cut(stream, at.sequence, function(entry)
+    return startOf(entry) < at.finish - most and sequenceOf(entry) <= limit
+  end)
+  at.floor = kept and startOf(kept) or at.finish
+end
+
+-- Has the server forget a stream's key a while after its entries have grown too old; answers that while (ms).
+local function endure(stream, at)
+  local pause = math.min(at.ttl / 8, 60000)
+  if at.till >= FOREVER then
+    redis.call('PERSIST', stream)
+  else
+    redis.call('PEXPIRE', stream, integer(at.ttl + 2 * pause))
+  end
+  return pause
 end

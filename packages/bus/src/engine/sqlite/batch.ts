@@ -1,7 +1,7 @@
 import { type Draft, IDEMPOTENCE_WINDOW_MS, seal } from '@arqonbus/protocol';
 import type { Expectation, Published, Retention, StreamAddress } from '../engine.ts';
 import { meets, type Standing } from '../expectation.ts';
-import type { Batch, IdEntry, KeyOperation, KeyResult, StreamRow } from './calls.ts';
+import type { Batch, IdEntry, IdRecord, KeyOperation, KeyResult, StreamRow } from './calls.ts';
 
 /** The most that one transaction takes of each kind, so that neither thread is held up for long. */
 const MAX_EVENTS = 4_096;
@@ -31,15 +31,19 @@ export interface PendingEvent {
   readonly draft: Draft;
   readonly identity: string;
   readonly retention: Retention;
+  readonly dedupeMs: number;
   readonly expect: Expectation | undefined;
-  /** What makes it the same event as another one under way. */
+  /** What its stream's sequence begins with if it is the first. */
+  readonly firstSequence: number;
+  /** What makes it the same event as another one under way; empty when nothing does. */
   readonly key: string;
   /** 0 until it is part of a batch. */
   sequence: number;
   text: string;
   /** Where its stream stood when it was refused for its expectation. */
   refusedAt: Standing | null;
-  /** The id that was the stream's last one before it. */
+  /** The stream's last sequence before it, and the id that had it. */
+  sequenceBefore: number;
   idBefore: string | null;
   resolve(published: Published): void;
   reject(error: Error): void;
@@ -48,6 +52,14 @@ export interface PendingEvent {
 export interface PendingOperation {
   readonly operation: KeyOperation;
   resolve(result: KeyResult): void;
+  reject(error: Error): void;
+}
+
+/** Other limits for a stream, and somebody who waits until they hold. */
+export interface PendingRetain {
+  readonly stream: Stream;
+  readonly retention: Retention;
+  resolve(): void;
   reject(error: Error): void;
 }
 
@@ -61,6 +73,7 @@ export interface PendingDrop {
 export class Pending {
   events: PendingEvent[] = [];
   operations: PendingOperation[] = [];
+  retains: PendingRetain[] = [];
   drops: PendingDrop[] = [];
   /** New streams, which have to be stored although they hold no event. */
   opened: Stream[] = [];
@@ -70,8 +83,8 @@ export class Pending {
   characters = 0;
 
   get empty(): boolean {
-    const { events, operations, drops, opened, claims } = this;
-    return events.length + operations.length + drops.length + opened.length + claims.length === 0;
+    const { events, operations, retains, drops, opened, claims } = this;
+    return [events, operations, retains, drops, opened, claims].every(({ length }) => length === 0);
   }
 
   add(event: PendingEvent): void {
@@ -98,6 +111,8 @@ export class Pending {
     [taken.events, this.events] = take(this.events, MAX_EVENTS, lengthOf);
     [taken.operations, this.operations] = take(this.operations, MAX_OPERATIONS, sizeOf);
     this.characters -= taken.characters;
+    // After the events that were accepted before them.
+    if (this.events.length === 0) [taken.retains, this.retains] = [this.retains, []];
     [taken.drops, this.drops] = [this.drops, []];
     [taken.opened, this.opened] = [this.opened, []];
     [taken.claims, this.claims] = [this.claims, []];
@@ -105,7 +120,8 @@ export class Pending {
   }
 
   /** Puts back, in front, what a transaction took and did not store, but for its events. */
-  putBack({ operations, drops, opened, claims }: Pending): void {
+  putBack({ operations, retains, drops, opened, claims }: Pending): void {
+    this.retains = retains.concat(this.retains);
     this.operations = operations.concat(this.operations);
     for (const operation of operations) this.characters += sizeOf(operation);
     this.drops = drops.concat(this.drops);
@@ -131,56 +147,67 @@ export function layOut(taken: Pending, now: number): Batch {
   const texts: string[] = [];
   const touched = new Set<Stream>(taken.opened);
   const ids: IdEntry[] = [...taken.claims];
-  const until = now + IDEMPOTENCE_WINDOW_MS;
+  const lasting: IdEntry[] = [];
   for (const event of taken.events) {
-    const { stream, draft, identity, retention, expect } = event;
+    const { stream, draft, identity, retention, dedupeMs, expect } = event;
     if (expect !== undefined && !meets(expect, stream)) {
       const { sequence, epoch, lastId } = stream;
       event.refusedAt = { sequence, epoch, lastId };
       continue;
     }
+    event.sequenceBefore = stream.sequence;
     event.idBefore = stream.lastId;
-    stream.sequence += 1;
+    stream.sequence = stream.sequence === 0 ? event.firstSequence : stream.sequence + 1;
     stream.lastId = draft.id;
     stream.retention = retention;
     event.sequence = stream.sequence;
     event.text = seal(draft.open, stream.sequence, stream.epoch);
     if (stream.dropped) continue;
     touched.add(stream);
-    ids.push([stream.id, identity, draft.id, stream.sequence, until]);
-    if (retention.size <= 0) continue;
+    if (dedupeMs > 0) {
+      const entry: IdEntry = [stream.id, identity, draft.id, stream.sequence, now + dedupeMs];
+      (dedupeMs > IDEMPOTENCE_WINDOW_MS ? lasting : ids).push(entry);
+    }
+    if (retention.size <= 0 && retention.keepLast !== true) continue;
     streams.push(stream.id);
     sequences.push(stream.sequence);
     times.push(draft.time);
     froms.push(draft.from);
     texts.push(event.text);
   }
+  for (const { stream, retention } of taken.retains) {
+    stream.retention = retention;
+    touched.add(stream);
+  }
   return {
     now,
     drops: taken.drops.map(({ stream }) => stream.id),
     streams: [...touched].filter((stream) => !stream.dropped).map(rowOf),
     events: { streams, sequences, times, froms, texts },
-    ids: ids.length === 0 ? null : { until: lastEnd(ids), entries: JSON.stringify(ids) },
+    // Apart, since a row stays until the last of its ids lapses.
+    ids: [ids, lasting].filter(({ length }) => length > 0).map(recordOf),
     operations: taken.operations.map(({ operation }) => operation),
   };
 }
 
 /** Gives back the sequences of a batch that was not stored: nobody has seen them. */
 export function takeBack(events: readonly PendingEvent[]): void {
-  for (const { stream, refusedAt, idBefore } of events.toReversed()) {
+  for (const { stream, refusedAt, sequenceBefore, idBefore } of events.toReversed()) {
     if (refusedAt !== null) continue;
-    stream.sequence -= 1;
+    stream.sequence = sequenceBefore;
     stream.lastId = idBefore;
   }
 }
 
-function lastEnd(ids: readonly IdEntry[]): number {
-  return ids.reduce((last, [, , , , until]) => Math.max(last, until), 0);
+function recordOf(ids: readonly IdEntry[]): IdRecord {
+  return { until: ids.reduce((last, [, , , , until]) => Math.max(last, until), 0), entries: JSON.stringify(ids) };
 }
 
 function rowOf({ id, address, epoch, sequence, lastId, until, retention }: Stream): StreamRow {
   const { tenant, room, channel } = address;
-  const { size, ttlMs, bytes = Number.POSITIVE_INFINITY } = retention;
+  const { ttlMs, bytes = Number.POSITIVE_INFINITY } = retention;
   const maxBytes = Number.isFinite(bytes) ? bytes : null;
-  return { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes };
+  const keepLast = retention.keepLast === true ? 1 : 0;
+  const size = Math.max(retention.size, keepLast);
+  return { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, keepLast };
 }

@@ -5,13 +5,14 @@ import type {
   HistoryQuery,
   Publication,
   Published,
+  Retention,
   StoredEvent,
   StreamAddress,
   StreamState,
 } from '../engine.ts';
 import { conflict } from '../expectation.ts';
-import { RecentIds } from '../recent-ids.ts';
 import { endOfRest, REST_MS } from '../rest.ts';
+import { SentIds } from '../sent-ids.ts';
 import { StreamMap } from '../stream-map.ts';
 import type { PendingEvent, Stream } from './batch.ts';
 import type { IdEntry, Opened } from './calls.ts';
@@ -19,7 +20,7 @@ import { type GroupCommit, tooFast } from './group-commit.ts';
 import type { Link } from './link.ts';
 
 const EPOCH_LENGTH = 10;
-/** The scope of claimed keys among the recent ids; ids of streams count from 1. */
+/** The scope of claimed keys among the ids; those of streams count from 1. */
 const CLAIMS = 0;
 /** Streams that one step of the sweep looks at. */
 const SWEEP_STREAMS = 1_000;
@@ -31,7 +32,8 @@ export class SqliteBroker implements Broker {
   readonly #writes: GroupCommit;
   readonly #now: () => number;
   readonly #deliver: EngineEvents['deliver'];
-  readonly #recent: RecentIds;
+  readonly #warn: NonNullable<EngineEvents['warning']>;
+  readonly #sent: SentIds;
   readonly #streams = new StreamMap<Stream>();
   readonly #all = new Set<Stream>();
   #sweeping: Iterator<Stream> = this.#all.values();
@@ -42,12 +44,18 @@ export class SqliteBroker implements Broker {
   /** Streams that hold events which their members were never given. */
   readonly #gaps = new Set<Stream>();
 
-  constructor(link: Link, writes: GroupCommit, now: () => number, deliver: EngineEvents['deliver']) {
+  constructor(
+    link: Link,
+    writes: GroupCommit,
+    now: () => number,
+    { deliver, warn }: { deliver: EngineEvents['deliver']; warn: NonNullable<EngineEvents['warning']> },
+  ) {
     this.#link = link;
     this.#writes = writes;
     this.#now = now;
     this.#deliver = deliver;
-    this.#recent = new RecentIds(now());
+    this.#warn = warn;
+    this.#sent = new SentIds(now());
   }
 
   /** Takes over what the database holds. Until then every call is refused. */
@@ -56,10 +64,11 @@ export class SqliteBroker implements Broker {
     this.#nextStream = nextStream;
     // Whoever was a member before the restart has time to come back.
     const soonest = this.#now() + REST_MS;
-    for (const { tenant, room, channel, size, ttlMs, maxBytes, ...row } of streams) {
+    for (const { tenant, room, channel, size, ttlMs, maxBytes, keepLast, ...row } of streams) {
       const { id, epoch, sequence, lastId } = row;
       const address = { tenant, room, channel };
-      const retention = { size, ttlMs, ...(maxBytes === null ? {} : { bytes: maxBytes }) };
+      const bytes = maxBytes === null ? {} : { bytes: maxBytes };
+      const retention = { size, ttlMs, ...bytes, keepLast: keepLast === 1 };
       const until = Math.max(row.until, soonest);
       this.#add({ id, address, epoch, sequence, lastId, until, retention, dropped: false });
     }
@@ -69,7 +78,10 @@ export class SqliteBroker implements Broker {
   recall(entries: readonly IdEntry[]): void {
     const now = this.#now();
     for (const [scope, identity, id, sequence, until] of entries) {
-      if (until >= now) this.#recent.claim(scope, identity, id, sequence, now, until - now);
+      if (until < now) continue;
+      if (scope === CLAIMS) this.#sent.mark(identity, now, until - now);
+      // A second at least, so that what ends just now is found still.
+      else this.#sent.claim(scope, identity, id, sequence, now, Math.max(1, until - now));
     }
   }
 
@@ -83,12 +95,14 @@ export class SqliteBroker implements Broker {
 
   publish(publication: Publication): Published | Promise<Published> {
     this.#begin();
-    const { stream: to, draft, identity, retention, expect } = publication;
+    const { stream: to, draft, identity, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
+    const { expect, firstSequence = 1 } = publication;
     const stream = this.#open(to);
     const now = this.#now();
-    const first = this.#recent.find(stream.id, identity, draft.id, now);
+    const isUnique = dedupeMs <= 0;
+    const first = isUnique ? -1 : this.#sent.find(stream.id, identity, draft.id, now);
     if (first >= 0) return { sequence: first, epoch: stream.epoch, stored: 'disk', delivered: 0, duplicate: true };
-    const key = `${stream.id} ${draft.id} ${identity}`;
+    const key = isUnique ? '' : `${stream.id} ${draft.id} ${identity}`;
     const underway = this.#underway.get(key);
     if (underway !== undefined) {
       // What was refused for its expectation was nobody's first.
@@ -101,24 +115,25 @@ export class SqliteBroker implements Broker {
     if (this.#writes.isFull) throw tooFast();
     stream.until = endOfRest(now, retention);
     const published = new Promise<Published>((resolve, reject) => {
-      const event = { stream, to, draft, identity, retention, expect, key, resolve, reject };
-      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, idBefore: null });
+      const event = { stream, to, draft, identity, retention, dedupeMs, expect, firstSequence, key, resolve, reject };
+      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, sequenceBefore: 0, idBefore: null });
     });
-    this.#underway.set(key, published);
+    if (!isUnique) this.#underway.set(key, published);
     return published;
   }
 
   /** The outcome of accepted events: they are on the disk. */
   stored(events: readonly PendingEvent[]): void {
     const now = this.#now();
-    for (const { stream, to, draft, identity, key, sequence, text, refusedAt, resolve, reject } of events) {
+    for (const event of events) {
+      const { stream, to, draft, identity, dedupeMs, key, sequence, text, refusedAt, resolve, reject } = event;
       const { id, from } = draft;
       this.#underway.delete(key);
       if (refusedAt !== null) {
         reject(conflict(refusedAt));
         continue;
       }
-      this.#recent.claim(stream.id, identity, id, sequence, now, IDEMPOTENCE_WINDOW_MS);
+      this.#sent.claim(stream.id, identity, id, sequence, now, dedupeMs);
       const delivered = this.#deliver({ stream: to, sequence, id, from, text });
       resolve({ sequence, epoch: stream.epoch, stored: 'disk', delivered, duplicate: false });
     }
@@ -172,11 +187,32 @@ export class SqliteBroker implements Broker {
     }
   }
 
+  tenants(): string[] {
+    this.#begin();
+    return this.#streams.tenants();
+  }
+
+  retentionOf(address: StreamAddress): Retention | null {
+    this.#begin();
+    return this.#streams.get(address)?.retention ?? null;
+  }
+
   streams(tenant: string, room?: string): StreamAddress[] {
     this.#begin();
     const found: StreamAddress[] = [];
     for (const { address, sequence } of this.#streams.list(tenant, room)) if (sequence > 0) found.push(address);
     return found;
+  }
+
+  async retain(address: StreamAddress, retention: Retention): Promise<void> {
+    this.#begin();
+    const stream = this.#streams.get(address);
+    if (stream === undefined) return;
+    await this.#writes.retain(stream, retention);
+    const { sequence, oldest } = await this.#stateOf(stream);
+    const holdsLast = oldest <= sequence;
+    stream.until = endOfRest(this.#now(), holdsLast ? retention : { ...retention, keepLast: false });
+    this.#writes.opened(stream);
   }
 
   async drop(address: StreamAddress): Promise<void> {
@@ -188,7 +224,7 @@ export class SqliteBroker implements Broker {
   claim(key: string, windowMs: number): boolean {
     this.#begin();
     const now = this.#now();
-    if (this.#recent.claim(CLAIMS, key, '', 0, now, windowMs) >= 0) return false;
+    if (!this.#sent.mark(key, now, windowMs)) return false;
     this.#writes.claimed([CLAIMS, key, '', 0, now + windowMs]);
     return true;
   }
@@ -196,7 +232,8 @@ export class SqliteBroker implements Broker {
   /** One small step of letting go: of the memory of ids that lapsed, and of streams that have rested. */
   sweep(): void {
     const now = this.#now();
-    this.#recent.sweep(now);
+    this.#sent.sweep(now);
+    this.#sent.tell(now, this.#warn);
     for (let step = 0; step < SWEEP_STREAMS; step += 1) {
       const next = this.#sweeping.next();
       if (next.done === true) {

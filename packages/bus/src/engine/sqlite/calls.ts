@@ -7,6 +7,7 @@ import type {
   SetOptions,
   SetOutcome,
   StoredEvent,
+  TenantSpace,
 } from '../engine.ts';
 
 /** A row of `streams`. Ids are given by the main thread, rise, and are never used again. */
@@ -25,6 +26,8 @@ export interface StreamRow {
   readonly ttlMs: number;
   /** Null: bytes are not bounded. */
   readonly maxBytes: number | null;
+  /** 1: the last event stays whatever the limits say; else 0. */
+  readonly keepLast: 0 | 1;
 }
 
 /** Events to append, column by column: five arrays cross the threads at a fraction of the cost of many objects. */
@@ -60,7 +63,7 @@ export interface Batch {
   /** Streams that are new or have moved on. */
   readonly streams: readonly StreamRow[];
   readonly events: EventColumns;
-  readonly ids: IdRecord | null;
+  readonly ids: readonly IdRecord[];
   readonly operations: readonly KeyOperation[];
 }
 
@@ -89,13 +92,13 @@ export interface Calls {
   commit: { ask: Batch; answer: KeyResult[] };
   /**
    * Whether writing works again. Answers where the given streams stand in the database and the ids that were written
-   * last: a transaction whose answer never came may have been committed.
+   * last, of a transaction at least: a transaction whose answer never came may have been committed.
    */
   probe: {
     ask: { readonly streams: readonly number[] };
     answer: {
       standing: { readonly id: number; readonly sequence: number; readonly lastId: string | null }[];
-      lastIds: string | null;
+      lastIds: string[];
     };
   };
   /** A small step of letting go of what is no longer kept; answers the keys that expired. */
@@ -115,10 +118,12 @@ export interface Calls {
       readonly prefix: string;
       readonly after: string | undefined;
       readonly limit: number;
+      readonly owners: boolean;
       readonly now: number;
     };
     answer: KeyValueEntry[];
   };
+  spaces: { ask: { readonly now: number }; answer: TenantSpace[] };
   tenants: { ask: { readonly space: string; readonly now: number }; answer: string[] };
   stats: { ask: Record<string, never>; answer: { messages: number; bytes: number } };
   /** Closes the database. */

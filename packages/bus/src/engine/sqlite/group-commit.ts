@@ -1,5 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
-import type { KeyChange } from '../engine.ts';
+import type { KeyChange, Retention } from '../engine.ts';
 import { layOut, Pending, type PendingEvent, type Stream, takeBack } from './batch.ts';
 import type { IdEntry, KeyOperation, KeyResult } from './calls.ts';
 import type { Link } from './link.ts';
@@ -84,6 +84,15 @@ export class GroupCommit {
     });
   }
 
+  /** Has a stream keep by other limits; resolves when they hold. */
+  retain(stream: Stream, retention: Retention): Promise<void> {
+    if (!this.healthy) return Promise.reject(this.refusal());
+    return new Promise((resolve, reject) => {
+      this.#pending.retains.push({ stream, retention, resolve, reject });
+      this.#schedule();
+    });
+  }
+
   operate(operation: KeyOperation): Promise<KeyResult> {
     if (!this.healthy) return Promise.reject(this.refusal());
     if (this.isFull) return Promise.reject(tooFast());
@@ -140,7 +149,7 @@ export class GroupCommit {
     const reason = this.failed(error);
     const wasHealthy = this.healthy;
     this.healthy = false;
-    const { events, operations, drops, opened, claims } = this.#pending;
+    const { events, operations, retains, drops, opened, claims } = this.#pending;
     this.#pending = new Pending();
     // Streams that came and went are no business of anyone's but the disk's; that they did is written down later.
     this.#pending.drops = drops;
@@ -148,6 +157,7 @@ export class GroupCommit {
     this.#pending.claims = claims;
     this.#outcomes.unstored(first.concat(events));
     for (const { reject } of operations) reject(reason);
+    for (const { reject } of retains) reject(reason);
     for (const { resolve } of drops) resolve();
     if (!wasHealthy) return;
     this.#outcomes.health(false, reason.message);
@@ -164,7 +174,7 @@ export class GroupCommit {
       stream.sequence = sequence;
       stream.lastId = lastId;
     }
-    if (lastIds !== null) this.#outcomes.remembered(JSON.parse(lastIds) as IdEntry[]);
+    for (const entries of lastIds) this.#outcomes.remembered(JSON.parse(entries) as IdEntry[]);
     this.#doubtful.clear();
     this.healthy = !this.#closed;
   }
@@ -197,6 +207,7 @@ export class GroupCommit {
         this.#send();
         this.#outcomes.stored(taken.events);
         for (const [index, { resolve }] of taken.operations.entries()) resolve(results[index]!);
+        for (const { resolve } of taken.retains) resolve();
         for (const { resolve } of taken.drops) resolve();
       },
       (error) => {

@@ -6,9 +6,10 @@ import type {
   QuotaLimit,
   SetOutcome,
   StoreQuota,
+  TenantSpace,
 } from '../engine.ts';
 import { bytesOf, passedLimit } from '../quota.ts';
-import type { KeyOperation, KeyResult } from './calls.ts';
+import type { Calls, KeyOperation, KeyResult } from './calls.ts';
 import type { Connection, Row } from './connection.ts';
 import { endOfPrefix, fromSortKey, toSortKey } from './sort-keys.ts';
 import type { UsageTable } from './usage.ts';
@@ -46,11 +47,11 @@ export class KeyTable {
     return row === undefined ? null : entryOf(row);
   }
 
-  list(at: KeySpace, prefix: string, after: string | undefined, limit: number, now: number): KeyValueEntry[] {
+  list({ at, prefix, after, limit, owners, now }: Calls['list']['ask']): KeyValueEntry[] {
     const spelled = toSortKey(prefix);
     return this.#db
       .rows(
-        `SELECT key, value, version, expires_at FROM keys
+        `SELECT key, value, version, expires_at${owners ? ', owner' : ''} FROM keys
          WHERE space = ? AND tenant = ? AND namespace = ? AND key >= ? AND key < ? AND key > ?
            AND (expires_at IS NULL OR expires_at > ?)
          ORDER BY key LIMIT ?`,
@@ -64,6 +65,22 @@ export class KeyTable {
     return this.#db
       .rows('SELECT DISTINCT tenant FROM keys WHERE space = ? AND (expires_at IS NULL OR expires_at > ?)', space, now)
       .map((row) => row[0] as string);
+  }
+
+  spaces(now: number): TenantSpace[] {
+    const namespaces = new Map<string, string[]>();
+    const nameOf = (space: unknown, tenant: unknown): string => `${space}\n${tenant}`;
+    for (const [space, tenant, namespace] of this.#db.rows(
+      'SELECT DISTINCT space, tenant, namespace FROM keys WHERE expires_at IS NULL OR expires_at > ?',
+      now,
+    )) {
+      const name = nameOf(space, tenant);
+      namespaces.set(name, [...(namespaces.get(name) ?? []), fromSortKey(namespace as string)]);
+    }
+    return this.#db.rows('SELECT space, tenant, version FROM spaces').map((row) => {
+      const [space, tenant, version] = row as [string, string, number];
+      return { tenant, space, version, namespaces: namespaces.get(nameOf(space, tenant)) ?? [] };
+    });
   }
 
   apply(operation: KeyOperation, now: number): KeyResult {
@@ -119,7 +136,7 @@ export class KeyTable {
       if (current !== null) this.#usage.charge(at, current.owner, -1, -current.bytes);
       this.#usage.charge(at, owner, 1, bytes);
     }
-    const next = this.#usage.nextVersion(at);
+    const next = this.#usage.nextVersion(at, options.version);
     this.#db.run(
       `INSERT INTO keys (space, tenant, namespace, key, value, version, expires_at, bytes, owner)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -203,8 +220,9 @@ function placeOf({ space, tenant, namespace }: KeySpace): [string, string, strin
 }
 
 function entryOf(row: Row): KeyValueEntry {
-  const [key, value, version, expiresAt] = row as [string, string, number, number | null];
-  return { key: fromSortKey(key), value, version, expiresAt };
+  const [key, value, version, expiresAt, owner] = row as [string, string, number, number | null, (string | null)?];
+  const entry = { key: fromSortKey(key), value, version, expiresAt };
+  return owner === undefined ? entry : { ...entry, owner: owner === null ? null : fromSortKey(owner) };
 }
 
 function heldOf(row: Row): Held {

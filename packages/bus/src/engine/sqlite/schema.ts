@@ -1,5 +1,5 @@
 /** Version of the tables below, kept in `user_version`. A database with a higher one is refused. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** Marks a file as one of ours, in `application_id`: the letters "ArqB". */
 export const APPLICATION_ID = 0x41727142;
@@ -103,5 +103,9 @@ export const MIGRATIONS: readonly string[] = [
     SELECT json_extract(text, '$.id'), stored_at + ttl_ms + 3600000 FROM messages
     WHERE stream = id ORDER BY sequence DESC LIMIT 1
   ) WHERE EXISTS (SELECT 1 FROM messages WHERE stream = id);
+  `,
+  `
+  -- keep_last: whether the last event stays whatever the limits say.
+  ALTER TABLE streams ADD COLUMN keep_last INTEGER NOT NULL DEFAULT 0;
   `,
 ];

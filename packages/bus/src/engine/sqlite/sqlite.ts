@@ -64,7 +64,10 @@ class SqliteEngine implements Engine {
       },
     });
     this.store = new SqliteStore(this.#link, this.#writes, now);
-    this.broker = new SqliteBroker(this.#link, this.#writes, now, (event) => this.#events?.deliver(event) ?? 0);
+    this.broker = new SqliteBroker(this.#link, this.#writes, now, {
+      deliver: (event) => this.#events?.deliver(event) ?? 0,
+      warn: (sentence) => this.#events?.warning?.(sentence),
+    });
   }
 
   get warnings(): readonly string[] {

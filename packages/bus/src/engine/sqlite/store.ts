@@ -1,11 +1,13 @@
 import type {
   DeleteOutcome,
   KeyChange,
+  KeyQuery,
   KeySpace,
   KeyValueEntry,
   KeyValueStore,
   SetOptions,
   SetOutcome,
+  TenantSpace,
 } from '../engine.ts';
 import { Watchers } from '../watchers.ts';
 import type { CallName, Calls, KeyOperation } from './calls.ts';
@@ -38,9 +40,13 @@ export class SqliteStore implements KeyValueStore {
     return this.#change({ kind: 'delete', at, key, ifVersion }) as Promise<DeleteOutcome>;
   }
 
-  list(at: KeySpace, query: { prefix?: string; after?: string; limit: number }): Promise<KeyValueEntry[]> {
-    const { prefix = '', after, limit } = query;
-    return this.#read('list', { at, prefix, after, limit, now: this.#now() });
+  list(at: KeySpace, query: KeyQuery): Promise<KeyValueEntry[]> {
+    const { prefix = '', after, limit, owners = false } = query;
+    return this.#read('list', { at, prefix, after, limit, owners, now: this.#now() });
+  }
+
+  spaces(): Promise<TenantSpace[]> {
+    return this.#read('spaces', { now: this.#now() });
   }
 
   tenants(space: string): Promise<string[]> {

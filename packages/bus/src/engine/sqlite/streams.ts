@@ -26,13 +26,14 @@ interface Standing {
   size: number;
   ttlMs: number;
   maxBytes: number | null;
+  keepLast: 0 | 1;
   /** UTF-8 bytes of all texts that it was ever given. */
   bytes: number;
   /** A lower bound of what is kept. */
   oldest: number;
 }
 
-const STANDING = 'id, sequence, size, ttl_ms, max_bytes, bytes, oldest';
+const STANDING = 'id, sequence, size, ttl_ms, max_bytes, keep_last, bytes, oldest';
 
 /**
  * Streams in the database. Retention holds in what is answered at once, and in what is stored soon after: rows go in
@@ -54,14 +55,27 @@ export class StreamTables {
   all(): StreamRow[] {
     return this.#db
       .rows(
-        `SELECT id, tenant, room, channel, epoch, sequence, last_id, until, size, ttl_ms, max_bytes
+        `SELECT id, tenant, room, channel, epoch, sequence, last_id, until, size, ttl_ms, max_bytes, keep_last
          FROM streams ORDER BY id`,
       )
       .map((row) => {
-        const [id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes] = row as [
-          ...[number, string, string, string, string, number, string | null, number, number, number, number | null],
+        const [id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, keepLast] = row as [
+          ...[
+            number,
+            string,
+            string,
+            string,
+            string,
+            number,
+            string | null,
+            number,
+            number,
+            number,
+            number | null,
+            0 | 1,
+          ],
         ];
-        return { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes };
+        return { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, keepLast };
       });
   }
 
@@ -99,16 +113,17 @@ export class StreamTables {
       this.#db.run(count === 1 ? INSERT_ONE : INSERT_MANY, ...values);
     }
     this.#db.countMessages(length);
-    for (const { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes } of streams) {
+    for (const row of streams) {
+      const { id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, keepLast } = row;
       const { bytes, oldest } = this.#known.get(id)!;
       this.#db.run(
         `INSERT INTO streams
-           (id, tenant, room, channel, epoch, sequence, last_id, until, size, ttl_ms, max_bytes, bytes, oldest)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           (id, tenant, room, channel, epoch, sequence, last_id, until, size, ttl_ms, max_bytes, keep_last, bytes, oldest)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (id) DO UPDATE SET sequence = excluded.sequence, last_id = excluded.last_id,
            until = excluded.until, size = excluded.size, ttl_ms = excluded.ttl_ms, max_bytes = excluded.max_bytes,
-           bytes = excluded.bytes, oldest = excluded.oldest`,
-        ...[id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, bytes, oldest],
+           keep_last = excluded.keep_last, bytes = excluded.bytes, oldest = excluded.oldest`,
+        ...[id, tenant, room, channel, epoch, sequence, lastId, until, size, ttlMs, maxBytes, keepLast, bytes, oldest],
       );
     }
     if (this.#known.size > MOST_KNOWN) this.#known.clear();
@@ -143,10 +158,9 @@ export class StreamTables {
     return { entries: rows.map((row) => row[1] as string), next: last === undefined ? null : (last[0] as number) };
   }
 
-  /** What the last transaction that had ids remembered. */
-  lastIds(): string | null {
-    const [row] = this.#db.rows('SELECT entries FROM ids ORDER BY number DESC LIMIT 1');
-    return row === undefined ? null : (row[0] as string);
+  /** What the last transaction that had ids remembered, in two rows at most. */
+  lastIds(): string[] {
+    return this.#db.rows('SELECT entries FROM ids ORDER BY number DESC LIMIT 2').map((row) => row[0] as string);
   }
 
   /** One small step through what is past its retention: dropped streams, lapsed ids, then the next streams in turn. */
@@ -209,12 +223,12 @@ export class StreamTables {
   }
 
   /** Takes a stream for what it is about to be; what other limits than these let go of stays gone. */
-  #begin({ id, sequence, size, ttlMs, maxBytes }: StreamRow, now: number): void {
-    const known = this.#standing(id) ?? { id, sequence: 0, size, ttlMs, maxBytes, bytes: 0, oldest: 0 };
-    if (known.size !== size || known.ttlMs !== ttlMs || known.maxBytes !== maxBytes) {
-      known.oldest = this.#oldest(known, now);
-    }
-    this.#known.set(id, Object.assign(known, { sequence, size, ttlMs, maxBytes }));
+  #begin({ id, sequence, size, ttlMs, maxBytes, keepLast }: StreamRow, now: number): void {
+    const limits = { size, ttlMs, maxBytes, keepLast };
+    const known = this.#standing(id) ?? { ...limits, id, sequence: 0, bytes: 0, oldest: 0 };
+    const isSame = known.size === size && known.ttlMs === ttlMs && known.maxBytes === maxBytes;
+    if (!isSame || known.keepLast !== keepLast) known.oldest = this.#oldest(known, now);
+    this.#known.set(id, Object.assign(known, limits, { sequence }));
   }
 
   #standing(id: number): Standing | null {
@@ -225,13 +239,18 @@ export class StreamTables {
   }
 
   /** The lowest sequence that is kept of a stream, one more than its last when none is. */
-  #oldest({ id, sequence, size, ttlMs, maxBytes, bytes, oldest }: Standing, now: number): number {
+  #oldest({ id, sequence, size, ttlMs, maxBytes, keepLast, bytes, oldest }: Standing, now: number): number {
     const [row] = this.#db.rows(
       `SELECT sequence FROM messages WHERE stream = ? AND sequence >= ? AND stored_at > ? AND start >= ?
        ORDER BY sequence LIMIT 1`,
       ...[id, Math.max(oldest, sequence - size + 1), now - ttlMs, maxBytes === null ? 0 : bytes - maxBytes],
     );
-    return row === undefined ? sequence + 1 : (row[0] as number);
+    if (row !== undefined) return row[0] as number;
+    return keepLast === 1 && oldest <= sequence && this.#holds(id, sequence) ? sequence : sequence + 1;
+  }
+
+  #holds(id: number, sequence: number): boolean {
+    return this.#db.rows('SELECT 1 FROM messages WHERE stream = ? AND sequence = ?', id, sequence).length > 0;
   }
 
   #trimOne(stream: Standing, now: number, most: number): number {
@@ -251,10 +270,10 @@ export class StreamTables {
 }
 
 function standingOf(row: Row): Standing {
-  const [id, sequence, size, ttlMs, maxBytes, bytes, oldest] = row as [
-    ...[number, number, number, number, number | null, number, number],
+  const [id, sequence, size, ttlMs, maxBytes, keepLast, bytes, oldest] = row as [
+    ...[number, number, number, number, number | null, 0 | 1, number, number],
   ];
-  return { id, sequence, size, ttlMs, maxBytes, bytes, oldest };
+  return { id, sequence, size, ttlMs, maxBytes, keepLast, bytes, oldest };
 }
 
 function insertion(rows: number): string {

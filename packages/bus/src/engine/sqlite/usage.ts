@@ -42,12 +42,13 @@ export class UsageTable {
     if (owner !== null) this.#add(this.#owner([space, tenant, owner]), keys, bytes);
   }
 
-  /** A version that no set of the tenant's keys in this space had or will have. */
-  nextVersion({ space, tenant }: KeySpace): number {
+  /** A version that no set of the tenant's keys in this space had or will have, or the one that is `given`. */
+  nextVersion({ space, tenant }: KeySpace, given?: number): number {
     const account = this.#tenant([space, tenant]);
     this.#add(account, 0, 0);
-    account.version += 1;
-    return account.version;
+    const version = given ?? account.version + 1;
+    account.version = Math.max(account.version, version);
+    return version;
   }
 
   /** Writes what the present transaction has changed. */

@@ -42,7 +42,7 @@ async function open(): Promise<Answers> {
         db.noteTime(batch.now);
         streams.drop(batch.drops);
         streams.append(batch.streams, batch.events, batch.now);
-        if (batch.ids !== null) streams.remember(batch.ids);
+        for (const ids of batch.ids) streams.remember(ids);
         const results = batch.operations.map((operation) => keys.apply(operation, batch.now));
         streams.trim(batch.streams, batch.now);
         return results;
@@ -63,7 +63,8 @@ async function open(): Promise<Answers> {
     state: ({ stream, now }) => streams.state(stream, now),
     history: ({ stream, query, now }) => streams.history(stream, query, now),
     get: ({ at, key, now }) => keys.get(at, key, now),
-    list: ({ at, prefix, after, limit, now }) => keys.list(at, prefix, after, limit, now),
+    list: (ask) => keys.list(ask),
+    spaces: ({ now }) => keys.spaces(now),
     tenants: ({ space, now }) => keys.tenants(space, now),
     stats: () => db.stats(),
     close: () => {

@@ -71,6 +71,26 @@ export function idempotenceSuite(factory: EngineFactory): void {
       expect(again).toMatchObject({ sequence: 1, duplicate: false });
     });
 
+    it('counts an id as sent for as long as its publication says, and with 0 not at all', async () => {
+      const again = async (id: string, dedupeMs?: number): Promise<boolean> => {
+        const options = { id, ...(dedupeMs === undefined ? {} : { dedupeMs }) };
+        return (await bench.engine.broker.publish(publication(lab, options))).duplicate;
+      };
+      expect([await again('arq_short', 2_000), await again('arq_short', 2_000)]).toEqual([false, true]);
+      expect([await again('arq_long', 86_400_000), await again('arq_long', 86_400_000)]).toEqual([false, true]);
+      expect([await again('arq_never', 0), await again('arq_never', 0)]).toEqual([false, false]);
+      // One that was not remembered is nobody's first, and the first that was decides for how long.
+      expect([await again('arq_never'), await again('arq_never', 1_000), await again('arq_never', 0)]).toEqual([
+        ...[false, true, false],
+      ]);
+      expect([await again('arq_long', 1_000), await again('arq_long')]).toEqual([true, true]);
+      await bench.rig.elapse(4_000);
+      expect([await again('arq_short', 2_000), await again('arq_short', 2_000)]).toEqual([false, true]);
+      expect([await again('arq_long', 1_000), await again('arq_never')]).toEqual([true, true]);
+      const sent = Promise.all([again('arq_two', 0), again('arq_two', 0), again('arq_three'), again('arq_three')]);
+      expect(await sent).toEqual([false, false, false, true]);
+    });
+
     it('claims a key once per window', async () => {
       const { broker } = bench.engine;
       expect(await broker.claim('private/alice/arq_1', 1500)).toBe(true);
@@ -104,6 +124,18 @@ export function windowSuite(factory: EngineFactory): void {
       const outside = await bench.engine.broker.publish(publication(lab, { id: 'arq_window' }));
       expect(outside).toMatchObject({ duplicate: false });
       expect(outside.sequence).toBeGreaterThan(1);
+    });
+
+    it('may be longer, and ends soon after', async () => {
+      const dedupeMs = 3_600_000;
+      const send = () => bench.engine.broker.publish(publication(lab, { id: 'arq_hour', dedupeMs }));
+      await send();
+      for (let quarter = 0; quarter < 4; quarter += 1) {
+        await bench.rig.elapse(900_000 - 1_000);
+        expect(await send()).toMatchObject({ sequence: 1, duplicate: true });
+      }
+      await bench.rig.elapse(10_000);
+      expect(await send()).toMatchObject({ duplicate: false });
     });
   });
 }

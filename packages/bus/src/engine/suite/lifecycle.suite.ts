@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Engine } from '../engine.ts';
 import { quota } from './quota.suite.ts';
 import { type EngineFactory, publication, publishMany, range, stream, useEngine } from './rig.suite.ts';
 
@@ -97,6 +98,20 @@ export function restartSuite(factory: EngineFactory): void {
       await bench.rig.elapse(5000);
       await expired;
       expect(await engine.store.get(at, 'brief')).toBeNull();
+    });
+
+    it('keeps over a restart what a last event and an id were promised', async () => {
+      const retention = { size: 100, ttlMs: 1_000, keepLast: true };
+      const send = (engine: Engine) =>
+        engine.broker.publish(publication(lab, { id: 'arq_lasting', retention, dedupeMs: 86_400_000 }));
+      await publishMany(bench.engine, lab, 1, () => ({ retention }));
+      expect(await send(bench.engine)).toMatchObject({ sequence: 2, duplicate: false });
+      const { engine } = await bench.restart();
+      await bench.rig.elapse(2_000);
+      expect(await engine.broker.history(lab, { limit: 10 })).toMatchObject([{ sequence: 2 }]);
+      expect(await send(engine)).toMatchObject({ sequence: 2, duplicate: true });
+      await engine.broker.retain(lab, { size: 100, ttlMs: 1_000 });
+      expect(await engine.broker.history(lab, { limit: 10 })).toEqual([]);
     });
 
     it('keeps what owners and tenants hold over a restart, and where bytes of a stream end', async () => {

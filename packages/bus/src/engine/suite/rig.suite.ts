@@ -184,6 +184,7 @@ export function publication(
     payload?: Record<string, unknown>;
     time?: number;
     retention?: Retention;
+    dedupeMs?: number;
   } = {},
 ): Publication {
   drafted += 1;
@@ -199,7 +200,8 @@ export function publication(
     },
     options.time ?? Date.now(),
   );
-  return { stream: to, draft, identity, retention: options.retention ?? RETENTION };
+  const { retention = RETENTION, dedupeMs } = options;
+  return { stream: to, draft, identity, retention, ...(dedupeMs === undefined ? {} : { dedupeMs }) };
 }
 
 /** Publishes `count` events one after the other and answers what the engine answered. */

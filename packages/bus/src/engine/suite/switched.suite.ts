@@ -90,6 +90,9 @@ export class SwitchedEngine implements Engine {
       find: (stream) => asked(() => broker.find(stream)),
       history: (stream, query) => asked(() => broker.history(stream, query)),
       streams: (tenant, room) => asked(() => broker.streams(tenant, room)),
+      tenants: () => asked(() => broker.tenants()),
+      retentionOf: (stream) => asked(() => broker.retentionOf(stream)),
+      retain: (stream, retention) => asked(() => broker.retain(stream, retention)),
       drop: (stream) => asked(() => broker.drop(stream)),
       claim: (key, windowMs) => asked(() => broker.claim(key, windowMs)),
     };
@@ -98,6 +101,7 @@ export class SwitchedEngine implements Engine {
       set: (at, key, value, set) => asked(() => store.set(at, key, value, set)),
       delete: (at, key, ifVersion) => asked(() => store.delete(at, key, ifVersion)),
       list: (at, query) => asked(() => store.list(at, query)),
+      spaces: () => asked(() => store.spaces()),
       tenants: (space) => asked(() => store.tenants(space)),
       watch: (space, onChange) => store.watch(space, (change: KeyChange) => this.whenBack(() => onChange(change))),
     };

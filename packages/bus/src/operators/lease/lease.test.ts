@@ -67,6 +67,7 @@ function deaf(store: KeyValueStore): KeyValueStore {
     set: (at, key, value, options) => store.set(at, key, value, options),
     delete: (at, key, ifVersion) => store.delete(at, key, ifVersion),
     list: (at, query) => store.list(at, query),
+    spaces: () => store.spaces(),
     tenants: (space) => store.tenants(space),
     watch: () => () => {},
   };

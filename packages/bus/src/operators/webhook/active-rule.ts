@@ -1,25 +1,25 @@
-import { BusError, type WebhookRule } from '@arqonbus/protocol';
+import { BusError, type DeadLetter, type Envelope, type JsonObject, type WebhookRule } from '@arqonbus/protocol';
 import type { Access } from '../../access.ts';
-import type { Awaitable } from '../../engine/engine.ts';
+import type { Consumed, HostedConsumer, HostedGroup } from '../../consumers/consumer.ts';
+import type { ListedLetter } from '../../consumers/dead-letters.ts';
+import type { Principal } from '../../principal.ts';
 import type { Owner } from '../owner.ts';
-import { type AttemptOutcome, attempt, type Requester } from './attempt.ts';
-import { type DeadLetters, failedDelivery, redeliver } from './dead-letters.ts';
-import { Backlog, type Delivery } from './delivery.ts';
-import { type AttemptFailure, DeliveryQueue, type QueueLimits } from './delivery-queue.ts';
+import { type AttemptOutcome, attempt, type Requester, retryDelay } from './attempt.ts';
+import { Delivery, deliveryId } from './delivery.ts';
 import type { HostSlots } from './host-slots.ts';
 import type { Rule } from './rule.ts';
 
-/** How long a node keeps what another one posts, in case that one is gone. */
-const STANDBY_MS = 60_000;
+/** Dead letters that are looked through at a time. */
+const LETTERS = 100;
 
-/** The queue was stopped meanwhile and does not look at it. */
-const NOT_MADE: AttemptOutcome = { ok: false, status: null, error: 'stopped', retryable: true };
-const NOT_ALLOWED: AttemptOutcome = {
+const NOT_ALLOWED: AttemptFailure = {
   ok: false,
   status: null,
   error: "the owner's grants do not cover this any more",
   retryable: false,
 };
+
+type AttemptFailure = Extract<AttemptOutcome, { ok: false }>;
 
 /** How deliveries ended, and how many requests were repeated, since the start. */
 export interface DeliveryCounts {
@@ -34,14 +34,14 @@ export interface ActiveRuleParts {
   readonly slots: HostSlots;
   readonly access: Access;
   readonly random: () => number;
-  readonly limits: QueueLimits;
+  /** Requests for one delivery before it becomes a dead letter. */
+  readonly maxAttempts: number;
   /** The figures of all rules together. */
   readonly totals: DeliveryCounts;
-  /** Marks a delivery as done in the cluster; false when it was before. Null where this node is the only one. */
-  readonly claim: ((key: string) => Awaitable<boolean>) | null;
-  /** Tells that a request failed or deliveries were dropped; nothing in it is secret. */
+  /** Tells that a request failed or deliveries were lost; nothing in it is secret. */
   readonly tell: (rule: Rule, what: FailureReport) => void;
-  readonly onFault: (error: unknown) => void;
+  /** Ends a rule whose owner's token is over; answers whether it is. */
+  readonly hasExpired: (active: ActiveRule) => boolean;
 }
 
 export interface FailureReport {
@@ -52,96 +52,96 @@ export interface FailureReport {
   readonly willRetry: boolean;
 }
 
-/** A rule at work: what waits for its endpoint, what was given up, and its figures on this node. */
+/** A rule at work: the one consumer of a group, which posts each event and answers for it. */
 export class ActiveRule {
   readonly rule: Rule;
   readonly owner: Owner;
-  readonly deadLetters: DeadLetters;
-  readonly queue: DeliveryQueue;
   private readonly parts: ActiveRuleParts;
-  private readonly standby: Backlog<Delivery>;
+  private readonly group: HostedGroup;
+  /** No request is begun any more. */
+  private readonly ending = new AbortController();
+  /** The request under way is broken off. */
+  private readonly cutting = new AbortController();
+  private posting: Promise<void> | null = null;
   private readonly counts = { delivered: 0, failed: 0, dropped: 0 };
 
-  constructor(rule: Rule, owner: Owner, deadLetters: DeadLetters, parts: ActiveRuleParts) {
+  /** @param host makes the rule's group with its consumer */
+  constructor(rule: Rule, owner: Owner, parts: ActiveRuleParts, host: (consumer: HostedConsumer) => HostedGroup) {
     this.rule = rule;
     this.owner = owner;
-    this.deadLetters = deadLetters;
     this.parts = parts;
-    const { requester, random, limits, onFault } = parts;
-    this.standby = new Backlog(limits.maxQueue);
-    this.queue = new DeliveryQueue({
-      clock: requester.clock,
-      random,
-      limits,
-      attempt: (delivery, stop) => this.post(delivery, stop),
-      isOpen: (delivery) => this.claim(delivery),
-      onDelivered: (delivery) => this.delivered(delivery),
-      onFailure: (delivery, failure, final) => this.failed(delivery, failure, final),
-      onSurrendered: (delivery) => this.standby.push(delivery),
-      onDropped: (count, first) => this.dropped(count, first),
-      onFault,
-    });
+    this.group = host({ handle: (consumed) => this.take(consumed), onLost: (count) => this.lost(count) });
   }
 
-  /** Whether the owner may read there now. Asked for each event, and again before it is posted. */
+  /** Whether the owner may read there now. Asked for each event when it is to be posted. */
   mayRead(room: string, channel: string): boolean {
     return this.parts.access.may(this.owner.current(), 'subscribe', room, channel);
   }
 
+  /** Begins no request any more and waits for the one under way, until `grace` is over; what is kept of it stays. */
+  async stop(grace: Promise<void>): Promise<void> {
+    this.ending.abort();
+    this.group.rest();
+    await Promise.race([this.posting, grace]);
+    this.cutting.abort();
+    await this.group.end();
+  }
+
+  /** Breaks off the request under way; what is kept of the rule stays. */
+  async cancel(): Promise<void> {
+    this.ending.abort();
+    this.cutting.abort();
+    await this.group.end();
+  }
+
+  /** The same, for good: with all that waits and the dead letters. */
+  async forget(): Promise<void> {
+    this.ending.abort();
+    this.cutting.abort();
+    await this.group.forget();
+  }
+
+  /** A page of the dead letters whose place `reader` may read, oldest first. */
+  async deadLetters(
+    reader: Principal,
+    limit: number,
+    after: string | undefined,
+  ): Promise<{ letters: DeadLetter[]; next: string | null }> {
+    const letters: DeadLetter[] = [];
+    for (let from = after; ; ) {
+      const page = await this.group.deadLetters(limit, from);
+      for (const letter of page.letters) {
+        const { room, channel } = placeOf(letter.text);
+        if (this.parts.access.may(reader, 'subscribe', room, channel)) letters.push(this.shown(letter));
+      }
+      // What one page has fits one answer.
+      if (page.next === null || letters.length > 0) return { letters, next: page.next };
+      from = page.next;
+    }
+  }
+
   /**
-   * Takes an event that matches.
-   *
-   * @param posting whether this node posts for the rule; when not, the event is kept for the case that it has to
-   */
-  accept(delivery: Delivery, posting: boolean): void {
-    if (posting || delivery.exclusive) {
-      this.queue.push(delivery);
-      return;
-    }
-    const oldest = delivery.time - STANDBY_MS;
-    for (let next = this.standby.peek(); next !== undefined && next.time < oldest; next = this.standby.peek()) {
-      this.standby.shift();
-    }
-    this.standby.push(delivery);
-  }
-
-  /** This node posts from now on, what another one may have left undone first. */
-  takeOver(): void {
-    this.queue.reclaim();
-    const oldest = this.parts.requester.clock.steady() - STANDBY_MS;
-    for (const delivery of this.standby.drain()) {
-      if (delivery.time < oldest) continue;
-      delivery.inherited = true;
-      delivery.surrendered = false;
-      this.queue.push(delivery);
-    }
-  }
-
-  /** Another node posts from now on. */
-  standDown(): void {
-    for (const delivery of this.queue.surrender()) this.standby.push(delivery);
-  }
-
-  /**
-   * Begins dead letters anew, behind what waits already; all of them, or the one of that id. As many as the queue has
-   * room for; answers how many. Throws NOT_FOUND for an id that is not among them.
+   * Begins dead letters anew; all of them, or the one of that id. Answers how many. Throws NOT_FOUND for an id that is
+   * not among them.
    */
   async retry(id: string | undefined): Promise<number> {
-    const all = this.deadLetters.all();
-    const chosen = id === undefined ? all : all.filter((failed) => failed.id === id);
-    if (id !== undefined && chosen.length === 0) {
+    const keys: string[] = [];
+    let isThere = false;
+    for (let after: string | undefined; ; ) {
+      const { letters, next } = await this.group.deadLetters(LETTERS, after);
+      for (const { key, text } of letters) {
+        if (id !== undefined && deliveryId(this.rule.id, text) !== id) continue;
+        isThere = true;
+        const { room, channel } = placeOf(text);
+        if (this.mayRead(room, channel)) keys.push(key);
+      }
+      if (next === null) break;
+      after = next;
+    }
+    if (id !== undefined && !isThere) {
       throw new BusError('NOT_FOUND', 'This rule has no dead letter of that delivery_id.', { delivery_id: id });
     }
-    let requeued = 0;
-    for (const { id: each, room, channel } of chosen) {
-      if (this.queue.isFull) break;
-      if (!this.mayRead(room, channel)) continue;
-      const failed = await this.deadLetters.take(each);
-      if (failed === undefined) continue;
-      this.queue.push(redeliver(this.rule.id, failed, this.parts.requester.clock.steady()));
-      requeued += 1;
-    }
-    return requeued;
+    return this.group.retry(keys);
   }
 
   /** As commands show it: neither headers nor the secret. */
@@ -157,62 +157,91 @@ export class ActiveRule {
       durable: rule.durable,
       signed: rule.key !== null,
       created_at: rule.createdAt,
-      queued: this.queue.length,
+      queued: this.group.waiting(),
       ...counts,
-      dead_letters: this.deadLetters.size,
+      dead_letters: this.group.deadLetterCount(),
     };
   }
 
-  /** One request, once its destination has a place for it. */
-  private async post(delivery: Delivery, stop: AbortSignal): Promise<AttemptOutcome> {
+  private shown({ text, attempts, reason, at }: ListedLetter): DeadLetter {
+    return {
+      delivery_id: deliveryId(this.rule.id, text),
+      attempts,
+      last_error: reason,
+      failed_at: new Date(at).toISOString(),
+      envelope: JSON.parse(text) as JsonObject,
+    };
+  }
+
+  private take(consumed: Consumed): Promise<void> {
+    const posting = this.post(consumed).finally(() => {
+      if (this.posting === posting) this.posting = null;
+    });
+    this.posting = posting;
+    return posting;
+  }
+
+  /** Posts one event, once its destination has a place for it, and answers for it. */
+  private async post(consumed: Consumed): Promise<void> {
+    const { type, room = '', channel = '', timestamp } = JSON.parse(consumed.text) as Envelope;
+    // Telemetry shares the streams and is not for webhooks: a failing one would feed itself with its own failures.
+    if (type !== 'event') {
+      await consumed.ack();
+      return;
+    }
     const { slots, requester } = this.parts;
-    const release = await slots.acquire(this.rule.url, stop);
-    if (release === null) return NOT_MADE;
+    const release = await slots.acquire(this.rule.url, this.ending.signal);
+    // What is not answered for is handed out again, here or on another node.
+    if (release === null) return;
+    let outcome: AttemptOutcome;
+    const delivery = new Delivery(this.rule.id, consumed.text, consumed.attempt);
     try {
-      // While it waited, the owner's token may have been narrowed or have expired.
-      if (this.owner.isOver() || !this.mayRead(delivery.room, delivery.channel)) return NOT_ALLOWED;
-      return await attempt(requester, this.rule, delivery, stop);
+      if (this.parts.hasExpired(this)) return;
+      if (this.mayRead(room, channel)) outcome = await attempt(requester, this.rule, delivery, this.cutting.signal);
+      // It was the owner's to read when it happened, or never was.
+      else if (Date.parse(timestamp) <= this.owner.changedAt) outcome = NOT_ALLOWED;
+      else {
+        await consumed.ack();
+        return;
+      }
     } finally {
       release();
     }
+    if (this.cutting.signal.aborted) return;
+    await this.answer(consumed, delivery, outcome);
   }
 
-  private delivered(delivery: Delivery): void {
-    this.counts.delivered += 1;
-    this.parts.totals.delivered += 1;
-    void this.claim(delivery);
-  }
-
-  private failed(delivery: Delivery, { status, error }: AttemptFailure, final: boolean): void {
-    const { totals, tell, requester } = this.parts;
-    tell(this.rule, { deliveryId: delivery.id, attempt: delivery.attempts, status, error, willRetry: !final });
-    if (!final) {
+  private async answer(consumed: Consumed, delivery: Delivery, outcome: AttemptOutcome): Promise<void> {
+    const { totals, tell, random, maxAttempts } = this.parts;
+    if (outcome.ok) {
+      this.counts.delivered += 1;
+      totals.delivered += 1;
+      await consumed.ack();
+      return;
+    }
+    const { status, error, retryable, retryAfterMs } = outcome;
+    const willRetry = retryable && delivery.attempt < maxAttempts;
+    tell(this.rule, { deliveryId: delivery.id, attempt: delivery.attempt, status, error, willRetry });
+    if (willRetry) {
       totals.retried += 1;
+      await consumed.nack(retryDelay(delivery.attempt, random(), retryAfterMs) / 1000, error);
       return;
     }
     this.counts.failed += 1;
     totals.failed += 1;
-    void this.deadLetters.add(failedDelivery(delivery, error, requester.clock.now()));
-    void this.claim(delivery);
+    await consumed.reject(error);
   }
 
-  private dropped(count: number, first: boolean): void {
+  /** History dropped events before they could be posted. */
+  private lost(count: number): void {
     this.counts.dropped += count;
     this.parts.totals.dropped += count;
-    // A full queue drops one for each event that comes; telling of every one would be a flood of its own.
-    if (!first) return;
-    this.parts.tell(this.rule, { deliveryId: null, attempt: 0, status: null, error: 'queue full', willRetry: false });
+    const error = 'history dropped events that waited';
+    this.parts.tell(this.rule, { deliveryId: null, attempt: 0, status: null, error, willRetry: false });
   }
+}
 
-  /** When the claim cannot be asked for, a delivery made twice is better than none: receivers know it by its id. */
-  private async claim({ id }: Delivery): Promise<boolean> {
-    const { claim, onFault } = this.parts;
-    if (claim === null || !this.rule.durable) return true;
-    try {
-      return await claim(`webhook ${id}`);
-    } catch (error) {
-      onFault(error);
-      return true;
-    }
-  }
+function placeOf(text: string): { room: string; channel: string } {
+  const { room = '', channel = '' } = JSON.parse(text) as Envelope;
+  return { room, channel };
 }

@@ -1,67 +1,61 @@
-import { WILDCARD } from '@arqonbus/protocol';
+import { type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Session } from '../../connection/session.ts';
-import type { NodeLeases } from '../../consumers/leases-of-nodes.ts';
+import { type GroupRecord, settingsOf } from '../../consumers/group.ts';
 import type { Core } from '../../core.ts';
-import type { StreamEvent } from '../../engine/engine.ts';
 import type { Principal } from '../../principal.ts';
 import { Owner } from '../owner.ts';
 import { ActiveRule, type ActiveRuleParts } from './active-rule.ts';
-import { DeadLetters, KeyValueDeadLetters } from './dead-letters.ts';
-import { Delivery } from './delivery.ts';
 import type { Rule, RuleStore } from './rule.ts';
 
-/** The key of a tenant's lease: whoever has it posts for all durable rules of the tenant. */
-const POSTING = 'posting';
+/** A lease that nobody waits for: a rule always answers for its request, whose time the rule bounds itself. */
+const ACK_WAIT_SECONDS = 86_400;
 
-/** The rules at work on this node: begins and ends them, and hands them the events that they match. */
+/** Where a rule's group begins, by stream. */
+export type Begin = Readonly<Record<string, Position>>;
+
+/** The rules at work on this node: begins and ends them. */
 export class ActiveRules {
   readonly registry: Registry = new Registry();
   private readonly bus: Core;
   private readonly store: RuleStore;
-  /** Null where this node is the only one. */
-  private readonly leases: NodeLeases | null;
-  private readonly parts: ActiveRuleParts;
-  private untap: (() => void) | null = null;
+  private readonly parts: Omit<ActiveRuleParts, 'hasExpired'>;
   /** Rules that ended with their owner's token, since the start. */
   expired = 0;
 
-  constructor(bus: Core, store: RuleStore, leases: NodeLeases | null, parts: ActiveRuleParts) {
+  constructor(bus: Core, store: RuleStore, parts: Omit<ActiveRuleParts, 'hasExpired'>) {
     this.bus = bus;
     this.store = store;
-    this.leases = leases;
     this.parts = parts;
   }
 
-  /** Begins a rule. The caller has seen to it (`bus.interest`) that the rule's events reach this node. */
-  activate(rule: Rule, principal: Principal, session: Session | null): ActiveRule {
-    const { bus, leases, store } = this;
+  /** Begins a rule: it posts what comes after `begin`, or what is left of an earlier run. */
+  activate(rule: Rule, begin: Begin, principal: Principal, session: Session | null): ActiveRule {
+    const { bus, store } = this;
     const { onFault } = bus.options;
-    const { tenant, owner: identity } = rule;
+    const { tenant, owner: identity, durable } = rule;
     const owner = new Owner(bus, {
       tenant,
       identity,
       principal,
       session,
-      durable: rule.durable,
+      durable,
       onChange: (renewed) => {
-        if (rule.durable) store.save({ rule, principal: renewed }).catch(onFault);
+        if (durable) store.save({ rule, begin, principal: renewed }).catch(onFault);
       },
     });
-    const deadLetters = new DeadLetters(rule.durable ? new KeyValueDeadLetters(bus.engine.store, rule) : null, onFault);
-    const active = new ActiveRule(rule, owner, deadLetters, this.parts);
+    const parts = { ...this.parts, hasExpired: (active: ActiveRule) => this.hasExpired(active) };
+    const record = this.groupOf(rule, begin);
+    const active = new ActiveRule(rule, owner, parts, (consumer) => bus.groups.host(tenant, record, durable, consumer));
     this.registry.add(active);
-    if (rule.durable) leases?.want(rule.tenant, POSTING);
-    this.untap ??= bus.hub.tap(this.take);
     return active;
   }
 
   /** Ends a rule for good, on all nodes: with all that waits for it and its dead letters. */
   async remove(active: ActiveRule): Promise<void> {
     const { rule } = active;
-    this.discard(active);
-    if (!rule.durable) return;
-    await this.store.remove(rule);
-    await new KeyValueDeadLetters(this.bus.engine.store, rule).clear();
+    if (rule.durable) await this.store.remove(rule);
+    this.registry.remove(active);
+    await active.forget();
   }
 
   /** Ends a rule whose owner's token has expired; answers whether it has. */
@@ -72,18 +66,9 @@ export class ActiveRules {
     return true;
   }
 
-  /** Ends a rule with all that waits for it; what the store holds of it stays. Idempotent. */
+  /** Ends a rule on this node; what the store holds of it stays. Idempotent. */
   discard(active: ActiveRule): void {
-    if (!this.registry.remove(active)) return;
-    const { rule, queue } = active;
-    queue.cancel();
-    this.bus.interest.remove(rule.tenant, rule.room ?? WILDCARD);
-    if (rule.durable && this.durableOf(rule.tenant).length === 0) void this.leases?.release(rule.tenant, POSTING);
-    if (this.registry.size === 0) this.close();
-  }
-
-  durableOf(tenant: string): ActiveRule[] {
-    return this.registry.ofTenant(tenant).filter(({ rule }) => rule.durable);
+    if (this.registry.remove(active)) active.cancel().catch(this.bus.options.onFault);
   }
 
   /** The owner's last connection has gone: its rules go too, but for durable ones, which keep its last grants. */
@@ -94,57 +79,48 @@ export class ActiveRules {
     }
   }
 
-  /** Takes no more events. */
-  close(): void {
-    this.untap?.();
-    this.untap = null;
+  /** One event at a time, in order: the next one when the one before is posted or a dead letter. */
+  private groupOf({ id, room, channel, owner, createdAt }: Rule, begin: Begin): GroupRecord {
+    return {
+      group_id: id,
+      room: room ?? WILDCARD,
+      channel: channel ?? WILDCARD,
+      // No group of a client can be called that.
+      group: `webhook ${id}`,
+      settings: settingsOf({
+        ack_wait_seconds: ACK_WAIT_SECONDS,
+        max_attempts: this.parts.maxAttempts,
+        max_unacked: 1,
+      }),
+      paused: false,
+      owner,
+      created_at: Date.parse(createdAt),
+      isInternal: true,
+      begin,
+    };
   }
-
-  /** Sees every event of this node. Neither throws nor waits. */
-  private readonly take = (event: StreamEvent): void => {
-    if (!isOfTypeEvent(event)) return;
-    const { room, channel } = event.stream;
-    this.registry.match(event, (active) => {
-      const { rule } = active;
-      if (this.hasExpired(active) || !active.mayRead(room, channel)) return;
-      const posting = !rule.durable || this.leases === null || this.leases.holds(rule.tenant, POSTING);
-      active.accept(Delivery.of(rule.id, event, this.parts.requester.clock.steady()), posting);
-    });
-  };
-}
-
-const BEFORE_ID = '{"version":"1.0","id":"'.length;
-
-/** Telemetry shares the streams and is not for webhooks: a failing one would feed itself with its own failures. */
-function isOfTypeEvent({ id, text }: StreamEvent): boolean {
-  return text.startsWith('","type":"event",', BEFORE_ID + id.length);
 }
 
 interface TenantRules {
   readonly byId: Map<string, ActiveRule>;
-  readonly byRoom: Map<string, Set<ActiveRule>>;
   readonly byOwner: Map<string, Set<ActiveRule>>;
-  /** Rules of all rooms. */
-  readonly everywhere: Set<ActiveRule>;
 }
 
-/** This node's rules, found by id within a tenant and by the address of an event. No look-up crosses tenants. */
+/** This node's rules, found by id and by owner within a tenant. No look-up crosses tenants. */
 export class Registry {
   private readonly tenants: Map<string, TenantRules> = new Map();
   size = 0;
 
   add(active: ActiveRule): void {
-    const { id, tenant, room, owner } = active.rule;
+    const { id, tenant, owner } = active.rule;
     let rules = this.tenants.get(tenant);
     if (rules === undefined) {
-      rules = { byId: new Map(), byRoom: new Map(), byOwner: new Map(), everywhere: new Set() };
+      rules = { byId: new Map(), byOwner: new Map() };
       this.tenants.set(tenant, rules);
     }
     rules.byId.set(id, active);
     this.size += 1;
     addTo(rules.byOwner, owner, active);
-    if (room === null) rules.everywhere.add(active);
-    else addTo(rules.byRoom, room, active);
   }
 
   /** Takes a rule out; false when it was not in. */
@@ -154,9 +130,7 @@ export class Registry {
     if (rules === undefined || active === undefined) return false;
     rules.byId.delete(rule.id);
     this.size -= 1;
-    rules.everywhere.delete(active);
     removeFrom(rules.byOwner, rule.owner, active);
-    if (rule.room !== null) removeFrom(rules.byRoom, rule.room, active);
     if (rules.byId.size === 0) this.tenants.delete(rule.tenant);
     return true;
   }
@@ -177,18 +151,6 @@ export class Registry {
 
   all(): ActiveRule[] {
     return [...this.tenants.keys()].flatMap((tenant) => this.ofTenant(tenant));
-  }
-
-  /** Visits the rules whose room and channel an event has. On the path of every publish. */
-  match({ stream }: StreamEvent, visit: (active: ActiveRule) => void): void {
-    const rules = this.tenants.get(stream.tenant);
-    if (rules === undefined) return;
-    for (const active of rules.everywhere) visit(active);
-    const sharing = rules.byRoom.get(stream.room);
-    if (sharing === undefined) return;
-    for (const active of sharing) {
-      if (active.rule.channel === null || active.rule.channel === stream.channel) visit(active);
-    }
   }
 }
 

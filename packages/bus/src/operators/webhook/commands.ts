@@ -1,11 +1,9 @@
 import type { CommandResult, WebhookRule } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { Access } from '../../access.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import { COUNT } from '../../schemas/fields.ts';
-import { PAGE, pageOf } from '../page.ts';
+import { MAX_PAGE, PAGE, pageOf } from '../page.ts';
 import type { ActiveRule } from './active-rule.ts';
-import { deadLetterRecord, type FailedDelivery } from './dead-letters.ts';
 import { DEAD_LETTER, WEBHOOK_RULE } from './records.ts';
 import { REGISTRATION } from './registration.ts';
 import type { WebhookRules } from './rules.ts';
@@ -13,7 +11,7 @@ import type { WebhookRules } from './rules.ts';
 const RULE = { rule_id: z.string().min(1).max(128).describe('Id of a rule, as register answered it.') };
 
 /** op.webhook.register, .list, .unregister, .dead_letters, .retry. */
-export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand[] {
+export function webhookCommands(rules: WebhookRules): AnyCommand[] {
   return [
     command({
       name: 'op.webhook.register',
@@ -52,15 +50,13 @@ export function webhookCommands(access: Access, rules: WebhookRules): AnyCommand
       description: 'Shows the deliveries that were given up, oldest first.',
       args: z.strictObject({ ...RULE, ...PAGE }),
       result: z.strictObject({ dead_letters: z.array(DEAD_LETTER), count: COUNT, next: z.string().exactOptional() }),
-      run: ({ sender }, { rule_id, ...page }): CommandResult<'op.webhook.dead_letters'> => {
+      run: async (
+        { sender },
+        { rule_id, limit = MAX_PAGE, after },
+      ): Promise<CommandResult<'op.webhook.dead_letters'>> => {
         // Managing a rule is no right to read what one's own grants do not cover.
-        const readable = rules
-          .manageable(sender, rule_id)
-          .deadLetters.all()
-          .filter(({ room, channel }) => access.may(sender.principal, 'subscribe', room, channel));
-        const placeOf = ({ failedAt, id }: FailedDelivery): string => `${failedAt}/${id}`;
-        const { entries, next } = pageOf(readable, placeOf, deadLetterRecord, page);
-        return { dead_letters: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
+        const { letters, next } = await rules.manageable(sender, rule_id).deadLetters(sender.principal, limit, after);
+        return { dead_letters: letters, count: letters.length, ...(next === null ? {} : { next }) };
       },
     }),
     command({

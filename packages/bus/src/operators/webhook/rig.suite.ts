@@ -23,7 +23,7 @@ export class Rig extends BusRig<WebhookOperator> {
   private readonly waiting = new Set<() => void>();
 
   constructor(engine: Engine, options: WebhookRigOptions = {}) {
-    const defaults = { allowHosts: ['127.0.0.1'], maxQueue: 1_000, maxAttempts: 5 };
+    const defaults = { allowHosts: ['127.0.0.1'], maxAttempts: 5 };
     super(engine, (bus) => createWebhookOperator(bus, { ...defaults, ...options }), options);
     this.bus.events.on((happening) => {
       this.happenings.push(happening);

@@ -1,3 +1,4 @@
+import type { Position } from '@arqonbus/protocol';
 import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
 import { type Principal, type PrincipalDocument, principalDocument, readPrincipal } from '../../principal.ts';
 import { type Quota, quotaOf } from '../quota.ts';
@@ -30,6 +31,8 @@ const PAGE = 500;
 export interface StoredRule {
   readonly rule: Rule;
   readonly principal: Principal;
+  /** Where it begins to post, by stream. */
+  readonly begin: Readonly<Record<string, Position>>;
 }
 
 /** The value of a rule's key. The signing key is in it: who reads the storage backend can sign. */
@@ -43,6 +46,7 @@ interface RuleDocument {
   readonly owner: string;
   readonly owner_name: string;
   readonly principal: PrincipalDocument;
+  readonly begin: Readonly<Record<string, Position>>;
   readonly created_at: string;
 }
 
@@ -57,8 +61,8 @@ export class RuleStore {
   }
 
   /** @param quota of a new rule: it is refused (`full`) when there are that many durable ones, on all nodes together */
-  async save({ rule, principal }: StoredRule, quota?: Quota): Promise<SetOutcome> {
-    const text = JSON.stringify(documentOf(rule, principal));
+  async save({ rule, principal, begin }: StoredRule, quota?: Quota): Promise<SetOutcome> {
+    const text = JSON.stringify(documentOf(rule, principal, begin));
     const options =
       quota === undefined
         ? { quota: quotaOf(rule.owner) }
@@ -107,7 +111,7 @@ function spaceOf(tenant: string): KeySpace {
   return { tenant, space: SPACE, namespace: '' };
 }
 
-function documentOf(rule: Rule, principal: Principal): RuleDocument {
+function documentOf(rule: Rule, principal: Principal, begin: StoredRule['begin']): RuleDocument {
   return {
     url: rule.url.href,
     room: rule.room,
@@ -118,6 +122,7 @@ function documentOf(rule: Rule, principal: Principal): RuleDocument {
     owner: rule.owner,
     owner_name: rule.ownerName,
     principal: principalDocument(principal),
+    begin,
     created_at: rule.createdAt,
   };
 }
@@ -138,5 +143,5 @@ function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
     durable: true,
     createdAt: stored.created_at,
   };
-  return { rule, principal: readPrincipal(stored.principal, tenant) };
+  return { rule, principal: readPrincipal(stored.principal, tenant), begin: stored.begin };
 }

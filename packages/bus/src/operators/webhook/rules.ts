@@ -1,27 +1,21 @@
 import { BusError, WILDCARD } from '@arqonbus/protocol';
 import type { Clock } from '../../clock.ts';
 import type { Sender } from '../../connection/session.ts';
+import { startPositions } from '../../consumers/start.ts';
 import type { Core } from '../../core.ts';
 import type { QuotaLimit } from '../../engine/engine.ts';
-import { hasRole, type Principal } from '../../principal.ts';
+import { hasRole } from '../../principal.ts';
 import { overQuota, type Quota } from '../quota.ts';
 import type { ActiveRule } from './active-rule.ts';
-import type { ActiveRules } from './active-rules.ts';
+import type { ActiveRules, Begin } from './active-rules.ts';
 import type { HostTest } from './destination.ts';
 import { type Registration, ruleOf } from './registration.ts';
-import type { Rule, RuleStore } from './rule.ts';
+import type { Rule, RuleStore, StoredRule } from './rule.ts';
 
 export interface RuleLimits {
   readonly quota: Quota;
   readonly allowed: HostTest;
   readonly clock: Clock;
-}
-
-/** A rule that is about to begin: it counts already, and the store's news of it is no news. */
-interface Beginning {
-  readonly rule: Rule;
-  /** Whether the store has lost it meanwhile. */
-  isGone: boolean;
 }
 
 /** Where rules are registered, looked up on somebody's behalf, and given up. Everything is inside the sender's tenant. */
@@ -30,7 +24,8 @@ export class WebhookRules {
   private readonly active: ActiveRules;
   private readonly store: RuleStore;
   private readonly limits: RuleLimits;
-  private readonly beginning: Map<string, Beginning> = new Map();
+  /** Rules that are about to begin: they count already, and the store's news of them is no news. */
+  private readonly beginning: Map<string, Rule> = new Map();
   /** Rules that were refused since there were too many, since the start. */
   overQuota = 0;
 
@@ -47,12 +42,14 @@ export class WebhookRules {
     const rule = ruleOf(args, sender, this.bus.access, allowed, clock.now());
     this.checkQuota(rule);
     this.checkOwner(rule, sender);
+    const begun: { begin: Begin } = { begin: {} };
     await this.begin(rule, async () => {
+      begun.begin = await this.beginOf(rule);
       // The owner may have gone while this waited, and nobody would remove its rule any more.
       this.checkOwner(rule, sender);
-      if (rule.durable) await this.save(rule, sender.principal);
+      if (rule.durable) await this.save({ rule, principal: sender.principal, begin: begun.begin });
     });
-    return this.active.activate(rule, sender.principal, sender.session);
+    return this.active.activate(rule, begun.begin, sender.principal, sender.session);
   }
 
   /** The sender's own rules; an admin's: those of the tenant. */
@@ -81,46 +78,37 @@ export class WebhookRules {
   }
 
   /** A durable rule of the store, from an earlier run or another node; or one whose owner's grants have changed. */
-  async follow(rule: Rule, principal: Principal): Promise<ActiveRule | undefined> {
+  follow({ rule, principal, begin }: StoredRule): void {
     const known = this.active.registry.find(rule.tenant, rule.id);
     known?.owner.replace(principal);
-    if (known !== undefined || this.beginning.has(rule.id)) return undefined;
-    // Until a client of the tenant comes, nobody else makes it known to this node.
-    this.bus.rooms.tenant(rule.tenant);
-    // Its events reach this node before it can be the one that posts them: no other would have those before.
-    const isThere = await this.begin(rule, () => {});
-    return isThere ? this.active.activate(rule, principal, null) : undefined;
+    if (known !== undefined || this.beginning.has(rule.id)) return;
+    this.active.activate(rule, begin, principal, null);
   }
 
   /** The store has lost a rule: it ends here too. */
   forget(tenant: string, id: string): void {
-    const beginning = this.beginning.get(id);
-    if (beginning !== undefined) beginning.isGone = true;
     const found = this.active.registry.find(tenant, id);
     if (found !== undefined) this.active.discard(found);
   }
 
-  /** Sees to it that the rule's events reach this node, then takes `step`; answers whether the rule is still there. */
-  private async begin(rule: Rule, step: () => Promise<void> | void): Promise<boolean> {
-    const { interest } = this.bus;
-    const room = rule.room ?? WILDCARD;
-    const beginning = { rule, isGone: false };
-    this.beginning.set(rule.id, beginning);
+  /** Counts the rule from now on, and takes `step`. */
+  private async begin(rule: Rule, step: () => Promise<void>): Promise<void> {
+    this.beginning.set(rule.id, rule);
     try {
-      await interest.add(rule.tenant, room);
       await step();
-    } catch (error) {
-      interest.remove(rule.tenant, room);
-      throw error;
     } finally {
       this.beginning.delete(rule.id);
     }
-    if (beginning.isGone) interest.remove(rule.tenant, room);
-    return !beginning.isGone;
   }
 
-  private async save(rule: Rule, principal: Principal): Promise<void> {
-    const outcome = await this.store.save({ rule, principal }, this.limits.quota);
+  /** Where its streams stand now. */
+  private beginOf({ id, tenant, room, channel }: Rule): Promise<Begin> {
+    const place = { tenant, room: room ?? WILDCARD, channel: channel ?? WILDCARD, group: id };
+    return startPositions(this.bus.engine.broker, place, 'new');
+  }
+
+  private async save(stored: StoredRule): Promise<void> {
+    const outcome = await this.store.save(stored, this.limits.quota);
     if (!outcome.ok) throw this.full(outcome.reason === 'full' ? outcome.limit : 'tenant_keys');
   }
 
@@ -128,8 +116,8 @@ export class WebhookRules {
     const { perSubject, perTenant } = this.limits.quota;
     const { registry } = this.active;
     const isLive = (active: ActiveRule): boolean => !this.active.hasExpired(active);
-    const soon = [...this.beginning.values()].filter(({ rule }) => rule.tenant === tenant);
-    const own = soon.filter(({ rule }) => rule.owner === owner);
+    const soon = [...this.beginning.values()].filter((rule) => rule.tenant === tenant);
+    const own = soon.filter((rule) => rule.owner === owner);
     if (registry.ofOwner(tenant, owner).filter(isLive).length + own.length >= perSubject) throw this.full('owner_keys');
     if (registry.ofTenant(tenant).filter(isLive).length + soon.length >= perTenant) throw this.full('tenant_keys');
   }

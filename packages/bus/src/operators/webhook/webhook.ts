@@ -2,17 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Agent } from 'undici';
 import { type Clock, systemClock } from '../../clock.ts';
 import type { AnyCommand } from '../../commands/command.ts';
-import { NodeLeases } from '../../consumers/leases-of-nodes.ts';
 import type { Core } from '../../core.ts';
 import type { Operator } from '../operator.ts';
 import type { Quota } from '../quota.ts';
-import type { ActiveRule, ActiveRuleParts, DeliveryCounts, FailureReport } from './active-rule.ts';
+import type { DeliveryCounts, FailureReport } from './active-rule.ts';
 import { ActiveRules } from './active-rules.ts';
 import { webhookCommands } from './commands.ts';
-import { failedDelivery, KeyValueDeadLetters, watchDeadLetters } from './dead-letters.ts';
 import { guardedAgent, hostTest, type Resolve } from './destination.ts';
 import { HostSlots } from './host-slots.ts';
-import { type Rule, RuleStore, type StoredRule } from './rule.ts';
+import { type Rule, RuleStore } from './rule.ts';
 import { WebhookRules } from './rules.ts';
 
 export const DEFAULT_MAX_RULES = 200;
@@ -28,8 +26,6 @@ export interface WebhookOptions {
   readonly maxRulesPerSubject?: number;
   /** Requests that one host and port gets at the same time, over all rules; 8 unless given. */
   readonly maxPostsPerHost?: number;
-  /** Deliveries that wait for one rule. */
-  readonly maxQueue: number;
   /** Requests for one delivery. */
   readonly maxAttempts: number;
   /** The machine's, with the bus's time, unless given. */
@@ -40,7 +36,7 @@ export interface WebhookOptions {
   readonly resolve?: Resolve;
 }
 
-export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = { allowHosts: [], maxQueue: 1_000, maxAttempts: 5 };
+export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = { allowHosts: [], maxAttempts: 5 };
 
 interface RuleCounts {
   /** Not registered since there were too many. */
@@ -65,25 +61,16 @@ export function createWebhookOperator(bus: Core, options: WebhookOptions): Webho
   return new Webhooks(bus, options);
 }
 
-/** Which node posts for a tenant: a claim for each event would spread them over the nodes, and lose their order. */
-const LEASE = { space: 'webhook_lease', leaseMs: 15_000, renewalMs: 5_000 };
-/** Why a delivery that waited at a stop stands among the dead letters; the next start delivers it. */
-const STOPPED = 'the server stopped before it was delivered';
 /** How long a stop waits for requests under way, so that few are made twice. */
 const GRACE_MS = 1_000;
-/** Longer than another node may keep an event before it takes over. */
-const CLAIM_MS = 120_000;
 
 class Webhooks implements WebhookOperator {
   readonly commands: readonly AnyCommand[];
   readonly outcomes: DeliveryCounts = { delivered: 0, retried: 0, failed: 0, dropped: 0 };
   private readonly bus: Core;
-  private readonly clock: Clock;
   private readonly agent: Agent;
   private readonly slots: HostSlots;
   private readonly store: RuleStore;
-  /** Null where this node is the only one. */
-  private readonly leases: NodeLeases | null;
   private readonly active: ActiveRules;
   private readonly rules: WebhookRules;
   private readonly undo: (() => void)[] = [];
@@ -92,40 +79,25 @@ class Webhooks implements WebhookOperator {
 
   constructor(bus: Core, options: WebhookOptions) {
     const { engine, options: busOptions } = bus;
-    const { onFault, node, now, version } = busOptions;
+    const { onFault, now, version } = busOptions;
     const { random = Math.random, clock = systemClock(now) } = options;
     const allowed = hostTest(options.allowHosts);
-    const isCluster = engine.presence !== null;
     this.bus = bus;
-    this.clock = clock;
     this.agent = guardedAgent(allowed, options.resolve);
     this.store = new RuleStore(engine.store, onFault);
-    this.leases = isCluster
-      ? new NodeLeases(engine.store, node, clock, LEASE, {
-          onGained: (tenant) => {
-            for (const one of this.active.durableOf(tenant)) one.takeOver();
-          },
-          onLost: (tenant) => {
-            for (const one of this.active.durableOf(tenant)) one.standDown();
-          },
-          onFault,
-        })
-      : null;
     this.slots = new HostSlots(options.maxPostsPerHost ?? DEFAULT_MAX_POSTS_PER_HOST);
-    const parts: ActiveRuleParts = {
+    const parts = {
       slots: this.slots,
       access: bus.access,
       requester: { agent: this.agent, clock, userAgent: `ArqonBus/${version}` },
       random,
-      limits: options,
+      maxAttempts: options.maxAttempts,
       totals: this.outcomes,
-      claim: isCluster ? (key) => engine.broker.claim(key, CLAIM_MS) : null,
-      tell: (rule, report) => this.tell(rule, report),
-      onFault,
+      tell: (rule: Rule, report: FailureReport) => this.tell(rule, report),
     };
-    this.active = new ActiveRules(bus, this.store, this.leases, parts);
+    this.active = new ActiveRules(bus, this.store, parts);
     this.rules = new WebhookRules(bus, this.active, this.store, { quota: quotaFrom(options), allowed, clock });
-    this.commands = webhookCommands(bus.access, this.rules);
+    this.commands = webhookCommands(this.rules);
   }
 
   get counts(): RuleCounts {
@@ -142,7 +114,6 @@ class Webhooks implements WebhookOperator {
 
   start(): void {
     const { bus, active } = this;
-    const { registry } = active;
     const ownerLeft = (tenant: string, identity: string): void => active.ownerLeft(tenant, identity);
     bus.ownerLeft.add(ownerLeft);
     const gone = (tenant: string, id: string): void => {
@@ -151,14 +122,8 @@ class Webhooks implements WebhookOperator {
     };
     this.undo.push(
       () => bus.ownerLeft.delete(ownerLeft),
-      this.store.watch((stored) => this.follow(stored).catch(bus.options.onFault), gone),
-      watchDeadLetters(
-        bus.engine.store,
-        (tenant, ruleId, failed) => registry.find(tenant, ruleId)?.deadLetters.mirror(failed),
-        (tenant, ruleId, id) => registry.find(tenant, ruleId)?.deadLetters.forget(id),
-      ),
+      this.store.watch((stored) => this.rules.follow(stored), gone),
     );
-    this.leases?.start();
   }
 
   /** Begins the stored rules that are not at work yet, and ends those that the store holds no more. */
@@ -170,47 +135,21 @@ class Webhooks implements WebhookOperator {
       const ids = new Set(stored.map(({ rule }) => rule.id));
       for (const one of before) if (!ids.has(one.rule.id)) this.active.discard(one);
       // What was read may have been unregistered by another node meanwhile.
-      for (const one of stored) if (!this.removed.has(one.rule.id)) await this.follow(one);
+      for (const one of stored) if (!this.removed.has(one.rule.id)) this.rules.follow(one);
     } finally {
       this.removed = null;
     }
   }
 
-  /**
-   * Begins no request any more and gives those under way a second. What durable rules had waiting, and no other node
-   * has, is kept for the next start.
-   */
+  /** Begins no request any more and gives those under way a second. What waits for durable rules stays in their groups. */
   async stop(): Promise<void> {
-    this.active.close();
     for (const undo of this.undo.splice(0)) undo();
     const grace = delay(GRACE_MS, undefined, { ref: false });
-    await Promise.all(this.active.registry.all().map((one) => this.retire(one, grace)));
-    await this.leases?.stop();
+    const rules = this.active.registry.all();
+    // Notes tokens that were renewed since the last event.
+    for (const { rule, owner } of rules) if (rule.durable) owner.current();
+    await Promise.all(rules.map((one) => one.stop(grace)));
     await this.agent.destroy();
-  }
-
-  private async follow({ rule, principal }: StoredRule): Promise<void> {
-    const added = await this.rules.follow(rule, principal);
-    if (added === undefined) return;
-    try {
-      const deadLetters = await new KeyValueDeadLetters(this.bus.engine.store, rule).load();
-      for (const failed of deadLetters) added.deadLetters.mirror(failed);
-      for (const { id, error } of deadLetters) if (error === STOPPED) await added.retry(id);
-    } catch (error) {
-      // Without its dead letters it would look complete to the next load.
-      this.active.discard(added);
-      throw error;
-    }
-  }
-
-  private async retire({ rule, queue, owner, deadLetters }: ActiveRule, grace: Promise<void>): Promise<void> {
-    const left = await queue.stop(grace);
-    if (!rule.durable) return;
-    // Notes a token that was renewed since the last event.
-    owner.current();
-    const only = this.leases === null ? left : left.filter(({ exclusive }) => exclusive);
-    const now = this.clock.now();
-    await Promise.all(only.map((delivery) => deadLetters.add(failedDelivery(delivery, STOPPED, now))));
   }
 
   private tell({ id, tenant, url }: Rule, { deliveryId, attempt, status, error, willRetry }: FailureReport): void {

@@ -1,0 +1,216 @@
+import { openDraft } from '@arqonbus/protocol';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Engine, StreamEvent } from '../engine/engine.ts';
+import { createMemoryEngine } from '../engine/memory/memory.ts';
+import { FakeClock } from '../operators/fake-clock.suite.ts';
+import { settled, turn } from '../operators/rig.suite.ts';
+import { Driver } from './driver.ts';
+import { unmarkDelivery } from './envelope.ts';
+import { type GroupRecord, settingsOf } from './group.ts';
+import { TextBudget } from './ledger.ts';
+
+const STREAM = { tenant: 'default', room: 'work', channel: 'jobs' };
+const SHOW_UP_MS = 12_000;
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+interface Seat {
+  readonly driver: Driver;
+  readonly clock: FakeClock;
+  /** Tokens that its members got, in order. */
+  readonly tokens: string[];
+  readonly numbers: unknown[];
+  readonly conflicts: unknown[];
+  member(id: string, prefetch?: number): void;
+}
+
+/** One backend, and drivers of one group on it, as nodes that follow each other have them. */
+class Bench {
+  readonly engine: Engine = createMemoryEngine();
+  readonly record: GroupRecord;
+  private readonly drivers: Driver[] = [];
+  private count = 0;
+
+  constructor(settings: Parameters<typeof settingsOf>[0] = {}) {
+    this.record = {
+      group_id: 'gid',
+      ...{ room: STREAM.room, channel: STREAM.channel, group: 'g' },
+      settings: settingsOf({ backoff_seconds: [1, 5], ...settings }),
+      paused: false,
+      owner: 'ada',
+      created_at: 0,
+      begin: {},
+    };
+  }
+
+  async open(): Promise<this> {
+    const deliver = (event: StreamEvent): number => {
+      for (const driver of this.drivers) driver.take(event);
+      return 0;
+    };
+    const nothing = (): void => {};
+    await this.engine.open({
+      deliver,
+      receive: nothing,
+      health: nothing,
+      historyGap: nothing,
+      gap: nothing,
+      trimmed: nothing,
+    });
+    closing.push(() => this.engine.close());
+    return this;
+  }
+
+  async drive(): Promise<Seat> {
+    const clock = new FakeClock();
+    const conflicts: unknown[] = [];
+    const [tokens, numbers]: [string[], unknown[]] = [[], []];
+    const driver = new Driver('default', this.record, true, {
+      broker: this.engine.broker,
+      store: this.engine.store,
+      clock,
+      texts: new TextBudget(),
+      publishDead: async () => {},
+      lostNotice: () => '{}',
+      onSettled: () => {},
+      onConflict: () => conflicts.push(null),
+      onFault: (error) => {
+        throw error;
+      },
+    });
+    this.drivers.push(driver);
+    closing.push(() => driver.stop());
+    await driver.start();
+    const send = (text: string): void => {
+      const unmarked = unmarkDelivery(text)!;
+      tokens.push(unmarked.delivery.token);
+      numbers.push(JSON.parse(unmarked.text).payload.n);
+    };
+    const member = (id: string, prefetch = 10): void => driver.join({ id, node: 'n', subject: null, prefetch, send });
+    return { driver, clock, tokens, numbers, conflicts, member };
+  }
+
+  publish(...numbers: unknown[]): void {
+    for (const n of numbers) {
+      this.count += 1;
+      const source = { id: `arq_${this.count}`, type: 'event', ...STREAM, from: 'x', payload: { n } } as const;
+      const draft = openDraft(source, Date.now());
+      void this.engine.broker.publish({
+        stream: STREAM,
+        draft,
+        identity: 'x',
+        retention: { size: 1_000, ttlMs: 86_400_000 },
+      });
+    }
+  }
+}
+
+function ack(seat: Seat, ...tokens: string[]) {
+  return seat.driver.answer({ kind: 'ack', tokens, by: null });
+}
+
+describe('a driver that was succeeded', () => {
+  it('P10.10 answers for nothing any more, and its successor honours the leases that it recorded', async () => {
+    const bench = await new Bench().open();
+    const first = await bench.drive();
+    first.member('ada');
+    bench.publish(1, 2, 3);
+    const [one, two, three] = first.tokens as [string, string, string];
+    await ack(first, one);
+    // The first node was frozen; another one has the lease of the group now.
+    const second = await bench.drive();
+    expect(await ack(second, two)).toEqual({ done: [two], lost: [] });
+    await expect(ack(first, three)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE', retryable: true });
+    expect(first.conflicts.length).toBe(1);
+    expect(await ack(second, three, one)).toEqual({ done: [three], lost: [one] });
+    expect((await second.driver.info()).positions).toMatchObject({ jobs: { sequence: 3 } });
+  });
+
+  it('leaves leases on what it had handed out and not recorded: the successor hands it out anew', async () => {
+    const bench = await new Bench().open();
+    const first = await bench.drive();
+    first.member('ada');
+    bench.publish(1);
+    const second = await bench.drive();
+    second.member('bob');
+    expect(second.numbers).toEqual([1]);
+    expect(await ack(second, first.tokens[0]!)).toEqual({ done: [], lost: [first.tokens[0]] });
+    expect(await ack(second, second.tokens[0]!)).toMatchObject({ lost: [] });
+  });
+
+  it('had members whose leases the successor takes back when they have not come in 12 s', async () => {
+    const bench = await new Bench().open();
+    const first = await bench.drive();
+    first.member('gone');
+    first.member('here');
+    bench.publish(1, 2);
+    await first.driver.stop();
+    const second = await bench.drive();
+    second.member('here');
+    expect(second.numbers).toEqual([]);
+    second.clock.advance(SHOW_UP_MS - 1);
+    expect(second.numbers).toEqual([]);
+    second.clock.advance(1);
+    await turn();
+    expect(second.numbers.length).toBe(1);
+  });
+});
+
+describe('the time of a lease', () => {
+  it('ends by the steady clock, whatever somebody sets the machine to', async () => {
+    const bench = await new Bench({ ack_wait_seconds: 30 }).open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    bench.publish(1);
+    seat.clock.set(3_600_000);
+    seat.clock.advance(29_999);
+    expect(await ack(seat, seat.tokens[0]!)).toMatchObject({ lost: [] });
+    bench.publish(2);
+    seat.clock.set(-7_200_000);
+    seat.clock.advance(30_000);
+    expect(await ack(seat, seat.tokens[1]!)).toMatchObject({ done: [] });
+    // The backoff of a first attempt, then the event comes again.
+    expect(seat.numbers).toEqual([1, 2]);
+    seat.clock.advance(1_010);
+    expect(seat.numbers).toEqual([1, 2, 2]);
+  });
+
+  it('grows from attempt to attempt as the backoff says, and ends in a dead letter', async () => {
+    const bench = await new Bench({ ack_wait_seconds: 10, max_attempts: 3 }).open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    bench.publish(1);
+    seat.clock.advance(10_000);
+    seat.clock.advance(990);
+    expect(seat.numbers.length).toBe(1);
+    seat.clock.advance(20);
+    expect(seat.numbers.length).toBe(2);
+    seat.clock.advance(10_000);
+    seat.clock.advance(4_980);
+    expect(seat.numbers.length).toBe(2);
+    seat.clock.advance(30);
+    expect(seat.numbers.length).toBe(3);
+    seat.clock.advance(10_010);
+    await settled(() => seat.driver.deadLetters.count === 1);
+    expect(await seat.driver.deadLetters.list(10, undefined)).toMatchObject({
+      letters: [{ reason: 'ack_wait', attempts: 3, sequence: 1 }],
+      next: null,
+    });
+  });
+});
+
+describe('a dead letter', () => {
+  it('makes room for the next event of a group that is full', async () => {
+    const bench = await new Bench({ max_unacked: 1 }).open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    bench.publish(1, 2);
+    expect(seat.numbers).toEqual([1]);
+    await seat.driver.answer({ kind: 'reject', tokens: [seat.tokens[0]!], reason: 'bad', by: null });
+    await settled(() => seat.numbers.length === 2);
+    expect(seat.numbers).toEqual([1, 2]);
+  });
+});
