@@ -15,7 +15,7 @@ const VIEWS: readonly (readonly [view: string, ...seen: string[]])[] = [
   ['operators', 'http://127.0.0.1:9/hook', 'orders:*'],
   ['casil', 'CASIL_POLICY_BLOCKED_SECRET', 'Try a text', 'block on probable secret'],
   ['access', 'Nobody is blocked.', 'No token was revoked.'],
-  ['log', 'client_connected', 'Severity'],
+  ['log', 'client_connected'],
 ];
 
 /** What axe finds that keeps people out, at most one line a rule. */

@@ -1,9 +1,9 @@
 import type { CommandResult } from '@arqonbus/protocol';
 import type { VNode } from 'preact';
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
-import { count } from '../format/quantity.ts';
+import { count, short } from '../format/quantity.ts';
 import type { At } from '../model/at.ts';
 import { type Row, Tail } from '../model/tail.ts';
 import { client, command, may, sentenceOf } from '../session/session.ts';
@@ -59,10 +59,12 @@ export function ChannelView({ room, channel }: At): VNode {
 }
 
 function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'> | undefined }): VNode {
+  const rate = useRate(info);
   if (info === undefined) return <Badge>…</Badge>;
   return (
     <span class="row">
       <Badge>sequence {count(info.sequence)}</Badge>
+      {rate !== undefined && <Badge>{short(rate)}/s</Badge>}
       <Badge>
         {count(info.count)} {info.count === 1 ? 'member' : 'members'}
       </Badge>
@@ -70,6 +72,23 @@ function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'
       {info.hardcoded && <Badge>built in</Badge>}
     </span>
   );
+}
+
+/** How fast a sequence grew between the last two answers; undefined before the second. */
+function useRate(info: CommandResult<'channel_info'> | undefined): number | undefined {
+  const last = useRef<{ sequence: number; at: number }>(undefined);
+  const [rate, setRate] = useState<number>();
+  useEffect(() => {
+    if (info === undefined) return;
+    const { sequence } = info;
+    const at = performance.now();
+    const { current: before } = last;
+    last.current = { sequence, at };
+    // One that fell began anew.
+    if (before !== undefined && sequence >= before.sequence)
+      setRate((1000 * (sequence - before.sequence)) / (at - before.at));
+  }, [info]);
+  return rate;
 }
 
 /** Joins as long as the view is open; answers why that does not work. */
