@@ -50,7 +50,7 @@ describe.skipIf(!hasChromium())('the dashboard of a bus that one has just starte
     }
   }, 90_000);
 
-  it('says that the server went away, and goes on without a gap when it is back', async () => {
+  it('says that the server went away, and goes on when it is back', async () => {
     let server = await startTestServer();
     const { port } = new URL(server.urls.http);
     const { page } = await dashboards.open(server.urls.http, 'rooms/science/explore');

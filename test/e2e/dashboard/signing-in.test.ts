@@ -2,7 +2,7 @@ import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasChromium } from '../../fixtures/browser.ts';
-import { shareDashboards } from '../../fixtures/dashboard.ts';
+import { barriers, shareDashboards } from '../../fixtures/dashboard.ts';
 import { startTestServer, type TestServer } from '../../fixtures/start.ts';
 import { token, WITH_AUTH } from '../../fixtures/tokens.ts';
 
@@ -22,6 +22,7 @@ describe.skipIf(!hasChromium())('signing in to the dashboard', () => {
     await page.getByLabel('Token', { exact: true }).fill('not.a.token');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('alert').getByText(/token/).first().waitFor();
+    expect(await barriers(page)).toEqual([]);
     await page.getByLabel('Token', { exact: true }).fill(await token({ sub: 'root', role: 'admin' }));
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { name: 'Overview' }).waitFor();

@@ -1,8 +1,6 @@
-import axe from 'axe-core';
-import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasChromium } from '../../fixtures/browser.ts';
-import { shareDashboards, show } from '../../fixtures/dashboard.ts';
+import { barriers, shareDashboards, show } from '../../fixtures/dashboard.ts';
 import { type Lively, startLively } from '../../fixtures/lively.ts';
 
 /** Each view, and what has to be seen in it of what goes on. */
@@ -17,17 +15,6 @@ const VIEWS: readonly (readonly [view: string, ...seen: string[]])[] = [
   ['access', 'Nobody is blocked.', 'No token was revoked.'],
   ['log', 'client_connected'],
 ];
-
-/** What axe finds that keeps people out, at most one line a rule. */
-async function barriers(page: Page): Promise<string[]> {
-  // The page's own policy lets no foreign script in; what tests it comes by the debugger.
-  await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const scope = globalThis as unknown as { axe: typeof axe };
-    const { violations } = await scope.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa'] });
-    return violations.map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes[0]?.html.slice(0, 160)}`);
-  });
-}
 
 describe.skipIf(!hasChromium())('the views of the dashboard', () => {
   const dashboards = shareDashboards();
