@@ -17,6 +17,13 @@ export const client = signal<ArqonBusClient | null>(null);
 /** How often the line came back: what was read before may be old. */
 export const reconnects = signal(0);
 
+/** Why nobody is let in, by what they showed. */
+const NOT_TAKEN: Readonly<Record<Credentials['kind'], string>> = {
+  none: 'This bus asks who you are: give a token or the API key.',
+  token: 'The bus does not take this token. It may have ended, be cut off, or be signed with another key.',
+  key: 'This is not the API key of the bus.',
+};
+
 const RANKS: Readonly<Record<string, number>> = { guest: 0, user: 1, admin: 2 };
 const roles = signal<ReadonlyMap<string, string>>(new Map());
 
@@ -33,18 +40,21 @@ export function isAtLeast(role: string): boolean {
 
 /** Begins with what this tab kept, or without credentials; shows the form when they do not suffice. */
 export function begin(): void {
-  const had = credentials.value.kind !== 'none';
-  void open().catch((error) => askAgain(had || !isUnauthorized(error) ? sentenceOf(error) : ''));
+  const { kind } = credentials.value;
+  void open().catch((error) => {
+    if (!isUnauthorized(error)) askAgain(sentenceOf(error));
+    else askAgain(kind === 'none' ? '' : NOT_TAKEN[kind]);
+  });
 }
 
-/** Signs in. Rejects with the sentence to show. */
+/** Signs in; when that does not work the form says why. */
 export async function signIn(given: Credentials, stay: boolean): Promise<void> {
   keep(given, stay);
   refusal.value = '';
   try {
     await open();
   } catch (error) {
-    askAgain(sentenceOf(error));
+    askAgain(isUnauthorized(error) ? NOT_TAKEN[given.kind] : sentenceOf(error));
   }
 }
 
