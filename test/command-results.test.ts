@@ -126,6 +126,7 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await call('op.access.revoke', { jti: 'token-1' });
   await call('op.access.list');
   await call('op.access.unblock', { subject: 'mallory' });
+  await call('op.access.disconnect', { subject: 'nobody' });
   return called;
 }
 

@@ -10,10 +10,11 @@ import { Walkthrough } from './fixtures/walkthrough.ts';
 const here = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 /** Pages whose every command is run, in order. */
-const WALKED = ['docs/quickstart.md', 'docs/tutorial.md'];
+const WALKED = ['docs/quickstart.md', 'docs/tutorial.md', 'docs/hooks.md', 'docs/access.md'];
 /** Pages whose code is compiled, but leads nowhere by itself. */
 const READ = [
   'docs/troubleshooting.md',
+  'docs/rules.md',
   'docs/sdk.md',
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',

@@ -80,11 +80,35 @@ describe('who is kept out', () => {
       ['op.access.block', { ...block, until: '2020-01-01T00:00:00Z' }, 'until'],
       ['op.access.revoke', { jti: 'x', subject: 'eve' }, 'jti'],
       ['op.access.revoke', { subject: 'eve' }, 'subject'],
+      ['op.access.disconnect', { subject: 'root' }, 'subject'],
+      ['op.access.disconnect', { client_id: root.id }, 'client_id'],
+      ['op.access.disconnect', { subject: 'eve', client_id: 'x' }, 'subject'],
+      ['op.access.disconnect', {}, 'subject'],
+      ['op.access.disconnect', { subject: 'eve', reason: 'é'.repeat(61) }, 'reason'],
     ] as const) {
       const refused = await root.command(command, args);
       expect(refused).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field } });
     }
     expect((await user.ask('ping')).pong).toBe(true);
+  });
+
+  it('may be sent away by its subject or as one connection, and come back', async () => {
+    const root = await connect(server, await admin());
+    const bearer = await token({ sub: 'ned' });
+    const [one, other, third] = [
+      await connect(server, bearer),
+      await connect(server, bearer),
+      await connect(server, bearer),
+    ];
+    expect(await root.ask('op.access.disconnect', { client_id: one.id, reason: 'moved' })).toEqual({ disconnected: 1 });
+    expect(await one.closed).toBe(4403);
+    expect(await root.ask('op.access.disconnect', { subject: 'ned', reason: 'é'.repeat(60) })).toEqual({
+      disconnected: 2,
+    });
+    expect(await Promise.all([other.closed, third.closed])).toEqual([4403, 4403]);
+    expect(await root.ask('op.access.disconnect', { subject: 'ned' })).toEqual({ disconnected: 0 });
+    expect(await root.ask('op.access.disconnect', { client_id: 'sub:root' })).toEqual({ disconnected: 0 });
+    expect((await (await connect(server, bearer)).ask('ping')).pong).toBe(true);
   });
 
   it('is kept out of its own tenant alone', async () => {
@@ -140,6 +164,13 @@ describe.skipIf(!hasRedis())('on two nodes', () => {
     const [one, other] = nodes as [TestServer, TestServer];
     const root = await connect(one, await admin());
     const bearer = await token({ sub: 'ada' });
+    for (const who of ['subject', 'client_id']) {
+      const kim = await connect(other, await token({ sub: 'kim' }));
+      // The other node is told of a client a moment after it came.
+      const away = { [who]: who === 'subject' ? 'kim' : kim.id };
+      await expect.poll(() => root.ask('op.access.disconnect', away)).toEqual({ disconnected: 1 });
+      expect(await kim.closed).toBe(4403);
+    }
     const ada = await connect(other, bearer);
     await root.ask('op.access.block', { subject: 'ada', reason: 'spam' });
     expect(await ada.closed).toBe(4403);

@@ -1,4 +1,4 @@
-import { BusError, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, mailboxChannel, WILDCARD } from '@arqonbus/protocol';
 import { type Action, hasRole, type Principal } from './principal.ts';
 
 /** A second opinion of the embedding program: anything but true refuses what role and grants would allow. Must not throw or wait. */
@@ -11,6 +11,8 @@ export interface AccessOptions {
 }
 
 const READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'presence', 'group']);
+/** What may be done with a mailbox: it is read. */
+const MAIL_READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'group']);
 
 /** Unless its token says more, whoever may publish to a channel may look after it, and whoever may read it, in groups too. */
 const IMPLIED: Readonly<Partial<Record<Action, Action>>> = { admin: 'publish', group: 'subscribe' };
@@ -29,9 +31,11 @@ export class Access {
    * May `principal` do `action` at `room:channel`?
    *
    * A wildcard asks for all of a room: only a grant that covers every channel of it says yes, since a grant's glob
-   * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish.
+   * matches the text `*` by a star alone. `*:*` is the admin's. Guests read and do not publish. A mailbox is read by its
+   * subject, which needs no grant for it, and by admins.
    */
   may(principal: Principal, action: Action, room: string, channel: string): boolean {
+    if (room === MAIL_ROOM) return this.mayReadMail(principal, action, channel);
     if (room === WILDCARD && !hasRole(principal, 'admin')) return false;
     if (action === 'publish' && principal.role === 'guest') return false;
     if (room === this.telemetryRoom && READING.has(action) && !this.mayWatch(principal)) return false;
@@ -43,7 +47,7 @@ export class Access {
    * or a pattern, which the embedding program judges too.
    */
   mayInPart(principal: Principal, action: Action, room: string, place: string): boolean {
-    if (room === WILDCARD) return false;
+    if (room === WILDCARD || room === MAIL_ROOM) return false;
     if (room === this.telemetryRoom && READING.has(action) && !this.mayWatch(principal)) return false;
     const held = principal.grants?.[action];
     if (held === undefined || !held.patterns.some((pattern) => mayBeIn(pattern, room))) return false;
@@ -73,6 +77,16 @@ export class Access {
 
   mayStore(principal: Principal, action: 'store_read' | 'store_write', namespace: string, key: string): boolean {
     return this.isGranted(principal, action, `${namespace}/${key}`);
+  }
+
+  private mayReadMail(principal: Principal, action: Action, channel: string): boolean {
+    if (!MAIL_READING.has(action)) return false;
+    const address = `${MAIL_ROOM}:${channel}`;
+    const { subject } = principal;
+    if (subject === null || mailboxChannel(subject) !== channel) {
+      return hasRole(principal, 'admin') && this.isGranted(principal, action, address);
+    }
+    return this.authorize === undefined || this.authorize(principal, action, address) === true;
   }
 
   private isGranted(principal: Principal, action: Action, address: string): boolean {

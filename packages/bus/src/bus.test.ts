@@ -14,6 +14,7 @@ import {
   type Bus,
   type CreateBusOptions,
   createBus,
+  type MembershipHook,
   type PublishHook,
 } from './index.ts';
 
@@ -310,6 +311,38 @@ describe('hooks.publish', () => {
     await Promise.all([first, third]);
     held[2]?.();
     expect(numbers(await until(6))).toEqual([4, 7, 1, 3, 5, 6]);
+  });
+});
+
+describe('hooks.joined and hooks.left', () => {
+  it('tell of every membership that begins and ends, once, and can fail nothing', async () => {
+    const told: unknown[] = [];
+    const faults: unknown[] = [];
+    const note =
+      (what: string): MembershipHook =>
+      ({ id }, place) => {
+        told.push([what, id, place]);
+        if (what === 'left') throw new Error('left has failed');
+        return Promise.reject(new Error('joined has failed'));
+      };
+    const hooks = { joined: note('joined'), left: note('left') };
+    const { url } = await served({ hooks, onFault: (error) => faults.push((error as Error).message) });
+    const peer = await Peer.connect(url);
+    for (const channel of ['b', 'b', '*']) await peer.ask('join_channel', { room: 'a', channel });
+    await peer.ask('leave_channel', { room: 'a', channel: 'b' });
+    const [one, room] = [
+      { room: 'a', channel: 'b' },
+      { room: 'a', channel: '*' },
+    ];
+    expect(told).toEqual([
+      ['joined', peer.id, one],
+      ['joined', peer.id, room],
+      ['left', peer.id, one],
+    ]);
+    await peer.close();
+    await expect.poll(() => told.at(-1), { timeout: 10_000 }).toEqual(['left', peer.id, room]);
+    const failed = ['joined has failed', 'joined has failed', 'left has failed', 'left has failed'];
+    expect(faults).toEqual(failed);
   });
 });
 

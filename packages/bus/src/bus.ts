@@ -5,7 +5,6 @@ import {
   CLOSE,
   checkJson,
   type Envelope,
-  encodeError,
   isChannelName,
   isRoomName,
   type JsonObject,
@@ -16,21 +15,28 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
-import { andThen, attempt, isPending } from './awaitable.ts';
+import { attempt, isPending } from './awaitable.ts';
 import { deliverAnnouncement } from './commands/announce.ts';
 import { CommandSet } from './commands/command.ts';
 import { coreCommands } from './commands/core.ts';
 import { CommandRunner } from './commands/run.ts';
 import { tokenCommands } from './commands/token.ts';
 import type { Wire } from './connection/outbox.ts';
-import type { Arrival, Session, Wanted } from './connection/session.ts';
-import { encodeWelcome } from './connection/welcome.ts';
+import type { Arrival, Session } from './connection/session.ts';
 import { Core } from './core.ts';
-import type { Attached, AttachOptions, CreateBusOptions, PublishOptions, PublishResult } from './create-options.ts';
+import type {
+  Attached,
+  AttachOptions,
+  CreateBusOptions,
+  GivenPrincipal,
+  PublishOptions,
+  PublishResult,
+} from './create-options.ts';
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
 import { checkGiven, checkSendOptions, checkTenant, verification } from './given.ts';
+import { Greeting } from './greeting.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
 import { createLeaseOperator } from './operators/lease/lease.ts';
@@ -41,9 +47,9 @@ import { createStoreOperator, type StoreOperator } from './operators/store/store
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
 import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
+import type { Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
 import { Subjects } from './subjects.ts';
-import type { Joined } from './subscribe/join.ts';
 import { serverPrincipal, systemSender } from './system-sender.ts';
 import { Gate } from './websocket/gate.ts';
 import { UpgradeHandler } from './websocket/handshake.ts';
@@ -92,6 +98,7 @@ export class Bus extends Core implements SessionHost {
   readonly posts: SessionPosts;
   readonly subjects: Subjects;
   readonly heartbeat: Heartbeat;
+  private readonly greeting: Greeting;
   readonly operators: readonly Operator[];
   /** Null when they were left out. */
   readonly webhooks: WebhookOperator | null;
@@ -106,10 +113,15 @@ export class Bus extends Core implements SessionHost {
 
   /** Makes a bus that is not open yet; {@link createBus} makes one that is. */
   constructor(given: CreateBusOptions = {}) {
-    const { publish = [] } = given.hooks ?? {};
+    const { publish = [], joined, left, http } = given.hooks ?? {};
     const inspectors = publish.filter((hook): hook is Inspector => typeof hook !== 'function');
     if (inspectors.length > 1) throw new Error('A bus has one content policy; "hooks.publish" names several.');
-    const hooks = publish.filter((hook): hook is PublishHook => typeof hook === 'function');
+    const hooks = {
+      publish: publish.filter((hook): hook is PublishHook => typeof hook === 'function'),
+      joined,
+      left,
+      http,
+    };
     const options: BusOptions = {
       ...DEFAULT_OPTIONS,
       node: newSecretId('node_').slice(0, 17),
@@ -121,6 +133,8 @@ export class Bus extends Core implements SessionHost {
     };
     super(given.engine ?? createMemoryEngine(), inspectors[0] ?? NO_INSPECTION, hooks, options);
     this.given = given;
+    this.subjects = new Subjects(this);
+    this.greeting = new Greeting(this, this.subjects);
     this.heartbeat = new Heartbeat(options.pingIntervalMs);
     const { store, lease, cron, webhook, omega } = given.operators ?? {};
     const operators: Operator[] = [];
@@ -135,9 +149,9 @@ export class Bus extends Core implements SessionHost {
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;
-    const verify = refresh === undefined ? null : (token: string) => verification(() => refresh(token));
+    const verify = refresh === undefined ? null : (token: string) => this.verifyAnew(() => refresh(token));
     this.commands = new CommandSet([
-      ...coreCommands(this, () => this.commands.all),
+      ...coreCommands(this, this.subjects, () => this.commands.all),
       ...tokenCommands(this, verify),
       ...operators.flatMap((operator) => operator.commands),
       ...(given.commands?.(this) ?? []),
@@ -149,7 +163,6 @@ export class Bus extends Core implements SessionHost {
       this.cron === null ? null : this.cron.delay,
     );
     this.posts = new SessionPosts(this, this.ingress);
-    this.subjects = new Subjects(this);
   }
 
   /** Opens the engine and takes up what is kept in it. */
@@ -338,7 +351,7 @@ export class Bus extends Core implements SessionHost {
   /** Connects a client of any transport: its session, its first membership, its welcome. */
   connect(arrival: Arrival, wire: Wire): Session {
     const session = this.openSession(arrival, wire);
-    const opened = this.greet(session, arrival.join);
+    const opened = this.greeting.send(session, arrival.join);
     if (isPending(opened)) this.ingress.holdUntil(session, opened);
     return session;
   }
@@ -350,43 +363,19 @@ export class Bus extends Core implements SessionHost {
     else super.receiveFromNode(message);
   }
 
+  /** Asks the backend, if one is named, who may connect as whom. Rejects with a BusError that refuses it. */
+  async admit(arrival: Arrival): Promise<Arrival> {
+    const principal = await this.http.connect(arrival.principal, arrival.join);
+    if (principal !== arrival.principal) this.requireWelcome(principal);
+    return { ...arrival, principal };
+  }
+
   receive(session: Session, text: string): void {
     this.ingress.receive(session, text);
   }
 
   receiveBinary(session: Session): void {
     this.ingress.receiveBinary(session);
-  }
-
-  /** The first frames of a connection: its welcome, and what became of the membership it asked for. */
-  private greet(session: Session, wanted: Wanted | undefined): Awaitable<void> {
-    const welcome = (joined: Wanted | null): void => session.send(encodeWelcome(session, joined, this.options));
-    if (wanted === undefined) return welcome(null);
-    const joined = ({ begin }: Joined): void => {
-      welcome(wanted);
-      begin();
-    };
-    const refused = (error: unknown): void => {
-      welcome(null);
-      const fault = error instanceof BusError ? error : this.internal(error);
-      const { tenant } = session.principal;
-      this.faults.failed(fault.code, { tenant, client_id: session.id, ...wanted });
-      session.send(encodeError(fault, undefined));
-    };
-    const join = (): Awaitable<Joined> => {
-      this.inspectJoin(session, wanted);
-      return this.memberships.join(session, wanted);
-    };
-    return attempt(() => andThen(join(), joined), refused);
-  }
-
-  /** The content policy sees the first membership as it sees the command that would ask for it. */
-  private inspectJoin(session: Session, { room, channel }: Wanted): void {
-    const { tenant } = session.principal;
-    if (!this.inspector.enabledFor(tenant)) return;
-    const payload = { room, channel };
-    const command = 'join_channel';
-    this.inspector.inspect({ type: 'command', id: newId(), tenant, command, room, channel, payload }, session);
   }
 
   // Its end -----------------------------------------------------------------------------------------------------------
@@ -436,10 +425,17 @@ export class Bus extends Core implements SessionHost {
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
       await attempt(() => this.groups.stop(), this.options.onFault);
+      await this.http.stop();
       this.calls.stop();
       await this.engine.close();
     })();
     await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);
+  }
+
+  /** Whoever was asked who connects is asked again: a renewed token is worth no more than the first one was. */
+  private async verifyAnew(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
+    const verified = await verification(who);
+    return verified.ok ? { ok: true, principal: await this.http.connect(verified.principal, undefined) } : verified;
   }
 
   private every(ms: number, run: () => void): void {

@@ -26,12 +26,17 @@ import { Ephemeral } from './ephemeral.ts';
 import { Events } from './events.ts';
 import { MessageHistory } from './history/messages.ts';
 import { Waits } from './history/waits.ts';
+import { type HttpHookOptions, HttpHooks } from './hooks/hooks.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
+import { Mailboxes } from './mail/mailboxes.ts';
+import { Receipts } from './mail/receipts.ts';
+import { Requests } from './mail/requests.ts';
 import { MemoryGuard } from './memory.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
+import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
 import { Rates } from './rate.ts';
@@ -40,13 +45,21 @@ import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
-import { Memberships } from './subscribe/join.ts';
+import { type MembershipHook, Memberships } from './subscribe/join.ts';
 import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
 
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
+
+/** What the embedding program wants to be asked and told, and whom it wants asked. */
+export interface CoreHooks {
+  readonly publish: readonly PublishHook[];
+  readonly joined?: MembershipHook | undefined;
+  readonly left?: MembershipHook | undefined;
+  readonly http?: HttpHookOptions | undefined;
+}
 
 /** The parts of a bus that commands, operators and transports work with, each made with what it needs. */
 export class Core {
@@ -64,7 +77,10 @@ export class Core {
   readonly interest: Interest;
   readonly inspector: Inspector;
   readonly ephemeral: Ephemeral;
+  /** Backends that are asked before the fact. */
+  readonly http: HttpHooks;
   readonly publisher: Publisher;
+  readonly mail: Mailboxes;
   readonly direct: Direct;
   readonly activity: Activity;
   readonly submissions: Submissions;
@@ -76,7 +92,9 @@ export class Core {
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly calls: NodeCalls;
+  readonly receipts: Receipts;
   readonly groups: Groups;
+  readonly requests: Requests;
   readonly directory: Directory;
   readonly waits: Waits;
   readonly messages: MessageHistory;
@@ -94,7 +112,7 @@ export class Core {
   /** Whether new clients are turned away. */
   isDraining = false;
 
-  constructor(engine: Engine, inspector: Inspector, hooks: readonly PublishHook[], options: BusOptions) {
+  constructor(engine: Engine, inspector: Inspector, hooks: CoreHooks, options: BusOptions) {
     const { now, node, onFault } = options;
     this.options = options;
     this.engine = engine;
@@ -111,36 +129,51 @@ export class Core {
       if (isFull) this.events.emit('memory_full', null, facts, 'error');
       else this.events.emit('memory_freed', null, facts);
     });
-    this.rules = new ChannelRules(engine.store, options.rules, options, onFault);
+    const allowed = hostTest(hooks.http?.allowHosts ?? []);
+    this.rules = new ChannelRules(engine.store, options.rules, options, onFault, allowed);
+    this.http = new HttpHooks({ ...options, events: this.events, rules: this.rules }, hooks.http);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
-    this.interest = new Interest(engine.broker);
+    this.interest = new Interest(engine.broker, (tenant, room) => this.rooms.forgetPlaces(tenant, room));
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
-    this.publisher = new Publisher(this.rooms, engine.broker, this.access, inspector, hooks, this.ephemeral, {
-      now,
-      onMismatch: (sender, { id: message_id }, address, mismatch) =>
-        this.events.emit(
-          'schema_mismatch',
-          sender.principal.tenant,
-          { client_id: sender.id, message_id, ...address, ...mismatch },
-          'warning',
-        ),
-    });
-    this.direct = new Direct(this.rooms, engine, this.access, inspector, hooks, now, node);
+    const { publish } = hooks;
+    this.publisher = new Publisher(
+      this.rooms,
+      engine.broker,
+      this.access,
+      inspector,
+      publish,
+      this.http,
+      this.ephemeral,
+      {
+        now,
+        onMismatch: (sender, { id: message_id }, address, mismatch) =>
+          this.events.emit(
+            'schema_mismatch',
+            sender.principal.tenant,
+            { client_id: sender.id, message_id, ...address, ...mismatch },
+            'warning',
+          ),
+      },
+    );
+    this.mail = new Mailboxes(engine, now);
+    this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
-    this.memberships = new Memberships({ ...this, broker: engine.broker, options });
+    this.memberships = new Memberships({ ...this, broker: engine.broker, options, told: hooks });
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
     this.calls = new NodeCalls(engine.presence, options);
+    this.receipts = new Receipts(this.direct, this.mail);
     this.groups = new Groups({ ...this, engine, options });
+    this.requests = new Requests(this);
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));

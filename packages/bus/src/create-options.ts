@@ -5,6 +5,7 @@ import type { Authorize } from './access.ts';
 import type { AnyCommand } from './commands/command.ts';
 import type { Core } from './core.ts';
 import type { Awaitable, Engine, Published } from './engine/engine.ts';
+import type { HttpHookOptions } from './hooks/hooks.ts';
 import type { CronOptions } from './operators/cron/cron.ts';
 import type { LeaseLimits } from './operators/lease/record.ts';
 import type { OmegaOptions } from './operators/omega/omega.ts';
@@ -14,6 +15,7 @@ import type { BusOptions } from './options.ts';
 import type { GrantLists, Principal } from './principal.ts';
 import type { Inspector, PublishHook } from './publish.ts';
 import type { Rule } from './rules/rule.ts';
+import type { MembershipHook } from './subscribe/join.ts';
 import type { Gate } from './websocket/gate.ts';
 import type { HeldRefusal } from './websocket/handshake.ts';
 
@@ -29,6 +31,15 @@ export interface BusHooks {
    * travel on or throw a `BusError`, and at most one content policy, such as `casil()` of `@arqonbus/casil`.
    */
   readonly publish?: readonly (PublishHook | Inspector)[];
+  /**
+   * Told when a client has become a member of a channel, a room (`*`) or a pattern; nothing waits for it, and what it
+   * throws goes to `onFault`.
+   */
+  readonly joined?: MembershipHook;
+  /** The same when a client is a member no more: it left, was sent away, or its connection ended. */
+  readonly left?: MembershipHook;
+  /** Backends that are asked over HTTP; rules name those of channels. */
+  readonly http?: HttpHookOptions;
 }
 
 /** The families of op.* commands, with their limits. `false` leaves one out. */

@@ -13,16 +13,17 @@ import { type Access, forbidden } from './access.ts';
 import { andThen } from './awaitable.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
-import type { Awaitable, Engine, NodeMessage } from './engine/engine.ts';
-import { Handover } from './handover.ts';
+import type { Awaitable, Durability, Engine, NodeMessage } from './engine/engine.ts';
+import { Handover, Seen } from './handover.ts';
 import { marksOf } from './marks.ts';
+import { isSubject } from './principal.ts';
 import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
-/** A message for named clients (PROTOCOL section 5, `private`); never in a channel's history. */
+/** A message for named clients and mailboxes (PROTOCOL section 5, `private`); never in a channel's history. */
 export interface PrivateMessage {
   readonly id: string;
-  /** Client ids and `sub:SUBJECT`, 1-100. */
+  /** Client ids, `sub:SUBJECT` and the mailboxes `@SUBJECT`, 1-100. */
   readonly to: readonly string[];
   /** What it is about; a room without a channel stands for its `pm`. */
   readonly room: string | undefined;
@@ -41,10 +42,34 @@ export interface PrivateOutcome {
   /** What of `to` names nobody connected. */
   readonly undelivered: readonly string[];
   readonly duplicate: boolean;
+  /** The mailboxes of `to`, which keep it. */
+  readonly queued?: readonly string[];
+  /** What waits in the fullest of them, and for how long the oldest of that has waited. */
+  readonly pending?: number;
+  readonly oldest_ms?: number;
+  readonly stored?: Durability;
 }
 
 function placeOr(at: Place | undefined): { room: string | undefined; channel: string | undefined } {
   return { room: at?.room, channel: at?.channel };
+}
+
+/** One message for mailboxes, as it may travel. */
+export type Mail = Pick<PrivateMessage, 'id' | 'to' | 'payload' | 'metadata' | 'requestId' | 'options'>;
+
+/** What became of mail: how it was stored, and what waits in the fullest of its mailboxes. */
+export interface Kept {
+  readonly stored: Durability;
+  /** The same message was stored before. */
+  readonly duplicate: boolean;
+  readonly pending: number;
+  readonly oldest_ms: number;
+}
+
+/** Keeps mail until its subject has read it. */
+export interface MailKeeper {
+  /** Stores one message in the mailboxes of subjects. Rejects with MAILBOX_FULL or STORAGE_UNAVAILABLE. */
+  keep(sender: Sender, mail: Mail, subjects: readonly string[]): Promise<Kept>;
 }
 
 interface Place {
@@ -69,9 +94,11 @@ export class Direct {
   private readonly access: Access;
   private readonly inspector: Inspector;
   private readonly hooks: readonly PublishHook[];
+  private readonly mail: MailKeeper;
   /** Null on engines of one node. */
   private readonly handover: Handover | null;
   private readonly failed: Set<string> = new Set();
+  private readonly seen: Seen = new Seen();
   private readonly now: () => number;
   /** Private messages handed to connections of this node since the start. */
   delivered = 0;
@@ -82,6 +109,7 @@ export class Direct {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    mail: MailKeeper,
     now: () => number,
     node: string,
   ) {
@@ -90,17 +118,22 @@ export class Direct {
     this.access = access;
     this.inspector = inspector;
     this.hooks = hooks;
-    this.handover = engine.presence === null ? null : new Handover(engine.presence, node);
+    this.mail = mail;
+    this.handover = engine.presence === null ? null : new Handover(engine.presence, node, this.seen);
     this.now = now;
   }
 
-  /** Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody. */
+  /**
+   * Sends one private message. Throws TARGET_NOT_FOUND when it reaches nobody, and what {@link MailKeeper.keep} throws when
+   * it is mail.
+   */
   send(sender: Sender, message: PrivateMessage): Awaitable<PrivateOutcome> {
     const { principal } = sender;
     const at = placeOf(message);
     if (at?.room === WILDCARD) {
       throw new BusError('VALIDATION_ERROR', 'A private message is about one room, or none.', { field: 'room' });
     }
+    checkMail(message);
     const tenant = this.rooms.tenant(principal.tenant);
     const reach = this.reachOf(sender, message, at);
     const { id, payload, metadata } = message;
@@ -125,19 +158,85 @@ export class Direct {
       const subject = { ...message, type: 'private', room: at?.room, channel: at?.channel, payload } as const;
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
+    const people = message.to.filter((target) => !isMailbox(target));
+    if (people.length < message.to.length) {
+      return this.sendMail(sender, tenant, { ...message, payload, metadata }, people, reach);
+    }
+    return this.sendLive(sender, tenant, { ...message, payload, metadata }, message.to, reach);
+  }
+
+  /** Stores a message in the mailboxes that it names, and hands it to the clients that it names beside them. */
+  private async sendMail(
+    sender: Sender,
+    tenant: Tenant,
+    message: PrivateMessage,
+    people: readonly string[],
+    reach: Reach,
+  ): Promise<PrivateOutcome> {
+    const { id, to, payload, metadata, requestId, options } = message;
+    const queued = to.filter(isMailbox);
+    const mail = { id, to, payload, metadata, requestId, options };
+    const { duplicate, ...kept } = await this.mail.keep(
+      sender,
+      mail,
+      queued.map((target) => target.slice(MAILBOX_PREFIX.length)),
+    );
+    const nobodyThere = { delivered: 0, undelivered: people, duplicate };
+    const live =
+      people.length === 0
+        ? nobodyThere
+        : await this.orNobody(() => this.sendLive(sender, tenant, message, people, reach), nobodyThere);
+    return { ...live, duplicate: duplicate && live.duplicate, queued, ...kept };
+  }
+
+  private async orNobody(send: () => Awaitable<PrivateOutcome>, otherwise: PrivateOutcome): Promise<PrivateOutcome> {
+    try {
+      return await send();
+    } catch (error) {
+      if (error instanceof BusError && error.code === 'TARGET_NOT_FOUND') return otherwise;
+      throw error;
+    }
+  }
+
+  private sendLive(
+    sender: Sender,
+    tenant: Tenant,
+    message: PrivateMessage,
+    to: readonly string[],
+    reach: Reach,
+  ): Awaitable<PrivateOutcome> {
+    const { payload, metadata } = message;
     const text = encode({
       id: message.id,
       type: 'private',
-      ...at,
+      ...placeOf(message),
       from: sender.id,
       to: message.to.length === 1 ? (message.to[0] as string) : [...message.to],
       payload,
       ...(message.requestId === undefined ? {} : { request_id: message.requestId }),
       metadata: { ...metadata, ...marksOf(sender.mark, message.options, this.now()) },
     });
+    const meant = { ...message, to };
     return this.handover === null
-      ? this.sendLocally(sender, tenant, message, reach, text)
-      : this.sendEverywhere(sender, tenant, message, reach, text, this.handover);
+      ? this.sendLocally(sender, tenant, meant, reach, text)
+      : this.sendEverywhere(sender, tenant, meant, reach, text, this.handover);
+  }
+
+  /**
+   * Hands an envelope of the server's own to one client, on whichever node; false when it is nowhere. With the same key it
+   * is handed out once, over each node. Rejects with STORAGE_UNAVAILABLE.
+   */
+  async handOver(tenant: string, client: string, text: string, key: string): Promise<boolean> {
+    const session = this.rooms.tenants.get(tenant)?.sessions.get(client);
+    if (session !== undefined) {
+      if (this.seen.isNew(client, key)) session.send(text);
+      return true;
+    }
+    if (this.handover === null) return false;
+    const [found] = (await this.engine.presence?.find(tenant, client)) ?? [];
+    if (found === undefined) return false;
+    const reached = await this.handover.send(found.node, { tenant, clients: [client], text, key });
+    return reached.length > 0;
   }
 
   /** Hands a message that another node sent to clients of this one, or takes a confirmation of one that went there. */
@@ -229,6 +328,8 @@ export class Direct {
         reach(session.principal.subject);
         sessions.add(session);
         found = true;
+        // A question is answered once: of a subject's connections one gets it.
+        if (asksOne(message)) break;
       }
       if (!found) missing.push(target);
     }
@@ -246,9 +347,10 @@ export class Direct {
     const unknown: string[] = [];
     for (const target of message.to) {
       const absent = missing.includes(target);
-      if (!absent && !target.startsWith(SUBJECT_PREFIX)) continue;
+      if (!absent && (asksOne(message) || !target.startsWith(SUBJECT_PREFIX))) continue;
       const found = (await this.engine.presence?.find(tenant.name, target)) ?? [];
-      const reached = found.filter((entry) => !message.membersOnly || isIn(entry.channels, message.room ?? ''));
+      const all = found.filter((entry) => !message.membersOnly || isIn(entry.channels, message.room ?? ''));
+      const reached = asksOne(message) ? all.slice(0, 1) : all;
       for (const { node, clientId, subject } of reached) {
         reach(subject);
         const known = remotes.get(clientId);
@@ -274,9 +376,9 @@ export class Direct {
       if (!access.mayReach(principal, subject)) throw forbidden(at?.room ?? 'private', at?.channel ?? PRIVATE_CHANNEL);
     };
     for (const target of message.to) {
-      const isSubject = target.startsWith(SUBJECT_PREFIX);
-      const connected = isSubject ? undefined : this.rooms.tenant(principal.tenant).sessions.get(target);
-      if (isSubject) reach(target.slice(SUBJECT_PREFIX.length));
+      const subject = subjectOf(target);
+      const connected = subject !== null ? undefined : this.rooms.tenant(principal.tenant).sessions.get(target);
+      if (subject !== null) reach(subject);
       else if (connected !== undefined || this.engine.presence === null) reach(connected?.principal.subject ?? null);
     }
     if (principal.role === 'guest') reach(null);
@@ -310,6 +412,51 @@ function placeOf({ room, channel }: PrivateMessage): Place | undefined {
 }
 
 const SUBJECT_PREFIX = 'sub:';
+const MAILBOX_PREFIX = '@';
+
+function isMailbox(target: string): boolean {
+  return target.startsWith(MAILBOX_PREFIX);
+}
+
+/** The subject that an address names; null of a client id. */
+function subjectOf(target: string): string | null {
+  if (isMailbox(target)) return target.slice(MAILBOX_PREFIX.length);
+  return target.startsWith(SUBJECT_PREFIX) ? target.slice(SUBJECT_PREFIX.length) : null;
+}
+
+function asksOne({ options }: PrivateMessage): boolean {
+  return options?.request !== undefined;
+}
+
+/** Throws VALIDATION_ERROR for what mailboxes do not take, and for what only they do. */
+function checkMail({ to, room, options }: PrivateMessage): void {
+  const names = to.filter(isMailbox);
+  if (names.length === 0) {
+    if (options?.receipt === undefined) return;
+    throw new BusError(
+      'VALIDATION_ERROR',
+      '"options.receipt" tells what became of mail; name a mailbox in "to": @NAME.',
+      {
+        field: 'options.receipt',
+      },
+    );
+  }
+  for (const name of names) {
+    if (isSubject(name.slice(MAILBOX_PREFIX.length))) continue;
+    throw new BusError('VALIDATION_ERROR', 'A mailbox is "@" and its subject: 1-256 printable characters.', {
+      field: 'to',
+      expected: '@SUBJECT',
+    });
+  }
+  if (room !== undefined) {
+    throw new BusError('VALIDATION_ERROR', 'Mail is about no room; leave "room" and "channel" out.', { field: 'room' });
+  }
+  if (options?.ephemeral === true) {
+    throw new BusError('VALIDATION_ERROR', 'Mail is stored; leave "options.ephemeral" out, or write to "sub:" alone.', {
+      field: 'options.ephemeral',
+    });
+  }
+}
 
 /** The identity under which a subject's connections are found; no client key or id can spell it. */
 export function subjectIdentity(subject: string): string {

@@ -20,6 +20,8 @@ export type ServerEventType =
   | 'auth_failed'
   | 'rate_limited'
   | 'schema_mismatch'
+  | 'hook_failing'
+  | 'hook_recovered'
   | 'slow_consumer'
   | 'webhook_failed'
   | 'storage_degraded'

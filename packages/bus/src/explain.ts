@@ -91,7 +91,7 @@ function effectiveOf(policy: ChannelPolicy): RuleSettings {
     rate_per_second: policy.ratePerSecond,
     casil: policy.casil,
     schema: schema === null ? null : schema.rule,
-    hook: hook === null ? null : (hideSecrets([{ match: '*:*', hook }])[0]?.hook ?? null),
+    hook: hook === null ? null : (hideSecrets([{ match: '*:*', hook: hook.settings }])[0]?.hook ?? null),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null)) as RuleSettings;
 }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { NodeMessage, Presence } from './engine/engine.ts';
-import { Handover } from './handover.ts';
+import { Handover, Seen } from './handover.ts';
 
 const LETTER = { tenant: 't', clients: ['arq_client_b', 'arq_client_gone'], text: '{"n":1}', key: 't/pm ada arq_1' };
 
@@ -26,8 +26,8 @@ beforeEach(() => {
   sent = [];
   handed = [];
   isAway = false;
-  here = new Handover(presence(), 'here');
-  there = new Handover(presence(), 'there');
+  here = new Handover(presence(), 'here', new Seen());
+  there = new Handover(presence(), 'there', new Seen());
 });
 afterEach(() => void vi.useRealTimers());
 

@@ -8,6 +8,20 @@ const CONFIRM_MS = 2_000;
 const SWEEP_AFTER = 1_024;
 const SCOPE = 0;
 
+/** Which messages clients of this node have had, for as long as they may be sent again. */
+export class Seen {
+  private readonly ids: RecentIds = new RecentIds(performance.now());
+  private count = 0;
+
+  /** Whether a client has not had a message; from now on it has. */
+  isNew(client: string, key: string): boolean {
+    const now = performance.now();
+    this.count += 1;
+    if (this.count % SWEEP_AFTER === 0) this.ids.sweep(now);
+    return this.ids.claim(SCOPE, client, key, 0, now, IDEMPOTENCE_WINDOW_MS) < 0;
+  }
+}
+
 /** A private message for clients of another node. */
 export interface Handed {
   readonly tenant: string;
@@ -30,13 +44,13 @@ export class Handover {
   private readonly presence: Presence;
   private readonly node: string;
   private readonly waiting: Map<number, Waiting> = new Map();
-  private readonly seen: RecentIds = new RecentIds(performance.now());
+  private readonly seen: Seen;
   private count = 0;
-  private received = 0;
 
-  constructor(presence: Presence, node: string) {
+  constructor(presence: Presence, node: string, seen: Seen) {
     this.presence = presence;
     this.node = node;
+    this.seen = seen;
   }
 
   /** Resolves with the clients that the other node has handed it to; with none when it does not answer within 2 s. */
@@ -65,10 +79,7 @@ export class Handover {
     { tenant, key = '', reply }: NodeMessage,
     hand: (isNew: (client: string) => boolean) => readonly string[],
   ): void {
-    const now = performance.now();
-    this.received += 1;
-    if (this.received % SWEEP_AFTER === 0) this.seen.sweep(now);
-    const reached = hand((client) => this.seen.claim(SCOPE, client, key, 0, now, IDEMPOTENCE_WINDOW_MS) < 0);
+    const reached = hand((client) => this.seen.isNew(client, key));
     if (reply === undefined) return;
     const { node, number } = reply;
     const answer: NodeMessage = {

@@ -1,8 +1,9 @@
-import { type Envelope, encode, isExpired, type JsonObject } from '@arqonbus/protocol';
+import { type Envelope, encode, isExpired, type JsonObject, MAIL_ROOM } from '@arqonbus/protocol';
 import { frameText } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
+import { wantsEcho } from './echo.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
-import { Channel, type Rooms, wantsEcho } from './rooms.ts';
+import { Channel, type Rooms } from './rooms.ts';
 import { CatchUps } from './subscribe/catch-ups.ts';
 
 /** Sees every event delivered on this node, after its members; must neither throw nor wait. */
@@ -13,6 +14,8 @@ export class Hub {
   private readonly rooms: Rooms;
   private readonly now: () => number;
   private readonly taps: Set<Tap> = new Set();
+  /** The same for mailboxes, whose mail is for nobody else. */
+  private readonly mailTaps: Set<Tap> = new Set();
   /** Members that are still being replayed what they missed. */
   readonly catchUps: CatchUps = new CatchUps();
   /** Streams whose live events wait until what was missed before them has been delivered. */
@@ -69,7 +72,8 @@ export class Hub {
     }
     this.delivered += count;
     if (this.catchUps.size > 0) count += this.catchUps.feed(channel, event);
-    if (this.taps.size > 0) for (const tap of this.taps) tap(event, channel);
+    const taps = channel.room === MAIL_ROOM ? this.mailTaps : this.taps;
+    if (taps.size > 0) for (const tap of taps) tap(event, channel);
     return count;
   }
 
@@ -87,10 +91,14 @@ export class Hub {
     this.held.delete(channel);
   }
 
-  /** Adds a tap; returns the way to remove it. */
-  tap(tap: Tap): () => void {
+  /** Adds a tap, for mail too if it is asked for; returns the way to remove it. */
+  tap(tap: Tap, { mail = false }: { readonly mail?: boolean } = {}): () => void {
     this.taps.add(tap);
-    return () => this.taps.delete(tap);
+    if (mail) this.mailTaps.add(tap);
+    return () => {
+      this.taps.delete(tap);
+      this.mailTaps.delete(tap);
+    };
   }
 
   /** Sends a `system` notice to those who watch who is in a channel; answers how many bytes and connections it took. */
@@ -128,7 +136,8 @@ export class Hub {
     const { parent } = channel;
     this.addLive(all, channel, channel);
     this.addLive(all, parent.wide, channel);
-    this.addLive(all, parent.tenant.everything, channel);
+    // Who gets everything does not get the mail of others.
+    if (parent !== parent.tenant.mail) this.addLive(all, parent.tenant.everything, channel);
     if (channel.isWide) for (const place of parent.places()) this.addLive(all, place, channel);
     else for (const pattern of channel.patterns) this.addLive(all, pattern, channel);
     const audience = [...all];
@@ -153,6 +162,8 @@ export class Hub {
     if (tenant === undefined) return undefined;
     const known = tenant.find(stream.room, stream.channel);
     if (known !== undefined) return known;
+    if (stream.room === MAIL_ROOM)
+      return this.mailTaps.size > 0 ? this.rooms.visit(tenant.mail, stream.channel) : undefined;
     // Another node made the channel; here are members of its room, or of everything.
     if (tenant.rooms.get(stream.room) === undefined && tenant.everything.members.size === 0 && this.taps.size === 0) {
       return undefined;

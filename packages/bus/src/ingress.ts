@@ -138,6 +138,7 @@ export class Ingress {
 
   /** Publishes an event, at once or when its options say. */
   publish(sender: Sender, message: Message): Awaitable<Outcome | Delayed> {
+    if (message.options?.request !== undefined) return this.core.requests.publish(sender, message);
     if (!isDelayed(message)) return this.core.publisher.publish(sender, message);
     if (this.delay !== null) return this.delay(sender, message);
     throw new BusError('FEATURE_DISABLED', 'This bus runs without op.cron, which keeps events for later.', {
@@ -374,7 +375,7 @@ export function receipt(posted: Posted): { payload: JsonObject; at: { room: stri
     const { jobId: job_id, deliverAt: deliver_at, stored, duplicate } = posted;
     return { payload: { delivered: 0, duplicate, stored, job_id, deliver_at }, at: undefined };
   }
-  if (!('channel' in posted)) return { payload: { ...posted, stored: 'none' }, at: undefined };
+  if (!('channel' in posted)) return { payload: { stored: 'none', ...posted }, at: undefined };
   const { room, channel } = posted.channel;
   return { payload: { ...posted.published }, at: { room, channel } };
 }

@@ -41,6 +41,8 @@ export interface Principal {
   /** The token's `jti`, and when it was issued in milliseconds since 1970: by these it can be revoked. */
   readonly tokenId?: string | null;
   readonly issuedAt?: number | null;
+  /** What its connections are made members of, as soon as they are there. */
+  readonly join?: readonly { readonly room: string; readonly channel: string }[];
   /** May watch telemetry without the admin role. */
   readonly telemetry: boolean;
   /** What it makes may outlive its connections and its token; admins may do so anyway. */

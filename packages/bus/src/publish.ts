@@ -2,6 +2,7 @@ import {
   type Address,
   BusError,
   type CasilMetadata,
+  type Draft,
   type JsonObject,
   type MessageOptions,
   type Metadata,
@@ -16,12 +17,13 @@ import { andThen, isPending } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable, Broker, Durability, Expectation, Published } from './engine/engine.ts';
 import type { Ephemeral } from './ephemeral.ts';
+import type { HttpHooks } from './hooks/hooks.ts';
 import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
 import type { Mismatch } from './rules/payload-schema.ts';
-import type { ChannelPolicy } from './rules/rules.ts';
+import type { ChannelHook, ChannelPolicy } from './rules/rules.ts';
 import { Sampler } from './sampler.ts';
 
 /** What somebody wants to be sent to a channel or room; already validated (PROTOCOL section 2). */
@@ -191,6 +193,9 @@ export function inspectMessage(
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
+/** Hands an event that is allowed and inspected on. */
+export type Deliver = (channel: Channel, draft: Draft, identity: string) => Awaitable<Published>;
+
 export interface PublisherOptions {
   readonly now: () => number;
   /** Told of a payload that is not as its channel's schema says, where that only warns. */
@@ -207,6 +212,7 @@ export class Publisher {
   private readonly inspector: Inspector;
   private readonly access: Access;
   private readonly hooks: readonly PublishHook[];
+  private readonly http: HttpHooks;
   private readonly ephemeral: Ephemeral;
   private readonly options: PublisherOptions;
   /** Senders with events whose hooks are still at work, and the end of the last of them. */
@@ -222,6 +228,7 @@ export class Publisher {
     access: Access,
     inspector: Inspector,
     hooks: readonly PublishHook[],
+    http: HttpHooks,
     ephemeral: Ephemeral,
     options: PublisherOptions,
   ) {
@@ -230,28 +237,33 @@ export class Publisher {
     this.inspector = inspector;
     this.access = access;
     this.hooks = hooks;
+    this.http = http;
     this.ephemeral = ephemeral;
     this.options = options;
   }
 
-  /** Publishes one event. With a synchronous engine the outcome is there at once. */
-  publish(sender: Sender, message: Message): Awaitable<Outcome> {
+  /**
+   * Publishes one event. With a synchronous engine the outcome is there at once.
+   *
+   * @param deliver takes it instead of its stream
+   */
+  publish(sender: Sender, message: Message, deliver?: Deliver): Awaitable<Outcome> {
     const began = this.timing.begin();
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
-    this.admit(sender, message, address);
-    const { hooks } = this;
-    if (hooks.length === 0) {
-      return this.store(sender, message, address, message.payload, message.metadata, began);
+    const { hook } = this.admit(sender, message, address);
+    // What no hook is asked about does not overtake what one is still asked about (PROTOCOL section 6, guarantee 1).
+    if (this.hooks.length === 0 && hook?.onPublish !== true && this.hooking.size === 0) {
+      return this.store(sender, message, address, message.payload, message.metadata, began, deliver);
     }
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
-    return andThen(this.inOrder(sender, runHooks(hooks, event, sender)), (left) => {
+    return andThen(this.inOrder(sender, this.askHooks(hook, event, sender)), (left) => {
       if (left.payload !== payload) {
         const changed = { ...message, payload: left.payload };
         this.admitPayload(this.policyAt(sender, address), sender, changed, address, false);
       }
-      return this.store(sender, message, address, left.payload, left.metadata, began);
+      return this.store(sender, message, address, left.payload, left.metadata, began, deliver);
     });
   }
 
@@ -262,10 +274,10 @@ export class Publisher {
   examine(sender: Sender, message: Message): Awaitable<Examined> {
     const address = resolve(message.room, message.channel, sender.session);
     this.access.require(sender.principal, 'publish', address.room, address.channel);
-    this.admit(sender, message, address);
+    const { hook } = this.admit(sender, message, address);
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
-    return andThen(runHooks(this.hooks, event, sender), (left) => {
+    return andThen(this.askHooks(hook, event, sender), (left) => {
       if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
       const subject = { ...message, ...address, payload: left.payload, mode: this.policyAt(sender, address).casil };
       return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
@@ -274,7 +286,7 @@ export class Publisher {
 
   /**
    * What would come of a message, step by step as {@link publish} takes them, with nothing sent, counted or used up.
-   * Throws or rejects as it would; the program's hooks are asked with `dry: true`.
+   * Throws or rejects as it would; hooks are asked with `dry: true`.
    *
    * @param isConnection whether the sender is taken for a connection, though it may have none here
    */
@@ -282,16 +294,20 @@ export class Publisher {
     const address = resolve(message.room, message.channel, sender.session);
     const { room, channel: name } = address;
     this.access.require(sender.principal, 'publish', room, name);
-    const mismatch = this.admit(sender, message, address, { isConnection });
+    const policy = this.admit(sender, message, address, { isConnection });
+    const mismatch = requireSchema(policy, message.payload);
     const { type, id, payload, metadata } = message;
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata, dry: true };
-    return andThen(runHooks(this.hooks, event, sender), (left) => {
+    return andThen(this.askHooks(policy.hook, event, sender), (left) => {
+      if (left.payload !== payload) {
+        this.admitPayload(policy, sender, { ...message, payload: left.payload }, address, true);
+      }
       const judged = this.inspector.judge?.({
         ...message,
         ...address,
         tenant: sender.principal.tenant,
         payload: left.payload,
-        mode: this.policyAt(sender, address).casil,
+        mode: policy.casil,
       });
       if (this.rooms.tenant(sender.principal.tenant).find(room, name) === undefined) {
         this.rooms.requireCreatable(sender, room, name);
@@ -307,6 +323,13 @@ export class Publisher {
     // What the bus tells needs nobody's leave to make its channel.
     if (tenant.find(room, channel) === undefined) this.rooms.create(tenant, room, channel, { autoCreated: true });
     return this.store(sender, message, message, message.payload, message.metadata, this.timing.begin());
+  }
+
+  /** What the program's hooks leave of an event, and then the backend that the channel's rule names. */
+  private askHooks(hook: ChannelHook | null, event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
+    const left = this.hooks.length === 0 ? event : runHooks(this.hooks, event, sender);
+    if (hook?.onPublish !== true) return left;
+    return andThen(left, (seen) => this.http.publish(hook, seen, sender));
   }
 
   /**
@@ -335,6 +358,7 @@ export class Publisher {
     givenPayload: JsonObject,
     givenMetadata: Metadata | undefined,
     began: number,
+    deliver?: Deliver,
   ): Awaitable<Outcome> {
     let payload = givenPayload;
     let metadata = givenMetadata;
@@ -367,22 +391,24 @@ export class Publisher {
     const plain = { stream: channel, draft, identity, retention };
     const publication = dedupeMs === null ? plain : { ...plain, dedupeMs };
     const published =
-      ephemeral === true || options?.ephemeral === true
-        ? this.ephemeral.send(channel, draft, identity)
-        : this.broker.publish(options === undefined ? publication : { ...publication, ...expectation(options) });
+      deliver !== undefined
+        ? deliver(channel, draft, identity)
+        : ephemeral === true || options?.ephemeral === true
+          ? this.ephemeral.send(channel, draft, identity)
+          : this.broker.publish(options === undefined ? publication : { ...publication, ...expectation(options) });
     return andThen(published, (settled) => {
       this.timing.end(began);
       return { channel, published: settled, payload };
     });
   }
 
-  /** Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
+  /** What holds there. Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
   private admit(
     sender: Sender,
     message: Message,
     address: Address,
     dry?: { readonly isConnection: boolean },
-  ): Mismatch | null {
+  ): ChannelPolicy {
     const { room, channel: name } = address;
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
@@ -409,7 +435,8 @@ export class Publisher {
     }
     if (dry !== undefined) channel?.rates?.look(sender.identity, performance.now());
     else channel?.rates?.take(sender.identity, performance.now());
-    return this.admitPayload(policy, sender, message, address, dry !== undefined);
+    this.admitPayload(policy, sender, message, address, dry !== undefined);
+    return policy;
   }
 
   /** Throws unless the rules let this payload go there. */
@@ -419,11 +446,10 @@ export class Publisher {
     message: Message,
     address: Address,
     isDry: boolean,
-  ): Mismatch | null {
+  ): void {
     requireSize(policy, message.payload);
     const mismatch = requireSchema(policy, message.payload);
     if (mismatch !== null && !isDry) this.options.onMismatch(sender, message, address, mismatch);
-    return mismatch;
   }
 
   private policyAt({ principal: { tenant } }: Sender, { room, channel: name }: Address): ChannelPolicy {

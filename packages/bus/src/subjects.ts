@@ -1,9 +1,9 @@
-import { BusError, CLOSE, encode, type Notice } from '@arqonbus/protocol';
+import { BusError, CLOSE, encode, encodeError, type Notice } from '@arqonbus/protocol';
 import { andThen, attempt } from './awaitable.ts';
 import type { Session, Wanted } from './connection/session.ts';
 import type { Core } from './core.ts';
 import { subjectIdentity } from './direct.ts';
-import type { NodeMessage } from './engine/engine.ts';
+import type { Awaitable, NodeMessage } from './engine/engine.ts';
 
 /** What is asked of the connections of a subject, as one node tells another. */
 type Order = ({ readonly do: 'join' | 'leave' } & Wanted) | { readonly do: 'disconnect'; readonly reason: string };
@@ -29,6 +29,31 @@ export class Subjects {
   /** Closes them with 4403. */
   disconnect(tenant: string, subject: string, reason: string): Promise<number> {
     return this.everywhere(tenant, subject, { do: 'disconnect', reason });
+  }
+
+  /** Closes one connection with 4403; answers whether there is one, as a number. */
+  async disconnectClient(tenant: string, id: string, reason: string): Promise<number> {
+    const { rooms, engine } = this.core;
+    const session = rooms.tenants.get(tenant)?.sessions.get(id);
+    if (session !== undefined) {
+      this.core.closeSession(session, CLOSE.DISCONNECTED_BY_ADMIN, reason);
+      return 1;
+    }
+    // An address that begins like a subject's is none of a connection.
+    if (engine.presence === null || id.startsWith(subjectIdentity(''))) return 0;
+    const found = await engine.presence.find(tenant, id);
+    for (const { node } of found) {
+      await engine.presence.send(node, { kind: 'disconnect', tenant, clients: [id], text: reason });
+    }
+    return found.length;
+  }
+
+  /** Makes a client that has just connected a member of what its token names; refusals are told to it. */
+  async joinAll(session: Session, places: readonly Wanted[]): Promise<void> {
+    for (const place of places) {
+      if (session.closed) return;
+      await this.joinOne(session, place, (fault) => session.send(encodeError(fault, undefined)));
+    }
   }
 
   /** Does what another node was asked for, with the connections of this one. */
@@ -63,18 +88,24 @@ export class Subjects {
       tell(session, { event: 'membership_revoked', room, channel, reason: 'an administrator ended the membership' });
       return;
     }
+    // What the subject's grants or its limits do not allow is told to whoever reads the log of refusals.
+    this.joinOne(session, { room, channel }, () => {});
+  }
+
+  /** Makes a client a member and tells it so; `refused` hears of what does not allow it. */
+  private joinOne(session: Session, place: Wanted, refused: (fault: BusError) => void): Awaitable<void> {
+    const { core } = this;
     const { tenant } = session.principal;
     const failed = (error: unknown): void => {
-      // What the subject's grants or its limits do not allow is told to whoever reads the log of refusals.
-      if (error instanceof BusError)
-        this.core.faults.failed(error.code, { tenant, client_id: session.id, room, channel });
-      else this.core.options.onFault(error);
+      const fault = error instanceof BusError ? error : core.internal(error);
+      core.faults.failed(fault.code, { tenant, client_id: session.id, ...place });
+      if (!session.closed) refused(fault);
     };
-    attempt(
+    return attempt(
       () =>
-        andThen(this.core.memberships.join(session, { room, channel }), ({ result, begin }) => {
+        andThen(core.memberships.join(session, place), ({ result, begin }) => {
           const { sequence, epoch, positions } = result;
-          tell(session, { event: 'joined', room, channel, sequence, epoch, ...(positions && { positions }) });
+          tell(session, { event: 'joined', ...place, sequence, epoch, ...(positions && { positions }) });
           begin();
         }),
       failed,

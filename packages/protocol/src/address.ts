@@ -11,6 +11,13 @@ export const WILDCARD = '*';
 /** The channel name kept for private messages among the members of a room. */
 export const PRIVATE_CHANNEL = 'pm';
 
+/** The room of mailboxes: each of its channels is one subject's ({@link mailboxChannel}). */
+export const MAIL_ROOM = '@';
+/** The group whose members handle the mail of a mailbox. */
+export const INBOX = 'inbox';
+/** The channel of a mailbox whose subject is no channel name: base64url of at most 256 UTF-16 units. */
+const SPELLED_MAILBOX = /^~[A-Za-z0-9_-]{2,1024}$/;
+
 /** A place in a tenant: `channel` is a name or {@link WILDCARD}; `room` is a name, or the wildcard with it. */
 export interface Address {
   readonly room: string;
@@ -33,6 +40,18 @@ export function isChannelName(value: string): boolean {
   return CHANNEL_NAME.test(value);
 }
 
+/** The channel of {@link MAIL_ROOM} that keeps a subject's mail: the subject itself when it is a channel name. */
+export function mailboxChannel(subject: string): string {
+  if (isChannelName(subject)) return subject;
+  const bytes = String.fromCharCode(...new TextEncoder().encode(subject));
+  return `~${btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')}`;
+}
+
+/** Whether a channel of {@link MAIL_ROOM} may be called so. */
+export function isMailboxChannel(value: string): boolean {
+  return isChannelName(value) || SPELLED_MAILBOX.test(value);
+}
+
 export function formatAddress(address: Address): string {
   return `${address.room}:${address.channel}`;
 }
@@ -42,11 +61,13 @@ export function formatAddress(address: Address): string {
  * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field when one is malformed or the two disagree.
  *
  * @param patterns whether the channel may be a pattern like `orders.*`
+ * @param mailboxes whether it may be a mailbox: a channel of the room `@`
  */
 export function parseAddress(
   room: string | undefined,
   channel: string | undefined,
   patterns: boolean = false,
+  mailboxes: boolean = false,
 ): PartialAddress {
   // The common cases first: two plain names, or none.
   if (room === undefined) {
@@ -58,6 +79,13 @@ export function parseAddress(
   const fromChannel = channel === undefined ? undefined : split(channel);
   const roomName = pick('room', fromRoom?.head, fromChannel?.tail === undefined ? undefined : fromChannel.head);
   const channelName = pick('channel', fromRoom?.tail, fromChannel?.tail ?? fromChannel?.head);
+  if (roomName === MAIL_ROOM && mailboxes) {
+    if (channelName !== undefined && isMailboxChannel(channelName)) return { room: roomName, channel: channelName };
+    throw new BusError('VALIDATION_ERROR', 'Name one mailbox: the room "@" with the channel of its subject.', {
+      field: 'channel',
+      expected: 'mailbox',
+    });
+  }
   if (roomName !== undefined && roomName !== WILDCARD && !isRoomName(roomName)) throw badName('room', roomName);
   const isChannel = (name: string): boolean =>
     name === WILDCARD || isChannelName(name) || (patterns && isChannelPattern(name));

@@ -1065,6 +1065,20 @@ export interface Commands {
     result: AccessBlock;
   };
 
+  /** Closes the connections of a subject, or one connection, on whatever node (4403); it may come back. */
+  'op.access.disconnect': {
+    args: {
+      /** The `sub` of its tokens. */ subject?: string;
+      /** Instead of a subject: one connection. */
+      client_id?: string;
+      /** Told to the client; at most 120 bytes of UTF-8. */
+      reason?: string;
+    };
+    result: {
+      /** Connections that were closed. */ disconnected: number;
+    };
+  };
+
   /** Lists who and what is kept out. */
   'op.access.list': {
     args: {
@@ -1656,6 +1670,7 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'list_channels',
   'list_rooms',
   'op.access.block',
+  'op.access.disconnect',
   'op.access.list',
   'op.access.revoke',
   'op.access.unblock',

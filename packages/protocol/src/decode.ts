@@ -98,7 +98,7 @@ function validate(frame: JsonObject, strict: boolean): Inbound {
     throw invalid('request_id', '"request_id" must be the id of the envelope that this one answers.', 'id');
   }
 
-  const address = checkAddress(frame);
+  const address = checkAddress(frame, kind === 'command');
   const body = (payload as JsonObject | undefined) ?? {};
   const isCommand = kind === 'command';
   const to = isCommand ? undefined : checkRecipients(frame, body, kind);
@@ -155,14 +155,14 @@ function checkOthers(frame: JsonObject, strict: boolean): number {
   return unknown;
 }
 
-function checkAddress(frame: JsonObject): PartialAddress {
+function checkAddress(frame: JsonObject, mailboxes: boolean): PartialAddress {
   const { room, channel } = frame;
   if (room === undefined && channel === undefined) return NOWHERE;
   if (room !== undefined && typeof room !== 'string') throw invalid('room', '"room" must be a string.', 'string');
   if (channel !== undefined && typeof channel !== 'string') {
     throw invalid('channel', '"channel" must be a string.', 'string');
   }
-  return parseAddress(room, channel);
+  return parseAddress(room, channel, false, mailboxes);
 }
 
 function checkRecipients(frame: JsonObject, payload: JsonObject, kind: InboundType): string[] | undefined {

@@ -31,10 +31,12 @@ export interface Draft {
 /** What {@link openDraft} needs; all names are already validated, so that none needs escaping. */
 export interface DraftSource {
   readonly id: string;
-  readonly type: 'event' | 'telemetry';
+  readonly type: 'event' | 'telemetry' | 'private';
   readonly room: string;
   readonly channel: string;
   readonly from: string;
+  /** Of a private message. */
+  readonly to?: string | readonly string[] | undefined;
   readonly payload: JsonObject;
   readonly requestId?: string | undefined;
   readonly metadata?: Metadata | undefined;
@@ -46,6 +48,7 @@ export interface DraftSource {
 export function openDraft(source: DraftSource, now: number = Date.now()): Draft {
   const { id, from, metadata, marks, requestId } = source;
   let open = `{"version":"1.0","id":"${id}","type":"${source.type}","room":"${source.room}","channel":"${source.channel}","from":"${from}","timestamp":"${timestamp(now)}",`;
+  if (source.to !== undefined) open += `"to":${JSON.stringify(source.to)},`;
   if (requestId !== undefined) open += `"request_id":"${requestId}",`;
   open += `"payload":${JSON.stringify(source.payload)},"metadata":{`;
   if (metadata !== undefined) {

@@ -15,7 +15,7 @@ import {
   type Tls,
 } from '@arqonbus/bus';
 import { createApiKeyCheck } from './auth/api-key.ts';
-import { extractToken } from './auth/credentials.ts';
+import { extractToken, tokenFromCookie } from './auth/credentials.ts';
 import { createVerifier, type Verifier } from './auth/verifier.ts';
 import type { Config } from './config/config.ts';
 import { isLoopbackHost, onLoopbackOnly } from './config/listeners.ts';
@@ -211,7 +211,11 @@ class Listeners implements Edge {
     const isLocal = onLoopbackOnly(config);
     return new Gate({
       authenticate:
-        verifier === null ? null : (request) => verifier.verify(extractToken(request.headers, request.url ?? '/')),
+        verifier === null
+          ? null
+          : ({ headers, url = '/' }) =>
+              // The origin has been checked before.
+              verifier.verify(extractToken(headers, url) ?? tokenFromCookie(headers, auth.cookie)),
       anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, isLocal), isLocal),
       listeningOnLoopback: isLoopbackHost(host),
       allowedOrigins: [...server.allowedOrigins, ...alsoAllowed],
@@ -243,6 +247,7 @@ class Listeners implements Edge {
       checkApiKey: createApiKeyCheck(http.apiKey),
       hasApiKey: http.apiKey !== '',
       verifier: this.verifier,
+      cookie: auth.cookie,
       rates,
       requireWelcome: (principal) => bus.requireWelcome(principal),
       local: isLocal ? anonymousPrincipal(anonymousRole(auth.anonymousRole, true), onLoopbackOnly(config)) : null,

@@ -59,7 +59,7 @@ export class Server {
     this.bus = new Bus({
       engine: timeEngine(engine, (operation, seconds) => metrics.observeStorage(engine.backend, operation, seconds)),
       refresh: (token) => this.refresh(token),
-      hooks: { publish: [guard] },
+      hooks: { publish: [guard], http: { ...config.hooks, allowHosts: config.webhook.allowHosts } },
       operators: config,
       commands: (core) => casilCommands(core, guard, !auth.enabled),
       startDegraded: storage.mode === 'degraded',

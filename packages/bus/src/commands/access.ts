@@ -9,12 +9,15 @@ import { z } from 'zod';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { MAX_SUBJECT_LENGTH } from '../principal.ts';
-import { STAMP } from '../schemas/fields.ts';
+import { COUNT, STAMP } from '../schemas/fields.ts';
+import type { Subjects } from '../subjects.ts';
 import { TIME } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 
 const SUBJECT = z.string().min(1).max(MAX_SUBJECT_LENGTH).describe('The `sub` of its tokens.');
 const REASON = z.string().min(1).max(256);
+/** UTF-8 bytes that a close frame has for its reason, with some to spare. */
+const MAX_CLOSE_REASON = 120;
 
 const BLOCK: z.ZodType<AccessBlock> = z
   .strictObject({
@@ -37,7 +40,7 @@ const REVOCATION: z.ZodType<AccessRevocation> = z
   .meta({ id: 'AccessRevocation', description: 'Tokens that count no more.' });
 
 /** op.access.*: whom a tenant keeps out (RULES 2). */
-export function accessCommands(bus: Core): AnyCommand[] {
+export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
   const { accessList } = bus;
   return [
     command({
@@ -100,6 +103,38 @@ export function accessCommands(bus: Core): AnyCommand[] {
         throw new BusError('VALIDATION_ERROR', 'Name "jti" alone, or "subject" together with "issued_before".', {
           field: jti === undefined ? 'subject' : 'jti',
         });
+      },
+    }),
+    command({
+      name: 'op.access.disconnect',
+      role: 'admin',
+      description: 'Closes the connections of a subject, or one connection, on whatever node (4403); it may come back.',
+      args: z.strictObject({
+        subject: SUBJECT.exactOptional(),
+        client_id: z.string().min(1).max(128).describe('Instead of a subject: one connection.').exactOptional(),
+        reason: z
+          .string()
+          .min(1)
+          .refine((text) => Buffer.byteLength(text) <= MAX_CLOSE_REASON, `at most ${MAX_CLOSE_REASON} bytes`)
+          .describe(`Told to the client; at most ${MAX_CLOSE_REASON} bytes of UTF-8.`)
+          .exactOptional(),
+      }),
+      result: z.strictObject({ disconnected: COUNT.describe('Connections that were closed.') }),
+      run: async ({ sender }, args): Promise<CommandResult<'op.access.disconnect'>> => {
+        const { subject, client_id: client, reason = 'disconnected by an administrator' } = args;
+        const { tenant, subject: own } = sender.principal;
+        if (client === sender.id || (subject !== undefined && subject === own)) {
+          throw new BusError('VALIDATION_ERROR', 'That is yourself; close your connection instead.', {
+            field: client === undefined ? 'subject' : 'client_id',
+          });
+        }
+        if (subject !== undefined && client === undefined) {
+          return { disconnected: await subjects.disconnect(tenant, subject, reason) };
+        }
+        if (client !== undefined && subject === undefined) {
+          return { disconnected: await subjects.disconnectClient(tenant, client, reason) };
+        }
+        throw new BusError('VALIDATION_ERROR', 'Name either "subject" or "client_id".', { field: 'subject' });
       },
     }),
     command({

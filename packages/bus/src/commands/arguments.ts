@@ -15,7 +15,8 @@ import { CHANNEL_FIELD, MEMBERSHIP_FIELD, MEMBERSHIP_ROOM_FIELD, POSITION, ROOM_
 
 const MAX_STREAMS = 1_000;
 const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
-const NAME = z.string().min(1).max(260);
+/** Two names at most, or the room and the channel of a mailbox. */
+const NAME = z.string().min(1).max(1_030);
 
 /** `room` and `channel` as every command takes them: names, or `room:channel` in either. */
 export const PLACE: {
@@ -63,9 +64,13 @@ export const MEMBER_PLACE: typeof PLACE = {
   }).exactOptional(),
 };
 
-/** The address that `room` and `channel` name; a room alone is all of it (`*`). */
+/**
+ * The address that `room` and `channel` name; a room alone is all of it (`*`).
+ *
+ * @param patterns whether it may be what one reads beside channels: a pattern, or a mailbox
+ */
 export function placeOf(args: { readonly room?: string; readonly channel?: string }, patterns = false): Address {
-  const { room, channel } = parseAddress(args.room, args.channel, patterns);
+  const { room, channel } = parseAddress(args.room, args.channel, patterns, patterns);
   if (room === undefined) throw missing('room');
   return { room, channel: channel ?? WILDCARD };
 }
@@ -75,7 +80,7 @@ export function roomOf(args: { readonly room?: string; readonly channel?: string
   room: string;
   channel: string | undefined;
 } {
-  const { room, channel } = parseAddress(args.room, args.channel);
+  const { room, channel } = parseAddress(args.room, args.channel, false, true);
   if (room === undefined) throw missing('room');
   return { room, channel };
 }

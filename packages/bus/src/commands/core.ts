@@ -1,4 +1,5 @@
 import type { Core } from '../core.ts';
+import type { Subjects } from '../subjects.ts';
 import { accessCommands } from './access.ts';
 import { announceCommands } from './announce.ts';
 import { channelCommands } from './channels.ts';
@@ -11,14 +12,14 @@ import { membershipCommands } from './membership.ts';
 import { ruleCommands } from './rules.ts';
 
 /** The commands that every server has. A new family of commands joins this list. */
-export function coreCommands(bus: Core, listAll: () => readonly AnyCommand[]): AnyCommand[] {
+export function coreCommands(bus: Core, subjects: Subjects, listAll: () => readonly AnyCommand[]): AnyCommand[] {
   return [
     ...connectionCommands(bus, listAll),
     ...membershipCommands(bus),
     ...channelCommands(bus),
     ...historyCommands(bus),
     ...ruleCommands(bus),
-    ...accessCommands(bus),
+    ...accessCommands(bus, subjects),
     ...groupCommands(bus),
     ...deliveryCommands(bus),
     ...announceCommands(bus),

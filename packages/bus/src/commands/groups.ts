@@ -8,7 +8,7 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Sender } from '../connection/session.ts';
-import type { DriverInfo } from '../consumers/driver.ts';
+import type { DriverInfo } from '../consumers/answer.ts';
 import { markDead } from '../consumers/envelope.ts';
 import {
   GROUP_NAME,
@@ -17,7 +17,7 @@ import {
   type GroupRecord,
   type GroupSettings,
 } from '../consumers/group.ts';
-import type { Start } from '../consumers/start.ts';
+import { defaultStart, type Start } from '../consumers/start.ts';
 import type { Core } from '../core.ts';
 import { STORED } from '../schemas/envelopes.ts';
 import { COUNT, POSITION, SEQUENCE, STAMP } from '../schemas/fields.ts';
@@ -114,8 +114,10 @@ export function groupCommands(bus: Core): AnyCommand[] {
       args: z.strictObject({ ...GROUP_PLACE, start: START.exactOptional(), ...GIVEN }),
       result: GROUP_SUMMARY,
       run: async ({ sender }, args): Promise<GroupSummary> => {
-        const { room: _room, channel: _channel, group: _group, start = 'new', ...given } = args;
-        return summaryOf(await groups.create(sender, groupPlace(sender, args), given, startOf(start)));
+        const { room: _room, channel: _channel, group: _group, start, ...given } = args;
+        const place = groupPlace(sender, args);
+        const begin = start === undefined ? defaultStart(place) : startOf(start);
+        return summaryOf(await groups.create(sender, place, given, begin));
       },
     }),
     command({
@@ -133,7 +135,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       }),
       run: ({ sender }, args): CommandResult<'group.list'> => {
         const { limit = MAX_PAGE, after } = args;
-        const { room, channel } = parseAddress(args.room, args.channel, true);
+        const { room, channel } = parseAddress(args.room, args.channel, true, true);
         const all = groups.list(sender, room, channel).filter((one) => after === undefined || one.key > after);
         const page = all.slice(0, limit);
         const next = all.length > limit ? (page[page.length - 1]?.key ?? null) : null;
@@ -221,7 +223,9 @@ export function groupCommands(bus: Core): AnyCommand[] {
       run: async ({ sender, releaseTurn }, args): Promise<JsonText> => {
         const { limit = 10, wait_ms = 0 } = args;
         if (wait_ms > 0) releaseTurn();
-        const { texts, pending } = await groups.pull(sender, groupPlace(sender, args), limit, wait_ms);
+        const place = groupPlace(sender, args);
+        await bus.http.read(sender, place);
+        const { texts, pending } = await groups.pull(sender, place, limit, wait_ms);
         return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);
       },
     }),
@@ -241,6 +245,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       run: async ({ sender }, args): Promise<JsonText> => {
         const place = groupPlace(sender, args);
         const { limit = 100, after } = args;
+        await bus.http.read(sender, place);
         const { letters, next } = await groups.deadLetters(sender, place, limit, after);
         const { room, group } = place;
         const texts = letters.map(({ text, reason, attempts, channel, sequence }) =>

@@ -1,4 +1,4 @@
-import { BusError, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
@@ -242,7 +242,8 @@ async function streamsOf(bus: Core, sender: Sender, span: Span): Promise<StreamA
         required_role: 'admin',
       });
     }
-    return (await bus.engine.broker.streams(tenant)).filter(covered);
+    // Mail is read mailbox by mailbox.
+    return (await bus.engine.broker.streams(tenant)).filter((stream) => stream.room !== MAIL_ROOM && covered(stream));
   }
   const { room, channel } = placeOf(span);
   if (channel !== WILDCARD || span.room?.includes(':') === true || span.channel !== undefined) {

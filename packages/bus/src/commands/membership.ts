@@ -120,6 +120,7 @@ async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): P
     throw new BusError('VALIDATION_ERROR', message, { field: plain });
   }
   const place = groupPlace(session, args);
+  await bus.http.read(session, place);
   const { position, members, begin } = await bus.groups.join(session, place, args.prefetch ?? DEFAULT_PREFETCH);
   context.afterAnswer(begin);
   const { room, channel, group } = place;

@@ -174,7 +174,7 @@ function encodeAnswer(requestId: string, command: string, result: object): strin
 function addressOf({ room, channel }: JsonObject): PartialAddress {
   try {
     const names = [room, channel].map((name) => (typeof name === 'string' ? name : undefined));
-    return parseAddress(names[0], names[1], true);
+    return parseAddress(names[0], names[1], true, true);
   } catch {
     return {};
   }

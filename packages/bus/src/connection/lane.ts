@@ -66,6 +66,6 @@ export class Lane {
 export function overlaps(incoming: Incoming): boolean {
   if (isRefusal(incoming)) return false;
   // What no stream orders waits for what was sent before it.
-  if (incoming.type === 'event') return incoming.options?.ephemeral !== true;
+  if (incoming.type === 'event') return incoming.options?.ephemeral !== true && incoming.options?.request === undefined;
   return incoming.type === 'telemetry';
 }

@@ -1,4 +1,4 @@
-import type { ClientRecord, ClientType } from '@arqonbus/protocol';
+import { type ClientRecord, type ClientType, MAIL_ROOM } from '@arqonbus/protocol';
 import type { Traffic } from '../counters.ts';
 import type { Principal } from '../principal.ts';
 import type { TokenBucket } from '../rate.ts';
@@ -145,14 +145,14 @@ export class Session implements Sender {
   joined(channel: Place, membership: Membership): void {
     this.memberships.delete(channel);
     this.memberships.set(channel, membership);
-    if (channel.isConcrete) this.current = channel;
+    if (mayBeCurrent(channel)) this.current = channel;
   }
 
   left(channel: Place): void {
     this.memberships.delete(channel);
     if (this.current !== channel) return;
     this.current = undefined;
-    for (const other of this.memberships.keys()) if (other.isConcrete) this.current = other;
+    for (const other of this.memberships.keys()) if (mayBeCurrent(other)) this.current = other;
   }
 
   get session(): Session {
@@ -193,7 +193,8 @@ export class Session implements Sender {
   currentRoom(): string | undefined {
     if (this.current !== undefined) return this.current.room;
     let last: string | undefined;
-    for (const channel of this.memberships.keys()) if (channel.room !== '*') last = channel.room;
+    for (const channel of this.memberships.keys())
+      if (channel.room !== '*' && channel.room !== MAIL_ROOM) last = channel.room;
     return last;
   }
 
@@ -201,6 +202,7 @@ export class Session implements Sender {
     // Without a prototype, since a room may be called "constructor".
     const rooms: Record<string, string[]> = Object.create(null);
     for (const { room, channel } of this.memberships.keys()) {
+      if (room === MAIL_ROOM) continue;
       const channels = rooms[room];
       if (channels === undefined) rooms[room] = [channel];
       else channels.push(channel);
@@ -218,4 +220,9 @@ export class Session implements Sender {
       node,
     };
   }
+}
+
+/** Whether what names no place may go there: nobody publishes to a mailbox. */
+function mayBeCurrent({ isConcrete, room }: Place): boolean {
+  return isConcrete && room !== MAIL_ROOM;
 }

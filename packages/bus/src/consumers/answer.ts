@@ -1,4 +1,6 @@
-import type { GroupPlace } from './group.ts';
+import { type Position, randomToken } from '@arqonbus/protocol';
+import { markDelivery } from './envelope.ts';
+import type { GroupRecord } from './group.ts';
 import type { Settlement } from './ledger.ts';
 
 /** What a member says of the events that it holds. */
@@ -19,14 +21,30 @@ export interface Answered {
   readonly lost: string[];
 }
 
-/** An event that the group is done with. `text` is null when it is no longer at hand. */
-export interface Settled {
-  readonly place: GroupPlace;
-  readonly channel: string;
-  readonly sequence: number;
-  readonly text: string | null;
-  readonly outcome: Settlement;
-  readonly attempts: number;
-  /** The subject whose answer it was; null without one. */
-  readonly by: string | null;
+/** Where a group stands, as the node that drives it tells. */
+export interface DriverInfo {
+  /** By channel: all up to there is settled. */
+  readonly positions: Readonly<Record<string, Position>>;
+  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
+  readonly pending: number;
+  readonly unacked: number;
+  /** Age of the oldest event that is not settled; null without one. */
+  readonly oldest_ms: number | null;
+  readonly members: number;
+  readonly dead_letters: number;
+  readonly counts: Readonly<Record<Settlement, number>>;
+}
+
+const LIVE = 'live-';
+
+/**
+ * An envelope as a member gets it that is handed out without a lease: its token holds nothing, so that any answer to it is
+ * done at once.
+ */
+export function markLive(text: string, { group, group_id }: GroupRecord, deadline: string): string {
+  return markDelivery(text, { group, attempt: 1, token: `${group_id}.${LIVE}${randomToken(16)}`, deadline });
+}
+
+export function isLiveToken(token: string): boolean {
+  return token.startsWith(LIVE, token.indexOf('.') + 1);
 }

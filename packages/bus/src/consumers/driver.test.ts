@@ -75,7 +75,7 @@ class Bench {
       texts: new TextBudget(),
       publishDead: async () => {},
       lostNotice: () => '{}',
-      onSettled: () => {},
+      sendReceipt: async () => {},
       onConflict: () => conflicts.push(null),
       onFault: (error) => {
         throw error;

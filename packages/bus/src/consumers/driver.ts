@@ -2,7 +2,7 @@ import { BusError, newId, type Position } from '@arqonbus/protocol';
 import { andThen, attempt } from '../awaitable.ts';
 import type { Clock } from '../clock.ts';
 import type { Broker, KeyValueStore, StreamEvent } from '../engine/engine.ts';
-import type { Answer, Answered, Settled } from './answer.ts';
+import type { Answer, Answered, DriverInfo } from './answer.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
@@ -13,6 +13,8 @@ import { KeyOrder } from './key-order.ts';
 import { type Entry, Ledger, type Settlement, type TextBudget } from './ledger.ts';
 import { type Member, Members } from './members.ts';
 import { type Pull, Pulls } from './pulls.ts';
+import { ReceiptSender } from './receipt-sender.ts';
+import { MAX_OWED, type OwedReceipt } from './receipts-owed.ts';
 import { covering, Sources } from './sources.ts';
 
 /** Ends of leases that lie closer together than this are looked at together, in milliseconds. */
@@ -22,19 +24,6 @@ const RETRY_MS = 1_000;
 /** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
 const SHOW_UP_MS = 12_000;
 
-export interface DriverInfo {
-  /** By channel: all up to there is settled. */
-  readonly positions: Readonly<Record<string, Position>>;
-  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
-  readonly pending: number;
-  readonly unacked: number;
-  /** Age of the oldest event that is not settled; null without one. */
-  readonly oldest_ms: number | null;
-  readonly members: number;
-  readonly dead_letters: number;
-  readonly counts: Readonly<Record<Settlement, number>>;
-}
-
 export interface DriverParts {
   readonly broker: Broker;
   readonly store: KeyValueStore;
@@ -42,9 +31,10 @@ export interface DriverParts {
   readonly texts: TextBudget;
   /** Publishes a dead letter; `retries` tells one death of an event from the next. */
   publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
+  /** Tells a sender what became of its event. Rejects with STORAGE_UNAVAILABLE. */
+  sendReceipt(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** The text of a notice that events were lost. */
   lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
-  onSettled(settled: Settled): void;
   /** Another node has taken over. */
   onConflict(): void;
   onFault(error: unknown): void;
@@ -65,6 +55,7 @@ export class Driver {
   private readonly journal: Journal | null;
   /** What had its attempts, and what is tried again. */
   readonly deadLetters: DeadLetterQueue;
+  private readonly receipts: ReceiptSender;
   private readonly pulls: Pulls;
   private readonly keys: KeyOrder;
   private readonly covers: (channel: string) => boolean;
@@ -110,16 +101,16 @@ export class Driver {
     this.deadLetters = new DeadLetterQueue(tenant, group.group_id, this.ledger, {
       store,
       clock,
-      fetch: (entry) => entry.text ?? this.fetchText(entry),
+      fetch: (entry) => andThen(entry.text ?? this.fetchText(entry), (text) => this.receipts.learn(entry, text)),
       publish: (letter) => parts.publishDead(tenant, this.group, letter),
       onKept: async (entry) => {
-        this.finish(entry, 'rejected', null, true);
+        this.finish(entry, 'rejected', true);
         // There is room for the next one.
         this.pump();
         await this.journal?.saved();
       },
       onMissing: (entry) => {
-        this.finish(entry, 'lost', null);
+        this.finish(entry, 'lost');
         this.tellLost(entry.stream.channel, 1);
         this.pump();
       },
@@ -138,6 +129,14 @@ export class Driver {
           onFault,
         })
       : null;
+    this.receipts = new ReceiptSender(group.group, this.ledger, {
+      clock,
+      journal: this.journal,
+      fetch: (entry) => this.fetchText(entry),
+      send: (receipt, isAgain) => parts.sendReceipt(this.place, receipt, isAgain),
+      onSent: () => this.pump(),
+      onFault,
+    });
   }
 
   /** Takes up where the group stands. Rejects when the storage is away. */
@@ -163,6 +162,7 @@ export class Driver {
     this.callOffAbsent = clock.after(SHOW_UP_MS, () => this.giveUpAbsent());
     this.changed();
     this.wake();
+    this.receipts.start();
     this.pump();
   }
 
@@ -175,6 +175,7 @@ export class Driver {
     this.callOff();
     this.callOffAbsent();
     this.pulls.close();
+    await this.receipts.stop();
     await this.journal?.stop();
     this.ledger.clear();
   }
@@ -231,11 +232,11 @@ export class Driver {
 
   /** What a member says. The answer comes once it is written. */
   async answer({ kind, tokens, delayMs, reason, by }: Answer): Promise<Answered> {
+    if (kind === 'ack') await this.receipts.learnOf(tokens);
     const now = this.parts.clock.steady();
     this.lastUse = now;
     const done: string[] = [];
     const lost: string[] = [];
-    const settled: Settled[] = [];
     const removals: Promise<void>[] = [];
     for (const token of tokens) {
       const entry = this.ledger.find(token);
@@ -246,9 +247,9 @@ export class Driver {
       done.push(token);
       if (kind === 'nack') this.ledger.nack(token, now, delayMs, reason);
       else if (kind === 'extend') this.ledger.extend(token, now);
-      else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected');
+      else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected', by);
       else {
-        settled.push(this.fact(entry, 'handled', by));
+        this.receipts.owe(entry, 'handled', by);
         if (entry.revived !== null) removals.push(this.deadLetters.remove(entry.revived));
         this.ledger.ack(token);
         this.keys.end(entry);
@@ -259,7 +260,6 @@ export class Driver {
     const saved = this.journal?.saved();
     this.pump();
     await Promise.all([saved, ...removals]);
-    for (const one of settled) this.parts.onSettled(one);
     return { done, lost };
   }
 
@@ -326,7 +326,7 @@ export class Driver {
 
   /** How many more events are wanted. */
   private get wanted(): number {
-    if (this.isResting || this.isOver) return 0;
+    if (this.isResting || this.isOver || this.ledger.owed.size >= MAX_OWED) return 0;
     const room = this.ledger.limits.maxUnacked - this.ledger.size;
     if (room <= 0 || this.ledger.isHeavy) return this.ledger.size === 0 ? 1 : 0;
     const credit = this.pulls.wanted + this.members.totalCredit;
@@ -365,11 +365,11 @@ export class Driver {
         continue;
       }
       if (entry.end <= this.parts.clock.now()) {
-        this.finish(entry, 'expired', null);
+        this.finish(entry, 'expired');
         continue;
       }
       if (isOwnDeadLetter(entry.text, this.place, this.covers)) {
-        this.finish(entry, 'skipped', null);
+        this.finish(entry, 'skipped');
         continue;
       }
       const taker = this.takerOf(entry);
@@ -408,7 +408,7 @@ export class Driver {
     const found = (text: string | null): void => {
       if (this.isOver || entry.state !== 'ready') return;
       if (text === null) {
-        this.finish(entry, 'lost', null);
+        this.finish(entry, 'lost');
         this.tellLost(entry.stream.channel, 1);
       } else {
         this.ledger.keep(entry, text);
@@ -434,21 +434,17 @@ export class Driver {
   private prepare(entry: Entry): void {
     const text = entry.text as string;
     entry.end = endOf(text);
+    this.receipts.learn(entry, text);
     this.keys.read(entry, text);
   }
 
   /** Is done with an event that nobody answered for. */
-  private finish(entry: Entry, how: Settlement, by: string | null, isDeadLetter = false): void {
-    const fact = this.fact(entry, how, by);
+  private finish(entry: Entry, how: Settlement, isDeadLetter = false): void {
+    if (how === 'rejected' || how === 'expired') this.receipts.owe(entry, how, entry.rejectedBy);
     if (entry.revived !== null && !isDeadLetter) this.deadLetters.remove(entry.revived).catch(this.parts.onFault);
     this.ledger.settle(entry, how);
     this.keys.end(entry);
     this.journal?.note();
-    this.parts.onSettled(fact);
-  }
-
-  private fact({ stream, sequence, text, attempts }: Entry, outcome: Settlement, by: string | null): Settled {
-    return { place: this.place, channel: stream.channel, sequence, text, outcome, attempts, by };
   }
 
   // Time --------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ const ANSWER_MS = 5_000;
 /** UTF-16 units of envelopes in one message to another node. */
 const BATCH_LENGTH = 1_048_576;
 
-export interface DriversParts extends Pick<DriverParts, 'publishDead' | 'lostNotice' | 'onSettled' | 'texts'> {
+export interface DriversParts extends Pick<DriverParts, 'publishDead' | 'sendReceipt' | 'lostNotice' | 'texts'> {
   readonly engine: Engine;
   readonly hub: Hub;
   readonly interest: Interest;
@@ -251,7 +251,7 @@ export class Drivers {
     const { tenant, room } = driver.place;
     const rooms = this.byRoom.get(tenant) ?? new Map<string, Driver[]>();
     this.byRoom.set(tenant, rooms.set(room, [...(rooms.get(room) ?? []), driver]));
-    this.untap ??= this.parts.hub.tap(this.tap);
+    this.untap ??= this.parts.hub.tap(this.tap, { mail: true });
   }
 
   /** Sees every event of this node. Neither throws nor waits. */

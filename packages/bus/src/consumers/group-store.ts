@@ -1,15 +1,23 @@
-import { BusError } from '@arqonbus/protocol';
+import { BusError, INBOX, MAIL_ROOM } from '@arqonbus/protocol';
 import type { KeySpace, KeyValueStore } from '../engine/engine.ts';
 import { type GroupRecord, groupKey } from './group.ts';
 
 const SPACE = 'group';
+/** Those of mailboxes. Each mailbox has one `inbox`, which counts for nobody's quota. */
+export const MAIL_SPACE = 'group_mail';
 /** Where drivers keep how far their groups are. */
 export const STATE_SPACE = 'group_state';
+const SPACES = [SPACE, MAIL_SPACE] as const;
 const PAGE = 500;
 
 export interface GroupQuota {
   readonly maxGroups: number;
   readonly maxGroupsPerSubject: number;
+}
+
+/** Whether a group is the one that every mailbox has. */
+function isInbox({ room, group }: GroupRecord): boolean {
+  return room === MAIL_ROOM && group === INBOX;
 }
 
 /** The groups of all tenants in the key-value store: what a restart finds again, and all nodes of a cluster see. */
@@ -24,16 +32,25 @@ export class GroupStore {
 
   /** Tells of every group that any node makes, changes or (null) deletes; returns the way to stop. */
   watch(onChange: (tenant: string, key: string, record: GroupRecord | null) => void): () => void {
-    return this.store.watch(SPACE, ({ at, key, value }) =>
-      onChange(at.tenant, key, value === null ? null : (JSON.parse(value) as GroupRecord)),
+    const stops = SPACES.map((space) =>
+      this.store.watch(space, ({ at, key, value }) =>
+        onChange(at.tenant, key, value === null ? null : (JSON.parse(value) as GroupRecord)),
+      ),
     );
+    return () => {
+      for (const stop of stops) stop();
+    };
   }
 
   async load(onGroup: (tenant: string, record: GroupRecord) => void): Promise<void> {
-    for (const tenant of await this.store.tenants(SPACE)) {
+    for (const space of SPACES) await this.loadSpace(space, onGroup);
+  }
+
+  private async loadSpace(space: string, onGroup: (tenant: string, record: GroupRecord) => void): Promise<void> {
+    for (const tenant of await this.store.tenants(space)) {
       for (let after: string | undefined; ; ) {
         const query = { limit: PAGE, ...(after === undefined ? {} : { after }) };
-        const entries = await this.store.list(spaceOf(tenant), query);
+        const entries = await this.store.list({ tenant, space, namespace: '' }, query);
         for (const { value } of entries) onGroup(tenant, JSON.parse(value) as GroupRecord);
         if (entries.length < PAGE) break;
         after = entries[entries.length - 1]?.key;
@@ -45,19 +62,20 @@ export class GroupStore {
   async add(tenant: string, record: GroupRecord): Promise<GroupRecord> {
     const { maxGroups, maxGroupsPerSubject } = this.quota;
     const key = groupKey(record);
-    const outcome = await this.store.set(spaceOf(tenant), key, JSON.stringify(record), {
+    const quota = {
+      owner: record.owner,
+      ownerKeys: maxGroupsPerSubject,
+      ownerBytes: Number.MAX_SAFE_INTEGER,
+      tenantKeys: maxGroups,
+      tenantBytes: Number.MAX_SAFE_INTEGER,
+    };
+    const outcome = await this.store.set(spaceOf(tenant, key), key, JSON.stringify(record), {
       ifVersion: 0,
-      quota: {
-        owner: record.owner,
-        ownerKeys: maxGroupsPerSubject,
-        ownerBytes: Number.MAX_SAFE_INTEGER,
-        tenantKeys: maxGroups,
-        tenantBytes: Number.MAX_SAFE_INTEGER,
-      },
+      ...(isInbox(record) ? {} : { quota }),
     });
     if (outcome.ok) return record;
     if (outcome.reason === 'full') throw this.tooMany(outcome.limit.startsWith('owner'));
-    const entry = await this.store.get(spaceOf(tenant), key);
+    const entry = await this.store.get(spaceOf(tenant, key), key);
     if (entry === null) throw new BusError('CONFLICT', 'Somebody deletes this group right now; try again.');
     return JSON.parse(entry.value) as GroupRecord;
   }
@@ -65,17 +83,17 @@ export class GroupStore {
   /** Pauses a group, or not; null when it is gone. */
   async pause(tenant: string, key: string, paused: boolean): Promise<GroupRecord | null> {
     for (;;) {
-      const entry = await this.store.get(spaceOf(tenant), key);
+      const entry = await this.store.get(spaceOf(tenant, key), key);
       if (entry === null) return null;
       const record = { ...(JSON.parse(entry.value) as GroupRecord), paused };
       const value = JSON.stringify(record);
-      const outcome = await this.store.set(spaceOf(tenant), key, value, { ifVersion: entry.version });
+      const outcome = await this.store.set(spaceOf(tenant, key), key, value, { ifVersion: entry.version });
       if (outcome.ok) return record;
     }
   }
 
   async remove(tenant: string, key: string): Promise<void> {
-    await this.store.delete(spaceOf(tenant), key);
+    await this.store.delete(spaceOf(tenant, key), key);
   }
 
   /** Deletes what a driver kept of a group, and may have written after it was deleted. */
@@ -98,6 +116,6 @@ export class GroupStore {
   }
 }
 
-function spaceOf(tenant: string): KeySpace {
-  return { tenant, space: SPACE, namespace: '' };
+function spaceOf(tenant: string, key: string): KeySpace {
+  return { tenant, space: key.startsWith(`${MAIL_ROOM}:`) ? MAIL_SPACE : SPACE, namespace: '' };
 }

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 import { grantsOf } from '../principal.ts';
 import { serverPrincipal, systemSender } from '../system-sender.ts';
-import type { Settled } from './answer.ts';
 import type { Consumed } from './consumer.ts';
 import { type GroupRecord, settingsOf } from './group.ts';
 import { type Delivered, Node, type NodeOptions, numberOf, PLACE, range, tokenOf, Worker } from './rig.suite.ts';
@@ -299,23 +298,6 @@ describe('a part of the program in a group', () => {
     await node.publish([1]);
     await expect.poll(() => attempts, PATIENT).toEqual([1, 2]);
     expect(node.faults.map(String)).toEqual(['Error: the mailer is broken']);
-  });
-
-  it('is told of every event that a group is done with', async () => {
-    const node = await Node.open(createMemoryEngine());
-    const worker = await Worker.connect(node);
-    const settled: Settled[] = [];
-    node.bus.groups.settled.add((one) => settled.push(one));
-    await worker.join('g');
-    await node.publish(['good', 'bad']);
-    const [good, bad] = (await worker.take(2)) as [Delivered, Delivered];
-    await worker.ack(good);
-    await worker.ask('delivery.reject', { tokens: [tokenOf(bad)], reason: 'no' });
-    await expect.poll(() => settled.length, PATIENT).toBe(2);
-    expect(settled).toMatchObject([
-      { channel: 'jobs', sequence: 1, outcome: 'handled', attempts: 1, place: { group: 'g' } },
-      { channel: 'jobs', sequence: 2, outcome: 'rejected', attempts: 1 },
-    ]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { BusError, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
@@ -10,10 +10,10 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
-import type { Answer, Answered, AnswerKind, Settled } from './answer.ts';
+import type { DriverInfo } from './answer.ts';
+import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
-import type { DriverInfo } from './driver.ts';
 import { Drivers } from './drivers.ts';
 import {
   differing,
@@ -27,7 +27,8 @@ import {
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
-import { type Start, startPositions } from './start.ts';
+import type { ReceiptWay } from './receipt-sender.ts';
+import { defaultStart, type Start, startPositions } from './start.ts';
 
 const EXPIRY_MS = 5_000;
 
@@ -49,6 +50,7 @@ export interface GroupsParts {
   readonly access: Access;
   readonly publisher: Publisher;
   readonly calls: NodeCalls;
+  readonly receipts: ReceiptWay;
   readonly options: GroupsOptions;
 }
 
@@ -63,8 +65,6 @@ export class Groups {
   private readonly drivers: Drivers;
   private readonly tenants: Map<string, Map<string, ActiveGroup>> = new Map();
   private readonly byId: Map<string, ActiveGroup> = new Map();
-  /** Told of every event that a group driven by this node is done with; must neither throw nor wait. */
-  readonly settled: Set<(settled: Settled) => void> = new Set();
   /** Pulls of connections that are under way. */
   private readonly pulling: Map<{ active: ActiveGroup; who: string }, Session> = new Map();
   private stopWatching: () => void = () => {};
@@ -86,11 +86,9 @@ export class Groups {
       publishDead: async (tenant, group, letter) => {
         if (group.isInternal !== true) await publishDeadLetter(parts, tenant, group, letter);
       },
+      sendReceipt: (...told) => parts.receipts.send(...told),
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
-      onSettled: (settled) => {
-        for (const listener of this.settled) listener(settled);
-      },
     });
   }
 
@@ -243,7 +241,7 @@ export class Groups {
     }
     session.groups.add(key);
     try {
-      if (this.find(place) === undefined) await this.create(session, place, {}, 'new');
+      if (this.find(place) === undefined) await this.create(session, place, {}, defaultStart(place));
       const active = this.existing(place);
       const { positions, members } = await this.drivers.ask(active, 'info', null);
       const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
@@ -301,7 +299,9 @@ export class Groups {
   async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
+    const live = given.tokens.filter(isLiveToken);
     for (const token of given.tokens) {
+      if (isLiveToken(token)) continue;
       const active = this.byId.get(token.slice(0, Math.max(0, token.indexOf('.'))));
       if (active === undefined || active.tenant !== tenant) continue;
       const tokens = byGroup.get(active);
@@ -312,7 +312,7 @@ export class Groups {
     const answers = [...byGroup].map(([active, tokens]) =>
       this.drivers.ask(active, 'answer', { ...given, tokens, by: subject }),
     );
-    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done));
+    const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));
     const lost = given.tokens.filter((token) => !held.has(token));
     if (done.length > 0) return { done, lost };
@@ -380,7 +380,17 @@ export class Groups {
   async liveMembers(place: GroupPlace): Promise<number> {
     const active = this.find(place);
     if (active === undefined) return 0;
-    return active.driver?.members.size ?? (await this.drivers.ask(active, 'info', null)).members;
+    return active.driver?.members.size ?? this.drivers.ask(active, 'members', null);
+  }
+
+  /**
+   * Hands an envelope that is not stored to one member of a group, on whichever node; false when there is none. It has no
+   * lease: `deadline` (RFC 3339) is all that the member is told of its time.
+   */
+  async handLive(place: GroupPlace, envelope: string, deadline: string): Promise<boolean> {
+    const active = this.find(place);
+    if (active === undefined) return false;
+    return this.drivers.ask(active, 'handLive', { text: markLive(envelope, active.record, deadline) });
   }
 
   // Inside ------------------------------------------------------------------------------------------------------------
@@ -411,7 +421,7 @@ export class Groups {
     if (room === WILDCARD) {
       throw new BusError('VALIDATION_ERROR', 'A group is on one room; name it.', { field: 'room', expected: 'name' });
     }
-    if (channel === PRIVATE_CHANNEL) {
+    if (channel === PRIVATE_CHANNEL && room !== MAIL_ROOM) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {
         field: 'channel',
       });

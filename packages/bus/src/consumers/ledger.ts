@@ -1,4 +1,5 @@
 import { Ranges } from './ranges.ts';
+import { type Asked, type OwedReceipt, OwedReceipts } from './receipts-owed.ts';
 
 /** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
 const MAX_KEPT = 4_194_304;
@@ -41,12 +42,16 @@ export class Entry {
   member = '';
   /** What keeps the order of events that share it; null without one. */
   key: string | null = null;
+  /** The subject that rejected it. */
+  rejectedBy: string | null = null;
   /** Why the last attempt failed. */
   reason: string | null = null;
   /** The envelope, while it is at hand; see {@link Ledger.keep}. */
   text: string | null = null;
   /** UTF-16 units of the envelope, once it was read. */
   length = 0;
+  /** Who wants to be told what becomes of it; undefined until its envelope was read. */
+  asked: Asked | null | undefined = undefined;
   /** When it is no longer to be handed out, in milliseconds since 1970. */
   end: number = Number.POSITIVE_INFINITY;
 
@@ -110,10 +115,11 @@ type EntryRecord = [
 type StreamRecord = [string, number, string, (readonly [number, number])[], EntryRecord[]];
 
 /** What is kept of a ledger. Times are what was left of them, so that nodes need not agree on a clock. */
-interface LedgerRecord {
+export interface LedgerRecord {
   readonly group: string;
   readonly counts: Readonly<Record<Settlement, number>>;
   readonly streams: readonly StreamRecord[];
+  readonly receipts?: readonly OwedReceipt[];
 }
 
 /** How an event came to be settled; `skipped`: it is not for this group. */
@@ -134,6 +140,8 @@ export class Ledger {
   size = 0;
   /** Events with a lease. */
   out = 0;
+  /** What senders are to be told. */
+  readonly owed: OwedReceipts = new OwedReceipts();
   /** Those that have become dead letters and are not settled as such yet. */
   readonly dying: Set<Entry> = new Set();
   private readonly tokens: Map<string, Entry> = new Map();
@@ -257,9 +265,11 @@ export class Ledger {
   }
 
   /** The event is to become a dead letter at once. */
-  reject(token: string, reason: string): Entry | undefined {
+  reject(token: string, reason: string, by: string | null = null): Entry | undefined {
     const entry = this.tokens.get(token);
-    if (entry !== undefined) this.die(entry, reason);
+    if (entry === undefined) return undefined;
+    entry.rejectedBy = by;
+    this.die(entry, reason);
     return entry;
   }
 
@@ -333,7 +343,8 @@ export class Ledger {
       if (stream.entries.size === 0) stream.record = text;
       streams.push(text);
     }
-    const head = JSON.stringify({ group, counts: this.counts });
+    const receipts = this.owed.size === 0 ? {} : { receipts: [...this.owed.all] };
+    const head = JSON.stringify({ group, counts: this.counts, ...receipts });
     return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
   }
 
@@ -342,6 +353,7 @@ export class Ledger {
     const record = JSON.parse(text) as LedgerRecord;
     if (record.group !== group) return false;
     Object.assign(this.counts, record.counts);
+    this.owed.restore(record.receipts ?? []);
     for (const [channel, floor, epoch, settled, entries] of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
       this.streams.set(channel, stream);

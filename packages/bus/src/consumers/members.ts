@@ -79,6 +79,25 @@ export class Members {
     return best;
   }
 
+  /** Hands a text to one member, without a lease; false when there is none. */
+  handLive(text: string): boolean {
+    const member = this.anyone();
+    member?.send(text);
+    return member !== undefined;
+  }
+
+  /** The least busy member, whether it takes one more or not. */
+  private anyone(): Member | undefined {
+    const { list } = this;
+    const busy = ({ id }: Member): number => this.ledger.holding(id).entries.size;
+    this.turn += 1;
+    const turned = list.map((_, step) => list[(this.turn + step) % list.length] as Member);
+    return turned.reduce<Member | undefined>(
+      (best, member) => (best !== undefined && busy(best) <= busy(member) ? best : member),
+      undefined,
+    );
+  }
+
   /**
    * The member that a key belongs to, busy or not: the one with the highest hash of both, so that a member which comes
    * or goes moves only its own keys.

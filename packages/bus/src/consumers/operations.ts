@@ -1,8 +1,8 @@
 import type { Position } from '@arqonbus/protocol';
 import { BusError } from '@arqonbus/protocol';
-import type { Answer, Answered } from './answer.ts';
+import type { Answer, Answered, DriverInfo } from './answer.ts';
 import type { ListedLetter } from './dead-letters.ts';
-import type { Driver, DriverInfo } from './driver.ts';
+import type { Driver } from './driver.ts';
 
 /** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
 export interface Operations {
@@ -10,6 +10,10 @@ export interface Operations {
   pull: { args: { who: string; limit: number; waitMs: number }; result: { texts: string[]; pending: number } };
   cancel: { args: { who: string }; result: null };
   info: { args: null; result: DriverInfo };
+  /** How many members there are. */
+  members: { args: null; result: number };
+  /** Hands a text to one member, without a lease; false when there is none. */
+  handLive: { args: { text: string }; result: boolean };
   seek: { args: { positions: Readonly<Record<string, Position>> }; result: null };
   deadLetters: {
     args: { limit: number; after: string | undefined };
@@ -32,6 +36,8 @@ const SERVE: Serve = {
     return null;
   },
   info: (driver) => driver.info(),
+  members: async (driver) => driver.members.size,
+  handLive: async (driver, { text }) => driver.members.handLive(text),
   seek: async (driver, { positions }) => {
     await driver.seek(positions);
     return null;

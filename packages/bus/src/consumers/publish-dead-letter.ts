@@ -1,4 +1,4 @@
-import { BusError, type Envelope, splitMetadata, WILDCARD } from '@arqonbus/protocol';
+import { BusError, type Envelope, MAIL_ROOM, splitMetadata, WILDCARD } from '@arqonbus/protocol';
 import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import { serverPrincipal, systemSender } from '../system-sender.ts';
@@ -15,7 +15,7 @@ export interface DeadLetterPublisher {
 }
 
 /**
- * Publishes a dead letter where its group wants it. Rejects with STORAGE_UNAVAILABLE alone: whatever else refuses it, it
+ * Publishes a dead letter where its group wants it, mail only where that was said. Rejects with STORAGE_UNAVAILABLE alone: whatever else refuses it, it
  * is kept among the group's dead letters.
  */
 export async function publishDeadLetter(
@@ -24,6 +24,8 @@ export async function publishDeadLetter(
   { room, group, group_id, settings }: GroupRecord,
   { channel, sequence, attempts, reason, text, retries, id }: DeadLetter,
 ): Promise<void> {
+  // A dead letter of mail is kept with its group: the channel beside a mailbox is the mailbox of somebody else.
+  if (room === MAIL_ROOM && settings.dead_letter === null) return;
   const source = channel === WILDCARD ? 'room' : channel.slice(0, MAX_SOURCE_NAME);
   const [deadRoom = room, deadChannel = ''] = (settings.dead_letter ?? `${room}:${source}.dead`).split(':');
   const { payload, metadata = {} } = JSON.parse(text) as Envelope;

@@ -1,4 +1,4 @@
-import { BusError, type Position, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Broker, StreamAddress } from '../engine/engine.ts';
 import { type GroupPlace, isWide, MAX_STREAMS, streamName } from './group.ts';
 import { covering } from './sources.ts';
@@ -12,6 +12,11 @@ export type Start =
   | 'all'
   | { readonly sequence: number; readonly epoch?: string | undefined }
   | { readonly time: number };
+
+/** Where a group begins unless it says so: in a mailbox with all that waits there. */
+export function defaultStart({ room }: GroupPlace): Start {
+  return room === MAIL_ROOM ? 'all' : 'new';
+}
 
 const AT_ONCE = 50;
 

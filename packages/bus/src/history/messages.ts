@@ -1,7 +1,8 @@
-import { BusError, type Position, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, parseTimestamp, WILDCARD } from '@arqonbus/protocol';
 import { type Access, forbidden } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import type { Broker, HistoryQuery, StreamAddress, StreamState } from '../engine/engine.ts';
+import type { HttpHooks } from '../hooks/hooks.ts';
 import type { Rooms } from '../rooms.ts';
 import { Slice } from '../turn.ts';
 import { compare, type Entry, fit, MAX_ANSWER, pointOf, readWithin } from './page.ts';
@@ -52,6 +53,7 @@ export interface MessagesParts {
   readonly broker: Broker;
   readonly access: Access;
   readonly waits: Waits;
+  readonly http: Pick<HttpHooks, 'read'>;
   readonly now: () => number;
 }
 
@@ -92,6 +94,7 @@ export class MessageHistory {
     check(request);
     const { room, channel, waitMs = 0 } = request;
     const first = await this.look(sender, request, waitMs > 0);
+    if (!isMember(sender, request)) await this.parts.http.read(sender, { room, channel: channel ?? WILDCARD });
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
@@ -148,7 +151,8 @@ export class MessageHistory {
       const stream = { tenant, room, channel };
       const state = await this.stateOf(stream);
       if (state !== null) return [{ stream, state }];
-      if (mayBeMissing) return [{ stream, state: NO_STATE }];
+      // A mailbox is there before its first message.
+      if (mayBeMissing || room === MAIL_ROOM) return [{ stream, state: NO_STATE }];
       throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
     }
     const known = await broker.streams(tenant, room);
@@ -183,6 +187,14 @@ export class MessageHistory {
 
 /** Nothing is known of a stream that never was: whoever comes back with this position has missed nothing. */
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
+
+/** Whoever is a member of the channel or its room has been asked about already. */
+function isMember({ session }: Sender, { room, channel }: MessagesRequest): boolean {
+  for (const place of session?.memberships.keys() ?? []) {
+    if (place.room === room && (place.channel === WILDCARD || place.channel === channel)) return true;
+  }
+  return false;
+}
 
 function check({ before, after, since, channel, waitMs = 0 }: MessagesRequest): void {
   if (since !== undefined && (before !== undefined || after !== undefined)) {

@@ -26,7 +26,14 @@ beforeEach(async () => {
   });
   const access = new Access({ telemetryRoom: 'integriguard' });
   const waits = {} as MessagesParts['waits'];
-  history = new MessageHistory({ rooms, broker: engine.broker, access, waits, now: Date.now });
+  history = new MessageHistory({
+    rooms,
+    broker: engine.broker,
+    access,
+    waits,
+    http: { read: () => undefined },
+    now: Date.now,
+  });
 });
 afterEach(() => engine.close());
 

@@ -153,7 +153,7 @@ export class Waits {
     const room = roomKey(wait.at);
     this.byRoom.set(room, (this.byRoom.get(room) ?? new Set()).add(wait));
     this.count += 1;
-    this.untap ??= this.hub.tap((event) => this.see(event));
+    this.untap ??= this.hub.tap((event) => this.see(event), { mail: true });
   }
 
   private remove(wait: Wait): void {

@@ -86,7 +86,7 @@ export class BusRig<O extends Operator> {
       },
     });
     this.operator = create(this.bus);
-    const all: AnyCommand[] = [...coreCommands(this.bus, () => all), ...this.operator.commands];
+    const all: AnyCommand[] = [...coreCommands(this.bus, this.bus.subjects, () => all), ...this.operator.commands];
     this.runner = new CommandRunner(this.bus, new CommandSet(all));
   }
 

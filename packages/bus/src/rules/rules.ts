@@ -1,6 +1,8 @@
-import { BusError } from '@arqonbus/protocol';
+import { BusError, compilePattern, isChannelPattern, WILDCARD } from '@arqonbus/protocol';
 import { andThen } from '../awaitable.ts';
 import type { Awaitable, KeyChange, KeySpace, KeyValueStore, Retention } from '../engine/engine.ts';
+import { checkDestination, type HostTest } from '../outbound/destination.ts';
+import { signingKey } from '../outbound/signature.ts';
 import { type CompiledRule, compileRules, type Merged, mergeRules } from './match.ts';
 import { compileSchema, type PayloadCheck } from './payload-schema.ts';
 import { type HookSettings, parseRules, type Rule } from './rule.ts';
@@ -45,13 +47,24 @@ export interface ChannelPolicy {
   readonly idleMs: number;
   readonly keepForGroups: boolean;
   readonly maxHops: number | null;
-  readonly hook: HookSettings | null;
+  readonly hook: ChannelHook | null;
+}
+
+/** Whom to ask before the fact. */
+export interface ChannelHook {
+  readonly settings: HookSettings;
+  /** Whether the operator's own configuration names it: then its url may be any. */
+  readonly isOperators: boolean;
+  readonly onJoin: boolean;
+  readonly onPublish: boolean;
 }
 
 interface TenantRules {
   readonly version: number;
   readonly rules: readonly Rule[];
   readonly compiled: readonly CompiledRule[];
+  /** Those whose hooks are asked about memberships. */
+  readonly joinHooks: readonly CompiledRule[];
   /** One policy for all channels that the same rules match. */
   readonly policies: Map<string, ChannelPolicy>;
 }
@@ -65,21 +78,28 @@ export class ChannelRules {
   private readonly base: readonly CompiledRule[];
   private readonly defaults: RuleDefaults;
   private readonly onFault: (error: unknown) => void;
+  private readonly allowed: HostTest;
   private readonly fallback: TenantRules;
   private readonly tenants: Map<string, TenantRules> = new Map();
   /** Told after the rules of a tenant have changed. */
   readonly changed: Set<(tenant: string) => void> = new Set();
 
-  /** Throws VALIDATION_ERROR for a rule of the configuration that cannot be read. */
+  /**
+   * Throws VALIDATION_ERROR for a rule of the configuration that cannot be read.
+   *
+   * @param allowed hosts that hooks of a tenant's own rules may address although they are special
+   */
   constructor(
     store: KeyValueStore,
     base: readonly unknown[],
     defaults: RuleDefaults,
     onFault: (error: unknown) => void,
+    allowed: HostTest = () => false,
   ) {
     this.store = store;
     this.defaults = defaults;
     this.onFault = onFault;
+    this.allowed = allowed;
     this.base = compileRules(checked(base), 'file');
     this.fallback = this.make(0, []);
   }
@@ -119,6 +139,7 @@ export class ChannelRules {
    */
   set(tenant: string, given: unknown, ifVersion: number): Awaitable<number> {
     const rules = checked(given);
+    requireDestinations(rules, this.allowed);
     const text = JSON.stringify(rules);
     if (Buffer.byteLength(text) > MAX_BYTES) {
       throw new BusError('VALIDATION_ERROR', `The rules of a tenant are at most ${MAX_BYTES} bytes; use fewer.`, {
@@ -142,15 +163,34 @@ export class ChannelRules {
   /** What holds for a channel, whether it exists or not. */
   policy(tenant: string, room: string, channel: string): ChannelPolicy {
     const known = this.of(tenant);
-    if (known.compiled.length === 0) return this.share(known, '', () => this.policyOf({}));
+    if (known.compiled.length === 0) return this.share(known, '', () => this.policyOf(NOTHING));
     let key = '';
     for (const [index, rule] of known.compiled.entries()) if (rule.matches(room, channel)) key += `${index} `;
-    return this.share(known, key, () => this.policyOf(mergeRules(known.compiled, room, channel).settled));
+    return this.share(known, key, () => this.policyOf(mergeRules(known.compiled, room, channel)));
   }
 
   /** The same with the rules that it comes from. */
   merged(tenant: string, room: string, channel: string): Merged {
     return mergeRules(this.of(tenant).compiled, room, channel);
+  }
+
+  /**
+   * Who is asked about a membership: of one channel its hook; of a room or a pattern those of all rules for channels
+   * that may be among them, each once.
+   */
+  joinHooks(tenant: string, room: string, channel: string): readonly ChannelHook[] {
+    const known = this.of(tenant);
+    if (known.joinHooks.length === 0) return NONE;
+    if (room !== WILDCARD && channel !== WILDCARD && !isChannelPattern(channel)) {
+      const { hook } = this.policy(tenant, room, channel);
+      return hook?.onJoin === true ? [hook] : NONE;
+    }
+    const byUrl = new Map<string, ChannelHook>();
+    for (const one of known.joinHooks) {
+      const { hook } = one.rule;
+      if (hook !== undefined && mayMeet(one, room, channel)) byUrl.set(hook.url, hookOf(hook, one));
+    }
+    return [...byUrl.values()];
   }
 
   private share(known: TenantRules, key: string, make: () => ChannelPolicy): ChannelPolicy {
@@ -167,7 +207,9 @@ export class ChannelRules {
   }
 
   private make(version: number, rules: readonly Rule[]): TenantRules {
-    return { version, rules, compiled: [...this.base, ...compileRules(rules, 'store')], policies: new Map() };
+    const compiled = [...this.base, ...compileRules(rules, 'store')];
+    const joinHooks = compiled.filter(({ rule }) => rule.hook?.on.includes('join') === true);
+    return { version, rules, compiled, joinHooks, policies: new Map() };
   }
 
   private put(tenant: string, rules: TenantRules): void {
@@ -192,7 +234,7 @@ export class ChannelRules {
     if (value !== null) this.adopt(at.tenant, value, version);
   }
 
-  private policyOf(settled: Merged['settled']): ChannelPolicy {
+  private policyOf({ settled, origins }: Pick<Merged, 'settled' | 'origins'>): ChannelPolicy {
     const { retention, autoCreateChannels, channelIdleMs, publishRequiresJoin } = this.defaults;
     const { history = {}, schema } = settled;
     const bytes = history.bytes ?? retention.bytes;
@@ -217,8 +259,52 @@ export class ChannelRules {
       idleMs: settled.idle_seconds === undefined ? channelIdleMs : settled.idle_seconds * 1_000,
       keepForGroups: settled.keep_for_groups ?? false,
       maxHops: settled.max_hops ?? null,
-      hook: settled.hook ?? null,
+      hook: settled.hook === undefined ? null : hookOf(settled.hook, origins.hook),
     };
+  }
+}
+
+const NONE: readonly ChannelHook[] = [];
+const NOTHING: Pick<Merged, 'settled' | 'origins'> = { settled: {}, origins: {} };
+/** Made once for each rule, so that what is made ready of it is found again. */
+const HOOKS: WeakMap<HookSettings, ChannelHook> = new WeakMap();
+
+function hookOf(settings: HookSettings, from: CompiledRule | undefined): ChannelHook {
+  let hook = HOOKS.get(settings);
+  if (hook === undefined) {
+    hook = {
+      settings,
+      isOperators: from?.from === 'file',
+      onJoin: settings.on.includes('join'),
+      onPublish: settings.on.includes('publish'),
+    };
+    HOOKS.set(settings, hook);
+  }
+  return hook;
+}
+
+/** Whether a rule may be for a channel of this room or pattern; two patterns are taken to meet. */
+function mayMeet({ rule: { match } }: CompiledRule, room: string, channel: string): boolean {
+  const [ofRoom = '', ofChannel = ''] = match.split(':');
+  const isRoom = room === WILDCARD || ofRoom === WILDCARD || compilePattern(ofRoom)(room);
+  if (!isRoom || channel === WILDCARD || ofChannel === WILDCARD || isChannelPattern(ofChannel)) return isRoom;
+  return compilePattern(channel)(ofChannel);
+}
+
+/** Throws VALIDATION_ERROR for a hook of a tenant's own that would be posted to a special address. */
+function requireDestinations(rules: readonly Rule[], allowed: HostTest): void {
+  for (const [index, { hook }] of rules.entries()) {
+    if (hook !== undefined) at(`rules[${index}].hook.url`, () => checkDestination(hook.url, allowed));
+  }
+}
+
+/** Says of a fault where it stands. */
+function at(field: string, check: () => unknown): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof BusError)) throw error;
+    throw new BusError('VALIDATION_ERROR', `${field}: ${error.message}`, { ...error.details, field });
   }
 }
 
@@ -236,17 +322,15 @@ function checkOf(rule: SchemaRule): PayloadCheck {
   return check;
 }
 
-/** Reads rules, and compiles their schemas, so that one that cannot be is refused before it holds. */
+/** Reads rules with all that hangs on them, so that one that cannot hold is refused before it does. */
 function checked(given: unknown): Rule[] {
   const rules = parseRules(given);
-  for (const [index, { schema }] of rules.entries()) {
-    try {
-      if (schema !== undefined) checkOf(schema);
-    } catch (error) {
-      if (!(error instanceof BusError)) throw error;
-      const field = `rules[${index}].schema.schema`;
-      throw new BusError('VALIDATION_ERROR', `${field}: ${error.message}`, { field });
-    }
+  for (const [index, { schema, hook }] of rules.entries()) {
+    if (schema !== undefined) at(`rules[${index}].schema.schema`, () => checkOf(schema));
+    if (hook === undefined) continue;
+    at(`rules[${index}].hook.url`, () => checkDestination(hook.url, () => true));
+    const { secret } = hook;
+    if (secret !== undefined) at(`rules[${index}].hook.secret`, () => signingKey(secret));
   }
   return rules;
 }

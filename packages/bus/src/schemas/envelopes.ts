@@ -1,4 +1,4 @@
-import { type Envelope, ERRORS, MAX_RECIPIENTS, TRACEPARENT } from '@arqonbus/protocol';
+import { type Envelope, ERRORS, MAIL_ROOM, MAX_RECIPIENTS, TRACEPARENT } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { CHANNEL_FIELD, COUNT, ID, OBJECT, ROLE, ROOM_FIELD, SENDER, SEQUENCE, STAMP, TIMESTAMP } from './fields.ts';
 import { NOTICES } from './notices.ts';
@@ -12,9 +12,10 @@ import { EVENT_OPTIONS, PRIVATE_OPTIONS } from './options.ts';
 const VERSION = z.literal('1.0');
 const NAME = z.string().min(1);
 const RECIPIENT = z.string().min(1).max(260);
-const RECIPIENTS = z
-  .union([RECIPIENT, z.array(RECIPIENT).min(1).max(MAX_RECIPIENTS)])
-  .meta({ id: 'Recipients', description: 'Client ids, or sub:SUBJECT for all connections of a subject.' });
+const RECIPIENTS = z.union([RECIPIENT, z.array(RECIPIENT).min(1).max(MAX_RECIPIENTS)]).meta({
+  id: 'Recipients',
+  description: 'Client ids, sub:SUBJECT for all connections of a subject, @SUBJECT for its mailbox.',
+});
 
 const EXACT_ID = ID.meta({ id: 'EnvelopeId' });
 const ANY_TIME = TIMESTAMP.meta({ id: 'Timestamp', description: 'RFC 3339; UTC when it has no offset.' });
@@ -156,9 +157,13 @@ const TELEMETRY = z
   .strictObject({ ...DELIVERED, type: z.literal('telemetry'), room: NAME, channel: NAME })
   .meta({ id: 'Telemetry', description: 'Somebody told something to those who monitor.' });
 
+const MAIL = z
+  .strictObject({ ...DELIVERED, type: z.literal('private'), to: RECIPIENTS, room: z.literal(MAIL_ROOM), channel: NAME })
+  .meta({ id: 'Mail', description: 'Somebody sent to a mailbox; from "arqonbus" and with a stage: a receipt.' });
+
 /** An envelope as history keeps it. */
 export const STORED: z.ZodType<Envelope> = z
-  .discriminatedUnion('type', [EVENT, TELEMETRY])
+  .discriminatedUnion('type', [EVENT, TELEMETRY, MAIL])
   .meta({ id: 'Envelope', description: 'An envelope as history keeps it.' });
 
 const ERROR_CODE = z.enum(Object.keys(ERRORS) as [string, ...string[]]).meta({ id: 'ErrorCode' });
@@ -206,6 +211,30 @@ export const ANSWER: z.ZodType = z.strictObject({
 
 const { welcome, ...others } = NOTICES;
 
+const ACCEPTED = z.strictObject({
+  delivered: COUNT.describe('Connections that it was handed to.'),
+  duplicate: z.boolean().describe('Whether the same id was accepted before.'),
+  stored: z.enum(['none', 'memory', 'disk', 'replicated']),
+  sequence: SEQUENCE.exactOptional(),
+  epoch: z.string().exactOptional(),
+  undelivered: z.array(z.string()).describe('Recipients that nobody is connected as.').exactOptional(),
+  job_id: z.string().describe('Of an event for later: op.cron.cancel takes it back.').exactOptional(),
+  deliver_at: STAMP.exactOptional(),
+  queued: z.array(z.string()).describe('Mailboxes of "to": they keep it.').exactOptional(),
+  pending: COUNT.describe('What waits in the fullest of them, this one included.').exactOptional(),
+  oldest_ms: COUNT.describe('For how long the oldest of that has waited.').exactOptional(),
+});
+const RECEIPT = z
+  .strictObject({
+    stage: z.enum(['handled', 'rejected', 'expired']),
+    by: z
+      .strictObject({ subject: z.string() })
+      .describe('Whose answer it was, when that has a subject.')
+      .exactOptional(),
+    attempts: COUNT.describe('How often it was handed out.'),
+  })
+  .meta({ id: 'Receipt', description: 'What became of a message, as its sender asked to be told.' });
+
 /** What a client receives, by type; successful answers to commands apart. */
 export const OUTBOUND: Readonly<
   Record<'event' | 'telemetry' | 'private' | 'ack' | 'welcome' | 'system' | 'refused_command' | 'error', z.ZodType>
@@ -228,18 +257,12 @@ export const OUTBOUND: Readonly<
       request_id: EXACT_ID,
       room: NAME.exactOptional(),
       channel: NAME.exactOptional(),
-      payload: z.strictObject({
-        delivered: COUNT.describe('Connections that it was handed to.'),
-        duplicate: z.boolean().describe('Whether the same id was accepted before.'),
-        stored: z.enum(['none', 'memory', 'disk', 'replicated']),
-        sequence: SEQUENCE.exactOptional(),
-        epoch: z.string().exactOptional(),
-        undelivered: z.array(z.string()).describe('Recipients that nobody is connected as.').exactOptional(),
-        job_id: z.string().describe('Of an event for later: op.cron.cancel takes it back.').exactOptional(),
-        deliver_at: STAMP.exactOptional(),
-      }),
+      payload: z.union([ACCEPTED, RECEIPT]),
     })
-    .meta({ id: 'Ack', description: 'The message is stored and handed on.' }),
+    .meta({
+      id: 'Ack',
+      description: 'The message is stored and handed on; later, when it was asked for, what became of it.',
+    }),
   welcome: z
     .strictObject({ ...RECEIVED, type: z.literal('system'), payload: welcome })
     .meta({ id: 'WelcomeEnvelope', description: 'The first frame of every connection.' }),

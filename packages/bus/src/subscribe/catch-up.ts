@@ -1,8 +1,9 @@
 import { encode, isExpired, markReplayed, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
+import { wantsEcho } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
-import { type Channel, wantsEcho } from '../rooms.ts';
+import type { Channel } from '../rooms.ts';
 
 /** Most envelopes pulled from history at a time. */
 const MOST = 64;

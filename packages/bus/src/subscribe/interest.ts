@@ -6,10 +6,13 @@ import type { Awaitable, Broker } from '../engine/engine.ts';
  */
 export class Interest {
   private readonly broker: Broker;
+  private readonly onDetached: (tenant: string, room: string) => void;
   private readonly counts: Map<string, number> = new Map();
 
-  constructor(broker: Broker) {
+  /** @param onDetached told when a room's events no longer come to this node */
+  constructor(broker: Broker, onDetached: (tenant: string, room: string) => void) {
     this.broker = broker;
+    this.onDetached = onDetached;
   }
 
   /** One more wants the room (`*`: all rooms of the tenant). When it has answered, no later event is missed. */
@@ -30,5 +33,6 @@ export class Interest {
     }
     this.counts.delete(key);
     this.broker.detach(tenant, room);
+    this.onDetached(tenant, room);
   }
 }

@@ -1,11 +1,12 @@
-import { BusError, isChannelPattern, type JoinResult, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import { BusError, isChannelPattern, type JoinResult, MAIL_ROOM, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
 import { type Access, forbidden } from '../access.ts';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
-import type { Coverage, Membership, Session } from '../connection/session.ts';
+import type { Coverage, Membership, Sender, Session, Wanted } from '../connection/session.ts';
 import type { Directory } from '../directory.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import type { Events } from '../events.ts';
+import type { HttpHooks } from '../hooks/hooks.ts';
 import type { Channel } from '../rooms.ts';
 import { GrantedChannels } from './coverage.ts';
 import type { Interest } from './interest.ts';
@@ -37,6 +38,9 @@ export interface Joined {
   begin(): void;
 }
 
+/** Told of a client that has become a member of a channel, a room (`*`) or a pattern, or is none any more. */
+export type MembershipHook = (client: Sender, place: Wanted) => unknown;
+
 export interface MembershipParts extends ReplayParts {
   readonly interest: Interest;
   readonly cluster: Cluster;
@@ -44,6 +48,9 @@ export interface MembershipParts extends ReplayParts {
   readonly directory: Directory;
   readonly events: Events;
   readonly access: Access;
+  readonly http: Pick<HttpHooks, 'read'>;
+  /** The program's own. */
+  readonly told: { readonly joined?: MembershipHook | undefined; readonly left?: MembershipHook | undefined };
   readonly retained: RetainedValues;
 }
 
@@ -71,9 +78,12 @@ export class Memberships {
     if (coverage === undefined) throw forbidden(room, name);
     if (request.history !== undefined) this.parts.access.require(session.principal, 'history', room, name);
     if (watches) this.parts.access.require(session.principal, 'presence', room, name);
-    return andThen(this.target(session, room, name), (channel) =>
-      this.enter(session, channel, this.settled(channel, request), coverage),
-    );
+    return andThen(this.parts.http.read(session, { room, channel: name }), () => {
+      if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
+      return andThen(this.target(session, room, name), (channel) =>
+        this.enter(session, channel, this.settled(channel, request), coverage),
+      );
+    });
   }
 
   /** What a member gets of what it asks for: a rule of the channel may force or forbid it. */
@@ -185,7 +195,7 @@ export class Memberships {
     if (isNew) {
       this.parts.cluster.announce(session);
       this.parts.rosters.joined(session, channel, membership);
-      this.emit('client_joined', session, channel);
+      this.emit('client_joined', session, channel, this.parts.told.joined);
     } else if (state !== undefined) this.parts.rosters.updated(session, channel, membership);
     return entry;
   }
@@ -266,7 +276,7 @@ export class Memberships {
     this.parts.interest.remove(channel.tenant, room);
     this.parts.cluster.announce(session);
     this.parts.rosters.left(session, channel, membership, isFarewell);
-    this.emit('client_left', session, channel);
+    this.emit('client_left', session, channel, this.parts.told.left);
     return true;
   }
 
@@ -278,6 +288,7 @@ export class Memberships {
 
   /** What to join: a channel that is listed, one that rests, or a new one where the client may make it. */
   private target(session: Session, room: string, name: string): Awaitable<Channel> {
+    if (room === MAIL_ROOM) return this.parts.rooms.mailbox(this.parts.rooms.tenant(session.principal.tenant), name);
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" needs no joining: private messages reach you anyway.', {
         field: 'channel',
@@ -308,10 +319,18 @@ export class Memberships {
     return andThen(broker.find({ tenant, room, channel }), (state) => state !== null);
   }
 
-  private emit(event: 'client_joined' | 'client_left', session: Session, channel: Channel): void {
+  private emit(
+    event: 'client_joined' | 'client_left',
+    session: Session,
+    channel: Channel,
+    told: MembershipHook | undefined,
+  ): void {
     const { clientType: client_type, screenName: screen_name } = session.profile;
     const { tenant, room, channel: name } = channel;
     this.parts.events.emit(event, tenant, { client_id: session.id, client_type, screen_name, room, channel: name });
+    // It is told after the fact, and can neither slow nor fail it.
+    if (told !== undefined)
+      attempt(() => told(session, { room, channel: name }) as Awaitable<unknown>, this.parts.options.onFault);
   }
 }
 

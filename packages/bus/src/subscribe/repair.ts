@@ -41,8 +41,8 @@ export class Repairs {
   }
 
   private repair(channel: Channel): void {
-    // What nobody here was ever sent has no hole: members that join read where the stream stands themselves.
-    if (channel.last === null) return;
+    // Nobody here has joined it: there is nobody to miss anything.
+    if (channel.last === null && channel.base === null) return;
     const known = this.running.get(channel);
     if (known !== undefined) {
       known.again = true;
@@ -69,7 +69,7 @@ export class Repairs {
       repair.again = false;
       repair.overflowed = false;
       const state = await this.broker.state(channel);
-      const last = channel.last === null ? null : placeOf(channel.last);
+      const last = channel.last === null ? channel.base : placeOf(channel.last);
       const isOther = last === null || last.epoch !== state.epoch;
       let after = isOther ? 0 : last.sequence;
       if (isOther || state.oldest > after + 1) {

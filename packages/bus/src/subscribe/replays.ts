@@ -130,6 +130,10 @@ export class Replays {
     states: ReadonlyMap<Channel, StreamState>,
   ): Settled {
     const { missed, recovered } = plan(channel, wanted, states);
+    for (const [stream, { sequence, epoch }] of states) {
+      // From here on what passes this node by is found missing, whether an event has come before or not.
+      if (stream.last === null && epoch !== '') stream.base ??= { sequence, epoch };
+    }
     const own = membership.live ? [] : this.share(catchUp, wanted, states, missed);
     const positions = Object.fromEntries(
       [...states].map(([stream, { sequence, epoch }]) => [stream.channel, { sequence, epoch }]),

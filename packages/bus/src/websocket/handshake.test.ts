@@ -52,7 +52,7 @@ it('looks at few of the handshakes that come at once in each turn, in their orde
       closedFor: () => null,
       onFault: (error) => faults.push(error),
     },
-    { read: () => null, open: () => {} },
+    { read: (_request, principal) => ({ principal }), open: () => {} },
   );
   const server = createServer();
   handler.attach(server);

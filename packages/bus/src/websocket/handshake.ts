@@ -2,6 +2,8 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { BusError, type ErrorCode, SUBPROTOCOL } from '@arqonbus/protocol';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { Awaitable } from '../engine/engine.ts';
+import { HookUnanswered } from '../hooks/hooks.ts';
 import type { Principal } from '../principal.ts';
 import { type ConnectionRefusal, Connections } from './connections.ts';
 import type { Gate } from './gate.ts';
@@ -23,9 +25,12 @@ export interface HandshakeOptions {
 }
 
 /** What a handshake leads to: `A` is who arrives, as far as its request tells. */
-export interface Behind<A> {
-  /** Reads a request; throws a BusError, answered 400, or 401 and 403 for who may not come in, to refuse it. */
-  read(request: IncomingMessage, principal: Principal): A;
+export interface Behind<A extends { readonly principal: Principal }> {
+  /**
+   * Reads a request; throws or rejects with a BusError to refuse it: answered 400, 401 and 403 for who may not come in,
+   * 503 for whom nobody answers about.
+   */
+  read(request: IncomingMessage, principal: Principal): Awaitable<A>;
   /** Takes over a socket that has just opened. */
   open(ws: WebSocket, socket: Duplex, arrival: A): void;
 }
@@ -61,7 +66,7 @@ export interface HeldRefusal {
  * From an HTTP upgrade request to an open WebSocket: gate, who it is, limits, handshake (PROTOCOL section 1). A request
  * counts as a connection from the moment that it comes until its socket is gone, refused ones included.
  */
-export class UpgradeHandler<A> {
+export class UpgradeHandler<A extends { readonly principal: Principal }> {
   private readonly options: HandshakeOptions;
   private readonly behind: Behind<A>;
   private readonly counter: Connections;
@@ -221,16 +226,16 @@ export class UpgradeHandler<A> {
       this.refuse(socket, admission.status, admission.details);
       return;
     }
-    const { principal } = admission;
     let arrival: A;
     try {
-      arrival = this.behind.read(request, principal);
+      arrival = await this.behind.read(request, admission.principal);
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
-      this.refuse(socket, STATUS[error.code] ?? 400, error.message, error.code);
+      if (!socket.destroyed) this.refuse(socket, statusOf(error), error.message, error.code);
       return;
     }
-    const full = this.countSubject(socket, principal);
+    if (socket.destroyed) return;
+    const full = this.countSubject(socket, arrival.principal);
     if (full !== null) {
       this.refuse(socket, full.status, full.details);
       return;
@@ -255,6 +260,10 @@ export class UpgradeHandler<A> {
 
 function refusal(full: keyof typeof SENTENCES): HeldRefusal {
   return { status: full === 'address' || full === 'subject' ? 429 : 503, details: SENTENCES[full] };
+}
+
+function statusOf(error: BusError): number {
+  return error instanceof HookUnanswered ? 503 : (STATUS[error.code] ?? 400);
 }
 
 function pathOf({ url = '/' }: IncomingMessage): string {

@@ -19,6 +19,8 @@ const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
 export interface SessionHost {
   readonly inspector: Inspector;
   requireWelcome(principal: Principal): void;
+  /** Who arrives, as whoever else is asked says. Rejects with a BusError to refuse it. */
+  admit(arrival: Arrival): Promise<Arrival>;
   connect(arrival: Arrival, wire: Wire): Session;
   receive(session: Session, text: string): void;
   receiveBinary(session: Session): void;
@@ -37,8 +39,8 @@ export class WebSocketSessions implements Behind<Arrival> {
     this.heartbeat = heartbeat;
   }
 
-  read(request: IncomingMessage, principal: Principal): Arrival {
-    return arrivalOf(request, principal, this.host);
+  async read(request: IncomingMessage, principal: Principal): Promise<Arrival> {
+    return this.host.admit(arrivalOf(request, principal, this.host));
   }
 
   open(ws: WebSocket, duplex: Duplex, arrival: Arrival): void {

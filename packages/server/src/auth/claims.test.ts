@@ -1,7 +1,7 @@
 import { API_KEY_SUBJECT } from '@arqonbus/bus';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ClaimError, type Claims, MAX_GRANT_LENGTH, MAX_GRANTS, principalFromClaims } from './claims.ts';
+import { ClaimError, type Claims, MAX_GRANT_LENGTH, MAX_GRANTS, MAX_JOINS, principalFromClaims } from './claims.ts';
 
 describe('principalFromClaims', () => {
   it('gives the defaults when nothing is claimed', () => {
@@ -69,7 +69,25 @@ describe('principalFromClaims', () => {
     expect(grants?.publish?.patterns).toEqual(['a:x', 'b:*']);
   });
 
+  it('reads the memberships to begin with', () => {
+    expect(principalFromClaims({ join: ['a:b', 'a:*', 'a:orders.>', 'a:x/y'] }).join).toEqual([
+      { room: 'a', channel: 'b' },
+      { room: 'a', channel: '*' },
+      { room: 'a', channel: 'orders.>' },
+      { room: 'a', channel: 'x/y' },
+    ]);
+    expect(principalFromClaims({ join: Array.from({ length: MAX_JOINS }, () => 'a:b') }).join).toHaveLength(MAX_JOINS);
+  });
+
   it.each([
+    [{ join: 'a:b' }],
+    [{ join: null }],
+    [{ join: ['a'] }],
+    [{ join: ['*:b'] }],
+    [{ join: ['a:b:c'] }],
+    [{ join: ['a:b', 7] }],
+    [{ join: ['a:'] }],
+    [{ join: Array.from({ length: MAX_JOINS + 1 }, () => 'a:b') }],
     [{ grants: [] }],
     [{ grants: null }],
     [{ grants: { publish: 'a:*' } }],

@@ -8,7 +8,7 @@ import {
   type Principal,
   UNPRINTABLE,
 } from '@arqonbus/bus';
-import type { Role } from '@arqonbus/protocol';
+import { isChannelName, isChannelPattern, isRoomName, type Role, WILDCARD } from '@arqonbus/protocol';
 
 /** The decoded payload of a token: whatever JSON its issuer wrote. */
 export type Claims = Readonly<Record<string, unknown>>;
@@ -22,6 +22,8 @@ export class ClaimError extends Error {
 export const MAX_GRANTS = 100;
 /** Longest glob of a grant, in characters. */
 export const MAX_GRANT_LENGTH = 260;
+/** Most entries of a `join` claim. */
+export const MAX_JOINS = 50;
 /** Longest `name`, in UTF-16 units. */
 const MAX_NAME_LENGTH = 256;
 
@@ -66,6 +68,7 @@ export function principalFromClaims(claims: Claims): Principal {
     tokenExpiresAt,
     tokenId: readTokenId(own(claims, 'jti')),
     issuedAt: readIssuedAt(own(claims, 'iat')),
+    ...readJoins(own(claims, 'join')),
     telemetry: readFlag('telemetry', own(claims, 'telemetry')),
     durable: readFlag('durable', own(claims, 'durable')),
     operator: tenant === '*',
@@ -162,6 +165,23 @@ function readList(name: string, value: unknown, syntax: RegExp): readonly string
 
 function isAction(name: string): name is Action {
   return (ACTIONS as readonly string[]).includes(name);
+}
+
+/** What its bearer is made a member of as soon as it connects, as far as its grants allow. */
+function readJoins(value: unknown): Pick<Principal, 'join'> {
+  if (value === undefined) return {};
+  const places = Array.isArray(value) && value.length <= MAX_JOINS ? value.map(readPlace) : [null];
+  const join = places.filter((place) => place !== null);
+  if (join.length === places.length) return { join };
+  throw new ClaimError(
+    `"join" must be a list of at most ${MAX_JOINS} texts "room:channel", where the channel may be "*" or a pattern`,
+  );
+}
+
+function readPlace(value: unknown): { readonly room: string; readonly channel: string } | null {
+  const [room = '', channel = '', ...more] = typeof value === 'string' ? value.split(':') : [];
+  const isChannel = channel === WILDCARD || isChannelName(channel) || isChannelPattern(channel);
+  return isRoomName(room) && isChannel && more.length === 0 ? { room, channel } : null;
 }
 
 function readExpiry(value: unknown): number | null {

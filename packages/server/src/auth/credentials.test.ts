@@ -1,6 +1,26 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { extractToken, redactUrl } from './credentials.ts';
+import { extractToken, redactUrl, tokenFromCookie } from './credentials.ts';
+
+describe('tokenFromCookie', () => {
+  const origin = 'https://shop.example';
+
+  it('reads the named cookie among others, quoted or not', () => {
+    expect(tokenFromCookie({ origin, cookie: 'a=1; session=A.B.C; b=2' }, 'session')).toBe('A.B.C');
+    expect(tokenFromCookie({ origin, cookie: 'session="A"' }, 'session')).toBe('A');
+    expect(tokenFromCookie({ origin, cookie: 'session=; session=B==' }, 'session')).toBe('B==');
+  });
+
+  it.each([
+    ['no cookie', { origin }, 'session'],
+    ['another name', { origin, cookie: 'xsession=A; sessionx=B; Session=C' }, 'session'],
+    ['no origin', { cookie: 'session=A' }, 'session'],
+    ['no name to look for', { origin, cookie: '=A; session=B' }, ''],
+    ['no value', { origin, cookie: 'session' }, 'session'],
+  ])('finds none with %s', (_what, headers, name) => {
+    expect(tokenFromCookie(headers, name)).toBeNull();
+  });
+});
 
 describe('extractToken', () => {
   it('reads each of the three ways', () => {

@@ -30,6 +30,22 @@ export function extractToken(headers: IncomingHttpHeaders, url: string): string 
 }
 
 /**
+ * The token in the cookie `name`, which only counts beside an `Origin`: browsers send cookies with whatever any page
+ * asks for, so whoever asks here has to have checked that page's origin. Null for an empty `name`.
+ */
+export function tokenFromCookie({ cookie, origin }: IncomingHttpHeaders, name: string): string | null {
+  if (name === '' || cookie === undefined || origin === undefined) return null;
+  for (const pair of cookie.split(';')) {
+    const equals = pair.indexOf('=');
+    if (equals < 0 || pair.slice(0, equals).trim() !== name) continue;
+    const value = pair.slice(equals + 1).trim();
+    const bare = value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+    if (bare !== '') return bare;
+  }
+  return null;
+}
+
+/**
  * The same request target with the values of secrets masked, for logs. Names are compared as the server decodes
  * them, so that `%74oken=` is masked like `token=`; everything else stays as it was sent.
  */

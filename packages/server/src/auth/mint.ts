@@ -21,6 +21,8 @@ export interface TokenRequest {
   readonly subscribe?: readonly string[];
   /** What else they may do: globs by action, as the claim `grants` lists them. */
   readonly grants?: Readonly<Record<string, readonly string[]>>;
+  /** What they are made members of as soon as they connect: `room:channel`. */
+  readonly join?: readonly string[];
   readonly telemetry?: boolean;
   /** May make jobs and webhooks that outlive their connections. */
   readonly durable?: boolean;
@@ -58,6 +60,7 @@ export async function mintToken(key: SigningKey, request: TokenRequest): Promise
     ...present('publish', request.publish),
     ...present('subscribe', request.subscribe),
     ...present('grants', request.grants),
+    ...present('join', request.join),
     ...present('telemetry', request.telemetry),
     ...present('durable', request.durable),
     ...present('iss', request.issuer),

@@ -67,10 +67,21 @@ export interface Config {
     readonly publicKeyFile: string;
     readonly issuer: string;
     readonly audience: string;
+    /** Name of the cookie that may hold a token; empty: none. */
+    readonly cookie: string;
     /** Role without authentication; empty: `admin` while every listener is on loopback, else `user`. */
     readonly anonymousRole: Role | '';
     /** Messages a second of one subject over all its connections; 0: no limit. */
     readonly subjectRateLimitPerSecond: number;
+  };
+  /** Backends that are asked over HTTP; rules name those of channels. */
+  readonly hooks: {
+    /** Empty: nobody is asked about connections. */
+    readonly connectUrl: string;
+    readonly connectOnFailure: 'deny' | 'allow';
+    /** Signs questions whose rule has no secret of its own; empty: they are not signed. */
+    readonly secret: string;
+    readonly timeoutMs: number;
   };
   readonly storage: {
     readonly backend: StorageBackend;

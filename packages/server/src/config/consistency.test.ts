@@ -37,6 +37,22 @@ describe('settings that need each other', () => {
     expect(faultsOf({ ARQONBUS_TLS_CERT_FILE: 'a', ARQONBUS_TLS_KEY_FILE: 'b' })).toEqual([]);
   });
 
+  it('a hook and its secret', () => {
+    const url = 'https://backend.example/hook';
+    const secret = (bytes: number): string => `whsec_${Buffer.alloc(bytes, 250).toString('base64')}`;
+    for (const bytes of [24, 25, 64]) {
+      expect(faultsOf({ ARQONBUS_HOOK_CONNECT_URL: url, ARQONBUS_HOOK_SECRET: secret(bytes) })).toEqual([]);
+    }
+    for (const wrong of [secret(23), secret(65), secret(24).slice(6), 'whsec_a b', 'hush']) {
+      const [fault = ''] = faultsOf({ ARQONBUS_HOOK_SECRET: wrong });
+      expect(fault).toContain('ARQONBUS_HOOK_SECRET');
+      expect(fault).not.toContain(wrong);
+    }
+    expect(faultsOf({ ARQONBUS_HOOK_CONNECT_URL: url.replace('//', '//user:pass@') })).toEqual([
+      'ARQONBUS_HOOK_CONNECT_URL holds a user name or a password; sign with ARQONBUS_HOOK_SECRET instead.',
+    ]);
+  });
+
   it('authentication and a key', () => {
     expect(faultsOf(AUTH)).toEqual(['ARQONBUS_AUTH_JWT_SECRET is not set, and authentication with HS256 needs it.']);
     expect(faultsOf({ ...AUTH, ARQONBUS_AUTH_JWT_SECRET: 's' })).toEqual([]);

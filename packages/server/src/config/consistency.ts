@@ -17,7 +17,13 @@ const PORT_VARIABLES = {
 
 /** What is wrong between settings that are each right: without these the server could not start or admit anybody. */
 export function contradictions(config: Config): string[] {
-  return [...backendFaults(config), ...tlsFaults(config), ...keyFaults(config), ...portFaults(config)];
+  return [
+    ...backendFaults(config),
+    ...tlsFaults(config),
+    ...keyFaults(config),
+    ...hookFaults(config),
+    ...portFaults(config),
+  ];
 }
 
 function backendFaults({ storage }: Config): string[] {
@@ -44,6 +50,13 @@ function keyFaults({ auth }: Config): string[] {
   const names = 'ARQONBUS_AUTH_JWKS_URL or ARQONBUS_AUTH_PUBLIC_KEY_FILE';
   if (given === 0) return [`Authentication with ${auth.jwtAlgorithm} needs ${names}, and neither is set.`];
   return given === 1 ? [] : [`Set ${names}, not both: one of them has to be the authority.`];
+}
+
+function hookFaults({ hooks }: Config): string[] {
+  if (hooks.connectUrl === '') return [];
+  const { username, password } = new URL(hooks.connectUrl);
+  if (username === '' && password === '') return [];
+  return ['ARQONBUS_HOOK_CONNECT_URL holds a user name or a password; sign with ARQONBUS_HOOK_SECRET instead.'];
 }
 
 function portFaults(config: Config): string[] {

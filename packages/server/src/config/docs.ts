@@ -9,6 +9,7 @@ const TITLES: Readonly<Record<keyof Config, string>> = {
   bus: 'Rooms, channels, limits',
   rules: 'Channel rules',
   auth: 'Authentication',
+  hooks: 'Hooks',
   storage: 'History and storage',
   telemetry: 'Telemetry',
   http: 'HTTP',

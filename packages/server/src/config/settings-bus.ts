@@ -151,6 +151,12 @@ export const auth: Section<Config['auth']> = {
     defaultText: 'any',
     description: 'The `aud` that tokens must have.',
   },
+  cookie: {
+    env: 'ARQONBUS_AUTH_COOKIE',
+    kind: optional(text("a cookie's name", (value) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(value))),
+    default: '',
+    description: 'The cookie that may hold the token of a request with an allowed `Origin`.',
+  },
   anonymousRole: {
     env: 'ARQONBUS_ANONYMOUS_ROLE',
     kind: choice(['', 'guest', 'user', 'admin']),
@@ -163,6 +169,35 @@ export const auth: Section<Config['auth']> = {
     kind: decimal(0, MAX_RATE),
     default: 0,
     description: 'Messages a second of one token subject over all its connections and HTTP requests; 0 sets no limit.',
+  },
+};
+
+export const hooks: Section<Config['hooks']> = {
+  connectUrl: {
+    env: 'ARQONBUS_HOOK_CONNECT_URL',
+    kind: optional(url(['https', 'http'])),
+    default: '',
+    secret: 'url-password',
+    description: 'The backend that is asked about everybody who connects.',
+  },
+  connectOnFailure: {
+    env: 'ARQONBUS_HOOK_CONNECT_ON_FAILURE',
+    kind: choice(['deny', 'allow']),
+    default: 'deny',
+    description: 'Whether clients may connect while that backend does not answer.',
+  },
+  secret: {
+    env: 'ARQONBUS_HOOK_SECRET',
+    kind: optional(text('`whsec_` and the base64 of 24 to 64 random bytes', isSigningSecret)),
+    default: '',
+    secret: 'value',
+    description: 'Signs the questions of all hooks that have no secret of their own.',
+  },
+  timeoutMs: {
+    env: 'ARQONBUS_HOOK_TIMEOUT_MS',
+    kind: integer(10, 10_000),
+    default: 500,
+    description: 'How long a hook may take to answer, in milliseconds, unless its rule says otherwise.',
   },
 };
 
@@ -253,3 +288,10 @@ export const storage: Section<Config['storage']> = {
       'The same server reached directly, to listen at, where ARQONBUS_POSTGRES_URL is that of a pooler in transaction mode.',
   },
 };
+
+/** As webhooks are signed: a key of 24 to 64 bytes. */
+function isSigningSecret(value: string): boolean {
+  const encoded = /^whsec_([A-Za-z0-9+/]+)={0,2}$/.exec(value)?.[1] ?? '';
+  const bytes = Math.floor((encoded.length * 3) / 4);
+  return encoded.length % 4 !== 1 && bytes >= 24 && bytes <= 64;
+}

@@ -1,5 +1,5 @@
 import type { Setting, SettingsTable, Spec } from './setting.ts';
-import { auth, bus, rules, storage } from './settings-bus.ts';
+import { auth, bus, hooks, rules, storage } from './settings-bus.ts';
 import { casil, cron, lease, omega, store, webhook } from './settings-features.ts';
 import { environment, http, log, server, telemetry } from './settings-listeners.ts';
 
@@ -13,6 +13,7 @@ const SETTINGS_TABLE: SettingsTable = {
   bus,
   rules,
   auth,
+  hooks,
   storage,
   telemetry,
   http,

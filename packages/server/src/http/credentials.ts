@@ -12,7 +12,7 @@ import {
 } from '@arqonbus/bus';
 import { isRoomName } from '@arqonbus/protocol';
 import type { ApiKeyCheck } from '../auth/api-key.ts';
-import { extractToken } from '../auth/credentials.ts';
+import { extractToken, tokenFromCookie } from '../auth/credentials.ts';
 import type { Verifier } from '../auth/verifier.ts';
 import { isLoopbackHost } from '../config/listeners.ts';
 import type { HttpRates } from './rates.ts';
@@ -45,6 +45,8 @@ export interface CredentialRules {
   readonly hasApiKey: boolean;
   /** Null: authentication is off. */
   readonly verifier: Verifier | null;
+  /** The cookie that may hold a token, where the request has an origin, which has been checked; empty: none. */
+  readonly cookie: string;
   /** Whom a caller of this machine is taken for when neither a key nor authentication is configured; null: nobody. */
   readonly local: Principal | null;
   readonly rates: HttpRates;
@@ -101,8 +103,8 @@ export class Credentials {
 
   private async verify(request: IncomingMessage, verifier: Verifier, takesQueryToken: boolean): Promise<Principal> {
     const { authorization } = request.headers;
-    const token = extractToken({ authorization }, takesQueryToken ? (request.url ?? '') : '') ?? undefined;
-    const verified = await verifier.verify(token);
+    const sent = extractToken({ authorization }, takesQueryToken ? (request.url ?? '') : '');
+    const verified = await verifier.verify(sent ?? tokenFromCookie(request.headers, this.rules.cookie));
     if (!verified.ok) throw this.unauthorized(request, verified.reason, verified.internal);
     return verified.principal;
   }

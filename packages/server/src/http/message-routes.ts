@@ -5,7 +5,8 @@ import { Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
 const TEXT = z.string();
-const NAME = TEXT.min(1).max(260);
+/** Two names at most, or the channel of a mailbox. */
+const NAME = TEXT.min(1).max(1_030);
 const POSITION = z.object({ sequence: z.number(), epoch: TEXT });
 const BOUND = z.union([z.number(), z.record(TEXT, z.number())]).nullable();
 const SEQUENCE = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -24,7 +25,9 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
       access: 'user',
       query: z.strictObject({
         room: NAME.describe('Room name, or room:channel.'),
-        channel: NAME.optional().describe('Channel name; without one all channels of the room, merged by time.'),
+        channel: NAME.optional().describe(
+          'Channel name; without one all channels of the room, merged by time. Of the room `@`: a mailbox.',
+        ),
         since: TEXT.max(65_536)
           .optional()
           .describe('Only what came after: SEQUENCE@EPOCH, a time, or of a room `position` of an answer as JSON.'),
@@ -42,7 +45,7 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
       }),
       run: async ({ caller: { sender }, query, signal }) => {
         const { since, before, after, limit, wait_ms: waitMs } = query;
-        const { room, channel } = parseAddress(query.room, query.channel);
+        const { room, channel } = parseAddress(query.room, query.channel, false, true);
         if (room === undefined) throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room' });
         const from = since === undefined ? undefined : readSince(since);
         const request = { room, channel, limit, before, after, since: from, waitMs, signal };

@@ -17,7 +17,7 @@ export const MESSAGE: z.ZodObject = z.object({
   to: z
     .union([TEXT, z.array(TEXT)])
     .optional()
-    .describe('Client ids and `sub:SUBJECT` of a private message.'),
+    .describe('Client ids, `sub:SUBJECT` and mailboxes `@SUBJECT` of a private message.'),
   metadata: z.looseObject({}).optional(),
   options: z
     .looseObject({})
@@ -33,6 +33,9 @@ const ACK = {
   epoch: TEXT.optional(),
   delivered: z.number().describe('Connections that it was handed to.'),
   undelivered: z.array(TEXT).optional(),
+  queued: z.array(TEXT).optional().describe('Mailboxes of `to`: they keep it.'),
+  pending: z.number().optional().describe('What waits in the fullest of them.'),
+  oldest_ms: z.number().optional().describe('For how long the oldest of that has waited.'),
   job_id: TEXT.optional(),
   deliver_at: TEXT.optional(),
   duplicate: z.boolean(),

@@ -13,6 +13,7 @@ import { documentRoute } from './openapi.ts';
 import { type Build, probeRoutes } from './probe-routes.ts';
 import { publishRoutes } from './publish-routes.ts';
 import type { AnyRoute } from './route.ts';
+import { ruleRoutes } from './rule-routes.ts';
 import { statusRoutes } from './status-routes.ts';
 import type { Redact } from './storage-history.ts';
 import { storageRoutes } from './storage-routes.ts';
@@ -102,6 +103,7 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
     ...streamRoutes(parts),
     ...directoryRoutes(bus),
     ...subjectRoutes(bus),
+    ...ruleRoutes(publishing),
     clientRoute(),
     ...(config.http.dashboard ? dashboardRoutes() : []),
     ...adminRoutes(parts),

@@ -1,5 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Arrival, type Attached, arrivalOf, type Bus, type Principal, type Session } from '@arqonbus/bus';
+import {
+  type Arrival,
+  type Attached,
+  arrivalOf,
+  type Bus,
+  HookUnanswered,
+  type Principal,
+  type Session,
+} from '@arqonbus/bus';
 import {
   BusError,
   CLIENT_TYPES,
@@ -56,14 +64,16 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
         client_key: TEXT.optional().describe('Kept by the client across connections: 16-64 random characters.'),
       }),
       answer: 'text/event-stream',
-      run: ({ caller: { principal }, query, incoming }) => {
+      run: async ({ caller, query, incoming }) => {
         if (incoming.method === 'HEAD') return new Reply(200, '', { 'Content-Type': 'text/event-stream' });
         const memberships = membershipsOf(query.join ?? [], lastEventId(incoming) ?? query.since);
+        const arrived = await admit(bus, arrivalOf(incoming, caller.principal, bus));
+        const { principal } = arrived;
         for (const { room, channel } of memberships) {
           // Of a room or a pattern comes what the grants cover; that it is nothing is told in the stream.
           if (!WIDE.test(channel)) bus.access.require(principal, 'subscribe', room, channel);
         }
-        const arrival = { ...arrivalOf(incoming, principal, bus), join: undefined };
+        const arrival = { ...arrived, join: undefined };
         return new Takeover((response) => {
           hold(attached, incoming, principal);
           response.setHeader('Content-Type', 'text/event-stream');
@@ -100,6 +110,16 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
       },
     }),
   ];
+}
+
+/** The same as at a WebSocket's handshake: nobody answers about this client, so it may try again. */
+async function admit(bus: Bus, arrival: Arrival): Promise<Arrival> {
+  try {
+    return await bus.admit(arrival);
+  } catch (error) {
+    if (!(error instanceof HookUnanswered)) throw error;
+    throw new HttpRefusal(503, error.code, error.message, error.details, { 'Retry-After': '5' });
+  }
 }
 
 function hold(attached: Pick<Attached, 'hold'>, { socket }: IncomingMessage, principal: Principal): void {

@@ -23,6 +23,8 @@ export interface MetricReaders {
   slowConsumersTotal(): number;
   casilDecisionsTotal(): Labelled<'decision' | 'reason'>;
   webhookDeliveriesTotal(): Labelled<'outcome'>;
+  hookAnswersTotal(): Labelled<'hook' | 'outcome'>;
+  hookBreakersOpen(): number;
   ingressPausedTotal(): number;
   connectionsRefusedTotal(): Labelled<'status'>;
   storageHealthy(): boolean;
@@ -132,6 +134,17 @@ export class Metrics {
       'Webhook deliveries by how they ended.',
       ['outcome'],
       readers.webhookDeliveriesTotal,
+    );
+    this.labelled(
+      'arqonbus_hook_answers_total',
+      'Questions to backends, by what they were about and what became of them.',
+      ['hook', 'outcome'],
+      readers.hookAnswersTotal,
+    );
+    this.gauge(
+      'arqonbus_hook_breakers_open',
+      'Backends left alone because they did not answer.',
+      readers.hookBreakersOpen,
     );
     this.readBounds(readers);
   }

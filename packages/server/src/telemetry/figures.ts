@@ -38,6 +38,8 @@ export function busReaders(
     slowConsumersTotal: () => bus.faults.slowConsumers,
     casilDecisionsTotal: () => [...casilDecisions()].map(({ count, ...labels }) => ({ labels, value: count })),
     webhookDeliveriesTotal: () => webhookDeliveries(),
+    hookAnswersTotal: () => bus.http.outcomes,
+    hookBreakersOpen: () => bus.http.openBreakers,
     ingressPausedTotal: () => bus.ingress.paused,
     connectionsRefusedTotal: () =>
       [...bus.refusals()].map(([status, value]) => ({ labels: { status: `${status}` }, value })),

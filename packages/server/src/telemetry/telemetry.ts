@@ -31,12 +31,17 @@ export interface TelemetryOptions {
   readonly maxQueuedCharacters: number;
 }
 
+/** Who comes to watch. */
+interface Watcher {
+  readonly principal: Principal;
+}
+
 /** The telemetry port: a WebSocket of its own, on which every event goes to whoever may see it (docs/http.md). */
 export class TelemetryServer {
   private readonly bus: Bus;
   private readonly feed: TelemetryFeed;
   private readonly options: TelemetryOptions;
-  private readonly upgrades: UpgradeHandler<Principal>;
+  private readonly upgrades: UpgradeHandler<Watcher>;
   private readonly clients: Set<TelemetryClient> = new Set();
   private readonly stopListening: () => void;
   /** Events lost by slow clients since the start. */
@@ -71,14 +76,14 @@ export class TelemetryServer {
   }
 
   /** Who may watch: admins, and tokens that say so. */
-  read(request: IncomingMessage, principal: Principal): Principal {
-    if (hasRole(principal, 'admin') || principal.telemetry) return principal;
+  read(request: IncomingMessage, principal: Principal): Watcher {
+    if (hasRole(principal, 'admin') || principal.telemetry) return { principal };
     const sentence = 'telemetry needs the role admin or the claim "telemetry"';
     this.options.gate.report(request, { status: 403, details: sentence, internal: 'role or claim does not suffice' });
     throw new BusError('AUTHORIZATION_ERROR', sentence);
   }
 
-  open(ws: WebSocket, socket: Duplex, principal: Principal): void {
+  open(ws: WebSocket, socket: Duplex, { principal }: Watcher): void {
     const { bus, options, feed } = this;
     const { heartbeat, rateLimitPerSecond: rate, rateLimitBurst: burst } = options;
     const client = new TelemetryClient(ws, socket, principal, {

@@ -60,7 +60,7 @@ export async function restoreBackup(
 ): Promise<BackupCounts> {
   await refuseNodes(engine);
   if (options.intoExisting !== true) await refuseContent(engine);
-  const restore = new Restore(engine);
+  const restore = new Restore(engine, await versionsOf(engine));
   for await (const numbered of readBackup(chunks)) await restore.take(numbered);
   return restore.counts;
 }
@@ -84,14 +84,25 @@ async function refuseContent({ backend, broker, store }: Engine): Promise<void> 
   );
 }
 
+async function versionsOf({ store }: Engine): Promise<Map<string, number>> {
+  return new Map((await store.spaces()).map((space) => [spaceName(space), space.version]));
+}
+
+function spaceName({ tenant, space }: { readonly tenant: string; readonly space: string }): string {
+  return `${tenant}/${space}`;
+}
+
 class Restore {
   readonly counts: BackupCounts = { keys: 0, streams: 0, events: 0 };
   readonly #engine: Engine;
+  readonly #versions: ReadonlyMap<string, number>;
   #keys: SpaceKeys | null = null;
   #stream: StreamCopy | null = null;
 
-  constructor(engine: Engine) {
+  /** `versions`: the last that was given out in each space before, by {@link spaceName}. */
+  constructor(engine: Engine, versions: ReadonlyMap<string, number>) {
     this.#engine = engine;
+    this.#versions = versions;
   }
 
   async take({ record }: NumberedRecord): Promise<void> {
@@ -108,7 +119,10 @@ class Restore {
   }
 
   async #begin(record: BackupRecord): Promise<void> {
-    if (record.kind === 'space') this.#keys = await SpaceKeys.begin(this.#engine, record);
+    if (record.kind === 'space') {
+      const version = this.#versions.get(spaceName(record)) ?? 0;
+      this.#keys = await SpaceKeys.begin(this.#engine, record, version);
+    }
     if (record.kind === 'stream') this.#stream = await StreamCopy.begin(this.#engine, record);
   }
 
@@ -138,12 +152,9 @@ class SpaceKeys {
     this.#isNew = isNew;
   }
 
-  static async begin(engine: Engine, record: SpaceRecord): Promise<SpaceKeys> {
+  /** `version`: the last that was given out in the space before; 0: none was. */
+  static async begin(engine: Engine, record: SpaceRecord, version: number): Promise<SpaceKeys> {
     const { store } = engine;
-    const there = (await store.spaces()).find(
-      ({ tenant, space }) => tenant === record.tenant && space === record.space,
-    );
-    const version = there?.version ?? 0;
     const keys = new SpaceKeys(engine, record, version === 0);
     if (record.version > version) {
       await store.set(keys.#place(''), VERSION_KEY, 'null', { version: record.version, ttlMs: 60_000 });

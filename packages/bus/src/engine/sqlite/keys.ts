@@ -75,7 +75,9 @@ export class KeyTable {
       now,
     )) {
       const name = nameOf(space, tenant);
-      namespaces.set(name, [...(namespaces.get(name) ?? []), fromSortKey(namespace as string)]);
+      const known = namespaces.get(name) ?? [];
+      known.push(fromSortKey(namespace as string));
+      namespaces.set(name, known);
     }
     return this.#db.rows('SELECT space, tenant, version FROM spaces').map((row) => {
       const [space, tenant, version] = row as [string, string, number];

@@ -1,7 +1,6 @@
-import { createHmac } from 'node:crypto';
-import { BusError } from '@arqonbus/protocol';
 import type { Agent } from 'undici';
 import type { Clock } from '../../clock.ts';
+import { signatureHeaders } from '../../outbound/signature.ts';
 import type { Delivery } from './delivery.ts';
 import type { Rule } from './rule.ts';
 
@@ -122,35 +121,6 @@ function failure(error: unknown): AttemptOutcome {
     error: SENTENCES[known] ?? `request failed (${known})`,
     retryable: !FINAL.has(known),
   };
-}
-
-const PREFIX = 'whsec_';
-const MIN_KEY_BYTES = 24;
-const MAX_KEY_BYTES = 64;
-
-/**
- * The key in a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 bytes. Throws VALIDATION_ERROR (field
- * `secret`) with a sentence that does not repeat it.
- */
-export function signingKey(secret: string): Buffer {
-  const encoded = secret.slice(PREFIX.length);
-  const key = Buffer.from(encoded, 'base64');
-  // Node skips what is no base64; a key that would come out shorter than it was meant is refused instead.
-  const exact = key.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
-  if (!secret.startsWith(PREFIX) || !exact || key.length < MIN_KEY_BYTES || key.length > MAX_KEY_BYTES) {
-    throw new BusError('VALIDATION_ERROR', 'A signing secret is "whsec_" and the base64 of 24 to 64 random bytes.', {
-      field: 'secret',
-      expected: 'whsec_BASE64',
-    });
-  }
-  return key;
-}
-
-/** The headers that sign one request by the Standard Webhooks scheme. `now` is in milliseconds. */
-export function signatureHeaders(key: Buffer, id: string, now: number, body: string): Record<string, string> {
-  const seconds = String(Math.floor(now / 1000));
-  const signature = createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64');
-  return { 'webhook-id': id, 'webhook-timestamp': seconds, 'webhook-signature': `v1,${signature}` };
 }
 
 const FIRST_MS = 1_000;

@@ -1,4 +1,4 @@
-import { plainHost } from './destination.ts';
+import { plainHost } from '../../outbound/destination.ts';
 
 interface Host {
   open: number;

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { Access } from '../../access.ts';
 import { PLACE } from '../../commands/arguments.ts';
 import type { Sender } from '../../connection/session.ts';
-import { signingKey } from './attempt.ts';
-import { checkDestination, type HostTest } from './destination.ts';
+import { checkDestination, type HostTest } from '../../outbound/destination.ts';
+import { signingKey } from '../../outbound/signature.ts';
 import type { Rule } from './rule.ts';
 
 const MAX_URL = 2_048;

@@ -4,11 +4,11 @@ import type { Sender } from '../../connection/session.ts';
 import { startPositions } from '../../consumers/start.ts';
 import type { Core } from '../../core.ts';
 import type { QuotaLimit } from '../../engine/engine.ts';
+import type { HostTest } from '../../outbound/destination.ts';
 import { hasRole } from '../../principal.ts';
 import { overQuota, type Quota } from '../quota.ts';
 import type { ActiveRule } from './active-rule.ts';
 import type { ActiveRules, Begin } from './active-rules.ts';
-import type { HostTest } from './destination.ts';
 import { type Registration, ruleOf } from './registration.ts';
 import type { Rule, RuleStore, StoredRule } from './rule.ts';
 

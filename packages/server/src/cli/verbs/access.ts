@@ -11,7 +11,7 @@ import { withExamples } from '../verb.ts';
 /** `arqon access`: whom a tenant keeps out. */
 export function accessVerb(): Command {
   const verb = new Command('access').description('Keep subjects and tokens out, on every node at once. For admins.');
-  for (const child of [listVerb(), blockVerb(), unblockVerb(), revokeVerb()]) verb.addCommand(child);
+  for (const child of [listVerb(), blockVerb(), unblockVerb(), revokeVerb(), disconnectVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon access block mallory --reason spam', 'arqon access list');
 }
 
@@ -78,6 +78,33 @@ function revokeVerb(): Command {
     const args = given({ jti, subject, issued_before: issuedBefore });
     return askAndPrint(options, 'op.access.revoke', args, (revocation) => entries([], [revocation]));
   });
+}
+
+function disconnectVerb(): Command {
+  const verb = new Command('disconnect')
+    .description('Close the connections of a subject, or one connection; they may come back.')
+    .argument('[subject]', '`sub` of its tokens')
+    .option('--client <id>', 'one connection instead')
+    .option('--reason <text>', 'told to the client');
+  withExamples(
+    withAnswerOptions(verb),
+    'arqon access disconnect ada',
+    'arqon access disconnect --client arq_client_7d0c',
+  );
+  return verb.action(
+    (
+      subject: string | undefined,
+      { client, reason, ...options }: BusOptions & { client?: string; reason?: string },
+    ) => {
+      if ((subject === undefined) === (client === undefined)) {
+        throw new UsageError('Name either a subject or --client.');
+      }
+      const args = given({ subject, client_id: client, reason });
+      return askAndPrint(options, 'op.access.disconnect', args, ({ disconnected }) =>
+        disconnected === 1 ? '1 connection was closed' : `${disconnected} connections were closed`,
+      );
+    },
+  );
 }
 
 function entries(blocks: readonly AccessBlock[], revocations: readonly AccessRevocation[]): StyledText {

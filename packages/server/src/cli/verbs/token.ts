@@ -27,6 +27,7 @@ interface MintOptions extends KeyFlags {
   readonly subscribe?: readonly string[];
   readonly grant?: Readonly<Record<string, readonly string[]>>;
   readonly telemetry?: boolean;
+  readonly join?: readonly string[];
   readonly durable?: boolean;
   readonly expires: number;
   readonly keyId?: string;
@@ -59,6 +60,11 @@ function mintVerb(): Command {
     .addOption(
       new Option('--grant <action=globs>', 'what else they may do, as in store_read=desk/*; repeatable').argParser(
         collectGrants,
+      ),
+    )
+    .addOption(
+      new Option('--join <addresses>', 'room:channel that they are members of from the start; repeatable').argParser(
+        collectList,
       ),
     )
     .option('--telemetry', 'may watch the telemetry port')
@@ -95,13 +101,40 @@ function inspectVerb(): Command {
 
 async function mint(options: MintOptions & Flags): Promise<void> {
   const { mintToken } = await import('../../auth/mint.ts');
-  const { sub, name, role, tenant, publish, subscribe, grant: grants, telemetry, durable, expires, keyId } = options;
+  const {
+    sub,
+    name,
+    role,
+    tenant,
+    publish,
+    subscribe,
+    grant: grants,
+    join,
+    telemetry,
+    durable,
+    expires,
+    keyId,
+  } = options;
   const { key, issuer, audience } = await signingKey(options);
   if (key.algorithm === 'HS256') warnOfShort(key.secret);
   let token: string;
   try {
     token = await mintToken(key, {
-      ...given({ sub, name, role, tenant, publish, subscribe, grants, telemetry, durable, keyId, issuer, audience }),
+      ...given({
+        sub,
+        name,
+        role,
+        tenant,
+        publish,
+        subscribe,
+        grants,
+        join,
+        telemetry,
+        durable,
+        keyId,
+        issuer,
+        audience,
+      }),
       ...(Number.isFinite(expires) ? { expiresInSeconds: expires } : {}),
     });
   } catch (error) {
@@ -133,7 +166,7 @@ async function inspect(text: string, options: KeyFlags & Flags & { json?: boolea
 /** The claims as the options call them, in place of their names in the token. */
 function namingFlag(message: string): string {
   return message
-    .replace(/^"(sub|name|role|publish|subscribe|telemetry)"/, '--$1')
+    .replace(/^"(sub|name|role|publish|subscribe|join|telemetry)"/, '--$1')
     .replace(/^"tenant_id"/, '--tenant')
     .replace(/^The private key/, 'the private key of --key');
 }

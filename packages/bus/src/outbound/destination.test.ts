@@ -3,8 +3,8 @@ import { BusError } from '@arqonbus/protocol';
 import fc from 'fast-check';
 import type { Agent } from 'undici';
 import { describe, expect, it } from 'vitest';
+import { onEnd, openReceiver } from '../operators/webhook/rig.suite.ts';
 import { checkDestination, guardedAgent, hostTest, isPublicAddress, publicOnly, type Resolve } from './destination.ts';
-import { onEnd, openReceiver } from './rig.suite.ts';
 
 const NONE = hostTest([]);
 

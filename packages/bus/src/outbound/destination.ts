@@ -34,7 +34,7 @@ export function checkDestination(text: string, allowed: HostTest): URL {
   if (!URL.canParse(text)) throw refused('This is no URL.', 'absolute http or https URL');
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw refused('Webhooks go to http and https URLs only.', 'http:// or https://');
+    throw refused('Only http and https URLs are posted to.', 'http:// or https://');
   }
   if (url.username !== '' || url.password !== '') {
     throw refused('Credentials do not belong in the URL; send a header of your own or sign with a secret.', 'no user@');

@@ -1,0 +1,20 @@
+import type { LedgerRecord } from './ledger.ts';
+import { Ranges } from './ranges.ts';
+
+/** How far a group is in one stream, as its record tells. */
+export interface Progress {
+  readonly epoch: string;
+  /** All up to here is settled. */
+  readonly floor: number;
+  /** What is settled above it. */
+  readonly settled: Ranges;
+}
+
+/** What the record of a group's ledger tells of one channel; null when it tells nothing. */
+export function readProgress(record: string, name: string): Progress | null {
+  const { streams } = JSON.parse(record) as LedgerRecord;
+  for (const [channel, floor, epoch, settled] of streams) {
+    if (channel === name) return { epoch, floor, settled: new Ranges(settled) };
+  }
+  return null;
+}

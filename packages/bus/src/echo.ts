@@ -1,0 +1,18 @@
+import type { Session } from './connection/session.ts';
+import type { Channel } from './rooms.ts';
+
+/** Whether a session hears what it sends to a channel itself, by any of its memberships that reach it. */
+export function wantsEcho(session: Session, channel: Channel): boolean {
+  const { parent } = channel;
+  if (channel.members.get(session)?.echo === true) return true;
+  if (parent.wide.members.get(session)?.echo === true) return true;
+  if (parent.tenant.everything.members.get(session)?.echo === true) return true;
+  if (!channel.isWide) {
+    for (const pattern of channel.patterns) if (pattern.members.get(session)?.echo === true) return true;
+    return false;
+  }
+  for (const [other, membership] of session.memberships) {
+    if (other.room === channel.room && membership.echo) return true;
+  }
+  return false;
+}
