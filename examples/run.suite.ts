@@ -52,7 +52,12 @@ export class Running {
     return this.end();
   }
 
-  /** For tests that failed half way. */
+  /** Freezes it (SIGSTOP), or lets it go on (SIGCONT). */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.child.kill(name);
+  }
+
+  /** As a crash ends it; for tests that failed half way too. */
   kill(): void {
     if (this.child.exitCode === null) this.child.kill('SIGKILL');
   }

@@ -3,6 +3,13 @@ import { ArqonBusError, LeaseLostError } from './errors.ts';
 import { type Message, toMessage } from './message.ts';
 import { given } from './options.ts';
 
+/**
+ * Runs something once the messages that have arrived together are dealt with: their answers then go out as one command.
+ * Where there is no `setImmediate` (in browsers), a moment later.
+ */
+const afterTurn: (work: () => void) => void =
+  (globalThis as { setImmediate?: (work: () => void) => void }).setImmediate ?? ((work) => setTimeout(work, 0));
+
 /** Tokens of one command. */
 const MAX_TOKENS = 500;
 
@@ -82,7 +89,7 @@ export class Answers {
       }
       const fresh = [waiting];
       this.#batches.set(key, fresh);
-      queueMicrotask(() => {
+      afterTurn(() => {
         if (this.#batches.get(key) === fresh) this.#batches.delete(key);
         void this.#send(`delivery.${verb}`, args, fresh);
       });

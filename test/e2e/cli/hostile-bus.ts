@@ -20,6 +20,14 @@ const CHANGE = {
   value: [EVIL],
 };
 const SERVER = { name: 'ArqonBus', version: EVIL, protocol: EVIL, node: EVIL, uptime_seconds: 1, build: {} };
+const SENDER = { subject: EVIL, name: EVIL, type: EVIL, role: EVIL };
+const LEASE = { lease_id: EVIL, token: 1, expires_at: EVIL, keys: [EVIL], namespace: EVIL, subject: EVIL };
+const GROUP = {
+  ...{ room: EVIL, channel: EVIL, group: EVIL, key: EVIL, owner: EVIL, dead_letter: EVIL, created_at: EVIL },
+  ...{ positions: { [EVIL]: { sequence: EVIL, epoch: EVIL } }, ack_wait_seconds: EVIL, max_attempts: EVIL },
+  ...{ backoff_seconds: [EVIL], pending: EVIL, unacked: EVIL, members: EVIL, handled: EVIL },
+};
+const MEMBER = { client_id: `${EVIL}2`, sender: SENDER, state: { [EVIL]: EVIL }, joined_at: EVIL, channel: EVIL };
 const CHANNEL = { room: EVIL, channel: EVIL, members: 1, type: EVIL, created_at: EVIL, epoch: EVIL, sequence: 1 };
 const CLIENT = { client_id: EVIL, client_type: EVIL, screen_name: EVIL, rooms: { [EVIL]: [EVIL] }, node: EVIL };
 
@@ -39,7 +47,12 @@ const RESULT = {
   ...{ rooms: [{ ...CHANNEL, channels: 1, hardcoded: true }], channels: [CHANNEL], clients: [CLIENT] },
   ...{ server: SERVER, connections: { active: EVIL, total: EVIL }, messages: [ENVELOPE], previous: null },
   ...{ storage: { backend: EVIL, healthy: true }, found: true, value: EVIL, deleted: true, watch_id: 'w', mode: EVIL },
-  ...{ rule_id: EVIL, url: EVIL, rules: [{ rule_id: EVIL, url: EVIL, room: EVIL, channel: EVIL }], requeued: EVIL },
+  ...{
+    rule_id: EVIL,
+    url: EVIL,
+    rules: [{ rule_id: EVIL, match: EVIL, url: EVIL, room: EVIL, channel: EVIL }],
+    requeued: EVIL,
+  },
   ...{
     dead_letters: [{ delivery_id: EVIL, last_error: EVIL, failed_at: EVIL, attempts: 1 }],
     cron: EVIL,
@@ -51,6 +64,11 @@ const RESULT = {
   },
   ...{ substrates: [{ substrate_id: EVIL, name: EVIL, kind: EVIL }], substrate_id: EVIL, event_id: EVIL },
   ...{ events: [{ event_id: EVIL, signal: EVIL, payload: { [EVIL]: EVIL } }], enabled: true, counts: {}, limits: {} },
+  ...{ ...LEASE, leases: [LEASE], ...GROUP, groups: [GROUP], retried: EVIL, position: { sequence: 1, epoch: EVIL } },
+  ...{ base: [], effective: { [EVIL]: EVIL }, origins: { [EVIL]: EVIL }, may: { publish: true }, receivers: {} },
+  ...{ publish: { allowed: false, reason: EVIL, error_code: EVIL }, revocations: [{ jti: EVIL, created_by: EVIL }] },
+  ...{ blocks: [{ subject: EVIL, until: EVIL, reason: EVIL, created_by: EVIL }] },
+  ...{ presence: { version: 1, count: 1, members: [MEMBER] } },
   ...{ removed_events: EVIL, removed_count: EVIL, remaining_count: EVIL, redaction_patterns: [EVIL], settings: EVIL },
 };
 
@@ -64,6 +82,13 @@ const STATUS = {
   ...{ messages: { total: EVIL, rate_per_minute: EVIL }, storage: { backend: EVIL, healthy: true } },
   ...{ endpoints: { websocket: EVIL, telemetry: EVIL, http: EVIL }, channels_detail: [CHANNEL] },
 };
+
+interface Sent {
+  readonly id: string;
+  readonly type: string;
+  readonly command?: string;
+  readonly args?: { readonly group?: string; readonly room?: string; readonly channel?: string };
+}
 
 export interface HostileBus {
   /** Commands succeed, with hostile results. */
@@ -102,7 +127,8 @@ export async function startHostileBus(): Promise<HostileBus> {
       const send = (envelope: object): void =>
         peer.send(JSON.stringify({ from: 'arqonbus', timestamp: NOW, ...envelope }));
       const limits = { max_message_bytes: 1_000_000, ping_interval_ms: 20_000 };
-      const welcome = { event: 'welcome', client_id: EVIL, role: EVIL, tenant: EVIL, server: SERVER, limits };
+      const features = ['groups', 'wait', 'presence-state', 'leases', 'patterns', 'mailboxes', 'receipts', 'options'];
+      const welcome = { event: 'welcome', client_id: EVIL, role: EVIL, tenant: EVIL, server: SERVER, limits, features };
       if (mode === '/nonsense') peer.send(`${EVIL}{`);
       send({ ...ENVELOPE, type: 'system', payload: welcome });
       for (const frame of mode === '/nonsense' ? [`${EVIL}{`, 'null', '3', '[]', `"${'\u009b'}"`] : [])
@@ -110,13 +136,21 @@ export async function startHostileBus(): Promise<HostileBus> {
       for (const type of ['event', 'private', EVIL, '__proto__']) send({ ...ENVELOPE, type });
       if (mode !== '/') send({ ...ENVELOPE, type: 'error', error: EVIL, error_code: EVIL });
       peer.on('message', (data) => {
-        const { id, type, command } = JSON.parse(String(data)) as { id: string; type: string; command?: string };
+        const { id, type, command, args } = JSON.parse(String(data)) as Sent;
         const failed = mode === '/errors' ? { status: 'error', error: EVIL, error_code: EVIL, payload: {} } : {};
         const answer = { status: 'success', payload: RESULT, request_id: id, id: EVIL };
         if (type === 'command') send({ type: 'command_response', command, ...answer, ...failed });
         else if (mode === '/errors') send({ type: 'error', ...answer, ...failed });
         else send({ type: 'ack', ...answer, payload: { id: EVIL, sequence: EVIL, delivered: EVIL, stored: EVIL } });
-        if (type === 'private') send({ ...ENVELOPE, type, request_id: id });
+        if (type === 'private') {
+          send({ ...ENVELOPE, type, request_id: id });
+          send({ ...ENVELOPE, type: 'ack', request_id: id, payload: { stage: 'handled', by: { subject: EVIL } } });
+        }
+        if (args?.group !== undefined && command === 'join_channel') {
+          const { group, room, channel } = args;
+          const delivery = { group, attempt: 1, token: EVIL, deadline: EVIL };
+          send({ ...ENVELOPE, room, channel, metadata: { delivery } });
+        }
         if (command === 'op.store.watch') send({ type: 'system', payload: CHANGE });
       });
     });

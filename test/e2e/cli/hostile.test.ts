@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createProgram } from '../../../packages/server/src/cli/program.ts';
 import { below, pathOf } from '../../../packages/server/src/cli/verb.ts';
@@ -25,6 +27,24 @@ const TALKING: Readonly<Record<string, readonly string[]>> = {
   'store delete': ['k'],
   'store list': [],
   'store watch': ['--limit', '1'],
+  wait: ['lab:x', '--timeout', '1'],
+  work: ['lab:x', '--group', 'g', '--limit', '1', '--', 'false'],
+  presence: ['lab:x'],
+  'mail list': ['--subject', EVIL],
+  'mail read': ['--subject', 'x', '--limit', '1'],
+  'mail send': ['@someone', '{}', '--receipt'],
+  'group create': ['lab:x', 'g'],
+  'group list': [],
+  'group info': ['lab:x', 'g'],
+  'group seek': ['lab:x', EVIL, '--sequence', '1'],
+  'group pause': ['lab:x', EVIL],
+  'group resume': ['lab:x', EVIL],
+  'group delete': ['lab:x', EVIL],
+  'group dead-letters': ['lab:x', 'g'],
+  'group retry': ['lab:x', EVIL],
+  'lease acquire': ['k', '--keep'],
+  'lease release': [EVIL],
+  'lease list': [],
   'webhook register': ['http://127.0.0.1:1/', 'lab'],
   'webhook list': [],
   'webhook unregister': [EVIL],
@@ -40,6 +60,13 @@ const TALKING: Readonly<Record<string, readonly string[]>> = {
   'omega emit': [EVIL, EVIL],
   'omega events': [],
   'omega clear': [],
+  'rules get': [],
+  'rules set': ['rules.json'],
+  explain: ['lab:x', '{}'],
+  'access block': [EVIL, '--reason', EVIL],
+  'access unblock': [EVIL],
+  'access revoke': ['--jti', EVIL],
+  'access list': [],
   'casil get': [],
   'casil reload': ['{}'],
 };
@@ -52,6 +79,9 @@ const LOCAL = [
   'config show',
   'config check',
   'config docs',
+  'storage migrate',
+  'storage stats',
+  'storage check',
 ];
 
 /** This program's own: line ends of a terminal, styles, and a status line that is drawn again. */
@@ -70,6 +100,7 @@ let arqon: Arqon;
 beforeAll(async () => {
   bus = await startHostileBus();
   arqon = new Arqon();
+  writeFileSync(join(arqon.folder, 'rules.json'), '[]');
 });
 afterAll(async () => {
   await arqon.stop();
@@ -114,7 +145,7 @@ describe('a terminal that looks at a hostile bus', () => {
 
   it('is not driven by its results', async () => {
     const printed = await printAll({ ARQONBUS_WS_URL: bus.url, ARQONBUS_HTTP_URL: bus.http });
-    expect(silent(printed).sort()).toEqual(['bench', 'store delete', 'store set']);
+    expect(silent(printed).sort()).toEqual(['bench', 'rules set', 'store delete', 'store set']);
   }, 60_000);
 
   it('is not driven by its refusals', async () => {

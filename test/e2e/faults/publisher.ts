@@ -1,3 +1,4 @@
+import type { Position } from '@arqonbus/protocol';
 import type { Durability } from '../../../packages/bus/src/engine/engine.ts';
 import type { Frame, Line } from './line.ts';
 import type { Random } from './random.ts';
@@ -13,6 +14,8 @@ export interface Sent {
   readonly publisher: string;
   /** Its place among what its publisher sent. */
   readonly number: number;
+  /** The last place in its channel that was known when it was sent again; undefined if it was sent once. */
+  known?: Position;
 }
 
 /** A message with the ack that settled it. */
@@ -20,6 +23,7 @@ export interface Acked extends Sent {
   readonly sequence: number;
   readonly epoch: string;
   readonly stored: Durability;
+  readonly duplicate: boolean;
 }
 
 /**
@@ -42,13 +46,23 @@ export class Publisher {
   private readonly roamer: Roamer;
   private readonly pending = new Map<string, Sent>();
   private readonly timer: NodeJS.Timeout;
+  private readonly known: Map<string, Position>;
   private idle: (() => void) | null = null;
   private count = 0;
 
-  constructor(name: string, urls: readonly string[], room: string, channels: readonly string[], random: Random) {
+  /** @param known the last place in each channel that an ack has told to any of the publishers, which share it */
+  constructor(
+    name: string,
+    urls: readonly string[],
+    room: string,
+    channels: readonly string[],
+    known: Map<string, Position>,
+    random: Random,
+  ) {
     this.name = name;
     this.room = room;
     this.channels = channels;
+    this.known = known;
     this.random = random;
     const query = { client_key: `${name}-key-of-sixteen-or-more` };
     this.roamer = new Roamer(urls, query, random.fork(), {
@@ -89,14 +103,18 @@ export class Publisher {
     if (line === null || this.pending.size >= WINDOW) return;
     this.count += 1;
     const id = `arq_${this.name}_${this.count}`;
-    const sent = { id, channel: this.random.pick(this.channels), publisher: this.name, number: this.count };
+    const sent: Sent = { id, channel: this.random.pick(this.channels), publisher: this.name, number: this.count };
     this.pending.set(id, sent);
     this.send(line, sent);
   }
 
   private again(line: Line): void {
     this.resent += this.pending.size;
-    for (const sent of this.pending.values()) this.send(line, sent);
+    for (const sent of this.pending.values()) {
+      const known = this.known.get(sent.channel);
+      if (known !== undefined) sent.known = known;
+      this.send(line, sent);
+    }
   }
 
   private send(line: Line, { id, channel, number }: Sent): void {
@@ -115,9 +133,16 @@ export class Publisher {
     }
     const { sequence, epoch, stored, duplicate } = frame.payload;
     this.pending.delete(sent.id);
-    this.acked.push({ ...sent, sequence, epoch, stored });
+    this.acked.push({ ...sent, sequence, epoch, stored, duplicate: duplicate === true });
+    if (stored !== 'none') this.know(sent.channel, { sequence, epoch });
     if (duplicate === true) this.duplicates += 1;
     if (this.pending.size > 0) return;
     this.idle?.();
+  }
+
+  private know(channel: string, { sequence, epoch }: Position): void {
+    const known = this.known.get(channel);
+    const isLater = known === undefined || known.epoch !== epoch || known.sequence < sequence;
+    if (isLater) this.known.set(channel, { sequence, epoch });
   }
 }

@@ -1,17 +1,16 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import type { Position } from '@arqonbus/protocol';
 import { Peer } from '../../fixtures/peer.ts';
 import { type Arena, type Engine, type Mode, openArena } from './arena.ts';
 import { Chaos, type Damage } from './chaos.ts';
 import { Publisher } from './publisher.ts';
 import { Random } from './random.ts';
+import { healthy, printedBy, within } from './settled.ts';
 import { type Received, Subscriber } from './subscriber.ts';
 import { judge, type Reading } from './verdict.ts';
 
 const ROOM = 'storm';
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
 const PAGE = 500;
-/** How long the last ack or the last message may take once everything runs again. */
-const CALM_MS = 45_000;
 
 export interface StormOptions {
   readonly engine: Engine;
@@ -74,12 +73,13 @@ function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribe
 
 function launch(arena: Arena, random: Random): Publisher[] {
   const urls = arena.nodes.map(({ url }) => url);
-  return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, random.fork()));
+  const known = new Map<string, Position>();
+  return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, known, random.fork()));
 }
 
 /** Everything runs again: lets clients finish, then compares what everybody has. Answers the faults. */
 async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscriber[]): Promise<string[]> {
-  const printed = (): string => arena.nodes.map((node) => `${node.name}: ${node.printed}`).join('\n');
+  const printed = (): string => printedBy(arena.nodes);
   if (!(await within(Promise.all(arena.nodes.map(healthy))))) return [`a node does not recover\n${printed()}`];
   if (!(await within(Promise.all(publishers.map((publisher) => publisher.finish()))))) {
     const open = publishers.map(({ unanswered }) => unanswered).join(', ');
@@ -103,16 +103,6 @@ async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscrib
   for (const channel of CHANNELS) stored.set(channel, await arena.read(ROOM, channel));
   const faults = [...late, ...judge({ publishers, subscribers, stored, readings })];
   return faults.length === 0 ? [] : [...faults, printed()];
-}
-
-/** Resolves when a node has its storage again. Nobody is told when that is; it has to be asked. */
-async function healthy({ http }: { http: string }): Promise<void> {
-  for (;;) {
-    // `/health` overlooks an interruption that is still short.
-    const { connected } = (await (await fetch(`${http}/storage/stats`)).json()) as { connected: boolean };
-    if (connected) return;
-    await pause(50);
-  }
 }
 
 /** All of every channel, as one server's `history` has it. */
@@ -147,13 +137,4 @@ function account(publishers: Publisher[], subscribers: Subscriber[]): Omit<Survi
     gapsTold: sum(subscribers, ({ gapsTold }) => gapsTold),
     putOff: sum(subscribers, ({ putOff }) => putOff),
   };
-}
-
-/** Whether it was done in time. */
-async function within(done: Promise<unknown>): Promise<boolean> {
-  const control = new AbortController();
-  const late = pause(CALM_MS, false, { signal: control.signal }).catch(() => false);
-  const inTime = await Promise.race([done.then(() => true), late]);
-  control.abort();
-  return inTime;
 }

@@ -1,3 +1,4 @@
+import { untoldDuplicates } from './duplicates.ts';
 import type { Acked, Publisher } from './publisher.ts';
 import type { Received, Subscriber } from './subscriber.ts';
 
@@ -27,6 +28,7 @@ export function judge(evidence: Evidence): string[] {
     for (const publisher of publishers) faults.push(...disorder(channel, events, publisher));
   }
   for (const publisher of publishers) {
+    faults.push(...untoldDuplicates(publisher.acked));
     for (const ack of publisher.acked) faults.push(...lost(ack, stored.get(ack.channel)));
   }
   for (const { reader, channel, events } of readings) {

@@ -2,13 +2,15 @@ import { parseArgs } from 'node:util';
 import { hasPostgres } from '../../fixtures/private-postgres.ts';
 import { hasRedis } from '../../fixtures/private-redis.ts';
 import type { Engine, Mode } from '../faults/arena.ts';
-import { type Survival, storm } from '../faults/storm.ts';
+import { groupStorm } from '../faults/group-storm.ts';
+import { storm } from '../faults/storm.ts';
 
 const USAGE = `Usage: npm run soak -- [options]
 
   --minutes N      how long (default 5)
+  --scenario NAME  events or groups (default events)
   --engine NAME    sqlite, redis or postgres (default redis)
-  --mode MODE      degraded or strict (default: by turns)
+  --mode MODE      degraded or strict (default: by turns, groups strict)
   --seed S         the first storm's seed; each storm adds one (default: made up)
 `;
 /** A storm's length: long enough for everything to break several times, short enough to account for all of it. */
@@ -17,6 +19,7 @@ const STORM_SECONDS = 45;
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
+    scenario: { type: 'string', default: 'events' },
     engine: { type: 'string', default: 'redis' },
     mode: { type: 'string' },
     seed: { type: 'string' },
@@ -40,8 +43,11 @@ if (values.help) {
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) fail(`--minutes is a number above 0, not "${values.minutes}".`);
 const engine: Engine = choose('engine', values.engine, ['sqlite', 'redis', 'postgres']);
+const scenario = choose('scenario', values.scenario, ['events', 'groups']);
+// What is delivered live alone while the storage is away is no event of a group.
+const usual: readonly Mode[] = scenario === 'groups' ? ['strict'] : ['degraded', 'strict'];
 const modes: readonly Mode[] =
-  values.mode === undefined ? ['degraded', 'strict'] : [choose('mode', values.mode, ['degraded', 'strict'])];
+  values.mode === undefined ? usual : [choose('mode', values.mode, ['degraded', 'strict'])];
 if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed))
   fail(`--seed is a whole number, not "${values.seed}".`);
 const firstSeed = values.seed === undefined ? Math.floor(Math.random() * 1_000_000) : Number(values.seed);
@@ -56,11 +62,14 @@ for (let round = 0; performance.now() < deadline; round += 1) {
   const seed = firstSeed + round;
   const mode = modes[round % modes.length] as Mode;
   const seconds = Math.min(STORM_SECONDS, Math.max(5, (deadline - performance.now()) / 1000));
-  const { faults, ...counts }: Survival = await storm({ engine, mode, seconds, seed });
+  const weather = { engine, mode, seconds, seed };
+  const { faults, ...counts } = await (scenario === 'groups' ? groupStorm(weather) : storm(weather));
   console.log(`storm ${round + 1}: ${engine}, ${mode}, seed ${seed}: ${tell(Object.entries(counts))}`);
   for (const [name, count] of Object.entries(counts)) totals.set(name, (totals.get(name) ?? 0) + count);
   if (faults.length === 0) continue;
-  console.error(`NOT SURVIVED (run it again with --engine ${engine} --mode ${mode} --seed ${seed}):`);
+  console.error(
+    `NOT SURVIVED (run it again with --scenario ${scenario} --engine ${engine} --mode ${mode} --seed ${seed}):`,
+  );
   for (const fault of faults) console.error(`  ${fault}`);
   process.exit(1);
 }

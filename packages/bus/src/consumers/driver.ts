@@ -240,6 +240,7 @@ export class Driver {
     const removals: Promise<void>[] = [];
     for (const token of tokens) {
       const entry = this.ledger.find(token);
+      this.members.heard(token, entry?.member);
       if (entry === undefined) {
         lost.push(token);
         continue;
@@ -255,7 +256,10 @@ export class Driver {
         this.keys.end(entry);
       }
     }
-    if (done.length === 0) return { done, lost };
+    if (done.length === 0) {
+      this.pump();
+      return { done, lost };
+    }
     this.changed();
     const saved = this.journal?.saved();
     this.pump();
@@ -451,7 +455,8 @@ export class Driver {
 
   /** Leases have ended, or were given back. */
   private changed(): void {
-    const due = this.ledger.collect(this.parts.clock.steady());
+    const { ledger, members, parts } = this;
+    const due = ledger.collect(parts.clock.steady(), (member, token) => members.silence(member, token));
     if (due.length > 0) this.ready = due.concat(this.ready);
     this.journal?.note();
     this.deadLetters.collect();

@@ -29,7 +29,8 @@ export function groupsSuite(name: string, open: () => Promise<Backend>, nodes: 1
       const [a, b] = await cluster();
       const workers = [await Worker.connect(a), await Worker.connect(b), await Worker.connect(b)];
       const [steady, killed, frozen] = workers as [Worker, Worker, Worker];
-      await steady.ask('group.create', { ...PLACE, group: 'g', ...FAST });
+      // As many attempts as usual: the frozen one must not use them up.
+      await steady.ask('group.create', { ...PLACE, group: 'g', ...FAST, max_attempts: 5 });
       for (const worker of workers) await worker.join('g', PLACE, 8);
       const handled = new Map<unknown, number>();
       const note = (event: Delivered): void => {

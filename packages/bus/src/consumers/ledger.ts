@@ -280,11 +280,16 @@ export class Ledger {
     return held;
   }
 
-  /** Ends the leases that are over, and makes ready whose time has come, in the order of their time. */
-  collect(now: number): Entry[] {
+  /**
+   * Ends the leases that are over, and makes ready whose time has come, in the order of their time. `ended` is told of
+   * each lease that has ended.
+   */
+  collect(now: number, ended: (member: string, token: string) => void = () => {}): Entry[] {
     if (now < this.earliest) return [];
-    for (const entry of [...this.tokens.values()]) {
-      if (entry.due <= now) this.again(entry, now, this.backoff(entry), 'ack_wait');
+    for (const [token, entry] of [...this.tokens]) {
+      if (entry.due > now) continue;
+      ended(entry.member, token);
+      this.again(entry, now, this.backoff(entry), 'ack_wait');
     }
     const ready = [...this.waiting].filter(({ due }) => due <= now).sort(inOrder);
     for (const entry of ready) {

@@ -58,4 +58,53 @@ describe('the members of a group', () => {
       else expect(owner).toBe(owners.get(key));
     }
   });
+
+  it('get nothing while they let a lease end and say no word, unless all do', () => {
+    const { ledger, members, give } = open({ ada: 4, bob: 1 });
+    const given = [give(members.leastBusy()), give(members.leastBusy())];
+    const adas = `t${given.indexOf('ada') + 1}`;
+    const key = Array.from({ length: 50 }, (_, index) => `k${index}`).find(
+      (name) => members.ownerOf(name)?.id === 'ada',
+    );
+    ledger.ack(`t${given.indexOf('bob') + 1}`);
+    ledger.collect(1_000, (holder, token) => members.silence(holder, token));
+    expect([members.leastBusy()?.id, members.totalCredit, members.ownerOf(key as string)?.id]).toEqual([
+      'bob',
+      1,
+      'bob',
+    ]);
+    expect(give(members.leastBusy())).toBe('bob');
+    // It is the only one that would take more, and still it gets none.
+    expect([members.leastBusy(), members.totalCredit]).toEqual([undefined, 0]);
+    members.heard(adas, undefined);
+    expect([members.leastBusy()?.id, members.totalCredit, members.ownerOf(key as string)?.id]).toEqual([
+      'ada',
+      4,
+      'ada',
+    ]);
+  });
+
+  it('get something again when all are silent, when one is heard of, or when the others have gone', () => {
+    const { members } = open({ ada: 1, bob: 1 });
+    members.silence('ada', 't1');
+    members.silence('bob', 't2');
+    expect(members.totalCredit).toBe(2);
+    members.heard('t9', 'bob');
+    expect([members.totalCredit, members.leastBusy()?.id]).toEqual([1, 'bob']);
+    members.remove('bob');
+    expect(members.leastBusy()?.id).toBe('ada');
+    // Told again of a member, as nodes do every few seconds, a driver knows nothing new of it.
+    members.add({ id: 'eve', node: 'n', subject: null, prefetch: 1, send: () => {} });
+    members.add({ id: 'ada', node: 'n', subject: null, prefetch: 1, send: () => {} });
+    expect([members.totalCredit, members.leastBusy()?.id]).toEqual([1, 'eve']);
+  });
+
+  it('are known by the last of many leases that they let end', () => {
+    const { members } = open({ ada: 1, bob: 1 });
+    for (let n = 0; n < 500; n += 1) members.silence('ada', `t${n}`);
+    members.heard('t0', undefined);
+    expect(members.totalCredit).toBe(1);
+    members.heard('t499', undefined);
+    expect(members.totalCredit).toBe(2);
+  });
 });

@@ -3,6 +3,9 @@ import type { Ledger } from './ledger.ts';
 /** UTF-16 units of envelopes that one member may have unacknowledged, however large its prefetch: one is always given. */
 const MAX_HELD = 1_048_576;
 
+/** Leases that a silent member let end, by which it is known when it answers for one after all: the last so many. */
+const MAX_ENDED = 64;
+
 /** Someone who takes a group's events: a client, a part of this program, or one of these on another node. */
 export interface Member {
   readonly id: string;
@@ -19,6 +22,10 @@ export class Members {
   private readonly ledger: Ledger;
   private readonly byId: Map<string, Member> = new Map();
   private list: readonly Member[] = [];
+  /** Members that let a lease end and have not said a word since, with the tokens of such leases. */
+  private readonly silent: Map<string, Set<string>> = new Map();
+  /** Those that events are handed to. */
+  private takers: readonly Member[] = [];
   /** Where the next look begins, so that equally busy members take turns. */
   private turn = 0;
 
@@ -40,13 +47,35 @@ export class Members {
 
   add(member: Member): void {
     this.byId.set(member.id, member);
-    this.list = [...this.byId.values()];
+    this.refresh();
   }
 
   remove(id: string): boolean {
     if (!this.byId.delete(id)) return false;
-    this.list = [...this.byId.values()];
+    this.silent.delete(id);
+    this.refresh();
     return true;
+  }
+
+  /**
+   * A member has let a lease end: it may be frozen. While others are there it gets nothing more, since the least busy of
+   * all would get the same events again until they have had all their attempts.
+   */
+  silence(id: string, token: string): void {
+    if (!this.byId.has(id)) return;
+    const ended = this.silent.get(id) ?? new Set<string>();
+    const [oldest] = ended;
+    if (ended.size >= MAX_ENDED && oldest !== undefined) ended.delete(oldest);
+    ended.add(token);
+    this.silent.set(id, ended);
+    this.refresh();
+  }
+
+  /** An answer came: for a lease of `holder`, or too late for one that nobody holds. Its member is there. */
+  heard(token: string, holder: string | undefined): void {
+    if (this.silent.size === 0) return;
+    const id = holder ?? [...this.silent].find(([, ended]) => ended.has(token))?.[0];
+    if (id !== undefined && this.silent.delete(id)) this.refresh();
   }
 
   /** How many more events a member takes now. */
@@ -55,20 +84,20 @@ export class Members {
     return length >= MAX_HELD ? 0 : Math.max(0, prefetch - entries.size);
   }
 
-  /** The same of all members together. */
+  /** The same of all together that events are handed to. */
   get totalCredit(): number {
     let total = 0;
-    for (const member of this.list) total += this.credit(member);
+    for (const member of this.takers) total += this.credit(member);
     return total;
   }
 
   /** The least busy member that takes one more; undefined when none does. */
   leastBusy(): Member | undefined {
-    const { list } = this;
+    const { takers } = this;
     let best: Member | undefined;
     let least = Number.POSITIVE_INFINITY;
-    for (let step = 0; step < list.length; step += 1) {
-      const member = list[(this.turn + step) % list.length] as Member;
+    for (let step = 0; step < takers.length; step += 1) {
+      const member = takers[(this.turn + step) % takers.length] as Member;
       const busy = this.ledger.holding(member.id).entries.size;
       if (busy >= least || this.credit(member) === 0) continue;
       best = member;
@@ -105,13 +134,19 @@ export class Members {
   ownerOf(key: string): Member | undefined {
     let best: Member | undefined;
     let highest = -1;
-    for (const member of this.list) {
+    for (const member of this.takers) {
       const score = hash(`${member.id} ${key}`);
       if (score <= highest) continue;
       best = member;
       highest = score;
     }
     return best;
+  }
+
+  private refresh(): void {
+    this.list = [...this.byId.values()];
+    const awake = this.list.filter(({ id }) => !this.silent.has(id));
+    this.takers = awake.length > 0 ? awake : this.list;
   }
 }
 

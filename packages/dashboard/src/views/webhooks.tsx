@@ -62,7 +62,7 @@ export function WebhooksPanel(): VNode {
         chosen={chosen}
         empty={
           <Empty title={hooks.value === undefined ? 'Asking for the webhooks…' : 'No webhook is registered.'}>
-            <code>npx arqon webhook add https://example.org/hook --room science</code> posts a room’s events.
+            <code>npx arqon webhook register https://example.org/hook science</code> posts a room’s events.
           </Empty>
         }
       />

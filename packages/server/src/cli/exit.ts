@@ -2,8 +2,11 @@ import { CommanderError } from 'commander';
 import { isStopping } from './stop.ts';
 import { remark } from './terminal/output.ts';
 
-/** 0: done. 1: it failed. 2: wrong use (an unknown option, a malformed value, an invalid configuration). */
-export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+/**
+ * 0: done. 1: it failed. 2: wrong use (an unknown option, a malformed value, an invalid configuration). 3: nothing came,
+ * of a verb that waits.
+ */
+export const EXIT = { ok: 0, failure: 1, usage: 2, nothing: 3 } as const;
 
 /** Wrong use: a sentence that says what to change, and exit code 2. */
 export class UsageError extends Error {

@@ -11,9 +11,13 @@ import { completionVerb } from './verbs/completion.ts';
 import { configVerb } from './verbs/config.ts';
 import { cronVerb } from './verbs/cron.ts';
 import { doctorVerb } from './verbs/doctor.ts';
+import { groupVerb } from './verbs/group.ts';
 import { historyVerb } from './verbs/history.ts';
+import { leaseVerb } from './verbs/lease.ts';
 import { channelsVerb, clientsVerb, roomsVerb } from './verbs/lists.ts';
+import { mailVerb } from './verbs/mail.ts';
 import { omegaVerb } from './verbs/omega.ts';
+import { presenceVerb } from './verbs/presence.ts';
 import { pubVerb, sendVerb } from './verbs/publish.ts';
 import { commandVerb, requestVerb } from './verbs/request.ts';
 import { explainVerb, rulesVerb } from './verbs/rules.ts';
@@ -24,15 +28,28 @@ import { storeVerb } from './verbs/store.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
 import { topVerb } from './verbs/top.ts';
+import { waitVerb } from './verbs/wait.ts';
 import { webhookVerb } from './verbs/webhook.ts';
+import { workVerb } from './verbs/work.ts';
 import { CLI_VERSION } from './version.ts';
 
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, pubVerb, sendVerb, requestVerb, commandVerb],
-  look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, historyVerb, topVerb],
-  operate: [storeVerb, webhookVerb, cronVerb, omegaVerb, casilVerb, rulesVerb, explainVerb, accessVerb],
+  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb],
+  look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, presenceVerb, historyVerb, topVerb],
+  operate: [
+    groupVerb,
+    storeVerb,
+    leaseVerb,
+    webhookVerb,
+    cronVerb,
+    omegaVerb,
+    casilVerb,
+    rulesVerb,
+    explainVerb,
+    accessVerb,
+  ],
   tools: [tokenVerb, configVerb, storageVerb, backupVerb, restoreVerb, doctorVerb, benchVerb, completionVerb],
 };
 

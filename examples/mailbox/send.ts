@@ -1,0 +1,36 @@
+// Writes to the mailbox of a subject, whoever is there to read it, and says what became of each message. Kill the bus
+// (kill -9) while nobody reads: what was queued is there when it is back.
+//
+//   npm start -- --storage sqlite
+//   node --import tsx examples/mailbox/send.ts ada 10
+//   node --import tsx examples/mailbox/read.ts ada       minutes later, or on another day
+import { ArqonBusClient } from '@arqonbus/client';
+
+const { ARQONBUS_WS_URL = 'ws://127.0.0.1:9100', ARQONBUS_TOKEN: token } = process.env;
+const [name = 'ada', count = '10'] = process.argv.slice(2);
+// Where no token says who somebody is, the address does.
+const url = token === undefined ? `${ARQONBUS_WS_URL}/?subject=shop` : ARQONBUS_WS_URL;
+const client = new ArqonBusClient({ url, screenName: 'Shop', ...(token === undefined ? {} : { token }) });
+const told = new Set<string>();
+
+function tell(id: string, stage: unknown, by: unknown): void {
+  told.add(id);
+  console.log(`${id} ${stage} by ${by} (${told.size} of ${count})`);
+  if (told.size === Number(count)) void client.drain();
+}
+
+await client.connect();
+client.on('receipt', ({ id, stage, by }) => tell(id, stage, by));
+// Receipts for a connection that has ended since wait in the sender's own mailbox.
+await client.mailbox<{ stage?: string; by?: { subject: string } }>({
+  onMessage: ({ payload, envelope }) => {
+    if (payload.stage !== undefined) tell(envelope.request_id ?? '', payload.stage, payload.by?.subject);
+  },
+});
+let waiting: number | undefined;
+for (let number = 1; number <= Number(count); number += 1) {
+  const sent = await client.send(`@${name}`, { number, text: `letter ${number}` }, { receipt: true });
+  waiting = sent.pending;
+}
+console.log(`${count} letters queued, ${waiting} wait for ${name}`);
+process.once('SIGINT', () => void client.close());

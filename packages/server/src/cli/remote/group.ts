@@ -1,0 +1,59 @@
+import type { CommandArgs } from '@arqonbus/protocol';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { seconds, whole } from '../arguments.ts';
+
+/** Where a group begins, as `group.create` takes it. */
+export type GroupStart = NonNullable<CommandArgs<'group.create'>['start']>;
+
+/** Options of a group that is made. */
+export interface GroupMaking {
+  readonly start?: GroupStart;
+  readonly ackWaitSeconds?: number;
+  readonly maxAttempts?: number;
+  readonly key?: string;
+}
+
+/** Gives a verb those options of a group that matter to whoever works. */
+export function withGroupMaking(verb: Command): Command {
+  return verb
+    .addOption(
+      new Option('--start <where>', 'begin with "new" events, "all" that are kept, SEQ@EPOCH, or a time').argParser(
+        parseStart,
+      ),
+    )
+    .addOption(new Option('--ack-wait-seconds <n>', 'how long one event may take').argParser(seconds))
+    .addOption(new Option('--max-attempts <n>', 'then it is a dead letter').argParser(whole(1)))
+    .option('--key <path>', 'events that share this value stay in order, with one worker: payload.customer');
+}
+
+/** The settings of a group that were given, as `group.create` takes them. */
+export function makingOf({ start, ackWaitSeconds, maxAttempts, key }: GroupMaking): {
+  start: GroupStart | undefined;
+  ack_wait_seconds: number | undefined;
+  max_attempts: number | undefined;
+  key: string | undefined;
+} {
+  return { start, ack_wait_seconds: ackWaitSeconds, max_attempts: maxAttempts, key };
+}
+
+/** `ROOM:CHANNEL` of a source, where a channel may be a pattern; `ROOM` alone is the whole room. */
+export function sourceOf(source: string): { room: string; channel: string } {
+  const [room = '', channel = '*'] = source.split(':', 2);
+  return { room, channel };
+}
+
+/** A parser for commander: where a group begins. */
+function parseStart(text: string): GroupStart {
+  if (text === 'new' || text === 'all') return text;
+  const [, sequence, epoch] = /^(\d+)@(\S+)$/.exec(text) ?? [];
+  if (sequence !== undefined && epoch !== undefined && Number.isSafeInteger(Number(sequence))) {
+    return { sequence: Number(sequence), epoch };
+  }
+  return { time: parseTime(text) };
+}
+
+/** A parser for commander: a time, which the bus reads. */
+export function parseTime(text: string): string {
+  if (/^\d{4}-\d\d-\d\dT/i.test(text)) return text;
+  throw new InvalidArgumentError('Write new, all, 42@EPOCH, or a time such as 2026-01-31T12:00:00Z.');
+}

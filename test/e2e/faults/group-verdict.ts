@@ -1,0 +1,112 @@
+import { untoldDuplicates } from './duplicates.ts';
+import type { Acked } from './publisher.ts';
+import type { HandedOut } from './worker.ts';
+
+/** What the servers say of the group when the storm is over. */
+export interface GroupStanding {
+  readonly handled: number;
+  readonly pending: number;
+  readonly unacked: number;
+  readonly rejected: number;
+  /** Events that retention took before the group had read them. */
+  readonly lost: number;
+}
+
+export interface GroupEvidence {
+  readonly acked: readonly Acked[];
+  readonly handed: readonly HandedOut[];
+  readonly standing: GroupStanding;
+}
+
+export interface GroupVerdict {
+  /** Events that a worker acked, and whose ack counted or may have counted. */
+  readonly handled: number;
+  /** Events that were stored and that nobody handled. */
+  readonly lost: number;
+  /** Events that were handed out or acked again after an ack of theirs had counted. */
+  readonly doubled: number;
+  /** Acks that came too late and were refused. */
+  readonly stale: number;
+  /** All that is not as groups promise, a sentence each; empty when everything held. */
+  readonly faults: readonly string[];
+}
+
+/** How many of many faults of one kind are told. */
+const MOST_TOLD = 5;
+
+/** Holds what workers were given and said against what was published and acked. */
+export function judgeGroup({ acked, handed, standing }: GroupEvidence): GroupVerdict {
+  const byId = new Map<string, HandedOut[]>();
+  for (const event of handed) byId.set(event.id, [...(byId.get(event.id) ?? []), event]);
+  const stored = acked.filter((one) => one.stored !== 'none');
+  const missing = stored.filter(({ id }) => !(byId.get(id) ?? []).some(mayCount));
+  const doubled = [...byId.values()].flatMap(again);
+  const done = [...byId.values()].filter((all) => all.some(({ answer }) => answer === 'done')).length;
+  const faults = [...told(missing, byId, standing), ...some(doubled), ...some(untoldDuplicates(acked))];
+  faults.push(...some(strangers(stored, handed)), ...unsettled(standing, done));
+  return {
+    handled: [...byId.values()].filter((all) => all.some(mayCount)).length,
+    lost: missing.length,
+    doubled: doubled.length,
+    stale: handed.filter(({ answer }) => answer === 'lost').length,
+    faults,
+  };
+}
+
+/** An ack whose answer was lost with its line may have counted. */
+function mayCount({ answer }: HandedOut): boolean {
+  return answer === 'done' || answer === 'asked';
+}
+
+/** What nobody handled must have been told as lost. */
+function told(missing: readonly Acked[], byId: ReadonlyMap<string, HandedOut[]>, { lost }: GroupStanding): string[] {
+  if (missing.length <= lost) return [];
+  const sentences = missing.map(({ id, channel, sequence }) => {
+    const times = byId.get(id)?.length ?? 0;
+    return `${id} (${channel} ${sequence}) was ${times === 0 ? 'never handed out' : `handed out ${times} times and never handled`}`;
+  });
+  return [`${missing.length} events were not handled, of which ${lost} were told as lost`, ...some(sentences)];
+}
+
+/**
+ * An ack that counted is the end of an event. A lease that ends later was given later: the one that the ack was for would
+ * have ended first.
+ */
+function again(all: readonly HandedOut[]): string[] {
+  const [first, ...others] = all.filter(({ answer }) => answer === 'done');
+  if (first === undefined) return [];
+  const later = all.filter(({ deadline, token }) => deadline > first.deadline && token !== first.token);
+  return [
+    ...others.slice(0, 1).map(({ id, worker }) => `${id} was acked by ${first.worker}, and by ${worker} once more`),
+    ...later.slice(0, 1).map(({ id, worker, attempt }) => {
+      return `${id} was acked by ${first.worker} and then handed to ${worker} (attempt ${attempt})`;
+    }),
+  ].slice(0, 1);
+}
+
+/** Events that stand elsewhere than their sender was told. */
+function strangers(stored: readonly Acked[], handed: readonly HandedOut[]): string[] {
+  const places = new Map(stored.map(({ id, channel, sequence }) => [id, `${channel} ${sequence}`]));
+  return handed.flatMap(({ id, channel, sequence, worker }) => {
+    const place = places.get(id);
+    if (place === undefined) return [`${worker} was given ${id}, which nobody has had an ack for`];
+    return place === `${channel} ${sequence}`
+      ? []
+      : [`${worker} was given ${id} as ${channel} ${sequence}, not ${place}`];
+  });
+}
+
+function unsettled({ handled, pending, unacked, rejected }: GroupStanding, done: number): string[] {
+  return [
+    ...(pending + unacked > 0
+      ? [`the group has ${pending} events pending and ${unacked} unacked when all is over`]
+      : []),
+    ...(rejected > 0 ? [`${rejected} events were rejected, though nobody did that`] : []),
+    ...(handled < done ? [`the group counts ${handled} handled events where workers acked ${done}`] : []),
+  ];
+}
+
+function some(sentences: readonly string[]): string[] {
+  const more = sentences.length - MOST_TOLD;
+  return [...sentences.slice(0, MOST_TOLD), ...(more > 0 ? [`and ${more} more like that`] : [])];
+}

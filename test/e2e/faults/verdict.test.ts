@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { untoldDuplicates } from './duplicates.ts';
+import { type GroupEvidence, type GroupStanding, judgeGroup } from './group-verdict.ts';
+import type { Acked } from './publisher.ts';
+import type { HandedOut } from './worker.ts';
+
+const EPOCH = 'e';
+const WIND = { channel: 'wind', publisher: 'p1', epoch: EPOCH, stored: 'disk', duplicate: false } as const;
+const STANDING: GroupStanding = { handled: 3, pending: 0, unacked: 0, rejected: 0, lost: 0 };
+
+function acked(number: number, more: Partial<Acked> = {}): Acked {
+  return { ...WIND, id: `arq_${number}`, number, sequence: number, ...more };
+}
+
+function handed(number: number, more: Partial<HandedOut> = {}): HandedOut {
+  return {
+    ...{ worker: 'w1', id: `arq_${number}`, channel: 'wind', sequence: number, attempt: 1, answer: 'done' },
+    ...{ token: `t${number}`, deadline: 2_000 + number },
+    ...more,
+  };
+}
+
+/** What is found of a storm in which three events were published and handled, but for what is different. */
+function judged(different: Partial<GroupEvidence>): ReturnType<typeof judgeGroup> {
+  return judgeGroup({
+    acked: [acked(1), acked(2), acked(3)],
+    handed: [handed(1), handed(2), handed(3)],
+    standing: STANDING,
+    ...different,
+  });
+}
+
+describe('the verdict over a group', () => {
+  it('finds nothing where each event was handled once', () => {
+    expect(judged({})).toEqual({ handled: 3, lost: 0, doubled: 0, stale: 0, faults: [] });
+  });
+
+  it('lets an event be handed out again that was not acked, or whose ack got no answer', () => {
+    const again = { worker: 'w2', attempt: 2, token: 'u2', deadline: 9_000 };
+    for (const answer of ['none', 'lost', 'asked'] as const) {
+      const verdict = judged({ handed: [handed(1), handed(2, { answer }), handed(2, again), handed(3)] });
+      expect(verdict).toMatchObject({ handled: 3, doubled: 0, faults: [] });
+    }
+    expect(judged({ handed: [handed(1), handed(2, { answer: 'asked' }), handed(3)] }).faults).toEqual([]);
+  });
+
+  it('lets a hand-out be late that was given before the one that was acked', () => {
+    const late = handed(2, { worker: 'w2', token: 'u2', deadline: 1_000, answer: 'none' });
+    expect(judged({ handed: [handed(1), handed(2), late, handed(3)] }).faults).toEqual([]);
+  });
+
+  it('finds an event that is handed out again after its ack', () => {
+    const twice = handed(2, { worker: 'w2', attempt: 2, token: 'u2', deadline: 9_000, answer: 'none' });
+    const verdict = judged({ handed: [handed(1), handed(2), handed(3), twice] });
+    expect(verdict).toMatchObject({ doubled: 1 });
+    expect(verdict.faults).toEqual(['arq_2 was acked by w1 and then handed to w2 (attempt 2)']);
+  });
+
+  it('finds an event that two leases were acked for', () => {
+    const twice = handed(2, { worker: 'w2', token: 'u2', deadline: 1_000 });
+    expect(judged({ handed: [handed(1), handed(2), handed(3), twice] }).faults).toEqual([
+      'arq_2 was acked by w1, and by w2 once more',
+    ]);
+  });
+
+  it('finds an event that was never handed out, and one that was never handled', () => {
+    const verdict = judged({
+      handed: [handed(1), handed(3, { answer: 'none' })],
+      standing: { ...STANDING, handled: 1 },
+    });
+    expect(verdict).toMatchObject({ handled: 1, lost: 2 });
+    expect(verdict.faults).toEqual([
+      '2 events were not handled, of which 0 were told as lost',
+      'arq_2 (wind 2) was never handed out',
+      'arq_3 (wind 3) was handed out 1 times and never handled',
+    ]);
+  });
+
+  it('forgives a loss that was told, counts it, and finds one that was not', () => {
+    const missing = { handed: [handed(3)] };
+    const all = judged({ ...missing, standing: { ...STANDING, handled: 1, lost: 2 } });
+    expect(all).toMatchObject({ lost: 2, faults: [] });
+    const one = judged({ ...missing, standing: { ...STANDING, handled: 1, lost: 1 } });
+    expect(one.faults[0]).toBe('2 events were not handled, of which 1 were told as lost');
+  });
+
+  it('finds a server that never says "duplicate"', () => {
+    // It stood at 1 when 3 was known, and was sent again after that.
+    const resent = acked(1, { known: { sequence: 3, epoch: EPOCH } });
+    const others = [acked(2), acked(3)];
+    expect(judged({ acked: [resent, ...others] }).faults).toEqual([
+      'arq_1 was sent again after wind 3, stands at 1, and was no duplicate',
+    ]);
+    expect(judged({ acked: [{ ...resent, duplicate: true }, ...others] }).faults).toEqual([]);
+  });
+
+  it('knows no duplicate where a message may have been stored by its second sending', () => {
+    const known = { sequence: 3, epoch: EPOCH };
+    expect(untoldDuplicates([acked(4, { known })])).toEqual([]);
+    expect(untoldDuplicates([acked(1, { known: { sequence: 3, epoch: 'another' } })])).toEqual([]);
+    expect(untoldDuplicates([acked(1, { known, stored: 'none' })])).toEqual([]);
+  });
+
+  it('finds what is left over, miscounted, rejected or out of place', () => {
+    expect(judged({ standing: { ...STANDING, pending: 1, unacked: 2 } }).faults[0]).toContain('1 events pending and 2');
+    expect(judged({ standing: { ...STANDING, rejected: 1 } }).faults).toHaveLength(1);
+    expect(judged({ standing: { ...STANDING, handled: 2 } }).faults).toHaveLength(1);
+    const strange = [handed(9, { worker: 'w2' }), handed(2, { sequence: 7 })];
+    expect(judged({ handed: [handed(1), handed(3), ...strange] }).faults).toEqual([
+      'w2 was given arq_9, which nobody has had an ack for',
+      'w1 was given arq_2 as wind 7, not wind 2',
+      'the group counts 3 handled events where workers acked 4',
+    ]);
+  });
+
+  it('counts acks that came too late', () => {
+    const late = handed(2, { answer: 'lost' });
+    const again = handed(2, { worker: 'w2', attempt: 2, token: 'u2', deadline: 9_000 });
+    expect(judged({ handed: [handed(1), late, again, handed(3)] })).toMatchObject({ stale: 1, faults: [] });
+  });
+});

@@ -1,0 +1,137 @@
+import type { Frame, Line } from './line.ts';
+import type { Random } from './random.ts';
+import { Roamer } from './roamer.ts';
+
+const PREFETCH = 8;
+const RETRY_MS = 500;
+/** The longest that a worker takes for an event, unless it freezes. */
+const MOST_WORK_MS = 20;
+/** Of so many events, a worker freezes over one: it answers when its lease is over. */
+const FREEZES = 150;
+
+/** What a worker knows of an event that it was given. */
+export interface HandedOut {
+  readonly worker: string;
+  readonly id: string;
+  readonly channel: string;
+  readonly sequence: number;
+  readonly attempt: number;
+  readonly token: string;
+  /** When its lease ends, milliseconds of the servers' clock. */
+  readonly deadline: number;
+  /** What came of its ack: none was sent; its answer never came; it counted; it came too late. */
+  answer: 'none' | 'asked' | 'done' | 'lost';
+}
+
+export interface GroupOfStorm {
+  readonly room: string;
+  readonly channel: string;
+  readonly group: string;
+  readonly ackWaitMs: number;
+}
+
+/** A member of a group that acks what it is given, over all of its connections, and notes what came of it. */
+export class Worker {
+  readonly name: string;
+  readonly handed: HandedOut[] = [];
+  private readonly place: GroupOfStorm;
+  private readonly random: Random;
+  private readonly roamer: Roamer;
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private readonly asked = new Map<string, HandedOut>();
+  private joinId = '';
+  private count = 0;
+  private isMember = false;
+  private tellMember: () => void = () => {};
+
+  constructor(name: string, urls: readonly string[], place: GroupOfStorm, random: Random) {
+    this.name = name;
+    this.place = place;
+    this.random = random;
+    this.roamer = new Roamer(urls, { client_type: 'service' }, random.fork(), {
+      connected: (line) => this.join(line),
+      frame: (frame, line) => this.take(frame, line),
+    });
+  }
+
+  get connections(): number {
+    return this.roamer.connections;
+  }
+
+  cut(): void {
+    this.roamer.cut();
+  }
+
+  leave(): Promise<void> {
+    for (const timer of this.timers) clearTimeout(timer);
+    return this.roamer.stop();
+  }
+
+  /** Resolves when it is a member for the first time. */
+  joined(): Promise<void> {
+    if (this.isMember) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.tellMember = resolve;
+    });
+  }
+
+  private join(line: Line): void {
+    const { room, channel, group } = this.place;
+    this.joinId = this.ask(line, 'join_channel', { room, channel, group, prefetch: PREFETCH });
+  }
+
+  private ask(line: Line, command: string, args: object): string {
+    this.count += 1;
+    const id = `arq_${this.name}_${this.count}`;
+    line.send({ version: '1.0', id, type: 'command', command, args });
+    return id;
+  }
+
+  private take(frame: Frame, line: Line): void {
+    const { request_id: id = '', status } = frame;
+    if (frame.type === 'event') this.receive(frame, line);
+    else if (id === this.joinId) {
+      if (status !== 'success') this.later(() => line.cut(), RETRY_MS);
+      this.isMember ||= status === 'success';
+      if (this.isMember) this.tellMember();
+    } else this.answered(frame, line);
+  }
+
+  private receive({ id, channel = '', metadata }: Frame, line: Line): void {
+    const { sequence = 0, delivery } = metadata as { sequence?: number; delivery?: Record<string, string & number> };
+    if (delivery === undefined) return;
+    const { token = '', attempt = 0, deadline = '' } = delivery;
+    const event: HandedOut = {
+      ...{ worker: this.name, id, channel, sequence, attempt, token, deadline: Date.parse(deadline) },
+      answer: 'none',
+    };
+    this.handed.push(event);
+    const isFrozen = this.random.between(1, FREEZES) === 1;
+    const work = this.random.between(0, MOST_WORK_MS);
+    this.later(() => this.ack(event, line), isFrozen ? this.place.ackWaitMs + 500 : work);
+  }
+
+  private ack(event: HandedOut, line: Line): void {
+    if (this.roamer.line !== line) return;
+    event.answer = 'asked';
+    this.asked.set(this.ask(line, 'delivery.ack', { tokens: [event.token] }), event);
+  }
+
+  private answered({ request_id = '', status, error_code, payload }: Frame, line: Line): void {
+    const event = this.asked.get(request_id);
+    if (event === undefined) return;
+    this.asked.delete(request_id);
+    if (status === 'success') event.answer = (payload.done as string[]).includes(event.token) ? 'done' : 'lost';
+    else if (error_code === 'LEASE_LOST') event.answer = 'lost';
+    // The storage is away, or the driver: what came of it is known to nobody yet.
+    else this.later(() => this.ack(event, line), RETRY_MS);
+  }
+
+  private later(work: () => void, delayMs: number): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      work();
+    }, delayMs);
+    this.timers.add(timer);
+  }
+}
