@@ -9,16 +9,18 @@ COPY packages/client/package.json packages/client/
 COPY packages/casil/package.json packages/casil/
 COPY packages/bus/package.json packages/bus/
 COPY packages/mcp/package.json packages/mcp/
+COPY packages/dashboard/package.json packages/dashboard/
 COPY packages/server/package.json packages/server/
 COPY packages/server/bin packages/server/bin
 # Dependencies are fetched anew only when one of the files above has changed.
 RUN npm ci
 COPY packages packages
-COPY scripts/copy-scripts.mjs scripts/bundle-client.mjs scripts/
+COPY scripts/copy-scripts.mjs scripts/bundle-client.mjs scripts/bundle-dashboard.mjs scripts/
 RUN npm run build
 # ioredis and postgres stand among the development dependencies, for they are optional; the image is to run on both.
 RUN mkdir /packed \
-  && npm pack --workspaces --pack-destination /packed \
+  && npm pack -w packages/protocol -w packages/client -w packages/casil -w packages/bus -w packages/server \
+    --pack-destination /packed \
   && npm install --prefix /app --omit=dev --no-save --no-package-lock \
     /packed/*.tgz "ioredis@$(node -p 'require("ioredis/package.json").version')" \
     "postgres@$(node -p 'require("postgres/package.json").version')"

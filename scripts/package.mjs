@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,7 +12,11 @@ const out = resolve(process.argv[2] ?? `${root}/dist`);
 
 mkdirSync(out, { recursive: true });
 for (const name of readdirSync(out)) if (/^arqonbus-.*\.(tgz|whl)$/.test(name)) rmSync(`${out}/${name}`);
-execFileSync('npm', ['pack', '--workspaces', '--silent', '--pack-destination', out], { cwd: root, stdio: 'pipe' });
+// The dashboard is a part of the server, and no package of its own.
+const manifest = (path) => JSON.parse(readFileSync(`${root}/${path}/package.json`, 'utf8'));
+const published = manifest('.').workspaces.filter((path) => manifest(path).private !== true);
+const chosen = published.flatMap((path) => ['-w', path]);
+execFileSync('npm', ['pack', ...chosen, '--silent', '--pack-destination', out], { cwd: root, stdio: 'pipe' });
 const pip = ['-m', 'pip', 'wheel', '--quiet', '--disable-pip-version-check', '--no-deps', '-w', out, './python'];
 const wheel = spawnSync('python3', pip, { cwd: root, stdio: 'pipe', encoding: 'utf8' });
 

@@ -37,6 +37,7 @@ export type { Receipt } from './receipts.ts';
 export type { RequestHandler, RequestOptions, Target } from './request.ts';
 export type { ClientEvents, StateChange } from './session.ts';
 export type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
+export { eventStreamAt } from './socket-sse.ts';
 export type {
   Store,
   StoreEntry,

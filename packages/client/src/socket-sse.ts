@@ -14,7 +14,12 @@ const KNOWN = ['client_type', 'screen_name', 'avatar', 'personality', 'client_ke
 
 /**
  * The same session without a WebSocket: server-sent events for what comes, posts for what is sent (docs/http.md). For
- * lines on which no WebSocket gets through.
+ * lines on which no WebSocket gets through, and for pages that come from the bus's HTTP port. Extra headers are sent
+ * from browsers too.
+ *
+ * ```ts
+ * new ArqonBusClient({ url: location.href, socket: eventStreamAt(location.href), headers: { 'X-API-Key': key } });
+ * ```
  *
  * @param base where the bus answers HTTP; the origin of the WebSocket's address unless given
  */

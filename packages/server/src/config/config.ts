@@ -121,6 +121,8 @@ export interface Config {
     readonly apiKey: string;
     readonly corsOrigins: readonly string[];
     readonly metricsAuth: boolean;
+    /** Whether `/` is the dashboard. */
+    readonly dashboard: boolean;
   };
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent' };
   /** The snake_case names of `op.casil.reload`; the file spells them in camelCase like every other section. */

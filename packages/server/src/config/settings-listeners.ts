@@ -239,6 +239,12 @@ export const http: Section<Config['http']> = {
     default: false,
     description: 'Asks for credentials at `/metrics` too.',
   },
+  dashboard: {
+    env: 'ARQONBUS_DASHBOARD',
+    kind: boolean,
+    default: true,
+    description: 'Serves the dashboard at `/` of the HTTP port.',
+  },
 };
 
 export const log: Section<Config['log']> = {

@@ -26,6 +26,8 @@ interface OpenApi {
 const PAGE = readFileSync(new URL('../../../../docs/http.md', import.meta.url), 'utf8');
 const execute = promisify(execFile);
 const PROBES = [
+  '/',
+  '/assets/{file}',
   '/client.js',
   '/health',
   '/health/live',

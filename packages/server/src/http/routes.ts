@@ -6,6 +6,7 @@ import { adminRoutes } from './admin-routes.ts';
 import { type App, type AppRules, createApp } from './app.ts';
 import { batchRoutes } from './batch-routes.ts';
 import { clientRoute } from './client-route.ts';
+import { dashboardRoutes } from './dashboard-route.ts';
 import { directoryRoutes } from './directory-routes.ts';
 import { messageRoutes } from './message-routes.ts';
 import { documentRoute } from './openapi.ts';
@@ -104,6 +105,7 @@ function allRoutes(parts: HttpParts): AnyRoute[] {
     ...subjectRoutes(bus),
     ...ruleRoutes(publishing),
     clientRoute(),
+    ...(config.http.dashboard ? dashboardRoutes() : []),
     ...adminRoutes(parts),
   ];
   return routes;

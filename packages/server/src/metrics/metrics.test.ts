@@ -25,6 +25,8 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     hookBreakersOpen: zero,
     ingressPausedTotal: zero,
     connectionsRefusedTotal: none,
+    storageHealthy: () => true,
+    memoryLimitBytes: zero,
     memoryRefusedTotal: zero,
     rateLimitedTotal: zero,
     eventsSuppressedTotal: zero,

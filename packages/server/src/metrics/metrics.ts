@@ -33,6 +33,8 @@ export interface MetricReaders {
   hookBreakersOpen(): number;
   ingressPausedTotal(): number;
   connectionsRefusedTotal(): Labelled<'status'>;
+  storageHealthy(): boolean;
+  memoryLimitBytes(): number;
   memoryRefusedTotal(): number;
   rateLimitedTotal(): number;
   eventsSuppressedTotal(): number;
@@ -171,6 +173,14 @@ export class Metrics {
       'WebSocket handshakes answered with an HTTP refusal.',
       ['status'],
       readers.connectionsRefusedTotal,
+    );
+    this.gauge('arqonbus_storage_healthy', 'Whether the storage answers: 1, or 0.', () =>
+      readers.storageHealthy() ? 1 : 0,
+    );
+    this.gauge(
+      'arqonbus_memory_limit_bytes',
+      'Heap beyond which connections and messages are refused.',
+      readers.memoryLimitBytes,
     );
     this.counter(
       'arqonbus_memory_refused_total',

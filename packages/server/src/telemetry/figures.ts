@@ -43,6 +43,8 @@ export function busReaders(
     ingressPausedTotal: () => bus.ingress.paused,
     connectionsRefusedTotal: () =>
       [...bus.refusals()].map(([status, value]) => ({ labels: { status: `${status}` }, value })),
+    storageHealthy: () => bus.engine.healthy(),
+    memoryLimitBytes: () => bus.memory.limit,
     memoryRefusedTotal: () => bus.memory.refused,
     rateLimitedTotal: () => bus.faults.rateLimited,
     eventsSuppressedTotal: () => bus.events.budget.suppressed,

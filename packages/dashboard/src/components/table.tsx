@@ -1,0 +1,51 @@
+import type { ComponentChildren, VNode } from 'preact';
+
+export interface Column<T> {
+  readonly name: string;
+  readonly cell: (row: T) => ComponentChildren;
+  /** Numbers, at the right. */
+  readonly right?: boolean;
+  /** No wider than its content. */
+  readonly tight?: boolean;
+}
+
+interface TableProps<T> {
+  readonly label: string;
+  readonly rows: readonly T[];
+  readonly keyOf: (row: T) => string;
+  readonly columns: readonly Column<T>[];
+  readonly empty: VNode;
+  readonly chosen?: string | undefined;
+}
+
+export function Table<T>({ label, rows, keyOf, columns, empty, chosen }: TableProps<T>): VNode {
+  if (rows.length === 0) return empty;
+  const classOf = ({ right, tight }: Column<T>): string => `${right ? 'right' : ''} ${tight ? 'tight' : ''}`;
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no pointer must be able to scroll it
+    <section class="scroll" tabIndex={0} aria-label={label}>
+      <table class="table">
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column.name} scope="col" class={classOf(column)}>
+                {column.name === '' ? <span class="hidden-text">Actions</span> : column.name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={keyOf(row)} data-chosen={keyOf(row) === chosen}>
+              {columns.map((column) => (
+                <td key={column.name} class={classOf(column)}>
+                  {column.cell(row)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

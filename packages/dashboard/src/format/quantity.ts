@@ -1,0 +1,52 @@
+const COUNT = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** A number to read exactly. */
+export function count(value: number): string {
+  return COUNT.format(value);
+}
+
+/** A number to read at a glance. */
+export function short(value: number): string {
+  if (value !== 0 && Math.abs(value) < 10) return value.toFixed(1).replace(/\.0$/, '');
+  return SHORT.format(value);
+}
+
+export function bytes(value: number): string {
+  let rest = value;
+  let unit = 0;
+  while (rest >= 1024 && unit < UNITS.length - 1) {
+    rest /= 1024;
+    unit += 1;
+  }
+  return `${rest >= 100 || unit === 0 ? Math.round(rest) : rest.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** A time span given in seconds. */
+export function span(seconds: number): string {
+  if (seconds === 0) return '0';
+  if (seconds < 0.001) return `${Math.round(seconds * 1_000_000)} µs`;
+  if (seconds < 1) return `${seconds < 0.01 ? (seconds * 1000).toFixed(1) : Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3_600)} h ${Math.floor((seconds % 3_600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3_600)} h`;
+}
+
+/** The local time of day of an RFC 3339 time, to the millisecond. */
+export function clock(timestamp: string): string {
+  const time = new Date(timestamp);
+  if (Number.isNaN(time.getTime())) return '–';
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const ms = String(time.getMilliseconds()).padStart(3, '0');
+  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${ms}`;
+}
+
+/** How long ago an RFC 3339 time was, or how long it still is. */
+export function ago(timestamp: string | null): string {
+  if (timestamp === null || timestamp === '') return '–';
+  const seconds = (Date.now() - Date.parse(timestamp)) / 1000;
+  if (Number.isNaN(seconds)) return '–';
+  return seconds < 0 ? `in ${span(-seconds)}` : `${span(Math.max(seconds, 1))} ago`;
+}

@@ -1,0 +1,23 @@
+import { effect, signal } from '@preact/signals';
+
+export type Theme = 'dark' | 'light';
+
+const STORED = 'arqonbus.theme';
+
+/** What was chosen here, else what the system prefers. */
+export const theme = signal<Theme>(first());
+
+effect(() => {
+  document.documentElement.dataset.theme = theme.value;
+});
+
+export function toggleTheme(): void {
+  theme.value = theme.value === 'dark' ? 'light' : 'dark';
+  localStorage.setItem(STORED, theme.value);
+}
+
+function first(): Theme {
+  const stored = localStorage.getItem(STORED);
+  if (stored === 'dark' || stored === 'light') return stored;
+  return matchMedia('(prefers-color-scheme: light)').matches ? 'light' : 'dark';
+}

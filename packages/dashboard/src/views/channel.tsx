@@ -1,0 +1,128 @@
+import type { CommandResult } from '@arqonbus/protocol';
+import type { VNode } from 'preact';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useLive } from '../components/live.ts';
+import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
+import { count, short } from '../format/quantity.ts';
+import type { At } from '../model/at.ts';
+import { type Row, Tail } from '../model/tail.ts';
+import { client, command, may, sentenceOf } from '../session/session.ts';
+import { GroupsPanel } from './groups.tsx';
+import { Members } from './members.tsx';
+import { MessageView } from './message.tsx';
+import { PublishForm } from './publish.tsx';
+import { RulesPanel } from './rules.tsx';
+import { TailPanel } from './tail-panel.tsx';
+
+/** Messages of the past that a tail begins with. */
+const FIRST = 100;
+
+/** One channel: what goes through it, who is there, and what holds for it. */
+export function ChannelView({ room, channel }: At): VNode {
+  const tail = useMemo(() => new Tail(), []);
+  const problem = useSubscription(tail, { room, channel });
+  const [tab, setTab] = useState('Publish');
+  const [row, choose] = useState<Row>();
+  const info = useLive<CommandResult<'channel_info'>>(
+    () => command('channel_info', { room, channel }),
+    2_500,
+    `${room}:${channel}`,
+  );
+  const tabs = [
+    ...(may('op.rules.explain') ? ['Publish'] : []),
+    'Members',
+    ...(may('group.list') ? ['Groups'] : []),
+    ...(may('op.rules.explain') ? ['Rules'] : []),
+  ];
+  const chosen = tabs.includes(tab) ? tab : 'Members';
+  return (
+    <div class="channel-grid">
+      {problem !== '' && <Note tone="bad">{problem}</Note>}
+      <TailPanel tail={tail} room={room} channel={channel} chosen={row} onChoose={choose} />
+      <div class="channel-side">
+        {row !== undefined && <MessageView key={row.key} envelope={row.envelope} onClose={() => choose(undefined)} />}
+        <Panel title="Channel" flush actions={<ChannelBadges of={info.value} />}>
+          <Tabs label="About the channel" tabs={tabs} chosen={chosen} onChoose={setTab} />
+          {chosen === 'Publish' && <PublishForm room={room} channel={channel} />}
+          {chosen === 'Members' &&
+            (info.value === undefined ? (
+              <Empty title={info.problem === '' ? 'Asking who is here…' : info.problem} />
+            ) : (
+              <Members info={info.value} />
+            ))}
+          {chosen === 'Groups' && <GroupsPanel room={room} channel={channel} />}
+          {chosen === 'Rules' && <RulesPanel room={room} channel={channel} />}
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'> | undefined }): VNode {
+  const rate = useRate(info);
+  if (info === undefined) return <Badge>…</Badge>;
+  return (
+    <span class="row">
+      <Badge>sequence {count(info.sequence)}</Badge>
+      {rate !== undefined && <Badge>{short(rate)}/s</Badge>}
+      <Badge>
+        {count(info.count)} {info.count === 1 ? 'member' : 'members'}
+      </Badge>
+      <Badge>keeps {count(info.history.size)}</Badge>
+      {info.hardcoded && <Badge>built in</Badge>}
+    </span>
+  );
+}
+
+/** How fast a sequence grew between the last two answers; undefined before the second. */
+function useRate(info: CommandResult<'channel_info'> | undefined): number | undefined {
+  const last = useRef<{ sequence: number; at: number }>(undefined);
+  const [rate, setRate] = useState<number>();
+  useEffect(() => {
+    if (info === undefined) return;
+    const { sequence } = info;
+    const at = performance.now();
+    const { current: before } = last;
+    last.current = { sequence, at };
+    // One that fell began anew.
+    if (before !== undefined && sequence >= before.sequence)
+      setRate((1000 * (sequence - before.sequence)) / (at - before.at));
+  }, [info]);
+  return rate;
+}
+
+/** Joins as long as the view is open; answers why that does not work. */
+function useSubscription(tail: Tail, { room, channel }: At): string {
+  const [problem, setProblem] = useState('');
+  const { value: now } = client;
+  useEffect(() => {
+    if (now === null) return;
+    let isOver = false;
+    let leave: (() => Promise<unknown>) | undefined;
+    const options = {
+      history: FIRST,
+      echo: true,
+      onMessage: ({ envelope }: { envelope: Parameters<Tail['push']>[0] }) => tail.push(envelope),
+      onReset: () => setProblem('Messages are missing here: history no longer holds all that was sent meanwhile.'),
+    };
+    now.subscribe({ room, channel }, options).then(
+      (subscription) => {
+        leave = () => subscription.close();
+        if (isOver) void leave();
+        setProblem('');
+        subscription.on('close', (error) => {
+          if (!isOver && error !== undefined) setProblem(sentenceOf(error));
+        });
+      },
+      (error) => {
+        if (!isOver) setProblem(sentenceOf(error));
+      },
+    );
+    return () => {
+      isOver = true;
+      tail.stop();
+      void leave?.().catch(() => {});
+    };
+  }, [now, tail]);
+  return problem;
+}

@@ -1,0 +1,89 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { BusError } from '@arqonbus/protocol';
+import { z } from 'zod';
+import { HttpRefusal, Reply } from './reply.ts';
+import { type AnyRoute, route } from './route.ts';
+
+/** Everything comes from this very origin, and nothing is a script but the file that was built. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+const TYPES: Readonly<Record<string, string>> = {
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+};
+
+/** `GET /` and `GET /assets/{file}`: the page for operators. Its addresses are relative, so a proxy may add a prefix. */
+export function dashboardRoutes(): AnyRoute[] {
+  let files: Built | undefined;
+  const built = (): Built => {
+    files ??= readBuilt();
+    return files;
+  };
+  return [
+    route({
+      method: 'get',
+      path: '/',
+      tag: 'dashboard',
+      summary: 'The dashboard: a page that shows the bus and acts on it, with the rights of whoever signs in.',
+      access: 'open',
+      answer: 'text/html',
+      run: () => built().page,
+    }),
+    route({
+      method: 'get',
+      path: '/assets/{file}',
+      tag: 'dashboard',
+      summary: 'What the dashboard is made of.',
+      access: 'open',
+      params: z.object({ file: z.string() }),
+      answer: 'text/javascript',
+      run: ({ params: { file } }) => {
+        const found = built().assets.get(file);
+        if (found === undefined) throw new BusError('NOT_FOUND', 'The dashboard has no such file; open / again.');
+        return found;
+      },
+    }),
+  ];
+}
+
+interface Built {
+  readonly page: Reply;
+  readonly assets: ReadonlyMap<string, Reply>;
+}
+
+function readBuilt(): Built {
+  const folder = join(
+    dirname(createRequire(import.meta.url).resolve('@arqonbus/server/package.json')),
+    'dist/dashboard',
+  );
+  try {
+    const page = new Reply(200, readFileSync(join(folder, 'index.html'), 'utf8'), {
+      'Content-Type': 'text/html; charset=utf-8',
+      'Content-Security-Policy': POLICY,
+      'Cache-Control': 'no-cache',
+    });
+    const names = readdirSync(join(folder, 'assets'));
+    return { page, assets: new Map(names.map((name) => [name, readAsset(join(folder, 'assets'), name)])) };
+  } catch {
+    throw new HttpRefusal(501, 'FEATURE_DISABLED', 'This server was built without the dashboard.');
+  }
+}
+
+function readAsset(folder: string, name: string): Reply {
+  return new Reply(200, readFileSync(join(folder, name), 'utf8'), {
+    'Content-Type': TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'text/plain; charset=utf-8',
+    // The name has a hash of what is in it.
+    'Cache-Control': 'public, max-age=31536000, immutable',
+  });
+}

@@ -1,0 +1,159 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hasChromium } from '../../fixtures/browser.ts';
+import { barriers, shareDashboards, show } from '../../fixtures/dashboard.ts';
+import { type Lively, startLively } from '../../fixtures/lively.ts';
+
+/** Each view, and what has to be seen in it of what goes on. */
+const VIEWS: readonly (readonly [view: string, ...seen: string[]])[] = [
+  ['overview', 'Connections', 'Event-loop lag', 'Healthy', 'node-a'],
+  ['rooms', 'orders', 'explore', 'No channel is open'],
+  ['rooms/orders/new', '"id":1041', 'Shop', 'Send', 'sequence 3'],
+  ['clients', 'Ada', 'packer', 'Scout', 'this page'],
+  ['agents', 'Scout', 'Looks for what others have missed'],
+  ['operators', 'http://127.0.0.1:9/hook', 'orders:*'],
+  ['casil', 'CASIL_POLICY_BLOCKED_SECRET', 'Try a text', 'block on probable secret'],
+  ['access', 'Nobody is blocked.', 'No token was revoked.'],
+  ['log', 'client_connected'],
+];
+
+describe.skipIf(!hasChromium())('the views of the dashboard', () => {
+  const dashboards = shareDashboards();
+  let lively: Lively;
+
+  beforeAll(async () => {
+    lively = await startLively();
+  }, 60_000);
+  afterAll(() => lively.stop());
+
+  it.each(['dark', 'light'] as const)(
+    'show what goes on, without barriers, in the %s theme',
+    async (theme) => {
+      const base = lively.server.urls.http;
+      const { page, faults } = await dashboards.open(base, 'overview', { theme });
+      for (const [view, ...seen] of VIEWS) {
+        await show(page, base, view);
+        for (const text of seen) await page.locator('.main').getByText(text).first().waitFor();
+        expect.soft(await barriers(page), view).toEqual([]);
+      }
+      expect(faults).toEqual([]);
+    },
+    120_000,
+  );
+
+  it.each([420, 1280, 3840])(
+    'need no scrolling sideways at %i px',
+    async (width) => {
+      const base = lively.server.urls.http;
+      const { page } = await dashboards.open(base, 'overview', { width, height: 900 });
+      for (const [view, seen = ''] of VIEWS) {
+        await show(page, base, view);
+        await page.locator('.main').getByText(seen).first().waitFor();
+        const excess = await page.evaluate(() => {
+          const main = document.querySelector('.main') as HTMLElement;
+          return Math.max(main.scrollWidth - main.clientWidth, document.documentElement.scrollWidth - innerWidth);
+        });
+        expect.soft(excess, view).toBe(0);
+      }
+    },
+    120_000,
+  );
+
+  it('draw figures that grow while one looks', async () => {
+    const { page } = await dashboards.open(lively.server.urls.http);
+    const tile = page.locator('.tile', { hasText: 'In' }).first();
+    const [, shop] = lively.clients;
+    await expect
+      .poll(
+        async () => {
+          for (let n = 0; n < 40; n += 1) await shop?.publish('orders:flow', { n });
+          return Number.parseFloat((await tile.locator('dd').textContent()) ?? '');
+        },
+        { timeout: 30_000, interval: 500 },
+      )
+      .toBeGreaterThan(1);
+    expect(await page.locator('.chart canvas').count()).toBe(6);
+  }, 60_000);
+
+  it('show the groups of a channel, with their dead letters, and hand those out again', async () => {
+    const [, shop] = lively.clients;
+    await shop?.command('group.create', {
+      room: 'jobs',
+      channel: 'mail',
+      group: 'mailers',
+      start: 'all',
+      max_attempts: 1,
+    });
+    await shop?.publish('jobs:mail', { to: 'nobody' });
+    const pulled = await shop?.command('group.pull', {
+      room: 'jobs',
+      channel: 'mail',
+      group: 'mailers',
+      wait_ms: 5_000,
+    });
+    const token = (pulled?.messages[0]?.metadata?.delivery as { token: string } | undefined)?.token ?? '';
+    await shop?.command('delivery.reject', { tokens: [token], reason: 'no such address' });
+    const { page } = await dashboards.open(lively.server.urls.http, 'rooms/jobs/mail');
+    await page.getByRole('tab', { name: 'Groups' }).click();
+    const row = page.getByRole('row', { name: /mailers/ });
+    await row.getByRole('button', { name: '1', exact: true }).click();
+    await page.getByText('no such address').waitFor();
+    await page.getByRole('button', { name: 'Retry', exact: true }).click();
+    await page.getByText('1 handed out again.').waitFor();
+    await expect
+      .poll(
+        async () =>
+          (await shop?.command('group.info', { room: 'jobs', channel: 'mail', group: 'mailers' }))?.dead_letters,
+      )
+      .toBe(0);
+  }, 60_000);
+
+  it('tell what holds for a channel, and what would come of a message before it is sent', async () => {
+    const { page } = await dashboards.open(lively.server.urls.http, 'rooms/science/explore');
+    const [ada] = lively.clients;
+    const payload = page.getByLabel('Payload, a JSON object');
+    await page.getByText('would be sent').waitFor();
+    await payload.fill('{"note": "key AKIAIOSFODNN7EXAMPLE"}');
+    await page.getByText('CASIL_POLICY_BLOCKED_SECRET').waitFor();
+    await payload.fill('not yet');
+    await page.getByText('This is no JSON yet').waitFor();
+    expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
+    await page.getByRole('tab', { name: 'Rules' }).click();
+    await page.getByText('publish: yes').waitFor();
+    await page.getByRole('tab', { name: 'Members' }).click();
+    await page.getByText('reading papers').waitFor();
+    expect(ada?.state).toBe('open');
+  }, 60_000);
+
+  it('show the store with versions, the jobs and the leases', async () => {
+    const { page } = await dashboards.open(lively.server.urls.http, 'operators');
+    await page.getByRole('tab', { name: 'Cron' }).click();
+    await page.getByText('0 9 * * 1-5 (UTC)').waitFor();
+    await page.getByRole('tab', { name: 'Leases' }).click();
+    await page.getByText('lease: printer/3').waitFor();
+    await page.getByRole('tab', { name: 'Store' }).click();
+    await page.getByLabel('Keys that begin with').fill('shop/st');
+    await page.getByRole('button', { name: 'shop/stock/lamp' }).click();
+    await page.getByText(/^shop\/stock\/lamp, version \d+$/).waitFor();
+  }, 60_000);
+
+  it('obey the keyboard', async () => {
+    const base = lively.server.urls.http;
+    const { page } = await dashboards.open(base, 'rooms/orders/new');
+    await page.locator('.tail-row').nth(2).waitFor();
+    await page.keyboard.press('/');
+    expect(await page.evaluate(() => document.activeElement?.matches('[data-search]'))).toBe(true);
+    await page.keyboard.press('Escape');
+    await page.locator('.tail-row').first().focus();
+    await page.keyboard.press('j');
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toContain('1042');
+    await page.keyboard.press('k');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Message', exact: true }).waitFor();
+    await page.keyboard.press('p');
+    await page.getByRole('button', { name: 'Paused' }).waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(() => page.getByRole('dialog').count()).toBe(0);
+  }, 60_000);
+});
