@@ -423,6 +423,16 @@ describe('arguments that are meant to hold secrets', () => {
     expect(marked.map(({ name, secretPaths }) => [name, [...secretPaths].sort()])).toEqual(inManual);
   });
 
+  it('let a group be answered, though tokens look like secrets', async () => {
+    const group = { room: 'casil-groups', channel: 'jobs', group: 'g' };
+    await peer.ask('op.casil.reload', { enabled: true, mode: 'enforce', block_on_probable_secret: true });
+    await peer.ask('join_channel', group);
+    await peer.publish({ room: group.room, channel: group.channel, payload: { n: 1 } });
+    const { metadata = {} } = await peer.next((frame) => frame.metadata?.delivery !== undefined);
+    const tokens = [(metadata.delivery as { token: string }).token];
+    expect(await peer.ask('delivery.reject', { tokens, reason: 'no use' })).toEqual({ done: tokens, lost: [] });
+  });
+
   it('are told as such to whoever asks for help', async () => {
     const { commands } = await peer.ask('help', { command: 'refresh_token' });
     expect(commands[0].args.properties.token).toMatchObject({ writeOnly: true, description: 'The new token.' });

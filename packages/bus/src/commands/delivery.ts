@@ -11,7 +11,9 @@ const TOKENS = z
   .array(z.string().min(1).max(128))
   .min(1)
   .max(MAX_TOKENS)
-  .describe('"token" of each delivery\'s metadata.');
+  .describe('"token" of each delivery\'s metadata.')
+  // They are made to look like nothing else, as secrets are.
+  .meta({ secret: true });
 const REASON = z.string().min(1).max(1_000);
 
 const ANSWERED = z.strictObject({
