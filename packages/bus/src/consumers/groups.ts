@@ -11,8 +11,7 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup } from './active-group.ts';
-import type { DriverInfo } from './answer.ts';
-import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
+import { type Answer, type Answered, type AnswerKind, type DriverInfo, isLiveToken, markLive } from './answer.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import { Drivers } from './drivers.ts';
@@ -446,12 +445,9 @@ export class Groups {
   }
 
   private follow(tenant: string, key: string, record: GroupRecord | null): void {
-    if (record !== null) {
-      this.adopt(tenant, record, true);
-      return;
-    }
     const active = this.tenants.get(tenant)?.get(key);
-    if (active !== undefined) this.drop(active).catch(this.parts.options.onFault);
+    if (record !== null) this.adopt(tenant, record, true);
+    else if (active !== undefined) this.drop(active).catch(this.parts.options.onFault);
   }
 
   /** Notes a group as the store has it now. */
