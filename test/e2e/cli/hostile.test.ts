@@ -66,6 +66,7 @@ const TALKING: Readonly<Record<string, readonly string[]>> = {
   'access block': [EVIL, '--reason', EVIL],
   'access unblock': [EVIL],
   'access revoke': ['--jti', EVIL],
+  'access disconnect': [EVIL],
   'access list': [],
   'casil get': [],
   'casil reload': ['{}'],
@@ -82,6 +83,9 @@ const LOCAL = [
   'storage migrate',
   'storage stats',
   'storage check',
+  'backup',
+  'restore',
+  'mcp',
 ];
 
 /** This program's own: line ends of a terminal, styles, and a status line that is drawn again. */
