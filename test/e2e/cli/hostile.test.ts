@@ -149,7 +149,7 @@ describe('a terminal that looks at a hostile bus', () => {
 
   it('is not driven by its results', async () => {
     const printed = await printAll({ ARQONBUS_WS_URL: bus.url, ARQONBUS_HTTP_URL: bus.http });
-    expect(silent(printed).sort()).toEqual(['bench', 'rules set', 'store delete', 'store set']);
+    expect(silent(printed).sort()).toEqual(['access disconnect', 'bench', 'rules set', 'store delete', 'store set']);
   }, 60_000);
 
   it('is not driven by its refusals', async () => {
