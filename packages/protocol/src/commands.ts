@@ -334,7 +334,7 @@ export interface Explanation {
     casil?: 'off' | 'monitor' | 'enforce';
     /** Rest after so long without members and traffic. */
     idle_seconds?: number;
-    /** Retention by age and count waits for groups that read it. */
+    /** Neither count nor age bounds what is kept, bytes alone do: groups may come late. */
     keep_for_groups?: boolean;
     /** Longest chain of causes. */
     max_hops?: number;
@@ -414,7 +414,7 @@ export interface ChannelRule {
   casil?: 'off' | 'monitor' | 'enforce';
   /** Rest after so long without members and traffic. */
   idle_seconds?: number;
-  /** Retention by age and count waits for groups that read it. */
+  /** Neither count nor age bounds what is kept, bytes alone do: groups may come late. */
   keep_for_groups?: boolean;
   /** Longest chain of causes. */
   max_hops?: number;

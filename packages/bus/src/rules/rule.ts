@@ -118,7 +118,10 @@ const FIELDS = {
     .max(MAX_SECONDS)
     .describe('Rest after so long without members and traffic.')
     .exactOptional(),
-  keep_for_groups: z.boolean().describe('Retention by age and count waits for groups that read it.').exactOptional(),
+  keep_for_groups: z
+    .boolean()
+    .describe('Neither count nor age bounds what is kept, bytes alone do: groups may come late.')
+    .exactOptional(),
   max_hops: z.int().min(1).max(1_000).describe('Longest chain of causes.').exactOptional(),
   hook: HOOK.exactOptional(),
 } as const;

@@ -31,6 +31,16 @@ describe('the rules of channels', () => {
     });
   });
 
+  it('let bytes alone bound what is kept for groups', () => {
+    const { rules } = setup([
+      { match: 'a:*', history: { size: 2, ttl_seconds: 1, bytes: 5_000 }, keep_for_groups: true },
+    ]);
+    const { size, ttlMs, bytes } = rules.policy('default', 'a', 'b').retention;
+    expect(size).toBe(10_000_000);
+    expect(ttlMs).toBeGreaterThan(86_400_000 * 365);
+    expect(bytes).toBe(5_000);
+  });
+
   it('share one policy among the channels that the same rules match', () => {
     const { rules } = setup([{ match: 'a:*', echo: true }]);
     expect(rules.policy('default', 'a', 'b')).toBe(rules.policy('default', 'a', 'c'));

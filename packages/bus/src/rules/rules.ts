@@ -12,6 +12,9 @@ const KEY = 'rules';
 /** UTF-8 bytes of a tenant's rules as JSON. */
 const MAX_BYTES = 262_144;
 const PAGE = 1_000;
+/** As many envelopes as a setting may allow, and ten years: neither is reached before the bytes are. */
+const NO_SIZE = 10_000_000;
+const NO_END_MS = 315_360_000_000;
 
 /** What holds where no rule says otherwise. */
 export interface RuleDefaults {
@@ -45,7 +48,6 @@ export interface ChannelPolicy {
   } | null;
   readonly casil: 'off' | 'monitor' | 'enforce' | null;
   readonly idleMs: number;
-  readonly keepForGroups: boolean;
   readonly maxHops: number | null;
   readonly hook: ChannelHook | null;
 }
@@ -238,10 +240,16 @@ export class ChannelRules {
     const { retention, autoCreateChannels, channelIdleMs, publishRequiresJoin } = this.defaults;
     const { history = {}, schema } = settled;
     const bytes = history.bytes ?? retention.bytes;
+    // What a group has not read must not go by count or age; the bytes bound it all the same.
+    const isUnbounded = settled.keep_for_groups === true;
     return {
       retention: {
-        size: history.size ?? retention.size,
-        ttlMs: history.ttl_seconds === undefined ? retention.ttlMs : history.ttl_seconds * 1_000,
+        size: isUnbounded ? NO_SIZE : (history.size ?? retention.size),
+        ttlMs: isUnbounded
+          ? NO_END_MS
+          : history.ttl_seconds === undefined
+            ? retention.ttlMs
+            : history.ttl_seconds * 1_000,
         ...(bytes === undefined ? {} : { bytes }),
         ...(settled.retain_last === true ? { keepLast: true } : {}),
       },
@@ -257,7 +265,6 @@ export class ChannelRules {
       schema: schema === undefined ? null : { check: checkOf(schema), mode: schema.mode, rule: schema },
       casil: settled.casil ?? null,
       idleMs: settled.idle_seconds === undefined ? channelIdleMs : settled.idle_seconds * 1_000,
-      keepForGroups: settled.keep_for_groups ?? false,
       maxHops: settled.max_hops ?? null,
       hook: settled.hook === undefined ? null : hookOf(settled.hook, origins.hook),
     };
