@@ -15,6 +15,8 @@ const PAGE = 1_000;
 /** As many envelopes as a setting may allow, and ten years: neither is reached before the bytes are. */
 const NO_SIZE = 10_000_000;
 const NO_END_MS = 315_360_000_000;
+/** UTF-8 bytes, where nothing says how many. */
+const MAX_HISTORY_BYTES = 16_777_216;
 
 /** What holds where no rule says otherwise. */
 export interface RuleDefaults {
@@ -239,9 +241,9 @@ export class ChannelRules {
   private policyOf({ settled, origins }: Pick<Merged, 'settled' | 'origins'>): ChannelPolicy {
     const { retention, autoCreateChannels, channelIdleMs, publishRequiresJoin } = this.defaults;
     const { history = {}, schema } = settled;
-    const bytes = history.bytes ?? retention.bytes;
     // What a group has not read must not go by count or age; the bytes bound it all the same.
     const isUnbounded = settled.keep_for_groups === true;
+    const bytes = history.bytes ?? retention.bytes ?? (isUnbounded ? MAX_HISTORY_BYTES : undefined);
     return {
       retention: {
         size: isUnbounded ? NO_SIZE : (history.size ?? retention.size),
