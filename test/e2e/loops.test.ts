@@ -34,7 +34,7 @@ async function echo(client: ArqonBusClient, at: string, seen: Message[], refusal
   });
 }
 
-it('P2.11 stops two that answer each other, while others go on', async () => {
+it('P2.16 stops two that answer each other, while others go on', async () => {
   const server = await start({ ARQONBUS_MAX_HOPS: '20' });
   const [ada, bob, eve] = [await connect(server, 'ada'), await connect(server, 'bob'), await connect(server, 'eve')];
   const seen: Message[] = [];
@@ -54,7 +54,7 @@ it('P2.11 stops two that answer each other, while others go on', async () => {
   expect(Math.max(...seen.map(({ envelope }) => envelope.metadata?.hops ?? 0))).toBe(20);
 });
 
-it('P2.11 counts on whichever node a message is answered, and does not let a client say how far it is', async () => {
+it('P2.16 counts on whichever node a message is answered, and does not let a client say how far it is', async () => {
   const redis = await PrivateRedis.start();
   cleanups.push(() => redis.stop());
   const settings = {
