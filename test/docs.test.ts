@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { blocksOf, linksOf } from './fixtures/markdown.ts';
+import { findPython } from './fixtures/python.ts';
 import { Walkthrough } from './fixtures/walkthrough.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
@@ -36,33 +37,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'arqonbus-docs-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
 /** The folder of a Python that has the client's one dependency, or null. */
-const python = findPython();
-
-function findPython(): string | null {
-  const venv = process.env.ARQONBUS_PYTHON_VENV;
-  const candidates = [...(venv === undefined ? [] : [`${venv}/bin/python3`]), 'python3'];
-  for (const candidate of candidates) {
-    try {
-      const code = 'import sys, websockets; assert sys.version_info >= (3, 10); print(sys.executable)';
-      return dirname(execFileSync(candidate, ['-c', code], { encoding: 'utf8', stdio: 'pipe' }).trim());
-    } catch {
-      // The next one may do.
-    }
-  }
-  if (process.env.CI === 'true') return makePython();
-  console.warn('*** There is no Python with "websockets": Python in the documents is LEFT OUT. ***');
-  return null;
-}
-
-/** A Python with what the client depends on; the client itself is taken from this checkout. */
-function makePython(): string {
-  const venv = join(scratch, 'venv');
-  const [, dependency = ''] =
-    /^dependencies = \["(.*)"\]$/m.exec(readFileSync(here('python/pyproject.toml'), 'utf8')) ?? [];
-  execFileSync('python3', ['-m', 'venv', venv]);
-  execFileSync(join(venv, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', dependency]);
-  return join(venv, 'bin');
-}
+const python = findPython(scratch, 'Python in the documents is');
 
 describe.concurrent.each(WALKED)('%s', (page) => {
   it('does what it promises, from the first command to the last', async () => {

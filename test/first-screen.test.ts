@@ -1,5 +1,5 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,23 +9,18 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Block, blocksOf } from './fixtures/markdown.ts';
 import { layOut, remove, root, run } from './fixtures/packed.ts';
+import { findPython } from './fixtures/python.ts';
 import { Walkthrough } from './fixtures/walkthrough.ts';
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
-const PYTHON = findPython();
+const scratch = mkdtempSync(join(tmpdir(), 'arqonbus-first-screen-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+const PYTHON = findPython(scratch, 'the Python of the README is');
 
 function required(found: boolean, what: string, leftOut: string): boolean {
   if (!found && process.env.CI === 'true') throw new Error(`${what} is missing, and CI must test what needs it.`);
   if (!found) console.warn(`*** ${what} is missing: ${leftOut} LEFT OUT. ***`);
   return found;
-}
-
-/** The folder of a Python with `websockets`; null without. */
-function findPython(): string | null {
-  const venv = process.env.ARQONBUS_PYTHON_VENV;
-  const python = venv === undefined ? 'python3' : `${venv}/bin/python3`;
-  const found = spawnSync(python, ['-c', 'import sys, os, websockets; print(os.path.dirname(sys.executable))']);
-  return found.status === 0 ? found.stdout.toString().trim() : null;
 }
 
 /** The list in a page of a folder, once it has this many items. */
@@ -75,7 +70,7 @@ describe('the first screen of the README', () => {
       }
       await walk.follow(shell('node hello.mjs | grep hello'));
       await walk.follow(shown('hello from Node.js', 'listener'));
-      if (required(PYTHON !== null, 'a Python with "websockets"', 'the Python of the README')) {
+      if (PYTHON !== null) {
         await walk.follow(shell('python3 hello.py | grep "hello from Node.js"'));
         await walk.follow(shown('hello from Python', 'listener'));
       }

@@ -225,16 +225,20 @@ export class Feed {
     wishes: readonly { tenant: string; room: string }[],
   ): Promise<News> {
     const { xmax, xip } = this.snapshot ?? { xmax: '0', xip: [] };
-    const rows = await session.read(
-      'SELECT * FROM arqon_read($1::text::xid8, $2::text[]::xid8[], $3, $4, $5, $6, $7, $8, $9, $10)',
-      [
-        ...[xmax, xip, after.position, after.item, this.interest.isEmpty ? 0 : MOST_MESSAGES, this.node, this.origin],
-        this.events.watched(),
-        wishes.map(({ tenant }) => tenant),
-        wishes.map(({ room }) => room),
-      ],
-    );
-    return newsOf(rows);
+    for (;;) {
+      const spaces = this.events.watched();
+      const rows = await session.read(
+        'SELECT * FROM arqon_read($1::text::xid8, $2::text[]::xid8[], $3, $4, $5, $6, $7, $8, $9, $10)',
+        [
+          ...[xmax, xip, after.position, after.item, this.interest.isEmpty ? 0 : MOST_MESSAGES, this.node, this.origin],
+          spaces,
+          wishes.map(({ tenant }) => tenant),
+          wishes.map(({ room }) => room),
+        ],
+      );
+      // Of a space that somebody began to watch meanwhile, changes may have been passed over.
+      if (this.events.watched().length === spaces.length) return newsOf(rows);
+    }
   }
 
   /** Delivers messages in their order. False when one is missing that another page must hold. */
