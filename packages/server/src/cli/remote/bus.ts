@@ -137,7 +137,8 @@ function explainConnection({ message, status, code }: ConnectionError, options: 
         : '"arqon token inspect" says what is wrong with the token of --jwt or ARQONBUS_TOKEN.';
     return `${said} ${remedy}`;
   }
-  if (status === 404 || status === 200) return `what answers at ${host} is not the WebSocket port of a bus; pass another --ws-url.`;
+  if (status === 404 || status === 200)
+    return `what answers at ${host} is not the WebSocket port of a bus; pass another --ws-url.`;
   if (status !== undefined || code !== 'CONNECTION_FAILED') return said;
   const tls = explainTls(message, host, options.ca !== undefined);
   if (tls !== undefined) return tls;
