@@ -370,3 +370,15 @@ async def test_an_answer_whose_line_breaks_says_that_its_outcome_is_unknown(bus:
             with pytest.raises(ArqonBusError) as told:
                 await answer
             assert (told.value.code, told.value.retryable) == ("CONNECTION_LOST", True)
+
+
+async def test_a_client_that_is_closed_while_an_ack_is_on_its_way_warns_of_nothing(
+    bus: DeliveryBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus.mute.add("delivery.ack")
+    async with ArqonBusClient(bus.url) as client:
+        orders = client.subscribe("orders:new", group="billing", on_message=lambda message: None)
+        await orders.open()
+        await bus.publish("orders", "new", {"n": 1})
+        await bus.got("delivery.ack")
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
