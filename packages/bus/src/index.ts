@@ -98,6 +98,7 @@ export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
+export { plainProblem } from './schemas/problem.ts';
 export { type SenderMark, senderMark } from './sender-mark.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export type { MembershipHook } from './subscribe/join.ts';

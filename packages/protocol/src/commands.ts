@@ -1481,8 +1481,8 @@ export interface Commands {
   'op.rules.set': {
     args: {
       rules: ChannelRule[];
-      /** The version that they replace, as op.rules.get told it. */
-      if_version: number;
+      /** The version that they replace, as op.rules.get told it; without it they replace any. */
+      if_version?: number;
     };
     result: {
       /** 0 before the first rules were set. */ version: number;
