@@ -9,4 +9,5 @@ export const FEATURES: readonly string[] = [
   'presence-state',
   'patterns',
   'leases',
+  'streams',
 ];
