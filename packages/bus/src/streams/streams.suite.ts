@@ -1,3 +1,4 @@
+import type { JsonObject } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import type { Frame } from '../../../../test/fixtures/peer.ts';
 import type { Backend } from '../consumers/groups.suite.ts';
@@ -20,7 +21,7 @@ export async function read({ peer }: Worker, id: string, from = 0): Promise<Read
   const pieces: Frame[] = [];
   let text = '';
   for (;;) {
-    const frame = await peer.next(({ type, metadata }) => type === 'event' && markOf({ metadata })?.id === id);
+    const frame = await peer.next((one) => one.type === 'event' && markOf(one)?.id === id);
     const { offset, state } = markOf(frame) as Mark;
     expect({ offset, id }).toEqual({ offset: from + text.length, id });
     text += frame.payload.text;
@@ -34,7 +35,7 @@ export async function read({ peer }: Worker, id: string, from = 0): Promise<Read
 export async function readUpTo({ peer }: Worker, id: string, length: number): Promise<string> {
   let text = '';
   while (text.length < length) {
-    const frame = await peer.next(({ type, metadata }) => type === 'event' && markOf({ metadata })?.id === id);
+    const frame = await peer.next((one) => one.type === 'event' && markOf(one)?.id === id);
     const { offset } = markOf(frame) as Mark;
     expect(offset).toBe(text.length);
     text += frame.payload.text;
@@ -94,7 +95,7 @@ export function streamsSuite(name: string, backend: () => Promise<Backend>, node
       await expect.poll(() => far.ask('stream.list', {}), PATIENT).toMatchObject({ streams: [{ stream_id: id }] });
       const late = await Promise.all([as(a, 'eve'), as(b, 'fay'), as(b, 'gil')]);
       const joins = [AT, AT, { room: AT.room, channel: 'answers.*' }];
-      await Promise.all(late.map((reader, at) => reader.ask('join_channel', joins[at] as object)));
+      await Promise.all(late.map((reader, at) => reader.ask('join_channel', joins[at] as JsonObject)));
       const joined = late.map((reader) => read(reader, id));
       for (const token of tokens.slice(half)) await append(writer, id, token);
       const ended = await close(writer, id);

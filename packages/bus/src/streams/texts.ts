@@ -5,8 +5,9 @@ import type { KnownStream, KnownStreams, StreamRecord } from './known.ts';
 import { readRecord } from './record-space.ts';
 import type { WrittenStream } from './written.ts';
 
-/** How long another node may take to answer, in milliseconds. */
-const ANSWER_MS = 5_000;
+/** How long another node may take to answer, for a text and for lengths, in milliseconds. */
+const TEXT_MS = 5_000;
+const LENGTHS_MS = 1_000;
 
 /** All that was shown of a stream, as one piece; null while that is nothing. */
 export interface TextSoFar {
@@ -78,7 +79,7 @@ export class StreamTexts {
     const found = new Map<string, number>();
     const asking = [...byNode].map(async ([node, asked]) => {
       const answer = attempt<unknown>(
-        () => this.calls.ask(node, 'stream.lengths', asked, ANSWER_MS),
+        () => this.calls.ask(node, 'stream.lengths', asked, LENGTHS_MS),
         () => [],
       );
       const lengths = (await answer) as (number | null)[];
@@ -99,7 +100,7 @@ export class StreamTexts {
     const { tenant, id } = stream;
     const record = stream.record ?? (await readRecord(this.store, tenant, id));
     if (record !== null && record.node !== '') {
-      const answer = (await this.calls.ask(record.node, 'stream.text', { tenant, id }, ANSWER_MS)) as TextSoFar | null;
+      const answer = (await this.calls.ask(record.node, 'stream.text', { tenant, id }, TEXT_MS)) as TextSoFar | null;
       if (answer !== null) return answer;
     }
     // It has ended, and this node was not told; or it is handed over just now.
