@@ -474,6 +474,18 @@ export interface ServerStatus {
   clients?: ClientRecord[];
 }
 
+/** An open token stream. */
+export interface StreamSummary {
+  stream_id: string;
+  room: string;
+  channel: string;
+  sender: SenderRecord;
+  opened_at: string;
+  /** UTF-16 units. */
+  length: number;
+  state: 'streaming';
+}
+
 /** The first frame of every connection. */
 export interface Welcome {
   event: 'welcome';
@@ -617,6 +629,16 @@ export interface PresenceDeparture {
   cause: 'left' | 'lost' | 'node_lost';
 }
 
+/** To whoever writes a token stream: a reader asks it to stop. */
+export interface StreamCancelNotice {
+  event: 'stream_cancel';
+  stream_id: string;
+  room: string;
+  channel: string;
+  /** Who asks for it. */
+  by: SenderRecord;
+}
+
 /** A key changed that this connection watches. */
 export interface StoreNotice {
   event: 'store_changed';
@@ -640,6 +662,7 @@ export type Notice =
   | ChannelCreatedNotice
   | ChannelDeletedNotice
   | PresenceNotice
+  | StreamCancelNotice
   | StoreNotice;
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
@@ -1666,6 +1689,87 @@ export interface Commands {
   /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
 
+  /** Appends to a token stream that you opened. An empty text only says that the writer is there. */
+  'stream.append': {
+    args: {
+      /** Id of the stream. */ stream_id: string;
+      text: string;
+    };
+    result: {
+      /** How long it is now, in UTF-16 units. */ offset: number;
+    };
+  };
+
+  /** Asks the writer of a token stream to stop; it decides. */
+  'stream.cancel': {
+    args: {
+      /** Id of the stream. */ stream_id: string;
+    };
+    result: {
+      stream_id: string;
+      /** Connections of the writer that were told. */
+      told: number;
+    };
+  };
+
+  /** Ends a token stream that you opened: its text is stored as one event. */
+  'stream.close': {
+    args: {
+      /** Id of the stream. */ stream_id: string;
+      /** How it ended. */
+      status: 'complete' | 'cancelled' | 'failed';
+    };
+    result: {
+      stream_id: string;
+      /** Of the event with the whole text; 0 where a rule keeps none. */
+      sequence: number;
+      epoch: string;
+      stored: 'none' | 'memory' | 'disk' | 'replicated';
+      /** Connections that its end was handed to. */
+      delivered: number;
+      /** UTF-16 units. */
+      length: number;
+    };
+  };
+
+  /** Lists the open token streams that you may read. */
+  'stream.list': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** At most 500. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      streams: StreamSummary[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Opens a token stream at a channel; readers are shown its text while it grows. Its writer may open it again to go on. */
+  'stream.open': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Id of the stream; one that nobody can guess when missing. */
+      id?: string;
+      /** After so long without an append it ends as "orphaned" (default 30). */
+      ttl_seconds?: number;
+    };
+    result: {
+      stream_id: string;
+      room: string;
+      channel: string;
+      /** How long it is, where it was open already. */
+      offset?: number;
+    };
+  };
+
   /** Changes what is given of a channel that somebody made; the rest stays. */
   update_channel: {
     args: {
@@ -1758,5 +1862,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'presence_update',
   'refresh_token',
   'status',
+  'stream.append',
+  'stream.cancel',
+  'stream.close',
+  'stream.list',
+  'stream.open',
   'update_channel',
 ];

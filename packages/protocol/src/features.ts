@@ -10,4 +10,5 @@ export const FEATURES: readonly string[] = [
   'rules',
   'patterns',
   'leases',
+  'streams',
 ];
