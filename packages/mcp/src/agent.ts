@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ArqonBusClient, ArqonBusError, type ClientOptions, RefusedError } from '@arqonbus/client';
+import { ArqonBusClient, ArqonBusError, type ClientOptions, RefusedError, type Standing } from '@arqonbus/client';
 import type { CommandArgs, CommandName, CommandResult } from '@arqonbus/protocol';
 
 /** How long a call waits for the line before it says that the bus is away, milliseconds. */
@@ -9,8 +9,12 @@ const PAUSE_MS = 250;
 /** What may pass by itself: the line, or a bus that starts or stops. */
 const PASSING = new Set(['CONNECTION_LOST', 'CONNECTION_FAILED', 'NOT_CONNECTED', 'OUTCOME_UNKNOWN', 'TIMEOUT']);
 
-/** How to reach the bus, and as whom. */
-export type AgentOptions = Pick<ClientOptions, 'url' | 'token' | 'subject' | 'screenName' | 'headers' | 'socket'>;
+/** How to reach the bus, as whom, and what to tell of oneself there. */
+export interface AgentOptions
+  extends Pick<ClientOptions, 'url' | 'token' | 'subject' | 'screenName' | 'headers' | 'socket'> {
+  /** What others find the agent by, told once it is connected; the bus may refuse it, and the agent goes on without. */
+  readonly standing?: Pick<Standing, 'card' | 'state'>;
+}
 
 /** Who the agent is, as the bus knows it. */
 export interface Identity {
@@ -25,9 +29,10 @@ export class Agent {
   private known: { readonly connection: string | undefined; readonly identity: Promise<Identity> } | undefined;
 
   /** @param report told of what no call is there to be told of */
-  constructor(options: AgentOptions, report: (error: ArqonBusError) => void) {
+  constructor({ standing, ...options }: AgentOptions, report: (error: ArqonBusError) => void) {
     this.client = new ArqonBusClient({ ...options, clientType: 'ai-agent' });
     this.client.on('error', report);
+    if (standing !== undefined) this.present(standing, report);
   }
 
   /** Resolves when there is a line. Rejects after 10 s without one, and at once when the bus refuses this agent. */
@@ -87,6 +92,13 @@ export class Agent {
 
   async close(): Promise<void> {
     await this.client.close();
+  }
+
+  /** Tells the bus what this agent is. Once that is told, the client tells it to later connections by itself. */
+  private present(standing: Standing, report: (error: ArqonBusError) => void): void {
+    const stop = this.client.on('welcome', () => {
+      this.client.identify(standing).then(stop, report);
+    });
   }
 
   private async ask(): Promise<Identity> {

@@ -107,7 +107,7 @@ async function replyTo(
 ): Promise<object> {
   const [target, ...others] = targets as [string, ...string[]];
   try {
-    await agent.client.reply({ id: requestId, from: target } as never, data, rest);
+    await agent.client.reply({ id: requestId, from: target }, data, rest);
     return { id: rest.id };
   } catch (error) {
     const isNext = others.length > 0 && error instanceof ArqonBusError && UNREACHED.has(error.code);
