@@ -65,10 +65,11 @@ describe('arqon mcp', () => {
   });
 
   it.each([
-    ['{"skills":', /the value of --card is not valid JSON/],
-    ['nowhere.json', /--card names nowhere.json, which cannot be read \(ENOENT\)/],
-  ])('refuses --card %s', async (card, complaint) => {
-    const { code, stderr } = await arqon.run(['mcp', '--card', card]);
+    ['--card', '{"skills":', /the value of --card is not valid JSON/],
+    ['--card', 'nowhere.json', /--card names nowhere.json, which cannot be read \(ENOENT\)/],
+    ['--tool', 'orders', /--tool: "orders" is no channel; write ROOM:CHANNEL/],
+  ])('refuses %s %s', async (option, value, complaint) => {
+    const { code, stderr } = await arqon.run(['mcp', option, value]);
     expect([code, stderr]).toEqual([2, expect.stringMatching(complaint)]);
   });
 

@@ -2,7 +2,7 @@ import type { Standing } from '@arqonbus/client';
 import type { AgentCard } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { collectList, given, parseObject, readText, whole } from '../arguments.ts';
-import { UsageError } from '../exit.ts';
+import { messageOf, UsageError } from '../exit.ts';
 import { aborted } from '../remote/bus.ts';
 import { sentence } from '../remote/failure.ts';
 import { type BusOptions, busUrl, tokenOf, trustedCertificates, withBusOptions } from '../remote/options.ts';
@@ -48,7 +48,12 @@ export function mcpVerb(): Command {
 
 async function run(options: McpOptions): Promise<void> {
   const { http, host, subject, name, tool: channels = [], header = {} } = options;
-  const { McpHttp, serveOverStdio } = await import('@arqonbus/mcp');
+  const { checkChannels, McpHttp, serveOverStdio } = await import('@arqonbus/mcp');
+  try {
+    checkChannels(channels);
+  } catch (error) {
+    throw new UsageError(`--tool: ${messageOf(error)}`);
+  }
   const token = tokenOf(options);
   const ca = trustedCertificates(options);
   const signal = stopSignal();
