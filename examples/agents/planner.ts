@@ -1,5 +1,5 @@
 import { type ArqonBusClient, type Message, type Receipt, RequestError, type Subscription } from '@arqonbus/client';
-import { type Experiment, REPORTS, RESULTS, type Report, type Result, WORK } from './place.ts';
+import { type Dough, type Experiment, REPORTS, RESULTS, type Report, type Result, WORK } from './place.ts';
 
 /** How long a person may think: as long as the bus lets a request wait, milliseconds. */
 const PATIENCE_MS = 300_000;
