@@ -72,7 +72,8 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   mcp: [
     ['place.ts', 'agent.ts'],
     ['cursor.ts', 'reply-to.ts'],
-    ['message.ts', 'tool.ts'],
+    ['message.ts'],
+    ['tool.ts'],
     ['reading.ts'],
     ['waiting.ts'],
     ['tools'],

@@ -392,7 +392,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * client.on('private', (message) => void client.reply(message, { got: 'it' }));
    * ```
    */
-  async reply(message: Message, payload: object, options: SendOptions = {}): Promise<Sent> {
+  async reply(message: Pick<Message, 'id' | 'from'>, payload: object, options: SendOptions = {}): Promise<Sent> {
     const answer = { ...options, requestId: message.id };
     return this.#session.post(outgoing.privately(message.from, payload, answer), options);
   }
