@@ -46,6 +46,9 @@ describe('a Redis URL', () => {
     expect(sentence(failure('', 'READONLY You cannot write'), place)).toBe(
       'valkey://h:1 failed: READONLY You cannot write',
     );
+    expect(sentence(failure('CERT_HAS_EXPIRED'), place)).toContain('NODE_EXTRA_CA_CERTS');
+    expect(sentence(failure('ERR_TLS_CERT_ALTNAME_INVALID'), place)).toContain('another host');
+    expect(sentence(failure('ERR_SSL_WRONG_VERSION_NUMBER'), place)).toContain('does not speak TLS');
     expect(sentence('odd', place)).toBe('valkey://h:1 failed: odd');
   });
 });
