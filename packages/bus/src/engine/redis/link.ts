@@ -1,5 +1,6 @@
 import { BusError } from '@arqonbus/protocol';
-import { openSession, type Session } from './session.ts';
+import { openSession, SENTINEL_FAULT } from './connect.ts';
+import type { Session } from './session.ts';
 import type { RedisAddress } from './url.ts';
 
 const FIRST_PAUSE_MS = 50;
@@ -221,6 +222,7 @@ export function sentence(error: unknown, { backend, shown }: Place): string {
   if (code === 'ECONNREFUSED') return `Nothing listens at ${shown}: is ${backend} running there?`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `The host of ${shown} cannot be found.`;
   if (code === 'ETIMEDOUT' || message.includes('ETIMEDOUT')) return `${shown} did not answer in time.`;
+  if (code === SENTINEL_FAULT) return `${shown} leads to no server: ${message}.`;
   if (UNTRUSTED.test(code ?? '')) {
     return `${shown} shows a certificate that is not trusted (${code}): name the file of its authority in NODE_EXTRA_CA_CERTS.`;
   }

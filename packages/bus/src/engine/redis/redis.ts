@@ -25,7 +25,10 @@ const ORIGIN_LENGTH = 12;
 const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
 
 export interface RedisEngineOptions {
-  /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
+  /**
+   * `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. Or
+   * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`, whose hosts are sentinels.
+   */
   readonly url: string;
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
@@ -314,7 +317,16 @@ function readUrl(url: string, backend: 'redis' | 'valkey'): [RedisAddress, Error
   try {
     return [parseRedisUrl(url, backend), null];
   } catch (error) {
-    const nowhere = { host: '', port: 0, username: undefined, password: undefined, database: 0, tls: false, shown: '' };
+    const nowhere = {
+      host: '',
+      port: 0,
+      username: undefined,
+      password: undefined,
+      database: 0,
+      tls: false,
+      sentinels: null,
+      shown: '',
+    };
     return [nowhere, error as Error];
   }
 }
