@@ -3,6 +3,7 @@ import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { MasterWatch, WATCHING } from './master-watch.ts';
 import { probe } from './probe.ts';
 import { RedisSession, type Session, type SessionEvents } from './session.ts';
+import { ShardLines } from './shard-lines.ts';
 import type { Host, RedisAddress } from './url.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -16,7 +17,7 @@ type Options = Omit<RedisOptions, 'replyMapping'>;
 
 /**
  * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
- * Cluster is spoken to through a client that knows the slots. Rejects with the server's or the system's reason, in
+ * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to. Rejects with the server's or the system's reason, in
  * which no credential stands.
  */
 export async function openSession(address: RedisAddress, name: string, events: SessionEvents): Promise<Session> {
@@ -31,7 +32,8 @@ export async function openSession(address: RedisAddress, name: string, events: S
     // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
     if (address.database > 0) await direct.select(address.database);
     const found = await probe(direct, address.sentinels !== null);
-    if (!found.cluster) return new RedisSession({ commands: direct, direct, subscriber, watch }, found, events);
+    if (!found.cluster)
+      return new RedisSession({ commands: direct, direct, subscriber, shards: null, watch }, found, events);
     const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
     const cluster = new driver.Cluster([at], {
       redisOptions,
@@ -41,7 +43,23 @@ export async function openSession(address: RedisAddress, name: string, events: S
     });
     opened.push(cluster);
     await connect(cluster);
-    return new RedisSession({ commands: cluster, direct, subscriber, watch }, found, events);
+    const lines = new Map<string, Redis>();
+    for (const { options: member } of cluster.nodes('master')) {
+      const { host = '', port = 0 } = member;
+      const line = new driver.Redis({
+        ...options,
+        host,
+        port,
+        ...(member.tls === undefined ? {} : { tls: member.tls }),
+      });
+      opened.push(line);
+      lines.set(`${host}:${port}`, line);
+    }
+    await Promise.all([...lines.values()].map(connectMaster));
+    const shards = new ShardLines(cluster, lines);
+    // Of one that has no replicas itself, others may.
+    const mayLose = found.mayLose || cluster.nodes('slave').length > 0;
+    return new RedisSession({ commands: cluster, direct, subscriber, shards, watch }, { ...found, mayLose }, events);
   };
   try {
     return await inTime(OPEN_TIMEOUT_MS, opening());
@@ -72,6 +90,13 @@ function optionsOf(address: RedisAddress, name: string): Options {
     autoResendUnfulfilledCommands: false,
     retryStrategy: () => null,
   };
+}
+
+/** Rejects too while the cluster, as this master sees it, does not serve all its slots. */
+async function connectMaster(line: Redis): Promise<void> {
+  await connect(line);
+  const state = /^cluster_state:(\w+)/m.exec(String(await line.cluster('INFO')))?.[1];
+  if (state !== 'ok') throw new Error(`CLUSTERDOWN the state of the cluster is "${state}"`);
 }
 
 /** The first connection, where it leads to, and who tells when that is no longer the master. */

@@ -3,6 +3,7 @@ import type { Durability } from '../engine.ts';
 import type { MasterWatch } from './master-watch.ts';
 import type { Probe } from './probe.ts';
 import type { Script } from './scripts.ts';
+import type { ShardLines } from './shard-lines.ts';
 import type { Host } from './url.ts';
 
 const PULSE_MS = 1_000;
@@ -39,8 +40,10 @@ export interface Session {
   /** Answers when the server has confirmed: what is published later arrives. */
   subscribe(topics: readonly string[]): Promise<void>;
   subscribePattern(pattern: string): Promise<void>;
-  unsubscribe(topic: string): void;
   unsubscribePattern(pattern: string): void;
+  /** As `subscribe`, for topics of rooms: in a cluster at the masters that own them, each of which keeps its order. */
+  follow(topics: readonly string[]): Promise<void>;
+  unfollow(topics: readonly string[]): void;
   /** Publishes; what one node publishes arrives in its order. */
   publish(topic: string, text: string): Promise<unknown>;
   close(): void;
@@ -58,6 +61,8 @@ export interface Connections {
   /** One server, also of a cluster: what has no key would go to any member, and lose its order. */
   readonly direct: Redis;
   readonly subscriber: Redis;
+  /** Of a cluster. */
+  readonly shards: ShardLines | null;
   readonly watch: MasterWatch | null;
 }
 
@@ -73,6 +78,7 @@ export class RedisSession implements Session {
   private readonly commands: Redis | Cluster;
   private readonly direct: Redis;
   private readonly subscriber: Redis;
+  private readonly shards: ShardLines | null;
   private readonly watch: MasterWatch | null;
   private readonly events: SessionEvents;
   private readonly pulse: NodeJS.Timeout;
@@ -82,10 +88,11 @@ export class RedisSession implements Session {
   /** Calls to a cluster that wait for their answer: its client leaves some of them open when it is disconnected. */
   private readonly open = new Set<(error: Error) => void>();
 
-  constructor({ commands, direct, subscriber, watch }: Connections, found: Probe, events: SessionEvents) {
+  constructor({ commands, direct, subscriber, shards, watch }: Connections, found: Probe, events: SessionEvents) {
     this.commands = commands;
     this.direct = direct;
     this.subscriber = subscriber;
+    this.shards = shards;
     this.watch = watch;
     this.events = events;
     this.cluster = found.cluster;
@@ -98,7 +105,8 @@ export class RedisSession implements Session {
     subscriber.on('message', (topic: string, text: string) => events.message(topic, text));
     subscriber.on('pmessage', (_pattern: string, topic: string, text: string) => events.message(topic, text));
     let reason = 'the connection was closed';
-    for (const client of new Set([commands, direct, subscriber])) {
+    shards?.start(events.message, () => this.lose('slots of the cluster have moved'));
+    for (const client of new Set([commands, direct, subscriber, ...(shards?.clients ?? [])])) {
       client.on('error', (error: Error) => {
         reason = error.message;
       });
@@ -155,13 +163,19 @@ export class RedisSession implements Session {
     await this.subscriber.psubscribe(pattern);
   }
 
-  unsubscribe(topic: string): void {
-    // A lost connection has no subscriptions to end.
-    this.subscriber.unsubscribe(topic).catch(() => {});
-  }
-
   unsubscribePattern(pattern: string): void {
     this.subscriber.punsubscribe(pattern).catch(() => {});
+  }
+
+  follow(topics: readonly string[]): Promise<void> {
+    return this.shards === null ? this.subscribe(topics) : this.settled(this.shards.follow(topics));
+  }
+
+  unfollow(topics: readonly string[]): void {
+    if (topics.length === 0) return;
+    if (this.shards !== null) this.shards.unfollow(topics);
+    // A lost connection has no subscriptions to end.
+    else this.subscriber.unsubscribe(...topics).catch(() => {});
   }
 
   publish(topic: string, text: string): Promise<unknown> {
@@ -176,6 +190,7 @@ export class RedisSession implements Session {
     this.commands.disconnect();
     this.direct.disconnect();
     this.subscriber.disconnect();
+    for (const client of this.shards?.clients ?? []) client.disconnect();
     for (const reject of this.open) reject(new Error('the connection was closed'));
   }
 
@@ -200,18 +215,20 @@ export class RedisSession implements Session {
     if (!this.answered) return;
     this.answered = false;
     // An error is an answer too, for instance of a member of a cluster that is away; only silence is not.
-    Promise.allSettled([this.commands.call('ping'), this.direct.ping(), this.subscriber.ping()]).then(() => {
+    const lines = [this.direct, this.subscriber, ...(this.shards?.clients ?? [])];
+    Promise.allSettled([this.commands.call('ping'), ...lines.map((client) => client.ping())]).then(() => {
       this.answered = true;
     });
   }
 }
 
-/**
- * The run of a server that may lose, with its process, what it has answered; empty when it does not, or when nobody can
- * tell: the shards of a cluster have no run in common.
- */
+/** Has a script ask its server which run this is: each shard of a cluster has its own. */
+const OWN_RUN = '?';
+
+/** The run of a server that may lose, with its process, what it has answered, as scripts take it; empty when it may not. */
 export function lossyRun({ mayLose, cluster, runId }: Pick<Session, 'mayLose' | 'cluster' | 'runId'>): string {
-  return mayLose && !cluster ? runId : '';
+  if (!mayLose) return '';
+  return cluster ? OWN_RUN : runId;
 }
 
 function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): Host {
