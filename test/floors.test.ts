@@ -43,7 +43,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'directory.ts',
       'handover.ts',
     ],
-    ['subscribe/catch-ups.ts', 'subscribe/plan.ts'],
+    ['subscribe/attendance.ts', 'subscribe/catch-ups.ts', 'subscribe/plan.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts'],
     ['subscribe/presence.ts', 'subscribe/replays.ts'],

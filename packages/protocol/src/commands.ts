@@ -453,6 +453,7 @@ export interface WebhookRule {
   timeout_seconds: number;
   durable: boolean;
   signed: boolean;
+  on: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
   created_at: string;
   queued: number;
   delivered: number;
@@ -1608,6 +1609,8 @@ export interface Commands {
       secret?: string;
       /** Outlives your connections, and restarts where storage does (admins). */
       durable?: boolean;
+      /** What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence. */
+      on?: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
     };
     result: WebhookRule;
   };

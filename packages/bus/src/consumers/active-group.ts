@@ -22,8 +22,17 @@ export class ActiveGroup {
   /** It was deleted. */
   isGone = false;
   private readonly waiting: Set<() => void> = new Set();
+  private readonly onDriving: (isDriving: boolean) => void;
+  private wasDriving = false;
 
-  constructor(tenant: string, record: GroupRecord, isKept: boolean) {
+  /** @param onDriving told when this node drives it from now on, or does not any more */
+  constructor(
+    tenant: string,
+    record: GroupRecord,
+    isKept: boolean,
+    onDriving: (isDriving: boolean) => void = () => {},
+  ) {
+    this.onDriving = onDriving;
     this.tenant = tenant;
     this.record = record;
     this.isKept = isKept;
@@ -33,6 +42,11 @@ export class ActiveGroup {
 
   /** Its driver has changed, or it is gone. */
   changed(): void {
+    const isDriving = this.driver !== null;
+    if (isDriving !== this.wasDriving) {
+      this.wasDriving = isDriving;
+      this.onDriving(isDriving);
+    }
     for (const wake of [...this.waiting]) wake();
   }
 

@@ -16,12 +16,12 @@ import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import { Drivers } from './drivers.ts';
 import {
-  differing,
   type GivenSettings,
   type GroupPlace,
   type GroupRecord,
   groupKey,
   noSuchGroup,
+  requireSame,
   settingsOf,
 } from './group.ts';
 import { GroupStore } from './group-store.ts';
@@ -143,11 +143,15 @@ export class Groups {
 
   private async make(place: GroupPlace, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
     const known = this.find(place);
-    if (known !== undefined) return this.same(known, given);
+    if (known !== undefined) {
+      requireSame(known.record, given);
+      return known;
+    }
     const record = await this.describe(place, given, start, owner);
     const kept = await this.store.add(place.tenant, record);
     const active = this.adopt(place.tenant, kept, true);
-    return kept === record ? active : this.same(active, given);
+    if (kept !== record) requireSame(kept, given);
+    return active;
   }
 
   private async describe(
@@ -175,7 +179,7 @@ export class Groups {
    */
   host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
-    const active = this.adopt(tenant, record, isKept);
+    const active = this.adopt(tenant, record, isKept, (isDriving) => consumer.onDriving?.(isDriving));
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
       this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
     const id = `${node} ${record.group}`;
@@ -435,15 +439,6 @@ export class Groups {
     this.parts.access.require(sender.principal, 'group', room, channel);
   }
 
-  private same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
-    const { record, place } = active;
-    const field = differing(given, record.settings);
-    if (field === undefined) return active;
-    const { room, channel, group } = place;
-    const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
-    throw new BusError('CONFLICT', message, { field, room, channel, group });
-  }
-
   private follow(tenant: string, key: string, record: GroupRecord | null): void {
     const active = this.tenants.get(tenant)?.get(key);
     if (record !== null) this.adopt(tenant, record, true);
@@ -451,7 +446,12 @@ export class Groups {
   }
 
   /** Notes a group as the store has it now. */
-  private adopt(tenant: string, record: GroupRecord, isKept: boolean): ActiveGroup {
+  private adopt(
+    tenant: string,
+    record: GroupRecord,
+    isKept: boolean,
+    onDriving?: (isDriving: boolean) => void,
+  ): ActiveGroup {
     // Events of other nodes are for tenants that this node knows.
     this.parts.rooms.tenant(tenant);
     const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
@@ -464,7 +464,7 @@ export class Groups {
     }
     // Deleted and made again, which came as one change.
     if (known !== undefined) this.drop(known).catch(this.parts.options.onFault);
-    const active = new ActiveGroup(tenant, record, isKept);
+    const active = new ActiveGroup(tenant, record, isKept, onDriving);
     groups.set(active.key, active);
     this.byId.set(record.group_id, active);
     this.drivers.take(active);
