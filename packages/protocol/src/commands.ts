@@ -369,10 +369,20 @@ export interface Explanation {
     };
     schema?: { ok: boolean; path?: string; expected?: string };
   };
+  /** Backends that are asked before somebody connects, reads there, publishes there. */
+  hooks: { on: 'connect' | 'join' | 'publish'; host: string; on_failure: 'deny' | 'allow' }[];
   receivers: {
     /** Of the node that was asked. */ connections: number;
     /** For operators: subjects or client ids, at most 100. */
     names?: string[];
+    /** Groups and webhooks that read the channel, at most 100. */
+    groups: {
+      group?: string;
+      /** Id of its rule. */
+      webhook?: string;
+      /** What it reads, as room:channel. */
+      source: string;
+    }[];
   };
 }
 

@@ -2,6 +2,9 @@ import type { Driver } from './driver.ts';
 import { type GroupPlace, type GroupRecord, groupKey } from './group.ts';
 import type { Member } from './members.ts';
 
+/** Told when this node drives a group from now on, or does not any more. */
+export type OnDriving = (isDriving: boolean) => void;
+
 /** A group as one node knows it: its settings, who of this node is in it, and who drives it. */
 export class ActiveGroup {
   readonly tenant: string;
@@ -22,16 +25,10 @@ export class ActiveGroup {
   /** It was deleted. */
   isGone = false;
   private readonly waiting: Set<() => void> = new Set();
-  private readonly onDriving: (isDriving: boolean) => void;
+  private readonly onDriving: OnDriving;
   private wasDriving = false;
 
-  /** @param onDriving told when this node drives it from now on, or does not any more */
-  constructor(
-    tenant: string,
-    record: GroupRecord,
-    isKept: boolean,
-    onDriving: (isDriving: boolean) => void = () => {},
-  ) {
+  constructor(tenant: string, record: GroupRecord, isKept: boolean, onDriving: OnDriving = () => {}) {
     this.onDriving = onDriving;
     this.tenant = tenant;
     this.record = record;

@@ -10,7 +10,7 @@ import { hasRole } from '../principal.ts';
 import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
-import { ActiveGroup } from './active-group.ts';
+import { ActiveGroup, type OnDriving } from './active-group.ts';
 import { type Answer, type Answered, type AnswerKind, type DriverInfo, isLiveToken, markLive } from './answer.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
@@ -28,6 +28,7 @@ import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
+import { covering } from './sources.ts';
 import { defaultStart, type Start, startPositions } from './start.ts';
 
 const EXPIRY_MS = 5_000;
@@ -142,15 +143,13 @@ export class Groups {
   }
 
   private async make(place: GroupPlace, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
-    const known = this.find(place);
-    if (known !== undefined) {
-      requireSame(known.record, given);
-      return known;
+    let active = this.find(place);
+    if (active === undefined) {
+      const record = await this.describe(place, given, start, owner);
+      const kept = await this.store.add(place.tenant, record);
+      active = this.adopt(place.tenant, kept, true);
     }
-    const record = await this.describe(place, given, start, owner);
-    const kept = await this.store.add(place.tenant, record);
-    const active = this.adopt(place.tenant, kept, true);
-    if (kept !== record) requireSame(kept, given);
+    requireSame(active.record, given);
     return active;
   }
 
@@ -371,6 +370,13 @@ export class Groups {
     return all.sort((one, other) => (one.key < other.key ? -1 : 1));
   }
 
+  /** The groups that read a channel (`*`: what is addressed to a whole room), this program's own included. */
+  readersOf(tenant: string, room: string, channel: string): GroupRecord[] {
+    return [...(this.tenants.get(tenant)?.values() ?? [])]
+      .filter(({ place }) => (place.room === WILDCARD || place.room === room) && covering(place.channel)(channel))
+      .map(({ record }) => record);
+  }
+
   deadLetters(
     sender: Sender,
     place: GroupPlace,
@@ -446,12 +452,7 @@ export class Groups {
   }
 
   /** Notes a group as the store has it now. */
-  private adopt(
-    tenant: string,
-    record: GroupRecord,
-    isKept: boolean,
-    onDriving?: (isDriving: boolean) => void,
-  ): ActiveGroup {
+  private adopt(tenant: string, record: GroupRecord, isKept: boolean, onDriving?: OnDriving): ActiveGroup {
     // Events of other nodes are for tenants that this node knows.
     this.parts.rooms.tenant(tenant);
     const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
