@@ -96,6 +96,7 @@ export {
 } from './publish.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
+export { parseRules } from './rules/rule.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
 export { plainProblem } from './schemas/problem.ts';

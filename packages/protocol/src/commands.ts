@@ -369,10 +369,20 @@ export interface Explanation {
     };
     schema?: { ok: boolean; path?: string; expected?: string };
   };
+  /** Backends that are asked before somebody connects, reads there, publishes there. */
+  hooks: { on: 'connect' | 'join' | 'publish'; host: string; on_failure: 'deny' | 'allow' }[];
   receivers: {
     /** Of the node that was asked. */ connections: number;
     /** For operators: subjects or client ids, at most 100. */
     names?: string[];
+    /** Groups and webhooks that read the channel, at most 100. */
+    groups: {
+      group?: string;
+      /** Id of its rule. */
+      webhook?: string;
+      /** What it reads, as room:channel. */
+      source: string;
+    }[];
   };
 }
 
@@ -453,6 +463,7 @@ export interface WebhookRule {
   timeout_seconds: number;
   durable: boolean;
   signed: boolean;
+  on: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
   created_at: string;
   queued: number;
   delivered: number;
@@ -1631,6 +1642,8 @@ export interface Commands {
       secret?: string;
       /** Outlives your connections, and restarts where storage does (admins). */
       durable?: boolean;
+      /** What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence. */
+      on?: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
     };
     result: WebhookRule;
   };

@@ -42,9 +42,27 @@ const EXPLANATION: z.ZodType<Explanation> = z
         .strictObject({ ok: z.boolean(), path: z.string().exactOptional(), expected: z.string().exactOptional() })
         .exactOptional(),
     }),
+    hooks: z
+      .array(
+        z.strictObject({
+          on: z.enum(['connect', 'join', 'publish']),
+          host: z.string(),
+          on_failure: z.enum(['deny', 'allow']),
+        }),
+      )
+      .describe('Backends that are asked before somebody connects, reads there, publishes there.'),
     receivers: z.strictObject({
       connections: z.int().min(0).describe('Of the node that was asked.'),
       names: z.array(z.string()).describe('For operators: subjects or client ids, at most 100.').exactOptional(),
+      groups: z
+        .array(
+          z.strictObject({
+            group: z.string().exactOptional(),
+            webhook: z.string().describe('Id of its rule.').exactOptional(),
+            source: z.string().describe('What it reads, as room:channel.'),
+          }),
+        )
+        .describe('Groups and webhooks that read the channel, at most 100.'),
     }),
   })
   .meta({ id: 'Explanation', description: 'What would come of a publication.' });
