@@ -52,6 +52,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'retention.ts',
       'publish.ts',
       'directory.ts',
+      'lines.ts',
       'handover.ts',
     ],
     ['streams/texts.ts', 'subscribe/attendance.ts', 'subscribe/catch-ups.ts', 'subscribe/plan.ts'],

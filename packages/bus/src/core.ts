@@ -35,6 +35,7 @@ import { Mailboxes } from './mail/mailboxes.ts';
 import { Receipts } from './mail/receipts.ts';
 import { Requests } from './mail/requests.ts';
 import { MemoryGuard } from './memory.ts';
+import { ClientLines } from './lines.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
 import type { BusOptions } from './options.ts';
@@ -101,6 +102,7 @@ export class Core {
   readonly notices: Notices;
   readonly repairs: Repairs;
   readonly calls: NodeCalls;
+  readonly lines: ClientLines;
   readonly receipts: Receipts;
   readonly groups: Groups;
   /** Texts that grow while they are read. */
@@ -185,6 +187,7 @@ export class Core {
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
     this.calls = new NodeCalls(engine.presence, options);
+    this.lines = new ClientLines(this.rooms, engine, this.calls, node);
     const texts = new StreamTexts(known, this.calls, engine.store);
     this.pieces = new Pieces({ ...this, known, texts, presence: engine.presence, onFault });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options, told: hooks });
@@ -244,6 +247,7 @@ export class Core {
       traffic,
       buckets,
       options.now(),
+      address,
       postId,
     );
     tenant.sessions.set(id, session);

@@ -308,6 +308,7 @@ export class Ingress {
     session.rateRefusals = 0;
     session.lastActivity = this.core.options.now();
     session.traffic.received += 1;
+    session.received += 1;
     if (inbound.type === 'command') return this.runCommand(session, inbound);
     return attempt(
       () => andThen(this.post(session, inbound), (posted) => this.posted(session, inbound, posted)),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compileGlob, compileGlobs } from './address.ts';
+import { compileGlob, compileGlobs, mailboxChannel, mailboxSubject } from './address.ts';
 
 /** The obvious matcher, in exponential time: what the fast one must agree with. */
 function slow(pattern: string, text: string): boolean {
@@ -40,5 +40,20 @@ describe('globs', () => {
   it('of an empty list match nothing', () => {
     expect(compileGlobs([])('a')).toBe(false);
     expect(compileGlobs(['x', 'a*'])('ab')).toBe(true);
+  });
+});
+
+describe('the subject of a mailbox', () => {
+  it('is found from its channel, whatever it is called', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 64 }), (subject) => {
+        expect(mailboxSubject(mailboxChannel(subject))).toBe(subject);
+      }),
+      { seed: 7 },
+    );
+  });
+
+  it.each(['ada', '~', '~_w', '~abcde', '!rule'])('%s, which spells none, is left as it is', (channel) => {
+    expect(mailboxSubject(channel)).toBe(channel);
   });
 });

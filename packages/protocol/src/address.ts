@@ -47,6 +47,17 @@ export function mailboxChannel(subject: string): string {
   return `~${btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')}`;
 }
 
+/** The subject whose mail a channel of {@link MAIL_ROOM} keeps; the channel itself where it spells none. */
+export function mailboxSubject(channel: string): string {
+  if (!SPELLED_MAILBOX.test(channel)) return channel;
+  try {
+    const binary = atob(channel.slice(1).replaceAll('-', '+').replaceAll('_', '/'));
+    return new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(binary, (one) => one.charCodeAt(0)));
+  } catch {
+    return channel;
+  }
+}
+
 /** Whether a channel of {@link MAIL_ROOM} may be called so. */
 export function isMailboxChannel(value: string): boolean {
   return isChannelName(value) || SPELLED_MAILBOX.test(value);

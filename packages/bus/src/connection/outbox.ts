@@ -95,6 +95,9 @@ export class Outbox {
   private drained: (() => void)[] | null = null;
   private closing: { readonly code: number; readonly reason: string; readonly timer: NodeJS.Timeout } | null = null;
   private asked = false;
+  /** Texts that were written, or wait to be, and the bytes of their frames. */
+  sent = 0;
+  sentBytes = 0;
 
   /** @param limit unsent bytes beyond which the connection is a slow consumer */
   constructor(wire: Wire, flusher: Flusher, limit: number, onOverrun: () => void) {
@@ -128,6 +131,8 @@ export class Outbox {
     const { batch, wire } = this;
     this.batch = this.flusher.root;
     if (!this.open || batch.parent === null) return;
+    this.sent += batch.depth;
+    this.sentBytes += batch.bytes;
     if (this.waiting === null && !wire.oneByOne && wire.backlog + batch.bytes <= AT_A_TIME) {
       wire.write(batch.joined());
       return;

@@ -102,6 +102,10 @@ export class Session implements Sender {
   readonly connectedAt: number;
   /** What its client posts to; undefined when its wire receives. */
   readonly postId: string | undefined;
+  /** Where its connection comes from. */
+  readonly address: string;
+  /** Envelopes that came of it, but for those that were too many. */
+  received = 0;
   private held: Principal;
   private shown: SenderMark;
   lastActivity: number;
@@ -136,6 +140,7 @@ export class Session implements Sender {
     traffic: Traffic,
     buckets: readonly TokenBucket[],
     now: number,
+    address: string,
     postId?: string,
   ) {
     this.id = id;
@@ -147,6 +152,7 @@ export class Session implements Sender {
     this.outbox = outbox;
     this.traffic = traffic;
     this.buckets = buckets;
+    this.address = address;
     this.postId = postId;
     this.connectedAt = now;
     this.lastActivity = now;

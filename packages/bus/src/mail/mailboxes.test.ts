@@ -54,6 +54,29 @@ describe('a mailbox', () => {
     expect((await bob.ask('group.list', {})).groups).toEqual([]);
   });
 
+  it('is told of with what waits there, read before or not', async () => {
+    const { node, as } = await open();
+    const [bob, ada] = [await as('bob'), await as('ada')];
+    for (const to of ['@ada', '@ada', '@grace', '@Mr X']) await send(bob, to, { payload: { text: 'hello' } });
+    await ada.join('inbox', ADA);
+    await ada.take(2);
+    await ada.peer.command('leave_channel', INBOX);
+    const list = (limit: number, after?: string, accepts = (_channel: string) => true) =>
+      node.bus.mail.list('default', accepts, { limit, after });
+    const first = await list(2);
+    expect(first.items).toMatchObject([
+      { channel: 'ada', pending: 2, bytes: expect.any(Number), oldest_ms: expect.any(Number) },
+      { channel: 'grace', pending: 1 },
+    ]);
+    expect(first.next).toBe('grace');
+    expect(await list(2, 'grace')).toMatchObject({
+      items: [{ channel: mailboxChannel('Mr X'), pending: 1 }],
+      next: null,
+    });
+    expect((await list(9, undefined, (channel) => channel === 'grace')).items).toHaveLength(1);
+    expect(await list(9, 'zzz', () => false)).toEqual({ items: [], next: null });
+  });
+
   it('is read live, with a cursor, and by an envelope that names it', async () => {
     const { as } = await open();
     const [bob, ada] = [await as('bob'), await as('ada')];

@@ -1,5 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { BusError, type Envelope, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
+import {
+  BusError,
+  type Envelope,
+  INBOX,
+  isMailboxChannel,
+  MAIL_ROOM,
+  mailboxChannel,
+  mailboxSubject,
+  openDraft,
+} from '@arqonbus/protocol';
 import type { Sender } from '../connection/session.ts';
 import { endOf } from '../consumers/envelope.ts';
 import { type GroupRecord, groupKey } from '../consumers/group.ts';
@@ -36,6 +45,29 @@ const MAX_TRIES = 200;
 const MAX_PAUSE_MS = 50;
 /** Where no stream ever stands: what expects it is stored only if it was stored before. */
 const NOWHERE = { sequence: Number.MAX_SAFE_INTEGER };
+
+/** A mailbox, and what waits there. */
+export interface ListedMailbox {
+  /** Of the room `@`. */
+  readonly channel: string;
+  readonly pending: number;
+  /** UTF-8 bytes of what waits. */
+  readonly bytes: number;
+  /** Age of the oldest that waits; 0 when none does. */
+  readonly oldest_ms: number;
+}
+
+interface MailList {
+  readonly items: ListedMailbox[];
+  /** The last of the page; null at the end. */
+  readonly next: string | null;
+}
+
+interface MailPage {
+  readonly limit: number;
+  /** Channel of the last mailbox of the page before. */
+  readonly after?: string | undefined;
+}
 
 /** A mailbox as this node knows it. */
 class Box {
@@ -108,6 +140,40 @@ export class Mailboxes implements MailKeeper {
       if (last === undefined) return false;
       fromSequence = last.sequence + 1;
     }
+  }
+
+  /**
+   * The mailboxes that keep something and that `accepts` wants, by the names of their channels; one page of them, with
+   * what waits in each. Reads what this node has not seen of them yet.
+   */
+  async list(
+    tenant: string,
+    accepts: (channel: string) => boolean,
+    { limit, after = '' }: MailPage,
+  ): Promise<MailList> {
+    const streams = await this.broker.streams(tenant, MAIL_ROOM);
+    const names = streams
+      .map(({ channel }) => channel)
+      .filter((name) => name > after && isMailboxChannel(name) && accepts(name))
+      .sort();
+    const items: ListedMailbox[] = [];
+    for (const channel of names) {
+      if (items.length === limit) return { items, next: items.at(-1)?.channel ?? null };
+      // One whose mail is all gone is not looked at, which would keep it for longer.
+      const state = await this.broker.find({ tenant, room: MAIL_ROOM, channel });
+      if (state === null || state.oldest > state.sequence) continue;
+      const { pending, bytes, oldest } = await this.inTurn(
+        tenant,
+        mailboxSubject(channel),
+        async (box) => (await this.look(box)).figures,
+      );
+      items.push({ channel, pending, bytes, oldest_ms: this.ageOf(oldest) });
+    }
+    return { items, next: null };
+  }
+
+  private ageOf(oldest: number | null): number {
+    return oldest === null ? 0 : Math.max(0, Math.round(this.now() - oldest));
   }
 
   /** Runs something with a mailbox after all that this node does with it already. */
@@ -254,8 +320,7 @@ export class Mailboxes implements MailKeeper {
   }
 
   private kept({ stored, duplicate }: Published, { pending, oldest }: Figures): Kept {
-    const oldest_ms = oldest === null ? 0 : Math.max(0, Math.round(this.now() - oldest));
-    return { stored, duplicate, pending, oldest_ms };
+    return { stored, duplicate, pending, oldest_ms: this.ageOf(oldest) };
   }
 }
 

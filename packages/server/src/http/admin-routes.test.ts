@@ -59,6 +59,30 @@ describe('clients', () => {
     });
   });
 
+  it('tell of their lines: what came and went, and what waits', async () => {
+    const peer = await connect();
+    await peer.ask('ping');
+    const { status, json } = await call(`/v1/clients/${peer.id}/line`);
+    expect([status, json]).toMatchObject([
+      200,
+      {
+        client_id: peer.id,
+        node: peer.welcome.payload.server.node,
+        address: '127.0.0.1',
+        received: 1,
+        backlog_bytes: 0,
+      },
+    ]);
+    // Its welcome and the answer.
+    expect(json.sent).toBe(2);
+    expect(json.sent_bytes).toBeGreaterThan(100);
+    await peer.ask('ping');
+    expect((await call(`/v1/clients/${peer.id}/line`)).json).toMatchObject({ received: 2, sent: 3 });
+    for (const id of ['arq_client_nobody', 'sub:nobody']) {
+      expect(await call(`/v1/clients/${id}/line`)).toMatchObject({ status: 404, json: { error_code: 'NOT_FOUND' } });
+    }
+  });
+
   it('are disconnected with 4403, others stay', async () => {
     const [bad, good] = [await connect(), await connect()];
     const { status, json } = await call(`/v1/clients/${bad.id}/disconnect`, { body: {} });
@@ -103,6 +127,25 @@ describe('clients', () => {
     expect(await disconnect('sub:ann')).toMatchObject({ status: 404 });
     expect(sent).toHaveLength(1);
     await clustered.stop();
+  });
+});
+
+describe('mailboxes', () => {
+  it('are told of to admins, whoever’s they are', async () => {
+    const peer = await connect();
+    for (const to of ['@ada', '@Mr X']) {
+      await peer.answer(peer.send({ type: 'private', to, payload: { text: 'hello' }, ack: true }));
+    }
+    const { json } = await call('/v1/mailboxes?limit=1');
+    expect(json).toMatchObject({ mailboxes: [{ subject: 'ada', channel: 'ada', pending: 1 }], next: 'ada' });
+    expect((await call('/v1/mailboxes?after=ada')).json).toMatchObject({
+      mailboxes: [{ subject: 'Mr X' }],
+      next: null,
+    });
+    expect(await call('/v1/mailboxes?limit=101')).toMatchObject({
+      status: 400,
+      json: { error_code: 'VALIDATION_ERROR' },
+    });
   });
 });
 

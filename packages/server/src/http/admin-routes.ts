@@ -1,5 +1,5 @@
 import type { Bus, CommandRunner } from '@arqonbus/bus';
-import { BusError, CLOSE, newId } from '@arqonbus/protocol';
+import { BusError, CLOSE, MAIL_ROOM, mailboxSubject, newId } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { HttpRefusal, Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
@@ -13,6 +13,8 @@ export interface AdminParts {
 }
 
 const TEXT = z.string();
+/** Mailboxes of one page: what waits in each has to be found out. */
+const MAX_MAILBOXES = 100;
 const REASON = 'disconnected by an administrator';
 
 /** Rooms, clients, and the server's own life. */
@@ -65,6 +67,56 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
         return { disconnected: true, client_id: id, node };
       },
     }),
+    route({
+      method: 'get',
+      path: '/v1/clients/{id}/line',
+      tag: 'administration',
+      summary: 'What goes over a client’s line, on whatever node it is: where from, how much, what waits.',
+      access: 'admin',
+      params: z.object({ id: TEXT }),
+      answer: z.object({
+        client_id: TEXT,
+        node: TEXT,
+        address: TEXT.describe('Where it comes from.'),
+        received: z.number().describe('Envelopes that it sent.'),
+        sent: z.number().describe('Envelopes that it was sent.'),
+        sent_bytes: z.number(),
+        backlog_bytes: z.number().describe('What waits to leave.'),
+      }),
+      run: async ({ caller, params: { id } }) => {
+        const line = await bus.lines.of(caller.principal.tenant, id);
+        if (line === null) throw unknownClient(id);
+        return line;
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/mailboxes',
+      tag: 'administration',
+      summary: 'The mailboxes that keep mail, with what waits there.',
+      access: 'admin',
+      query: z.strictObject({
+        limit: z.coerce.number().int().min(1).max(MAX_MAILBOXES).default(MAX_MAILBOXES),
+        after: TEXT.optional().describe('`next` of the answer before.'),
+      }),
+      answer: z.object({
+        mailboxes: z.array(
+          z.object({
+            subject: TEXT.describe('Whose mailbox it is.'),
+            channel: TEXT.describe('Of the room `@`.'),
+            pending: z.number(),
+            bytes: z.number().describe('UTF-8 bytes of what waits.'),
+            oldest_ms: z.number().describe('Age of the oldest that waits; 0 when none does.'),
+          }),
+        ),
+        next: TEXT.nullable(),
+      }),
+      run: async ({ caller: { principal }, query }) => {
+        const mayRead = (channel: string): boolean => bus.access.may(principal, 'group', MAIL_ROOM, channel);
+        const { items, next } = await bus.mail.list(principal.tenant, mayRead, query);
+        return { mailboxes: items.map((one) => ({ subject: mailboxSubject(one.channel), ...one })), next };
+      },
+    }),
     lifeRoute('/admin/shutdown', 'Stops the server gracefully.', 'shutting_down', parts.onShutdown),
     lifeRoute(
       '/admin/restart',
@@ -86,10 +138,14 @@ async function disconnect(bus: Bus, tenant: string, id: string): Promise<string>
   // A client id, and not every connection of a subject.
   const [found] = presence === null || id.includes(':') ? [] : await presence.find(tenant, id);
   if (found === undefined) {
-    throw new BusError('NOT_FOUND', 'No client of this id is connected.', { client_id: id.slice(0, 140) });
+    throw unknownClient(id);
   }
   await presence?.send(found.node, { kind: 'disconnect', tenant, clients: [id], text: REASON });
   return found.node;
+}
+
+function unknownClient(id: string): BusError {
+  return new BusError('NOT_FOUND', 'No client of this id is connected.', { client_id: id.slice(0, 140) });
 }
 
 function lifeRoute(path: string, summary: string, status: string, act: (() => void) | null): AnyRoute {
