@@ -58,6 +58,18 @@ export async function signIn(given: Credentials, stay: boolean): Promise<void> {
   }
 }
 
+/** Under which name this browser has called itself where nobody has to sign in. */
+const NAME = 'arqonbus.name';
+
+/** Comes back under a name: where nobody has to sign in, one may be asked and have a mailbox all the same. */
+export async function callOneself(name: string): Promise<void> {
+  const { value: before } = client;
+  await open(name);
+  if (name === '') localStorage.removeItem(NAME);
+  else localStorage.setItem(NAME, name);
+  await before?.close();
+}
+
 export async function signOut(): Promise<void> {
   const leaving = client.value;
   askAgain('');
@@ -73,21 +85,22 @@ function askAgain(sentence: string): void {
   phase.value = 'asking';
 }
 
-async function open(): Promise<void> {
-  phase.value = 'connecting';
+async function open(name = localStorage.getItem(NAME) ?? ''): Promise<void> {
   const { value: given } = credentials;
+  if (client.value === null) phase.value = 'connecting';
   const opened = new ArqonBusClient({
     url: BASE,
     // Its own origin answers: no other port has to be reachable, and a proxy may add a prefix.
     socket: eventStreamAt(BASE),
     headers: given.kind === 'key' ? headersOf(given) : {},
     ...(given.kind === 'token' ? { token: given.secret } : {}),
+    ...(given.kind === 'none' && name !== '' ? { subject: name } : {}),
     clientType: 'dashboard',
     screenName: 'Dashboard',
     reconnect: { baseMs: 250, maxMs: 5_000 },
   });
   opened.on('welcome', (greeting) => {
-    if (welcome.value !== null) reconnects.value += 1;
+    if (client.value === opened) reconnects.value += 1;
     welcome.value = greeting;
   });
   opened.on('state', ({ state }) => {

@@ -6,8 +6,9 @@ import { Badge, Button, Empty, Facts, Field, Note, Panel, type Tone } from '../c
 import { type Column, Table } from '../components/table.tsx';
 import { clock, count } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
+import type { Happening } from '../model/happenings.ts';
 import { command, isAtLeast, may, sentenceOf } from '../session/session.ts';
-import { type Happening, readHappenings } from './telemetry.ts';
+import { useHappenings } from './telemetry.ts';
 
 const TONES: Readonly<Record<string, Tone>> = { ALLOW: 'good', ALLOW_WITH_REDACTION: 'warn', BLOCK: 'bad' };
 const LIMIT = 100;
@@ -72,13 +73,13 @@ export function CasilView(): VNode {
 }
 
 function Decisions(): VNode {
-  const feed = useLive(() => readHappenings('casil_*', LIMIT), 2_000);
+  const feed = useHappenings('casil_*', LIMIT);
   return (
     <Panel title="Decisions as they are made" flush>
       {feed.problem !== '' && <Note tone="bad">{feed.problem}</Note>}
       <Table
         label="Decisions as they are made"
-        rows={feed.value ?? []}
+        rows={feed.shown}
         keyOf={({ event_id }) => event_id}
         columns={LIVE}
         empty={<Empty title="None lately.">Messages that pass untouched are told once a second at most.</Empty>}

@@ -3,10 +3,11 @@ import type { VNode } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
+import { useSubscription } from '../components/subscription.ts';
 import { count, short } from '../format/quantity.ts';
 import type { At } from '../model/at.ts';
 import { type Row, Tail } from '../model/tail.ts';
-import { client, command, may, sentenceOf } from '../session/session.ts';
+import { command, may } from '../session/session.ts';
 import { GroupsPanel } from './groups.tsx';
 import { Members } from './members.tsx';
 import { MessageView } from './message.tsx';
@@ -20,7 +21,12 @@ const FIRST = 100;
 /** One channel: what goes through it, who is there, and what holds for it. */
 export function ChannelView({ room, channel }: At): VNode {
   const tail = useMemo(() => new Tail(), []);
-  const problem = useSubscription(tail, { room, channel });
+  const [hasGap, setGap] = useState(false);
+  const problem = useSubscription(
+    { room, channel },
+    { history: FIRST, take: (envelope) => tail.push(envelope), missed: () => setGap(true) },
+  );
+  useEffect(() => () => tail.stop(), [tail]);
   const [tab, setTab] = useState('Publish');
   const [row, choose] = useState<Row>();
   const info = useLive<CommandResult<'channel_info'>>(
@@ -38,6 +44,9 @@ export function ChannelView({ room, channel }: At): VNode {
   return (
     <div class="channel-grid">
       {problem !== '' && <Note tone="bad">{problem}</Note>}
+      {hasGap && (
+        <Note tone="warn">Messages are missing here: history no longer holds all that was sent meanwhile.</Note>
+      )}
       <TailPanel tail={tail} room={room} channel={channel} chosen={row} onChoose={choose} />
       <div class="channel-side">
         {row !== undefined && <MessageView key={row.key} envelope={row.envelope} onClose={() => choose(undefined)} />}
@@ -89,40 +98,4 @@ function useRate(info: CommandResult<'channel_info'> | undefined): number | unde
       setRate((1000 * (sequence - before.sequence)) / (at - before.at));
   }, [info]);
   return rate;
-}
-
-/** Joins as long as the view is open; answers why that does not work. */
-function useSubscription(tail: Tail, { room, channel }: At): string {
-  const [problem, setProblem] = useState('');
-  const { value: now } = client;
-  useEffect(() => {
-    if (now === null) return;
-    let isOver = false;
-    let leave: (() => Promise<unknown>) | undefined;
-    const options = {
-      history: FIRST,
-      echo: true,
-      onMessage: ({ envelope }: { envelope: Parameters<Tail['push']>[0] }) => tail.push(envelope),
-      onReset: () => setProblem('Messages are missing here: history no longer holds all that was sent meanwhile.'),
-    };
-    now.subscribe({ room, channel }, options).then(
-      (subscription) => {
-        leave = () => subscription.close();
-        if (isOver) void leave();
-        setProblem('');
-        subscription.on('close', (error) => {
-          if (!isOver && error !== undefined) setProblem(sentenceOf(error));
-        });
-      },
-      (error) => {
-        if (!isOver) setProblem(sentenceOf(error));
-      },
-    );
-    return () => {
-      isOver = true;
-      tail.stop();
-      void leave?.().catch(() => {});
-    };
-  }, [now, tail]);
-  return problem;
 }

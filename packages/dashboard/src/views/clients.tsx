@@ -11,6 +11,7 @@ import { ask } from '../session/http.ts';
 import { go, link, place } from '../session/route.ts';
 import { disconnect, isAtLeast, may, welcome } from '../session/session.ts';
 import { block } from './blocking.ts';
+import { useLine } from './line.ts';
 
 /** Pages that are read at most: 10,000 clients; beyond that one searches by subject, which the server does. */
 const MAX_PAGES = 20;
@@ -49,8 +50,8 @@ export function ClientsView(): VNode {
     (one) =>
       (kind === '' || one.client_type === kind) &&
       (wanted === '' ||
-        [one.screen_name, one.client_id, one.sender.subject, one.node, ...Object.keys(one.rooms)].some((text) =>
-          text?.toLowerCase().includes(wanted),
+        [one.screen_name, one.client_id, one.sender.subject, one.state, one.node, ...Object.keys(one.rooms)].some(
+          (text) => text?.toLowerCase().includes(wanted),
         )),
   );
   const chosen = all.find(({ client_id }) => client_id === id);
@@ -80,7 +81,7 @@ export function ClientsView(): VNode {
         <div class="filters">
           <Field
             label="Find"
-            placeholder="name, id, subject, node, room"
+            placeholder="name, id, subject, state, node, room"
             value={search}
             onInput={setSearch}
             search
@@ -137,6 +138,7 @@ function ClientPanel({ of: one, reload }: { readonly of: ClientRecord; readonly 
   const { client_id: id, sender, screen_name: name } = one;
   const { subject } = sender;
   const isAdmin = isAtLeast('admin');
+  const { facts, problem } = useLine(id);
   return (
     <Panel
       title={name === null ? id : visible(name)}
@@ -167,9 +169,13 @@ function ClientPanel({ of: one, reload }: { readonly of: ClientRecord; readonly 
             ['Node', one.node],
             ['Connected', ago(one.connected_at)],
             ['Last heard', ago(one.last_activity)],
+            ['State', one.state === undefined ? '–' : visible(one.state)],
+            ['Busy with', one.note === undefined ? '–' : visible(one.note)],
             ['Says of itself', one.personality === null ? '–' : visible(one.personality)],
           ]}
         />
+        {problem !== '' && <Note tone="bad">{problem}</Note>}
+        {facts.length > 0 && <Facts of={facts} />}
         <div class="row">
           <span class="muted">Memberships</span>
           {Object.entries(one.rooms).flatMap(([room, channels]) =>

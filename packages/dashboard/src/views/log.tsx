@@ -1,14 +1,14 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { Brief } from '../components/brief.tsx';
-import { useLive } from '../components/live.ts';
 import { Badge, Button, Choice, Empty, Field, Note, Panel, type Tone } from '../components/parts.tsx';
 import { type Column, Table } from '../components/table.tsx';
 import { preview } from '../format/preview.ts';
 import { clock, count } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
+import type { Happening } from '../model/happenings.ts';
 import { welcome } from '../session/session.ts';
-import { type Happening, readHappenings } from './telemetry.ts';
+import { useHappenings } from './telemetry.ts';
 
 const LIMIT = 300;
 const TONES: Readonly<Record<Happening['severity'], Tone>> = { info: '', warning: 'warn', error: 'bad' };
@@ -29,8 +29,8 @@ export function LogView(): VNode {
   const [withOwn, setWithOwn] = useState(false);
   const [held, hold] = useState<readonly Happening[]>();
   const asked = events.trim().replaceAll(/[^A-Za-z0-9._*,-]/g, '');
-  const feed = useLive(() => readHappenings(asked, LIMIT), 1_500, asked);
-  const all = held ?? feed.value ?? [];
+  const feed = useHappenings(asked, LIMIT);
+  const all = held ?? feed.shown;
   const own = welcome.value?.client_id;
   const wanted = text.trim().toLowerCase();
   const found = all.filter(
@@ -54,7 +54,7 @@ export function LogView(): VNode {
             <Button
               small
               pressed={held !== undefined}
-              onClick={() => hold(held === undefined ? (feed.value ?? []) : undefined)}
+              onClick={() => hold(held === undefined ? feed.shown : undefined)}
             >
               {held === undefined ? 'Pause' : 'Paused'}
             </Button>
@@ -90,7 +90,7 @@ export function LogView(): VNode {
           keyOf={({ event_id }) => event_id}
           columns={COLUMNS}
           empty={
-            <Empty title={feed.value === undefined ? 'Reading the last events…' : 'Nothing of the kind has happened.'}>
+            <Empty title={!feed.isRead ? 'Reading the last events…' : 'Nothing of the kind has happened.'}>
               Joins, refusals, slow clients and faults are told here as they happen.
             </Empty>
           }

@@ -4,6 +4,7 @@ import { KeyboardHelp, openHelp } from '../components/keyboard.tsx';
 import { Button, Empty, Note } from '../components/parts.tsx';
 import { Toasts } from '../components/toasts.tsx';
 import { credentials } from '../session/credentials.ts';
+import { questions } from '../session/questions.ts';
 import { link, place } from '../session/route.ts';
 import { isAtLeast, may, phase, signOut, welcome } from '../session/session.ts';
 import { theme, toggleTheme } from '../session/theme.ts';
@@ -22,13 +23,21 @@ interface View {
   readonly view: ComponentType;
   /** Whether the role of the session may see it. */
   readonly isOpen: () => boolean;
+  /** How much there is in it that waits for a person. */
+  readonly waiting?: () => number;
 }
 
 const VIEWS: readonly View[] = [
   { path: 'overview', title: 'Overview', view: OverviewView, isOpen: () => true },
   { path: 'rooms', title: 'Rooms', view: RoomsView, isOpen: () => may('list_rooms') },
   { path: 'clients', title: 'Clients', view: ClientsView, isOpen: () => isAtLeast('user') },
-  { path: 'agents', title: 'Agents', view: AgentsView, isOpen: () => isAtLeast('user') },
+  {
+    path: 'agents',
+    title: 'Agents',
+    view: AgentsView,
+    isOpen: () => isAtLeast('user'),
+    waiting: () => questions.open.value.length,
+  },
   { path: 'operators', title: 'Operators', view: OperatorsView, isOpen: () => isAtLeast('user') },
   { path: 'casil', title: 'CASIL', view: CasilView, isOpen: () => may('op.casil.get') },
   { path: 'access', title: 'Access', view: AccessView, isOpen: () => may('op.access.list') },
@@ -57,6 +66,7 @@ export function Shell(): VNode {
             <li key={one.path}>
               <a href={link(one.path)} aria-current={one === chosen ? 'page' : undefined}>
                 {one.title}
+                <Waiting of={one.waiting?.() ?? 0} />
               </a>
             </li>
           ))}
@@ -80,6 +90,16 @@ export function Shell(): VNode {
       <Toasts />
       <KeyboardHelp />
     </div>
+  );
+}
+
+function Waiting({ of: many }: { readonly of: number }): VNode | null {
+  if (many === 0) return null;
+  return (
+    <span class="waiting">
+      {many}
+      <span class="hidden-text"> waiting for an answer</span>
+    </span>
   );
 }
 
