@@ -1,8 +1,17 @@
+import { setTimeout } from 'node:timers/promises';
 import { ArqonBusClient } from '@arqonbus/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasChromium } from '../../fixtures/browser.ts';
 import { shareDashboards } from '../../fixtures/dashboard.ts';
 import { startTestServer, type TestServer } from '../../fixtures/start.ts';
+
+/** What the page's window is made to be, so that frames come when a test says so. */
+interface Screen {
+  arrived: number;
+  isHeld: boolean;
+  requestAnimationFrame: typeof requestAnimationFrame;
+  release(): void;
+}
 
 describe.skipIf(!hasChromium())('what goes through a channel', () => {
   const dashboards = shareDashboards();
@@ -70,42 +79,65 @@ describe.skipIf(!hasChromium())('what goes through a channel', () => {
     await page.getByText('1 shown of 400').waitFor();
   }, 60_000);
 
-  it('at 5,000 messages a second leaves the page awake, and what was not shown is counted', async () => {
+  it('at 5,000 messages a second leaves the page awake, and draws no more than is seen', async () => {
     const { page, faults } = await dashboards.open(server.urls.http, 'rooms/fast/lane');
     await page.getByText('No message here yet.').waitFor();
     await page.evaluate(() => {
-      const scope = globalThis as unknown as { frames: number[] };
-      scope.frames = [];
-      let last = performance.now();
-      const frame = (now: number): void => {
-        scope.frames.push(now - last);
-        last = now;
+      const scope = globalThis as unknown as { frames: number };
+      scope.frames = 0;
+      const frame = (): void => {
+        scope.frames += 1;
         requestAnimationFrame(frame);
       };
       requestAnimationFrame(frame);
     });
-    const sent = 15_000;
-    const started = performance.now();
-    for (let n = 1; n <= sent; n += 1) {
-      void sender.publish('fast:lane', { n }, { ack: false });
-      if (n % 500 === 0)
-        await new Promise((resolve) => setTimeout(resolve, 100 - ((performance.now() - started) % 100)));
+    for (let burst = 0; burst < 20; burst += 1) {
+      for (let n = 1; n <= 500; n += 1) void sender.publish('fast:lane', { burst, n }, { ack: false });
+      await setTimeout(100);
     }
     await sender.publish('fast:lane', { last: true });
     await page.locator('.tail-row', { hasText: '"last":true' }).waitFor({ timeout: 60_000 });
-    const { frames, foot } = await page.evaluate(() => ({
-      frames: (globalThis as unknown as { frames: number[] }).frames,
-      foot: document.querySelector('.tail-foot')?.textContent ?? '',
-    }));
-    const sorted = [...frames].sort((one, other) => one - other);
-    const at = (share: number): number => Math.round(sorted[Math.floor(sorted.length * share)] ?? 0);
-    console.info(`frames: median ${at(0.5)} ms, p95 ${at(0.95)} ms, p99 ${at(0.99)} ms of ${sorted.length}; ${foot}`);
-    // A machine that other tests share draws fewer frames; what must not happen is that the page stands still.
-    expect(at(0.5)).toBeLessThan(100);
+    // It took two seconds at least, however fast the machine is; a page that stands still draws none.
+    expect(await page.evaluate(() => (globalThis as unknown as { frames: number }).frames)).toBeGreaterThan(10);
     expect(await page.locator('.tail-row').count()).toBeLessThan(200);
-    expect(foot).toContain('5,000 shown');
     expect(faults).toEqual([]);
   }, 120_000);
+
+  it('is counted where it came faster than it can be shown', async () => {
+    const { page, faults } = await dashboards.open(server.urls.http, 'overview');
+    // A screen that draws no frame until it is told to, and a count of what has arrived meanwhile.
+    await page.addInitScript(() => {
+      const scope = globalThis as unknown as Screen;
+      const [draw, parse] = [scope.requestAnimationFrame, JSON.parse];
+      const held: FrameRequestCallback[] = [];
+      scope.arrived = 0;
+      scope.isHeld = false;
+      scope.requestAnimationFrame = (run) => (scope.isHeld ? held.push(run) : draw(run));
+      scope.release = () => {
+        scope.isHeld = false;
+        for (const run of held.splice(0)) draw(run);
+      };
+      JSON.parse = (text, reviver) => {
+        const value = parse(text, reviver);
+        if (value?.payload?.storm !== undefined) scope.arrived += 1;
+        return value;
+      };
+    });
+    await page.goto(`${server.urls.http}/?held#/rooms/storm/here`);
+    await page.getByText('No message here yet.').waitFor();
+    await sender.publish('storm:here', { first: true });
+    await page.locator('.tail-row', { hasText: '"first":true' }).waitFor();
+    await page.evaluate(() => {
+      (globalThis as unknown as Screen).isHeld = true;
+    });
+    for (let n = 1; n <= 1_000; n += 1) void sender.publish('storm:here', { storm: n }, { ack: false });
+    await expect.poll(() => page.evaluate(() => (globalThis as unknown as Screen).arrived)).toBe(1_000);
+    await page.evaluate(() => (globalThis as unknown as Screen).release());
+    await page.getByText('800 skipped: they came faster than they can be shown').waitFor();
+    await page.getByText('201 shown').waitFor();
+    await page.locator('.tail-row', { hasText: '"storm":1000' }).waitFor();
+    expect(faults).toEqual([]);
+  }, 60_000);
 
   it('is copied as a command and as code', async () => {
     await sender.publish('copied:here', { text: "it's" });

@@ -41,6 +41,8 @@ describe.skipIf(!hasChromium() || !hasRedis())('the dashboard of one of two node
       await page.locator('.tail-row', { hasText: 'from the other node' }).waitFor();
       await show(page, base, 'clients');
       await page.getByRole('link', { name: 'Eve' }).click();
+      // What the other node knows of it.
+      await page.getByText('127.0.0.1', { exact: true }).waitFor();
       const closed = new Promise((resolve) => eve.once('error', resolve));
       await page.getByRole('button', { name: 'Disconnect' }).click();
       await page.getByRole('button', { name: 'Really?' }).click();

@@ -1,3 +1,5 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasChromium } from '../../fixtures/browser.ts';
 import { barriers, shareDashboards, show } from '../../fixtures/dashboard.ts';
@@ -9,8 +11,19 @@ const VIEWS: readonly (readonly [view: string, ...seen: string[]])[] = [
   ['rooms', 'orders', 'explore', 'No channel is open'],
   ['rooms/orders/new', '"id":1041', 'Shop', 'Send', 'sequence 3'],
   ['clients', 'Ada', 'packer', 'Scout', 'this page'],
-  ['agents', 'Scout', 'Looks for what others have missed'],
-  ['operators', 'http://127.0.0.1:9/hook', 'orders:*'],
+  [
+    'agents',
+    'Scout',
+    'Looks for what others have missed',
+    'busy',
+    'reading the archive of 2024',
+    'Summaries',
+    'Nobody waits for an answer.',
+    '@clerk',
+    'nobody yet',
+    'Texts being written',
+  ],
+  ['operators', 'http://127.0.0.1:9/hook', 'orders:new'],
   ['casil', 'CASIL_POLICY_BLOCKED_SECRET', 'Try a text', 'block on probable secret'],
   ['access', 'Nobody is blocked.', 'No token was revoked.'],
   ['log', 'client_connected'],
@@ -105,6 +118,58 @@ describe.skipIf(!hasChromium())('the views of the dashboard', () => {
           (await shop?.command('group.info', { room: 'jobs', channel: 'mail', group: 'mailers' }))?.dead_letters,
       )
       .toBe(0);
+  }, 60_000);
+
+  it('show what a webhook could not post, and post it again', async () => {
+    let isUp = false;
+    const posted: string[] = [];
+    const receiver: Server = createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => (body += chunk));
+      request.on('end', () => {
+        if (isUp) posted.push(body);
+        response.writeHead(isUp ? 200 : 503).end();
+      });
+    });
+    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+    const { port } = receiver.address() as AddressInfo;
+    const [ada, shop] = lively.clients;
+    await ada?.webhooks.register({ url: `http://127.0.0.1:${port}/mail`, room: 'bills', channel: 'new' });
+    for (const bill of [7, 8]) await shop?.publish('bills:new', { bill });
+    try {
+      const { page } = await dashboards.open(lively.server.urls.http, 'operators');
+      const hook = page.getByRole('row', { name: `127.0.0.1:${port}` });
+      await hook.getByRole('button', { name: '2', exact: true }).click();
+      const letters = page.getByRole('region', { name: 'Dead letters' });
+      await letters.getByText('"bill":8').waitFor();
+      await letters.getByText('503').first().waitFor();
+      isUp = true;
+      await letters.getByRole('row', { name: '"bill":7' }).getByRole('button', { name: 'Retry' }).click();
+      await page.getByText('1 will be posted again.').waitFor();
+      await expect.poll(() => posted.length).toBe(1);
+      expect(posted[0]).toContain('"bill":7');
+      await page.getByRole('button', { name: 'Retry all' }).click();
+      await page.getByRole('button', { name: 'Really?' }).click();
+      await page.getByText('There are none any more.').waitFor();
+      await expect.poll(() => posted.length).toBe(2);
+    } finally {
+      receiver.close();
+    }
+  }, 60_000);
+
+  it('ask for what the schema of a channel asks for, and publish it', async () => {
+    const { page } = await dashboards.open(lively.server.urls.http, 'rooms/parts/new');
+    const fields = page.getByRole('group', { name: 'As the channel’s schema says' });
+    await fields.getByLabel('sku (required)').fill('lamp');
+    await page.getByText('SCHEMA_MISMATCH').waitFor();
+    await fields.getByLabel('count (required)').fill('3');
+    await fields.getByLabel('urgent').selectOption('true');
+    await fields.getByLabel('colour').selectOption('white');
+    const payload = await page.getByLabel('Payload, a JSON object').inputValue();
+    expect(JSON.parse(payload)).toMatchObject({ sku: 'lamp', count: 3, urgent: true, colour: 'white' });
+    await page.getByText('would be sent').waitFor();
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.locator('.tail-row', { hasText: '"colour":"white"' }).waitFor();
   }, 60_000);
 
   it('tell what holds for a channel, and what would come of a message before it is sent', async () => {

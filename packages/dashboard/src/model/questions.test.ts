@@ -34,6 +34,10 @@ describe('questions', () => {
     questions.settle('a');
     questions.take(asking('a'));
     expect(questions.open.value).toEqual([]);
+    const later = new Questions(() => NOON, questions.settled);
+    later.take(asking('a'));
+    later.take(asking('b'));
+    expect(later.open.value).toMatchObject([{ id: 'b' }]);
   });
 
   it('go when their time is over, and do not come after it', () => {

@@ -27,13 +27,20 @@ export class Questions {
   readonly open = signal<readonly Question[]>([]);
   /** Those that there was no room for. */
   readonly refused = signal(0);
-  private readonly answered: Set<string> = new Set();
+  private readonly answered: Set<string>;
   private readonly sizes: Map<string, number> = new Map();
   private characters = 0;
   private readonly now: () => number;
 
-  constructor(now: () => number = Date.now) {
+  /** @param answered ids of those that were answered before */
+  constructor(now: () => number = Date.now, answered: readonly string[] = []) {
     this.now = now;
+    this.answered = new Set(answered);
+  }
+
+  /** Ids of what was answered, or left. */
+  get settled(): readonly string[] {
+    return [...this.answered];
   }
 
   /** Takes an envelope if it asks for an answer that can still be given. */

@@ -73,6 +73,22 @@ describe('Tail', () => {
     expect(tail.skipped.value).toBe(0);
   });
 
+  it('keeps 32 Mi characters of payloads, those that wait behind the pause too', () => {
+    const { tail, frame } = tailWithFrames();
+    const large = (n: number): Envelope => ({ ...message(n), payload: { text: 'x'.repeat(1_000_000) } }) as Envelope;
+    tail.pause(true);
+    for (let n = 1; n <= 80; n += 1) tail.push(large(n));
+    frame();
+    expect(tail.waiting.value).toBe(33);
+    tail.pause(false);
+    expect([shown(tail).at(0), shown(tail).at(-1), tail.skipped.value]).toEqual([48, 80, 47]);
+    tail.push(large(81));
+    frame();
+    expect([shown(tail).length, shown(tail).at(0)]).toEqual([33, 49]);
+    tail.prepend([large(47), large(48)]);
+    expect([shown(tail).length, shown(tail).at(0), shown(tail).at(-1)]).toEqual([33, 47, 79]);
+  });
+
   it('takes older ones before what is shown', () => {
     const { tail, frame } = tailWithFrames();
     tail.push(message(3));

@@ -9,7 +9,7 @@ import { ago, clock, count, span } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
 import { answerOf, type Question } from '../model/questions.ts';
 import { credentials } from '../session/credentials.ts';
-import { questions, subject } from '../session/questions.ts';
+import { questions, settle, subject } from '../session/questions.ts';
 import { callOneself, client, welcome } from '../session/session.ts';
 
 /** Requests that wait for whoever looks at this page. */
@@ -58,7 +58,7 @@ function Asked({ question }: { readonly question: Question }): VNode {
     void act(
       async () => {
         await sendAnswer(question, reply);
-        questions.settle(id);
+        settle(id);
       },
       `Your answer went to ${visible(who)}.`,
     );
@@ -88,7 +88,7 @@ function Asked({ question }: { readonly question: Question }): VNode {
         <Button onClick={() => answer({ approved: true })}>Approve</Button>
         <Button onClick={() => answer({ approved: false })}>Refuse</Button>
         <span class="bar-spring" />
-        <Button small tone="plain" onClick={() => questions.settle(id)}>
+        <Button small tone="plain" onClick={() => settle(id)}>
           Leave it
         </Button>
       </div>

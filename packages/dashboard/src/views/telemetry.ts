@@ -9,6 +9,7 @@ import { ask } from '../session/http.ts';
 /** How often the feed is read for what goes over no channel: events of the server itself. Milliseconds. */
 const FEED_MS = 10_000;
 const CHANNEL = 'telemetry-stream';
+const JOINED_WITH = 100;
 
 /** The last events, newest first, as they happen; `problem` says why there are none. */
 export function useHappenings(
@@ -24,7 +25,8 @@ export function useHappenings(
     for (const one of feed.value ?? []) happenings.take(one);
   }, [feed.value, happenings]);
   const problem = useSubscription(useTelemetryChannel(), {
-    history: 0,
+    // What happened between the reading of the feed and the join.
+    history: JOINED_WITH,
     take: ({ payload }) => happenings.take(payload),
   });
   return { shown: happenings.shown.value, isRead: feed.value !== undefined, problem: feed.problem || problem };
