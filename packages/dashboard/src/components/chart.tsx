@@ -18,10 +18,14 @@ interface ChartProps {
   readonly lines: readonly Line[];
   readonly moments: readonly Moment[];
   readonly format: (value: number) => string;
+  /** Of bytes: its axis goes by powers of two. */
+  readonly isBinary?: boolean | undefined;
 }
 
+const POWERS: readonly number[] = Array.from({ length: 50 }, (_, power) => 2 ** power);
+
 /** The last quarter of an hour of some figures. A gap is a time about which nothing is known. */
-export function Chart({ title, lines, moments, format }: ChartProps): VNode {
+export function Chart({ title, lines, moments, format, isBinary = false }: ChartProps): VNode {
   const holder = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const names = lines.map(({ of }) => of).join();
@@ -29,7 +33,7 @@ export function Chart({ title, lines, moments, format }: ChartProps): VNode {
   useEffect(() => {
     const { current: element } = holder;
     if (element === null) return;
-    const made = new uPlot(optionsOf(element, lines, format), dataOf(lines, moments), element);
+    const made = new uPlot(optionsOf(element, lines, format, isBinary), dataOf(lines, moments), element);
     plot.current = made;
     const watcher = new ResizeObserver(() => made.setSize(sizeOf(element)));
     watcher.observe(element);
@@ -75,7 +79,12 @@ function sizeOf(element: HTMLElement): { width: number; height: number } {
   };
 }
 
-function optionsOf(element: HTMLElement, lines: readonly Line[], format: (value: number) => string): uPlot.Options {
+function optionsOf(
+  element: HTMLElement,
+  lines: readonly Line[],
+  format: (value: number) => string,
+  isBinary: boolean,
+): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
   const colour = (name: string): string => style.getPropertyValue(name).trim();
   const rem = Number.parseFloat(style.fontSize);
@@ -91,11 +100,17 @@ function optionsOf(element: HTMLElement, lines: readonly Line[], format: (value:
     cursor: { show: false },
     scales: {
       x: { time: true, range: (_plot, first) => windowFrom(first, Date.now() / 1000) },
-      y: { range: (_plot, _least, most) => [0, Math.max(most * 1.15, Number.MIN_VALUE) || 1] },
+      y: { range: (_plot, _least, most) => [0, most > 0 ? most * 1.15 : 1] },
     },
     axes: [
       { ...axis, size: 1.6 * rem, space: 6 * rem, values: (_plot, times) => times.map(timeOf) },
-      { ...axis, size: 4.2 * rem, space: 2.2 * rem, values: (_plot, values) => values.map(format) },
+      {
+        ...axis,
+        size: 4.2 * rem,
+        space: 2.2 * rem,
+        values: (_plot, values) => values.map(format),
+        ...(isBinary ? { incrs: [...POWERS] } : {}),
+      },
     ],
     series: [
       {},

@@ -38,7 +38,7 @@ export function Table<T>({ label, rows, keyOf, columns, empty, chosen }: TablePr
           {rows.map((row) => (
             <tr key={keyOf(row)} data-chosen={keyOf(row) === chosen}>
               {columns.map((column) => (
-                <td key={column.name} class={classOf(column)}>
+                <td key={column.name} class={classOf(column)} data-label={column.name}>
                   {column.cell(row)}
                 </td>
               ))}

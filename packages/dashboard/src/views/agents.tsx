@@ -41,10 +41,16 @@ export function AgentsView(): VNode {
       <div class="view-head">
         <h1>Agents</h1>
       </div>
-      <QuestionsPanel />
-      <AgentsPanel />
-      {may('stream.list') && <TokenStreamsPanel />}
-      {isAtLeast('admin') && <MailboxesPanel />}
+      <div class="agents-grid">
+        <div>
+          <QuestionsPanel />
+          <AgentsPanel />
+        </div>
+        <div>
+          {may('stream.list') && <TokenStreamsPanel />}
+          {isAtLeast('admin') && <MailboxesPanel />}
+        </div>
+      </div>
     </div>
   );
 }
@@ -57,7 +63,11 @@ function AgentsPanel(): VNode {
   const all = agents.value ?? [];
   const found = all.filter((one) => textsOf(one).some((text) => text.toLowerCase().includes(wanted)));
   return (
-    <Panel title="Who is here" flush actions={<Badge>{count(found.length)} agents</Badge>}>
+    <Panel
+      title="Who is here"
+      flush
+      actions={<Badge>{found.length === 1 ? '1 agent' : `${count(found.length)} agents`}</Badge>}
+    >
       {agents.problem !== '' && <Note tone="bad">{agents.problem}</Note>}
       <div class="filters">
         <Field label="Find" placeholder="name, skill, state, note" value={search} onInput={setSearch} search grow />
@@ -103,7 +113,9 @@ function Agent({ of: one }: { readonly of: ClientRecord }): VNode {
         </a>
         {state !== undefined && <Badge tone={TONES[state] ?? ''}>{visible(state)}</Badge>}
       </div>
-      {subject !== undefined && subject !== name && <span class="muted">{visible(subject)}</span>}
+      {subject !== undefined && subject.toLowerCase() !== name?.toLowerCase() && (
+        <span class="muted">{visible(subject)}</span>
+      )}
       {note !== undefined && <p>{visible(note)}</p>}
       {says !== '' && <p class="muted">{visible(says)}</p>}
       {skills.length > 0 && (

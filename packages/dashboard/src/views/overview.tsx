@@ -15,6 +15,7 @@ interface ChartOf {
   readonly title: string;
   readonly lines: readonly Line[];
   readonly format: (value: number) => string;
+  readonly isBinary?: boolean;
 }
 
 const perSecond = (value: number): string => `${short(value)}/s`;
@@ -45,6 +46,7 @@ const CHARTS: readonly ChartOf[] = [
       { name: 'bound', of: 'memoryLimit', colour: 4 },
     ],
     format: bytes,
+    isBinary: true,
   },
   {
     title: 'Held back',

@@ -49,9 +49,12 @@ export function Shell(): VNode {
   const [path = 'overview'] = place.value;
   const chosen = VIEWS.find((one) => one.path === path && one.isOpen());
   const main = useRef<HTMLElement>(null);
+  const nav = useRef<HTMLElement>(null);
   useEffect(() => {
     document.title = `${chosen?.title ?? 'Not found'} · ArqonBus`;
     main.current?.scrollTo(0, 0);
+    // On a narrow screen the list of views is longer than the screen.
+    nav.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }, [chosen?.title]);
   const Shown = chosen?.view;
   return (
@@ -60,7 +63,7 @@ export function Shell(): VNode {
         <span class="brand-mark" aria-hidden="true" /> ArqonBus
       </div>
       <Bar />
-      <nav class="nav" aria-label="Views">
+      <nav class="nav" aria-label="Views" ref={nav}>
         <ul>
           {VIEWS.filter((one) => one.isOpen()).map((one) => (
             <li key={one.path}>

@@ -91,7 +91,13 @@ export function TailPanel({ tail, room, channel, chosen, onChoose }: TailPanelPr
           {count(rows.length)} shown{isFiltered ? ` of ${count(all.length)}` : ''}
         </span>
         {skipped > 0 && <span>{count(skipped)} skipped: they came faster than they can be shown</span>}
-        {isAtStart ? <span>this is all that history keeps</span> : <span>scroll up for older ones</span>}
+        {isAtStart || all[0]?.sequence === 1 || all.length === 0 ? (
+          <span>this is all that history keeps</span>
+        ) : (
+          <button type="button" class="link" onClick={readOlder}>
+            older ones
+          </button>
+        )}
       </div>
     </Panel>
   );
