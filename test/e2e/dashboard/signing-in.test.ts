@@ -55,6 +55,11 @@ describe.skipIf(!hasChromium())('signing in to the dashboard', () => {
     await views.getByRole('link', { name: 'Rooms' }).waitFor();
     expect(await views.getByRole('link').allTextContents()).not.toEqual(expect.arrayContaining(['Access']));
     expect(await views.getByRole('link').allTextContents()).not.toEqual(expect.arrayContaining(['Log']));
+    // What agents ask is for everybody; whose mail waits is not, nor is a name of one's own choice.
+    await views.getByRole('link', { name: 'Agents' }).click();
+    await page.getByText("client.request('@ursula'").waitFor();
+    expect(await page.getByRole('region', { name: 'Mailboxes' }).count()).toBe(0);
+    expect(await page.getByLabel('You are').count()).toBe(0);
     await page.goto(`${server.urls.http}/#/access`);
     await page.getByText('your role does not show it').waitFor();
   }, 60_000);

@@ -47,7 +47,7 @@ const MAX_PAUSE_MS = 50;
 const NOWHERE = { sequence: Number.MAX_SAFE_INTEGER };
 
 /** A mailbox, and what waits there. */
-export interface ListedMailbox {
+interface ListedMailbox {
   /** Of the room `@`. */
   readonly channel: string;
   readonly pending: number;

@@ -6,8 +6,12 @@ import type { At } from '../model/at.ts';
 import { type Happening, Happenings } from '../model/happenings.ts';
 import { ask } from '../session/http.ts';
 
-/** How often the feed is read for what goes over no channel: events of the server itself. Milliseconds. */
+/**
+ * How often the feed is read for what goes over no channel, events of the server itself and of other tenants; and where
+ * the grants show no channel of telemetry. Milliseconds.
+ */
 const FEED_MS = 10_000;
+const ALONE_MS = 2_000;
 const CHANNEL = 'telemetry-stream';
 const JOINED_WITH = 100;
 
@@ -20,11 +24,12 @@ export function useHappenings(
     const wanted = events === '' ? () => true : compileGlobs(events.split(',').filter((one) => one !== ''));
     return new Happenings(({ eventType }) => wanted(eventType), limit);
   }, [events, limit]);
-  const feed = useLive(() => readFeed(events, limit), FEED_MS, events);
+  const at = useTelemetryChannel();
+  const feed = useLive(() => readFeed(events, limit), at === null ? ALONE_MS : FEED_MS, events);
   useEffect(() => {
     for (const one of feed.value ?? []) happenings.take(one);
   }, [feed.value, happenings]);
-  const problem = useSubscription(useTelemetryChannel(), {
+  const problem = useSubscription(at, {
     // What happened between the reading of the feed and the join.
     history: JOINED_WITH,
     take: ({ payload }) => happenings.take(payload),
