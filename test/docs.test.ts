@@ -20,6 +20,7 @@ const READ = [
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',
   'docs/delivery.md',
+  'docs/deployment.md',
   'docs/embedding.md',
   'docs/glossary.md',
   'docs/migrating/socket.io.md',
