@@ -24,12 +24,13 @@ export async function measure(measurement: Measurement): Promise<Figures> {
   const warmupSeconds = warmupSecondsOf(scenario);
   const directory = makeScratch();
   try {
-    const port = await freePort();
-    const launch = peer.launch({ port, directory, nodeFlags: measurement.nodeFlags });
+    const [port, httpPort] = [await freePort(), await freePort()];
+    const launch = peer.launch({ port, httpPort, directory, nodeFlags: measurement.nodeFlags });
+    const subscriberPort = peer.subscriber?.port === 'http' ? httpPort : port;
     return await withServer(launch, port, { cpu: cores.server }, async (pid) => {
-      const least = scenario.kind === 'paced' ? (scenario.leastSeconds ?? 0) : 0;
+      const least = 'leastSeconds' in scenario ? (scenario.leastSeconds ?? 0) : 0;
       const seconds = Math.max(measurement.seconds, least);
-      const job: Job = { scenario, peer: peer.name, port, pid, warmupSeconds, seconds };
+      const job: Job = { scenario, peer: peer.name, port, subscriberPort, pid, warmupSeconds, seconds };
       return generate(job, cores.generator);
     });
   } finally {

@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { ENVELOPE, ENVELOPE_BYTES } from '../envelope.ts';
+import { CHANNEL, ENVELOPE, ENVELOPE_BYTES } from '../envelope.ts';
 import type { Dialect } from '../peers/peer.ts';
 import { Connection } from './connection.ts';
 import { MessageTemplate } from './message.ts';
@@ -14,7 +14,7 @@ const DIALECT: Dialect = {
   path: '/bus',
   frames: 'text',
   opening: [{ expect: 'welcome' }],
-  subscribe: [{ send: 'join', expect: 'joined' }],
+  subscribe: () => [{ send: 'join', expect: 'joined' }],
   publish: (envelope) => envelope,
   delivery: { kind: 'frame' },
   answer: (text) => (text === '2' ? '3' : undefined),
@@ -44,7 +44,7 @@ async function open(lost: (reason: string) => void = () => {}): Promise<{ connec
 describe('Connection', () => {
   it('upgrades, talks, then publishes and counts', async () => {
     const { connection, socket } = await open();
-    const joining = connection.converse(DIALECT.subscribe);
+    const joining = connection.converse(DIALECT.subscribe(CHANNEL));
     const [join] = await once(socket, 'message');
     const template = new MessageTemplate(ENVELOPE, 1);
     const faults: string[] = [];
@@ -57,7 +57,7 @@ describe('Connection', () => {
     const echoed = new Promise<void>((resolve) => {
       tally.onProgress = () => tally.completed === 3 && resolve();
     });
-    connection.count(tally.subscriber(), ENVELOPE);
+    connection.count(tally.subscriber());
     socket.on('message', (data) => {
       expect(JSON.parse(String(data))).toMatchObject({ version: '1.0', type: 'event' });
       expect(String(data).length).toBe(ENVELOPE_BYTES);
@@ -71,7 +71,7 @@ describe('Connection', () => {
 
   it('answers keep-alives of WebSocket and of the dialect', async () => {
     const { connection, socket } = await open();
-    connection.count(new Tally(1, 1, () => {}).subscriber(), ENVELOPE);
+    connection.count(new Tally(1, 1, () => {}).subscriber());
     socket.ping('here');
     const [payload] = await once(socket, 'pong');
     expect(String(payload)).toBe('here');
@@ -86,7 +86,7 @@ describe('Connection', () => {
       told = resolve;
     });
     const { connection, socket } = await open((why) => told(why));
-    connection.count(new Tally(1, 1, () => {}).subscriber(), ENVELOPE);
+    connection.count(new Tally(1, 1, () => {}).subscriber());
     socket.close(4429, 'slow consumer');
     expect(await reason).toBe('the server closed with code 4429 slow consumer');
   });
