@@ -6,7 +6,7 @@ import { type Options, readOptions, USAGE } from './options.ts';
 import type { Peer } from './peers/peer.ts';
 import { tieEverythingToThisProcess } from './processes.ts';
 import { isDisturbed, leastDisturbed } from './quiet.ts';
-import { connectionsOf, type Scenario } from './scenarios.ts';
+import { connectionsOf, type Scenario, timesOf } from './scenarios.ts';
 import { scenariosRun, writeSections } from './sections.ts';
 import { runSuite } from './suites.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
@@ -54,10 +54,10 @@ async function runAll(options: Options, cores: ReturnType<typeof chooseCores>): 
           continue;
         }
         const nodeFlags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
-        const { seconds } = options;
+        const times = timesOf(scenario, options.seconds, options.scale < 1);
         try {
           const figures = await leastDisturbed(options.attempts, () =>
-            measure({ peer, scenario, seconds, cores, nodeFlags }),
+            measure({ peer, scenario, ...times, cores, nodeFlags }),
           );
           runs.push({ scenario, peer, round, figures });
           const { deliveriesPerSecond, connectionsPerSecond, channelsPerSecond } = figures;

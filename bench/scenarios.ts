@@ -124,8 +124,19 @@ export const FULL_SCENARIOS: readonly Scenario[] = [
  * Seconds of traffic before the measurement, for a server's code to be compiled. At a fixed rate fewer messages pass in a
  * second than under full load.
  */
-export function warmupSecondsOf(scenario: Scenario): number {
+function warmupSecondsOf(scenario: Scenario): number {
   return scenario.kind === 'paced' || scenario.kind === 'churn' ? 3 : 1;
+}
+
+/** How long a run warms up and measures, when `seconds` were asked for; a trial, which measures nothing, takes just those. */
+export function timesOf(
+  scenario: Scenario,
+  seconds: number,
+  isTrial: boolean,
+): { readonly warmupSeconds: number; readonly seconds: number } {
+  if (isTrial) return { warmupSeconds: seconds, seconds };
+  const least = 'leastSeconds' in scenario ? (scenario.leastSeconds ?? 0) : 0;
+  return { warmupSeconds: warmupSecondsOf(scenario), seconds: Math.max(seconds, least) };
 }
 
 /** Connections that a scenario opens, the publishers' included. */

@@ -20,6 +20,7 @@ const SECTION_OF: Readonly<Record<Scenario['kind'], string>> = {
 
 /** Writes a section for every kind of scenario that was run in this run, and the machine's. */
 export function writeSections(page: string, options: Options, runs: readonly Run[], machine: string): void {
+  if (runs.length === 0) return;
   const day = new Date().toISOString().slice(0, 10);
   const scale = options.scale === 1 ? '' : `, with ${options.scale} of the connections`;
   const how = `${day}, median of ${options.rounds} × ${options.seconds} s per server${scale}, each server on one core with one thread`;

@@ -43,6 +43,11 @@ export function findTool(name: ToolName): string | undefined {
   return [cachePath(name), ...folders.map((folder) => join(folder, name))].find(existsSync);
 }
 
+/** Whether what {@link findTool} finds was built here, at our version: not every program knows its own. */
+export function isBuilt(name: ToolName): boolean {
+  return existsSync(cachePath(name));
+}
+
 /** Builds a program unless it was built before. Throws what `go` says when it cannot. */
 function build(name: ToolName): void {
   const { module, version, command } = TOOLS[name];

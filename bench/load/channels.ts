@@ -7,6 +7,7 @@ import type { Faults } from './faults.ts';
 import { settledKib } from './idle.ts';
 import type { Job } from './job.ts';
 import { templateFor } from './publish.ts';
+import { publisherArrivals } from './refusals.ts';
 import { clock, Tally } from './tally.ts';
 
 /** Channels of before the measurement, so that what a server does once is not counted per channel. */
@@ -27,6 +28,7 @@ export async function runChannels(
   const tally = new Tally(1, 1, faults.fault);
   witness.count(tally.subscriber());
   const publisher = await Connection.open(options);
+  publisher.count(publisherArrivals(dialect, faults));
   const last = templateFor(dialect, CHANNEL);
 
   /** A server takes the messages of a connection in their order: who has the last one knows that all were taken. */

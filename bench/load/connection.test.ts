@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -97,6 +97,48 @@ describe('Connection', () => {
     await once(http.listen(0, '127.0.0.1'), 'listening');
     const refused = Connection.open({ port: (http.address() as AddressInfo).port, dialect: DIALECT, lost: () => {} });
     await expect(refused).rejects.toThrow('503 Service Unavailable');
+    http.close();
+  });
+
+  it('reads server-sent events, and says what the server said instead', async () => {
+    const template = new MessageTemplate(ENVELOPE, undefined);
+    let stream: ServerResponse | undefined;
+    const http = createServer((request, response) => {
+      if (request.url !== '/stream') {
+        response.writeHead(403).end('no');
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: joined\n\n');
+      stream = response;
+    });
+    await once(http.listen(0, '127.0.0.1'), 'listening');
+    const { port: at } = http.address() as AddressInfo;
+    const dialect: Dialect = {
+      ...DIALECT,
+      transport: 'sse',
+      path: '/stream',
+      opening: [{ expect: 'joined' }],
+      delivery: { kind: 'mark' },
+    };
+    const faults: string[] = [];
+    const tally = new Tally(1, 1, (reason) => faults.push(reason));
+    tally.publishing(3);
+    const all = new Promise<void>((resolve) => {
+      tally.onProgress = () => tally.completed === 3 && resolve();
+    });
+    const refused = Connection.open({
+      port: at,
+      dialect: { ...dialect, path: '/' },
+      lost: () => {},
+    });
+    await expect(refused).rejects.toThrow('HTTP/1.1 403');
+    const connection = await Connection.open({ port: at, dialect, lost: () => {} });
+    connection.count(tally.subscriber());
+    for (let number = 1; number <= 3; number += 1) stream?.write(`data: ${template.frames(number, 1, clock())}\n\n`);
+    await all;
+    expect(faults).toEqual([]);
+    connection.cut();
     http.close();
   });
 });

@@ -9,6 +9,7 @@ import { Interval } from './interval.ts';
 import type { Job } from './job.ts';
 import { openConnections } from './open-connections.ts';
 import { templateFor } from './publish.ts';
+import { publisherArrivals } from './refusals.ts';
 import { clock, Tally } from './tally.ts';
 
 /** Handshakes under way at once: as many as the queue of a listening socket holds, so that none waits for a second try. */
@@ -34,7 +35,10 @@ export async function runResume(
 
   const seen = new Tally(1, 1, faults.fault);
   witness.countMarks(seen.subscriber());
-  await Promise.race([publishAll(scenario.events, await Connection.open(options), dialect, seen), faults.failed]);
+  const publisher = await Connection.open(options);
+  publisher.count(publisherArrivals(dialect, faults));
+  await Promise.race([publishAll(scenario.events, publisher, dialect, seen), faults.failed]);
+  publisher.cut();
   witness.cut();
 
   const replayed = new Tally(scenario.connections, 1, faults.fault);
@@ -86,5 +90,4 @@ async function publishAll(count: number, publisher: Connection, dialect: Dialect
   seen.publishing(count);
   publisher.write(templateFor(dialect, CHANNEL).frames(1, count, clock()));
   await there;
-  publisher.cut();
 }

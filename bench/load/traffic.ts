@@ -4,7 +4,6 @@ import type { Figures } from '../figures.ts';
 import type { Dialect } from '../peers/peer.ts';
 import { BLAST_PATH } from '../peers/raw.ts';
 import type { ChatScenario, ClosedScenario, PacedScenario, ReceiveScenario, SseScenario } from '../scenarios.ts';
-import type { Arrivals } from './arrivals.ts';
 import { Connection } from './connection.ts';
 import type { Faults } from './faults.ts';
 import { maskedFrame, OPCODE_TEXT } from './frame-bytes.ts';
@@ -12,6 +11,7 @@ import { Interval } from './interval.ts';
 import type { Job } from './job.ts';
 import { openConnections } from './open-connections.ts';
 import { type Publishing, publishPaced, publishWindow, templateFor } from './publish.ts';
+import { publisherArrivals } from './refusals.ts';
 import { createLatency, type Progress, Tallies, Tally } from './tally.ts';
 
 /** Under full load the latency of every 16th message per subscriber: reading a mark must not slow the counting. */
@@ -103,18 +103,4 @@ async function measure(progress: Progress, job: Job): Promise<Figures> {
   if (progress.deliveries === 0)
     throw new Error(`nothing was delivered, ${progress.inFlight} messages are on their way`);
   return figures;
-}
-
-/** A publisher is owed no messages. What a server tells it is a refusal, or an answer in its own protocol. */
-function publisherArrivals(dialect: Dialect, faults: Faults): Arrivals {
-  return {
-    every: 1,
-    inspect: (_ordinal, bytes, start, end) =>
-      faults.fault(`the publisher was told: ${bytes.toString('latin1', start, end)}`),
-    arrived: () => {},
-    aside: (text) => {
-      const { refusal } = dialect;
-      if (refusal !== undefined && text.includes(refusal)) faults.fault(`the publisher was told: ${text}`);
-    },
-  };
 }

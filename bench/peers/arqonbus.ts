@@ -12,6 +12,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   ARQONBUS_LOG_LEVEL: 'warn',
   ARQONBUS_MAX_CONNECTIONS: '50000',
   ARQONBUS_MAX_CHANNELS: '1000000',
+  ARQONBUS_MAX_CHANNELS_PER_SUBJECT: '1000000',
 };
 
 function launch(context: LaunchContext, settings: Readonly<Record<string, string>>): Launch {
@@ -33,11 +34,9 @@ export const arqonbus: Peer = {
   unavailable,
   resume: {
     position: (answer) => {
-      const { data } = JSON.parse(answer.slice(answer.indexOf('{'))) as {
-        data?: { sequence?: number; epoch?: string };
-      };
-      if (data?.epoch === undefined) throw new Error(`there is no position in ${answer}`);
-      return JSON.stringify({ sequence: data.sequence, epoch: data.epoch });
+      const { sequence, epoch } = /"sequence":(?<sequence>\d+),"epoch":"(?<epoch>[^"]+)"/.exec(answer)?.groups ?? {};
+      if (sequence === undefined) throw new Error(`there is no position in ${answer}`);
+      return JSON.stringify({ sequence: Number(sequence), epoch });
     },
     subscribe: (channel, position) => {
       const args = { room: ROOM, channel, since: JSON.parse(position) };

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findTool } from '../../scripts/go-tools.ts';
 import { CHANNEL } from '../envelope.ts';
-import { ONE_THREAD, printedVersion } from './launch.ts';
+import { ONE_THREAD, toolVersion } from './launch.ts';
 import type { Dialect, Launch, LaunchContext, Peer } from './peer.ts';
 
 /** Its JSON protocol. It joins several messages in one frame, so they are counted by their marks. */
@@ -34,7 +34,7 @@ function launch({ port, directory }: LaunchContext, channels: object): Launch {
 }
 
 const VERSIONED: Pick<Peer, 'version' | 'unavailable'> = {
-  version: () => printedVersion(findTool('centrifugo')!, 'version'),
+  version: () => toolVersion('centrifugo', 'version'),
   unavailable: () =>
     findTool('centrifugo') === undefined ? 'there is no centrifugo: `npm run tools -- centrifugo`' : undefined,
 };

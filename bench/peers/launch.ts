@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findTool, isBuilt, type ToolName, versionOf } from '../../scripts/go-tools.ts';
 import type { Launch, LaunchContext } from './peer.ts';
 
 /** For servers written in Go: as many threads run their code as they have cores here, which is one. */
@@ -33,6 +34,11 @@ export function isInstalled(program: string): boolean {
 export function printedVersion(program: string, word: string): string {
   const printed = execFileSync(program, [word], { encoding: 'utf8' }).trim();
   return /\d+\.\d+\.\d+\S*/.exec(printed)?.[0] ?? printed;
+}
+
+/** The same of a program that may have been built here; such a one does not always know its version. */
+export function toolVersion(name: ToolName, word: string): string {
+  return isBuilt(name) ? versionOf(name).slice(1) : printedVersion(findTool(name) ?? name, word);
 }
 
 /** The version of a package of this repository's dependencies. */

@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findTool } from '../../scripts/go-tools.ts';
-import { ONE_THREAD, printedVersion } from './launch.ts';
+import { ONE_THREAD, toolVersion } from './launch.ts';
 import type { Peer } from './peer.ts';
 
 /** NATS core over its WebSocket listener. It neither parses nor stamps what it carries. */
@@ -24,7 +24,7 @@ export const nats: Peer = {
     answer: (text) => (text === 'PING' ? 'PONG\r\n' : undefined),
     refusal: '-ERR',
   },
-  version: () => printedVersion(findTool('nats-server')!, '--version'),
+  version: () => toolVersion('nats-server', '--version'),
   lacks: { sse: 'has no server-sent events', resume: 'keeps no history', channels: 'keeps no history' },
   unavailable: () =>
     findTool('nats-server') === undefined ? 'there is no nats-server: `npm run tools -- nats-server`' : undefined,
