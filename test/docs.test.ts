@@ -21,6 +21,7 @@ const READ = [
   'docs/sdk-python.md',
   'docs/delivery.md',
   'docs/deployment.md',
+  'docs/scaling.md',
   'docs/embedding.md',
   'docs/glossary.md',
   'docs/migrating/socket.io.md',

@@ -53,7 +53,8 @@ export async function runChat(scenario: ChatScenario, dialect: Dialect, job: Job
   const members = await openConnections(channels * subscribers, options, (n) => dialect.subscribe(channelOf(n)));
   const publishers = await openConnections(channels, options);
   const latency = createLatency();
-  const tallies = publishers.map(() => new Tally(subscribers, SATURATED_EVERY, faults.fault, latency, CHAT_IN_FLIGHT));
+  // A member gets few messages a second, however busy the server is: each is looked at.
+  const tallies = publishers.map(() => new Tally(subscribers, 1, faults.fault, latency, CHAT_IN_FLIGHT));
   for (const [n, member] of members.entries()) member.count(tallies[n % channels]!.subscriber(), channelOf(n));
   const publishing = publishers.map((publisher, n) => {
     publisher.count(publisherArrivals(dialect, faults), channelOf(n));
