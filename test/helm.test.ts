@@ -226,10 +226,21 @@ describe.skipIf(helm === undefined)('what the chart becomes', () => {
     expect(volume.configMap.name).toBe('shop-arqonbus');
   });
 
-  it('keeps SQLite on a volume that one process has open at a time', async () => {
+  it.each(['memory', 'sqlite'])(
+    'never has two nodes on %s, and sends nobody to one that is not there',
+    async (backend) => {
+      const manifests = await render({ ...SECRET, storage: { backend }, preStopSeconds: 3, shutdownSeconds: 4 });
+      const { spec } = find(manifests, 'Deployment');
+      expect(spec.strategy).toEqual({ type: 'Recreate' });
+      expect(spec.minReadySeconds).toBeUndefined();
+      expect(settingsOf(manifests).ARQONBUS_DRAIN_SECONDS).toBe('0');
+      expect(podOf(manifests).terminationGracePeriodSeconds).toBe(3 + 4 + 5);
+    },
+  );
+
+  it('keeps SQLite on a volume that outlives the release', async () => {
     const sqlite = { ...SECRET, storage: { backend: 'sqlite' } };
     const manifests = await render({ ...sqlite, persistence: { size: '5Gi', storageClass: 'fast' } });
-    expect(find(manifests, 'Deployment').spec.strategy).toEqual({ type: 'Recreate' });
     const claim = find(manifests, 'PersistentVolumeClaim');
     expect(claim.spec).toEqual({
       accessModes: ['ReadWriteOnce'],
