@@ -69,9 +69,9 @@ describe('Connection', () => {
     expect(tally.latency.count).toBe(3);
   });
 
-  it('answers keep-alives of WebSocket and of the dialect', async () => {
+  it.each(['talks', 'counts'])('answers keep-alives of WebSocket and of the dialect while it %s', async (what) => {
     const { connection, socket } = await open();
-    connection.count(new Tally(1, 1, () => {}).subscriber());
+    if (what === 'counts') connection.count(new Tally(1, 1, () => {}).subscriber());
     socket.ping('here');
     const [payload] = await once(socket, 'pong');
     expect(String(payload)).toBe('here');
@@ -80,13 +80,13 @@ describe('Connection', () => {
     expect(String(answer)).toBe('3');
   });
 
-  it('tells why the server closed', async () => {
+  it.each(['talks', 'counts'])('tells why the server closed while it %s', async (what) => {
     let told: (reason: string) => void = () => {};
     const reason = new Promise<string>((resolve) => {
       told = resolve;
     });
     const { connection, socket } = await open((why) => told(why));
-    connection.count(new Tally(1, 1, () => {}).subscriber());
+    if (what === 'counts') connection.count(new Tally(1, 1, () => {}).subscriber());
     socket.close(4429, 'slow consumer');
     expect(await reason).toBe('the server closed with code 4429 slow consumer');
   });

@@ -2,8 +2,9 @@ import { connect, type Socket } from 'node:net';
 import { CHANNEL, envelopeFor } from '../envelope.ts';
 import type { Dialect, Exchange } from '../peers/peer.ts';
 import type { Arrivals, ControlFrames, Receiver } from './arrivals.ts';
-import { maskedFrame, OPCODE_BINARY, OPCODE_PONG, OPCODE_TEXT } from './frame-bytes.ts';
-import { headerBytes, payloadBytes } from './frame-header.ts';
+import { tellControlFrame } from './control-frame.ts';
+import { maskedFrame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PONG, OPCODE_TEXT } from './frame-bytes.ts';
+import { headerBytes, opcodeOf, payloadBytes } from './frame-header.ts';
 import { FrameReceiver } from './frame-receiver.ts';
 import { MarkReceiver } from './mark-receiver.ts';
 import { RecordReceiver } from './record-receiver.ts';
@@ -198,7 +199,7 @@ export class Connection implements ControlFrames {
       if (!this.#heard.includes(' 101 ')) this.#end('the upgrade was refused');
       this.#inFrames = true;
     } else {
-      for (let size = this.#frameBytes(); size > 0; size = this.#frameBytes()) this.#hearBytes(size);
+      for (let size = this.#frameBytes(); size > 0; size = this.#frameBytes()) this.#hearFrame(size);
     }
     const waiting = this.#waiting;
     if (waiting !== undefined && this.#heard.includes(waiting.expect)) waiting.resolve(this.#heard);
@@ -207,6 +208,20 @@ export class Connection implements ControlFrames {
   #hearBytes(size: number): void {
     this.#heard += this.#bytes.toString('latin1', 0, size);
     this.#bytes = this.#bytes.subarray(size);
+  }
+
+  /** Keep-alives are answered here too: whoever waits for thousands of others to connect waits for long. */
+  #hearFrame(size: number): void {
+    const opcode = opcodeOf(this.#bytes, 0);
+    const payload = this.#bytes.subarray(headerBytes(this.#bytes, 0, size), size);
+    if (opcode >= OPCODE_CLOSE) {
+      this.#bytes = this.#bytes.subarray(size);
+      tellControlFrame(this, opcode, payload);
+      return;
+    }
+    const answer = this.#dialect.answer?.(payload.toString('latin1').trim());
+    if (answer !== undefined) this.say(answer);
+    this.#hearBytes(size);
   }
 
   /** Length of the whole frame at the start of the unused bytes, 0 when there is none. */
