@@ -51,10 +51,11 @@ it('runs real servers, has every message arrive in order, and writes figures and
     ['resume', 'arqonbus', false],
     ['resume', 'raw', true],
   ]);
-  for (const { figures, lacks } of runs) {
+  for (const { scenario, figures, lacks } of runs) {
     if (lacks !== undefined) continue;
     expect(figures?.deliveriesPerSecond).toBeGreaterThan(0);
-    expect(figures?.p50Us).toBeGreaterThan(0);
+    // Of the others only every 16th message is timed, and there may be fewer.
+    if (!scenario.startsWith('sse')) expect(figures?.p50Us).toBeGreaterThan(0);
   }
   const text = readFileSync(page, 'utf8');
   expect(text).toMatch(/^\| \*\*ArqonBus\*\* \(server-sent events\) \| [\d.,]+ \|/m);
