@@ -10,24 +10,25 @@ import { hasRole } from '../principal.ts';
 import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
-import { ActiveGroup } from './active-group.ts';
+import { ActiveGroup, type OnDriving } from './active-group.ts';
 import { type Answer, type Answered, type AnswerKind, type DriverInfo, isLiveToken, markLive } from './answer.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import { Drivers } from './drivers.ts';
 import {
-  differing,
   type GivenSettings,
   type GroupPlace,
   type GroupRecord,
   groupKey,
   noSuchGroup,
+  requireSame,
   settingsOf,
 } from './group.ts';
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
+import { covering } from './sources.ts';
 import { defaultStart, type Start, startPositions } from './start.ts';
 
 const EXPIRY_MS = 5_000;
@@ -142,12 +143,14 @@ export class Groups {
   }
 
   private async make(place: GroupPlace, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
-    const known = this.find(place);
-    if (known !== undefined) return this.same(known, given);
-    const record = await this.describe(place, given, start, owner);
-    const kept = await this.store.add(place.tenant, record);
-    const active = this.adopt(place.tenant, kept, true);
-    return kept === record ? active : this.same(active, given);
+    let active = this.find(place);
+    if (active === undefined) {
+      const record = await this.describe(place, given, start, owner);
+      const kept = await this.store.add(place.tenant, record);
+      active = this.adopt(place.tenant, kept, true);
+    }
+    requireSame(active.record, given);
+    return active;
   }
 
   private async describe(
@@ -175,7 +178,7 @@ export class Groups {
    */
   host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
-    const active = this.adopt(tenant, record, isKept);
+    const active = this.adopt(tenant, record, isKept, (isDriving) => consumer.onDriving?.(isDriving));
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
       this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
     const id = `${node} ${record.group}`;
@@ -367,6 +370,13 @@ export class Groups {
     return all.sort((one, other) => (one.key < other.key ? -1 : 1));
   }
 
+  /** The groups that read a channel (`*`: what is addressed to a whole room), this program's own included. */
+  readersOf(tenant: string, room: string, channel: string): GroupRecord[] {
+    return [...(this.tenants.get(tenant)?.values() ?? [])]
+      .filter(({ place }) => (place.room === WILDCARD || place.room === room) && covering(place.channel)(channel))
+      .map(({ record }) => record);
+  }
+
   deadLetters(
     sender: Sender,
     place: GroupPlace,
@@ -435,15 +445,6 @@ export class Groups {
     this.parts.access.require(sender.principal, 'group', room, channel);
   }
 
-  private same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
-    const { record, place } = active;
-    const field = differing(given, record.settings);
-    if (field === undefined) return active;
-    const { room, channel, group } = place;
-    const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
-    throw new BusError('CONFLICT', message, { field, room, channel, group });
-  }
-
   private follow(tenant: string, key: string, record: GroupRecord | null): void {
     const active = this.tenants.get(tenant)?.get(key);
     if (record !== null) this.adopt(tenant, record, true);
@@ -451,7 +452,7 @@ export class Groups {
   }
 
   /** Notes a group as the store has it now. */
-  private adopt(tenant: string, record: GroupRecord, isKept: boolean): ActiveGroup {
+  private adopt(tenant: string, record: GroupRecord, isKept: boolean, onDriving?: OnDriving): ActiveGroup {
     // Events of other nodes are for tenants that this node knows.
     this.parts.rooms.tenant(tenant);
     const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
@@ -464,7 +465,7 @@ export class Groups {
     }
     // Deleted and made again, which came as one change.
     if (known !== undefined) this.drop(known).catch(this.parts.options.onFault);
-    const active = new ActiveGroup(tenant, record, isKept);
+    const active = new ActiveGroup(tenant, record, isKept, onDriving);
     groups.set(active.key, active);
     this.byId.set(record.group_id, active);
     this.drivers.take(active);

@@ -1,6 +1,6 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, jsonList, optional, rooms, text, url } from './kinds.ts';
+import { boolean, choice, decimal, integer, jsonList, optional, redisUrl, rooms, text, url } from './kinds.ts';
 import type { Section, Spec } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;
@@ -267,17 +267,18 @@ export const storage: Section<Config['storage']> = {
   },
   redisUrl: {
     env: 'ARQONBUS_REDIS_URL',
-    kind: optional(url(['redis', 'rediss', 'valkey', 'valkeys'])),
+    kind: optional(redisUrl(['redis', 'rediss', 'valkey', 'valkeys'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `redis` backend; without it that of `valkey` is taken.',
+    description:
+      'The server of the `redis` backend, or its sentinels (`redis+sentinel://HOST,HOST/NAME`); without it that of `valkey` is taken.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
-    kind: optional(url(['valkey', 'valkeys', 'redis', 'rediss'])),
+    kind: optional(redisUrl(['valkey', 'valkeys', 'redis', 'rediss'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `valkey` backend; without it that of `redis` is taken.',
+    description: 'The server of the `valkey` backend, or its sentinels; without it that of `redis` is taken.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',

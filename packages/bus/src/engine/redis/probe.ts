@@ -7,13 +7,21 @@ export interface Probe {
   readonly server: string;
   /** Changes whenever the server process does; empty when it does not say. */
   readonly runId: string;
+  /**
+   * Whether another process may go on with less than this one has answered for. One that syncs every write to its disk
+   * may too when it has replicas, one of which takes its place, or when it once took the place of another.
+   */
+  readonly mayLose: boolean;
   /** What an ack may promise: `disk` only when every write is synced before it is answered. */
   readonly durability: Durability;
   readonly warnings: readonly string[];
 }
 
-/** Asks what the engine has to know. What the server forbids to ask (CONFIG in managed services) counts as unset. */
-export async function probe(redis: Redis): Promise<Probe> {
+/**
+ * Asks what the engine has to know; `isWatched`: sentinels replace it by a replica when it fails. What the server forbids to ask
+ * (CONFIG in managed services) counts as unset.
+ */
+export async function probe(redis: Redis, isWatched: boolean): Promise<Probe> {
   const [info, appendOnly, appendSync, configuredPolicy] = await Promise.all([
     information(redis),
     setting(redis, 'appendonly'),
@@ -21,12 +29,16 @@ export async function probe(redis: Redis): Promise<Probe> {
     setting(redis, 'maxmemory-policy'),
   ]);
   const policy = configuredPolicy ?? info.get('maxmemory_policy');
+  const durability = appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory';
+  const hasReplicas =
+    Number(info.get('connected_slaves') ?? 0) > 0 || Number(info.get('second_repl_offset') ?? -1) >= 0;
   const name = info.get('server_name') === 'valkey' || info.has('valkey_version') ? 'valkey' : 'redis';
   return {
     cluster: info.get('redis_mode') === 'cluster' || info.get('server_mode') === 'cluster',
     server: `${name} ${info.get('valkey_version') ?? info.get('redis_version') ?? '(version unknown)'}`,
     runId: info.get('run_id') ?? '',
-    durability: appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory',
+    durability,
+    mayLose: durability !== 'disk' || isWatched || hasReplicas,
     warnings:
       policy === undefined || policy === 'noeviction'
         ? []

@@ -2,7 +2,7 @@ import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type { Durability, Expectation, Publication, Published, StreamAddress } from '../engine.ts';
 import { conflict } from '../expectation.ts';
 import { type Entry, encodeBody } from './entry.ts';
-import { exact, type Keys } from './keys.ts';
+import { exact, hashTag, type Keys } from './keys.ts';
 import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
@@ -22,6 +22,8 @@ export interface Pending {
   readonly number: number;
   readonly publication: Publication;
   readonly topic: string;
+  /** What is of one shard may share a script in a cluster. */
+  readonly shard: string;
   readonly body: string;
   readonly idempotenceKey: string;
   /** Where the server put it; null while that is not known. */
@@ -86,10 +88,12 @@ export class Publisher {
       this.count += 1;
       const tag = `${this.origin}.${this.count}`;
       const { dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
+      const topic = this.keys.topic(stream.tenant, stream.room);
       const pending: Pending = {
         number: this.count,
         publication,
-        topic: this.keys.topic(stream.tenant, stream.room),
+        topic,
+        shard: this.keys.partitioned ? hashTag(topic) : '',
         body: encodeBody(tag, draft, identity),
         idempotenceKey:
           dedupeMs > 0 ? this.keys.idempotence(stream, draft.id, exact(identity)) : this.keys.once(stream, tag),
@@ -189,6 +193,7 @@ export class Publisher {
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
     const args: Argument[] = [randomToken(16), lossyRun(session), IDEMPOTENCE_WINDOW_MS];
+    args.push(session.cluster ? 'SPUBLISH' : 'PUBLISH');
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
       const { stream, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS, expect, firstSequence = 1 } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
@@ -320,15 +325,15 @@ function expected(expect: Expectation): string {
 }
 
 /**
- * Makes batches for a Redis Cluster. A batch is of one room, so of one slot; and since rooms live on servers that know
- * nothing of each other, a sender's publication to another room waits until those before it have come back. So its own
+ * Makes batches for a Redis Cluster. A batch is of one shard, so of one slot; and since shards live on servers that
+ * know nothing of each other, a sender's publication to another one waits until those before it have come back. So its own
  * node sees them in the order sent; another node may, for the moment that the cluster needs to pass an event on, not.
  */
 export class SenderOrder {
-  private readonly senders = new Map<string, { readonly topic: string; open: number }>();
+  private readonly senders = new Map<string, { readonly shard: string; open: number }>();
 
   /**
-   * Chooses the next batch of what waits: the room of the first that may go, and all that may go with it. Answers it,
+   * Chooses the next batch of what waits: the shard of the first that may go, and all that may go with it. Answers it,
    * and what goes on waiting.
    */
   cut(unsent: readonly Pending[], mostItems: number, mostText: number): [batch: Pending[], waiting: Pending[]] {
@@ -338,13 +343,13 @@ export class SenderOrder {
     let text = 0;
     for (const pending of unsent) {
       const { identity } = pending.publication;
-      const topic = batch[0]?.topic ?? pending.topic;
+      const shard = batch[0]?.shard ?? pending.shard;
       const sent = this.senders.get(identity);
-      const free = pending.topic === topic && (sent === undefined || sent.topic === topic) && !overtaken.has(identity);
+      const free = pending.shard === shard && (sent === undefined || sent.shard === shard) && !overtaken.has(identity);
       if (free && batch.length < mostItems && text < mostText) {
         batch.push(pending);
         text += pending.body.length;
-        this.sent(identity, topic);
+        this.sent(identity, shard);
       } else {
         waiting.push(pending);
         overtaken.add(identity);
@@ -366,9 +371,9 @@ export class SenderOrder {
     this.senders.clear();
   }
 
-  private sent(identity: string, topic: string): void {
+  private sent(identity: string, shard: string): void {
     const sender = this.senders.get(identity);
-    if (sender === undefined) this.senders.set(identity, { topic, open: 1 });
+    if (sender === undefined) this.senders.set(identity, { shard, open: 1 });
     else sender.open += 1;
   }
 }

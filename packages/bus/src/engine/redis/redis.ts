@@ -25,7 +25,10 @@ const ORIGIN_LENGTH = 12;
 const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
 
 export interface RedisEngineOptions {
-  /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
+  /**
+   * `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. Or
+   * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`, whose hosts are sentinels.
+   */
   readonly url: string;
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
@@ -162,9 +165,14 @@ class RedisEngine implements Engine {
     return {
       message: (topic, text) => {
         try {
-          if (topic === this.keys.changes) this.changes.accept(text);
-          else if (this.keys.roomOfTopic(topic) !== null) this.feed.accept(topic, text);
-          else this.presence.accept(text);
+          if (topic === this.keys.changes) return this.changes.accept(text);
+          const place = this.keys.roomOfTopic(topic);
+          if (place === null) this.presence.accept(text);
+          else if (place.room !== '*') this.feed.accept(topic, text);
+          else {
+            const end = text.indexOf(' ');
+            this.feed.accept(this.keys.topic(place.tenant, text.slice(0, end)), text.slice(end + 1));
+          }
         } catch (error) {
           // Anybody who may use the server can publish there; what no node wrote must not end this one.
           this.link.fault(`A message on ${topic} cannot be read: ${(error as Error).message}`);
@@ -195,12 +203,6 @@ class RedisEngine implements Engine {
 
   private feedEvents(): ConstructorParameters<typeof Feed>[2] {
     return {
-      mayBeStale: () => this.link.session?.cluster ?? false,
-      isCurrent: async (room, channel, epoch) => {
-        const key = this.keys.room(room.tenant, room.name);
-        const standing = await this.mend((session) => session.command('hget', key, channel));
-        return typeof standing === 'string' && standing.split(' ', 2)[1] === epoch;
-      },
       arrived: (number, entry, delivered) => this.publisher.arrived(number, entry, delivered),
       missing: async (room, cursor, upTo) => {
         await this.mend((session) => this.catchUp.missing(session, room, cursor, upTo));
@@ -236,6 +238,7 @@ class RedisEngine implements Engine {
 
   private async prepare(session: Session): Promise<void> {
     this.latest = session;
+    this.layOut(session);
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
     await this.clock.look();
     this.store.connected(session);
@@ -247,6 +250,16 @@ class RedisEngine implements Engine {
     // Another process, or one that does not say, may have lost the end of what the last one held.
     const verify = session.cluster || session.runId === '' || session.runId !== this.runId;
     await this.interest.establish(session, verify);
+  }
+
+  /** Names of keys and topics follow from what the first server is. */
+  private layOut({ cluster }: Session): void {
+    if (this.keys.partitioned === cluster) return;
+    if (this.keys.partitioned !== null) {
+      throw new Error(`it is ${cluster ? 'a cluster now' : 'no cluster any more'}: start the bus again`);
+    }
+    this.keys.partitioned = cluster;
+    this.interest.rename();
   }
 
   private async serverNow(): Promise<number | null> {
@@ -314,7 +327,16 @@ function readUrl(url: string, backend: 'redis' | 'valkey'): [RedisAddress, Error
   try {
     return [parseRedisUrl(url, backend), null];
   } catch (error) {
-    const nowhere = { host: '', port: 0, username: undefined, password: undefined, database: 0, tls: false, shown: '' };
+    const nowhere = {
+      host: '',
+      port: 0,
+      username: undefined,
+      password: undefined,
+      database: 0,
+      tls: false,
+      sentinels: null,
+      shown: '',
+    };
     return [nowhere, error as Error];
   }
 }
