@@ -271,6 +271,7 @@ export class Driver {
   async pull(member: string, limit: number, waitMs: number): Promise<{ texts: string[]; pending: number }> {
     this.lastUse = this.parts.clock.steady();
     const texts = this.pulls.ask(member, limit, waitMs);
+    if (this.ready.length === 0) this.sources.refresh();
     this.pump();
     return { texts: await texts, pending: await this.pending() };
   }
