@@ -120,6 +120,7 @@ export interface LedgerRecord {
   readonly counts: Readonly<Record<Settlement, number>>;
   readonly streams: readonly StreamRecord[];
   readonly receipts?: readonly OwedReceipt[];
+  readonly untold?: readonly (readonly [channel: string, lost: number])[];
 }
 
 /** How an event came to be settled; `skipped`: it is not for this group. */
@@ -142,6 +143,8 @@ export class Ledger {
   out = 0;
   /** What senders are to be told. */
   readonly owed: OwedReceipts = new OwedReceipts();
+  /** Events that were lost and that no member was told of, by channel. */
+  readonly untold: Map<string, number> = new Map();
   /** Those that have become dead letters and are not settled as such yet. */
   readonly dying: Set<Entry> = new Set();
   private readonly tokens: Map<string, Entry> = new Map();
@@ -224,6 +227,12 @@ export class Ledger {
     stream.position = Math.max(stream.position, sequence);
     if (sequence <= stream.floor || stream.settled.has(sequence) || stream.entries.has(sequence)) return null;
     return this.add(new Entry(stream, sequence));
+  }
+
+  /** An event that may not have been read yet, and is not by this; null when it is settled. */
+  reach(stream: LedgerStream, sequence: number): Entry | null {
+    if (sequence <= stream.floor || stream.settled.has(sequence)) return null;
+    return stream.entries.get(sequence) ?? this.add(new Entry(stream, sequence));
   }
 
   /** Takes a dead letter up again, under the key that it is kept by; null when that is under way already. */
@@ -349,7 +358,8 @@ export class Ledger {
       streams.push(text);
     }
     const receipts = this.owed.size === 0 ? {} : { receipts: [...this.owed.all] };
-    const head = JSON.stringify({ group, counts: this.counts, ...receipts });
+    const untold = this.untold.size === 0 ? {} : { untold: [...this.untold] };
+    const head = JSON.stringify({ group, counts: this.counts, ...receipts, ...untold });
     return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
   }
 
@@ -359,6 +369,7 @@ export class Ledger {
     if (record.group !== group) return false;
     Object.assign(this.counts, record.counts);
     this.owed.restore(record.receipts ?? []);
+    for (const [channel, lost] of record.untold ?? []) this.untold.set(channel, lost);
     for (const [channel, floor, epoch, settled, entries] of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
       this.streams.set(channel, stream);

@@ -219,6 +219,19 @@ export class Sources {
     return andThen(this.broker.history(this.address(stream.channel), query), ([found]) => found?.text ?? null);
   }
 
+  /** Reads something, again and again while that fails; `found` may come later. */
+  insist<T>(read: () => Awaitable<T>, found: (value: T) => void): void {
+    attempt<void>(
+      () => andThen(read(), found),
+      (error) => {
+        this.fault(error);
+        this.events.after(RETRY_MS, () => {
+          if (!this.isOver) this.insist(read, found);
+        });
+      },
+    );
+  }
+
   /** Where the streams end and how many events nobody has read yet. */
   async measure(): Promise<{ unread: number; heads: Map<string, StreamState> }> {
     let unread = 0;

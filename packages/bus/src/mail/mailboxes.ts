@@ -1,12 +1,22 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { BusError, type Envelope, INBOX, MAIL_ROOM, mailboxChannel, openDraft } from '@arqonbus/protocol';
+import {
+  BusError,
+  type Envelope,
+  INBOX,
+  MAIL_ROOM,
+  type MessageOptions,
+  mailboxChannel,
+  openDraft,
+} from '@arqonbus/protocol';
 import type { Sender } from '../connection/session.ts';
 import { endOf } from '../consumers/envelope.ts';
 import { type GroupRecord, groupKey } from '../consumers/group.ts';
 import { MAIL_SPACE, STATE_SPACE } from '../consumers/group-store.ts';
 import { readProgress } from '../consumers/progress.ts';
 import { Ranges } from '../consumers/ranges.ts';
-import type { Kept, Mail, MailKeeper } from '../direct.ts';
+import { newGroup } from '../consumers/start.ts';
+import { WakeStore } from '../consumers/wake-times.ts';
+import { type Kept, type Mail, type MailKeeper, subjectIdentity } from '../direct.ts';
 import type { Broker, Engine, KeyValueStore, Published, StreamAddress } from '../engine/engine.ts';
 import { withHops } from '../hops.ts';
 import { marksText } from '../marks.ts';
@@ -15,8 +25,10 @@ import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 /** What may wait in one mailbox: messages, and UTF-8 bytes of their envelopes. */
 const MAX_WAITING = 1_000;
 const MAX_WAITING_BYTES = 16_777_216;
-/** How long mail is kept, in milliseconds. */
+/** How long mail waits, in milliseconds. */
 const KEPT_MS = 7 * 86_400_000;
+/** How much longer it is kept than it waits, so that its end can be told, in milliseconds. */
+const TELLING_MS = 60_000;
 /**
  * What a stream keeps from the oldest message that waits on, the handled ones beside it included: one that is never
  * handled must not keep any number of others.
@@ -61,6 +73,7 @@ class Box {
 export class Mailboxes implements MailKeeper {
   private readonly broker: Broker;
   private readonly store: KeyValueStore;
+  private readonly wakes: WakeStore;
   private readonly now: () => number;
   /** Least recently used first. */
   private readonly boxes: Map<string, Box> = new Map();
@@ -69,6 +82,7 @@ export class Mailboxes implements MailKeeper {
   constructor({ broker, store }: Pick<Engine, 'broker' | 'store'>, now: () => number) {
     this.broker = broker;
     this.store = store;
+    this.wakes = new WakeStore(store);
     this.now = now;
   }
 
@@ -160,11 +174,12 @@ export class Mailboxes implements MailKeeper {
       if (!fits(box, figures, bytes)) {
         const repeated = await this.repeated(box, sender, draft);
         if (repeated === null) throw full(box, figures);
+        await this.expectEnd(box, mail, end);
         return this.kept(repeated, figures);
       }
       const retention = {
         size: Math.max(MAX_WAITING, waiting.needed + 1),
-        ttlMs: KEPT_MS,
+        ttlMs: KEPT_MS + TELLING_MS,
         bytes: Math.max(MAX_WAITING_BYTES, waiting.span + bytes),
       };
       const expect = { sequence: waiting.head, epoch };
@@ -175,6 +190,7 @@ export class Mailboxes implements MailKeeper {
         continue;
       }
       if (published.stored === 'none') break;
+      await this.expectEnd(box, mail, end);
       if (published.duplicate) return this.kept(published, figures);
       waiting.note(published.sequence, { bytes, time: draft.time, end });
       const { pending, oldest } = figures;
@@ -183,9 +199,30 @@ export class Mailboxes implements MailKeeper {
     throw new BusError('STORAGE_UNAVAILABLE', 'The mailbox could not take the message now; send it again later.');
   }
 
+  /**
+   * Sees to it that the sender of a stored message is told when its time is over, whoever is there then, if it wants to be
+   * told. Rejects with STORAGE_UNAVAILABLE: sent again, the message is a duplicate whose end is expected.
+   */
+  private async expectEnd({ stream, subject }: Box, { options }: Mail, end: number): Promise<void> {
+    if (options?.receipt === undefined || end === Number.POSITIVE_INFINITY) return;
+    const place = { ...stream, group: INBOX };
+    const key = groupKey(place);
+    const known = await this.wakes.timeOf(stream.tenant, key);
+    if (known !== null && known <= end) return;
+    const at = { tenant: stream.tenant, space: MAIL_SPACE, namespace: '' };
+    if ((await this.store.get(at, key)) === null) {
+      const facts = { owner: subjectIdentity(subject), created_at: this.now(), isImplied: true } as const;
+      const record = await newGroup(this.broker, place, {}, 'all', facts);
+      // Somebody may have made it meanwhile, which is as well.
+      await this.store.set(at, key, JSON.stringify(record), { ifVersion: 0 });
+    }
+    await this.wakes.by(stream.tenant, key, end);
+  }
+
   private draft({ stream }: Box, sender: Sender, { id, to, payload, metadata, requestId, options, step }: Mail) {
     const now = this.now();
-    const { ttl_seconds: ttl, request } = options ?? {};
+    const marked = options?.receipt === undefined ? options : { ...options, ttl_seconds: lifeOf(options) };
+    const { ttl_seconds: ttl, request } = marked ?? {};
     const draft = openDraft(
       {
         id,
@@ -196,7 +233,7 @@ export class Mailboxes implements MailKeeper {
         to: to.length === 1 ? to[0] : to,
         payload,
         metadata,
-        marks: withHops(marksText(sender.mark, options, now), step),
+        marks: withHops(marksText(sender.mark, marked, now), step),
         requestId,
       },
       now,
@@ -235,7 +272,7 @@ export class Mailboxes implements MailKeeper {
 
   /** What was answered when this message was stored before; null when it was not. */
   private repeated(box: Box, sender: Sender, draft: ReturnType<typeof openDraft>): Promise<Published | null> {
-    const retention = { size: MAX_SPAN, ttlMs: KEPT_MS };
+    const retention = { size: MAX_SPAN, ttlMs: KEPT_MS + TELLING_MS };
     return this.publish(box, sender, { draft, retention, expect: NOWHERE });
   }
 
@@ -257,6 +294,11 @@ export class Mailboxes implements MailKeeper {
     const oldest_ms = oldest === null ? 0 : Math.max(0, Math.round(this.now() - oldest));
     return { stored, duplicate, pending, oldest_ms };
   }
+}
+
+/** How long a message waits whose end is told, in seconds. */
+function lifeOf({ ttl_seconds }: MessageOptions): number {
+  return Math.min(ttl_seconds ?? Number.POSITIVE_INFINITY, KEPT_MS / 1000);
 }
 
 function fits({ waiting }: Box, { pending, bytes }: Figures, more: number): boolean {
