@@ -17,5 +17,5 @@ describe.runIf(hasRedis())('with a Redis server', () => {
     return { engine: (nodeId) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() }) };
   }
 
-  mailSuite('two nodes on redis', open, 2);
+  mailSuite('two nodes on redis', open, 2, 1_000);
 });
