@@ -15,6 +15,10 @@ export class DriverIndex {
     return this.all.size;
   }
 
+  [Symbol.iterator](): IterableIterator<Driver> {
+    return this.all.values();
+  }
+
   add(driver: Driver): void {
     const { tenant, room } = driver.place;
     this.all.add(driver);

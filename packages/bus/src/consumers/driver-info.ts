@@ -1,6 +1,7 @@
 import type { Position } from '@arqonbus/protocol';
-import type { Ledger, Settlement } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
 import type { Sources } from './sources.ts';
+import type { Settlement } from './totals.ts';
 
 /** Where a group stands, as the node that drives it tells. */
 export interface DriverInfo {

@@ -4,6 +4,7 @@ import type { DeadLetter } from './dead-letters.ts';
 import type { GroupPlace, GroupRecord } from './group.ts';
 import type { TextBudget } from './ledger.ts';
 import type { OwedReceipt } from './receipts-owed.ts';
+import type { GroupTotals } from './totals.ts';
 
 /** What the driver of a group works with, and whom it tells. */
 export interface DriverParts {
@@ -11,6 +12,7 @@ export interface DriverParts {
   readonly store: KeyValueStore;
   readonly clock: Clock;
   readonly texts: TextBudget;
+  readonly totals: GroupTotals;
   /** Publishes a dead letter; `retries` tells one death of an event from the next. */
   publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
   /** Tells a sender what became of its event. Rejects with STORAGE_UNAVAILABLE. */

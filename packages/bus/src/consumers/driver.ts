@@ -12,13 +12,14 @@ import { type GroupPlace, type GroupRecord, groupKey, isInbox, ledgerLimits } fr
 import { STATE_SPACE } from './group-store.ts';
 import { Journal } from './journal.ts';
 import { KeyOrder } from './key-order.ts';
-import { type Entry, Ledger, type Settlement } from './ledger.ts';
+import { type Entry, Ledger } from './ledger.ts';
 import { Losses } from './losses.ts';
 import { type Member, Members } from './members.ts';
 import { type Pull, Pulls } from './pulls.ts';
 import { ReceiptSender } from './receipt-sender.ts';
 import { MAX_OWED } from './receipts-owed.ts';
 import { covering, Sources } from './sources.ts';
+import type { Settlement } from './totals.ts';
 
 /** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
 const SHOW_UP_MS = 12_000;
@@ -46,7 +47,7 @@ export class Driver {
   private ready: Entry[] = [];
   private readonly losses: Losses;
   /** Ends of mail whose senders want to be told; null for any other group. */
-  private readonly expiries: Expiries | null;
+  readonly expiries: Expiries | null;
   private isPumping = false;
   private pumpAgain = false;
   private isOpen = false;
@@ -60,11 +61,11 @@ export class Driver {
   private lastUse: number;
 
   constructor(tenant: string, group: GroupRecord, isKept: boolean, parts: DriverParts) {
-    const { clock, broker, store, texts, onFault } = parts;
+    const { clock, broker, store, texts, totals, onFault } = parts;
     this.place = { tenant, room: group.room, channel: group.channel, group: group.group };
     this.group = group;
     this.parts = parts;
-    this.ledger = new Ledger(ledgerLimits(group.settings), texts);
+    this.ledger = new Ledger(ledgerLimits(group.settings), texts, totals);
     this.members = new Members(this.ledger);
     this.losses = new Losses(this.ledger.untold, this.members, (channel, count) =>
       parts.lostNotice(this.group, tenant, channel, count),
@@ -209,27 +210,22 @@ export class Driver {
     return this.ledger.size + this.sources.unread;
   }
 
+  /** Those of them that somebody has. */
+  get unacked(): number {
+    return this.ledger.out;
+  }
+
   /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
   isUnused(ms: number): boolean {
     if (this.members.size > 0 || this.pulls.size > 0) this.lastUse = this.parts.clock.steady();
     return this.parts.clock.steady() - this.lastUse >= ms;
   }
 
-  /** Whether there was nothing to do for `ms` milliseconds, and nothing is to be done before {@link nextEnd}. */
+  /** Whether there was nothing to do for `ms` milliseconds, and nothing is to be done before mail ends. */
   isIdle(ms: number): boolean {
     const { out, dying, owed } = this.ledger;
     const isBusy = out + dying.size + owed.size > 0 || this.expiries?.isQuiet === false;
     return this.isOpen && this.isUnused(ms) && !isBusy;
-  }
-
-  /** When somebody is to be told next that the time of an event is over, in milliseconds since 1970; null: never. */
-  get nextEnd(): number | null {
-    return this.expiries?.next ?? null;
-  }
-
-  /** Whether there is an event that {@link nextEnd} does not count. */
-  async isBehind(): Promise<boolean> {
-    return (await this.expiries?.isBehind()) ?? false;
   }
 
   // Members -----------------------------------------------------------------------------------------------------------

@@ -30,7 +30,8 @@ const ANSWER_MS = 5_000;
 /** UTF-16 units of envelopes in one message to another node. */
 const BATCH_LENGTH = 1_048_576;
 
-export interface DriversParts extends Pick<DriverParts, 'publishDead' | 'sendReceipt' | 'lostNotice' | 'texts'> {
+export interface DriversParts
+  extends Pick<DriverParts, 'publishDead' | 'sendReceipt' | 'lostNotice' | 'texts' | 'totals'> {
   readonly engine: Engine;
   readonly hub: Hub;
   readonly interest: Interest;
@@ -120,9 +121,14 @@ export class Drivers {
     return this.wakes.load();
   }
 
-  /** How many groups this node drives. */
-  get driven(): number {
-    return this.index.size;
+  /** The groups that this node drives, and their events that nobody has, and that somebody has not answered for. */
+  get figures(): { driven: number; pending: number; unacked: number } {
+    let [pending, unacked] = [0, 0];
+    for (const driver of this.index) {
+      pending += driver.waiting - driver.unacked;
+      unacked += driver.unacked;
+    }
+    return { driven: this.index.size, pending, unacked };
   }
 
   /** Writes what its groups have, and lets other nodes drive them, if there are any; members of this node stay. */
@@ -173,9 +179,9 @@ export class Drivers {
     const { tenant, key } = active;
     active.isSettlingDown = true;
     try {
-      const isResting = await this.wakes.rest(tenant, key, driver.nextEnd);
+      const isResting = await this.wakes.rest(tenant, key, driver.expiries?.next ?? null);
       // What was stored just before that relied on this driver, which may not have seen it.
-      if (isResting && (await driver.isBehind())) this.wake(active);
+      if (isResting && (await driver.expiries?.isBehind()) === true) this.wake(active);
     } catch (error) {
       this.fault(error);
     } finally {

@@ -30,6 +30,7 @@ import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
 import { defaultStart, newGroup, type Start, startPositions } from './start.ts';
+import { GroupTotals } from './totals.ts';
 
 const EXPIRY_MS = 5_000;
 
@@ -62,6 +63,7 @@ export interface GroupsParts {
  */
 export class Groups {
   private readonly parts: GroupsParts;
+  readonly totals: GroupTotals = new GroupTotals();
   private readonly clock: Clock;
   private readonly store: GroupStore;
   private readonly drivers: Drivers;
@@ -83,6 +85,7 @@ export class Groups {
       node: options.node,
       onFault: options.onFault,
       texts: new TextBudget(),
+      totals: this.totals,
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
       publishDead: async (tenant, group, letter) => {
@@ -99,9 +102,9 @@ export class Groups {
     return this.byId.size;
   }
 
-  /** Those of them that this node drives. */
-  get driven(): number {
-    return this.drivers.driven;
+  /** Those that this node drives, and how many of their events wait, or are out. */
+  get figures(): { driven: number; pending: number; unacked: number } {
+    return this.drivers.figures;
   }
 
   start(): void {

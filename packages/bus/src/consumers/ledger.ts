@@ -1,5 +1,6 @@
 import { Ranges } from './ranges.ts';
 import { type Asked, type OwedReceipt, OwedReceipts } from './receipts-owed.ts';
+import { GroupTotals, noSettlements, type Settlement } from './totals.ts';
 
 /** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
 const MAX_KEPT = 4_194_304;
@@ -123,9 +124,6 @@ export interface LedgerRecord {
   readonly untold?: readonly (readonly [channel: string, lost: number])[];
 }
 
-/** How an event came to be settled; `skipped`: it is not for this group. */
-export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost' | 'skipped';
-
 /**
  * The bookkeeping of one group: what of its streams is settled, what is out under which lease, what waits for another
  * attempt. Pure: it reads no stream and no clock. Times are milliseconds of any clock that only grows.
@@ -136,7 +134,7 @@ export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost' | 'skipped'
 export class Ledger {
   limits: LedgerLimits;
   readonly streams: Map<string, LedgerStream> = new Map();
-  readonly counts: Record<Settlement, number> = { handled: 0, rejected: 0, expired: 0, lost: 0, skipped: 0 };
+  readonly counts: Record<Settlement, number> = noSettlements();
   /** Events that are not settled, whatever their state. */
   size = 0;
   /** Events with a lease. */
@@ -152,15 +150,22 @@ export class Ledger {
   private readonly waiting: Set<Entry> = new Set();
   private readonly revivals: Set<Entry> = new Set();
   private readonly texts: TextBudget;
+  private readonly totals: GroupTotals;
   /** UTF-16 units of envelopes at hand. */
   private kept = 0;
   /** Nothing is due before this. */
   private earliest = Number.POSITIVE_INFINITY;
 
-  /** @param texts what all ledgers of this process share */
-  constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget()) {
+  /** @param texts what all ledgers of this process share, as `totals` */
+  constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget(), totals: GroupTotals = new GroupTotals()) {
     this.limits = limits;
     this.texts = texts;
+    this.totals = totals;
+  }
+
+  count(how: Settlement, events: number): void {
+    this.counts[how] += events;
+    this.totals.settled[how] += events;
   }
 
   /** Keeps the envelope of an event at hand. */
@@ -246,6 +251,7 @@ export class Ledger {
   /** Gives a member a lease on an event that is ready. Answers when it ends. */
   handOut(entry: Entry, member: string, token: string, now: number): number {
     entry.attempts += 1;
+    this.totals.handOuts += 1;
     this.lease(entry, member, token, now + this.limits.ackWaitMs);
     return entry.due;
   }
@@ -316,7 +322,7 @@ export class Ledger {
     if (entry.state === 'gone') return;
     const { stream, sequence } = entry;
     this.drop(entry);
-    this.counts[how] += 1;
+    this.count(how, 1);
     this.touch(stream);
     if (entry.revived === null) this.close(stream, sequence);
   }
@@ -333,7 +339,7 @@ export class Ledger {
     }
     stream.floor = stream.settled.advance(stream.floor);
     stream.position = Math.max(stream.position, to);
-    this.counts.lost += lost;
+    this.count('lost', lost);
     this.touch(stream);
     return lost;
   }

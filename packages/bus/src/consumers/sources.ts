@@ -366,7 +366,7 @@ export class Sources {
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
       const lost = Math.max(0, source.head - stream.position) + oldest - 1;
-      this.ledger.counts.lost += lost;
+      this.ledger.count('lost', lost);
       this.ledger.seek(stream, oldest - 1, epoch);
       // What ended before this node drove the group may have held more than anybody knows.
       if (lost > 0 || !source.isKnown) this.events.onLost(stream.channel, lost);

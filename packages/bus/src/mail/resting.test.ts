@@ -34,7 +34,7 @@ async function drivenLater(node: Node, clock: FakeClock): Promise<number> {
     clock.advance(5_000);
     await new Promise((resolve) => setImmediate(resolve));
   }
-  return node.bus.groups.driven;
+  return node.bus.groups.figures.driven;
 }
 
 /** What its sender is told of a message. */
@@ -54,12 +54,12 @@ describe('a mailbox that nobody needs', () => {
       if (channel.endsWith('00')) await root.peer.ask('ping');
     }
     await root.peer.ask('ping');
-    expect([node.bus.groups.size, node.bus.groups.driven]).toEqual([2_000, 2_000]);
+    expect([node.bus.groups.size, node.bus.groups.figures.driven]).toEqual([2_000, 2_000]);
     await expect.poll(() => drivenLater(node, clock), PATIENT).toBe(0);
     expect(node.bus.groups.size).toBe(2_000);
     // Mail that nobody is there for does not change that; whoever comes gets it.
     await send(root, '@box-7', { payload: { n: 7 } });
-    expect(node.bus.groups.driven).toBe(0);
+    expect(node.bus.groups.figures.driven).toBe(0);
     const seven = await as('box-7');
     await seven.join('inbox', { room: '@', channel: 'box-7' });
     expect(numberOf(await seven.next())).toBe(7);
