@@ -165,7 +165,10 @@ export class Groups {
   /** Makes a group that is there somebody's, if the bus made it; else answers it, if the settings are the same. */
   private async claim(active: ActiveGroup, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
     const { tenant, key, place } = active;
-    if (active.record.isImplied !== true) return same(active, given);
+    if (active.record.isImplied !== true) {
+      requireSame(active.record, given);
+      return active;
+    }
     const record = await this.store.amend(tenant, key, ({ isImplied, ...kept }) =>
       isImplied === true ? { ...kept, settings: settingsOf(given), owner } : kept,
     );
@@ -175,7 +178,8 @@ export class Groups {
       const positions = await startPositions(this.parts.engine.broker, place, start);
       await this.drivers.ask(claimed, 'seek', { positions });
     }
-    return same(claimed, given);
+    requireSame(claimed.record, given);
+    return claimed;
   }
 
   /**
@@ -256,8 +260,8 @@ export class Groups {
     }
     session.groups.add(key);
     try {
-      if ((this.find(place)?.record.isImplied ?? false) || this.find(place) === undefined)
-        await this.create(session, place, {}, defaultStart(place));
+      const known = this.find(place)?.record;
+      if (known === undefined || known.isImplied === true) await this.create(session, place, {}, defaultStart(place));
       const active = this.existing(place);
       const { positions, members } = await this.drivers.ask(active, 'info', null);
       const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
@@ -492,10 +496,4 @@ export class Groups {
       this.remove(active).catch(this.parts.options.onFault);
     }
   }
-}
-
-/** The group, if its settings are those given; else throws CONFLICT. */
-function same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
-  requireSame(active.record, given);
-  return active;
 }
