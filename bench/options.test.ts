@@ -12,7 +12,7 @@ describe('options', () => {
   it('run everything unless told otherwise', () => {
     const options = readOptions([]);
     expect(options.scenarios).toEqual(SCENARIOS);
-    expect(options.suites.map(({ name }) => name)).toEqual(['groups', 'engines', 'casil']);
+    expect(options.suites.map(({ name }) => name)).toEqual(['groups', 'engines', 'rules', 'casil']);
     expect(options.rounds).toBeGreaterThan(readOptions(['--quick']).rounds);
   });
 

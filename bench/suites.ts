@@ -13,6 +13,7 @@ export interface Suite {
 export const SUITES: readonly Suite[] = [
   { name: 'groups', script: 'groups.ts', quick: ['--rounds', '1', '--events', '2000'] },
   { name: 'engines', script: 'storage.ts', quick: ['--rounds', '1', '--seconds', '1'] },
+  { name: 'rules', script: 'rules.ts', quick: [] },
   { name: 'casil', script: 'casil.ts', quick: [] },
 ];
 
