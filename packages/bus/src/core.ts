@@ -176,7 +176,7 @@ export class Core {
           ),
       },
     );
-    this.mail = new Mailboxes(engine, now);
+    this.mail = new Mailboxes(engine, (tenant, channel) => this.rules.mailbox(tenant, channel), now);
     this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.hops, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);

@@ -387,7 +387,7 @@ export interface Explanation {
 }
 
 export interface ChannelRule {
-  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. `@:NAME` and `@:*` are mailboxes. */
   match: string;
   /** How much is kept. */
   history?: {

@@ -27,7 +27,7 @@ export type Movement =
       readonly isLast: boolean;
     });
 
-export type Departure = Pick<RosterMember['record'], 'client_id' | 'sender' | 'joined_at'> & { readonly cause: Cause };
+type Departure = Pick<RosterMember['record'], 'client_id' | 'sender' | 'joined_at'> & { readonly cause: Cause };
 
 /** Told in their order; must neither throw nor wait. */
 export type MovementListener = (movements: readonly Movement[]) => void;

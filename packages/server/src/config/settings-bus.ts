@@ -280,6 +280,19 @@ export const storage: Section<Config['storage']> = {
     secret: 'url-password',
     description: 'The server of the `valkey` backend, or its sentinels; without it that of `redis` is taken.',
   },
+  redisWaitReplicas: {
+    env: 'ARQONBUS_REDIS_WAIT_REPLICAS',
+    kind: integer(0, 10),
+    default: 0,
+    description:
+      'Replicas of Redis or Valkey that are to hold an event before its ack says `replicated`; 0 waits for none.',
+  },
+  redisWaitMs: {
+    env: 'ARQONBUS_REDIS_WAIT_MS',
+    kind: integer(1, 10_000),
+    default: 1_000,
+    description: 'How long replicas are waited for, in milliseconds; then the ack says what the server alone promises.',
+  },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',
     kind: optional(url(['postgres', 'postgresql'])),

@@ -5,6 +5,7 @@ import { probe } from './probe.ts';
 import { RedisSession, type Session, type SessionEvents } from './session.ts';
 import { ShardLines } from './shard-lines.ts';
 import type { Host, RedisAddress } from './url.ts';
+import { type Replication, Writers } from './writers.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
@@ -15,25 +16,39 @@ const LOADING_RETRY_MS = 100;
 type Driver = Pick<typeof import('ioredis'), 'Redis'>;
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
+export interface Target {
+  readonly address: RedisAddress;
+  /** Shown in the server's list of clients. */
+  readonly name: string;
+  /** What is waited for before an ack; null: nothing. */
+  readonly replication: Replication | null;
+}
+
 /**
  * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
  * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to. Rejects with the server's or the system's reason, in
  * which no credential stands.
  */
-export async function openSession(address: RedisAddress, name: string, events: SessionEvents): Promise<Session> {
+export async function openSession({ address, name, replication }: Target, events: SessionEvents): Promise<Session> {
   const driver = await import('ioredis');
   const options = optionsOf(address, name);
   const opened: (Redis | Cluster)[] = [];
   const opening = async (): Promise<Session> => {
     const { direct, at, watch } = await connectFirst(driver, address, options, opened);
-    const subscriber = new driver.Redis({ ...options, ...at });
-    opened.push(subscriber);
-    await connect(subscriber);
+    const another = async (place: Options): Promise<Redis> => {
+      const client = new driver.Redis({ ...options, ...place });
+      opened.push(client);
+      await connect(client);
+      return client;
+    };
+    const subscriber = await another(at);
     // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
     if (address.database > 0) await direct.select(address.database);
-    const found = await probe(direct, address.sentinels !== null);
-    if (!found.cluster)
-      return new RedisSession({ commands: direct, direct, subscriber, shards: null, watch }, found, events);
+    const found = await probe(direct, { isWatched: address.sentinels !== null, replicas: replication?.replicas ?? 0 });
+    if (!found.cluster) {
+      const writers = replication && new Writers(new Map([['', await another(at)]]), () => '', replication);
+      return new RedisSession({ commands: direct, direct, subscriber, shards: null, writers, watch }, found, events);
+    }
     const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
     const cluster = new driver.Cluster([at], {
       redisOptions,
@@ -43,23 +58,23 @@ export async function openSession(address: RedisAddress, name: string, events: S
     });
     opened.push(cluster);
     await connect(cluster);
-    const lines = new Map<string, Redis>();
-    for (const { options: member } of cluster.nodes('master')) {
-      const { host = '', port = 0 } = member;
-      const line = new driver.Redis({
-        ...options,
-        host,
-        port,
-        ...(member.tls === undefined ? {} : { tls: member.tls }),
-      });
-      opened.push(line);
-      lines.set(`${host}:${port}`, line);
-    }
-    await Promise.all([...lines.values()].map(connectMaster));
-    const shards = new ShardLines(cluster, lines);
+    const masters = cluster.nodes('master').map(({ options: { host = '', port = 0, tls } }) => ({
+      name: `${host}:${port}`,
+      at: { host, port, ...(tls === undefined ? {} : { tls }) },
+    }));
+    const toMasters = async (): Promise<Map<string, Redis>> =>
+      new Map(await Promise.all(masters.map(async ({ name, at: place }) => [name, await another(place)] as const)));
+    const shards = new ShardLines(cluster, await toMasters());
+    await Promise.all(shards.clients.map(expectWhole));
+    const ownerOf = (key: string): string => shards.ownerOf(key);
+    const writers = replication === null ? null : new Writers(await toMasters(), ownerOf, replication);
     // Of one that has no replicas itself, others may.
     const mayLose = found.mayLose || cluster.nodes('slave').length > 0;
-    return new RedisSession({ commands: cluster, direct, subscriber, shards, watch }, { ...found, mayLose }, events);
+    return new RedisSession(
+      { commands: cluster, direct, subscriber, shards, writers, watch },
+      { ...found, mayLose },
+      events,
+    );
   };
   try {
     return await inTime(OPEN_TIMEOUT_MS, opening());
@@ -92,10 +107,9 @@ function optionsOf(address: RedisAddress, name: string): Options {
   };
 }
 
-/** Rejects too while the cluster, as this master sees it, does not serve all its slots. */
-async function connectMaster(line: Redis): Promise<void> {
-  await connect(line);
-  const state = /^cluster_state:(\w+)/m.exec(String(await line.cluster('INFO')))?.[1];
+/** Rejects while the cluster, as one of its masters sees it, does not serve all its slots. */
+async function expectWhole(master: Redis): Promise<void> {
+  const state = /^cluster_state:(\w+)/m.exec(String(await master.cluster('INFO')))?.[1];
   if (state !== 'ok') throw new Error(`CLUSTERDOWN the state of the cluster is "${state}"`);
 }
 

@@ -1,5 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
-import { openSession, SENTINEL_FAULT } from './connect.ts';
+import { openSession, SENTINEL_FAULT, type Target } from './connect.ts';
 import type { Session } from './session.ts';
 import type { RedisAddress } from './url.ts';
 
@@ -19,11 +19,8 @@ export interface LinkEvents {
   away(reason: string): void;
 }
 
-export interface LinkOptions {
+export interface LinkOptions extends Target {
   readonly backend: 'redis' | 'valkey';
-  readonly address: RedisAddress;
-  /** Shown in the server's list of clients. */
-  readonly name: string;
   /** How long a lost server is waited for before what waits is decided without it, in milliseconds. */
   readonly graceMs: number;
 }
@@ -144,12 +141,15 @@ export class Link {
     const address = this.addresses.shift() ?? this.options.address;
     this.addresses.push(address);
     try {
-      session = await openSession(address, this.options.name, {
-        message: (topic, text) => this.events.message(topic, text),
-        lost: (reason) => {
-          if (session !== null) this.lose(session, reason);
+      session = await openSession(
+        { ...this.options, address },
+        {
+          message: (topic, text) => this.events.message(topic, text),
+          lost: (reason) => {
+            if (session !== null) this.lose(session, reason);
+          },
         },
-      });
+      );
       if (this.closed) return session.close();
       this.current = session;
       await this.events.prepare(session);

@@ -17,6 +17,7 @@ import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
 import { parseRedisUrl, type RedisAddress } from './url.ts';
+import type { Replication } from './writers.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
@@ -33,6 +34,11 @@ export interface RedisEngineOptions {
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
+  /**
+   * So many replicas are to hold an event before its ack says `replicated`; after `waitMs` milliseconds without them it
+   * says what the server alone promises. Nothing is waited for when left out.
+   */
+  readonly replication?: Replication;
   /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
   readonly graceMs?: number;
   /**
@@ -81,12 +87,12 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow } = options;
+    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow, replication = null } = options;
     this.backend = backend;
     const [address, invalid] = readUrl(url, backend);
     this.invalid = invalid;
     this.keys = new Keys(address.database);
-    this.link = new Link({ backend, address, name: nodeId, graceMs }, this.linkEvents());
+    this.link = new Link({ backend, address, name: nodeId, replication, graceMs }, this.linkEvents());
     this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
     this.catchUp = new CatchUp(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);

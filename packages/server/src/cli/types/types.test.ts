@@ -143,7 +143,7 @@ export const nobody: Channels['orders:eu.*'] = { at: '', kind: 'open' };
         "'",
         '\\',
         '\\"',
-        '`${process}`',
+        '`',
         '\n',
         '\r',
         '\u2028',
