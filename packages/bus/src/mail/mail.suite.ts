@@ -202,6 +202,14 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       expect((await other.ask('history', { room: '@', channel: 'ada.dead' })).messages).toEqual([]);
     });
 
+    it('P12.1 is told of when its time is over, though nobody has ever read it', async () => {
+      const [a] = await cluster();
+      const bob = await as(a, 'bob');
+      const sent = await send(bob, '@eve', { options: { receipt: true, ttl_seconds: 0.3 } });
+      const told = await bob.peer.next((frame) => frame.payload.stage !== undefined);
+      expect(told).toMatchObject({ request_id: sent.request_id, payload: { stage: 'expired', attempts: 0 } });
+    });
+
     it('tells the sender of an event what the group that it named made of it', async () => {
       const [a, b] = await cluster();
       const [bob, worker] = [await as(a, 'bob'), await as(b, 'eve')];
