@@ -23,6 +23,8 @@ export function send(worker: Worker, to: unknown, envelope: JsonObject = {}): Pr
 
 /** Handles what comes to a mailbox, and tells of each message. */
 async function readMail(worker: Worker, onMail: (mail: Delivered) => void, channel = 'ada'): Promise<void> {
+  // What takes long on a busy machine is not to come twice.
+  await worker.ask('group.create', { room: '@', channel, group: 'inbox', ack_wait_seconds: 600 });
   await worker.join('inbox', { room: '@', channel }, 100);
   worker.work(onMail);
 }
