@@ -2,6 +2,9 @@ import type { Driver } from './driver.ts';
 import { type GroupPlace, type GroupRecord, groupKey, mayRest } from './group.ts';
 import type { Member } from './members.ts';
 
+/** Told when this node drives a group from now on, or does not any more. */
+export type OnDriving = (isDriving: boolean) => void;
+
 /** A group as one node knows it: its settings, who of this node is in it, and who drives it. */
 export class ActiveGroup {
   readonly tenant: string;
@@ -26,8 +29,11 @@ export class ActiveGroup {
   /** It was deleted. */
   isGone = false;
   private readonly waiting: Set<() => void> = new Set();
+  private readonly onDriving: OnDriving;
+  private wasDriving = false;
 
-  constructor(tenant: string, record: GroupRecord, isKept: boolean) {
+  constructor(tenant: string, record: GroupRecord, isKept: boolean, onDriving: OnDriving = () => {}) {
+    this.onDriving = onDriving;
     this.tenant = tenant;
     this.record = record;
     this.isKept = isKept;
@@ -42,6 +48,11 @@ export class ActiveGroup {
 
   /** Its driver has changed, or it is gone. */
   changed(): void {
+    const isDriving = this.driver !== null;
+    if (isDriving !== this.wasDriving) {
+      this.wasDriving = isDriving;
+      this.onDriving(isDriving);
+    }
     for (const wake of [...this.waiting]) wake();
   }
 

@@ -106,9 +106,17 @@ export function settingsOf(given: GivenSettings): GroupSettings {
 }
 
 /** The first setting that is named and is another one in the group; undefined when there is none. */
-export function differing(given: GivenSettings, group: GroupSettings): string | undefined {
+function differing(given: GivenSettings, group: GroupSettings): string | undefined {
   const names = Object.keys(given) as (keyof GroupSettings)[];
   return names.find((name) => JSON.stringify(given[name]) !== JSON.stringify(group[name]));
+}
+
+/** Throws CONFLICT that names the setting which somebody named and which is another one in the group. */
+export function requireSame({ settings, room, channel, group }: GroupRecord, given: GivenSettings): void {
+  const field = differing(given, settings);
+  if (field === undefined) return;
+  const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
+  throw new BusError('CONFLICT', message, { field, room, channel, group });
 }
 
 export function ledgerLimits(settings: GroupSettings): LedgerLimits {

@@ -9,19 +9,19 @@ import type { NodeCalls } from '../node-calls.ts';
 import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
-import { ActiveGroup } from './active-group.ts';
+import { ActiveGroup, type OnDriving } from './active-group.ts';
 import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import type { DriverInfo } from './driver-info.ts';
 import { Drivers } from './drivers.ts';
 import {
-  differing,
   type GivenSettings,
   type GroupPlace,
   type GroupRecord,
   groupKey,
   noSuchGroup,
+  requireSame,
   settingsOf,
 } from './group.ts';
 import { requireOwner, requireSource } from './group-access.ts';
@@ -29,6 +29,7 @@ import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
+import { covering } from './sources.ts';
 import { defaultStart, newGroup, type Start, startPositions } from './start.ts';
 import { GroupTotals } from './totals.ts';
 
@@ -164,7 +165,10 @@ export class Groups {
   /** Makes a group that is there somebody's, if the bus made it; else answers it, if the settings are the same. */
   private async claim(active: ActiveGroup, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
     const { tenant, key, place } = active;
-    if (active.record.isImplied !== true) return this.same(active, given);
+    if (active.record.isImplied !== true) {
+      requireSame(active.record, given);
+      return active;
+    }
     const record = await this.store.amend(tenant, key, ({ isImplied, ...kept }) =>
       isImplied === true ? { ...kept, settings: settingsOf(given), owner } : kept,
     );
@@ -174,7 +178,8 @@ export class Groups {
       const positions = await startPositions(this.parts.engine.broker, place, start);
       await this.drivers.ask(claimed, 'seek', { positions });
     }
-    return this.same(claimed, given);
+    requireSame(claimed.record, given);
+    return claimed;
   }
 
   /**
@@ -183,7 +188,7 @@ export class Groups {
    */
   host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
-    const active = this.adopt(tenant, record, isKept);
+    const active = this.adopt(tenant, record, isKept, (isDriving) => consumer.onDriving?.(isDriving));
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
       this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
     const id = `${node} ${record.group}`;
@@ -255,8 +260,8 @@ export class Groups {
     }
     session.groups.add(key);
     try {
-      if ((this.find(place)?.record.isImplied ?? false) || this.find(place) === undefined)
-        await this.create(session, place, {}, defaultStart(place));
+      const known = this.find(place)?.record;
+      if (known === undefined || known.isImplied === true) await this.create(session, place, {}, defaultStart(place));
       const active = this.existing(place);
       const { positions, members } = await this.drivers.ask(active, 'info', null);
       const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
@@ -377,6 +382,13 @@ export class Groups {
     return all.sort((one, other) => (one.key < other.key ? -1 : 1));
   }
 
+  /** The groups that read a channel (`*`: what is addressed to a whole room), this program's own included. */
+  readersOf(tenant: string, room: string, channel: string): GroupRecord[] {
+    return [...(this.tenants.get(tenant)?.values() ?? [])]
+      .filter(({ place }) => (place.room === WILDCARD || place.room === room) && covering(place.channel)(channel))
+      .map(({ record }) => record);
+  }
+
   deadLetters(
     sender: Sender,
     place: GroupPlace,
@@ -432,15 +444,6 @@ export class Groups {
     requireSource(this.parts.access, sender, place);
   }
 
-  private same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
-    const { record, place } = active;
-    const field = differing(given, record.settings);
-    if (field === undefined) return active;
-    const { room, channel, group } = place;
-    const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
-    throw new BusError('CONFLICT', message, { field, room, channel, group });
-  }
-
   private follow(tenant: string, key: string, record: GroupRecord | null): void {
     const active = this.tenants.get(tenant)?.get(key);
     if (record !== null) this.adopt(tenant, record, true);
@@ -448,7 +451,7 @@ export class Groups {
   }
 
   /** Notes a group as the store has it now. */
-  private adopt(tenant: string, record: GroupRecord, isKept: boolean): ActiveGroup {
+  private adopt(tenant: string, record: GroupRecord, isKept: boolean, onDriving?: OnDriving): ActiveGroup {
     // Events of other nodes are for tenants that this node knows.
     this.parts.rooms.tenant(tenant);
     const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
@@ -462,7 +465,7 @@ export class Groups {
     }
     // Deleted and made again, which came as one change.
     if (known !== undefined) this.drop(known).catch(this.parts.options.onFault);
-    const active = new ActiveGroup(tenant, record, isKept);
+    const active = new ActiveGroup(tenant, record, isKept, onDriving);
     groups.set(active.key, active);
     this.byId.set(record.group_id, active);
     this.drivers.take(active);

@@ -10,6 +10,7 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { $ZodIssue } from 'zod/v4/core';
+import { plainProblem } from '../schemas/problem.ts';
 
 /** Rules that one tenant may have. */
 export const MAX_RULES = 500;
@@ -163,7 +164,7 @@ const KNOWN: readonly string[] = [
  * the nearest known field when one was mistyped, and all faults in `faults`.
  */
 export function parseRules(given: unknown): Rule[] {
-  const checked = RULES.safeParse(given);
+  const checked = RULES.safeParse(given, { error: plainProblem });
   if (checked.success) return checked.data;
   const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: issue.message }));
   const [first] = faults;

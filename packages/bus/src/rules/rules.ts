@@ -141,9 +141,9 @@ export class ChannelRules {
 
   /**
    * Replaces a tenant's own rules, on every node; answers their version. Throws VALIDATION_ERROR for rules that cannot
-   * be read, and CONFLICT when they are not of the version `ifVersion` any more.
+   * be read, and CONFLICT when they are not of the version `ifVersion` any more, if one is given.
    */
-  set(tenant: string, given: unknown, ifVersion: number): Awaitable<number> {
+  set(tenant: string, given: unknown, ifVersion?: number): Awaitable<number> {
     const rules = checked(given);
     requireDestinations(rules, this.allowed);
     const text = JSON.stringify(rules);
@@ -153,17 +153,20 @@ export class ChannelRules {
         limit: MAX_BYTES,
       });
     }
-    return andThen(this.store.set(spaceOf(tenant), KEY, text, { ifVersion }), (outcome) => {
-      if (outcome.ok) {
-        this.put(tenant, this.make(outcome.version, rules));
-        return outcome.version;
-      }
-      const version = outcome.reason === 'conflict' ? outcome.version : 0;
-      throw new BusError('CONFLICT', 'Somebody else has set the rules meanwhile; read them and set yours again.', {
-        version,
-        if_version: ifVersion,
-      });
-    });
+    return andThen(
+      this.store.set(spaceOf(tenant), KEY, text, ifVersion === undefined ? {} : { ifVersion }),
+      (outcome) => {
+        if (outcome.ok) {
+          this.put(tenant, this.make(outcome.version, rules));
+          return outcome.version;
+        }
+        const version = outcome.reason === 'conflict' ? outcome.version : 0;
+        throw new BusError('CONFLICT', 'Somebody else has set the rules meanwhile; read them and set yours again.', {
+          version,
+          if_version: ifVersion,
+        });
+      },
+    );
   }
 
   /** What holds for a channel, whether it exists or not. */

@@ -47,11 +47,11 @@ export interface RosterOptions {
   readonly graceMs: number;
   /** Whether it is of a whole room: records name their channel, and each client counts once. */
   readonly ofRoom: boolean;
-  /** Sends a notice; answers for how many milliseconds no other should follow. */
-  readonly send: (notice: RosterNotice) => number;
+  /** Sends a notice, and all that it is made of; answers for how many milliseconds no other should follow. */
+  readonly send: (notice: RosterNotice, changes: Iterable<RosterChange>) => number;
 }
 
-type Change =
+export type RosterChange =
   | { readonly kind: 'joined'; readonly member: RosterMember }
   /** `previous`: as which client those who watch know it. */
   | { readonly kind: 'updated'; readonly member: RosterMember; readonly previous: string | undefined }
@@ -73,7 +73,7 @@ export class Roster {
   private readonly places: Map<string, number> = new Map();
   /** Members whose line broke, with the time at which they are told as gone: in its order, since all wait as long. */
   private readonly absent: Map<string, number> = new Map();
-  private changes: Map<string, Change> = new Map();
+  private changes: Map<string, RosterChange> = new Map();
   private bytes = 0;
   private isLarge = false;
   /** No notice before this, by the steady clock. */
@@ -88,6 +88,11 @@ export class Roster {
   /** How many there are; those whose line broke count until they are told as gone. */
   get count(): number {
     return this.options.ofRoom ? this.places.size : this.members.size;
+  }
+
+  /** All members, those that are waited for included. */
+  get all(): Iterable<RosterMember> {
+    return this.members.values();
   }
 
   /** Takes somebody in who was there before anybody watched. */
@@ -167,6 +172,12 @@ export class Roster {
     const joined = isLarge ? [] : this.list();
     const mode = isLarge ? { counts_only: true as const } : { reset: true as const };
     return { version, members, joined, updated: [], left: [], ...mode };
+  }
+
+  /** Tells now what has changed, so that {@link all} is what was told. */
+  flush(): void {
+    this.callOffNotice?.();
+    this.tell();
   }
 
   stop(): void {
@@ -294,7 +305,7 @@ export class Roster {
     if (size > MAX_LISTED || this.bytes > MAX_LISTED_BYTES) this.isLarge = true;
   }
 
-  private note(key: string, change: Change): void {
+  private note(key: string, change: RosterChange): void {
     this.changes.set(key, change);
     if (this.callOffNotice !== null) return;
     const wait = this.quietUntil - this.options.timers.steady();
@@ -312,11 +323,11 @@ export class Roster {
     const isSmallAgain =
       this.isLarge && this.members.size <= LISTED_AGAIN && this.bytes <= (MAX_LISTED_BYTES * LISTED_AGAIN) / MAX_LISTED;
     if (isSmallAgain) this.isLarge = false;
-    const quiet = this.options.send(isSmallAgain ? this.whole() : this.noticeOf(changes.values()));
+    const quiet = this.options.send(isSmallAgain ? this.whole() : this.noticeOf(changes.values()), changes.values());
     this.quietUntil = this.options.timers.steady() + Math.max(NOTICE_MS, quiet);
   }
 
-  private noticeOf(changes: Iterable<Change>): RosterNotice {
+  private noticeOf(changes: Iterable<RosterChange>): RosterNotice {
     const { version, count: members } = this;
     const joined: PresenceMember[] = [];
     const updated: PresenceUpdate[] = [];

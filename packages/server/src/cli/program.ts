@@ -29,6 +29,7 @@ import { storeVerb } from './verbs/store.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
 import { topVerb } from './verbs/top.ts';
+import { typesVerb } from './verbs/types.ts';
 import { waitVerb } from './verbs/wait.ts';
 import { webhookVerb } from './verbs/webhook.ts';
 import { workVerb } from './verbs/work.ts';
@@ -51,7 +52,17 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
     explainVerb,
     accessVerb,
   ],
-  tools: [tokenVerb, configVerb, storageVerb, backupVerb, restoreVerb, doctorVerb, benchVerb, completionVerb],
+  tools: [
+    tokenVerb,
+    configVerb,
+    typesVerb,
+    storageVerb,
+    backupVerb,
+    restoreVerb,
+    doctorVerb,
+    benchVerb,
+    completionVerb,
+  ],
 };
 
 /** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */

@@ -171,6 +171,16 @@ export function url(schemes: readonly string[]): Kind<string> {
   });
 }
 
+const SENTINEL_URL = /^(redis|valkey)s?\+sentinel:\/\/([^@/?#]*@)?[^@/?#,]+(,[^@/?#,]+)*\/[\w.-]+(\/\d*)?$/i;
+
+/** As {@link url} of one server, or sentinels and the name of a master that they know. */
+export function redisUrl(schemes: readonly string[]): Kind<string> {
+  const ofServer = url(schemes);
+  return text(`${ofServer.expected}, or redis+sentinel://HOST,HOST/NAME`, (value) =>
+    SENTINEL_URL.test(value) ? true : ofServer.read(value).ok,
+  );
+}
+
 /** Host names and globs of them, such as `*.example.com`. */
 export const hostGlobs: Kind<readonly string[]> = list('host names or globs such as *.example.com', isHostGlob);
 

@@ -45,7 +45,7 @@ function withoutSecrets(value: unknown): unknown {
 }
 
 function maskUrl(value: string): string {
-  if (!URL.canParse(value)) return MASK;
+  if (!URL.canParse(value)) return maskHosts(value);
   const url = new URL(value);
   if (url.password !== '') url.password = MASK;
   else if (url.username !== '') url.username = MASK;
@@ -53,4 +53,11 @@ function maskUrl(value: string): string {
     if (SECRET_PARAMETER.test(name)) url.searchParams.set(name, MASK);
   }
   return url.href;
+}
+
+/** A URL with several hosts, which the standard does not know. */
+function maskHosts(value: string): string {
+  const [, scheme, user, password, rest] = /^([a-z+]+:\/\/)([^:@/]*)(?::([^@/]*))?@([^@]*)$/i.exec(value) ?? [];
+  if (scheme !== undefined) return `${scheme}${password === undefined ? MASK : `${user}:${MASK}`}@${rest}`;
+  return /^[a-z+]+:\/\/[\w.,:[\]-]+\/[\w./-]*$/i.test(value) ? value : MASK;
 }

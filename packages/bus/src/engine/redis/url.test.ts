@@ -11,6 +11,7 @@ describe('a Redis URL', () => {
       password: 'p@ss/word',
       database: 3,
       tls: false,
+      sentinels: null,
       shown: 'redis://cache.example:6400/3',
     });
   });
@@ -24,7 +25,37 @@ describe('a Redis URL', () => {
     expect(parseRedisUrl('redis://:secret@h', 'redis')).toMatchObject({ ...plain, password: 'secret' });
   });
 
+  it('may name sentinels and a master that they know', () => {
+    expect(
+      parseRedisUrl('rediss+sentinel://ada:p%40ss@one.example:26380,[::1],10.0.0.3/bus-1/2', 'redis'),
+    ).toMatchObject({
+      username: 'ada',
+      password: 'p@ss',
+      database: 2,
+      tls: true,
+      sentinels: {
+        name: 'bus-1',
+        hosts: [
+          { host: 'one.example', port: 26_380 },
+          { host: '::1', port: 26_379 },
+          { host: '10.0.0.3', port: 26_379 },
+        ],
+      },
+      shown: 'rediss+sentinel://one.example:26380,[::1]:26379,10.0.0.3:26379/bus-1/2',
+    });
+    const plain = { username: undefined, password: undefined, database: 0, tls: false };
+    expect(parseRedisUrl('valkey+sentinel://h/m', 'valkey')).toMatchObject(plain);
+  });
+
   it.each([
+    'redis+sentinel://',
+    'redis+sentinel://h',
+    'redis+sentinel://h/',
+    'redis+sentinel://h,/m',
+    'redis+sentinel://h:99999/m',
+    'redis+sentinel://h/m/x',
+    'http+sentinel://h/m',
+    'redis+sentinel://u:%zz@h/m',
     '',
     'localhost:6379',
     'http://h',
@@ -46,6 +77,9 @@ describe('a Redis URL', () => {
     expect(sentence(failure('', 'READONLY You cannot write'), place)).toBe(
       'valkey://h:1 failed: READONLY You cannot write',
     );
+    expect(sentence(failure('CERT_HAS_EXPIRED'), place)).toContain('NODE_EXTRA_CA_CERTS');
+    expect(sentence(failure('ERR_TLS_CERT_ALTNAME_INVALID'), place)).toContain('another host');
+    expect(sentence(failure('ERR_SSL_WRONG_VERSION_NUMBER'), place)).toContain('does not speak TLS');
     expect(sentence('odd', place)).toBe('valkey://h:1 failed: odd');
   });
 });

@@ -38,4 +38,33 @@ describe.runIf(hasRedis())('webhooks of two nodes on Redis', () => {
     await receiver.until(EVENTS + 1);
     expect(sequences().at(-1)).toBe(EVENTS + 1);
   });
+
+  it('tell of the members of both nodes once, whichever node posts', async () => {
+    const [nodes, receiver] = await Promise.all([openNodes(), openReceiver()]);
+    const owner = nodes[0].connect();
+    const on = ['occupied', 'client_joined', 'client_left', 'vacated'];
+    await nodes[0].run(owner, 'op.webhook.register', { url: receiver.url, room: 'science', on, durable: true });
+    await settled(() => nodes[1].operator.ruleCount === 1);
+    const clients = nodes.map((node) => node.connect());
+    const place = { room: 'science', channel: 'x' };
+    const move = async (index: 0 | 1, command: 'join_channel' | 'leave_channel', told: number): Promise<void> => {
+      await nodes[index].run(clients[index]!, command, place);
+      await receiver.until(told);
+    };
+    await move(0, 'join_channel', 2);
+    await move(1, 'join_channel', 3);
+    await move(0, 'leave_channel', 4);
+    const posting = nodes[0].operator.outcomes.delivered > 0 ? 0 : 1;
+    const other = posting === 0 ? 1 : 0;
+    await move(1, 'leave_channel', 6);
+    await move(other, 'join_channel', 8);
+    await settled(() => nodes[posting].operator.outcomes.delivered === 8);
+    await nodes[posting].stop();
+    await move(other, 'leave_channel', 10);
+    const event = ({ payload }: { payload: Record<string, unknown> }) => payload.event;
+    expect(receiver.requests.map(({ body }) => event(body.envelope))).toEqual([
+      ...['occupied', 'client_joined', 'client_joined', 'client_left', 'client_left', 'vacated'],
+      ...['occupied', 'client_joined', 'client_left', 'vacated'],
+    ]);
+  });
 });
