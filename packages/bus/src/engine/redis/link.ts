@@ -192,7 +192,10 @@ export class Link {
     if (this.current !== session) return;
     this.current = null;
     // Lost while it was being prepared: the attempt itself fails and is repeated.
-    if (this.session !== session) return this.interrupt(cause);
+    if (this.session !== session) {
+      this.interrupt(cause);
+      return;
+    }
     this.session = null;
     this.reason = `${this.options.address.shown} was lost: ${cause}.`;
     this.fault(this.reason);
