@@ -164,7 +164,8 @@ export class Link {
     } catch (error) {
       session?.close();
       if (this.current === session) this.current = null;
-      this.reason = sentence(error, { backend: this.options.backend, shown: address.shown });
+      const { shown = address.shown } = error as { readonly shown?: string };
+      this.reason = sentence(error, { backend: this.options.backend, shown });
       this.fault(this.reason);
       throw new Error(this.reason, { cause: error });
     }
