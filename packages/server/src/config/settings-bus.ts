@@ -271,14 +271,15 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description:
-      'The server of the `redis` backend, or its sentinels (`redis+sentinel://HOST,HOST/NAME`); without it that of `valkey` is taken.',
+      'The server of the `redis` backend, its sentinels (`redis+sentinel://HOST,HOST/NAME`), or servers that share the rooms; without it that of `valkey` is taken.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
     kind: optional(redisUrl(['valkey', 'valkeys', 'redis', 'rediss'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `valkey` backend, or its sentinels; without it that of `redis` is taken.',
+    description:
+      'The server of the `valkey` backend, its sentinels, or servers that share the rooms; without it that of `redis` is taken.',
   },
   redisWaitReplicas: {
     env: 'ARQONBUS_REDIS_WAIT_REPLICAS',
