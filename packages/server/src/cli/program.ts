@@ -26,6 +26,7 @@ import { serveVerb } from './verbs/serve.ts';
 import { statusVerb, versionVerb } from './verbs/status.ts';
 import { storageVerb } from './verbs/storage.ts';
 import { storeVerb } from './verbs/store.ts';
+import { streamVerb } from './verbs/stream.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
 import { topVerb } from './verbs/top.ts';
@@ -38,7 +39,7 @@ import { CLI_VERSION } from './version.ts';
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
+  talk: [tailVerb, waitVerb, workVerb, pubVerb, streamVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, presenceVerb, historyVerb, topVerb],
   operate: [
     groupVerb,
