@@ -36,7 +36,7 @@ import { Requests } from './mail/requests.ts';
 import { MemoryGuard } from './memory.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
-import type { BusOptions } from './options.ts';
+import type { Adjustable, BusOptions } from './options.ts';
 import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
@@ -135,7 +135,7 @@ export class Core {
     });
     const allowed = hostTest(hooks.http?.allowHosts ?? []);
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault, allowed);
-    this.http = new HttpHooks({ ...options, events: this.events, rules: this.rules }, hooks.http);
+    this.http = new HttpHooks({ ...options, limits: options, events: this.events, rules: this.rules }, hooks.http);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     this.hub = new Hub(this.rooms, now);
     this.interest = new Interest(engine.broker, (tenant, room) => this.rooms.forgetPlaces(tenant, room));
@@ -211,6 +211,36 @@ export class Core {
     warning: (sentence) => this.options.onWarning?.(sentence),
   };
 
+  /**
+   * Puts other bounds and rules in force while the bus runs. `maxBacklogBytes` and `presenceGraceMs` are for connections
+   * and watchers to come; `maxMessageBytes`, `compression`, and connections by address and subject for servers attached
+   * from now on. Throws VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   */
+  adjust(change: Partial<Adjustable>): void {
+    const { options, rates, rooms, rules } = this;
+    const before = { ...options };
+    Object.assign(options, change);
+    try {
+      rules.rebase(options.rules, [...rooms.tenants.keys()]);
+    } catch (error) {
+      Object.assign(options, before);
+      throw error;
+    }
+    this.memory.adjust(options.maxMemoryBytes);
+    this.hops.limit = options.maxHops;
+    rooms.adjust(options);
+    if (differ(before, options, ['retention', 'rules'])) {
+      for (const tenant of rooms.tenants.keys()) void this.retention.applyAll(tenant);
+    }
+    if (!differ(before, options, ['rateLimitPerSecond', 'rateLimitBurst', 'subjectRateLimitPerSecond'])) return;
+    rates.adjust();
+    for (const session of this.sessions()) {
+      const { tenant } = session.principal;
+      rates.release(tenant, session.chargedTo);
+      session.buckets = rates.acquire(tenant, session.chargedTo);
+    }
+  }
+
   /** Makes the session of a client that has just connected. */
   openSession(arrival: Arrival, wire: Wire): Session {
     const { principal, profile, clientKey, address, postId } = arrival;
@@ -219,7 +249,8 @@ export class Core {
     const identity = identityOf(arrival) ?? (clientKey === undefined ? id : `key:${clientKey}`);
     const outbox = new Outbox(wire, this.flusher, options.maxBacklogBytes, () => this.overrun(session));
     const tenant = rooms.tenant(principal.tenant);
-    const buckets = rates.acquire(tenant.name, principal.subject ?? address);
+    const chargedTo = principal.subject ?? address;
+    const buckets = rates.acquire(tenant.name, chargedTo);
     const { traffic } = tenant;
     const session: Session = new Session(
       id,
@@ -230,6 +261,7 @@ export class Core {
       outbox,
       traffic,
       buckets,
+      chargedTo,
       options.now(),
       postId,
     );
@@ -270,6 +302,7 @@ export class Core {
       for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
     }
     tenant.traffic.active -= 1;
+    this.rates.release(tenant.name, session.chargedTo);
     this.cluster.withdraw(session);
     this.expiry.forget(session);
     this.waits.leave(session);
@@ -377,4 +410,8 @@ export class Core {
 
 function identityOf({ principal }: Arrival): string | undefined {
   return principal.subject === null ? undefined : subjectIdentity(principal.subject);
+}
+
+function differ(one: BusOptions, other: BusOptions, names: readonly (keyof Adjustable)[]): boolean {
+  return names.some((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 }

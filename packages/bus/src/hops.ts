@@ -30,7 +30,8 @@ interface Caused {
  * count (`metadata.hops`), and so other nodes learn it.
  */
 export class Hops {
-  private readonly limit: number;
+  /** The longest chain where no rule says otherwise. */
+  limit: number;
   /** By tenant and id; of both the oldest go first. */
   private readonly tenants: Map<string, Map<string, Step>> = new Map();
 
