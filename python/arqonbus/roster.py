@@ -233,8 +233,9 @@ class Roster:
         if is_deleted:
             error = BusError("NOT_FOUND", f"The group {group} of {stream} was deleted.")
         else:
-            by_token = reason is None or reason == "grants"
-            why = f"The token no longer allows reading {stream}." if by_token else f"The server ended {stream}: {reason}."
+            why = f"The server ended {stream}: {reason}."
+            if reason is None or reason == "grants":
+                why = f"The token no longer allows reading {stream}."
             error = BusError("AUTHORIZATION_ERROR", why)
         ended = [membership for membership in self._memberships if membership.key == (stream, group)]
         for membership in ended:

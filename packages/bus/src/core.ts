@@ -52,6 +52,8 @@ import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
 
+/** The client is done (RFC 6455 section 7.4.1). */
+export const NORMAL_CLOSURE = 1_000;
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
 
@@ -315,7 +317,7 @@ export class Core {
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
-    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
+    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN || code === NORMAL_CLOSURE);
   }
 
   /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
