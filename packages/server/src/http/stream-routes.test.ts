@@ -67,7 +67,7 @@ describe('GET /v1/stream', () => {
     await publish('sse:one', { n: 1 });
     expect(await numbers(reader, 1)).toEqual([1]);
     const { json } = await ask(`${server.urls.http}/v1/presence?room=sse:one`);
-    expect(json.members).toMatchObject([{ client_id: client, screen_name: 'Reader' }]);
+    expect(json.members).toMatchObject([{ client_id: client, sender: { name: 'Reader' } }]);
     const peer = await Peer.connect(server.urls.bus);
     closing.push(peer);
     await peer.send({ type: 'private', to: [client], payload: { psst: true } });
