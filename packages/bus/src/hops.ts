@@ -104,7 +104,7 @@ export class Hops {
     return new BusError(
       'LOOP_DETECTED',
       `This would be message ${hops} of a chain, each caused by the one before, and ${limit} may follow each other. ` +
-        'Two programs may be answering each other: stop one, or begin anew without "causal_parent_id".',
+        'Two programs may be answering each other: stop one, or start over without "causal_parent_id".',
       { hops, limit, chain },
     );
   }

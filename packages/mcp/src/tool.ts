@@ -81,7 +81,11 @@ function explain(error: ArqonBusError): object {
   const { code, message, retryable } = error;
   // The words of another client are no words of the bus.
   if (error instanceof RequestError) {
-    return { error_code: 'REQUEST_FAILED', error: 'Whoever was asked says that it failed.', data: { code, message } };
+    return {
+      error_code: 'REQUEST_FAILED',
+      error: 'The one that was asked says that it failed.',
+      data: { code, message },
+    };
   }
   const details = error instanceof RefusedError || error instanceof CommandError ? error.details : {};
   return { error_code: code, error: message, ...(retryable ? { retryable } : {}), ...details };

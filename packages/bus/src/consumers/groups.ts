@@ -425,7 +425,10 @@ export class Groups {
   /** Who uses a group reads its source. */
   private requireSource(sender: Sender, { room, channel }: GroupPlace): void {
     if (room === WILDCARD) {
-      throw new BusError('VALIDATION_ERROR', 'A group is on one room; name it.', { field: 'room', expected: 'name' });
+      throw new BusError('VALIDATION_ERROR', 'A group belongs to one room; name it.', {
+        field: 'room',
+        expected: 'name',
+      });
     }
     if (channel === PRIVATE_CHANNEL && room !== MAIL_ROOM) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {
@@ -440,7 +443,7 @@ export class Groups {
     const field = differing(given, record.settings);
     if (field === undefined) return active;
     const { room, channel, group } = place;
-    const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
+    const message = `The group ${group} exists already with another "${field}"; delete it first, or use another name.`;
     throw new BusError('CONFLICT', message, { field, room, channel, group });
   }
 

@@ -93,7 +93,7 @@ function explain(error: NodeJS.ErrnoException, host: string, port: number): stri
       return `Port ${port} on ${host} needs more rights; choose a port above 1023.`;
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return `${host} is no address of this machine; choose another host.`;
+      return `${host} is not an address of this machine; choose another host.`;
     default:
       return `Listening on ${host}:${port} failed (${error.code ?? error.message}).`;
   }

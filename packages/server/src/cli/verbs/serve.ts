@@ -197,7 +197,7 @@ async function readAgain(server: Server, flags: Flags, log: Logger): ReturnType<
       await goOn();
       if (reloaded.reopening.length > 0) log.info('the listeners run with the configuration read again');
     } catch (error) {
-      log.error(`the listeners are as they were: ${messageOf(error)}`);
+      log.error(`the listeners stay as they were: ${messageOf(error)}`);
     }
   };
   return { reloaded, goOn: () => void reopen() };
@@ -225,6 +225,6 @@ async function reload(server: Server, flags: Flags, log: Logger): Promise<void> 
 function tellReloaded({ changed, reopening, needs_new_process }: Reloaded, log: Logger): void {
   log.info({ changed, reopening, needs_new_process }, 'the configuration was read again');
   if (needs_new_process.length > 0) {
-    log.warn(`these settings changed and take a new process: ${needs_new_process.join(', ')}`);
+    log.warn(`these settings changed and need a new process: ${needs_new_process.join(', ')}`);
   }
 }
