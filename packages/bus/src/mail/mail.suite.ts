@@ -23,6 +23,8 @@ export function send(worker: Worker, to: unknown, envelope: JsonObject = {}): Pr
 
 /** Handles what comes to a mailbox, and tells of each message. */
 async function readMail(worker: Worker, onMail: (mail: Delivered) => void, channel = 'ada'): Promise<void> {
+  // What takes long on a busy machine is not to come twice.
+  await worker.ask('group.create', { room: '@', channel, group: 'inbox', ack_wait_seconds: 600 });
   await worker.join('inbox', { room: '@', channel }, 100);
   worker.work(onMail);
 }
@@ -200,6 +202,14 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       // No mailbox but ada's own has it.
       const other = await as(a, 'ada.dead');
       expect((await other.ask('history', { room: '@', channel: 'ada.dead' })).messages).toEqual([]);
+    });
+
+    it('P12.1 is told of when its time is over, though nobody has ever read it', async () => {
+      const [a] = await cluster();
+      const bob = await as(a, 'bob');
+      const sent = await send(bob, '@eve', { options: { receipt: true, ttl_seconds: 0.3 } });
+      const told = await bob.peer.next((frame) => frame.payload.stage !== undefined);
+      expect(told).toMatchObject({ request_id: sent.request_id, payload: { stage: 'expired', attempts: 0 } });
     });
 
     it('tells the sender of an event what the group that it named made of it', async () => {

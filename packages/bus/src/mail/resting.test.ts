@@ -2,9 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { hasRedis, PrivateRedis } from '../../../../test/fixtures/private-redis.ts';
 import { type Delivered, Node, numberOf, onEnd, range, tokenOf, Worker } from '../consumers/rig.suite.ts';
 import type { Engine } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
+import { createRedisEngine } from '../engine/redis/redis.ts';
 import { createSqliteEngine } from '../engine/sqlite/sqlite.ts';
 import { FakeClock } from '../operators/fake-clock.suite.ts';
 import { send } from './mail.suite.ts';
@@ -43,18 +45,16 @@ function receiptOf(worker: Worker, id: unknown) {
 }
 
 describe('a mailbox that nobody needs', () => {
-  it('costs no driver, of 2,000 that were read', async () => {
+  it('costs no driver, of 2,000 that are there', async () => {
     const { clock, node, as } = await open();
     const root = await as('root');
-    const names = range(1, 2_000).map((n) => `box-${n}`);
-    for (const channel of names) {
-      const place = { room: '@', channel, group: 'inbox' };
-      root.peer.send({ type: 'command', command: 'join_channel', args: place });
-      root.peer.send({ type: 'command', command: 'leave_channel', args: place });
-      if (channel.endsWith('00')) await root.peer.ask('ping');
-    }
+    const ask = (command: string, n: number): string =>
+      root.peer.send({ type: 'command', command, args: { room: '@', channel: `box-${n}`, group: 'inbox' } });
+    for (const n of range(1, 2_000)) ask('group.create', n);
+    for (const n of range(1, 200)) ask('join_channel', n);
+    for (const n of range(1, 200)) ask('leave_channel', n);
     await root.peer.ask('ping');
-    expect([node.bus.groups.size, node.bus.groups.figures.driven]).toEqual([2_000, 2_000]);
+    expect([node.bus.groups.size, node.bus.groups.figures.driven]).toEqual([2_000, 200]);
     await expect.poll(() => drivenLater(node, clock), PATIENT).toBe(0);
     expect(node.bus.groups.size).toBe(2_000);
     // Mail that nobody is there for does not change that; whoever comes gets it.
@@ -164,6 +164,39 @@ describe('mail whose time is over', () => {
     clock.pause(600_000);
     expect(await back.next()).toMatchObject({ payload: { stage: 'expired' }, request_id: ids[1] });
     expect(node.faults).toEqual([]);
+  });
+});
+
+describe.runIf(hasRedis())('a mailbox of two nodes', () => {
+  it('is driven by the other when the one that took the mail has gone, by none while it rests, and by one for whoever comes', async () => {
+    const redis = await PrivateRedis.start();
+    onEnd(() => redis.stop());
+    const clock = new FakeClock();
+    const join = (node: string): Promise<Node> =>
+      Node.open(createRedisEngine({ backend: 'redis', nodeId: node, url: redis.url() }), {
+        node,
+        clock,
+        now: () => clock.now(),
+        authenticate: (name) => ({ subject: name }),
+      });
+    const [a, b] = [await join('node-a'), await join('node-b')];
+    const [bob, ada] = [await Worker.connect(a, { as: 'bob' }), await Worker.connect(b, { as: 'ada' })];
+    const [{ request_id: first }] = await Promise.all([
+      send(bob, '@ada', { options: { ...RECEIPT, ttl_seconds: 3_600 } }),
+      send(bob, '@ada', { payload: { n: 2 } }),
+    ]);
+    expect([a.bus.groups.figures.driven, b.bus.groups.figures.driven]).toEqual([0, 0]);
+    await a.close();
+    clock.advance(3_600_001);
+    const back = await Worker.connect(b, { as: 'bob' });
+    await back.join('inbox', { room: '@', channel: 'bob' });
+    expect(await back.next()).toMatchObject({ request_id: first, payload: { stage: 'expired' } });
+    await ada.join('inbox', ADA);
+    expect(numberOf(await ada.next())).toBe(2);
+    ada.drop();
+    back.drop();
+    await expect.poll(() => drivenLater(b, clock), PATIENT).toBe(0);
+    expect(b.faults).toEqual([]);
   });
 });
 
