@@ -43,6 +43,13 @@ class Roster:
         assert membership.result is not None
         return membership.result
 
+    def adopt(self, membership: Membership) -> bool:
+        """Takes in a membership that the server has made. False when the client has one there already."""
+        if self.is_draining or self.has(membership):
+            return False
+        self._memberships.append(membership)
+        return True
+
     async def leave(self, membership: Membership, timeout: float | None = None) -> bool:
         """Leaves, unless another membership has the same address. Answers whether the client was a member."""
         if membership not in self._memberships:
@@ -218,15 +225,21 @@ class Roster:
             membership.gap(stream, own)
         return bool(covering)
 
-    def revoked(self, stream: Address, group: str | None = None, *, is_deleted: bool = False) -> bool:
-        """The server has ended a membership: the client may no longer read there. False when it is not known.
+    def revoked(
+        self, stream: Address, group: str | None = None, *, is_deleted: bool = False, reason: str | None = None
+    ) -> bool:
+        """The server has ended a membership. False when it is not known.
 
         :param is_deleted: somebody has deleted the group
+        :param reason: why, if the server has said so; else the token no longer allows it
         """
         if is_deleted:
             error = BusError("NOT_FOUND", f"The group {group} of {stream} was deleted.")
         else:
-            error = BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}.")
+            why = f"The server ended {stream}: {reason}."
+            if reason is None or reason == "grants":
+                why = f"The token no longer allows reading {stream}."
+            error = BusError("AUTHORIZATION_ERROR", why)
         ended = [membership for membership in self._memberships if membership.key == (stream, group)]
         for membership in ended:
             self.drop(membership)

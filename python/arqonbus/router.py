@@ -16,7 +16,7 @@ from .listeners import Listeners
 from .membership import JoinOptions, Membership
 from .receipts import Receipt, Receipts
 from .requests import Requests
-from .results import Frame, Reconnecting, Reset
+from .results import Frame, Joined, Reconnecting, Reset
 from .roster import Roster
 from .send_queue import SendQueue
 from .standing import Standing
@@ -127,7 +127,14 @@ class Router:
         elif event == "membership_revoked":
             place = Address(envelope.get("room", ""), envelope.get("channel", ""))
             is_deleted = payload.get("reason") == "deleted"
-            claimed = self._roster.revoked(place, payload.get("group"), is_deleted=is_deleted)
+            reason = payload.get("reason")
+            claimed = self._roster.revoked(place, payload.get("group"), is_deleted=is_deleted, reason=reason)
+            former = self._joined.get(place)
+            if former is not None and payload.get("group") is None:
+                self.forget(former)
+        elif event == "joined":
+            claimed = False
+            self._adopt(payload)
         elif event == "store_changed":
             claimed = self._watches.offer(envelope)
         else:
@@ -137,6 +144,14 @@ class Router:
         self.listeners.emit("notice", envelope)
         if not claimed:
             self.inbox.deliver(envelope)
+
+    def _adopt(self, payload: JsonObject) -> None:
+        """The server has made this client a member: it is one as if it had called :meth:`ArqonBusClient.join`."""
+        joined = Joined.from_payload({"members": 1, **payload})
+        membership = self.inbox_membership(Address(joined.room, joined.channel), JoinOptions())
+        if self._roster.adopt(membership):
+            membership.joined(joined, None, is_again=False)
+            self.remember(membership)
 
     def _deliver(self, item: Envelope | Reset) -> None:
         self.inbox.deliver(item)

@@ -7,7 +7,10 @@ import type { GroupPlace, GroupRecord } from './group.ts';
 /** Who uses a group reads its source. Throws VALIDATION_ERROR for what is none, AUTHORIZATION_ERROR. */
 export function requireSource(access: Access, { principal }: Sender, { room, channel }: GroupPlace): void {
   if (room === WILDCARD) {
-    throw new BusError('VALIDATION_ERROR', 'A group is on one room; name it.', { field: 'room', expected: 'name' });
+    throw new BusError('VALIDATION_ERROR', 'A group belongs to one room; name it.', {
+      field: 'room',
+      expected: 'name',
+    });
   }
   if (channel === PRIVATE_CHANNEL && room !== MAIL_ROOM) {
     throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {

@@ -71,7 +71,7 @@ export class GroupStore {
     if (outcome.ok) return record;
     if (outcome.reason === 'full') throw this.tooMany(outcome.limit.startsWith('owner'));
     const entry = await this.store.get(spaceOf(tenant, key), key);
-    if (entry === null) throw new BusError('CONFLICT', 'Somebody deletes this group right now; try again.');
+    if (entry === null) throw new BusError('CONFLICT', 'Somebody is deleting this group; try again.');
     return JSON.parse(entry.value) as GroupRecord;
   }
 

@@ -115,7 +115,7 @@ function differing(given: GivenSettings, group: GroupSettings): string | undefin
 export function requireSame({ settings, room, channel, group }: GroupRecord, given: GivenSettings): void {
   const field = differing(given, settings);
   if (field === undefined) return;
-  const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
+  const message = `The group ${group} exists already with another "${field}"; delete it first, or use another name.`;
   throw new BusError('CONFLICT', message, { field, room, channel, group });
 }
 

@@ -64,10 +64,14 @@ export async function startPositions(
     return positions;
   }
   if (typeof start === 'object' && 'sequence' in start) {
-    throw new BusError('VALIDATION_ERROR', 'One sequence is of one channel; begin a room or a pattern at a time.', {
-      field: 'start',
-      expected: '"new", "all" or {time}',
-    });
+    throw new BusError(
+      'VALIDATION_ERROR',
+      'A sequence belongs to one channel; start a room or a pattern at a time instead.',
+      {
+        field: 'start',
+        expected: '"new", "all" or {time}',
+      },
+    );
   }
   const covers = covering(channel);
   const place = { tenant, room, channel, group: '' };
@@ -97,10 +101,10 @@ async function positionIn(broker: Broker, stream: StreamAddress, start: Start): 
   }
   const details = { field: 'start', room: stream.room, channel: stream.channel, sequence, epoch };
   if (start.epoch !== undefined && start.epoch !== epoch) {
-    throw new BusError('CONFLICT', 'The stream was begun anew since; its epoch is another one.', details);
+    throw new BusError('CONFLICT', 'The stream has been started over since then; its epoch is another one.', details);
   }
   if (start.sequence > sequence) {
-    throw new BusError('CONFLICT', `The stream has come to ${sequence}; a group cannot begin after it.`, details);
+    throw new BusError('CONFLICT', `The stream has come to ${sequence}; a group cannot begin after that.`, details);
   }
   return { sequence: start.sequence, epoch };
 }

@@ -81,11 +81,11 @@ interface TenantRules {
  */
 export class ChannelRules {
   private readonly store: KeyValueStore;
-  private readonly base: readonly CompiledRule[];
+  private base: readonly CompiledRule[];
   private readonly defaults: RuleDefaults;
   private readonly onFault: (error: unknown) => void;
   private readonly allowed: HostTest;
-  private readonly fallback: TenantRules;
+  private fallback: TenantRules;
   private readonly tenants: Map<string, TenantRules> = new Map();
   /** Told after the rules of a tenant have changed. */
   readonly changed: Set<(tenant: string) => void> = new Set();
@@ -106,8 +106,19 @@ export class ChannelRules {
     this.defaults = defaults;
     this.onFault = onFault;
     this.allowed = allowed;
-    this.base = compileRules(checked(base), 'file');
+    this.base = baseRules(base);
     this.fallback = this.make(0, []);
+  }
+
+  /**
+   * The configuration has other rules, or other defaults: both hold at once for these tenants and all others. Throws
+   * VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   */
+  rebase(base: readonly unknown[], tenants: Iterable<string>): void {
+    this.base = baseRules(base);
+    this.fallback = this.make(0, []);
+    for (const [tenant, { version, rules }] of this.tenants) this.tenants.set(tenant, this.make(version, rules));
+    for (const tenant of tenants) for (const listener of this.changed) listener(tenant);
   }
 
   /** Follows what other nodes set; returns the way to stop. */
@@ -355,6 +366,15 @@ function checked(given: unknown): Rule[] {
     if (secret !== undefined) at(`rules[${index}].hook.secret`, () => signingKey(secret));
   }
   return rules;
+}
+
+/** Throws VALIDATION_ERROR for rules of the configuration that cannot be read. */
+export function checkRules(given: readonly unknown[]): void {
+  checked(given);
+}
+
+function baseRules(given: readonly unknown[]): readonly CompiledRule[] {
+  return compileRules(checked(given), 'file');
 }
 
 function spaceOf(tenant: string): KeySpace {

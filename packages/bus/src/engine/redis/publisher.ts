@@ -22,7 +22,7 @@ export interface Pending {
   readonly number: number;
   readonly publication: Publication;
   readonly topic: string;
-  /** What is of one shard may share a script in a cluster. */
+  /** What is of one partition may share a script where there are partitions. */
   readonly shard: string;
   readonly body: string;
   readonly idempotenceKey: string;
@@ -175,15 +175,15 @@ export class Publisher {
 
   private flush(): void {
     while (this.session !== null && !this.retrying && this.outstanding < BATCHES) {
-      const batch = this.cut(this.session.cluster);
+      const batch = this.cut(this.session.partitioned);
       if (batch.length === 0) break;
       this.send(this.session, batch);
     }
   }
 
   /** Takes the next batch out of what waits. */
-  private cut(isCluster: boolean): Pending[] {
-    if (isCluster) {
+  private cut(isPartitioned: boolean): Pending[] {
+    if (isPartitioned) {
       const [batch, waiting] = this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT);
       this.unsent = waiting;
       return batch;
@@ -341,7 +341,7 @@ export class Publisher {
 
   private hand(pending: Pending, decide: (pending: Pending) => void): void {
     if (!this.pending.delete(pending.number)) return;
-    if (this.session?.cluster) {
+    if (this.session?.partitioned) {
       this.order.done(pending);
       this.schedule();
     }
@@ -357,7 +357,7 @@ function expected(expect: Expectation): string {
 }
 
 /**
- * Makes batches for a Redis Cluster. A batch is of one shard, so of one slot; and since shards live on servers that
+ * Makes batches for several servers. A batch is of one shard, so of one server; and since shards live on servers that
  * know nothing of each other, a sender's publication to another one waits until those before it have come back. So its own
  * node sees them in the order sent; another node may, for the moment that the cluster needs to pass an event on, not.
  */

@@ -19,7 +19,10 @@ export type Argument = string | number;
 
 /** The server as the engine uses it, between one connect and the loss of the connection. Every call then rejects. */
 export interface Session {
+  /** A Redis Cluster, which knows slots, and no patterns where they are published. */
   readonly cluster: boolean;
+  /** Rooms are on several servers, by their partition. */
+  readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
   /** Name and version of the server, for people. */
@@ -53,7 +56,7 @@ export interface Session {
 }
 
 /** As {@link Appended}; `replicated` is null where replicas are not waited for. */
-type AppendedHere = Pick<Appended, 'answers'> & { readonly replicated: Appended['replicated'] | null };
+export type AppendedHere = Pick<Appended, 'answers'> & { readonly replicated: Appended['replicated'] | null };
 
 export interface SessionEvents {
   message(topic: string, text: string): void;
@@ -77,6 +80,7 @@ export interface Connections {
 /** A {@link Session} on connections that are open. */
 export class RedisSession implements Session {
   readonly cluster: boolean;
+  readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
   readonly server: string;
@@ -113,6 +117,7 @@ export class RedisSession implements Session {
     this.watch = watch;
     this.events = events;
     this.cluster = found.cluster;
+    this.partitioned = found.cluster;
     this.durability = found.durability;
     this.warnings = found.warnings;
     this.server = found.server;
@@ -254,13 +259,13 @@ export class RedisSession implements Session {
   }
 }
 
-/** Has a script ask its server which run this is: each shard of a cluster has its own. */
+/** Has a script ask its server which run this is: of several servers each has its own. */
 const OWN_RUN = '?';
 
 /** The run of a server that may lose, with its process, what it has answered, as scripts take it; empty when it may not. */
-export function lossyRun({ mayLose, cluster, runId }: Pick<Session, 'mayLose' | 'cluster' | 'runId'>): string {
+export function lossyRun({ mayLose, partitioned, runId }: Pick<Session, 'mayLose' | 'partitioned' | 'runId'>): string {
   if (!mayLose) return '';
-  return cluster ? OWN_RUN : runId;
+  return partitioned ? OWN_RUN : runId;
 }
 
 function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): Host {

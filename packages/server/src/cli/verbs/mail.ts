@@ -79,7 +79,7 @@ function sendVerb(): Command {
     .argument('<payload>', 'JSON object, or "-" for standard input');
   withAnswerOptions(verb)
     .option('--receipt', 'wait until it is handled; exit code 1 when it was rejected or expired')
-    .addOption(new Option('--ttl-seconds <n>', 'of no use after n seconds').argParser(seconds));
+    .addOption(new Option('--ttl-seconds <n>', 'not delivered after n seconds').argParser(seconds));
   withExamples(
     verb,
     `arqon mail send @ada '{"text":"when you are back"}'`,
