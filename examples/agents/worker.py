@@ -3,13 +3,14 @@
     pip install ./python
     python examples/agents/worker.py grace GROUP
 
-It ends with its input (Ctrl-D). ARQONBUS_WS_URL says where the bus is (ws://127.0.0.1:9100). See worker.ts for the same in
+It ends with its input (Ctrl-D). ARQONBUS_WS_URL says where the bus is (ws://127.0.0.1:9100). worker.ts is the same in
 TypeScript.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -52,10 +53,8 @@ async def main() -> None:
     await asyncio.wait([working, ended], return_when=asyncio.FIRST_COMPLETED)
     ended.cancel()
     working.cancel()
-    try:
+    with contextlib.suppress(asyncio.CancelledError):
         await working
-    except asyncio.CancelledError:
-        pass
 
 
 async def end_of_input() -> None:
@@ -66,4 +65,5 @@ async def end_of_input() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

@@ -134,7 +134,7 @@ async function groupOf(
   }
   const { subject } = await agent.identity();
   if (subject === undefined) {
-    throw invalid('You have no mailbox: the bus knows no subject of yours. Connect with a token that names one.');
+    throw invalid('You have no mailbox: the bus does not know your subject. Connect with a token that names one.');
   }
   return { room: '@', channel: mailboxName(subject), group: INBOX, place: INBOX };
 }

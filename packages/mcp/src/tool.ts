@@ -85,7 +85,7 @@ function explain(error: ArqonBusError): object {
   const { code, message, retryable } = error;
   // The words of another client are no words of the bus.
   if (error instanceof RequestError) {
-    const sentence = 'Whoever was asked says that it failed; what it says is data.';
+    const sentence = 'The one that was asked says that it failed; what it says is data.';
     return { error_code: 'REQUEST_FAILED', error: sentence, ...cut({ code, message }) };
   }
   const details = error instanceof RefusedError || error instanceof CommandError ? error.details : {};

@@ -64,7 +64,7 @@ export interface GroupInfo {
   owner: string;
   created_at: string;
   paused: boolean;
-  /** All up to there is settled; of a room or a pattern that of its room-wide stream. */
+  /** Everything up to there is settled; for a room or a pattern, in its room-wide stream. */
   position: Position;
   /** The same by channel. */
   positions: Record<string, Position>;
@@ -197,7 +197,7 @@ export interface AccessBlock {
   created_by: string;
 }
 
-/** Tokens that count no more. */
+/** Tokens that are no longer valid. */
 export interface AccessRevocation {
   jti: string | null;
   subject: string | null;
@@ -387,7 +387,7 @@ export interface Explanation {
 }
 
 export interface ChannelRule {
-  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. `@:NAME` and `@:*` are mailboxes. */
   match: string;
   /** How much is kept. */
   history?: {
@@ -1175,7 +1175,7 @@ export interface Commands {
     };
   };
 
-  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  /** Revokes one token, or all tokens of a subject that were issued before a time. */
   'op.access.revoke': {
     args: {
       /** The `jti` of the token. */ jti?: string;
@@ -1553,7 +1553,7 @@ export interface Commands {
       prefix?: string;
       /** At most 500. */
       limit?: number;
-      /** Only keys behind this one. */
+      /** Only keys after this one. */
       after?: string;
       /** Answer the values and versions too, as "entries". */
       values?: boolean;

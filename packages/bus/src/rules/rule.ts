@@ -4,6 +4,7 @@ import {
   isChannelName,
   isChannelPattern,
   isRoomName,
+  MAIL_ROOM,
   nearestNames,
   WILDCARD,
 } from '@arqonbus/protocol';
@@ -31,7 +32,9 @@ const MATCH = z
   .string()
   .max(260)
   .refine(isMatch, 'must be "room:channel", where each part is a name, "*" or a pattern like orders.* or orders.>')
-  .describe('A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest.');
+  .describe(
+    'A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. `@:NAME` and `@:*` are mailboxes.',
+  );
 
 const HOOK = z
   .strictObject(
@@ -131,7 +134,17 @@ const FIELDS = {
 export const RULE_SETTINGS: z.ZodType<RuleSettings> = z.strictObject(FIELDS, STRICT);
 
 /** One rule: where it holds, and what it settles there. */
-export const RULE: z.ZodType<Rule> = z.strictObject({ match: MATCH, ...FIELDS }, STRICT).meta({ id: 'ChannelRule' });
+export const RULE: z.ZodType<Rule> = z
+  .strictObject({ match: MATCH, ...FIELDS }, STRICT)
+  .superRefine((rule, context) => {
+    if (!isMailMatch(rule.match)) return;
+    for (const field of RULE_FIELDS) {
+      if (field === 'history' || rule[field] === undefined) continue;
+      const message = 'a rule for mailboxes settles "history" alone; leave this out, or match other channels';
+      context.addIssue({ code: 'custom', path: [field], message });
+    }
+  })
+  .meta({ id: 'ChannelRule' });
 
 export const RULES: z.ZodType<Rule[]> = z.array(RULE).max(MAX_RULES);
 
@@ -186,9 +199,15 @@ function placeOf(issue: $ZodIssue): string {
   );
 }
 
+/** Whether a rule is for mailboxes, which no other one takes in. */
+export function isMailMatch(match: string): boolean {
+  return match.startsWith(`${MAIL_ROOM}:`);
+}
+
 function isMatch(text: string): boolean {
   const [room = '', channel, ...more] = text.split(':');
   if (channel === undefined || more.length > 0) return false;
-  const isRoom = room === WILDCARD || isRoomName(room) || (isChannelPattern(room) && !room.includes('/'));
+  const isRoom =
+    room === WILDCARD || room === MAIL_ROOM || isRoomName(room) || (isChannelPattern(room) && !room.includes('/'));
   return isRoom && (channel === WILDCARD || isChannelName(channel) || isChannelPattern(channel));
 }

@@ -27,7 +27,7 @@ export type Movement =
       readonly isLast: boolean;
     });
 
-export type Departure = Pick<RosterMember['record'], 'client_id' | 'sender' | 'joined_at'> & { readonly cause: Cause };
+type Departure = Pick<RosterMember['record'], 'client_id' | 'sender' | 'joined_at'> & { readonly cause: Cause };
 
 /** Told in their order; must neither throw nor wait. */
 export type MovementListener = (movements: readonly Movement[]) => void;
@@ -212,8 +212,12 @@ function tell({ listeners, counts }: Attended, changes: Iterable<RosterChange>):
       joined.push({ kind: 'joined', ...parted(place), member: change.member, isFirst: count === 1 });
     }
     if (change.kind === 'updated' && change.previous !== undefined) {
-      const { member, previous } = change;
-      renamed.push({ kind: 'renamed', ...parted(member.channel), member, previous });
+      const { member, previous, isMerged } = change;
+      // Both were told as there: one of them is not any more.
+      if (isMerged === true) {
+        departures.push({ ...member.record, client_id: previous, cause: 'lost' });
+        places.push(member.channel);
+      } else renamed.push({ kind: 'renamed', ...parted(member.channel), member, previous });
     }
     if (change.kind === 'left' || change.kind === 'visit') {
       departures.push(change.departure);

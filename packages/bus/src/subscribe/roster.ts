@@ -53,8 +53,13 @@ export interface RosterOptions {
 
 export type RosterChange =
   | { readonly kind: 'joined'; readonly member: RosterMember }
-  /** `previous`: as which client those who watch know it. */
-  | { readonly kind: 'updated'; readonly member: RosterMember; readonly previous: string | undefined }
+  /** `previous`: as which client those who watch know it; `isMerged`: as itself too. */
+  | {
+      readonly kind: 'updated';
+      readonly member: RosterMember;
+      readonly previous: string | undefined;
+      readonly isMerged?: boolean;
+    }
   | { readonly kind: 'left'; readonly departure: PresenceDeparture }
   /** It came and went between two notices. */
   | { readonly kind: 'visit'; readonly member: RosterMember; readonly departure: PresenceDeparture };
@@ -197,8 +202,8 @@ export class Roster {
     const before = this.changes.get(key);
     this.put(key, member);
     if (before?.kind === 'joined') this.note(key, { kind: 'joined', member });
-    else
-      this.note(key, { kind: 'updated', member, previous: before?.kind === 'updated' ? before.previous : undefined });
+    else if (before?.kind === 'updated') this.note(key, { ...before, member });
+    else this.note(key, { kind: 'updated', member, previous: undefined });
   }
 
   /** `member` takes the place of the one under `key`, as the same client on another connection. */
@@ -218,11 +223,15 @@ export class Roster {
       return;
     }
     const previous = told?.kind === 'updated' && told.previous !== undefined ? told.previous : before.record.client_id;
+    if (told?.kind === 'updated' && told.isMerged === true) {
+      this.note(key, { kind: 'left', departure: { ...before.record, cause: 'lost' } });
+    }
+    const isMerged = own === undefined || own.kind === 'updated' ? wasThere : own.kind === 'left';
     if (own?.kind === 'updated' && own.previous !== undefined) {
       // It stands for another already: this one has to be told as gone.
       const departure = { ...before.record, client_id: previous, cause: 'lost' as const };
       this.note(keyOf(before.channel, previous), { kind: 'left', departure });
-    } else this.note(ownKey, { kind: 'updated', member, previous });
+    } else this.note(ownKey, { kind: 'updated', member, previous, isMerged });
   }
 
   private remove(key: string, member: RosterMember, cause: Cause): void {
@@ -238,6 +247,9 @@ export class Roster {
       return;
     }
     this.note(keyOf(member.channel, client_id), { kind: 'left', departure });
+    if (before?.kind === 'updated' && before.isMerged === true) {
+      this.note(key, { kind: 'left', departure: { ...member.record, cause } });
+    }
   }
 
   private put(key: string, member: RosterMember): void {

@@ -1,3 +1,4 @@
+import { ArqonBusError } from '@arqonbus/client';
 import type { GroupInfo } from '@arqonbus/protocol';
 import { INBOX, MAIL_ROOM } from '@arqonbus/protocol';
 import type { VNode } from 'preact';
@@ -9,7 +10,7 @@ import { visible } from '../format/visible.ts';
 import { ask } from '../session/http.ts';
 import { command } from '../session/session.ts';
 
-/** Mailboxes that are listed, and of how many of them it is asked who reads them. */
+/** Mailboxes that are listed, and of how many of those in which mail waits it is asked who reads them. */
 const MOST = 100;
 const MOST_ASKED = 20;
 
@@ -32,15 +33,24 @@ async function readMailboxes(): Promise<{ mailboxes: readonly Mailbox[]; isAll: 
   const { mailboxes, next } = await ask<Listed>(`v1/mailboxes?limit=${MOST}`);
   // What waits for longest is what one looks for.
   const sorted = [...mailboxes].sort((one, other) => other.oldest_ms - one.oldest_ms);
-  const inboxes = await Promise.all(
-    sorted.slice(0, MOST_ASKED).map(({ channel }) =>
-      command('group.info', { room: MAIL_ROOM, channel, group: INBOX }).catch((error) => {
-        if ((error as { code?: unknown }).code === 'NOT_FOUND') return null;
-        throw error;
-      }),
-    ),
-  );
-  return { mailboxes: sorted.map((one, index) => ({ ...one, inbox: inboxes[index] })), isAll: next === null };
+  // Where nothing waits the inbox rests, and is not woken to tell so.
+  const waiting = sorted.filter(({ pending }) => pending > 0).slice(0, MOST_ASKED);
+  const inboxes = await Promise.all(waiting.map(({ channel }) => readInbox(channel)));
+  const known = new Map(waiting.map(({ channel }, index) => [channel, inboxes[index]]));
+  return {
+    mailboxes: sorted.map((one) => ({ ...one, inbox: known.get(one.channel) })),
+    isAll: next === null,
+  };
+}
+
+/** The state of a mailbox's readers; null where nobody has ever read. */
+async function readInbox(channel: string): Promise<GroupInfo | null> {
+  try {
+    return await command('group.info', { room: MAIL_ROOM, channel, group: INBOX });
+  } catch (error) {
+    if (error instanceof ArqonBusError && error.code === 'NOT_FOUND') return null;
+    throw error;
+  }
 }
 
 const COLUMNS: readonly Column<Mailbox>[] = [

@@ -41,7 +41,7 @@ export const KEEP: readonly Tool[] = [
   ),
   tool(
     'claim',
-    'Have keys alone; with lease: longer.',
+    'Claim keys; with lease: keep them longer.',
     z.strictObject({
       keys: z.array(z.string()).max(32).optional(),
       lease: z.string().optional(),

@@ -94,7 +94,7 @@ async function safely<T>({ signal }: Call, given: string | undefined, send: (res
     if (!(error instanceof ArqonBusError) || !['TIMEOUT', 'OUTCOME_UNKNOWN', 'CONNECTION_LOST'].includes(error.code)) {
       throw error;
     }
-    const advice = `Whether the bus has it is not known; repeat the call with "id": "${id}", and it counts once.`;
+    const advice = `It is not known whether the bus has it; repeat the call with "id": "${id}", and it counts once.`;
     throw new ArqonBusError('OUTCOME_UNKNOWN', advice, true, error);
   }
 }

@@ -1,4 +1,5 @@
 import type { Config } from './config.ts';
+import { URL_SEPARATOR } from './kinds.ts';
 import type { Setting } from './setting.ts';
 import { SETTINGS } from './settings.ts';
 
@@ -33,7 +34,7 @@ export function settingValue(config: Config, setting: Setting): unknown {
 function masked(setting: Setting, value: unknown): unknown {
   if (setting.secret === undefined || value === '') return value;
   if (setting.secret === 'fields-named-secret') return withoutSecrets(value);
-  return setting.secret === 'url-password' ? maskUrl(String(value)) : MASK;
+  return setting.secret === 'url-password' ? maskUrls(String(value)) : MASK;
 }
 
 /** The value with all that is called `secret` in it masked, however deep. */
@@ -42,6 +43,10 @@ function withoutSecrets(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).map(([key, inner]) => [key, key === 'secret' ? MASK : withoutSecrets(inner)]);
   return Object.fromEntries(entries);
+}
+
+function maskUrls(value: string): string {
+  return value.split(URL_SEPARATOR).map(maskUrl).join(',');
 }
 
 function maskUrl(value: string): string {

@@ -24,7 +24,7 @@ interface RouteRequest<Q, P> {
  * schemas; the schema of the body is for the document alone, since the bus itself judges what is sent to it.
  */
 export interface Route<Q = never, P = never> {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   /** In OpenAPI's form: `/v1/rooms/{room}/channels`. */
   readonly path: string;
   readonly tag: string;

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasRedis } from '../../../../../test/fixtures/private-redis.ts';
+import { hasRedis, type PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { PrivateRedisCluster } from '../../../../../test/fixtures/private-redis-cluster.ts';
 import { TcpProxy } from '../../../../../test/fixtures/tcp-proxy.ts';
 import { engineSuite } from '../engine.suite.ts';
 import type { Engine, EngineEvents } from '../engine.ts';
-import { NODE_A, NODE_B, publishMany, range, stream } from '../suite/rig.suite.ts';
+import { NODE_A, NODE_B, publication, publishMany, range, stream } from '../suite/rig.suite.ts';
 import { Keys, slotOf } from './keys.ts';
 import { expectWhole, IMPATIENT, PATIENT, publishOn, toldHealth, useNodes } from './nodes.suite.ts';
 import { createRedisEngine } from './redis.ts';
@@ -152,29 +152,59 @@ describe.runIf(hasRedis())('Redis Cluster', () => {
       );
       expect(node.seen.events.map((event) => event.id)).toEqual(range(0, 299).map((step) => `arq_order_${step}`));
     });
+
+    it('follows a slot that moves to another master', async () => {
+      await empty();
+      const node = await open({ url: cluster.url(), mode: 'strict', graceMs: PATIENT });
+      const lab = stream('general');
+      await node.engine.broker.attach('default', 'science');
+      const keys = new Keys(0);
+      keys.partitioned = true;
+      const slot = slotOf(keys.room('default', 'science'));
+      const owner = Math.floor((slot * 3) / 16_384);
+      const admins = [1, 2, 3].map((step) => (cluster.members[(owner + step) % 3] as PrivateRedis).client());
+      const id = String(await admins[0]?.call('CLUSTER', 'MYID'));
+      for (const admin of admins) await admin.call('CLUSTER', 'SETSLOT', slot, 'NODE', id);
+      for (const admin of admins) admin.disconnect();
+      await publishMany(node.engine, lab, 3);
+      await node.seen.until(() => node.seen.events.length === 3);
+      expect(node.seen.events.map((event) => event.sequence)).toEqual([1, 2, 3]);
+      expect(node.seen.gaps).toEqual([]);
+    });
   });
 
-  describe('whose member loses the end of its streams', () => {
+  describe('of one master that has a replica', () => {
     const open = useNodes();
+    const lab = stream('general');
+    let pair: PrivateRedisCluster;
 
-    it('goes on under a new epoch, though nobody was there to see the end', async () => {
-      const forgetful = await PrivateRedisCluster.start({ members: 1, sync: 'no' });
-      const [member] = forgetful.members;
-      const node = await open({ url: forgetful.url(), graceMs: PATIENT });
-      const lab = stream('general');
+    beforeAll(async () => {
+      pair = await PrivateRedisCluster.start({ members: 1, sync: 'no', replicated: true });
+    });
+    afterAll(() => pair.stop());
+
+    it('acks as replicated what the replica of its master holds', async () => {
+      const node = await open({ url: pair.url(), replication: { replicas: 1, waitMs: 60_000 } });
+      await node.engine.broker.attach('default', 'replicated');
+      const there = stream('general', 'replicated');
+      const acked = await Promise.all(range(1, 50).map(() => node.engine.broker.publish(publication(there))));
+      for (const published of acked) expect(published).toMatchObject({ stored: 'replicated', delivered: 3 });
+    });
+
+    it('goes on under a new epoch when it lost the end of a stream, though nobody was there to see it', async () => {
+      const [master] = pair.members;
+      const node = await open({ url: pair.url(), graceMs: PATIENT });
       const [first] = await publishMany(node.engine, lab, 5);
-      const admin = member?.client();
+      const admin = master?.client();
       await admin?.save();
       admin?.disconnect();
       await publishMany(node.engine, lab, 5);
-      await member?.kill();
-      await member?.start();
+      await master?.kill();
+      await master?.start();
       const [next, later] = await publishMany(node.engine, lab, 2);
       expect(next?.sequence).toBe(6);
       expect(next?.epoch).not.toBe(first?.epoch);
       expect(later?.epoch).toBe(next?.epoch);
-      await node.engine.close();
-      await forgetful.stop();
     });
   });
 });

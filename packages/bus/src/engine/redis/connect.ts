@@ -1,10 +1,13 @@
 import { isIP } from 'node:net';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import { Keys } from './keys.ts';
 import { MasterWatch, WATCHING } from './master-watch.ts';
 import { probe } from './probe.ts';
 import { RedisSession, type Session, type SessionEvents } from './session.ts';
 import { ShardLines } from './shard-lines.ts';
+import { ShardedSession } from './sharded-session.ts';
 import type { Host, RedisAddress } from './url.ts';
+import { type Replication, Writers } from './writers.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
@@ -15,25 +18,101 @@ const LOADING_RETRY_MS = 100;
 type Driver = Pick<typeof import('ioredis'), 'Redis'>;
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
+export interface Target {
+  readonly address: RedisAddress;
+  /** The servers that share all rooms with it, by partition. */
+  readonly others: readonly RedisAddress[];
+  /** Shown in the server's list of clients. */
+  readonly name: string;
+  /** What is waited for before an ack; null: nothing. */
+  readonly replication: Replication | null;
+}
+
+/**
+ * Connects to a server, to the members of a cluster, or to all of several servers that share the rooms. Rejects with the
+ * server's or the system's reason, in which no credential stands; one of several servers is named in it as `shown`.
+ */
+export async function openSession(target: Target, events: SessionEvents): Promise<Session> {
+  const { address, others } = target;
+  if (others.length === 0) {
+    const session = await openServer(target, events);
+    return session.cluster ? session : agreed(session, null);
+  }
+  let whole: ShardedSession | null = null;
+  let lost: string | null = null;
+  const lose = (reason: string): void => {
+    if (lost !== null) return;
+    lost = reason;
+    whole?.close();
+    if (whole !== null) events.lost(reason);
+  };
+  const open = async (each: RedisAddress, number: number): Promise<Session> => {
+    try {
+      const session = await openServer(
+        { ...target, address: each },
+        { message: events.message, lost: (reason) => lose(`${each.shown}: ${reason}`) },
+      );
+      return await agreed(session, `${number} of ${others.length + 1}`);
+    } catch (error) {
+      throw Object.assign(error as Error, { shown: each.shown });
+    }
+  };
+  const opening = await Promise.allSettled([address, ...others].map((each, index) => open(each, index + 1)));
+  const [first, ...rest] = opening.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const failed = opening.find((each) => each.status === 'rejected');
+  if (first === undefined || failed !== undefined || lost !== null) {
+    for (const session of [first, ...rest]) session?.close();
+    throw failed?.reason ?? new Error(lost ?? 'the connection was lost again');
+  }
+  whole = new ShardedSession(first, rest);
+  return whole;
+}
+
+/**
+ * Makes sure that all nodes take this server for the same one of those that share the rooms, or (null) for the only one:
+ * else the members of a room would be parted without anybody being told.
+ */
+async function agreed(session: Session, place: string | null): Promise<Session> {
+  try {
+    const known = await (place === null
+      ? session.command('get', Keys.shard)
+      : session.command('set', Keys.shard, place, 'NX', 'GET'));
+    if (typeof known === 'string' && known !== place) {
+      throw new Error(`other nodes know it as number ${known}: give all of them the same URLs in the same order`);
+    }
+    return session;
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+}
+
 /**
  * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
  * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to. Rejects with the server's or the system's reason, in
  * which no credential stands.
  */
-export async function openSession(address: RedisAddress, name: string, events: SessionEvents): Promise<Session> {
+async function openServer({ address, others, name, replication }: Target, events: SessionEvents): Promise<Session> {
   const driver = await import('ioredis');
   const options = optionsOf(address, name);
   const opened: (Redis | Cluster)[] = [];
   const opening = async (): Promise<Session> => {
     const { direct, at, watch } = await connectFirst(driver, address, options, opened);
-    const subscriber = new driver.Redis({ ...options, ...at });
-    opened.push(subscriber);
-    await connect(subscriber);
+    const another = async (place: Options): Promise<Redis> => {
+      const client = new driver.Redis({ ...options, ...place });
+      opened.push(client);
+      await connect(client);
+      return client;
+    };
+    const subscriber = await another(at);
     // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
     if (address.database > 0) await direct.select(address.database);
-    const found = await probe(direct, address.sentinels !== null);
-    if (!found.cluster)
-      return new RedisSession({ commands: direct, direct, subscriber, shards: null, watch }, found, events);
+    const found = await probe(direct, { isWatched: address.sentinels !== null, replicas: replication?.replicas ?? 0 });
+    if (found.cluster && others.length > 0) throw new Error('it is a member of a cluster, which stands alone');
+    if (!found.cluster) {
+      const writers = replication && new Writers(new Map([['', await another(at)]]), () => '', replication);
+      return new RedisSession({ commands: direct, direct, subscriber, shards: null, writers, watch }, found, events);
+    }
     const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
     const cluster = new driver.Cluster([at], {
       redisOptions,
@@ -43,23 +122,23 @@ export async function openSession(address: RedisAddress, name: string, events: S
     });
     opened.push(cluster);
     await connect(cluster);
-    const lines = new Map<string, Redis>();
-    for (const { options: member } of cluster.nodes('master')) {
-      const { host = '', port = 0 } = member;
-      const line = new driver.Redis({
-        ...options,
-        host,
-        port,
-        ...(member.tls === undefined ? {} : { tls: member.tls }),
-      });
-      opened.push(line);
-      lines.set(`${host}:${port}`, line);
-    }
-    await Promise.all([...lines.values()].map(connectMaster));
-    const shards = new ShardLines(cluster, lines);
+    const masters = cluster.nodes('master').map(({ options: { host = '', port = 0, tls } }) => ({
+      name: `${host}:${port}`,
+      at: { host, port, ...(tls === undefined ? {} : { tls }) },
+    }));
+    const toMasters = async (): Promise<Map<string, Redis>> =>
+      new Map(await Promise.all(masters.map(async ({ name, at: place }) => [name, await another(place)] as const)));
+    const shards = new ShardLines(cluster, await toMasters());
+    await Promise.all(shards.clients.map(expectWhole));
+    const ownerOf = (key: string): string => shards.ownerOf(key);
+    const writers = replication === null ? null : new Writers(await toMasters(), ownerOf, replication);
     // Of one that has no replicas itself, others may.
     const mayLose = found.mayLose || cluster.nodes('slave').length > 0;
-    return new RedisSession({ commands: cluster, direct, subscriber, shards, watch }, { ...found, mayLose }, events);
+    return new RedisSession(
+      { commands: cluster, direct, subscriber, shards, writers, watch },
+      { ...found, mayLose },
+      events,
+    );
   };
   try {
     return await inTime(OPEN_TIMEOUT_MS, opening());
@@ -92,10 +171,9 @@ function optionsOf(address: RedisAddress, name: string): Options {
   };
 }
 
-/** Rejects too while the cluster, as this master sees it, does not serve all its slots. */
-async function connectMaster(line: Redis): Promise<void> {
-  await connect(line);
-  const state = /^cluster_state:(\w+)/m.exec(String(await line.cluster('INFO')))?.[1];
+/** Rejects while the cluster, as one of its masters sees it, does not serve all its slots. */
+async function expectWhole(master: Redis): Promise<void> {
+  const state = /^cluster_state:(\w+)/m.exec(String(await master.cluster('INFO')))?.[1];
   if (state !== 'ok') throw new Error(`CLUSTERDOWN the state of the cluster is "${state}"`);
 }
 

@@ -176,7 +176,7 @@ export class Interest {
   }
 
   private async cover(session: Session, all: TenantInterest): Promise<void> {
-    if (this.keys.partitioned) await session.follow(this.keys.wideTopics(all.tenant));
+    if (session.cluster) await session.follow(this.keys.wideTopics(all.tenant));
     else await session.subscribePattern(this.keys.topicPattern(all.tenant));
     const names = (await session.command('smembers', this.keys.rooms(all.tenant))) as string[];
     for (const name of names) this.add(all.tenant, name);
@@ -206,7 +206,7 @@ export class Interest {
     if (session === null) return;
     // Commands keep their order: the rooms are subscribed by name before the pattern ends.
     session.follow(kept.map((room) => room.topic)).catch((error: Error) => this.fail(session, error));
-    if (this.keys.partitioned) session.unfollow(this.keys.wideTopics(tenant));
+    if (session.cluster) session.unfollow(this.keys.wideTopics(tenant));
     else session.unsubscribePattern(this.keys.topicPattern(tenant));
   }
 

@@ -2,8 +2,8 @@ import type { KeyValueEntry, StreamAddress } from '../engine.ts';
 
 const PREFIX = 'arqon:';
 const SLOTS = 16_384;
-/** Into so many parts rooms are put in a cluster: enough to spread one tenant, few enough to follow all of them. */
-const PARTITIONS = 128;
+/** Into so many parts rooms are put over several servers: enough to spread one tenant, few enough to follow all of them. */
+export const PARTITIONS = 128;
 /** Rooms whose tag is remembered. */
 const REMEMBERED = 10_000;
 /** Every room. */
@@ -12,13 +12,13 @@ const ANY_ROOM = '*';
 /**
  * The names of everything the engine keeps in Redis.
  *
- * On one server all keys of a room begin with `{tenant/room}`. In Redis Cluster they begin with `{p42}:tenant/room`,
- * where 42 is the room's partition, by which its slot is known: one script may touch all keys of all rooms of a
+ * On one server all keys of a room begin with `{tenant/room}`. On several they begin with `{p42}:tenant/room`,
+ * where 42 is the room's partition, by which its server is known: one script may touch all keys of all rooms of a
  * partition, and a tenant is spread over all of them. The names of tenants and rooms hold neither braces nor `/`.
  * Topics carry the database number, because publish/subscribe knows no databases.
  */
 export class Keys {
-  /** Whether rooms are in partitions, as in a cluster; null as long as no server was seen. */
+  /** Whether rooms are in partitions; null as long as no server was seen. */
   partitioned: boolean | null = null;
   private readonly topics: string;
   private readonly known = new Map<string, string>();
@@ -47,6 +47,11 @@ export class Keys {
     return `${PREFIX}${this.at(at.tenant, at.room)}:once:${tag}`;
   }
 
+  /** On each of several servers that share the rooms: which of them it is, as `NUMBER of COUNT`. */
+  static get shard(): string {
+    return `${PREFIX}shard`;
+  }
+
   /** Set of a tenant's rooms that have streams. In a slot of its own: written before the first event of a room. */
   rooms(tenant: string): string {
     return `${PREFIX}rooms:${tenant}`;
@@ -71,9 +76,9 @@ export class Keys {
     return `${this.topics}${this.partitioned ? this.at(tenant, room) : `${tenant}/${room}`}`;
   }
 
-  /** Matches the topics of all rooms of a tenant, on one server. */
+  /** Matches the topics of all rooms of a tenant. */
   topicPattern(tenant: string): string {
-    return `${this.topics}${escapePattern(tenant)}/*`;
+    return `${this.topics}${this.partitioned ? '{p*}:' : ''}${escapePattern(tenant)}/*`;
   }
 
   /** In a cluster, which knows no patterns: where the events of all rooms of a tenant are published as well. */
@@ -167,8 +172,8 @@ export class Keys {
   }
 }
 
-/** The partition of a room: FNV-1a of its name. */
-function partitionOf(place: string): number {
+/** The partition of a name: its FNV-1a. */
+export function partitionOf(place: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < place.length; at += 1) hash = Math.imul(hash ^ place.charCodeAt(at), 0x01000193);
   return (hash >>> 0) % PARTITIONS;

@@ -1,5 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
-import { openSession, SENTINEL_FAULT } from './connect.ts';
+import { openSession, SENTINEL_FAULT, type Target } from './connect.ts';
 import type { Session } from './session.ts';
 import type { RedisAddress } from './url.ts';
 
@@ -19,11 +19,8 @@ export interface LinkEvents {
   away(reason: string): void;
 }
 
-export interface LinkOptions {
+export interface LinkOptions extends Target {
   readonly backend: 'redis' | 'valkey';
-  readonly address: RedisAddress;
-  /** Shown in the server's list of clients. */
-  readonly name: string;
   /** How long a lost server is waited for before what waits is decided without it, in milliseconds. */
   readonly graceMs: number;
 }
@@ -42,6 +39,7 @@ export class Link {
   private readonly options: LinkOptions;
   private readonly events: LinkEvents;
   private current: Session | null = null;
+  private interrupt: (cause: string) => void = () => {};
   /** Where to connect next; with a cluster any of its members will do. */
   private readonly addresses: RedisAddress[];
   private readonly waiting = new Set<() => void>();
@@ -144,16 +142,18 @@ export class Link {
     const address = this.addresses.shift() ?? this.options.address;
     this.addresses.push(address);
     try {
-      session = await openSession(address, this.options.name, {
-        message: (topic, text) => this.events.message(topic, text),
-        lost: (reason) => {
-          if (session !== null) this.lose(session, reason);
+      session = await openSession(
+        { ...this.options, address },
+        {
+          message: (topic, text) => this.events.message(topic, text),
+          lost: (reason) => {
+            if (session !== null) this.lose(session, reason);
+          },
         },
-      });
+      );
       if (this.closed) return session.close();
       this.current = session;
-      await this.events.prepare(session);
-      if (this.current !== session) throw new Error('the connection was lost again');
+      await this.prepare(session);
       this.session = session;
       this.standing = 'up';
       this.learn(session);
@@ -164,10 +164,19 @@ export class Link {
     } catch (error) {
       session?.close();
       if (this.current === session) this.current = null;
-      this.reason = sentence(error, { backend: this.options.backend, shown: address.shown });
+      const { shown = address.shown } = error as { readonly shown?: string };
+      this.reason = sentence(error, { backend: this.options.backend, shown });
       this.fault(this.reason);
       throw new Error(this.reason, { cause: error });
     }
+  }
+
+  /** Rejects when the connection is lost meanwhile, though the driver may leave what was asked on it open. */
+  private prepare(session: Session): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.interrupt = (cause) => reject(new Error(`the connection was lost again: ${cause}`));
+      this.events.prepare(session).then(resolve, reject);
+    });
   }
 
   /** Remembers the members of a cluster, so that the loss of one is not the loss of all. */
@@ -184,7 +193,10 @@ export class Link {
     if (this.current !== session) return;
     this.current = null;
     // Lost while it was being prepared: the attempt itself fails and is repeated.
-    if (this.session !== session) return;
+    if (this.session !== session) {
+      this.interrupt(cause);
+      return;
+    }
     this.session = null;
     this.reason = `${this.options.address.shown} was lost: ${cause}.`;
     this.fault(this.reason);

@@ -17,11 +17,19 @@ export interface Probe {
   readonly warnings: readonly string[];
 }
 
+/** What the engine knows beforehand of a server. */
+export interface Expected {
+  /** Sentinels replace it by a replica when it fails. */
+  readonly isWatched: boolean;
+  /** So many replicas are to be waited for. */
+  readonly replicas: number;
+}
+
 /**
- * Asks what the engine has to know; `isWatched`: sentinels replace it by a replica when it fails. What the server forbids to ask
+ * Asks what the engine has to know. What the server forbids to ask
  * (CONFIG in managed services) counts as unset.
  */
-export async function probe(redis: Redis, isWatched: boolean): Promise<Probe> {
+export async function probe(redis: Redis, { isWatched, replicas }: Expected): Promise<Probe> {
   const [info, appendOnly, appendSync, configuredPolicy] = await Promise.all([
     information(redis),
     setting(redis, 'appendonly'),
@@ -30,19 +38,25 @@ export async function probe(redis: Redis, isWatched: boolean): Promise<Probe> {
   ]);
   const policy = configuredPolicy ?? info.get('maxmemory_policy');
   const durability = appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory';
-  const hasReplicas =
-    Number(info.get('connected_slaves') ?? 0) > 0 || Number(info.get('second_repl_offset') ?? -1) >= 0;
+  const connected = Number(info.get('connected_slaves') ?? 0);
+  const hasReplicas = connected > 0 || Number(info.get('second_repl_offset') ?? -1) >= 0;
+  const cluster = info.get('redis_mode') === 'cluster' || info.get('server_mode') === 'cluster';
   const name = info.get('server_name') === 'valkey' || info.has('valkey_version') ? 'valkey' : 'redis';
   return {
-    cluster: info.get('redis_mode') === 'cluster' || info.get('server_mode') === 'cluster',
+    cluster,
     server: `${name} ${info.get('valkey_version') ?? info.get('redis_version') ?? '(version unknown)'}`,
     runId: info.get('run_id') ?? '',
     durability,
     mayLose: durability !== 'disk' || isWatched || hasReplicas,
-    warnings:
-      policy === undefined || policy === 'noeviction'
+    warnings: [
+      ...(policy === undefined || policy === 'noeviction'
         ? []
-        : [`maxmemory-policy is "${policy}": history and keys may be evicted; set it to "noeviction".`],
+        : [`maxmemory-policy is "${policy}": history and keys may be evicted; set it to "noeviction".`]),
+      // Of a cluster one would have to ask every master.
+      ...(cluster || connected >= replicas
+        ? []
+        : [`ARQONBUS_REDIS_WAIT_REPLICAS is ${replicas}, and ${connected} replicas are connected to the server.`]),
+    ],
   };
 }
 

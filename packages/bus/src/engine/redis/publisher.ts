@@ -22,13 +22,18 @@ export interface Pending {
   readonly number: number;
   readonly publication: Publication;
   readonly topic: string;
-  /** What is of one shard may share a script in a cluster. */
+  /** What is of one partition may share a script where there are partitions. */
   readonly shard: string;
   readonly body: string;
   readonly idempotenceKey: string;
   /** Where the server put it; null while that is not known. */
   place: { readonly sequence: number; readonly epoch: string } | null;
   answeredAt: number;
+  /** To how many connections it was handed; null as long as it has not come by. */
+  delivered: number | null;
+  /** The batch whose copies on replicas are waited for; null when none are, or no longer. */
+  copying: readonly Pending[] | null;
+  replicated: boolean;
   resolve(published: Published): void;
   reject(error: Error): void;
 }
@@ -99,6 +104,9 @@ export class Publisher {
           dedupeMs > 0 ? this.keys.idempotence(stream, draft.id, exact(identity)) : this.keys.once(stream, tag),
         place: null,
         answeredAt: 0,
+        delivered: null,
+        copying: null,
+        replicated: false,
         resolve,
         reject,
       };
@@ -112,7 +120,9 @@ export class Publisher {
   arrived(number: number, entry: Entry, delivered: number): void {
     const pending = this.pending.get(number);
     if (pending === undefined) return;
-    this.settle(pending, { sequence: entry.sequence, epoch: entry.epoch }, delivered, false);
+    pending.place = { sequence: entry.sequence, epoch: entry.epoch };
+    pending.delivered = delivered;
+    this.conclude(pending);
   }
 
   /** Sends on this session: first, in their order, all that an earlier one left without an answer. */
@@ -130,9 +140,7 @@ export class Publisher {
 
   /** Answers what waits for an event that will not come by any more. */
   release(): void {
-    for (const pending of this.pending.values()) {
-      if (pending.place !== null && !this.isExpected(pending)) this.settle(pending, pending.place, 0, false);
-    }
+    for (const pending of this.pending.values()) this.conclude(pending);
   }
 
   /** The server is away: what was stored is answered, the rest is handed over in its order. */
@@ -140,7 +148,7 @@ export class Publisher {
     const all = [...this.pending.values()];
     this.unsent = [];
     for (const pending of all) {
-      if (pending.place !== null) this.settle(pending, pending.place, 0, false);
+      if (pending.place !== null) this.settle(pending, pending.place, pending.delivered ?? 0, false);
       else this.hand(pending, decide);
     }
   }
@@ -167,15 +175,15 @@ export class Publisher {
 
   private flush(): void {
     while (this.session !== null && !this.retrying && this.outstanding < BATCHES) {
-      const batch = this.cut(this.session.cluster);
+      const batch = this.cut(this.session.partitioned);
       if (batch.length === 0) break;
       this.send(this.session, batch);
     }
   }
 
   /** Takes the next batch out of what waits. */
-  private cut(isCluster: boolean): Pending[] {
-    if (isCluster) {
+  private cut(isPartitioned: boolean): Pending[] {
+    if (isPartitioned) {
       const [batch, waiting] = this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT);
       this.unsent = waiting;
       return batch;
@@ -203,7 +211,9 @@ export class Publisher {
       args.push(Math.max(0, Math.ceil(dedupeMs)), firstSequence, expect === undefined ? '' : expected(expect));
     }
     this.outstanding += 1;
-    session.runLoaded(APPEND, keys, args).then(
+    const { answers: answered, replicated } = session.append(APPEND, keys, args);
+    if (replicated !== null) this.awaitCopies(batch, replicated);
+    answered.then(
       (answers) => {
         if (this.session !== session) return;
         this.outstanding -= 1;
@@ -252,7 +262,7 @@ export class Publisher {
     pending.place = place;
     pending.answeredAt = this.events.now();
     if (Number(outcome) === DUPLICATE) this.settle(pending, place, 0, true);
-    else if (!this.isExpected(pending)) this.settle(pending, place, 0, false);
+    else this.conclude(pending);
   }
 
   private fail(session: Session, pending: Pending, reason: string): void {
@@ -287,6 +297,27 @@ export class Publisher {
     this.flush();
   }
 
+  /** The acks of a batch wait until it is known whether replicas hold it. */
+  private awaitCopies(batch: readonly Pending[], replicated: Promise<boolean>): void {
+    for (const pending of batch) pending.copying = batch;
+    replicated.then((isReplicated) => {
+      for (const pending of batch) {
+        // One that was sent again waits for the copies of that.
+        if (pending.copying !== batch) continue;
+        pending.copying = null;
+        pending.replicated = isReplicated;
+        this.conclude(pending);
+      }
+    });
+  }
+
+  /** Answers a publication of which nothing is waited for any more. */
+  private conclude(pending: Pending): void {
+    if (pending.place === null || pending.copying !== null) return;
+    if (pending.delivered === null && this.isExpected(pending)) return;
+    this.settle(pending, pending.place, pending.delivered ?? 0, false);
+  }
+
   private isExpected({ topic, publication, place }: Pending): boolean {
     return place !== null && this.events.expects(topic, publication.stream.channel, place.epoch, place.sequence);
   }
@@ -304,12 +335,13 @@ export class Publisher {
     delivered: number,
     duplicate: boolean,
   ): void {
-    this.hand(pending, ({ resolve }) => resolve({ ...place, stored: this.durability, delivered, duplicate }));
+    const stored = pending.replicated ? 'replicated' : this.durability;
+    this.hand(pending, ({ resolve }) => resolve({ ...place, stored, delivered, duplicate }));
   }
 
   private hand(pending: Pending, decide: (pending: Pending) => void): void {
     if (!this.pending.delete(pending.number)) return;
-    if (this.session?.cluster) {
+    if (this.session?.partitioned) {
       this.order.done(pending);
       this.schedule();
     }
@@ -325,7 +357,7 @@ function expected(expect: Expectation): string {
 }
 
 /**
- * Makes batches for a Redis Cluster. A batch is of one shard, so of one slot; and since shards live on servers that
+ * Makes batches for several servers. A batch is of one shard, so of one server; and since shards live on servers that
  * know nothing of each other, a sender's publication to another one waits until those before it have come back. So its own
  * node sees them in the order sent; another node may, for the moment that the cluster needs to pass an event on, not.
  */

@@ -16,7 +16,8 @@ import type { Cursor, Room } from './room.ts';
 import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
-import { parseRedisUrl, type RedisAddress } from './url.ts';
+import { parseRedisUrls, type RedisAddress } from './url.ts';
+import type { Replication } from './writers.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
@@ -27,12 +28,18 @@ const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' 
 export interface RedisEngineOptions {
   /**
    * `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. Or
-   * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`, whose hosts are sentinels.
+   * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`, whose hosts are sentinels. Several of these,
+   * with commas between them, are shards: rooms are spread over them.
    */
   readonly url: string;
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
+  /**
+   * So many replicas are to hold an event before its ack says `replicated`; after `waitMs` milliseconds without them it
+   * says what the server alone promises. Nothing is waited for when left out.
+   */
+  readonly replication?: Replication;
   /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
   readonly graceMs?: number;
   /**
@@ -81,12 +88,12 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow } = options;
+    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow, replication = null } = options;
     this.backend = backend;
-    const [address, invalid] = readUrl(url, backend);
+    const [[address, ...others], invalid] = readUrls(url, backend);
     this.invalid = invalid;
     this.keys = new Keys(address.database);
-    this.link = new Link({ backend, address, name: nodeId, graceMs }, this.linkEvents());
+    this.link = new Link({ backend, address, others, name: nodeId, replication, graceMs }, this.linkEvents());
     this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
     this.catchUp = new CatchUp(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
@@ -248,17 +255,17 @@ class RedisEngine implements Engine {
     await this.changes.establish(session);
     await this.presence.establish(session);
     // Another process, or one that does not say, may have lost the end of what the last one held.
-    const verify = session.cluster || session.runId === '' || session.runId !== this.runId;
+    const verify = session.partitioned || session.runId === '' || session.runId !== this.runId;
     await this.interest.establish(session, verify);
   }
 
   /** Names of keys and topics follow from what the first server is. */
-  private layOut({ cluster }: Session): void {
-    if (this.keys.partitioned === cluster) return;
+  private layOut({ partitioned }: Session): void {
+    if (this.keys.partitioned === partitioned) return;
     if (this.keys.partitioned !== null) {
-      throw new Error(`it is ${cluster ? 'a cluster now' : 'no cluster any more'}: start the bus again`);
+      throw new Error(`it is ${partitioned ? 'a cluster now' : 'no cluster any more'}: start the bus again`);
     }
-    this.keys.partitioned = cluster;
+    this.keys.partitioned = partitioned;
     this.interest.rename();
   }
 
@@ -322,22 +329,14 @@ class Relay implements EngineEvents {
   }
 }
 
-/** The address, or one that is never used and the reason why. */
-function readUrl(url: string, backend: 'redis' | 'valkey'): [RedisAddress, Error | null] {
+/** The addresses, or one that is never used and the reason why. */
+function readUrls(url: string, backend: 'redis' | 'valkey'): [[RedisAddress, ...RedisAddress[]], Error | null] {
   try {
-    return [parseRedisUrl(url, backend), null];
+    return [parseRedisUrls(url, backend), null];
   } catch (error) {
-    const nowhere = {
-      host: '',
-      port: 0,
-      username: undefined,
-      password: undefined,
-      database: 0,
-      tls: false,
-      sentinels: null,
-      shown: '',
-    };
-    return [nowhere, error as Error];
+    const credentials = { username: undefined, password: undefined };
+    const nowhere = { host: '', port: 0, ...credentials, database: 0, tls: false, sentinels: null, shown: '' };
+    return [[nowhere], error as Error];
   }
 }
 

@@ -13,6 +13,9 @@ function pending(number: number, room: string, identity: string): Pending {
     idempotenceKey: '',
     place: null,
     answeredAt: 0,
+    delivered: null,
+    copying: null,
+    replicated: false,
     resolve() {},
     reject() {},
   };

@@ -5,6 +5,7 @@ import type { Probe } from './probe.ts';
 import type { Script } from './scripts.ts';
 import type { ShardLines } from './shard-lines.ts';
 import type { Host } from './url.ts';
+import type { Appended, Writers } from './writers.ts';
 
 const PULSE_MS = 1_000;
 /** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
@@ -18,7 +19,10 @@ export type Argument = string | number;
 
 /** The server as the engine uses it, between one connect and the loss of the connection. Every call then rejects. */
 export interface Session {
+  /** A Redis Cluster, which knows slots, and no patterns where they are published. */
   readonly cluster: boolean;
+  /** Rooms are on several servers, by their partition. */
+  readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
   /** Name and version of the server, for people. */
@@ -36,6 +40,8 @@ export interface Session {
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
   /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a second try would break. */
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
+  /** Runs a script as `runLoaded` does, and tells how far replicas have followed; where none are waited for, null. */
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere;
   load(scripts: readonly Script[]): Promise<void>;
   /** Answers when the server has confirmed: what is published later arrives. */
   subscribe(topics: readonly string[]): Promise<void>;
@@ -48,6 +54,9 @@ export interface Session {
   publish(topic: string, text: string): Promise<unknown>;
   close(): void;
 }
+
+/** As {@link Appended}; `replicated` is null where replicas are not waited for. */
+export type AppendedHere = Pick<Appended, 'answers'> & { readonly replicated: Appended['replicated'] | null };
 
 export interface SessionEvents {
   message(topic: string, text: string): void;
@@ -63,12 +72,15 @@ export interface Connections {
   readonly subscriber: Redis;
   /** Of a cluster. */
   readonly shards: ShardLines | null;
+  /** Where replicas are waited for. */
+  readonly writers: Writers | null;
   readonly watch: MasterWatch | null;
 }
 
 /** A {@link Session} on connections that are open. */
 export class RedisSession implements Session {
   readonly cluster: boolean;
+  readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
   readonly server: string;
@@ -79,6 +91,9 @@ export class RedisSession implements Session {
   private readonly direct: Redis;
   private readonly subscriber: Redis;
   private readonly shards: ShardLines | null;
+  private readonly writers: Writers | null;
+  /** All connections that are a server's, and not spread over a cluster. */
+  private readonly lines: readonly Redis[];
   private readonly watch: MasterWatch | null;
   private readonly events: SessionEvents;
   private readonly pulse: NodeJS.Timeout;
@@ -88,14 +103,21 @@ export class RedisSession implements Session {
   /** Calls to a cluster that wait for their answer: its client leaves some of them open when it is disconnected. */
   private readonly open = new Set<(error: Error) => void>();
 
-  constructor({ commands, direct, subscriber, shards, watch }: Connections, found: Probe, events: SessionEvents) {
+  constructor(
+    { commands, direct, subscriber, shards, writers, watch }: Connections,
+    found: Probe,
+    events: SessionEvents,
+  ) {
     this.commands = commands;
     this.direct = direct;
     this.subscriber = subscriber;
     this.shards = shards;
+    this.writers = writers;
+    this.lines = [direct, subscriber, ...(shards?.clients ?? []), ...(writers?.clients ?? [])];
     this.watch = watch;
     this.events = events;
     this.cluster = found.cluster;
+    this.partitioned = found.cluster;
     this.durability = found.durability;
     this.warnings = found.warnings;
     this.server = found.server;
@@ -106,7 +128,7 @@ export class RedisSession implements Session {
     subscriber.on('pmessage', (_pattern: string, topic: string, text: string) => events.message(topic, text));
     let reason = 'the connection was closed';
     shards?.start(events.message, () => this.lose('slots of the cluster have moved'));
-    for (const client of new Set([commands, direct, subscriber, ...(shards?.clients ?? [])])) {
+    for (const client of new Set([commands, ...this.lines])) {
       client.on('error', (error: Error) => {
         reason = error.message;
       });
@@ -145,6 +167,12 @@ export class RedisSession implements Session {
 
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
     return this.command('evalsha', script.sha, keys.length, ...keys, ...args);
+  }
+
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere {
+    if (this.writers === null) return { answers: this.runLoaded(script, keys, args), replicated: null };
+    const { answers, replicated } = this.writers.append(script, keys, args);
+    return { answers: this.settled(this.atOwner(answers)), replicated };
   }
 
   async load(scripts: readonly Script[]): Promise<void> {
@@ -188,10 +216,18 @@ export class RedisSession implements Session {
     clearInterval(this.pulse);
     this.watch?.close();
     this.commands.disconnect();
-    this.direct.disconnect();
-    this.subscriber.disconnect();
-    for (const client of this.shards?.clients ?? []) client.disconnect();
+    for (const client of this.lines) client.disconnect();
     for (const reject of this.open) reject(new Error('the connection was closed'));
+  }
+
+  /** A connection to one master follows no slot to another one. */
+  private async atOwner(answers: Promise<unknown>): Promise<unknown> {
+    try {
+      return await answers;
+    } catch (error) {
+      if (/^(MOVED|ASK) /.test((error as Error).message)) this.lose('slots of the cluster have moved');
+      throw error;
+    }
   }
 
   private settled<T>(answer: Promise<T>): Promise<T> {
@@ -215,20 +251,21 @@ export class RedisSession implements Session {
     if (!this.answered) return;
     this.answered = false;
     // An error is an answer too, for instance of a member of a cluster that is away; only silence is not.
-    const lines = [this.direct, this.subscriber, ...(this.shards?.clients ?? [])];
-    Promise.allSettled([this.commands.call('ping'), ...lines.map((client) => client.ping())]).then(() => {
+    // What is sent behind a WAIT is answered late, but those for publications end with the others.
+    const asked = this.lines.filter((line) => this.writers === null || !this.writers.clients.includes(line));
+    Promise.allSettled([this.commands.call('ping'), ...asked.map((line) => line.ping())]).then(() => {
       this.answered = true;
     });
   }
 }
 
-/** Has a script ask its server which run this is: each shard of a cluster has its own. */
+/** Has a script ask its server which run this is: of several servers each has its own. */
 const OWN_RUN = '?';
 
 /** The run of a server that may lose, with its process, what it has answered, as scripts take it; empty when it may not. */
-export function lossyRun({ mayLose, cluster, runId }: Pick<Session, 'mayLose' | 'cluster' | 'runId'>): string {
+export function lossyRun({ mayLose, partitioned, runId }: Pick<Session, 'mayLose' | 'partitioned' | 'runId'>): string {
   if (!mayLose) return '';
-  return cluster ? OWN_RUN : runId;
+  return partitioned ? OWN_RUN : runId;
 }
 
 function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): Host {

@@ -54,7 +54,8 @@ export class ShardLines {
     return line;
   }
 
-  private ownerOf(topic: string): string {
-    return this.cluster.slots[slotOf(topic)]?.[0] ?? '';
+  /** The address of the master that has the slot of a key or topic. */
+  ownerOf(name: string): string {
+    return this.cluster.slots[slotOf(name)]?.[0] ?? '';
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { sentence } from './link.ts';
-import { parseRedisUrl } from './url.ts';
+import { parseRedisUrl, parseRedisUrls } from './url.ts';
 
 describe('a Redis URL', () => {
   it('is taken apart, credentials decoded and left out of what is shown', () => {
@@ -45,6 +45,18 @@ describe('a Redis URL', () => {
     });
     const plain = { username: undefined, password: undefined, database: 0, tls: false };
     expect(parseRedisUrl('valkey+sentinel://h/m', 'valkey')).toMatchObject(plain);
+  });
+
+  it('may be several, of one database and each once', () => {
+    const of = (text: string): string[] => parseRedisUrls(text, 'redis').map(({ shown }) => shown);
+    expect(of('redis://a')).toEqual(['redis://a:6379']);
+    expect(of('redis://:secret@a/1, rediss+sentinel://b,c/bus/1,redis://d/1')).toEqual([
+      'redis://a:6379/1',
+      'rediss+sentinel://b:26379,c:26379/bus/1',
+      'redis://d:6379/1',
+    ]);
+    expect(() => of('redis://a/1,redis://b/2')).toThrow('different databases');
+    expect(() => of('redis://a,redis://u:p@a')).toThrow('one server twice');
   });
 
   it.each([

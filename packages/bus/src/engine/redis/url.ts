@@ -28,6 +28,24 @@ const SENTINEL_URL =
   /^(?<scheme>(?:redis|valkey)s?\+sentinel:)\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^@/?#]+)\/(?<name>[\w.-]+)(?:\/(?<database>\d{0,5}))?$/i;
 
 /**
+ * Reads one URL ({@link parseRedisUrl}), or several with commas between them: servers of which each has a part of all
+ * rooms. Throws one sentence, also where they name one server twice or different databases.
+ */
+export function parseRedisUrls(text: string, backend: 'redis' | 'valkey'): [RedisAddress, ...RedisAddress[]] {
+  const [first = '', ...more] = text.split(/\s*,\s*(?=[a-z]+(?:\+sentinel)?:\/\/)/i);
+  const address = parseRedisUrl(first, backend);
+  const others = more.map((each) => parseRedisUrl(each, backend));
+  const all = [address, ...others];
+  if (new Set(all.map(({ database }) => database)).size > 1) {
+    throw new Error(`The ${backend} URLs name different databases; give all of them the same number.`);
+  }
+  if (new Set(all.map(({ shown }) => shown)).size < all.length) {
+    throw new Error(`The ${backend} URLs name one server twice; each may stand there once.`);
+  }
+  return [address, ...others];
+}
+
+/**
  * Reads `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; the schemes are `redis`, `valkey` and, over TLS, `rediss`,
  * `valkeys`. With `+sentinel` behind any of them it is `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`:
  * the hosts are sentinels, the credentials those of the master that they know by that name. Throws one sentence that
@@ -51,7 +69,7 @@ export function parseRedisUrl(text: string, backend: 'redis' | 'valkey'): RedisA
   if (url.hostname === '') throw new Error(`The ${backend} URL names no host; write it as ${example}.`);
   const database = url.pathname.replace(/^\//, '');
   if (!/^\d{0,5}$/.test(database)) {
-    throw new Error(`The ${backend} URL ends in a path that is no database number; write it as ${example}.`);
+    throw new Error(`The ${backend} URL ends in a path that is not a database number; write it as ${example}.`);
   }
   const port = url.port === '' ? DEFAULT_PORT : Number(url.port);
   return {

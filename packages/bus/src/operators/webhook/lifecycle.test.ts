@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { Session } from '../../connection/session.ts';
-import { NOTICE_MS } from '../../subscribe/roster.ts';
 import { Cluster } from './cluster.suite.ts';
 import type { Receiver } from './receiver.suite.ts';
 import { openReceiver, openRig, type Rig, settled, turn } from './rig.suite.ts';
@@ -68,14 +67,16 @@ describe('what happens to the members of a channel', () => {
 
   it('is not told of somebody whose line broke and who is back in time', async () => {
     const [rig, receiver] = await Promise.all([openRig({ graceMs: LONG_MS }), openReceiver()]);
-    await register(rig, rig.connect(), receiver, { ...DECK, on: ALL });
+    const { rule_id } = await register(rig, rig.connect(), receiver, { ...DECK, on: ALL, durable: true });
     const first = rig.connect({ subject: 'ada' });
     await join(rig, first);
     rig.bus.disconnect(first, 'line broke');
     const second = rig.connect({ subject: 'ada' });
     await join(rig, second);
-    // Another notice than the one that tells of the return.
-    await new Promise((resolve) => setTimeout(resolve, 2 * NOTICE_MS));
+    // It is noted that the second connection stands for the first.
+    const at = { tenant: 'default', space: 'webhook_present', namespace: rule_id };
+    const noted = async () => (await rig.bus.engine.store.list(at, { limit: 10 })).map(({ key }) => key);
+    await expect.poll(noted).toContain(`science:deck ${second.id}`);
     await leave(rig, second);
     await receiver.until(4);
     expect(told(receiver)).toEqual([

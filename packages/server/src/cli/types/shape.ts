@@ -26,7 +26,7 @@ export interface Declaration {
   readonly about: string | null;
 }
 
-export const ANY: Shape = { kind: 'any' };
+const ANY: Shape = { kind: 'any' };
 const NEVER: Shape = { kind: 'never' };
 /** Deeper than any schema that the bus takes; what is below says nothing. */
 const MAX_DEPTH = 64;

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { type ChannelRule, compilePattern, isChannelPattern, WILDCARD } from '@arqonbus/protocol';
+import { type ChannelRule, compilePattern, isChannelPattern, isRoomName, WILDCARD } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { messageOf, UsageError } from '../exit.ts';
 import { ask } from '../remote/bus.ts';
@@ -33,6 +33,11 @@ export function typesVerb(): Command {
   );
   return verb.action(async (options: TypesOptions) => {
     const { lang, room = WILDCARD, out } = options;
+    if (!isRoomName(room) && !isOpenEnded(room)) {
+      throw new UsageError(
+        `--room is the name of a room, or a pattern whose segments are names or "*"; ${room} is neither.`,
+      );
+    }
     const rules = typedRules(await rulesOf(options), room);
     if (rules.size === 0) {
       remark(

@@ -121,18 +121,18 @@ function retryVerb(): Command {
 
 function rules(all: readonly WebhookRule[]): StyledText {
   return table(
-    ['RULE', 'URL', 'SOURCE', 'ON', 'SIGNED', 'DURABLE', 'QUEUED', 'DELIVERED', 'FAILED', 'DEAD'],
-    all.map(({ rule_id, url, room, channel, on, signed, durable, queued, delivered, failed, dead_letters }) => [
+    ['RULE', 'URL', 'SOURCE', 'SIGNED', 'DURABLE', 'QUEUED', 'DELIVERED', 'FAILED', 'DEAD', 'ON'],
+    all.map(({ rule_id, url, room, channel, signed, durable, queued, delivered, failed, dead_letters, on }) => [
       rule_id,
       url,
       `${room ?? '*'}:${channel ?? '*'}`,
-      on.join(' '),
       signed ? 'yes' : 'no',
       durable ? 'yes' : 'no',
       queued,
       delivered,
       failed,
       dead_letters,
+      on.join(' '),
     ]),
   );
 }
