@@ -71,6 +71,13 @@ describe.skipIf(!hasChromium())('agents on the dashboard', () => {
     planner.request('@judge', { text: 'And in which room?' }, { timeoutMs: 600_000 }).catch(() => {});
     await asked.getByText('And in which room?').waitFor();
     expect(await page.locator('.question').count()).toBe(1);
+
+    // Whoever has gone meanwhile finds the answer in the mailbox.
+    await planner.close();
+    await asked.getByRole('button', { name: 'Refuse' }).click();
+    await page.getByText('Your answer went to planner.').waitFor();
+    const mail = await (await agent('planner')).mailbox();
+    expect((await mail.next())?.payload).toEqual({ approved: false });
     expect(faults).toEqual([]);
   }, 60_000);
 
@@ -116,7 +123,7 @@ describe.skipIf(!hasChromium())('agents on the dashboard', () => {
     await expect
       .poll(async () => {
         for (let n = 0; n < 20; n += 1) await busy.publish('noise:here', { n });
-        return panel.getByText(/^[1-9][\d.]*\/s, \d+ in all/).count();
+        return panel.getByText(/^[1-9][\d.]*\/s, [\d,]+ in all/).count();
       })
       .toBeGreaterThan(0);
     // What the feed over HTTP does not tell comes over the channel.
