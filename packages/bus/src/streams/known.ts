@@ -1,6 +1,14 @@
-import type { SenderRecord } from '@arqonbus/protocol';
+import { BusError, type SenderRecord } from '@arqonbus/protocol';
 import type { Session } from '../connection/session.ts';
 import { cutTo, readMark } from './mark.ts';
+
+/** Streams that one identity, and one tenant, may have open. */
+export interface OpenLimits {
+  readonly maxOpen: number;
+  readonly maxOpenInTenant: number;
+}
+
+const OPEN_LIMITS: OpenLimits = { maxOpen: 100, maxOpenInTenant: 10_000 };
 
 /** How long the end of a stream is remembered: pieces that another node sent before it may come after it. */
 const REMEMBERED_MS = 60_000;
@@ -70,14 +78,33 @@ export class KnownStreams {
   private readonly rooms: Map<string, Set<KnownStream>> = new Map();
   private readonly now: () => number;
   private readonly isAlone: boolean;
+  private readonly limits: OpenLimits;
 
   /**
    * @param now milliseconds of a clock that never steps
    * @param isAlone whether no other node can send pieces
    */
-  constructor(now: () => number, isAlone: boolean) {
+  constructor(now: () => number, isAlone: boolean, limits: OpenLimits = OPEN_LIMITS) {
     this.now = now;
     this.isAlone = isAlone;
+    this.limits = limits;
+  }
+
+  /** Throws LIMIT_EXCEEDED where somebody, or a tenant, has as many streams open as it may. */
+  requirePlace(tenant: string, identity: string): void {
+    const { maxOpen, maxOpenInTenant } = this.limits;
+    let [own, all] = [0, 0];
+    for (const { record } of this.all(tenant)) {
+      all += 1;
+      if (record.identity === identity) own += 1;
+    }
+    if (own >= maxOpen) {
+      throw new BusError('LIMIT_EXCEEDED', `You have ${maxOpen} streams open; close some.`, { limit: maxOpen });
+    }
+    if (all < maxOpenInTenant) return;
+    throw new BusError('LIMIT_EXCEEDED', `The tenant has ${maxOpenInTenant} streams open; try again later.`, {
+      limit: maxOpenInTenant,
+    });
   }
 
   get(tenant: string, id: string): KnownStream | undefined {

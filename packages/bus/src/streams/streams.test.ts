@@ -29,7 +29,7 @@ describe('token streams of this node', () => {
 
   const as = (subject: string): Promise<Worker> => Worker.connect(node, { as: subject });
 
-  it('are shown at once, and then once in 40 ms', async () => {
+  it('P14.2 are shown at once, and then once in 40 ms', async () => {
     const id = await open(writer);
     for (const text of ['a', 'b', 'c']) await append(writer, id, text);
     clock.advance(39);
@@ -54,7 +54,7 @@ describe('token streams of this node', () => {
     expect(markOf(end)).toEqual({ id, offset: 1, state: 'failed' });
   });
 
-  it('end as orphaned once nobody has written for the time that was said, an empty text counting', async () => {
+  it('P14.5 end as orphaned once nobody has written for the time that was said, an empty text counting', async () => {
     const id = await open(writer, { ttl_seconds: 5 });
     await append(writer, id, 'all there is');
     clock.advance(4_999);
@@ -136,7 +136,7 @@ describe('token streams of this node', () => {
     expect(markOf(event)).toBeUndefined();
   });
 
-  it('hold at most 1 MiB of text each', async () => {
+  it('P14.7 hold at most 1 MiB of text each', async () => {
     const id = await open(writer);
     const half = 'é'.repeat(MIB / 4);
     await append(writer, id, half);
@@ -256,7 +256,7 @@ describe('what a token stream passes', () => {
     return [writer, reader, node];
   };
 
-  it('is the content policy with each append: what is blocked over several is not shown, and the rest goes on', async () => {
+  it('P14.8 is the content policy with each append: what is blocked over several is not shown, and the rest goes on', async () => {
     const [writer, reader] = await connect({ hooks: { publish: [inspector] } });
     const id = await open(writer);
     await append(writer, id, 'a BO');
