@@ -51,8 +51,10 @@ export interface KnownStream {
   record: StreamRecord | null;
   /** How far this node's members were shown its text, in UTF-16 units; null: they were shown nothing. */
   shown: number | null;
-  /** Members that are still to be shown it from its beginning. */
+  /** Members that the next answer about its text shows it to, from its beginning. */
   readonly waiting: Set<Session>;
+  /** Members whose lines have to drain first: they are shown nothing of it yet. */
+  readonly later: Set<Session>;
   /** While its text is asked for: the pieces that came meanwhile. */
   held: Piece[] | null;
   /** Its record is gone: it is in no list any more. */
@@ -120,6 +122,7 @@ export class KnownStreams {
       record: null,
       shown: null,
       waiting: new Set(),
+      later: new Set(),
       held: null,
       isGone: false,
       hasEnded: false,
@@ -179,8 +182,8 @@ export class KnownStreams {
       if (!this.isAlone) this.remember(tenant, mark.id);
       return null;
     }
-    const { shown, waiting } = stream;
-    const whole = new Set(waiting);
+    const { shown, waiting, later } = stream;
+    const whole = new Set([...waiting, ...later]);
     this.end(stream);
     if (shown === null || shown === 0 || mark.revised === true) return null;
     return { rest: cutTo(text, shown), whole };
@@ -190,6 +193,7 @@ export class KnownStreams {
   end(stream: KnownStream): void {
     stream.hasEnded = true;
     stream.waiting.clear();
+    stream.later.clear();
     stream.held = null;
     this.gone(stream);
   }

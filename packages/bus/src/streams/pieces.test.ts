@@ -35,7 +35,7 @@ describe('pieces of another node’s stream', () => {
   beforeEach(() => {
     shown = new Map();
     asked = 0;
-    members = [{ id: 'one' } as Session];
+    members = [{ id: 'one', outbox: { backlog: 0 } } as unknown as Session];
     known = new KnownStreams(() => 0, false);
     const show = (text: string, to: readonly Session[]): void => {
       for (const one of to) {
@@ -102,12 +102,11 @@ describe('pieces of another node’s stream', () => {
   });
 
   it('begin for who comes late with all that there is, and go on for the others', async () => {
-    const stream = known.open('default', 's', { ...AT, node: 'n' } as never);
+    known.open('default', 's', { ...AT, node: 'n' } as never);
     pieces.receive(piece(0, 3));
-    const enter = pieces.entering({ id: 'two' } as Session, AT as never);
-    members = [...members, { id: 'two' } as Session];
-    const [, late] = members as [Session, Session];
-    stream?.waiting.add(late);
+    const late = { id: 'two', outbox: { backlog: 0 } } as unknown as Session;
+    const enter = pieces.entering(late, AT as never);
+    members = [...members, late];
     enter();
     pieces.receive(piece(3, 6));
     pieces.receive(piece(6, 7));

@@ -156,6 +156,8 @@ export function streamsSuite(name: string, backend: () => Promise<Backend>, node
       const leaving = a.bus.retire(0);
       if (nodes === 2) {
         await leaving;
+        const record = await b.bus.engine.store.get({ tenant: 'default', space: 'stream', namespace: '' }, id);
+        expect(record?.value).toContain('"node":"node-b"');
         await append(writer, id, 'second');
         await close(writer, id);
         const { text, end } = await read(reader, id, 6);

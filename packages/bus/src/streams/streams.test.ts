@@ -88,6 +88,19 @@ describe('token streams of this node', () => {
     }
   });
 
+  it('come to who joins late one after the other as its line drains, however much they are together', async () => {
+    const small = await Node.open(createMemoryEngine(), { ...SUBJECTS, maxBacklogBytes: MIB });
+    const author = await Worker.connect(small, { as: 'ada' });
+    const text = 'x'.repeat(MIB / 4);
+    const ids = await Promise.all(Array.from({ length: 8 }, () => open(author)));
+    for (const id of ids) await append(author, id, text);
+    const late = await Worker.connect(small, { as: 'eve' });
+    await late.ask('join_channel', AT);
+    for (const id of ids) expect(await readUpTo(late, id, text.length)).toBe(text);
+    for (const id of ids) await close(author, id);
+    for (const id of ids) expect((await read(late, id, text.length)).text).toBe('');
+  });
+
   it('come after what a joining member missed, and once more to one that joins with a position', async () => {
     const { epoch } = (await reader.ask('join_channel', AT)) as { epoch: string };
     await node.bus.publish('talk:answers.all', { n: 1 });

@@ -107,6 +107,7 @@ export class TokenStreams {
           ...{ store: engine.store, known, node, run: this.started, clock: this.clock },
           hasOthers: engine.presence !== null,
           written: () => texts.all(),
+          owns: (tenant, id) => texts.get(tenant, id) !== undefined,
           onTaken: (tenant, id, record, text, isOrphan) => this.takeUp(tenant, id, record, text, isOrphan),
           onLost: (tenant, id) => {
             const stream = texts.get(tenant, id);
@@ -228,9 +229,14 @@ export class TokenStreams {
       stream.show();
       texts.remove(stream);
     }
-    for (const { known, record, principal, text } of await this.records.handOver(streams)) {
-      this.take(known, record, principal).takeUp(text);
+    let left: readonly WrittenStream[] = streams;
+    try {
+      left = await this.records.handOver(streams);
+    } catch (error) {
+      // What another node took all the same has the same end: it is stored once.
+      this.fault(error);
     }
+    for (const { known, record, principal, text } of left) this.take(known, record, principal).takeUp(text);
   }
 
   /** Hands its streams over, and ends those that no other node wants. */
