@@ -54,7 +54,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'directory.ts',
       'handover.ts',
     ],
-    ['streams/texts.ts', 'subscribe/catch-ups.ts', 'subscribe/plan.ts'],
+    ['streams/texts.ts', 'subscribe/attendance.ts', 'subscribe/catch-ups.ts', 'subscribe/plan.ts'],
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts', 'streams/pieces.ts'],
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
@@ -72,7 +72,8 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   mcp: [
     ['place.ts', 'agent.ts'],
     ['cursor.ts', 'reply-to.ts'],
-    ['message.ts', 'tool.ts'],
+    ['message.ts'],
+    ['tool.ts'],
     ['reading.ts'],
     ['waiting.ts'],
     ['tools'],

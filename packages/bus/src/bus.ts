@@ -28,6 +28,7 @@ import type {
   AttachOptions,
   CreateBusOptions,
   GivenPrincipal,
+  OperatorOptions,
   PublishOptions,
   PublishResult,
 } from './create-options.ts';
@@ -38,13 +39,13 @@ import { checkGiven, checkSendOptions, checkTenant, verification } from './given
 import { Greeting } from './greeting.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
-import { createLeaseOperator } from './operators/lease/lease.ts';
+import { createLeaseOperator, type LeaseOperator } from './operators/lease/lease.ts';
 import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS } from './operators/omega/omega.ts';
 import type { Operator } from './operators/operator.ts';
 import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
 import { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
-import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
+import { type Adjustable, type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
 import type { Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
@@ -105,6 +106,7 @@ export class Bus extends Core implements SessionHost {
   readonly webhooks: WebhookOperator | null;
   readonly cron: CronOperator | null;
   readonly store: StoreOperator | null;
+  private readonly lease: LeaseOperator | null;
   private readonly given: CreateBusOptions;
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly attached: Attached[] = [];
@@ -146,7 +148,8 @@ export class Bus extends Core implements SessionHost {
     if (this.cron !== null) operators.push(this.cron);
     this.store = store === false ? null : createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS);
     if (this.store !== null) operators.push(this.store);
-    if (lease !== false) operators.push(createLeaseOperator(this, lease));
+    this.lease = lease === false ? null : createLeaseOperator(this, lease);
+    if (this.lease !== null) operators.push(this.lease);
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;
@@ -164,6 +167,19 @@ export class Bus extends Core implements SessionHost {
       this.cron === null ? null : this.cron.delay,
     );
     this.posts = new SessionPosts(this, this.ingress);
+  }
+
+  /** {@link adjust} for the operators; what is not given stays. Other settings of theirs are for good. */
+  adjustOperators({ store, lease, cron, webhook }: OperatorOptions): void {
+    if (store) this.store?.adjust(store);
+    if (lease) this.lease?.adjust(lease);
+    if (cron) this.cron?.adjust(cron);
+    if (webhook) this.webhooks?.adjust(webhook);
+  }
+
+  override adjust(change: Partial<Adjustable>): void {
+    super.adjust(change);
+    for (const attached of this.attached) attached.adjust(this.options);
   }
 
   /** Opens the engine and takes up what is kept in it. */
@@ -319,6 +335,7 @@ export class Bus extends Core implements SessionHost {
       },
       refusals: handler.refusals,
       hold: (socket, address, principal) => handler.hold(socket, address, principal),
+      adjust: ({ maxConnections }) => handler.adjust(maxConnections),
       empty: () => handler.empty(),
       destroy: () => handler.destroy(),
       detach: () => {

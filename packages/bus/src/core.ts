@@ -37,7 +37,7 @@ import { Requests } from './mail/requests.ts';
 import { MemoryGuard } from './memory.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
-import type { BusOptions } from './options.ts';
+import type { Adjustable, BusOptions } from './options.ts';
 import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
@@ -57,6 +57,8 @@ import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
 
+/** The client is done (RFC 6455 section 7.4.1). */
+export const NORMAL_CLOSURE = 1_000;
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
 
@@ -143,7 +145,7 @@ export class Core {
     });
     const allowed = hostTest(hooks.http?.allowHosts ?? []);
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault, allowed);
-    this.http = new HttpHooks({ ...options, events: this.events, rules: this.rules }, hooks.http);
+    this.http = new HttpHooks({ ...options, limits: options, events: this.events, rules: this.rules }, hooks.http);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
     const known = new KnownStreams(() => performance.now(), engine.presence === null);
     this.hub = new Hub(this.rooms, now, known);
@@ -176,7 +178,7 @@ export class Core {
           ),
       },
     );
-    this.mail = new Mailboxes(engine, now);
+    this.mail = new Mailboxes(engine, (tenant, channel) => this.rules.mailbox(tenant, channel), now);
     this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.hops, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
@@ -224,6 +226,36 @@ export class Core {
     warning: (sentence) => this.options.onWarning?.(sentence),
   };
 
+  /**
+   * Puts other bounds and rules in force while the bus runs. `maxBacklogBytes` and `presenceGraceMs` are for connections
+   * and watchers to come; `maxMessageBytes`, `compression`, and connections by address and subject for servers attached
+   * from now on. Throws VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   */
+  adjust(change: Partial<Adjustable>): void {
+    const { options, rates, rooms, rules } = this;
+    const before = { ...options };
+    Object.assign(options, change);
+    try {
+      rules.rebase(options.rules, [...rooms.tenants.keys()]);
+    } catch (error) {
+      Object.assign(options, before);
+      throw error;
+    }
+    this.memory.adjust(options.maxMemoryBytes);
+    this.hops.limit = options.maxHops;
+    rooms.adjust(options);
+    if (differ(before, options, ['retention', 'rules'])) {
+      for (const tenant of rooms.tenants.keys()) void this.retention.applyAll(tenant);
+    }
+    if (!differ(before, options, ['rateLimitPerSecond', 'rateLimitBurst', 'subjectRateLimitPerSecond'])) return;
+    rates.adjust();
+    for (const session of this.sessions()) {
+      const { tenant } = session.principal;
+      rates.release(tenant, session.chargedTo);
+      session.buckets = rates.acquire(tenant, session.chargedTo);
+    }
+  }
+
   /** Makes the session of a client that has just connected. */
   openSession(arrival: Arrival, wire: Wire): Session {
     const { principal, profile, clientKey, address, postId } = arrival;
@@ -232,7 +264,8 @@ export class Core {
     const identity = identityOf(arrival) ?? (clientKey === undefined ? id : `key:${clientKey}`);
     const outbox = new Outbox(wire, this.flusher, options.maxBacklogBytes, () => this.overrun(session));
     const tenant = rooms.tenant(principal.tenant);
-    const buckets = rates.acquire(tenant.name, principal.subject ?? address);
+    const chargedTo = principal.subject ?? address;
+    const buckets = rates.acquire(tenant.name, chargedTo);
     const { traffic } = tenant;
     const session: Session = new Session(
       id,
@@ -243,6 +276,7 @@ export class Core {
       outbox,
       traffic,
       buckets,
+      chargedTo,
       options.now(),
       postId,
     );
@@ -283,6 +317,7 @@ export class Core {
       for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
     }
     tenant.traffic.active -= 1;
+    this.rates.release(tenant.name, session.chargedTo);
     this.cluster.withdraw(session);
     this.expiry.forget(session);
     this.waits.leave(session);
@@ -295,7 +330,7 @@ export class Core {
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
-    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
+    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN || code === NORMAL_CLOSURE);
   }
 
   /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
@@ -393,4 +428,8 @@ export class Core {
 
 function identityOf({ principal }: Arrival): string | undefined {
   return principal.subject === null ? undefined : subjectIdentity(principal.subject);
+}
+
+function differ(one: BusOptions, other: BusOptions, names: readonly (keyof Adjustable)[]): boolean {
+  return names.some((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 }

@@ -287,9 +287,17 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * const { sequence, stored } = await client.publish('science:explore', { text: 'hi' });
    * ```
    */
-  publish(at: AddressInput, payload: object, options: PublishOptions & { ack: false }): Promise<Sent>;
-  publish(at: AddressInput, payload: object, options?: PublishOptions & { ack?: true }): Promise<Ack>;
-  publish(at: AddressInput, payload: object, options?: PublishOptions): Promise<Sent | Ack>;
+  publish<P extends object = object>(
+    at: AddressInput,
+    payload: P,
+    options: PublishOptions & { ack: false },
+  ): Promise<Sent>;
+  publish<P extends object = object>(
+    at: AddressInput,
+    payload: P,
+    options?: PublishOptions & { ack?: true },
+  ): Promise<Ack>;
+  publish<P extends object = object>(at: AddressInput, payload: P, options?: PublishOptions): Promise<Sent | Ack>;
   async publish(at: AddressInput, payload: object, options: PublishOptions = {}): Promise<Sent> {
     return this.#session.post(outgoing.event(at, payload, options), options);
   }
@@ -407,7 +415,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * client.on('private', (message) => void client.reply(message, { got: 'it' }));
    * ```
    */
-  async reply(message: Message, payload: object, options: SendOptions = {}): Promise<Sent> {
+  async reply(message: Pick<Message, 'id' | 'from'>, payload: object, options: SendOptions = {}): Promise<Sent> {
     const answer = { ...options, requestId: message.id };
     return this.#session.post(outgoing.privately(message.from, payload, answer), options);
   }

@@ -64,7 +64,7 @@ export interface GroupInfo {
   owner: string;
   created_at: string;
   paused: boolean;
-  /** All up to there is settled; of a room or a pattern that of its room-wide stream. */
+  /** Everything up to there is settled; for a room or a pattern, in its room-wide stream. */
   position: Position;
   /** The same by channel. */
   positions: Record<string, Position>;
@@ -197,7 +197,7 @@ export interface AccessBlock {
   created_by: string;
 }
 
-/** Tokens that count no more. */
+/** Tokens that are no longer valid. */
 export interface AccessRevocation {
   jti: string | null;
   subject: string | null;
@@ -369,15 +369,25 @@ export interface Explanation {
     };
     schema?: { ok: boolean; path?: string; expected?: string };
   };
+  /** Backends that are asked before somebody connects, reads there, publishes there. */
+  hooks: { on: 'connect' | 'join' | 'publish'; host: string; on_failure: 'deny' | 'allow' }[];
   receivers: {
     /** Of the node that was asked. */ connections: number;
     /** For operators: subjects or client ids, at most 100. */
     names?: string[];
+    /** Groups and webhooks that read the channel, at most 100. */
+    groups: {
+      group?: string;
+      /** Id of its rule. */
+      webhook?: string;
+      /** What it reads, as room:channel. */
+      source: string;
+    }[];
   };
 }
 
 export interface ChannelRule {
-  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. `@:NAME` and `@:*` are mailboxes. */
   match: string;
   /** How much is kept. */
   history?: {
@@ -453,6 +463,7 @@ export interface WebhookRule {
   timeout_seconds: number;
   durable: boolean;
   signed: boolean;
+  on: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
   created_at: string;
   queued: number;
   delivered: number;
@@ -1164,7 +1175,7 @@ export interface Commands {
     };
   };
 
-  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  /** Revokes one token, or all tokens of a subject that were issued before a time. */
   'op.access.revoke': {
     args: {
       /** The `jti` of the token. */ jti?: string;
@@ -1504,8 +1515,8 @@ export interface Commands {
   'op.rules.set': {
     args: {
       rules: ChannelRule[];
-      /** The version that they replace, as op.rules.get told it. */
-      if_version: number;
+      /** The version that they replace, as op.rules.get told it; without it they replace any. */
+      if_version?: number;
     };
     result: {
       /** 0 before the first rules were set. */ version: number;
@@ -1542,7 +1553,7 @@ export interface Commands {
       prefix?: string;
       /** At most 500. */
       limit?: number;
-      /** Only keys behind this one. */
+      /** Only keys after this one. */
       after?: string;
       /** Answer the values and versions too, as "entries". */
       values?: boolean;
@@ -1631,6 +1642,8 @@ export interface Commands {
       secret?: string;
       /** Outlives your connections, and restarts where storage does (admins). */
       durable?: boolean;
+      /** What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence. */
+      on?: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
     };
     result: WebhookRule;
   };

@@ -307,5 +307,5 @@ export const OUTBOUND: Readonly<
     .meta({ id: 'RefusedCommand', description: 'The one answer to a command that was refused or failed.' }),
   error: z
     .strictObject({ ...RECEIVED, ...FAILURE, type: z.literal('error'), request_id: EXACT_ID.exactOptional() })
-    .meta({ id: 'Error', description: 'The refusal of anything that is no command.' }),
+    .meta({ id: 'Error', description: 'The refusal of anything that is not a command.' }),
 };
