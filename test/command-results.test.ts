@@ -92,14 +92,6 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
 
   await askGroups(peer, call);
 
-  const { stream_id } = await call('stream.open', { room: 'answers', channel: 'grown' });
-  await call('stream.open', { room: 'answers', channel: 'grown', id: String(stream_id), ttl_seconds: 60 });
-  await call('stream.append', { stream_id, text: 'one' });
-  await call('stream.list');
-  await call('stream.list', { room: 'answers', channel: 'grown', limit: 1 });
-  await call('stream.cancel', { stream_id });
-  await call('stream.close', { stream_id, status: 'complete' });
-
   await call('op.store.watch', { prefix: 'k' });
   await call('op.store.set', { key: 'k1', value: null });
   await call('op.store.set', { key: 'k2', value: { a: 1 }, ttl_seconds: 60 });

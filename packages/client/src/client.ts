@@ -27,7 +27,14 @@ import * as outgoing from './outgoing.ts';
 import type { WaitOptions } from './pending.ts';
 import type { PresenceOptions, PresenceSet } from './presence.ts';
 import type { AskAnything, Outgoing } from './queue.ts';
-import { isRequest, type RequestHandler, type RequestOptions, type ServeOptions, type Target } from './request.ts';
+import {
+  isRequest,
+  MAX_REQUEST_MS,
+  type RequestHandler,
+  type RequestOptions,
+  type ServeOptions,
+  type Target,
+} from './request.ts';
 import { type ClientEvents, Session } from './session.ts';
 import { Store } from './store.ts';
 import { readText, type StreamPlace } from './stream-reader.ts';
@@ -46,8 +53,6 @@ export interface ConnectOptions extends WaitOptions {
   retry?: boolean;
 }
 
-/** Longest time that a server lets a request live, milliseconds. */
-const MAX_REQUEST_MS = 300_000;
 /** The group of those who answer requests, unless another is named. */
 const DEFAULT_GROUP = 'serve';
 
