@@ -18,7 +18,7 @@ import { type Feature, hasFeature, requireFeatures } from './features.ts';
 import type { GroupOptions, GroupSubscription } from './group-subscription.ts';
 import { type HistoryPage, type HistoryWaitOptions, waitForHistory } from './history.ts';
 import type { Leases } from './leases.ts';
-import type { ConnectionState } from './link.ts';
+import type { ConnectionState, ConnectOptions } from './link.ts';
 import type { JoinOptions } from './membership.ts';
 import type { Message } from './message.ts';
 import { type ClientOptions, given, readOptions } from './options.ts';
@@ -40,18 +40,6 @@ import { Store } from './store.ts';
 import { readText, type StreamPlace } from './stream-reader.ts';
 import type { SubscribeOptions, Subscription } from './subscription.ts';
 import { openStream, type StreamHost, type StreamOptions, streamHost, type TokenStream } from './token-stream.ts';
-
-/**
- * How to connect for the first time.
- *
- * ```ts
- * await client.connect({ retry: true, signal: AbortSignal.timeout(60_000) });
- * ```
- */
-export interface ConnectOptions extends WaitOptions {
-  /** Keep trying when the bus is not there yet (default false: the first failure rejects). */
-  retry?: boolean;
-}
 
 /** The group of those who answer requests, unless another is named. */
 const DEFAULT_GROUP = 'serve';
