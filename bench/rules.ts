@@ -2,10 +2,11 @@
  * What a rule with a schema and content inspection add to a publication: µs of one, from its text to the subscriber's
  * frame, beside one in a channel without, in the same run.
  *
- *     npx tsx --tsconfig tsconfig.test.json bench/rules.ts [--write]
+ *     npx tsx --tsconfig tsconfig.test.json bench/rules.ts [--write FILE]
  *
- * `--write` puts the table into docs/benchmarks.md.
+ * `--write` puts the table into that page, as docs/benchmarks.md.
  */
+import { parseArgs } from 'node:util';
 import { BusError, decode, isRefusal, type JsonObject, newId } from '@arqonbus/protocol';
 import { createBus } from '../packages/bus/src/bus.ts';
 import type { Session } from '../packages/bus/src/connection/session.ts';
@@ -116,6 +117,7 @@ function requireChecks(): void {
   throw new Error('the schema takes anything');
 }
 
+const { values } = parseArgs({ options: { write: { type: 'string' } } });
 requireChecks();
 const times: number[][] = CASES.map(() => []);
 for (let batch = -WARM_UP; batch < BATCHES; batch += 1) {
@@ -138,8 +140,8 @@ const rows = CASES.map(({ name }, index) => {
 for (const row of [HEAD, ...rows]) {
   process.stdout.write(`${row.map((cell, at) => (at === 0 ? cell.padEnd(48) : cell.padStart(14))).join('')}\n`);
 }
-if (process.argv.includes('--write')) {
+if (values.write !== undefined) {
   const day = new Date().toISOString().slice(0, 10);
   const how = `Measured ${day}, the lower quartile of ${BATCHES} batches of ${BATCH} publications, in turns. Node ${process.version}.`;
-  writeSection('rules', `${table(HEAD, rows)}\n\n${how}`);
+  writeSection('rules', `${table(HEAD, rows)}\n\n${how}`, values.write);
 }

@@ -105,7 +105,9 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       description: "Replaces your tenant's own channel rules, on every node at once.",
       args: z.strictObject({
         rules: RULES,
-        if_version: VERSION.describe('The version that they replace, as op.rules.get told it.'),
+        if_version: VERSION.describe(
+          'The version that they replace, as op.rules.get told it; without it they replace any.',
+        ).exactOptional(),
       }),
       result: z.strictObject({ version: VERSION }),
       run: ({ sender }, args): Awaitable<CommandResult<'op.rules.set'>> => {

@@ -1,5 +1,5 @@
 import type { Driver } from './driver.ts';
-import { type GroupPlace, type GroupRecord, groupKey } from './group.ts';
+import { type GroupPlace, type GroupRecord, groupKey, mayRest } from './group.ts';
 import type { Member } from './members.ts';
 
 /** Told when this node drives a group from now on, or does not any more. */
@@ -16,6 +16,10 @@ export class ActiveGroup {
   /** Here, if this node drives it. */
   driver: Driver | null = null;
   isStarting = false;
+  /** It is being given up, since there is nothing to do. */
+  isSettlingDown = false;
+  /** Questions of this node that wait for its driver. */
+  questions = 0;
   /** The other node that drives it, as far as this one knows. */
   driverNode: string | null = null;
   /** Of this node, by id. */
@@ -35,6 +39,11 @@ export class ActiveGroup {
     this.isKept = isKept;
     this.key = groupKey(record);
     this.place = { tenant, room: record.room, channel: record.channel, group: record.group };
+  }
+
+  /** Whether nobody has to drive it while there is nothing to do. */
+  get mayRest(): boolean {
+    return this.isKept && mayRest(this.record);
   }
 
   /** Its driver has changed, or it is gone. */

@@ -1,4 +1,13 @@
-import { BusError, isChannelName, isChannelPattern, isRoomName, type Position, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  INBOX,
+  isChannelName,
+  isChannelPattern,
+  isRoomName,
+  MAIL_ROOM,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { StreamAddress } from '../engine/engine.ts';
 import type { LedgerLimits } from './ledger.ts';
@@ -106,7 +115,7 @@ function differing(given: GivenSettings, group: GroupSettings): string | undefin
 export function requireSame({ settings, room, channel, group }: GroupRecord, given: GivenSettings): void {
   const field = differing(given, settings);
   if (field === undefined) return;
-  const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
+  const message = `The group ${group} exists already with another "${field}"; delete it first, or use another name.`;
   throw new BusError('CONFLICT', message, { field, room, channel, group });
 }
 
@@ -145,6 +154,8 @@ export interface GroupRecord {
    * and dead letters are kept without being published.
    */
   readonly isInternal?: true;
+  /** The bus made it, of a mailbox that nobody has read yet: whoever reads it makes it theirs, with other settings if need be. */
+  readonly isImplied?: true;
   /** Where it began: by channel; a stream that is not among them is read from its start. */
   readonly begin: Readonly<Record<string, Position>>;
 }
@@ -152,6 +163,16 @@ export interface GroupRecord {
 /** Under which key the group's record and state are kept; no name holds a separator. */
 export function groupKey({ room, channel, group }: Omit<GroupPlace, 'tenant'>): string {
   return `${room}:${channel}/${group}`;
+}
+
+/** Whether a group is the one that every mailbox has. */
+export function isInbox({ room, group }: Pick<GroupRecord, 'room' | 'group'>): boolean {
+  return room === MAIL_ROOM && group === INBOX;
+}
+
+/** Whether nobody has to drive a group while there is nothing to do for it. */
+export function mayRest({ room, settings }: GroupRecord): boolean {
+  return room === MAIL_ROOM && settings.expires_seconds === null;
 }
 
 /** Whether a group reads more than one stream. */

@@ -98,8 +98,10 @@ export interface HooksParts {
   readonly events: Events;
   readonly version: string;
   readonly now: () => number;
-  /** Bytes of one message. */
-  readonly maxMessageBytes: number;
+  readonly limits: {
+    /** Bytes of one message. */
+    readonly maxMessageBytes: number;
+  };
 }
 
 /** Asks backends over HTTP who may connect, join and publish (RULES 3 and 4). */
@@ -269,7 +271,7 @@ export class HttpHooks {
     const text = JSON.stringify(body);
     const request = {
       ...{ url: backend.url, key: backend.key, id, body: text, timeoutMs: backend.timeoutMs },
-      maxAnswerBytes: Math.max(MIN_ANSWER_BYTES, this.parts.maxMessageBytes),
+      maxAnswerBytes: Math.max(MIN_ANSWER_BYTES, this.parts.limits.maxMessageBytes),
     };
     const agent = backend.isOperators ? this.open : this.guarded;
     return state.turns.take(sender, text.length, async () => {

@@ -1,6 +1,6 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, jsonList, optional, rooms, text, url } from './kinds.ts';
+import { boolean, choice, decimal, integer, jsonList, optional, redisUrl, rooms, text, url } from './kinds.ts';
 import type { Section, Spec } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;
@@ -27,7 +27,7 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_PRESENCE_GRACE_SECONDS',
     kind: decimal(0, 3_600),
     default: 5,
-    description: 'Time that a broken connection is waited for before whoever watches presence is told that it is gone.',
+    description: 'How long a broken connection is waited for before those who watch presence are told that it is gone.',
   },
   maxHops: {
     env: 'ARQONBUS_MAX_HOPS',
@@ -86,7 +86,7 @@ export const bus: Section<Config['bus']> = {
     kind: decimal(0, MAX_RATE),
     default: 0,
     description:
-      'Messages a second that one connection may send, commands included; and HTTP requests of one subject, or without one of one address. 0 sets no limit.',
+      'Messages a second that one connection may send, commands included; and HTTP requests a second of one subject, or of one address where there is no subject. 0 sets no limit.',
   },
   rateLimitBurst: {
     env: 'ARQONBUS_RATE_LIMIT_BURST',
@@ -267,17 +267,32 @@ export const storage: Section<Config['storage']> = {
   },
   redisUrl: {
     env: 'ARQONBUS_REDIS_URL',
-    kind: optional(url(['redis', 'rediss', 'valkey', 'valkeys'])),
+    kind: optional(redisUrl(['redis', 'rediss', 'valkey', 'valkeys'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `redis` backend; without it that of `valkey` is taken.',
+    description:
+      'The server of the `redis` backend, its sentinels (`redis+sentinel://HOST,HOST/NAME`), or servers that share the rooms; without it that of `valkey` is taken.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
-    kind: optional(url(['valkey', 'valkeys', 'redis', 'rediss'])),
+    kind: optional(redisUrl(['valkey', 'valkeys', 'redis', 'rediss'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `valkey` backend; without it that of `redis` is taken.',
+    description:
+      'The server of the `valkey` backend, its sentinels, or servers that share the rooms; without it that of `redis` is taken.',
+  },
+  redisWaitReplicas: {
+    env: 'ARQONBUS_REDIS_WAIT_REPLICAS',
+    kind: integer(0, 10),
+    default: 0,
+    description:
+      'Replicas of Redis or Valkey that are to hold an event before its ack says `replicated`; 0 waits for none.',
+  },
+  redisWaitMs: {
+    env: 'ARQONBUS_REDIS_WAIT_MS',
+    kind: integer(1, 10_000),
+    default: 1_000,
+    description: 'How long replicas are waited for, in milliseconds; then the ack says what the server alone promises.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',

@@ -66,7 +66,7 @@ export class WebhookRules {
   manageable({ principal, identity }: Sender, ruleId: string): ActiveRule {
     const found = this.active.registry.find(principal.tenant, ruleId);
     if (found === undefined || this.active.hasExpired(found)) {
-      throw new BusError('NOT_FOUND', 'There is no such webhook; list shows those that are.', { rule_id: ruleId });
+      throw new BusError('NOT_FOUND', 'There is no such webhook; op.webhook.list shows yours.', { rule_id: ruleId });
     }
     if (found.rule.owner === identity || hasRole(principal, 'admin')) return found;
     throw new BusError('AUTHORIZATION_ERROR', "This webhook is somebody else's; its owner or an admin can do this.", {

@@ -64,7 +64,7 @@ export function explainVerb(): Command {
     .argument('[payload]', 'JSON object, or "-" for standard input', '{}');
   withAnswerOptions(verb)
     .option('--as-subject <subject>', 'as this subject')
-    .addOption(new Option('--as-role <role>', 'as somebody of this role').choices(['guest', 'user', 'admin']))
+    .addOption(new Option('--as-role <role>', 'as somebody with this role').choices(['guest', 'user', 'admin']))
     .option('--as-grant <action=globs>', 'as somebody with these grants alone; may be repeated', collectGrants);
   withExamples(
     verb,
