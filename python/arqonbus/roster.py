@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Container, Coroutine
+from collections.abc import Callable, Container, Coroutine
 
 from .address import MAILBOX_ROOM, Address
 from .envelope import Envelope
@@ -196,8 +196,11 @@ class Roster:
             membership.offer(stream, envelope, own)
         return bool(covering)
 
-    def hand_out(self, envelope: Envelope) -> bool:
-        """Gives what a group has handed to this client to its member; one that has just left is no more."""
+    def hand_out(self, envelope: Envelope, take: Callable[[Envelope], bool]) -> bool:
+        """Gives what a group has handed to this client to its member; one that has just left is no more.
+
+        :param take: answers whether it took the message, so that the member does not get it
+        """
         facts = envelope.metadata.get("delivery")
         if not isinstance(facts, dict):
             return False
@@ -210,7 +213,7 @@ class Roster:
         ]
         # The same name on the channel and on a pattern that matches it is two groups, and the channel's comes first.
         members.sort(key=lambda membership: membership.address.is_many)
-        if members:
+        if members and not take(envelope):
             members[0].offer(stream, envelope, ())
         return True
 

@@ -190,6 +190,7 @@ export class Bus extends Core implements SessionHost {
     this.rules.start();
     this.catalog.start();
     this.groups.start();
+    this.streams.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
@@ -230,6 +231,7 @@ export class Bus extends Core implements SessionHost {
       await this.catalog.load();
       await this.groups.load();
       for (const operator of this.operators) await operator.load();
+      await this.streams.load();
     } catch (error) {
       if (this.engine.healthy() || this.given.startDegraded !== true) throw error;
       const stop = this.events.on(({ event }) => {
@@ -404,7 +406,8 @@ export class Bus extends Core implements SessionHost {
    */
   async retire(overMs: number): Promise<void> {
     this.isDraining = true;
-    await atMost(SETTLE_MS, attempt(() => this.groups.handOver(), this.options.onFault) ?? Promise.resolve());
+    const handing = [this.groups, this.streams].map((one) => one.handOver().catch(this.options.onFault));
+    await atMost(SETTLE_MS, Promise.all(handing));
     const settled = (): Promise<unknown> => Promise.all([this.ingress.settled(), this.runner.settled()]);
     if (overMs > 0) await sendAwayOver(this, settled, overMs);
   }
@@ -422,6 +425,7 @@ export class Bus extends Core implements SessionHost {
     for (const operator of this.operators) operator.drain?.();
     const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
     await atMost(Math.min(SETTLE_MS, left() / 2), settled);
+    await atMost(Math.min(SETTLE_MS, left() / 2), this.streams.drain().catch(this.options.onFault));
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
     for (const session of [...this.sessions()]) {
       this.closeSession(session, CLOSE.GOING_AWAY, reason, left() * 0.75);
@@ -453,6 +457,7 @@ export class Bus extends Core implements SessionHost {
     this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
+      await attempt(() => this.streams.stop(), this.options.onFault);
       await attempt(() => this.groups.stop(), this.options.onFault);
       await this.http.stop();
       this.calls.stop();

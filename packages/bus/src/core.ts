@@ -11,6 +11,7 @@ import {
 import { Access } from './access.ts';
 import { AccessList } from './access-list.ts';
 import { Activity } from './activity.ts';
+import { attempt } from './awaitable.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
 import { TokenExpiry } from './connection/expiry.ts';
@@ -45,6 +46,10 @@ import { RetentionChanges } from './retention.ts';
 import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
 import { Standings } from './standings.ts';
+import { KnownStreams } from './streams/known.ts';
+import { Pieces } from './streams/pieces.ts';
+import { TokenStreams } from './streams/streams.ts';
+import { StreamTexts } from './streams/texts.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { type MembershipHook, Memberships } from './subscribe/join.ts';
@@ -100,6 +105,9 @@ export class Core {
   readonly calls: NodeCalls;
   readonly receipts: Receipts;
   readonly groups: Groups;
+  /** Texts that grow while they are read. */
+  readonly streams: TokenStreams;
+  readonly pieces: Pieces;
   readonly requests: Requests;
   readonly directory: Directory;
   readonly waits: Waits;
@@ -139,7 +147,8 @@ export class Core {
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault, allowed);
     this.http = new HttpHooks({ ...options, limits: options, events: this.events, rules: this.rules }, hooks.http);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
-    this.hub = new Hub(this.rooms, now);
+    const known = new KnownStreams(() => performance.now(), engine.presence === null);
+    this.hub = new Hub(this.rooms, now, known);
     this.interest = new Interest(engine.broker, (tenant, room) => this.rooms.forgetPlaces(tenant, room));
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
@@ -169,7 +178,7 @@ export class Core {
           ),
       },
     );
-    this.mail = new Mailboxes(engine, now);
+    this.mail = new Mailboxes(engine, (tenant, channel) => this.rules.mailbox(tenant, channel), now);
     this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.hops, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
@@ -177,16 +186,19 @@ export class Core {
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
+    this.calls = new NodeCalls(engine.presence, options);
+    const texts = new StreamTexts(known, this.calls, engine.store);
+    this.pieces = new Pieces({ ...this, known, texts, presence: engine.presence, onFault });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options, told: hooks });
     this.standings = new Standings((session) => this.memberships.renamed(session));
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
-    this.calls = new NodeCalls(engine.presence, options);
     this.receipts = new Receipts(this.direct, this.mail);
     this.groups = new Groups({ ...this, engine, options });
     this.requests = new Requests(this);
+    this.streams = new TokenStreams({ ...this, engine, known, texts, options });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
@@ -206,6 +218,7 @@ export class Core {
       const { backend } = this.engine;
       if (healthy) this.rosters.recovered();
       if (healthy) this.groups.doubt();
+      if (healthy) void attempt(() => this.streams.load(), this.options.onFault);
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
@@ -390,6 +403,9 @@ export class Core {
         return;
       case 'event':
         this.ephemeral.receive(message);
+        return;
+      case 'piece':
+        this.streams.receive(message);
         return;
       case 'disconnect':
         for (const id of clients) {

@@ -3,8 +3,8 @@ import { BusError, type Metadata } from '@arqonbus/protocol';
 /** Messages with a cause that are remembered of one tenant, and tenants of which some are. */
 const MAX_LINKS = 10_000;
 const MAX_TENANTS = 100;
-/** Ids of a chain that a refusal tells, the last ones first. */
-const MAX_TOLD = 64;
+/** Ids of a chain that a refusal tells, the last ones first: of a chain of the usual limit (64), all. */
+const MAX_TOLD = 65;
 /** What closes an envelope with a cause: nothing that a client writes stands there. */
 const TAIL =
   /[,{]"hops":(\d{1,4})(?:,"sequence":\d+,"epoch":"[\w-]*")?(?:,"(?:retained|replayed)":true)*(?:,"delivery":\{[^{}]*\})?\}\}$/;

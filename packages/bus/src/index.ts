@@ -96,9 +96,11 @@ export {
 } from './publish.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
+export { parseRules } from './rules/rule.ts';
 export { checkRules } from './rules/rules.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
+export { plainProblem } from './schemas/problem.ts';
 export { type SenderMark, senderMark } from './sender-mark.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export type { MembershipHook } from './subscribe/join.ts';

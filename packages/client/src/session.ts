@@ -113,7 +113,9 @@ export class Session {
     this.queue = new SendQueue(settings);
     this.subscriptions = new Subscriptions(settings, ask, (from) => this.#ownIds.has(from), report);
     this.watches = new Watches(clock, ask, report);
-    this.groups = new Groups(settings, ask as unknown as AskAnything, report);
+    this.groups = new Groups(settings, ask as unknown as AskAnything, report, (envelope) =>
+      this.receipts.take(envelope, this.#tellReceipt),
+    );
     const askForLease: Ask = async (name, args, options) => {
       requireFeatures(this.link.welcome, ['leases']);
       return this.run(name, args, options);
@@ -310,12 +312,13 @@ export class Session {
         this.#notice(envelope);
         return;
       default: {
-        const receipt = this.receipts.take(envelope);
-        if (receipt !== undefined) this.#output.emit('receipt', receipt);
-        else if (!this.queue.settle(envelope) && envelope.type === 'error') this.#output.report(refusal(envelope));
+        if (this.receipts.take(envelope, this.#tellReceipt) || this.queue.settle(envelope)) return;
+        if (envelope.type === 'error') this.#output.report(refusal(envelope));
       }
     }
   }
+
+  readonly #tellReceipt = (receipt: Receipt): void => void this.#output.emit('receipt', receipt);
 
   #notice(envelope: Envelope): void {
     const { payload } = envelope;

@@ -8,7 +8,7 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Sender } from '../connection/session.ts';
-import type { DriverInfo } from '../consumers/answer.ts';
+import type { DriverInfo } from '../consumers/driver-info.ts';
 import { markDead } from '../consumers/envelope.ts';
 import {
   GROUP_NAME,

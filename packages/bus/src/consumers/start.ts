@@ -1,6 +1,14 @@
-import { BusError, MAIL_ROOM, type Position, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, randomToken, WILDCARD } from '@arqonbus/protocol';
 import type { Broker, StreamAddress } from '../engine/engine.ts';
-import { type GroupPlace, isWide, MAX_STREAMS, streamName } from './group.ts';
+import {
+  type GivenSettings,
+  type GroupPlace,
+  type GroupRecord,
+  isWide,
+  MAX_STREAMS,
+  settingsOf,
+  streamName,
+} from './group.ts';
 import { covering } from './sources.ts';
 
 /**
@@ -16,6 +24,27 @@ export type Start =
 /** Where a group begins unless it says so: in a mailbox with all that waits there. */
 export function defaultStart({ room }: GroupPlace): Start {
   return room === MAIL_ROOM ? 'all' : 'new';
+}
+
+/** A new group, as it is to be kept. Throws what {@link startPositions} throws, and VALIDATION_ERROR for its settings. */
+export async function newGroup(
+  broker: Broker,
+  place: GroupPlace,
+  given: GivenSettings,
+  start: Start,
+  more: Pick<GroupRecord, 'owner' | 'created_at' | 'isImplied'>,
+): Promise<GroupRecord> {
+  const { room, channel, group } = place;
+  return {
+    group_id: randomToken(20),
+    room,
+    channel,
+    group,
+    settings: settingsOf(given),
+    paused: false,
+    ...more,
+    begin: await startPositions(broker, place, start),
+  };
 }
 
 const AT_ONCE = 50;

@@ -10,6 +10,8 @@ export interface StorageOptions {
   readonly sqlitePath: string;
   readonly redisUrl: string;
   readonly valkeyUrl: string;
+  /** Of Redis and Valkey: how many replicas are to hold an event before its ack says so, and for how long they are waited for. */
+  readonly replication?: { readonly replicas: number; readonly waitMs: number };
   readonly postgresUrl?: string;
   /** The same PostgreSQL server without its pooler, to listen at; empty where there is none. */
   readonly postgresListenUrl?: string;
@@ -40,6 +42,7 @@ export async function loadEngine(options: StorageOptions): Promise<Engine> {
 
 async function loadStrictEngine({ backend, nodeId, ...options }: StorageOptions): Promise<Engine> {
   const { hostPath: path, onStale } = options;
+  const replication = options.replication === undefined ? {} : { replication: options.replication };
   if (path !== undefined && (backend === 'memory' || backend === 'sqlite')) {
     const { createLocalEngine } = await import('./local/local.ts');
     return createLocalEngine({ path, backend, nodeId, ...(onStale === undefined ? {} : { onStale }) });
@@ -62,13 +65,13 @@ async function loadStrictEngine({ backend, nodeId, ...options }: StorageOptions)
     case 'redis_streams': {
       const url = required(options.redisUrl, backend, 'ARQONBUS_REDIS_URL');
       const { createRedisEngine } = await import('./redis/redis.ts');
-      return createRedisEngine({ backend: 'redis', url, nodeId });
+      return createRedisEngine({ backend: 'redis', url, nodeId, ...replication });
     }
     case 'valkey':
     case 'valkey_streams': {
       const url = required(options.valkeyUrl, backend, 'ARQONBUS_VALKEY_URL');
       const { createRedisEngine } = await import('./redis/redis.ts');
-      return createRedisEngine({ backend: 'valkey', url, nodeId });
+      return createRedisEngine({ backend: 'valkey', url, nodeId, ...replication });
     }
     case 'postgres': {
       const url = required(options.postgresUrl ?? '', backend, 'ARQONBUS_POSTGRES_URL');

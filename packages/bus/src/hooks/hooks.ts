@@ -145,6 +145,11 @@ export class HttpHooks {
           };
   }
 
+  /** Who is asked about everybody who connects, if anybody is: the rest of the url may be a secret. */
+  get connectBackend(): { readonly host: string; readonly onFailure: 'deny' | 'allow' } | null {
+    return this.connecting === null ? null : { host: this.connecting.url.host, onFailure: this.connecting.onFailure };
+  }
+
   /** Questions since the start, by what they were about and what became of them. */
   get outcomes(): Iterable<{ readonly labels: { hook: HookKind; outcome: HookOutcome }; readonly value: number }> {
     return this.counts.values();

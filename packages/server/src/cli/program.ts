@@ -27,9 +27,11 @@ import { serveVerb } from './verbs/serve.ts';
 import { statusVerb, versionVerb } from './verbs/status.ts';
 import { storageVerb } from './verbs/storage.ts';
 import { storeVerb } from './verbs/store.ts';
+import { streamVerb } from './verbs/stream.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
 import { topVerb } from './verbs/top.ts';
+import { typesVerb } from './verbs/types.ts';
 import { waitVerb } from './verbs/wait.ts';
 import { webhookVerb } from './verbs/webhook.ts';
 import { workVerb } from './verbs/work.ts';
@@ -38,7 +40,7 @@ import { CLI_VERSION } from './version.ts';
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
+  talk: [tailVerb, waitVerb, workVerb, pubVerb, streamVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, presenceVerb, historyVerb, topVerb],
   operate: [
     groupVerb,
@@ -52,7 +54,17 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
     explainVerb,
     accessVerb,
   ],
-  tools: [tokenVerb, configVerb, storageVerb, backupVerb, restoreVerb, doctorVerb, benchVerb, completionVerb],
+  tools: [
+    tokenVerb,
+    configVerb,
+    typesVerb,
+    storageVerb,
+    backupVerb,
+    restoreVerb,
+    doctorVerb,
+    benchVerb,
+    completionVerb,
+  ],
 };
 
 /** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */

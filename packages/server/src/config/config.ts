@@ -99,6 +99,8 @@ export interface Config {
     readonly maxHistoryBytesTotal: number;
     readonly sqlitePath: string;
     readonly redisUrl: string;
+    readonly redisWaitReplicas: number;
+    readonly redisWaitMs: number;
     readonly valkeyUrl: string;
     readonly postgresUrl: string;
     /** The PostgreSQL server without its pooler; empty where there is none. */

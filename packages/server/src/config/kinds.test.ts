@@ -13,6 +13,7 @@ import {
   optional,
   origins,
   portOrOff,
+  redisUrl,
   roomName,
   rooms,
   text,
@@ -196,6 +197,27 @@ describe('URLs', () => {
       expect(accepts(kind, given), given).toBe(false);
     }
     expect(kind.expected).toBe('a URL that starts with redis:// or rediss://');
+  });
+
+  it('of Redis may name sentinels and their master, and may be several', () => {
+    const kind = redisUrl(['redis']);
+    for (const given of [
+      'redis://h',
+      'redis+sentinel://h/m',
+      'rediss+sentinel://u:p@h:1,[::1]:2/m-1/0',
+      'redis://a,redis://b:2/0',
+      'redis+sentinel://a,b/m , redis://c',
+    ]) {
+      expect([given, accepts(kind, given)]).toEqual([given, true]);
+    }
+    for (const given of [
+      'redis+sentinel://h',
+      'redis+sentinel://,h/m',
+      'redis+sentinel://h/m/x',
+      'http+sentinel://h/m',
+    ]) {
+      expect([given, accepts(kind, given)]).toEqual([given, false]);
+    }
   });
 });
 

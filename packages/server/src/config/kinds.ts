@@ -171,6 +171,20 @@ export function url(schemes: readonly string[]): Kind<string> {
   });
 }
 
+const SENTINEL_URL = /^(redis|valkey)s?\+sentinel:\/\/([^@/?#]*@)?[^@/?#,]+(,[^@/?#,]+)*\/[\w.-]+(\/\d*)?$/i;
+
+/** Between the URLs of a list: hosts of sentinels have commas between them too. */
+export const URL_SEPARATOR: RegExp = /\s*,\s*(?=[a-z]+(?:\+sentinel)?:\/\/)/i;
+
+/** As {@link url} of one server, or sentinels and the name of a master that they know; or several, with commas between. */
+export function redisUrl(schemes: readonly string[]): Kind<string> {
+  const ofServer = url(schemes);
+  return text(
+    `${ofServer.expected}, or redis+sentinel://HOST,HOST/NAME, or several with commas between them`,
+    (value) => value.split(URL_SEPARATOR).every((each) => SENTINEL_URL.test(each) || ofServer.read(each).ok),
+  );
+}
+
 /** Host names and globs of them, such as `*.example.com`. */
 export const hostGlobs: Kind<readonly string[]> = list('host names or globs such as *.example.com', isHostGlob);
 

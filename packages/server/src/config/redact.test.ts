@@ -38,6 +38,20 @@ describe('redact', () => {
     ['ARQONBUS_REDIS_URL', 'redisUrl', 'redis://me:hunter2@x@cache', 'redis://me:***@cache'],
     ['ARQONBUS_VALKEY_URL', 'valkeyUrl', 'valkey://hunter2@cache:6379', 'valkey://***@cache:6379'],
     [
+      'ARQONBUS_REDIS_URL',
+      'redisUrl',
+      'redis+sentinel://me:hunter2@a:1,b/bus/0',
+      'redis+sentinel://me:***@a:1,b/bus/0',
+    ],
+    ['ARQONBUS_REDIS_URL', 'redisUrl', 'rediss+sentinel://hunter2@a,b/bus', 'rediss+sentinel://***@a,b/bus'],
+    [
+      'ARQONBUS_REDIS_URL',
+      'redisUrl',
+      'redis://:hunter2@a, redis://me:hun%40ter2@b/0',
+      'redis://:***@a,redis://me:***@b/0',
+    ],
+    ['ARQONBUS_REDIS_URL', 'redisUrl', 'redis+sentinel://a,[::1]:2/bus', 'redis+sentinel://a,[::1]:2/bus'],
+    [
       'ARQONBUS_POSTGRES_URL',
       'postgresUrl',
       'postgres://h/db?user=me&password=hunter2',

@@ -1,4 +1,5 @@
 import type { Config } from './config.ts';
+import { URL_SEPARATOR } from './kinds.ts';
 import type { Setting } from './setting.ts';
 import { SETTINGS } from './settings.ts';
 
@@ -33,7 +34,7 @@ export function settingValue(config: Config, setting: Setting): unknown {
 function masked(setting: Setting, value: unknown): unknown {
   if (setting.secret === undefined || value === '') return value;
   if (setting.secret === 'fields-named-secret') return withoutSecrets(value);
-  return setting.secret === 'url-password' ? maskUrl(String(value)) : MASK;
+  return setting.secret === 'url-password' ? maskUrls(String(value)) : MASK;
 }
 
 /** The value with all that is called `secret` in it masked, however deep. */
@@ -44,8 +45,12 @@ function withoutSecrets(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
+function maskUrls(value: string): string {
+  return value.split(URL_SEPARATOR).map(maskUrl).join(',');
+}
+
 function maskUrl(value: string): string {
-  if (!URL.canParse(value)) return MASK;
+  if (!URL.canParse(value)) return maskHosts(value);
   const url = new URL(value);
   if (url.password !== '') url.password = MASK;
   else if (url.username !== '') url.username = MASK;
@@ -53,4 +58,11 @@ function maskUrl(value: string): string {
     if (SECRET_PARAMETER.test(name)) url.searchParams.set(name, MASK);
   }
   return url.href;
+}
+
+/** A URL with several hosts, which the standard does not know. */
+function maskHosts(value: string): string {
+  const [, scheme, user, password, rest] = /^([a-z+]+:\/\/)([^:@/]*)(?::([^@/]*))?@([^@]*)$/i.exec(value) ?? [];
+  if (scheme !== undefined) return `${scheme}${password === undefined ? MASK : `${user}:${MASK}`}@${rest}`;
+  return /^[a-z+]+:\/\/[\w.,:[\]-]+\/[\w./-]*$/i.test(value) ? value : MASK;
 }

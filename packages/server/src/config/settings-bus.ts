@@ -1,6 +1,6 @@
 import { MAX_CHANNELS_PER_TENANT, MAX_SUBSCRIPTIONS } from '@arqonbus/protocol';
 import type { Config } from './config.ts';
-import { boolean, choice, decimal, integer, jsonList, optional, rooms, text, url } from './kinds.ts';
+import { boolean, choice, decimal, integer, jsonList, optional, redisUrl, rooms, text, url } from './kinds.ts';
 import type { Section, Spec } from './setting.ts';
 
 const TEN_YEARS_SECONDS = 315_360_000;
@@ -267,17 +267,32 @@ export const storage: Section<Config['storage']> = {
   },
   redisUrl: {
     env: 'ARQONBUS_REDIS_URL',
-    kind: optional(url(['redis', 'rediss', 'valkey', 'valkeys'])),
+    kind: optional(redisUrl(['redis', 'rediss', 'valkey', 'valkeys'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `redis` backend; without it that of `valkey` is taken.',
+    description:
+      'The server of the `redis` backend, its sentinels (`redis+sentinel://HOST,HOST/NAME`), or servers that share the rooms; without it that of `valkey` is taken.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
-    kind: optional(url(['valkey', 'valkeys', 'redis', 'rediss'])),
+    kind: optional(redisUrl(['valkey', 'valkeys', 'redis', 'rediss'])),
     default: '',
     secret: 'url-password',
-    description: 'The server of the `valkey` backend; without it that of `redis` is taken.',
+    description:
+      'The server of the `valkey` backend, its sentinels, or servers that share the rooms; without it that of `redis` is taken.',
+  },
+  redisWaitReplicas: {
+    env: 'ARQONBUS_REDIS_WAIT_REPLICAS',
+    kind: integer(0, 10),
+    default: 0,
+    description:
+      'Replicas of Redis or Valkey that are to hold an event before its ack says `replicated`; 0 waits for none.',
+  },
+  redisWaitMs: {
+    env: 'ARQONBUS_REDIS_WAIT_MS',
+    kind: integer(1, 10_000),
+    default: 1_000,
+    description: 'How long replicas are waited for, in milliseconds; then the ack says what the server alone promises.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',

@@ -6,10 +6,6 @@ const WINDOW = 8_192;
 const ORIGINS = 128;
 
 export interface FeedEvents {
-  /** Whether an event may come after a later one of another epoch: a cluster passes events on by ways of its own. */
-  mayBeStale(): boolean;
-  /** Asks the server whether a stream's epoch still is this one. Rejects when the connection is lost. */
-  isCurrent(room: Room, channel: string, epoch: string): Promise<boolean>;
   /** A publication of this process came by: how many connections it was handed to. */
   arrived(number: number, entry: Entry, delivered: number): void;
   /** Events up to a sequence are missing: delivers them, or moves the cursor over what is no longer kept. */
@@ -104,10 +100,6 @@ export class Feed {
 
   private take(room: Room, entry: Entry): void {
     if (this.rooms.get(room.topic) !== room) return;
-    if (room.cursors.get(entry.channel)?.epoch !== entry.epoch && this.events.mayBeStale()) {
-      this.confirm(room, entry);
-      return;
-    }
     const cursor = this.cursorFor(room, entry);
     if (entry.sequence === cursor.last + 1) this.deliver(room, cursor, entry);
     else if (entry.sequence > cursor.last) this.fill(room, cursor, entry);
@@ -125,17 +117,6 @@ export class Feed {
     moveCursor(cursor, entry.epoch, renewed ? entry.sequence - 1 : 0);
     if (renewed || hadEvents) this.engine.historyGap(room.stream(cursor.channel));
     return cursor;
-  }
-
-  /** Goes on with the event if its epoch is the stream's; drops it if not. */
-  private confirm(room: Room, entry: Entry): void {
-    this.queue.unshift({ room, entry });
-    this.pause(
-      this.events.isCurrent(room, entry.channel, entry.epoch).then((current) => {
-        if (current) this.cursorFor(room, entry);
-        else this.queue.shift();
-      }),
-    );
   }
 
   private fill(room: Room, cursor: Cursor, entry: Entry): void {

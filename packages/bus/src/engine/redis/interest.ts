@@ -79,7 +79,17 @@ export class Interest {
     room.explicit = false;
     if (this.tenants.has(tenant)) return;
     this.remove(room);
-    this.link.session?.unsubscribe(room.topic);
+    this.link.session?.unfollow([room.topic]);
+  }
+
+  /** The first server was seen, so that the names of topics are known: those of rooms that were wanted before it. */
+  rename(): void {
+    const rooms = [...this.feed.rooms.values()];
+    this.feed.rooms.clear();
+    for (const room of rooms) {
+      room.topic = this.keys.topic(room.tenant, room.name);
+      this.feed.rooms.set(room.topic, room);
+    }
   }
 
   /** Subscribes everything anew, and brings members up to date. What is attached meanwhile waits for {@link resume}. */
@@ -89,7 +99,7 @@ export class Interest {
     const rooms = [...this.feed.rooms.values()];
     const topics = rooms.filter((room) => !this.tenants.has(room.tenant)).map((room) => room.topic);
     for (let at = 0; at < topics.length; at += TOPICS_AT_ONCE) {
-      await session.subscribe(topics.slice(at, at + TOPICS_AT_ONCE));
+      await session.follow(topics.slice(at, at + TOPICS_AT_ONCE));
     }
     for (const all of tenants) await this.cover(session, all);
     await this.catchUp.rooms(
@@ -99,7 +109,7 @@ export class Interest {
     );
     for (const all of tenants) await this.complete(session, all);
     for (const each of attached) this.settle(each);
-    for (const topic of topics) if (!this.feed.rooms.has(topic)) session.unsubscribe(topic);
+    session.unfollow(topics.filter((topic) => !this.feed.rooms.has(topic)));
   }
 
   /** Follows what was attached while {@link establish} was at work. */
@@ -123,7 +133,7 @@ export class Interest {
       return this.waiters.get(all)?.done;
     }
     return this.follow(room, async (session) => {
-      await session.subscribe([room.topic]);
+      await session.follow([room.topic]);
       await this.catchUp.rooms(session, [room], false);
     });
   }
@@ -136,7 +146,7 @@ export class Interest {
     return this.follow(all, async (session) => {
       await this.cover(session, all);
       await this.complete(session, all);
-      for (const room of this.roomsOf(tenant)) if (room.explicit) session.unsubscribe(room.topic);
+      session.unfollow(this.roomsOf(tenant).flatMap((room) => (room.explicit ? [room.topic] : [])));
     });
   }
 
@@ -166,7 +176,8 @@ export class Interest {
   }
 
   private async cover(session: Session, all: TenantInterest): Promise<void> {
-    await session.subscribePattern(this.keys.topicPattern(all.tenant));
+    if (session.cluster) await session.follow(this.keys.wideTopics(all.tenant));
+    else await session.subscribePattern(this.keys.topicPattern(all.tenant));
     const names = (await session.command('smembers', this.keys.rooms(all.tenant))) as string[];
     for (const name of names) this.add(all.tenant, name);
   }
@@ -194,8 +205,9 @@ export class Interest {
     const { session } = this.link;
     if (session === null) return;
     // Commands keep their order: the rooms are subscribed by name before the pattern ends.
-    session.subscribe(kept.map((room) => room.topic)).catch((error: Error) => this.fail(session, error));
-    session.unsubscribePattern(this.keys.topicPattern(tenant));
+    session.follow(kept.map((room) => room.topic)).catch((error: Error) => this.fail(session, error));
+    if (session.cluster) session.unfollow(this.keys.wideTopics(tenant));
+    else session.unsubscribePattern(this.keys.topicPattern(tenant));
   }
 
   private roomsOf(tenant: string): Room[] {

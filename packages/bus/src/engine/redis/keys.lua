@@ -31,6 +31,11 @@ local function now()
   return math.floor(microseconds() / 1000)
 end
 
+-- As in streams.lua.
+local function runOf(run)
+  return run == '?' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or run
+end
+
 local function integer(number)
   return string.format('%.0f', number)
 end

@@ -27,6 +27,28 @@ describe('the keys of Redis', () => {
     );
   });
 
+  it('puts rooms into partitions for a cluster, each whole, and all of them under topics of their own', () => {
+    const parted = new Keys(0);
+    parted.partitioned = true;
+    const tags = new Set<string>();
+    for (let n = 0; n < 2_000; n += 1) {
+      const at = { tenant: 'default', room: `room-${n}`, channel: 'general' };
+      const topic = parted.topic(at.tenant, at.room);
+      const touched = [parted.stream(at), parted.room(at.tenant, at.room), parted.once(at, 'x.1'), topic];
+      const [tag = '', ...others] = new Set(touched.map(hashTag));
+      expect(others).toEqual([]);
+      expect(tag).toMatch(/^p\d+$/);
+      tags.add(tag);
+      expect(parted.roomOfTopic(topic)).toEqual({ tenant: at.tenant, room: at.room });
+    }
+    expect(tags.size).toBe(128);
+    const wide = parted.wideTopics('default');
+    expect(new Set(wide.map(hashTag))).toEqual(tags);
+    expect(parted.roomOfTopic(wide[0] ?? '')).toEqual({ tenant: 'default', room: '*' });
+    expect(parted.roomOfTopic(parted.changes)).toBeNull();
+    expect(parted.roomOfTopic(parted.nodeTopic(null))).toBeNull();
+  });
+
   it('puts all that one script touches for a tenant’s space of the store into one slot', () => {
     const any = fc.string({ unit: 'binary' });
     fc.assert(

@@ -2,16 +2,26 @@ import type { KeyValueEntry, StreamAddress } from '../engine.ts';
 
 const PREFIX = 'arqon:';
 const SLOTS = 16_384;
+/** Into so many parts rooms are put over several servers: enough to spread one tenant, few enough to follow all of them. */
+export const PARTITIONS = 128;
+/** Rooms whose tag is remembered. */
+const REMEMBERED = 10_000;
+/** Every room. */
+const ANY_ROOM = '*';
 
 /**
  * The names of everything the engine keeps in Redis.
  *
- * All keys of one room hold the same hash tag `{tenant/room}`, so that one script may touch them in Redis Cluster; the
- * names of tenants and rooms hold neither braces nor `/`. Topics carry the database number, because publish/subscribe
- * knows no databases.
+ * On one server all keys of a room begin with `{tenant/room}`. On several they begin with `{p42}:tenant/room`,
+ * where 42 is the room's partition, by which its server is known: one script may touch all keys of all rooms of a
+ * partition, and a tenant is spread over all of them. The names of tenants and rooms hold neither braces nor `/`.
+ * Topics carry the database number, because publish/subscribe knows no databases.
  */
 export class Keys {
+  /** Whether rooms are in partitions; null as long as no server was seen. */
+  partitioned: boolean | null = null;
   private readonly topics: string;
+  private readonly known = new Map<string, string>();
 
   constructor(database: number) {
     this.topics = `${PREFIX}${database}:`;
@@ -19,22 +29,27 @@ export class Keys {
 
   /** The stream of one channel: entries `SEQUENCE-ORDER`, one field `e` that holds an entry's body. */
   stream(at: StreamAddress): string {
-    return `${PREFIX}{${at.tenant}/${at.room}}:stream:${at.channel}`;
+    return `${PREFIX}${this.at(at.tenant, at.room)}:stream:${at.channel}`;
   }
 
   /** Hash of a room: channel → where its stream stands. It is the index of the room's streams as well. */
   room(tenant: string, room: string): string {
-    return `${PREFIX}{${tenant}/${room}}:streams`;
+    return `${PREFIX}${this.at(tenant, room)}:streams`;
   }
 
   /** What an id of one sender came to in this stream; expires with the idempotence window. */
   idempotence(at: StreamAddress, id: string, identity: string): string {
-    return `${PREFIX}{${at.tenant}/${at.room}}:id:${at.channel}:${id}:${identity}`;
+    return `${PREFIX}${this.at(at.tenant, at.room)}:id:${at.channel}:${id}:${identity}`;
   }
 
   /** What a publication came to whose id nothing else is compared with, in the same slot. */
   once(at: StreamAddress, tag: string): string {
-    return `${PREFIX}{${at.tenant}/${at.room}}:once:${tag}`;
+    return `${PREFIX}${this.at(at.tenant, at.room)}:once:${tag}`;
+  }
+
+  /** On each of several servers that share the rooms: which of them it is, as `NUMBER of COUNT`. */
+  static get shard(): string {
+    return `${PREFIX}shard`;
   }
 
   /** Set of a tenant's rooms that have streams. In a slot of its own: written before the first event of a room. */
@@ -58,19 +73,38 @@ export class Keys {
 
   /** Where the events of a room are published. */
   topic(tenant: string, room: string): string {
-    return `${this.topics}${tenant}/${room}`;
+    return `${this.topics}${this.partitioned ? this.at(tenant, room) : `${tenant}/${room}`}`;
   }
 
   /** Matches the topics of all rooms of a tenant. */
   topicPattern(tenant: string): string {
-    return `${this.topics}${escapePattern(tenant)}/*`;
+    return `${this.topics}${this.partitioned ? '{p*}:' : ''}${escapePattern(tenant)}/*`;
   }
 
-  /** Tenant and room of a topic, null when it is no room's. */
+  /** In a cluster, which knows no patterns: where the events of all rooms of a tenant are published as well. */
+  wideTopics(tenant: string): string[] {
+    return Array.from({ length: PARTITIONS }, (_, partition) => `${this.topics}{p${partition}}:${tenant}/${ANY_ROOM}`);
+  }
+
+  /** Tenant and room of a topic, null when it is no room's. The room is `*` where a cluster tells of all of them. */
   roomOfTopic(topic: string): { tenant: string; room: string } | null {
     const slash = topic.indexOf('/', this.topics.length);
     if (slash < 0 || !topic.startsWith(this.topics)) return null;
-    return { tenant: topic.slice(this.topics.length, slash), room: topic.slice(slash + 1) };
+    const start = this.partitioned ? topic.indexOf(':', this.topics.length) + 1 : this.topics.length;
+    return { tenant: topic.slice(start, slash), room: topic.slice(slash + 1) };
+  }
+
+  /** What stands in front of all keys of a room, with their hash tag. */
+  private at(tenant: string, room: string): string {
+    const place = `${tenant}/${room}`;
+    if (!this.partitioned) return `{${place}}`;
+    let name = this.known.get(place);
+    if (name === undefined) {
+      if (this.known.size >= REMEMBERED) this.known.clear();
+      name = `{p${partitionOf(place)}}:${place}`;
+      this.known.set(place, name);
+    }
+    return name;
   }
 
   /** Prefix of the keys of one tenant in one space of the key-value store; they share a hash tag. */
@@ -136,6 +170,13 @@ export class Keys {
   nodeTopic(node: string | null): string {
     return node === null ? `${this.topics}nodes` : `${this.topics}node:${node}`;
   }
+}
+
+/** The partition of a name: its FNV-1a. */
+export function partitionOf(place: string): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < place.length; at += 1) hash = Math.imul(hash ^ place.charCodeAt(at), 0x01000193);
+  return (hash >>> 0) % PARTITIONS;
 }
 
 function escapePattern(text: string): string {

@@ -1,5 +1,6 @@
 import { BusError } from '@arqonbus/protocol';
-import { openSession, type Session } from './session.ts';
+import { openSession, SENTINEL_FAULT, type Target } from './connect.ts';
+import type { Session } from './session.ts';
 import type { RedisAddress } from './url.ts';
 
 const FIRST_PAUSE_MS = 50;
@@ -18,11 +19,8 @@ export interface LinkEvents {
   away(reason: string): void;
 }
 
-export interface LinkOptions {
+export interface LinkOptions extends Target {
   readonly backend: 'redis' | 'valkey';
-  readonly address: RedisAddress;
-  /** Shown in the server's list of clients. */
-  readonly name: string;
   /** How long a lost server is waited for before what waits is decided without it, in milliseconds. */
   readonly graceMs: number;
 }
@@ -41,6 +39,7 @@ export class Link {
   private readonly options: LinkOptions;
   private readonly events: LinkEvents;
   private current: Session | null = null;
+  private interrupt: (cause: string) => void = () => {};
   /** Where to connect next; with a cluster any of its members will do. */
   private readonly addresses: RedisAddress[];
   private readonly waiting = new Set<() => void>();
@@ -143,16 +142,18 @@ export class Link {
     const address = this.addresses.shift() ?? this.options.address;
     this.addresses.push(address);
     try {
-      session = await openSession(address, this.options.name, {
-        message: (topic, text) => this.events.message(topic, text),
-        lost: (reason) => {
-          if (session !== null) this.lose(session, reason);
+      session = await openSession(
+        { ...this.options, address },
+        {
+          message: (topic, text) => this.events.message(topic, text),
+          lost: (reason) => {
+            if (session !== null) this.lose(session, reason);
+          },
         },
-      });
+      );
       if (this.closed) return session.close();
       this.current = session;
-      await this.events.prepare(session);
-      if (this.current !== session) throw new Error('the connection was lost again');
+      await this.prepare(session);
       this.session = session;
       this.standing = 'up';
       this.learn(session);
@@ -163,10 +164,19 @@ export class Link {
     } catch (error) {
       session?.close();
       if (this.current === session) this.current = null;
-      this.reason = sentence(error, { backend: this.options.backend, shown: address.shown });
+      const { shown = address.shown } = error as { readonly shown?: string };
+      this.reason = sentence(error, { backend: this.options.backend, shown });
       this.fault(this.reason);
       throw new Error(this.reason, { cause: error });
     }
+  }
+
+  /** Rejects when the connection is lost meanwhile, though the driver may leave what was asked on it open. */
+  private prepare(session: Session): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.interrupt = (cause) => reject(new Error(`the connection was lost again: ${cause}`));
+      this.events.prepare(session).then(resolve, reject);
+    });
   }
 
   /** Remembers the members of a cluster, so that the loss of one is not the loss of all. */
@@ -183,7 +193,10 @@ export class Link {
     if (this.current !== session) return;
     this.current = null;
     // Lost while it was being prepared: the attempt itself fails and is repeated.
-    if (this.session !== session) return;
+    if (this.session !== session) {
+      this.interrupt(cause);
+      return;
+    }
     this.session = null;
     this.reason = `${this.options.address.shown} was lost: ${cause}.`;
     this.fault(this.reason);
@@ -209,6 +222,9 @@ export function unavailable(reason: string): BusError {
   return new BusError('STORAGE_UNAVAILABLE', `The storage backend is away: ${reason}`);
 }
 
+/** Codes of a certificate that no authority known here vouches for, or no longer. */
+const UNTRUSTED = /SELF_SIGNED|^UNABLE_TO|^CERT_/;
+
 /** One sentence for what went wrong with the server, on which an operator can act. It never holds a credential. */
 export function sentence(error: unknown, { backend, shown }: Place): string {
   const { code, message } = error instanceof Error ? (error as NodeJS.ErrnoException) : { code: '', message: '' };
@@ -218,6 +234,13 @@ export function sentence(error: unknown, { backend, shown }: Place): string {
   if (code === 'ECONNREFUSED') return `Nothing listens at ${shown}: is ${backend} running there?`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `The host of ${shown} cannot be found.`;
   if (code === 'ETIMEDOUT' || message.includes('ETIMEDOUT')) return `${shown} did not answer in time.`;
+  if (code === SENTINEL_FAULT) return `${shown} leads to no server: ${message}.`;
+  if (UNTRUSTED.test(code ?? '')) {
+    return `${shown} shows a certificate that is not trusted (${code}): name the file of its authority in NODE_EXTRA_CA_CERTS.`;
+  }
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `The certificate of ${shown} is that of another host.`;
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
+    return `${shown} does not speak TLS: begin the URL with "${backend}://".`;
   if (message.startsWith('WRONGPASS') || message.includes('invalid password')) {
     return `${shown} refused the user name or password of the ${backend} URL.`;
   }

@@ -10,7 +10,7 @@ export interface Node {
 }
 
 /** Longer than any test takes to bring a server back, however busy the machine is. */
-export const PATIENT = 15_000;
+export const PATIENT = 45_000;
 /** So short that a test need not wait for it. */
 export const IMPATIENT = 200;
 

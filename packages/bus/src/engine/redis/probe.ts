@@ -7,13 +7,29 @@ export interface Probe {
   readonly server: string;
   /** Changes whenever the server process does; empty when it does not say. */
   readonly runId: string;
+  /**
+   * Whether another process may go on with less than this one has answered for. One that syncs every write to its disk
+   * may too when it has replicas, one of which takes its place, or when it once took the place of another.
+   */
+  readonly mayLose: boolean;
   /** What an ack may promise: `disk` only when every write is synced before it is answered. */
   readonly durability: Durability;
   readonly warnings: readonly string[];
 }
 
-/** Asks what the engine has to know. What the server forbids to ask (CONFIG in managed services) counts as unset. */
-export async function probe(redis: Redis): Promise<Probe> {
+/** What the engine knows beforehand of a server. */
+export interface Expected {
+  /** Sentinels replace it by a replica when it fails. */
+  readonly isWatched: boolean;
+  /** So many replicas are to be waited for. */
+  readonly replicas: number;
+}
+
+/**
+ * Asks what the engine has to know. What the server forbids to ask
+ * (CONFIG in managed services) counts as unset.
+ */
+export async function probe(redis: Redis, { isWatched, replicas }: Expected): Promise<Probe> {
   const [info, appendOnly, appendSync, configuredPolicy] = await Promise.all([
     information(redis),
     setting(redis, 'appendonly'),
@@ -21,16 +37,26 @@ export async function probe(redis: Redis): Promise<Probe> {
     setting(redis, 'maxmemory-policy'),
   ]);
   const policy = configuredPolicy ?? info.get('maxmemory_policy');
+  const durability = appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory';
+  const connected = Number(info.get('connected_slaves') ?? 0);
+  const hasReplicas = connected > 0 || Number(info.get('second_repl_offset') ?? -1) >= 0;
+  const cluster = info.get('redis_mode') === 'cluster' || info.get('server_mode') === 'cluster';
   const name = info.get('server_name') === 'valkey' || info.has('valkey_version') ? 'valkey' : 'redis';
   return {
-    cluster: info.get('redis_mode') === 'cluster' || info.get('server_mode') === 'cluster',
+    cluster,
     server: `${name} ${info.get('valkey_version') ?? info.get('redis_version') ?? '(version unknown)'}`,
     runId: info.get('run_id') ?? '',
-    durability: appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory',
-    warnings:
-      policy === undefined || policy === 'noeviction'
+    durability,
+    mayLose: durability !== 'disk' || isWatched || hasReplicas,
+    warnings: [
+      ...(policy === undefined || policy === 'noeviction'
         ? []
-        : [`maxmemory-policy is "${policy}": history and keys may be evicted; set it to "noeviction".`],
+        : [`maxmemory-policy is "${policy}": history and keys may be evicted; set it to "noeviction".`]),
+      // Of a cluster one would have to ask every master.
+      ...(cluster || connected >= replicas
+        ? []
+        : [`ARQONBUS_REDIS_WAIT_REPLICAS is ${replicas}, and ${connected} replicas are connected to the server.`]),
+    ],
   };
 }
 

@@ -2,8 +2,9 @@
 --
 -- KEYS   for each publication: its stream, its room's hash, its idempotence key
 -- ARGV   1 a fresh epoch
---        2 run of the server; empty when no write that it answered can be lost, or nobody can tell
+--        2 run of the server; empty when no write that it answered can be lost, `?` for this server's own
 --        3 for how long a tag is remembered, so that a try whose answer was lost is known again (ms)
+--        4 `PUBLISH`, or in a cluster `SPUBLISH`
 --        then for each publication:
 --        1 channel
 --        2 tag
@@ -22,7 +23,7 @@
 -- A publication that finds its own tag was stored by an earlier try whose answer was lost: it is told what that try came
 -- to, and is no duplicate. The window and the age of entries go by the server's clock, whatever those of the nodes say.
 
-local fresh, run, memory = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local fresh, run, memory, send = ARGV[1], runOf(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local instant = microseconds()
 local now = math.floor(instant / 1000)
 
@@ -110,13 +111,18 @@ local function append(stream, room, id, channel, tag, size, ttl, most, topic, bo
   end
   at.due, at.changed = due, true
   at.id = string.match(body, '^%S+ %S+ (%S+)')
-  redis.call('PUBLISH', topic, channel .. ' ' .. sequence .. ' ' .. at.epoch .. ' ' .. order .. ' ' .. body)
+  local message = channel .. ' ' .. sequence .. ' ' .. at.epoch .. ' ' .. order .. ' ' .. body
+  redis.call(send, topic, message)
+  if send == 'SPUBLISH' then
+    -- A cluster knows no patterns: whoever wants all rooms of a tenant is told of them at one topic a partition.
+    redis.call(send, string.match(topic, '^.*/') .. '*', string.match(topic, '[^/]*$') .. ' ' .. message)
+  end
   return { sequence, at.epoch, 0 }
 end
 
 local answers = {}
 for item = 1, #KEYS / 3 do
-  local k, a = (item - 1) * 3, 3 + (item - 1) * 11
+  local k, a = (item - 1) * 3, 4 + (item - 1) * 11
   local ok, answer = pcall(
     append,
     KEYS[k + 1],

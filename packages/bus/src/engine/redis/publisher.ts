@@ -2,7 +2,7 @@ import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type { Durability, Expectation, Publication, Published, StreamAddress } from '../engine.ts';
 import { conflict } from '../expectation.ts';
 import { type Entry, encodeBody } from './entry.ts';
-import { exact, type Keys } from './keys.ts';
+import { exact, hashTag, type Keys } from './keys.ts';
 import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
@@ -22,11 +22,18 @@ export interface Pending {
   readonly number: number;
   readonly publication: Publication;
   readonly topic: string;
+  /** What is of one partition may share a script where there are partitions. */
+  readonly shard: string;
   readonly body: string;
   readonly idempotenceKey: string;
   /** Where the server put it; null while that is not known. */
   place: { readonly sequence: number; readonly epoch: string } | null;
   answeredAt: number;
+  /** To how many connections it was handed; null as long as it has not come by. */
+  delivered: number | null;
+  /** The batch whose copies on replicas are waited for; null when none are, or no longer. */
+  copying: readonly Pending[] | null;
+  replicated: boolean;
   resolve(published: Published): void;
   reject(error: Error): void;
 }
@@ -86,15 +93,20 @@ export class Publisher {
       this.count += 1;
       const tag = `${this.origin}.${this.count}`;
       const { dedupeMs = IDEMPOTENCE_WINDOW_MS } = publication;
+      const topic = this.keys.topic(stream.tenant, stream.room);
       const pending: Pending = {
         number: this.count,
         publication,
-        topic: this.keys.topic(stream.tenant, stream.room),
+        topic,
+        shard: this.keys.partitioned ? hashTag(topic) : '',
         body: encodeBody(tag, draft, identity),
         idempotenceKey:
           dedupeMs > 0 ? this.keys.idempotence(stream, draft.id, exact(identity)) : this.keys.once(stream, tag),
         place: null,
         answeredAt: 0,
+        delivered: null,
+        copying: null,
+        replicated: false,
         resolve,
         reject,
       };
@@ -108,7 +120,9 @@ export class Publisher {
   arrived(number: number, entry: Entry, delivered: number): void {
     const pending = this.pending.get(number);
     if (pending === undefined) return;
-    this.settle(pending, { sequence: entry.sequence, epoch: entry.epoch }, delivered, false);
+    pending.place = { sequence: entry.sequence, epoch: entry.epoch };
+    pending.delivered = delivered;
+    this.conclude(pending);
   }
 
   /** Sends on this session: first, in their order, all that an earlier one left without an answer. */
@@ -126,9 +140,7 @@ export class Publisher {
 
   /** Answers what waits for an event that will not come by any more. */
   release(): void {
-    for (const pending of this.pending.values()) {
-      if (pending.place !== null && !this.isExpected(pending)) this.settle(pending, pending.place, 0, false);
-    }
+    for (const pending of this.pending.values()) this.conclude(pending);
   }
 
   /** The server is away: what was stored is answered, the rest is handed over in its order. */
@@ -136,7 +148,7 @@ export class Publisher {
     const all = [...this.pending.values()];
     this.unsent = [];
     for (const pending of all) {
-      if (pending.place !== null) this.settle(pending, pending.place, 0, false);
+      if (pending.place !== null) this.settle(pending, pending.place, pending.delivered ?? 0, false);
       else this.hand(pending, decide);
     }
   }
@@ -163,15 +175,15 @@ export class Publisher {
 
   private flush(): void {
     while (this.session !== null && !this.retrying && this.outstanding < BATCHES) {
-      const batch = this.cut(this.session.cluster);
+      const batch = this.cut(this.session.partitioned);
       if (batch.length === 0) break;
       this.send(this.session, batch);
     }
   }
 
   /** Takes the next batch out of what waits. */
-  private cut(isCluster: boolean): Pending[] {
-    if (isCluster) {
+  private cut(isPartitioned: boolean): Pending[] {
+    if (isPartitioned) {
       const [batch, waiting] = this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT);
       this.unsent = waiting;
       return batch;
@@ -189,6 +201,7 @@ export class Publisher {
   private send(session: Session, batch: readonly Pending[]): void {
     const keys: string[] = [];
     const args: Argument[] = [randomToken(16), lossyRun(session), IDEMPOTENCE_WINDOW_MS];
+    args.push(session.cluster ? 'SPUBLISH' : 'PUBLISH');
     for (const { publication, topic, body, idempotenceKey, number } of batch) {
       const { stream, retention, dedupeMs = IDEMPOTENCE_WINDOW_MS, expect, firstSequence = 1 } = publication;
       if (!this.indexed.has(topic)) this.index(session, topic, stream);
@@ -198,7 +211,9 @@ export class Publisher {
       args.push(Math.max(0, Math.ceil(dedupeMs)), firstSequence, expect === undefined ? '' : expected(expect));
     }
     this.outstanding += 1;
-    session.runLoaded(APPEND, keys, args).then(
+    const { answers: answered, replicated } = session.append(APPEND, keys, args);
+    if (replicated !== null) this.awaitCopies(batch, replicated);
+    answered.then(
       (answers) => {
         if (this.session !== session) return;
         this.outstanding -= 1;
@@ -247,7 +262,7 @@ export class Publisher {
     pending.place = place;
     pending.answeredAt = this.events.now();
     if (Number(outcome) === DUPLICATE) this.settle(pending, place, 0, true);
-    else if (!this.isExpected(pending)) this.settle(pending, place, 0, false);
+    else this.conclude(pending);
   }
 
   private fail(session: Session, pending: Pending, reason: string): void {
@@ -282,6 +297,27 @@ export class Publisher {
     this.flush();
   }
 
+  /** The acks of a batch wait until it is known whether replicas hold it. */
+  private awaitCopies(batch: readonly Pending[], replicated: Promise<boolean>): void {
+    for (const pending of batch) pending.copying = batch;
+    replicated.then((isReplicated) => {
+      for (const pending of batch) {
+        // One that was sent again waits for the copies of that.
+        if (pending.copying !== batch) continue;
+        pending.copying = null;
+        pending.replicated = isReplicated;
+        this.conclude(pending);
+      }
+    });
+  }
+
+  /** Answers a publication of which nothing is waited for any more. */
+  private conclude(pending: Pending): void {
+    if (pending.place === null || pending.copying !== null) return;
+    if (pending.delivered === null && this.isExpected(pending)) return;
+    this.settle(pending, pending.place, pending.delivered ?? 0, false);
+  }
+
   private isExpected({ topic, publication, place }: Pending): boolean {
     return place !== null && this.events.expects(topic, publication.stream.channel, place.epoch, place.sequence);
   }
@@ -299,12 +335,13 @@ export class Publisher {
     delivered: number,
     duplicate: boolean,
   ): void {
-    this.hand(pending, ({ resolve }) => resolve({ ...place, stored: this.durability, delivered, duplicate }));
+    const stored = pending.replicated ? 'replicated' : this.durability;
+    this.hand(pending, ({ resolve }) => resolve({ ...place, stored, delivered, duplicate }));
   }
 
   private hand(pending: Pending, decide: (pending: Pending) => void): void {
     if (!this.pending.delete(pending.number)) return;
-    if (this.session?.cluster) {
+    if (this.session?.partitioned) {
       this.order.done(pending);
       this.schedule();
     }
@@ -320,15 +357,15 @@ function expected(expect: Expectation): string {
 }
 
 /**
- * Makes batches for a Redis Cluster. A batch is of one room, so of one slot; and since rooms live on servers that know
- * nothing of each other, a sender's publication to another room waits until those before it have come back. So its own
+ * Makes batches for several servers. A batch is of one shard, so of one server; and since shards live on servers that
+ * know nothing of each other, a sender's publication to another one waits until those before it have come back. So its own
  * node sees them in the order sent; another node may, for the moment that the cluster needs to pass an event on, not.
  */
 export class SenderOrder {
-  private readonly senders = new Map<string, { readonly topic: string; open: number }>();
+  private readonly senders = new Map<string, { readonly shard: string; open: number }>();
 
   /**
-   * Chooses the next batch of what waits: the room of the first that may go, and all that may go with it. Answers it,
+   * Chooses the next batch of what waits: the shard of the first that may go, and all that may go with it. Answers it,
    * and what goes on waiting.
    */
   cut(unsent: readonly Pending[], mostItems: number, mostText: number): [batch: Pending[], waiting: Pending[]] {
@@ -338,13 +375,13 @@ export class SenderOrder {
     let text = 0;
     for (const pending of unsent) {
       const { identity } = pending.publication;
-      const topic = batch[0]?.topic ?? pending.topic;
+      const shard = batch[0]?.shard ?? pending.shard;
       const sent = this.senders.get(identity);
-      const free = pending.topic === topic && (sent === undefined || sent.topic === topic) && !overtaken.has(identity);
+      const free = pending.shard === shard && (sent === undefined || sent.shard === shard) && !overtaken.has(identity);
       if (free && batch.length < mostItems && text < mostText) {
         batch.push(pending);
         text += pending.body.length;
-        this.sent(identity, topic);
+        this.sent(identity, shard);
       } else {
         waiting.push(pending);
         overtaken.add(identity);
@@ -366,9 +403,9 @@ export class SenderOrder {
     this.senders.clear();
   }
 
-  private sent(identity: string, topic: string): void {
+  private sent(identity: string, shard: string): void {
     const sender = this.senders.get(identity);
-    if (sender === undefined) this.senders.set(identity, { topic, open: 1 });
+    if (sender === undefined) this.senders.set(identity, { shard, open: 1 });
     else sender.open += 1;
   }
 }

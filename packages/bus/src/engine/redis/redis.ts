@@ -16,7 +16,8 @@ import type { Cursor, Room } from './room.ts';
 import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
-import { parseRedisUrl, type RedisAddress } from './url.ts';
+import { parseRedisUrls, type RedisAddress } from './url.ts';
+import type { Replication } from './writers.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
@@ -25,11 +26,20 @@ const ORIGIN_LENGTH = 12;
 const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
 
 export interface RedisEngineOptions {
-  /** `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. */
+  /**
+   * `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. Or
+   * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`, whose hosts are sentinels. Several of these,
+   * with commas between them, are shards: rooms are spread over them.
+   */
   readonly url: string;
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
+  /**
+   * So many replicas are to hold an event before its ack says `replicated`; after `waitMs` milliseconds without them it
+   * says what the server alone promises. Nothing is waited for when left out.
+   */
+  readonly replication?: Replication;
   /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
   readonly graceMs?: number;
   /**
@@ -78,12 +88,12 @@ class RedisEngine implements Engine {
   private totals = { streams: 0, messages: 0, bytes: 0 };
 
   constructor(options: RedisEngineOptions) {
-    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow } = options;
+    const { url, nodeId, backend, graceMs = GRACE_MS, now = steadyNow, replication = null } = options;
     this.backend = backend;
-    const [address, invalid] = readUrl(url, backend);
+    const [[address, ...others], invalid] = readUrls(url, backend);
     this.invalid = invalid;
     this.keys = new Keys(address.database);
-    this.link = new Link({ backend, address, name: nodeId, graceMs }, this.linkEvents());
+    this.link = new Link({ backend, address, others, name: nodeId, replication, graceMs }, this.linkEvents());
     this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
     this.catchUp = new CatchUp(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
@@ -162,9 +172,14 @@ class RedisEngine implements Engine {
     return {
       message: (topic, text) => {
         try {
-          if (topic === this.keys.changes) this.changes.accept(text);
-          else if (this.keys.roomOfTopic(topic) !== null) this.feed.accept(topic, text);
-          else this.presence.accept(text);
+          if (topic === this.keys.changes) return this.changes.accept(text);
+          const place = this.keys.roomOfTopic(topic);
+          if (place === null) this.presence.accept(text);
+          else if (place.room !== '*') this.feed.accept(topic, text);
+          else {
+            const end = text.indexOf(' ');
+            this.feed.accept(this.keys.topic(place.tenant, text.slice(0, end)), text.slice(end + 1));
+          }
         } catch (error) {
           // Anybody who may use the server can publish there; what no node wrote must not end this one.
           this.link.fault(`A message on ${topic} cannot be read: ${(error as Error).message}`);
@@ -195,12 +210,6 @@ class RedisEngine implements Engine {
 
   private feedEvents(): ConstructorParameters<typeof Feed>[2] {
     return {
-      mayBeStale: () => this.link.session?.cluster ?? false,
-      isCurrent: async (room, channel, epoch) => {
-        const key = this.keys.room(room.tenant, room.name);
-        const standing = await this.mend((session) => session.command('hget', key, channel));
-        return typeof standing === 'string' && standing.split(' ', 2)[1] === epoch;
-      },
       arrived: (number, entry, delivered) => this.publisher.arrived(number, entry, delivered),
       missing: async (room, cursor, upTo) => {
         await this.mend((session) => this.catchUp.missing(session, room, cursor, upTo));
@@ -236,6 +245,7 @@ class RedisEngine implements Engine {
 
   private async prepare(session: Session): Promise<void> {
     this.latest = session;
+    this.layOut(session);
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
     await this.clock.look();
     this.store.connected(session);
@@ -245,8 +255,18 @@ class RedisEngine implements Engine {
     await this.changes.establish(session);
     await this.presence.establish(session);
     // Another process, or one that does not say, may have lost the end of what the last one held.
-    const verify = session.cluster || session.runId === '' || session.runId !== this.runId;
+    const verify = session.partitioned || session.runId === '' || session.runId !== this.runId;
     await this.interest.establish(session, verify);
+  }
+
+  /** Names of keys and topics follow from what the first server is. */
+  private layOut({ partitioned }: Session): void {
+    if (this.keys.partitioned === partitioned) return;
+    if (this.keys.partitioned !== null) {
+      throw new Error(`it is ${partitioned ? 'a cluster now' : 'no cluster any more'}: start the bus again`);
+    }
+    this.keys.partitioned = partitioned;
+    this.interest.rename();
   }
 
   private async serverNow(): Promise<number | null> {
@@ -309,13 +329,14 @@ class Relay implements EngineEvents {
   }
 }
 
-/** The address, or one that is never used and the reason why. */
-function readUrl(url: string, backend: 'redis' | 'valkey'): [RedisAddress, Error | null] {
+/** The addresses, or one that is never used and the reason why. */
+function readUrls(url: string, backend: 'redis' | 'valkey'): [[RedisAddress, ...RedisAddress[]], Error | null] {
   try {
-    return [parseRedisUrl(url, backend), null];
+    return [parseRedisUrls(url, backend), null];
   } catch (error) {
-    const nowhere = { host: '', port: 0, username: undefined, password: undefined, database: 0, tls: false, shown: '' };
-    return [nowhere, error as Error];
+    const credentials = { username: undefined, password: undefined };
+    const nowhere = { host: '', port: 0, ...credentials, database: 0, tls: false, sentinels: null, shown: '' };
+    return [[nowhere], error as Error];
   }
 }
 

@@ -12,7 +12,7 @@ if not at then
 end
 if at.epoch == ARGV[2] then
   at.epoch = incarnation(at.epoch) .. '-' .. ARGV[3]
-  at.run = ARGV[4]
+  at.run = runOf(ARGV[4])
   note(at)
 end
 return { integer(at.sequence), at.epoch }

@@ -5,7 +5,7 @@
 --        4–7 size, ttl (ms), bytes (-1: any number), 1 to keep the last event whatever those say, else 0
 -- Answer 1 when there is such a stream, else 0
 
-local stream, channel, fresh, run = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local stream, channel, fresh, run = KEYS[1], ARGV[1], ARGV[2], runOf(ARGV[3])
 local size, ttl, most, keeps = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
 local at = standing(KEYS[2], channel)
 if not at then

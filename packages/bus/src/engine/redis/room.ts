@@ -23,7 +23,7 @@ export interface Position {
 export class Room {
   readonly tenant: string;
   readonly name: string;
-  readonly topic: string;
+  topic: string;
   /** Attached by its name; false when only all rooms of its tenant are. */
   explicit = false;
   /**

@@ -1,15 +1,12 @@
-import { isIP } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
-import { type Probe, probe } from './probe.ts';
+import type { MasterWatch } from './master-watch.ts';
+import type { Probe } from './probe.ts';
 import type { Script } from './scripts.ts';
-import type { RedisAddress } from './url.ts';
+import type { ShardLines } from './shard-lines.ts';
+import type { Host } from './url.ts';
+import type { Appended, Writers } from './writers.ts';
 
-const CONNECT_TIMEOUT_MS = 5_000;
-/** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
-const OPEN_TIMEOUT_MS = 10_000;
-/** How often a server that is reading its data from disk is asked whether it is done. */
-const LOADING_RETRY_MS = 100;
 const PULSE_MS = 1_000;
 /** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
 const MISSED_PULSES = 3;
@@ -22,15 +19,20 @@ export type Argument = string | number;
 
 /** The server as the engine uses it, between one connect and the loss of the connection. Every call then rejects. */
 export interface Session {
+  /** A Redis Cluster, which knows slots, and no patterns where they are published. */
   readonly cluster: boolean;
+  /** Rooms are on several servers, by their partition. */
+  readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
   /** Name and version of the server, for people. */
   readonly server: string;
   /** Changes whenever the server process does; empty when it does not say. */
   readonly runId: string;
+  /** Whether another process may go on with less than this one has answered for: its data is in memory, or it has replicas. */
+  readonly mayLose: boolean;
   /** The servers of a cluster, any of which one may connect to. */
-  readonly members: readonly { readonly host: string; readonly port: number }[];
+  readonly members: readonly Host[];
   command(name: string, ...args: Argument[]): Promise<unknown>;
   /** The names of all keys that match, page by page; one that comes or goes meanwhile may be there or not, or twice. */
   scan(pattern: string): AsyncIterable<string[]>;
@@ -38,16 +40,23 @@ export interface Session {
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
   /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a second try would break. */
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
+  /** Runs a script as `runLoaded` does, and tells how far replicas have followed; where none are waited for, null. */
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere;
   load(scripts: readonly Script[]): Promise<void>;
   /** Answers when the server has confirmed: what is published later arrives. */
   subscribe(topics: readonly string[]): Promise<void>;
   subscribePattern(pattern: string): Promise<void>;
-  unsubscribe(topic: string): void;
   unsubscribePattern(pattern: string): void;
+  /** As `subscribe`, for topics of rooms: in a cluster at the masters that own them, each of which keeps its order. */
+  follow(topics: readonly string[]): Promise<void>;
+  unfollow(topics: readonly string[]): void;
   /** Publishes; what one node publishes arrives in its order. */
   publish(topic: string, text: string): Promise<unknown>;
   close(): void;
 }
+
+/** As {@link Appended}; `replicated` is null where replicas are not waited for. */
+export type AppendedHere = Pick<Appended, 'answers'> & { readonly replicated: Appended['replicated'] | null };
 
 export interface SessionEvents {
   message(topic: string, text: string): void;
@@ -55,99 +64,37 @@ export interface SessionEvents {
   lost(reason: string): void;
 }
 
-/**
- * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
- * Cluster is spoken to through a client that knows the slots. Rejects with the server's or the system's reason, in
- * which no credential stands.
- */
-export async function openSession(address: RedisAddress, name: string, events: SessionEvents): Promise<Session> {
-  const driver = await import('ioredis');
-  const options = {
-    host: address.host,
-    port: address.port,
-    db: address.database,
-    ...(address.username === undefined ? {} : { username: address.username }),
-    ...(address.password === undefined ? {} : { password: address.password }),
-    ...(address.tls ? { tls: isIP(address.host) === 0 ? { servername: address.host } : {} } : {}),
-    protocol: 2 as const,
-    connectionName: `arqonbus-${name.replace(/[^\w.-]/g, '_')}`,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    disableClientInfo: true,
-    maxLoadingRetryTime: LOADING_RETRY_MS,
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    autoResubscribe: false,
-    autoResendUnfulfilledCommands: false,
-    retryStrategy: () => null,
-  };
-  const direct = new driver.Redis(options);
-  const subscriber = new driver.Redis(options);
-  const opened: (Redis | Cluster)[] = [direct, subscriber];
-  const opening = async (): Promise<Session> => {
-    await Promise.all([connect(direct), connect(subscriber)]);
-    // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
-    if (address.database > 0) await direct.select(address.database);
-    const found = await probe(direct);
-    if (!found.cluster) return new RedisSession(direct, direct, subscriber, found, events);
-    const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
-    const cluster = new driver.Cluster([{ host: address.host, port: address.port }], {
-      redisOptions,
-      lazyConnect: true,
-      clusterRetryStrategy: () => null,
-      ...(address.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {}),
-    });
-    opened.push(cluster);
-    await connect(cluster);
-    return new RedisSession(cluster, direct, subscriber, found, events);
-  };
-  try {
-    return await inTime(OPEN_TIMEOUT_MS, opening());
-  } catch (error) {
-    for (const client of opened) client.disconnect();
-    throw error;
-  }
+/** Open connections to one server, or to the members of a cluster. */
+export interface Connections {
+  readonly commands: Redis | Cluster;
+  /** One server, also of a cluster: what has no key would go to any member, and lose its order. */
+  readonly direct: Redis;
+  readonly subscriber: Redis;
+  /** Of a cluster. */
+  readonly shards: ShardLines | null;
+  /** Where replicas are waited for. */
+  readonly writers: Writers | null;
+  readonly watch: MasterWatch | null;
 }
 
-async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('connect ETIMEDOUT')), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Connects, and rejects with the cause: the client's own rejection only says that the connection was closed. */
-async function connect(client: Redis | Cluster): Promise<void> {
-  let cause: unknown;
-  client.on('error', (error: unknown) => {
-    cause = (error as { lastNodeError?: unknown }).lastNodeError ?? error;
-  });
-  try {
-    // A cluster that is found unfit ends without its `connect` ever being settled.
-    await new Promise<void>((resolve, reject) => {
-      client.once('end', () => reject(new Error('the server ended the connection')));
-      client.connect().then(resolve, reject);
-    });
-  } catch (error) {
-    throw cause ?? error;
-  }
-}
-
-class RedisSession implements Session {
+/** A {@link Session} on connections that are open. */
+export class RedisSession implements Session {
   readonly cluster: boolean;
+  readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
   readonly server: string;
   readonly runId: string;
-  readonly members: readonly { readonly host: string; readonly port: number }[];
+  readonly mayLose: boolean;
+  readonly members: readonly Host[];
   private readonly commands: Redis | Cluster;
-  /** One server, also of a cluster: what has no key would go to any member, and lose its order. */
   private readonly direct: Redis;
   private readonly subscriber: Redis;
+  private readonly shards: ShardLines | null;
+  private readonly writers: Writers | null;
+  /** All connections that are a server's, and not spread over a cluster. */
+  private readonly lines: readonly Redis[];
+  private readonly watch: MasterWatch | null;
   private readonly events: SessionEvents;
   private readonly pulse: NodeJS.Timeout;
   private answered = true;
@@ -156,26 +103,38 @@ class RedisSession implements Session {
   /** Calls to a cluster that wait for their answer: its client leaves some of them open when it is disconnected. */
   private readonly open = new Set<(error: Error) => void>();
 
-  constructor(commands: Redis | Cluster, direct: Redis, subscriber: Redis, found: Probe, events: SessionEvents) {
+  constructor(
+    { commands, direct, subscriber, shards, writers, watch }: Connections,
+    found: Probe,
+    events: SessionEvents,
+  ) {
     this.commands = commands;
     this.direct = direct;
     this.subscriber = subscriber;
+    this.shards = shards;
+    this.writers = writers;
+    this.lines = [direct, subscriber, ...(shards?.clients ?? []), ...(writers?.clients ?? [])];
+    this.watch = watch;
     this.events = events;
     this.cluster = found.cluster;
+    this.partitioned = found.cluster;
     this.durability = found.durability;
     this.warnings = found.warnings;
     this.server = found.server;
     this.runId = found.runId;
+    this.mayLose = found.mayLose;
     this.members = 'nodes' in commands ? commands.nodes('all').map(({ options }) => placeOf(options)) : [];
     subscriber.on('message', (topic: string, text: string) => events.message(topic, text));
     subscriber.on('pmessage', (_pattern: string, topic: string, text: string) => events.message(topic, text));
     let reason = 'the connection was closed';
-    for (const client of new Set([commands, direct, subscriber])) {
+    shards?.start(events.message, () => this.lose('slots of the cluster have moved'));
+    for (const client of new Set([commands, ...this.lines])) {
       client.on('error', (error: Error) => {
         reason = error.message;
       });
       client.on('end', () => this.lose(reason));
     }
+    watch?.start(() => this.lose('the sentinels chose another master'));
     this.pulse = setInterval(() => this.beat(), PULSE_MS);
     this.pulse.unref();
   }
@@ -210,6 +169,12 @@ class RedisSession implements Session {
     return this.command('evalsha', script.sha, keys.length, ...keys, ...args);
   }
 
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere {
+    if (this.writers === null) return { answers: this.runLoaded(script, keys, args), replicated: null };
+    const { answers, replicated } = this.writers.append(script, keys, args);
+    return { answers: this.settled(this.atOwner(answers)), replicated };
+  }
+
   async load(scripts: readonly Script[]): Promise<void> {
     const servers = 'nodes' in this.commands ? this.commands.nodes('master') : [this.commands];
     const loading = Promise.all(
@@ -226,13 +191,19 @@ class RedisSession implements Session {
     await this.subscriber.psubscribe(pattern);
   }
 
-  unsubscribe(topic: string): void {
-    // A lost connection has no subscriptions to end.
-    this.subscriber.unsubscribe(topic).catch(() => {});
-  }
-
   unsubscribePattern(pattern: string): void {
     this.subscriber.punsubscribe(pattern).catch(() => {});
+  }
+
+  follow(topics: readonly string[]): Promise<void> {
+    return this.shards === null ? this.subscribe(topics) : this.settled(this.shards.follow(topics));
+  }
+
+  unfollow(topics: readonly string[]): void {
+    if (topics.length === 0) return;
+    if (this.shards !== null) this.shards.unfollow(topics);
+    // A lost connection has no subscriptions to end.
+    else this.subscriber.unsubscribe(...topics).catch(() => {});
   }
 
   publish(topic: string, text: string): Promise<unknown> {
@@ -243,10 +214,20 @@ class RedisSession implements Session {
     if (this.closed) return;
     this.closed = true;
     clearInterval(this.pulse);
+    this.watch?.close();
     this.commands.disconnect();
-    this.direct.disconnect();
-    this.subscriber.disconnect();
+    for (const client of this.lines) client.disconnect();
     for (const reject of this.open) reject(new Error('the connection was closed'));
+  }
+
+  /** A connection to one master follows no slot to another one. */
+  private async atOwner(answers: Promise<unknown>): Promise<unknown> {
+    try {
+      return await answers;
+    } catch (error) {
+      if (/^(MOVED|ASK) /.test((error as Error).message)) this.lose('slots of the cluster have moved');
+      throw error;
+    }
   }
 
   private settled<T>(answer: Promise<T>): Promise<T> {
@@ -270,24 +251,24 @@ class RedisSession implements Session {
     if (!this.answered) return;
     this.answered = false;
     // An error is an answer too, for instance of a member of a cluster that is away; only silence is not.
-    Promise.allSettled([this.commands.call('ping'), this.direct.ping(), this.subscriber.ping()]).then(() => {
+    // What is sent behind a WAIT is answered late, but those for publications end with the others.
+    const asked = this.lines.filter((line) => this.writers === null || !this.writers.clients.includes(line));
+    Promise.allSettled([this.commands.call('ping'), ...asked.map((line) => line.ping())]).then(() => {
       this.answered = true;
     });
   }
 }
 
-/**
- * The run of a server that may lose, with its process, what it has answered; empty when it syncs every write, or when
- * nobody can tell: the shards of a cluster have no run in common.
- */
-export function lossyRun({ durability, cluster, runId }: Pick<Session, 'durability' | 'cluster' | 'runId'>): string {
-  return durability === 'disk' || cluster ? '' : runId;
+/** Has a script ask its server which run this is: of several servers each has its own. */
+const OWN_RUN = '?';
+
+/** The run of a server that may lose, with its process, what it has answered, as scripts take it; empty when it may not. */
+export function lossyRun({ mayLose, partitioned, runId }: Pick<Session, 'mayLose' | 'partitioned' | 'runId'>): string {
+  if (!mayLose) return '';
+  return partitioned ? OWN_RUN : runId;
 }
 
-function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): {
-  host: string;
-  port: number;
-} {
+function placeOf({ host = '', port = 0 }: { host?: string | undefined; port?: number | undefined }): Host {
   return { host, port };
 }
 

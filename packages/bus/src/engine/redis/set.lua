@@ -6,7 +6,7 @@
 --        8 time to live (ms; 0: for ever)
 --        9 version that the key must have (0: it must not be there; -1: any)
 --        10 what it counts for, in bytes
---        11 run id of the server; empty when no write that it answered can be lost, or nobody can tell
+--        11 run of the server (as in publish.lua)
 --        12 1 when the node knew another run of the server before, else 0
 --        13 owner (`=NAME`; empty: nothing is bounded, and the key stays its owner's)
 --        14–17 most keys and bytes of the owner, most keys and bytes of all
@@ -17,7 +17,7 @@
 
 local key, member, tag, value = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local ttl, expected, bytes = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local server, owner = ARGV[11], ARGV[13]
+local server, owner = runOf(ARGV[11]), ARGV[13]
 
 local held = current(KEYS[4], key, member)
 if held and held.tag == tag then

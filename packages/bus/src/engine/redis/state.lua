@@ -2,11 +2,11 @@
 --
 -- KEYS   stream, its room's hash
 -- ARGV   1 channel, 2 a fresh epoch
---        3 run of the server; empty when no write that it answered can be lost, or nobody can tell
+--        3 run of the server (as in publish.lua)
 --        4 1 to open the stream and to have it stay for longer, 0 only to look
 -- Answer {sequence, epoch, oldest sequence that is kept}, or nothing when there is no such stream
 
-local channel, fresh, run, opens = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
+local channel, fresh, run, opens = ARGV[1], ARGV[2], runOf(ARGV[3]), ARGV[4] == '1'
 local instant = microseconds()
 -- A minute more than is promised, so that those who ask often are not written down each time.
 local till = math.floor(instant / 1000) + REST + 60000

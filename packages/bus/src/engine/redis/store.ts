@@ -69,7 +69,7 @@ export class RedisStore implements KeyValueStore {
     const tag = randomToken(12);
     const answer = await this.link.ask(async (session) => {
       const run = lossyRun(session);
-      const known = run !== this.firstRun ? 1 : 0;
+      const known = !session.partitioned && run !== this.firstRun ? 1 : 0;
       const args = [nameOf(at, key), tag, value, ttl, ifVersion, bytesOf(key, value), run, known, owner];
       const indexed = session.command('sadd', this.keys.spaceTenants(at.space), exact(at.tenant));
       const [outcome] = await Promise.all([

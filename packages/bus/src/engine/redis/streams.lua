@@ -36,6 +36,11 @@ local function microseconds()
   return clock[1] * 1000000 + clock[2]
 end
 
+-- A run as scripts are given it: `?` stands for that of this server, which a shard of a cluster tells by itself.
+local function runOf(run)
+  return run == '?' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or run
+end
+
 local function standing(room, channel)
   local text = redis.call('HGET', room, channel)
   if not text then

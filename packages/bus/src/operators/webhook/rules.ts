@@ -49,7 +49,9 @@ export class WebhookRules {
       this.checkOwner(rule, sender);
       if (rule.durable) await this.save({ rule, principal: sender.principal, begin: begun.begin });
     });
-    return this.active.activate(rule, begun.begin, sender.principal, sender.session);
+    const active = this.active.activate(rule, begun.begin, sender.principal, sender.session);
+    await active.begun();
+    return active;
   }
 
   /** The sender's own rules; an admin's: those of the tenant. */
@@ -102,7 +104,8 @@ export class WebhookRules {
   }
 
   /** Where its streams stand now. */
-  private beginOf({ id, tenant, room, channel }: Rule): Promise<Begin> {
+  private async beginOf({ id, tenant, room, channel, on }: Rule): Promise<Begin> {
+    if (!on.includes('message')) return {};
     const place = { tenant, room: room ?? WILDCARD, channel: channel ?? WILDCARD, group: id };
     return startPositions(this.bus.engine.broker, place, 'new');
   }

@@ -35,8 +35,13 @@ export async function checkStorage({ storage }: Config, busRuns: boolean): Promi
   if (backend === 'sqlite' && busRuns)
     return ok(CHECK, `${storage.sqlitePath} is in use by the bus that runs, and was not opened.`);
   try {
-    await withTimeout(withEngine(storage, async () => undefined));
-    return ok(CHECK, `${backend} answers.`);
+    const [first, ...others] = await withTimeout(withEngine(storage, async ({ warnings = [] }) => warnings));
+    if (first === undefined) return ok(CHECK, `${backend} answers.`);
+    return warn(
+      CHECK,
+      [first, ...others].join(' '),
+      `Change it in ${backend}, and look again with "arqon storage check".`,
+    );
   } catch (error) {
     return failed(
       CHECK,
@@ -74,13 +79,13 @@ export async function withEngine<T>(storage: Config['storage'], use: (engine: En
   }
 }
 
-async function withTimeout(promise: Promise<void>): Promise<void> {
+async function withTimeout<T>(promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const overdue = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${OPEN_TIMEOUT_MS / 1000} s`)), OPEN_TIMEOUT_MS);
   });
   try {
-    await Promise.race([promise, overdue]);
+    return await Promise.race([promise, overdue]);
   } finally {
     clearTimeout(timer);
   }

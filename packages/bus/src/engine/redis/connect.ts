@@ -1,0 +1,321 @@
+import { isIP } from 'node:net';
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import { Keys } from './keys.ts';
+import { MasterWatch, WATCHING } from './master-watch.ts';
+import { probe } from './probe.ts';
+import { RedisSession, type Session, type SessionEvents } from './session.ts';
+import { ShardLines } from './shard-lines.ts';
+import { ShardedSession } from './sharded-session.ts';
+import type { Host, RedisAddress } from './url.ts';
+import { type Replication, Writers } from './writers.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+/** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
+const OPEN_TIMEOUT_MS = 10_000;
+/** How often a server that is reading its data from disk is asked whether it is done. */
+const LOADING_RETRY_MS = 100;
+
+type Driver = Pick<typeof import('ioredis'), 'Redis'>;
+type Options = Omit<RedisOptions, 'replyMapping'>;
+
+export interface Target {
+  readonly address: RedisAddress;
+  /** The servers that share all rooms with it, by partition. */
+  readonly others: readonly RedisAddress[];
+  /** Shown in the server's list of clients. */
+  readonly name: string;
+  /** What is waited for before an ack; null: nothing. */
+  readonly replication: Replication | null;
+}
+
+/**
+ * Connects to a server, to the members of a cluster, or to all of several servers that share the rooms. Rejects with the
+ * server's or the system's reason, in which no credential stands; one of several servers is named in it as `shown`.
+ */
+export async function openSession(target: Target, events: SessionEvents): Promise<Session> {
+  const { address, others } = target;
+  if (others.length === 0) {
+    const session = await openServer(target, events);
+    return session.cluster ? session : agreed(session, null);
+  }
+  let whole: ShardedSession | null = null;
+  let lost: string | null = null;
+  const lose = (reason: string): void => {
+    if (lost !== null) return;
+    lost = reason;
+    whole?.close();
+    if (whole !== null) events.lost(reason);
+  };
+  const open = async (each: RedisAddress, number: number): Promise<Session> => {
+    try {
+      const session = await openServer(
+        { ...target, address: each },
+        { message: events.message, lost: (reason) => lose(`${each.shown}: ${reason}`) },
+      );
+      return await agreed(session, `${number} of ${others.length + 1}`);
+    } catch (error) {
+      throw Object.assign(error as Error, { shown: each.shown });
+    }
+  };
+  const opening = await Promise.allSettled([address, ...others].map((each, index) => open(each, index + 1)));
+  const [first, ...rest] = opening.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const failed = opening.find((each) => each.status === 'rejected');
+  if (first === undefined || failed !== undefined || lost !== null) {
+    for (const session of [first, ...rest]) session?.close();
+    throw failed?.reason ?? new Error(lost ?? 'the connection was lost again');
+  }
+  whole = new ShardedSession(first, rest);
+  return whole;
+}
+
+/**
+ * Makes sure that all nodes take this server for the same one of those that share the rooms, or (null) for the only one:
+ * else the members of a room would be parted without anybody being told.
+ */
+async function agreed(session: Session, place: string | null): Promise<Session> {
+  try {
+    const known = await (place === null
+      ? session.command('get', Keys.shard)
+      : session.command('set', Keys.shard, place, 'NX', 'GET'));
+    if (typeof known === 'string' && known !== place) {
+      throw new Error(`other nodes know it as number ${known}: give all of them the same URLs in the same order`);
+    }
+    return session;
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+}
+
+/**
+ * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
+ * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to. Rejects with the server's or the system's reason, in
+ * which no credential stands.
+ */
+async function openServer({ address, others, name, replication }: Target, events: SessionEvents): Promise<Session> {
+  const driver = await import('ioredis');
+  const options = optionsOf(address, name);
+  const opened: (Redis | Cluster)[] = [];
+  const opening = async (): Promise<Session> => {
+    const { direct, at, watch } = await connectFirst(driver, address, options, opened);
+    const another = async (place: Options): Promise<Redis> => {
+      const client = new driver.Redis({ ...options, ...place });
+      opened.push(client);
+      await connect(client);
+      return client;
+    };
+    const subscriber = await another(at);
+    // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
+    if (address.database > 0) await direct.select(address.database);
+    const found = await probe(direct, { isWatched: address.sentinels !== null, replicas: replication?.replicas ?? 0 });
+    if (found.cluster && others.length > 0) throw new Error('it is a member of a cluster, which stands alone');
+    if (!found.cluster) {
+      const writers = replication && new Writers(new Map([['', await another(at)]]), () => '', replication);
+      return new RedisSession({ commands: direct, direct, subscriber, shards: null, writers, watch }, found, events);
+    }
+    const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
+    const cluster = new driver.Cluster([at], {
+      redisOptions,
+      lazyConnect: true,
+      clusterRetryStrategy: () => null,
+      ...(address.tls ? { dnsLookup: (host, callback) => callback(null, host) } : {}),
+    });
+    opened.push(cluster);
+    await connect(cluster);
+    const masters = cluster.nodes('master').map(({ options: { host = '', port = 0, tls } }) => ({
+      name: `${host}:${port}`,
+      at: { host, port, ...(tls === undefined ? {} : { tls }) },
+    }));
+    const toMasters = async (): Promise<Map<string, Redis>> =>
+      new Map(await Promise.all(masters.map(async ({ name, at: place }) => [name, await another(place)] as const)));
+    const shards = new ShardLines(cluster, await toMasters());
+    await Promise.all(shards.clients.map(expectWhole));
+    const ownerOf = (key: string): string => shards.ownerOf(key);
+    const writers = replication === null ? null : new Writers(await toMasters(), ownerOf, replication);
+    // Of one that has no replicas itself, others may.
+    const mayLose = found.mayLose || cluster.nodes('slave').length > 0;
+    return new RedisSession(
+      { commands: cluster, direct, subscriber, shards, writers, watch },
+      { ...found, mayLose },
+      events,
+    );
+  };
+  try {
+    return await inTime(OPEN_TIMEOUT_MS, opening());
+  } catch (error) {
+    for (const client of opened) client.disconnect();
+    throw error;
+  }
+}
+
+function optionsOf(address: RedisAddress, name: string): Options {
+  return {
+    host: address.host,
+    port: address.port,
+    db: address.database,
+    ...(address.username === undefined ? {} : { username: address.username }),
+    ...(address.password === undefined ? {} : { password: address.password }),
+    ...(address.tls
+      ? { tls: isIP(address.host) === 0 && address.host !== '' ? { servername: address.host } : {} }
+      : {}),
+    protocol: 2,
+    connectionName: `arqonbus-${name.replace(/[^\w.-]/g, '_')}`,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    disableClientInfo: true,
+    maxLoadingRetryTime: LOADING_RETRY_MS,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy: () => null,
+  };
+}
+
+/** Rejects while the cluster, as one of its masters sees it, does not serve all its slots. */
+async function expectWhole(master: Redis): Promise<void> {
+  const state = /^cluster_state:(\w+)/m.exec(String(await master.cluster('INFO')))?.[1];
+  if (state !== 'ok') throw new Error(`CLUSTERDOWN the state of the cluster is "${state}"`);
+}
+
+/** The first connection, where it leads to, and who tells when that is no longer the master. */
+interface First {
+  readonly direct: Redis;
+  readonly at: Host;
+  readonly watch: MasterWatch | null;
+}
+
+/** Connects to the server that the URL names, or to the one that sentinels call the master. */
+async function connectFirst(
+  { Redis }: Driver,
+  { host, port, sentinels, username, password }: RedisAddress,
+  options: Options,
+  opened: (Redis | Cluster)[],
+): Promise<First> {
+  const open = async (direct: Redis): Promise<Redis> => {
+    opened.push(direct);
+    await connect(direct);
+    return direct;
+  };
+  if (sentinels === null) return { direct: await open(new Redis(options)), at: { host, port }, watch: null };
+  const asked = new Asked(Redis, options, sentinels);
+  const ask = async (credentials: SentinelCredentials): Promise<First> => {
+    const direct = await open(asked.client(credentials));
+    return { direct, at: asked.master, watch: asked.watch(credentials) };
+  };
+  try {
+    return await ask({});
+  } catch (error) {
+    if (!asked.wantsPassword || password === undefined) throw asked.faultOf(error as Error);
+  }
+  // Most sentinels ask for no password; those that do are given the server's.
+  try {
+    return await ask({ password, ...(username === undefined ? {} : { username }) });
+  } catch (error) {
+    throw asked.faultOf(error as Error);
+  }
+}
+
+interface SentinelCredentials {
+  readonly username?: string;
+  readonly password?: string;
+}
+
+/** The code of an error that says why sentinels did not lead to a server. */
+export const SENTINEL_FAULT = 'ESENTINEL';
+
+/** Sentinels that are asked for a master, and what they answer. */
+class Asked {
+  master: Host = { host: '', port: 0 };
+  private readonly driver: Driver['Redis'];
+  private readonly options: Options;
+  private readonly hosts: readonly Host[];
+  private readonly name: string;
+  private readonly answers: string[] = [];
+
+  constructor(
+    driver: Driver['Redis'],
+    { host: _host, port: _port, ...options }: Options,
+    { hosts, name }: NonNullable<RedisAddress['sentinels']>,
+  ) {
+    this.driver = driver;
+    this.hosts = hosts;
+    this.name = name;
+    this.options = {
+      ...options,
+      sentinels: [...hosts],
+      name,
+      role: 'master',
+      updateSentinels: false,
+      sentinelRetryStrategy: () => null,
+      sentinelCommandTimeout: CONNECT_TIMEOUT_MS,
+      ...(options.tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: options.tls }),
+      // The one place where the driver tells to which server it was led.
+      natMap: (place) => {
+        const colon = place.lastIndexOf(':');
+        this.master = { host: place.slice(0, colon), port: Number(place.slice(colon + 1)) };
+        return null as unknown as Host;
+      },
+    };
+  }
+
+  get wantsPassword(): boolean {
+    return this.answers.some((answer) => answer.includes('NOAUTH'));
+  }
+
+  client({ username, password }: SentinelCredentials): Redis {
+    this.answers.length = 0;
+    const client = new this.driver({
+      ...this.options,
+      ...(username === undefined ? {} : { sentinelUsername: username }),
+      ...(password === undefined ? {} : { sentinelPassword: password }),
+    });
+    client.on('sentinelError', ({ message }: Error) => this.answers.push(message.replace(/\.$/, '')));
+    return client;
+  }
+
+  watch(credentials: SentinelCredentials): MasterWatch {
+    const { tls } = this.options;
+    const more = { ...credentials, ...(tls === undefined ? {} : { tls }) };
+    return new MasterWatch(
+      this.hosts.map((host) => new this.driver({ ...WATCHING, ...host, ...more })),
+      this.name,
+    );
+  }
+
+  faultOf(error: Error): Error {
+    if (this.answers.length === 0 || !error.message.startsWith('All sentinels')) return error;
+    const isUnknown = this.answers.some((answer) => answer.includes('invalid reply'));
+    const all = this.answers.join(', ');
+    const message = isUnknown ? 'no sentinel knows a master of that name' : `no sentinel can be asked (${all})`;
+    return Object.assign(new Error(message), { code: SENTINEL_FAULT });
+  }
+}
+
+async function inTime<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('connect ETIMEDOUT')), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Connects, and rejects with the cause: the client's own rejection only says that the connection was closed. */
+async function connect(client: Redis | Cluster): Promise<void> {
+  let cause: unknown;
+  client.on('error', (error: unknown) => {
+    cause = (error as { lastNodeError?: unknown }).lastNodeError ?? error;
+  });
+  try {
+    // A cluster that is found unfit ends without its `connect` ever being settled.
+    await new Promise<void>((resolve, reject) => {
+      client.once('end', () => reject(new Error('the server ended the connection')));
+      client.connect().then(resolve, reject);
+    });
+  } catch (error) {
+    throw cause ?? error;
+  }
+}
