@@ -473,10 +473,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
       });
       return;
     }
-    const told =
-      error instanceof ArqonBusError
-        ? error
-        : new ArqonBusError('LISTENER_FAILED', `A callback failed: ${error}`, false, error);
+    const failed = `A callback failed: ${error}`;
+    const told = error instanceof ArqonBusError ? error : new ArqonBusError('LISTENER_FAILED', failed, false, error);
     // What is cut short because the program closes its client is no loss.
     if (told.code === 'CLOSED') return;
     if (this.listens('error')) this.emit('error', told);
