@@ -42,7 +42,11 @@ describe.runIf(hasRedis())('a Redis server with TLS', () => {
       'localhost',
       /not trusted \(DEPTH_ZERO_SELF_SIGNED_CERT\).*NODE_EXTRA_CA_CERTS/,
     ],
-    ['a certificate of another host', 'trusted', /The certificate of rediss:\/\/localhost:\d+\/0 is that of another host/],
+    [
+      'a certificate of another host',
+      'trusted',
+      /The certificate of rediss:\/\/localhost:\d+\/0 is that of another host/,
+    ],
   ])('is told apart by one sentence: %s', async (_fault, trust, sentence) => {
     const url = server.url().replace('127.0.0.1', 'localhost');
     const env = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: url };

@@ -174,7 +174,7 @@ export function url(schemes: readonly string[]): Kind<string> {
 const SENTINEL_URL = /^(redis|valkey)s?\+sentinel:\/\/([^@/?#]*@)?[^@/?#,]+(,[^@/?#,]+)*\/[\w.-]+(\/\d*)?$/i;
 
 /** Between the URLs of a list: hosts of sentinels have commas between them too. */
-export const URL_SEPARATOR = /\s*,\s*(?=[a-z]+(?:\+sentinel)?:\/\/)/i;
+export const URL_SEPARATOR: RegExp = /\s*,\s*(?=[a-z]+(?:\+sentinel)?:\/\/)/i;
 
 /** As {@link url} of one server, or sentinels and the name of a master that they know; or several, with commas between. */
 export function redisUrl(schemes: readonly string[]): Kind<string> {

@@ -89,8 +89,7 @@ async function agreed(session: Session, place: string | null): Promise<Session> 
 
 /**
  * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
- * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to. Rejects with the server's or the system's reason, in
- * which no credential stands.
+ * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to.
  */
 async function openServer({ address, others, name, replication }: Target, events: SessionEvents): Promise<Session> {
   const driver = await import('ioredis');
