@@ -7,20 +7,40 @@ const PATIENCE_MS = 5_000;
 
 type Arrival = { readonly frame: Json } | { readonly closed: number };
 
+/** What a peer sends by, and ends. */
+export interface Line {
+  send(data: string | Buffer): void;
+  /** Resolves when it has ended. */
+  close(): Promise<void>;
+}
+
+/** How a runner connects: rejects when the handshake is refused, with the HTTP status as `status` of the error. */
+export type Open = (url: URL, subprotocols: string[], headers: Record<string, string>) => Promise<Peer>;
+
+/** The handshake was refused. */
+export class Refused extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`the handshake was refused with ${status}`);
+    this.status = status;
+  }
+}
+
 /** One raw connection: frames are read one by one, in their order, its end last. */
 export class Peer {
   readonly subprotocol: string | null;
-  private readonly socket: WebSocket;
+  private readonly line: Line;
   private readonly arrivals: Arrival[] = [];
   private wake: (() => void) | null = null;
 
-  private constructor(socket: WebSocket) {
-    this.socket = socket;
-    this.subprotocol = socket.protocol === '' ? null : socket.protocol;
+  constructor(line: Line, subprotocol: string | null) {
+    this.line = line;
+    this.subprotocol = subprotocol;
   }
 
   /** Rejects when the handshake is refused. */
-  static open(url: URL, subprotocols: string[], headers: Record<string, string>): Promise<Peer> {
+  static open: Open = (url, subprotocols, headers) => {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(url, subprotocols, { headers, handshakeTimeout: PATIENCE_MS });
       // The welcome may come with the last bytes of the handshake, so listening must not wait for `open`.
@@ -32,17 +52,21 @@ export class Peer {
       };
       socket.on('message', (data) => arrive({ frame: JSON.parse(String(data)) as Json }));
       socket.on('close', (code) => arrive({ closed: code }));
+      socket.on('unexpected-response', (request: ClientRequest, { statusCode = 0 }: IncomingMessage) => {
+        reject(new Refused(statusCode));
+        request.destroy();
+      });
       socket.on('error', reject);
       socket.on('open', () => {
-        peer = new Peer(socket);
+        peer = new Peer(lineOf(socket), socket.protocol === '' ? null : socket.protocol);
         for (const arrival of early) peer.arrive(arrival);
         resolve(peer);
       });
     });
-  }
+  };
 
   send(data: string | Buffer): void {
-    this.socket.send(data);
+    this.line.send(data);
   }
 
   /** The next frame. Rejects when none comes in time, or the connection ends instead. */
@@ -60,17 +84,10 @@ export class Peer {
   }
 
   close(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.socket.readyState === WebSocket.CLOSED) {
-        resolve();
-        return;
-      }
-      this.socket.once('close', () => resolve());
-      this.socket.close(1000);
-    });
+    return this.line.close();
   }
 
-  private arrive(arrival: Arrival): void {
+  arrive(arrival: Arrival): void {
     this.arrivals.push(arrival);
     this.wake?.();
   }
@@ -90,18 +107,17 @@ export class Peer {
   }
 }
 
-/** The HTTP status that refuses the handshake; 101 when it is not refused. */
-export function refusedWith(url: URL, subprotocols: string[], headers: Record<string, string>): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url, subprotocols, { headers, handshakeTimeout: PATIENCE_MS });
-    socket.on('unexpected-response', (request: ClientRequest, response: IncomingMessage) => {
-      resolve(response.statusCode ?? 0);
-      request.destroy();
-    });
-    socket.on('error', reject);
-    socket.on('open', () => {
-      resolve(101);
-      socket.terminate();
-    });
-  });
+function lineOf(socket: WebSocket): Line {
+  return {
+    send: (data) => socket.send(data),
+    close: () =>
+      new Promise((resolve) => {
+        if (socket.readyState === WebSocket.CLOSED) {
+          resolve();
+          return;
+        }
+        socket.once('close', () => resolve());
+        socket.close(1000);
+      }),
+  };
 }

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import { randomBytes } from 'node:crypto';
 import { fill, type Json, mismatch, type Variables } from './pattern.ts';
-import { Peer, refusedWith } from './peer.ts';
+import { type Open, Peer, Refused } from './peer.ts';
 
 /** One line of a scenario: a verb and its options (README, "Steps"). */
 export type Step = { readonly [key: string]: Json };
@@ -66,9 +66,9 @@ function given(step: Record<string, Json | undefined>): Step {
   return Object.fromEntries(Object.entries(step).filter((entry): entry is [string, Json] => entry[1] !== undefined));
 }
 
-/** Runs a scenario against the bus at `url`. Rejects, naming the step and what differs. All connections end with it. */
-export async function runScenario(url: string, scenario: Scenario): Promise<void> {
-  const run = new Run(url);
+/** Runs a scenario against the bus at `url`, over connections that `open` makes. Rejects, naming the step and what differs. All connections end with it. */
+export async function runScenario(url: string, scenario: Scenario, open: Open = Peer.open): Promise<void> {
+  const run = new Run(url, open);
   try {
     await run.steps(scenario.steps, scenario.name);
   } finally {
@@ -78,12 +78,14 @@ export async function runScenario(url: string, scenario: Scenario): Promise<void
 
 class Run {
   private readonly url: string;
+  private readonly open: Open;
   private readonly peers: Map<string, Peer> = new Map();
   private readonly variables: Variables = new Map([['run', `c${randomBytes(6).toString('hex')}`]]);
   private count = 0;
 
-  constructor(url: string) {
+  constructor(url: string, open: Open) {
     this.url = url;
+    this.open = open;
   }
 
   async steps(steps: readonly Step[], at: string): Promise<void> {
@@ -134,11 +136,12 @@ class Run {
     const headers = this.fill(step.headers ?? {}) as Record<string, string>;
     const subprotocols = (step.subprotocols ?? []) as string[];
     if (step.refused !== undefined) {
-      const status = await refusedWith(url, subprotocols, headers);
-      if (status !== step.refused) throw new Error(`the handshake ended with ${status}`);
-      return;
+      const opened = await this.open(url, subprotocols, headers).catch((error: unknown) => error);
+      if (opened instanceof Peer) await opened.close();
+      if (opened instanceof Refused && opened.status === step.refused) return;
+      throw new Error(opened instanceof Error ? opened.message : 'the handshake was not refused');
     }
-    const peer = await Peer.open(url, subprotocols, headers);
+    const peer = await this.open(url, subprotocols, headers);
     this.peers.set(name, peer);
     if (step.selected !== undefined && peer.subprotocol !== step.selected) {
       throw new Error(`the subprotocol is ${JSON.stringify(peer.subprotocol)}`);

@@ -24,7 +24,6 @@ bus.attach(server, { path: '/bus' });
 server.listen(Number(process.env.PORT ?? 3000), '127.0.0.1');
 await once(server, 'listening');
 const { port } = server.address() as AddressInfo;
-console.log(`pages on http://127.0.0.1:${port}/, the bus on ws://127.0.0.1:${port}/bus`);
 
 // The program hears every channel of the room, and answers in its own name.
 await bus.subscribe('orders:*', async ({ from, channel, payload }) => {
@@ -39,9 +38,10 @@ async function stop(): Promise<void> {
   server.closeIdleConnections();
 }
 
-if (process.argv.includes('--stay')) {
-  process.once('SIGINT', () => void stop());
-} else {
+const stays = process.argv.includes('--stay');
+if (stays) process.once('SIGINT', () => void stop());
+console.log(`pages on http://127.0.0.1:${port}/, the bus on ws://127.0.0.1:${port}/bus`);
+if (!stays) {
   const response = await fetch(`http://127.0.0.1:${port}/`);
   await response.text();
   console.log(`GET / answers ${response.status}`);

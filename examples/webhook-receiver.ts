@@ -84,7 +84,6 @@ const own = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 const client = new ArqonBusClient({ url, screenName: 'Receiver', ...(token === undefined ? {} : { token }) });
 await client.connect();
 const { rule_id } = await client.webhooks.register({ url: own, room, channel, secret });
-console.log(`${rule_id} posts ${room}:${channel} to ${own}`);
 
 async function stop(): Promise<void> {
   await client.close();
@@ -92,3 +91,4 @@ async function stop(): Promise<void> {
   server.closeIdleConnections();
 }
 process.once('SIGINT', () => void stop());
+console.log(`${rule_id} posts ${room}:${channel} to ${own}`);

@@ -82,6 +82,14 @@ async function askEverything(peer: Peer, other: Peer): Promise<Set<CommandName>>
   await other.ask('leave_channel', at);
   await call('delete_channel', at);
 
+  const text = { room: 'answers', channel: 'text' };
+  const { stream_id } = await call('stream.open', text);
+  await call('stream.append', { stream_id, text: 'word by word' });
+  await call('stream.open', { ...text, id: stream_id });
+  await call('stream.list', text);
+  await call('stream.cancel', { stream_id });
+  await call('stream.close', { stream_id, status: 'complete' });
+
   await askGroups(peer, call);
 
   await call('op.store.watch', { prefix: 'k' });

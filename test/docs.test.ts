@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { parseRules } from '../packages/bus/src/rules/rule.ts';
 import { blocksOf, linksOf } from './fixtures/markdown.ts';
 import { findPython } from './fixtures/python.ts';
 import { Walkthrough } from './fixtures/walkthrough.ts';
@@ -11,7 +13,14 @@ import { Walkthrough } from './fixtures/walkthrough.ts';
 const here = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 /** Pages whose every command is run, in order. */
-const WALKED = ['docs/quickstart.md', 'docs/tutorial.md', 'docs/hooks.md', 'docs/access.md'];
+const WALKED = [
+  'docs/quickstart.md',
+  'docs/tutorial.md',
+  'docs/hooks.md',
+  'docs/access.md',
+  'docs/migrating/pusher.md',
+  'docs/migrating/mqtt.md',
+];
 /** Pages whose code is compiled, but leads nowhere by itself. */
 const READ = [
   'docs/troubleshooting.md',
@@ -23,8 +32,6 @@ const READ = [
   'docs/embedding.md',
   'docs/glossary.md',
   'docs/migrating/socket.io.md',
-  'docs/migrating/pusher.md',
-  'docs/migrating/mqtt.md',
   'docs/migrating/arqonbus-python.md',
   'packages/protocol/README.md',
   'packages/casil/README.md',
@@ -97,6 +104,13 @@ describe('the documents', () => {
     } catch (error) {
       throw new Error((error as { stdout?: string }).stdout || String(error));
     }
+  });
+
+  it('hold rules that the bus takes', () => {
+    const rules = PAGES.flatMap((page) => blocksOf(page))
+      .filter(({ language, code }) => language === 'yaml' && /^rules:$/m.test(code))
+      .map(({ code }) => parseRules(parse(code).rules));
+    expect(rules.length).toBeGreaterThan(1);
   });
 
   it.skipIf(python === null)('hold Python that compiles', () => {

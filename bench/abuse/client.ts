@@ -16,6 +16,17 @@ export interface ClientOptions {
   readonly compression?: boolean;
   /** Counts frames without looking into them. */
   readonly blind?: boolean;
+  /** Told of every frame. */
+  readonly onFrame?: (frame: Frame) => void;
+}
+
+export interface Frame {
+  readonly id: string;
+  readonly type: string;
+  readonly request_id?: string;
+  readonly status?: string;
+  readonly error_code?: string;
+  readonly metadata?: { readonly hops?: number };
 }
 
 let lastId = 0;
@@ -31,12 +42,14 @@ export class Client {
   isOpen = true;
   private readonly ws: WebSocket;
   private readonly socket: Socket;
+  private readonly onFrame: (frame: Frame) => void;
   private lastAnswered = 0;
   private waiting: { readonly until: () => boolean; readonly resolve: () => void }[] = [];
 
   private constructor(port: number, options: ClientOptions, told: Told) {
-    const { token, query = {}, compression = false, blind = false } = options;
+    const { token, query = {}, compression = false, blind = false, onFrame = () => {} } = options;
     this.told = told;
+    this.onFrame = onFrame;
     this.socket = connect({ host: '127.0.0.1', port, noDelay: true });
     this.ws = new WebSocket(`ws://127.0.0.1:${port}/?${new URLSearchParams(query)}`, {
       createConnection: () => this.socket,
@@ -110,12 +123,8 @@ export class Client {
   }
 
   private read(data: Buffer): void {
-    const frame = JSON.parse(String(data)) as {
-      request_id?: string;
-      status?: string;
-      error_code?: string;
-      type: string;
-    };
+    const frame = JSON.parse(String(data)) as Frame;
+    this.onFrame(frame);
     if (frame.request_id === undefined) return;
     tell(this.told, frame.error_code ?? frame.status ?? frame.type);
     const number = Number(frame.request_id.slice('arq_abuse_'.length));

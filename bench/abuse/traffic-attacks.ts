@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { WITH_AUTH } from '../../test/fixtures/tokens.ts';
 import { type Attack, flood, unmet, until, user } from './attack.ts';
-import { tell } from './client.ts';
+import { type Client, type Frame, tell } from './client.ts';
 
 /** Half of the answers are left unread at first: the bus must hold them back, not hold them. */
 const historyCalls: Attack = {
@@ -175,6 +175,50 @@ const deafReaders: Attack = {
   }),
 };
 
+const PAIRS = 25;
+const MAX_HOPS = 64;
+
+/** Each answers what the other one says, and begins anew when the bus has stopped them. */
+const loops: Attack = {
+  name: 'loops',
+  title: `${2 * PAIRS} agents in pairs that answer each other`,
+  maxRssMib: 250,
+  stage: async () => ({
+    serve: { env: { ...WITH_AUTH, ARQONBUS_MAX_HOPS: String(MAX_HOPS) } },
+    witness: await user('witness'),
+    run: async ({ open, told }) => {
+      let longest = 0;
+      let isOver = false;
+      const join = async (agent: string, channel: string): Promise<Client> => {
+        const say = (metadata?: object): void => {
+          if (isOver || !client.isOpen) return;
+          client.send({ type: 'event', room: 'loops', channel, payload: {}, ...(metadata && { metadata }) });
+        };
+        const onFrame = ({ id, type, error_code: code, metadata: { hops = 0 } = {} }: Frame): void => {
+          if (type === 'event') {
+            longest = Math.max(longest, hops);
+            say({ causal_parent_id: id });
+          } else if (code === 'LOOP_DETECTED') say();
+        };
+        const query = { room: 'loops', channel };
+        const client: Client = await open({ token: await user(agent), query, onFrame });
+        return client;
+      };
+      for (let pair = 0; pair < PAIRS; pair += 1) {
+        await join(`echo-${pair}`, `c${pair}`);
+        const client = await join(`answer-${pair}`, `c${pair}`);
+        client.send({ type: 'event', room: 'loops', channel: `c${pair}`, payload: {} });
+      }
+      await pause(8_000);
+      isOver = true;
+      return unmet({
+        'every pair is stopped': (told.get('LOOP_DETECTED') ?? 0) >= PAIRS,
+        'no chain is longer than it may be': longest === MAX_HOPS,
+      });
+    },
+  }),
+};
+
 export const TRAFFIC_ATTACKS: readonly Attack[] = [
   historyCalls,
   cronJobs,
@@ -183,4 +227,5 @@ export const TRAFFIC_ATTACKS: readonly Attack[] = [
   channels,
   largeMessages,
   deafReaders,
+  loops,
 ];

@@ -18,5 +18,5 @@ await client.mailbox<Letter>({
   onMessage: ({ payload, sender, attempt }) =>
     console.log(`from ${sender?.subject}: ${payload.text} (attempt ${attempt})`),
 });
-console.log(`${name} reads`);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void client.drain());
+console.log(`${name} reads`);

@@ -26,8 +26,8 @@ const tasks = await client.subscribe<Task>(`${GROUP.room}:${GROUP.channel}`, {
   prefetch: 4,
   manualAck: true,
 });
-console.log(`${name} is ready (process ${process.pid})`);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void client.drain());
+console.log(`${name} is ready (process ${process.pid})`);
 
 for await (const task of tasks) {
   const { number, milliseconds } = task.payload;

@@ -118,6 +118,7 @@ class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
             self._queue,
             requests,
             receipts,
+            self._settlements,
             inbox_limit=buffer_limit,
             on_reset=on_reset,
         )

@@ -308,7 +308,8 @@ class GroupSubscription:
 
     def _told(self, answer: asyncio.Future[None]) -> None:
         error = None if answer.cancelled() else answer.exception()
-        if error is not None:
+        # A client that was closed on purpose is nothing to warn of: what it did not acknowledge is handed out again.
+        if error is not None and getattr(error, "code", None) != "CLOSED":
             log.warning("a message of the group %s of %s was handled, but: %s", self.group, self.address, error)
 
     def _deliver(self, envelope: Envelope) -> None:

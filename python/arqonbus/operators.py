@@ -212,14 +212,16 @@ class Webhooks:
         timeout_seconds: float | None = None,
         secret: str | None = None,
         durable: bool | None = None,
+        on: Sequence[str] | None = None,
     ) -> JsonObject:
         """Registers a rule and answers it (``rule_id``, ...). Without an address every event of the tenant matches.
 
-        ``secret`` (``whsec_`` and base64) signs the deliveries by the Standard Webhooks scheme.
+        ``secret`` (``whsec_`` and base64) signs the deliveries by the Standard Webhooks scheme. ``on`` says what to
+        post: ``message`` unless given, ``client_joined``, ``client_left``, ``occupied``, ``vacated``.
 
         >>> rule = await client.webhooks.register("https://example.org/hook", "science:explore", secret=secret)
         """
-        options = given(headers=headers, timeout_seconds=timeout_seconds, secret=secret, durable=durable)
+        options = given(headers=headers, timeout_seconds=timeout_seconds, secret=secret, durable=durable, on=on)
         where = {} if address is None else place(address)
         return await self._run("op.webhook.register", url=url, **where, **options)
 

@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakValueDictionary
 
+from .address import MAILBOX_ROOM
 from .envelope import Envelope
 from .errors import RequestTimeout, invalid_argument
 
 #: ``handled``: somebody has acknowledged it. ``rejected``: nobody could deal with it, it is a dead letter now.
 #: ``expired``: its time was over before.
 Stage = Literal["handled", "rejected", "expired"]
+
+#: Whom the server writes as; no client can.
+_SERVER = "arqonbus"
+#: Receipts that are remembered, so that one that comes twice is told once.
+_MAX_TOLD = 1_000
 
 
 @dataclass(frozen=True)
@@ -33,10 +39,13 @@ class Receipt:
 
     @classmethod
     def from_envelope(cls, envelope: Envelope) -> Receipt | None:
-        """Reads an ``ack`` that tells a stage; None for any other envelope."""
+        """Reads what tells a stage: an ``ack``, or what waited in a mailbox. None for any other envelope."""
         payload = envelope["payload"]
         stage, by = payload.get("stage"), payload.get("by")
-        if envelope["type"] != "ack" or stage not in ("handled", "rejected", "expired"):
+        is_mail = (envelope["type"], envelope.get("room"), envelope.get("from")) == ("private", MAILBOX_ROOM, _SERVER)
+        if not (envelope["type"] == "ack" or is_mail) or stage not in ("handled", "rejected", "expired"):
+            return None
+        if "request_id" not in envelope:
             return None
         subject = by.get("subject") if isinstance(by, dict) else None
         return cls(str(envelope.get("request_id", "")), stage, subject, int(payload.get("attempts") or 0))
@@ -70,6 +79,8 @@ class Receipts:
 
     def __init__(self) -> None:
         self._awaited: WeakValueDictionary[str, AwaitedReceipt] = WeakValueDictionary()
+        #: The ids of the last receipts, oldest first.
+        self._told: dict[str, None] = {}
 
     def expect(self, id: str) -> AwaitedReceipt:
         awaited = AwaitedReceipt()
@@ -77,10 +88,15 @@ class Receipts:
         return awaited
 
     def take(self, envelope: Envelope, tell: Callable[[Receipt], object]) -> bool:
-        """Takes an ``ack`` that is a receipt. False for any other envelope."""
+        """Takes an envelope that is a receipt, and tells it unless it was told before. False for any other."""
         receipt = Receipt.from_envelope(envelope)
         if receipt is None:
             return False
+        if envelope["id"] in self._told:
+            return True
+        self._told[envelope["id"]] = None
+        if len(self._told) > _MAX_TOLD:
+            del self._told[next(iter(self._told))]
         awaited = self._awaited.get(receipt.id)
         if awaited is not None:
             awaited.settle(receipt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Container, Coroutine
+from collections.abc import Callable, Container, Coroutine
 
 from .address import MAILBOX_ROOM, Address
 from .envelope import Envelope
@@ -42,6 +42,13 @@ class Roster:
             raise
         assert membership.result is not None
         return membership.result
+
+    def adopt(self, membership: Membership) -> bool:
+        """Takes in a membership that the server has made. False when the client has one there already."""
+        if self.is_draining or self.has(membership):
+            return False
+        self._memberships.append(membership)
+        return True
 
     async def leave(self, membership: Membership, timeout: float | None = None) -> bool:
         """Leaves, unless another membership has the same address. Answers whether the client was a member."""
@@ -189,8 +196,11 @@ class Roster:
             membership.offer(stream, envelope, own)
         return bool(covering)
 
-    def hand_out(self, envelope: Envelope) -> bool:
-        """Gives what a group has handed to this client to its member; one that has just left is no more."""
+    def hand_out(self, envelope: Envelope, take: Callable[[Envelope], bool]) -> bool:
+        """Gives what a group has handed to this client to its member; one that has just left is no more.
+
+        :param take: answers whether it took the message, so that the member does not get it
+        """
         facts = envelope.metadata.get("delivery")
         if not isinstance(facts, dict):
             return False
@@ -203,7 +213,7 @@ class Roster:
         ]
         # The same name on the channel and on a pattern that matches it is two groups, and the channel's comes first.
         members.sort(key=lambda membership: membership.address.is_many)
-        if members:
+        if members and not take(envelope):
             members[0].offer(stream, envelope, ())
         return True
 
@@ -215,15 +225,21 @@ class Roster:
             membership.gap(stream, own)
         return bool(covering)
 
-    def revoked(self, stream: Address, group: str | None = None, *, is_deleted: bool = False) -> bool:
-        """The server has ended a membership: the client may no longer read there. False when it is not known.
+    def revoked(
+        self, stream: Address, group: str | None = None, *, is_deleted: bool = False, reason: str | None = None
+    ) -> bool:
+        """The server has ended a membership. False when it is not known.
 
         :param is_deleted: somebody has deleted the group
+        :param reason: why, if the server has said so; else the token no longer allows it
         """
         if is_deleted:
             error = BusError("NOT_FOUND", f"The group {group} of {stream} was deleted.")
         else:
-            error = BusError("AUTHORIZATION_ERROR", f"The token no longer allows to read {stream}.")
+            why = f"The server ended {stream}: {reason}."
+            if reason is None or reason == "grants":
+                why = f"The token no longer allows reading {stream}."
+            error = BusError("AUTHORIZATION_ERROR", why)
         ended = [membership for membership in self._memberships if membership.key == (stream, group)]
         for membership in ended:
             self.drop(membership)

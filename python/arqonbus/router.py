@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from .address import Address
 from .cursor import Cursors
+from .delivery import Settlements
 from .envelope import Envelope, JsonObject
 from .errors import ArqonBusError, BusError, closed_error
 from .feed import Feed, OnReset
 from .link import State
 from .listeners import Listeners
 from .membership import JoinOptions, Membership
-from .receipts import Receipts
+from .receipts import Receipt, Receipts
 from .requests import Requests
-from .results import Frame, Reconnecting, Reset
+from .results import Frame, Joined, Reconnecting, Reset
 from .roster import Roster
 from .send_queue import SendQueue
 from .standing import Standing
@@ -32,6 +34,7 @@ class Router:
         queue: SendQueue,
         requests: Requests,
         receipts: Receipts,
+        settlements: Settlements,
         *,
         inbox_limit: int,
         on_reset: OnReset | None,
@@ -49,6 +52,7 @@ class Router:
         self._queue = queue
         self._requests = requests
         self._receipts = receipts
+        self._settlements = settlements
         self._inbox_cursors = Cursors()
         self._joined: dict[Address, Membership] = {}
         # A reconnected client has a new id; what it published under an old one is its own all the same.
@@ -75,9 +79,9 @@ class Router:
 
     def received(self, envelope: Envelope) -> None:
         kind = envelope["type"]
-        is_delivery = self._roster.hand_out(envelope)
+        is_delivery = self._roster.hand_out(envelope, self._take_mailed_receipt)
         if kind == "ack":
-            if self._receipts.take(envelope, lambda receipt: self.listeners.emit("receipt", receipt)):
+            if self._receipts.take(envelope, self._tell_receipt):
                 return
             self._roster.mark_own(envelope, self._own)
         if self._queue.settle(envelope) or is_delivery:
@@ -97,6 +101,18 @@ class Router:
             elif kind == "error":
                 self.listeners.emit("error", BusError.from_envelope(envelope))
 
+    def _tell_receipt(self, receipt: Receipt) -> None:
+        self.listeners.emit("receipt", receipt)
+
+    def _take_mailed_receipt(self, envelope: Envelope) -> bool:
+        """Tells and acknowledges a receipt that a mailbox has handed out."""
+        if not self._receipts.take(envelope, self._tell_receipt):
+            return False
+        token = str(envelope.metadata["delivery"].get("token", ""))
+        # An answer that is lost brings it again, which is answered and not told.
+        self._settlements.settle("ack", token, {}).add_done_callback(_retrieve)
+        return True
+
     def _system(self, envelope: Envelope) -> None:
         payload = envelope["payload"]
         event = payload.get("event")
@@ -111,7 +127,14 @@ class Router:
         elif event == "membership_revoked":
             place = Address(envelope.get("room", ""), envelope.get("channel", ""))
             is_deleted = payload.get("reason") == "deleted"
-            claimed = self._roster.revoked(place, payload.get("group"), is_deleted=is_deleted)
+            reason = payload.get("reason")
+            claimed = self._roster.revoked(place, payload.get("group"), is_deleted=is_deleted, reason=reason)
+            former = self._joined.get(place)
+            if former is not None and payload.get("group") is None:
+                self.forget(former)
+        elif event == "joined":
+            claimed = False
+            self._adopt(payload)
         elif event == "store_changed":
             claimed = self._watches.offer(envelope)
         else:
@@ -121,6 +144,14 @@ class Router:
         self.listeners.emit("notice", envelope)
         if not claimed:
             self.inbox.deliver(envelope)
+
+    def _adopt(self, payload: JsonObject) -> None:
+        """The server has made this client a member: it is one as if it had called :meth:`ArqonBusClient.join`."""
+        joined = Joined.from_payload({"members": 1, **payload})
+        membership = self.inbox_membership(Address(joined.room, joined.channel), JoinOptions())
+        if self._roster.adopt(membership):
+            membership.joined(joined, None, is_again=False)
+            self.remember(membership)
 
     def _deliver(self, item: Envelope | Reset) -> None:
         self.inbox.deliver(item)
@@ -162,3 +193,8 @@ class Router:
         self.inbox.end(error or closed_error())
         if error is not None:
             self.listeners.emit("error", error)
+
+
+def _retrieve(answer: asyncio.Future[None]) -> None:
+    if not answer.cancelled():
+        answer.exception()

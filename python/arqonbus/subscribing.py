@@ -159,7 +159,16 @@ class SubscribeMethods:
         :param overflow: ``replay``: the rest waits in the server's history; ``drop-oldest``: keeps up with the present
         """
         if group is not None:
-            if echo or presence or history is not None or since is not None or last or on_presence or on_reset or buffer_limit:
+            if (
+                echo
+                or presence
+                or history is not None
+                or since is not None
+                or last
+                or on_presence
+                or on_reset
+                or buffer_limit
+            ):
                 message = "A group knows where it is: only prefetch, manual_ack and on_message go with it."
                 raise invalid_argument(message, field="group")
             options = GroupOptions(group, prefetch, manual_ack, on_message)

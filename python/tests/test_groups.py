@@ -370,3 +370,34 @@ async def test_an_answer_whose_line_breaks_says_that_its_outcome_is_unknown(bus:
             with pytest.raises(ArqonBusError) as told:
                 await answer
             assert (told.value.code, told.value.retryable) == ("CONNECTION_LOST", True)
+
+
+@pytest.mark.parametrize("closes_first", [False, True])
+async def test_a_client_that_is_closed_on_purpose_warns_of_no_ack(
+    bus: DeliveryBus, caplog: pytest.LogCaptureFixture, closes_first: bool
+) -> None:
+    bus.mute.add("delivery.ack")
+    taken, done = asyncio.Event(), asyncio.Event()
+
+    async def handle(message: Delivery) -> None:
+        taken.set()
+        await done.wait()
+
+    client = ArqonBusClient(bus.url)
+    await client.connect()
+    orders = client.subscribe("orders:new", group="billing", on_message=handle)
+    await orders.open()
+    await bus.publish("orders", "new", {"n": 1})
+    await taken.wait()
+    if closes_first:
+        await client.close()
+        done.set()
+    else:
+        done.set()
+        await bus.got("delivery.ack")
+        await client.close()
+    handing = [task for task in asyncio.all_tasks() if task.get_name() == "arqonbus-group"]
+    if handing:
+        await asyncio.wait(handing, timeout=5)
+    await asyncio.sleep(0)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []

@@ -54,6 +54,31 @@ async def test_mail_waits_for_its_reader_and_its_sender_is_told(client: ArqonBus
     assert told == [receipt]
 
 
+async def test_a_receipt_that_waited_in_the_mailbox_is_told_once_and_acknowledged(bus: DeliveryBus) -> None:
+    told: list[Receipt] = []
+    read: list[str] = []
+    async with ArqonBusClient(bus.url, subject="bob") as bob:
+        bob.on("receipt", told.append)
+        ack = await bob.send("@ada", {}, receipt=True)
+        inbox = bus.group("@", "bob", "inbox")
+
+        def mail(id: str, payload: JsonObject, sender: str = "arqonbus") -> None:
+            message = bus.frame("private", payload, room="@", channel="bob", request_id=ack.id)
+            inbox.waiting.append((message | {"id": id, "from": sender}, 1))
+
+        handled = {"stage": "handled", "by": {"subject": "ada"}, "attempts": 2}
+        mail("arq_receipt", handled)
+        # The answer was lost: it comes again.
+        mail("arq_receipt", handled)
+        # Whoever writes the same is not the bus, and what the bus writes otherwise is mail.
+        mail("arq_forged", handled, "arq_client_eve")
+        mail("arq_other", {"text": "hello"})
+        async with bob.mailbox(on_message=lambda message: read.append(message["id"])):
+            await bus.until(lambda: len(inbox.handled) == 4)
+        assert await ack.handled(timeout=5) == Receipt(ack.id, "handled", "ada", 2)
+        assert told == [await ack.handled()] and read == ["arq_forged", "arq_other"]
+
+
 async def test_a_rejected_message_tells_its_sender(client: ArqonBusClient, bus: DeliveryBus) -> None:
     ack = await client.send("@ada", {"text": "hello"}, receipt=True)
     async with ArqonBusClient(bus.url, subject="ada") as ada, ada.mailbox(manual_ack=True) as mail:

@@ -59,6 +59,8 @@ async def test_webhooks(client: ArqonBusClient, bus: FakeBus) -> None:
         "headers": {"X-A": "1"},
         "secret": "whsec_AAAA",
     }
+    await client.webhooks.register("https://example.com/x", "a", on=["occupied", "vacated"])
+    assert sent(bus)[1] == {"url": "https://example.com/x", "room": "a", "on": ["occupied", "vacated"]}
     bus.commands["op.webhook.list"] = lambda args: {"rules": [{"rule_id": "r"}]}
     assert await client.webhooks.list() == [{"rule_id": "r"}]
     bus.commands["op.webhook.dead_letters"] = lambda args: {"dead_letters": [{"delivery_id": "d"}], "count": 1}

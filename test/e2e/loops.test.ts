@@ -39,18 +39,26 @@ it('P2.16 stops two that answer each other, while others go on', async () => {
   const [ada, bob, eve] = [await connect(server, 'ada'), await connect(server, 'bob'), await connect(server, 'eve')];
   const seen: Message[] = [];
   const refusals: unknown[] = [];
+  const other = await ada.subscribe<{ n: number }>('lab:other');
   await echo(ada, 'lab:loop', seen, refusals);
   await echo(bob, 'lab:loop', seen, refusals);
-  await eve.publish('lab:loop', { hello: true });
+  const { id: first } = await eve.publish('lab:loop', { hello: true });
+  // Beside the loop, another channel goes on, and so do those who were in the loop.
+  for (let n = 0; n < 30; n++) {
+    await eve.publish('lab:other', { n });
+    expect((await other.next()).payload).toEqual({ n });
+  }
   await expect.poll(() => refusals.length, { timeout: 15_000 }).toBeGreaterThanOrEqual(2);
-  for (let n = 0; n < 30; n++) await eve.publish('lab:other', { n });
+  await ada.publish('lab:other', { done: true });
   const refusal = refusals[0] as LoopDetectedError;
   expect(refusal).toBeInstanceOf(LoopDetectedError);
   const { chain } = refusal.details as { chain: string[] };
-  expect(chain).toHaveLength(21);
   expect(refusal.details).toMatchObject({ hops: 21, limit: 20 });
-  const [last] = chain;
-  expect(seen.find(({ id }) => id === last)?.envelope.metadata).toMatchObject({ hops: 20 });
+  // The chain is named from its last message to its first, each of which was seen.
+  expect(chain).toHaveLength(21);
+  expect(chain.at(-1)).toBe(first);
+  const hops = chain.map((id) => seen.find((message) => message.id === id)?.envelope.metadata?.hops ?? 0);
+  expect(hops).toEqual(Array.from({ length: 21 }, (_, n) => 20 - n));
   expect(Math.max(...seen.map(({ envelope }) => envelope.metadata?.hops ?? 0))).toBe(20);
 });
 

@@ -28,6 +28,7 @@ import type {
   AttachOptions,
   CreateBusOptions,
   GivenPrincipal,
+  OperatorOptions,
   PublishOptions,
   PublishResult,
 } from './create-options.ts';
@@ -38,13 +39,13 @@ import { checkGiven, checkSendOptions, checkTenant, verification } from './given
 import { Greeting } from './greeting.ts';
 import { Ingress } from './ingress.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
-import { createLeaseOperator } from './operators/lease/lease.ts';
+import { createLeaseOperator, type LeaseOperator } from './operators/lease/lease.ts';
 import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS } from './operators/omega/omega.ts';
 import type { Operator } from './operators/operator.ts';
 import { DEFAULT_STORE_LIMITS } from './operators/store/space.ts';
 import { createStoreOperator, type StoreOperator } from './operators/store/store.ts';
 import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } from './operators/webhook/webhook.ts';
-import { type BusOptions, DEFAULT_OPTIONS } from './options.ts';
+import { type Adjustable, type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
 import type { Verification } from './principal.ts';
 import { type Inspector, NO_INSPECTION, type PublishHook } from './publish.ts';
@@ -105,6 +106,7 @@ export class Bus extends Core implements SessionHost {
   readonly webhooks: WebhookOperator | null;
   readonly cron: CronOperator | null;
   readonly store: StoreOperator | null;
+  private readonly lease: LeaseOperator | null;
   private readonly given: CreateBusOptions;
   private readonly timers: NodeJS.Timeout[] = [];
   private readonly attached: Attached[] = [];
@@ -146,7 +148,8 @@ export class Bus extends Core implements SessionHost {
     if (this.cron !== null) operators.push(this.cron);
     this.store = store === false ? null : createStoreOperator(this, store ?? DEFAULT_STORE_LIMITS);
     if (this.store !== null) operators.push(this.store);
-    if (lease !== false) operators.push(createLeaseOperator(this, lease));
+    this.lease = lease === false ? null : createLeaseOperator(this, lease);
+    if (this.lease !== null) operators.push(this.lease);
     if (omega !== false) operators.push(createOmegaOperator(this, omega ?? DEFAULT_OMEGA_OPTIONS));
     this.operators = operators;
     const { refresh } = given;
@@ -166,6 +169,19 @@ export class Bus extends Core implements SessionHost {
     this.posts = new SessionPosts(this, this.ingress);
   }
 
+  /** {@link adjust} for the operators; what is not given stays. Other settings of theirs are for good. */
+  adjustOperators({ store, lease, cron, webhook }: OperatorOptions): void {
+    if (store) this.store?.adjust(store);
+    if (lease) this.lease?.adjust(lease);
+    if (cron) this.cron?.adjust(cron);
+    if (webhook) this.webhooks?.adjust(webhook);
+  }
+
+  override adjust(change: Partial<Adjustable>): void {
+    super.adjust(change);
+    for (const attached of this.attached) attached.adjust(this.options);
+  }
+
   /** Opens the engine and takes up what is kept in it. */
   async start(): Promise<void> {
     await this.engine.open(this.engineEvents);
@@ -174,6 +190,7 @@ export class Bus extends Core implements SessionHost {
     this.rules.start();
     this.catalog.start();
     this.groups.start();
+    this.streams.start();
     for (const operator of this.operators) operator.start();
     await this.loadState();
     this.every(SWEEP_INTERVAL_MS, () => void this.idle.run());
@@ -214,6 +231,7 @@ export class Bus extends Core implements SessionHost {
       await this.catalog.load();
       await this.groups.load();
       for (const operator of this.operators) await operator.load();
+      await this.streams.load();
     } catch (error) {
       if (this.engine.healthy() || this.given.startDegraded !== true) throw error;
       const stop = this.events.on(({ event }) => {
@@ -317,6 +335,7 @@ export class Bus extends Core implements SessionHost {
       },
       refusals: handler.refusals,
       hold: (socket, address, principal) => handler.hold(socket, address, principal),
+      adjust: ({ maxConnections }) => handler.adjust(maxConnections),
       empty: () => handler.empty(),
       destroy: () => handler.destroy(),
       detach: () => {
@@ -387,7 +406,8 @@ export class Bus extends Core implements SessionHost {
    */
   async retire(overMs: number): Promise<void> {
     this.isDraining = true;
-    await atMost(SETTLE_MS, attempt(() => this.groups.handOver(), this.options.onFault) ?? Promise.resolve());
+    const handing = [this.groups, this.streams].map((one) => one.handOver().catch(this.options.onFault));
+    await atMost(SETTLE_MS, Promise.all(handing));
     const settled = (): Promise<unknown> => Promise.all([this.ingress.settled(), this.runner.settled()]);
     if (overMs > 0) await sendAwayOver(this, settled, overMs);
   }
@@ -405,6 +425,7 @@ export class Bus extends Core implements SessionHost {
     for (const operator of this.operators) operator.drain?.();
     const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
     await atMost(Math.min(SETTLE_MS, left() / 2), settled);
+    await atMost(Math.min(SETTLE_MS, left() / 2), this.streams.drain().catch(this.options.onFault));
     // What is queued for a slow line is sent as far as three quarters of the time go; the rest is for its close frame.
     for (const session of [...this.sessions()]) {
       this.closeSession(session, CLOSE.GOING_AWAY, reason, left() * 0.75);
@@ -436,6 +457,7 @@ export class Bus extends Core implements SessionHost {
     this.rosters.stop();
     const rest = (async () => {
       for (const operator of this.operators) await attempt(() => operator.stop(), this.options.onFault);
+      await attempt(() => this.streams.stop(), this.options.onFault);
       await attempt(() => this.groups.stop(), this.options.onFault);
       await this.http.stop();
       this.calls.stop();

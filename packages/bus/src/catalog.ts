@@ -69,7 +69,7 @@ export class Catalog {
     const { tenant, room, channel: name } = channel;
     const entry = await this.store.get(space(tenant), `${room}:${name}`);
     if (entry === null) {
-      throw new BusError('NOT_FOUND', `Nobody has made ${room}:${name} by hand; create_channel takes it over.`, {
+      throw new BusError('NOT_FOUND', `${room}:${name} was made automatically; create_channel takes it over.`, {
         room,
         channel: name,
       });

@@ -11,6 +11,7 @@ import {
 import { Access } from './access.ts';
 import { AccessList } from './access-list.ts';
 import { Activity } from './activity.ts';
+import { attempt } from './awaitable.ts';
 import { Catalog } from './catalog.ts';
 import { Cluster } from './cluster.ts';
 import { TokenExpiry } from './connection/expiry.ts';
@@ -36,7 +37,7 @@ import { Requests } from './mail/requests.ts';
 import { MemoryGuard } from './memory.ts';
 import { NodeCalls } from './node-calls.ts';
 import { Notices } from './notices.ts';
-import type { BusOptions } from './options.ts';
+import type { Adjustable, BusOptions } from './options.ts';
 import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
 import { type Inspector, Publisher, type PublishHook } from './publish.ts';
@@ -45,6 +46,10 @@ import { RetentionChanges } from './retention.ts';
 import { Rooms } from './rooms.ts';
 import { ChannelRules } from './rules/rules.ts';
 import { Standings } from './standings.ts';
+import { KnownStreams } from './streams/known.ts';
+import { Pieces } from './streams/pieces.ts';
+import { TokenStreams } from './streams/streams.ts';
+import { StreamTexts } from './streams/texts.ts';
 import { Submissions } from './submission.ts';
 import { Interest } from './subscribe/interest.ts';
 import { type MembershipHook, Memberships } from './subscribe/join.ts';
@@ -52,6 +57,8 @@ import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
 
+/** The client is done (RFC 6455 section 7.4.1). */
+export const NORMAL_CLOSURE = 1_000;
 /** How long a slow consumer's peer, or one that is sent away, may take to read what is before its close frame. */
 const CLOSE_PATIENCE_MS = 5_000;
 
@@ -98,6 +105,9 @@ export class Core {
   readonly calls: NodeCalls;
   readonly receipts: Receipts;
   readonly groups: Groups;
+  /** Texts that grow while they are read. */
+  readonly streams: TokenStreams;
+  readonly pieces: Pieces;
   readonly requests: Requests;
   readonly directory: Directory;
   readonly waits: Waits;
@@ -135,9 +145,10 @@ export class Core {
     });
     const allowed = hostTest(hooks.http?.allowHosts ?? []);
     this.rules = new ChannelRules(engine.store, options.rules, options, onFault, allowed);
-    this.http = new HttpHooks({ ...options, events: this.events, rules: this.rules }, hooks.http);
+    this.http = new HttpHooks({ ...options, limits: options, events: this.events, rules: this.rules }, hooks.http);
     this.rooms = new Rooms({ ...options, rules: this.rules, bootstrap: options.bootstrapRooms });
-    this.hub = new Hub(this.rooms, now);
+    const known = new KnownStreams(() => performance.now(), engine.presence === null);
+    this.hub = new Hub(this.rooms, now, known);
     this.interest = new Interest(engine.broker, (tenant, room) => this.rooms.forgetPlaces(tenant, room));
     this.cluster = new Cluster(engine.presence, options, newSecretId(''));
     this.ephemeral = new Ephemeral({ deliver: (event) => this.hub.deliver(event), presence: engine.presence });
@@ -167,7 +178,7 @@ export class Core {
           ),
       },
     );
-    this.mail = new Mailboxes(engine, now);
+    this.mail = new Mailboxes(engine, (tenant, channel) => this.rules.mailbox(tenant, channel), now);
     this.direct = new Direct(this.rooms, engine, this.access, inspector, publish, this.hops, this.mail, now, node);
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
@@ -175,16 +186,19 @@ export class Core {
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
+    this.calls = new NodeCalls(engine.presence, options);
+    const texts = new StreamTexts(known, this.calls, engine.store);
+    this.pieces = new Pieces({ ...this, known, texts, presence: engine.presence, onFault });
     this.memberships = new Memberships({ ...this, broker: engine.broker, options, told: hooks });
     this.standings = new Standings((session) => this.memberships.renamed(session));
     this.notices = new Notices(this.rooms, this.hub, this.events);
     this.repairs = new Repairs(this.rooms, this.hub, engine.broker, this.notices, onFault);
     this.waits = new Waits(this.hub, this.interest, options);
     this.messages = new MessageHistory({ ...this, broker: engine.broker, now });
-    this.calls = new NodeCalls(engine.presence, options);
     this.receipts = new Receipts(this.direct, this.mail);
     this.groups = new Groups({ ...this, engine, options });
     this.requests = new Requests(this);
+    this.streams = new TokenStreams({ ...this, engine, known, texts, options });
     this.catalog = new Catalog(this.rooms, engine, this.notices);
     this.idle = new IdleSweep(this.rooms, engine.broker, this.notices, now);
     this.expiry = new TokenExpiry(now, (session, code, reason) => this.closeSession(session, code, reason));
@@ -204,12 +218,43 @@ export class Core {
       const { backend } = this.engine;
       if (healthy) this.rosters.recovered();
       if (healthy) this.groups.doubt();
+      if (healthy) void attempt(() => this.streams.load(), this.options.onFault);
       if (healthy) this.events.emit('storage_recovered', null, { backend });
       else this.events.emit('storage_degraded', null, { backend, reason }, 'error');
     },
     trimmed: (state) => this.events.emit('history_trimmed', state.tenant, { ...state }, 'warning'),
     warning: (sentence) => this.options.onWarning?.(sentence),
   };
+
+  /**
+   * Puts other bounds and rules in force while the bus runs. `maxBacklogBytes` and `presenceGraceMs` are for connections
+   * and watchers to come; `maxMessageBytes`, `compression`, and connections by address and subject for servers attached
+   * from now on. Throws VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   */
+  adjust(change: Partial<Adjustable>): void {
+    const { options, rates, rooms, rules } = this;
+    const before = { ...options };
+    Object.assign(options, change);
+    try {
+      rules.rebase(options.rules, [...rooms.tenants.keys()]);
+    } catch (error) {
+      Object.assign(options, before);
+      throw error;
+    }
+    this.memory.adjust(options.maxMemoryBytes);
+    this.hops.limit = options.maxHops;
+    rooms.adjust(options);
+    if (differ(before, options, ['retention', 'rules'])) {
+      for (const tenant of rooms.tenants.keys()) void this.retention.applyAll(tenant);
+    }
+    if (!differ(before, options, ['rateLimitPerSecond', 'rateLimitBurst', 'subjectRateLimitPerSecond'])) return;
+    rates.adjust();
+    for (const session of this.sessions()) {
+      const { tenant } = session.principal;
+      rates.release(tenant, session.chargedTo);
+      session.buckets = rates.acquire(tenant, session.chargedTo);
+    }
+  }
 
   /** Makes the session of a client that has just connected. */
   openSession(arrival: Arrival, wire: Wire): Session {
@@ -219,7 +264,8 @@ export class Core {
     const identity = identityOf(arrival) ?? (clientKey === undefined ? id : `key:${clientKey}`);
     const outbox = new Outbox(wire, this.flusher, options.maxBacklogBytes, () => this.overrun(session));
     const tenant = rooms.tenant(principal.tenant);
-    const buckets = rates.acquire(tenant.name, principal.subject ?? address);
+    const chargedTo = principal.subject ?? address;
+    const buckets = rates.acquire(tenant.name, chargedTo);
     const { traffic } = tenant;
     const session: Session = new Session(
       id,
@@ -230,6 +276,7 @@ export class Core {
       outbox,
       traffic,
       buckets,
+      chargedTo,
       options.now(),
       postId,
     );
@@ -270,6 +317,7 @@ export class Core {
       for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
     }
     tenant.traffic.active -= 1;
+    this.rates.release(tenant.name, session.chargedTo);
     this.cluster.withdraw(session);
     this.expiry.forget(session);
     this.waits.leave(session);
@@ -282,7 +330,7 @@ export class Core {
   closeSession(session: Session, code: number, reason: string, patienceMs: number = CLOSE_PATIENCE_MS): void {
     if (session.closed) return;
     session.outbox.close(code, reason, patienceMs);
-    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN);
+    this.disconnect(session, reason, code === CLOSE.DISCONNECTED_BY_ADMIN || code === NORMAL_CLOSURE);
   }
 
   /** Throws AUTHENTICATION_FAILED or AUTHORIZATION_ERROR for somebody whom the tenant keeps out. */
@@ -356,6 +404,9 @@ export class Core {
       case 'event':
         this.ephemeral.receive(message);
         return;
+      case 'piece':
+        this.streams.receive(message);
+        return;
       case 'disconnect':
         for (const id of clients) {
           const session = tenant?.sessions.get(id);
@@ -377,4 +428,8 @@ export class Core {
 
 function identityOf({ principal }: Arrival): string | undefined {
   return principal.subject === null ? undefined : subjectIdentity(principal.subject);
+}
+
+function differ(one: BusOptions, other: BusOptions, names: readonly (keyof Adjustable)[]): boolean {
+  return names.some((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]));
 }

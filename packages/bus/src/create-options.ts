@@ -118,6 +118,8 @@ export interface Attached {
    * why not when there is no room for it, and then counts nothing.
    */
   hold(socket: Duplex, address: string, principal: Principal): HeldRefusal | null;
+  /** Takes this many connections from now on; those that are there stay. */
+  adjust(limits: { readonly maxConnections: number }): void;
   /** Resolves when all connections that came through it are gone. */
   empty(): Promise<void>;
   /** Cuts the connections that are left. */

@@ -8,10 +8,12 @@ import type { Action, Principal } from './principal.ts';
 import type { Rehearsed } from './publish.ts';
 import type { Channel } from './rooms.ts';
 import { hideSecrets, type RuleSettings } from './rules/rule.ts';
-import type { ChannelPolicy } from './rules/rules.ts';
+import type { ChannelHook, ChannelPolicy } from './rules/rules.ts';
 
-/** Receivers that are named to operators. */
+/** Receivers of one kind that are named. */
 const MAX_NAMED = 100;
+/** What engines take where no rule says otherwise. */
+const DEDUPE_MS = 120_000;
 
 /**
  * Tells why a publication would be allowed or refused, and who would get it; nothing is sent (RULES 1).
@@ -29,7 +31,7 @@ export function explain(
   const isConnection = as !== null || caller.session !== null;
   const { principal } = sender;
   const { room, channel: name } = address;
-  const { rules, origins } = bus.rules.merged(principal.tenant, room, name);
+  const { rules, origins, settled } = bus.rules.merged(principal.tenant, room, name);
   const channel = bus.rooms.tenant(principal.tenant).find(room, name);
   const policy = channel === undefined ? bus.rooms.policyAt(principal.tenant, room, name) : bus.rooms.policy(channel);
   const may = (action: Action): boolean => bus.access.may(principal, action, room, name);
@@ -43,7 +45,7 @@ export function explain(
   );
   return andThen(published, (outcome) => ({
     rules: rules.map(({ rule, from }) => ({ match: rule.match, from })),
-    effective: effectiveOf(policy),
+    effective: effectiveOf(policy, settled.keep_for_groups === true, bus.options.maxHops),
     origins: Object.fromEntries(Object.entries(origins).map(([field, { rule }]) => [field, rule.match])),
     may: {
       publish: may('publish'),
@@ -52,7 +54,8 @@ export function explain(
       presence: may('presence'),
     },
     publish: outcomeOf(outcome, policy),
-    receivers: receiversOf(bus, caller.principal, channel),
+    hooks: hooksOf(bus, principal, address, policy),
+    receivers: receiversOf(bus, caller.principal, address, channel),
   }));
 }
 
@@ -74,8 +77,8 @@ function outcomeOf(outcome: Rehearsed | BusError, { schema }: ChannelPolicy): Ex
   };
 }
 
-/** All that holds, as a rule would say it. */
-function effectiveOf(policy: ChannelPolicy): RuleSettings {
+/** All that holds, as a rule would say it; what the client may choose is left out. */
+function effectiveOf(policy: ChannelPolicy, keepsForGroups: boolean, maxHops: number): RuleSettings {
   const { retention, schema, hook } = policy;
   const given = {
     history: {
@@ -83,24 +86,61 @@ function effectiveOf(policy: ChannelPolicy): RuleSettings {
       ttl_seconds: retention.ttlMs / 1_000,
       ...(retention.bytes === undefined ? {} : { bytes: retention.bytes }),
     },
+    retain_last: policy.retainLast,
     auto_create: policy.autoCreate,
     publish: policy.publish,
-    idle_seconds: policy.idleMs / 1_000,
+    presence: policy.presence,
+    echo: policy.echo,
     ephemeral: policy.ephemeral,
     max_message_bytes: policy.maxMessageBytes,
     rate_per_second: policy.ratePerSecond,
+    dedupe_seconds: (policy.dedupeMs ?? DEDUPE_MS) / 1_000,
     casil: policy.casil,
     schema: schema === null ? null : schema.rule,
+    idle_seconds: policy.idleMs / 1_000,
+    keep_for_groups: keepsForGroups,
+    max_hops: policy.maxHops ?? maxHops,
     hook: hook === null ? null : (hideSecrets([{ match: '*:*', hook: hook.settings }])[0]?.hook ?? null),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null)) as RuleSettings;
 }
 
-/** Connections of this node that an event would be handed to now. */
-function receiversOf(bus: Core, { operator }: Principal, channel: Channel | undefined): Explanation['receivers'] {
+/** The backends that are asked before somebody connects, reads here and publishes here, in this order. */
+function hooksOf(
+  bus: Core,
+  { tenant }: Principal,
+  { room, channel }: Address,
+  { hook }: ChannelPolicy,
+): Explanation['hooks'] {
+  const { connectBackend } = bus.http;
+  const asked: Explanation['hooks'] = [];
+  if (connectBackend !== null) {
+    asked.push({ on: 'connect', host: connectBackend.host, on_failure: connectBackend.onFailure });
+  }
+  const told = (on: 'join' | 'publish', { settings }: ChannelHook): Explanation['hooks'][number] => ({
+    on,
+    host: new URL(settings.url).host,
+    on_failure: settings.on_failure ?? 'deny',
+  });
+  for (const one of bus.rules.joinHooks(tenant, room, channel)) asked.push(told('join', one));
+  if (hook?.onPublish === true) asked.push(told('publish', hook));
+  return asked;
+}
+
+/** Connections of this node that an event would be handed to now, and the groups and webhooks that would have it. */
+function receiversOf(
+  bus: Core,
+  { tenant, operator }: Principal,
+  { room, channel: name }: Address,
+  channel: Channel | undefined,
+): Explanation['receivers'] {
   const audience: readonly Session[] = channel === undefined ? [] : bus.hub.audienceOf(channel);
   const names = audience.slice(0, MAX_NAMED).map(({ id, principal: { subject } }) => subject ?? id);
-  return { connections: audience.length, ...(operator ? { names } : {}) };
+  const groups = bus.groups.readersOf(tenant, room, name).map(({ isInternal, group, group_id, ...source }) => ({
+    ...(isInternal === true ? { webhook: group_id } : { group }),
+    source: `${source.room}:${source.channel}`,
+  }));
+  return { connections: audience.length, ...(operator ? { names } : {}), groups: groups.slice(0, MAX_NAMED) };
 }
 
 /** As whom a principal would send: through a connection of its subject on this node, if there is one. */

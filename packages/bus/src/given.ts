@@ -35,7 +35,7 @@ export function checkGiven({ payload, id, tenant }: { payload: unknown; id: stri
 export function checkSendOptions(given: SendOptions): MessageOptions | undefined {
   const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request, ...others } = given;
   const [unknown] = Object.keys(others);
-  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is no option of publish()');
+  if (unknown !== undefined) throw invalid(unknown.slice(0, 140), 'is not an option of publish()');
   return checkOptions(wireOptions(given), 'event');
 }
 

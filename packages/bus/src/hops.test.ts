@@ -1,4 +1,4 @@
-import { encode, type Metadata } from '@arqonbus/protocol';
+import { type BusError, encode, type Metadata } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { Hops, withHops } from './hops.ts';
 
@@ -22,6 +22,21 @@ describe('Hops', () => {
         details: { hops: 4, limit: 3, chain: ['arq_3', 'arq_2', 'arq_1', 'arq_0'] },
       }),
     );
+  });
+
+  it('names a chain of the usual limit to its first message, and of a longer one the last ones', () => {
+    const told = (limit: number): unknown[] => {
+      const hops = new Hops(limit);
+      chain(hops, limit);
+      try {
+        hops.count('t', { id: 'arq_over', requestId: `arq_${limit}` }, noRule);
+      } catch (error) {
+        return (error as BusError).details.chain as unknown[];
+      }
+      throw new Error('it was not refused');
+    };
+    expect(told(64)).toEqual(Array.from({ length: 65 }, (_, n) => `arq_${64 - n}`));
+    expect(told(100)).toEqual(Array.from({ length: 65 }, (_, n) => `arq_${100 - n}`));
   });
 
   it('obeys a rule before the limit of the bus', () => {

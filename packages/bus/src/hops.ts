@@ -3,8 +3,8 @@ import { BusError, type Metadata } from '@arqonbus/protocol';
 /** Messages with a cause that are remembered of one tenant, and tenants of which some are. */
 const MAX_LINKS = 10_000;
 const MAX_TENANTS = 100;
-/** Ids of a chain that a refusal tells, the last ones first. */
-const MAX_TOLD = 64;
+/** Ids of a chain that a refusal tells, the last ones first: of a chain of the usual limit (64), all. */
+const MAX_TOLD = 65;
 /** What closes an envelope with a cause: nothing that a client writes stands there. */
 const TAIL =
   /[,{]"hops":(\d{1,4})(?:,"sequence":\d+,"epoch":"[\w-]*")?(?:,"(?:retained|replayed)":true)*(?:,"delivery":\{[^{}]*\})?\}\}$/;
@@ -30,7 +30,8 @@ interface Caused {
  * count (`metadata.hops`), and so other nodes learn it.
  */
 export class Hops {
-  private readonly limit: number;
+  /** The longest chain where no rule says otherwise. */
+  limit: number;
   /** By tenant and id; of both the oldest go first. */
   private readonly tenants: Map<string, Map<string, Step>> = new Map();
 
@@ -103,7 +104,7 @@ export class Hops {
     return new BusError(
       'LOOP_DETECTED',
       `This would be message ${hops} of a chain, each caused by the one before, and ${limit} may follow each other. ` +
-        'Two programs may be answering each other: stop one, or begin anew without "causal_parent_id".',
+        'Two programs may be answering each other: stop one, or start over without "causal_parent_id".',
       { hops, limit, chain },
     );
   }

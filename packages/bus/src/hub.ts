@@ -4,15 +4,21 @@ import type { Session } from './connection/session.ts';
 import { wantsEcho } from './echo.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
 import { Channel, type Rooms } from './rooms.ts';
+import type { KnownStreams, Parting } from './streams/known.ts';
+import { END_ID } from './streams/mark.ts';
 import { CatchUps } from './subscribe/catch-ups.ts';
 
 /** Sees every event delivered on this node, after its members; must neither throw nor wait. */
 export type Tap = (event: StreamEvent, channel: Channel) => void;
 
+const NOBODY: readonly Session[] = [];
+const NONE: ReadonlySet<Session> = new Set();
+
 /** From an address to the sessions that get it. The engines' one way in, for local and remote events alike. */
 export class Hub {
   private readonly rooms: Rooms;
   private readonly now: () => number;
+  private readonly streams: KnownStreams;
   private readonly taps: Set<Tap> = new Set();
   /** The same for mailboxes, whose mail is for nobody else. */
   private readonly mailTaps: Set<Tap> = new Set();
@@ -23,9 +29,11 @@ export class Hub {
   /** Frames handed to connections since the start. */
   delivered = 0;
 
-  constructor(rooms: Rooms, now: () => number) {
+  /** @param streams what this node's members were shown of open token streams */
+  constructor(rooms: Rooms, now: () => number, streams: KnownStreams) {
     this.rooms = rooms;
     this.now = now;
+    this.streams = streams;
   }
 
   /** Hands an event to its audience: one copy a client, none to a sender that did not ask for its echo. */
@@ -59,13 +67,15 @@ export class Hub {
       if (this.catchUps.size > 0) this.catchUps.feed(channel, event);
       return 0;
     }
+    const parting = event.id.startsWith(END_ID) ? this.streams.part(channel.tenant, event.text) : null;
     const audience = this.audienceOf(channel);
     let count = 0;
     if (audience.length > 0) {
       const silent = this.silentSender(channel, event.from);
       count = audience.length;
       if (silent !== undefined && audience.includes(silent)) count -= 1;
-      if (count > 0) {
+      if (parting !== null) this.endStream(audience, silent, event.text, parting);
+      else if (count > 0) {
         const frame = frameText(event.text);
         for (const session of audience) if (session !== silent) session.outbox.push(frame);
       }
@@ -80,6 +90,38 @@ export class Hub {
   /** Everyone that an event of a channel goes to now, its sender included. */
   audienceOf(channel: Channel): readonly Session[] {
     return channel.audience ?? this.gather(channel);
+  }
+
+  /** Everyone that an event of an address goes to now. */
+  audienceAt(address: StreamAddress): readonly Session[] {
+    const channel = this.locate(address);
+    return channel === undefined ? NOBODY : this.audienceOf(channel);
+  }
+
+  /**
+   * Hands something live-only to the audience of an address. Neither taps nor members that are being replayed get it.
+   *
+   * @param except those who had it another way
+   */
+  show(address: StreamAddress, from: string, text: string, except: ReadonlySet<Session> = NONE): void {
+    const channel = this.locate(address);
+    if (channel === undefined) return;
+    channel.lastTraffic = this.now();
+    const audience = this.audienceOf(channel);
+    if (audience.length === 0) return;
+    const silent = this.silentSender(channel, from);
+    const frame = frameText(text);
+    for (const session of audience) if (session !== silent && !except.has(session)) session.outbox.push(frame);
+  }
+
+  /** Hands it to these alone, as far as they are in the audience. */
+  showTo(address: StreamAddress, from: string, text: string, sessions: readonly Session[]): void {
+    const channel = this.locate(address);
+    if (channel === undefined || sessions.length === 0) return;
+    const audience = this.audienceOf(channel);
+    const silent = this.silentSender(channel, from);
+    const frame = frameText(text);
+    for (const session of sessions) if (session !== silent && audience.includes(session)) session.outbox.push(frame);
   }
 
   /** Holds a stream's live events back: they go to `take` until {@link release}. */
@@ -121,6 +163,19 @@ export class Hub {
     if (all.size === 0) return;
     const frame = frameText(notice(parent.wide, payload));
     for (const session of all) session.outbox.push(frame);
+  }
+
+  /** The end of a token stream, to each as it was shown the pieces. */
+  private endStream(
+    audience: readonly Session[],
+    silent: Session | undefined,
+    text: string,
+    { rest, whole }: Parting,
+  ): void {
+    const [frame, all] = [frameText(rest), whole.size === 0 ? null : frameText(text)];
+    for (const session of audience) {
+      if (session !== silent) session.outbox.push(all !== null && whole.has(session) ? all : frame);
+    }
   }
 
   /** The sender's session when it must not hear itself. */

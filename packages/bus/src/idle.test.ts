@@ -11,6 +11,7 @@ import { IdleSweep } from './idle.ts';
 import { Notices } from './notices.ts';
 import { type Channel, Rooms } from './rooms.ts';
 import { noRules } from './rules/rules.suite.ts';
+import { KnownStreams } from './streams/known.ts';
 
 const IDLE_MS = 1_000;
 
@@ -31,7 +32,11 @@ beforeEach(async () => {
     bootstrap: { lobby: ['main'] },
     now: time.now,
   });
-  const notices = new Notices(rooms, new Hub(rooms, time.now), new Events('n', () => {}));
+  const notices = new Notices(
+    rooms,
+    new Hub(rooms, time.now, new KnownStreams(time.now, true)),
+    new Events('n', () => {}),
+  );
   idle = new IdleSweep(rooms, engine.broker, notices, time.now);
 });
 

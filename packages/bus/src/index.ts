@@ -71,7 +71,7 @@ export {
   type WebhookOperator,
   type WebhookOptions,
 } from './operators/webhook/webhook.ts';
-export { type BusOptions, DEFAULT_LIMITS, DEFAULT_OPTIONS, type Limits } from './options.ts';
+export { type Adjustable, type BusOptions, DEFAULT_LIMITS, DEFAULT_OPTIONS, type Limits } from './options.ts';
 export {
   ACTIONS,
   type Action,
@@ -96,8 +96,11 @@ export {
 } from './publish.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
+export { parseRules } from './rules/rule.ts';
+export { checkRules } from './rules/rules.ts';
 export { SchemaDefinitions } from './schemas/json-schema.ts';
 export { NOTICES } from './schemas/notices.ts';
+export { plainProblem } from './schemas/problem.ts';
 export { type SenderMark, senderMark } from './sender-mark.ts';
 export { checkTelemetry, type TelemetryMessage } from './submission.ts';
 export type { MembershipHook } from './subscribe/join.ts';
@@ -106,7 +109,15 @@ export { longInterval, longTimeout } from './timers.ts';
 export { Gate, type Refused } from './websocket/gate.ts';
 export { UpgradeHandler } from './websocket/handshake.ts';
 export { type Beating, Heartbeat } from './websocket/heartbeat.ts';
-export { createUpgradeServer, HANDSHAKE_LIMITS, type Listening, listen, stop, type Tls } from './websocket/listener.ts';
+export {
+  createUpgradeServer,
+  HANDSHAKE_LIMITS,
+  type Listening,
+  listen,
+  PortTakenError,
+  stop,
+  type Tls,
+} from './websocket/listener.ts';
 export { checkOrigin } from './websocket/origin.ts';
 export { answerAndClose, answerUnreadable } from './websocket/refusal.ts';
 export { arrivalOf } from './websocket/sessions.ts';

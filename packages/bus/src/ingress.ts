@@ -339,7 +339,7 @@ export class Ingress {
 
   private refuseRate(session: Session, inbound: Inbound, retryAfterMs: number): void {
     const { core } = this;
-    const message = `You send faster than the server allows; wait ${retryAfterMs} ms.`;
+    const message = `You are sending faster than the server allows; wait ${retryAfterMs} ms.`;
     core.fail(session, inbound, new BusError('RATE_LIMITED', message, { retry_after_ms: retryAfterMs }));
     core.faults.rateLimited += 1;
     if (session.rateRefusals === 0) {

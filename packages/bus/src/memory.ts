@@ -14,7 +14,7 @@ const SHARE = 0.85;
  */
 export class MemoryGuard {
   /** Bytes of heap beyond which the process is full. */
-  readonly limit: number;
+  limit: number;
   private readonly onChange: (isFull: boolean, used: number) => void;
   private readonly heapUsed: () => number;
   private readonly timer: NodeJS.Timeout;
@@ -33,10 +33,15 @@ export class MemoryGuard {
     onChange: (isFull: boolean, used: number) => void,
     heapUsed: () => number = () => getHeapStatistics().used_heap_size,
   ) {
-    this.limit = limit > 0 ? limit : Math.floor(getHeapStatistics().heap_size_limit * SHARE);
+    this.limit = limitOf(limit);
     this.onChange = onChange;
     this.heapUsed = heapUsed;
     this.timer = setInterval(() => this.look(), INTERVAL_MS).unref();
+  }
+
+  /** Bounds it otherwise from now on: bytes, with 0 for 85 % of what the heap may grow to. */
+  adjust(limit: number): void {
+    this.limit = limitOf(limit);
   }
 
   /** Counts what came from clients. */
@@ -67,4 +72,8 @@ export class MemoryGuard {
     this.isFull = isFull;
     this.onChange(isFull, used);
   }
+}
+
+function limitOf(limit: number): number {
+  return limit > 0 ? limit : Math.floor(getHeapStatistics().heap_size_limit * SHARE);
 }

@@ -100,6 +100,20 @@ export interface BusOptions extends Limits {
   readonly onWarning?: (sentence: string) => void;
 }
 
+/** What may change while the bus runs; the rest is for good. */
+export type Adjustable = Omit<Limits, 'maxWaitsPerClient' | 'maxWaits'> &
+  Pick<
+    BusOptions,
+    | 'retention'
+    | 'rules'
+    | 'autoCreateChannels'
+    | 'channelIdleMs'
+    | 'presenceGraceMs'
+    | 'publishRequiresJoin'
+    | 'strictEnvelope'
+    | 'compression'
+  >;
+
 export const DEFAULT_OPTIONS: Omit<BusOptions, 'node' | 'version' | 'onFault'> = {
   ...DEFAULT_LIMITS,
   retention: { size: 500, ttlMs: 86_400_000, bytes: 16 * MIB },

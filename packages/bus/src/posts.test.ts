@@ -79,6 +79,21 @@ describe('what is posted into a session', () => {
     }
   });
 
+  it('is over when its client ends it, and nobody else does', async () => {
+    await expect(bus.posts.end(principalOf({ subject: 'eve' }), 'arq_session_secret')).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    });
+    expect(session.closed).toBe(false);
+    await bus.posts.end(ADA, 'arq_session_secret');
+    expect(session.closed).toBe(true);
+    await expect(bus.posts.end(ADA, 'arq_session_secret')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('is over when its client ends it by another node', () => {
+    bus.posts.receive({ kind: 'post', tenant: 'default', clients: [session.id], text: 'null' });
+    expect(session.closed).toBe(true);
+  });
+
   it('is refused with a time to come back while as much waits as may', async () => {
     await fill();
     const refused = bus.posts.post(ADA, 'arq_session_secret', [PING]);

@@ -19,6 +19,7 @@ import type { Awaitable, Broker, Durability, Expectation, Published } from './en
 import type { Ephemeral } from './ephemeral.ts';
 import type { HttpHooks } from './hooks/hooks.ts';
 import { type Hops, withHops } from './hops.ts';
+import { isMember } from './is-member.ts';
 import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
@@ -38,6 +39,8 @@ export interface Message {
   readonly requestId?: string | undefined;
   /** Checked already (`checkOptions`); one of them that says when has been obeyed. */
   readonly options?: MessageOptions | undefined;
+  /** What the server writes into its metadata beside, as a member of JSON text; given the payload as it will travel. */
+  readonly marks?: (payload: JsonObject) => string;
 }
 
 export interface Outcome {
@@ -193,6 +196,10 @@ export function inspectMessage(
 }
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
+
+interface Rehearsal {
+  readonly isConnection: boolean;
+}
 
 /** Hands an event that is allowed and inspected on. */
 export type Deliver = (channel: Channel, draft: Draft, identity: string) => Awaitable<Published>;
@@ -376,6 +383,7 @@ export class Publisher {
     const channel = this.target(sender, address.room, address.channel);
     const now = this.options.now();
     const { options } = message;
+    const marks = marksText(sender.mark, options, now);
     const draft = openDraft(
       {
         id: message.id,
@@ -385,7 +393,7 @@ export class Publisher {
         from: sender.id,
         payload,
         metadata,
-        marks: withHops(marksText(sender.mark, options, now), step),
+        marks: withHops(message.marks === undefined ? marks : `${marks},${message.marks(payload)}`, step),
         requestId: message.requestId,
       },
       now,
@@ -409,12 +417,18 @@ export class Publisher {
   }
 
   /** What holds there. Throws unless the rules let this sender's event go there, as far as that is known before it is inspected. */
-  private admit(
-    sender: Sender,
-    message: Message,
-    address: Address,
-    dry?: { readonly isConnection: boolean },
-  ): ChannelPolicy {
+  private admit(sender: Sender, message: Message, address: Address, dry?: Rehearsal): ChannelPolicy {
+    const policy = this.admitSender(sender, address, dry, message.options?.ephemeral === true);
+    this.admitPayload(policy, sender, message, address, dry !== undefined);
+    return policy;
+  }
+
+  /**
+   * What holds at an address. Throws unless the rules let this sender publish there, whatever it is.
+   *
+   * @param dry nothing of a rate is used up
+   */
+  admitSender(sender: Sender, address: Address, dry?: Rehearsal, isEphemeral = false): ChannelPolicy {
     const { room, channel: name } = address;
     if (name === PRIVATE_CHANNEL) {
       throw new BusError('VALIDATION_ERROR', 'The channel "pm" carries private messages; name recipients in "to".', {
@@ -433,7 +447,7 @@ export class Publisher {
       isServer: !isConnection && sender.principal.operator,
       isMember: () => isMember(sender, channel, tenant.find(room, WILDCARD)),
     });
-    if (policy.ephemeral === false && message.options?.ephemeral === true) {
+    if (policy.ephemeral === false && isEphemeral) {
       throw new BusError('VALIDATION_ERROR', `A rule forbids "options.ephemeral" at ${room}:${name}.`, {
         field: 'options.ephemeral',
         rule: 'ephemeral',
@@ -441,7 +455,6 @@ export class Publisher {
     }
     if (dry !== undefined) channel?.rates?.look(sender.identity, performance.now());
     else channel?.rates?.take(sender.identity, performance.now());
-    this.admitPayload(policy, sender, message, address, dry !== undefined);
     return policy;
   }
 
@@ -464,7 +477,7 @@ export class Publisher {
   }
 
   /** The channel an event goes to, made when that is allowed; `*` is the room-wide one. */
-  private target(sender: Sender, room: string, name: string): Channel {
+  target(sender: Sender, room: string, name: string): Channel {
     const known = this.rooms.tenant(sender.principal.tenant).find(room, name);
     if (known !== undefined) return known;
     const made = this.rooms.createFor(sender, room, name);
@@ -478,15 +491,4 @@ export class Publisher {
 function expectation({ expect }: MessageOptions): { expect?: Expectation } {
   if (expect === undefined) return {};
   return { expect: 'last_id' in expect ? { lastId: expect.last_id } : expect };
-}
-
-/** Membership of the channel or its room; a room-wide event needs any membership in the room. */
-function isMember(sender: Sender, channel: Channel | undefined, wide: Channel | undefined): boolean {
-  const memberships = sender.session?.memberships;
-  if (memberships === undefined || wide === undefined) return false;
-  if (memberships.has(wide) || (channel !== undefined && memberships.has(channel))) return true;
-  if (channel?.patterns.some((pattern) => memberships.has(pattern)) === true) return true;
-  if (channel !== wide) return false;
-  for (const joined of memberships.keys()) if (joined.room === wide.room) return true;
-  return false;
 }

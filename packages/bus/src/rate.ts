@@ -6,8 +6,8 @@ const WHOLE = 1 - 1e-9;
  * that does not jump (`performance.now()`); going backwards refills nothing. Taking allocates nothing.
  */
 export class TokenBucket {
-  readonly #perMs: number;
-  readonly #burst: number;
+  #perMs: number;
+  #burst: number;
   #tokens: number;
   #updatedAt: number;
 
@@ -45,6 +45,14 @@ export class TokenBucket {
     return this.#tokens >= this.#burst;
   }
 
+  /** Goes on at another rate; what it holds stays, up to the new burst. */
+  adjust(ratePerSecond: number, burst: number, now: number): void {
+    this.#refill(now);
+    this.#perMs = ratePerSecond / 1000;
+    this.#burst = Math.max(1, burst);
+    this.#tokens = Math.min(this.#tokens, this.#burst);
+  }
+
   #refill(now: number): void {
     if (now <= this.#updatedAt) return;
     this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#updatedAt) * this.#perMs);
@@ -66,8 +74,8 @@ interface SharedBucket {
  * that reconnecting does not refill it. Memory: one entry per connected subject, and {@link MAX_IDLE_BUCKETS}.
  */
 export class SubjectBuckets {
-  readonly #ratePerSecond: number;
-  readonly #burst: number;
+  #ratePerSecond: number;
+  #burst: number;
   readonly #maxIdle: number;
   readonly #held = new Map<string, SharedBucket>();
   /** In the order in which they became idle. */
@@ -106,6 +114,15 @@ export class SubjectBuckets {
     this.#held.delete(key);
     this.#idle.set(key, shared);
     this.#forget(now);
+  }
+
+  /** All of them go on at another rate. */
+  adjust(ratePerSecond: number, burst: number, now: number): void {
+    this.#ratePerSecond = ratePerSecond;
+    this.#burst = burst;
+    for (const buckets of [this.#held, this.#idle]) {
+      for (const { bucket } of buckets.values()) bucket.adjust(ratePerSecond, burst, now);
+    }
   }
 
   /** Oldest first, which are the likeliest to be full: stops at the first that still has something to remember. */
@@ -159,7 +176,15 @@ export class Rates {
   }
 
   release(tenant: string, who: string): void {
-    if (this.options.subjectRateLimitPerSecond > 0) this.subjects.release(tenant, who, performance.now());
+    this.subjects.release(tenant, who, performance.now());
+  }
+
+  /** The options have changed: whoever acquired buckets acquires them again. */
+  adjust(): void {
+    const { rateLimitPerSecond: rate, subjectRateLimitPerSecond: subjectRate } = this.options;
+    const now = performance.now();
+    this.subjects.adjust(subjectRate, subjectRate * 2, now);
+    this.owners.adjust(rate, rate, now);
   }
 
   /** Charges an owner for what was done on its behalf; false when that is more than it may. */

@@ -1,3 +1,4 @@
+import { MAIL_ROOM } from '@arqonbus/protocol';
 import { attempt, isPending } from './awaitable.ts';
 import type { Broker, Retention, StreamAddress } from './engine/engine.ts';
 import type { Rooms } from './rooms.ts';
@@ -34,6 +35,8 @@ export class RetentionChanges {
     try {
       const slice = new Slice();
       for (const stream of await this.broker.streams(tenant)) {
+        // What waits in a mailbox stays, whatever its rules say by now; its next message brings them.
+        if (stream.room === MAIL_ROOM) continue;
         const applied = this.apply(stream);
         if (isPending(applied)) await applied;
         if (slice.isOver) await slice.next();

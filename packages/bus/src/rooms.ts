@@ -9,12 +9,16 @@ export { Channel, type ChannelTraits, Room, Tenant };
 
 /** Different patterns that a room may be joined by; every channel is matched against all of them. */
 const MAX_PATTERNS = 1_000;
-export interface RoomsOptions {
-  readonly rules: ChannelRules;
+
+export interface RoomsLimits {
   readonly maxChannels: number;
   /** Channels that one identity may make by publishing or joining. */
   readonly maxChannelsPerSubject: number;
   readonly maxSubscriptions: number;
+}
+
+export interface RoomsOptions extends RoomsLimits {
+  readonly rules: ChannelRules;
   /** Room → its built-in channels; they exist in every tenant. */
   readonly bootstrap: Readonly<Record<string, readonly string[]>>;
   readonly now: () => number;
@@ -28,8 +32,13 @@ export class Rooms {
   readonly created: Set<(channel: Channel) => void> = new Set();
 
   constructor(options: RoomsOptions) {
-    this.options = options;
+    this.options = { ...options };
     options.rules.changed.add((name) => this.forgetPolicies(name));
+  }
+
+  /** Bounds what is made and joined from now on; what is there stays. */
+  adjust({ maxChannels, maxChannelsPerSubject, maxSubscriptions }: RoomsLimits): void {
+    Object.assign(this.options, { maxChannels, maxChannelsPerSubject, maxSubscriptions });
   }
 
   /** What holds for a channel now. */

@@ -27,10 +27,12 @@ import * as outgoing from './outgoing.ts';
 import type { WaitOptions } from './pending.ts';
 import type { PresenceOptions, PresenceSet } from './presence.ts';
 import type { AskAnything, Outgoing } from './queue.ts';
-import { isRequest, type RequestHandler, type RequestOptions, type Target } from './request.ts';
+import { isRequest, type RequestHandler, type RequestOptions, type ServeOptions, type Target } from './request.ts';
 import { type ClientEvents, Session } from './session.ts';
 import { Store } from './store.ts';
+import { readText, type StreamPlace } from './stream-reader.ts';
 import type { SubscribeOptions, Subscription } from './subscription.ts';
+import { openStream, type StreamHost, type StreamOptions, streamHost, type TokenStream } from './token-stream.ts';
 
 /**
  * How to connect for the first time.
@@ -48,20 +50,6 @@ export interface ConnectOptions extends WaitOptions {
 const MAX_REQUEST_MS = 300_000;
 /** The group of those who answer requests, unless another is named. */
 const DEFAULT_GROUP = 'serve';
-
-/**
- * How to answer the requests to an address.
- *
- * ```ts
- * await client.onRequest('math:add', add, { group: 'calculators', prefetch: 4 });
- * ```
- */
-export interface ServeOptions extends WaitOptions {
-  /** Default: `serve`. */
-  group?: string;
-  /** Requests that are answered at a time (default 16). */
-  prefetch?: number;
-}
 
 /**
  * A client of an ArqonBus server. Once connected it stays connected: a lost line is dialled again, subscriptions go on
@@ -299,9 +287,17 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * const { sequence, stored } = await client.publish('science:explore', { text: 'hi' });
    * ```
    */
-  publish(at: AddressInput, payload: object, options: PublishOptions & { ack: false }): Promise<Sent>;
-  publish(at: AddressInput, payload: object, options?: PublishOptions & { ack?: true }): Promise<Ack>;
-  publish(at: AddressInput, payload: object, options?: PublishOptions): Promise<Sent | Ack>;
+  publish<P extends object = object>(
+    at: AddressInput,
+    payload: P,
+    options: PublishOptions & { ack: false },
+  ): Promise<Sent>;
+  publish<P extends object = object>(
+    at: AddressInput,
+    payload: P,
+    options?: PublishOptions & { ack?: true },
+  ): Promise<Ack>;
+  publish<P extends object = object>(at: AddressInput, payload: P, options?: PublishOptions): Promise<Sent | Ack>;
   async publish(at: AddressInput, payload: object, options: PublishOptions = {}): Promise<Sent> {
     return this.#session.post(outgoing.event(at, payload, options), options);
   }
@@ -386,13 +382,40 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
+   * Opens a stream: a text that its readers see while it grows, and that is one event of the channel in the end.
+   *
+   * ```ts
+   * const stream = await client.openStream('talk:answers');
+   * for await (const token of model) await stream.append(token);
+   * await stream.close();
+   * ```
+   */
+  async openStream(at: AddressInput, options: StreamOptions = {}): Promise<TokenStream> {
+    this.#require('streams');
+    return openStream(this.#streams, readSource(at), options);
+  }
+
+  /**
+   * Reads a stream: yields what is new of its text, from its beginning, across reconnects. Ends when it is complete or
+   * cancelled, and throws StreamError when it failed or lost its writer. By its id alone it must be open.
+   *
+   * ```ts
+   * for await (const text of client.readStream({ room: 'talk', channel: 'answers', id })) process.stdout.write(text);
+   * ```
+   */
+  readStream(stream: string | StreamPlace): AsyncGenerator<string, void, undefined> {
+    this.#require('streams');
+    return readText(this.#streams, stream);
+  }
+
+  /**
    * Replies to a private message that came with the event `private`.
    *
    * ```ts
    * client.on('private', (message) => void client.reply(message, { got: 'it' }));
    * ```
    */
-  async reply(message: Message, payload: object, options: SendOptions = {}): Promise<Sent> {
+  async reply(message: Pick<Message, 'id' | 'from'>, payload: object, options: SendOptions = {}): Promise<Sent> {
     const answer = { ...options, requestId: message.id };
     return this.#session.post(outgoing.privately(message.from, payload, answer), options);
   }
@@ -443,6 +466,10 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
       await requests.serve(message as unknown as Message, handler as unknown as RequestHandler<never, object>);
     };
     return groups.subscribe<P>(readSource(at), { ...wait, group, prefetch, onMessage }, prefetch);
+  }
+
+  get #streams(): StreamHost {
+    return streamHost(this, (name, args, wait) => this.run(name, args, wait), this.#session.settings.clock);
   }
 
   get #askAnything(): AskAnything {

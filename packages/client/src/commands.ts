@@ -11,7 +11,7 @@ import type { Ask, AskAnything, CommandParameters } from './queue.ts';
  * comes to the same.
  */
 export const REPEATABLE: RegExp =
-  /^(ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+|op\.\w+\.(get|replay|status|watch|unwatch|renew|dead_letters|list\w*))$/;
+  /^(ping|help|status|identify|refresh_token|channel_info|history|stream\.list|(list|join|leave)_\w+|op\.\w+\.(get|replay|status|watch|unwatch|renew|dead_letters|list\w*))$/;
 
 type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S;
 type Verb<F extends string> = CommandName extends infer N ? (N extends `op.${F}.${infer V}` ? V : never) : never;

@@ -1,12 +1,15 @@
+import type { Envelope } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from './connected.suite.ts';
 import { Answers } from './delivery.ts';
+import { RefusedError } from './errors.ts';
 import { Receipts } from './receipts.ts';
+import { FakeClock } from './testing/fake-clock.ts';
 
 describe('answers to deliveries', () => {
   it('go out 500 in a command, and apart when they say different things', async () => {
     const sent: [string, number, unknown][] = [];
-    const answers = new Answers(async (command, { tokens, ...args }) => {
+    const answers = new Answers(new FakeClock(), async (command, { tokens, ...args }) => {
       sent.push([command, (tokens as string[]).length, args]);
       return { done: tokens, lost: [] };
     });
@@ -21,6 +24,55 @@ describe('answers to deliveries', () => {
       ['delivery.nack', 1, {}],
     ]);
   });
+
+  it('wait while the server takes no more, go out together then, and tell what it says of those that come too late', async () => {
+    const clock = new FakeClock();
+    const sent: unknown[] = [];
+    let isBusy = true;
+    const answers = new Answers(clock, async (_command, { tokens }) => {
+      sent.push(tokens);
+      if (!isBusy) return { done: ['a', 'c'], lost: ['b'] };
+      const payload = { retryable: true, retry_after_ms: 1_500 };
+      throw new RefusedError({ error_code: 'RATE_LIMITED', payload } as unknown as Envelope);
+    });
+    const given = ['a', 'b'].map((token) => answers.give('ack', token));
+    const late = failureOf(given[1] as Promise<void>);
+    await clock.settle();
+    isBusy = false;
+    given.push(answers.give('ack', 'c'));
+    await clock.settle();
+    expect(sent).toEqual([['a', 'b']]);
+    await clock.advance(1_499);
+    expect(sent).toHaveLength(1);
+    await clock.advance(1);
+    await answers.idle();
+    expect(sent).toEqual([
+      ['a', 'b'],
+      ['a', 'b', 'c'],
+    ]);
+    expect(await late).toMatchObject({ code: 'LEASE_LOST' });
+    await Promise.all([given[0], given[2]]);
+  });
+
+  it.each([
+    [0, 10],
+    [Number.MAX_VALUE, 30_000],
+    ['soon', 1_000],
+  ])('wait within bounds, whatever the server names: %s', async (retry_after_ms, expected) => {
+    const clock = new FakeClock();
+    let tries = 0;
+    const answers = new Answers(clock, async () => {
+      tries += 1;
+      if (tries > 1) return { lost: [] };
+      throw new RefusedError({ error_code: 'RATE_LIMITED', payload: { retry_after_ms } } as unknown as Envelope);
+    });
+    const given = answers.give('ack', 'a');
+    await clock.settle();
+    await clock.advance(expected - 1);
+    expect(tries).toBe(1);
+    await clock.advance(1);
+    await given;
+  });
 });
 
 describe('receipts', () => {
@@ -30,7 +82,7 @@ describe('receipts', () => {
     for (let n = 1; n < 10_000; n += 1) void receipts.expect(`arq_${n}`);
     const second = receipts.expect('arq_last');
     expect(await failureOf(oldest)).toMatchObject({ code: 'QUEUE_FULL' });
-    receipts.take({ type: 'ack', request_id: 'arq_last', payload: { stage: 'expired' } } as never);
+    receipts.take({ id: 'r', type: 'ack', request_id: 'arq_last', payload: { stage: 'expired' } } as never, () => {});
     expect(await second).toEqual({ id: 'arq_last', stage: 'expired', by: undefined, attempts: 0 });
     receipts.fail(new Error('over'));
   });

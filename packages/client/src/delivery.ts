@@ -1,5 +1,6 @@
 import type { Envelope, JsonObject } from '@arqonbus/protocol';
-import { ArqonBusError, LeaseLostError } from './errors.ts';
+import { after, type Clock } from './clock.ts';
+import { ArqonBusError, LeaseLostError, RefusedError } from './errors.ts';
 import { type Message, toMessage } from './message.ts';
 import { given } from './options.ts';
 
@@ -12,6 +13,10 @@ const afterTurn: (work: () => void) => void =
 
 /** Tokens of one command. */
 const MAX_TOKENS = 500;
+/** The wait after a refusal for the rate, in milliseconds: what the server names, within these, or the default. */
+const MIN_PAUSE_MS = 10;
+const DEFAULT_PAUSE_MS = 1_000;
+const MAX_PAUSE_MS = 30_000;
 
 /**
  * When a message is handed out again, and what is told of why.
@@ -66,33 +71,34 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** Answers to deliveries, many in one command: those of one turn that say the same. */
+/** Answers that say the same. */
+interface Batch {
+  readonly command: string;
+  readonly args: JsonObject;
+  waiting: Waiting[];
+}
+
+/**
+ * Answers to deliveries, many in one command: those of one turn that say the same. While the server takes no more of this
+ * client, they wait and are sent together; those that come too late then it refuses.
+ */
 export class Answers {
+  readonly #clock: Clock;
   readonly #settle: SettleTokens;
   /** By command and its other arguments. */
-  readonly #batches = new Map<string, Waiting[]>();
+  readonly #batches = new Map<string, Batch>();
   readonly #underWay = new Set<Promise<unknown>>();
+  #isScheduled = false;
 
-  constructor(settle: SettleTokens) {
+  constructor(clock: Clock, settle: SettleTokens) {
+    this.#clock = clock;
     this.#settle = settle;
   }
 
   /** Rejects with LeaseLostError when the server held the token no longer, else with what refused the command. */
   give(verb: Verb, token: string, args: JsonObject = {}): Promise<void> {
-    const key = JSON.stringify([verb, args]);
     const answered = new Promise<void>((resolve, reject) => {
-      const waiting: Waiting = { token, resolve, reject };
-      const batch = this.#batches.get(key);
-      if (batch !== undefined && batch.length < MAX_TOKENS) {
-        batch.push(waiting);
-        return;
-      }
-      const fresh = [waiting];
-      this.#batches.set(key, fresh);
-      afterTurn(() => {
-        if (this.#batches.get(key) === fresh) this.#batches.delete(key);
-        void this.#send(`delivery.${verb}`, args, fresh);
-      });
+      this.#add(`delivery.${verb}`, args, [{ token, resolve, reject }]);
     });
     const over = answered.then(
       () => {},
@@ -100,12 +106,34 @@ export class Answers {
     );
     this.#underWay.add(over);
     void over.then(() => this.#underWay.delete(over));
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      afterTurn(() => this.#flush());
+    }
     return answered;
   }
 
   /** Resolves when everything that was answered has been taken, or was not. */
   async idle(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+  }
+
+  #add(command: string, args: JsonObject, first: readonly Waiting[]): void {
+    const key = JSON.stringify([command, args]);
+    const batch = this.#batches.get(key) ?? { command, args, waiting: [] };
+    this.#batches.set(key, batch);
+    batch.waiting.push(...first);
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    const batches = [...this.#batches.values()];
+    this.#batches.clear();
+    for (const { command, args, waiting } of batches) {
+      for (let at = 0; at < waiting.length; at += MAX_TOKENS) {
+        void this.#send(command, args, waiting.slice(at, at + MAX_TOKENS));
+      }
+    }
   }
 
   async #send(command: string, args: JsonObject, batch: readonly Waiting[]): Promise<void> {
@@ -118,8 +146,18 @@ export class Answers {
         else resolve();
       }
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      if (error instanceof RefusedError && error.code === 'RATE_LIMITED') this.#later(command, args, batch, error);
+      else for (const { reject } of batch) reject(error);
     }
+  }
+
+  /** The server takes no more for now; when the leases are over by then, it says so. */
+  #later(command: string, args: JsonObject, batch: readonly Waiting[], { retryAfterMs }: RefusedError): void {
+    this.#add(command, args, batch);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    const wait = Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, retryAfterMs ?? DEFAULT_PAUSE_MS));
+    after(this.#clock, wait, () => this.#flush());
   }
 }
 

@@ -18,7 +18,8 @@ export type Feature =
   | 'wait'
   | 'presence-state'
   | 'patterns'
-  | 'leases';
+  | 'leases'
+  | 'streams';
 
 /** What a message needs of the server. */
 export function featuresOf({ options, to }: Outgoing): Feature[] {

@@ -19,6 +19,7 @@ interface Member {
 /** The groups that a client is a member of: joined again, with the same prefetch, on every new line. */
 export class Groups {
   readonly #ask: AskAnything;
+  readonly #takeReceipt: (envelope: Envelope) => boolean;
   readonly #answers: Answers;
   readonly #host: GroupHost;
   readonly #restoring: Restoring;
@@ -26,10 +27,17 @@ export class Groups {
   #isUp = false;
   #isDraining = false;
 
-  constructor(settings: Settings, ask: AskAnything, report: (error: unknown) => void) {
+  /** @param takeReceipt takes an envelope if it is a receipt that waited in a mailbox */
+  constructor(
+    settings: Settings,
+    ask: AskAnything,
+    report: (error: unknown) => void,
+    takeReceipt: (envelope: Envelope) => boolean,
+  ) {
     const { clock } = settings;
     this.#ask = ask;
-    this.#answers = new Answers((command, args) => ask(command, args));
+    this.#takeReceipt = takeReceipt;
+    this.#answers = new Answers(clock, (command, args) => ask(command, args));
     this.#restoring = new Restoring(settings);
     this.#host = { clock, answers: this.#answers, leave: (subscription) => this.#leave(subscription), report };
   }
@@ -83,7 +91,10 @@ export class Groups {
     );
     // Of groups of one name, the one that is for this channel alone.
     const nearest = covering.find(({ subscription }) => subscription.place.channel === channel) ?? covering[0];
-    nearest?.subscription.deliver(envelope);
+    if (nearest?.subscription.closed === false && this.#takeReceipt(envelope)) {
+      // An answer that is lost brings it again, which is answered and not told.
+      this.#answers.give('ack', facts.token).catch(() => {});
+    } else nearest?.subscription.deliver(envelope);
     return true;
   }
 

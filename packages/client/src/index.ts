@@ -1,5 +1,5 @@
 export type { AddressInput } from './address.ts';
-export { ArqonBusClient, type ConnectOptions, type ServeOptions } from './client.ts';
+export { ArqonBusClient, type ConnectOptions } from './client.ts';
 export type { BackoffOptions, Clock } from './clock.ts';
 export type { Operator } from './commands.ts';
 export type { Frame } from './connection.ts';
@@ -34,7 +34,7 @@ export type { WaitOptions } from './pending.ts';
 export type { Member, PresenceChange, PresenceEvents, PresenceOptions, PresenceSet } from './presence.ts';
 export type { CommandParameters } from './queue.ts';
 export type { Receipt } from './receipts.ts';
-export type { RequestHandler, RequestOptions, Target } from './request.ts';
+export type { RequestHandler, RequestOptions, ServeOptions, Target } from './request.ts';
 export type { ClientEvents, StateChange } from './session.ts';
 export type { OpenSocket, Socket, SocketEnd, SocketEvents, SocketRequest } from './socket.ts';
 export { eventStreamAt } from './socket-sse.ts';
@@ -47,6 +47,7 @@ export type {
   StoreWriteOptions,
   WatchOptions,
 } from './store.ts';
+export { StreamError, type StreamPlace, type StreamState } from './stream-reader.ts';
 export type {
   Overflow,
   OverflowPolicy,
@@ -55,3 +56,4 @@ export type {
   Subscription,
   SubscriptionEvents,
 } from './subscription.ts';
+export type { StreamEnd, StreamOptions, TokenStream } from './token-stream.ts';

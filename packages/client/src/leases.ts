@@ -202,7 +202,7 @@ export class Lease extends Emitter<LeaseEvents> {
   async #tick(): Promise<void> {
     const left = this.#until - this.#host.clock.now();
     if (left <= 0) {
-      this.lose(new ArqonBusError('LEASE_LOST', 'The lease could not be renewed in time; acquire it anew.'));
+      this.lose(new ArqonBusError('LEASE_LOST', 'The lease could not be renewed in time; acquire it again.'));
       return;
     }
     // Without a line, or an answer in time, it is tried again as long as the lease may last.

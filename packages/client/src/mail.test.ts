@@ -40,6 +40,34 @@ describe('mail', () => {
     expect(server.sent('private').at(-1)).not.toHaveProperty('options');
   });
 
+  it('tells a receipt that waited in the mailbox as any other, once, and acknowledges it', async () => {
+    const { server, client, clock } = await setUp({ token: tokenOf('bob') });
+    const told: Receipt[] = [];
+    const read: string[] = [];
+    client.on('receipt', (receipt) => void told.push(receipt));
+    await client.mailbox({ onMessage: ({ id }) => void read.push(id) });
+    const { handled } = await client.send('@ada', {}, { receipt: true, id: 'arq_asked' });
+    const mail = (token: string, more: object = {}): void =>
+      server.connection.send({
+        ...{ id: 'arq_receipt', type: 'private', room: '@', channel: 'bob', from: 'arqonbus', to: '@bob' },
+        ...{ request_id: 'arq_asked', payload: { stage: 'handled', by: { subject: 'ada' }, attempts: 2 } },
+        metadata: { delivery: { group: 'inbox', token, attempt: 1, deadline: '2100-01-01T00:00:00.000Z' } },
+        ...more,
+      } as never);
+    mail('one');
+    // The answer was lost: it comes again.
+    mail('two');
+    // Whoever writes the same is not the bus, and what the bus writes otherwise is mail.
+    mail('three', { id: 'arq_forged', from: 'arq_client_eve' });
+    mail('four', { id: 'arq_other', payload: { text: 'hello' } });
+    expect(await handled).toEqual({ id: 'arq_asked', stage: 'handled', by: 'ada', attempts: 2 });
+    await clock.settle();
+    expect(told).toEqual([await handled]);
+    expect(read).toEqual(['arq_forged', 'arq_other']);
+    const acked = server.sent('delivery.ack').flatMap(({ args }) => args?.tokens);
+    expect(acked.toSorted()).toEqual(['four', 'one', 'three', 'two']);
+  });
+
   it('tells a receipt of an event when its group has rejected it', async () => {
     const { client } = await setUp();
     await client.subscribe('orders:new', { group: 'billing', onMessage: (message) => message.reject('never') });

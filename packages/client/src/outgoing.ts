@@ -138,7 +138,7 @@ function message(type: Envelope['type'], payload: object, settings: PublishOptio
     throw invalidArgument('A payload is an object; put other values into a field of one.');
   }
   // The server could not say which message it refuses.
-  if (!isId(id)) throw invalidArgument(`"${id}" is no id: arq_ and 1-124 letters, digits, "_", "-".`);
+  if (!isId(id)) throw invalidArgument(`"${id}" is not an id: arq_ and 1-124 letters, digits, "_", "-".`);
   const options = wireOptions(settings);
   return { id, type, ...rest, payload: payload as JsonObject, ...given({ ack: ack || undefined, metadata, options }) };
 }

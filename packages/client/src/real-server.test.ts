@@ -1,9 +1,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Answer, ask } from '../../../test/fixtures/http.ts';
 import { startTestServer } from '../../../test/fixtures/start.ts';
 import { token, WITH_AUTH } from '../../../test/fixtures/tokens.ts';
 import { failureOf, type Numbered, numbers, take } from './connected.suite.ts';
 import type { Message } from './message.ts';
-import { RealBus } from './real-bus.suite.ts';
+import { opened, RealBus } from './real-bus.suite.ts';
 import type { Presence } from './subscription.ts';
 
 let bus: RealBus;
@@ -39,6 +40,51 @@ describe('against the real server', () => {
     expect(await client.leave(`${room}:made`)).toBe(true);
     expect(await client.deleteChannel(`${room}:made`)).toMatchObject({ deleted: true });
     expect(await failureOf(client.channelInfo(`${room}:made`))).toMatchObject({ code: 'NOT_FOUND' });
+  });
+
+  it('keeps what the server has joined it to, across a lost line, until the server ends it', async () => {
+    const room = bus.freshRoom();
+    const subject = `joined-${room}`;
+    const client = await bus.connect({ url: `ws://127.0.0.1:${bus.proxy.port}`, subject });
+    const speaker = await bus.connect();
+    const seen: unknown[] = [];
+    client.on('event', ({ payload }) => seen.push(payload.n));
+    const administer = (what: 'join' | 'leave'): Promise<Answer> =>
+      ask(`${bus.server.urls.http}/v1/subjects/${subject}/${what}`, { body: { room, channel: 'x' } });
+    const told = (event: string): Promise<unknown> =>
+      new Promise((resolve) => {
+        const stop = client.on('notice', ({ payload }) => {
+          if (payload.event !== event) return;
+          stop();
+          resolve(payload.channel);
+        });
+      });
+    const joined = told('joined');
+    expect((await administer('join')).json).toMatchObject({ connections: 1 });
+    expect(await joined).toBe('x');
+    await speaker.publish(`${room}:x`, { n: 1 });
+    await expect.poll(() => seen).toEqual([1]);
+    bus.proxy.refuse(true);
+    bus.proxy.cut();
+    await expect.poll(() => client.state).toBe('reconnecting');
+    await speaker.publish(`${room}:x`, { n: 2 });
+    const again = opened(client);
+    bus.proxy.refuse(false);
+    await again;
+    await speaker.publish(`${room}:x`, { n: 3 });
+    await expect.poll(() => seen).toEqual([1, 2, 3]);
+
+    const subscription = await client.subscribe<Numbered>(`${room}:x`);
+    const failure = failureOf(subscription.next());
+    await administer('leave');
+    expect(await failure).toMatchObject({
+      code: 'AUTHORIZATION_ERROR',
+      message: expect.stringContaining('an administrator ended the membership'),
+    });
+    const anew = opened(client);
+    bus.proxy.cut();
+    await anew;
+    expect((await client.channelInfo(`${room}:x`)).members).toEqual([]);
   });
 
   it('publishes, acks, echoes and keeps history', async () => {

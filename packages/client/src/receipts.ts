@@ -1,8 +1,13 @@
 import type { Envelope } from '@arqonbus/protocol';
+import { MAIL_ROOM } from './address.ts';
 import { ArqonBusError } from './errors.ts';
 
 /** Receipts that are waited for. */
 const MAX_AWAITED = 10_000;
+/** Receipts that are remembered, so that one that comes twice is told once. */
+const MAX_TOLD = 1_000;
+/** Whom the server writes as; no client can. */
+const SERVER = 'arqonbus';
 
 /**
  * What became of a message that was sent with `receipt`.
@@ -30,6 +35,8 @@ interface Awaited {
 /** The receipts that a client waits for. */
 export class Receipts {
   readonly #awaited = new Map<string, Awaited>();
+  /** The ids of the last of them. */
+  readonly #told = new Set<string>();
 
   /** Resolves with the first receipt of a message. Rejects when the client ends, or when too many wait. */
   expect(id: string): Promise<Receipt> {
@@ -50,24 +57,38 @@ export class Receipts {
     this.#awaited.delete(id);
   }
 
-  /** The receipt that an envelope is; undefined of any other. */
-  take({ type, request_id: id, payload }: Envelope): Receipt | undefined {
-    const { stage, by, attempts } = payload;
-    if (type !== 'ack' || id === undefined) return undefined;
-    if (stage !== 'handled' && stage !== 'rejected' && stage !== 'expired') return undefined;
-    const { subject } = (by ?? {}) as { subject?: unknown };
-    const receipt: Receipt = {
-      id,
-      stage,
-      by: typeof subject === 'string' ? subject : undefined,
-      attempts: typeof attempts === 'number' ? attempts : 0,
-    };
-    this.#awaited.get(id)?.resolve(receipt);
-    this.#awaited.delete(id);
-    return receipt;
+  /**
+   * Takes an envelope if it is a receipt: an `ack`, or what waited in a mailbox for a client that had gone. `tell` is
+   * called unless it was told before. False for any other envelope.
+   */
+  take(envelope: Envelope, tell: (receipt: Receipt) => void): boolean {
+    const receipt = receiptOf(envelope);
+    if (receipt === undefined) return false;
+    if (this.#told.has(envelope.id)) return true;
+    this.#told.add(envelope.id);
+    const [oldest] = this.#told;
+    if (this.#told.size > MAX_TOLD) this.#told.delete(oldest as string);
+    this.#awaited.get(receipt.id)?.resolve(receipt);
+    this.#awaited.delete(receipt.id);
+    tell(receipt);
+    return true;
   }
 
   fail(error: unknown): void {
     for (const id of [...this.#awaited.keys()]) this.forget(id, error);
   }
+}
+
+function receiptOf({ type, room, from, request_id: id, payload }: Envelope): Receipt | undefined {
+  const isMail = type === 'private' && room === MAIL_ROOM && from === SERVER;
+  if ((type !== 'ack' && !isMail) || id === undefined) return undefined;
+  const { stage, by, attempts } = payload;
+  if (stage !== 'handled' && stage !== 'rejected' && stage !== 'expired') return undefined;
+  const { subject } = (by ?? {}) as { subject?: unknown };
+  return {
+    id,
+    stage,
+    by: typeof subject === 'string' ? subject : undefined,
+    attempts: typeof attempts === 'number' ? attempts : 0,
+  };
 }

@@ -5,6 +5,20 @@ import type { Message } from './message.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
 /**
+ * How to answer the requests to an address.
+ *
+ * ```ts
+ * await client.onRequest('math:add', add, { group: 'calculators', prefetch: 4 });
+ * ```
+ */
+export interface ServeOptions extends WaitOptions {
+  /** Default: `serve`. */
+  group?: string;
+  /** Requests that are answered at a time (default 16). */
+  prefetch?: number;
+}
+
+/**
  * Who is meant: a client id, `sub:SUBJECT` for all connections of that subject, or up to 100 of them.
  *
  * ```ts

@@ -3,7 +3,9 @@ import {
   type CommandName,
   type CommandResult,
   type Envelope,
+  type JoinedNotice,
   type JsonObject,
+  type MembershipRevokedNotice,
   newId,
   type StoreNotice,
   type Welcome,
@@ -111,7 +113,9 @@ export class Session {
     this.queue = new SendQueue(settings);
     this.subscriptions = new Subscriptions(settings, ask, (from) => this.#ownIds.has(from), report);
     this.watches = new Watches(clock, ask, report);
-    this.groups = new Groups(settings, ask as unknown as AskAnything, report);
+    this.groups = new Groups(settings, ask as unknown as AskAnything, report, (envelope) =>
+      this.receipts.take(envelope, this.#tellReceipt),
+    );
     const askForLease: Ask = async (name, args, options) => {
       requireFeatures(this.link.welcome, ['leases']);
       return this.run(name, args, options);
@@ -244,8 +248,7 @@ export class Session {
       tokens.use(fresh);
       // What was planned was meant for the old token. The notice for this one may be the very next frame.
       this.#renewal.stop();
-      const message = 'The renewed token does not allow this any more.';
-      this.subscriptions.evict(left, new ArqonBusError('AUTHORIZATION_ERROR', message));
+      this.subscriptions.evict(left, new ArqonBusError('AUTHORIZATION_ERROR', NO_LONGER_ALLOWED));
     };
     return this.run('refresh_token', { token: fresh }, { onAnswer });
   }
@@ -309,12 +312,13 @@ export class Session {
         this.#notice(envelope);
         return;
       default: {
-        const receipt = this.receipts.take(envelope);
-        if (receipt !== undefined) this.#output.emit('receipt', receipt);
-        else if (!this.queue.settle(envelope) && envelope.type === 'error') this.#output.report(refusal(envelope));
+        if (this.receipts.take(envelope, this.#tellReceipt) || this.queue.settle(envelope)) return;
+        if (envelope.type === 'error') this.#output.report(refusal(envelope));
       }
     }
   }
+
+  readonly #tellReceipt = (receipt: Receipt): void => void this.#output.emit('receipt', receipt);
 
   #notice(envelope: Envelope): void {
     const { payload } = envelope;
@@ -332,11 +336,24 @@ export class Session {
       case 'store_changed':
         this.watches.receive(payload as unknown as StoreNotice);
         break;
+      case 'joined':
+        this.subscriptions.adopt(payload as unknown as JoinedNotice);
+        break;
+      case 'membership_revoked':
+        // That of a group is for the groups.
+        if (payload.group === undefined) this.#revoked(payload as unknown as MembershipRevokedNotice);
+        break;
     }
     this.#output.emit('notice', envelope);
     if (envelope.room === undefined) return;
     this.subscriptions.notice(envelope);
     this.groups.notice(envelope);
+  }
+
+  #revoked({ room, channel, reason }: MembershipRevokedNotice): void {
+    const name = `${room}:${channel}`;
+    const message = reason === 'grants' ? NO_LONGER_ALLOWED : `The server ended the membership of ${name}: ${reason}.`;
+    this.subscriptions.evict([name], new ArqonBusError('AUTHORIZATION_ERROR', message));
   }
 
   #finish(error: ArqonBusError): void {
@@ -350,6 +367,8 @@ export class Session {
     this.watches.finish(error);
   }
 }
+
+const NO_LONGER_ALLOWED = 'The renewed token does not allow this any more.';
 
 /** What of a standing is told again: a state with a time says that its client works, which a new line does not. */
 function lasting(known: CommandArgs<'identify'>, told: CommandArgs<'identify'>): CommandArgs<'identify'> {

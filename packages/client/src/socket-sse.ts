@@ -9,6 +9,8 @@ const MAX_EVENT = 64 * 1_048_576;
 /** Wait after a refusal for now that names none, and the longest that one may name; milliseconds. */
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 10_000;
+/** HTTP's word for what a WebSocket is closed for with 1009. */
+const TOO_LARGE = 413;
 /** What the stream's query takes of the WebSocket's. */
 const KNOWN = ['client_type', 'screen_name', 'avatar', 'personality', 'client_key', 'subject', 'tenant'];
 
@@ -65,7 +67,7 @@ class EventStreamSocket implements Socket {
 
   close(code: number): void {
     this.#isClosing = true;
-    if (this.#queue.length === 0 && !this.#isPosting) queueMicrotask(() => this.#end({ code, reason: '' }));
+    if (this.#queue.length === 0 && !this.#isPosting) void this.#leave(code);
   }
 
   terminate(): void {
@@ -89,7 +91,7 @@ class EventStreamSocket implements Socket {
 
   async #read(): Promise<void> {
     try {
-      const response = await this.#ask(`/v1/stream?${this.#query()}`, { Accept: 'text/event-stream' });
+      const response = await this.#ask('GET', `/v1/stream?${this.#query()}`, { Accept: 'text/event-stream' });
       const { body } = response;
       if (!response.ok || body === null || !response.headers.get('content-type')?.startsWith('text/event-stream')) {
         this.#end(await refusalOf(response));
@@ -163,19 +165,29 @@ class EventStreamSocket implements Socket {
       this.#end({ code: 1006, reason: error instanceof Error ? error.message : String(error) });
     }
     this.#isPosting = false;
-    if (this.#isClosing) this.#end({ code: 1000, reason: '' });
+    if (this.#isClosing) await this.#leave(1000);
+  }
+
+  /** Tells the server that this is no lost line; the stream ends by that, or here. */
+  async #leave(code: number): Promise<void> {
+    if (this.#session !== undefined && !this.#over) {
+      const path = `/v1/sessions/${encodeURIComponent(this.#session)}`;
+      await this.#ask('DELETE', path, {}).catch(() => {});
+    }
+    queueMicrotask(() => this.#end({ code, reason: '' }));
   }
 
   async #postSome(session: string): Promise<void> {
     const { count, bytes, body } = this.#next();
     const path = `/v1/sessions/${encodeURIComponent(session)}`;
-    const response = await this.#ask(path, { 'Content-Type': 'application/json' }, body);
+    const response = await this.#ask('POST', path, { 'Content-Type': 'application/json' }, body);
     if (response.status === 429) {
       await wait(await retryAfter(response));
       return;
     }
     if (response.status !== 202) {
-      this.#end(await refusalOf(response));
+      const end = await refusalOf(response);
+      this.#end(response.status === TOO_LARGE ? { code: CLOSE.MESSAGE_TOO_BIG, reason: end.reason } : end);
       return;
     }
     await response.body?.cancel();
@@ -204,10 +216,12 @@ class EventStreamSocket implements Socket {
     return { count: texts.length, bytes, body: texts.length === 1 ? first : `[${texts.join(',')}]` };
   }
 
-  #ask(path: string, headers: Readonly<Record<string, string>>, body?: string): Promise<Response> {
+  #ask(method: string, path: string, headers: Readonly<Record<string, string>>, body?: string): Promise<Response> {
     const token = this.#token;
     return fetch(new URL(path.slice(1), this.#base.href.replace(/\/?$/, '/')), {
-      method: body === undefined ? 'GET' : 'POST',
+      method,
+      // A page that is left says so all the same.
+      keepalive: method === 'DELETE',
       headers: {
         ...this.#request.headers,
         ...headers,

@@ -4,12 +4,13 @@ import {
   type Envelope,
   formatAddress,
   isChannelPattern,
+  type JoinedNotice,
   type Position,
   WILDCARD,
 } from '@arqonbus/protocol';
 import { type AddressInput, readSource } from './address.ts';
 import { type ArqonBusError, closedError } from './errors.ts';
-import { type JoinOptions, Membership, type MembershipHost } from './membership.ts';
+import { type Consumer, type JoinOptions, Membership, type MembershipHost } from './membership.ts';
 import type { Message } from './message.ts';
 import { requirePositive, type Settings } from './options.ts';
 import type { WaitOptions } from './pending.ts';
@@ -74,9 +75,7 @@ export class Subscriptions {
       membership.end(reason);
       void this.#leave(membership);
     };
-    const { name, address } = membership;
-    this.#byName.set(name, new Set([...this.#at(name), membership]));
-    if (isChannelPattern(address.channel)) this.#patterns.set(name, compilePattern(address.channel));
+    this.#add(membership);
     try {
       await this.#join(membership, false, wait);
     } catch (error) {
@@ -87,6 +86,18 @@ export class Subscriptions {
     onEnd(() => signal?.removeEventListener('abort', abort));
     if (signal?.aborted === true) abort();
     else signal?.addEventListener('abort', abort);
+  }
+
+  /**
+   * The server has made this client a member: from now on it is one as if it had joined by itself, with a position that
+   * is kept and gone on from on the next line. What comes is told by the client's events.
+   */
+  adopt({ room, channel, sequence, epoch, positions }: JoinedNotice): void {
+    const membership = new Membership({ room, channel }, {}, this.#host);
+    if (this.#isDraining || this.#byName.has(membership.name)) return;
+    membership.attach(NOBODY);
+    this.#add(membership);
+    membership.joined({ room, channel, sequence, epoch, members: 1, ...(positions && { positions }) }, {}, false);
   }
 
   /** Ends all subscriptions at an address, without leaving it yet; answers the address. */
@@ -216,6 +227,12 @@ export class Subscriptions {
     return [...this.#byName.keys()].flatMap((name) => this.#at(name));
   }
 
+  #add(membership: Membership): void {
+    const { name, address } = membership;
+    this.#byName.set(name, new Set([...this.#at(name), membership]));
+    if (isChannelPattern(address.channel)) this.#patterns.set(name, compilePattern(address.channel));
+  }
+
   #remove(membership: Membership): void {
     const { name } = membership;
     const group = this.#byName.get(name);
@@ -224,6 +241,16 @@ export class Subscriptions {
     this.#patterns.delete(name);
   }
 }
+
+/** Nobody takes what comes of a membership that the server made, but the listeners of the client. */
+const NOBODY: Consumer = {
+  deliver: () => {},
+  missed: () => {},
+  reset: () => {},
+  notice: () => {},
+  end: () => {},
+  drained: async () => {},
+};
 
 /** What all who share an address ask for: whoever shows a state last is seen with it. */
 function presenceOf(sharing: readonly JoinOptions[]): boolean | { state?: unknown } {

@@ -1,16 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ArqonBusClient, ArqonBusError, type ClientOptions, RefusedError } from '@arqonbus/client';
+import {
+  ArqonBusClient,
+  ArqonBusError,
+  type ClientOptions,
+  RefusedError,
+  type Standing,
+  type WaitOptions,
+} from '@arqonbus/client';
 import type { CommandArgs, CommandName, CommandResult } from '@arqonbus/protocol';
 
-/** How long a call waits for the line before it says that the bus is away, milliseconds. */
 const LINE_MS = 10_000;
 /** Between attempts while the bus is away, milliseconds. */
 const PAUSE_MS = 250;
 /** What may pass by itself: the line, or a bus that starts or stops. */
 const PASSING = new Set(['CONNECTION_LOST', 'CONNECTION_FAILED', 'NOT_CONNECTED', 'OUTCOME_UNKNOWN', 'TIMEOUT']);
 
-/** How to reach the bus, and as whom. */
-export type AgentOptions = Pick<ClientOptions, 'url' | 'token' | 'subject' | 'screenName' | 'headers' | 'socket'>;
+/** How to reach the bus, as whom, and what to tell of oneself there. */
+export interface AgentOptions
+  extends Pick<ClientOptions, 'url' | 'token' | 'subject' | 'screenName' | 'headers' | 'socket'> {
+  /** What others find the agent by, told once it is connected; the bus may refuse it, and the agent goes on without. */
+  readonly standing?: Pick<Standing, 'card' | 'state'>;
+  /** How long a call waits for the line before it says that the bus is away, milliseconds (default 10,000). */
+  readonly lineMs?: number;
+}
 
 /** Who the agent is, as the bus knows it. */
 export interface Identity {
@@ -22,18 +34,24 @@ export interface Identity {
 /** One agent on the bus: a connection, and nothing else that outlives a call. */
 export class Agent {
   readonly client: ArqonBusClient;
+  private readonly lineMs: number;
   private known: { readonly connection: string | undefined; readonly identity: Promise<Identity> } | undefined;
 
   /** @param report told of what no call is there to be told of */
-  constructor(options: AgentOptions, report: (error: ArqonBusError) => void) {
+  constructor({ standing, lineMs = LINE_MS, ...options }: AgentOptions, report: (error: ArqonBusError) => void) {
+    this.lineMs = lineMs;
     this.client = new ArqonBusClient({ ...options, clientType: 'ai-agent' });
     this.client.on('error', report);
+    if (standing !== undefined) this.present(standing, report);
   }
 
-  /** Resolves when there is a line. Rejects after 10 s without one, and at once when the bus refuses this agent. */
-  async ready(signal?: AbortSignal): Promise<void> {
+  /**
+   * Resolves when there is a line. Rejects without one after the time that a call waits for it, or `patienceMs` where
+   * that is longer, and at once when the bus refuses this agent.
+   */
+  async ready(signal: AbortSignal, patienceMs = 0): Promise<void> {
     if (this.client.state === 'open') return;
-    await this.client.connect({ retry: true, timeoutMs: LINE_MS, ...(signal === undefined ? {} : { signal }) });
+    await this.client.connect({ retry: true, timeoutMs: Math.max(this.lineMs, patienceMs), signal });
   }
 
   /** Asked for once a connection. */
@@ -67,8 +85,7 @@ export class Agent {
   /**
    * The JSON Schema of what a typed channel takes; undefined of any other, and where the bus does not tell this agent.
    */
-  async schemaOf(channel: string, signal?: AbortSignal): Promise<Readonly<Record<string, unknown>> | undefined> {
-    const wait = signal === undefined ? {} : { signal };
+  async schemaOf(channel: string, wait: WaitOptions): Promise<Readonly<Record<string, unknown>> | undefined> {
     try {
       return (await this.client.channelInfo(channel, wait)).schema;
     } catch (error) {
@@ -87,6 +104,13 @@ export class Agent {
 
   async close(): Promise<void> {
     await this.client.close();
+  }
+
+  /** Tells the bus what this agent is. Once that is told, the client tells it to later connections by itself. */
+  private present(standing: Standing, report: (error: ArqonBusError) => void): void {
+    const stop = this.client.on('welcome', () => {
+      this.client.identify(standing).then(stop, report);
+    });
   }
 
   private async ask(): Promise<Identity> {

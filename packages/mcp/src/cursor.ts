@@ -14,7 +14,9 @@ export function readCursor(text: string): Position | undefined {
   if (text === '') return undefined;
   const [, sequence, epoch] = /^(\d{1,16})@([\w-]{0,64})$/.exec(text) ?? [];
   if (sequence === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) {
-    throw invalid('That is no cursor; hand back one that join, read or wait gave, as it was, or "" for from now on.');
+    throw invalid(
+      'That is not a cursor; hand back one that join, read or wait gave you, unchanged, or "" to start now.',
+    );
   }
   return { sequence: Number(sequence), epoch };
 }

@@ -119,6 +119,13 @@ describe('agents over HTTP', () => {
     expect(await ada.call('who_am_i')).toMatchObject({ subject: '@ada' });
   });
 
+  it.each([
+    [['orders'], '"orders" is no channel'],
+    [['a:b_c', 'a_b:c'], 'a:b_c and a_b:c would both be the tool publish_a_b_c'],
+  ])('are not served with %j as tools', async (channels, sentence) => {
+    await expect(serve({ channels })).rejects.toThrow(sentence);
+  });
+
   it('get a typed channel as a tool of its own, and its schema with join', async () => {
     const mcp = await serve({ channels: ['orders:created', 'lab:free'] });
     const root = await connect(mcp, await token({ sub: 'root', role: 'admin' }));

@@ -12,6 +12,7 @@ import { type AuthInfo, createMcpHandler, type McpRequestContext } from '@modelc
 import type { Agent, AgentOptions } from './agent.ts';
 import { Agents } from './agents.ts';
 import { createServer, type ServerOptions } from './server.ts';
+import { checkChannels } from './tools/channel-tool.ts';
 
 const PATH = '/mcp';
 const MAX_BODY = 1_048_576;
@@ -49,9 +50,10 @@ export class McpHttp {
     this.url = `http://${host.includes(':') ? `[${host}]` : host}:${port}${PATH}`;
   }
 
-  /** Resolves when it listens; rejects when the port is taken. */
+  /** Resolves when it listens; rejects when the port is taken, and with INVALID_ARGUMENT for channels that can be no tools. */
   static async start(options: HttpOptions): Promise<McpHttp> {
     const { host = '127.0.0.1', port, bus, report, channels } = options;
+    checkChannels(channels ?? []);
     const { maxAgents = 256, maxCalls = 32, idleMs = 600_000 } = options;
     const agents = new Agents({ bus, maxAgents, maxCalls, idleMs, report });
     const make = ({ authInfo }: McpRequestContext): ReturnType<typeof createServer> =>

@@ -34,7 +34,7 @@ export function readPlace(text: string): Place {
   if (hash < 0) return readChannel(text);
   const { room, channel } = readChannel(text.slice(0, hash));
   const group = text.slice(hash + 1);
-  if (!GROUP_NAME.test(group)) throw invalid(`"${group}" is no group name; write ROOM:CHANNEL#GROUP.`);
+  if (!GROUP_NAME.test(group)) throw invalid(`"${group}" is not a group name; write ROOM:CHANNEL#GROUP.`);
   return { kind: 'group', room, channel, group };
 }
 
@@ -42,7 +42,7 @@ export function readPlace(text: string): Place {
 export function readChannel(text: string): ChannelPlace {
   const [room = '', channel = '', ...rest] = text.split(':');
   if (!isRoomName(room) || !isChannelName(channel) || rest.length > 0) {
-    throw invalid(`"${text.slice(0, 200)}" is no channel; write ROOM:CHANNEL, such as science:explore.`);
+    throw invalid(`"${text.slice(0, 200)}" is not a channel; write ROOM:CHANNEL, such as science:explore.`);
   }
   return { kind: 'channel', room, channel };
 }

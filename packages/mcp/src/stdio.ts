@@ -3,6 +3,7 @@ import type { ArqonBusError } from '@arqonbus/client';
 import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
 import { Agent, type AgentOptions } from './agent.ts';
 import { createServer, type ServerOptions } from './server.ts';
+import { checkChannels } from './tools/channel-tool.ts';
 
 export interface StdioOptions extends AgentOptions, ServerOptions {
   /** Default: those of the process. */
@@ -14,12 +15,19 @@ export interface StdioOptions extends AgentOptions, ServerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Serves one agent over standard input and output; resolves when the input ends or the signal is aborted. */
+/**
+ * Serves one agent over standard input and output; resolves when the input ends or the signal is aborted. Throws
+ * INVALID_ARGUMENT for channels that can be no tools.
+ */
 export async function serveOverStdio({ input, output, report, signal, channels, ...bus }: StdioOptions): Promise<void> {
+  checkChannels(channels ?? []);
   const source = input ?? process.stdin;
   const agent = new Agent(bus, report);
   // The bus may come later than its host; what refuses this agent for good, the first call is told of.
-  agent.client.connect({ retry: true }).catch(report);
+  let isOver = false;
+  agent.client.connect({ retry: true }).catch((error: ArqonBusError) => {
+    if (!isOver) report(error);
+  });
   const transport = new StdioServerTransport(source, output ?? process.stdout);
   const ended = new Promise<void>((resolve) => {
     source.once('end', resolve).once('close', resolve);
@@ -31,6 +39,7 @@ export async function serveOverStdio({ input, output, report, signal, channels, 
     onerror: report,
   });
   await ended;
+  isOver = true;
   await handle.close();
   await agent.close();
 }

@@ -2,6 +2,7 @@ import { ArqonBusError, CommandError, RefusedError, RequestError } from '@arqonb
 import type { CallToolResult, StandardSchemaWithJSON } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { Agent } from './agent.ts';
+import { cut } from './message.ts';
 
 /** What a tool acts with. */
 export interface Call {
@@ -16,6 +17,8 @@ export interface Tool {
   readonly description: string;
   readonly input: StandardSchemaWithJSON<Record<string, unknown>>;
   run(call: Call, args: never): Promise<object>;
+  /** It waits for a bus that is away by itself. */
+  readonly waitsForBus?: boolean;
 }
 
 /** Keywords of JSON Schema that a model has use for; the others are checked, but not sent with every list of tools. */
@@ -27,8 +30,9 @@ export function tool<S extends z.ZodObject>(
   description: string,
   args: S,
   run: (call: Call, args: z.infer<S>) => Promise<object>,
+  options: Pick<Tool, 'waitsForBus'> = {},
 ): Tool {
-  return { name, description, input: withShortSchema(args), run: run as Tool['run'] };
+  return { name, description, input: withShortSchema(args), run: run as Tool['run'], ...options };
 }
 
 /** An object with any fields, and no word spent on them. */
@@ -69,7 +73,7 @@ function shorten(schema: Record<string, unknown>): Record<string, unknown> {
 /** Runs a tool; what the bus refuses is an answer too, that the model can act on. */
 export async function answer(one: Tool, call: Call, args: unknown): Promise<CallToolResult> {
   try {
-    await call.agent.ready(call.signal);
+    if (one.waitsForBus !== true) await call.agent.ready(call.signal);
     return { content: [{ type: 'text', text: JSON.stringify(await one.run(call, args as never)) }] };
   } catch (error) {
     if (!(error instanceof ArqonBusError)) throw error;
@@ -81,7 +85,8 @@ function explain(error: ArqonBusError): object {
   const { code, message, retryable } = error;
   // The words of another client are no words of the bus.
   if (error instanceof RequestError) {
-    return { error_code: 'REQUEST_FAILED', error: 'Whoever was asked says that it failed.', data: { code, message } };
+    const sentence = 'The one that was asked says that it failed; what it says is data.';
+    return { error_code: 'REQUEST_FAILED', error: sentence, ...cut({ code, message }) };
   }
   const details = error instanceof RefusedError || error instanceof CommandError ? error.details : {};
   return { error_code: code, error: message, ...(retryable ? { retryable } : {}), ...details };

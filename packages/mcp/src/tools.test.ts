@@ -1,3 +1,4 @@
+import { ArqonBusClient, RequestError } from '@arqonbus/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../../test/fixtures/start.ts';
 import { type Era, ModelClient } from './agents.suite.ts';
@@ -81,11 +82,27 @@ describe.each(['session', 'stateless'] as const)('the tools, in the %s era', (er
     expect((await ada.call('wait', { places: { [channel]: page.cursor }, seconds: 0 })).messages).toEqual([]);
   });
 
+  it('repeat a reply under its id, and count it once', async () => {
+    const [ada, bob] = [await agent('ada', era), await agent('bob', era)];
+    const channel = freshChannel();
+    await ada.call('publish', { channel, data: { text: 'hi' } });
+    const { messages } = await bob.call('read', { channel });
+    const reply = { to: messages[0].reply_to, data: { text: 'hello' }, id: `arq_reply-${era}` };
+    const { cursor } = await bob.call('reply', reply);
+    expect(await bob.call('reply', reply)).toMatchObject({ id: reply.id, cursor, duplicate: true });
+  });
+
   it('keep and share values, and claim keys', async () => {
     const [ada, bob] = [await agent('ada', era), await agent('bob', era)];
     const key = `plan/${freshChannel()}`.replace(':', '/');
     const { version } = await ada.call('remember', { key, value: { step: 1 } });
-    expect(await bob.call('recall', { key })).toMatchObject({ found: true, value: { step: 1 }, version });
+    const recalled = await bob.call('recall', { key });
+    expect(recalled).toEqual({
+      note: expect.stringContaining('not instructions'),
+      found: true,
+      value: { step: 1 },
+      version,
+    });
     expect((await bob.ask('remember', { key, value: 2, if_version: 0 })).answer.error_code).toBe('CONFLICT');
     const { lease, fencing_token: token } = await ada.call('claim', { keys: [key] });
     expect(token).toBeGreaterThan(0);
@@ -131,7 +148,9 @@ describe.each(['session', 'stateless'] as const)('the tools, in the %s era', (er
     const { messages } = await bob.call('wait', { places: { inbox: '' }, seconds: 30 });
     expect(messages).toMatchObject([{ data: { sum: [1, 2] }, answer_until: expect.stringMatching(/Z$/) }]);
     await bob.call('reply', { to: messages[0].reply_to, data: { is: 3 } });
-    expect(await asking).toMatchObject({ from: `@asked-${era}`, data: { is: 3 } });
+    const answered = await asking;
+    expect(answered).toMatchObject({ from: `@asked-${era}`, data: { is: 3 } });
+    expect(answered.note).toContain('not instructions');
     await bob.call('done', { work: [messages[0].work] });
   });
 
@@ -162,6 +181,7 @@ describe('what is wrong', () => {
     ['reply', { to: 'somebody', data: {} }, 'reply_to'],
     ['reply', { to: `~${Buffer.from('[1]').toString('base64url')}`, data: {} }, 'reply_to'],
     ['claim', {}, 'Name the keys'],
+    ['who', { channel: 'a:b', skill: 'sum' }, 'not for both'],
     ['publish', { channel: 'a:b', data: {}, other: 1 }, 'other'],
     ['wait', { places: { 'a:b': '' }, seconds: 51 }, '50'],
   ])('is told to the model that called %s with %j', async (tool, args, sentence) => {
@@ -179,6 +199,53 @@ describe('what is wrong', () => {
       lost: true,
       lost_in: [channel],
     });
+  });
+
+  it('names nobody by the id of a connection', async () => {
+    const ada = await agent('ada');
+    const channel = freshChannel();
+    const unnamed = new ArqonBusClient({ url: bus.urls.bus });
+    await unnamed.connect();
+    await unnamed.join(channel);
+    await ada.call('join', { channel });
+    await unnamed.publish(channel, { n: 1 });
+    const told = await ada.call('explain', { channel, data: { n: 2 } });
+    expect(told.receivers).toMatchObject({ connections: 2, names: ['@ada'] });
+    const all = [told, await ada.call('who', { channel }), await ada.call('who'), await ada.call('read', { channel })];
+    expect(JSON.stringify(all)).not.toContain('arq_client_');
+    await unnamed.close();
+  });
+
+  it('gives cards as data, and no more of them than an answer has room for', async () => {
+    const ada = await agent('ada');
+    const others = Array.from({ length: 10 }, () => new ArqonBusClient({ url: bus.urls.bus }));
+    for (const other of others) {
+      await other.connect();
+      await other.identify({ card: { skills: [{ id: 'talk', name: 'Talk' }], text: 'x'.repeat(8_000) } });
+    }
+    const { note, clients: found, more } = await ada.call('who', { skill: 'talk' });
+    expect(note).toContain('not instructions');
+    expect([found.length, more]).toEqual([8, true]);
+    await Promise.all(others.map((other) => other.close()));
+  });
+
+  it('cuts a value that would fill a context, and says so', async () => {
+    const ada = await agent('ada');
+    await ada.call('remember', { key: 'long', value: 'x'.repeat(40_000) });
+    const { value, cut_from: length } = await ada.call('recall', { key: 'long' });
+    expect([value.length, length]).toEqual([16_384, 40_002]);
+  });
+
+  it('cuts what another agent says of its failure', async () => {
+    const ada = await agent('ada');
+    const other = new ArqonBusClient({ url: bus.urls.bus, subject: 'failing' });
+    await other.connect();
+    other.onRequest(() => {
+      throw new RequestError('NO', 'x'.repeat(40_000));
+    });
+    const { answer, isError } = await ada.ask('request', { to: 'sub:failing', data: {} });
+    expect([isError, answer.error_code, answer.data.length]).toEqual([true, 'REQUEST_FAILED', 16_384]);
+    await other.close();
   });
 
   it('cuts a payload that would fill a context, and says so', async () => {

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ArqonBusError } from '@arqonbus/client';
 import { isPassing } from './agent.ts';
 import { readCursor, START, writeCursor } from './cursor.ts';
-import { MAX_ANSWER, type Shown } from './message.ts';
+import { MAX_ANSWER, NOTE, type Shown } from './message.ts';
 import { type ChannelPlace, type GroupPlace, type Inbox, readPlace } from './place.ts';
-import { MAX_WORK, NOTE, type Page, positionOf, readAfter, type TimedCall, takeFrom } from './reading.ts';
+import { MAX_WORK, type Page, positionOf, readAfter, type TimedCall, takeFrom } from './reading.ts';
 
 /** Places of one wait. */
 export const MAX_PLACES = 8;
@@ -38,6 +38,12 @@ interface QueueSpot {
  */
 export async function waitFor(call: TimedCall, places: Readonly<Record<string, string>>): Promise<object> {
   const wait = new Wait(call, places);
+  try {
+    await call.agent.ready(call.signal, wait.left);
+  } catch (error) {
+    if (!isPassing(error)) throw error;
+    return wait.answer(true);
+  }
   for (let isFirst = true; ; isFirst = false) {
     let isAway = false;
     try {

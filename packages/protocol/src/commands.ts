@@ -64,7 +64,7 @@ export interface GroupInfo {
   owner: string;
   created_at: string;
   paused: boolean;
-  /** All up to there is settled; of a room or a pattern that of its room-wide stream. */
+  /** Everything up to there is settled; for a room or a pattern, in its room-wide stream. */
   position: Position;
   /** The same by channel. */
   positions: Record<string, Position>;
@@ -197,7 +197,7 @@ export interface AccessBlock {
   created_by: string;
 }
 
-/** Tokens that count no more. */
+/** Tokens that are no longer valid. */
 export interface AccessRevocation {
   jti: string | null;
   subject: string | null;
@@ -369,15 +369,25 @@ export interface Explanation {
     };
     schema?: { ok: boolean; path?: string; expected?: string };
   };
+  /** Backends that are asked before somebody connects, reads there, publishes there. */
+  hooks: { on: 'connect' | 'join' | 'publish'; host: string; on_failure: 'deny' | 'allow' }[];
   receivers: {
     /** Of the node that was asked. */ connections: number;
     /** For operators: subjects or client ids, at most 100. */
     names?: string[];
+    /** Groups and webhooks that read the channel, at most 100. */
+    groups: {
+      group?: string;
+      /** Id of its rule. */
+      webhook?: string;
+      /** What it reads, as room:channel. */
+      source: string;
+    }[];
   };
 }
 
 export interface ChannelRule {
-  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. */
+  /** A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. `@:NAME` and `@:*` are mailboxes. */
   match: string;
   /** How much is kept. */
   history?: {
@@ -453,6 +463,7 @@ export interface WebhookRule {
   timeout_seconds: number;
   durable: boolean;
   signed: boolean;
+  on: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
   created_at: string;
   queued: number;
   delivered: number;
@@ -472,6 +483,18 @@ export interface ServerStatus {
   channels_detail?: ChannelSummary[];
   /** For admins. */
   clients?: ClientRecord[];
+}
+
+/** An open token stream. */
+export interface StreamSummary {
+  stream_id: string;
+  room: string;
+  channel: string;
+  sender: SenderRecord;
+  opened_at: string;
+  /** UTF-16 units. */
+  length: number;
+  state: 'streaming';
 }
 
 /** The first frame of every connection. */
@@ -617,6 +640,16 @@ export interface PresenceDeparture {
   cause: 'left' | 'lost' | 'node_lost';
 }
 
+/** To whoever writes a token stream: a reader asks it to stop. */
+export interface StreamCancelNotice {
+  event: 'stream_cancel';
+  stream_id: string;
+  room: string;
+  channel: string;
+  /** Who asks for it. */
+  by: SenderRecord;
+}
+
 /** A key changed that this connection watches. */
 export interface StoreNotice {
   event: 'store_changed';
@@ -640,6 +673,7 @@ export type Notice =
   | ChannelCreatedNotice
   | ChannelDeletedNotice
   | PresenceNotice
+  | StreamCancelNotice
   | StoreNotice;
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
@@ -1141,7 +1175,7 @@ export interface Commands {
     };
   };
 
-  /** Takes the worth from one token, or from those of a subject that were issued before a time. */
+  /** Revokes one token, or all tokens of a subject that were issued before a time. */
   'op.access.revoke': {
     args: {
       /** The `jti` of the token. */ jti?: string;
@@ -1481,8 +1515,8 @@ export interface Commands {
   'op.rules.set': {
     args: {
       rules: ChannelRule[];
-      /** The version that they replace, as op.rules.get told it. */
-      if_version: number;
+      /** The version that they replace, as op.rules.get told it; without it they replace any. */
+      if_version?: number;
     };
     result: {
       /** 0 before the first rules were set. */ version: number;
@@ -1519,7 +1553,7 @@ export interface Commands {
       prefix?: string;
       /** At most 500. */
       limit?: number;
-      /** Only keys behind this one. */
+      /** Only keys after this one. */
       after?: string;
       /** Answer the values and versions too, as "entries". */
       values?: boolean;
@@ -1608,6 +1642,8 @@ export interface Commands {
       secret?: string;
       /** Outlives your connections, and restarts where storage does (admins). */
       durable?: boolean;
+      /** What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence. */
+      on?: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
     };
     result: WebhookRule;
   };
@@ -1665,6 +1701,87 @@ export interface Commands {
 
   /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
+
+  /** Appends to a token stream that you opened. An empty text only says that the writer is there. */
+  'stream.append': {
+    args: {
+      /** Id of the stream. */ stream_id: string;
+      text: string;
+    };
+    result: {
+      /** How long it is now, in UTF-16 units. */ offset: number;
+    };
+  };
+
+  /** Asks the writer of a token stream to stop; it decides. */
+  'stream.cancel': {
+    args: {
+      /** Id of the stream. */ stream_id: string;
+    };
+    result: {
+      stream_id: string;
+      /** Connections of the writer that were told. */
+      told: number;
+    };
+  };
+
+  /** Ends a token stream that you opened: its text is stored as one event. */
+  'stream.close': {
+    args: {
+      /** Id of the stream. */ stream_id: string;
+      /** How it ended. */
+      status: 'complete' | 'cancelled' | 'failed';
+    };
+    result: {
+      stream_id: string;
+      /** Of the event with the whole text; 0 where a rule keeps none. */
+      sequence: number;
+      epoch: string;
+      stored: 'none' | 'memory' | 'disk' | 'replicated';
+      /** Connections that its end was handed to. */
+      delivered: number;
+      /** UTF-16 units. */
+      length: number;
+    };
+  };
+
+  /** Lists the open token streams that you may read. */
+  'stream.list': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** At most 500. */
+      limit?: number;
+      /** "next" of the answer before. */
+      after?: string;
+    };
+    result: {
+      streams: StreamSummary[];
+      /** Pass as "after" for the next page; null at the end. */
+      next: string | null;
+    };
+  };
+
+  /** Opens a token stream at a channel; readers are shown its text while it grows. Its writer may open it again to go on. */
+  'stream.open': {
+    args: {
+      /** Room name, or room:channel. */ room?: string;
+      /** Channel name, or room:channel. */
+      channel?: string;
+      /** Id of the stream; one that nobody can guess when missing. */
+      id?: string;
+      /** After so long without an append it ends as "orphaned" (default 30). */
+      ttl_seconds?: number;
+    };
+    result: {
+      stream_id: string;
+      room: string;
+      channel: string;
+      /** How long it is, where it was open already. */
+      offset?: number;
+    };
+  };
 
   /** Changes what is given of a channel that somebody made; the rest stays. */
   update_channel: {
@@ -1758,5 +1875,10 @@ export const COMMAND_NAMES: readonly CommandName[] = [
   'presence_update',
   'refresh_token',
   'status',
+  'stream.append',
+  'stream.cancel',
+  'stream.close',
+  'stream.list',
+  'stream.open',
   'update_channel',
 ];

@@ -31,7 +31,7 @@ export interface Draft {
 /** What {@link openDraft} needs; all names are already validated, so that none needs escaping. */
 export interface DraftSource {
   readonly id: string;
-  readonly type: 'event' | 'telemetry' | 'private';
+  readonly type: 'event' | 'telemetry' | 'private' | 'system';
   readonly room: string;
   readonly channel: string;
   readonly from: string;

@@ -7,6 +7,8 @@ export const FEATURES: readonly string[] = [
   'requests',
   'wait',
   'presence-state',
+  'rules',
   'patterns',
   'leases',
+  'streams',
 ];

@@ -20,6 +20,7 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'retained',
   'clear',
   'hops',
+  'stream',
 ]);
 
 /** Whether only the server may have written this. `request: true` is how clients mark what they ask each other. */

@@ -35,6 +35,20 @@ describe('opening', () => {
     },
   );
 
+  it('takes the next free ports for telemetry and HTTP where nobody asked for theirs', async () => {
+    const taken = [await takenPort(), await takenPort()] as const;
+    const [one, other] = taken.map(({ port }) => String(port)) as [string, string];
+    const ports = { ARQONBUS_TELEMETRY_PORT: one, ARQONBUS_HTTP_PORT: other };
+    const server = await startTestServer(ports, { mayMove: { telemetry: true, http: true } });
+    expect(new URL(server.urls.telemetry).port).not.toBe(one);
+    expect(new URL(server.urls.http).port).not.toBe(other);
+    expect(await ask(`${server.urls.http}/health`)).toMatchObject({ status: 200 });
+    await server.stop();
+    const asked = startTestServer(ports, { mayMove: { telemetry: true, http: false } });
+    await expect(asked).rejects.toThrow(`Port ${other} on 127.0.0.1 is in use`);
+    await Promise.all(taken.map(({ free }) => free()));
+  });
+
   it('does without the listeners that are off', async () => {
     const server = await startTestServer({ ARQONBUS_TELEMETRY_PORT: 'off', ARQONBUS_HTTP_PORT: 'off' });
     expect(server.urls).toEqual({ bus: expect.stringMatching(/^ws:/), telemetry: '', http: '' });

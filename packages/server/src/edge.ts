@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
-import type { Server as HttpServer, RequestListener } from 'node:http';
+import type { Server as HttpServer, IncomingMessage, RequestListener } from 'node:http';
+import type { Server as HttpsServer } from 'node:https';
 import { createSecureContext } from 'node:tls';
 import {
   type Attached,
@@ -10,15 +11,17 @@ import {
   Gate,
   type Listening,
   listen,
+  PortTakenError,
   type Refused,
   stop,
   type Tls,
 } from '@arqonbus/bus';
 import { createApiKeyCheck } from './auth/api-key.ts';
 import { extractToken, tokenFromCookie } from './auth/credentials.ts';
-import { createVerifier, type Verifier } from './auth/verifier.ts';
+import { createVerifier, type Verification, type Verifier } from './auth/verifier.ts';
 import type { Config } from './config/config.ts';
 import { isLoopbackHost, onLoopbackOnly } from './config/listeners.ts';
+import type { OnRestart } from './http/admin-routes.ts';
 import type { AppRules } from './http/app.ts';
 import { Credentials } from './http/credentials.ts';
 import { HttpRates } from './http/rates.ts';
@@ -47,11 +50,30 @@ export interface Edge {
   readonly addresses: Addresses;
   /** The judge of tokens; null while authentication is off. */
   readonly verifier: Verifier | null;
+  /**
+   * Goes on under a configuration with the same listeners, which nobody notices: its keys, certificates, origins and
+   * routes hold from the next request and handshake on.
+   */
+  adopt(config: Config, credentials: EdgeCredentials): void;
   /** The same as URLs. */
   readonly urls: Urls;
   /** Is not ready any more: new clients are refused. With `unlisten` nobody is answered at all but who is there. */
   leave(options?: { readonly unlisten: boolean }): void;
   close(): Promise<void>;
+}
+
+/** What a configuration names and does not hold: read from files. */
+export interface EdgeCredentials {
+  /** Null: authentication is off. */
+  readonly verifier: Verifier | null;
+  /** Null: no TLS. */
+  readonly tls: Tls | null;
+}
+
+/** Reads the keys and certificates that a configuration names; rejects with one sentence that names the setting. */
+export async function readCredentials(config: Config): Promise<EdgeCredentials> {
+  const { auth } = config;
+  return { verifier: auth.enabled ? await createVerifier(auth) : null, tls: readTls(config) };
 }
 
 export interface EdgeParts {
@@ -65,7 +87,22 @@ export interface EdgeParts {
   readonly redact?: Redact;
   /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
   readonly onShutdown?: (() => void) | undefined;
-  readonly onRestart?: (() => void) | undefined;
+  readonly onRestart?: OnRestart | undefined;
+  /** Takes the next free port where that of telemetry or HTTP is taken, though nobody asked for it. */
+  readonly mayMove?: MayMove | undefined;
+  readonly movedTo?: MovedTo | undefined;
+}
+
+/** Ports that are listened at instead of those of the configuration. */
+export interface MovedTo {
+  readonly telemetry?: number;
+  readonly http?: number;
+}
+
+/** Listeners whose ports nobody asked for. */
+export interface MayMove {
+  readonly telemetry: boolean;
+  readonly http: boolean;
 }
 
 /** How much may wait for a slow telemetry client: twice what the largest replay sends. */
@@ -73,7 +110,7 @@ const TELEMETRY_QUEUE = { maxQueuedEvents: 2_000, maxQueuedCharacters: 16 * 1_04
 
 /** Opens all listeners; when one cannot be opened none stays open. */
 export async function openEdge(parts: EdgeParts): Promise<Edge> {
-  const edge = new Listeners(parts);
+  const edge = new Listeners(parts, await readCredentials(parts.config));
   try {
     await edge.open();
     return edge;
@@ -85,18 +122,23 @@ export async function openEdge(parts: EdgeParts): Promise<Edge> {
 
 class Listeners implements Edge {
   private readonly parts: EdgeParts;
-  private readonly tls: Tls | null;
+  private config: Config;
+  private tls: Tls | null;
   /** What is open, in the order opened. */
   private readonly closing: (() => Promise<void>)[] = [];
   private readonly listening: HttpServer[] = [];
-  verifier: Verifier | null = null;
+  verifier: Verifier | null;
+  /** Makes anew what answers HTTP requests, as the configuration says. */
+  private readonly renewals: (() => void)[] = [];
   private readonly opened: { bus: Listening | null; telemetry: Listening | null; http: Listening | null };
   private isOpen = false;
   private attached: Attached | null = null;
 
-  constructor(parts: EdgeParts) {
+  constructor(parts: EdgeParts, { verifier, tls }: EdgeCredentials) {
     this.parts = parts;
-    this.tls = readTls(parts.config);
+    this.config = parts.config;
+    this.verifier = verifier;
+    this.tls = tls;
     this.opened = { bus: null, telemetry: null, http: null };
   }
 
@@ -107,9 +149,8 @@ class Listeners implements Edge {
   }
 
   async open(): Promise<void> {
-    const { config, monitor } = this.parts;
-    const { auth, telemetry, http } = config;
-    if (auth.enabled) this.verifier = await createVerifier(auth);
+    const { monitor } = this.parts;
+    const { telemetry, http } = this.config;
     const attached = await this.openBus();
     const watching = telemetry.enabled && telemetry.port !== 'off' ? await this.openTelemetry(telemetry.port) : null;
     monitor.connections = {
@@ -119,6 +160,17 @@ class Listeners implements Edge {
     };
     if (http.port !== 'off') await this.openHttp(http.port, attached, () => watching?.dropped ?? 0);
     this.isOpen = true;
+  }
+
+  adopt(config: Config, { verifier, tls }: EdgeCredentials): void {
+    this.config = config;
+    this.verifier = verifier;
+    const hadTls = this.tls !== null;
+    if (hadTls) this.tls = tls;
+    for (const server of this.listening) {
+      if (tls !== null && hadTls) (server as HttpsServer).setSecureContext(tls);
+    }
+    for (const renew of this.renewals) renew();
   }
 
   leave({ unlisten }: { readonly unlisten: boolean } = { unlisten: false }): void {
@@ -133,14 +185,18 @@ class Listeners implements Edge {
   }
 
   private async openBus(): Promise<Attached> {
-    const { httpServer: host, bus, config } = this.parts;
-    const { server } = config;
+    const { httpServer: host, bus } = this.parts;
+    const { server } = this.config;
     const gate = this.gate(server.host);
     let serve: RequestListener | undefined;
     const httpServer = host ?? createUpgradeServer(this.tls, (request) => (isFallback(request) ? serve : undefined));
     const attached = bus.attach(httpServer, { gate });
     this.attached = attached;
-    serve = listenerOf(createFallbackApp({ ...this.parts, attached }, this.rules(gate)));
+    this.renewals.push(() => {
+      const parts = { ...this.parts, config: this.config, attached };
+      serve = listenerOf(createFallbackApp(parts, this.rules(gate)));
+    });
+    for (const renew of this.renewals) renew();
     if (host !== undefined) {
       this.closing.push(async () => attached.detach());
       this.opened.bus = addressOf(host);
@@ -153,13 +209,13 @@ class Listeners implements Edge {
   }
 
   private async openTelemetry(port: number): Promise<TelemetryServer> {
-    const { bus, monitor, config } = this.parts;
-    const { host } = config.telemetry;
+    const { bus, monitor, mayMove, movedTo } = this.parts;
+    const { host } = this.config.telemetry;
     const options = { ...this.limits(), ...TELEMETRY_QUEUE, gate: this.gate(host) };
     const watching = new TelemetryServer(bus, monitor.feed, options);
     const httpServer = createUpgradeServer(this.tls);
     watching.listenTo(httpServer);
-    this.opened.telemetry = await listen(httpServer, host, port);
+    this.opened.telemetry = await listenNear(httpServer, host, movedTo?.telemetry ?? port, mayMove?.telemetry === true);
     this.listening.push(httpServer);
     this.closing.push(() => {
       watching.close();
@@ -169,12 +225,26 @@ class Listeners implements Edge {
   }
 
   private async openHttp(port: number, attached: Attached, droppedEvents: () => number): Promise<void> {
-    const { bus, config, redact = (_room, _channel, content) => content, onShutdown, onRestart } = this.parts;
-    const { host, corsOrigins } = config.http;
-    const gate = this.gate(host, corsOrigins);
+    const { host } = this.config.http;
+    const { mayMove, movedTo } = this.parts;
+    let serve = this.httpListener(attached, droppedEvents);
+    this.renewals.push(() => {
+      serve = this.httpListener(attached, droppedEvents);
+    });
+    const httpServer = createAppServer((request, response) => serve(request, response), this.tls);
+    this.opened.http = await listenNear(httpServer, host, movedTo?.http ?? port, mayMove?.http === true);
+    this.listening.push(httpServer);
+    this.closing.push(() => closeAppServer(httpServer));
+  }
+
+  private httpListener(attached: Attached, droppedEvents: () => number): RequestListener {
+    const { bus, redact = (_room, _channel, content) => content, onShutdown, onRestart } = this.parts;
+    const { host } = this.config.http;
+    const gate = this.gate(host, () => this.config.http.corsOrigins);
     const app = createHttpApp(
       {
         ...this.parts,
+        config: this.config,
         runner: bus.runner,
         build: readBuild(process.env),
         isReady: () => this.isOpen,
@@ -187,10 +257,7 @@ class Listeners implements Edge {
       },
       this.rules(gate),
     );
-    const httpServer = createAppServer(app, this.tls);
-    this.opened.http = await listen(httpServer, host, port);
-    this.listening.push(httpServer);
-    this.closing.push(() => closeAppServer(httpServer));
+    return listenerOf(app);
   }
 
   /** Who may ask, at a listener behind this gate. */
@@ -203,35 +270,39 @@ class Listeners implements Edge {
   }
 
   private limits() {
-    const { bus, config } = this.parts;
-    const { heartbeat } = bus;
-    return { ...config.server, ...config.bus, maxMessageBytes: config.server.maxMessageSize, heartbeat };
+    const { heartbeat } = this.parts.bus;
+    const { server, bus } = this.config;
+    return { ...server, ...bus, maxMessageBytes: server.maxMessageSize, heartbeat };
   }
 
-  /** Who may come in at a listener on `host`. */
-  private gate(host: string, alsoAllowed: readonly string[] = []): Gate {
-    const { config } = this.parts;
-    const { server, auth } = config;
-    const { verifier } = this;
-    const isLocal = onLoopbackOnly(config);
+  /** Who may come in at a listener on `host`, by the configuration as it is whenever somebody comes. */
+  private gate(host: string, alsoAllowed: () => readonly string[] = () => []): Gate {
+    const isLocal = onLoopbackOnly(this.config);
+    // The origin has been checked before.
+    const authenticate = ({ headers, url = '/' }: IncomingMessage): Promise<Verification> =>
+      (this.verifier as Verifier).verify(
+        extractToken(headers, url) ?? tokenFromCookie(headers, this.config.auth.cookie),
+      );
+    const allowedOrigins = (): readonly string[] => [...this.config.server.allowedOrigins, ...alsoAllowed()];
+    const allowedHosts = (): readonly string[] => this.config.server.allowedHosts;
     return new Gate({
-      authenticate:
-        verifier === null
-          ? null
-          : ({ headers, url = '/' }) =>
-              // The origin has been checked before.
-              verifier.verify(extractToken(headers, url) ?? tokenFromCookie(headers, auth.cookie)),
-      anonymous: anonymousPrincipal(anonymousRole(auth.anonymousRole, isLocal), isLocal),
+      authenticate: this.verifier === null ? null : authenticate,
+      anonymous: anonymousPrincipal(anonymousRole(this.config.auth.anonymousRole, isLocal), isLocal),
       listeningOnLoopback: isLoopbackHost(host),
-      allowedOrigins: [...server.allowedOrigins, ...alsoAllowed],
-      allowedHosts: server.allowedHosts,
+      get allowedOrigins() {
+        return allowedOrigins();
+      },
+      get allowedHosts() {
+        return allowedHosts();
+      },
       onRefused: (refused, address) => this.refused(refused, address),
     });
   }
 
   /** HTTP callers are held to the rates of the bus, and share those of their subjects' connections. */
   private rates(): HttpRates {
-    const { bus, config } = this.parts;
+    const { config } = this;
+    const { bus } = this.parts;
     return new HttpRates({
       ratePerSecond: config.bus.rateLimitPerSecond,
       burst: config.bus.rateLimitBurst,
@@ -245,7 +316,8 @@ class Listeners implements Edge {
   }
 
   private credentials(rates: HttpRates): Credentials {
-    const { bus, config } = this.parts;
+    const { config } = this;
+    const { bus } = this.parts;
     const { auth, http } = config;
     const isLocal = http.apiKey === '' && !auth.enabled && isLoopbackHost(http.host);
     return new Credentials({
@@ -272,6 +344,21 @@ class Listeners implements Edge {
     const url = (scheme: string, at: Listening | null): string | null =>
       at === null ? null : `${scheme}${secure}://${at.host.includes(':') ? `[${at.host}]` : at.host}:${at.port}`;
     return { websocket: url('ws', bus), telemetry: url('ws', telemetry), http: url('http', http) };
+  }
+}
+
+/** How many ports are looked at, the first included, where one may be chosen. */
+const NEAR_PORTS = 100;
+
+/** Listens at `port`; where it is taken and `mayMove`, at the next one that is free. */
+async function listenNear(server: HttpServer, host: string, port: number, mayMove: boolean): Promise<Listening> {
+  for (let next = port; ; next += 1) {
+    try {
+      return await listen(server, host, next);
+    } catch (error) {
+      const isLast = next + 1 >= port + NEAR_PORTS || next >= 65_535;
+      if (!mayMove || isLast || !(error instanceof PortTakenError)) throw error;
+    }
   }
 }
 

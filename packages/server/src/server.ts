@@ -1,17 +1,19 @@
 import { readFileSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
-import { Bus, type Engine, loadEngine, type Principal, timeEngine } from '@arqonbus/bus';
+import { type Adjustable, Bus, checkRules, type Engine, loadEngine, type Principal, timeEngine } from '@arqonbus/bus';
 import { type Casil, casil, EVERY_TENANT } from '@arqonbus/casil';
 import { BusError, newSecretId } from '@arqonbus/protocol';
 import { casilCommands } from './casil/commands.ts';
 import { DecisionReporter } from './casil/reporting.ts';
+import { changesBetween, withChanges } from './config/changes.ts';
 import type { Config } from './config/config.ts';
 import { storageOptions } from './config/storage-options.ts';
-import { type Addresses, type Edge, openEdge } from './edge.ts';
+import { type Addresses, type Edge, type MayMove, type MovedTo, openEdge, readCredentials } from './edge.ts';
+import type { OnRestart, Reloaded } from './http/admin-routes.ts';
 import type { Redact } from './http/storage-history.ts';
 import { createLog, type Logger } from './log.ts';
 import { type GatherFigures, Metrics } from './metrics/metrics.ts';
-import { Monitor } from './telemetry/monitor.ts';
+import { Monitor, type MonitorRates } from './telemetry/monitor.ts';
 
 /** Version of this package, as the wire, `/version` and `arqon --version` tell it. */
 export const VERSION: string = (
@@ -25,7 +27,10 @@ export interface ServerOptions {
   readonly httpServer?: HttpServer;
   /** Somebody asked over HTTP for a graceful stop, or for the configuration to be read again. */
   readonly onShutdown?: () => void;
-  readonly onRestart?: () => void;
+  readonly onRestart?: OnRestart;
+  /** Takes the next free port where that of telemetry or HTTP is taken, though nobody asked for it. */
+  readonly mayMove?: MayMove;
+  readonly movedTo?: MovedTo;
   readonly now?: () => number;
   /** An engine of this node's name, instead of the one that the configuration names. */
   readonly engine?: Engine;
@@ -41,12 +46,11 @@ export class Server {
   private readonly options: ServerOptions;
   private readonly guard: Casil;
   private readonly reporter: DecisionReporter;
-  private readonly config: Config;
+  /** What is in force. */
+  config: Config;
   private readonly log: Logger;
   private edge: Edge | null = null;
-  /** What the listeners run with: the last configuration that they could be opened with. */
-  private edgeConfig: Config;
-  /** Settles when the last {@link reopen} asked for is over, however it ended. */
+  /** Settles when the last {@link apply} or {@link reopen} asked for is over, however it ended. */
   private reopening: Promise<unknown> = Promise.resolve();
   private stopping: Promise<void> | null = null;
 
@@ -54,10 +58,9 @@ export class Server {
   constructor(config: Config, engine: Engine, node: string, options: ServerOptions) {
     const { log = createLog({ level: config.log.level }), now = Date.now } = options;
     this.config = config;
-    this.edgeConfig = config;
     this.options = options;
     this.log = log;
-    const { server, bus, storage, telemetry, auth } = config;
+    const { storage, telemetry, auth } = config;
     const metrics = new Metrics(options.gather);
     const guard = casil(config.casil, { now, onDecision: (decision) => this.reporter.tell(decision) });
     this.guard = guard;
@@ -70,22 +73,11 @@ export class Server {
       startDegraded: storage.mode === 'degraded',
       onFault: (error) => log.error({ err: error }, 'unexpected fault'),
       limits: {
-        ...server,
-        ...bus,
+        ...adjustable(config),
         node,
         version: VERSION,
-        rules: config.rules,
-        retention: {
-          size: storage.maxHistorySize,
-          ttlMs: storage.historyTtlSeconds * 1000,
-          bytes: storage.maxHistoryBytes,
-        },
-        channelIdleMs: bus.channelIdleSeconds * 1000,
-        presenceGraceMs: bus.presenceGraceSeconds * 1000,
-        maxMessageBytes: server.maxMessageSize,
-        pingIntervalMs: server.pingIntervalSeconds * 1000,
-        subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
-        strictEnvelope: server.strictEnvelope,
+        bootstrapRooms: config.bus.bootstrapRooms,
+        pingIntervalMs: config.server.pingIntervalSeconds * 1000,
         telemetry: telemetry.enabled,
         telemetryRoom: telemetry.room,
         serverTenant: auth.enabled ? null : 'default',
@@ -104,8 +96,7 @@ export class Server {
     this.monitor = new Monitor(this.bus, metrics, log, {
       telemetry: telemetry.enabled,
       bufferSize: telemetry.bufferSize,
-      messageSampleRate: telemetry.messageSampleRate,
-      statsIntervalMs: bus.statsIntervalSeconds * 1000,
+      ...monitorRates(config),
       casilDecisions: () => guard.decisions(),
     });
   }
@@ -156,26 +147,68 @@ export class Server {
   }
 
   /**
+   * Puts in force what can change without anybody noticing, and answers what changed and what is left: `goOn` reopens
+   * the listeners if that is needed, and settles when that is over. Rejects with all that is wrong, and then changes
+   * nothing. One is over before the next begins, and before the server stops.
+   */
+  apply(config: Config): Promise<Pending> {
+    return this.inTurn(() => this.applyNow(config));
+  }
+
+  private async applyNow(wanted: Config): Promise<Pending> {
+    this.requireRunning();
+    const { now, reopened, start } = changesBetween(this.config, wanted);
+    const settled = withChanges(this.config, wanted, ['now']);
+    const later = withChanges(settled, wanted, ['reopened']);
+    checkRules(settled.rules);
+    const credentials = await readCredentials(settled);
+    if (reopened.length > 0) await readCredentials(later);
+    await this.reloadPolicy(settled.casil);
+    this.edge?.adopt(settled, credentials);
+    this.bus.adjust(adjustable(settled));
+    this.bus.adjustOperators(settled);
+    this.log.level = settled.log.level;
+    this.monitor.adjust(monitorRates(settled));
+    this.config = settled;
+    return {
+      reloaded: { changed: now, reopening: reopened, needs_new_process: start },
+      goOn: async () => {
+        if (reopened.length > 0) await this.reopen(later);
+      },
+    };
+  }
+
+  /**
    * Closes the listeners and opens them as `config` says; clients are told to come back. Rooms, history and what is
-   * set once (storage, limits of the bus) stay as they are. When they cannot be opened that way they are opened as
-   * before, and this rejects with the reason. One is over before the next begins, and before the server stops.
+   * set once (storage) stay as they are. When they cannot be opened that way they are opened as before, and this rejects
+   * with the reason. One is over before the next begins, and before the server stops.
    */
   reopen(config: Config): Promise<Addresses> {
-    const reopened = this.reopening.then(() => this.openAnew(config));
-    this.reopening = reopened.catch(() => {});
-    return reopened;
+    return this.inTurn(() => this.openAnew(config));
+  }
+
+  private inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const acted = this.reopening.then(act);
+    this.reopening = acted.catch(() => {});
+    return acted;
+  }
+
+  private requireRunning(): void {
+    if (this.stopping !== null) throw new Error('The server stops; it opens nothing any more.');
   }
 
   private async openAnew(config: Config): Promise<Addresses> {
-    if (this.stopping !== null) throw new Error('The server stops; it opens nothing any more.');
+    this.requireRunning();
     await this.bus.drain(RESTART_MS, 'server restarting', RESTART_SPREAD_MS);
     await this.edge?.close();
     this.edge = null;
     try {
+      this.bus.adjust(adjustable(config));
       this.edge = await this.openEdge(config);
-      this.edgeConfig = config;
+      this.config = config;
     } catch (error) {
-      this.edge = await this.openEdge(this.edgeConfig);
+      this.bus.adjust(adjustable(this.config));
+      this.edge = await this.openEdge(this.config);
       throw error;
     } finally {
       this.bus.isDraining = false;
@@ -205,13 +238,13 @@ export class Server {
 
   private openEdge(config: Config): Promise<Edge> {
     const { bus, monitor, log, options, guard } = this;
-    const { onShutdown, onRestart, httpServer } = options;
+    const { onShutdown, onRestart, httpServer, mayMove, movedTo } = options;
     const redact: Redact = (room, channel, content, { tenant, part }) => {
       const place = { type: 'event', tenant, room, channel } as const;
       if (part === 'payload') return guard.observe({ ...place, payload: content }).payload;
       return guard.observe({ ...place, payload: {}, metadata: content }).metadata ?? {};
     };
-    return openEdge({ config, bus, monitor, log, httpServer, redact, onShutdown, onRestart });
+    return openEdge({ config, bus, monitor, log, httpServer, redact, onShutdown, onRestart, mayMove, movedTo });
   }
 }
 
@@ -219,6 +252,34 @@ export class Server {
 const RESTART_MS = 5_000;
 /** Over how long they come back. */
 const RESTART_SPREAD_MS = 1_000;
+
+/** A configuration that has been read again: what came of it, and what is still to be done. */
+export interface Pending {
+  readonly reloaded: Reloaded;
+  readonly goOn: () => Promise<void>;
+}
+
+/** What of a configuration the bus may be told again while it runs. */
+function adjustable({ server, bus, storage, auth, rules }: Config): Adjustable {
+  return {
+    ...server,
+    ...bus,
+    rules,
+    retention: {
+      size: storage.maxHistorySize,
+      ttlMs: storage.historyTtlSeconds * 1000,
+      bytes: storage.maxHistoryBytes,
+    },
+    channelIdleMs: bus.channelIdleSeconds * 1000,
+    presenceGraceMs: bus.presenceGraceSeconds * 1000,
+    maxMessageBytes: server.maxMessageSize,
+    subjectRateLimitPerSecond: auth.subjectRateLimitPerSecond,
+  };
+}
+
+function monitorRates({ telemetry, bus }: Config): MonitorRates {
+  return { messageSampleRate: telemetry.messageSampleRate, statsIntervalMs: bus.statsIntervalSeconds * 1000 };
+}
 
 /** The name of a node with this configuration: the one that is set, else one made up. */
 export function nodeName({ server }: Config): string {

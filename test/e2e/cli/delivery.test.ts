@@ -176,7 +176,7 @@ describe('arqon work', () => {
   it('takes nothing for a command that is not there', async () => {
     await publish('absent', { n: 1 });
     const { code: exit, stderr } = await arqon.run(['work', 'lab:absent', '--group', 'g', '--', './no-such-thing']);
-    expect([exit, stderr]).toEqual([2, 'arqon: the command "./no-such-thing" is not there, or may not be run.\n']);
+    expect([exit, stderr]).toEqual([2, 'arqon: the command "./no-such-thing" was not found, or may not be run.\n']);
     expect((await arqon.run(['group', 'list', 'lab:absent'])).stdout).toBe('');
   });
 

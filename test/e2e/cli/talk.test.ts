@@ -108,6 +108,17 @@ describe('arqon send and request', () => {
     expect(envelope).toMatchObject({ type: 'private', from: client.id, payload: { doubled: 8 } });
   });
 
+  it('answers a request that somebody was asked by mail', async () => {
+    const id = 'arq_may-this-be-shared';
+    const asking = client.request('@editor', { question: 'May this be shared?' }, { id, timeoutMs: 60_000 });
+    const args = ['send', client.id!, '{"approved":true}', '--answers', id];
+    expect((await arqon.run(args)).code).toBe(0);
+    expect((await asking).payload).toEqual({ approved: true });
+    const [verb = '', target = '', ...rest] = args;
+    const { code, stderr } = await arqon.run([verb, `${target},sub:ada`, ...rest]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('name one target')]);
+  });
+
   it('tells what the other side failed with', async () => {
     client.onRequest(() => {
       throw new RequestError('OUT_OF_PAPER', 'There is no paper left.');

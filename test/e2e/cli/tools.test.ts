@@ -426,18 +426,51 @@ describe('arqon itself', () => {
     taken.close();
   });
 
-  it('starts a bus that it can talk to, and reads the policy again on SIGHUP', async () => {
+  it('starts a bus that it can talk to, and reads the configuration again on SIGHUP', async () => {
     file('arqonbus.config.yaml', 'casil:\n  enabled: true\n');
     const flags = ['--port', '0', '--telemetry-port', 'off', '--http-port', 'off'];
     const serve = arqon.start(['serve', ...flags]);
-    const url = /ws:\/\/\S+/.exec(await serve.line(/^ +bus +ws:/))![0];
+    const url = JSON.parse(await serve.line(/ is ready/)).bus;
     const mode = async (): Promise<string> => (await arqon.json(['casil', 'get', '--json', '--ws-url', url])).mode;
     expect(await mode()).toBe('monitor');
     file('arqonbus.config.yaml', 'casil:\n  enabled: true\n  mode: enforce\n');
     serve.child.kill('SIGHUP');
-    await serve.complaint(/the inspection policy was read again/);
+    await serve.complaint(/the configuration was read again/);
     expect(await mode()).toBe('enforce');
+    file('arqonbus.config.yaml', 'casil:\n  mode: strictest\n');
+    serve.child.kill('SIGHUP');
+    await serve.complaint(/nothing was changed.*\n/);
     serve.child.kill('SIGTERM');
-    expect((await serve.ended).code).toBe(0);
+    const { code, stdout, stderr } = await serve.ended;
+    expect(code).toBe(0);
+    const told = linesOf(stdout + stderr);
+    expect(told).toContainEqual(
+      expect.objectContaining({ level: 'error', faults: [expect.stringMatching(/casil.mode/)] }),
+    );
+    expect(told).toContainEqual(
+      expect.objectContaining({ level: 'warn', msg: expect.stringMatching(/^Authentication/) }),
+    );
+  });
+
+  it('writes nothing but JSON where nobody sits at a terminal, whatever is wrong', async () => {
+    const wrong: readonly [string[], number, unknown][] = [
+      [['--port', 'many'], 2, { details: [expect.stringMatching(/^--port is "many"/)] }],
+      [['--prot', '1'], 2, { msg: expect.stringMatching(/unknown option '--prot'.*--port/) }],
+      [['--storage', 'redis'], 2, { details: [expect.stringMatching(/ARQONBUS_REDIS_URL/)] }],
+    ];
+    const runs = wrong.map(async ([args, code, line]) => {
+      const ended = await arqon.run(['serve', ...args]);
+      expect(ended).toMatchObject({ code, stdout: '' });
+      expect(linesOf(ended.stderr)).toContainEqual(expect.objectContaining({ level: 'fatal', ...(line as object) }));
+    });
+    await Promise.all(runs);
   });
 });
+
+/** Lines of a log; throws for one that is no JSON. */
+function linesOf(text: string): Record<string, unknown>[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}

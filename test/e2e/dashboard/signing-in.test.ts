@@ -21,7 +21,7 @@ describe.skipIf(!hasChromium())('signing in to the dashboard', () => {
     const { page } = await dashboards.open(server.urls.http);
     await page.getByLabel('Token', { exact: true }).fill('not.a.token');
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByRole('alert').getByText('The bus does not take this token.').waitFor();
+    await page.getByRole('alert').getByText('The bus does not accept this token.').waitFor();
     expect(await barriers(page)).toEqual([]);
     await page.getByLabel('Token', { exact: true }).fill(await token({ sub: 'root', role: 'admin' }));
     await page.getByRole('button', { name: 'Sign in' }).click();

@@ -115,7 +115,7 @@ describe.skipIf(!hasChromium())('the views of the dashboard', () => {
     await payload.fill('{"note": "key AKIAIOSFODNN7EXAMPLE"}');
     await page.getByText('CASIL_POLICY_BLOCKED_SECRET').waitFor();
     await payload.fill('not yet');
-    await page.getByText('This is no JSON yet').waitFor();
+    await page.getByText('This is not JSON yet').waitFor();
     expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
     await page.getByRole('tab', { name: 'Rules' }).click();
     await page.getByText('publish: yes').waitFor();

@@ -36,18 +36,25 @@ async function serve(settings: Readonly<Record<string, string>>): Promise<Ending
   return { code, stdout, stderr };
 }
 
-/** It ended with one sentence and nothing else: no stack, no banner, no log line. */
+/** It ended with one line that tells why and nothing else: no stack, no banner. */
 function expectRefusal(ending: Ending, sentence: RegExp): void {
   expect(ending).toMatchObject({ code: 1, stdout: '' });
-  expect(ending.stderr).toMatch(/^arqon: [^\n]+\n$/);
-  expect(ending.stderr).toMatch(sentence);
+  expect(JSON.parse(ending.stderr)).toEqual({
+    level: 'fatal',
+    time: expect.any(String),
+    msg: expect.stringMatching(sentence),
+  });
 }
 
 /** It ended with one line about the configuration, and exit code 2. */
 function expectFault(ending: Ending, sentence: RegExp): void {
   expect(ending).toMatchObject({ code: 2, stdout: '' });
-  expect(ending.stderr).toMatch(/^arqon: the configuration has faults:\n {2}- [^\n]+\n$/);
-  expect(ending.stderr).toMatch(sentence);
+  expect(JSON.parse(ending.stderr)).toEqual({
+    level: 'fatal',
+    time: expect.any(String),
+    msg: 'the configuration has faults:',
+    details: [expect.stringMatching(sentence)],
+  });
 }
 
 const sqlite = (path: string): Record<string, string> => ({

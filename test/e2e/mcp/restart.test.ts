@@ -62,6 +62,27 @@ async function converse(
   throw new Error(`no end; heard ${heard.join()}`);
 }
 
+/** One waits at places of every kind while the bus is killed and started; what comes then, at any of them, it is told. */
+async function waitThroughRestart(ada: ModelClient, bob: ModelClient, bus: BusProcess): Promise<void> {
+  const { places } = await bob.call('wait', {
+    places: { 'lab:a': '', 'lab:b': '', inbox: '', 'lab:c#d': '' },
+    seconds: 0,
+  });
+  const waiting = bob.call('wait', { places, seconds: 50 });
+  // It fails at the end of the test as well, if it fails.
+  waiting.catch(() => {});
+  await bus.kill();
+  await bus.start();
+  const publication = { channel: 'lab:b', data: { n: 1 }, id: 'arq_once-after-restart' };
+  await expect.poll(async () => (await ada.ask('publish', publication)).isError, { timeout: 40_000 }).toBe(false);
+  const { messages, places: next, lost } = await waiting;
+  expect(messages[0]).toMatchObject({ place: 'lab:b', from: '@ada', data: { n: 1 } });
+  expect(lost).toBeUndefined();
+  await ada.call('send', { to: 'bob', data: { n: 2 } });
+  const heard = await bob.call('wait', { places: next, seconds: 50 });
+  expect(heard.messages).toMatchObject([{ place: 'inbox', from: '@ada', data: { n: 2 } }]);
+}
+
 const odd = Array.from({ length: TURNS / 2 }, (_, index) => 2 * index + 1);
 const even = odd.map((turn) => turn + 1);
 
@@ -90,6 +111,7 @@ describe.each(['session', 'stateless'] as const)('two agents in the %s era', (er
     expect(messages.map(({ data }: { data: { turn: number } }) => data.turn)).toEqual(
       Array.from({ length: TURNS }, (_, index) => index + 1),
     );
+    await waitThroughRestart(ada, bob, bus);
   }, 90_000);
 });
 

@@ -37,7 +37,7 @@ const REVOCATION: z.ZodType<AccessRevocation> = z
     created_at: STAMP,
     created_by: z.string(),
   })
-  .meta({ id: 'AccessRevocation', description: 'Tokens that count no more.' });
+  .meta({ id: 'AccessRevocation', description: 'Tokens that are no longer valid.' });
 
 /** op.access.*: whom a tenant keeps out (RULES 2). */
 export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
@@ -62,7 +62,9 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
         }
         const end = until === undefined ? null : timeOf('until', until);
         if (end !== null && end <= bus.options.now()) {
-          throw new BusError('VALIDATION_ERROR', '"until" is over already; name a time to come.', { field: 'until' });
+          throw new BusError('VALIDATION_ERROR', '"until" is in the past; name a time in the future.', {
+            field: 'until',
+          });
         }
         return accessList.block(tenant, subject, { reason, until: end, by: own ?? sender.id });
       },
@@ -80,7 +82,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
     command({
       name: 'op.access.revoke',
       role: 'admin',
-      description: 'Takes the worth from one token, or from those of a subject that were issued before a time.',
+      description: 'Revokes one token, or all tokens of a subject that were issued before a time.',
       args: z.strictObject({
         jti: z.string().min(1).max(256).describe('The `jti` of the token.').exactOptional(),
         subject: SUBJECT.exactOptional(),
@@ -174,5 +176,5 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
 function timeOf(field: string, text: string): number {
   const time = parseTimestamp(text);
   if (time !== undefined) return time;
-  throw new BusError('VALIDATION_ERROR', `"${field}" is no date that exists.`, { field });
+  throw new BusError('VALIDATION_ERROR', `"${field}" is not a date that exists.`, { field });
 }

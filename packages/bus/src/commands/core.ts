@@ -10,6 +10,7 @@ import { groupCommands } from './groups.ts';
 import { historyCommands } from './history.ts';
 import { membershipCommands } from './membership.ts';
 import { ruleCommands } from './rules.ts';
+import { streamCommands } from './streams.ts';
 
 /** The commands that every server has. A new family of commands joins this list. */
 export function coreCommands(bus: Core, subjects: Subjects, listAll: () => readonly AnyCommand[]): AnyCommand[] {
@@ -21,6 +22,7 @@ export function coreCommands(bus: Core, subjects: Subjects, listAll: () => reado
     ...ruleCommands(bus),
     ...accessCommands(bus, subjects),
     ...groupCommands(bus),
+    ...streamCommands(bus),
     ...deliveryCommands(bus),
     ...announceCommands(bus),
   ];

@@ -8,7 +8,7 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { Sender } from '../connection/session.ts';
-import type { DriverInfo } from '../consumers/answer.ts';
+import type { DriverInfo } from '../consumers/driver-info.ts';
 import { markDead } from '../consumers/envelope.ts';
 import {
   GROUP_NAME,
@@ -84,7 +84,7 @@ const GROUP_SUMMARY: z.ZodType<GroupSummary> = z
 const GROUP_INFO: z.ZodType<GroupInfo> = z
   .strictObject({
     ...SUMMARY,
-    position: POSITION.describe('All up to there is settled; of a room or a pattern that of its room-wide stream.'),
+    position: POSITION.describe('Everything up to there is settled; for a room or a pattern, in its room-wide stream.'),
     positions: z.record(z.string(), POSITION).describe('The same by channel.'),
     pending: COUNT.describe('Events that nobody has: unread ones, and those that wait for another attempt.'),
     unacked: COUNT.describe('Events that members have and have not answered for.'),

@@ -116,7 +116,7 @@ async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): P
   }
   const plain = ['since', 'echo', 'presence', 'history', 'strict'].find((name) => Object.hasOwn(args, name));
   if (plain !== undefined) {
-    const message = `"${plain}" is for ordinary members; a group knows itself what it has handed out.`;
+    const message = `"${plain}" is for ordinary members; a group keeps track of what it has handed out.`;
     throw new BusError('VALIDATION_ERROR', message, { field: plain });
   }
   const place = groupPlace(session, args);
@@ -128,5 +128,5 @@ async function joinGroup(bus: Core, context: CommandContext, args: GroupJoin): P
 }
 
 function onlyWith(needed: string, field: string): BusError {
-  return new BusError('VALIDATION_ERROR', `"${field}" goes with "${needed}" alone.`, { field });
+  return new BusError('VALIDATION_ERROR', `"${field}" only goes with "${needed}".`, { field });
 }

@@ -42,9 +42,27 @@ const EXPLANATION: z.ZodType<Explanation> = z
         .strictObject({ ok: z.boolean(), path: z.string().exactOptional(), expected: z.string().exactOptional() })
         .exactOptional(),
     }),
+    hooks: z
+      .array(
+        z.strictObject({
+          on: z.enum(['connect', 'join', 'publish']),
+          host: z.string(),
+          on_failure: z.enum(['deny', 'allow']),
+        }),
+      )
+      .describe('Backends that are asked before somebody connects, reads there, publishes there.'),
     receivers: z.strictObject({
       connections: z.int().min(0).describe('Of the node that was asked.'),
       names: z.array(z.string()).describe('For operators: subjects or client ids, at most 100.').exactOptional(),
+      groups: z
+        .array(
+          z.strictObject({
+            group: z.string().exactOptional(),
+            webhook: z.string().describe('Id of its rule.').exactOptional(),
+            source: z.string().describe('What it reads, as room:channel.'),
+          }),
+        )
+        .describe('Groups and webhooks that read the channel, at most 100.'),
     }),
   })
   .meta({ id: 'Explanation', description: 'What would come of a publication.' });
@@ -87,7 +105,9 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       description: "Replaces your tenant's own channel rules, on every node at once.",
       args: z.strictObject({
         rules: RULES,
-        if_version: VERSION.describe('The version that they replace, as op.rules.get told it.'),
+        if_version: VERSION.describe(
+          'The version that they replace, as op.rules.get told it; without it they replace any.',
+        ).exactOptional(),
       }),
       result: z.strictObject({ version: VERSION }),
       run: ({ sender }, args): Awaitable<CommandResult<'op.rules.set'>> => {

@@ -5,6 +5,7 @@ import type { Sender, Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
+import { plainProblem } from '../schemas/problem.ts';
 import { type AnyCommand, type CommandContext, type CommandSet, JsonText } from './command.ts';
 
 /** One call of a command, from a connection or over HTTP. */
@@ -182,7 +183,7 @@ function addressOf({ room, channel }: JsonObject): PartialAddress {
 
 /** Checks arguments against a command's schema; the refusal names the first argument at fault and all of them. */
 function validate(found: AnyCommand, args: JsonObject): JsonObject {
-  const checked = found.args.safeParse(args);
+  const checked = found.args.safeParse(args, { error: plainProblem });
   if (checked.success) return checked.data;
   const faults = checked.error.issues.map((issue) => ({ field: fieldOf(issue), problem: issue.message }));
   const [first] = faults;

@@ -43,7 +43,7 @@ export function tokenCommands(bus: Core, verify: ((token: string) => Promise<Ver
         if (principal.subject !== subject || principal.tenant !== tenant) {
           throw new BusError(
             'AUTHENTICATION_FAILED',
-            'The new token is of another subject or tenant; connect anew with it.',
+            'The new token is for another subject or tenant; open a new connection with it.',
           );
         }
         session.principal = principal;

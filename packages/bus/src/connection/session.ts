@@ -121,9 +121,11 @@ export class Session implements Sender {
   /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
   /** What its messages take from, where rates are limited. */
-  readonly buckets: readonly TokenBucket[];
+  buckets: readonly TokenBucket[];
   /** Messages refused for the rate since the last that was not. */
   rateRefusals = 0;
+  /** Whom they are of: its subject, else its address. */
+  readonly chargedTo: string;
   readonly violations: ViolationCount = new ViolationCount();
 
   constructor(
@@ -135,6 +137,7 @@ export class Session implements Sender {
     outbox: Outbox,
     traffic: Traffic,
     buckets: readonly TokenBucket[],
+    chargedTo: string,
     now: number,
     postId?: string,
   ) {
@@ -147,6 +150,7 @@ export class Session implements Sender {
     this.outbox = outbox;
     this.traffic = traffic;
     this.buckets = buckets;
+    this.chargedTo = chargedTo;
     this.postId = postId;
     this.connectedAt = now;
     this.lastActivity = now;

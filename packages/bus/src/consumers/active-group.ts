@@ -1,6 +1,9 @@
 import type { Driver } from './driver.ts';
-import { type GroupPlace, type GroupRecord, groupKey } from './group.ts';
+import { type GroupPlace, type GroupRecord, groupKey, mayRest } from './group.ts';
 import type { Member } from './members.ts';
+
+/** Told when this node drives a group from now on, or does not any more. */
+export type OnDriving = (isDriving: boolean) => void;
 
 /** A group as one node knows it: its settings, who of this node is in it, and who drives it. */
 export class ActiveGroup {
@@ -13,6 +16,10 @@ export class ActiveGroup {
   /** Here, if this node drives it. */
   driver: Driver | null = null;
   isStarting = false;
+  /** It is being given up, since there is nothing to do. */
+  isSettlingDown = false;
+  /** Questions of this node that wait for its driver. */
+  questions = 0;
   /** The other node that drives it, as far as this one knows. */
   driverNode: string | null = null;
   /** Of this node, by id. */
@@ -22,8 +29,11 @@ export class ActiveGroup {
   /** It was deleted. */
   isGone = false;
   private readonly waiting: Set<() => void> = new Set();
+  private readonly onDriving: OnDriving;
+  private wasDriving = false;
 
-  constructor(tenant: string, record: GroupRecord, isKept: boolean) {
+  constructor(tenant: string, record: GroupRecord, isKept: boolean, onDriving: OnDriving = () => {}) {
+    this.onDriving = onDriving;
     this.tenant = tenant;
     this.record = record;
     this.isKept = isKept;
@@ -31,8 +41,18 @@ export class ActiveGroup {
     this.place = { tenant, room: record.room, channel: record.channel, group: record.group };
   }
 
+  /** Whether nobody has to drive it while there is nothing to do. */
+  get mayRest(): boolean {
+    return this.isKept && mayRest(this.record);
+  }
+
   /** Its driver has changed, or it is gone. */
   changed(): void {
+    const isDriving = this.driver !== null;
+    if (isDriving !== this.wasDriving) {
+      this.wasDriving = isDriving;
+      this.onDriving(isDriving);
+    }
     for (const wake of [...this.waiting]) wake();
   }
 

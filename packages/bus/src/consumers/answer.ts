@@ -1,7 +1,6 @@
-import { type Position, randomToken } from '@arqonbus/protocol';
+import { randomToken } from '@arqonbus/protocol';
 import { markDelivery } from './envelope.ts';
 import type { GroupRecord } from './group.ts';
-import type { Settlement } from './ledger.ts';
 
 /** What a member says of the events that it holds. */
 export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
@@ -19,20 +18,6 @@ export interface Answered {
   readonly done: string[];
   /** Tokens that held nothing any more. */
   readonly lost: string[];
-}
-
-/** Where a group stands, as the node that drives it tells. */
-export interface DriverInfo {
-  /** By channel: all up to there is settled. */
-  readonly positions: Readonly<Record<string, Position>>;
-  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
-  readonly pending: number;
-  readonly unacked: number;
-  /** Age of the oldest event that is not settled; null without one. */
-  readonly oldest_ms: number | null;
-  readonly members: number;
-  readonly dead_letters: number;
-  readonly counts: Readonly<Record<Settlement, number>>;
 }
 
 const LIVE = 'live-';

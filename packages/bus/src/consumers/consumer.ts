@@ -30,7 +30,10 @@ export interface ConsumerParts {
 }
 
 /** What takes the events of a hosted group. */
-export type HostedConsumer = Pick<ConsumerParts, 'handle' | 'onLost'>;
+export interface HostedConsumer extends Pick<ConsumerParts, 'handle' | 'onLost'> {
+  /** This node hands the group's events out from now on, or does not any more; must neither throw nor wait. */
+  onDriving?(isDriving: boolean): void;
+}
 
 /** A group of a part of this program. */
 export interface HostedGroup {

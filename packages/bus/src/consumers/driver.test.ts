@@ -8,6 +8,7 @@ import { Driver } from './driver.ts';
 import { unmarkDelivery } from './envelope.ts';
 import { type GroupRecord, settingsOf } from './group.ts';
 import { TextBudget } from './ledger.ts';
+import { GroupTotals } from './totals.ts';
 
 const STREAM = { tenant: 'default', room: 'work', channel: 'jobs' };
 const SHOW_UP_MS = 12_000;
@@ -23,6 +24,8 @@ interface Seat {
   /** Tokens that its members got, in order. */
   readonly tokens: string[];
   readonly numbers: unknown[];
+  /** How many events its members were told are lost. */
+  readonly losses: unknown[];
   readonly conflicts: unknown[];
   member(id: string, prefetch?: number): void;
 }
@@ -33,6 +36,8 @@ class Bench {
   readonly record: GroupRecord;
   private readonly drivers: Driver[] = [];
   private count = 0;
+  /** Events that history keeps. */
+  kept = 1_000;
 
   constructor(settings: Parameters<typeof settingsOf>[0] = {}) {
     this.record = {
@@ -67,14 +72,15 @@ class Bench {
   async drive(): Promise<Seat> {
     const clock = new FakeClock();
     const conflicts: unknown[] = [];
-    const [tokens, numbers]: [string[], unknown[]] = [[], []];
+    const [tokens, numbers, losses]: [string[], unknown[], unknown[]] = [[], [], []];
     const driver = new Driver('default', this.record, true, {
       broker: this.engine.broker,
       store: this.engine.store,
       clock,
       texts: new TextBudget(),
+      totals: new GroupTotals(),
       publishDead: async () => {},
-      lostNotice: () => '{}',
+      lostNotice: (_group, _tenant, _channel, lost) => JSON.stringify({ lost }),
       sendReceipt: async () => {},
       onConflict: () => conflicts.push(null),
       onFault: (error) => {
@@ -85,12 +91,16 @@ class Bench {
     closing.push(() => driver.stop());
     await driver.start();
     const send = (text: string): void => {
-      const unmarked = unmarkDelivery(text)!;
+      const unmarked = unmarkDelivery(text);
+      if (unmarked === null) {
+        losses.push(JSON.parse(text).lost);
+        return;
+      }
       tokens.push(unmarked.delivery.token);
       numbers.push(JSON.parse(unmarked.text).payload.n);
     };
     const member = (id: string, prefetch = 10): void => driver.join({ id, node: 'n', subject: null, prefetch, send });
-    return { driver, clock, tokens, numbers, conflicts, member };
+    return { driver, clock, tokens, numbers, losses, conflicts, member };
   }
 
   publish(...numbers: unknown[]): void {
@@ -102,7 +112,7 @@ class Bench {
         stream: STREAM,
         draft,
         identity: 'x',
-        retention: { size: 1_000, ttlMs: 86_400_000 },
+        retention: { size: this.kept, ttlMs: 86_400_000 },
       });
     }
   }
@@ -156,6 +166,27 @@ describe('a driver that was succeeded', () => {
     second.clock.advance(1);
     await turn();
     expect(second.numbers.length).toBe(1);
+  });
+});
+
+describe('what history dropped', () => {
+  it('is told to the next member, whichever driver found it out and whichever that member has', async () => {
+    const bench = await new Bench().open();
+    bench.kept = 5;
+    const first = await bench.drive();
+    bench.publish(...Array.from({ length: 12 }, (_, n) => n + 1));
+    await first.driver.stop();
+    const second = await bench.drive();
+    expect((await second.driver.info()).counts).toMatchObject({ lost: 7 });
+    await second.driver.stop();
+    const third = await bench.drive();
+    third.member('ada');
+    expect([third.losses, third.numbers]).toEqual([[7], [8, 9, 10, 11, 12]]);
+    third.member('bob');
+    await third.driver.stop();
+    const fourth = await bench.drive();
+    fourth.member('cyd');
+    expect([third.losses, fourth.losses]).toEqual([[7], []]);
   });
 });
 

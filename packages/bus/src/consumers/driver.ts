@@ -1,44 +1,28 @@
-import { BusError, newId, type Position } from '@arqonbus/protocol';
-import { andThen, attempt } from '../awaitable.ts';
-import type { Clock } from '../clock.ts';
-import type { Broker, KeyValueStore, StreamEvent } from '../engine/engine.ts';
-import type { Answer, Answered, DriverInfo } from './answer.ts';
+import { newId, type Position } from '@arqonbus/protocol';
+import { andThen } from '../awaitable.ts';
+import type { StreamEvent } from '../engine/engine.ts';
+import { Alarm } from './alarm.ts';
+import type { Answer, Answered } from './answer.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
-import type { DeadLetter } from './dead-letters.ts';
+import { type DriverInfo, infoOf, pendingOf } from './driver-info.ts';
+import type { DriverParts } from './driver-parts.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
-import { type GroupPlace, type GroupRecord, groupKey, ledgerLimits } from './group.ts';
+import { Expiries } from './expiries.ts';
+import { type GroupPlace, type GroupRecord, groupKey, isInbox, ledgerLimits } from './group.ts';
 import { STATE_SPACE } from './group-store.ts';
 import { Journal } from './journal.ts';
 import { KeyOrder } from './key-order.ts';
-import { type Entry, Ledger, type Settlement, type TextBudget } from './ledger.ts';
+import { type Entry, Ledger } from './ledger.ts';
+import { Losses } from './losses.ts';
 import { type Member, Members } from './members.ts';
 import { type Pull, Pulls } from './pulls.ts';
 import { ReceiptSender } from './receipt-sender.ts';
-import { MAX_OWED, type OwedReceipt } from './receipts-owed.ts';
+import { MAX_OWED } from './receipts-owed.ts';
 import { covering, Sources } from './sources.ts';
+import type { Settlement } from './totals.ts';
 
-/** Ends of leases that lie closer together than this are looked at together, in milliseconds. */
-const TICK_MS = 10;
-/** The wait before an event that could not be read is read again, in milliseconds. */
-const RETRY_MS = 1_000;
 /** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
 const SHOW_UP_MS = 12_000;
-
-export interface DriverParts {
-  readonly broker: Broker;
-  readonly store: KeyValueStore;
-  readonly clock: Clock;
-  readonly texts: TextBudget;
-  /** Publishes a dead letter; `retries` tells one death of an event from the next. */
-  publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
-  /** Tells a sender what became of its event. Rejects with STORAGE_UNAVAILABLE. */
-  sendReceipt(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
-  /** The text of a notice that events were lost. */
-  lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
-  /** Another node has taken over. */
-  onConflict(): void;
-  onFault(error: unknown): void;
-}
 
 /**
  * Drives one group, on the one node that does: reads its streams no faster than its members take events, hands them out
@@ -61,8 +45,9 @@ export class Driver {
   private readonly covers: (channel: string) => boolean;
   /** Events that are at hand and wait for somebody to take them, in their order. */
   private ready: Entry[] = [];
-  /** Events that were lost while nobody was there to be told, by channel. */
-  private readonly untold: Map<string, number> = new Map();
+  private readonly losses: Losses;
+  /** Ends of mail whose senders want to be told; null for any other group. */
+  readonly expiries: Expiries | null;
   private isPumping = false;
   private pumpAgain = false;
   private isOpen = false;
@@ -70,23 +55,29 @@ export class Driver {
   private hasMissed = false;
   private isEnding = false;
   private isOver = false;
-  private wakesAt = Number.POSITIVE_INFINITY;
-  private callOff: () => void = () => {};
+  private readonly alarm: Alarm;
   private callOffAbsent: () => void = () => {};
   /** When somebody was last there or asked for something, by the steady clock. */
   private lastUse: number;
 
   constructor(tenant: string, group: GroupRecord, isKept: boolean, parts: DriverParts) {
-    const { clock, broker, store, texts, onFault } = parts;
+    const { clock, broker, store, texts, totals, onFault } = parts;
     this.place = { tenant, room: group.room, channel: group.channel, group: group.group };
     this.group = group;
     this.parts = parts;
-    this.ledger = new Ledger(ledgerLimits(group.settings), texts);
+    this.ledger = new Ledger(ledgerLimits(group.settings), texts, totals);
     this.members = new Members(this.ledger);
+    this.losses = new Losses(this.ledger.untold, this.members, (channel, count) =>
+      parts.lostNotice(this.group, tenant, channel, count),
+    );
     this.covers = covering(group.channel);
     this.keys = new KeyOrder(group.settings.key);
     this.pulls = new Pulls(clock);
     this.lastUse = clock.steady();
+    this.alarm = new Alarm(clock, () => {
+      this.changed();
+      this.pump();
+    });
     this.sources = new Sources(this.place, broker, this.ledger, {
       onEntry: (entry) => {
         this.prepare(entry);
@@ -109,11 +100,7 @@ export class Driver {
         this.pump();
         await this.journal?.saved();
       },
-      onMissing: (entry) => {
-        this.finish(entry, 'lost');
-        this.tellLost(entry.stream.channel, 1);
-        this.pump();
-      },
+      onMissing: (entry) => this.missing(entry),
       onRevived: (entry, text) => {
         this.ledger.keep(entry, text);
         this.prepare(entry);
@@ -134,9 +121,16 @@ export class Driver {
       journal: this.journal,
       fetch: (entry) => this.fetchText(entry),
       send: (receipt, isAgain) => parts.sendReceipt(this.place, receipt, isAgain),
-      onSent: () => this.pump(),
+      onSent: () => {
+        this.expiries?.look();
+        this.pump();
+      },
       onFault,
     });
+    const expiring = { clock, broker, place: this.place, ledger: this.ledger, onFault };
+    this.expiries = isInbox(group)
+      ? new Expiries({ ...expiring, onOver: (sequence, text) => this.expire(sequence, text) })
+      : null;
   }
 
   /** Takes up where the group stands. Rejects when the storage is away. */
@@ -163,6 +157,7 @@ export class Driver {
     this.changed();
     this.wake();
     this.receipts.start();
+    this.expiries?.look();
     this.pump();
   }
 
@@ -171,8 +166,9 @@ export class Driver {
     this.isOver = true;
     this.isOpen = false;
     this.sources.close();
+    this.expiries?.close();
     this.deadLetters.close();
-    this.callOff();
+    this.alarm.stop();
     this.callOffAbsent();
     this.pulls.close();
     await this.receipts.stop();
@@ -183,6 +179,7 @@ export class Driver {
   /** The group's settings were changed. */
   update(group: GroupRecord): void {
     this.group = group;
+    this.ledger.limits = ledgerLimits(group.settings);
     this.pump();
   }
 
@@ -193,19 +190,29 @@ export class Driver {
 
   /** Sees an event of the room, live. */
   take(event: StreamEvent): void {
-    if (this.isOpen) this.sources.take(event, this.wanted > 0);
-    else this.hasMissed = true;
+    if (!this.isOpen) {
+      this.hasMissed = true;
+      return;
+    }
+    this.sources.take(event, this.wanted > 0);
+    if (this.expiries !== null && event.text.includes('"receipt":')) this.expiries.look();
   }
 
   /** Events may have passed this node by. */
   doubt(): void {
     if (this.isOpen) this.sources.doubt();
     else this.hasMissed = true;
+    this.expiries?.look();
   }
 
   /** Events that are not settled, as far as this node knows. */
   get waiting(): number {
     return this.ledger.size + this.sources.unread;
+  }
+
+  /** Those of them that somebody has. */
+  get unacked(): number {
+    return this.ledger.out;
   }
 
   /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
@@ -214,11 +221,18 @@ export class Driver {
     return this.parts.clock.steady() - this.lastUse >= ms;
   }
 
+  /** Whether there was nothing to do for `ms` milliseconds, and nothing is to be done before mail ends. */
+  isIdle(ms: number): boolean {
+    const { out, dying, owed } = this.ledger;
+    const isBusy = out + dying.size + owed.size > 0 || this.expiries?.isQuiet === false;
+    return this.isOpen && this.isUnused(ms) && !isBusy;
+  }
+
   // Members -----------------------------------------------------------------------------------------------------------
 
   join(member: Member): void {
     this.members.add(member);
-    for (const channel of this.untold.keys()) this.tellLost(channel, 0);
+    if (this.losses.tell()) this.journal?.note();
     this.pump();
   }
 
@@ -271,8 +285,10 @@ export class Driver {
   async pull(member: string, limit: number, waitMs: number): Promise<{ texts: string[]; pending: number }> {
     this.lastUse = this.parts.clock.steady();
     const texts = this.pulls.ask(member, limit, waitMs);
+    if (this.ready.length === 0) this.sources.refresh();
     this.pump();
-    return { texts: await texts, pending: await this.pending() };
+    const taken = await texts;
+    return { texts: taken, pending: await pendingOf(this.ledger, this.sources) };
   }
 
   /** Whoever pulled is gone and gets no answer. */
@@ -282,27 +298,15 @@ export class Driver {
 
   // What is told of it ------------------------------------------------------------------------------------------------
 
-  async info(): Promise<DriverInfo> {
-    const { clock } = this.parts;
-    const { unread, heads } = await this.sources.measure();
-    const positions: Record<string, Position> = Object.create(null);
-    for (const { channel, floor, epoch } of this.ledger.streams.values()) {
-      positions[channel] = { sequence: floor, epoch: epoch === '' ? (heads.get(channel)?.epoch ?? '') : epoch };
-    }
-    return {
-      positions,
-      pending: unread + this.ledger.size - this.ledger.out,
-      unacked: this.ledger.out,
-      oldest_ms: await this.sources.age(clock.now()),
-      members: this.members.size,
-      dead_letters: this.deadLetters.count,
-      counts: { ...this.ledger.counts },
-    };
-  }
-
-  private async pending(): Promise<number> {
-    const { unread } = await this.sources.measure();
-    return unread + this.ledger.size - this.ledger.out;
+  info(): Promise<DriverInfo> {
+    const { ledger, sources, members, deadLetters } = this;
+    return infoOf({
+      ledger,
+      sources,
+      members: members.size,
+      deadLetters: deadLetters.count,
+      now: this.parts.clock.now(),
+    });
   }
 
   /** Goes on after given positions: what was out or waiting is forgotten, its tokens hold nothing. */
@@ -412,22 +416,15 @@ export class Driver {
     const found = (text: string | null): void => {
       if (this.isOver || entry.state !== 'ready') return;
       if (text === null) {
-        this.finish(entry, 'lost');
-        this.tellLost(entry.stream.channel, 1);
-      } else {
-        this.ledger.keep(entry, text);
-        this.prepare(entry);
-        this.ready.unshift(entry);
+        this.missing(entry);
+        return;
       }
+      this.ledger.keep(entry, text);
+      this.prepare(entry);
+      this.ready.unshift(entry);
       this.pump();
     };
-    attempt(
-      () => andThen(this.fetchText(entry), found),
-      (error) => {
-        if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
-        this.parts.clock.after(RETRY_MS, () => this.fetch(entry));
-      },
-    );
+    this.sources.insist(() => this.fetchText(entry), found);
   }
 
   private fetchText(entry: Entry): Promise<string | null> | string | null {
@@ -451,6 +448,16 @@ export class Driver {
     this.journal?.note();
   }
 
+  /** The time of an event is over that somebody wants to be told of. What a member has may still be handled. */
+  private expire(sequence: number, text: string): void {
+    const stream = this.ledger.streams.get(this.place.channel);
+    const entry = stream === undefined ? null : this.ledger.reach(stream, sequence);
+    if (entry === null || (entry.state !== 'ready' && entry.state !== 'waiting')) return;
+    this.receipts.learn(entry, text);
+    this.finish(entry, 'expired');
+    this.pump();
+  }
+
   // Time --------------------------------------------------------------------------------------------------------------
 
   /** Leases have ended, or were given back. */
@@ -463,16 +470,7 @@ export class Driver {
   }
 
   private wake(): void {
-    const { nextDue } = this.ledger;
-    if (this.isOver || nextDue >= this.wakesAt) return;
-    this.callOff();
-    this.wakesAt = nextDue;
-    const { clock } = this.parts;
-    this.callOff = clock.after(Math.max(TICK_MS, nextDue - clock.steady()), () => {
-      this.wakesAt = Number.POSITIVE_INFINITY;
-      this.changed();
-      this.pump();
-    });
+    if (!this.isOver) this.alarm.at(this.ledger.nextDue);
   }
 
   /** Members that a driver before this one knew and that have not come back hold nothing any more. */
@@ -482,15 +480,15 @@ export class Driver {
     }
   }
 
-  /** Tells the members that events were lost; while there are none, whoever comes next. */
+  /** History has an event no more that was to be handed out again. */
+  private missing(entry: Entry): void {
+    this.finish(entry, 'lost');
+    this.tellLost(entry.stream.channel, 1);
+    this.pump();
+  }
+
   private tellLost(channel: string, count: number): void {
+    this.losses.add(channel, count);
     this.journal?.note();
-    this.untold.set(channel, (this.untold.get(channel) ?? 0) + count);
-    if (this.members.size === 0) return;
-    for (const [lostIn, lost] of this.untold) {
-      const text = this.parts.lostNotice(this.group, this.place.tenant, lostIn, lost);
-      for (const member of this.members.all) member.send(text);
-    }
-    this.untold.clear();
   }
 }

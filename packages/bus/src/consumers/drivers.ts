@@ -1,16 +1,19 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../clock.ts';
-import type { Engine, KeyValueStore, StreamEvent } from '../engine/engine.ts';
+import type { Engine, KeyValueStore } from '../engine/engine.ts';
 import { MemoryStore } from '../engine/memory/store.ts';
 import type { Hub } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import type { ActiveGroup } from './active-group.ts';
 import { DeadLetters } from './dead-letters.ts';
-import { Driver, type DriverParts } from './driver.ts';
+import { Driver } from './driver.ts';
+import { DriverIndex } from './driver-index.ts';
+import type { DriverParts } from './driver-parts.ts';
 import { NodeLeases } from './leases-of-nodes.ts';
 import type { Member } from './members.ts';
 import { notDriven, type OperationName, type Operations, operate } from './operations.ts';
+import { WakeTimes } from './wake-times.ts';
 
 /** Taken over within 12 s of a driver's end without a farewell. */
 const LEASE = { space: 'group_driver', leaseMs: 9_000, renewalMs: 3_000 };
@@ -19,13 +22,16 @@ const TELL_MS = 5_000;
 /** A node that told nothing for so long has no members any more. */
 const SILENT_MS = 16_000;
 const RETRY_MS = 1_000;
+/** How long a group that may rest is driven with nothing to do, in milliseconds: longer than absent members may take to come. */
+const LINGER_MS = 15_000;
 /** How long a question waits for a driver to be there, and for its answer, in milliseconds. */
 const PATIENCE_MS = 12_000;
 const ANSWER_MS = 5_000;
 /** UTF-16 units of envelopes in one message to another node. */
 const BATCH_LENGTH = 1_048_576;
 
-export interface DriversParts extends Pick<DriverParts, 'publishDead' | 'sendReceipt' | 'lostNotice' | 'texts'> {
+export interface DriversParts
+  extends Pick<DriverParts, 'publishDead' | 'sendReceipt' | 'lostNotice' | 'texts' | 'totals'> {
   readonly engine: Engine;
   readonly hub: Hub;
   readonly interest: Interest;
@@ -63,8 +69,9 @@ export class Drivers {
   private readonly parts: DriversParts;
   /** Null where this node is the only one. */
   private readonly leases: NodeLeases | null;
-  /** By tenant and room, for the tap. */
-  private readonly byRoom: Map<string, Map<string, Driver[]>> = new Map();
+  private readonly wakes: WakeTimes;
+  /** For the tap. */
+  private readonly index: DriverIndex = new DriverIndex();
   private readonly outgoing: Map<string, Outgoing[]> = new Map();
   private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
   private untap: (() => void) | null = null;
@@ -81,6 +88,10 @@ export class Drivers {
       const active = find(tenant, key);
       if (active !== undefined) use(active);
     };
+    this.wakes = new WakeTimes(engine.store, clock, {
+      onWake: (tenant, key) => known(tenant, key, (active) => this.take(active)),
+      onRest: (tenant, key) => known(tenant, key, (active) => this.rest(active)),
+    });
     this.leases =
       engine.presence === null
         ? null
@@ -97,11 +108,27 @@ export class Drivers {
 
   start(): void {
     this.leases?.start();
+    this.wakes.start();
     const tick = (): void => {
       this.look();
       this.callOff = this.parts.clock.after(TELL_MS, tick);
     };
     this.callOff = this.parts.clock.after(TELL_MS, tick);
+  }
+
+  /** Takes up which of the groups that may rest have something to do. */
+  load(): Promise<void> {
+    return this.wakes.load();
+  }
+
+  /** The groups that this node drives, and their events that nobody has, and that somebody has not answered for. */
+  get figures(): { driven: number; pending: number; unacked: number } {
+    let [pending, unacked] = [0, 0];
+    for (const driver of this.index) {
+      pending += driver.waiting - driver.unacked;
+      unacked += driver.unacked;
+    }
+    return { driven: this.index.size, pending, unacked };
   }
 
   /** Writes what its groups have, and lets other nodes drive them, if there are any; members of this node stay. */
@@ -116,15 +143,50 @@ export class Drivers {
   async stop(): Promise<void> {
     this.isOver = true;
     this.callOff();
+    this.wakes.stop();
     await Promise.all([...this.parts.all()].map((active) => this.standDown(active)));
     await this.leases?.stop();
     this.untap?.();
   }
 
-  /** A group is there: some node has to drive it. */
+  /** A group is there: some node has to drive it, or from some time on. */
   take(active: ActiveGroup): void {
+    if (active.mayRest && !this.wakes.isAwake(active.tenant, active.key)) return;
     if (this.leases === null || !active.isKept) void this.drive(active);
     else this.leases.want(active.tenant, active.key);
+  }
+
+  /** Somebody needs a group. */
+  private wake(active: ActiveGroup): void {
+    if (!active.mayRest || active.isGone || this.isOver) return;
+    this.wakes.wake(active.tenant, active.key).catch((error: unknown) => this.fault(error));
+  }
+
+  /** Nobody needs to drive a group now, as far as other nodes know. */
+  private rest(active: ActiveGroup): void {
+    if (!active.mayRest) return;
+    if (active.members.size > 0 || active.questions > 0) {
+      this.wake(active);
+      return;
+    }
+    active.driverNode = null;
+    void this.standDown(active);
+    void this.leases?.release(active.tenant, active.key);
+  }
+
+  /** Lets a group rest that this node drives, until somebody needs it or the next of its events ends. */
+  private async settleDown(active: ActiveGroup, driver: Driver): Promise<void> {
+    const { tenant, key } = active;
+    active.isSettlingDown = true;
+    try {
+      const isResting = await this.wakes.rest(tenant, key, driver.expiries?.next ?? null);
+      // What was stored just before that relied on this driver, which may not have seen it.
+      if (isResting && (await driver.expiries?.isBehind()) === true) this.wake(active);
+    } catch (error) {
+      this.fault(error);
+    } finally {
+      active.isSettlingDown = false;
+    }
   }
 
   /** The group is gone. */
@@ -133,12 +195,14 @@ export class Drivers {
     active.changed();
     await this.standDown(active);
     await this.leases?.release(active.tenant, active.key);
+    if (active.mayRest && !this.isOver) await this.wakes.forget(active.tenant, active.key);
     if (!active.isKept) await new DeadLetters(this.volatile, active.tenant, active.record.group_id).clear();
   }
 
   /** A member of this node came, or wants another number of events at a time. */
   joined(active: ActiveGroup, member: Member): void {
     active.members.set(member.id, member);
+    this.wake(active);
     if (active.driver !== null) active.driver.join(member);
     else this.tell(active, []);
   }
@@ -159,9 +223,25 @@ export class Drivers {
     args: Operations[N]['args'],
     waitMs = 0,
   ): Promise<Operations[N]['result']> {
+    const until = this.parts.clock.steady() + PATIENCE_MS + waitMs;
+    active.questions += 1;
+    try {
+      return await this.askUntil(active, name, args, waitMs, until);
+    } finally {
+      active.questions -= 1;
+    }
+  }
+
+  private async askUntil<N extends OperationName>(
+    active: ActiveGroup,
+    name: N,
+    args: Operations[N]['args'],
+    waitMs: number,
+    until: number,
+  ): Promise<Operations[N]['result']> {
     const { clock, calls } = this.parts;
-    const until = clock.steady() + PATIENCE_MS + waitMs;
     for (;;) {
+      this.wake(active);
       const { tenant, key, driver, driverNode } = active;
       let failed: unknown = notDriven();
       try {
@@ -210,7 +290,8 @@ export class Drivers {
     });
     try {
       await interest.add(tenant, place.room);
-      this.index(driver);
+      this.index.add(driver);
+      this.untap ??= this.parts.hub.tap((event) => this.index.take(event), { mail: true });
       await driver.start();
     } catch (error) {
       this.fault(error);
@@ -247,29 +328,10 @@ export class Drivers {
 
   private async release(driver: Driver): Promise<void> {
     const { tenant, room } = driver.place;
-    const here = this.byRoom.get(tenant)?.get(room);
-    const left = here?.filter((one) => one !== driver) ?? [];
-    if (left.length > 0) this.byRoom.get(tenant)?.set(room, left);
-    else this.byRoom.get(tenant)?.delete(room);
+    this.index.remove(driver);
     this.parts.interest.remove(tenant, room);
     await driver.stop();
   }
-
-  private index(driver: Driver): void {
-    const { tenant, room } = driver.place;
-    const rooms = this.byRoom.get(tenant) ?? new Map<string, Driver[]>();
-    this.byRoom.set(tenant, rooms.set(room, [...(rooms.get(room) ?? []), driver]));
-    this.untap ??= this.parts.hub.tap(this.tap, { mail: true });
-  }
-
-  /** Sees every event of this node. Neither throws nor waits. */
-  private readonly tap = (event: StreamEvent): void => {
-    const { tenant, room } = event.stream;
-    const rooms = this.byRoom.get(tenant);
-    if (rooms === undefined) return;
-    for (const driver of rooms.get(room) ?? []) driver.take(event);
-    for (const driver of rooms.get('*') ?? []) driver.take(event);
-  };
 
   // Between nodes -----------------------------------------------------------------------------------------------------
 
@@ -370,6 +432,10 @@ export class Drivers {
         if (active.members.size > 0) this.tell(active, []);
         continue;
       }
+      // Told again if the store was away.
+      if (driver.members.size > 0) this.wake(active);
+      else if (active.mayRest && !active.isSettlingDown && driver.isIdle(LINGER_MS))
+        void this.settleDown(active, driver);
       for (const [node, heard] of active.heardOf) {
         if (now - heard < SILENT_MS) continue;
         active.heardOf.delete(node);

@@ -1,6 +1,6 @@
-import { BusError, INBOX, MAIL_ROOM } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM } from '@arqonbus/protocol';
 import type { KeySpace, KeyValueStore } from '../engine/engine.ts';
-import { type GroupRecord, groupKey } from './group.ts';
+import { type GroupRecord, groupKey, isInbox } from './group.ts';
 
 const SPACE = 'group';
 /** Those of mailboxes. Each mailbox has one `inbox`, which counts for nobody's quota. */
@@ -13,11 +13,6 @@ const PAGE = 500;
 export interface GroupQuota {
   readonly maxGroups: number;
   readonly maxGroupsPerSubject: number;
-}
-
-/** Whether a group is the one that every mailbox has. */
-function isInbox({ room, group }: GroupRecord): boolean {
-  return room === MAIL_ROOM && group === INBOX;
 }
 
 /** The groups of all tenants in the key-value store: what a restart finds again, and all nodes of a cluster see. */
@@ -76,16 +71,16 @@ export class GroupStore {
     if (outcome.ok) return record;
     if (outcome.reason === 'full') throw this.tooMany(outcome.limit.startsWith('owner'));
     const entry = await this.store.get(spaceOf(tenant, key), key);
-    if (entry === null) throw new BusError('CONFLICT', 'Somebody deletes this group right now; try again.');
+    if (entry === null) throw new BusError('CONFLICT', 'Somebody is deleting this group; try again.');
     return JSON.parse(entry.value) as GroupRecord;
   }
 
-  /** Pauses a group, or not; null when it is gone. */
-  async pause(tenant: string, key: string, paused: boolean): Promise<GroupRecord | null> {
+  /** Changes the record of a group; null when it is gone. */
+  async amend(tenant: string, key: string, change: (record: GroupRecord) => GroupRecord): Promise<GroupRecord | null> {
     for (;;) {
       const entry = await this.store.get(spaceOf(tenant, key), key);
       if (entry === null) return null;
-      const record = { ...(JSON.parse(entry.value) as GroupRecord), paused };
+      const record = change(JSON.parse(entry.value) as GroupRecord);
       const value = JSON.stringify(record);
       const outcome = await this.store.set(spaceOf(tenant, key), key, value, { ifVersion: entry.version });
       if (outcome.ok) return record;

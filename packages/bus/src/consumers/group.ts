@@ -1,4 +1,13 @@
-import { BusError, isChannelName, isChannelPattern, isRoomName, type Position, WILDCARD } from '@arqonbus/protocol';
+import {
+  BusError,
+  INBOX,
+  isChannelName,
+  isChannelPattern,
+  isRoomName,
+  MAIL_ROOM,
+  type Position,
+  WILDCARD,
+} from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { StreamAddress } from '../engine/engine.ts';
 import type { LedgerLimits } from './ledger.ts';
@@ -97,9 +106,17 @@ export function settingsOf(given: GivenSettings): GroupSettings {
 }
 
 /** The first setting that is named and is another one in the group; undefined when there is none. */
-export function differing(given: GivenSettings, group: GroupSettings): string | undefined {
+function differing(given: GivenSettings, group: GroupSettings): string | undefined {
   const names = Object.keys(given) as (keyof GroupSettings)[];
   return names.find((name) => JSON.stringify(given[name]) !== JSON.stringify(group[name]));
+}
+
+/** Throws CONFLICT that names the setting which somebody named and which is another one in the group. */
+export function requireSame({ settings, room, channel, group }: GroupRecord, given: GivenSettings): void {
+  const field = differing(given, settings);
+  if (field === undefined) return;
+  const message = `The group ${group} exists already with another "${field}"; delete it first, or use another name.`;
+  throw new BusError('CONFLICT', message, { field, room, channel, group });
 }
 
 export function ledgerLimits(settings: GroupSettings): LedgerLimits {
@@ -137,6 +154,8 @@ export interface GroupRecord {
    * and dead letters are kept without being published.
    */
   readonly isInternal?: true;
+  /** The bus made it, of a mailbox that nobody has read yet: whoever reads it makes it theirs, with other settings if need be. */
+  readonly isImplied?: true;
   /** Where it began: by channel; a stream that is not among them is read from its start. */
   readonly begin: Readonly<Record<string, Position>>;
 }
@@ -144,6 +163,16 @@ export interface GroupRecord {
 /** Under which key the group's record and state are kept; no name holds a separator. */
 export function groupKey({ room, channel, group }: Omit<GroupPlace, 'tenant'>): string {
   return `${room}:${channel}/${group}`;
+}
+
+/** Whether a group is the one that every mailbox has. */
+export function isInbox({ room, group }: Pick<GroupRecord, 'room' | 'group'>): boolean {
+  return room === MAIL_ROOM && group === INBOX;
+}
+
+/** Whether nobody has to drive a group while there is nothing to do for it. */
+export function mayRest({ room, settings }: GroupRecord): boolean {
+  return room === MAIL_ROOM && settings.expires_seconds === null;
 }
 
 /** Whether a group reads more than one stream. */

@@ -214,6 +214,28 @@ describe('bad input to groups', () => {
   });
 });
 
+describe('what a process counts of its groups', () => {
+  it('is what waits, what is out, and what was handed out and settled since its start', async () => {
+    const node = await Node.open(createMemoryEngine());
+    const worker = await Worker.connect(node);
+    await worker.ask('group.create', { ...GROUP, backoff_seconds: [0] });
+    await worker.join('g', PLACE, 3);
+    await node.publish(range(1, 5));
+    const [one, two, three] = (await worker.take(3)) as [Delivered, Delivered, Delivered];
+    const { groups } = node.bus;
+    expect([groups.figures, groups.totals.handOuts]).toEqual([{ driven: 1, pending: 2, unacked: 3 }, 3]);
+    await worker.ack(one);
+    await worker.ask('delivery.nack', { tokens: [tokenOf(two)] });
+    await worker.ask('delivery.reject', { tokens: [tokenOf(three)], reason: 'bad' });
+    await expect.poll(() => groups.totals.settled, PATIENT).toMatchObject({ handled: 1, rejected: 1, lost: 0 });
+    await worker.ack(...(await worker.take(3)));
+    expect(groups.figures).toEqual({ driven: 1, pending: 0, unacked: 0 });
+    expect(groups.totals).toMatchObject({ handOuts: 6, settled: { handled: 4, rejected: 1 } });
+    await worker.ask('group.delete', GROUP);
+    expect(groups.figures.driven).toBe(0);
+  });
+});
+
 describe('what a deleted group leaves', () => {
   it('is nothing', async () => {
     const engine = createMemoryEngine();

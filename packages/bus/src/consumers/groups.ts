@@ -1,4 +1,4 @@
-import { BusError, MAIL_ROOM, type Position, PRIVATE_CHANNEL, randomToken, WILDCARD } from '@arqonbus/protocol';
+import { BusError, type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
@@ -6,29 +6,32 @@ import type { Engine } from '../engine/engine.ts';
 import type { Hops } from '../hops.ts';
 import { type Hub, notice } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
-import { hasRole } from '../principal.ts';
 import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
-import { ActiveGroup } from './active-group.ts';
-import { type Answer, type Answered, type AnswerKind, type DriverInfo, isLiveToken, markLive } from './answer.ts';
+import { ActiveGroup, type OnDriving } from './active-group.ts';
+import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
+import type { DriverInfo } from './driver-info.ts';
 import { Drivers } from './drivers.ts';
 import {
-  differing,
   type GivenSettings,
   type GroupPlace,
   type GroupRecord,
   groupKey,
   noSuchGroup,
+  requireSame,
   settingsOf,
 } from './group.ts';
+import { requireOwner, requireSource } from './group-access.ts';
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
-import { defaultStart, type Start, startPositions } from './start.ts';
+import { covering } from './sources.ts';
+import { defaultStart, newGroup, type Start, startPositions } from './start.ts';
+import { GroupTotals } from './totals.ts';
 
 const EXPIRY_MS = 5_000;
 
@@ -61,6 +64,7 @@ export interface GroupsParts {
  */
 export class Groups {
   private readonly parts: GroupsParts;
+  readonly totals: GroupTotals = new GroupTotals();
   private readonly clock: Clock;
   private readonly store: GroupStore;
   private readonly drivers: Drivers;
@@ -82,6 +86,7 @@ export class Groups {
       node: options.node,
       onFault: options.onFault,
       texts: new TextBudget(),
+      totals: this.totals,
       find: (tenant, key) => this.tenants.get(tenant)?.get(key),
       all: () => this.byId.values(),
       publishDead: async (tenant, group, letter) => {
@@ -98,6 +103,11 @@ export class Groups {
     return this.byId.size;
   }
 
+  /** Those that this node drives, and how many of their events wait, or are out. */
+  get figures(): { driven: number; pending: number; unacked: number } {
+    return this.drivers.figures;
+  }
+
   start(): void {
     this.stopWatching = this.store.watch((tenant, key, record) => this.follow(tenant, key, record));
     this.drivers.start();
@@ -111,6 +121,7 @@ export class Groups {
   /** Takes up the groups of earlier runs and of other nodes; called again when the store was away and has come back. */
   async load(): Promise<void> {
     await this.store.load((tenant, record) => void this.adopt(tenant, record, true));
+    await this.drivers.load();
   }
 
   /** Lets other nodes drive the groups that this one does, while its own members stay in them. */
@@ -143,30 +154,32 @@ export class Groups {
 
   private async make(place: GroupPlace, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
     const known = this.find(place);
-    if (known !== undefined) return this.same(known, given);
-    const record = await this.describe(place, given, start, owner);
+    if (known !== undefined) return this.claim(known, given, start, owner);
+    const { options, engine } = this.parts;
+    const record = await newGroup(engine.broker, place, given, start, { owner, created_at: options.now() });
     const kept = await this.store.add(place.tenant, record);
     const active = this.adopt(place.tenant, kept, true);
-    return kept === record ? active : this.same(active, given);
+    return kept === record ? active : this.claim(active, given, start, owner);
   }
 
-  private async describe(
-    { tenant, room, channel, group }: GroupPlace,
-    given: GivenSettings,
-    start: Start,
-    owner: string,
-  ): Promise<GroupRecord> {
-    return {
-      group_id: randomToken(20),
-      room,
-      channel,
-      group,
-      settings: settingsOf(given),
-      paused: false,
-      owner,
-      created_at: this.parts.options.now(),
-      begin: await startPositions(this.parts.engine.broker, { tenant, room, channel, group }, start),
-    };
+  /** Makes a group that is there somebody's, if the bus made it; else answers it, if the settings are the same. */
+  private async claim(active: ActiveGroup, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
+    const { tenant, key, place } = active;
+    if (active.record.isImplied !== true) {
+      requireSame(active.record, given);
+      return active;
+    }
+    const record = await this.store.amend(tenant, key, ({ isImplied, ...kept }) =>
+      isImplied === true ? { ...kept, settings: settingsOf(given), owner } : kept,
+    );
+    if (record === null) return this.make(place, given, start, owner);
+    const claimed = this.adopt(tenant, record, true);
+    if (record.owner === owner && start !== 'all') {
+      const positions = await startPositions(this.parts.engine.broker, place, start);
+      await this.drivers.ask(claimed, 'seek', { positions });
+    }
+    requireSame(claimed.record, given);
+    return claimed;
   }
 
   /**
@@ -175,7 +188,7 @@ export class Groups {
    */
   host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
-    const active = this.adopt(tenant, record, isKept);
+    const active = this.adopt(tenant, record, isKept, (isDriving) => consumer.onDriving?.(isDriving));
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
       this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
     const id = `${node} ${record.group}`;
@@ -198,7 +211,7 @@ export class Groups {
   /** Hands out nothing (or goes on). For whoever made it, and admins. */
   async pause(sender: Sender, place: GroupPlace, paused: boolean): Promise<void> {
     const { key, tenant } = this.owned(sender, place);
-    const record = await this.store.pause(tenant, key, paused);
+    const record = await this.store.amend(tenant, key, (kept) => ({ ...kept, paused }));
     if (record === null) throw noSuchGroup(place);
     this.adopt(tenant, record, true);
   }
@@ -247,7 +260,8 @@ export class Groups {
     }
     session.groups.add(key);
     try {
-      if (this.find(place) === undefined) await this.create(session, place, {}, defaultStart(place));
+      const known = this.find(place)?.record;
+      if (known === undefined || known.isImplied === true) await this.create(session, place, {}, defaultStart(place));
       const active = this.existing(place);
       const { positions, members } = await this.drivers.ask(active, 'info', null);
       const position = positions[place.channel] ?? { sequence: 0, epoch: '' };
@@ -360,11 +374,19 @@ export class Groups {
       ({ place, isKept, record }) =>
         isKept &&
         record.isInternal !== true &&
+        record.isImplied !== true &&
         (room === undefined || place.room === room) &&
         (channel === undefined || place.channel === channel) &&
         this.parts.access.may(principal, 'group', place.room, place.channel),
     );
     return all.sort((one, other) => (one.key < other.key ? -1 : 1));
+  }
+
+  /** The groups that read a channel (`*`: what is addressed to a whole room), this program's own included. */
+  readersOf(tenant: string, room: string, channel: string): GroupRecord[] {
+    return [...(this.tenants.get(tenant)?.values() ?? [])]
+      .filter(({ place }) => (place.room === WILDCARD || place.room === room) && covering(place.channel)(channel))
+      .map(({ record }) => record);
   }
 
   deadLetters(
@@ -414,34 +436,12 @@ export class Groups {
   private owned(sender: Sender, place: GroupPlace): ActiveGroup {
     this.requireSource(sender, place);
     const active = this.existing(place);
-    if (sender.identity === active.record.owner || hasRole(sender.principal, 'admin')) return active;
-    throw new BusError('AUTHORIZATION_ERROR', 'Only whoever made this group, or an admin, may do this.', {
-      room: place.room,
-      channel: place.channel,
-      group: place.group,
-    });
+    requireOwner(sender, active.record);
+    return active;
   }
 
-  /** Who uses a group reads its source. */
-  private requireSource(sender: Sender, { room, channel }: GroupPlace): void {
-    if (room === WILDCARD) {
-      throw new BusError('VALIDATION_ERROR', 'A group is on one room; name it.', { field: 'room', expected: 'name' });
-    }
-    if (channel === PRIVATE_CHANNEL && room !== MAIL_ROOM) {
-      throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {
-        field: 'channel',
-      });
-    }
-    this.parts.access.require(sender.principal, 'group', room, channel);
-  }
-
-  private same(active: ActiveGroup, given: GivenSettings): ActiveGroup {
-    const { record, place } = active;
-    const field = differing(given, record.settings);
-    if (field === undefined) return active;
-    const { room, channel, group } = place;
-    const message = `The group ${group} is there with another "${field}"; delete it first, or take another name.`;
-    throw new BusError('CONFLICT', message, { field, room, channel, group });
+  private requireSource(sender: Sender, place: GroupPlace): void {
+    requireSource(this.parts.access, sender, place);
   }
 
   private follow(tenant: string, key: string, record: GroupRecord | null): void {
@@ -451,7 +451,7 @@ export class Groups {
   }
 
   /** Notes a group as the store has it now. */
-  private adopt(tenant: string, record: GroupRecord, isKept: boolean): ActiveGroup {
+  private adopt(tenant: string, record: GroupRecord, isKept: boolean, onDriving?: OnDriving): ActiveGroup {
     // Events of other nodes are for tenants that this node knows.
     this.parts.rooms.tenant(tenant);
     const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
@@ -460,11 +460,12 @@ export class Groups {
     if (known?.record.group_id === record.group_id) {
       known.record = record;
       known.driver?.update(record);
+      this.drivers.take(known);
       return known;
     }
     // Deleted and made again, which came as one change.
     if (known !== undefined) this.drop(known).catch(this.parts.options.onFault);
-    const active = new ActiveGroup(tenant, record, isKept);
+    const active = new ActiveGroup(tenant, record, isKept, onDriving);
     groups.set(active.key, active);
     this.byId.set(record.group_id, active);
     this.drivers.take(active);

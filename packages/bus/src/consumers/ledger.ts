@@ -1,5 +1,6 @@
 import { Ranges } from './ranges.ts';
 import { type Asked, type OwedReceipt, OwedReceipts } from './receipts-owed.ts';
+import { GroupTotals, noSettlements, type Settlement } from './totals.ts';
 
 /** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
 const MAX_KEPT = 4_194_304;
@@ -120,10 +121,8 @@ export interface LedgerRecord {
   readonly counts: Readonly<Record<Settlement, number>>;
   readonly streams: readonly StreamRecord[];
   readonly receipts?: readonly OwedReceipt[];
+  readonly untold?: readonly (readonly [channel: string, lost: number])[];
 }
-
-/** How an event came to be settled; `skipped`: it is not for this group. */
-export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost' | 'skipped';
 
 /**
  * The bookkeeping of one group: what of its streams is settled, what is out under which lease, what waits for another
@@ -135,13 +134,15 @@ export type Settlement = 'handled' | 'rejected' | 'expired' | 'lost' | 'skipped'
 export class Ledger {
   limits: LedgerLimits;
   readonly streams: Map<string, LedgerStream> = new Map();
-  readonly counts: Record<Settlement, number> = { handled: 0, rejected: 0, expired: 0, lost: 0, skipped: 0 };
+  readonly counts: Record<Settlement, number> = noSettlements();
   /** Events that are not settled, whatever their state. */
   size = 0;
   /** Events with a lease. */
   out = 0;
   /** What senders are to be told. */
   readonly owed: OwedReceipts = new OwedReceipts();
+  /** Events that were lost and that no member was told of, by channel. */
+  readonly untold: Map<string, number> = new Map();
   /** Those that have become dead letters and are not settled as such yet. */
   readonly dying: Set<Entry> = new Set();
   private readonly tokens: Map<string, Entry> = new Map();
@@ -149,15 +150,22 @@ export class Ledger {
   private readonly waiting: Set<Entry> = new Set();
   private readonly revivals: Set<Entry> = new Set();
   private readonly texts: TextBudget;
+  private readonly totals: GroupTotals;
   /** UTF-16 units of envelopes at hand. */
   private kept = 0;
   /** Nothing is due before this. */
   private earliest = Number.POSITIVE_INFINITY;
 
-  /** @param texts what all ledgers of this process share */
-  constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget()) {
+  /** @param texts what all ledgers of this process share, as `totals` */
+  constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget(), totals: GroupTotals = new GroupTotals()) {
     this.limits = limits;
     this.texts = texts;
+    this.totals = totals;
+  }
+
+  count(how: Settlement, events: number): void {
+    this.counts[how] += events;
+    this.totals.settled[how] += events;
   }
 
   /** Keeps the envelope of an event at hand. */
@@ -226,6 +234,12 @@ export class Ledger {
     return this.add(new Entry(stream, sequence));
   }
 
+  /** An event that may not have been read yet, and is not by this; null when it is settled. */
+  reach(stream: LedgerStream, sequence: number): Entry | null {
+    if (sequence <= stream.floor || stream.settled.has(sequence)) return null;
+    return stream.entries.get(sequence) ?? this.add(new Entry(stream, sequence));
+  }
+
   /** Takes a dead letter up again, under the key that it is kept by; null when that is under way already. */
   revive(stream: LedgerStream, sequence: number, deadKey: string): Entry | null {
     if (stream.entries.has(sequence)) return null;
@@ -237,6 +251,7 @@ export class Ledger {
   /** Gives a member a lease on an event that is ready. Answers when it ends. */
   handOut(entry: Entry, member: string, token: string, now: number): number {
     entry.attempts += 1;
+    this.totals.handOuts += 1;
     this.lease(entry, member, token, now + this.limits.ackWaitMs);
     return entry.due;
   }
@@ -307,7 +322,7 @@ export class Ledger {
     if (entry.state === 'gone') return;
     const { stream, sequence } = entry;
     this.drop(entry);
-    this.counts[how] += 1;
+    this.count(how, 1);
     this.touch(stream);
     if (entry.revived === null) this.close(stream, sequence);
   }
@@ -324,7 +339,7 @@ export class Ledger {
     }
     stream.floor = stream.settled.advance(stream.floor);
     stream.position = Math.max(stream.position, to);
-    this.counts.lost += lost;
+    this.count('lost', lost);
     this.touch(stream);
     return lost;
   }
@@ -349,7 +364,8 @@ export class Ledger {
       streams.push(text);
     }
     const receipts = this.owed.size === 0 ? {} : { receipts: [...this.owed.all] };
-    const head = JSON.stringify({ group, counts: this.counts, ...receipts });
+    const untold = this.untold.size === 0 ? {} : { untold: [...this.untold] };
+    const head = JSON.stringify({ group, counts: this.counts, ...receipts, ...untold });
     return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
   }
 
@@ -359,6 +375,7 @@ export class Ledger {
     if (record.group !== group) return false;
     Object.assign(this.counts, record.counts);
     this.owed.restore(record.receipts ?? []);
+    for (const [channel, lost] of record.untold ?? []) this.untold.set(channel, lost);
     for (const [channel, floor, epoch, settled, entries] of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
       this.streams.set(channel, stream);

@@ -1,8 +1,9 @@
 import type { Position } from '@arqonbus/protocol';
 import { BusError } from '@arqonbus/protocol';
-import type { Answer, Answered, DriverInfo } from './answer.ts';
+import type { Answer, Answered } from './answer.ts';
 import type { ListedLetter } from './dead-letters.ts';
 import type { Driver } from './driver.ts';
+import type { DriverInfo } from './driver-info.ts';
 
 /** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
 export interface Operations {

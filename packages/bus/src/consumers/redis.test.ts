@@ -1,16 +1,20 @@
-import { describe } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../test/fixtures/private-redis.ts';
 import { createRedisEngine } from '../engine/redis/redis.ts';
 import { type Backend, groupsSuite } from './groups.suite.ts';
-import { onEnd } from './rig.suite.ts';
-
-async function open(): Promise<Backend> {
-  const redis = await PrivateRedis.start();
-  onEnd(() => redis.stop());
-  return { engine: (nodeId) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() }) };
-}
 
 describe.runIf(hasRedis())('with a Redis server', () => {
-  groupsSuite('redis', open, 1);
+  let redis: PrivateRedis;
+
+  beforeAll(async () => {
+    redis = await PrivateRedis.start();
+  });
+  afterAll(() => redis.stop());
+
+  async function open(): Promise<Backend> {
+    await redis.flush();
+    return { engine: (nodeId) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() }) };
+  }
+
   groupsSuite('two nodes on redis', open, 2);
 });

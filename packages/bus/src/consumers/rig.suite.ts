@@ -5,7 +5,7 @@ import { type Envelope, type JsonObject, newId } from '@arqonbus/protocol';
 import { afterEach } from 'vitest';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { type Bus, createBus } from '../bus.ts';
-import type { GivenPrincipal } from '../create-options.ts';
+import type { CreateBusOptions, GivenPrincipal } from '../create-options.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BusOptions } from '../options.ts';
 
@@ -99,6 +99,8 @@ export function numberOf({ payload }: Delivered): unknown {
 export interface NodeOptions extends Partial<BusOptions> {
   readonly authenticate?: (name: string) => GivenPrincipal;
   readonly refresh?: (token: string) => GivenPrincipal;
+  /** What else the bus is made with. */
+  readonly made?: Pick<CreateBusOptions, 'hooks' | 'rules'>;
 }
 
 /** A bus that clients reach over WebSocket. */
@@ -116,9 +118,10 @@ export class Node {
     this.url = `ws://127.0.0.1:${port}`;
   }
 
-  static async open(engine: Engine, { authenticate, refresh, ...limits }: NodeOptions = {}): Promise<Node> {
+  static async open(engine: Engine, { authenticate, refresh, made, ...limits }: NodeOptions = {}): Promise<Node> {
     const faults: unknown[] = [];
     const bus = await createBus({
+      ...made,
       engine,
       limits,
       onFault: (error) => faults.push(error),

@@ -40,6 +40,8 @@ class Source {
   isReading = false;
   /** Its incarnation has to be looked at before anything more is taken. */
   isStale = true;
+  /** Its end is to be looked up again; what is being read stays good. */
+  isOld = false;
   /** It has been looked at since this node drives the group. */
   isKnown = false;
   pull = FIRST_READ;
@@ -53,7 +55,7 @@ class Source {
   }
 
   get hasMore(): boolean {
-    return this.isStale || this.head > this.stream.position;
+    return this.isStale || this.isOld || this.head > this.stream.position;
   }
 
   /** Whether an event is of the incarnation that the group reads: envelopes end with its name. */
@@ -80,6 +82,7 @@ export class Sources {
   /** Those that may have more, next to be read first. */
   private readonly backlog: Set<Source> = new Set();
   private isOver = false;
+  private isDiscovering = false;
   /** Streams that were not taken, since the group has as many as it may. */
   readonly refused: Set<string> = new Set();
 
@@ -136,8 +139,30 @@ export class Sources {
       source.isStale = true;
       this.backlog.add(source);
     }
-    this.discover().then(() => this.events.onMore(), this.events.onFault);
+    this.discoverSoon();
     this.events.onMore();
+  }
+
+  /** Somebody wants what is there by now: it may be stored and not have come by. Until that is known it is not quiet. */
+  refresh(): void {
+    for (const source of this.sources.values()) {
+      source.isOld = true;
+      this.backlog.add(source);
+    }
+    if (isWide(this.place.channel)) this.discoverSoon();
+  }
+
+  private discoverSoon(): void {
+    if (this.isDiscovering) return;
+    this.isDiscovering = true;
+    const over = (): void => {
+      this.isDiscovering = false;
+      this.events.onMore();
+    };
+    this.discover().then(over, (error) => {
+      over();
+      this.fault(error);
+    });
   }
 
   /** Whether a read could give anything. */
@@ -156,7 +181,7 @@ export class Sources {
 
   /** Whether all that is there has been read. */
   get isQuiet(): boolean {
-    if (this.backlog.size > 0) return false;
+    if (this.backlog.size > 0 || this.isDiscovering) return false;
     for (const { isReading } of this.sources.values()) if (isReading) return false;
     return true;
   }
@@ -166,7 +191,7 @@ export class Sources {
     let left = wanted;
     for (const source of [...this.backlog]) {
       if (this.isOver) return;
-      if (left <= 0 && !source.isStale) continue;
+      if (left <= 0 && !source.isStale && !source.isOld) continue;
       this.backlog.delete(source);
       if (source.isReading || !source.hasMore) continue;
       const limit = Math.min(left, source.pull);
@@ -181,8 +206,7 @@ export class Sources {
         () => andThen(this.advance(source, limit), done),
         (error) => {
           source.isReading = false;
-          // That the storage is away is told already.
-          if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.events.onFault(error);
+          this.fault(error);
           this.events.after(RETRY_MS, () => this.more(source));
         },
       );
@@ -193,6 +217,19 @@ export class Sources {
   fetch({ stream, sequence }: Entry): Awaitable<string | null> {
     const query = { fromSequence: sequence, toSequence: sequence, limit: 1 };
     return andThen(this.broker.history(this.address(stream.channel), query), ([found]) => found?.text ?? null);
+  }
+
+  /** Reads something, again and again while that fails; `found` may come later. */
+  insist<T>(read: () => Awaitable<T>, found: (value: T) => void): void {
+    attempt<void>(
+      () => andThen(read(), found),
+      (error) => {
+        this.fault(error);
+        this.events.after(RETRY_MS, () => {
+          if (!this.isOver) this.insist(read, found);
+        });
+      },
+    );
   }
 
   /** Where the streams end and how many events nobody has read yet. */
@@ -287,7 +324,7 @@ export class Sources {
 
   /** Takes the next step in a stream: looks at it when it is in doubt, then reads. */
   private advance(source: Source, limit: number): Awaitable<void> {
-    const looked = source.isStale ? this.look(source) : undefined;
+    const looked = source.isStale || source.isOld ? this.look(source) : undefined;
     return isPending(looked) ? looked.then(() => this.pull(source, limit)) : this.pull(source, limit);
   }
 
@@ -315,6 +352,7 @@ export class Sources {
 
   /** Asks where a stream stands, and draws the consequences. */
   private look(source: Source): Awaitable<void> {
+    source.isOld = false;
     return andThen(this.broker.state(source.address), (state) => this.looked(source, state));
   }
 
@@ -328,7 +366,7 @@ export class Sources {
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
       const lost = Math.max(0, source.head - stream.position) + oldest - 1;
-      this.ledger.counts.lost += lost;
+      this.ledger.count('lost', lost);
       this.ledger.seek(stream, oldest - 1, epoch);
       // What ended before this node drove the group may have held more than anybody knows.
       if (lost > 0 || !source.isKnown) this.events.onLost(stream.channel, lost);
@@ -340,5 +378,10 @@ export class Sources {
   private lose(source: Source, to: number): void {
     const lost = this.ledger.lose(source.stream, to);
     if (lost > 0) this.events.onLost(source.stream.channel, lost);
+  }
+
+  private fault(error: unknown): void {
+    // That the storage is away is told already.
+    if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.events.onFault(error);
   }
 }

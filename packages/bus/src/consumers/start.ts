@@ -1,6 +1,14 @@
-import { BusError, MAIL_ROOM, type Position, WILDCARD } from '@arqonbus/protocol';
+import { BusError, MAIL_ROOM, type Position, randomToken, WILDCARD } from '@arqonbus/protocol';
 import type { Broker, StreamAddress } from '../engine/engine.ts';
-import { type GroupPlace, isWide, MAX_STREAMS, streamName } from './group.ts';
+import {
+  type GivenSettings,
+  type GroupPlace,
+  type GroupRecord,
+  isWide,
+  MAX_STREAMS,
+  settingsOf,
+  streamName,
+} from './group.ts';
 import { covering } from './sources.ts';
 
 /**
@@ -16,6 +24,27 @@ export type Start =
 /** Where a group begins unless it says so: in a mailbox with all that waits there. */
 export function defaultStart({ room }: GroupPlace): Start {
   return room === MAIL_ROOM ? 'all' : 'new';
+}
+
+/** A new group, as it is to be kept. Throws what {@link startPositions} throws, and VALIDATION_ERROR for its settings. */
+export async function newGroup(
+  broker: Broker,
+  place: GroupPlace,
+  given: GivenSettings,
+  start: Start,
+  more: Pick<GroupRecord, 'owner' | 'created_at' | 'isImplied'>,
+): Promise<GroupRecord> {
+  const { room, channel, group } = place;
+  return {
+    group_id: randomToken(20),
+    room,
+    channel,
+    group,
+    settings: settingsOf(given),
+    paused: false,
+    ...more,
+    begin: await startPositions(broker, place, start),
+  };
 }
 
 const AT_ONCE = 50;
@@ -35,10 +64,14 @@ export async function startPositions(
     return positions;
   }
   if (typeof start === 'object' && 'sequence' in start) {
-    throw new BusError('VALIDATION_ERROR', 'One sequence is of one channel; begin a room or a pattern at a time.', {
-      field: 'start',
-      expected: '"new", "all" or {time}',
-    });
+    throw new BusError(
+      'VALIDATION_ERROR',
+      'A sequence belongs to one channel; start a room or a pattern at a time instead.',
+      {
+        field: 'start',
+        expected: '"new", "all" or {time}',
+      },
+    );
   }
   const covers = covering(channel);
   const place = { tenant, room, channel, group: '' };
@@ -68,10 +101,10 @@ async function positionIn(broker: Broker, stream: StreamAddress, start: Start): 
   }
   const details = { field: 'start', room: stream.room, channel: stream.channel, sequence, epoch };
   if (start.epoch !== undefined && start.epoch !== epoch) {
-    throw new BusError('CONFLICT', 'The stream was begun anew since; its epoch is another one.', details);
+    throw new BusError('CONFLICT', 'The stream has been started over since then; its epoch is another one.', details);
   }
   if (start.sequence > sequence) {
-    throw new BusError('CONFLICT', `The stream has come to ${sequence}; a group cannot begin after it.`, details);
+    throw new BusError('CONFLICT', `The stream has come to ${sequence}; a group cannot begin after that.`, details);
   }
   return { sequence: start.sequence, epoch };
 }

@@ -318,6 +318,7 @@ export interface NodeMessage {
     | 'disconnect'
     | 'presence'
     | 'event'
+    | 'piece'
     | 'call'
     | 'answer'
     | 'post'
@@ -325,8 +326,8 @@ export interface NodeMessage {
     | 'announce';
   readonly tenant: string;
   /**
-   * Client ids of the node addressed; for a `confirm` those reached, for `subject` it alone, for `presence`, `event` and
-   * `announce` empty.
+   * Client ids of the node addressed; for a `confirm` those reached, for `subject` it alone, for `presence`, `event`,
+   * `piece` and `announce` empty.
    */
   readonly clients: readonly string[];
   /**
@@ -338,7 +339,7 @@ export interface NodeMessage {
   readonly key?: string;
   /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
   readonly reply?: { readonly node: string; readonly number: number };
-  /** For `event`: whose members. */
+  /** For `event` and `piece`: whose members. */
   readonly room?: string;
   readonly channel?: string;
 }

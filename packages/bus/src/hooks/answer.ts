@@ -76,7 +76,7 @@ export function readAnswer(text: string): HookAnswer {
   try {
     given = JSON.parse(text);
   } catch {
-    throw new HookFailure('the answer is no JSON');
+    throw new HookFailure('the answer is not JSON');
   }
   const checked = ANSWER.safeParse(given);
   if (!checked.success) {
@@ -104,7 +104,7 @@ function principalOf({ expires_at: end, grants, ...given }: z.infer<typeof PRINC
 
 function timeOf(given: number | string): number {
   const time = typeof given === 'number' ? Math.floor(given * 1_000) : parseTimestamp(given);
-  if (time === undefined) throw new HookFailure('"principal.expires_at" of the answer is no time');
+  if (time === undefined) throw new HookFailure('"principal.expires_at" of the answer is not a time');
   return time;
 }
 

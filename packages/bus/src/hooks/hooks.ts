@@ -98,8 +98,10 @@ export interface HooksParts {
   readonly events: Events;
   readonly version: string;
   readonly now: () => number;
-  /** Bytes of one message. */
-  readonly maxMessageBytes: number;
+  readonly limits: {
+    /** Bytes of one message. */
+    readonly maxMessageBytes: number;
+  };
 }
 
 /** Asks backends over HTTP who may connect, join and publish (RULES 3 and 4). */
@@ -141,6 +143,11 @@ export class HttpHooks {
             onFailure: connectOnFailure,
             isOperators: true,
           };
+  }
+
+  /** Who is asked about everybody who connects, if anybody is: the rest of the url may be a secret. */
+  get connectBackend(): { readonly host: string; readonly onFailure: 'deny' | 'allow' } | null {
+    return this.connecting === null ? null : { host: this.connecting.url.host, onFailure: this.connecting.onFailure };
   }
 
   /** Questions since the start, by what they were about and what became of them. */
@@ -264,7 +271,7 @@ export class HttpHooks {
     const text = JSON.stringify(body);
     const request = {
       ...{ url: backend.url, key: backend.key, id, body: text, timeoutMs: backend.timeoutMs },
-      maxAnswerBytes: Math.max(MIN_ANSWER_BYTES, this.parts.maxMessageBytes),
+      maxAnswerBytes: Math.max(MIN_ANSWER_BYTES, this.parts.limits.maxMessageBytes),
     };
     const agent = backend.isOperators ? this.open : this.guarded;
     return state.turns.take(sender, text.length, async () => {

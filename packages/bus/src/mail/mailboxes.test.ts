@@ -5,6 +5,7 @@ import { createBus } from '../bus.ts';
 import { Node, type NodeOptions, onEnd, range, Worker } from '../consumers/rig.suite.ts';
 import type { GivenPrincipal } from '../create-options.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
+import { FakeClock } from '../operators/fake-clock.suite.ts';
 import { serverPrincipal, systemSender } from '../system-sender.ts';
 import { send } from './mail.suite.ts';
 
@@ -265,4 +266,76 @@ describe('a mailbox', () => {
     // 64 MiB lie behind the first one, which alone waits.
     expect(last).toMatchObject({ error_code: 'MAILBOX_FULL', payload: { pending: 1 } });
   }, 60_000);
+});
+
+describe('rules of mailboxes', () => {
+  const setRules = async (root: Worker, rules: object[]): Promise<void> => {
+    const { version } = await root.ask('op.rules.get', {});
+    await root.ask('op.rules.set', { rules, if_version: version } as never);
+  };
+
+  it('P11.3 bound what waits by count and bytes, the nearest rule first, and are told when it is too much', async () => {
+    const { as } = await open({ root: { subject: 'root', role: 'admin' } });
+    const [root, bob] = [await as('root'), await as('bob')];
+    await setRules(root, [
+      { match: '@:*', history: { size: 2 } },
+      { match: '@:ada', history: { size: 3, bytes: 2_000 } },
+    ]);
+    for (const [to, most] of [
+      ['@eve', 2],
+      ['@ada', 3],
+    ] as const) {
+      for (const n of range(1, most)) expect((await send(bob, to, { payload: { n } })).payload.pending).toBe(n);
+      expect(await send(bob, to)).toMatchObject({
+        error_code: 'MAILBOX_FULL',
+        payload: { mailbox: to, pending: most, limit: most },
+      });
+    }
+    await setRules(root, [{ match: '@:*', history: { size: 2_000, bytes: 2_000 } }]);
+    const large = await send(bob, '@cyd', { payload: { text: 'x'.repeat(2_000) } });
+    expect(large).toMatchObject({ error_code: 'MAILBOX_FULL', payload: { pending: 0, limit_bytes: 2_000 } });
+    await setRules(root, []);
+    for (const n of range(4, 40)) expect((await send(bob, '@ada', { payload: { n } })).payload.pending).toBe(n);
+  });
+
+  it('are none of those that are for all channels, and take nothing away that waits', async () => {
+    const { node, as } = await open({ root: { subject: 'root', role: 'admin' } });
+    const [root, bob] = [await as('root'), await as('bob')];
+    for (const n of range(1, 5)) await send(bob, '@ada', { payload: { n } });
+    await node.bus.publish('work:jobs', { n: 1 });
+    await node.bus.publish('work:jobs', { n: 2 });
+    await setRules(root, [
+      { match: '*:*', history: { size: 1 } },
+      { match: '@:ada', history: { size: 2 } },
+    ]);
+    await expect
+      .poll(async () => (await root.ask('history', { room: 'work', channel: 'jobs' })).messages)
+      .toMatchObject([{ payload: { n: 2 } }]);
+    expect(await send(bob, '@ada')).toMatchObject({ error_code: 'MAILBOX_FULL', payload: { pending: 5, limit: 2 } });
+    expect((await send(bob, '@eve')).payload).toMatchObject({ pending: 1 });
+    expect((await send(bob, '@eve')).payload).toMatchObject({ pending: 2 });
+    const ada = await as('ada');
+    expect((await ada.ask('history', ADA)).messages).toHaveLength(5);
+  });
+
+  it('say how long mail waits', async () => {
+    const clock = new FakeClock();
+    const now = (): number => clock.now();
+    const node = await Node.open(createMemoryEngine({ now }), {
+      clock,
+      now,
+      authenticate: (name) => ({ subject: name, role: 'user' }),
+      rules: [{ match: '@:*', history: { ttl_seconds: 60 } }],
+    });
+    const bob = await Worker.connect(node, { as: 'bob' });
+    const sent = await send(bob, '@ada', { options: { receipt: true, ttl_seconds: 3_600 } });
+    await send(bob, '@ada');
+    clock.advance(60_001);
+    const told = await bob.peer.next(
+      ({ request_id, payload }) => payload.stage !== undefined && request_id === sent.request_id,
+    );
+    expect(told.payload).toMatchObject({ stage: 'expired' });
+    clock.advance(60_000);
+    expect((await send(bob, '@ada')).payload).toMatchObject({ pending: 1 });
+  });
 });

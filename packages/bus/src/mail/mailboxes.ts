@@ -6,23 +6,28 @@ import { type GroupRecord, groupKey } from '../consumers/group.ts';
 import { MAIL_SPACE, STATE_SPACE } from '../consumers/group-store.ts';
 import { readProgress } from '../consumers/progress.ts';
 import { Ranges } from '../consumers/ranges.ts';
-import type { Kept, Mail, MailKeeper } from '../direct.ts';
+import { newGroup } from '../consumers/start.ts';
+import { WakeStore } from '../consumers/wake-times.ts';
+import { type Kept, type Mail, type MailKeeper, subjectIdentity } from '../direct.ts';
 import type { Broker, Engine, KeyValueStore, Published, StreamAddress } from '../engine/engine.ts';
 import { withHops } from '../hops.ts';
 import { marksText } from '../marks.ts';
+import type { RuleSettings } from '../rules/rule.ts';
 import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 
-/** What may wait in one mailbox: messages, and UTF-8 bytes of their envelopes. */
+/** What may wait in one mailbox unless a rule says otherwise: messages, and UTF-8 bytes of their envelopes. */
 const MAX_WAITING = 1_000;
 const MAX_WAITING_BYTES = 16_777_216;
-/** How long mail is kept, in milliseconds. */
-const KEPT_MS = 7 * 86_400_000;
+/** How long mail waits unless a rule says otherwise, in seconds. */
+const KEPT_SECONDS = 7 * 86_400;
+/** How much longer it is kept than it waits, so that its end can be told, in milliseconds. */
+const TELLING_MS = 60_000;
 /**
- * What a stream keeps from the oldest message that waits on, the handled ones beside it included: one that is never
- * handled must not keep any number of others.
+ * What a stream keeps beyond what may wait, from the oldest message that waits on: handled ones. One that is never handled
+ * must not keep any number of others.
  */
-const MAX_SPAN = 16 * MAX_WAITING;
-const MAX_SPAN_BYTES = 4 * MAX_WAITING_BYTES;
+const MAX_HANDLED = 15 * MAX_WAITING;
+const MAX_HANDLED_BYTES = 3 * MAX_WAITING_BYTES;
 /** Messages read at a time to learn their sizes. */
 const READ = 16;
 /** Messages that this node knows the sizes of, and mailboxes that it knows of. */
@@ -36,6 +41,14 @@ const MAX_TRIES = 200;
 const MAX_PAUSE_MS = 50;
 /** Where no stream ever stands: what expects it is stored only if it was stored before. */
 const NOWHERE = { sequence: Number.MAX_SAFE_INTEGER };
+
+/** What a rule says of a mailbox; what it leaves out is as without it. */
+type GivenBounds = NonNullable<RuleSettings['history']>;
+
+/** What may wait in a mailbox: messages, UTF-8 bytes of their envelopes, and for how long. */
+type Bounds = Required<GivenBounds>;
+
+const BOUNDS: Bounds = { size: MAX_WAITING, bytes: MAX_WAITING_BYTES, ttl_seconds: KEPT_SECONDS };
 
 /** A mailbox as this node knows it. */
 class Box {
@@ -61,14 +74,23 @@ class Box {
 export class Mailboxes implements MailKeeper {
   private readonly broker: Broker;
   private readonly store: KeyValueStore;
+  private readonly wakes: WakeStore;
+  private readonly boundsOf: (tenant: string, channel: string) => GivenBounds;
   private readonly now: () => number;
   /** Least recently used first. */
   private readonly boxes: Map<string, Box> = new Map();
   private known = 0;
 
-  constructor({ broker, store }: Pick<Engine, 'broker' | 'store'>, now: () => number) {
+  /** @param boundsOf what rules say of a mailbox, by its channel */
+  constructor(
+    { broker, store }: Pick<Engine, 'broker' | 'store'>,
+    boundsOf: (tenant: string, channel: string) => GivenBounds,
+    now: () => number,
+  ) {
+    this.boundsOf = boundsOf;
     this.broker = broker;
     this.store = store;
+    this.wakes = new WakeStore(store);
     this.now = now;
   }
 
@@ -146,26 +168,29 @@ export class Mailboxes implements MailKeeper {
   }
 
   private async admit(box: Box, sender: Sender, mail: Mail): Promise<void> {
-    const { draft, bytes } = this.draft(box, sender, mail);
+    const bounds = this.bounds(box);
+    const { draft, bytes } = this.draft(box, sender, mail, bounds);
     const { figures } = await this.look(box);
-    if (fits(box, figures, bytes)) return;
-    if ((await this.repeated(box, sender, draft)) === null) throw full(box, figures);
+    if (fits(box, figures, bytes, bounds)) return;
+    if ((await this.repeated(box, sender, draft, bounds)) === null) throw full(box, figures, bounds);
   }
 
   private async append(box: Box, sender: Sender, mail: Mail): Promise<Kept> {
-    const { draft, bytes, end } = this.draft(box, sender, mail);
+    const bounds = this.bounds(box);
+    const { draft, bytes, end } = this.draft(box, sender, mail, bounds);
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       const { figures, epoch } = await this.look(box);
       const { waiting } = box;
-      if (!fits(box, figures, bytes)) {
-        const repeated = await this.repeated(box, sender, draft);
-        if (repeated === null) throw full(box, figures);
+      if (!fits(box, figures, bytes, bounds)) {
+        const repeated = await this.repeated(box, sender, draft, bounds);
+        if (repeated === null) throw full(box, figures, bounds);
+        await this.expectEnd(box, mail, end);
         return this.kept(repeated, figures);
       }
       const retention = {
-        size: Math.max(MAX_WAITING, waiting.needed + 1),
-        ttlMs: KEPT_MS,
-        bytes: Math.max(MAX_WAITING_BYTES, waiting.span + bytes),
+        size: Math.max(bounds.size, waiting.needed + 1),
+        ttlMs: bounds.ttl_seconds * 1000 + TELLING_MS,
+        bytes: Math.max(bounds.bytes, waiting.span + bytes),
       };
       const expect = { sequence: waiting.head, epoch };
       const published = await this.publish(box, sender, { draft, retention, expect });
@@ -175,6 +200,7 @@ export class Mailboxes implements MailKeeper {
         continue;
       }
       if (published.stored === 'none') break;
+      await this.expectEnd(box, mail, end);
       if (published.duplicate) return this.kept(published, figures);
       waiting.note(published.sequence, { bytes, time: draft.time, end });
       const { pending, oldest } = figures;
@@ -183,9 +209,41 @@ export class Mailboxes implements MailKeeper {
     throw new BusError('STORAGE_UNAVAILABLE', 'The mailbox could not take the message now; send it again later.');
   }
 
-  private draft({ stream }: Box, sender: Sender, { id, to, payload, metadata, requestId, options, step }: Mail) {
+  /**
+   * Sees to it that the sender of a stored message is told when its time is over, whoever is there then, if it wants to be
+   * told. Rejects with STORAGE_UNAVAILABLE: sent again, the message is a duplicate whose end is expected.
+   */
+  private async expectEnd({ stream, subject }: Box, { options }: Mail, end: number): Promise<void> {
+    if (options?.receipt === undefined || end === Number.POSITIVE_INFINITY) return;
+    const place = { ...stream, group: INBOX };
+    const key = groupKey(place);
+    const known = await this.wakes.timeOf(stream.tenant, key);
+    if (known !== null && known <= end) return;
+    const at = { tenant: stream.tenant, space: MAIL_SPACE, namespace: '' };
+    if ((await this.store.get(at, key)) === null) {
+      const facts = { owner: subjectIdentity(subject), created_at: this.now(), isImplied: true } as const;
+      const record = await newGroup(this.broker, place, {}, 'all', facts);
+      // Somebody may have made it meanwhile, which is as well.
+      await this.store.set(at, key, JSON.stringify(record), { ifVersion: 0 });
+    }
+    await this.wakes.by(stream.tenant, key, end);
+  }
+
+  private bounds({ stream: { tenant, channel } }: Box): Bounds {
+    return { ...BOUNDS, ...this.boundsOf(tenant, channel) };
+  }
+
+  private draft(
+    { stream }: Box,
+    sender: Sender,
+    { id, to, payload, metadata, requestId, options, step }: Mail,
+    { ttl_seconds: most }: Bounds,
+  ) {
     const now = this.now();
-    const { ttl_seconds: ttl, request } = options ?? {};
+    // Whose end is told says when that is.
+    const life = Math.min(options?.ttl_seconds ?? most, most);
+    const marked = options?.receipt === undefined ? options : { ...options, ttl_seconds: life };
+    const { ttl_seconds: ttl, request } = marked ?? {};
     const draft = openDraft(
       {
         id,
@@ -196,7 +254,7 @@ export class Mailboxes implements MailKeeper {
         to: to.length === 1 ? to[0] : to,
         payload,
         metadata,
-        marks: withHops(marksText(sender.mark, options, now), step),
+        marks: withHops(marksText(sender.mark, marked, now), step),
         requestId,
       },
       now,
@@ -234,8 +292,13 @@ export class Mailboxes implements MailKeeper {
   }
 
   /** What was answered when this message was stored before; null when it was not. */
-  private repeated(box: Box, sender: Sender, draft: ReturnType<typeof openDraft>): Promise<Published | null> {
-    const retention = { size: MAX_SPAN, ttlMs: KEPT_MS };
+  private repeated(
+    box: Box,
+    sender: Sender,
+    draft: ReturnType<typeof openDraft>,
+    { size, ttl_seconds }: Bounds,
+  ): Promise<Published | null> {
+    const retention = { size: size + MAX_HANDLED, ttlMs: ttl_seconds * 1000 + TELLING_MS };
     return this.publish(box, sender, { draft, retention, expect: NOWHERE });
   }
 
@@ -259,15 +322,15 @@ export class Mailboxes implements MailKeeper {
   }
 }
 
-function fits({ waiting }: Box, { pending, bytes }: Figures, more: number): boolean {
-  if (pending + 1 > MAX_WAITING || bytes + more > MAX_WAITING_BYTES) return false;
-  return waiting.needed + 1 <= MAX_SPAN && waiting.span + more <= MAX_SPAN_BYTES;
+function fits({ waiting }: Box, { pending, bytes }: Figures, more: number, bounds: Bounds): boolean {
+  if (pending + 1 > bounds.size || bytes + more > bounds.bytes) return false;
+  return waiting.needed + 1 <= bounds.size + MAX_HANDLED && waiting.span + more <= bounds.bytes + MAX_HANDLED_BYTES;
 }
 
-function full({ subject }: Box, { pending, bytes }: Figures): BusError {
+function full({ subject }: Box, { pending, bytes }: Figures, bounds: Bounds): BusError {
   return new BusError(
     'MAILBOX_FULL',
     `The mailbox @${subject} holds ${pending} messages, as much as may wait; send again when some are handled.`,
-    { mailbox: `@${subject}`, pending, bytes, limit: MAX_WAITING, limit_bytes: MAX_WAITING_BYTES },
+    { mailbox: `@${subject}`, pending, bytes, limit: bounds.size, limit_bytes: bounds.bytes },
   );
 }

@@ -1,16 +1,21 @@
-import { describe } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../test/fixtures/private-redis.ts';
 import type { Backend } from '../consumers/groups.suite.ts';
-import { onEnd } from '../consumers/rig.suite.ts';
 import { createRedisEngine } from '../engine/redis/redis.ts';
 import { mailSuite } from './mail.suite.ts';
 
-async function open(): Promise<Backend> {
-  const redis = await PrivateRedis.start();
-  onEnd(() => redis.stop());
-  return { engine: (nodeId) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() }) };
-}
-
 describe.runIf(hasRedis())('with a Redis server', () => {
-  mailSuite('two nodes on redis', open, 2);
+  let redis: PrivateRedis;
+
+  beforeAll(async () => {
+    redis = await PrivateRedis.start();
+  });
+  afterAll(() => redis.stop());
+
+  async function open(): Promise<Backend> {
+    await redis.flush();
+    return { engine: (nodeId) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() }) };
+  }
+
+  mailSuite('two nodes on redis', open, 2, 1_000);
 });

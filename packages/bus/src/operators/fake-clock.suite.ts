@@ -55,6 +55,8 @@ export class FakeClock implements Clock {
   }
 
   private next(end: number): Timer | undefined {
-    return [...this.timers].filter(({ due }) => due <= end).sort((one, other) => one.due - other.due)[0];
+    let next: Timer | undefined;
+    for (const timer of this.timers) if (timer.due <= end && (next === undefined || timer.due < next.due)) next = timer;
+    return next;
   }
 }

@@ -58,6 +58,8 @@ export interface RigOptions {
   readonly node?: string;
   readonly now?: () => number;
   readonly clock?: Clock;
+  /** How long a broken line is waited for. */
+  readonly graceMs?: number;
 }
 
 /** A bus with an operator, in this process. */
@@ -68,7 +70,11 @@ export class BusRig<O extends Operator> {
   readonly faults: unknown[] = [];
   private stopped = false;
 
-  constructor(engine: Engine, create: (bus: Bus) => O, { node = 'node-a', now = Date.now, clock }: RigOptions = {}) {
+  constructor(
+    engine: Engine,
+    create: (bus: Bus) => O,
+    { node = 'node-a', now = Date.now, clock, graceMs = 5_000 }: RigOptions = {},
+  ) {
     this.bus = new Bus({
       engine,
       operators: { cron: false, webhook: false, store: false, lease: false, omega: false },
@@ -79,6 +85,7 @@ export class BusRig<O extends Operator> {
         telemetry: true,
         serverTenant: 'default',
         now,
+        presenceGraceMs: graceMs,
         ...(clock === undefined ? {} : { clock }),
       },
       onFault: (error) => {

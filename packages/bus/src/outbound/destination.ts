@@ -31,7 +31,7 @@ export function plainHost(hostname: string): string {
  * and its host could be public. What a name resolves to is judged when a connection is made, since it may change.
  */
 export function checkDestination(text: string, allowed: HostTest): URL {
-  if (!URL.canParse(text)) throw refused('This is no URL.', 'absolute http or https URL');
+  if (!URL.canParse(text)) throw refused('This is not a URL.', 'absolute http or https URL');
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw refused('Only http and https URLs are posted to.', 'http:// or https://');

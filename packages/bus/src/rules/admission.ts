@@ -31,10 +31,13 @@ export function requirePublisher({ publish }: ChannelPolicy, candidate: Candidat
 }
 
 /** Throws LIMIT_EXCEEDED for a payload over the policy's bound. */
-export function requireSize({ maxMessageBytes }: ChannelPolicy, payload: JsonObject): void {
-  if (maxMessageBytes === null) return;
-  const bytes = Buffer.byteLength(JSON.stringify(payload));
-  if (bytes <= maxMessageBytes) return;
+export function requireSize(policy: ChannelPolicy, payload: JsonObject): void {
+  if (policy.maxMessageBytes !== null) requireBytes(policy, Buffer.byteLength(JSON.stringify(payload)));
+}
+
+/** The same of a payload whose UTF-8 bytes as JSON are known. */
+export function requireBytes({ maxMessageBytes }: ChannelPolicy, bytes: number): void {
+  if (maxMessageBytes === null || bytes <= maxMessageBytes) return;
   throw new BusError('LIMIT_EXCEEDED', `A rule allows payloads of ${maxMessageBytes} bytes here; yours has ${bytes}.`, {
     limit: maxMessageBytes,
     bytes,

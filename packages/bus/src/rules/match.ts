@@ -1,4 +1,4 @@
-import { compilePattern, WILDCARD } from '@arqonbus/protocol';
+import { compilePattern, MAIL_ROOM, WILDCARD } from '@arqonbus/protocol';
 import { RULE_FIELDS, type Rule, type RuleField, type RuleSettings } from './rule.ts';
 
 /** Where a rule was written: in the configuration, or by `op.rules.set`. */
@@ -25,7 +25,7 @@ export interface Merged {
 export function compileRules(rules: readonly Rule[], from: RuleSource): CompiledRule[] {
   return rules.map((rule) => {
     const [room = '', channel = ''] = rule.match.split(':');
-    const isRoom = partOf(room);
+    const isRoom = room === MAIL_ROOM ? isMailRoom : noMailRoom(partOf(room));
     const isChannel = partOf(channel);
     return {
       rule,
@@ -62,6 +62,14 @@ function take(
   }
   settled.history = { ...(settled.history as object | undefined), ...(value as object) };
   for (const part of Object.keys(value)) origins[`history.${part}`] = compiled;
+}
+
+function isMailRoom(name: string): boolean {
+  return name === MAIL_ROOM;
+}
+
+function noMailRoom(isRoom: (name: string) => boolean): (name: string) => boolean {
+  return (name) => name !== MAIL_ROOM && isRoom(name);
 }
 
 /** `*` alone is everything, the room-wide stream included. */

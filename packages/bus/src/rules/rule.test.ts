@@ -22,7 +22,18 @@ describe('a list of rules', () => {
     expect(parseRules(rules)).toEqual(rules);
   });
 
-  it.each(['orders', 'orders:', ':new', 'a:b:c', 'a/b:c', 'orders:*x', 'a:>.b', '', '_x:y'])(
+  it('takes bounds of mailboxes, and nothing else for them', () => {
+    const rules = [
+      { match: '@:*', history: { size: 10 } },
+      { match: '@:ada', history: { bytes: 1_000, ttl_seconds: 60 } },
+    ];
+    expect(parseRules(rules)).toEqual(rules);
+    const fault = faultOf([{ match: '@:*', history: { size: 1 }, publish: 'nobody' }]);
+    expect(fault.details).toMatchObject({ field: 'rules[0].publish' });
+    expect(fault.message).toContain('settles "history" alone');
+  });
+
+  it.each(['@', '@:', '@ada:x', 'orders', 'orders:', ':new', 'a:b:c', 'a/b:c', 'orders:*x', 'a:>.b', '', '_x:y'])(
     'refuses to match %j',
     (match) => {
       expect(faultOf([{ match }])).toMatchObject({ code: 'VALIDATION_ERROR', details: { field: 'rules[0].match' } });

@@ -4,11 +4,13 @@ import {
   isChannelName,
   isChannelPattern,
   isRoomName,
+  MAIL_ROOM,
   nearestNames,
   WILDCARD,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { $ZodIssue } from 'zod/v4/core';
+import { plainProblem } from '../schemas/problem.ts';
 
 /** Rules that one tenant may have. */
 export const MAX_RULES = 500;
@@ -30,7 +32,9 @@ const MATCH = z
   .string()
   .max(260)
   .refine(isMatch, 'must be "room:channel", where each part is a name, "*" or a pattern like orders.* or orders.>')
-  .describe('A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest.');
+  .describe(
+    'A `room:channel` pattern: `*` is one segment between `.` or `/` (alone: all), a last `>` the rest. `@:NAME` and `@:*` are mailboxes.',
+  );
 
 const HOOK = z
   .strictObject(
@@ -130,7 +134,17 @@ const FIELDS = {
 export const RULE_SETTINGS: z.ZodType<RuleSettings> = z.strictObject(FIELDS, STRICT);
 
 /** One rule: where it holds, and what it settles there. */
-export const RULE: z.ZodType<Rule> = z.strictObject({ match: MATCH, ...FIELDS }, STRICT).meta({ id: 'ChannelRule' });
+export const RULE: z.ZodType<Rule> = z
+  .strictObject({ match: MATCH, ...FIELDS }, STRICT)
+  .superRefine((rule, context) => {
+    if (!isMailMatch(rule.match)) return;
+    for (const field of RULE_FIELDS) {
+      if (field === 'history' || rule[field] === undefined) continue;
+      const message = 'a rule for mailboxes settles "history" alone; leave this out, or match other channels';
+      context.addIssue({ code: 'custom', path: [field], message });
+    }
+  })
+  .meta({ id: 'ChannelRule' });
 
 export const RULES: z.ZodType<Rule[]> = z.array(RULE).max(MAX_RULES);
 
@@ -150,7 +164,7 @@ const KNOWN: readonly string[] = [
  * the nearest known field when one was mistyped, and all faults in `faults`.
  */
 export function parseRules(given: unknown): Rule[] {
-  const checked = RULES.safeParse(given);
+  const checked = RULES.safeParse(given, { error: plainProblem });
   if (checked.success) return checked.data;
   const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: issue.message }));
   const [first] = faults;
@@ -185,9 +199,15 @@ function placeOf(issue: $ZodIssue): string {
   );
 }
 
+/** Whether a rule is for mailboxes, which no other one takes in. */
+export function isMailMatch(match: string): boolean {
+  return match.startsWith(`${MAIL_ROOM}:`);
+}
+
 function isMatch(text: string): boolean {
   const [room = '', channel, ...more] = text.split(':');
   if (channel === undefined || more.length > 0) return false;
-  const isRoom = room === WILDCARD || isRoomName(room) || (isChannelPattern(room) && !room.includes('/'));
+  const isRoom =
+    room === WILDCARD || room === MAIL_ROOM || isRoomName(room) || (isChannelPattern(room) && !room.includes('/'));
   return isRoom && (channel === WILDCARD || isChannelName(channel) || isChannelPattern(channel));
 }

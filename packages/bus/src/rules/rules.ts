@@ -1,11 +1,11 @@
-import { BusError, compilePattern, isChannelPattern, WILDCARD } from '@arqonbus/protocol';
+import { BusError, compilePattern, isChannelPattern, MAIL_ROOM, WILDCARD } from '@arqonbus/protocol';
 import { andThen } from '../awaitable.ts';
 import type { Awaitable, KeyChange, KeySpace, KeyValueStore, Retention } from '../engine/engine.ts';
 import { checkDestination, type HostTest } from '../outbound/destination.ts';
 import { signingKey } from '../outbound/signature.ts';
 import { type CompiledRule, compileRules, type Merged, mergeRules } from './match.ts';
 import { compileSchema, type PayloadCheck } from './payload-schema.ts';
-import { type HookSettings, parseRules, type Rule } from './rule.ts';
+import { type HookSettings, isMailMatch, parseRules, type Rule, type RuleSettings } from './rule.ts';
 
 const SPACE = 'rules';
 const KEY = 'rules';
@@ -69,6 +69,8 @@ interface TenantRules {
   readonly compiled: readonly CompiledRule[];
   /** Those whose hooks are asked about memberships. */
   readonly joinHooks: readonly CompiledRule[];
+  /** Those for mailboxes. */
+  readonly mail: readonly CompiledRule[];
   /** One policy for all channels that the same rules match. */
   readonly policies: Map<string, ChannelPolicy>;
 }
@@ -79,11 +81,11 @@ interface TenantRules {
  */
 export class ChannelRules {
   private readonly store: KeyValueStore;
-  private readonly base: readonly CompiledRule[];
+  private base: readonly CompiledRule[];
   private readonly defaults: RuleDefaults;
   private readonly onFault: (error: unknown) => void;
   private readonly allowed: HostTest;
-  private readonly fallback: TenantRules;
+  private fallback: TenantRules;
   private readonly tenants: Map<string, TenantRules> = new Map();
   /** Told after the rules of a tenant have changed. */
   readonly changed: Set<(tenant: string) => void> = new Set();
@@ -104,8 +106,19 @@ export class ChannelRules {
     this.defaults = defaults;
     this.onFault = onFault;
     this.allowed = allowed;
-    this.base = compileRules(checked(base), 'file');
+    this.base = baseRules(base);
     this.fallback = this.make(0, []);
+  }
+
+  /**
+   * The configuration has other rules, or other defaults: both hold at once for these tenants and all others. Throws
+   * VALIDATION_ERROR for rules that cannot be read, and then changes nothing.
+   */
+  rebase(base: readonly unknown[], tenants: Iterable<string>): void {
+    this.base = baseRules(base);
+    this.fallback = this.make(0, []);
+    for (const [tenant, { version, rules }] of this.tenants) this.tenants.set(tenant, this.make(version, rules));
+    for (const tenant of tenants) for (const listener of this.changed) listener(tenant);
   }
 
   /** Follows what other nodes set; returns the way to stop. */
@@ -139,9 +152,9 @@ export class ChannelRules {
 
   /**
    * Replaces a tenant's own rules, on every node; answers their version. Throws VALIDATION_ERROR for rules that cannot
-   * be read, and CONFLICT when they are not of the version `ifVersion` any more.
+   * be read, and CONFLICT when they are not of the version `ifVersion` any more, if one is given.
    */
-  set(tenant: string, given: unknown, ifVersion: number): Awaitable<number> {
+  set(tenant: string, given: unknown, ifVersion?: number): Awaitable<number> {
     const rules = checked(given);
     requireDestinations(rules, this.allowed);
     const text = JSON.stringify(rules);
@@ -151,17 +164,20 @@ export class ChannelRules {
         limit: MAX_BYTES,
       });
     }
-    return andThen(this.store.set(spaceOf(tenant), KEY, text, { ifVersion }), (outcome) => {
-      if (outcome.ok) {
-        this.put(tenant, this.make(outcome.version, rules));
-        return outcome.version;
-      }
-      const version = outcome.reason === 'conflict' ? outcome.version : 0;
-      throw new BusError('CONFLICT', 'Somebody else has set the rules meanwhile; read them and set yours again.', {
-        version,
-        if_version: ifVersion,
-      });
-    });
+    return andThen(
+      this.store.set(spaceOf(tenant), KEY, text, ifVersion === undefined ? {} : { ifVersion }),
+      (outcome) => {
+        if (outcome.ok) {
+          this.put(tenant, this.make(outcome.version, rules));
+          return outcome.version;
+        }
+        const version = outcome.reason === 'conflict' ? outcome.version : 0;
+        throw new BusError('CONFLICT', 'Somebody else has set the rules meanwhile; read them and set yours again.', {
+          version,
+          if_version: ifVersion,
+        });
+      },
+    );
   }
 
   /** What holds for a channel, whether it exists or not. */
@@ -176,6 +192,12 @@ export class ChannelRules {
   /** The same with the rules that it comes from. */
   merged(tenant: string, room: string, channel: string): Merged {
     return mergeRules(this.of(tenant).compiled, room, channel);
+  }
+
+  /** What rules say of how much may wait in a mailbox, by its channel of the room of mailboxes. */
+  mailbox(tenant: string, channel: string): NonNullable<RuleSettings['history']> {
+    const { mail } = this.of(tenant);
+    return mail.length === 0 ? NO_BOUNDS : (mergeRules(mail, MAIL_ROOM, channel).settled.history ?? NO_BOUNDS);
   }
 
   /**
@@ -213,7 +235,8 @@ export class ChannelRules {
   private make(version: number, rules: readonly Rule[]): TenantRules {
     const compiled = [...this.base, ...compileRules(rules, 'store')];
     const joinHooks = compiled.filter(({ rule }) => rule.hook?.on.includes('join') === true);
-    return { version, rules, compiled, joinHooks, policies: new Map() };
+    const mail = compiled.filter(({ rule }) => isMailMatch(rule.match));
+    return { version, rules, compiled, joinHooks, mail, policies: new Map() };
   }
 
   private put(tenant: string, rules: TenantRules): void {
@@ -274,6 +297,7 @@ export class ChannelRules {
 }
 
 const NONE: readonly ChannelHook[] = [];
+const NO_BOUNDS: NonNullable<RuleSettings['history']> = {};
 const NOTHING: Pick<Merged, 'settled' | 'origins'> = { settled: {}, origins: {} };
 /** Made once for each rule, so that what is made ready of it is found again. */
 const HOOKS: WeakMap<HookSettings, ChannelHook> = new WeakMap();
@@ -342,6 +366,15 @@ function checked(given: unknown): Rule[] {
     if (secret !== undefined) at(`rules[${index}].hook.secret`, () => signingKey(secret));
   }
   return rules;
+}
+
+/** Throws VALIDATION_ERROR for rules of the configuration that cannot be read. */
+export function checkRules(given: readonly unknown[]): void {
+  checked(given);
+}
+
+function baseRules(given: readonly unknown[]): readonly CompiledRule[] {
+  return compileRules(checked(given), 'file');
 }
 
 function spaceOf(tenant: string): KeySpace {

@@ -99,6 +99,20 @@ const CASIL = z
   })
   .meta({ id: 'CasilMetadata', description: 'What content inspection found.' });
 
+const STREAM = z
+  .strictObject({
+    id: NAME,
+    offset: COUNT.describe('Where `payload.text` begins in the text of the stream, in UTF-16 units.'),
+    state: z
+      .enum(['streaming', 'complete', 'cancelled', 'failed', 'orphaned'])
+      .describe('Anything but `streaming` ends it.'),
+    revised: z
+      .literal(true)
+      .describe('The whole is not what was shown before: a hook or the content policy changed it.')
+      .exactOptional(),
+  })
+  .meta({ id: 'StreamMark', description: 'On a piece of a token stream, or on all of it.' });
+
 const METADATA = z
   .looseObject({
     sequence: z.int().min(1).describe('Place in the order of the channel; not on live-only traffic.').exactOptional(),
@@ -142,6 +156,7 @@ const METADATA = z
       .min(1)
       .describe('How many messages led to this one, each caused by the one before; counted by the server.')
       .exactOptional(),
+    stream: STREAM.exactOptional(),
     expires_at: STAMP.describe('After it the envelope is neither delivered, replayed nor listed.').exactOptional(),
     ...TRACING,
   })
@@ -292,5 +307,5 @@ export const OUTBOUND: Readonly<
     .meta({ id: 'RefusedCommand', description: 'The one answer to a command that was refused or failed.' }),
   error: z
     .strictObject({ ...RECEIVED, ...FAILURE, type: z.literal('error'), request_id: EXACT_ID.exactOptional() })
-    .meta({ id: 'Error', description: 'The refusal of anything that is no command.' }),
+    .meta({ id: 'Error', description: 'The refusal of anything that is not a command.' }),
 };

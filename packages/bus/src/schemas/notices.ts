@@ -1,6 +1,6 @@
 import type { Notice } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { COUNT, POSITION, ROLE, SEQUENCE, STAMP } from './fields.ts';
+import { COUNT, POSITION, ROLE, SENDER, SEQUENCE, STAMP } from './fields.ts';
 import { PRESENCE_DEPARTURE, PRESENCE_MEMBER, PRESENCE_UPDATE } from './presence.ts';
 
 const NAME = z.string().min(1);
@@ -104,6 +104,14 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
     .strictObject({ event: z.literal('channel_deleted'), ...PLACE })
     .meta({ id: 'ChannelDeletedNotice', description: 'To those who subscribe to the room.' }),
   presence: PRESENCE,
+  stream_cancel: z
+    .strictObject({
+      event: z.literal('stream_cancel'),
+      stream_id: NAME,
+      ...PLACE,
+      by: SENDER.describe('Who asks for it.'),
+    })
+    .meta({ id: 'StreamCancelNotice', description: 'To whoever writes a token stream: a reader asks it to stop.' }),
   store_changed: z
     .strictObject({
       event: z.literal('store_changed'),

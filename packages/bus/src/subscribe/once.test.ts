@@ -3,14 +3,20 @@ import { beforeEach, expect, it } from 'vitest';
 import { isPending } from '../awaitable.ts';
 import type { Membership, Session } from '../connection/session.ts';
 import type { Broker, StoredEvent, StreamAddress } from '../engine/engine.ts';
+import { MemoryStore } from '../engine/memory/store.ts';
 import { Hub } from '../hub.ts';
+import { NodeCalls } from '../node-calls.ts';
 import { type Channel, Rooms } from '../rooms.ts';
 import { noRules } from '../rules/rules.suite.ts';
+import { KnownStreams } from '../streams/known.ts';
+import { Pieces } from '../streams/pieces.ts';
+import { StreamTexts } from '../streams/texts.ts';
 import { Replays } from './replays.ts';
 
 let rooms: Rooms;
 let hub: Hub;
 let replays: Replays;
+let pieces: Pieces;
 let sent: string[];
 let session: Session;
 /** What history holds of each channel. */
@@ -25,11 +31,14 @@ beforeEach(() => {
     maxSubscriptions: 10,
     now: Date.now,
   });
-  hub = new Hub(rooms, Date.now);
+  const known = new KnownStreams(Date.now, true);
+  hub = new Hub(rooms, Date.now, known);
   const onFault = (error: unknown): never => {
     throw error;
   };
-  replays = new Replays({ rooms, hub, broker, options: { now: Date.now, onFault } });
+  const texts = new StreamTexts(known, new NodeCalls(null, { node: 'n', onFault }), new MemoryStore(Date.now));
+  pieces = new Pieces({ hub, known, texts, presence: null, onFault });
+  replays = new Replays({ rooms, hub, pieces, broker, options: { now: Date.now, onFault } });
   sent = [];
   stored = new Map();
   const memberships = new Map<Channel, Membership>();
@@ -205,7 +214,7 @@ it('resumes a channel of the room that comes to be listed while the engine is as
   const onFault = (error: unknown): never => {
     throw error;
   };
-  const late = new Replays({ rooms, hub, broker: slow, options: { now: Date.now, onFault } });
+  const late = new Replays({ rooms, hub, pieces, broker: slow, options: { now: Date.now, onFault } });
   const { membership } = rooms.join(session, wide, { echo: false, coverage: null, isStrict: false });
   const settled = late.settle(session, wide, membership, { since: { one: { sequence: 1, epoch: EPOCH } } });
   rooms.create(tenant, 'r', 'one', {});

@@ -14,6 +14,7 @@ import { type Bus, createBus } from '../index.ts';
 import { FakeClock } from '../operators/fake-clock.suite.ts';
 import { Rooms } from '../rooms.ts';
 import { noRules } from '../rules/rules.suite.ts';
+import { KnownStreams } from '../streams/known.ts';
 import { Rosters } from './presence.ts';
 
 const opened: Bus[] = [];
@@ -203,7 +204,7 @@ describe('what other nodes tell', () => {
       maxSubscriptions: 10,
       now: () => clock.now(),
     });
-    const hub = new Hub(rooms, () => clock.now());
+    const hub = new Hub(rooms, () => clock.now(), new KnownStreams(() => clock.now(), true));
     const engine = { presence: { list: () => [] }, healthy: () => state.healthy } as unknown as Engine;
     const state = { healthy: true };
     const options = { node: 'a', presenceGraceMs: 5_000, onFault: () => {} };

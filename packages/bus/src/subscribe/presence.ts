@@ -2,6 +2,7 @@ import {
   BusError,
   type ClientRecord,
   type JsonObject,
+  MAIL_ROOM,
   type PresenceMember,
   type PresenceSnapshot,
   WILDCARD,
@@ -13,6 +14,7 @@ import { type Awaitable, type Engine, type PresenceEntry, streamKey } from '../e
 import { type Hub, notice } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import { systemTimers, type Timers } from '../timers.ts';
+import { Attendance, type Followed, placed } from './attendance.ts';
 import { type Cause, NOTICE_MS, Roster, type RosterMember, type RosterNotice } from './roster.ts';
 
 /** Bytes of one state as JSON, and of all states of a connection. */
@@ -82,6 +84,8 @@ export class Rosters {
   private updates: Map<Membership, { readonly session: Session; readonly channel: Channel }> = new Map();
   private callOffUpdates: (() => void) | null = null;
   private unsureUntil = Number.NEGATIVE_INFINITY;
+  /** The same for parts of this program, which follow whole rooms and tenants. */
+  readonly attendance: Attendance;
   private callOffAligning: (() => void) | null = null;
 
   constructor(
@@ -98,6 +102,12 @@ export class Rosters {
     this.engine = engine;
     this.options = options;
     this.timers = timers;
+    this.attendance = new Attendance({
+      timers,
+      graceMs: options.presenceGraceMs,
+      here: (followed) => this.followedHere(followed),
+      elsewhere: engine.presence === null ? null : (followed) => this.followedElsewhere(followed),
+    });
   }
 
   /**
@@ -213,6 +223,7 @@ export class Rosters {
       return heard === undefined || now - heard.at > HEARD_MS;
     };
     for (const { roster } of this.watched.values()) roster.loseNodes(isLost);
+    this.attendance.loseNodes(isLost);
     for (const node of [...this.heard.keys()]) if (isLost(node)) this.heard.delete(node);
   }
 
@@ -225,6 +236,7 @@ export class Rosters {
   stop(): void {
     this.callOffAligning?.();
     this.callOffUpdates?.();
+    this.attendance.stop();
     for (const { roster, callOff } of this.watched.values()) {
       callOff?.();
       roster.stop();
@@ -233,7 +245,7 @@ export class Rosters {
   }
 
   private get isUnwatched(): boolean {
-    return this.watched.size === 0 && this.engine.presence === null;
+    return this.watched.size === 0 && this.attendance.isIdle && this.engine.presence === null;
   }
 
   private tell(tenant: string, change: Told): void {
@@ -241,6 +253,10 @@ export class Rosters {
   }
 
   private apply(tenant: string, { op, room, member, cause = 'left' }: Told): void {
+    if (!this.attendance.isIdle) {
+      if (op === 'join') this.attendance.joined(tenant, room, member);
+      else this.attendance.left(tenant, room, member, cause);
+    }
     if (this.watched.size === 0) return;
     const { channel, record } = member;
     for (const name of channel === WILDCARD ? [WILDCARD] : [channel, WILDCARD]) {
@@ -328,8 +344,30 @@ export class Rosters {
     });
   }
 
+  /** Who of this node is where, as a set of attendance has it. */
+  private *followedHere({ tenant: name, room, channel }: Followed): Generator<RosterMember> {
+    const { rooms } = this.rooms.tenant(name);
+    for (const one of room === null ? rooms.values() : [rooms.get(room)]) {
+      for (const place of one?.places() ?? []) {
+        if (channel !== null && place.channel !== channel) continue;
+        for (const [session, membership] of place.members) {
+          yield placed(place.room, this.memberOf(session, place, membership));
+        }
+      }
+    }
+  }
+
+  private async followedElsewhere({ tenant, room, channel }: Followed): Promise<RosterMember[]> {
+    const entries = await this.engine.presence?.list(tenant, room ?? undefined, channel ?? undefined);
+    return (entries ?? []).flatMap((entry) => {
+      const rooms = room === null ? roomsOf(entry) : [room];
+      return rooms.flatMap((one) => membersOf(entry, one, channel ?? WILDCARD).map((member) => placed(one, member)));
+    });
+  }
+
   /** Brings every set to what the engine knows of the other nodes. */
   private async align(): Promise<void> {
+    await this.attendance.align((node) => node === this.options.node);
     for (const watched of [...this.watched.values()]) {
       if (watched.departed !== null) continue;
       const departed = new Set<string>();
@@ -374,6 +412,12 @@ function noteBytes({ agent }: Pick<PresenceMember, 'agent'>): number {
 
 function payloadOf({ room, channel }: Watched, told: RosterNotice): JsonObject {
   return { event: 'presence', room, channel, ...told };
+}
+
+/** The rooms that a client of another node is in, but for mailboxes and the room of all rooms. */
+function roomsOf({ channels }: PresenceEntry): string[] {
+  const rooms = Object.keys(channels).map((address) => address.slice(0, address.indexOf(':')));
+  return [...new Set(rooms)].filter((room) => room !== WILDCARD && room !== MAIL_ROOM);
 }
 
 /** Where a client of another node is in a room; with a channel only there. */

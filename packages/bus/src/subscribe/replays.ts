@@ -4,6 +4,7 @@ import type { Membership, Session } from '../connection/session.ts';
 import type { Awaitable, Broker, StreamAddress, StreamState } from '../engine/engine.ts';
 import type { Hub } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
+import type { Pieces } from '../streams/pieces.ts';
 import { CatchUp, isLive, type Missed } from './catch-up.ts';
 import { plan, positionsOf, type Since } from './plan.ts';
 
@@ -31,6 +32,7 @@ export interface ReplayParts {
   readonly rooms: Rooms;
   readonly broker: Broker;
   readonly hub: Hub;
+  readonly pieces: Pieces;
   readonly options: {
     readonly now: () => number;
     /** Told of a replay that history could not serve. */
@@ -54,15 +56,18 @@ export class Replays {
   /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
   settle(session: Session, channel: Channel, membership: Membership, wanted: Wanted): Awaitable<Settled> {
     if (channel.room === WILDCARD) {
+      const showStreams = this.parts.pieces.entering(session, channel);
       this.parts.rooms.goLive(channel, membership);
-      return { state: { sequence: 0, epoch: '', oldest: 1 }, begin: () => {} };
+      return { state: { sequence: 0, epoch: '', oldest: 1 }, begin: showStreams };
     }
-    const { hub, rooms, broker, options } = this.parts;
+    const { hub, rooms, broker, pieces, options } = this.parts;
     const done = (): void => {
+      const showStreams = session.closed ? null : pieces.entering(session, channel);
       hub.catchUps.end(catchUp);
-      if (session.closed) return;
+      if (showStreams === null) return;
       if (channel.members.get(session) === membership) rooms.goLive(channel, membership);
       else rooms.refresh(channel);
+      showStreams();
     };
     const catchUp = new CatchUp(session, channel, broker, done, options.now);
     // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
@@ -100,10 +105,12 @@ export class Replays {
   }
 
   private goOn(session: Session, wide: Channel, rest: readonly ({ channel: Channel } & Position)[]): void {
-    const { hub, rooms, broker, options } = this.parts;
+    const { hub, rooms, broker, pieces, options } = this.parts;
     const done = (): void => {
+      const showStreams = pieces.entering(session, wide);
       hub.catchUps.end(catchUp);
       rooms.refresh(wide);
+      showStreams();
     };
     const catchUp = new CatchUp(session, wide, broker, done, options.now, true);
     for (const one of rest) catchUp.startAfter(one.channel, one);

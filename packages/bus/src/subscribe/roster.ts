@@ -47,14 +47,19 @@ export interface RosterOptions {
   readonly graceMs: number;
   /** Whether it is of a whole room: records name their channel, and each client counts once. */
   readonly ofRoom: boolean;
-  /** Sends a notice; answers for how many milliseconds no other should follow. */
-  readonly send: (notice: RosterNotice) => number;
+  /** Sends a notice, and all that it is made of; answers for how many milliseconds no other should follow. */
+  readonly send: (notice: RosterNotice, changes: Iterable<RosterChange>) => number;
 }
 
-type Change =
+export type RosterChange =
   | { readonly kind: 'joined'; readonly member: RosterMember }
-  /** `previous`: as which client those who watch know it. */
-  | { readonly kind: 'updated'; readonly member: RosterMember; readonly previous: string | undefined }
+  /** `previous`: as which client those who watch know it; `isMerged`: as itself too. */
+  | {
+      readonly kind: 'updated';
+      readonly member: RosterMember;
+      readonly previous: string | undefined;
+      readonly isMerged?: boolean;
+    }
   | { readonly kind: 'left'; readonly departure: PresenceDeparture }
   /** It came and went between two notices. */
   | { readonly kind: 'visit'; readonly member: RosterMember; readonly departure: PresenceDeparture };
@@ -73,7 +78,7 @@ export class Roster {
   private readonly places: Map<string, number> = new Map();
   /** Members whose line broke, with the time at which they are told as gone: in its order, since all wait as long. */
   private readonly absent: Map<string, number> = new Map();
-  private changes: Map<string, Change> = new Map();
+  private changes: Map<string, RosterChange> = new Map();
   private bytes = 0;
   private isLarge = false;
   /** No notice before this, by the steady clock. */
@@ -88,6 +93,11 @@ export class Roster {
   /** How many there are; those whose line broke count until they are told as gone. */
   get count(): number {
     return this.options.ofRoom ? this.places.size : this.members.size;
+  }
+
+  /** All members, those that are waited for included. */
+  get all(): Iterable<RosterMember> {
+    return this.members.values();
   }
 
   /** Takes somebody in who was there before anybody watched. */
@@ -169,6 +179,12 @@ export class Roster {
     return { version, members, joined, updated: [], left: [], ...mode };
   }
 
+  /** Tells now what has changed, so that {@link all} is what was told. */
+  flush(): void {
+    this.callOffNotice?.();
+    this.tell();
+  }
+
   stop(): void {
     this.callOffNotice?.();
     this.callOffGrace?.();
@@ -186,8 +202,8 @@ export class Roster {
     const before = this.changes.get(key);
     this.put(key, member);
     if (before?.kind === 'joined') this.note(key, { kind: 'joined', member });
-    else
-      this.note(key, { kind: 'updated', member, previous: before?.kind === 'updated' ? before.previous : undefined });
+    else if (before?.kind === 'updated') this.note(key, { ...before, member });
+    else this.note(key, { kind: 'updated', member, previous: undefined });
   }
 
   /** `member` takes the place of the one under `key`, as the same client on another connection. */
@@ -207,11 +223,15 @@ export class Roster {
       return;
     }
     const previous = told?.kind === 'updated' && told.previous !== undefined ? told.previous : before.record.client_id;
+    if (told?.kind === 'updated' && told.isMerged === true) {
+      this.note(key, { kind: 'left', departure: { ...before.record, cause: 'lost' } });
+    }
+    const isMerged = own === undefined || own.kind === 'updated' ? wasThere : own.kind === 'left';
     if (own?.kind === 'updated' && own.previous !== undefined) {
       // It stands for another already: this one has to be told as gone.
       const departure = { ...before.record, client_id: previous, cause: 'lost' as const };
       this.note(keyOf(before.channel, previous), { kind: 'left', departure });
-    } else this.note(ownKey, { kind: 'updated', member, previous });
+    } else this.note(ownKey, { kind: 'updated', member, previous, isMerged });
   }
 
   private remove(key: string, member: RosterMember, cause: Cause): void {
@@ -227,6 +247,9 @@ export class Roster {
       return;
     }
     this.note(keyOf(member.channel, client_id), { kind: 'left', departure });
+    if (before?.kind === 'updated' && before.isMerged === true) {
+      this.note(key, { kind: 'left', departure: { ...member.record, cause } });
+    }
   }
 
   private put(key: string, member: RosterMember): void {
@@ -294,7 +317,7 @@ export class Roster {
     if (size > MAX_LISTED || this.bytes > MAX_LISTED_BYTES) this.isLarge = true;
   }
 
-  private note(key: string, change: Change): void {
+  private note(key: string, change: RosterChange): void {
     this.changes.set(key, change);
     if (this.callOffNotice !== null) return;
     const wait = this.quietUntil - this.options.timers.steady();
@@ -312,11 +335,11 @@ export class Roster {
     const isSmallAgain =
       this.isLarge && this.members.size <= LISTED_AGAIN && this.bytes <= (MAX_LISTED_BYTES * LISTED_AGAIN) / MAX_LISTED;
     if (isSmallAgain) this.isLarge = false;
-    const quiet = this.options.send(isSmallAgain ? this.whole() : this.noticeOf(changes.values()));
+    const quiet = this.options.send(isSmallAgain ? this.whole() : this.noticeOf(changes.values()), changes.values());
     this.quietUntil = this.options.timers.steady() + Math.max(NOTICE_MS, quiet);
   }
 
-  private noticeOf(changes: Iterable<Change>): RosterNotice {
+  private noticeOf(changes: Iterable<RosterChange>): RosterNotice {
     const { version, count: members } = this;
     const joined: PresenceMember[] = [];
     const updated: PresenceUpdate[] = [];

@@ -17,9 +17,11 @@ export class Connections {
   readonly #byAddress = new Map<string, number>();
   readonly #bySubject = new Map<string, number>();
   #total = 0;
+  maxConnections: number;
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
+    this.maxConnections = limits.maxConnections;
   }
 
   get total(): number {
@@ -33,8 +35,8 @@ export class Connections {
 
   /** Why a connection of `address` would not be counted; null when it would. */
   full(address: string): 'total' | 'address' | null {
-    const { maxConnections, maxConnectionsPerAddress } = this.#limits;
-    if (this.#total >= maxConnections) return 'total';
+    const { maxConnectionsPerAddress } = this.#limits;
+    if (this.#total >= this.maxConnections) return 'total';
     const count = this.#byAddress.get(networkOf(address)) ?? 0;
     return maxConnectionsPerAddress > 0 && count >= maxConnectionsPerAddress ? 'address' : null;
   }

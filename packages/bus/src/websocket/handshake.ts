@@ -98,6 +98,11 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     return this.counter.total;
   }
 
+  /** Counts up to `maxConnections` from now on. */
+  adjust(maxConnections: number): void {
+    this.counter.maxConnections = maxConnections;
+  }
+
   /** Resolves when all sockets that it counts are gone. */
   async empty(): Promise<void> {
     while (this.counter.total > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));

@@ -59,10 +59,16 @@ export interface Listening {
   readonly port: number;
 }
 
+/** Somebody else listens at the port; the sentence says what to do. */
+export class PortTakenError extends Error {}
+
 /** Starts to listen; rejects with one sentence that names the address and what to do. */
 export function listen(server: Server, host: string, port: number): Promise<Listening> {
   return new Promise((resolve, reject) => {
-    const failed = (error: NodeJS.ErrnoException): void => reject(new Error(explain(error, host, port)));
+    const failed = (error: NodeJS.ErrnoException): void => {
+      const isTaken = error.code === 'EADDRINUSE';
+      reject(new (isTaken ? PortTakenError : Error)(explain(error, host, port)));
+    };
     server.once('error', failed);
     server.listen({ host, port, backlog: 4_096 }, () => {
       server.off('error', failed);
@@ -87,7 +93,7 @@ function explain(error: NodeJS.ErrnoException, host: string, port: number): stri
       return `Port ${port} on ${host} needs more rights; choose a port above 1023.`;
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return `${host} is no address of this machine; choose another host.`;
+      return `${host} is not an address of this machine; choose another host.`;
     default:
       return `Listening on ${host}:${port} failed (${error.code ?? error.message}).`;
   }

@@ -111,7 +111,7 @@ export function answerUnreadable(
 function explainUnreadable(code: string | undefined): [status: number, details: string] {
   switch (code) {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return [408, 'The request did not come in time; send it at once.'];
+      return [408, 'The request did not arrive in time; send it without delay.'];
     case 'HPE_HEADER_OVERFLOW':
       return [431, 'The request line and headers are larger than 16 KiB; send less in them.'];
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
@@ -119,6 +119,6 @@ function explainUnreadable(code: string | undefined): [status: number, details: 
     case 'HPE_PAUSED_H2_UPGRADE':
       return [426, 'This port speaks HTTP/1.1 and not HTTP/2.'];
     default:
-      return [400, 'This is no valid HTTP/1.1 request.'];
+      return [400, 'This is not a valid HTTP/1.1 request.'];
   }
 }

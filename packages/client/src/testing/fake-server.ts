@@ -247,7 +247,7 @@ export class FakeServer {
     connection.refusals += 1;
     if (connection.refusals >= MAX_REFUSALS) queueMicrotask(() => connection.kill(4429, 'sustained rate limit'));
     const wait = Math.ceil(((1 - left) * 1_000) / perSecond);
-    throw new BusError('RATE_LIMITED', 'You send faster than the server allows.', { retry_after_ms: wait });
+    throw new BusError('RATE_LIMITED', 'You are sending faster than the server allows.', { retry_after_ms: wait });
   }
 
   #run(connection: FakeConnection, { id, command, args }: Inbound): void {

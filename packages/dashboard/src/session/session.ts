@@ -20,7 +20,7 @@ export const reconnects = signal(0);
 /** Why nobody is let in, by what they showed. */
 const NOT_TAKEN: Readonly<Record<Credentials['kind'], string>> = {
   none: 'This bus asks who you are: give a token or the API key.',
-  token: 'The bus does not take this token. It may have ended, be cut off, or be signed with another key.',
+  token: 'The bus does not accept this token. It may have expired, be incomplete, or be signed with another key.',
   key: 'This is not the API key of the bus.',
 };
 

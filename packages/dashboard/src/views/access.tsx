@@ -105,7 +105,7 @@ function BlockForm({ reload }: { readonly reload: () => void }): VNode {
             tone="danger"
             disabled={jti.trim() === ''}
             onClick={() => {
-              void act(() => command('op.access.revoke', { jti: jti.trim() }), 'The token counts no more.').then(
+              void act(() => command('op.access.revoke', { jti: jti.trim() }), 'The token is no longer valid.').then(
                 reload,
               );
               setJti('');

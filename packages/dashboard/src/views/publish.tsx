@@ -82,7 +82,7 @@ function parse(text: string): JsonObject | string {
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
     return 'A payload is a JSON object: put it in braces, as in {"value": 1}.';
   } catch (error) {
-    return `This is no JSON yet: ${error instanceof Error ? error.message : String(error)}`;
+    return `This is not JSON yet: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 

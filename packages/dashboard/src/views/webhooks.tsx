@@ -21,6 +21,7 @@ export function WebhooksPanel(): VNode {
       cell: ({ room, channel }) => (room === null ? 'all rooms' : `${room}:${channel ?? '*'}`),
       tight: true,
     },
+    { name: 'On', cell: ({ on }) => on.join(', '), tight: true },
     { name: 'Queued', cell: ({ queued }) => count(queued), right: true },
     { name: 'Delivered', cell: ({ delivered }) => count(delivered), right: true },
     { name: 'Failed', cell: ({ failed }) => count(failed), right: true },

@@ -1,11 +1,14 @@
+import { ArqonBusError } from '@arqonbus/client';
 import type { Agent } from '../agent.ts';
-import { readChannel } from '../place.ts';
+import { invalid, readChannel } from '../place.ts';
 import type { Tool } from '../tool.ts';
 import { publish } from './talk.ts';
 
 const MAX_NAME = 64;
 /** A schema that would fill a model's context is left to the bus, which checks by it all the same. */
 const MAX_SCHEMA = 8_192;
+/** How long a list of tools waits for a schema, milliseconds. */
+const SCHEMA_MS = 2_000;
 
 /** A channel as a tool of its own, with the channel's schema as its arguments. Throws INVALID_ARGUMENT. */
 export async function channelTool(agent: Agent, channel: string): Promise<Tool> {
@@ -22,6 +25,18 @@ export async function channelTool(agent: Agent, channel: string): Promise<Tool> 
   };
 }
 
+/** Throws INVALID_ARGUMENT for what is no channel, and for two whose tools would have one name. */
+export function checkChannels(channels: readonly string[]): void {
+  const names = new Map<string, string>();
+  for (const channel of channels) {
+    const name = toolName(channel);
+    const other = names.get(name);
+    if (other !== undefined)
+      throw invalid(`${other} and ${channel} would both be the tool ${name}; offer one of them.`);
+    names.set(name, channel);
+  }
+}
+
 /** `publish_ROOM_CHANNEL`: letters, digits, `_` and `-`, at most 64. Throws INVALID_ARGUMENT for what is no channel. */
 function toolName(channel: string): string {
   const { room, channel: name } = readChannel(channel);
@@ -29,7 +44,11 @@ function toolName(channel: string): string {
 }
 
 async function schemaOf(agent: Agent, channel: string): Promise<Readonly<Record<string, unknown>>> {
-  const schema = await agent.schemaOf(channel);
+  const schema = await agent.schemaOf(channel, { timeoutMs: SCHEMA_MS }).catch((error: unknown) => {
+    // The bus is away, or refuses this agent: whoever calls the tool is told.
+    if (error instanceof ArqonBusError) return undefined;
+    throw error;
+  });
   const isObject = schema !== undefined && (schema.type === undefined || schema.type === 'object');
   return isObject && JSON.stringify(schema).length <= MAX_SCHEMA ? schema : { type: 'object' };
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cut, NOTE } from '../message.ts';
 import { invalid } from '../place.ts';
 import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 
@@ -28,14 +29,19 @@ export const KEEP: readonly Tool[] = [
     'The value of a key, or the keys under a prefix.',
     z.strictObject({ key: z.string().optional(), prefix: z.string().optional(), after: z.string().optional() }),
     async ({ agent: { client }, signal }, { key, prefix, after }) => {
-      if (key !== undefined) return client.store.get(key, { signal });
+      if (key !== undefined) {
+        const { value, ...entry } = await client.store.get(key, { signal });
+        if (!entry.found) return entry;
+        const { data, ...rest } = cut(value);
+        return { note: NOTE, ...entry, value: data, ...rest };
+      }
       const options = { ...(prefix === undefined ? {} : { prefix }), ...(after === undefined ? {} : { after }) };
       return client.store.list({ ...options, limit: PAGE, signal });
     },
   ),
   tool(
     'claim',
-    'Have keys alone; with lease: longer.',
+    'Claim keys; with lease: keep them longer.',
     z.strictObject({
       keys: z.array(z.string()).max(32).optional(),
       lease: z.string().optional(),

@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { writeCursor } from '../cursor.ts';
-import { senderOf } from '../message.ts';
-import { readChannel } from '../place.ts';
+import { fit, NOTE, senderOf } from '../message.ts';
+import { invalid, readChannel } from '../place.ts';
 import { type Call, OBJECT, type Tool, tool } from '../tool.ts';
 
 /** Of a list that a model is given. */
 const PAGE = 100;
+/** How the id of a connection begins. */
+const CONNECTION = 'arq_client_';
 
 /** who_am_i, channels, who, join, explain: who and what there is. */
 export const LOOK: readonly Tool[] = [
@@ -46,18 +48,23 @@ export const LOOK: readonly Tool[] = [
       skill: z.string().optional(),
       state: z.string().optional(),
     }),
-    async (call, { channel, ...wanted }) => (channel === undefined ? find(call, wanted) : members(call, channel)),
+    async (call, { channel, ...wanted }) => {
+      if (channel === undefined) return find(call, wanted);
+      if (Object.keys(wanted).length > 0)
+        throw invalid('Ask for a channel, or for name, skill and state; not for both.');
+      return members(call, channel);
+    },
   ),
   tool(
     'join',
-    'Be seen in a channel; gives its cursor, and the schema of its data.',
+    'Be seen in a channel; gives its cursor and schema.',
     z.strictObject({ channel: z.string() }),
     async (call, { channel }) => {
       const { client } = call.agent;
       // It lasts longer than this call, so that the call's signal must not end it.
       const joined = await client.join(channelOf(channel));
       const { sequence, epoch, members } = joined;
-      const schema = await call.agent.schemaOf(channel, call.signal);
+      const schema = await call.agent.schemaOf(channel, { signal: call.signal });
       return { cursor: writeCursor({ sequence, epoch }), members, ...(schema === undefined ? {} : { schema }) };
     },
   ),
@@ -68,7 +75,9 @@ export const LOOK: readonly Tool[] = [
     async ({ agent, signal }, { channel, data }) => {
       const { room, channel: name } = readChannel(channel);
       const args = { room, channel: name, ...(data === undefined ? {} : { payload: data }) };
-      return agent.client.command('op.rules.explain', args as never, { signal });
+      const { receivers, ...told } = await agent.client.command('op.rules.explain', args as never, { signal });
+      const { names } = receivers as { names?: readonly string[] };
+      return { ...told, receivers: { ...receivers, ...(names === undefined ? {} : { names: subjectsOf(names) }) } };
     },
   ),
 ];
@@ -101,7 +110,14 @@ async function find(
     ...(note === undefined ? {} : { note }),
     ...(card === undefined ? {} : { card }),
   }));
-  return { clients: shown, ...(next === null ? {} : { more: true }) };
+  const fitting = fit(shown);
+  const isMore = next !== null || fitting.length < shown.length;
+  return { note: NOTE, clients: fitting, ...(isMore ? { more: true } : {}) };
+}
+
+/** Receivers as models know them: those without a subject are counted, not named. */
+function subjectsOf(names: readonly string[]): string[] {
+  return names.filter((name) => !name.startsWith(CONNECTION)).map((name) => `@${name}`);
 }
 
 function channelOf(text: string): string {

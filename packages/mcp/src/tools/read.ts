@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { readCursor } from '../cursor.ts';
+import { NOTE } from '../message.ts';
 import { invalid, readChannel } from '../place.ts';
-import { NOTE, readAfter, readLast } from '../reading.ts';
+import { readAfter, readLast } from '../reading.ts';
 import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 import { MAX_PLACES, waitFor } from '../waiting.ts';
 
@@ -39,5 +40,6 @@ export const READ: readonly Tool[] = [
       if (names.length === 0 || names.length > MAX_PLACES) throw invalid(`Name 1 to ${MAX_PLACES} places.`);
       return waitFor({ ...call, until: performance.now() + seconds(wait) }, places);
     },
+    { waitsForBus: true },
   ),
 ];

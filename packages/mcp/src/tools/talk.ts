@@ -1,7 +1,7 @@
 import { ArqonBusError, type PublishOptions } from '@arqonbus/client';
 import { newId } from '@arqonbus/protocol';
 import { z } from 'zod';
-import { show } from '../message.ts';
+import { NOTE, show } from '../message.ts';
 import { readChannel } from '../place.ts';
 import { readReplyTo } from '../reply-to.ts';
 import { type Call, OBJECT, seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
@@ -41,13 +41,13 @@ export const TALK: readonly Tool[] = [
   tool(
     'reply',
     'Answer a message; to is its reply_to.',
-    z.strictObject({ to: z.string(), data: OBJECT }),
-    async (call, { to, data }) => {
+    z.strictObject({ to: z.string(), data: OBJECT, id: z.string().optional() }),
+    async (call, { to, data, id }) => {
       const target = readReplyTo(to);
       if (target.kind === 'channel') {
-        return publish(call, target.channel, data, undefined, { metadata: { causal_parent_id: target.id } });
+        return publish(call, target.channel, data, id, { metadata: { causal_parent_id: target.id } });
       }
-      return safely(call, undefined, (rest) => replyTo(call, target, data, rest));
+      return safely(call, id, (rest) => replyTo(call, target, data, rest));
     },
   ),
   tool(
@@ -59,7 +59,7 @@ export const TALK: readonly Tool[] = [
       const { client } = call.agent;
       const reply = await client.request(target, data, { timeoutMs: seconds(wait), signal: call.signal });
       const { reply_to: _answered, place: _private, ...shown } = show(reply.envelope, '');
-      return shown;
+      return { note: NOTE, ...shown };
     },
   ),
 ];
@@ -94,7 +94,7 @@ async function safely<T>({ signal }: Call, given: string | undefined, send: (res
     if (!(error instanceof ArqonBusError) || !['TIMEOUT', 'OUTCOME_UNKNOWN', 'CONNECTION_LOST'].includes(error.code)) {
       throw error;
     }
-    const advice = `Whether the bus has it is not known; repeat the call with "id": "${id}", and it counts once.`;
+    const advice = `It is not known whether the bus has it; repeat the call with "id": "${id}", and it counts once.`;
     throw new ArqonBusError('OUTCOME_UNKNOWN', advice, true, error);
   }
 }
@@ -107,7 +107,7 @@ async function replyTo(
 ): Promise<object> {
   const [target, ...others] = targets as [string, ...string[]];
   try {
-    await agent.client.reply({ id: requestId, from: target } as never, data, rest);
+    await agent.client.reply({ id: requestId, from: target }, data, rest);
     return { id: rest.id };
   } catch (error) {
     const isNext = others.length > 0 && error instanceof ArqonBusError && UNREACHED.has(error.code);

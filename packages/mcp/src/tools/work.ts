@@ -1,13 +1,14 @@
 import { z } from 'zod';
+import { NOTE } from '../message.ts';
 import { readQueue } from '../place.ts';
-import { MAX_WORK, NOTE, takeSoon } from '../reading.ts';
+import { MAX_WORK, takeSoon } from '../reading.ts';
 import { seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 
 /** take, done, give_back: work that one agent has at a time. */
 export const WORK: readonly Tool[] = [
   tool(
     'take',
-    'Take work for yourself, from "inbox" or "room:channel#group".',
+    'Take work from "inbox" or "room:channel#group".',
     z.strictObject({
       place: z.string(),
       limit: z.number().int().min(1).max(MAX_WORK).optional(),

@@ -174,7 +174,7 @@ function readJoins(value: unknown): Pick<Principal, 'join'> {
   const join = places.filter((place) => place !== null);
   if (join.length === places.length) return { join };
   throw new ClaimError(
-    `"join" must be a list of at most ${MAX_JOINS} texts "room:channel", where the channel may be "*" or a pattern`,
+    `"join" must be a list of at most ${MAX_JOINS} strings "room:channel", where the channel may be "*" or a pattern`,
   );
 }
 

@@ -88,7 +88,7 @@ function decode(token: string): [Readonly<Record<string, unknown>>, Claims] {
   try {
     return [{ ...decodeProtectedHeader(token) }, decodeJwt(token)];
   } catch {
-    throw new TypeError('This is not a token: a JWT has three parts of base64url, parted by dots.');
+    throw new TypeError('This is not a token: a JWT has three parts of base64url, separated by dots.');
   }
 }
 

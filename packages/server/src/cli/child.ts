@@ -35,7 +35,7 @@ export function requireCommand(words: readonly string[]): void {
   if (name === undefined) throw new UsageError('name the command to run after "--", such as: -- ./handle.sh');
   const folders = name.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter);
   if (folders.some((folder) => isProgram(folder === '' ? name : join(folder, name)))) return;
-  throw new UsageError(`the command "${name}" is not there, or may not be run.`);
+  throw new UsageError(`the command "${name}" was not found, or may not be run.`);
 }
 
 /** Runs a command; its output is that of this program. Rejects when it cannot be started. */

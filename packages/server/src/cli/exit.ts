@@ -28,7 +28,7 @@ export function fail(error: unknown): void {
   }
   // The user, or the reader of a pipe, has had enough; whatever breaks off then is not an error.
   if (isStopping()) return;
-  remark(messageOf(error), error instanceof UsageError ? error.details : []);
+  remark(messageOf(error), error instanceof UsageError ? error.details : [], 'fatal');
   process.exitCode = error instanceof UsageError ? EXIT.usage : EXIT.failure;
 }
 
@@ -39,6 +39,7 @@ export function crash(error: unknown): void {
     remark(
       `this is a fault of arqon itself; please report it. ${messageOf(error)}`,
       stack.map((line) => line.trim()),
+      'fatal',
     );
   }
   process.exit(EXIT.failure);

@@ -2,13 +2,14 @@ import { format } from 'node:util';
 import { crash, fail } from './exit.ts';
 import { createProgram } from './program.ts';
 import { stopOnClosedPipe } from './stop.ts';
-import { remark } from './terminal/output.ts';
+import { remark, warn } from './terminal/output.ts';
 
 stopOnClosedPipe();
 // Node prints errors and warnings as they are, and a library its complaints; their words may be those of a server.
 process.on('uncaughtException', crash);
-process.removeAllListeners('warning').on('warning', ({ message }) => remark(`warning: ${message}`));
+process.removeAllListeners('warning').on('warning', ({ message }) => warn(message));
 for (const level of ['debug', 'log', 'info', 'warn', 'error'] as const) {
-  console[level] = (...words: unknown[]) => remark(format(...words));
+  const severity = level === 'warn' || level === 'error' ? level : 'info';
+  console[level] = (...words: unknown[]) => remark(format(...words), [], severity);
 }
 createProgram().parseAsync().catch(fail);

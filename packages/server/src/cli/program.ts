@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { readSecondToken } from './remote/options.ts';
+import { remark, remarkInLog } from './terminal/output.ts';
 import { lines, StyledText } from './terminal/styled-text.ts';
 import { write } from './terminal/writer.ts';
 import { below, GROUPS, pathOf } from './verb.ts';
@@ -26,9 +27,11 @@ import { serveVerb } from './verbs/serve.ts';
 import { statusVerb, versionVerb } from './verbs/status.ts';
 import { storageVerb } from './verbs/storage.ts';
 import { storeVerb } from './verbs/store.ts';
+import { streamVerb } from './verbs/stream.ts';
 import { tailVerb } from './verbs/tail.ts';
 import { tokenVerb } from './verbs/token.ts';
 import { topVerb } from './verbs/top.ts';
+import { typesVerb } from './verbs/types.ts';
 import { waitVerb } from './verbs/wait.ts';
 import { webhookVerb } from './verbs/webhook.ts';
 import { workVerb } from './verbs/work.ts';
@@ -37,7 +40,7 @@ import { CLI_VERSION } from './version.ts';
 /** A new verb joins its group. What a verb needs to act it loads when it acts. */
 const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> = {
   run: [serveVerb],
-  talk: [tailVerb, waitVerb, workVerb, pubVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
+  talk: [tailVerb, waitVerb, workVerb, pubVerb, streamVerb, sendVerb, mailVerb, requestVerb, commandVerb, mcpVerb],
   look: [statusVerb, versionVerb, roomsVerb, channelsVerb, clientsVerb, presenceVerb, historyVerb, topVerb],
   operate: [
     groupVerb,
@@ -51,7 +54,17 @@ const VERBS: Readonly<Record<keyof typeof GROUPS, readonly (() => Command)[]>> =
     explainVerb,
     accessVerb,
   ],
-  tools: [tokenVerb, configVerb, storageVerb, backupVerb, restoreVerb, doctorVerb, benchVerb, completionVerb],
+  tools: [
+    tokenVerb,
+    configVerb,
+    typesVerb,
+    storageVerb,
+    backupVerb,
+    restoreVerb,
+    doctorVerb,
+    benchVerb,
+    completionVerb,
+  ],
 };
 
 /** What commander prints goes through the one writer; a wrong argument that it quotes stays on its line. */
@@ -64,6 +77,22 @@ const OUTPUT = {
     write(process.stderr, lines([complaint, ...(suggestion === '' ? [] : [suggestion.trim()]), '']));
   },
 };
+
+/** Whoever starts a server without a terminal reads JSON, what is wrong with the command line included. */
+const OUTPUT_OF_SERVER = {
+  ...OUTPUT,
+  writeErr: (page: string): void => complain(page, () => OUTPUT.writeErr(page)),
+  outputError: (message: string): void => complain(message, () => OUTPUT.outputError(message)),
+};
+
+function complain(message: string, print: () => void): void {
+  if (process.stderr.isTTY) {
+    print();
+    return;
+  }
+  remarkInLog();
+  remark(message.trim().replaceAll(/\s*\n\s*/g, ' '), [], 'fatal');
+}
 
 /** The whole command line, as a tree. */
 export function createProgram(): Command {
@@ -83,7 +112,7 @@ export function createProgram(): Command {
     // It throws where it would end the process with a code of its own.
     command.exitOverride();
     command.showHelpAfterError(`("${pathOf(command)} --help" lists what there is)`);
-    command.configureOutput(OUTPUT);
+    command.configureOutput(command.name() === 'serve' ? OUTPUT_OF_SERVER : OUTPUT);
     if (command !== program) command.helpOption('-h, --help', 'print help').helpCommand(false);
   }
   return program;

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Loaded } from '../config/load.ts';
 import { SETTINGS } from '../config/settings.ts';
 import { UsageError } from './exit.ts';
-import { remark } from './terminal/output.ts';
+import { warn } from './terminal/output.ts';
 
 /** Variables of the command-line client and of the build: known, and yet not settings of the server. */
 export const CLIENT_VARIABLES: readonly string[] = [
@@ -48,7 +48,7 @@ export async function loadSettings(flags: Flags): Promise<Loaded> {
 /** {@link loadSettings}; throws {@link UsageError} with every fault. */
 export async function requireSettings(flags: Flags): Promise<Extract<Loaded, { ok: true }>> {
   const loaded = await loadSettings(flags);
-  for (const warning of loaded.warnings) remark(`warning: ${warning}`);
+  for (const warning of loaded.warnings) warn(warning);
   if (loaded.ok) return loaded;
   throw new UsageError('the configuration has faults:', loaded.faults);
 }

@@ -51,7 +51,7 @@ describe('the address of a backend in parts', () => {
   it.each([
     [{ PORT: '70000' }, 'ARQONBUS_REDIS_PORT is "70000"; expected a whole number from 1 to 65535.'],
     [{ SSL: 'maybe' }, 'ARQONBUS_REDIS_SSL is "maybe"; expected true or false.'],
-    [{ HOST: 'no host' }, 'ARQONBUS_REDIS_HOST is no host name or IP address.'],
+    [{ HOST: 'no host' }, 'ARQONBUS_REDIS_HOST is not a host name or IP address.'],
     [
       { PASSWORD: 'a', PASSWORD_FILE: '/b' },
       'ARQONBUS_REDIS_PASSWORD and ARQONBUS_REDIS_PASSWORD_FILE are both set; set one of them.',

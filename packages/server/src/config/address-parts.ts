@@ -55,7 +55,7 @@ function addressOf(backend: Backend, env: Env, readFile: (path: string) => strin
   const given = (part: string): string => env[`${prefix}_${part}`] ?? '';
   const host = given('HOST').trim();
   if (!/^[A-Za-z0-9._:[\]-]{1,255}$/.test(host)) {
-    return { fault: `${prefix}_HOST is no host name or IP address.` };
+    return { fault: `${prefix}_HOST is not a host name or IP address.` };
   }
   const port = given('PORT');
   // Kubernetes names the port of a service so, and means another thing.

@@ -1,3 +1,4 @@
+import { type Applied, appliedHow } from './changes.ts';
 import type { Config } from './config.ts';
 import { fileVariable } from './given.ts';
 import type { Setting } from './setting.ts';
@@ -64,7 +65,8 @@ casil:
   is the empty list). In the file a list.
 - **Rooms**: \`room:channel,channel;room:channel\`, or a JSON object when the value starts with \`{\`. In the file a mapping of
   rooms to lists.
-- **Ports**: 0 takes any free port.
+- **Ports**: 0 takes any free port. Where 9101 or 8080, the defaults of telemetry and HTTP, are in use, the next free port is
+  taken and the start says so. A port that was asked for is taken or the start fails, and under \`prod\` every port is.
 - **Globs**: \`*\` stands for any run of characters.
 
 ## Secrets
@@ -85,6 +87,12 @@ With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, telling every fa
 - no variable and no key of the file is unknown.
 `;
 
+const RUNNING = `## While the server runs
+
+\`SIGHUP\`, or \`POST /admin/restart\`, has it read everything again: the configuration file, files of secrets, keys and certificates.
+What changed is told in the log, and over HTTP in the answer. A fault anywhere in it changes nothing at all. Flags and variables
+are those of the process, which nothing can change from outside.`;
+
 const SECRECY = {
   value: ' Secret.',
   'url-password': ' A password in it is secret.',
@@ -99,7 +107,20 @@ export function configurationPage(): string {
     (setting) => `- \`${fileVariable(setting)}\``,
   );
   const sections = Object.entries(TITLES).map(([section, title]) => `## ${title}\n\n${tableOf(section)}\n`);
-  return [INTRODUCTION, `${secrets.join('\n')}\n`, PRODUCTION, ...sections].join('\n');
+  return [INTRODUCTION, `${secrets.join('\n')}\n`, PRODUCTION, runningSection(), ...sections].join('\n');
+}
+
+function runningSection(): string {
+  const named = (how: Applied): string =>
+    SETTINGS.filter((setting) => appliedHow(setting) === how)
+      .map(({ path }) => code(path))
+      .join(', ');
+  const items = [
+    `- **At once**, also for connections that are there where it is about them: ${named('now')}.`,
+    `- **With the listeners**, which are opened again; clients come back by themselves: ${named('reopened')}.`,
+    '- **With a new process**: every other setting. The server goes on with what it started with, and says so.',
+  ];
+  return `${RUNNING}\n\n${items.join('\n')}\n`;
 }
 
 function tableOf(section: string): string {

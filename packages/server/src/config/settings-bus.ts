@@ -27,7 +27,7 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_PRESENCE_GRACE_SECONDS',
     kind: decimal(0, 3_600),
     default: 5,
-    description: 'Time that a broken connection is waited for before whoever watches presence is told that it is gone.',
+    description: 'How long a broken connection is waited for before those who watch presence are told that it is gone.',
   },
   maxHops: {
     env: 'ARQONBUS_MAX_HOPS',
@@ -86,7 +86,7 @@ export const bus: Section<Config['bus']> = {
     kind: decimal(0, MAX_RATE),
     default: 0,
     description:
-      'Messages a second that one connection may send, commands included; and HTTP requests of one subject, or without one of one address. 0 sets no limit.',
+      'Messages a second that one connection may send, commands included; and HTTP requests a second of one subject, or of one address where there is no subject. 0 sets no limit.',
   },
   rateLimitBurst: {
     env: 'ARQONBUS_RATE_LIMIT_BURST',

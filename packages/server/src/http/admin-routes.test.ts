@@ -111,10 +111,21 @@ describe('the life of the server', () => {
     const told: string[] = [];
     const owned = await startTestServer(
       {},
-      { onShutdown: () => told.push('shutdown'), onRestart: () => told.push('restart') },
+      {
+        onShutdown: () => told.push('shutdown'),
+        onRestart: async () => ({
+          reloaded: { changed: ['log.level'], reopening: ['http.port'], needs_new_process: ['storage.backend'] },
+          goOn: () => told.push('restart'),
+        }),
+      },
     );
     const post = (path: string): Promise<Answer> => ask(owned.urls.http + path, { body: {} });
-    expect(await post('/admin/restart')).toMatchObject({ status: 202, json: { status: 'restarting' } });
+    expect((await post('/admin/restart')).json).toEqual({
+      status: 'restarting',
+      changed: ['log.level'],
+      reopening: ['http.port'],
+      needs_new_process: ['storage.backend'],
+    });
     while (told.length < 1) await turn();
     expect(await post('/admin/shutdown')).toMatchObject({ status: 202, json: { status: 'shutting_down' } });
     while (told.length < 2) await turn();

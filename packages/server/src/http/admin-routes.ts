@@ -4,12 +4,25 @@ import { z } from 'zod';
 import { HttpRefusal, Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
+/** What came of reading the configuration again. Settings are told by their paths, never by their values. */
+export interface Reloaded {
+  /** Settings that changed and are in force. */
+  readonly changed: readonly string[];
+  /** Settings that changed and come into force with the listeners, which are reopened; empty: none are. */
+  readonly reopening: readonly string[];
+  /** Settings that changed and take a new process. */
+  readonly needs_new_process: readonly string[];
+}
+
+/** Reads the configuration again, and says how to go on once that is told. Rejects with what is wrong with it. */
+export type OnRestart = () => Promise<{ readonly reloaded: Reloaded; readonly goOn: () => void }>;
+
 export interface AdminParts {
   readonly bus: Bus;
   readonly runner: CommandRunner;
-  /** Stops the server, or reads its configuration anew; null: this server does not offer it. */
+  /** Stops the server, or reads its configuration again; null: this server does not offer it. */
   readonly onShutdown: (() => void) | null;
-  readonly onRestart: (() => void) | null;
+  readonly onRestart: OnRestart | null;
 }
 
 const TEXT = z.string();
@@ -65,13 +78,35 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
         return { disconnected: true, client_id: id, node };
       },
     }),
-    lifeRoute('/admin/shutdown', 'Stops the server gracefully.', 'shutting_down', parts.onShutdown),
-    lifeRoute(
-      '/admin/restart',
-      'Reads the configuration anew and reopens the listeners.',
-      'restarting',
-      parts.onRestart,
-    ),
+    route({
+      method: 'post',
+      path: '/admin/shutdown',
+      tag: 'administration',
+      summary: 'Stops the server gracefully. The answer comes before it begins.',
+      access: 'operator',
+      status: 202,
+      answer: z.object({ status: TEXT }),
+      run: () => new Reply(202, { status: 'shutting_down' }, {}, offered(parts.onShutdown)),
+    }),
+    route({
+      method: 'post',
+      path: '/admin/restart',
+      tag: 'administration',
+      summary: 'Reads the configuration again; answers what changed, and reopens the listeners after that if it must.',
+      access: 'operator',
+      status: 202,
+      answer: z.object({
+        status: z.enum(['reloaded', 'restarting']),
+        changed: z.array(TEXT),
+        reopening: z.array(TEXT),
+        needs_new_process: z.array(TEXT),
+      }),
+      run: async () => {
+        const { reloaded, goOn } = await offered(parts.onRestart)();
+        const status = reloaded.reopening.length > 0 ? 'restarting' : 'reloaded';
+        return new Reply(202, { status, ...reloaded }, {}, goOn);
+      },
+    }),
   ];
 }
 
@@ -92,19 +127,7 @@ async function disconnect(bus: Bus, tenant: string, id: string): Promise<string>
   return found.node;
 }
 
-function lifeRoute(path: string, summary: string, status: string, act: (() => void) | null): AnyRoute {
-  return route({
-    method: 'post',
-    path,
-    tag: 'administration',
-    summary: `${summary} The answer comes before it begins.`,
-    access: 'operator',
-    status: 202,
-    answer: z.object({ status: TEXT }),
-    run: () => {
-      if (act === null)
-        throw new HttpRefusal(501, 'FEATURE_DISABLED', 'This server cannot be told to do so over HTTP.');
-      return new Reply(202, { status }, {}, act);
-    },
-  });
+function offered<T>(act: T | null): T {
+  if (act !== null) return act;
+  throw new HttpRefusal(501, 'FEATURE_DISABLED', 'This server cannot be told to do so over HTTP.');
 }

@@ -78,6 +78,7 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
     // `{name}` of OpenAPI is `:name` here.
     const path = one.path.replaceAll(/\{(\w+)\}/g, ':$1');
     if (one.method === 'get') app.get(path, identify(one, rules), answer);
+    else if (one.method === 'delete') app.delete(path, identify(one, rules), answer);
     else app.post(path, identify(one, rules), assertJson, limit, answer);
   }
   app.notFound((c) => send(c, elsewhere(c, at(c.req.path))));

@@ -44,6 +44,7 @@ describe('GET /v1/channels', () => {
     }
     expect(found).toEqual(['list0:c0', 'list0:c2', 'list0:c4', 'list0:c6', 'list1:c1', 'list1:c3', 'list1:c5']);
     expect((await get('/v1/channels?match=list1:c3')).json.channels).toMatchObject([{ channel: 'c3', members: 0 }]);
+    expect((await get('/v1/channels?match=c3')).json.channels).toMatchObject([{ room: 'list1', channel: 'c3' }]);
     const own = { Authorization: `Bearer ${await token({ role: 'user', subscribe: ['list1:c5'] })}` };
     expect((await get('/v1/channels', own)).json.channels).toMatchObject([{ room: 'list1', channel: 'c5' }]);
   });
@@ -53,15 +54,26 @@ describe('GET /v1/clients and /v1/presence', () => {
   it('finds the connections of a subject, and the members of a channel', async () => {
     const ada = await connect('ada');
     const bob = await connect('bob');
-    await ada.ask('join_channel', { room: 'here', channel: 'now' });
+    await ada.ask('join_channel', { room: 'here', channel: 'now', presence: { state: { mood: 'busy' } } });
+    await bob.ask('join_channel', { room: 'here', channel: 'later' });
     expect((await get('/v1/clients?subject=ada')).json).toMatchObject({ count: 1, clients: [{ client_id: ada.id }] });
     expect((await get('/v1/clients?subject=nobody')).json).toEqual({ count: 0, clients: [], next: null });
     expect((await get('/v1/presence?room=here&channel=now')).json).toMatchObject({
       room: 'here',
       channel: 'now',
       count: 1,
-      members: [{ client_id: ada.id }],
+      members: [
+        {
+          client_id: ada.id,
+          sender: { subject: 'ada' },
+          state: { mood: 'busy' },
+          joined_at: expect.stringMatching(/^\d{4}-.*Z$/),
+        },
+      ],
     });
+    const { json: room } = await get('/v1/presence?room=here');
+    expect(room).toMatchObject({ channel: '*', count: 2 });
+    expect(room.members.map((member: { channel: string }) => member.channel).sort()).toEqual(['later', 'now']);
     expect(await get('/v1/presence?room=here:nowhere')).toMatchObject({ status: 404 });
     const other = { Authorization: `Bearer ${await token({ role: 'user', subscribe: ['lab:*'] })}` };
     expect(await get('/v1/presence?room=here:now', other)).toMatchObject({ status: 403 });

@@ -14,6 +14,15 @@ const PAGE = {
 
 const CLIENT = z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT });
 
+/** As a join with `presence` answers it. */
+const MEMBER = z.looseObject({
+  client_id: TEXT,
+  sender: z.looseObject({}),
+  state: z.unknown(),
+  joined_at: TEXT,
+  channel: TEXT.optional(),
+});
+
 /** Channels and rooms looked at for one page; the rest comes with the next ones. */
 const MAX_LOOKED_AT = 5_000;
 
@@ -28,7 +37,9 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
       access: 'user',
       query: z.strictObject({
         ...PAGE,
-        match: NAME.optional().describe('Only these: a room:channel in which `*` stands for any run of characters.'),
+        match: NAME.optional().describe(
+          'Only these: room:channel, or a channel of any room, in which `*` stands for any run of characters.',
+        ),
       }),
       answer: z.object({
         channels: z.array(z.looseObject({ room: TEXT, channel: TEXT, members: z.number() })),
@@ -44,13 +55,20 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
       method: 'get',
       path: '/v1/presence',
       tag: 'directory',
-      summary: 'Who is in a channel, on all nodes.',
+      summary: 'Who is in a channel or room, on all nodes, with what they show of themselves.',
       access: 'user',
       query: z.strictObject({
         room: NAME.describe('Room name, or room:channel.'),
-        channel: NAME.optional().describe('Channel name; without one those who joined the whole room.'),
+        channel: NAME.optional().describe('Channel name; without one everybody in any channel of the room.'),
       }),
-      answer: z.object({ room: TEXT, channel: TEXT, members: z.array(z.looseObject({})), count: z.number() }),
+      answer: z.object({
+        room: TEXT,
+        channel: TEXT,
+        version: z.number(),
+        members: z.array(MEMBER),
+        count: z.number(),
+        counts_only: z.literal(true).optional().describe('There are too many to be told by name.'),
+      }),
       run: async ({ caller: { principal }, query }) => {
         const { room, channel = '*' } = parseAddress(query.room, query.channel);
         if (room === undefined) throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room' });
@@ -59,7 +77,7 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
         if (found === undefined) {
           throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
         }
-        return { room, channel, ...(await bus.directory.members(found)) };
+        return { room, channel, ...(await bus.rosters.watch(found)) };
       },
     }),
     route({
@@ -93,7 +111,7 @@ async function listChannels(
   match: string | undefined,
   { limit, after }: { readonly limit: number; readonly after?: string | undefined },
 ): Promise<{ channels: ChannelSummary[]; next: string | null }> {
-  const matches = match === undefined ? () => true : compileGlobs([match]);
+  const matches = match === undefined ? () => true : compileGlobs([match.includes(':') ? match : `*:${match}`]);
   const { names } = bus.rooms.tenant(principal.tenant);
   const from = after === undefined ? {} : parseAddress(after, undefined);
   const channels: ChannelSummary[] = [];

@@ -9,7 +9,7 @@ export const ERROR_SCHEMA: z.ZodType = z
     error_code: z.string().describe('A code of the protocol’s catalogue.'),
     details: z.looseObject({ retryable: z.boolean() }).describe('Facts that a program can act on.'),
   })
-  .describe('Every answer that is no success.');
+  .describe('Every answer but success.');
 
 const TENANT = z.string().optional().describe('For operators: the tenant that this is about.');
 

@@ -67,7 +67,7 @@ export function probeRoutes({ bus, strictStorage, isReady, build }: ProbeParts):
       method: 'get',
       path: '/version',
       tag: 'probes',
-      summary: 'Which version of what this is.',
+      summary: 'What this is, and in which version.',
       access: 'open',
       answer: z.object({
         name: z.string(),

@@ -93,13 +93,13 @@ async function publishToMany(publishing: Publishing, caller: Caller, body: JsonO
     });
   }
   if (channel !== undefined || to !== undefined || (event.type !== undefined && event.type !== 'event')) {
-    throw new BusError('VALIDATION_ERROR', 'With "channels" goes an event, without "channel" and "to".', {
+    throw new BusError('VALIDATION_ERROR', '"channels" only goes with an event that has no "channel" and no "to".', {
       field: 'channels',
     });
   }
   const addresses = channels.map((one: unknown) => {
     if (typeof one !== 'string') {
-      throw new BusError('VALIDATION_ERROR', 'Each of "channels" is a text.', { field: 'channels' });
+      throw new BusError('VALIDATION_ERROR', 'Each entry of "channels" must be a string.', { field: 'channels' });
     }
     const isWhole = one.includes(':') || room === undefined;
     return isWhole ? parseAddress(one, undefined) : { room, channel: one };

@@ -48,7 +48,7 @@ export class HttpRates {
       }
       if (!this.exceeding.has(bucket)) this.rules.onExceeded(principal, address);
       this.exceeding.add(bucket);
-      throw new BusError('RATE_LIMITED', `You ask faster than the server allows; wait ${retryAfterMs} ms.`, {
+      throw new BusError('RATE_LIMITED', `You are asking faster than the server allows; wait ${retryAfterMs} ms.`, {
         retry_after_ms: retryAfterMs,
       });
     }

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import type { Awaitable } from '@arqonbus/bus';
+import { type Awaitable, plainProblem } from '@arqonbus/bus';
 import { BusError, type JsonObject } from '@arqonbus/protocol';
 import { type ZodObject, type ZodType, z } from 'zod';
 import type { Access, Caller } from './credentials.ts';
@@ -24,7 +24,7 @@ interface RouteRequest<Q, P> {
  * schemas; the schema of the body is for the document alone, since the bus itself judges what is sent to it.
  */
 export interface Route<Q = never, P = never> {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   /** In OpenAPI's form: `/v1/rooms/{room}/channels`. */
   readonly path: string;
   readonly tag: string;
@@ -69,7 +69,7 @@ function isList(type: ZodType): boolean {
 
 /** Checks texts of a query or path; the refusal names the first that is at fault. */
 export function readTexts(schema: ZodObject | undefined, texts: Texts): unknown {
-  const checked = (schema ?? NONE).safeParse(texts);
+  const checked = (schema ?? NONE).safeParse(texts, { error: plainProblem });
   if (checked.success) return checked.data;
   const [issue] = checked.error.issues;
   const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0]?.slice(0, 140) : undefined;

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Attached, Bus, CommandRunner } from '@arqonbus/bus';
 import type { Config } from '../config/config.ts';
 import type { Monitor } from '../telemetry/monitor.ts';
-import { adminRoutes } from './admin-routes.ts';
+import { adminRoutes, type OnRestart } from './admin-routes.ts';
 import { type App, type AppRules, createApp } from './app.ts';
 import { batchRoutes } from './batch-routes.ts';
 import { clientRoute } from './client-route.ts';
@@ -36,7 +36,7 @@ export interface HttpParts {
   readonly droppedEvents: () => number;
   readonly redact: Redact;
   readonly onShutdown: (() => void) | null;
-  readonly onRestart: (() => void) | null;
+  readonly onRestart: OnRestart | null;
 }
 
 /** The HTTP side of a server: every family of routes, under the rules that all requests keep. */

@@ -22,10 +22,9 @@ export function listenerOf(app: App): RequestListener {
   });
 }
 
-/** The HTTP server of an app; it does not listen yet. */
-export function createAppServer(app: App, tls: Tls | null): Server {
+/** The HTTP server around an app; it does not listen yet. */
+export function createAppServer(listener: RequestListener, tls: Tls | null): Server {
   const options = { ...HANDSHAKE_LIMITS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
-  const listener = listenerOf(app);
   const server =
     tls === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
   answerUnreadable(server, (socket, status, code, sentence) => {

@@ -67,7 +67,7 @@ describe('GET /v1/stream', () => {
     await publish('sse:one', { n: 1 });
     expect(await numbers(reader, 1)).toEqual([1]);
     const { json } = await ask(`${server.urls.http}/v1/presence?room=sse:one`);
-    expect(json.members).toMatchObject([{ client_id: client, screen_name: 'Reader' }]);
+    expect(json.members).toMatchObject([{ client_id: client, sender: { name: 'Reader' } }]);
     const peer = await Peer.connect(server.urls.bus);
     closing.push(peer);
     await peer.send({ type: 'private', to: [client], payload: { psst: true } });
@@ -206,6 +206,21 @@ describe('GET /v1/stream', () => {
       { code: 4403, reason: 'disconnected by an administrator' },
     ]);
     await expect.poll(() => reader.ended, { timeout: 10_000 }).toBe(true);
+  });
+
+  it('ends at once when its client says that it is done, and nobody waits for it to come back', async () => {
+    const watcher = await Peer.connect(server.urls.bus);
+    await watcher.ask('join_channel', { room: 'sse', channel: 'done', presence: true });
+    const { reader, session, client } = await joined('join=sse:done');
+    const ended = await ask(`${server.urls.http}/v1/sessions/${session}`, { method: 'DELETE' });
+    expect(ended).toMatchObject({ status: 202, json: { ended: true } });
+    const left = await watcher.next(({ payload }) => payload.left?.length > 0);
+    expect(left.payload.left).toMatchObject([{ client_id: client, cause: 'left' }]);
+    await expect.poll(() => reader.ended, { timeout: 10_000 }).toBe(true);
+    expect(await ask(`${server.urls.http}/v1/sessions/${session}`, { method: 'DELETE' })).toMatchObject({
+      status: 404,
+    });
+    await watcher.close();
   });
 
   it('is gone from the bus once its reader is', async () => {

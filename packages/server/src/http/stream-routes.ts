@@ -109,6 +109,20 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
         return new Reply(202, { accepted: texts.length });
       },
     }),
+    route({
+      method: 'delete',
+      path: '/v1/sessions/{id}',
+      tag: 'messages',
+      summary: 'Ends the session of a stream on purpose, as closing a WebSocket does: others are told at once.',
+      access: 'user',
+      params: z.object({ id: TEXT.max(256).describe('`session` of the welcome.') }),
+      status: 202,
+      answer: z.object({ ended: z.literal(true) }),
+      run: async ({ caller: { principal }, params: { id } }) => {
+        await bus.posts.end(principal, id);
+        return new Reply(202, { ended: true });
+      },
+    }),
   ];
 }
 

@@ -56,7 +56,7 @@ export function subjectRoutes(bus: Bus): AnyRoute[] {
       answer: z.object({ connections: z.number() }),
       run: async ({ caller: { principal }, params, body: { reason = 'disconnected by an administrator' } }) => {
         if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON) {
-          throw new BusError('VALIDATION_ERROR', `"reason" is a text of at most ${MAX_REASON} bytes.`, {
+          throw new BusError('VALIDATION_ERROR', `"reason" must be a string of at most ${MAX_REASON} bytes.`, {
             field: 'reason',
           });
         }

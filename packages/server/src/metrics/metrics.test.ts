@@ -35,6 +35,9 @@ function metrics(readers: Partial<MetricReaders> = {}): Metrics {
     cronJobsRefusedTotal: zero,
     storeRefusedTotal: none,
     webhookRulesRefusedTotal: zero,
+    groups: () => ({ driven: 0, pending: 0, unacked: 0 }),
+    groupHandOutsTotal: zero,
+    groupEventsSettledTotal: none,
     ...readers,
   });
   return one;
@@ -121,6 +124,20 @@ describe('metrics', () => {
       expect(text).toContain('\narqonbus_casil_decisions_total{decision="BLOCK",reason="X"} 2\n');
       expect(text).toContain('\narqonbus_webhook_deliveries_total{outcome="delivered"} 4\n');
     }
+  });
+
+  it('reads what groups do', async () => {
+    const one = metrics({
+      groups: () => ({ driven: 2, pending: 7, unacked: 3 }),
+      groupHandOutsTotal: () => 40,
+      groupEventsSettledTotal: () => [{ labels: { outcome: 'rejected' }, value: 5 }],
+    });
+    const text = await one.text();
+    expect(text).toContain('\narqonbus_groups_driven 2\n');
+    expect(text).toContain('\narqonbus_group_events_pending 7\n');
+    expect(text).toContain('\narqonbus_group_events_unacked 3\n');
+    expect(text).toContain('\narqonbus_group_hand_outs_total 40\n');
+    expect(text).toContain('\narqonbus_group_events_settled_total{outcome="rejected"} 5\n');
   });
 
   it('puts durations into buckets', async () => {

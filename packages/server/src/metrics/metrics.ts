@@ -43,6 +43,16 @@ export interface MetricReaders {
   cronJobsRefusedTotal(): number;
   storeRefusedTotal(): Labelled<'reason'>;
   webhookRulesRefusedTotal(): number;
+  groups(): GroupFigures;
+  groupHandOutsTotal(): number;
+  groupEventsSettledTotal(): Labelled<'outcome'>;
+}
+
+/** The groups that this process drives, and how many of their events wait, or are out. */
+export interface GroupFigures {
+  readonly driven: number;
+  readonly pending: number;
+  readonly unacked: number;
 }
 
 const DELIVERY_SECONDS = [
@@ -218,6 +228,20 @@ export class Metrics {
       'arqonbus_webhook_rules_refused_total',
       'Webhook rules that were not registered because there were too many.',
       readers.webhookRulesRefusedTotal,
+    );
+    this.readGroups(readers);
+  }
+
+  private readGroups({ groups, groupHandOutsTotal, groupEventsSettledTotal }: MetricReaders): void {
+    this.gauge('arqonbus_groups_driven', 'Groups that this process drives.', () => groups().driven);
+    this.gauge('arqonbus_group_events_pending', 'Their events that nobody has yet.', () => groups().pending);
+    this.gauge('arqonbus_group_events_unacked', 'Their events that a member has.', () => groups().unacked);
+    this.counter('arqonbus_group_hand_outs_total', 'Events handed to members, each time counted.', groupHandOutsTotal);
+    this.labelled(
+      'arqonbus_group_events_settled_total',
+      'Events of groups by how they were settled.',
+      ['outcome'],
+      groupEventsSettledTotal,
     );
   }
 

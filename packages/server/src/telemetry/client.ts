@@ -213,6 +213,6 @@ export class TelemetryClient implements Beating {
 const BINARY = { field: 'frame', expected: 'text frame' };
 
 function tooFast(retryAfterMs: number): BusError {
-  const sentence = `You send faster than the server allows; wait ${retryAfterMs} ms.`;
+  const sentence = `You are sending faster than the server allows; wait ${retryAfterMs} ms.`;
   return new BusError('RATE_LIMITED', sentence, { retry_after_ms: retryAfterMs });
 }

@@ -53,10 +53,14 @@ export function busReaders(
     cronJobsRefusedTotal: () => bus.cron?.counts.over_quota ?? 0,
     storeRefusedTotal: () => counted(bus.store?.counts, STORE_REFUSALS, (reason) => ({ reason })),
     webhookRulesRefusedTotal: () => bus.webhooks?.counts.over_quota ?? 0,
+    groups: () => bus.groups.figures,
+    groupHandOutsTotal: () => bus.groups.totals.handOuts,
+    groupEventsSettledTotal: () => counted(bus.groups.totals.settled, SETTLEMENTS, (outcome) => ({ outcome })),
   };
 }
 
 const CRON_RUNS = ['fired', 'missed', 'limited', 'refused', 'failed'] as const;
+const SETTLEMENTS = ['handled', 'rejected', 'expired', 'lost'] as const;
 const STORE_REFUSALS = ['over_quota', 'refused'] as const;
 
 /** Some of the counts of an operator, each with the label it is told under; none when the operator was left out. */

@@ -7,11 +7,16 @@ import { logEvents, logRefusals } from './log.ts';
 import { logRouting, sampleRouting } from './routing.ts';
 import { reportStats } from './stats.ts';
 
-export interface MonitorOptions {
-  readonly telemetry: boolean;
-  readonly bufferSize: number;
+/** What may change while the bus runs. */
+export interface MonitorRates {
+  /** Share of routed messages that make an event. */
   readonly messageSampleRate: number;
   readonly statsIntervalMs: number;
+}
+
+export interface MonitorOptions extends MonitorRates {
+  readonly telemetry: boolean;
+  readonly bufferSize: number;
   /** What content inspection decided, by whoever counts it. */
   readonly casilDecisions: () => DecisionCounts;
 }
@@ -31,10 +36,12 @@ export class Monitor {
   /** What content inspection decided, by room. */
   readonly casilDecisions: () => DecisionCounts;
   private readonly stops: (() => void)[];
+  private readonly repeat: (rates: MonitorRates) => () => void;
+  private stopRepeating: () => void;
 
   /** @param metrics fresh ones; what they read is set here */
   constructor(bus: Bus, metrics: Metrics, log: Logger, options: MonitorOptions) {
-    const { telemetry, bufferSize, messageSampleRate, statsIntervalMs } = options;
+    const { telemetry, bufferSize } = options;
     this.metrics = metrics;
     this.casilDecisions = options.casilDecisions;
     this.feed = new TelemetryFeed({ enabled: telemetry, room: bus.options.telemetryRoom, bufferSize });
@@ -52,10 +59,18 @@ export class Monitor {
       bus.events.on((happening) => this.feed.record(happening)),
       logEvents(bus.events, log),
       logRefusals(bus.faults, log),
-      logRouting(bus, log),
-      sampleRouting(bus, telemetry ? messageSampleRate : 0),
-      reportStats(bus, log, statsIntervalMs, () => this.connections.telemetry()),
     ];
+    this.repeat = ({ messageSampleRate, statsIntervalMs }) => {
+      const stopLogging = logRouting(bus, log);
+      const stopSampling = sampleRouting(bus, telemetry ? messageSampleRate : 0);
+      const stopReporting = reportStats(bus, log, statsIntervalMs, () => this.connections.telemetry());
+      return () => {
+        stopReporting();
+        stopSampling();
+        stopLogging();
+      };
+    };
+    this.stopRepeating = this.repeat(options);
   }
 
   answered(status: number): void {
@@ -63,7 +78,14 @@ export class Monitor {
     if (status >= 500) this.requests.errors += 1;
   }
 
+  /** Samples and reports at other rates from now on, and logs at the level that the log then has. */
+  adjust(rates: MonitorRates): void {
+    this.stopRepeating();
+    this.stopRepeating = this.repeat(rates);
+  }
+
   stop(): void {
+    this.stopRepeating();
     for (const stop of this.stops) stop();
     this.metrics.close();
   }

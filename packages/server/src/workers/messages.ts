@@ -1,4 +1,4 @@
-import type { Addresses } from '../edge.ts';
+import type { Addresses, MayMove, MovedTo } from '../edge.ts';
 import type { Figures } from '../metrics/metrics.ts';
 import type { Recorded } from '../telemetry/ring.ts';
 
@@ -27,7 +27,7 @@ export type ToWorker =
   | { readonly type: 'leave' }
   /** End, with what was taken answered; the clients are sent away over this time. The others may get new ones. */
   | { readonly type: 'stop'; readonly drainMs: number; readonly shutdownMs: number; readonly unlisten: boolean }
-  /** Read the inspection policy again. */
+  /** Read the configuration again. */
   | { readonly type: 'reload' };
 
 /** What a worker is given in the variable {@link WORKER_VARIABLE}, as JSON. */
@@ -35,6 +35,10 @@ export interface WorkerTask {
   readonly node: string;
   /** The socket of the engine's host; null where each worker opens the engine itself. */
   readonly hostPath: string | null;
+  /** Where the listeners are that could not be where the configuration says. */
+  readonly movedTo: MovedTo;
+  /** Which of them may still move; those of the first worker alone. */
+  readonly mayMove: MayMove;
 }
 
 /** No setting of the server: it is for the supervisor's children alone. */

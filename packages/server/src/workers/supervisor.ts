@@ -1,13 +1,16 @@
 import cluster, { type Worker } from 'node:cluster';
 import { availableParallelism } from 'node:os';
 import { type EngineHost, hostEngine, loadEngine } from '@arqonbus/bus';
+import { withChanges } from '../config/changes.ts';
 import type { Config } from '../config/config.ts';
 import { storageOptions } from '../config/storage-options.ts';
-import type { Addresses } from '../edge.ts';
+import type { Addresses, MayMove, MovedTo } from '../edge.ts';
+import type { Reloaded } from '../http/admin-routes.ts';
 import type { Logger } from '../log.ts';
 import type { Figures } from '../metrics/metrics.ts';
 import { nodeName } from '../server.ts';
 import { type ToSupervisor, type ToWorker, WORKER_VARIABLE, type WorkerTask } from './messages.ts';
+import { reloadedByWorkers } from './reloaded.ts';
 import { Restarts } from './restarts.ts';
 
 /** How long a worker may take to start, in milliseconds. */
@@ -25,6 +28,7 @@ export function workerCount({ server }: Config): number {
 }
 
 export interface SupervisorEvents {
+  readonly mayMove: MayMove;
   /** Somebody asked a worker over HTTP to end the whole server. */
   onShutdown(): void;
   /** The same, to have the workers replaced. */
@@ -50,7 +54,8 @@ interface Slot {
  * die, and ends them one by one. The ports are shared: each new connection goes to the next of them.
  */
 export class Supervisor {
-  private readonly config: Config;
+  private config: Config;
+  private movedTo: MovedTo = {};
   private readonly log: Logger;
   private readonly events: SupervisorEvents;
   private readonly slots: Slot[];
@@ -87,7 +92,8 @@ export class Supervisor {
       }
       // What is wrong with the configuration the first one says, and the others need not.
       const [first, ...others] = this.slots as [Slot, ...Slot[]];
-      const addresses = await this.fork(first);
+      const addresses = await this.fork(first, this.events.mayMove);
+      this.movedTo = movedFrom(this.config, addresses);
       await Promise.all(others.map((slot) => this.fork(slot)));
       return addresses;
     } catch (error) {
@@ -96,15 +102,18 @@ export class Supervisor {
     }
   }
 
-  /** Has all workers read the inspection policy again. */
-  reload(): void {
-    this.tellAll({ type: 'reload' });
-  }
-
-  /** Replaces the workers one by one; each reads the configuration. When one cannot start, the rest are left alone. */
-  restart(): Promise<void> {
-    this.rolling = this.rolling.then(() => this.roll());
-    return this.rolling;
+  /**
+   * Has all workers read the configuration again, and answers what changed. Where it takes listeners that are opened
+   * again, or `replaceAll`, the workers are replaced one by one; when one cannot start, the rest are left alone. What they
+   * share takes a new server; while that has changed none is replaced, since it would not fit the others.
+   */
+  apply(wanted: Config, { replaceAll = false }: { readonly replaceAll?: boolean } = {}): Reloaded {
+    const reloaded = reloadedByWorkers(this.config, wanted);
+    const isReplacing = reloaded.needs_new_process.length === 0 && (replaceAll || reloaded.reopening.length > 0);
+    this.config = withChanges(this.config, wanted, isReplacing ? ['now', 'reopened'] : ['now']);
+    if (isReplacing) this.rolling = this.rolling.then(() => this.roll());
+    else this.tellAll({ type: 'reload' });
+    return reloaded;
   }
 
   private async roll(): Promise<void> {
@@ -159,8 +168,9 @@ export class Supervisor {
   }
 
   /** Starts a worker in a slot; resolves when it takes clients. */
-  private fork(slot: Slot): Promise<Addresses> {
-    const task: WorkerTask = { node: slot.node, hostPath: this.host?.path ?? null };
+  private fork(slot: Slot, mayMove: MayMove = NO_MOVE): Promise<Addresses> {
+    const { host, movedTo } = this;
+    const task: WorkerTask = { node: slot.node, hostPath: host?.path ?? null, movedTo, mayMove };
     const worker = cluster.fork({ [WORKER_VARIABLE]: JSON.stringify(task) });
     slot.worker = worker;
     slot.isReady = false;
@@ -257,6 +267,19 @@ export class Supervisor {
   private tellAll(message: ToWorker): void {
     for (const { worker } of this.slots) if (worker !== null) tell(worker, message);
   }
+}
+
+const NO_MOVE: MayMove = { telemetry: false, http: false };
+
+/** Where listeners are that found their ports taken; the workers to come join them there. */
+function movedFrom({ telemetry, http }: Config, addresses: Addresses): MovedTo {
+  const moved = (wanted: number | 'off', at: Addresses['http']): number | undefined =>
+    at === null || wanted === 0 || wanted === at.port ? undefined : at.port;
+  const [forTelemetry, forHttp] = [moved(telemetry.port, addresses.telemetry), moved(http.port, addresses.http)];
+  return {
+    ...(forTelemetry === undefined ? {} : { telemetry: forTelemetry }),
+    ...(forHttp === undefined ? {} : { http: forHttp }),
+  };
 }
 
 /** Sends a message to a worker that may be gone by now. */

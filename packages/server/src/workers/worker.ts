@@ -6,6 +6,7 @@ import type { Logger } from '../log.ts';
 import type { Figures } from '../metrics/metrics.ts';
 import { type Server, startServer } from '../server.ts';
 import { type Relayed, type ToSupervisor, type ToWorker, WORKER_VARIABLE, type WorkerTask } from './messages.ts';
+import { reloadedByWorkers } from './reloaded.ts';
 import { TelemetryRelay } from './telemetry-relay.ts';
 
 /** How long the figures of the other workers may take, in milliseconds; then one's own are answered alone. */
@@ -18,8 +19,10 @@ export function workerTask(env: NodeJS.ProcessEnv): WorkerTask | null {
 }
 
 export interface WorkerEvents {
-  /** The inspection policy is to be read again. */
+  /** The configuration is to be read again. */
   reload(server: Server): void;
+  /** What is configured now; rejects with what is wrong with it. */
+  read(): Promise<Config>;
 }
 
 /**
@@ -33,20 +36,27 @@ export async function runWorker(config: Config, task: WorkerTask, log: Logger, e
   let addresses: Addresses;
   let server: Server;
   try {
-    const { node, hostPath } = task;
+    const { node, hostPath, mayMove, movedTo } = task;
     const onStale = (): void => {
       link.giveUp('it missed changes of the store');
     };
     const host = hostPath === null ? {} : { hostPath, onStale };
     const engine = await loadEngine({ ...storageOptions(config.storage, node), ...host });
-    ({ server, addresses } = await startServer(config, {
+    const started = startServer(config, {
       log,
       node,
       engine,
+      mayMove,
+      movedTo,
       gather: (own) => link.gather(own),
       onShutdown: () => link.tell({ type: 'shutdown' }),
-      onRestart: () => link.tell({ type: 'restart' }),
-    }));
+      onRestart: async () => {
+        const wanted = await events.read();
+        const reloaded = reloadedByWorkers((await started).server.config, wanted);
+        return { reloaded, goOn: () => link.tell({ type: 'restart' }) };
+      },
+    });
+    ({ server, addresses } = await started);
   } catch (error) {
     link.giveUp(error instanceof Error ? error.message : String(error));
     return;

@@ -217,16 +217,19 @@ describe('a backup that cannot be used', () => {
     const changed = (index: number, edit: (line: string) => string): string[] => lines.with(index, edit(lines[index]!));
     const faults: [string[], string][] = [
       [[], 'The file is empty: choose one'],
-      [['PNG'], 'Line 1 is not how a backup begins (it is no JSON): choose a file'],
+      [['PNG'], 'Line 1 is not how a backup begins (it is not JSON): choose a file'],
       [['{"kind":"other"}'], 'Line 1 is not how a backup begins'],
       [lines.slice(1), 'Line 1 is not how a backup begins'],
       [changed(0, (line) => line.replace('"version":1', '"version":2')), 'The backup has version 2, and this release'],
       [lines.slice(0, -1), 'The backup was cut off after line 7: its last line is missing'],
-      [changed(7, (line) => line.slice(0, -9)), 'Line 8 cannot be used: it is no JSON'],
+      [changed(7, (line) => line.slice(0, -9)), 'Line 8 cannot be used: it is not JSON'],
       [[...lines.slice(0, 5), ...lines.slice(6)], 'Line 6 cannot be used: sequence: 3 does not follow 1'],
       [[...lines.slice(0, 6), ...lines.slice(7)], 'Line 7 cannot be used: lines before it were changed'],
       [changed(2, (line) => line.replace('"value":"1"', '"value":"2"')), 'Line 8 cannot be used: lines before it were'],
-      [changed(3, (line) => line.replace('science', 'sci ence')), 'Line 4 cannot be used: room: is no name of a room'],
+      [
+        changed(3, (line) => line.replace('science', 'sci ence')),
+        'Line 4 cannot be used: room: is not the name of a room',
+      ],
       [changed(4, (line) => line.replace('arq_suite', 'suite')), 'Line 5 cannot be used: open: has no valid id'],
       [
         changed(4, (line) => line.replaceAll('science', 'other')),

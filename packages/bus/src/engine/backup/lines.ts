@@ -19,7 +19,7 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>, longest: number): Asy
     try {
       return decoder.decode(Buffer.concat(pieces));
     } catch {
-      throw new BackupFault(`Line ${line} is no UTF-8: this is no backup, or it was damaged.`);
+      throw new BackupFault(`Line ${line} is not UTF-8: this is not a backup, or it was damaged.`);
     }
   };
   for await (const chunk of chunks) {
@@ -28,7 +28,7 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>, longest: number): Asy
       const piece = chunk.subarray(from, end < 0 ? chunk.length : end);
       pieces.push(piece);
       length += piece.length;
-      if (length > longest) throw new BackupFault(`Line ${line} has more than ${longest} bytes: this is no backup.`);
+      if (length > longest) throw new BackupFault(`Line ${line} has more than ${longest} bytes: this is not a backup.`);
       from += piece.length + 1;
       if (end < 0) continue;
       yield decode();

@@ -6,7 +6,7 @@ import type { Retention } from '../engine.ts';
 /** Version of the format below; a file with a higher one is refused. */
 export const BACKUP_VERSION = 1;
 
-const tenant = z.string().regex(ROOM_NAME, 'is no name of a tenant');
+const tenant = z.string().regex(ROOM_NAME, 'is not the name of a tenant');
 const count = z.int().min(0);
 const time = z.int();
 
@@ -19,7 +19,7 @@ const head = z.strictObject({
 const space = z.strictObject({
   kind: z.literal('space'),
   tenant,
-  space: z.string().regex(/^[a-z][a-z0-9_-]{0,63}$/, 'is no name of a space'),
+  space: z.string().regex(/^[a-z][a-z0-9_-]{0,63}$/, 'is not the name of a space'),
   version: count,
 });
 const key = z.strictObject({
@@ -34,8 +34,8 @@ const key = z.strictObject({
 const stream = z.strictObject({
   kind: z.literal('stream'),
   tenant,
-  room: z.string().regex(ROOM_NAME, 'is no name of a room'),
-  channel: z.union([z.string().regex(CHANNEL_NAME, 'is no name of a channel'), z.literal(WILDCARD)]),
+  room: z.string().regex(ROOM_NAME, 'is not the name of a room'),
+  channel: z.union([z.string().regex(CHANNEL_NAME, 'is not the name of a channel'), z.literal(WILDCARD)]),
   size: count,
   ttl_ms: z.number().min(0).nullable(),
   bytes: count.nullable(),
@@ -150,7 +150,7 @@ export function parseRecord(line: string): BackupRecord {
   try {
     value = JSON.parse(line);
   } catch {
-    throw new BackupFault('it is no JSON');
+    throw new BackupFault('it is not JSON');
   }
   const parsed = anyRecord.safeParse(value);
   if (!parsed.success) {

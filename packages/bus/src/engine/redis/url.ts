@@ -69,7 +69,7 @@ export function parseRedisUrl(text: string, backend: 'redis' | 'valkey'): RedisA
   if (url.hostname === '') throw new Error(`The ${backend} URL names no host; write it as ${example}.`);
   const database = url.pathname.replace(/^\//, '');
   if (!/^\d{0,5}$/.test(database)) {
-    throw new Error(`The ${backend} URL ends in a path that is no database number; write it as ${example}.`);
+    throw new Error(`The ${backend} URL ends in a path that is not a database number; write it as ${example}.`);
   }
   const port = url.port === '' ? DEFAULT_PORT : Number(url.port);
   return {

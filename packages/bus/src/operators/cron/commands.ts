@@ -105,7 +105,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
       run: async ({ sender }, { job_id }): Promise<CommandResult<'op.cron.cancel'>> => {
         const job = scheduler.find(sender.principal.tenant, job_id);
         if (job === undefined) {
-          throw new BusError('NOT_FOUND', 'There is no such job; list shows those that are.', { field: 'job_id' });
+          throw new BusError('NOT_FOUND', 'There is no such job; op.cron.list shows yours.', { field: 'job_id' });
         }
         if (!isVisible(job, sender)) {
           throw new BusError('AUTHORIZATION_ERROR', 'The job belongs to somebody else.', { field: 'job_id' });

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../../clock.ts';
 import type { Core } from '../../core.ts';
 import type { DelayMessage } from '../../publish.ts';
 import type { Operator } from '../operator.ts';
+import type { Quota } from '../quota.ts';
 import { cronCommands } from './commands.ts';
 import { type CronCounts, Scheduler } from './scheduler.ts';
 
@@ -26,6 +27,8 @@ export interface CronOptions {
 export interface CronOperator extends Operator {
   /** Since the start, of all jobs: what `/metrics` tells by outcome. */
   readonly counts: Readonly<CronCounts>;
+  /** Bounds the jobs that are made from now on. */
+  adjust(limits: Pick<CronOptions, 'maxJobs' | 'maxJobsPerSubject'>): void;
   /** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
   readonly delay: DelayMessage;
 }
@@ -33,22 +36,13 @@ export interface CronOperator extends Operator {
 /** op.cron: events that are published later. */
 export function createCronOperator(bus: Core, options: CronOptions = {}): CronOperator {
   const { clock = systemClock(bus.options.now), charge = () => true } = options;
-  const scheduler = new Scheduler(bus, {
-    clock,
-    charge,
-    quota: {
-      things: 'jobs',
-      remedy: 'cancel some first, op.cron.list shows them',
-      perSubject: options.maxJobsPerSubject ?? DEFAULT_MAX_JOBS_PER_SUBJECT,
-      perTenant: options.maxJobs ?? DEFAULT_MAX_JOBS,
-      subjectSetting: 'ARQONBUS_CRON_MAX_JOBS_PER_SUBJECT',
-      tenantSetting: 'ARQONBUS_CRON_MAX_JOBS_PER_TENANT',
-    },
-  });
+  const quota = quotaFrom(options);
+  const scheduler = new Scheduler(bus, { clock, charge, quota });
   const ownerLeft = (tenant: string, identity: string): void => scheduler.ownerLeft(tenant, identity);
   return {
     commands: cronCommands(bus.access, scheduler),
     counts: scheduler.counts,
+    adjust: (limits) => void Object.assign(quota, quotaFrom(limits)),
     delay: (sender, message) => scheduler.delay(sender, message),
     start: () => {
       bus.ownerLeft.add(ownerLeft);
@@ -59,5 +53,16 @@ export function createCronOperator(bus: Core, options: CronOptions = {}): CronOp
       bus.ownerLeft.delete(ownerLeft);
       scheduler.stop();
     },
+  };
+}
+
+function quotaFrom({ maxJobs, maxJobsPerSubject }: Pick<CronOptions, 'maxJobs' | 'maxJobsPerSubject'>): Quota {
+  return {
+    things: 'jobs',
+    remedy: 'cancel some first, op.cron.list shows them',
+    perSubject: maxJobsPerSubject ?? DEFAULT_MAX_JOBS_PER_SUBJECT,
+    perTenant: maxJobs ?? DEFAULT_MAX_JOBS,
+    subjectSetting: 'ARQONBUS_CRON_MAX_JOBS_PER_SUBJECT',
+    tenantSetting: 'ARQONBUS_CRON_MAX_JOBS_PER_TENANT',
   };
 }

@@ -46,7 +46,7 @@ export function jobIdOf({ identity }: Sender, { id }: Message, { room, channel }
 /** A job ends with its owner's token: what would be due later is refused now, and not lost then. */
 export function requireTokenUntil({ expiresAt, ...principal }: Principal, due: number): void {
   if (expiresAt === null || due < expiresAt || hasRole(principal, 'admin')) return;
-  throw new BusError('AUTHORIZATION_ERROR', 'Your token ends before that; renew it first, or deliver earlier.', {
+  throw new BusError('AUTHORIZATION_ERROR', 'Your token expires before then; renew it first, or deliver earlier.', {
     field: 'options.deliver_at',
     expires_at: new Date(expiresAt).toISOString(),
   });

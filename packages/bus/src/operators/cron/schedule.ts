@@ -131,7 +131,7 @@ function nextCronRun(schedule: Extract<Schedule, { kind: 'cron' }>, after: numbe
     }
     return cron.nextRun(new Date(after))?.getTime() ?? null;
   } catch {
-    throw invalid('cron', 'is no cron expression; an example: "*/5 9-17 * * MON-FRI"');
+    throw invalid('cron', 'is not a cron expression; an example: "*/5 9-17 * * MON-FRI"');
   }
 }
 
@@ -139,7 +139,7 @@ function assertTimezone(name: string): void {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
   } catch {
-    throw invalid('timezone', 'is no IANA time zone, such as Europe/Berlin');
+    throw invalid('timezone', 'is not an IANA time zone, such as Europe/Berlin');
   }
 }
 

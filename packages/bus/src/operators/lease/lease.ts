@@ -2,12 +2,20 @@ import type { Core } from '../../core.ts';
 import type { Operator } from '../operator.ts';
 import { leaseCommands } from './commands.ts';
 import { type LeaseOptions, Leases } from './leases.ts';
+import type { LeaseLimits } from './record.ts';
+
+/** The `op.lease` commands (OPERATORS). */
+export interface LeaseOperator extends Operator {
+  /** Bounds what is acquired from now on. */
+  adjust(limits: LeaseLimits): void;
+}
 
 /** op.lease: keys that one client at a time has, for a time, in all nodes alike (OPERATORS). */
-export function createLeaseOperator(bus: Core, options: LeaseOptions = {}): Operator {
+export function createLeaseOperator(bus: Core, options: LeaseOptions = {}): LeaseOperator {
   const leases = new Leases(bus, options);
   return {
     commands: leaseCommands(bus, leases),
+    adjust: (limits) => leases.ledger.adjust(limits),
     start: () => leases.start(),
     load: () => leases.owners.load(),
     drain: () => leases.endWaits(),

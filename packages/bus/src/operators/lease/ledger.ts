@@ -63,10 +63,14 @@ interface NamedKey {
  */
 export class LeaseLedger {
   private readonly store: KeyValueStore;
-  private readonly quota: Quota;
+  private quota: Quota;
 
   constructor(store: KeyValueStore, limits: LeaseLimits) {
     this.store = store;
+    this.quota = leaseQuota(limits);
+  }
+
+  adjust(limits: LeaseLimits): void {
     this.quota = leaseQuota(limits);
   }
 

@@ -62,7 +62,7 @@ export function leaseQuota({ maxKeys, maxKeysPerSubject }: LeaseLimits): Quota {
 }
 
 export function leaseLost(leaseId: string): BusError {
-  return new BusError('LEASE_LOST', 'The lease has ended; stop what it guards, and acquire it anew.', {
+  return new BusError('LEASE_LOST', 'The lease has ended; stop what it guards, and acquire it again.', {
     lease_id: leaseId,
   });
 }

@@ -93,7 +93,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
         namespace: NAMESPACE,
         prefix: PREFIX,
         limit: limitUpTo(MAX_PAGE),
-        after: z.string().max(MAX_KEY_BYTES).describe('Only keys behind this one.').exactOptional(),
+        after: z.string().max(MAX_KEY_BYTES).describe('Only keys after this one.').exactOptional(),
         values: z.boolean().describe('Answer the values and versions too, as "entries".').exactOptional(),
       }),
       result: z.strictObject({

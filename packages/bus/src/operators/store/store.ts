@@ -13,6 +13,8 @@ import { Watches } from './watches.ts';
 export interface StoreOperator extends Operator {
   /** Since the start. */
   readonly counts: Readonly<StoreCounts>;
+  /** Bounds what is written from now on. */
+  adjust(limits: Partial<StoreLimits>): void;
 }
 
 /**
@@ -22,11 +24,13 @@ export interface StoreOperator extends Operator {
  */
 export function createStoreOperator(bus: Core, limits: Partial<StoreLimits> = {}): StoreOperator {
   const watches = new Watches();
+  const settled = { ...DEFAULT_STORE_LIMITS, ...limits };
   const counts: StoreCounts = { over_quota: 0, refused: 0 };
   const undo: (() => void)[] = [];
   return {
-    commands: storeCommands(bus, watches, { ...DEFAULT_STORE_LIMITS, ...limits }, counts),
+    commands: storeCommands(bus, watches, settled, counts),
     counts,
+    adjust: (next) => void Object.assign(settled, next),
     start: () => {
       const forget = watches.forget.bind(watches);
       bus.sessionLeft.add(forget);

@@ -2,15 +2,21 @@ import { BusError, type DeadLetter, type Envelope, type JsonObject, type Webhook
 import type { Access } from '../../access.ts';
 import type { Consumed, HostedConsumer, HostedGroup } from '../../consumers/consumer.ts';
 import type { ListedLetter } from '../../consumers/dead-letters.ts';
-import type { Principal } from '../../principal.ts';
+import type { Action, Principal } from '../../principal.ts';
+import { atMost } from '../../timers.ts';
 import type { Owner } from '../owner.ts';
 import { type AttemptOutcome, attempt, type Requester, retryDelay } from './attempt.ts';
 import { Delivery, deliveryId } from './delivery.ts';
 import type { HostSlots } from './host-slots.ts';
 import type { Rule } from './rule.ts';
+import type { Teller } from './teller.ts';
 
 /** Dead letters that are looked through at a time. */
 const LETTERS = 100;
+/** Begins the place of a dead letter of what happened to members, in a rule that tells of messages too. */
+const SECOND = '+';
+/** How long a registration waits for the rule to be at work on this node, in milliseconds. */
+const BEGIN_MS = 2_000;
 
 const NOT_ALLOWED: AttemptFailure = {
   ok: false,
@@ -57,7 +63,9 @@ export class ActiveRule {
   readonly rule: Rule;
   readonly owner: Owner;
   private readonly parts: ActiveRuleParts;
-  private readonly group: HostedGroup;
+  /** Of messages, of what happens to members, or of both. */
+  private readonly groups: readonly HostedGroup[];
+  private readonly teller: Teller | null;
   /** No request is begun any more. */
   private readonly ending = new AbortController();
   /** The request under way is broken off. */
@@ -65,40 +73,70 @@ export class ActiveRule {
   private posting: Promise<void> | null = null;
   private readonly counts = { delivered: 0, failed: 0, dropped: 0 };
 
-  /** @param host makes the rule's group with its consumer */
-  constructor(rule: Rule, owner: Owner, parts: ActiveRuleParts, host: (consumer: HostedConsumer) => HostedGroup) {
+  /**
+   * @param teller where the rule tells of members
+   * @param host makes a group of the rule with its consumer
+   */
+  constructor(
+    rule: Rule,
+    owner: Owner,
+    parts: ActiveRuleParts,
+    teller: Teller | null,
+    host: (kind: 'messages' | 'lifecycle', consumer: HostedConsumer) => HostedGroup,
+  ) {
     this.rule = rule;
     this.owner = owner;
     this.parts = parts;
-    this.group = host({ handle: (consumed) => this.take(consumed), onLost: (count) => this.lost(count) });
+    this.teller = teller;
+    const consumer = {
+      handle: (consumed: Consumed) => this.take(consumed),
+      onLost: (count: number) => this.lost(count),
+    };
+    const groups: HostedGroup[] = [];
+    if (rule.on.includes('message')) groups.push(host('messages', consumer));
+    if (teller !== null) {
+      const onDriving = (isDriving: boolean): void => (isDriving ? teller.start() : teller.stop());
+      groups.push(host('lifecycle', { ...consumer, onDriving }));
+    }
+    this.groups = groups;
   }
 
-  /** Whether the owner may read there now. Asked for each event when it is to be posted. */
-  mayRead(room: string, channel: string): boolean {
-    return this.parts.access.may(this.owner.current(), 'subscribe', room, channel);
+  /** Resolves when nothing that happens later is missed, if this node is the one to see to that. */
+  async begun(): Promise<void> {
+    if (this.teller !== null) await atMost(BEGIN_MS, this.teller.begun);
+  }
+
+  /** Whether the owner may be told of that now. Asked for each event when it is to be posted. */
+  private mayRead({ type, room, channel }: Subject): boolean {
+    return this.parts.access.may(this.owner.current(), actionFor(type), room, channel);
   }
 
   /** Begins no request any more and waits for the one under way, until `grace` is over; what is kept of it stays. */
   async stop(grace: Promise<void>): Promise<void> {
     this.ending.abort();
-    this.group.rest();
+    this.teller?.stop();
+    for (const group of this.groups) group.rest();
     await Promise.race([this.posting, grace]);
     this.cutting.abort();
-    await this.group.end();
+    await Promise.all(this.groups.map((group) => group.end()));
   }
 
   /** Breaks off the request under way; what is kept of the rule stays. */
   async cancel(): Promise<void> {
     this.ending.abort();
     this.cutting.abort();
-    await this.group.end();
+    this.teller?.stop();
+    await Promise.all(this.groups.map((group) => group.end()));
+    // What waits of one that is not durable nobody will ever read.
+    if (!this.rule.durable) await this.teller?.forget();
   }
 
   /** The same, for good: with all that waits and the dead letters. */
   async forget(): Promise<void> {
     this.ending.abort();
     this.cutting.abort();
-    await this.group.forget();
+    await Promise.all(this.groups.map((group) => group.forget()));
+    await this.teller?.forget();
   }
 
   /** A page of the dead letters whose place `reader` may read, oldest first. */
@@ -108,15 +146,21 @@ export class ActiveRule {
     after: string | undefined,
   ): Promise<{ letters: DeadLetter[]; next: string | null }> {
     const letters: DeadLetter[] = [];
-    for (let from = after; ; ) {
-      const page = await this.group.deadLetters(limit, from);
-      for (const letter of page.letters) {
-        const { room, channel } = placeOf(letter.text);
-        if (this.parts.access.may(reader, 'subscribe', room, channel)) letters.push(this.shown(letter));
+    // The place of a second group's letters begins with a mark.
+    let isSecond = after?.startsWith(SECOND) === true;
+    for (let from = isSecond ? after?.slice(SECOND.length) : after; ; ) {
+      const group = this.groups[isSecond ? 1 : 0];
+      const page = await group?.deadLetters(limit, from === '' ? undefined : from);
+      for (const letter of page?.letters ?? []) {
+        const { type, room, channel } = subjectOf(letter.text);
+        if (this.parts.access.may(reader, actionFor(type), room, channel)) letters.push(this.shown(letter));
       }
+      const isLast = (page?.next ?? null) === null;
+      if (isLast && (isSecond || this.groups.length < 2)) return { letters, next: null };
+      isSecond = isSecond || isLast;
+      from = page?.next ?? '';
       // What one page has fits one answer.
-      if (page.next === null || letters.length > 0) return { letters, next: page.next };
-      from = page.next;
+      if (letters.length > 0) return { letters, next: isSecond ? `${SECOND}${from}` : from };
     }
   }
 
@@ -125,23 +169,26 @@ export class ActiveRule {
    * not among them.
    */
   async retry(id: string | undefined): Promise<number> {
-    const keys: string[] = [];
     let isThere = false;
-    for (let after: string | undefined; ; ) {
-      const { letters, next } = await this.group.deadLetters(LETTERS, after);
-      for (const { key, text } of letters) {
-        if (id !== undefined && deliveryId(this.rule.id, text) !== id) continue;
-        isThere = true;
-        const { room, channel } = placeOf(text);
-        if (this.mayRead(room, channel)) keys.push(key);
+    let count = 0;
+    for (const group of this.groups) {
+      const keys: string[] = [];
+      for (let after: string | undefined; ; ) {
+        const { letters, next } = await group.deadLetters(LETTERS, after);
+        for (const { key, text } of letters) {
+          if (id !== undefined && deliveryId(this.rule.id, text) !== id) continue;
+          isThere = true;
+          if (this.mayRead(subjectOf(text))) keys.push(key);
+        }
+        if (next === null) break;
+        after = next;
       }
-      if (next === null) break;
-      after = next;
+      count += await group.retry(keys);
     }
     if (id !== undefined && !isThere) {
       throw new BusError('NOT_FOUND', 'This rule has no dead letter of that delivery_id.', { delivery_id: id });
     }
-    return this.group.retry(keys);
+    return count;
   }
 
   /** As commands show it: neither headers nor the secret. */
@@ -156,10 +203,11 @@ export class ActiveRule {
       timeout_seconds: rule.timeoutSeconds,
       durable: rule.durable,
       signed: rule.key !== null,
+      on: [...rule.on],
       created_at: rule.createdAt,
-      queued: this.group.waiting(),
+      queued: sum(this.groups, (group) => group.waiting()),
       ...counts,
-      dead_letters: this.group.deadLetterCount(),
+      dead_letters: sum(this.groups, (group) => group.deadLetterCount()),
     };
   }
 
@@ -173,8 +221,11 @@ export class ActiveRule {
     };
   }
 
+  /** One request at a time, also where two groups have something to post. */
   private take(consumed: Consumed): Promise<void> {
-    const posting = this.post(consumed).finally(() => {
+    const { posting: before } = this;
+    const begun = before === null ? this.post(consumed) : before.catch(() => {}).then(() => this.post(consumed));
+    const posting = begun.finally(() => {
       if (this.posting === posting) this.posting = null;
     });
     this.posting = posting;
@@ -183,9 +234,10 @@ export class ActiveRule {
 
   /** Posts one event, once its destination has a place for it, and answers for it. */
   private async post(consumed: Consumed): Promise<void> {
-    const { type, room = '', channel = '', timestamp } = JSON.parse(consumed.text) as Envelope;
+    const { timestamp } = JSON.parse(consumed.text) as Envelope;
+    const subject = subjectOf(consumed.text);
     // Telemetry shares the streams and is not for webhooks: a failing one would feed itself with its own failures.
-    if (type !== 'event') {
+    if (subject.type !== 'event' && subject.type !== 'system') {
       await consumed.ack();
       return;
     }
@@ -197,7 +249,7 @@ export class ActiveRule {
     const delivery = new Delivery(this.rule.id, consumed.text, consumed.attempt);
     try {
       if (this.parts.hasExpired(this)) return;
-      if (this.mayRead(room, channel)) outcome = await attempt(requester, this.rule, delivery, this.cutting.signal);
+      if (this.mayRead(subject)) outcome = await attempt(requester, this.rule, delivery, this.cutting.signal);
       // It was the owner's to read when it happened, or never was.
       else if (Date.parse(timestamp) <= this.owner.changedAt) outcome = NOT_ALLOWED;
       else {
@@ -232,16 +284,31 @@ export class ActiveRule {
     await consumed.reject(error);
   }
 
-  /** History dropped events before they could be posted. */
-  private lost(count: number): void {
+  /** Something was dropped before it could be posted. */
+  lost(count: number, error = 'history dropped events that waited'): void {
     this.counts.dropped += count;
     this.parts.totals.dropped += count;
-    const error = 'history dropped events that waited';
     this.parts.tell(this.rule, { deliveryId: null, attempt: 0, status: null, error, willRetry: false });
   }
 }
 
-function placeOf(text: string): { room: string; channel: string } {
-  const { room = '', channel = '' } = JSON.parse(text) as Envelope;
-  return { room, channel };
+/** What an envelope is about. */
+interface Subject {
+  readonly type: string;
+  readonly room: string;
+  readonly channel: string;
+}
+
+function subjectOf(text: string): Subject {
+  const { type, room = '', channel = '' } = JSON.parse(text) as Envelope;
+  return { type, room, channel };
+}
+
+/** What somebody must be allowed there to be told. */
+function actionFor(type: string): Action {
+  return type === 'system' ? 'presence' : 'subscribe';
+}
+
+function sum(groups: readonly HostedGroup[], figure: (group: HostedGroup) => number): number {
+  return groups.reduce((total, group) => total + figure(group), 0);
 }

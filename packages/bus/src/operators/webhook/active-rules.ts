@@ -5,7 +5,10 @@ import type { Core } from '../../core.ts';
 import type { Principal } from '../../principal.ts';
 import { Owner } from '../owner.ts';
 import { ActiveRule, type ActiveRuleParts } from './active-rule.ts';
+import { Facts } from './facts.ts';
+import { lifecycleStream } from './lifecycle.ts';
 import type { Rule, RuleStore } from './rule.ts';
+import { Teller } from './teller.ts';
 
 /** A lease that nobody waits for: a rule always answers for its request, whose time the rule bounds itself. */
 const ACK_WAIT_SECONDS = 86_400;
@@ -44,10 +47,32 @@ export class ActiveRules {
       },
     });
     const parts = { ...this.parts, hasExpired: (active: ActiveRule) => this.hasExpired(active) };
-    const record = this.groupOf(rule, begin);
-    const active = new ActiveRule(rule, owner, parts, (consumer) => bus.groups.host(tenant, record, durable, consumer));
+    const teller = this.tellerOf(rule);
+    const active = new ActiveRule(rule, owner, parts, teller, (kind, consumer) => {
+      const record = kind === 'messages' ? this.groupOf(rule, begin) : this.lifecycleGroupOf(rule);
+      return bus.groups.host(tenant, record, durable, consumer);
+    });
     this.registry.add(active);
     return active;
+  }
+
+  /** Tells of members, for a rule that wants that. */
+  private tellerOf({ id, tenant, room, channel, durable, createdAt, on }: Rule): Teller | null {
+    const events = new Set(on.filter((one) => one !== 'message'));
+    if (events.size === 0) return null;
+    const { engine, rosters, options } = this.bus;
+    return new Teller(
+      { ruleId: id, tenant, room, channel, events, since: Date.parse(createdAt) },
+      {
+        follow: (followed, listener) => rosters.attendance.follow(followed, listener),
+        broker: engine.broker,
+        facts: durable ? new Facts(engine.store, tenant, id) : null,
+        clock: this.parts.requester.clock,
+        graceMs: options.presenceGraceMs,
+        onLost: (count) => this.registry.find(tenant, id)?.lost(count, 'too much happened to be told in time'),
+        onFault: options.onFault,
+      },
+    );
   }
 
   /** Ends a rule for good, on all nodes: with all that waits for it and its dead letters. */
@@ -77,6 +102,12 @@ export class ActiveRules {
       if (active.rule.durable) active.owner.current();
       else this.discard(active);
     }
+  }
+
+  /** What happens to members waits in a stream of the rule's own. */
+  private lifecycleGroupOf(rule: Rule): GroupRecord {
+    const { room, channel } = lifecycleStream(rule.tenant, rule.id);
+    return { ...this.groupOf(rule, {}), group_id: `${rule.id}_lifecycle`, room, channel };
   }
 
   /** One event at a time, in order: the next one when the one before is posted or a dead letter. */

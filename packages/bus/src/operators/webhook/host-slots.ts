@@ -8,7 +8,8 @@ interface Host {
 
 /** How many posts one destination gets at the same time, over all rules of all tenants; the others wait their turn. */
 export class HostSlots {
-  private readonly max: number;
+  /** Of each destination; fewer than are under way hold when those have ended. */
+  max: number;
   private readonly hosts: Map<string, Host> = new Map();
 
   constructor(max: number) {

@@ -1,6 +1,7 @@
 import type { DeadLetter, WebhookRule } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { COUNT, OBJECT, STAMP } from '../../schemas/fields.ts';
+import { RULE_EVENTS } from './rule.ts';
 
 /** What op.webhook answers of a rule. */
 export const WEBHOOK_RULE: z.ZodType<WebhookRule> = z
@@ -13,6 +14,7 @@ export const WEBHOOK_RULE: z.ZodType<WebhookRule> = z
     timeout_seconds: z.number().min(0),
     durable: z.boolean(),
     signed: z.boolean(),
+    on: z.array(z.enum(RULE_EVENTS)),
     created_at: STAMP,
     queued: COUNT,
     delivered: COUNT,

@@ -24,6 +24,7 @@ describe('op.webhook.register', () => {
       timeout_seconds: 2,
       durable: false,
       signed: false,
+      on: ['message'],
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
       queued: 0,
       delivered: 0,

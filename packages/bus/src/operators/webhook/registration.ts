@@ -5,7 +5,7 @@ import { PLACE } from '../../commands/arguments.ts';
 import type { Sender } from '../../connection/session.ts';
 import { checkDestination, type HostTest } from '../../outbound/destination.ts';
 import { signingKey } from '../../outbound/signature.ts';
-import type { Rule } from './rule.ts';
+import { RULE_EVENTS, type Rule, type RuleEvent } from './rule.ts';
 
 const MAX_URL = 2_048;
 const MIN_TIMEOUT_SECONDS = 0.1;
@@ -21,6 +21,7 @@ export interface Registration {
   readonly timeout_seconds?: number;
   readonly secret?: string;
   readonly durable?: boolean;
+  readonly on?: readonly RuleEvent[];
 }
 
 export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
@@ -44,6 +45,12 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
     .meta({ secret: true })
     .exactOptional(),
   durable: z.boolean().describe('Outlives your connections, and restarts where storage does (admins).').exactOptional(),
+  on: z
+    .array(z.enum(RULE_EVENTS))
+    .min(1)
+    .max(RULE_EVENTS.length)
+    .describe('What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence.')
+    .exactOptional(),
 });
 
 /**
@@ -53,7 +60,11 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
 export function ruleOf(args: Registration, sender: Sender, access: Access, allowed: HostTest, now: number): Rule {
   const { principal, identity } = sender;
   const { room, channel } = placeOf(args);
-  access.require(principal, 'subscribe', room ?? WILDCARD, channel ?? WILDCARD);
+  const on = RULE_EVENTS.filter((one) => (args.on ?? ['message']).includes(one));
+  if (on.includes('message')) access.require(principal, 'subscribe', room ?? WILDCARD, channel ?? WILDCARD);
+  if (on.some((one) => one !== 'message')) {
+    access.require(principal, 'presence', room ?? WILDCARD, channel ?? WILDCARD);
+  }
   const durable = args.durable ?? false;
   if (durable && !access.mayMakeDurable(principal)) {
     throw new BusError('AUTHORIZATION_ERROR', 'A durable webhook needs the role admin, or a token with "durable".', {
@@ -74,6 +85,7 @@ export function ruleOf(args: Registration, sender: Sender, access: Access, allow
     ownerName: principal.subject ?? sender.id,
     durable,
     createdAt: new Date(now).toISOString(),
+    on,
   };
 }
 

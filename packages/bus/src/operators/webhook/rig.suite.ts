@@ -15,7 +15,7 @@ export async function openReceiver(port?: number): Promise<Receiver> {
   return receiver;
 }
 
-type WebhookRigOptions = Partial<WebhookOptions> & RigOptions;
+export type WebhookRigOptions = Partial<WebhookOptions> & RigOptions;
 
 /** A bus with the operator, in this process. */
 export class Rig extends BusRig<WebhookOperator> {

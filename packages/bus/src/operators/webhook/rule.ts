@@ -2,6 +2,13 @@ import type { Position } from '@arqonbus/protocol';
 import type { KeySpace, KeyValueStore, SetOutcome } from '../../engine/engine.ts';
 import { type Principal, type PrincipalDocument, principalDocument, readPrincipal } from '../../principal.ts';
 import { type Quota, quotaOf } from '../quota.ts';
+import { LIFECYCLE_EVENTS, type LifecycleEvent } from './lifecycle.ts';
+
+export type RuleEvent = 'message' | LifecycleEvent;
+export const RULE_EVENTS: readonly RuleEvent[] = ['message', ...LIFECYCLE_EVENTS];
+
+/** Rules that were stored before there was more to choose from. */
+const MESSAGES: readonly RuleEvent[] = ['message'];
 
 /** What an owner registered: which events go where, and how. */
 export interface Rule {
@@ -22,6 +29,8 @@ export interface Rule {
   readonly ownerName: string;
   readonly durable: boolean;
   readonly createdAt: string;
+  /** What it tells of: messages, and what happens to the members of channels. */
+  readonly on: readonly RuleEvent[];
 }
 
 const SPACE = 'webhook';
@@ -48,6 +57,7 @@ interface RuleDocument {
   readonly principal: PrincipalDocument;
   readonly begin: Readonly<Record<string, Position>>;
   readonly created_at: string;
+  readonly on?: readonly RuleEvent[];
 }
 
 /** Durable rules in the key-value store: what a durable engine keeps over a restart, and all nodes of a cluster see. */
@@ -124,6 +134,7 @@ function documentOf(rule: Rule, principal: Principal, begin: StoredRule['begin']
     principal: principalDocument(principal),
     begin,
     created_at: rule.createdAt,
+    on: rule.on,
   };
 }
 
@@ -142,6 +153,7 @@ function parse(tenant: string, id: string, stored: RuleDocument): StoredRule {
     ownerName: stored.owner_name,
     durable: true,
     createdAt: stored.created_at,
+    on: stored.on ?? MESSAGES,
   };
   return { rule, principal: readPrincipal(stored.principal, tenant), begin: stored.begin };
 }

@@ -49,7 +49,9 @@ export class WebhookRules {
       this.checkOwner(rule, sender);
       if (rule.durable) await this.save({ rule, principal: sender.principal, begin: begun.begin });
     });
-    return this.active.activate(rule, begun.begin, sender.principal, sender.session);
+    const active = this.active.activate(rule, begun.begin, sender.principal, sender.session);
+    await active.begun();
+    return active;
   }
 
   /** The sender's own rules; an admin's: those of the tenant. */
@@ -64,7 +66,7 @@ export class WebhookRules {
   manageable({ principal, identity }: Sender, ruleId: string): ActiveRule {
     const found = this.active.registry.find(principal.tenant, ruleId);
     if (found === undefined || this.active.hasExpired(found)) {
-      throw new BusError('NOT_FOUND', 'There is no such webhook; list shows those that are.', { rule_id: ruleId });
+      throw new BusError('NOT_FOUND', 'There is no such webhook; op.webhook.list shows yours.', { rule_id: ruleId });
     }
     if (found.rule.owner === identity || hasRole(principal, 'admin')) return found;
     throw new BusError('AUTHORIZATION_ERROR', "This webhook is somebody else's; its owner or an admin can do this.", {
@@ -102,7 +104,8 @@ export class WebhookRules {
   }
 
   /** Where its streams stand now. */
-  private beginOf({ id, tenant, room, channel }: Rule): Promise<Begin> {
+  private async beginOf({ id, tenant, room, channel, on }: Rule): Promise<Begin> {
+    if (!on.includes('message')) return {};
     const place = { tenant, room: room ?? WILDCARD, channel: channel ?? WILDCARD, group: id };
     return startPositions(this.bus.engine.broker, place, 'new');
   }

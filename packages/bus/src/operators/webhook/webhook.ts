@@ -36,6 +36,9 @@ export interface WebhookOptions {
   readonly resolve?: Resolve;
 }
 
+/** What of the options may change while the bus runs. */
+type WebhookLimits = Pick<WebhookOptions, 'maxRules' | 'maxRulesPerSubject' | 'maxPostsPerHost'>;
+
 export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = { allowHosts: [], maxAttempts: 5 };
 
 interface RuleCounts {
@@ -55,6 +58,8 @@ export interface WebhookOperator extends Operator {
   readonly waitingPosts: number;
   /** Rules on this node. */
   readonly ruleCount: number;
+  /** Bounds the rules that are registered, and the requests that are made, from now on. */
+  adjust(limits: WebhookLimits): void;
 }
 
 export function createWebhookOperator(bus: Core, options: WebhookOptions): WebhookOperator {
@@ -70,6 +75,7 @@ class Webhooks implements WebhookOperator {
   private readonly bus: Core;
   private readonly agent: Agent;
   private readonly slots: HostSlots;
+  private readonly quota: Quota;
   private readonly store: RuleStore;
   private readonly active: ActiveRules;
   private readonly rules: WebhookRules;
@@ -96,12 +102,18 @@ class Webhooks implements WebhookOperator {
       tell: (rule: Rule, report: FailureReport) => this.tell(rule, report),
     };
     this.active = new ActiveRules(bus, this.store, parts);
-    this.rules = new WebhookRules(bus, this.active, this.store, { quota: quotaFrom(options), allowed, clock });
+    this.quota = quotaFrom(options);
+    this.rules = new WebhookRules(bus, this.active, this.store, { quota: this.quota, allowed, clock });
     this.commands = webhookCommands(this.rules);
   }
 
   get counts(): RuleCounts {
     return { over_quota: this.rules.overQuota, expired: this.active.expired };
+  }
+
+  adjust(limits: WebhookLimits): void {
+    Object.assign(this.quota, quotaFrom(limits));
+    this.slots.max = limits.maxPostsPerHost ?? DEFAULT_MAX_POSTS_PER_HOST;
   }
 
   get waitingPosts(): number {
@@ -167,7 +179,7 @@ class Webhooks implements WebhookOperator {
   }
 }
 
-function quotaFrom({ maxRules, maxRulesPerSubject }: WebhookOptions): Quota {
+function quotaFrom({ maxRules, maxRulesPerSubject }: WebhookLimits): Quota {
   return {
     things: 'webhooks',
     remedy: 'unregister some first, op.webhook.list shows them',

@@ -36,7 +36,30 @@ export async function printResult<T>(isJson: boolean | undefined, result: T, sho
   if (!shown.isEmpty) await print(shown);
 }
 
-/** A remark on standard error, which stays out of pipes; `details` follow it, one a line. */
-export function remark(sentence: Part, details: readonly Part[] = []): void {
+export type Severity = 'info' | 'warn' | 'error' | 'fatal';
+
+let isLog = false;
+
+/** Has remarks be lines of the server's log from now on, one JSON object each, unless a person reads them. */
+export function remarkInLog(): void {
+  isLog = process.stderr.isTTY !== true;
+}
+
+/**
+ * A remark on standard error, which stays out of pipes; `details` follow it, one a line. The severity shows in a log
+ * alone.
+ */
+export function remark(sentence: Part, details: readonly Part[] = [], level: Severity = 'info'): void {
+  if (isLog) {
+    const [msg, ...more] = [sentence, ...details].map((part) => StyledText.from(part).render(false));
+    const line = { level, time: new Date().toISOString(), msg, ...(more.length > 0 ? { details: more } : {}) };
+    write(process.stderr, text`${StyledText.json(line)}\n`);
+    return;
+  }
   write(process.stderr, text`${lines([text`arqon: ${sentence}`, ...details.map((detail) => text`  - ${detail}`)])}\n`);
+}
+
+/** A remark about what is allowed and hardly meant. */
+export function warn(sentence: Part): void {
+  remark(isLog ? sentence : text`warning: ${sentence}`, [], 'warn');
 }

@@ -62,7 +62,7 @@ interface RevokeOptions extends BusOptions {
 
 function revokeVerb(): Command {
   const verb = new Command('revoke')
-    .description('Take the worth from one token, or from those of a subject that were issued before a time.')
+    .description('Revoke one token, or all tokens of a subject that were issued before a time.')
     .option('--jti <id>', 'the `jti` of the token')
     .option('--subject <subject>', '`sub` of the tokens, with --issued-before')
     .option('--issued-before <time>', 'RFC 3339');

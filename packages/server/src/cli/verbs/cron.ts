@@ -32,7 +32,7 @@ function scheduleVerb(): Command {
   withAnswerOptions(verb)
     .addOption(new Option('--delay-seconds <n>', 'the first after n seconds').argParser(positive))
     .addOption(new Option('--interval-seconds <n>', 'every n seconds').argParser(positive))
-    .addOption(new Option('--repeat <n>', 'how often in all; 0: until cancelled').argParser(whole(0)))
+    .addOption(new Option('--repeat <n>', 'how many times in all; 0: until cancelled').argParser(whole(0)))
     .option('--cron <expression>', 'at the times of a cron expression')
     .option('--timezone <zone>', 'time zone of the expression, such as Europe/Berlin')
     .option('--temporary', 'only while this program runs; without it the job stays, which only admins may ask for')

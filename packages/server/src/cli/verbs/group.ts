@@ -42,7 +42,7 @@ function withGroup(verb: Command): Command {
 
 function createVerb(): Command {
   const verb = new Command('create').description(
-    'Make a group; one that is there with the same settings is shown, one with others refused.',
+    'Make a group; one that exists with the same settings is shown, one with others refused.',
   );
   withGroupMaking(withGroup(verb))
     .addOption(

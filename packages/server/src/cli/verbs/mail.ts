@@ -79,7 +79,7 @@ function sendVerb(): Command {
     .argument('<payload>', 'JSON object, or "-" for standard input');
   withAnswerOptions(verb)
     .option('--receipt', 'wait until it is handled; exit code 1 when it was rejected or expired')
-    .addOption(new Option('--ttl-seconds <n>', 'of no use after n seconds').argParser(seconds));
+    .addOption(new Option('--ttl-seconds <n>', 'not delivered after n seconds').argParser(seconds));
   withExamples(
     verb,
     `arqon mail send @ada '{"text":"when you are back"}'`,
@@ -118,6 +118,13 @@ async function floorOf(client: ArqonBusClient, channel: string): Promise<Positio
 async function read({ client, signal }: Session, subject: string, options: ReadOptions): Promise<void> {
   const { limit = Number.POSITIVE_INFINITY, follow = false } = options;
   const prefetch = Math.min(limit, 16);
+  // What became of the subject's own messages waits there too.
+  const told: (Promise<void> | undefined)[] = [];
+  client.on('receipt', (receipt) => {
+    const { id, stage, by } = receipt;
+    const line = text`receipt: ${id} was ${stage}${by === undefined ? '' : text` by ${by}`}`;
+    told.push(options.json === true ? printJsonLine(receipt) : print(line));
+  });
   const mail = await client.mailbox({ subject, manualAck: true, prefetch, ...(follow ? { signal } : {}) });
   for (let count = 0; count < limit; count += 1) {
     const message = await nextOf(mail, client, subject, { follow, signal });
@@ -127,6 +134,7 @@ async function read({ client, signal }: Session, subject: string, options: ReadO
     await message.ack();
   }
   await client.drain();
+  await Promise.all(told);
 }
 
 /** The next message; undefined when there is none, or when somebody has had enough. */

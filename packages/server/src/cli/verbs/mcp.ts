@@ -1,6 +1,8 @@
+import type { Standing } from '@arqonbus/client';
+import type { AgentCard } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
-import { collectList, whole } from '../arguments.ts';
-import { UsageError } from '../exit.ts';
+import { collectList, given, parseObject, readText, whole } from '../arguments.ts';
+import { messageOf, UsageError } from '../exit.ts';
 import { aborted } from '../remote/bus.ts';
 import { sentence } from '../remote/failure.ts';
 import { type BusOptions, busUrl, tokenOf, trustedCertificates, withBusOptions } from '../remote/options.ts';
@@ -16,6 +18,8 @@ interface McpOptions extends BusOptions {
   readonly subject?: string;
   readonly name?: string;
   readonly tool?: readonly string[];
+  readonly card?: string;
+  readonly state?: string;
 }
 
 /** `arqon mcp`: the bus as tools for agents, by the Model Context Protocol. */
@@ -28,26 +32,36 @@ export function mcpVerb(): Command {
       new Option('--tool <room:channel>', 'offer a channel as a tool of its own; repeatable').argParser(collectList),
     )
     .option('--subject <name>', 'who the agent is, where the bus asks for no token')
-    .option('--name <name>', 'how others see the agent');
+    .option('--name <name>', 'how others see the agent')
+    .option('--card <file|json>', 'what the agent is and can do, as others find it: a JSON object of at most 8 KiB')
+    .option('--state <state>', 'idle, busy, or a word of your own, as others see it');
   withBusOptions(verb);
   withExamples(
     verb,
     'arqon mcp --ws-url ws://127.0.0.1:9100 --subject planner',
     'arqon mcp --http 8765',
     'arqon mcp --tool orders:created',
+    'arqon mcp --subject adder --card card.json --state idle',
   );
   return verb.action(run);
 }
 
 async function run(options: McpOptions): Promise<void> {
   const { http, host, subject, name, tool: channels = [], header = {} } = options;
-  const { McpHttp, serveOverStdio } = await import('@arqonbus/mcp');
+  const { checkChannels, McpHttp, serveOverStdio } = await import('@arqonbus/mcp');
+  try {
+    checkChannels(channels);
+  } catch (error) {
+    throw new UsageError(`--tool: ${messageOf(error)}`);
+  }
   const token = tokenOf(options);
   const ca = trustedCertificates(options);
   const signal = stopSignal();
+  const standing = standingOf(options);
   const bus = {
     url: busUrl(options),
     headers: header,
+    ...(standing === undefined ? {} : { standing }),
     ...(name === undefined ? {} : { screenName: name }),
     ...(ca === undefined ? {} : { socket: new TappedSocket(() => undefined, ca).open }),
   };
@@ -64,4 +78,15 @@ async function run(options: McpOptions): Promise<void> {
   remark(text`agents are served at ${server.url}`);
   await aborted(signal);
   await server.stop();
+}
+
+/** What the agent tells of itself; undefined when that is nothing. */
+function standingOf({ card, state }: McpOptions): Pick<Standing, 'card' | 'state'> | undefined {
+  if (card === undefined && state === undefined) return undefined;
+  return given({ card: card === undefined ? undefined : readCard(card), state });
+}
+
+function readCard(written: string): AgentCard {
+  if (written.trimStart().startsWith('{')) return parseObject(written, 'the value of --card');
+  return parseObject(readText(written, '--card'), `the file ${written} of --card`);
 }

@@ -15,6 +15,10 @@ interface PublishOptions extends BusOptions {
   readonly rate?: number;
 }
 
+interface SendOptions extends PublishOptions {
+  readonly answers?: string;
+}
+
 interface PubOptions extends PublishOptions {
   readonly type: 'event' | 'telemetry';
 }
@@ -52,15 +56,19 @@ export function sendVerb(): Command {
     .argument('<targets>', 'client ids or sub:SUBJECT, separated by commas')
     .argument('[payload]', 'JSON object, or "-"');
   withExamples(
-    withPublishOptions(verb),
+    withPublishOptions(verb).option('--answers <id>', 'it is the reply to this message, a request above all'),
     `arqon send arq_client_0123 '{"text":"to you alone"}'`,
     `arqon send sub:alice,sub:bob '{"text":"to you two"}' --ack`,
+    `arqon send arq_client_0123 '{"approved":true}' --answers arq_0123`,
   );
-  return verb.action((targets: string, payload: string | undefined, options: PublishOptions) =>
-    publish(payload, options, (client, object) =>
-      client.send(targets.split(','), object, { ack: options.ack === true }),
-    ),
-  );
+  return verb.action((targets: string, payload: string | undefined, options: SendOptions) => {
+    const { ack = false, answers } = options;
+    if (answers === undefined) {
+      return publish(payload, options, (client, object) => client.send(targets.split(','), object, { ack }));
+    }
+    if (targets.includes(',')) throw new UsageError('a reply goes to whoever asked: with --answers name one target.');
+    return publish(payload, options, (client, object) => client.reply({ id: answers, from: targets }, object, { ack }));
+  });
 }
 
 async function submit(

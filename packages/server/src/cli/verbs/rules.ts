@@ -64,7 +64,7 @@ export function explainVerb(): Command {
     .argument('[payload]', 'JSON object, or "-" for standard input', '{}');
   withAnswerOptions(verb)
     .option('--as-subject <subject>', 'as this subject')
-    .addOption(new Option('--as-role <role>', 'as somebody of this role').choices(['guest', 'user', 'admin']))
+    .addOption(new Option('--as-role <role>', 'as somebody with this role').choices(['guest', 'user', 'admin']))
     .option('--as-grant <action=globs>', 'as somebody with these grants alone; may be repeated', collectGrants);
   withExamples(
     verb,
@@ -85,7 +85,7 @@ export function explainVerb(): Command {
   });
 }
 
-function showExplanation({ rules, effective, origins, may, publish, receivers }: Explanation): StyledText {
+function showExplanation({ rules, effective, origins, may, publish, hooks, receivers }: Explanation): StyledText {
   const { allowed, error_code: code, reason, casil, schema } = publish;
   const verdict = allowed ? 'it would be published' : text`it would be refused: ${reason ?? ''} (${code ?? ''})`;
   const allowedActions = Object.entries(may).flatMap(([action, granted]) => (granted ? [action] : []));
@@ -97,12 +97,24 @@ function showExplanation({ rules, effective, origins, may, publish, receivers }:
       ? []
       : [text`schema: expected ${schema.expected ?? ''} at ${schema.path ?? ''}`]),
     text`receivers: ${receivers.connections}`,
+    ...listed(
+      'groups',
+      receivers.groups.map(({ group, webhook, source }) => `${group ?? `webhook ${webhook}`} (${source})`),
+    ),
+    ...listed(
+      'asked before',
+      hooks.map(({ on, host }) => `${on} ${host}`),
+    ),
     text`rules: ${rules.map(({ match, from }) => `${match} (${from})`).join(', ') || 'none'}`,
     table(
       ['FIELD', 'VALUE', 'FROM'],
       fieldsOf(effective).map(([field, value]) => [field, value, origins[field] ?? 'configuration']),
     ),
   ]);
+}
+
+function listed(name: string, all: readonly string[]): StyledText[] {
+  return all.length === 0 ? [] : [text`${name}: ${all.join(', ')}`];
 }
 
 function fieldsOf({ history = {}, ...rest }: JsonObject): [string, StyledText][] {

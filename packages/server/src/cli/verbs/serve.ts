@@ -1,11 +1,16 @@
+import { BusError } from '@arqonbus/protocol';
 import { Command } from 'commander';
 import type { Config } from '../../config/config.ts';
+import type { Loaded } from '../../config/load.ts';
+import type { MayMove } from '../../edge.ts';
+import type { OnRestart, Reloaded } from '../../http/admin-routes.ts';
 import type { Logger } from '../../log.ts';
 import type { Server } from '../../server.ts';
 import type { Supervisor } from '../../workers/supervisor.ts';
-import { EXIT, messageOf } from '../exit.ts';
+import { EXIT, messageOf, UsageError } from '../exit.ts';
 import { type Flags, requireSettings, withSettings } from '../settings.ts';
-import { print } from '../terminal/output.ts';
+import type { Started } from '../terminal/banner.ts';
+import { print, printJsonLine, remarkInLog } from '../terminal/output.ts';
 import { withExamples } from '../verb.ts';
 
 /** `arqon serve`: runs the bus until it is told to stop. */
@@ -23,12 +28,13 @@ export function serveVerb(): Command {
   return verb.action(serve);
 }
 
+type Settings = Pick<Extract<Loaded, { ok: true }>, 'config' | 'sources'>;
+
 async function serve(flags: Flags): Promise<void> {
-  const { config } = await requireSettings(flags);
+  remarkInLog();
+  const { config, sources } = await requireSettings(flags);
   const { createLog } = await import('../../log.ts');
   const { startServer } = await import('../../server.ts');
-  const { securityWarnings } = await import('../../config/preflight.ts');
-  const { banner } = await import('../terminal/banner.ts');
   const { terminalLog } = await import('../terminal/log-lines.ts');
   const log = createLog({
     level: config.log.level,
@@ -37,36 +43,40 @@ async function serve(flags: Flags): Promise<void> {
   const { runWorker, workerTask } = await import('../../workers/worker.ts');
   const task = workerTask(process.env);
   if (task !== null) {
-    await runWorker(config, task, log, { reload: (server) => void reload(server, flags, log) });
+    await runWorker(config, task, log, {
+      reload: (server) => void readAgain(server, flags, log).catch(() => {}),
+      read: () => read(flags, log),
+    });
     return;
   }
   const { workerCount } = await import('../../workers/supervisor.ts');
   if (workerCount(config) > 1) {
-    await supervise(config, flags, log);
+    await supervise({ config, sources }, flags, log);
     return;
   }
   const started = startServer(config, {
     log,
-    onShutdown: () => void started.then(({ server }) => stop(server, config, log)),
-    // A fault in the new configuration leaves the server as it runs.
-    onRestart: () => void started.then(({ server }) => restart(server, flags, log)),
+    mayMove: mayMove({ config, sources }),
+    onShutdown: () => void started.then(({ server }) => stop(server, log)),
+    onRestart: async () => readAgain((await started).server, flags, log),
   });
   const { server, addresses } = await started.catch((error: unknown) => {
     throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
   });
+  const { startedWith } = await import('../terminal/banner.ts');
   // Whoever waits for the banner may send a signal as soon as it is there.
-  obeySignals(server, config, flags, log);
-  await print(banner(config, addresses, securityWarnings(config)));
+  obeySignals(server, flags, log);
+  await announce(startedWith(config, addresses), log);
 }
 
 /** Several processes that share the ports, until this one is told to stop. */
-async function supervise(config: Config, flags: Flags, log: Logger): Promise<void> {
+async function supervise({ config, sources }: Settings, flags: Flags, log: Logger): Promise<void> {
   const { Supervisor: Workers, workerCount } = await import('../../workers/supervisor.ts');
-  const { securityWarnings } = await import('../../config/preflight.ts');
-  const { banner } = await import('../terminal/banner.ts');
+  const { startedWith } = await import('../terminal/banner.ts');
   const supervisor = new Workers(config, log, {
+    mayMove: mayMove({ config, sources }),
     onShutdown: () => end(EXIT.ok),
-    onRestart: () => void replaceWorkers(supervisor, config, flags, log),
+    onRestart: () => void reloadWorkers(supervisor, flags, log, { replaceAll: true }),
     onGivenUp: (sentence) => {
       log.fatal(sentence);
       end(EXIT.failure);
@@ -91,31 +101,46 @@ async function supervise(config: Config, flags: Flags, log: Logger): Promise<voi
   };
   process.on('SIGINT', obey);
   process.on('SIGTERM', obey);
-  process.on('SIGHUP', () => supervisor.reload());
+  process.on('SIGHUP', () => void reloadWorkers(supervisor, flags, log, { replaceAll: false }));
   const addresses = await supervisor.start().catch((error: unknown) => {
     // It was told to stop before it had started.
     if (told) return null;
     throw new Error(`${messageOf(error)}${portFlag(messageOf(error), config)}`);
   });
-  if (addresses !== null && !told)
-    await print(banner(config, addresses, securityWarnings(config), workerCount(config)));
+  if (addresses !== null && !told) await announce(startedWith(config, addresses, workerCount(config)), log);
 }
 
-/** What all workers have in common is not read again: they would not be one server any more. */
-async function replaceWorkers(supervisor: Supervisor, config: Config, flags: Flags, log: Logger): Promise<void> {
-  try {
-    const { config: next } = await requireSettings(flags);
-    const fixed = ({ storage, server, telemetry, http }: Config): string =>
-      JSON.stringify([storage, server.workers, listeningAt(server), listeningAt(telemetry), listeningAt(http)]);
-    if (fixed(next) === fixed(config)) await supervisor.restart();
-    else log.error('nothing was restarted: workers, storage and ports change only when the server is started anew');
-  } catch (error) {
-    log.error(`nothing was restarted: ${messageOf(error)}`);
+/** Says that the server is there: to a person, or in a line of JSON as everything else that programs read. */
+async function announce(started: Started, log: Logger): Promise<void> {
+  const { banner, bannerRecord } = await import('../terminal/banner.ts');
+  if (process.stdout.isTTY) {
+    await print(banner(started));
+    return;
   }
+  for (const warning of started.warnings) log.warn(warning);
+  await printJsonLine(bannerRecord(started));
 }
 
-function listeningAt({ host, port }: { host: string; port: number | 'off' }): readonly unknown[] {
-  return [host, port];
+/** Listeners whose ports nobody chose; in production a server is where it is looked for, or nowhere. */
+function mayMove({ config, sources }: Settings): MayMove {
+  const isFree = (path: string): boolean => config.environment !== 'prod' && sources[path]?.from === 'default';
+  return { telemetry: isFree('telemetry.port'), http: isFree('http.port') };
+}
+
+/**
+ * All workers read the configuration again: at once where nobody notices, else they are replaced one by one. What they
+ * have in common is not read again, since they would not be one server any more.
+ */
+async function reloadWorkers(
+  supervisor: Supervisor,
+  flags: Flags,
+  log: Logger,
+  how: { readonly replaceAll: boolean },
+): Promise<void> {
+  const config = await read(flags, log).catch(() => null);
+  if (config === null) return;
+  log.level = config.log.level;
+  tellReloaded(supervisor.apply(config, how), log);
 }
 
 /** Which flag and variable set the port that a start complains of; empty when it complains of something else. */
@@ -129,21 +154,21 @@ function portFlag(message: string, { server, telemetry, http }: Config): string 
   return found === undefined || message.includes(found[1]) ? '' : ` It is set by ${found[1]} or ${found[2]}.`;
 }
 
-function obeySignals(server: Server, config: Config, flags: Flags, log: Logger): void {
+function obeySignals(server: Server, flags: Flags, log: Logger): void {
   let told = false;
   const end = (): void => {
     // Whoever asks twice does not want to wait.
     if (told) process.exit(EXIT.failure);
     told = true;
-    stop(server, config, log);
+    stop(server, log);
   };
   process.on('SIGINT', end);
   process.on('SIGTERM', end);
   process.on('SIGHUP', () => void reload(server, flags, log));
 }
 
-function stop(server: Server, config: Config, log: Logger): void {
-  const { drainSeconds, shutdownSeconds } = config.server;
+function stop(server: Server, log: Logger): void {
+  const { drainSeconds, shutdownSeconds } = server.config.server;
   const overdue = setTimeout(
     () => {
       log.error('the shutdown took too long and was cut short');
@@ -162,28 +187,44 @@ function stop(server: Server, config: Config, log: Logger): void {
   );
 }
 
-/** SIGHUP: the inspection policy is read again; whatever is wrong with it, the old one stays. */
-async function reload(server: Server, flags: Flags, log: Logger): Promise<void> {
-  try {
-    await server.reloadPolicy((await requireSettings(flags)).config.casil);
-    log.info('the inspection policy was read again');
-  } catch (error) {
-    log.error(`nothing was reloaded: ${messageOf(error)}`);
-  }
+/** Reads the configuration again and puts in force what can be; with a fault in it everything stays as it is. */
+async function readAgain(server: Server, flags: Flags, log: Logger): ReturnType<OnRestart> {
+  const config = await read(flags, log);
+  const { reloaded, goOn } = await server.apply(config).catch((error) => refuse(error, log));
+  tellReloaded(reloaded, log);
+  const reopen = async (): Promise<void> => {
+    try {
+      await goOn();
+      if (reloaded.reopening.length > 0) log.info('the listeners run with the configuration read again');
+    } catch (error) {
+      log.error(`the listeners stay as they were: ${messageOf(error)}`);
+    }
+  };
+  return { reloaded, goOn: () => void reopen() };
 }
 
-async function restart(server: Server, flags: Flags, log: Logger): Promise<void> {
-  let config: Config;
-  try {
-    ({ config } = await requireSettings(flags));
-  } catch (error) {
-    log.error(`nothing was restarted: ${messageOf(error)}`);
-    return;
-  }
-  try {
-    await server.reopen(config);
-    log.info('the listeners run with the configuration read again');
-  } catch (error) {
-    log.error({ err: error }, 'the listeners could not be opened again');
+/** What is configured now. Rejects with what is wrong with it, for whoever asked over HTTP. */
+async function read(flags: Flags, log: Logger): Promise<Config> {
+  const { config } = await requireSettings(flags).catch((error) => refuse(error, log));
+  return config;
+}
+
+function refuse(error: unknown, log: Logger): never {
+  const faults = error instanceof UsageError ? error.details : [messageOf(error)];
+  log.error({ faults }, 'the configuration has faults; nothing was changed');
+  const sentence = 'The configuration has faults; nothing was changed.';
+  throw new BusError('VALIDATION_ERROR', sentence, { faults: [...faults] });
+}
+
+/** SIGHUP. What went wrong is in the log. */
+async function reload(server: Server, flags: Flags, log: Logger): Promise<void> {
+  const read = await readAgain(server, flags, log).catch(() => null);
+  read?.goOn();
+}
+
+function tellReloaded({ changed, reopening, needs_new_process }: Reloaded, log: Logger): void {
+  log.info({ changed, reopening, needs_new_process }, 'the configuration was read again');
+  if (needs_new_process.length > 0) {
+    log.warn(`these settings changed and need a new process: ${needs_new_process.join(', ')}`);
   }
 }

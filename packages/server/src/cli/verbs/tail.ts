@@ -9,8 +9,10 @@ import { type BusOptions, trustedCertificates, withBusOptions } from '../remote/
 import { parseSince, requireChannel, type SinceOption, sinceAt } from '../remote/position.ts';
 import { TappedSocket } from '../remote/tapped-socket.ts';
 import { envelopeLine } from '../terminal/envelope-line.ts';
+import { GrowingTexts } from '../terminal/growing-texts.ts';
 import { print, remark } from '../terminal/output.ts';
 import { StyledText } from '../terminal/styled-text.ts';
+import { columnsOf, drawStatus } from '../terminal/writer.ts';
 import { withExamples } from '../verb.ts';
 
 interface TailOptions extends BusOptions {
@@ -111,6 +113,7 @@ class Printer {
   readonly full: Promise<void>;
   private readonly options: TailOptions;
   private readonly ownId: string | undefined;
+  private readonly growing: GrowingTexts = new GrowingTexts();
   private tellFull: () => void = () => {};
 
   constructor(options: TailOptions, ownId: string | undefined) {
@@ -126,9 +129,18 @@ class Printer {
     const envelope = read(text);
     // The client tells of a frame that is not an envelope.
     if (envelope === undefined || this.printed >= limit || !this.wants(envelope)) return undefined;
+    if (json === true) return this.print(StyledText.receivedJson(text));
+    const ofStream = process.stdout.isTTY ? this.growing.take(envelope, columnsOf(process.stdout)) : null;
+    if (ofStream === null) return this.print(envelopeLine(envelope));
+    if ('whole' in ofStream) return this.print(envelopeLine(ofStream.whole));
+    drawStatus(ofStream.growing);
+    return undefined;
+  }
+
+  private print(line: StyledText): Promise<void> | undefined {
     this.printed += 1;
-    if (this.printed === limit) this.tellFull();
-    return print(json === true ? StyledText.receivedJson(text) : envelopeLine(envelope));
+    if (this.printed === this.options.limit) this.tellFull();
+    return print(line);
   }
 
   /** Answers to what this program asks of its own accord, to join and to keep the connection, are not printed. */

@@ -69,7 +69,7 @@ async function wait(places: readonly string[], options: WaitOptions): Promise<vo
   } else {
     for (const envelope of messages) await print(envelopeLine(envelope));
     for (const cursor of shown) await print(text`cursor ${cursor}`);
-    if (!recovered) remark('of what came after the cursor, something is no longer kept.');
+    if (!recovered) remark('some of what came after the cursor is no longer kept.');
   }
   if (messages.length === 0) process.exitCode = EXIT.nothing;
 }

@@ -1,4 +1,4 @@
-import type { WebhookRule } from '@arqonbus/protocol';
+import type { CommandArgs, WebhookRule } from '@arqonbus/protocol';
 import { Command, Option } from 'commander';
 import { collectHeader, given, readText, seconds } from '../arguments.ts';
 import { askAndPrint, askAndStay } from '../remote/bus.ts';
@@ -12,7 +12,10 @@ interface RegisterOptions extends BusOptions {
   readonly deliveryTimeoutSeconds?: number;
   readonly secretFile?: string;
   readonly temporary?: boolean;
+  readonly on?: Registration['on'];
 }
+
+type Registration = CommandArgs<'op.webhook.register'>;
 
 /** `arqon webhook`: events that the bus posts to HTTP addresses. */
 export function webhookVerb(): Command {
@@ -34,17 +37,31 @@ function registerVerb(): Command {
     .addOption(new Option('--send-header <name:value>', 'header of each POST; repeatable').argParser(collectHeader))
     .addOption(new Option('--delivery-timeout-seconds <n>', 'how long one POST may take').argParser(seconds))
     .option('--secret-file <file>', 'file with the secret that signs each POST ("-": standard input)')
+    .addOption(
+      new Option('--on <event...>', 'what to post: messages unless given').choices([
+        'message',
+        'client_joined',
+        'client_left',
+        'occupied',
+        'vacated',
+      ]),
+    )
     .option('--temporary', 'only while this program runs; without it, which is for admins, the rule stays');
   withExamples(
     verb,
     'arqon webhook register https://example.com/hook lab:results',
     'arqon webhook register https://example.com/hook lab --secret-file hook.secret --temporary',
+    'arqon webhook register https://example.com/hook lab --on occupied vacated',
   );
   return verb.action((url: string, source: string | undefined, options: RegisterOptions) => {
-    const { sendHeader: headers, deliveryTimeoutSeconds: timeout_seconds, secretFile, temporary } = options;
+    const { sendHeader: headers, deliveryTimeoutSeconds: timeout_seconds, secretFile, temporary, on } = options;
     const secret = secretFile === undefined ? undefined : readText(secretFile, '--secret-file').trimEnd();
     const [room, channel] = source?.split(':', 2) ?? [];
-    const args = { url, durable: temporary !== true, ...given({ room, channel, headers, timeout_seconds, secret }) };
+    const args = {
+      url,
+      durable: temporary !== true,
+      ...given({ room, channel, headers, timeout_seconds, secret, on }),
+    };
     const run = temporary === true ? askAndStay : askAndPrint;
     return run(options, 'op.webhook.register', args, (rule) => rules([rule]));
   });
@@ -104,8 +121,8 @@ function retryVerb(): Command {
 
 function rules(all: readonly WebhookRule[]): StyledText {
   return table(
-    ['RULE', 'URL', 'SOURCE', 'SIGNED', 'DURABLE', 'QUEUED', 'DELIVERED', 'FAILED', 'DEAD'],
-    all.map(({ rule_id, url, room, channel, signed, durable, queued, delivered, failed, dead_letters }) => [
+    ['RULE', 'URL', 'SOURCE', 'SIGNED', 'DURABLE', 'QUEUED', 'DELIVERED', 'FAILED', 'DEAD', 'ON'],
+    all.map(({ rule_id, url, room, channel, signed, durable, queued, delivered, failed, dead_letters, on }) => [
       rule_id,
       url,
       `${room ?? '*'}:${channel ?? '*'}`,
@@ -115,6 +132,7 @@ function rules(all: readonly WebhookRule[]): StyledText {
       delivered,
       failed,
       dead_letters,
+      on.join(' '),
     ]),
   );
 }

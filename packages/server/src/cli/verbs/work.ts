@@ -37,7 +37,7 @@ export function workVerb(): Command {
     )
     .argument('<source>', 'ROOM:CHANNEL, a pattern such as ROOM:orders.*, or ROOM for the whole room')
     .argument('<command...>', 'after "--": the command and its arguments')
-    .requiredOption('--group <name>', 'the group; it is made when it is not there');
+    .requiredOption('--group <name>', 'the group; it is made if it does not exist');
   withGroupMaking(withBusOptions(verb))
     .addOption(new Option('--concurrency <n>', 'commands that run at a time').argParser(whole(1)).default(1))
     .addOption(

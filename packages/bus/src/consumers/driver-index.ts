@@ -1,0 +1,63 @@
+import { WILDCARD } from '@arqonbus/protocol';
+import type { StreamEvent } from '../engine/engine.ts';
+import type { Driver } from './driver.ts';
+import { isWide } from './group.ts';
+
+type Rooms = Map<string, Map<string, Set<Driver>>>;
+
+/** The drivers of this node, by what they read: an event costs those that may read it, however many others there are. */
+export class DriverIndex {
+  private readonly all: Set<Driver> = new Set();
+  /** By tenant, room, and channel; `*` for those that read several. */
+  private readonly tenants: Map<string, Rooms> = new Map();
+
+  get size(): number {
+    return this.all.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Driver> {
+    return this.all.values();
+  }
+
+  add(driver: Driver): void {
+    const { tenant, room } = driver.place;
+    this.all.add(driver);
+    const rooms: Rooms = this.tenants.get(tenant) ?? new Map();
+    this.tenants.set(tenant, rooms);
+    const channels = rooms.get(room) ?? new Map<string, Set<Driver>>();
+    rooms.set(room, channels);
+    const drivers = channels.get(channelOf(driver)) ?? new Set();
+    channels.set(channelOf(driver), drivers.add(driver));
+  }
+
+  remove(driver: Driver): void {
+    const { tenant, room } = driver.place;
+    this.all.delete(driver);
+    const channels = this.tenants.get(tenant)?.get(room);
+    const drivers = channels?.get(channelOf(driver));
+    drivers?.delete(driver);
+    if (drivers?.size === 0) channels?.delete(channelOf(driver));
+    if (channels?.size === 0) this.tenants.get(tenant)?.delete(room);
+  }
+
+  /** Shows an event of this node to those that may read it. Neither throws nor waits. */
+  take(event: StreamEvent): void {
+    const { tenant, room, channel } = event.stream;
+    const rooms = this.tenants.get(tenant);
+    if (rooms === undefined) return;
+    const here = rooms.get(room);
+    if (here !== undefined) {
+      show(here.get(channel), event);
+      if (channel !== WILDCARD) show(here.get(WILDCARD), event);
+    }
+    show(rooms.get(WILDCARD)?.get(WILDCARD), event);
+  }
+}
+
+function channelOf({ place: { channel } }: Driver): string {
+  return isWide(channel) ? WILDCARD : channel;
+}
+
+function show(drivers: Iterable<Driver> | undefined, event: StreamEvent): void {
+  if (drivers !== undefined) for (const driver of drivers) driver.take(event);
+}

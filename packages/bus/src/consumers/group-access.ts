@@ -1,0 +1,31 @@
+import { BusError, MAIL_ROOM, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protocol';
+import type { Access } from '../access.ts';
+import type { Sender } from '../connection/session.ts';
+import { hasRole } from '../principal.ts';
+import type { GroupPlace, GroupRecord } from './group.ts';
+
+/** Who uses a group reads its source. Throws VALIDATION_ERROR for what is none, AUTHORIZATION_ERROR. */
+export function requireSource(access: Access, { principal }: Sender, { room, channel }: GroupPlace): void {
+  if (room === WILDCARD) {
+    throw new BusError('VALIDATION_ERROR', 'A group belongs to one room; name it.', {
+      field: 'room',
+      expected: 'name',
+    });
+  }
+  if (channel === PRIVATE_CHANNEL && room !== MAIL_ROOM) {
+    throw new BusError('VALIDATION_ERROR', 'The channel "pm" keeps nothing that a group could read.', {
+      field: 'channel',
+    });
+  }
+  access.require(principal, 'group', room, channel);
+}
+
+/** Throws AUTHORIZATION_ERROR for who neither made a group nor is an admin. */
+export function requireOwner({ identity, principal }: Sender, { owner, room, channel, group }: GroupRecord): void {
+  if (identity === owner || hasRole(principal, 'admin')) return;
+  throw new BusError('AUTHORIZATION_ERROR', 'Only whoever made this group, or an admin, may do this.', {
+    room,
+    channel,
+    group,
+  });
+}

@@ -1,0 +1,194 @@
+import type { SenderRecord } from '@arqonbus/protocol';
+import type { Session } from '../connection/session.ts';
+import { cutTo, readMark } from './mark.ts';
+
+/** How long the end of a stream is remembered: pieces that another node sent before it may come after it. */
+const REMEMBERED_MS = 60_000;
+/** A stream that only pieces tell of, by how long nothing else does. */
+const UNKNOWN_MS = 600_000;
+
+/** What the nodes of a cluster know of an open stream, as it is kept. */
+export interface StreamRecord {
+  readonly room: string;
+  readonly channel: string;
+  /** The client id that opened it; all of its envelopes come from it. */
+  readonly from: string;
+  /** Who may write. */
+  readonly identity: string;
+  readonly sender: SenderRecord;
+  /** Milliseconds since 1970. */
+  readonly opened_at: number;
+  readonly ttl_seconds: number;
+  /** Id of the event that ends it. */
+  readonly end_id: string;
+  /** The node that has its text, and which start of it; both empty while it is handed over. */
+  readonly node: string;
+  readonly run: string;
+}
+
+/** A piece that came from the node that has the stream. */
+export interface Piece {
+  readonly offset: number;
+  readonly length: number;
+  readonly envelope: string;
+}
+
+/** A stream as this node knows it. */
+export interface KnownStream {
+  readonly tenant: string;
+  readonly id: string;
+  readonly room: string;
+  readonly channel: string;
+  /** Null while only pieces have told of it. */
+  record: StreamRecord | null;
+  /** How far this node's members were shown its text, in UTF-16 units; null: they were shown nothing. */
+  shown: number | null;
+  /** Members that are still to be shown it from its beginning. */
+  readonly waiting: Set<Session>;
+  /** While its text is asked for: the pieces that came meanwhile. */
+  held: Piece[] | null;
+  /** Its record is gone: it is in no list any more. */
+  isGone: boolean;
+  /** Its end has passed this node. */
+  hasEnded: boolean;
+  /** When it was met, and anew when it went. */
+  since: number;
+}
+
+/** What becomes of an end on its way to this node's members. */
+export interface Parting {
+  /** The event for whoever was shown the stream's pieces: what was missing yet. */
+  readonly rest: string;
+  /** Who gets all of it. */
+  readonly whole: ReadonlySet<Session>;
+}
+
+/** The open streams that this node knows, its own and those of other nodes, and how far its members have read them. */
+export class KnownStreams {
+  private readonly streams: Map<string, KnownStream> = new Map();
+  /** By room. */
+  private readonly rooms: Map<string, Set<KnownStream>> = new Map();
+  private readonly now: () => number;
+  private readonly isAlone: boolean;
+
+  /**
+   * @param now milliseconds of a clock that never steps
+   * @param isAlone whether no other node can send pieces
+   */
+  constructor(now: () => number, isAlone: boolean) {
+    this.now = now;
+    this.isAlone = isAlone;
+  }
+
+  get(tenant: string, id: string): KnownStream | undefined {
+    return this.streams.get(`${tenant}/${id}`);
+  }
+
+  /** The stream of that id, noted when it is new. */
+  note(tenant: string, id: string, { room, channel }: Pick<StreamRecord, 'room' | 'channel'>): KnownStream {
+    const known = this.get(tenant, id);
+    if (known !== undefined) return known;
+    const stream: KnownStream = {
+      ...{ tenant, id, room, channel },
+      record: null,
+      shown: null,
+      waiting: new Set(),
+      held: null,
+      isGone: false,
+      hasEnded: false,
+      since: this.now(),
+    };
+    this.streams.set(`${tenant}/${id}`, stream);
+    const there = this.rooms.get(`${tenant}/${room}`);
+    if (there === undefined) this.rooms.set(`${tenant}/${room}`, new Set([stream]));
+    else there.add(stream);
+    return stream;
+  }
+
+  /** A stream is open, as its record tells; false when that is an old one of a stream that has ended. */
+  open(tenant: string, id: string, record: StreamRecord): KnownStream | null {
+    const known = this.get(tenant, id);
+    if (known?.hasEnded === true) {
+      if (known.record?.end_id === record.end_id) return null;
+      // The id is used anew.
+      this.drop(known);
+    }
+    const stream = this.note(tenant, id, record);
+    stream.record = record;
+    stream.isGone = false;
+    return stream;
+  }
+
+  /** The open ones of a tenant. */
+  *all(tenant: string): Generator<KnownStream & { record: StreamRecord }> {
+    for (const stream of this.streams.values()) if (stream.tenant === tenant && isOpen(stream)) yield stream;
+  }
+
+  /** The open ones of all tenants. */
+  *everywhere(): Generator<KnownStream & { record: StreamRecord }> {
+    for (const stream of this.streams.values()) if (isOpen(stream)) yield stream;
+  }
+
+  /** The open ones of a room (`*`: of the tenant). */
+  in(tenant: string, room: string): readonly KnownStream[] {
+    if (this.streams.size === 0) return [];
+    if (room === '*') return [...this.all(tenant)];
+    return [...(this.rooms.get(`${tenant}/${room}`) ?? [])].filter(isOpen);
+  }
+
+  /** Its record is gone. What is still to come of it is shown as it should be for a while. */
+  gone(stream: KnownStream): void {
+    stream.isGone = true;
+    stream.since = this.now();
+    if (this.isAlone) this.drop(stream);
+  }
+
+  /** The text of an event passes that may be the end of a stream. Null: everybody gets it as it is. */
+  part(tenant: string, text: string): Parting | null {
+    const mark = readMark(text);
+    if (mark === null || mark.state === 'streaming') return null;
+    const stream = this.get(tenant, mark.id);
+    if (stream === undefined) {
+      if (!this.isAlone) this.remember(tenant, mark.id);
+      return null;
+    }
+    const { shown, waiting } = stream;
+    const whole = new Set(waiting);
+    this.end(stream);
+    if (shown === null || shown === 0 || mark.revised === true) return null;
+    return { rest: cutTo(text, shown), whole };
+  }
+
+  /** Nothing more is shown of it. */
+  end(stream: KnownStream): void {
+    stream.hasEnded = true;
+    stream.waiting.clear();
+    stream.held = null;
+    this.gone(stream);
+  }
+
+  /** Forgets those that went long ago. */
+  sweep(): void {
+    const now = this.now();
+    for (const stream of this.streams.values()) {
+      const age = now - stream.since;
+      if ((stream.isGone && age > REMEMBERED_MS) || (stream.record === null && age > UNKNOWN_MS)) this.drop(stream);
+    }
+  }
+
+  /** A stream of which nothing was shown here has ended: its pieces may still be on their way. */
+  private remember(tenant: string, id: string): void {
+    this.end(this.note(tenant, id, { room: '', channel: '' }));
+  }
+
+  private drop(stream: KnownStream): void {
+    const { tenant, id, room } = stream;
+    this.streams.delete(`${tenant}/${id}`);
+    const there = this.rooms.get(`${tenant}/${room}`);
+    if (there?.delete(stream) === true && there.size === 0) this.rooms.delete(`${tenant}/${room}`);
+  }
+}
+
+function isOpen(stream: KnownStream): stream is KnownStream & { record: StreamRecord } {
+  return stream.record !== null && !stream.isGone;
+}

@@ -1,0 +1,241 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
+import type { KeyChange, KeySpace, KeyValueStore } from '../engine/engine.ts';
+import type { KnownStreams, StreamRecord } from './known.ts';
+import { readRecord, STREAM_SPACE, streamSpace } from './record-space.ts';
+import { TextStore } from './text-store.ts';
+import type { WrittenStream } from './written.ts';
+
+/** Where nodes that have streams say that they live, all in one tenant. */
+const LIVING: KeySpace = { tenant: 'default', space: 'stream_node', namespace: '' };
+/** The streams of a node that died end within 12 s. */
+const LIVING_MS = 9_000;
+const LOOK_MS = 3_000;
+/** How often what was written of a text since is kept. */
+const KEEP_MS = 1_000;
+/** How long another node may take to go on with a stream that is handed over, and how often that is looked at. */
+const HANDOVER_MS = 1_000;
+const HANDOVER_LOOK_MS = 50;
+const PAGE = 500;
+
+export interface StreamRecordsParts {
+  readonly store: KeyValueStore;
+  readonly known: KnownStreams;
+  /** Whether there may be other nodes. */
+  readonly hasOthers: boolean;
+  readonly node: string;
+  /** This start of the node. */
+  readonly run: string;
+  readonly clock: Clock;
+  readonly written: () => Iterable<WrittenStream>;
+  /** This node has a stream from now on. `isOrphan`: what it had lost its writer, or its node. */
+  readonly onTaken: (tenant: string, id: string, record: StreamRecord, text: string, isOrphan: boolean) => void;
+  /** Another node has a stream that this one had. */
+  readonly onLost: (tenant: string, id: string) => void;
+  readonly onFault: (error: unknown) => void;
+}
+
+/** The open streams as all nodes know them, kept beyond the node that has them: who has which, and with what text. */
+export class StreamRecords {
+  private readonly parts: StreamRecordsParts;
+  private readonly texts: TextStore;
+  private unwatch: () => void = () => {};
+  private readonly callOff: Set<() => void> = new Set();
+  /** Ended streams that are still in the store. */
+  private readonly removing: Set<{ readonly tenant: string; readonly id: string }> = new Set();
+  private isLooking = false;
+  private isOver = false;
+  private lives = false;
+
+  constructor(parts: StreamRecordsParts) {
+    this.parts = parts;
+    this.texts = new TextStore(parts.store);
+  }
+
+  start(): void {
+    this.unwatch = this.parts.store.watch(STREAM_SPACE, (change) => this.changed(change));
+    this.every(KEEP_MS, () => void this.keepAll());
+    if (this.parts.hasOthers) this.every(LOOK_MS, () => void this.look());
+  }
+
+  /** Takes up what is kept. With no other node, what an earlier start left is this one's. */
+  async load(): Promise<void> {
+    const { store, known, run, hasOthers } = this.parts;
+    for (const tenant of await store.tenants(STREAM_SPACE)) {
+      for (let after: string | undefined; ; ) {
+        const page = await store.list(streamSpace(tenant), { limit: PAGE, ...(after !== undefined && { after }) });
+        for (const { key, value } of page) known.open(tenant, key, JSON.parse(value) as StreamRecord);
+        if (page.length < PAGE) break;
+        after = page.at(-1)?.key;
+      }
+    }
+    if (hasOthers) return;
+    for (const { tenant, id, record } of [...known.everywhere()]) {
+      if (record.run !== run) await this.take(tenant, id, record, true);
+    }
+  }
+
+  /** Stops its timers, and tells that this node has no streams any more. */
+  async stop(): Promise<void> {
+    this.isOver = true;
+    this.unwatch();
+    for (const callOff of this.callOff) callOff();
+    if (this.lives) await this.parts.store.delete(LIVING, this.parts.run);
+  }
+
+  /** Keeps a new stream; answers the one that has the id already, null when there was none. */
+  async create(tenant: string, id: string, record: StreamRecord): Promise<StreamRecord | null> {
+    if (this.parts.hasOthers && !this.lives) await this.live();
+    const outcome = await this.parts.store.set(streamSpace(tenant), id, JSON.stringify(record), { ifVersion: 0 });
+    if (outcome.ok) return null;
+    return (await this.find(tenant, id)) ?? this.create(tenant, id, record);
+  }
+
+  async find(tenant: string, id: string): Promise<StreamRecord | null> {
+    return readRecord(this.parts.store, tenant, id);
+  }
+
+  /** The stream has ended. While the storage is away it is tried again every second. */
+  async remove(tenant: string, id: string): Promise<void> {
+    const removing = { tenant, id };
+    this.removing.add(removing);
+    try {
+      await this.parts.store.delete(streamSpace(tenant), id);
+      await this.texts.remove(tenant, id);
+      this.removing.delete(removing);
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+
+  /**
+   * Lets another node go on with streams; answers those that no node wants, which are this one's again. Nothing may be
+   * written to them meanwhile.
+   */
+  async handOver(streams: readonly WrittenStream[]): Promise<WrittenStream[]> {
+    const { store } = this.parts;
+    for (const stream of streams) {
+      const { tenant, id } = stream.known;
+      await this.keep(stream);
+      await this.claim(tenant, id, stream.record.run, '', '');
+    }
+    const until = performance.now() + HANDOVER_MS;
+    let left = [...streams];
+    while (left.length > 0 && performance.now() < until) {
+      await delay(HANDOVER_LOOK_MS);
+      const found = await Promise.all(left.map(({ known: { tenant, id } }) => store.get(streamSpace(tenant), id)));
+      left = left.filter(
+        (_, at) => found[at] !== null && (JSON.parse(found[at]?.value ?? '') as StreamRecord).run === '',
+      );
+    }
+    const { node, run } = this.parts;
+    const mine = await Promise.all(left.map(({ known: { tenant, id } }) => this.claim(tenant, id, '', node, run)));
+    return left.filter((_, at) => mine[at] === true);
+  }
+
+  /** A record that another node wrote. */
+  private changed({ at: { tenant }, key: id, value }: KeyChange): void {
+    const { known, run } = this.parts;
+    if (value === null) {
+      const stream = known.get(tenant, id);
+      if (stream !== undefined) known.gone(stream);
+      return;
+    }
+    const record = JSON.parse(value) as StreamRecord;
+    if (known.open(tenant, id, record) === null || record.run === run) return;
+    this.parts.onLost(tenant, id);
+    if (record.run === '') void this.take(tenant, id, record, false).catch((error) => this.fault(error));
+  }
+
+  /** Says that this node lives while it has streams, and ends those of nodes that do not. */
+  private async look(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    const { store, known, run, written } = this.parts;
+    try {
+      known.sweep();
+      if (!written()[Symbol.iterator]().next().done) await this.live();
+      const others = new Map<string, { tenant: string; id: string; record: StreamRecord }[]>();
+      for (const { tenant, id, record } of known.everywhere()) {
+        if (record.run === run) continue;
+        others.set(record.run, [...(others.get(record.run) ?? []), { tenant, id, record }]);
+      }
+      for (const [other, streams] of others) {
+        if (other !== '' && (await store.get(LIVING, other)) !== null) continue;
+        for (const { tenant, id, record } of streams) await this.take(tenant, id, record, other !== '');
+      }
+    } catch (error) {
+      this.fault(error);
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  private async live(): Promise<void> {
+    this.lives = true;
+    await this.parts.store.set(LIVING, this.parts.run, JSON.stringify(this.parts.node), { ttlMs: LIVING_MS });
+  }
+
+  private async take(tenant: string, id: string, before: StreamRecord, isOrphan: boolean): Promise<void> {
+    const { node, run, known, onTaken } = this.parts;
+    if (this.isOver || !(await this.claim(tenant, id, before.run, node, run))) return;
+    const record = { ...before, node, run };
+    known.open(tenant, id, record);
+    onTaken(tenant, id, record, await this.texts.read(tenant, id), isOrphan);
+  }
+
+  /** Gives a stream to a node if it is still where it was; whether it did. A record that is gone is taken out of the lists. */
+  private async claim(tenant: string, id: string, from: string, node: string, run: string): Promise<boolean> {
+    const { store, known } = this.parts;
+    const entry = await store.get(streamSpace(tenant), id);
+    if (entry === null) {
+      const stream = known.get(tenant, id);
+      if (stream !== undefined) known.gone(stream);
+      return false;
+    }
+    const record = JSON.parse(entry.value) as StreamRecord;
+    if (record.run !== from) return false;
+    const moved = JSON.stringify({ ...record, node, run });
+    return (await store.set(streamSpace(tenant), id, moved, { ifVersion: entry.version })).ok;
+  }
+
+  private async keepAll(): Promise<void> {
+    const again = [...this.removing];
+    this.removing.clear();
+    for (const { tenant, id } of again) await this.remove(tenant, id);
+    await Promise.all([...this.parts.written()].map((stream) => this.keep(stream).catch((error) => this.fault(error))));
+  }
+
+  private async keep(stream: WrittenStream): Promise<void> {
+    const { known, text, kept } = stream;
+    if (stream.isBeingKept || text.length === kept) return;
+    stream.isBeingKept = true;
+    try {
+      await this.texts.write(known.tenant, known.id, text, kept);
+      stream.kept = text.length;
+      // It ended while its text was written.
+      if (known.hasEnded) await this.texts.remove(known.tenant, known.id);
+    } finally {
+      stream.isBeingKept = false;
+    }
+  }
+
+  /** While the storage is away, which is told already, what can be is done again at the next turn. */
+  private fault(error: unknown): void {
+    if (!this.isOver) this.parts.onFault(error);
+  }
+
+  private every(ms: number, run: () => void): void {
+    const { clock } = this.parts;
+    let callOff = (): void => {};
+    const tick = (): void => {
+      this.callOff.delete(callOff);
+      if (this.isOver) return;
+      run();
+      callOff = clock.after(ms, tick);
+      this.callOff.add(callOff);
+    };
+    callOff = clock.after(ms, tick);
+    this.callOff.add(callOff);
+  }
+}

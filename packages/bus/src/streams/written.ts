@@ -1,0 +1,163 @@
+import { BusError, type Draft, newId, openDraft, sealUnstored } from '@arqonbus/protocol';
+import type { Clock } from '../clock.ts';
+import type { Principal } from '../principal.ts';
+import type { KnownStream, Piece, StreamRecord } from './known.ts';
+import { markText, type StreamMark } from './mark.ts';
+
+/** Appends of so many milliseconds are shown as one piece. */
+export const ROLL_UP_MS = 40;
+
+/** UTF-8 bytes of a text, as it is and as JSON has it between its quotes. */
+export interface TextSize {
+  readonly bytes: number;
+  readonly encoded: number;
+}
+
+export function sizeOf(text: string): TextSize {
+  return { bytes: Buffer.byteLength(text), encoded: Buffer.byteLength(JSON.stringify(text)) - 2 };
+}
+
+/** UTF-8 bytes that texts may have: one, and all of a node together. */
+export interface TextLimits {
+  readonly maxBytes: number;
+  readonly maxBytesTogether: number;
+}
+
+export interface WrittenEvents {
+  /** The next piece is due. */
+  onPiece(stream: WrittenStream, piece: Piece): void;
+  /** Nobody has written for as long as the writer said. */
+  onSilence(stream: WrittenStream): void;
+}
+
+/** An open stream whose text this node has. */
+export class WrittenStream {
+  readonly known: KnownStream;
+  readonly record: StreamRecord;
+  /** In whose name it is published at its end. */
+  principal: Principal;
+  text = '';
+  /** Of {@link text}. */
+  size: TextSize = { bytes: 0, encoded: 0 };
+  /** The text to here was written to the store. */
+  kept = 0;
+  isBeingKept = false;
+  /** The content policy would change it: it is shown no further, and comes as a whole. */
+  isWithheld = false;
+  /** What is being published. */
+  isEnding = false;
+  private readonly clock: Clock;
+  private readonly events: WrittenEvents;
+  /** The text to here was shown. */
+  private shown = 0;
+  private lastPiece = Number.NEGATIVE_INFINITY;
+  private lastSign: number;
+  private callOffPiece: (() => void) | null = null;
+  private callOffSilence: () => void = () => {};
+
+  constructor(known: KnownStream, record: StreamRecord, principal: Principal, clock: Clock, events: WrittenEvents) {
+    this.known = known;
+    this.record = record;
+    this.principal = principal;
+    this.clock = clock;
+    this.events = events;
+    this.lastSign = clock.steady();
+    this.awaitSign(record.ttl_seconds * 1000);
+  }
+
+  /** Goes on with a text that another node had, or this one before it started anew; it was shown by that. */
+  takeUp(text: string): void {
+    this.text = text;
+    this.size = sizeOf(text);
+    this.kept = text.length;
+    this.shown = text.length;
+    this.known.shown ??= text.length;
+  }
+
+  /** The writer is there. */
+  sign(): void {
+    this.lastSign = this.clock.steady();
+  }
+
+  append(text: string, { bytes, encoded }: TextSize): void {
+    this.sign();
+    this.text += text;
+    this.size = { bytes: this.size.bytes + bytes, encoded: this.size.encoded + encoded };
+    if (text === '' || this.isWithheld || this.callOffPiece !== null) return;
+    const wait = this.lastPiece + ROLL_UP_MS - this.clock.steady();
+    if (wait <= 0) this.show();
+    else {
+      this.callOffPiece = this.clock.after(wait, () => {
+        this.callOffPiece = null;
+        if (!this.isWithheld) this.show();
+      });
+    }
+  }
+
+  /** The text from one offset to another as an envelope. */
+  envelope(offset: number, end: number, state: StreamMark['state'] = 'streaming'): string {
+    const { id, room, channel } = this.known;
+    const { from } = this.record;
+    const marks = `"sender":${JSON.stringify(this.record.sender)},${markText({ id, offset, state })}`;
+    const payload = { text: this.text.slice(offset, end) };
+    const draft: Draft = openDraft(
+      { id: newId(), type: 'event', room, channel, from, payload, marks },
+      this.clock.now(),
+    );
+    return sealUnstored(draft.open);
+  }
+
+  /** How much of it members were shown. */
+  get shownLength(): number {
+    return this.shown;
+  }
+
+  /** Ends its timers. */
+  stop(): void {
+    this.callOffPiece?.();
+    this.callOffPiece = null;
+    this.callOffSilence();
+  }
+
+  /** Shows what was not shown yet. */
+  show(): void {
+    const [offset, end] = [this.shown, this.text.length];
+    if (end === offset) return;
+    this.lastPiece = this.clock.steady();
+    this.shown = end;
+    this.events.onPiece(this, { offset, length: end - offset, envelope: this.envelope(offset, end) });
+  }
+
+  /** Waits for the writer anew. */
+  resume(): void {
+    this.isEnding = false;
+    this.awaitSign(this.record.ttl_seconds * 1000);
+  }
+
+  private awaitSign(ms: number): void {
+    this.callOffSilence();
+    this.callOffSilence = this.clock.after(ms, () => {
+      const left = this.lastSign + this.record.ttl_seconds * 1000 - this.clock.steady();
+      if (left > 0) this.awaitSign(left);
+      else this.events.onSilence(this);
+    });
+  }
+}
+
+/** Throws LIMIT_EXCEEDED where what is to be appended would make a text too long, or all of them together (`held`). */
+export function requireRoom({ size }: WrittenStream, { bytes }: TextSize, held: number, limits: TextLimits): void {
+  const { maxBytes, maxBytesTogether } = limits;
+  if (size.bytes + bytes > maxBytes) {
+    throw new BusError(
+      'LIMIT_EXCEEDED',
+      `A stream holds at most ${maxBytes} bytes of text; close it and open another.`,
+      {
+        limit: maxBytes,
+        bytes: size.bytes,
+      },
+    );
+  }
+  if (held + bytes <= maxBytesTogether) return;
+  const message = 'The open streams of this server hold as much text as they may; close some, or try again later.';
+  throw new BusError('LIMIT_EXCEEDED', message, { limit: maxBytesTogether });
+}

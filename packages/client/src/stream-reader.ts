@@ -1,0 +1,103 @@
+import type { Address, CommandResult } from '@arqonbus/protocol';
+import { AsyncQueue } from './async-queue.ts';
+import { ArqonBusError } from './errors.ts';
+import type { StreamHost, StreamListener } from './token-stream.ts';
+
+/** Events of a channel among which an ended stream is looked for. */
+const MOST_READ = 500;
+
+/**
+ * How a stream ended: `orphaned` when its writer was gone for too long.
+ *
+ * ```ts
+ * if (error instanceof StreamError && error.state === 'orphaned') retry();
+ * ```
+ */
+export type StreamState = 'complete' | 'cancelled' | 'failed' | 'orphaned';
+
+/**
+ * A stream that was read has ended as `failed` or `orphaned`: what came before is all there is of it.
+ *
+ * ```ts
+ * await showAll(client.readStream(id)).catch((error) => {
+ *   if (error instanceof StreamError) show(`… (${error.state})`);
+ * });
+ * ```
+ */
+export class StreamError extends ArqonBusError {
+  override name = 'StreamError';
+  readonly state: StreamState;
+
+  constructor(state: StreamState) {
+    super('STREAM_ENDED', `The stream ended as ${state}; its text may not be whole.`);
+    this.state = state;
+  }
+}
+
+/** Where a stream is to be read: by its id alone only while it is open. */
+export type StreamPlace = Address & { readonly id: string };
+
+/** Yields what is new of a stream's text, to its end. */
+export async function* readText(
+  host: StreamHost,
+  given: string | StreamPlace,
+): AsyncGenerator<string, void, undefined> {
+  const place = typeof given === 'string' ? await find(host, given) : given;
+  if (place === undefined) {
+    const message = `There is no open stream ${given} that you may read; one that has ended is found by its room and channel.`;
+    throw new ArqonBusError('NOT_FOUND', message);
+  }
+  const { id, ...at } = place;
+  const texts = new AsyncQueue<string>(host.clock);
+  let read = '';
+  /** Looks for the whole of a stream that may have ended. */
+  const look = async (): Promise<void> => {
+    if ((await find(host, id, at)) !== undefined) return;
+    for await (const one of host.newest(at, MOST_READ)) message(one);
+  };
+  const lookAgain = (): void => void look().catch((error: unknown) => texts.end(error));
+  const message: StreamListener['message'] = ({ payload, envelope }) => {
+    const mark = envelope.metadata?.stream as Mark | undefined;
+    if (mark?.id !== id) return;
+    const text = String(payload.text);
+    const { offset, state, revised } = mark;
+    const isOver = state !== 'streaming';
+    // An end that was cut for whoever had read on: history has it whole.
+    if (offset > read.length) return isOver ? lookAgain() : undefined;
+    const from = revised === true ? commonLength(read, text) : read.length - offset;
+    if (text.length > from) texts.push(text.slice(from));
+    read += text.slice(from);
+    if (isOver) texts.end(state === 'failed' || state === 'orphaned' ? new StreamError(state) : undefined);
+  };
+  const leave = await host.listen(at, { message, reset: lookAgain, end: (error) => texts.end(error) });
+  try {
+    await look();
+    for (let text = await texts.next(); text !== undefined; text = await texts.next()) yield text;
+  } finally {
+    await leave();
+  }
+}
+
+interface Mark {
+  readonly id: string;
+  readonly offset: number;
+  readonly state: 'streaming' | StreamState;
+  readonly revised?: true;
+}
+
+/** Where an open stream is; undefined where there is none. */
+async function find({ ask }: StreamHost, id: string, at: Partial<Address> = {}): Promise<StreamPlace | undefined> {
+  for (let after: string | null = ''; after !== null; ) {
+    const page: CommandResult<'stream.list'> = await ask('stream.list', { ...at, ...(after !== '' && { after }) });
+    const found = page.streams.find(({ stream_id }) => stream_id === id);
+    if (found !== undefined) return { room: found.room, channel: found.channel, id };
+    after = page.next;
+  }
+  return undefined;
+}
+
+function commonLength(one: string, other: string): number {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length += 1;
+  return length;
+}
