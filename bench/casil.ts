@@ -2,10 +2,11 @@
  * What content inspection costs: the median time a message spends more in the server when CASIL is on than when it is
  * off, in one run.
  *
- *     npx tsx --tsconfig tsconfig.test.json bench/casil.ts [--json] [--write]
+ *     npx tsx --tsconfig tsconfig.test.json bench/casil.ts [--json] [--write FILE]
  *
- * `--write` puts the table into docs/benchmarks.md. Exits with 1 when a target was missed.
+ * `--write` puts the table into that page, as docs/benchmarks.md. Exits with 1 when a target was missed.
  */
+import { parseArgs } from 'node:util';
 import { type CasilSettings, type JsonObject, newId } from '@arqonbus/protocol';
 import { type Casil, casil } from '../packages/casil/src/casil.ts';
 import { ADVERSARIAL_PAYLOADS, cleanPayload, PATTERN_SETS } from './casil-inputs.ts';
@@ -105,17 +106,18 @@ function rowOf({ name, bytes, offMicros, onMicros, addedMicros, targetMicros }: 
   ];
 }
 
+const { values } = parseArgs({ options: { json: { type: 'boolean', default: false }, write: { type: 'string' } } });
 const results = run();
-if (process.argv.includes('--json')) {
+if (values.json) {
   process.stdout.write(`${JSON.stringify({ benchmark: 'casil', node: process.version, results }, null, 2)}\n`);
 } else {
   for (const row of [HEAD, ...results.map(rowOf)]) {
     process.stdout.write(`${row.map((cell, i) => (i === 0 ? cell.padEnd(64) : cell.padStart(12))).join('')}\n`);
   }
 }
-if (process.argv.includes('--write')) {
+if (values.write !== undefined) {
   const how = `Parse, inspect, serialize: median time of one message. Node ${process.version}, ${new Date().toISOString().slice(0, 10)}.`;
-  writeSection('casil', `${table(HEAD, results.map(rowOf))}\n\n${how}`);
+  writeSection('casil', `${table(HEAD, results.map(rowOf))}\n\n${how}`, values.write);
 }
 if (results.some(({ addedMicros, targetMicros }) => addedMicros >= (targetMicros ?? Number.POSITIVE_INFINITY))) {
   process.exitCode = 1;

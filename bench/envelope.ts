@@ -1,5 +1,6 @@
 /**
  * The message of every scenario: a JSON envelope of {@link ENVELOPE_BYTES} bytes, as an SDK sends it (with an id).
+ * Scenarios with many channels have one of the same length for each.
  *
  * Two fields change from message to message and keep their width, so that a message is made by overwriting digits of a
  * prebuilt frame: the id, and the mark `~NUMBER~MICROSECONDS~` by which a receiver checks order and reads the latency.
@@ -12,18 +13,22 @@ export const NUMBER_DIGITS = 10;
 export const TIME_DIGITS = 16;
 /** Delimits the mark, and stands nowhere else in what a server may add to an envelope. */
 export const TILDE = 0x7e;
-export const ID_PREFIX = 'arq_bench_';
+/** Stands before an id, and the bytes of an id before its number. */
+export const ID_LEAD = '"id":"';
+export const ID_PREFIX_BYTES = 10;
 
 const NUMBER = '0'.repeat(NUMBER_DIGITS);
 const TIME = '0'.repeat(TIME_DIGITS);
 
-function envelopeWithNote(note: string): string {
+function envelopeWithNote(channel: string, note: string): string {
+  // Messages of two channels are two messages, so they differ in their ids.
+  const name = channel === CHANNEL ? 'bench' : channel.slice(-5);
   return JSON.stringify({
     version: '1.0',
-    id: `${ID_PREFIX}${NUMBER}`,
+    id: `arq_${name}_${NUMBER}`,
     type: 'event',
     room: ROOM,
-    channel: CHANNEL,
+    channel,
     payload: {
       mark: `~${NUMBER}~${TIME}~`,
       kind: 'reading',
@@ -36,4 +41,13 @@ function envelopeWithNote(note: string): string {
 }
 
 /** The envelope text with zeros for the changing digits. ASCII only: its length in characters is its length in bytes. */
-export const ENVELOPE: string = envelopeWithNote('x'.repeat(ENVELOPE_BYTES - envelopeWithNote('').length));
+export function envelopeFor(channel: string): string {
+  return envelopeWithNote(channel, 'x'.repeat(ENVELOPE_BYTES - envelopeWithNote(channel, '').length));
+}
+
+export const ENVELOPE: string = envelopeFor(CHANNEL);
+
+/** The name of one of many channels, of one length whatever the number. */
+export function channelNumbered(number: number): string {
+  return `c${String(number).padStart(6, '0')}`;
+}

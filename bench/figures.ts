@@ -20,6 +20,15 @@ export interface Figures {
   readonly kibPerConnection?: number;
   readonly serverCpuUsPerConnection?: number;
   readonly connectionsPerSecond?: number;
+  /** Resident memory over the same server before, per channel with one event. */
+  readonly kibPerChannel?: number;
+  readonly channelsPerSecond?: number;
+  /** Members that left and were replaced. */
+  readonly reconnectsPerSecond?: number;
+  /** From the beginning of a handshake to the answer of the subscription. */
+  readonly reconnectP99Us?: number;
+  /** Subscribers that came back and got all that they had missed. */
+  readonly resumedPerSecond?: number;
 }
 
 export type FigureName = keyof Figures;

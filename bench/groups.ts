@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { ArqonBusClient } from '@arqonbus/client';
 import { BusProcess } from '../test/e2e/faults/bus-process.ts';
 import { hasRedis, PrivateRedis } from '../test/fixtures/private-redis.ts';
-import { chooseCores, describeMachine } from './machine.ts';
+import { describeMachine } from './machine.ts';
 import { table, writeSection } from './report.ts';
 
 const WORKERS = [1, 4, 16] as const;
@@ -119,6 +119,6 @@ const figures = table(['engine', ...WORKERS.map((count) => `${count} worker${cou
 console.log(figures);
 if (values.write !== undefined) {
   const day = new Date().toISOString().slice(0, 10);
-  const how = `Measured ${day}, median of ${ROUNDS} × ${EVENTS.toLocaleString('en-US')} events. Machine: ${describeMachine(chooseCores())}.`;
+  const how = `Measured ${day}, median of ${ROUNDS} × ${EVENTS.toLocaleString('en-US')} events. Machine: ${describeMachine({ server: undefined, generator: undefined })}.`;
   writeSection('groups', `${figures}\n\n${how}`, values.write);
 }

@@ -5,7 +5,7 @@ import type { Job, Outcome } from './load/job.ts';
 import type { Cores } from './machine.ts';
 import type { Peer } from './peers/peer.ts';
 import { outputOf, withServer } from './processes.ts';
-import { type Scenario, warmupSecondsOf } from './scenarios.ts';
+import type { Scenario } from './scenarios.ts';
 import { discardScratch, makeScratch } from './scratch.ts';
 
 const GENERATOR = fileURLToPath(new URL('./load/main.ts', import.meta.url));
@@ -14,22 +14,30 @@ export interface Measurement {
   readonly peer: Peer;
   readonly scenario: Scenario;
   readonly seconds: number;
+  /** Before it is measured. */
+  readonly warmupSeconds: number;
   readonly cores: Cores;
   readonly nodeFlags: readonly string[];
 }
 
 /** One run: a fresh server, a fresh load generator, one scenario. Rejects with a sentence when either fails. */
 export async function measure(measurement: Measurement): Promise<Figures> {
-  const { peer, scenario, cores } = measurement;
-  const warmupSeconds = warmupSecondsOf(scenario);
+  const { peer, scenario, cores, warmupSeconds } = measurement;
   const directory = makeScratch();
   try {
-    const port = await freePort();
-    const launch = peer.launch({ port, directory, nodeFlags: measurement.nodeFlags });
+    const [port, httpPort] = [await freePort(), await freePort()];
+    const launch = peer.launch({ port, httpPort, directory, nodeFlags: measurement.nodeFlags });
+    const subscriberPort = peer.subscriber?.port === 'http' ? httpPort : port;
     return await withServer(launch, port, { cpu: cores.server }, async (pid) => {
-      const least = scenario.kind === 'paced' ? (scenario.leastSeconds ?? 0) : 0;
-      const seconds = Math.max(measurement.seconds, least);
-      const job: Job = { scenario, peer: peer.name, port, pid, warmupSeconds, seconds };
+      const job: Job = {
+        scenario,
+        peer: peer.name,
+        port,
+        subscriberPort,
+        pid,
+        warmupSeconds,
+        seconds: measurement.seconds,
+      };
       return generate(job, cores.generator);
     });
   } finally {

@@ -1,11 +1,17 @@
 import { parseArgs } from 'node:util';
 import { PEERS, peerNamed } from './peers/all.ts';
 import type { Peer } from './peers/peer.ts';
-import { FULL_SCENARIOS, SCENARIOS, type Scenario } from './scenarios.ts';
+import { FULL_SCENARIOS, SCENARIOS, type Scenario, scaled } from './scenarios.ts';
+import { SUITES, type Suite } from './suites.ts';
 
 export interface Options {
   readonly peers: readonly Peer[];
   readonly scenarios: readonly Scenario[];
+  /** Benchmarks of ArqonBus alone, in programs of their own. */
+  readonly suites: readonly Suite[];
+  readonly quick: boolean;
+  /** The share of its connections and channels that each scenario has. */
+  readonly scale: number;
   /** How often every peer runs every scenario; the median is reported. */
   readonly rounds: number;
   readonly seconds: number;
@@ -20,13 +26,16 @@ export interface Options {
   readonly help: boolean;
 }
 
+const NAMES: readonly string[] = [...SCENARIOS, ...FULL_SCENARIOS, ...SUITES].map(({ name }) => name);
+
 export const USAGE: string = `Usage: npm run bench -- [options]
 
   --quick            one round of one second instead of three of two
   --full             also hold 20,000 idle connections
   --peers LIST       of ${PEERS.map((peer) => peer.name).join(', ')}
-  --scenarios LIST   of ${[...SCENARIOS, ...FULL_SCENARIOS].map((scenario) => scenario.name).join(', ')}
+  --only LIST        of ${NAMES.join(', ')}
                      (a name stands for all that begin with it and a hyphen, too)
+  --scale N          the share of connections and channels: to try it, not to measure (1)
   --seconds N        measured seconds per run
   --rounds N         runs per peer and scenario
   --attempts N       tries of a run that other work on the machine disturbs (3)
@@ -37,7 +46,10 @@ export const USAGE: string = `Usage: npm run bench -- [options]
 `;
 
 /** Peers that say something about the default question: how does ArqonBus compare, and what does the machine allow? */
-const DEFAULT_PEERS = ['arqonbus', 'ws', 'socket.io', 'nats', 'redis', 'raw'];
+const DEFAULT_PEERS = [
+  ...['arqonbus', 'arqonbus-sse', 'centrifugo', 'centrifugo-history', 'centrifugo-sse'],
+  ...['nats', 'socket.io', 'ws', 'redis', 'raw'],
+];
 
 /** Throws an error with a sentence for whatever it does not understand. */
 export function readOptions(argv: readonly string[]): Options {
@@ -48,7 +60,8 @@ export function readOptions(argv: readonly string[]): Options {
       full: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
       peers: { type: 'string' },
-      scenarios: { type: 'string' },
+      only: { type: 'string' },
+      scale: { type: 'string' },
       seconds: { type: 'string' },
       rounds: { type: 'string' },
       attempts: { type: 'string' },
@@ -57,15 +70,26 @@ export function readOptions(argv: readonly string[]): Options {
       profile: { type: 'string' },
     },
   });
+  const { only, quick } = values;
+  const scale = positive('scale', values.scale, 1);
+  if (scale > 1) throw new Error(`--scale must be a number above 0 and at most 1, not "${values.scale}"`);
+  const all = only === undefined;
+  const chosen = all ? [] : list(only).map((name) => ({ name, ...named(name) }));
+  for (const { name, scenarios, suites } of chosen) {
+    if (scenarios.length + suites.length === 0) throw new Error(`no scenario "${name}"; known: ${NAMES.join(', ')}`);
+  }
+  const scenarios = all
+    ? [...SCENARIOS, ...(values.full ? FULL_SCENARIOS : [])]
+    : chosen.flatMap((choice) => choice.scenarios);
   return {
     peers: (values.peers === undefined ? DEFAULT_PEERS : list(values.peers)).map(peerNamed),
-    scenarios:
-      values.scenarios === undefined
-        ? [...SCENARIOS, ...(values.full ? FULL_SCENARIOS : [])]
-        : list(values.scenarios).flatMap(scenariosNamed),
-    rounds: positive('rounds', values.rounds, values.quick ? 1 : 3),
-    seconds: positive('seconds', values.seconds, values.quick ? 1 : 2),
-    attempts: positive('attempts', values.attempts, values.quick ? 1 : 3),
+    scenarios: scenarios.map((scenario) => (scale === 1 ? scenario : scaled(scenario, scale))),
+    suites: all ? SUITES : chosen.flatMap((choice) => choice.suites),
+    quick,
+    scale,
+    rounds: positive('rounds', values.rounds, quick ? 1 : 3),
+    seconds: positive('seconds', values.seconds, quick ? 1 : 2),
+    attempts: positive('attempts', values.attempts, quick ? 1 : 3),
     json: values.json,
     write: values.write,
     profile: values.profile,
@@ -77,11 +101,9 @@ function list(text: string): string[] {
   return text.split(',').map((word) => word.trim());
 }
 
-function scenariosNamed(name: string): Scenario[] {
-  const all = [...SCENARIOS, ...FULL_SCENARIOS];
-  const found = all.filter((scenario) => scenario.name === name || scenario.name.startsWith(`${name}-`));
-  if (found.length === 0) throw new Error(`no scenario "${name}"; known: ${all.map((s) => s.name).join(', ')}`);
-  return found;
+function named(name: string): { scenarios: readonly Scenario[]; suites: readonly Suite[] } {
+  const is = (one: { readonly name: string }): boolean => one.name === name || one.name.startsWith(`${name}-`);
+  return { scenarios: [...SCENARIOS, ...FULL_SCENARIOS].filter(is), suites: SUITES.filter(is) };
 }
 
 function positive(name: string, text: string | undefined, fallback: number): number {

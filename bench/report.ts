@@ -1,8 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The page of the documentation that all benchmark scripts write their tables into. */
-export const PAGE: string = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const TEMPLATE = fileURLToPath(new URL('./benchmarks.template.md', import.meta.url));
 
 /** `<!-- bench:NAME -->` … `<!-- /bench:NAME -->`, each on a line of its own. */
@@ -12,7 +10,7 @@ const SECTION = /^<!-- bench:([a-z-]+) -->\n([\s\S]*?)^<!-- \/bench:\1 -->$/gm;
  * Puts `markdown` into the section `name` of the page. Prose comes anew from the template; the other sections keep what
  * their scripts wrote. Throws when the template has no such section.
  */
-export function writeSection(name: string, markdown: string, page: string = PAGE): void {
+export function writeSection(name: string, markdown: string, page: string): void {
   const template = readFileSync(TEMPLATE, 'utf8');
   const sections = existsSync(page) ? sectionsOf(readFileSync(page, 'utf8')) : new Map<string, string>();
   sections.set(name, `\n${markdown.trim()}\n\n`);

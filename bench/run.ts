@@ -6,8 +6,9 @@ import { type Options, readOptions, USAGE } from './options.ts';
 import type { Peer } from './peers/peer.ts';
 import { tieEverythingToThisProcess } from './processes.ts';
 import { isDisturbed, leastDisturbed } from './quiet.ts';
-import { connectionsOf, type Scenario } from './scenarios.ts';
+import { connectionsOf, type Scenario, timesOf } from './scenarios.ts';
 import { scenariosRun, writeSections } from './sections.ts';
+import { runSuite } from './suites.ts';
 import { type Run, scenarioTable, titleOf } from './tables.ts';
 
 /** Files a server or the generator opens besides its connections. */
@@ -35,9 +36,9 @@ function feasibleScenarios(scenarios: readonly Scenario[]): Scenario[] {
   });
 }
 
-/** The raw server alone sends without being published to. */
-function takesPart(peer: Peer, scenario: Scenario): boolean {
-  return scenario.kind !== 'receive' || peer.name === 'raw';
+/** The raw server alone sends without being published to; other peers are there for some kinds only. */
+function takesPart({ name, only }: Peer, { kind }: Scenario): boolean {
+  return kind === 'receive' ? name === 'raw' : (only?.includes(kind) ?? true);
 }
 
 /** Runs every scenario with all its peers in turn, round after round, so that drift of the machine meets all alike. */
@@ -47,14 +48,20 @@ async function runAll(options: Options, cores: ReturnType<typeof chooseCores>): 
   for (const scenario of feasibleScenarios(options.scenarios)) {
     for (let round = 1; round <= options.rounds; round++) {
       for (const peer of peers.filter((candidate) => takesPart(candidate, scenario))) {
+        const lacks = peer.lacks?.[scenario.kind];
+        if (lacks !== undefined) {
+          runs.push({ scenario, peer, round, lacks });
+          continue;
+        }
         const nodeFlags = options.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profile}`];
-        const { seconds } = options;
+        const times = timesOf(scenario, options.seconds, options.scale < 1);
         try {
           const figures = await leastDisturbed(options.attempts, () =>
-            measure({ peer, scenario, seconds, cores, nodeFlags }),
+            measure({ peer, scenario, ...times, cores, nodeFlags }),
           );
           runs.push({ scenario, peer, round, figures });
-          const figure = figures.deliveriesPerSecond ?? figures.connectionsPerSecond ?? 0;
+          const { deliveriesPerSecond, connectionsPerSecond, channelsPerSecond } = figures;
+          const figure = deliveriesPerSecond ?? connectionsPerSecond ?? channelsPerSecond ?? 0;
           say(
             `${scenario.name} round ${round} ${peer.name}: ${Math.round(figure).toLocaleString('en-US')}/s${isDisturbed(figures) ? ' (disturbed)' : ''}`,
           );
@@ -93,7 +100,12 @@ async function main(): Promise<void> {
   say(machine);
   const runs = await runAll(options, cores);
   report(options, runs, machine);
-  if (runs.length === 0 || runs.some((run) => run.fault !== undefined)) process.exitCode = 1;
+  let failed = runs.some((run) => run.fault !== undefined) || (runs.length === 0 && options.scenarios.length > 0);
+  for (const suite of options.suites) {
+    say(`${suite.name}: bench/${suite.script}`);
+    if (!(await runSuite(suite, options))) failed = true;
+  }
+  if (failed) process.exitCode = 1;
 }
 
 main().catch((error: Error) => {

@@ -1,3 +1,4 @@
+import { capacityTable } from './capacity.ts';
 import type { Options } from './options.ts';
 import { isDisturbed } from './quiet.ts';
 import { writeSection } from './report.ts';
@@ -7,15 +8,22 @@ import { type Run, scenarioTable, titleOf } from './tables.ts';
 /** Which section of the page holds a kind of scenario. */
 const SECTION_OF: Readonly<Record<Scenario['kind'], string>> = {
   closed: 'fan-out',
+  chat: 'chat',
+  sse: 'sse',
   paced: 'latency',
+  churn: 'churn',
+  resume: 'resume',
   idle: 'idle',
+  channels: 'channels',
   receive: 'generator',
 };
 
 /** Writes a section for every kind of scenario that was run in this run, and the machine's. */
 export function writeSections(page: string, options: Options, runs: readonly Run[], machine: string): void {
+  if (runs.length === 0) return;
   const day = new Date().toISOString().slice(0, 10);
-  const how = `${day}, median of ${options.rounds} × ${options.seconds} s per server`;
+  const scale = options.scale === 1 ? '' : `, with ${options.scale} of the connections`;
+  const how = `${day}, median of ${options.rounds} × ${options.seconds} s per server${scale}, each server on one core with one thread`;
   writeSection('machine', `Machine: ${machine}.`, page);
   for (const kind of Object.keys(SECTION_OF) as Scenario['kind'][]) {
     const scenarios = scenariosRun(runs).filter((scenario) => scenario.kind === kind);
@@ -23,6 +31,8 @@ export function writeSections(page: string, options: Options, runs: readonly Run
     const parts = scenarios.map((scenario) => `### ${titleOf(scenario)}\n\n${scenarioTable(scenario, runs)}`);
     writeSection(SECTION_OF[kind], [...parts, `Measured ${how}.${disturbance(kind, runs)}`].join('\n\n'), page);
   }
+  const capacity = capacityTable(runs);
+  if (capacity !== undefined) writeSection('capacity', `${capacity}\n\nComputed ${how}.`, page);
 }
 
 /** The scenarios that have at least one run, in the order they were run. */
@@ -30,6 +40,7 @@ export function scenariosRun(runs: readonly Run[]): Scenario[] {
   return [...new Set(runs.map((run) => run.scenario))];
 }
 
+/** Server and generator share the cores where they cannot be pinned; the machine's line says so. */
 function disturbance(kind: Scenario['kind'], runs: readonly Run[]): string {
   const own = runs.filter((run) => run.scenario.kind === kind && run.figures !== undefined);
   const disturbed = own.filter((run) => isDisturbed(run.figures!)).length;

@@ -1,14 +1,14 @@
 /**
  * What the storage engines cost: acked publications a second over WebSocket, and fan-out, each beside memory.
- * `npx tsx bench/storage.ts [--write]`; `--rounds N` (3) and `--seconds N` (2) per measurement, `--engines LIST`.
+ * `npx tsx bench/storage.ts [--write FILE]`; `--rounds N` (3) and `--seconds N` (2) per measurement, `--engines LIST`.
  * Redis and PostgreSQL are servers of its own; both sync before every answer.
  */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { PrivatePostgres } from '../test/fixtures/private-postgres.ts';
-import { freePort, PrivateRedis } from '../test/fixtures/private-redis.ts';
-import { ENVELOPE } from './envelope.ts';
+import { hasPostgres, PrivatePostgres } from '../test/fixtures/private-postgres.ts';
+import { freePort, hasRedis, PrivateRedis } from '../test/fixtures/private-redis.ts';
+import { CHANNEL, ENVELOPE } from './envelope.ts';
 import { median } from './figures.ts';
 import { Connection } from './load/connection.ts';
 import { OPCODE_TEXT } from './load/frame-bytes.ts';
@@ -37,6 +37,8 @@ interface Case {
   readonly name: string;
   readonly title: string;
   readonly nodes: 1 | 2;
+  /** Whether what it stores in can be run here. It says so itself where it cannot. */
+  isThere?(): boolean;
   /** Starts what the servers store in, new and empty. */
   open(folder: string): Promise<Storage>;
 }
@@ -67,15 +69,21 @@ async function openPostgres(): Promise<Storage> {
 const CASES: readonly Case[] = [
   { name: 'memory', title: 'memory', nodes: 1, open: async () => local({}) },
   {
+    name: 'workers',
+    title: 'memory, two workers',
+    nodes: 1,
+    open: async () => local({ ARQONBUS_WORKERS: '2' }),
+  },
+  {
     name: 'sqlite',
     title: 'SQLite',
     nodes: 1,
     open: async (folder) => local({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: join(folder, 'bus.db') }),
   },
-  { name: 'redis', title: 'Redis, one node', nodes: 1, open: openRedis },
-  { name: 'redis-two', title: 'Redis, two nodes', nodes: 2, open: openRedis },
-  { name: 'postgres', title: 'PostgreSQL, one node', nodes: 1, open: openPostgres },
-  { name: 'postgres-two', title: 'PostgreSQL, two nodes', nodes: 2, open: openPostgres },
+  { name: 'redis', title: 'Redis, one node', nodes: 1, isThere: hasRedis, open: openRedis },
+  { name: 'redis-two', title: 'Redis, two nodes', nodes: 2, isThere: hasRedis, open: openRedis },
+  { name: 'postgres', title: 'PostgreSQL, one node', nodes: 1, isThere: hasPostgres, open: openPostgres },
+  { name: 'postgres-two', title: 'PostgreSQL, two nodes', nodes: 2, isThere: hasPostgres, open: openPostgres },
 ];
 
 interface Result {
@@ -88,7 +96,7 @@ interface Result {
 
 const { values } = parseArgs({
   options: {
-    write: { type: 'boolean', default: false },
+    write: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '2' },
     engines: { type: 'string', default: CASES.map(({ name }) => name).join(',') },
@@ -96,7 +104,8 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
-const chosen = CASES.filter(({ name }) => values.engines.split(',').includes(name));
+const names = values.engines.split(',');
+const chosen = CASES.filter(({ name, isThere }) => names.includes(name) && (isThere?.() ?? true));
 
 tieEverythingToThisProcess();
 const results = new Map<Case, Result[]>(chosen.map((one) => [one, []]));
@@ -109,7 +118,7 @@ for (let round = 0; round < rounds; round += 1) {
 }
 const report = tell();
 console.log(report);
-if (values.write) writeSection('engines', report);
+if (values.write !== undefined) writeSection('engines', report, values.write);
 
 /** Starts the case's servers, with new and empty storage, and measures both. */
 async function run(one: Case): Promise<Result> {
@@ -136,7 +145,7 @@ async function run(one: Case): Promise<Result> {
 
 async function withNode<T>(settings: Readonly<Record<string, string>>, use: (port: number) => Promise<T>): Promise<T> {
   const port = await freePort();
-  const launch = arqonbus.launch({ port, directory: '', nodeFlags: [] });
+  const launch = arqonbus.launch({ port, httpPort: 0, directory: '', nodeFlags: [] });
   return withServer({ ...launch, env: { ...launch.env, ...settings } }, port, { cpu: undefined }, () => use(port));
 }
 
@@ -170,7 +179,7 @@ async function measureAcked(port: number): Promise<number> {
       const frame = bytes.toString('latin1', start, end);
       if (!done && !frame.includes('"duplicate":false')) throw new Error(`not an ack of something new: ${frame}`);
     };
-    publisher.count({ every: INSPECT_EVERY, inspect, arrived, aside: lost }, ENVELOPE);
+    publisher.count({ every: INSPECT_EVERY, inspect, arrived, aside: lost });
     send(WINDOW);
   }
   await pause(WARMUP_MS);
@@ -195,12 +204,12 @@ async function measureFanOut(
   const { dialect } = arqonbus;
   const tally = new Tally(count, INSPECT_EVERY, lost);
   const at = { port: subscribeAt, dialect, lost };
-  const subscribers = await openConnections(count, at, dialect.subscribe);
+  const subscribers = await openConnections(count, at, () => dialect.subscribe(CHANNEL));
   const publisher = await Connection.open({ port: publishAt, dialect, lost });
-  for (const subscriber of subscribers) subscriber.count(tally.subscriber(), ENVELOPE);
+  for (const subscriber of subscribers) subscriber.count(tally.subscriber());
   const refused = (_ordinal: number, bytes: Buffer, start: number, end: number): void =>
     lost(bytes.toString('latin1', start, end));
-  publisher.count({ every: 1, inspect: refused, arrived: () => {}, aside: lost }, ENVELOPE);
+  publisher.count({ every: 1, inspect: refused, arrived: () => {}, aside: lost });
   const publishing = publishWindow(publisher, new MessageTemplate(ENVELOPE, OPCODE_TEXT), tally, FANOUT_WINDOW);
   await pause(WARMUP_MS);
   tally.restart();
@@ -239,7 +248,7 @@ function tell(): string {
   return [
     table(head, rows),
     `Acked: ${PUBLISHERS} publishers, ${WINDOW} publications each without an ack, nobody subscribed. Fan-out: a closed ` +
-      `window of ${FANOUT_WINDOW}; of two nodes the publisher is at one and all subscribers are at the other. SQLite ` +
+      `window of ${FANOUT_WINDOW}; of two nodes the publisher is at one and all subscribers are at the other; workers share the connections. SQLite ` +
       'syncs before it acks; Redis has an append-only file that is synced before every answer, PostgreSQL syncs every ' +
       'commit, and both run on the same machine without a core of their own.',
     `Measured ${day}, median of ${rounds} × ${seconds} s, ${describeMachine({ server: undefined, generator: undefined })}.`,

@@ -11,6 +11,8 @@ export interface Run {
   readonly round: number;
   readonly figures?: Figures;
   readonly fault?: string;
+  /** Why it takes no part. */
+  readonly lacks?: string;
 }
 
 /** Whose ratio to the others the tables show, when it took part. */
@@ -29,6 +31,9 @@ const LATENCY: readonly Column[] = [
   { title: 'max ms', cell: (f) => milliseconds(f.maxUs) },
 ];
 
+const CORE: Column = { title: 'server core', cell: (f) => percent(f.serverCpuShare) };
+const MEMORY: Column = { title: 'server MiB', cell: (f) => rounded(f.serverMib) };
+
 const COLUMNS: Readonly<Record<Scenario['kind'], readonly Column[]>> = {
   closed: [
     DELIVERIES,
@@ -36,16 +41,54 @@ const COLUMNS: Readonly<Record<Scenario['kind'], readonly Column[]>> = {
     ...LATENCY,
     CPU,
     { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.serverCpuUsPerDelivery, f.serverCpuUsPerDelivery) },
-    { title: 'server core', cell: (f) => percent(f.serverCpuShare) },
+    CORE,
     { title: 'generator core', cell: (f) => percent(f.generatorCpuShare) },
-    { title: 'server MiB', cell: (f) => rounded(f.serverMib) },
+    MEMORY,
   ],
-  paced: [...LATENCY, DELIVERIES, CPU, { title: 'server core', cell: (f) => percent(f.serverCpuShare) }],
+  sse: [
+    DELIVERIES,
+    ...LATENCY,
+    CPU,
+    CORE,
+    { title: 'generator core', cell: (f) => percent(f.generatorCpuShare) },
+    MEMORY,
+  ],
+  paced: [...LATENCY, DELIVERIES, CPU, CORE],
+  chat: [
+    DELIVERIES,
+    { title: 'ArqonBus delivers', cell: (f, ours) => times(ours?.deliveriesPerSecond, f.deliveriesPerSecond) },
+    ...LATENCY,
+    CPU,
+    { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.serverCpuUsPerDelivery, f.serverCpuUsPerDelivery) },
+    CORE,
+    { title: 'generator core', cell: (f) => percent(f.generatorCpuShare) },
+    MEMORY,
+  ],
+  churn: [
+    ...LATENCY,
+    { title: 'replaced/s', cell: (f) => rounded(f.reconnectsPerSecond) },
+    { title: 'back in, p99 ms', cell: (f) => milliseconds(f.reconnectP99Us) },
+    CORE,
+    MEMORY,
+  ],
+  resume: [
+    { title: 'whole again/s', cell: (f) => rounded(f.resumedPerSecond) },
+    { title: 'half of them after, ms', cell: (f) => milliseconds(f.p50Us) },
+    { title: 'all after, ms', cell: (f) => milliseconds(f.maxUs) },
+    { title: 'events/s', cell: (f) => rounded(f.deliveriesPerSecond) },
+    { title: 'CPU µs per event', cell: (f) => digits(f.serverCpuUsPerDelivery) },
+    MEMORY,
+  ],
   idle: [
     { title: 'KiB per connection', cell: (f) => digits(f.kibPerConnection) },
     { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.kibPerConnection, f.kibPerConnection) },
     { title: 'accepted/s', cell: (f) => rounded(f.connectionsPerSecond) },
     { title: 'CPU µs per connection', cell: (f) => digits(f.serverCpuUsPerConnection) },
+  ],
+  channels: [
+    { title: 'KiB per channel', cell: (f) => digits(f.kibPerChannel) },
+    { title: 'ArqonBus needs', cell: (f, ours) => times(ours?.kibPerChannel, f.kibPerChannel) },
+    { title: 'channels/s', cell: (f) => rounded(f.channelsPerSecond) },
   ],
   receive: [
     { title: 'received/s', cell: (f) => rounded(f.deliveriesPerSecond) },
@@ -57,11 +100,22 @@ const COLUMNS: Readonly<Record<Scenario['kind'], readonly Column[]>> = {
 export function titleOf(scenario: Scenario): string {
   switch (scenario.kind) {
     case 'closed':
+    case 'sse':
       return `1 → ${thousands(scenario.subscribers)}, window ${scenario.window}`;
     case 'paced':
       return `1 → ${thousands(scenario.subscribers)}, ${thousands(scenario.rate)} message${scenario.rate === 1 ? '' : 's'} a second`;
+    case 'chat':
+      return `${thousands(scenario.channels)} channels, each 1 → ${thousands(scenario.subscribers)}`;
+    case 'churn': {
+      const share = Math.round(scenario.perMinute * 100);
+      return `${thousands(scenario.connections)} connections, ${share} % of them replaced a minute`;
+    }
+    case 'resume':
+      return `${thousands(scenario.connections)} subscribers come back, ${thousands(scenario.events)} events each`;
     case 'idle':
-      return `${thousands(scenario.connections)} connections`;
+      return `${thousands(scenario.connections)} connections${scenario.subscribed ? ', subscribed' : ''}`;
+    case 'channels':
+      return `${thousands(scenario.channels)} channels with one event`;
     case 'receive':
       return `${thousands(scenario.subscribers)} connection${scenario.subscribers === 1 ? '' : 's'}`;
   }
@@ -72,18 +126,29 @@ export function scenarioTable(scenario: Scenario, runs: readonly Run[]): string 
   const columns = COLUMNS[scenario.kind];
   const own = runs.filter((run) => run.scenario.name === scenario.name);
   const peers = [...new Set(own.map((run) => run.peer))];
-  const figuresOf = (name: string): Figures | undefined => {
-    const measured = own.filter((run) => run.peer.name === name).flatMap((run) => run.figures ?? []);
-    const undisturbed = measured.filter((figures) => !isDisturbed(figures));
-    return measured.length === 0 ? undefined : medians(undisturbed.length > 0 ? undisturbed : measured);
-  };
+  const figuresOf = (name: string): Figures | undefined => mediansOf(own.filter((run) => run.peer.name === name));
   const ours = figuresOf(OURS);
   const rows = peers.map((peer) => {
     const figures = figuresOf(peer.name);
-    if (figures === undefined) return [peer.title, 'failed', ...columns.slice(1).map(() => '')];
-    return [peer.title, ...columns.map((column) => column.cell(figures, peer.name === OURS ? undefined : ours) ?? '')];
+    const title = peerTitle(peer);
+    const lacks = own.find((run) => run.peer.name === peer.name)?.lacks;
+    const nothing = columns.slice(1).map(() => (lacks === undefined ? '' : '–'));
+    if (figures === undefined) return [title, lacks === undefined ? 'failed' : `– (${lacks})`, ...nothing];
+    return [title, ...columns.map((column) => column.cell(figures, peer.name === OURS ? undefined : ours) ?? '')];
   });
   return table(['server', ...columns.map((column) => column.title)], rows);
+}
+
+/** Medians of runs, of the undisturbed ones if there are; undefined where none measured anything. */
+export function mediansOf(runs: readonly Run[]): Figures | undefined {
+  const measured = runs.flatMap((run) => run.figures ?? []);
+  const undisturbed = measured.filter((figures) => !isDisturbed(figures));
+  return measured.length === 0 ? undefined : medians(undisturbed.length > 0 ? undisturbed : measured);
+}
+
+/** A peer's name with its version and what is particular about it. */
+function peerTitle({ title, note, version }: Peer): string {
+  return `${title}${version === undefined ? '' : ` ${version()}`}${note === undefined ? '' : ` (${note})`}`;
 }
 
 function thousands(value: number): string {

@@ -29,6 +29,8 @@ const READ = [
   'docs/sdk-typescript.md',
   'docs/sdk-python.md',
   'docs/delivery.md',
+  'docs/deployment.md',
+  'docs/scaling.md',
   'docs/embedding.md',
   'docs/glossary.md',
   'docs/migrating/socket.io.md',

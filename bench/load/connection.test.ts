@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { ENVELOPE, ENVELOPE_BYTES } from '../envelope.ts';
+import { CHANNEL, ENVELOPE, ENVELOPE_BYTES } from '../envelope.ts';
 import type { Dialect } from '../peers/peer.ts';
 import { Connection } from './connection.ts';
 import { MessageTemplate } from './message.ts';
@@ -14,7 +14,7 @@ const DIALECT: Dialect = {
   path: '/bus',
   frames: 'text',
   opening: [{ expect: 'welcome' }],
-  subscribe: [{ send: 'join', expect: 'joined' }],
+  subscribe: () => [{ send: 'join', expect: 'joined' }],
   publish: (envelope) => envelope,
   delivery: { kind: 'frame' },
   answer: (text) => (text === '2' ? '3' : undefined),
@@ -44,7 +44,7 @@ async function open(lost: (reason: string) => void = () => {}): Promise<{ connec
 describe('Connection', () => {
   it('upgrades, talks, then publishes and counts', async () => {
     const { connection, socket } = await open();
-    const joining = connection.converse(DIALECT.subscribe);
+    const joining = connection.converse(DIALECT.subscribe(CHANNEL));
     const [join] = await once(socket, 'message');
     const template = new MessageTemplate(ENVELOPE, 1);
     const faults: string[] = [];
@@ -57,7 +57,7 @@ describe('Connection', () => {
     const echoed = new Promise<void>((resolve) => {
       tally.onProgress = () => tally.completed === 3 && resolve();
     });
-    connection.count(tally.subscriber(), ENVELOPE);
+    connection.count(tally.subscriber());
     socket.on('message', (data) => {
       expect(JSON.parse(String(data))).toMatchObject({ version: '1.0', type: 'event' });
       expect(String(data).length).toBe(ENVELOPE_BYTES);
@@ -69,9 +69,9 @@ describe('Connection', () => {
     expect(tally.latency.count).toBe(3);
   });
 
-  it('answers keep-alives of WebSocket and of the dialect', async () => {
+  it.each(['talks', 'counts'])('answers keep-alives of WebSocket and of the dialect while it %s', async (what) => {
     const { connection, socket } = await open();
-    connection.count(new Tally(1, 1, () => {}).subscriber(), ENVELOPE);
+    if (what === 'counts') connection.count(new Tally(1, 1, () => {}).subscriber());
     socket.ping('here');
     const [payload] = await once(socket, 'pong');
     expect(String(payload)).toBe('here');
@@ -80,13 +80,13 @@ describe('Connection', () => {
     expect(String(answer)).toBe('3');
   });
 
-  it('tells why the server closed', async () => {
+  it.each(['talks', 'counts'])('tells why the server closed while it %s', async (what) => {
     let told: (reason: string) => void = () => {};
     const reason = new Promise<string>((resolve) => {
       told = resolve;
     });
     const { connection, socket } = await open((why) => told(why));
-    connection.count(new Tally(1, 1, () => {}).subscriber(), ENVELOPE);
+    if (what === 'counts') connection.count(new Tally(1, 1, () => {}).subscriber());
     socket.close(4429, 'slow consumer');
     expect(await reason).toBe('the server closed with code 4429 slow consumer');
   });
@@ -97,6 +97,48 @@ describe('Connection', () => {
     await once(http.listen(0, '127.0.0.1'), 'listening');
     const refused = Connection.open({ port: (http.address() as AddressInfo).port, dialect: DIALECT, lost: () => {} });
     await expect(refused).rejects.toThrow('503 Service Unavailable');
+    http.close();
+  });
+
+  it('reads server-sent events, and says what the server said instead', async () => {
+    const template = new MessageTemplate(ENVELOPE, undefined);
+    let stream: ServerResponse | undefined;
+    const http = createServer((request, response) => {
+      if (request.url !== '/stream') {
+        response.writeHead(403).end('no');
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: joined\n\n');
+      stream = response;
+    });
+    await once(http.listen(0, '127.0.0.1'), 'listening');
+    const { port: at } = http.address() as AddressInfo;
+    const dialect: Dialect = {
+      ...DIALECT,
+      transport: 'sse',
+      path: '/stream',
+      opening: [{ expect: 'joined' }],
+      delivery: { kind: 'mark' },
+    };
+    const faults: string[] = [];
+    const tally = new Tally(1, 1, (reason) => faults.push(reason));
+    tally.publishing(3);
+    const all = new Promise<void>((resolve) => {
+      tally.onProgress = () => tally.completed === 3 && resolve();
+    });
+    const refused = Connection.open({
+      port: at,
+      dialect: { ...dialect, path: '/' },
+      lost: () => {},
+    });
+    await expect(refused).rejects.toThrow('HTTP/1.1 403');
+    const connection = await Connection.open({ port: at, dialect, lost: () => {} });
+    connection.count(tally.subscriber());
+    for (let number = 1; number <= 3; number += 1) stream?.write(`data: ${template.frames(number, 1, clock())}\n\n`);
+    await all;
+    expect(faults).toEqual([]);
+    connection.cut();
     http.close();
   });
 });

@@ -1,9 +1,12 @@
 import { connect, type Socket } from 'node:net';
+import { CHANNEL, envelopeFor } from '../envelope.ts';
 import type { Dialect, Exchange } from '../peers/peer.ts';
 import type { Arrivals, ControlFrames, Receiver } from './arrivals.ts';
-import { maskedFrame, OPCODE_BINARY, OPCODE_PONG, OPCODE_TEXT } from './frame-bytes.ts';
-import { headerBytes, payloadBytes } from './frame-header.ts';
+import { tellControlFrame } from './control-frame.ts';
+import { maskedFrame, OPCODE_BINARY, OPCODE_CLOSE, OPCODE_PONG, OPCODE_TEXT } from './frame-bytes.ts';
+import { headerBytes, opcodeOf, payloadBytes } from './frame-header.ts';
 import { FrameReceiver } from './frame-receiver.ts';
+import { MarkReceiver } from './mark-receiver.ts';
 import { RecordReceiver } from './record-receiver.ts';
 import { UnframingReceiver } from './unframing-receiver.ts';
 
@@ -22,7 +25,7 @@ export interface ConnectionOptions {
 
 interface Waiting {
   readonly expect: string;
-  readonly resolve: () => void;
+  readonly resolve: (answer: string) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -58,37 +61,69 @@ export class Connection implements ControlFrames {
   /** Connects, upgrades and goes through the dialect's opening. Rejects with a sentence when the server does otherwise. */
   static async open(options: ConnectionOptions): Promise<Connection> {
     const connection = new Connection(options);
-    if (options.dialect.transport === 'websocket') await connection.#upgrade(options.path ?? options.dialect.path);
+    const path = options.path ?? options.dialect.path;
+    if (options.dialect.transport === 'websocket') await connection.#upgrade(path);
+    if (options.dialect.transport === 'sse') connection.#request(path);
     await connection.converse(options.path === undefined ? options.dialect.opening : []);
     return connection;
   }
 
-  async converse(exchanges: readonly Exchange[]): Promise<void> {
+  /** Goes through all exchanges and answers what it heard in the last. */
+  async converse(exchanges: readonly Exchange[]): Promise<string> {
+    let answer = '';
     for (const { send, expect } of exchanges) {
-      if (send !== undefined) this.#say(send);
-      await this.#hear(expect);
+      if (send !== undefined) this.say(send);
+      answer = await this.#hear(expect);
     }
+    return answer;
   }
 
-  /** From now on messages are counted. `envelope` is the text that deliveries carry. */
-  count(arrivals: Arrivals, envelope: string): void {
-    const answering: Arrivals = {
+  /** From now on messages are counted, all of one channel. */
+  count(arrivals: Arrivals, channel: string = CHANNEL): void {
+    this.#receive(this.#receiverFor(this.#answering(arrivals), channel));
+  }
+
+  /** From now on messages are counted by their marks, however the server packs them. */
+  countMarks(arrivals: Arrivals): void {
+    const marks = new MarkReceiver(arrivals, this.#dialect.refusal);
+    this.#receive(this.#dialect.transport === 'websocket' ? new UnframingReceiver(marks, this) : marks);
+  }
+
+  #answering(arrivals: Arrivals): Arrivals {
+    return {
       every: arrivals.every,
       inspect: (ordinal, bytes, start, end) => arrivals.inspect(ordinal, bytes, start, end),
       arrived: (from, to) => arrivals.arrived(from, to),
       aside: (text) => {
         const answer = this.#dialect.answer?.(text);
-        if (answer !== undefined) this.#say(answer);
+        if (answer !== undefined) this.say(answer);
         else arrivals.aside(text);
       },
     };
-    this.#receiver = this.#receiverFor(answering, envelope);
-    this.#receiver.receive(this.#bytes, 0, this.#bytes.length);
+  }
+
+  /** What was read and not used in the conversation goes first. */
+  #receive(receiver: Receiver): void {
+    this.#receiver = receiver;
+    receiver.receive(this.#bytes, 0, this.#bytes.length);
     this.#bytes = Buffer.alloc(0);
   }
 
   write(bytes: Buffer): void {
     this.#socket.write(bytes);
+  }
+
+  /** Sends a text of the dialect. */
+  say(text: string): void {
+    const payload = Buffer.from(text);
+    const opcode = this.#dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
+    this.#socket.write(this.#dialect.transport === 'websocket' ? maskedFrame(opcode, payload) : payload);
+  }
+
+  /** Cuts the line, as a network does. */
+  cut(): void {
+    this.#ended = true;
+    this.#socket.destroy();
   }
 
   ping(payload: Buffer): void {
@@ -99,11 +134,23 @@ export class Connection implements ControlFrames {
     this.#end(`the server closed with code ${code ?? 'none'} ${reason}`.trimEnd());
   }
 
-  #receiverFor(arrivals: Arrivals, envelope: string): Receiver {
-    const { delivery, transport } = this.#dialect;
+  #receiverFor(arrivals: Arrivals, channel: string): Receiver {
+    const { delivery, transport, refusal } = this.#dialect;
     if (delivery.kind === 'frame') return new FrameReceiver(arrivals, this);
-    const records = new RecordReceiver(arrivals, delivery.lead.charCodeAt(0), delivery.around(envelope).length);
-    return transport === 'websocket' ? new UnframingReceiver(records, this) : records;
+    const inner =
+      delivery.kind === 'mark'
+        ? new MarkReceiver(arrivals, refusal)
+        : new RecordReceiver(
+            arrivals,
+            delivery.lead.charCodeAt(0),
+            delivery.around(envelopeFor(channel), channel).length,
+          );
+    return transport === 'websocket' ? new UnframingReceiver(inner, this) : inner;
+  }
+
+  /** An answer to HTTP/1.0 comes in one piece, not in chunks that may cut a message anywhere. */
+  #request(path: string): void {
+    this.#socket.write(`GET ${path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n`);
   }
 
   async #upgrade(path: string): Promise<void> {
@@ -115,18 +162,9 @@ export class Connection implements ControlFrames {
     await this.#hear(' 101 ');
   }
 
-  #say(text: string): void {
-    const payload = Buffer.from(text);
-    const opcode = this.#dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
-    this.#socket.write(this.#dialect.transport === 'websocket' ? maskedFrame(opcode, payload) : payload);
-  }
-
-  #hear(expect: string): Promise<void> {
+  #hear(expect: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.#end(`no ${JSON.stringify(expect)} came, only: ${this.#heard}`),
-        CONVERSATION_MS,
-      );
+      const timer = setTimeout(() => this.#end(`no ${JSON.stringify(expect)} came`), CONVERSATION_MS);
       const settle = (done: () => void): void => {
         clearTimeout(timer);
         this.#waiting = undefined;
@@ -135,7 +173,7 @@ export class Connection implements ControlFrames {
       };
       this.#waiting = {
         expect,
-        resolve: () => settle(resolve),
+        resolve: (answer) => settle(() => resolve(answer)),
         reject: (error) => settle(() => reject(error)),
       };
       this.#listen();
@@ -153,23 +191,37 @@ export class Connection implements ControlFrames {
 
   /** Turns bytes of the conversation into heard text, and ends the wait when the expected text is in it. */
   #listen(): void {
-    if (this.#dialect.transport === 'tcp') this.#hearBytes(this.#bytes.length);
+    if (this.#dialect.transport !== 'websocket') this.#hearBytes(this.#bytes.length);
     else if (!this.#inFrames) {
       const head = this.#bytes.indexOf('\r\n\r\n');
       if (head === -1) return;
       this.#hearBytes(head + 4);
-      if (!this.#heard.includes(' 101 ')) this.#end(`the upgrade was refused: ${this.#heard}`);
+      if (!this.#heard.includes(' 101 ')) this.#end('the upgrade was refused');
       this.#inFrames = true;
     } else {
-      for (let size = this.#frameBytes(); size > 0; size = this.#frameBytes()) this.#hearBytes(size);
+      for (let size = this.#frameBytes(); size > 0; size = this.#frameBytes()) this.#hearFrame(size);
     }
     const waiting = this.#waiting;
-    if (waiting !== undefined && this.#heard.includes(waiting.expect)) waiting.resolve();
+    if (waiting !== undefined && this.#heard.includes(waiting.expect)) waiting.resolve(this.#heard);
   }
 
   #hearBytes(size: number): void {
     this.#heard += this.#bytes.toString('latin1', 0, size);
     this.#bytes = this.#bytes.subarray(size);
+  }
+
+  /** Keep-alives are answered here too: whoever waits for thousands of others to connect waits for long. */
+  #hearFrame(size: number): void {
+    const opcode = opcodeOf(this.#bytes, 0);
+    const payload = this.#bytes.subarray(headerBytes(this.#bytes, 0, size), size);
+    if (opcode >= OPCODE_CLOSE) {
+      this.#bytes = this.#bytes.subarray(size);
+      tellControlFrame(this, opcode, payload);
+      return;
+    }
+    const answer = this.#dialect.answer?.(payload.toString('latin1').trim());
+    if (answer !== undefined) this.say(answer);
+    this.#hearBytes(size);
   }
 
   /** Length of the whole frame at the start of the unused bytes, 0 when there is none. */
@@ -184,7 +236,8 @@ export class Connection implements ControlFrames {
   #end(reason: string): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#waiting !== undefined) this.#waiting.reject(new Error(reason));
+    const heard = this.#heard === '' ? '' : `; it said: ${this.#heard.slice(-500)}`;
+    if (this.#waiting !== undefined) this.#waiting.reject(new Error(`${reason}${heard}`));
     else this.#lost(reason);
     this.#socket.destroy();
   }

@@ -1,12 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { CHANNEL } from '../envelope.ts';
 import type { Figures } from '../figures.ts';
 import type { Dialect } from '../peers/peer.ts';
 import type { IdleScenario } from '../scenarios.ts';
+import type { Faults } from './faults.ts';
 import type { Job } from './job.ts';
 import { openConnections } from './open-connections.ts';
 import { cpuSeconds, residentKib } from './process-figures.ts';
 import { clock } from './tally.ts';
-import type { Faults } from './traffic.ts';
 
 /** Connections opened first and kept, so that what a server does once (loading, compiling) is not counted per connection. */
 const FIRST = 100;
@@ -17,11 +18,12 @@ const SETTLE_SECONDS = 10;
 /** Opens connections that then do nothing: how fast they are accepted, and what each costs in memory. */
 export async function runIdle(scenario: IdleScenario, dialect: Dialect, job: Job, faults: Faults): Promise<Figures> {
   const options = { port: job.port, dialect, lost: faults.fault };
-  await openConnections(FIRST, options, []);
+  const exchanges = () => (scenario.subscribed ? dialect.subscribe(CHANNEL) : []);
+  await openConnections(FIRST, options, exchanges);
   const before = await settledKib(job.pid);
   const cpuBefore = cpuSeconds(job.pid);
   const start = clock();
-  await Promise.race([openConnections(scenario.connections, options, []), faults.failed]);
+  await Promise.race([openConnections(scenario.connections, options, exchanges), faults.failed]);
   const seconds = (clock() - start) / 1e6;
   const cpuAfter = cpuSeconds(job.pid);
   const after = await Promise.race([settledKib(job.pid), faults.failed]);
@@ -36,7 +38,8 @@ export async function runIdle(scenario: IdleScenario, dialect: Dialect, job: Job
   };
 }
 
-async function settledKib(pid: number): Promise<number | undefined> {
+/** Resident memory of a process once it has settled, in KiB. */
+export async function settledKib(pid: number): Promise<number | undefined> {
   let last = residentKib(pid);
   for (let second = 0; second < SETTLE_SECONDS && last !== undefined; second++) {
     await pause(1000);

@@ -1,11 +1,11 @@
 import type { Figures } from '../figures.ts';
 import { machineCpuSeconds } from '../machine-time.ts';
 import { cpuSeconds, residentKib } from './process-figures.ts';
-import { clock, type Tally } from './tally.ts';
+import { clock, type Progress } from './tally.ts';
 
 /** Measures from its making on: the tally's counts against wall time and the CPU time of both processes. */
 export class Interval {
-  readonly #tally: Tally;
+  readonly #tally: Progress;
   readonly #pid: number;
   readonly #start: number;
   readonly #completed: number;
@@ -13,7 +13,7 @@ export class Interval {
   readonly #machineCpu: number | undefined;
   readonly #ownCpu: NodeJS.CpuUsage;
 
-  constructor(tally: Tally, pid: number) {
+  constructor(tally: Progress, pid: number) {
     tally.restart();
     this.#tally = tally;
     this.#pid = pid;

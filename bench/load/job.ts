@@ -6,6 +6,8 @@ export interface Job {
   readonly scenario: Scenario;
   readonly peer: string;
   readonly port: number;
+  /** Where subscribers connect; the same for most peers. */
+  readonly subscriberPort: number;
   /** The server's process, whose CPU time and memory are read. */
   readonly pid: number;
   readonly warmupSeconds: number;

@@ -1,8 +1,8 @@
-import { ID_PREFIX, NUMBER_DIGITS, TILDE, TIME_DIGITS } from '../envelope.ts';
+import { ID_LEAD, ID_PREFIX_BYTES, NUMBER_DIGITS, TILDE, TIME_DIGITS } from '../envelope.ts';
 import { maskAt, maskedFrame, maskedHeaderBytes } from './frame-bytes.ts';
 
 /** Bytes of a mark, its three tildes included. */
-const MARK_BYTES = NUMBER_DIGITS + TIME_DIGITS + 3;
+export const MARK_BYTES: number = NUMBER_DIGITS + TIME_DIGITS + 3;
 const ZERO = 0x30;
 
 export interface Mark {
@@ -29,7 +29,7 @@ export class MessageTemplate {
     this.#head = opcode === undefined ? 0 : maskedHeaderBytes(payload.length);
     this.#frame = opcode === undefined ? payload : maskedFrame(opcode, payload);
     const mark = payload.indexOf(TILDE);
-    this.#idAt = this.#head + payload.indexOf(ID_PREFIX) + ID_PREFIX.length;
+    this.#idAt = this.#head + payload.indexOf(ID_LEAD) + ID_LEAD.length + ID_PREFIX_BYTES;
     this.#numberAt = this.#head + mark + 1;
     this.#timeAt = this.#numberAt + NUMBER_DIGITS + 1;
   }
@@ -67,7 +67,8 @@ export function findMark(bytes: Buffer, start: number, end: number, guess: numbe
   return -1;
 }
 
-function isMark(bytes: Buffer, at: number, end: number): boolean {
+/** Whether a whole mark lies at `at`, before `end`. */
+export function isMark(bytes: Buffer, at: number, end: number): boolean {
   return (
     at + MARK_BYTES <= end &&
     bytes[at] === TILDE &&

@@ -4,20 +4,23 @@ import { Connection, type ConnectionOptions } from './connection.ts';
 /** Handshakes under way at once: enough to keep a server busy, few enough for its listen backlog. */
 const AT_ONCE = 128;
 
-/** Opens `count` connections and has each go through `exchanges`. Rejects with the first refusal. */
+/**
+ * Opens `count` connections and has each go through the exchanges that it is given by its number. They are answered in the order
+ * of their numbers. Rejects with the first refusal.
+ */
 export async function openConnections(
   count: number,
   options: ConnectionOptions,
-  exchanges: readonly Exchange[],
+  exchanges: (number: number) => readonly Exchange[] = () => [],
 ): Promise<Connection[]> {
   const connections: Connection[] = [];
   let begun = 0;
   const openNext = async (): Promise<void> => {
     while (begun < count) {
-      begun++;
+      const number = begun++;
       const connection = await Connection.open(options);
-      await connection.converse(exchanges);
-      connections.push(connection);
+      await connection.converse(exchanges(number));
+      connections[number] = connection;
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, count) }, openNext));

@@ -1,9 +1,19 @@
+import { envelopeFor } from '../envelope.ts';
+import type { Dialect } from '../peers/peer.ts';
 import type { Connection } from './connection.ts';
-import type { MessageTemplate } from './message.ts';
+import { OPCODE_BINARY, OPCODE_TEXT } from './frame-bytes.ts';
+import { MessageTemplate } from './message.ts';
 import { clock, type Tally } from './tally.ts';
 
 /** From this far ahead a due time is waited for by yielding instead of by a timer, which is a millisecond too coarse. */
 const CLOSE_US = 2000;
+
+/** What a publisher of a channel sends. */
+export function templateFor(dialect: Dialect, channel: string): MessageTemplate {
+  const opcode = dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
+  const text = dialect.publish(envelopeFor(channel), channel);
+  return new MessageTemplate(text, dialect.transport === 'websocket' ? opcode : undefined);
+}
 
 /** A running publisher. */
 export interface Publishing {

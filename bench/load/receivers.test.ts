@@ -1,7 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ENVELOPE, envelopeFor } from '../envelope.ts';
 import type { Arrivals, ControlFrames, Receiver } from './arrivals.ts';
 import { FrameReceiver } from './frame-receiver.ts';
+import { MarkReceiver } from './mark-receiver.ts';
+import { MessageTemplate } from './message.ts';
 import { RecordReceiver } from './record-receiver.ts';
 import { UnframingReceiver } from './unframing-receiver.ts';
 
@@ -132,5 +135,50 @@ describe('RecordReceiver', () => {
         expect([framed.heard.messages, framed.heard.asides, framed.heard.pings]).toEqual([expected, asides, ['p']]);
       }),
     );
+  });
+});
+
+describe('MarkReceiver', () => {
+  const template = new MessageTemplate(ENVELOPE, undefined);
+
+  it('counts marks whatever stands between them and wherever chunks are cut', () => {
+    // Tildes that are no marks, right before one and far from it, and gaps of changing length.
+    const between = fc.constantFrom('', '~', '~12~', '\n', 'data: ', `{"push":{"offset":${'9'.repeat(12)}}}`, '~~~');
+    fc.assert(
+      fc.property(
+        fc.array(between, { minLength: 1, maxLength: 12 }),
+        cuts,
+        fc.integer({ min: 1, max: 4 }),
+        (gaps, chunks, every) => {
+          const { heard, arrivals } = listen(every);
+          const stream = Buffer.concat(gaps.flatMap((gap, i) => [Buffer.from(gap), template.frames(i + 1, 1, i)]));
+          feed(new MarkReceiver(arrivals, undefined), stream, chunks);
+          expect(heard.messages).toBe(gaps.length);
+          for (const { ordinal, text } of heard.inspected) {
+            expect(text).toBe(`~${String(ordinal).padStart(10, '0')}~${String(ordinal - 1).padStart(16, '0')}~`);
+          }
+          expect(heard.inspected.length).toBe(Math.floor(gaps.length / every));
+        },
+      ),
+    );
+  });
+
+  it('tells of a refusal, and of nothing else', () => {
+    const { heard, arrivals } = listen();
+    const receiver = new MarkReceiver(arrivals, '"error":{');
+    for (const text of ['{"id":3,"publish":{}}', '{"id":3,"error":{"code":103}}']) {
+      receiver.receive(Buffer.from(text), 0, text.length);
+    }
+    expect(heard.asides).toEqual(['{"id":3,"error":{"code":103}}']);
+  });
+});
+
+describe('envelopeFor', () => {
+  it('makes envelopes of one length, whose ids differ from channel to channel', () => {
+    const [one, other] = ['c000001', 'c000002'].map((channel) => JSON.parse(envelopeFor(channel)));
+    expect([one.channel, envelopeFor('c000001').length]).toEqual(['c000001', ENVELOPE.length]);
+    expect(one.id).not.toBe(other.id);
+    const [numbered] = [new MessageTemplate(envelopeFor('c000001'), undefined).frames(12, 1, 0).toString()];
+    expect(JSON.parse(numbered!).id).toBe(`${one.id.slice(0, -2)}12`);
   });
 });

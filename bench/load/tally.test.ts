@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ENVELOPE } from '../envelope.ts';
 import { MessageTemplate } from './message.ts';
-import { clock, Tally } from './tally.ts';
+import { clock, createLatency, Tallies, Tally } from './tally.ts';
 
 function makeTally(subscribers: number): { tally: Tally; faults: string[] } {
   const faults: string[] = [];
@@ -51,5 +51,32 @@ describe('Tally', () => {
     expect(faults).toEqual([]);
     tally.publishing(1);
     expect(faults[0]).toContain('does not keep up');
+  });
+});
+
+describe('Tallies', () => {
+  it('adds up channels that share one histogram, and starts all of them anew', () => {
+    const latency = createLatency();
+    const all = [1, 2].map((subscribers) => new Tally(subscribers, 1, () => {}, latency, 2));
+    const tallies = new Tallies(all, latency);
+    for (const tally of all) tally.publishing(1);
+    const bytes = new MessageTemplate(ENVELOPE, undefined).frames(1, 1, clock() - 50);
+    const [one, other] = [all[0]!.subscriber(), all[1]!.subscriber()];
+    one.inspect(1, bytes, 0, bytes.length);
+    one.arrived(0, 1);
+    other.inspect(1, bytes, 0, bytes.length);
+    other.arrived(0, 1);
+    expect([tallies.deliveries, tallies.completed, tallies.inFlight, latency.count]).toEqual([2, 1, 1, 2]);
+    tallies.restart();
+    expect([tallies.deliveries, tallies.completed, latency.count]).toEqual([0, 1, 0]);
+  });
+
+  it('reports more on their way than a tally is made for', () => {
+    const faults: string[] = [];
+    const tally = new Tally(1, 1, (reason) => faults.push(reason), createLatency(), 2);
+    tally.publishing(2);
+    expect(faults).toEqual([]);
+    tally.publishing(1);
+    expect(faults[0]).toContain('3 messages are on their way');
   });
 });

@@ -1,48 +1,67 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { ENVELOPE } from '../envelope.ts';
+import { CHANNEL, channelNumbered } from '../envelope.ts';
 import type { Figures } from '../figures.ts';
 import type { Dialect } from '../peers/peer.ts';
 import { BLAST_PATH } from '../peers/raw.ts';
-import type { ClosedScenario, PacedScenario, ReceiveScenario } from '../scenarios.ts';
-import type { Arrivals } from './arrivals.ts';
+import type { ChatScenario, ClosedScenario, PacedScenario, ReceiveScenario, SseScenario } from '../scenarios.ts';
 import { Connection } from './connection.ts';
-import { maskedFrame, OPCODE_BINARY, OPCODE_TEXT } from './frame-bytes.ts';
+import type { Faults } from './faults.ts';
+import { maskedFrame, OPCODE_TEXT } from './frame-bytes.ts';
 import { Interval } from './interval.ts';
 import type { Job } from './job.ts';
-import { MessageTemplate } from './message.ts';
 import { openConnections } from './open-connections.ts';
-import { type Publishing, publishPaced, publishWindow } from './publish.ts';
-import { Tally } from './tally.ts';
+import { type Publishing, publishPaced, publishWindow, templateFor } from './publish.ts';
+import { publisherArrivals } from './refusals.ts';
+import { createLatency, type Progress, Tallies, Tally } from './tally.ts';
 
 /** Under full load the latency of every 16th message per subscriber: reading a mark must not slow the counting. */
 const SATURATED_EVERY = 16;
 /** A server that delivers nothing for this long has stalled. */
 const STALL_MS = 10_000;
+/** Messages of one chat channel that may be on their way; there is one at a time. */
+const CHAT_IN_FLIGHT = 2;
 
-/** Rejects on the first thing that goes wrong, and never resolves. */
-export interface Faults {
-  readonly failed: Promise<never>;
-  fault(reason: string): void;
-}
-
-/** Runs a scenario with a publisher against the job's server. */
+/** Runs a scenario with a publisher against the job's server. Subscribers may speak otherwise, at a port of their own. */
 export async function runTraffic(
-  scenario: ClosedScenario | PacedScenario,
+  scenario: ClosedScenario | SseScenario | PacedScenario,
   dialect: Dialect,
   job: Job,
   faults: Faults,
+  subscriberDialect: Dialect = dialect,
 ): Promise<Figures> {
   const options = { port: job.port, dialect, lost: faults.fault };
-  const tally = new Tally(scenario.subscribers, scenario.kind === 'closed' ? SATURATED_EVERY : 1, faults.fault);
-  const subscribers = await openConnections(scenario.subscribers, options, dialect.subscribe);
+  const tally = new Tally(scenario.subscribers, scenario.kind === 'paced' ? 1 : SATURATED_EVERY, faults.fault);
+  const subscribing = { ...options, port: job.subscriberPort, dialect: subscriberDialect };
+  const subscribers = await openConnections(scenario.subscribers, subscribing, () =>
+    subscriberDialect.subscribe(CHANNEL),
+  );
   const publisher = await Connection.open(options);
-  for (const subscriber of subscribers) subscriber.count(tally.subscriber(), ENVELOPE);
-  publisher.count(publisherArrivals(faults), ENVELOPE);
+  for (const subscriber of subscribers) subscriber.count(tally.subscriber());
+  publisher.count(publisherArrivals(dialect, faults));
 
   const publishing = publish(scenario, publisher, dialect, tally);
-  const measured = measure(tally, job);
-  const figures = await Promise.race([measured, faults.failed]);
+  const figures = await Promise.race([measure(tally, job), faults.failed]);
   publishing.stop();
+  return figures;
+}
+
+/** Many small channels at once: the work is in finding them, not in copying to many. */
+export async function runChat(scenario: ChatScenario, dialect: Dialect, job: Job, faults: Faults): Promise<Figures> {
+  const options = { port: job.port, dialect, lost: faults.fault };
+  const { channels, subscribers } = scenario;
+  const channelOf = (number: number): string => channelNumbered(number % channels);
+  const members = await openConnections(channels * subscribers, options, (n) => dialect.subscribe(channelOf(n)));
+  const publishers = await openConnections(channels, options);
+  const latency = createLatency();
+  // A member gets few messages a second, however busy the server is: each is looked at.
+  const tallies = publishers.map(() => new Tally(subscribers, 1, faults.fault, latency, CHAT_IN_FLIGHT));
+  for (const [n, member] of members.entries()) member.count(tallies[n % channels]!.subscriber(), channelOf(n));
+  const publishing = publishers.map((publisher, n) => {
+    publisher.count(publisherArrivals(dialect, faults), channelOf(n));
+    return publishWindow(publisher, templateFor(dialect, channelOf(n)), tallies[n]!, 1);
+  });
+  const figures = await Promise.race([measure(new Tallies(tallies, latency), job), faults.failed]);
+  for (const one of publishing) one.stop();
   return figures;
 }
 
@@ -55,10 +74,10 @@ export async function runReceive(
 ): Promise<Figures> {
   const options = { port: job.port, dialect, lost: faults.fault, path: BLAST_PATH };
   const tally = new Tally(scenario.subscribers, Number.POSITIVE_INFINITY, faults.fault);
-  const connections = await openConnections(scenario.subscribers, options, []);
+  const connections = await openConnections(scenario.subscribers, options);
   const join = maskedFrame(OPCODE_TEXT, Buffer.from('join'));
   for (const connection of connections) {
-    connection.count(tally.subscriber(), ENVELOPE);
+    connection.count(tally.subscriber());
     connection.write(join);
   }
   const { messagesPerSecond: _, ...figures } = await Promise.race([measure(tally, job), faults.failed]);
@@ -66,37 +85,23 @@ export async function runReceive(
 }
 
 function publish(
-  scenario: ClosedScenario | PacedScenario,
+  scenario: ClosedScenario | SseScenario | PacedScenario,
   publisher: Connection,
   dialect: Dialect,
   tally: Tally,
 ): Publishing {
-  const opcode = dialect.frames === 'text' ? OPCODE_TEXT : OPCODE_BINARY;
-  const template = new MessageTemplate(
-    dialect.publish(ENVELOPE),
-    dialect.transport === 'websocket' ? opcode : undefined,
-  );
-  if (scenario.kind === 'closed') return publishWindow(publisher, template, tally, scenario.window);
-  return publishPaced(publisher, template, tally, scenario.rate);
+  const template = templateFor(dialect, CHANNEL);
+  if (scenario.kind === 'paced') return publishPaced(publisher, template, tally, scenario.rate);
+  return publishWindow(publisher, template, tally, scenario.window);
 }
 
-async function measure(tally: Tally, job: Job): Promise<Figures> {
+async function measure(progress: Progress, job: Job): Promise<Figures> {
   await pause(job.warmupSeconds * 1000);
-  const interval = new Interval(tally, job.pid);
+  const interval = new Interval(progress, job.pid);
   await pause(job.seconds * 1000);
-  if (tally.deliveries === 0) await pause(STALL_MS);
+  if (progress.deliveries === 0) await pause(STALL_MS);
   const figures = interval.end();
-  if (tally.deliveries === 0) throw new Error(`nothing was delivered, ${tally.inFlight} messages are on their way`);
+  if (progress.deliveries === 0)
+    throw new Error(`nothing was delivered, ${progress.inFlight} messages are on their way`);
   return figures;
-}
-
-/** A publisher is owed no messages. Whatever a server tells it is a refusal. */
-function publisherArrivals(faults: Faults): Arrivals {
-  return {
-    every: 1,
-    inspect: (_ordinal, bytes, start, end) =>
-      faults.fault(`the publisher was told: ${bytes.toString('latin1', start, end)}`),
-    arrived: () => {},
-    aside: () => {},
-  };
 }

@@ -1,4 +1,5 @@
-import { arqonbus, arqonbusBare } from './arqonbus.ts';
+import { arqonbus, arqonbusBare, arqonbusSse } from './arqonbus.ts';
+import { centrifugo, centrifugoHistory, centrifugoSse } from './centrifugo.ts';
 import { nats } from './nats.ts';
 import type { Peer } from './peer.ts';
 import { raw } from './raw.ts';
@@ -7,7 +8,10 @@ import { socketIo } from './socket-io.ts';
 import { ws } from './ws.ts';
 
 /** Every server that can be compared, in the order of the tables. */
-export const PEERS: readonly Peer[] = [arqonbus, arqonbusBare, ws, socketIo, nats, redis, raw];
+export const PEERS: readonly Peer[] = [
+  ...[arqonbus, arqonbusBare, arqonbusSse, centrifugo, centrifugoHistory, centrifugoSse],
+  ...[nats, socketIo, ws, redis, raw],
+];
 
 /** Throws a sentence naming the known peers when there is none of this name. */
 export function peerNamed(name: string): Peer {

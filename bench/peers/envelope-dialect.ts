@@ -1,4 +1,4 @@
-import { CHANNEL, ROOM } from '../envelope.ts';
+import { ROOM } from '../envelope.ts';
 import type { Dialect } from './peer.ts';
 
 /** The dialect of the servers that speak ArqonBus envelopes: ours, and the naive one that imitates it. */
@@ -7,14 +7,14 @@ export const ENVELOPE_DIALECT: Dialect = {
   path: '/',
   frames: 'text',
   opening: [{ expect: '"event":"welcome"' }],
-  subscribe: [
+  subscribe: (channel) => [
     {
       send: JSON.stringify({
         version: '1.0',
         id: 'arq_bench_join',
         type: 'command',
         command: 'join_channel',
-        args: { room: ROOM, channel: CHANNEL },
+        args: { room: ROOM, channel },
       }),
       expect: '"status":"success"',
     },

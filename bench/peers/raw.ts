@@ -8,8 +8,16 @@ export const BLAST_PATH = '/blast';
 /** What Node itself allows: no parsing, no state, one shared frame per message and one write per socket per turn. */
 export const raw: Peer = {
   name: 'raw',
-  title: 'raw relay (opaque bytes)',
-  dialect: { ...ENVELOPE_DIALECT, opening: [], subscribe: [{ send: 'join', expect: 'joined' }] },
+  title: 'raw relay',
+  note: 'opaque bytes',
+  dialect: { ...ENVELOPE_DIALECT, opening: [], subscribe: () => [{ send: 'join', expect: 'joined' }] },
+  lacks: {
+    sse: 'speaks WebSocket only',
+    chat: 'has one channel',
+    churn: 'has one channel',
+    resume: 'keeps no history',
+    channels: 'has one channel',
+  },
   unavailable: () => undefined,
   launch: (context) => launchSource('raw-server.ts', context),
 };

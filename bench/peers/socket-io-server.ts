@@ -1,4 +1,4 @@
-/** A Socket.IO room: every published envelope is stamped and emitted to the room but its sender. */
+/** A Socket.IO room for each channel: every envelope is stamped and emitted to its room, but not to its sender. */
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
 
@@ -7,12 +7,12 @@ const io = new Server(http, { transports: ['websocket'], serveClient: false });
 let sequence = 0;
 
 io.on('connection', (socket) => {
-  socket.on('join', (done: () => void) => {
-    socket.join('load');
+  socket.on('join', (channel: string, done: () => void) => {
+    socket.join(channel);
     done();
   });
   socket.on('publish', (envelope: Record<string, unknown>) => {
-    socket.to('load').emit('event', {
+    socket.to(String(envelope.channel)).emit('event', {
       ...envelope,
       from: socket.id,
       timestamp: new Date().toISOString(),

@@ -120,7 +120,7 @@ describe('agents over HTTP', () => {
   });
 
   it.each([
-    [['orders'], '"orders" is no channel'],
+    [['orders'], '"orders" is not a channel'],
     [['a:b_c', 'a_b:c'], 'a:b_c and a_b:c would both be the tool publish_a_b_c'],
   ])('are not served with %j as tools', async (channels, sentence) => {
     await expect(serve({ channels })).rejects.toThrow(sentence);

@@ -174,9 +174,9 @@ describe.each(['session', 'stateless'] as const)('the tools, in the %s era', (er
 describe('what is wrong', () => {
   it.each([
     ['read', { channel: 'nowhere' }, 'write ROOM:CHANNEL'],
-    ['read', { channel: 'a:b', cursor: 'x' }, 'no cursor'],
+    ['read', { channel: 'a:b', cursor: 'x' }, 'not a cursor'],
     ['wait', { places: {} }, '1 to 8 places'],
-    ['wait', { places: { 'a:b#': '' } }, 'no group name'],
+    ['wait', { places: { 'a:b#': '' } }, 'not a group name'],
     ['take', { place: 'a:b' }, 'ROOM:CHANNEL#GROUP'],
     ['reply', { to: 'somebody', data: {} }, 'reply_to'],
     ['reply', { to: `~${Buffer.from('[1]').toString('base64url')}`, data: {} }, 'reply_to'],

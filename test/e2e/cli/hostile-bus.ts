@@ -31,6 +31,8 @@ const MEMBER = { client_id: `${EVIL}2`, sender: SENDER, state: { [EVIL]: EVIL },
 const CHANNEL = { room: EVIL, channel: EVIL, members: 1, type: EVIL, created_at: EVIL, epoch: EVIL, sequence: 1 };
 const CLIENT = { client_id: EVIL, client_type: EVIL, screen_name: EVIL, rooms: { [EVIL]: [EVIL] }, node: EVIL };
 
+const SCHEMA = { mode: EVIL, schema: { type: 'object', description: EVIL, properties: { [EVIL]: { const: EVIL } } } };
+
 /** Whatever a command answers: every field that a verb shows, and its text is hostile. */
 const RESULT = {
   ...{
@@ -50,7 +52,10 @@ const RESULT = {
   ...{
     rule_id: EVIL,
     url: EVIL,
-    rules: [{ rule_id: EVIL, match: EVIL, url: EVIL, room: EVIL, channel: EVIL }],
+    rules: [{ rule_id: EVIL, match: EVIL, url: EVIL, room: EVIL, channel: EVIL, on: [EVIL], schema: SCHEMA }],
+    stream_id: EVIL,
+    offset: EVIL,
+    stored: EVIL,
     requeued: EVIL,
   },
   ...{
@@ -65,7 +70,8 @@ const RESULT = {
   ...{ substrates: [{ substrate_id: EVIL, name: EVIL, kind: EVIL }], substrate_id: EVIL, event_id: EVIL },
   ...{ events: [{ event_id: EVIL, signal: EVIL, payload: { [EVIL]: EVIL } }], enabled: true, counts: {}, limits: {} },
   ...{ ...LEASE, leases: [LEASE], ...GROUP, groups: [GROUP], retried: EVIL, position: { sequence: 1, epoch: EVIL } },
-  ...{ base: [], effective: { [EVIL]: EVIL }, origins: { [EVIL]: EVIL }, may: { publish: true }, receivers: {} },
+  ...{ base: [], effective: { [EVIL]: EVIL }, origins: { [EVIL]: EVIL }, may: { publish: true } },
+  ...{ receivers: { groups: [{ group: EVIL, source: EVIL }] }, hooks: [{ on: EVIL, host: EVIL }] },
   ...{ publish: { allowed: false, reason: EVIL, error_code: EVIL }, revocations: [{ jti: EVIL, created_by: EVIL }] },
   ...{ blocks: [{ subject: EVIL, until: EVIL, reason: EVIL, created_by: EVIL }] },
   ...{ presence: { version: 1, count: 1, members: [MEMBER] } },
@@ -127,7 +133,17 @@ export async function startHostileBus(): Promise<HostileBus> {
       const send = (envelope: object): void =>
         peer.send(JSON.stringify({ from: 'arqonbus', timestamp: NOW, ...envelope }));
       const limits = { max_message_bytes: 1_000_000, ping_interval_ms: 20_000 };
-      const features = ['groups', 'wait', 'presence-state', 'leases', 'patterns', 'mailboxes', 'receipts', 'options'];
+      const features = [
+        'groups',
+        'wait',
+        'presence-state',
+        'leases',
+        'patterns',
+        'mailboxes',
+        'receipts',
+        'options',
+        'streams',
+      ];
       const welcome = { event: 'welcome', client_id: EVIL, role: EVIL, tenant: EVIL, server: SERVER, limits, features };
       if (mode === '/nonsense') peer.send(`${EVIL}{`);
       send({ ...ENVELOPE, type: 'system', payload: welcome });

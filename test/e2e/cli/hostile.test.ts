@@ -30,6 +30,7 @@ const TALKING: Readonly<Record<string, readonly string[]>> = {
   wait: ['lab:x', '--timeout', '1'],
   work: ['lab:x', '--group', 'g', '--limit', '1', '--', 'false'],
   presence: ['lab:x'],
+  stream: ['lab:x'],
   'mail list': ['--subject', EVIL],
   'mail read': ['--subject', 'x', '--limit', '1'],
   'mail send': ['@someone', '{}', '--receipt'],
@@ -63,6 +64,7 @@ const TALKING: Readonly<Record<string, readonly string[]>> = {
   'rules get': [],
   'rules set': ['rules.json'],
   explain: ['lab:x', '{}'],
+  types: ['--lang', 'ts'],
   'access block': [EVIL, '--reason', EVIL],
   'access unblock': [EVIL],
   'access revoke': ['--jti', EVIL],
@@ -114,6 +116,8 @@ afterAll(async () => {
 /** What a verb prints on a terminal, once that has been held to the rule. */
 async function print(args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
   const running = arqon.runOnTerminal(args, env);
+  // Nothing is typed.
+  running.child.stdin.write('\u0004');
   await running.ended;
   const printed = running.raw;
   const at = UNSAFE.exec(printed.replace(OWN, '\n'));

@@ -189,13 +189,13 @@ export class Drivers {
     }
   }
 
-  /** The group is gone. */
-  async drop(active: ActiveGroup): Promise<void> {
+  /** The group is gone, here or (`isOver`) for good. */
+  async drop(active: ActiveGroup, isOver: boolean): Promise<void> {
     active.isGone = true;
     active.changed();
     await this.standDown(active);
     await this.leases?.release(active.tenant, active.key);
-    if (active.mayRest && !this.isOver) await this.wakes.forget(active.tenant, active.key);
+    if (isOver && active.mayRest) await this.wakes.forget(active.tenant, active.key);
     if (!active.isKept) await new DeadLetters(this.volatile, active.tenant, active.record.group_id).clear();
   }
 

@@ -171,8 +171,8 @@ export function isInbox({ room, group }: Pick<GroupRecord, 'room' | 'group'>): b
 }
 
 /** Whether nobody has to drive a group while there is nothing to do for it. */
-export function mayRest({ room, settings }: GroupRecord): boolean {
-  return room === MAIL_ROOM && settings.expires_seconds === null;
+export function mayRest({ room, settings, isInternal }: GroupRecord): boolean {
+  return room === MAIL_ROOM && isInternal !== true && settings.expires_seconds === null;
 }
 
 /** Whether a group reads more than one stream. */

@@ -484,7 +484,7 @@ export class Groups {
       const session = this.parts.rooms.tenant(tenant).sessions.get(id);
       if (session?.groups.delete(key) === true) session.send(notice(place, gone));
     }
-    await this.drivers.drop(active);
+    await this.drivers.drop(active, isOver);
     if (wasDriven && isOver) await this.store.forgetState(tenant, key, record);
   }
 

@@ -2,21 +2,16 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Envelope, type JsonObject, newId } from '@arqonbus/protocol';
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { Peer } from '../../../../test/fixtures/peer.ts';
 import { type Bus, createBus } from '../bus.ts';
 import type { CreateBusOptions, GivenPrincipal } from '../create-options.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { BusOptions } from '../options.ts';
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
 /** Runs when the test has ended, last one first. */
 export function onEnd(cleanup: () => unknown): void {
-  cleanups.push(cleanup);
+  onTestFinished(async () => void (await cleanup()));
 }
 
 export type Delivered = Envelope<JsonObject> & {

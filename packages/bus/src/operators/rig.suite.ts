@@ -1,5 +1,5 @@
 import { BusError, type CommandName, type CommandResult, type Envelope, newId, type Role } from '@arqonbus/protocol';
-import { afterEach } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { Bus } from '../bus.ts';
 import type { Clock } from '../clock.ts';
 import { type AnyCommand, CommandSet } from '../commands/command.ts';
@@ -13,13 +13,8 @@ import { type Action, grantsOf, type Principal, principalOf } from '../principal
 import type { Operator } from './operator.ts';
 
 /** Runs when the test has ended, last one first. */
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
 export function onEnd(cleanup: () => Promise<unknown>): void {
-  cleanups.push(cleanup);
+  onTestFinished(async () => void (await cleanup()));
 }
 
 /** Keeps the envelopes that a client is sent. */

@@ -5,7 +5,7 @@ import type { KnownStream, Piece, StreamRecord } from './known.ts';
 import { markText, type StreamMark } from './mark.ts';
 
 /** Appends of so many milliseconds are shown as one piece. */
-export const ROLL_UP_MS = 40;
+const ROLL_UP_MS = 40;
 
 /** UTF-8 bytes of a text, as it is and as JSON has it between its quotes. */
 export interface TextSize {

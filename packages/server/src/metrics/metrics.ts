@@ -49,7 +49,7 @@ export interface MetricReaders {
 }
 
 /** The groups that this process drives, and how many of their events wait, or are out. */
-export interface GroupFigures {
+interface GroupFigures {
   readonly driven: number;
   readonly pending: number;
   readonly unacked: number;

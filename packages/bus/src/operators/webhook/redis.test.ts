@@ -44,7 +44,7 @@ describe.runIf(hasRedis())('webhooks of two nodes on Redis', () => {
     const owner = nodes[0].connect();
     const on = ['occupied', 'client_joined', 'client_left', 'vacated'];
     await nodes[0].run(owner, 'op.webhook.register', { url: receiver.url, room: 'science', on, durable: true });
-    await settled(() => nodes[1].operator.ruleCount === 1);
+    await expect.poll(() => nodes[1].operator.ruleCount, PATIENT).toBe(1);
     const clients = nodes.map((node) => node.connect());
     const place = { room: 'science', channel: 'x' };
     const move = async (index: 0 | 1, command: 'join_channel' | 'leave_channel', told: number): Promise<void> => {
@@ -58,7 +58,7 @@ describe.runIf(hasRedis())('webhooks of two nodes on Redis', () => {
     const other = posting === 0 ? 1 : 0;
     await move(1, 'leave_channel', 6);
     await move(other, 'join_channel', 8);
-    await settled(() => nodes[posting].operator.outcomes.delivered === 8);
+    await expect.poll(() => nodes[posting].operator.outcomes.delivered, PATIENT).toBe(8);
     await nodes[posting].stop();
     await move(other, 'leave_channel', 10);
     const event = ({ payload }: { payload: Record<string, unknown> }) => payload.event;

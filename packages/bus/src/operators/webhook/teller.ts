@@ -172,7 +172,7 @@ export class Teller {
     }
     for (const [key, fact] of known) {
       if (!present.has(key)) this.miss(key, fact);
-      else if (factOf(key).clientId !== null) this.aliases.set(key, fact.client_id);
+      else if (![null, fact.client_id].includes(factOf(key).clientId)) this.aliases.set(key, fact.client_id);
     }
     const seen = new Set<string>();
     for (const member of members) {
@@ -180,8 +180,7 @@ export class Teller {
       seen.add(member.channel);
       const movement = { kind: 'joined', ...partsOf(member.channel), member, isFirst } as const;
       const isOld = Date.parse(member.record.joined_at) < this.what.since;
-      const untold = (key: string): boolean => !known.has(key);
-      this.noteJoin(movement, isOld, untold);
+      this.noteJoin(movement, isOld, (key) => !known.has(key));
     }
     if (this.missing.size > 0) this.after(this.parts.graceMs, () => this.giveUpMissing());
   }
@@ -287,11 +286,15 @@ export class Teller {
   private write(): void {
     if (this.isWriting || this.steps.length === 0) return;
     this.isWriting = true;
-    this.writing = this.writeAll(this.run).finally(() => {
+    const { run } = this;
+    this.writing = this.writeAll(run).finally(() => {
       this.isWriting = false;
-      if (this.lost > 0) this.parts.onLost(this.lost);
+      const { lost } = this;
       this.lost = 0;
-      this.write();
+      if (lost > 0) this.parts.onLost(lost);
+      // What was told is kept: comparing finds out what the rest has come to.
+      if (lost > 0 && run === this.run && this.parts.facts !== null) this.start();
+      else this.write();
     });
   }
 

@@ -39,9 +39,9 @@ function written(shape: Shape, indent: string): string {
     case 'tuple':
       return `[${shape.items.map((one) => written(one, indent)).join(', ')}]`;
     case 'union':
-      return `(${shape.of.map((one) => written(one, indent)).join(' | ')})`;
+      return shape.of.map((one) => written(one, indent)).join(' | ');
     case 'all':
-      return `(${shape.of.map((one) => written(one, indent)).join(' & ')})`;
+      return shape.of.map((one) => `(${written(one, indent)})`).join(' & ');
     case 'named':
       return shape.name;
     case 'object':
