@@ -218,6 +218,11 @@ describe('protocol.schema.json, of frames that the server sent', () => {
     hold((await a.answer(a.send({ type: 'private', to: 'nobody', payload: {} }))) as unknown as JsonObject);
     hold((await a.command('no_such_command')) as unknown as JsonObject);
     hold((await a.command('ping')) as unknown as JsonObject);
+    const { stream_id } = await a.ask('stream.open', place);
+    await a.ask('stream.append', { stream_id, text: 'piece by piece' });
+    hold((await b.next(({ metadata }) => metadata?.stream !== undefined)) as unknown as JsonObject);
+    await a.ask('stream.close', { stream_id, status: 'complete' });
+    hold((await b.next(({ metadata }) => metadata?.stream !== undefined)) as unknown as JsonObject);
     await b.ask('join_channel', { room: 'integriguard' });
     a.send({ type: 'telemetry', payload: { eventType: 'x', payload: {} } });
     hold((await b.next(({ type }) => type === 'telemetry')) as unknown as JsonObject);
@@ -250,6 +255,9 @@ describe('protocol.schema.json, of frames that the server sent', () => {
     for (const n of [1, 2, 3]) await a.publish({ ...place, payload: { n } });
     await a.ask('join_channel', { ...place, group: 'g' });
     await take(a, 'group_lost');
+    const { stream_id } = await a.ask('stream.open', place);
+    await b.ask('stream.cancel', { stream_id });
+    await take(a, 'stream_cancel');
 
     const guarded = await startTestServer(WITH_AUTH);
     const headers = { Authorization: `Bearer ${await token({ sub: 'ada', expiresInSeconds: 50 })}` };

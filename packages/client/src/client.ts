@@ -18,7 +18,7 @@ import { type Feature, hasFeature, requireFeatures } from './features.ts';
 import type { GroupOptions, GroupSubscription } from './group-subscription.ts';
 import { type HistoryPage, type HistoryWaitOptions, waitForHistory } from './history.ts';
 import type { Leases } from './leases.ts';
-import type { ConnectionState } from './link.ts';
+import type { ConnectionState, ConnectOptions } from './link.ts';
 import type { JoinOptions } from './membership.ts';
 import type { Message } from './message.ts';
 import { type ClientOptions, given, readOptions } from './options.ts';
@@ -27,27 +27,20 @@ import * as outgoing from './outgoing.ts';
 import type { WaitOptions } from './pending.ts';
 import type { PresenceOptions, PresenceSet } from './presence.ts';
 import type { AskAnything, Outgoing } from './queue.ts';
-import { isRequest, type RequestHandler, type RequestOptions, type ServeOptions, type Target } from './request.ts';
+import {
+  isRequest,
+  MAX_REQUEST_MS,
+  type RequestHandler,
+  type RequestOptions,
+  type ServeOptions,
+  type Target,
+} from './request.ts';
 import { type ClientEvents, Session } from './session.ts';
 import { Store } from './store.ts';
 import { readText, type StreamPlace } from './stream-reader.ts';
 import type { SubscribeOptions, Subscription } from './subscription.ts';
 import { openStream, type StreamHost, type StreamOptions, streamHost, type TokenStream } from './token-stream.ts';
 
-/**
- * How to connect for the first time.
- *
- * ```ts
- * await client.connect({ retry: true, signal: AbortSignal.timeout(60_000) });
- * ```
- */
-export interface ConnectOptions extends WaitOptions {
-  /** Keep trying when the bus is not there yet (default false: the first failure rejects). */
-  retry?: boolean;
-}
-
-/** Longest time that a server lets a request live, milliseconds. */
-const MAX_REQUEST_MS = 300_000;
 /** The group of those who answer requests, unless another is named. */
 const DEFAULT_GROUP = 'serve';
 
@@ -287,17 +280,9 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * const { sequence, stored } = await client.publish('science:explore', { text: 'hi' });
    * ```
    */
-  publish<P extends object = object>(
-    at: AddressInput,
-    payload: P,
-    options: PublishOptions & { ack: false },
-  ): Promise<Sent>;
-  publish<P extends object = object>(
-    at: AddressInput,
-    payload: P,
-    options?: PublishOptions & { ack?: true },
-  ): Promise<Ack>;
-  publish<P extends object = object>(at: AddressInput, payload: P, options?: PublishOptions): Promise<Sent | Ack>;
+  publish<P extends object>(at: AddressInput, payload: P, options: PublishOptions & { ack: false }): Promise<Sent>;
+  publish<P extends object>(at: AddressInput, payload: P, options?: PublishOptions & { ack?: true }): Promise<Ack>;
+  publish<P extends object>(at: AddressInput, payload: P, options?: PublishOptions): Promise<Sent | Ack>;
   async publish(at: AddressInput, payload: object, options: PublishOptions = {}): Promise<Sent> {
     return this.#session.post(outgoing.event(at, payload, options), options);
   }
@@ -488,10 +473,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
       });
       return;
     }
-    const told =
-      error instanceof ArqonBusError
-        ? error
-        : new ArqonBusError('LISTENER_FAILED', `A callback failed: ${error}`, false, error);
+    const failed = `A callback failed: ${error}`;
+    const told = error instanceof ArqonBusError ? error : new ArqonBusError('LISTENER_FAILED', failed, false, error);
     // What is cut short because the program closes its client is no loss.
     if (told.code === 'CLOSED') return;
     if (this.listens('error')) this.emit('error', told);

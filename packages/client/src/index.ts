@@ -1,5 +1,5 @@
 export type { AddressInput } from './address.ts';
-export { ArqonBusClient, type ConnectOptions } from './client.ts';
+export { ArqonBusClient } from './client.ts';
 export type { BackoffOptions, Clock } from './clock.ts';
 export type { Operator } from './commands.ts';
 export type { Frame } from './connection.ts';
@@ -25,7 +25,7 @@ export type { Feature } from './features.ts';
 export type { GroupEvents, GroupOptions, GroupSubscription } from './group-subscription.ts';
 export type { History, HistoryCursor, HistoryOptions, HistoryPage, HistoryWaitOptions } from './history.ts';
 export type { Lease, LeaseEvents, LeaseOptions, Leases } from './leases.ts';
-export type { ConnectionState, ReconnectInfo } from './link.ts';
+export type { ConnectionState, ConnectOptions, ReconnectInfo } from './link.ts';
 export type { JoinOptions } from './membership.ts';
 export type { Message } from './message.ts';
 export type { ClientOptions, Identity, Standing, TokenOption } from './options.ts';

@@ -8,6 +8,18 @@ import type { OpenSocket, SocketEnd } from './socket.ts';
 import { TokenSource } from './token.ts';
 
 /**
+ * How to connect for the first time.
+ *
+ * ```ts
+ * await client.connect({ retry: true, signal: AbortSignal.timeout(60_000) });
+ * ```
+ */
+export interface ConnectOptions extends WaitOptions {
+  /** Keep trying when the bus is not there yet (default false: the first failure rejects). */
+  retry?: boolean;
+}
+
+/**
  * `idle` → `connecting` → `open` ⇄ `reconnecting` → `closed`. A first connection that fails goes back to `idle`; a
  * client in `closed` stays there.
  *

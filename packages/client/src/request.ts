@@ -4,6 +4,9 @@ import { lostError, RequestError } from './errors.ts';
 import type { Message } from './message.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
+/** Longest time that a server lets a request live, milliseconds. */
+export const MAX_REQUEST_MS = 300_000;
+
 /**
  * How to answer the requests to an address.
  *

@@ -34,7 +34,13 @@ export class StreamError extends ArqonBusError {
   }
 }
 
-/** Where a stream is to be read: by its id alone only while it is open. */
+/**
+ * Where a stream is to be read: by its id alone only while it is open.
+ *
+ * ```ts
+ * client.readStream({ room: 'talk', channel: 'answers', id });
+ * ```
+ */
 export type StreamPlace = Address & { readonly id: string };
 
 /** Yields what is new of a stream's text, to its end. */

@@ -110,7 +110,13 @@ export class TokenStream {
    * ```
    */
   readonly id: string;
-  /** `room:channel`. */
+  /**
+   * `room:channel`.
+   *
+   * ```ts
+   * console.log(stream.address); // talk:answers
+   * ```
+   */
   readonly address: string;
   readonly #host: StreamHost;
   readonly #ttlMs: number;

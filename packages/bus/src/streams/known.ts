@@ -1,6 +1,14 @@
-import type { SenderRecord } from '@arqonbus/protocol';
+import { BusError, type SenderRecord } from '@arqonbus/protocol';
 import type { Session } from '../connection/session.ts';
 import { cutTo, readMark } from './mark.ts';
+
+/** Streams that one identity, and one tenant, may have open. */
+export interface OpenLimits {
+  readonly maxOpen: number;
+  readonly maxOpenInTenant: number;
+}
+
+const OPEN_LIMITS: OpenLimits = { maxOpen: 100, maxOpenInTenant: 10_000 };
 
 /** How long the end of a stream is remembered: pieces that another node sent before it may come after it. */
 const REMEMBERED_MS = 60_000;
@@ -43,8 +51,10 @@ export interface KnownStream {
   record: StreamRecord | null;
   /** How far this node's members were shown its text, in UTF-16 units; null: they were shown nothing. */
   shown: number | null;
-  /** Members that are still to be shown it from its beginning. */
+  /** Members that the next answer about its text shows it to, from its beginning. */
   readonly waiting: Set<Session>;
+  /** Members whose lines have to drain first: they are shown nothing of it yet. */
+  readonly later: Set<Session>;
   /** While its text is asked for: the pieces that came meanwhile. */
   held: Piece[] | null;
   /** Its record is gone: it is in no list any more. */
@@ -70,14 +80,33 @@ export class KnownStreams {
   private readonly rooms: Map<string, Set<KnownStream>> = new Map();
   private readonly now: () => number;
   private readonly isAlone: boolean;
+  private readonly limits: OpenLimits;
 
   /**
    * @param now milliseconds of a clock that never steps
    * @param isAlone whether no other node can send pieces
    */
-  constructor(now: () => number, isAlone: boolean) {
+  constructor(now: () => number, isAlone: boolean, limits: OpenLimits = OPEN_LIMITS) {
     this.now = now;
     this.isAlone = isAlone;
+    this.limits = limits;
+  }
+
+  /** Throws LIMIT_EXCEEDED where somebody, or a tenant, has as many streams open as it may. */
+  requirePlace(tenant: string, identity: string): void {
+    const { maxOpen, maxOpenInTenant } = this.limits;
+    let [own, all] = [0, 0];
+    for (const { record } of this.all(tenant)) {
+      all += 1;
+      if (record.identity === identity) own += 1;
+    }
+    if (own >= maxOpen) {
+      throw new BusError('LIMIT_EXCEEDED', `You have ${maxOpen} streams open; close some.`, { limit: maxOpen });
+    }
+    if (all < maxOpenInTenant) return;
+    throw new BusError('LIMIT_EXCEEDED', `The tenant has ${maxOpenInTenant} streams open; try again later.`, {
+      limit: maxOpenInTenant,
+    });
   }
 
   get(tenant: string, id: string): KnownStream | undefined {
@@ -93,6 +122,7 @@ export class KnownStreams {
       record: null,
       shown: null,
       waiting: new Set(),
+      later: new Set(),
       held: null,
       isGone: false,
       hasEnded: false,
@@ -152,8 +182,8 @@ export class KnownStreams {
       if (!this.isAlone) this.remember(tenant, mark.id);
       return null;
     }
-    const { shown, waiting } = stream;
-    const whole = new Set(waiting);
+    const { shown, waiting, later } = stream;
+    const whole = new Set([...waiting, ...later]);
     this.end(stream);
     if (shown === null || shown === 0 || mark.revised === true) return null;
     return { rest: cutTo(text, shown), whole };
@@ -163,6 +193,7 @@ export class KnownStreams {
   end(stream: KnownStream): void {
     stream.hasEnded = true;
     stream.waiting.clear();
+    stream.later.clear();
     stream.held = null;
     this.gone(stream);
   }

@@ -35,7 +35,7 @@ describe('pieces of another node’s stream', () => {
   beforeEach(() => {
     shown = new Map();
     asked = 0;
-    members = [{ id: 'one' } as Session];
+    members = [{ id: 'one', outbox: { backlog: 0 } } as unknown as Session];
     known = new KnownStreams(() => 0, false);
     const show = (text: string, to: readonly Session[]): void => {
       for (const one of to) {
@@ -102,12 +102,11 @@ describe('pieces of another node’s stream', () => {
   });
 
   it('begin for who comes late with all that there is, and go on for the others', async () => {
-    const stream = known.open('default', 's', { ...AT, node: 'n' } as never);
+    known.open('default', 's', { ...AT, node: 'n' } as never);
     pieces.receive(piece(0, 3));
-    const enter = pieces.entering({ id: 'two' } as Session, AT as never);
-    members = [...members, { id: 'two' } as Session];
-    const [, late] = members as [Session, Session];
-    stream?.waiting.add(late);
+    const late = { id: 'two', outbox: { backlog: 0 } } as unknown as Session;
+    const enter = pieces.entering(late, AT as never);
+    members = [...members, late];
     enter();
     pieces.receive(piece(3, 6));
     pieces.receive(piece(6, 7));
@@ -180,4 +179,41 @@ describe('pieces of another node’s stream', () => {
     mine.sweep();
     expect(mine.get('default', 's')).toBeUndefined();
   });
+
+  it('are held up to 1 MiB while they wait, and beyond it asked for again', async () => {
+    const long = (from: number, units: number): NodeMessage => {
+      const marks = markText({ id: 's', offset: from, state: 'streaming' });
+      const source = { id: `${END_ID}1`, type: 'event', ...AT, from: 'w', payload: { text: 'x'.repeat(units) }, marks };
+      return { ...piece(0, 0), text: sealUnstored(openDraft(source as never).open) };
+    };
+    pieces.receive(long(10, 600_000));
+    pieces.receive(long(600_010, 600_000));
+    pieces.receive(long(600_010, 400_000));
+    await answer({ envelope: envelope(0, 10), length: 10 });
+    expect(of(0).map(([offset, { length }]) => [offset, length])).toEqual([
+      [0, 10],
+      [10, 600_000],
+      [600_010, 400_000],
+    ]);
+  });
+});
+
+it('bounds the open streams of a writer and of a tenant', () => {
+  const known = new KnownStreams(() => 0, true, { maxOpen: 2, maxOpenInTenant: 3 });
+  const open = (id: string, identity: string, tenant = 'default'): void => {
+    known.requirePlace(tenant, identity);
+    known.open(tenant, id, { ...AT, identity } as never);
+  };
+  open('a', 'sub:ada');
+  open('b', 'sub:ada');
+  expect(() => open('c', 'sub:ada')).toThrow(
+    expect.objectContaining({ code: 'LIMIT_EXCEEDED', details: { limit: 2 } }),
+  );
+  open('c', 'sub:bob');
+  expect(() => open('d', 'sub:cyd')).toThrow(
+    expect.objectContaining({ code: 'LIMIT_EXCEEDED', details: { limit: 3 } }),
+  );
+  open('d', 'sub:cyd', 'other');
+  known.end(known.get('default', 'a') as never);
+  open('e', 'sub:ada');
 });

@@ -1,12 +1,14 @@
-import { attempt, isPending } from '../awaitable.ts';
+import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
-import type { NodeMessage, Presence, StreamAddress } from '../engine/engine.ts';
+import type { Awaitable, NodeMessage, Presence, StreamAddress } from '../engine/engine.ts';
 import type { Hub } from '../hub.ts';
 import type { Channel } from '../rooms.ts';
 import type { KnownStream, KnownStreams, Piece } from './known.ts';
 import { cutTo, readMark, type StreamMark, textOf } from './mark.ts';
 import type { StreamTexts, TextSoFar } from './texts.ts';
 
+/** Bytes of texts that may be unsent to one that comes late: beyond it the connection has to drain. */
+const MAX_UNSENT = 262_144;
 /** UTF-16 units of pieces that wait for the text before them; beyond it they are left out, and asked for. */
 const MAX_HELD = 1_048_576;
 
@@ -32,13 +34,13 @@ export class Pieces {
   /** Shows the next piece of a stream that this node has, here and on the other nodes. */
   emit(stream: KnownStream, from: string, piece: Piece): void {
     stream.shown = piece.offset + piece.length;
-    this.parts.hub.show(stream, from, piece.envelope);
+    this.parts.hub.show(stream, from, piece.envelope, stream.later);
     this.tellOthers(stream, piece.envelope);
   }
 
   /** The same of an end that no event tells of. */
   emitEnd(stream: KnownStream, from: string, envelope: string): void {
-    this.parts.hub.show(stream, from, envelope);
+    this.parts.hub.show(stream, from, envelope, stream.later);
     this.parts.known.end(stream);
     this.tellOthers(stream, envelope);
   }
@@ -62,17 +64,34 @@ export class Pieces {
     const { known } = this.parts;
     const had = new Set(known.in(place.tenant, place.room).filter((stream) => this.reaches(stream, session)));
     return () => {
-      for (const stream of known.in(place.tenant, place.room)) {
-        if (had.has(stream) || !this.reaches(stream, session)) continue;
-        stream.waiting.add(session);
-        this.catchUp(stream);
-      }
+      const fresh = known
+        .in(place.tenant, place.room)
+        .filter((stream) => !had.has(stream) && this.reaches(stream, session));
+      for (const { later } of fresh) later.add(session);
+      this.introduce(session, fresh);
     };
+  }
+
+  /** Shows a session streams from their beginnings, one after the other as its line drains. */
+  private introduce(session: Session, streams: readonly KnownStream[]): void {
+    for (const [at, stream] of streams.entries()) {
+      if (session.outbox.backlog > MAX_UNSENT && !session.closed) {
+        session.outbox.whenDrained(() => this.introduce(session, streams.slice(at)));
+        return;
+      }
+      const isStillHere = stream.later.delete(session) && this.reaches(stream, session);
+      if (!isStillHere || session.closed) continue;
+      stream.waiting.add(session);
+      const shown = this.catchUp(stream);
+      if (!isPending(shown)) continue;
+      void shown.then(() => this.introduce(session, streams.slice(at + 1)));
+      return;
+    }
   }
 
   /** This node has a stream from now on: what its members were not shown of it is shown. */
   refresh(stream: KnownStream): void {
-    this.catchUp(stream);
+    void this.catchUp(stream);
   }
 
   private take(stream: KnownStream, piece: Piece): void {
@@ -88,7 +107,7 @@ export class Pieces {
     }
     const shown = stream.shown ?? 0;
     if (stream.waiting.size > 0 || offset > shown || (stream.shown === null && offset > 0)) {
-      this.catchUp(stream, [piece]);
+      void this.catchUp(stream, [piece]);
       return;
     }
     if (offset + length <= shown) return;
@@ -104,7 +123,7 @@ export class Pieces {
   }
 
   /** Shows what there is of a stream to those who wait for it, and what is missing to the others. */
-  private catchUp(stream: KnownStream, held: Piece[] = []): void {
+  private catchUp(stream: KnownStream, held: Piece[] = []): Awaitable<void> {
     if (stream.held !== null) {
       for (const piece of held) this.hold(stream.held, piece);
       return;
@@ -116,8 +135,7 @@ export class Pieces {
       return null;
     };
     const found = attempt<TextSoFar | null>(() => texts.soFar(stream), failed);
-    if (isPending(found)) void found.then((text) => this.caughtUp(stream, text));
-    else this.caughtUp(stream, found);
+    return andThen(found, (text) => this.caughtUp(stream, text));
   }
 
   private caughtUp(stream: KnownStream, found: TextSoFar | null): void {
@@ -134,7 +152,7 @@ export class Pieces {
       if (shown === null) this.show(stream, envelope);
       else {
         this.parts.hub.showTo(stream, fromOf(envelope), envelope, waiting);
-        if (shown < length) this.show(stream, cutTo(envelope, shown), new Set(waiting));
+        if (shown < length) this.show(stream, cutTo(envelope, shown), waiting);
       }
     }
     for (const piece of held) this.take(stream, piece);
@@ -145,8 +163,10 @@ export class Pieces {
     if (units <= MAX_HELD) held.push(piece);
   }
 
-  private show(stream: KnownStream, envelope: string, except?: ReadonlySet<Session>): void {
-    this.parts.hub.show(stream, fromOf(envelope), envelope, except);
+  private show(stream: KnownStream, envelope: string, except: readonly Session[] = []): void {
+    const { later } = stream;
+    const left = except.length === 0 ? later : new Set([...later, ...except]);
+    this.parts.hub.show(stream, fromOf(envelope), envelope, left);
   }
 
   private audienceOf(stream: StreamAddress): readonly Session[] {

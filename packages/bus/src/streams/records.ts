@@ -28,6 +28,8 @@ export interface StreamRecordsParts {
   readonly run: string;
   readonly clock: Clock;
   readonly written: () => Iterable<WrittenStream>;
+  /** Whether this node has it. */
+  readonly owns: (tenant: string, id: string) => boolean;
   /** This node has a stream from now on. `isOrphan`: what it had lost its writer, or its node. */
   readonly onTaken: (tenant: string, id: string, record: StreamRecord, text: string, isOrphan: boolean) => void;
   /** Another node has a stream that this one had. */
@@ -45,6 +47,8 @@ export class StreamRecords {
   private readonly removing: Set<{ readonly tenant: string; readonly id: string }> = new Set();
   private isLooking = false;
   private isOver = false;
+  /** What it hands over is for others. */
+  private isLeaving = false;
   private lives = false;
 
   constructor(parts: StreamRecordsParts) {
@@ -113,32 +117,48 @@ export class StreamRecords {
    * written to them meanwhile.
    */
   async handOver(streams: readonly WrittenStream[]): Promise<WrittenStream[]> {
-    const { store } = this.parts;
-    for (const stream of streams) {
-      const { tenant, id } = stream.known;
-      await this.keep(stream);
-      await this.claim(tenant, id, stream.record.run, '', '');
+    this.isLeaving = true;
+    try {
+      await Promise.all(streams.map((stream) => this.release(stream)));
+      const left = await this.untilTaken(streams);
+      const { node, run } = this.parts;
+      const mine = await Promise.all(left.map(({ known: { tenant, id } }) => this.claim(tenant, id, '', node, run)));
+      return left.filter((_, at) => mine[at] === true);
+    } finally {
+      this.isLeaving = false;
     }
+  }
+
+  /** Writes all of a text, and makes the stream nobody's. */
+  private async release(stream: WrittenStream): Promise<void> {
+    const { tenant, id } = stream.known;
+    while (stream.kept < stream.text.length) {
+      await this.keep(stream);
+      // Another writing of it may have been under way.
+      if (stream.kept < stream.text.length) await delay(HANDOVER_LOOK_MS);
+    }
+    await this.claim(tenant, id, stream.record.run, '', '');
+  }
+
+  /** Waits until other nodes have taken streams, for a while; answers those that nobody took. */
+  private async untilTaken(streams: readonly WrittenStream[]): Promise<WrittenStream[]> {
     const until = performance.now() + HANDOVER_MS;
     let left = [...streams];
     while (left.length > 0 && performance.now() < until) {
       await delay(HANDOVER_LOOK_MS);
-      const found = await Promise.all(left.map(({ known: { tenant, id } }) => store.get(streamSpace(tenant), id)));
-      left = left.filter(
-        (_, at) => found[at] !== null && (JSON.parse(found[at]?.value ?? '') as StreamRecord).run === '',
-      );
+      const found = await Promise.all(left.map(({ known: { tenant, id } }) => this.find(tenant, id)));
+      left = left.filter((_, at) => found[at]?.run === '');
     }
-    const { node, run } = this.parts;
-    const mine = await Promise.all(left.map(({ known: { tenant, id } }) => this.claim(tenant, id, '', node, run)));
-    return left.filter((_, at) => mine[at] === true);
+    return left;
   }
 
   /** A record that another node wrote. */
   private changed({ at: { tenant }, key: id, value }: KeyChange): void {
-    const { known, run } = this.parts;
+    const { known, run, owns } = this.parts;
     if (value === null) {
       const stream = known.get(tenant, id);
-      if (stream !== undefined) known.gone(stream);
+      // Of its own it knows better; the id may be used anew.
+      if (stream !== undefined && !owns(tenant, id)) known.gone(stream);
       return;
     }
     const record = JSON.parse(value) as StreamRecord;
@@ -178,7 +198,7 @@ export class StreamRecords {
 
   private async take(tenant: string, id: string, before: StreamRecord, isOrphan: boolean): Promise<void> {
     const { node, run, known, onTaken } = this.parts;
-    if (this.isOver || !(await this.claim(tenant, id, before.run, node, run))) return;
+    if (this.isOver || this.isLeaving || !(await this.claim(tenant, id, before.run, node, run))) return;
     const record = { ...before, node, run };
     known.open(tenant, id, record);
     onTaken(tenant, id, record, await this.texts.read(tenant, id), isOrphan);

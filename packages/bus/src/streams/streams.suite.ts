@@ -80,7 +80,7 @@ export function streamsSuite(name: string, backend: () => Promise<Backend>, node
   const as = (node: Node, subject: string): Promise<Worker> => Worker.connect(node, { as: subject });
 
   describe(`token streams on ${name}`, { timeout: 60_000 }, () => {
-    it('show a text while it grows, to late joiners too, and store it as one event', async () => {
+    it('P14.3 P14.4 show a text while it grows, to late joiners too, and store it as one event', async () => {
       const [a, b] = await cluster();
       const [writer, near, far, wide] = await Promise.all([as(a, 'ada'), as(a, 'bob'), as(b, 'cyd'), as(b, 'dan')]);
       for (const reader of [near, far]) await reader.ask('join_channel', AT);
@@ -116,7 +116,7 @@ export function streamsSuite(name: string, backend: () => Promise<Backend>, node
       expect([...a.faults, ...b.faults]).toEqual([]);
     });
 
-    it('are written by any connection of the writer on any node, and nobody else’s', async () => {
+    it('P14.1 P14.6 are written by any connection of the writer on any node, and nobody else’s', async () => {
       const [a, b] = await cluster();
       const [writer, again, other] = await Promise.all([as(a, 'ada'), as(b, 'ada'), as(b, 'bob')]);
       await other.ask('join_channel', AT);
@@ -156,6 +156,8 @@ export function streamsSuite(name: string, backend: () => Promise<Backend>, node
       const leaving = a.bus.retire(0);
       if (nodes === 2) {
         await leaving;
+        const record = await b.bus.engine.store.get({ tenant: 'default', space: 'stream', namespace: '' }, id);
+        expect(record?.value).toContain('"node":"node-b"');
         await append(writer, id, 'second');
         await close(writer, id);
         const { text, end } = await read(reader, id, 6);
