@@ -167,7 +167,7 @@ ResetReason = Literal["not_recovered", "new_epoch", "history_gap", "overflow", "
 
 _REASONS: dict[str, str] = {
     "not_recovered": "what was missed while disconnected is no longer kept",
-    "new_epoch": "the stream was begun anew",
+    "new_epoch": "the stream was started over",
     "history_gap": "the server did not store some of them",
     "overflow": "messages came faster than they were taken, and the buffer is full",
     "watch_interrupted": "changes while disconnected are not told",

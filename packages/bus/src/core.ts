@@ -251,8 +251,8 @@ export class Core {
     rates.adjust();
     for (const session of this.sessions()) {
       const { tenant } = session.principal;
-      rates.release(tenant, session.chargedTo);
       session.buckets = rates.acquire(tenant, session.chargedTo);
+      if (before.subjectRateLimitPerSecond > 0) rates.release(tenant, session.chargedTo);
     }
   }
 

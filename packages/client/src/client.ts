@@ -280,17 +280,9 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    * const { sequence, stored } = await client.publish('science:explore', { text: 'hi' });
    * ```
    */
-  publish<P extends object = object>(
-    at: AddressInput,
-    payload: P,
-    options: PublishOptions & { ack: false },
-  ): Promise<Sent>;
-  publish<P extends object = object>(
-    at: AddressInput,
-    payload: P,
-    options?: PublishOptions & { ack?: true },
-  ): Promise<Ack>;
-  publish<P extends object = object>(at: AddressInput, payload: P, options?: PublishOptions): Promise<Sent | Ack>;
+  publish<P extends object>(at: AddressInput, payload: P, options: PublishOptions & { ack: false }): Promise<Sent>;
+  publish<P extends object>(at: AddressInput, payload: P, options?: PublishOptions & { ack?: true }): Promise<Ack>;
+  publish<P extends object>(at: AddressInput, payload: P, options?: PublishOptions): Promise<Sent | Ack>;
   async publish(at: AddressInput, payload: object, options: PublishOptions = {}): Promise<Sent> {
     return this.#session.post(outgoing.event(at, payload, options), options);
   }
@@ -481,10 +473,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
       });
       return;
     }
-    const told =
-      error instanceof ArqonBusError
-        ? error
-        : new ArqonBusError('LISTENER_FAILED', `A callback failed: ${error}`, false, error);
+    const failed = `A callback failed: ${error}`;
+    const told = error instanceof ArqonBusError ? error : new ArqonBusError('LISTENER_FAILED', failed, false, error);
     // What is cut short because the program closes its client is no loss.
     if (told.code === 'CLOSED') return;
     if (this.listens('error')) this.emit('error', told);

@@ -81,7 +81,9 @@ export function readAnswer(text: string): HookAnswer {
   const checked = ANSWER.safeParse(given);
   if (!checked.success) {
     const place = checked.error.issues[0]?.path.join('.') ?? '';
-    throw new HookFailure(place === '' ? 'the answer is no object' : `"${place.slice(0, 100)}" of the answer is wrong`);
+    throw new HookFailure(
+      place === '' ? 'the answer is not an object' : `"${place.slice(0, 100)}" of the answer is wrong`,
+    );
   }
   const { allow, reason, error_code: code, payload, metadata, principal } = checked.data;
   return {

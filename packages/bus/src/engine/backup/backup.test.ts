@@ -255,7 +255,7 @@ describe('a backup that cannot be used', () => {
     expect(await read(whole, 300)).toBe(2);
     await expect(read(whole, 60)).rejects.toThrow('Line 1 has more than 60 bytes');
     await expect(read(Buffer.concat([Buffer.from(`${head}\n"`), Buffer.from([0xff, 0x0a])]), 300)).rejects.toThrow(
-      'Line 2 is no UTF-8',
+      'Line 2 is not UTF-8',
     );
   });
 });

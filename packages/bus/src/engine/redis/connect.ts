@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
-import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import { Keys } from './keys.ts';
-import { MasterWatch, WATCHING } from './master-watch.ts';
 import { probe } from './probe.ts';
+import { type MasterWatch, type Options, type SentinelCredentials, Sentinels } from './sentinels.ts';
 import { RedisSession, type Session, type SessionEvents } from './session.ts';
 import { ShardLines } from './shard-lines.ts';
 import { ShardedSession } from './sharded-session.ts';
@@ -16,7 +16,6 @@ const OPEN_TIMEOUT_MS = 10_000;
 const LOADING_RETRY_MS = 100;
 
 type Driver = Pick<typeof import('ioredis'), 'Redis'>;
-type Options = Omit<RedisOptions, 'replyMapping'>;
 
 export interface Target {
   readonly address: RedisAddress;
@@ -89,8 +88,7 @@ async function agreed(session: Session, place: string | null): Promise<Session> 
 
 /**
  * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
- * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to. Rejects with the server's or the system's reason, in
- * which no credential stands.
+ * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to.
  */
 async function openServer({ address, others, name, replication }: Target, events: SessionEvents): Promise<Session> {
   const driver = await import('ioredis');
@@ -197,7 +195,7 @@ async function connectFirst(
     return direct;
   };
   if (sentinels === null) return { direct: await open(new Redis(options)), at: { host, port }, watch: null };
-  const asked = new Asked(Redis, options, sentinels);
+  const asked = new Sentinels(Redis, { ...options, sentinelCommandTimeout: CONNECT_TIMEOUT_MS }, sentinels);
   const ask = async (credentials: SentinelCredentials): Promise<First> => {
     const direct = await open(asked.client(credentials));
     return { direct, at: asked.master, watch: asked.watch(credentials) };
@@ -212,82 +210,6 @@ async function connectFirst(
     return await ask({ password, ...(username === undefined ? {} : { username }) });
   } catch (error) {
     throw asked.faultOf(error as Error);
-  }
-}
-
-interface SentinelCredentials {
-  readonly username?: string;
-  readonly password?: string;
-}
-
-/** The code of an error that says why sentinels did not lead to a server. */
-export const SENTINEL_FAULT = 'ESENTINEL';
-
-/** Sentinels that are asked for a master, and what they answer. */
-class Asked {
-  master: Host = { host: '', port: 0 };
-  private readonly driver: Driver['Redis'];
-  private readonly options: Options;
-  private readonly hosts: readonly Host[];
-  private readonly name: string;
-  private readonly answers: string[] = [];
-
-  constructor(
-    driver: Driver['Redis'],
-    { host: _host, port: _port, ...options }: Options,
-    { hosts, name }: NonNullable<RedisAddress['sentinels']>,
-  ) {
-    this.driver = driver;
-    this.hosts = hosts;
-    this.name = name;
-    this.options = {
-      ...options,
-      sentinels: [...hosts],
-      name,
-      role: 'master',
-      updateSentinels: false,
-      sentinelRetryStrategy: () => null,
-      sentinelCommandTimeout: CONNECT_TIMEOUT_MS,
-      ...(options.tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: options.tls }),
-      // The one place where the driver tells to which server it was led.
-      natMap: (place) => {
-        const colon = place.lastIndexOf(':');
-        this.master = { host: place.slice(0, colon), port: Number(place.slice(colon + 1)) };
-        return null as unknown as Host;
-      },
-    };
-  }
-
-  get wantsPassword(): boolean {
-    return this.answers.some((answer) => answer.includes('NOAUTH'));
-  }
-
-  client({ username, password }: SentinelCredentials): Redis {
-    this.answers.length = 0;
-    const client = new this.driver({
-      ...this.options,
-      ...(username === undefined ? {} : { sentinelUsername: username }),
-      ...(password === undefined ? {} : { sentinelPassword: password }),
-    });
-    client.on('sentinelError', ({ message }: Error) => this.answers.push(message.replace(/\.$/, '')));
-    return client;
-  }
-
-  watch(credentials: SentinelCredentials): MasterWatch {
-    const { tls } = this.options;
-    const more = { ...credentials, ...(tls === undefined ? {} : { tls }) };
-    return new MasterWatch(
-      this.hosts.map((host) => new this.driver({ ...WATCHING, ...host, ...more })),
-      this.name,
-    );
-  }
-
-  faultOf(error: Error): Error {
-    if (this.answers.length === 0 || !error.message.startsWith('All sentinels')) return error;
-    const isUnknown = this.answers.some((answer) => answer.includes('invalid reply'));
-    const all = this.answers.join(', ');
-    const message = isUnknown ? 'no sentinel knows a master of that name' : `no sentinel can be asked (${all})`;
-    return Object.assign(new Error(message), { code: SENTINEL_FAULT });
   }
 }
 

@@ -1,5 +1,6 @@
 import { BusError } from '@arqonbus/protocol';
-import { openSession, SENTINEL_FAULT, type Target } from './connect.ts';
+import { openSession, type Target } from './connect.ts';
+import { SENTINEL_FAULT } from './sentinels.ts';
 import type { Session } from './session.ts';
 import type { RedisAddress } from './url.ts';
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hasRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { PrivateSentinel } from '../../../../../test/fixtures/private-sentinel.ts';
 import { publishMany, Recorder, stream } from '../suite/rig.suite.ts';
-import { KEPT, publishOn, useNodes } from './nodes.suite.ts';
+import { KEPT, PATIENT, publishOn, useNodes } from './nodes.suite.ts';
 import { createRedisEngine } from './redis.ts';
 
 describe.runIf(hasRedis())('Redis behind sentinels', () => {
@@ -35,7 +35,7 @@ describe.runIf(hasRedis())('Redis behind sentinels', () => {
   it('goes on with the replica when the master is gone: what was acked is there, or its loss is told', async () => {
     const { master, replica } = locked;
     // So long a grace that the failover is only a delay.
-    const node = await open({ url: locked.url(), mode: 'strict', graceMs: 30_000 });
+    const node = await open({ url: locked.url(), mode: 'strict', graceMs: PATIENT });
     await node.engine.broker.attach('default', 'science');
     const early = await publishMany(node.engine, lab, 20, () => ({ retention: KEPT }));
     const admin = replica.client();
@@ -70,12 +70,12 @@ describe.runIf(hasRedis())('Redis behind sentinels', () => {
   });
 
   it('leaves a master for the one that sentinels choose instead, though it still answers', async () => {
-    const node = await open({ url: plain.url(), mode: 'strict', graceMs: 30_000 });
+    const node = await open({ url: plain.url(), mode: 'strict', graceMs: PATIENT });
     await node.engine.broker.attach('default', 'science');
     const [first] = await publishMany(node.engine, lab, 1);
     await plain.failover();
     await expect
-      .poll(async () => (await publishMany(node.engine, lab, 1))[0]?.epoch, { timeout: 30_000 })
+      .poll(async () => (await publishMany(node.engine, lab, 1))[0]?.epoch, { timeout: 45_000 })
       .not.toBe(first?.epoch);
   });
 });

@@ -1,8 +1,8 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
-import type { MasterWatch } from './master-watch.ts';
 import type { Probe } from './probe.ts';
 import type { Script } from './scripts.ts';
+import type { MasterWatch } from './sentinels.ts';
 import type { ShardLines } from './shard-lines.ts';
 import type { Host } from './url.ts';
 import type { Appended, Writers } from './writers.ts';

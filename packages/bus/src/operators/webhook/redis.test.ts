@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { createRedisEngine } from '../../engine/redis/redis.ts';
-import { onEnd, openReceiver, openRig, type Rig, settled } from './rig.suite.ts';
+import { onEnd, openReceiver, openRig, type Rig } from './rig.suite.ts';
 
 const EVENTS = 200;
 const PATIENT = { timeout: 50_000, interval: 20 };
