@@ -60,6 +60,31 @@ describe('token streams of the program', () => {
     expect(await command('stream.close', { stream_id: 'by-http', status: 'complete' })).toMatchObject({ sequence: 1 });
   });
 
+  it('are held to the content policy over several appends, each channel to its own', async () => {
+    const guarded = await startTestServer({
+      ARQONBUS_CASIL_ENABLED: 'true',
+      ARQONBUS_CASIL_MODE: 'enforce',
+      ARQONBUS_CASIL_BLOCK_ON_PROBABLE_SECRET: 'true',
+      ARQONBUS_CASIL_SCOPE_INCLUDE: 'vault:*',
+    });
+    const peer = await Peer.connect(guarded.urls.bus);
+    const [half, rest] = ['the key is AKIAIOSFOD', 'NN7EXAMPLQ, and that is it'];
+    for (const [room, isBlocked] of [
+      ['vault', true],
+      ['open', false],
+    ] as const) {
+      const { stream_id } = await peer.ask('stream.open', { room, channel: 'c' });
+      await peer.ask('stream.append', { stream_id, text: half });
+      const { status, error_code } = await peer.command('stream.append', { stream_id, text: rest });
+      expect([room, status, error_code]).toEqual(
+        isBlocked ? [room, 'error', 'CASIL_POLICY_BLOCKED_SECRET'] : [room, 'success', undefined],
+      );
+      await peer.ask('stream.close', { stream_id, status: 'complete' });
+    }
+    await peer.close();
+    await guarded.stop();
+  });
+
   it('are told of in the welcome', async () => {
     expect(writer.welcome.payload.features).toContain('streams');
   });

@@ -215,12 +215,15 @@ export class TokenStream {
       const most = this.#pending.slice(0, MOST);
       const text = HALF.test(most) && most.length > 1 ? most.slice(0, -1) : most;
       try {
-        this.#taken((await this.#append(text)).offset);
+        this.#offset = (await this.#append(text)).offset;
+        this.#advance(text.length);
       } catch (error) {
         try {
           if (!isPassing(error)) throw error;
-          // What the server has of it is known by its length alone.
-          this.#taken((await this.#insist(() => this.#append(''))).offset);
+          // The server has all of it or nothing, which its length tells.
+          const { offset } = await this.#insist(() => this.#append(''));
+          if (offset > this.#offset) this.#advance(text.length);
+          this.#offset = offset;
         } catch (refused) {
           this.#advance(text.length, refused);
         }
@@ -232,11 +235,6 @@ export class TokenStream {
 
   #append(text: string): Promise<CommandResult<'stream.append'>> {
     return this.#host.ask('stream.append', { stream_id: this.id, text });
-  }
-
-  #taken(offset: number): void {
-    this.#advance(offset - this.#offset);
-    this.#offset = offset;
   }
 
   #advance(units: number, error?: unknown): void {

@@ -55,7 +55,8 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
       name: 'stream.append',
       role: 'user',
       description: 'Appends to a token stream that you opened. An empty text only says that the writer is there.',
-      args: z.strictObject({ stream_id: STREAM_ID, text: z.string() }),
+      // Not inspected by itself: the channel's policy judges it with what stands before it.
+      args: z.strictObject({ stream_id: STREAM_ID, text: z.string().meta({ secret: true }) }),
       result: z.strictObject({ offset: LENGTH.describe('How long it is now, in UTF-16 units.') }),
       run: ({ sender }, { stream_id, text }): Awaitable<CommandResult<'stream.append'>> =>
         andThen(streams.append(sender, stream_id, text), (offset) => ({ offset })),

@@ -1,3 +1,4 @@
+import { BusError } from '@arqonbus/protocol';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
 import type { Awaitable, NodeMessage, Presence, StreamAddress } from '../engine/engine.ts';
@@ -129,12 +130,11 @@ export class Pieces {
       return;
     }
     stream.held = held;
-    const { texts, onFault } = this.parts;
     const failed = (error: unknown): null => {
-      onFault(error);
+      this.fault(error);
       return null;
     };
-    const found = attempt<TextSoFar | null>(() => texts.soFar(stream), failed);
+    const found = attempt<TextSoFar | null>(() => this.parts.texts.soFar(stream), failed);
     return andThen(found, (text) => this.caughtUp(stream, text));
   }
 
@@ -178,14 +178,19 @@ export class Pieces {
   }
 
   private tellOthers({ tenant, room, channel }: StreamAddress, text: string): void {
-    const { presence, onFault } = this.parts;
+    const { presence } = this.parts;
     if (presence === null) return;
     // Whoever misses it asks for it, or has it with the end.
     const sent = attempt<void>(
       () => presence.send(null, { kind: 'piece', tenant, clients: [], text, room, channel }),
-      onFault,
+      (error) => this.fault(error),
     );
     if (isPending(sent)) void sent;
+  }
+
+  private fault(error: unknown): void {
+    // That the storage is away is told already, and that a node does not answer is no fault of this one.
+    if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
   }
 }
 

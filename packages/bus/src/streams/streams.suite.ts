@@ -87,7 +87,7 @@ export function streamsSuite(name: string, backend: () => Promise<Backend>, node
       await wide.ask('join_channel', { room: AT.room });
       await a.bus.publish('talk:answers.all', { text: 'before' });
       const id = await open(writer);
-      const whole = Array.from({ length: 60 }, (_, n) => `${n} 😀 `).join('');
+      const whole = Array.from({ length: 24 }, (_, n) => `${n} 😀 `).join('');
       const early = [near, far, wide].map((reader) => read(reader, id));
       const tokens = whole.match(/.{1,7}/gsu) ?? [];
       const half = Math.floor(tokens.length / 2);
