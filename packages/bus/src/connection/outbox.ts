@@ -186,7 +186,11 @@ export class Outbox {
     this.asked = false;
     if (this.waiting !== null) this.pump();
     if (this.waiting === null && this.wire.backlog === 0 && this.batch.parent === null) this.tellDrained();
-    else if (this.drained !== null) this.ask();
+    else if (this.drained !== null) {
+      // What is queued in this turn goes at its end; an empty write is taken at once, and asking again would never end.
+      if (this.batch.parent === null) this.ask();
+      else setImmediate(this.taken);
+    }
   };
 
   /** Hands over what waits, as far as it is taken. */
