@@ -52,6 +52,7 @@ const RESULT = {
   ...{
     rule_id: EVIL,
     url: EVIL,
+    on: [EVIL],
     rules: [{ rule_id: EVIL, match: EVIL, url: EVIL, room: EVIL, channel: EVIL, on: [EVIL], schema: SCHEMA }],
     stream_id: EVIL,
     offset: EVIL,
