@@ -1,3 +1,4 @@
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { CallName, Calls, Reply, Request } from './calls.ts';
 import { DatabaseFault } from './faults.ts';
@@ -8,18 +9,27 @@ interface Waiting {
 }
 
 /**
- * Starts the worker from the file that lies beside this one. A build has `worker.js`. Tests and benches run the
- * sources, which Node 20 cannot load; there `tsx`, a development dependency, imports `worker.ts` inside the thread
- * (its `--import` hook does not reach into worker threads of Node 20).
+ * Starts the worker from the file that lies beside this one. A build has `worker.js`. Tests and benches run the sources,
+ * which Node 20 cannot load: there the build is taken if it is newer than they are, since a thread that compiles costs
+ * each test a good part of a second. Else `tsx`, a development dependency, imports `worker.ts` inside the thread (its
+ * `--import` hook does not reach into worker threads of Node 20).
  */
 function startWorker(path: string): Worker {
   const here = import.meta.url;
   // Flags of the program are not the thread's: with `--input-type` Node would refuse to run a file.
-  if (here.endsWith('.js')) return new Worker(new URL('worker.js', here), { execArgv: [], workerData: path });
+  const options = { execArgv: [], workerData: path };
+  if (here.endsWith('.js')) return new Worker(new URL('worker.js', here), options);
+  const built = new URL('../../../dist/engine/sqlite/worker.js', here);
+  if (existsSync(built) && newest(new URL('.', built)) >= newest(new URL('.', here))) return new Worker(built, options);
   const entry = JSON.stringify(new URL('worker.ts', here).href);
   const tsx = JSON.stringify(import.meta.resolve('tsx/esm/api'));
   const source = `import(${tsx}).then(({ tsImport }) => tsImport(${entry}, ${JSON.stringify(here)}))`;
-  return new Worker(source, { eval: true, execArgv: [], workerData: path });
+  return new Worker(source, { ...options, eval: true });
+}
+
+/** When a file of a folder was last written, in milliseconds since 1970. */
+function newest(folder: URL): number {
+  return Math.max(...readdirSync(folder).map((name) => statSync(new URL(name, folder)).mtimeMs));
 }
 
 /**
