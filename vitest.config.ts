@@ -37,8 +37,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // What a test waits for may take long on a busy machine; only a wait that would never end is a fault.
     expect: { poll: { timeout: 15_000 } },
-    // Most of the time goes by in waiting for processes, so that two cores serve three files at once.
-    maxWorkers: 3,
+    // Most of the time goes by in waiting for processes, so that two cores serve four files at once.
+    maxWorkers: 4,
     projects: [
       // Files share what they import: reading it anew for each took a third of the time.
       { extends: true, test: { name: 'shared', include: FILES, exclude: REPLACING, isolate: false } },

@@ -79,7 +79,7 @@ export function historySuite(factory: EngineFactory): void {
             expect(await bench.engine.broker.history(lab, query)).toEqual(expected(all, query));
           },
         ),
-        { numRuns: 150 },
+        { numRuns: 60 },
       );
     });
 

@@ -65,7 +65,7 @@ export function modelSuite(factory: EngineFactory): void {
             expect(await store.get(at, each.key)).toEqual(model.get(each.key) ?? null);
           }
         }),
-        { numRuns: 40 },
+        { numRuns: 20 },
       );
     });
   });

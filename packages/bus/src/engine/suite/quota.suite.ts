@@ -194,7 +194,7 @@ export function quotaSuite(factory: EngineFactory): void {
             held.set(name, { owner: owner ?? current?.owner, bytes });
           }
         }),
-        { numRuns: 60 },
+        { numRuns: 25 },
       );
     });
   });
