@@ -3,6 +3,21 @@ import { defineConfig } from 'vitest/config';
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+const FILES = [
+  'packages/*/src/**/*.test.ts',
+  'packages/casil/corpus/**/*.test.ts',
+  'test/**/*.test.ts',
+  'bench/**/*.test.ts',
+  'examples/**/*.test.ts',
+];
+
+/** Tests that put other modules in the place of some. */
+const REPLACING = [
+  'packages/bus/src/engine/redis/neighbours.test.ts',
+  'packages/bus/src/engine/sqlite/thread.test.ts',
+  'packages/server/src/cli/verbs/status.test.ts',
+];
+
 export default defineConfig({
   // Tests run against the sources, so that a failing line is the line one edits.
   resolve: {
@@ -18,21 +33,17 @@ export default defineConfig({
     },
   },
   test: {
-    include: [
-      'packages/*/src/**/*.test.ts',
-      'packages/casil/corpus/**/*.test.ts',
-      'test/**/*.test.ts',
-      'bench/**/*.test.ts',
-      'examples/**/*.test.ts',
-    ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // What a test waits for may take long on a busy machine; only a wait that would never end is a fault.
     expect: { poll: { timeout: 15_000 } },
     // Most of the time goes by in waiting for processes, so that two cores serve three files at once.
     maxWorkers: 3,
-    // Files share what they import: reading it anew for each took a third of the time.
-    isolate: false,
+    projects: [
+      // Files share what they import: reading it anew for each took a third of the time.
+      { extends: true, test: { name: 'shared', include: FILES, exclude: REPLACING, isolate: false } },
+      { extends: true, test: { name: 'alone', include: REPLACING } },
+    ],
     // In CI, where the machine is somebody else's too, a test may fail once: the report names each that did.
     retry: process.env.CI === 'true' ? 1 : 0,
   },

@@ -67,7 +67,7 @@ describe('arqon mcp', () => {
   it.each([
     ['--card', '{"skills":', /the value of --card is not valid JSON/],
     ['--card', 'nowhere.json', /--card names nowhere.json, which cannot be read \(ENOENT\)/],
-    ['--tool', 'orders', /--tool: "orders" is no channel; write ROOM:CHANNEL/],
+    ['--tool', 'orders', /--tool: "orders" is not a channel; write ROOM:CHANNEL/],
   ])('refuses %s %s', async (option, value, complaint) => {
     const { code, stderr } = await arqon.run(['mcp', option, value]);
     expect([code, stderr]).toEqual([2, expect.stringMatching(complaint)]);
