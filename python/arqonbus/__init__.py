@@ -22,7 +22,9 @@ from .errors import (
     RequestFailed,
     RequestTimeout,
     SchemaMismatch,
+    StreamError,
     StreamReset,
+    StreamState,
 )
 from .group_subscription import GroupSubscription
 from .history import History
@@ -45,6 +47,7 @@ from .results import (
 )
 from .send_queue import QueueLimits
 from .subscription import Subscription
+from .token_stream import StreamEnd, TokenStream
 from .watch import StoreWatch
 
 __version__ = "0.1.0"
@@ -97,8 +100,12 @@ __all__ = [
     "StoreEntry",
     "StoreKeys",
     "StoreWatch",
+    "StreamEnd",
+    "StreamError",
     "StreamReset",
+    "StreamState",
     "Subscription",
+    "TokenStream",
     "new_id",
     "parse_address",
 ]

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakSet
 
-from .commands import REPEATABLE, CommandMethods
+from .commands import REPEATABLE
 from .connection import Endpoint
 from .delivery import Settlements
 from .dialer import Dialer, Identity
@@ -32,7 +32,7 @@ from .roster import Roster
 from .router import Router
 from .send_queue import QueueLimits, SendQueue
 from .standing import Standing
-from .subscribing import SubscribeMethods
+from .streams import StreamMethods
 from .subscription import Subscription
 from .tokens import Token, TokenRenewal, TokenSource
 from .watch import Watches
@@ -45,7 +45,7 @@ DEFAULT_URL = "ws://127.0.0.1:9100"
 _TOKEN_NOTICE_MS = 60_000
 
 
-class ArqonBusClient(MessageMethods, CommandMethods, SubscribeMethods):
+class ArqonBusClient(MessageMethods, StreamMethods):
     """A client of one ArqonBus server, for one asyncio event loop.
 
     It reconnects by itself and resumes everything joined, until :meth:`close`; ``reconnect=None`` turns that off.

@@ -26,7 +26,7 @@ _PAUSE = 0.2
 #: comes to the same.
 REPEATABLE = re.compile(
     r"ping|help|status|identify|refresh_token|channel_info|history|(list|join|leave)_\w+"
-    r"|delivery\.extend|presence_update|group\.(list|info|dead_letters)"
+    r"|delivery\.extend|presence_update|group\.(list|info|dead_letters)|stream\.list"
     r"|op\.\w+\.(get|renew|replay|status|watch|unwatch|dead_letters|list\w*)"
 )
 

@@ -30,6 +30,10 @@ class Sender:
     type: str | None
     role: str | None
 
+    @classmethod
+    def from_wire(cls, told: JsonObject) -> Sender:
+        return cls(told.get("subject"), told.get("name"), told.get("type"), told.get("role"))
+
 
 class Envelope(dict[str, Any]):
     """One frame as received: a ``dict``.
@@ -61,9 +65,7 @@ class Envelope(dict[str, Any]):
         >>> print(message.sender.subject)
         """
         told = self.metadata.get("sender")
-        if not isinstance(told, dict):
-            return None
-        return Sender(told.get("subject"), told.get("name"), told.get("type"), told.get("role"))
+        return Sender.from_wire(told) if isinstance(told, dict) else None
 
 
 _origin = secrets.token_hex(8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from .envelope import Envelope
 from .results import Reset
@@ -234,6 +234,28 @@ class QueueFullError(ArqonBusError):
 
     def __init__(self, message: str):
         super().__init__("QUEUE_FULL", message, retryable=True)
+
+
+#: How a stream ended: ``orphaned`` when its writer was gone for too long.
+StreamState = Literal["complete", "cancelled", "failed", "orphaned"]
+
+
+class StreamError(ArqonBusError):
+    """A stream that was read has ended as ``failed`` or ``orphaned``: what came before is all there is of it.
+
+    ``code`` is ``STREAM_ENDED``, ``state`` says how it ended.
+
+    >>> try:
+    ...     async for text in client.read_stream(id):
+    ...         show(text)
+    ... except StreamError as error:
+    ...     show(f"… ({error.state})")
+    """
+
+    def __init__(self, state: StreamState):
+        message = f"The stream ended as {state}; its text may not be whole."
+        super().__init__("STREAM_ENDED", message, details={"state": state})
+        self.state = state
 
 
 class StreamReset(ArqonBusError):

@@ -101,6 +101,7 @@ def test_every_name_stands_in_the_table_of_both_clients() -> None:
     named = set(re.findall(r"\w+", "\n".join(row[2] for row in rows if len(row) > 3)))
     wanted: set[str] = set()
     kinds = (arqonbus.Subscription, arqonbus.GroupSubscription, arqonbus.PresenceSet, arqonbus.Delivery, arqonbus.Lease)
+    kinds = (*kinds, arqonbus.TokenStream)
     for kind in (ArqonBusClient, *kinds, *map(type, parts_of_a_client())):
         for name, member in inspect.getmembers(kind):
             # A message is a dict, and nobody but the client makes what it gives.
@@ -111,6 +112,7 @@ def test_every_name_stands_in_the_table_of_both_clients() -> None:
             if inspect.isfunction(member):
                 wanted |= set(inspect.signature(member).parameters) - {"self", "args", "profile"}
     results = (arqonbus.Ack, arqonbus.Joined, arqonbus.Reset, arqonbus.StoreEntry, arqonbus.Queued, arqonbus.Frame)
+    results = (*results, arqonbus.StreamEnd)
     for result in (*results, arqonbus.HistoryPage, arqonbus.Receipt, arqonbus.Member, arqonbus.PresenceChange):
         wanted |= set(result.__dataclass_fields__)
     wanted |= set(arqonbus.PublishOptions.__annotations__) | set(arqonbus.Sender.__dataclass_fields__)

@@ -24,6 +24,7 @@ PRINTED: list[tuple[str, set[str]]] = [
     ("15", {"groups", "requests"}),
     ("billed {'n': 2} at attempt 1", {"groups"}),
     ("grace wrote {'text': 'read this'}\nhandled", {"mailboxes", "receipts"}),
+    ("Once upon a time", {"streams"}),
     ("[('Ada', {'mood': 'busy'})]", {"presence-state"}),
     ("holding ('printer/3', 'tray/a4') with the token", {"leases"}),
     ("CONFLICT the present version is", set()),
