@@ -96,6 +96,26 @@ describe('streams of the real server', () => {
     expect(read.pieces).toEqual(['so far']);
   });
 
+  it('keep the pace that a rule sets, and lose nothing by it', async () => {
+    const [writer, reader] = [await bus.connect(), await bus.connect()];
+    const room = bus.freshRoom();
+    await writer.command('op.rules.set', { rules: [{ match: `${room}:*`, rate_per_second: 5 }] });
+    const stream = await writer.openStream(`${room}:answers`);
+    const read = reading(reader, stream.id);
+    for (let n = 0; n < 8; n += 1) await stream.append(`${n}`);
+    await stream.close();
+    expect(await read.done).toBe('01234567');
+  });
+
+  it('take no more than they can send', async () => {
+    const writer = await bus.connect();
+    const stream = await writer.openStream(`${bus.freshRoom()}:answers`);
+    const taken = stream.append('x');
+    expect(await failureOf(stream.append('x'.repeat(4_194_304)))).toMatchObject({ code: 'QUEUE_FULL' });
+    await taken;
+    expect(await stream.close()).toMatchObject({ length: 1 });
+  });
+
   it('reject what the server refuses, and go on', async () => {
     const writer = await bus.connect();
     const stream = await writer.openStream(`${bus.freshRoom()}:answers`);

@@ -3,6 +3,8 @@ import { AsyncQueue } from './async-queue.ts';
 import { ArqonBusError } from './errors.ts';
 import type { StreamHost, StreamListener } from './token-stream.ts';
 
+/** UTF-16 units of one stream; the bus allows fewer. */
+const MOST_UNITS = 4_194_304;
 /** Events of a channel among which an ended stream is looked for. */
 const MOST_READ = 500;
 
@@ -73,6 +75,10 @@ export async function* readText(
     const from = revised === true ? commonLength(read, text) : read.length - offset;
     if (text.length > from) texts.push(text.slice(from));
     read += text.slice(from);
+    if (read.length > MOST_UNITS) {
+      texts.end(new ArqonBusError('INVALID_FRAME', `The stream is longer than ${MOST_UNITS} UTF-16 units.`));
+      return;
+    }
     if (isOver) texts.end(state === 'failed' || state === 'orphaned' ? new StreamError(state) : undefined);
   };
   const leave = await host.listen(at, { message, reset: lookAgain, end: (error) => texts.end(error) });

@@ -1,6 +1,6 @@
 import { type Address, type CommandResult, type Envelope, formatAddress, type SenderRecord } from '@arqonbus/protocol';
 import { after, type Clock } from './clock.ts';
-import { ArqonBusError } from './errors.ts';
+import { ArqonBusError, QueueFullError, RefusedError } from './errors.ts';
 import type { HistoryOptions } from './history.ts';
 import type { Message } from './message.ts';
 import { given } from './options.ts';
@@ -11,6 +11,8 @@ import type { SubscribeOptions, Subscription } from './subscription.ts';
 /** Appends of so many UTF-16 units go out as one. */
 const MOST = 65_536;
 const HALF = /[\uD800-\uDBFF]$/;
+/** UTF-16 units that may wait to go out. */
+const MOST_WAITING = 4_194_304;
 /** A writer that is silent says so often within its time that it is there. */
 const SIGNS = 3;
 const RETRY_MS = 250;
@@ -128,6 +130,7 @@ export class TokenStream {
   /** How long it is at the server. */
   #offset = 0;
   #sending: Promise<void> | undefined;
+  #isClosed = false;
   #cancelSign: () => void = () => {};
 
   /** @internal */
@@ -153,7 +156,7 @@ export class TokenStream {
 
   /**
    * Appends; resolves when the server has it. Rejects with what refuses it, for whatever else went out with it too; the
-   * stream goes on without that.
+   * stream goes on without that. Rejects with QueueFullError when 4 Mi UTF-16 units wait already.
    *
    * ```ts
    * await stream.append('Once upon ');
@@ -178,6 +181,7 @@ export class TokenStream {
     this.#put(this.#half).catch(() => {});
     this.#half = '';
     await this.#sending;
+    this.#isClosed = true;
     try {
       return await this.#insist(() => this.#host.ask('stream.close', { stream_id: this.id, status }));
     } finally {
@@ -203,6 +207,11 @@ export class TokenStream {
 
   #put(text: string): Promise<void> {
     if (text === '') return Promise.resolve();
+    if (this.#pending.length + text.length > MOST_WAITING) {
+      return Promise.reject(
+        new QueueFullError(`${MOST_WAITING} UTF-16 units of a stream wait to go out; append slower.`),
+      );
+    }
     this.#pending += text;
     return new Promise((resolve, reject) => {
       this.#appends.push({ left: text.length, resolve, reject });
@@ -220,6 +229,8 @@ export class TokenStream {
       } catch (error) {
         try {
           if (!isPassing(error)) throw error;
+          // Refused for the pace, none of it is there, and an empty append would be one more.
+          if (await this.#wasPaced(error)) continue;
           // The server has all of it or nothing, which its length tells.
           const { offset } = await this.#insist(() => this.#append(''));
           if (offset > this.#offset) this.#advance(text.length);
@@ -259,13 +270,25 @@ export class TokenStream {
         return await ask();
       } catch (error) {
         if (!isPassing(error)) throw error;
-        await new Promise<void>((resolve) => after(this.#host.clock, RETRY_MS, resolve));
+        if (!(await this.#wasPaced(error))) await this.#pause(RETRY_MS);
       }
     }
   }
 
+  /** Waits for as long as a refusal says, if it says so. */
+  async #wasPaced(error: unknown): Promise<boolean> {
+    if (!(error instanceof RefusedError) || error.retryAfterMs === undefined) return false;
+    await this.#pause(Math.min(Math.max(error.retryAfterMs, 1), this.#ttlMs / SIGNS));
+    return true;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => after(this.#host.clock, ms, resolve));
+  }
+
   #awaitSign(): void {
     this.#cancelSign();
+    if (this.#isClosed) return;
     this.#cancelSign = after(this.#host.clock, this.#ttlMs / SIGNS, () => {
       // While the line is away, or when it has ended, appends tell.
       if (this.#sending === undefined) this.#append('').catch(() => {});
