@@ -1,7 +1,7 @@
 import type { JsonObject } from '@arqonbus/protocol';
 import { expect, it } from 'vitest';
 import { attended } from '../attended.suite.ts';
-import type { Engine, EngineEvents, StreamEvent } from '../engine/engine.ts';
+import type { Engine, EngineEvents, StreamAddress, StreamEvent } from '../engine/engine.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
 
 const serve = attended();
@@ -63,4 +63,26 @@ it('brings nobody what was said while nobody of this node listened', async () =>
   expect(await reader.message()).toMatchObject({ payload: { n: 4 } });
   await writer.publish(say(5));
   expect(await reader.message()).toMatchObject({ payload: { n: 5 } });
+});
+
+it('repeats nothing when the backend came back with the same events under a new epoch', async () => {
+  const { engine, cut, mend } = lossy();
+  const { connect } = await serve([], { engine });
+  const [reader, writer] = [await connect('ada'), await connect('bob')];
+  await reader.ask('join_channel', at);
+  for (const n of [1, 2]) {
+    await writer.publish(say(n));
+    expect(await reader.message()).toMatchObject({ payload: { n } });
+  }
+  cut();
+  // A later millisecond, as after any failover.
+  const { timestamp } = (await writer.ask('history', at)).messages.at(-1);
+  await expect.poll(() => Date.now()).toBeGreaterThan(Date.parse(timestamp));
+  await writer.publish(say(3));
+  const { broker } = engine;
+  const state = broker.state.bind(broker);
+  Object.assign(broker, { state: async (stream: StreamAddress) => ({ ...(await state(stream)), epoch: 'renewed' }) });
+  mend();
+  expect(await reader.next(({ payload }) => payload?.event === 'history_gap')).toBeDefined();
+  expect(await reader.message()).toMatchObject({ payload: { n: 3 } });
 });

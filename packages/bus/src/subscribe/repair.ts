@@ -77,8 +77,10 @@ export class Repairs {
         this.notices.historyGap(channel);
         after = Math.max(isOther ? 0 : after, state.oldest - 1);
       }
+      // Under a new epoch a backend may have kept what members had before; sequences do not tell, the time does.
+      const since = isOther && channel.last !== null ? { fromTime: timeOf(channel.last) + 1 } : {};
       for (let more = true; more; ) {
-        const read = await this.broker.history(channel, { fromSequence: after + 1, limit: READ });
+        const read = await this.broker.history(channel, { fromSequence: after + 1, limit: READ, ...since });
         for (const stored of read) this.hub.replay(channel, eventOf(channel, stored), true);
         after = read[read.length - 1]?.sequence ?? after;
         more = read.length === READ;
@@ -109,6 +111,11 @@ class Repair {
 function placeOf({ sequence, text }: StreamEvent): Position {
   const { metadata } = JSON.parse(text) as Envelope;
   return { sequence, epoch: String(metadata?.epoch) };
+}
+
+/** When an event was accepted, in milliseconds since 1970. */
+function timeOf({ text }: StreamEvent): number {
+  return Date.parse((JSON.parse(text) as Envelope).timestamp);
 }
 
 function eventOf(stream: Channel, { sequence, from, text }: StoredEvent): StreamEvent {
