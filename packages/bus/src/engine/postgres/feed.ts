@@ -17,6 +17,8 @@ const MOST_ROWS = 500;
 /** Of up to 1 MiB each. */
 const MOST_SIGNALS = 16;
 const MOST_NAMES = 100_000;
+/** How often it is asked how much of what was seen has reached the server's disk. */
+const PROOF_MS = 200;
 
 /** What a publication of this process says that is stored now; the feed need not read it back. */
 export interface OwnEvent {
@@ -66,6 +68,12 @@ interface Snapshot {
   readonly xip: readonly string[];
 }
 
+/** A snapshot, and the place in the server's log that holds all that it saw as ended. */
+interface Unproven {
+  readonly snapshot: Snapshot;
+  readonly log: number;
+}
+
 interface Place {
   readonly position: number;
   readonly item: number;
@@ -81,8 +89,10 @@ interface Reading {
 
 /**
  * What was committed since this node last looked, whoever stored it: one look after the other, each from the snapshot
- * of the one before, so that nothing is missed and nothing is read twice, however transactions overlap. A connection
- * that is lost changes nothing of that: the next one goes on from the same snapshot.
+ * of the one before, so that nothing is missed and nothing is read twice, however transactions overlap.
+ *
+ * A server that crashes may give the numbers of transactions out again whose end it had not written down, as it does
+ * not at once for a notification. So a new connection goes on from the last snapshot of which all is on the server's disk.
  */
 export class Feed {
   private readonly node: string;
@@ -93,8 +103,13 @@ export class Feed {
   private readonly names = new Map<number, { readonly stream: StreamAddress; readonly epoch: string } | null>();
   private readonly timer: NodeJS.Timeout;
   private snapshot: Snapshot | null = null;
-  /** Signals and changes that were told, though the snapshot does not know them. */
-  private readonly told = new Set<number>();
+  /** The last one that no crash makes untrue; null before the first connection. */
+  private proven: Snapshot | null = null;
+  private unproven: Unproven | null = null;
+  private lastProof = 0;
+  /** Signals and changes that were told, though the proven snapshot, or the unproven one, does not know them. */
+  private told: Set<number> = new Set();
+  private toldSince: Set<number> = new Set();
   private lineage = '';
   private session: Session | null = null;
   private closed = false;
@@ -119,6 +134,7 @@ export class Feed {
   /** Takes a new connection: from where the last one was, or from now. */
   async establish(session: Session): Promise<void> {
     const { lineage } = session.state;
+    this.unproven = null;
     if (this.snapshot !== null && lineage !== this.lineage) {
       // This server may know nothing of what the last one had told: its members are brought up to date from history.
       this.snapshot = null;
@@ -126,9 +142,15 @@ export class Feed {
       this.names.clear();
     }
     this.lineage = lineage;
-    if (this.snapshot !== null) return;
+    if (this.snapshot !== null) {
+      this.snapshot = this.proven;
+      return;
+    }
     const [row] = await session.read('SELECT pg_current_snapshot()::text AS body');
+    // What is committed after the look is on the disk with all that came before it.
+    await session.query(`SELECT pg_logical_emit_message(true, 'arqon', '')`);
     this.snapshot = snapshotOf(String(row?.body));
+    this.proven = this.snapshot;
   }
 
   start(session: Session): void {
@@ -214,9 +236,29 @@ export class Feed {
     await this.tellChanges(session, first.changes);
     // What was committed while further pages were read comes again with the next look.
     this.snapshot = first.snapshot;
-    this.told.clear();
+    await this.prove(session, first.snapshot);
     for (const { tenant, room } of this.interest.follow(wishes, first.standings)) this.engine.gap(tenant, room);
     if (first.hasOutbox) this.events.outbox();
+  }
+
+  /** Asks now and then how far the server's log is on its disk: a snapshot that lies before that is proven. */
+  private async prove(session: Session, snapshot: Snapshot): Promise<void> {
+    if (performance.now() - this.lastProof < PROOF_MS) return;
+    this.lastProof = performance.now();
+    const [row] = await session.read(
+      `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8 AS log,
+         pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::float8 AS flushed`,
+    );
+    if (this.unproven !== null && Number(row?.flushed) >= this.unproven.log) {
+      this.proven = this.unproven.snapshot;
+      this.told = this.toldSince;
+      this.toldSince = new Set();
+      this.unproven = null;
+    }
+    if (this.unproven !== null) return;
+    for (const position of this.toldSince) this.told.add(position);
+    this.toldSince = new Set();
+    this.unproven = { snapshot, log: Number(row?.log) };
   }
 
   private async read(
@@ -363,11 +405,11 @@ export class Feed {
     most: number,
     fetch: (some: readonly number[]) => Promise<(() => void)[]>,
   ): Promise<void> {
-    const untold = positions.filter((position) => !this.told.has(position));
+    const untold = positions.filter((position) => !this.told.has(position) && !this.toldSince.has(position));
     for (let from = 0; from < untold.length; from += most) {
       const some = untold.slice(from, from + most);
       for (const tell of await fetch(some)) tell();
-      for (const position of some) this.told.add(position);
+      for (const position of some) this.toldSince.add(position);
     }
   }
 }

@@ -58,6 +58,9 @@ export async function openSession(address: PostgresAddress, name: string, events
     session.close();
     events.lost(reason);
   };
+  const requireOpen = (): void => {
+    if (closed) throw Object.assign(new Error('the connection was closed'), { code: 'CONNECTION_ENDED' });
+  };
   const connect = (url: string, max: number): Sql => postgres(url, optionsOf(address, name, max, lose));
   const general = connect(address.url, GENERAL_CONNECTIONS);
   const writer = connect(address.url, 1);
@@ -66,8 +69,10 @@ export async function openSession(address: PostgresAddress, name: string, events
   const { prepare } = address;
   const through =
     (sql: Pick<Sql, 'unsafe'>): Query =>
-    async (text, parameters = []) =>
-      sql.unsafe(text, parameters.map(written) as never[], { prepare }) as unknown as Promise<Row[]>;
+    async (text, parameters = []) => {
+      requireOpen();
+      return sql.unsafe(text, parameters.map(written) as never[], { prepare }) as unknown as Promise<Row[]>;
+    };
   let missed = 0;
   const pulse = setInterval(() => {
     if (missed >= MISSED_PULSES) return lose(`it did not answer for ${(PULSE_MS * MISSED_PULSES) / 1000} s`);
@@ -89,7 +94,23 @@ export async function openSession(address: PostgresAddress, name: string, events
     query: through(general),
     write: through(writer),
     read: through(reader),
-    transaction: async (work) => (await general.begin((sql) => work(through(sql)))) as Awaited<ReturnType<typeof work>>,
+    async transaction(work) {
+      requireOpen();
+      const reserved = await general.reserve();
+      const query = through(reserved);
+      try {
+        await query('BEGIN');
+        const result = await work(query);
+        await query('COMMIT');
+        return result;
+      } catch (error) {
+        // The driver's own `begin` also asks a connection that is lost for this, and throws where nobody can catch it.
+        if (!closed) await query('ROLLBACK').catch(() => {});
+        throw error;
+      } finally {
+        if (!closed) reserved.release();
+      }
+    },
     async listen(onNotify) {
       let again: NodeJS.Timeout | undefined;
       // Its loss is not the server's: news are read without it too, only later.
