@@ -117,7 +117,7 @@ class SessionPosts:
                 await self._post_some()
         except (HttpError, OSError, asyncio.TimeoutError) as error:
             # Whether it was taken is not known; what asked for an ack is sent again over the next line.
-            self._on_end(1006, f"A post failed: {error or 'it was not answered in time'}")
+            self._on_end(1006, f"A post failed: {str(error) or 'it was not answered in time'}")
         finally:
             self._task = None
 
@@ -169,7 +169,8 @@ class SessionPosts:
         except BaseException:
             self._drop()
             raise
-        if _is_last(response):
+        # The stream may have ended while the last word was under way.
+        if self._is_over or _is_last(response):
             self._drop()
         self._idle_since = asyncio.get_running_loop().time()
         return response.status, answer
