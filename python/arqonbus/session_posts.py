@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .endpoint import Endpoint, refusal
-from .errors import ConnectError
+from .errors import ArqonBusError, ConnectError
 from .http1 import HttpError, HttpLine, Response, Site
 from .reconnect import MESSAGE_TOO_BIG
 
@@ -33,6 +33,8 @@ _IDLE = 2.0
 #: How long the last word may take, seconds.
 _LEAVE_TIME = 5.0
 _TOO_LARGE = 413
+#: What a request may end with, a token that no header can carry included.
+_FAILURES = (HttpError, OSError, UnicodeError, asyncio.TimeoutError, ArqonBusError)
 
 #: Told how the line ended: its close code, and why.
 OnEnd = Callable[[int, str], None]
@@ -86,7 +88,7 @@ class SessionPosts:
             return
         try:
             await asyncio.wait_for(self._ask("DELETE", None), _LEAVE_TIME)
-        except (HttpError, OSError, asyncio.TimeoutError):
+        except _FAILURES:
             # Then the server notices by itself that the stream has ended.
             return
 
@@ -115,7 +117,7 @@ class SessionPosts:
         try:
             while self._queue and not self._is_over:
                 await self._post_some()
-        except (HttpError, OSError, asyncio.TimeoutError) as error:
+        except _FAILURES as error:
             # Whether it was taken is not known; what asked for an ack is sent again over the next line.
             self._on_end(1006, f"A post failed: {str(error) or 'it was not answered in time'}")
         finally:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Any, Literal
 
 SESSION = "arq_session_of_the_test"
@@ -63,7 +64,7 @@ class FakeHttp:
 
 
 @asynccontextmanager
-async def fake_http(answer: Answer) -> AsyncIterator[FakeHttp]:
+async def fake_http(answer: Answer, ssl: SSLContext | None = None) -> AsyncIterator[FakeHttp]:
     fake = FakeHttp(answer)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -72,8 +73,8 @@ async def fake_http(answer: Answer) -> AsyncIterator[FakeHttp]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=4_194_304)
-    fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=4_194_304, ssl=ssl)
+    fake.url = f"{'https' if ssl else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield fake
     finally:

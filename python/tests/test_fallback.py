@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from fake_http import SESSION, STREAM_HEAD, Asked, FakeHttp, answer_of, event_of, fake_http, welcome
@@ -174,7 +179,8 @@ async def opened(site: FakeHttp, **options: object) -> EventStream:
     return stream
 
 
-async def test_what_waits_is_posted_together_and_in_order() -> None:
+async def test_what_waits_is_posted_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arqonbus.session_posts._IDLE", 60)
     gate = asyncio.Event()
 
     async def answer(asked: Asked, writer: asyncio.StreamWriter) -> bool | None:
@@ -292,7 +298,25 @@ async def test_the_token_goes_with_each_request_and_a_renewed_one_takes_its_plac
     assert all(asked.headers["x-own"] == "1" for asked in site.asked)
 
 
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arqonbus.session_posts._IDLE", 0)
+    async with fake_http(bus_of()) as site:
+        stream = await opened(site)
+        for n in range(3):
+            await stream.send_text("{}")
+            await site.until(lambda n=n: len(posted(site)) == n + 1)  # type: ignore[misc]
+        await stream.close()
+        assert site.connections == 1 + 3 + 1
+
+
 async def test_a_token_that_would_end_its_line_is_refused() -> None:
+    async with fake_http(bus_of()) as site:
+        stream = await opened(site)
+        await stream.send_text('{"command":"refresh_token","args":{"token":"a\\r\\nX: y"}}')
+        await stream.send_text("{}")
+        with pytest.raises(ConnectionClosed, match="Authorization"):
+            await asyncio.wait_for(stream.receive_text(), 10)
+        assert len(posted(site)) == 1
     async with fake_http(bus_of()) as site:
         with pytest.raises(ArqonBusError, match="Authorization"):
             await EventStream.open(Endpoint(site.socket_url, token="a\r\nX: y"))
@@ -318,7 +342,7 @@ async def test_a_reading_that_was_cancelled_loses_nothing() -> None:
 
 async def test_a_stream_that_falls_silent_is_found_out_by_a_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arqonbus.link._GRACE", 0.05)
-    monkeypatch.setattr("arqonbus.link._PROBE_TIME", 0.1)
+    monkeypatch.setattr("arqonbus.link._PROBE_TIME", 0.5)
     async with fake_http(bus_of(ping_interval_ms=50)) as site:
         client = ArqonBusClient(site.socket_url, reconnect=None)
         lost = asyncio.Event()
@@ -326,6 +350,39 @@ async def test_a_stream_that_falls_silent_is_found_out_by_a_probe(monkeypatch: p
         await client.connect()
         await asyncio.wait_for(lost.wait(), 10)
         assert b'"command": "ping"' in posted(site)[0]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1 that nobody knows, and its key."""
+    if shutil.which("openssl") is None:
+        if os.environ.get("CI") == "true":
+            raise RuntimeError("openssl is missing, and CI must test TLS")
+        pytest.skip("SKIPPED WITHOUT openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    pem, key = folder / "cert.pem", folder / "key.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=127.0.0.1"
+    command = ["openssl", *words.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key)]
+    subprocess.run([*command, "-out", str(pem)], check=True, capture_output=True)
+    return pem, key
+
+
+async def test_tls_is_verified_as_the_client_is_told(certificate: tuple[Path, Path]) -> None:
+    pem, key = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    async with fake_http(bus_of(), context) as site:
+        with pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await EventStream.open(Endpoint(site.socket_url, token="secret"))
+        # Neither is the stream tried when the WebSocket finds that out.
+        with pytest.raises(ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await Opener().open(Endpoint(site.socket_url, token="secret"))
+        assert site.asked == []
+        trusting = ssl.create_default_context(cafile=str(pem))
+        line, _ = await Opener().open(Endpoint(site.socket_url, ssl=trusting))
+        await line.send_text("{}")
+        await line.close()
+        assert upgrades(site) == 2 and posted(site) == [b"{}"]
 
 
 def test_events_come_in_any_pieces() -> None:

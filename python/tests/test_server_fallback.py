@@ -32,7 +32,7 @@ async def proxy(port: int) -> AsyncIterator[Refuser]:
 async def test_a_client_goes_on_without_a_websocket(port: int, other: ArqonBusClient, room: str, policy: str) -> None:
     async with (
         refuser(port, policy) as proxy,  # type: ignore[arg-type]
-        ArqonBusClient(proxy.url, screen_name="Behind", client_type="human", connect_timeout=4) as client,
+        ArqonBusClient(proxy.url, screen_name="Behind", client_type="human", connect_timeout=6) as client,
     ):
         assert proxy.upgrades == 2
         assert client.welcome["session"].startswith("arq_session_")
