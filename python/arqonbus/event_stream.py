@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import replace
+from ssl import create_default_context
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from .connection import PARTIAL_BYTES
@@ -62,6 +64,9 @@ class EventStream:
 
     @classmethod
     async def _open(cls, endpoint: Endpoint, site: Site) -> EventStream:
+        if site.scheme == "https" and endpoint.ssl is None:
+            # Once for the stream and all of its posts: reading the certificates of the system takes long.
+            endpoint = replace(endpoint, ssl=create_default_context())
         line = await HttpLine.open(site, endpoint.ssl)
         try:
             headers = {**headers_of(endpoint, endpoint.token), "Accept": "text/event-stream"}
