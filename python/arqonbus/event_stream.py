@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from .connection import PARTIAL_BYTES
 from .endpoint import Endpoint
 from .errors import ConnectError, ConnectionClosed
-from .http1 import HttpError, HttpLine, Response, Site
+from .http1 import HttpLine, Response, Site
+from .http_body import HttpError
 from .server_events import EventTooLong, ServerEvent, ServerEvents
 from .session_posts import SessionPosts, fields_of, headers_of, parsed, refusal_of
 

@@ -7,29 +7,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ssl import SSLContext, create_default_context
-from typing import Literal, Protocol
+from typing import Literal
 from urllib.parse import urlsplit
 
 from .errors import invalid_argument
+from .http_body import Body, HttpError, body_of
 
 #: Status line and headers of an answer, those of interim ones included.
 MAX_HEAD_BYTES = 65_536
-#: The line before a chunk, and all lines after the last one.
-_MAX_SIZE_LINE = 1_024
-_MAX_TRAILER = 8_192
 #: Read at once.
 _PART_BYTES = 65_536
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_LENGTH = re.compile(r"[0-9]{1,15}")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?")
 #: What the request says by itself; a header of the user's does not change it.
 _OWN = frozenset(("host", "connection", "content-length", "transfer-encoding", "accept-encoding", "upgrade", "te"))
-
-
-class HttpError(Exception):
-    """The answer is not one of HTTP, is larger than it may be, or ended too early."""
 
 
 @dataclass(frozen=True)
@@ -61,115 +53,10 @@ class Site:
         return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
 
 
-class _Body(Protocol):
-    """How the bytes of a line become those of a body."""
-
-    done: bool
-    #: What came after the end; then the line is good for nothing more.
-    has_rest: bool
-
-    def feed(self, data: bytes) -> bytes: ...
-
-    def end(self) -> None:
-        """The line ended. Raises :class:`HttpError` if the body had not."""
-
-
-class _Sized:
-    def __init__(self, length: int):
-        self._left = length
-        self.done = length == 0
-        self.has_rest = False
-
-    def feed(self, data: bytes) -> bytes:
-        self.has_rest = len(data) > self._left
-        part = data[: self._left]
-        self._left -= len(part)
-        self.done = self._left == 0
-        return part
-
-    def end(self) -> None:
-        if not self.done:
-            raise HttpError(f"the answer ended {self._left} bytes too early")
-
-
-class _UntilClose:
-    done = False
-    has_rest = False
-
-    def feed(self, data: bytes) -> bytes:
-        return data
-
-    def end(self) -> None:
-        self.done = True
-
-
-class _Chunked:
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._left = 0
-        self._at: Literal["size", "data", "after", "trailer"] = "size"
-        self._trailer = 0
-        self.done = False
-        self.has_rest = False
-
-    def feed(self, data: bytes) -> bytes:
-        self._buffer += data
-        out = bytearray()
-        while not self.done and self._step(out):
-            pass
-        self.has_rest = self.done and len(self._buffer) > 0
-        return bytes(out)
-
-    def _step(self, out: bytearray) -> bool:
-        """One element of the body; false when more has to come first."""
-        if self._at == "data":
-            part = self._buffer[: self._left]
-            del self._buffer[: len(part)]
-            out += part
-            self._left -= len(part)
-            if self._left > 0:
-                return False
-            self._at = "after"
-            return True
-        line = self._line()
-        if line is None:
-            return False
-        if self._at == "after":
-            if line:
-                raise HttpError("a chunk is longer than it said")
-            self._at = "size"
-        elif self._at == "size":
-            size = _CHUNK_SIZE.fullmatch(line)
-            if size is None:
-                raise HttpError("the size of a chunk is no number")
-            self._left = int(size[1], 16)
-            self._at = "data" if self._left > 0 else "trailer"
-        else:
-            self._trailer += len(line)
-            if self._trailer > _MAX_TRAILER:
-                raise HttpError(f"the trailer is longer than {_MAX_TRAILER} bytes")
-            self.done = line == b""
-        return True
-
-    def _line(self) -> bytes | None:
-        end = self._buffer.find(b"\r\n", 0, _MAX_SIZE_LINE)
-        if end < 0:
-            if len(self._buffer) >= _MAX_SIZE_LINE:
-                raise HttpError(f"a line between chunks is longer than {_MAX_SIZE_LINE} bytes")
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
-
-    def end(self) -> None:
-        if not self.done:
-            raise HttpError("the answer ended in the middle of its chunks")
-
-
 class Response:
     """An answer whose head is read; its body comes part by part."""
 
-    def __init__(self, reader: asyncio.StreamReader, status: int, headers: Mapping[str, str], body: _Body):
+    def __init__(self, reader: asyncio.StreamReader, status: int, headers: Mapping[str, str], body: Body):
         self.status = status
         #: By lower-case name.
         self.headers = headers
@@ -255,7 +142,7 @@ class HttpLine:
             if status == 101:
                 raise HttpError("it changed to another protocol, which nobody asked for")
             if status >= 200:
-                return Response(self._reader, status, headers, _body_of(status, headers))
+                return Response(self._reader, status, headers, body_of(status, headers))
 
 
 def checked(headers: Mapping[str, str]) -> dict[str, str]:
@@ -288,19 +175,3 @@ def _read_head(head: bytes) -> tuple[int, dict[str, str]]:
         key, text = name.lower(), value.strip(" \t")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return int(status[1]), headers
-
-
-def _body_of(status: int, headers: Mapping[str, str]) -> _Body:
-    """Where the body ends. What two readers could understand in two ways is refused."""
-    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise HttpError("its body is compressed, which nobody asked for")
-    if coding is not None:
-        if length is not None or coding.lower() != "chunked":
-            raise HttpError("it says in two ways, or in an unknown one, where its body ends")
-        return _Sized(0) if status in (204, 304) else _Chunked()
-    if length is not None and not _LENGTH.fullmatch(length):
-        raise HttpError("the length of its body is no number")
-    if status in (204, 304):
-        return _Sized(0)
-    return _UntilClose() if length is None else _Sized(int(length))

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from .endpoint import Endpoint, refusal
 from .errors import ArqonBusError, ConnectError
-from .http1 import HttpError, HttpLine, Response, Site
+from .http1 import HttpLine, Response, Site
+from .http_body import HttpError
 from .reconnect import MESSAGE_TOO_BIG
 
 #: Envelopes of one post, and bytes of it until the welcome names the server's bound.
@@ -102,8 +103,8 @@ class SessionPosts:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
-    def _count(self, bytes: int) -> None:
-        self._bytes += bytes
+    def _count(self, size: int) -> None:
+        self._bytes += size
         if self._bytes > HIGH_WATER_BYTES:
             self._room.clear()
         else:
@@ -143,12 +144,12 @@ class SessionPosts:
     def _next(self) -> tuple[list[bytes], str | None]:
         """As much of the queue as one post takes; a renewed token is the last that goes under the old one."""
         frames: list[bytes] = []
-        bytes = 2
+        size = 2
         for frame in self._queue:
-            if frames and (len(frames) == _MAX_ENVELOPES or bytes + len(frame) + 1 > self._max_bytes):
+            if frames and (len(frames) == _MAX_ENVELOPES or size + len(frame) + 1 > self._max_bytes):
                 break
             frames.append(frame)
-            bytes += len(frame) + 1
+            size += len(frame) + 1
             renewed = _renewal_in(frame)
             if renewed is not None:
                 return frames, renewed

@@ -54,9 +54,9 @@ def _steps_of(vector: dict[str, Any]) -> list[Step]:
     return [sent, *({"expect": "client", "frame": answer} for answer in answers)]
 
 
-async def run_scenario(url: str, scenario: dict[str, Any], open: Open = Connection.open) -> None:
+async def run_scenario(url: str, scenario: dict[str, Any], connect: Open = Connection.open) -> None:
     """Runs a scenario against the bus at ``url``. Raises ``AssertionError``, naming the step and what differs."""
-    run = _Run(url, open)
+    run = _Run(url, connect)
     try:
         await run.steps(scenario["steps"], scenario["name"])
     finally:
@@ -64,10 +64,10 @@ async def run_scenario(url: str, scenario: dict[str, Any], open: Open = Connecti
 
 
 class _Run:
-    def __init__(self, url: str, open: Open):
+    def __init__(self, url: str, connect: Open):
         self.peers: dict[str, Line] = {}
         self._url = url
-        self._open = open
+        self._open = connect
         self._variables: Variables = {"run": f"c{secrets.token_hex(6)}"}
         self._count = 0
 

@@ -8,7 +8,8 @@ import pytest
 from fake_http import Asked, answer_of, fake_http
 
 from arqonbus import ArqonBusError
-from arqonbus.http1 import MAX_HEAD_BYTES, HttpError, HttpLine, Response, Site
+from arqonbus.http1 import MAX_HEAD_BYTES, HttpLine, Response, Site
+from arqonbus.http_body import HttpError
 
 
 async def ask(answer: bytes, most: int = 1_000) -> tuple[Response, bytes]:
