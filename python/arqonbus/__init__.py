@@ -2,8 +2,9 @@
 
 from .address import Address, parse_address
 from .client import ArqonBusClient
-from .connection import Connection, Endpoint
+from .connection import Connection
 from .delivery import Delivery
+from .endpoint import Endpoint
 from .envelope import ClientType, Envelope, JsonObject, Sender, new_id
 from .errors import (
     ArqonBusError,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakSet
 
 from .commands import REPEATABLE
-from .connection import Endpoint
 from .delivery import Settlements
 from .dialer import Dialer, Identity
+from .endpoint import Endpoint
 from .envelope import ClientType, Envelope, JsonObject, new_client_key
 from .errors import RequestTimeout, invalid_argument
+from .fallback import Http, Opener
 from .feed import OnReset
 from .group_subscription import GroupSubscription
 from .groups import Groups
@@ -68,6 +69,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         subject: str | None = None,
         headers: Mapping[str, str] | None = None,
         ssl: SSLContext | None = None,
+        http: Http = None,
         reconnect: ReconnectPolicy | None = ReconnectPolicy(),  # noqa: B008 (immutable)
         queue: QueueLimits = QueueLimits(),  # noqa: B008 (immutable)
         connect_timeout: float = 10.0,
@@ -85,6 +87,8 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         :param token: a JWT, or a function (plain or async) that is asked for a fresh one when the last has expired
         :param client_key: 16-64 characters that name this client to the server without authentication; random if None
         :param subject: who this client is to a server without authentication; else the token says it
+        :param http: where the bus answers HTTP, for lines on which no WebSocket gets through: then the client goes on
+            with server-sent events and posts. The origin of ``url`` unless given; False for never
         :param queue: what may wait to be sent while there is no connection
         :param request_timeout: how long an answer may take
         :param buffer_limit: messages kept for :meth:`recv_json` and for each subscription until they are taken
@@ -102,7 +106,7 @@ class ArqonBusClient(MessageMethods, StreamMethods):
         identity = Identity(key, client_type, screen_name, avatar, personality, subject)
         self._tokens = TokenSource(token if token is not None else jwt_token)
         endpoint = Endpoint(DEFAULT_URL, headers=headers or {}, ssl=ssl, timeout=connect_timeout)
-        self._dialer = Dialer(urls, endpoint, identity, self._tokens)
+        self._dialer = Dialer(urls, endpoint, identity, self._tokens, Opener(http))
         policy = reconnect or ReconnectPolicy()
         self._roster = Roster(self._send_command, policy)
         self._watches = Watches(self._send_command)

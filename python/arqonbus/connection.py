@@ -6,18 +6,17 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ssl import SSLContext
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed as SocketClosed
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from .envelope import SUBPROTOCOL, Envelope
-from .errors import AuthenticationError, ConnectError, ConnectionClosed, invalid_argument
+from .endpoint import Endpoint, refusal
+from .envelope import Envelope
+from .errors import ConnectError, ConnectionClosed, invalid_argument
 
 #: Answers may be larger than what one may send: 500 envelopes of history come in one frame.
 MAX_FRAME_BYTES = 256 * 1024 * 1024
@@ -27,22 +26,6 @@ PARTIAL_BYTES = 1_024
 MAX_INTEGER = 2**53
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _LONG_NUMBER = re.compile(r"\d{16}")
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where and how to connect. ``query`` adds to the URL's own parameters, which win.
-
-    >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100", query={"screen_name": "Ada"}))
-    """
-
-    url: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    token: str | None = None
-    ssl: SSLContext | None = None
-    timeout: float = 10.0
-    subprotocols: tuple[str, ...] = (SUBPROTOCOL,)
 
 
 class _Socket(ClientConnection):
@@ -84,7 +67,7 @@ class Connection:
 
         >>> connection = await Connection.open(Endpoint("ws://127.0.0.1:9100", token=token))
         """
-        url = _with_query(endpoint.url, endpoint.query)
+        url = endpoint.address
         headers = dict(endpoint.headers)
         if endpoint.token is not None:
             headers["Authorization"] = f"Bearer {endpoint.token}"
@@ -106,7 +89,9 @@ class Connection:
                 **options,
             )
         except InvalidStatus as error:
-            raise _refused(error) from error
+            response = error.response
+            retry_after = response.headers.get("Retry-After", "")
+            raise refusal(response.status_code, retry_after, bytes(response.body or b"")) from error
         except InvalidURI as error:
             message = f"{endpoint.url!r} is not an address; write ws://HOST:PORT or wss://HOST."
             raise ConnectError("CONNECTION_FAILED", message) from error
@@ -253,37 +238,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _with_query(url: str, query: Mapping[str, str]) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        message = f"{url!r} is not an address; write ws://HOST:PORT or wss://HOST."
-        raise ConnectError("CONNECTION_FAILED", message) from error
-    own = dict(parse_qsl(parts.query, keep_blank_values=True))
-    merged = {**query, **own}
-    return urlunsplit(parts._replace(query=urlencode(merged), fragment=""))
-
-
-def _refused(error: InvalidStatus) -> ConnectError:
-    """``retryable`` says what the status means for a first connection."""
-    response = error.response
-    status = response.status_code
-    details: dict[str, Any] = {"status": status}
-    retry_after = response.headers.get("Retry-After", "")
-    if retry_after.isdigit():
-        details["retry_after"] = int(retry_after)
-    code, message = "CONNECTION_FAILED", f"The server refused the connection with HTTP {status}."
-    try:
-        body = json.loads(response.body or b"")
-    except ValueError:
-        body = None
-    if isinstance(body, dict):
-        code = str(body.get("error_code", code))
-        message = f"{body.get('error', message)}: {body['details']}" if "details" in body else message
-        details["details"] = body.get("details")
-    if status == 401:
-        return AuthenticationError("AUTHENTICATION_FAILED", message, details=details)
-    retryable = status >= 500 or status in (408, 429)
-    return ConnectError(code, message, retryable=retryable, details=details)

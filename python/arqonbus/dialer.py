@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
-from .connection import Connection, Endpoint
+from .endpoint import Endpoint
 from .envelope import ClientType, Envelope
-from .errors import ConnectError, ConnectionClosed, invalid_argument
-from .reconnect import plan_after
+from .errors import ConnectError, invalid_argument
+from .fallback import Opener
+from .line import Line
 from .tokens import TokenSource
 
 
@@ -34,13 +35,16 @@ class Identity:
 class Dialer:
     """Opens one connection after the other to the same bus, as the same client."""
 
-    def __init__(self, urls: Sequence[str], endpoint: Endpoint, identity: Identity, tokens: TokenSource):
+    def __init__(
+        self, urls: Sequence[str], endpoint: Endpoint, identity: Identity, tokens: TokenSource, opener: Opener
+    ):
         """:param urls: addresses of the bus; each failure moves on to the next"""
         if not urls:
             raise invalid_argument('"url" names no address; write ws://HOST:PORT or wss://HOST.')
         self._urls = tuple(urls)
         self._at = 0
         self._endpoint = endpoint
+        self._opener = opener
         self.identity = identity
         self.tokens = tokens
 
@@ -64,7 +68,7 @@ class Dialer:
         """The address in use has failed: the next one is dialled next."""
         self._at = (self._at + 1) % len(self._urls)
 
-    async def dial(self) -> tuple[Connection, Envelope, str]:
+    async def dial(self) -> tuple[Line, Envelope, str]:
         """Connects and reads the welcome; answers its text too."""
         try:
             token = await asyncio.wait_for(self.tokens.current(), self.timeout)
@@ -73,25 +77,12 @@ class Dialer:
             raise ConnectError("TOKEN_FAILED", message, retryable=True) from error
         url = self._urls[self._at]
         endpoint = replace(self._endpoint, url=url, token=token, query=self.identity.to_query())
-        connection = await Connection.open(endpoint)
-        try:
-            text = await asyncio.wait_for(connection.receive_text(), endpoint.timeout)
-            welcome = _read_welcome(text)
-        except ConnectionClosed as closed:
-            retryable = plan_after(closed.close_code) != "never"
-            message = f"The server closed the connection before its welcome ({closed.close_code})."
-            raise ConnectError("CONNECTION_FAILED", message, retryable=retryable) from closed
-        except (TimeoutError, asyncio.TimeoutError) as error:
-            await connection.close()
-            message = f"{url} sent no welcome within {endpoint.timeout:g} s."
-            raise ConnectError("CONNECTION_FAILED", message, retryable=True) from error
-        except BaseException:
-            await connection.close()
-            raise
+        line, text = await self._opener.open(endpoint)
+        welcome = _read_welcome(text)
         if welcome is None:
-            await connection.close()
+            await line.close()
             raise ConnectError("CONNECTION_FAILED", f"{url} does not speak ArqonBus: no welcome came.")
-        return connection, welcome, text
+        return line, welcome, text
 
 
 def _read_welcome(text: str) -> Envelope | None:

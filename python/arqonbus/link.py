@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
-from .connection import Connection
 from .dialer import Dialer
 from .envelope import PROTOCOL_VERSION, Envelope
 from .errors import ArqonBusError, AuthenticationError, ConnectError, ConnectionClosed, RequestTimeout, closed_error
+from .line import Line
 from .outgoing import Request
 from .reconnect import HEARTBEAT_MISSED, TOKEN_EXPIRED, ReconnectPolicy, plan_after
 from .results import Frame, Reconnecting
@@ -63,7 +63,7 @@ class LinkEvents(Protocol):
 class _Outbox:
     """Frames on their way out, written in order by a task of their own."""
 
-    def __init__(self, connection: Connection, max_message_bytes: int | None, features: frozenset[str]):
+    def __init__(self, connection: Line, max_message_bytes: int | None, features: frozenset[str]):
         self.max_message_bytes = max_message_bytes
         self.features = features
         self._connection = connection
@@ -103,7 +103,7 @@ class Link:
         self._policy = policy
         self._events = events
         self._queue = queue
-        self._connection: Connection | None = None
+        self._connection: Line | None = None
         self._outbox: _Outbox | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._runner: asyncio.Task[None] | None = None
@@ -266,7 +266,7 @@ class Link:
             notice = float(failure.details.get("retry_after") or 0) + drawn
         return min(policy.cap, notice)
 
-    async def _serve(self, connection: Connection, welcome: Envelope, text: str) -> int | None:
+    async def _serve(self, connection: Line, welcome: Envelope, text: str) -> int | None:
         """Reads one connection to its end; answers the close code."""
         limits = welcome["payload"].get("limits") or {}
         features = frozenset(str(name) for name in welcome["payload"].get("features") or ())
@@ -334,7 +334,7 @@ class Link:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _watch(self, connection: Connection, outbox: _Outbox, silence: float) -> None:
+    async def _watch(self, connection: Line, outbox: _Outbox, silence: float) -> None:
         """Notices a line that is dead without having been closed: silence, and a probe that nothing follows."""
         loop = asyncio.get_running_loop()
         while True:

@@ -6,14 +6,19 @@ import asyncio
 import base64
 import json
 import secrets
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from conformance_pattern import Variables, fill, mismatch
 
-from arqonbus import Connection, ConnectionClosed, Endpoint
+from arqonbus import Connection, ConnectionClosed, Endpoint, Envelope
+from arqonbus.connection import encode
 from arqonbus.errors import ConnectError
+from arqonbus.line import Line
 
 Step = dict[str, Any]
+#: How a peer connects: with a WebSocket, or with what takes its place.
+Open = Callable[[Endpoint], Awaitable[Line]]
 
 #: How long anything may take, in seconds.
 PATIENCE = 5.0
@@ -49,9 +54,9 @@ def _steps_of(vector: dict[str, Any]) -> list[Step]:
     return [sent, *({"expect": "client", "frame": answer} for answer in answers)]
 
 
-async def run_scenario(url: str, scenario: dict[str, Any]) -> None:
+async def run_scenario(url: str, scenario: dict[str, Any], connect: Open = Connection.open) -> None:
     """Runs a scenario against the bus at ``url``. Raises ``AssertionError``, naming the step and what differs."""
-    run = _Run(url)
+    run = _Run(url, connect)
     try:
         await run.steps(scenario["steps"], scenario["name"])
     finally:
@@ -59,9 +64,10 @@ async def run_scenario(url: str, scenario: dict[str, Any]) -> None:
 
 
 class _Run:
-    def __init__(self, url: str):
-        self.peers: dict[str, Connection] = {}
+    def __init__(self, url: str, connect: Open):
+        self.peers: dict[str, Line] = {}
         self._url = url
+        self._open = connect
         self._variables: Variables = {"run": f"c{secrets.token_hex(6)}"}
         self._count = 0
 
@@ -89,14 +95,15 @@ class _Run:
         )
         if "refused" in step:
             try:
-                connection = await Connection.open(endpoint)
+                connection = await self._open(endpoint)
             except ConnectError as error:
                 assert error.details.get("status") == step["refused"], f"the handshake ended with {error}"
                 return
             await connection.close()
             raise AssertionError("the handshake was not refused")
-        peer = self.peers[name] = await Connection.open(endpoint)
+        peer = self.peers[name] = await self._open(endpoint)
         if "selected" in step:
+            assert isinstance(peer, Connection), "only a WebSocket has a subprotocol"
             assert peer.subprotocol == step["selected"], f"the subprotocol is {peer.subprotocol!r}"
         welcome = await self._next(name)
         self._match({"type": "system", "payload": {"event": "welcome", "client_id": {"$capture": name}}}, welcome)
@@ -104,16 +111,18 @@ class _Run:
 
     async def _send(self, name: str, step: Step) -> None:
         if "bytes" in step:
-            await self.peers[name].send_bytes(base64.b64decode(step["bytes"]))
+            peer = self.peers[name]
+            assert isinstance(peer, Connection), "only a WebSocket has binary frames"
+            await peer.send_bytes(base64.b64decode(step["bytes"]))
         elif "text" in step:
             await self.peers[name].send_text(self._fill(step["text"]))
         else:
-            await self.peers[name].send_json(self._fill(step["frame"]))
+            await self._tell(name, self._fill(step["frame"]))
 
     async def _command(self, name: str, step: Step) -> None:
         id = self._new_id()
         frame = {"version": "1.0", "id": id, "type": "command", "command": step["name"], "args": step.get("args", {})}
-        await self.peers[name].send_json(self._fill(frame))
+        await self._tell(name, self._fill(frame))
         pattern: dict[str, Any] = {"type": "command_response", "request_id": id, "from": "arqonbus"}
         pattern.update({"command": step["name"], "payload": step.get("payload", {}), "status": "success"})
         if "error" in step:
@@ -137,7 +146,7 @@ class _Run:
 
     async def _fence(self, name: str, step: Step) -> None:
         id = self._new_id()
-        await self.peers[name].send_json({"version": "1.0", "id": id, "type": "command", "command": "ping", "args": {}})
+        await self._tell(name, {"version": "1.0", "id": id, "type": "command", "command": "ping", "args": {}})
         self._match({"type": "command_response", "request_id": id}, await self._next(name))
 
     async def _close(self, name: str, step: Step) -> None:
@@ -162,9 +171,12 @@ class _Run:
         "expectClose": _expect_close,
     }
 
+    async def _tell(self, name: str, frame: dict[str, Any]) -> None:
+        await self.peers[name].send_text(encode(frame))
+
     async def _next(self, name: str) -> Any:
         try:
-            return await asyncio.wait_for(self.peers[name].receive(), PATIENCE)
+            return Envelope(json.loads(await asyncio.wait_for(self.peers[name].receive_text(), PATIENCE)))
         except (TimeoutError, asyncio.TimeoutError):
             raise AssertionError(f"nothing came within {PATIENCE:g} s") from None
 

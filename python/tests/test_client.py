@@ -233,7 +233,7 @@ async def test_refusals_of_the_handshake(bus: FakeBus) -> None:
     assert full.value.retryable and full.value.details["status"] == 503 and full.value.details["retry_after"] == 7
     bus.refusals.append(Refusal(403))
     with pytest.raises(ConnectError) as origin:
-        await ArqonBusClient(bus.url).connect()
+        await ArqonBusClient(bus.url, http=False).connect()
     assert not origin.value.retryable
 
 

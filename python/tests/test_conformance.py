@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from conformance_runner import run_scenario, run_vector
 
+from arqonbus.event_stream import EventStream
+
 CONFORMANCE = Path(__file__).resolve().parents[2] / "conformance"
 
 
@@ -34,3 +36,21 @@ async def test_vector(conformance_url: str, vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_scenario(conformance_url: str, scenario: dict[str, Any]) -> None:
     await run_scenario(conformance_url, scenario)
+
+
+#: What a stream cannot do: it joins what it begins with by a command, what is no JSON object is no post, and it selects
+#: no subprotocol. A bound of a thousand joins is the server's alone.
+NOT_OF_STREAMS = {"initial-membership", "violations", "subprotocol", "subscriptions-limit"}
+
+
+def test_there_are_the_scenarios_that_are_left_out() -> None:
+    assert {scenario["name"] for scenario in load("scenarios")} >= NOT_OF_STREAMS
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(each, id=each["name"]) for each in load("scenarios") if each["name"] not in NOT_OF_STREAMS],
+)
+async def test_scenario_over_an_event_stream(conformance_url: str, scenario: dict[str, Any]) -> None:
+    await run_scenario(conformance_url, scenario, EventStream.open)

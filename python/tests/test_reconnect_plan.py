@@ -89,7 +89,7 @@ async def test_what_a_proxy_answers_is_a_pause_once_it_has_worked(
 @pytest.mark.parametrize("status", [302, 403, 404])
 async def test_what_a_first_connection_is_refused_with_is_the_answer(bus: FakeBus, status: int) -> None:
     bus.refusals += [Refusal(status), Refusal(status)]
-    client = ArqonBusClient(bus.url)
+    client = ArqonBusClient(bus.url, http=False)
     for options in ({}, {"retry": True}):
         with pytest.raises(ConnectError) as raised:
             await client.connect(**options)
