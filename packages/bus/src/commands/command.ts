@@ -8,6 +8,8 @@ export interface CommandContext {
   readonly sender: Sender;
   /** Id of the envelope, which the answer will repeat as `request_id`. */
   readonly requestId: string;
+  /** Aborted when a caller without a connection has gone: nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined;
   /** Runs `step` after the answer was sent: replayed envelopes follow the answer, never precede it. */
   afterAnswer(step: () => void): void;
   /** Lets the sender's next envelopes be taken although the answer is still to come; for commands that wait. */
@@ -20,7 +22,7 @@ export interface CommandContext {
  * meant to hold a secret is marked, `.meta({ secret: true })`: it is neither inspected nor shown nor logged. `result`
  * describes the answer's `payload` with all its fields; tests hold the answers to it, a running server does not. `run`
  * answers that payload or throws a BusError. A command that `waits` for something to happen is answered whenever it has:
- * what its connection sends meanwhile does not wait for it, and `run` gives up when the connection has gone.
+ * what its connection sends meanwhile does not wait for it, and `run` gives up when the caller has gone.
  */
 export interface Command<A = never, R extends object = object> {
   readonly name: string;

@@ -220,12 +220,12 @@ export function groupCommands(bus: Core): AnyCommand[] {
         messages: z.array(STORED).describe('Each with its token in metadata.delivery.'),
         pending: COUNT.describe('What waits after these.'),
       }),
-      run: async ({ sender, releaseTurn }, args): Promise<JsonText> => {
+      run: async ({ sender, signal, releaseTurn }, args): Promise<JsonText> => {
         const { limit = 10, wait_ms = 0 } = args;
         if (wait_ms > 0) releaseTurn();
         const place = groupPlace(sender, args);
         await bus.http.read(sender, place);
-        const { texts, pending } = await groups.pull(sender, place, limit, wait_ms);
+        const { texts, pending } = await groups.pull(sender, place, { limit, waitMs: wait_ms, signal });
         // Whoever takes it here may answer it here.
         for (const text of texts) bus.hops.learn(sender.principal.tenant, text);
         return new JsonText(`{"messages":[${texts.join(',')}],"pending":${pending}}`);

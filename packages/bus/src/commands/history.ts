@@ -75,10 +75,10 @@ export function historyCommands(bus: Core): AnyCommand[] {
         next: BOUND.nullable().describe('Pass as "after" for newer ones; null at the end.'),
         previous: BOUND.nullable().describe('Pass as "before" for older ones; null at the beginning.'),
       }),
-      run: async ({ sender, releaseTurn }, args): Promise<JsonText> => {
+      run: async ({ sender, signal, releaseTurn }, args): Promise<JsonText> => {
         const { room, channel } = roomOf(args);
         const { limit = 50, before, after, since, wait_ms: waitMs } = args;
-        const request = { room, channel, limit, before, after, since, waitMs };
+        const request = { room, channel, limit, before, after, since, waitMs, signal };
         return messagesText(await bus.messages.read(sender, request, releaseTurn));
       },
     }),

@@ -16,6 +16,8 @@ export interface Call {
   readonly args: JsonObject;
   /** What the envelope names. */
   readonly at?: Pick<Inbound, 'room' | 'channel'>;
+  /** Aborted when a caller without a connection has gone; a connection tells that by itself. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Finds, authorises, validates and runs commands, and answers the connections that sent them. */
@@ -73,12 +75,12 @@ export class CommandRunner {
 
   private execute(call: Call, steps: Pick<CommandContext, 'afterAnswer' | 'releaseTurn'>): Awaitable<object> {
     const started = performance.now();
-    const { sender, requestId } = call;
+    const { sender, requestId, signal } = call;
     const run = (): Awaitable<object> => {
       const found = this.find(call);
       const placed = withPlace(call, found);
       const args = validate(found, this.inspect(placed, found));
-      return found.run({ sender, requestId, ...steps }, args as never);
+      return found.run({ sender, requestId, signal, ...steps }, args as never);
     };
     const told = (result: object): object => {
       this.tell(call, performance.now() - started, undefined);

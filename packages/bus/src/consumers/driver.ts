@@ -291,9 +291,9 @@ export class Driver {
     return { texts: taken, pending: await pendingOf(this.ledger, this.sources) };
   }
 
-  /** Whoever pulled is gone and gets no answer. */
-  cancelPulls(member: string): void {
-    this.pulls.cancel(member);
+  /** Whoever pulled has gone and gets no answer: what it was given goes to others at once. */
+  cancelPull(who: string): void {
+    this.leave(this.pulls.cancel(who), 'caller gone');
   }
 
   // What is told of it ------------------------------------------------------------------------------------------------

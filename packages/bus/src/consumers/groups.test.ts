@@ -30,6 +30,35 @@ const GRANTS: Readonly<Record<string, Record<string, string[]>>> = {
   writer: { publish: ['work:*'] },
 };
 
+describe('whoever pulls', () => {
+  it.each(['before', 'after'])(
+    'takes nothing once it has gone, %s an event came, and keeps what it got by then',
+    async (when) => {
+      const node = await Node.open(createMemoryEngine());
+      const sender = systemSender('http:ada', serverPrincipal('default'), 'http:ada');
+      const pull = async (signal?: AbortSignal): Promise<Delivered[]> => {
+        const args = { ...GROUP, limit: 1, wait_ms: 50_000 };
+        const answer = await node.bus.runner.run({ sender, requestId: newId(), name: 'group.pull', args, signal });
+        return (answer as { messages: Delivered[] }).messages;
+      };
+      const worker = await Worker.connect(node);
+      await worker.ask('group.create', { ...GROUP, ack_wait_seconds: 600 });
+      const leaving = new AbortController();
+      const [first] = await Promise.all([pull(), node.publish([1])]);
+      const second = pull(leaving.signal);
+      // Until it is under way.
+      await worker.ask('group.info', GROUP);
+      if (when === 'before') leaving.abort();
+      const published = node.publish([2]);
+      leaving.abort();
+      await Promise.all([second, published]);
+      expect((await pull()).map(numberOf)).toEqual([2]);
+      expect(await worker.ack(...first)).toMatchObject({ lost: [] });
+      expect(await pull(leaving.signal)).toEqual([]);
+    },
+  );
+});
+
 describe('who may use groups', () => {
   it('P10.9 is no guest, and nobody who may not read the source, unless the grants name groups', async () => {
     const connect = await open();

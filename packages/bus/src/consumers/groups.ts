@@ -28,6 +28,7 @@ import { requireOwner, requireSource } from './group-access.ts';
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
+import { Pulling, type PullRequest } from './pulling.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
 import { covering } from './sources.ts';
 import { defaultStart, newGroup, type Start, startPositions } from './start.ts';
@@ -70,8 +71,7 @@ export class Groups {
   private readonly drivers: Drivers;
   private readonly tenants: Map<string, Map<string, ActiveGroup>> = new Map();
   private readonly byId: Map<string, ActiveGroup> = new Map();
-  /** Pulls of connections that are under way. */
-  private readonly pulling: Map<{ active: ActiveGroup; who: string }, Session> = new Map();
+  private readonly pulling: Pulling;
   private stopWatching: () => void = () => {};
   private callOff: () => void = () => {};
 
@@ -96,6 +96,7 @@ export class Groups {
       lostNotice: ({ room, group }, tenant, channel, lost) =>
         notice({ tenant, room, channel }, { event: 'group_lost', room, channel, group, lost }),
     });
+    this.pulling = new Pulling(this.drivers);
   }
 
   /** Groups that this node knows. */
@@ -295,11 +296,7 @@ export class Groups {
       if (active !== undefined) this.drivers.left(active, session.id);
     }
     session.groups.clear();
-    if (this.pulling.size === 0) return;
-    for (const [{ active, who }, whose] of this.pulling) {
-      // One that cannot be told gives out leases that end by themselves.
-      if (whose === session) this.drivers.ask(active, 'cancel', { who }).catch(() => {});
-    }
+    this.pulling.left(session);
   }
 
   /** Ends the memberships that the session's grants do not allow any more; answers their places. */
@@ -339,24 +336,10 @@ export class Groups {
     throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
   }
 
-  /** Events for somebody who is no member; the leases are the subject's. A connection that goes takes no more. */
-  async pull(
-    sender: Sender,
-    place: GroupPlace,
-    limit: number,
-    waitMs: number,
-  ): Promise<{ texts: string[]; pending: number }> {
+  /** Events for somebody who is no member; the leases are the subject's. Whoever goes takes no more. */
+  async pull(sender: Sender, place: GroupPlace, request: PullRequest): Promise<{ texts: string[]; pending: number }> {
     this.requireSource(sender, place);
-    const active = this.existing(place);
-    const { session, identity } = sender;
-    const who = session === null ? identity : `${identity} ${session.id}`;
-    const waiting = { active, who };
-    if (session !== null) this.pulling.set(waiting, session);
-    try {
-      return await this.drivers.ask(active, 'pull', { who, limit, waitMs }, waitMs);
-    } finally {
-      this.pulling.delete(waiting);
-    }
+    return this.pulling.pull(sender, this.existing(place), request);
   }
 
   // What is told ------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ const SERVE: Serve = {
   answer: (driver, answer) => driver.answer(answer),
   pull: (driver, { who, limit, waitMs }) => driver.pull(who, limit, waitMs),
   cancel: async (driver, { who }) => {
-    driver.cancelPulls(who);
+    driver.cancelPull(who);
     return null;
   },
   info: (driver) => driver.info(),

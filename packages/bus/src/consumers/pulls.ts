@@ -91,8 +91,11 @@ export class Pulls {
     for (const pull of this.waiting) if (!pull.waits) this.end(pull);
   }
 
-  cancel(who: string): void {
-    for (const pull of this.waiting) if (pull.id === PREFIX + who) this.end(pull);
+  /** Answers as whom it held its events. */
+  cancel(who: string): string {
+    const id = PREFIX + who;
+    for (const pull of this.waiting) if (pull.id === id) this.end(pull);
+    return id;
   }
 
   close(): void {

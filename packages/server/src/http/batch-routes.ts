@@ -23,7 +23,7 @@ export function batchRoutes(publishing: Publishing): AnyRoute[] {
       takesList: true,
       body: z.array(ITEM).max(MAX_ITEMS),
       answer: z.object({ results: z.array(OUTCOME) }),
-      run: async ({ caller, list }) => {
+      run: async ({ caller, list, signal }) => {
         if (list.length > MAX_ITEMS) {
           throw new BusError('VALIDATION_ERROR', `A batch has at most ${MAX_ITEMS} items.`, {
             field: 'body',
@@ -36,7 +36,7 @@ export function batchRoutes(publishing: Publishing): AnyRoute[] {
             // The first is counted with the request itself.
             if (!isFirst) caller.charge();
             isFirst = false;
-            return runItem(publishing, caller, item);
+            return runItem(publishing, caller, item, signal);
           }),
         );
         return { results };
@@ -45,7 +45,7 @@ export function batchRoutes(publishing: Publishing): AnyRoute[] {
   ];
 }
 
-async function runItem(publishing: Publishing, caller: Caller, item: JsonObject): Promise<object> {
+async function runItem(publishing: Publishing, caller: Caller, item: JsonObject, signal: AbortSignal): Promise<object> {
   const { publish: message, command, args = {}, ...others } = item;
   const stranger = Object.keys(others)[0];
   const isPublication = isObject(message) && command === undefined && item.args === undefined;
@@ -56,7 +56,9 @@ async function runItem(publishing: Publishing, caller: Caller, item: JsonObject)
     });
   }
   if (isPublication) return publish(publishing, caller, message);
-  return { result: await runCommand(publishing, caller, command as string, args as JsonObject) };
+  return {
+    result: await runCommand(publishing, caller, { name: command as string, args: args as JsonObject, signal }),
+  };
 }
 
 function isObject(value: unknown): value is JsonObject {

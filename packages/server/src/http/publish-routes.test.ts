@@ -260,4 +260,22 @@ describe('POST /v1/commands/{name}', () => {
   ])('refuses %s %j', async (name, args, status, error_code) => {
     expect(await run(name, args)).toMatchObject({ status, json: { error_code } });
   });
+
+  it.each([
+    ['/v1/commands/history', { room: 'wait', channel: 'a', wait_ms: 50_000 }],
+    ['/v1/batch', [{ command: 'history', args: { room: 'wait', channel: 'a', wait_ms: 50_000 } }]],
+  ])('of %s waits for nobody who has gone', async (path, body) => {
+    const { waits } = server.server.bus;
+    const leaving = new AbortController();
+    const left = fetch(`${server.urls.http}${path}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: leaving.signal,
+    });
+    await expect.poll(() => waits.size, { timeout: 10_000 }).toBe(1);
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    await expect.poll(() => waits.size, { timeout: 10_000 }).toBe(0);
+  });
 });

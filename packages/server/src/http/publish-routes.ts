@@ -78,7 +78,8 @@ export function publishRoutes(publishing: Publishing): AnyRoute[] {
       params: z.object({ name: TEXT }),
       body: z.looseObject({}).describe('The arguments, as `help` describes them.'),
       answer: z.looseObject({}),
-      run: ({ caller, params, body }) => runCommand(publishing, caller, params.name, body),
+      run: ({ caller, params, body, signal }) =>
+        runCommand(publishing, caller, { name: params.name, args: body, signal }),
     }),
   ];
 }

@@ -36,16 +36,23 @@ export async function publish(
   return { id: inbound.id, ...at, ...payload };
 }
 
+/** A command as a request brings it. */
+export interface CommandRequest {
+  readonly name: string;
+  readonly args: JsonObject;
+  /** Aborted when the caller has gone: a command that waits gives up. */
+  readonly signal: AbortSignal;
+}
+
 /** Runs a command with its arguments; answers its result. */
 export async function runCommand(
   { bus, runner, strict }: Publishing,
   { sender }: Caller,
-  name: string,
-  args: JsonObject,
+  { name, args, signal }: CommandRequest,
 ): Promise<object> {
   const { id, command, args: judged } = judge({ type: 'command', command: name, args }, strict);
   bus.rooms.tenant(sender.principal.tenant).traffic.received += 1;
-  return runner.run({ sender, requestId: id, name: command, args: judged });
+  return runner.run({ sender, requestId: id, name: command, args: judged, signal });
 }
 
 /** What became of one of many: what `step` answers, or the refusal that a request of its own would have had. */

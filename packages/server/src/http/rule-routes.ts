@@ -25,7 +25,8 @@ export function ruleRoutes(publishing: Publishing): AnyRoute[] {
       access: 'user',
       body: z.looseObject({}).describe('The arguments of op.rules.explain.'),
       answer: z.looseObject({}),
-      run: ({ caller, body }) => runCommand(publishing, caller, 'op.rules.explain', body),
+      run: ({ caller, body, signal }) =>
+        runCommand(publishing, caller, { name: 'op.rules.explain', args: body, signal }),
     }),
   ];
 }

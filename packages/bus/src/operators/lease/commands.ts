@@ -58,7 +58,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
         keys: z.array(z.string()).describe('Sorted, each once.'),
       }),
       run: async (
-        { sender, releaseTurn },
+        { sender, signal, releaseTurn },
         { keys, ttl_seconds, wait_ms: waitMs = 0, keep = false, namespace = DEFAULT_NAMESPACE },
       ): Promise<CommandResult<'op.lease.acquire'>> => {
         const { principal, identity } = sender;
@@ -70,7 +70,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
         const { node } = options;
         const request = { tenant, namespace, keys: sorted, identity, subject, node, keep, ttlMs, acquiredAt };
         if (waitMs > 0) releaseTurn();
-        const { id, record, expiresAt } = await leases.acquire(sender, { request, waitMs });
+        const { id, record, expiresAt } = await leases.acquire(sender, { request, waitMs, signal });
         return { lease_id: id, token: record.token, expires_at: new Date(expiresAt).toISOString(), keys: sorted };
       },
     }),

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newId } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../../test/fixtures/private-redis.ts';
 import { systemClock } from '../../clock.ts';
@@ -8,6 +9,7 @@ import type { KeySpace, KeyValueStore } from '../../engine/engine.ts';
 import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import { createRedisEngine } from '../../engine/redis/redis.ts';
 import { createSqliteEngine } from '../../engine/sqlite/sqlite.ts';
+import { systemSender } from '../../system-sender.ts';
 import { SharedBackend } from '../cluster.suite.ts';
 import { FakeClock } from '../fake-clock.suite.ts';
 import { onEnd, ownerOf, settled, turn } from '../rig.suite.ts';
@@ -163,6 +165,29 @@ describe('leases of this node', () => {
     rig.bus.closeSession(bob, 1000, 'done');
     expect((await waiting).code).toBe('CONFLICT');
     await rig.run(ada, 'op.lease.release', { lease_id });
+    await rig.run(ada, 'op.lease.acquire', { keys: ['a'], ...LONG });
+  });
+
+  it('are neither waited for nor taken by a request whose caller has gone', async () => {
+    const rig = await open();
+    const ada = user(rig, 'ada');
+    const caller = systemSender('http:bob', ownerOf({ role: 'user', subject: 'bob' }), 'sub:bob');
+    const ask = (signal: AbortSignal, waitMs: number) =>
+      rig.runner.run({
+        sender: caller,
+        requestId: newId(),
+        name: 'op.lease.acquire',
+        args: { keys: ['a'], ...LONG, wait_ms: waitMs },
+        signal,
+      });
+    const { lease_id } = await rig.run(ada, 'op.lease.acquire', { keys: ['a'], ...LONG });
+    const leaving = new AbortController();
+    const waiting = ask(leaving.signal, 55_000);
+    await turn();
+    leaving.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'CONFLICT' });
+    await rig.run(ada, 'op.lease.release', { lease_id });
+    await expect(ask(AbortSignal.abort(), 0)).rejects.toMatchObject({ code: 'CONFLICT' });
     await rig.run(ada, 'op.lease.acquire', { keys: ['a'], ...LONG });
   });
 

@@ -18,6 +18,8 @@ export interface LeaseOptions extends Partial<LeaseLimits> {
 export interface Acquisition {
   readonly request: LeaseRequest;
   readonly waitMs: number;
+  /** Aborted when a caller without a connection has gone. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The leases of all tenants, as this node takes and ends them. */
@@ -80,11 +82,16 @@ export class Leases {
   }
 
   /** Takes all keys, waiting up to `waitMs` for them. Rejects with CONFLICT that names a key and when it may be free. */
-  async acquire(sender: Sender, { request, waitMs }: Acquisition): Promise<Lease> {
+  async acquire(sender: Sender, { request, waitMs, signal }: Acquisition): Promise<Lease> {
     const { session } = sender;
-    const lease = await this.abortable(session, (wait) =>
+    const lease = await this.abortable(session, signal, (wait) =>
       waitMs > 0 ? this.wait(request, waitMs, wait) : this.tryOnce(request, wait),
     );
+    if (signal?.aborted === true) {
+      // Nobody was told its id: only its time would end it.
+      await this.ledger.release(request.tenant, lease);
+      throw gone();
+    }
     // The connection may have closed before its owner was known to have a lease.
     if (session?.closed === true && !request.keep) this.owners.left(request.tenant, request.identity);
     return lease;
@@ -129,14 +136,22 @@ export class Leases {
     }
   }
 
-  /** Runs what is given up when the connection goes, or this node stops. */
-  private async abortable<T>(session: Session | null, work: (wait: AbortController) => Promise<T>): Promise<T> {
+  /** Runs what is given up when the caller goes, or this node stops. */
+  private async abortable<T>(
+    session: Session | null,
+    signal: AbortSignal | undefined,
+    work: (wait: AbortController) => Promise<T>,
+  ): Promise<T> {
     const wait = new AbortController();
+    const abort = (): void => wait.abort(gone());
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted === true) abort();
     const waiting = this.waiting.get(session) ?? new Set();
     this.waiting.set(session, waiting.add(wait));
     try {
       return await work(wait);
     } finally {
+      signal?.removeEventListener('abort', abort);
       waiting.delete(wait);
       if (waiting.size === 0 && this.waiting.get(session) === waiting) this.waiting.delete(session);
     }
