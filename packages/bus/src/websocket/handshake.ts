@@ -7,6 +7,7 @@ import { HookUnanswered } from '../hooks/hooks.ts';
 import type { Principal } from '../principal.ts';
 import { type ConnectionRefusal, Connections } from './connections.ts';
 import type { Gate } from './gate.ts';
+import { answerPings } from './pings.ts';
 import { isWebSocket, refuseMalformed, refuseUpgrade } from './refusal.ts';
 
 export interface HandshakeOptions {
@@ -84,6 +85,8 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     this.wss = new WebSocketServer({
       noServer: true,
       clientTracking: false,
+      // answerPings does that.
+      autoPong: false,
       maxPayload: options.maxMessageBytes,
       perMessageDeflate: options.compression ? { threshold: COMPRESSION_THRESHOLD } : false,
       handleProtocols: selectProtocol,
@@ -249,6 +252,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
       socket.off('error', destroy);
       // ws closes the connection itself, with the fitting code, after every protocol error.
       ws.on('error', ignore);
+      answerPings(ws);
       this.behind.open(ws, socket, arrival);
     });
   }
