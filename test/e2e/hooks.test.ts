@@ -59,6 +59,42 @@ describe('the backend of ARQONBUS_HOOK_CONNECT_URL', () => {
     expect(server.log.join('')).not.toContain(secret);
   });
 
+  it('opens nothing for a reader of a stream that has gone meanwhile, and no place stays taken', async () => {
+    const asked = await backend();
+    const server = await start({
+      ...patient,
+      ARQONBUS_HOOK_CONNECT_URL: asked.url,
+      ARQONBUS_MAX_CONNECTIONS: '1',
+      ARQONBUS_MAX_CONNECTIONS_PER_SUBJECT: '1',
+    });
+    const ada = bearer(await token({ sub: 'ada' }));
+    const leaving = new AbortController();
+    let answer = (): void => {};
+    asked.says = () =>
+      new Promise((resolve) => {
+        answer = () => resolve({ allow: true });
+      });
+    const left = fetch(`${server.urls.http}/v1/stream`, { headers: ada, signal: leaving.signal });
+    await expect.poll(() => asked.asked.length, { timeout: 10_000 }).toBe(1);
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    // By then the server has seen it go, too.
+    for (let n = 0; n < 3; n += 1) await ask(`${server.urls.http}/health`);
+    asked.says = () => ({ allow: true });
+    answer();
+    await expect
+      .poll(
+        () =>
+          connect(server, ada).then(
+            (peer) => peer.welcome.type,
+            (error) => error.status,
+          ),
+        { timeout: 10_000 },
+      )
+      .toBe('system');
+    expect([...server.server.bus.sessions()]).toHaveLength(1);
+  });
+
   it('is asked again when a token is renewed, which is worth no more than the first one', async () => {
     const asked = await backend();
     const server = await start({ ...patient, ARQONBUS_HOOK_CONNECT_URL: asked.url });

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { type AddressInfo, createConnection, createServer as createNetServer } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { startTestServer, type TestServer } from '../../../test/fixtures/start.ts';
 import { token, tokenOf, WITH_AUTH } from '../../../test/fixtures/tokens.ts';
@@ -108,6 +110,33 @@ describe('agents over HTTP', () => {
     expect((await waiting).messages).toHaveLength(1);
     // An agent that nobody calls makes room for another.
     await expect.poll(async () => (await post(mcp.url, { authorization: `Bearer ${other}` }))[0]).toBe(400);
+  });
+
+  it('are not at work for a caller that went before the bus answered', async () => {
+    const behind = new URL(bus.urls.bus);
+    const arrived: (() => void)[] = [];
+    // A slow way to the bus.
+    const way = createNetServer((socket) => {
+      arrived.push(() => {
+        const line = createConnection(Number(behind.port), behind.hostname);
+        socket.pipe(line).pipe(socket);
+        for (const one of [socket, line]) one.on('error', () => socket.destroy());
+      });
+    });
+    way.listen(0, '127.0.0.1');
+    await once(way, 'listening');
+    cleanups.push(async () => way.close());
+    const { port } = way.address() as AddressInfo;
+    const mcp = await serve({ bus: { url: `ws://127.0.0.1:${port}` }, maxCalls: 1 });
+    const headers = { authorization: `Bearer ${await token({ sub: 'ada' })}`, 'content-type': 'application/json' };
+    const leaving = new AbortController();
+    const left = fetch(mcp.url, { method: 'POST', headers, body: '{}', signal: leaving.signal });
+    await expect.poll(() => arrived.length, { timeout: 10_000 }).toBe(1);
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    for (let n = 0; n < 3; n += 1) await post(mcp.url, {}, '/other');
+    arrived[0]?.();
+    await expect.poll(async () => (await post(mcp.url, headers))[0], { timeout: 10_000 }).toBe(400);
   });
 
   it('leave the bus when nobody calls them any more', async () => {

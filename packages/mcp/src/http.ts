@@ -115,8 +115,9 @@ async function respond(
     if (!(error instanceof ArqonBusError)) throw error;
     return refuse(response, statusOf(error), error.code, error.message);
   }
+  // A caller that went meanwhile would never be told of again.
+  if (response.closed) return used.release();
   response.once('close', used.release);
-  if (response.destroyed) return;
   request.auth = { token, clientId: 'agent', scopes: [], extra: { agent: used.agent } };
   await serve(request as never, response as never);
 }

@@ -176,6 +176,33 @@ describe('the life of the server', () => {
     await owned.stop();
   });
 
+  it('is renewed although whoever asked for it has gone', async () => {
+    const leaving = new AbortController();
+    let goOn = (): void => {};
+    const renewed = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    const owned = await startTestServer(
+      {},
+      {
+        onRestart: async () => {
+          leaving.abort();
+          await expect(left).rejects.toThrow();
+          for (let n = 0; n < 3; n += 1) await ask(`${owned.urls.http}/health`);
+          return { reloaded: { changed: [], reopening: ['http.port'], needs_new_process: [] }, goOn };
+        },
+      },
+    );
+    const left = fetch(`${owned.urls.http}/admin/restart`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{}',
+      signal: leaving.signal,
+    });
+    await renewed;
+    await owned.stop();
+  });
+
   it('ends with its answer delivered', async () => {
     let stopped: Promise<void> | undefined;
     const owned: TestServer = await startTestServer({}, { onShutdown: () => (stopped = owned.stop()) });

@@ -212,6 +212,8 @@ const NOTHING = new ArrayBuffer(0);
 function respond(c: AppContext, answer: Reply | Takeover): Response {
   if (answer instanceof Reply) return send(c, answer);
   const { outgoing } = c.env;
+  // Whoever asked has gone meanwhile: of what began now nobody would ever tell the end.
+  if (outgoing.closed) return RESPONSE_ALREADY_SENT;
   // What the steps before have found to say, CORS above all.
   for (const [name, value] of c.res.headers) outgoing.setHeader(name, value);
   outgoing.setHeader('X-Content-Type-Options', 'nosniff');
@@ -265,7 +267,9 @@ function elsewhere(c: AppContext, routes: readonly AnyRoute[]): Reply {
 
 function send(c: AppContext, reply: Reply): Response {
   const { status, body, headers, afterwards } = reply;
-  if (afterwards !== undefined) c.env.outgoing.once('close', afterwards);
+  const { outgoing } = c.env;
+  if (afterwards !== undefined && outgoing.closed) setImmediate(afterwards);
+  else if (afterwards !== undefined) outgoing.once('close', afterwards);
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
   if (status === 204) return c.body(null, status);
   if (typeof body === 'string') return c.body(body, status as ContentfulStatusCode);
