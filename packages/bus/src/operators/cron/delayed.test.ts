@@ -1,5 +1,5 @@
 import { BusError, type MessageOptions } from '@arqonbus/protocol';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Sender } from '../../connection/session.ts';
 import { createMemoryEngine } from '../../engine/memory/memory.ts';
 import type { Delayed } from '../../publish.ts';
@@ -49,6 +49,30 @@ describe('an event for later', () => {
       code: 'VALIDATION_ERROR',
       details: { field: 'options.deliver_at' },
     });
+  });
+
+  it('is refused as often as it was sent when it could not be stored', async () => {
+    const engine = createMemoryEngine();
+    const rig = await open({}, new FakeClock(), engine);
+    const ada = rig.connect({ subject: 'ada' });
+    let fail = (): void => {};
+    vi.spyOn(engine.store, 'set').mockImplementationOnce(
+      () =>
+        new Promise((_resolve, reject) => {
+          fail = () => reject(new BusError('STORAGE_UNAVAILABLE', 'The storage is away.'));
+        }),
+    );
+    const both = Promise.allSettled([
+      delay(rig, ada, { delay_seconds: 5 }),
+      turn().then(() => delay(rig, ada, { delay_seconds: 5 })),
+    ]);
+    await turn();
+    await turn();
+    fail();
+    for (const one of await both) {
+      expect(one).toMatchObject({ status: 'rejected', reason: { code: 'STORAGE_UNAVAILABLE' } });
+    }
+    expect(await delay(rig, ada, { delay_seconds: 5 })).toMatchObject({ duplicate: false });
   });
 
   it('waits once, however often it is sent, and can be taken back', async () => {

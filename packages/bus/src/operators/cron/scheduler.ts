@@ -69,6 +69,8 @@ export class Scheduler {
   private readonly clock: Clock;
   private readonly jobs: JobTable = new JobTable();
   private readonly queue: DueQueue;
+  /** New durable jobs that are not stored yet. */
+  private readonly saving: Map<Job, Promise<void>> = new Map();
   private underway = 0;
   private isStopped = false;
   private stopWatching: () => void = () => {};
@@ -116,10 +118,16 @@ export class Scheduler {
     const job = this.jobOf({ ...wanted, createdAt, iterations: 0, missed: 0, lastDue: null }, 0, session);
     this.jobs.add(job);
     try {
-      if (wanted.durable) await this.saveNew(job);
+      if (wanted.durable) {
+        const saved = this.saveNew(job);
+        this.saving.set(job, saved);
+        await saved;
+      }
     } catch (error) {
       this.jobs.remove(job);
       throw error;
+    } finally {
+      this.saving.delete(job);
     }
     // It may have been cancelled while it was being saved.
     if (this.find(wanted.tenant, wanted.id) === job) this.queue.add(job);
@@ -154,6 +162,8 @@ export class Scheduler {
     requireTokenUntil(principal, now + seconds * 1000);
     const stored = durable && this.bus.engine.backend !== 'memory' ? storedBy(this.bus.engine.backend) : 'memory';
     const known = this.find(tenant, id);
+    // It counts once it is stored: until then it may come to nothing.
+    if (known !== undefined) await this.saving.get(known);
     const job =
       known ??
       (await this.add(
