@@ -47,6 +47,45 @@ describe('who is kept out', () => {
     expect((await ask(`${server.urls.http}/status`, { headers })).status).toBe(200);
   });
 
+  it('is nothing for an admin whose grants are for parts of the tenant, nor are rules, policies and what others have there', async () => {
+    const root = await connect(server, await admin());
+    await root.ask('op.cron.schedule', { room: 'other', channel: 'x', payload: {}, delay_seconds: 600 });
+    const { job_id } = await root.ask('op.cron.schedule', {
+      room: 'part',
+      channel: 'x',
+      payload: {},
+      delay_seconds: 600,
+    });
+    await root.ask('op.webhook.register', { url: 'https://example.com/', room: 'other' });
+    const { rule_id } = await root.ask('op.webhook.register', { url: 'https://example.com/', room: 'part' });
+    const { lease_id } = await root.ask('op.lease.acquire', { keys: ['a'], ttl_seconds: 60 });
+    const bearer = await tokenOf({ sub: 'part', role: 'admin', publish: ['part:*'], subscribe: ['part:*'] });
+    const part = await connect(server, bearer);
+    for (const [command, args] of [
+      ['op.access.block', { subject: 'ada', reason: 'x' }],
+      ['op.access.unblock', { subject: 'ada' }],
+      ['op.access.disconnect', { subject: 'root' }],
+      ['op.access.list', {}],
+      ['op.access.revoke', { subject: 'ada', issued_before: 1 }],
+      ['op.rules.get', {}],
+      ['op.rules.set', { rules: [] }],
+      ['op.rules.explain', { room: 'other', channel: 'x' }],
+      ['op.casil.reload', { enabled: false }],
+      ['op.lease.release', { lease_id }],
+    ] as const) {
+      expect([command, (await part.command(command, args)).error_code]).toEqual([command, 'AUTHORIZATION_ERROR']);
+    }
+    expect((await part.ask('op.rules.explain', { room: 'part', channel: 'x' })).may).toMatchObject({ publish: true });
+    expect((await part.ask('op.cron.list')).jobs).toMatchObject([{ job_id }]);
+    expect((await part.ask('op.webhook.list')).rules).toMatchObject([{ rule_id }]);
+    expect(await part.ask('op.cron.cancel', { job_id })).toMatchObject({ cancelled: true });
+    const headers = { authorization: `Bearer ${bearer}` };
+    for (const path of [`/v1/clients/${root.id}/disconnect`, '/v1/subjects/root/disconnect']) {
+      expect(await ask(server.urls.http + path, { headers, body: {} })).toMatchObject({ status: 403 });
+    }
+    expect(await root.ask('ping')).toMatchObject({ pong: true });
+  });
+
   it('holds a token that was revoked by its id, or for having been issued before', async () => {
     const root = await connect(server, await admin());
     const issued = Math.floor(Date.now() / 1_000);

@@ -59,6 +59,14 @@ export class Access {
     if (!this.may(principal, action, room, channel)) throw forbidden(room, channel);
   }
 
+  /** Throws AUTHORIZATION_ERROR unless `principal` looks after the whole tenant: an admin whose grants, if it has any, leave nothing out. */
+  requireTenant(principal: Principal): void {
+    if (this.may(principal, 'admin', WILDCARD, WILDCARD)) return;
+    throw new BusError('AUTHORIZATION_ERROR', 'This is about the whole tenant, and your grants are for parts of it.', {
+      required_grant: 'admin *:*',
+    });
+  }
+
   /** May `principal` see what happens to others: the telemetry port, and the room that tells the same? */
   mayWatch(principal: Principal): boolean {
     return principal.telemetry || hasRole(principal, 'admin');

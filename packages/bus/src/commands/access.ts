@@ -46,6 +46,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
     command({
       name: 'op.access.block',
       role: 'admin',
+      isTenantWide: true,
       description: 'Keeps a subject out, on every node at once; its connections are closed (4403).',
       args: z.strictObject({
         subject: SUBJECT,
@@ -72,6 +73,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
     command({
       name: 'op.access.unblock',
       role: 'admin',
+      isTenantWide: true,
       description: 'Lets a blocked subject in again.',
       args: z.strictObject({ subject: SUBJECT }),
       result: z.strictObject({ unblocked: z.boolean().describe('False: it was not blocked.') }),
@@ -82,6 +84,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
     command({
       name: 'op.access.revoke',
       role: 'admin',
+      isTenantWide: true,
       description: 'Revokes one token, or all tokens of a subject that were issued before a time.',
       args: z.strictObject({
         jti: z.string().min(1).max(256).describe('The `jti` of the token.').exactOptional(),
@@ -110,6 +113,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
     command({
       name: 'op.access.disconnect',
       role: 'admin',
+      isTenantWide: true,
       description: 'Closes the connections of a subject, or one connection, on whatever node (4403); it may come back.',
       args: z.strictObject({
         subject: SUBJECT.exactOptional(),
@@ -142,6 +146,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
     command({
       name: 'op.access.list',
       role: 'admin',
+      isTenantWide: true,
       description: 'Lists who and what is kept out.',
       args: z.strictObject({
         limit: z.int().min(1).max(500).exactOptional(),

@@ -38,6 +38,8 @@ export interface Command<A = never, R extends object = object> {
    * `current` it takes the sender's current ones where the envelope has none either.
    */
   readonly place?: 'current';
+  /** Whether it is about the whole tenant: it needs the grant `admin` over all of it, and not only the role. */
+  readonly isTenantWide?: true;
   /** Whether it may be answered long after it was sent (`CommandContext.releaseTurn`). */
   readonly waits?: true;
   run(context: CommandContext, args: A): Awaitable<NoInfer<R> | JsonText>;

@@ -87,6 +87,7 @@ export function ruleCommands(bus: Core): AnyCommand[] {
     command({
       name: 'op.rules.get',
       role: 'admin',
+      isTenantWide: true,
       description: "Tells your tenant's own channel rules, and those of the configuration under them.",
       args: z.strictObject({}),
       result: z.strictObject({ version: VERSION, rules: z.array(RULE), base: z.array(RULE) }),
@@ -102,6 +103,7 @@ export function ruleCommands(bus: Core): AnyCommand[] {
     command({
       name: 'op.rules.set',
       role: 'admin',
+      isTenantWide: true,
       description: "Replaces your tenant's own channel rules, on every node at once.",
       args: z.strictObject({
         rules: RULES,
@@ -131,8 +133,10 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       }),
       result: EXPLANATION,
       run: ({ sender }, { as, payload = {}, ...place }): Awaitable<Explanation> => {
+        const at = placeOf(place);
+        bus.access.require(sender.principal, 'admin', at.room, at.channel);
         const described = as === undefined ? null : principalAs(sender.principal, as);
-        return explain(bus, sender, placeOf(place), payload, described);
+        return explain(bus, sender, at, payload, described);
       },
     }),
   ];

@@ -104,6 +104,7 @@ export class CommandRunner {
         required_role: found.role,
       });
     }
+    if (found.isTenantWide === true) this.bus.access.requireTenant(sender.principal);
     return found;
   }
 

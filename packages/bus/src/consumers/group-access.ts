@@ -2,7 +2,7 @@ import { BusError, MAIL_ROOM, PRIVATE_CHANNEL, WILDCARD } from '@arqonbus/protoc
 import type { Access } from '../access.ts';
 import type { Sender } from '../connection/session.ts';
 import { hasRole } from '../principal.ts';
-import type { GroupPlace, GroupRecord } from './group.ts';
+import { type GivenSettings, type GroupPlace, type GroupRecord, settingsOf } from './group.ts';
 
 /** Who uses a group reads its source. Throws VALIDATION_ERROR for what is none, AUTHORIZATION_ERROR. */
 export function requireSource(access: Access, { principal }: Sender, { room, channel }: GroupPlace): void {
@@ -28,4 +28,15 @@ export function requireOwner({ identity, principal }: Sender, { owner, room, cha
     channel,
     group,
   });
+}
+
+/**
+ * Whoever has dead letters published somewhere may publish there: what is in them is what it let be sent. Throws
+ * VALIDATION_ERROR for what is no address, AUTHORIZATION_ERROR.
+ */
+export function requireDeadLetters(access: Access, { principal }: Sender, given: GivenSettings): void {
+  const { dead_letter } = settingsOf(given);
+  if (dead_letter === null) return;
+  const [room = '', channel = ''] = dead_letter.split(':');
+  access.require(principal, 'publish', room, channel);
 }

@@ -86,6 +86,17 @@ describe('who may use groups', () => {
     expect((await (await connect('writer')).ask('group.list', {})).groups).toEqual([]);
   });
 
+  it('has dead letters published where it may publish, and uses a group that does so whoever made it', async () => {
+    const connect = await open();
+    const [reader, writer] = [await connect('reader'), await connect('ada')];
+    const elsewhere = { ...GROUP, dead_letter: 'work:mail' };
+    expect((await reader.refused('group.create', elsewhere)).code).toBe('AUTHORIZATION_ERROR');
+    await reader.ask('group.create', GROUP);
+    await reader.ask('group.delete', GROUP);
+    await writer.ask('group.create', elsewhere);
+    expect(await reader.ask('group.create', elsewhere)).toMatchObject({ owner: 'sub:ada' });
+  });
+
   it('is in the same tenant: another one neither sees the group nor answers for its events', async () => {
     const connect = await open();
     const [ada, stranger] = [await connect('ada'), await connect('eve@other')];

@@ -24,7 +24,7 @@ import {
   requireSame,
   settingsOf,
 } from './group.ts';
-import { requireOwner, requireSource } from './group-access.ts';
+import { requireDeadLetters, requireOwner, requireSource } from './group-access.ts';
 import { GroupStore } from './group-store.ts';
 import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
@@ -150,6 +150,8 @@ export class Groups {
    */
   async create(sender: Sender, place: GroupPlace, given: GivenSettings, start: Start): Promise<GroupRecord> {
     this.requireSource(sender, place);
+    const known = this.find(place);
+    if (known === undefined || known.record.isImplied === true) requireDeadLetters(this.parts.access, sender, given);
     return (await this.make(place, given, start, sender.identity)).record;
   }
 

@@ -108,6 +108,7 @@ export function casilCommands(bus: Core, guard: Casil, singleTenant: boolean): A
     command({
       name: 'op.casil.reload',
       role: 'admin',
+      isTenantWide: true,
       description: "Changes settings of your tenant's content policy; when one of them is wrong, nothing changes.",
       args: RELOAD,
       result: SNAPSHOT,

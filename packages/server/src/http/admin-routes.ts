@@ -76,6 +76,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       params: z.object({ id: TEXT }),
       answer: z.object({ disconnected: z.literal(true), client_id: TEXT, node: TEXT }),
       run: async ({ caller, params: { id } }) => {
+        bus.access.requireTenant(caller.principal);
         const node = await disconnect(bus, caller.principal.tenant, id);
         return { disconnected: true, client_id: id, node };
       },

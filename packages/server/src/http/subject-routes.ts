@@ -55,6 +55,7 @@ export function subjectRoutes(bus: Bus): AnyRoute[] {
       body: z.object({ reason: TEXT.max(MAX_REASON).optional().describe('What the client is told.') }),
       answer: z.object({ connections: z.number() }),
       run: async ({ caller: { principal }, params, body: { reason = 'disconnected by an administrator' } }) => {
+        bus.access.requireTenant(principal);
         if (typeof reason !== 'string' || Buffer.byteLength(reason) > MAX_REASON) {
           throw new BusError('VALIDATION_ERROR', `"reason" must be a string of at most ${MAX_REASON} bytes.`, {
             field: 'reason',

@@ -90,7 +90,9 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
       result: z.strictObject({ jobs: z.array(CRON_JOB), count: COUNT, next: z.string().exactOptional() }),
       run: ({ sender }, args): CommandResult<'op.cron.list'> => {
         const { principal, identity } = sender;
-        const jobs = scheduler.of(principal.tenant, hasRole(principal, 'admin') ? undefined : identity);
+        const isAdmin = hasRole(principal, 'admin');
+        const all = scheduler.of(principal.tenant, isAdmin ? undefined : identity);
+        const jobs = isAdmin ? [...all].filter((job) => isVisible(access, job, sender)) : all;
         const placeOf = ({ stored }: Job): string => `${new Date(stored.createdAt).toISOString()}/${stored.id}`;
         const { entries, next } = pageOf(jobs, placeOf, (job) => scheduler.record(job), args);
         return { jobs: entries, count: entries.length, ...(next === undefined ? {} : { next }) };
@@ -107,7 +109,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
         if (job === undefined) {
           throw new BusError('NOT_FOUND', 'There is no such job; op.cron.list shows yours.', { field: 'job_id' });
         }
-        if (!isVisible(job, sender)) {
+        if (!isVisible(access, job, sender)) {
           throw new BusError('AUTHORIZATION_ERROR', 'The job belongs to somebody else.', { field: 'job_id' });
         }
         await scheduler.remove(job);
@@ -117,8 +119,10 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
   ];
 }
 
-function isVisible(job: Job, sender: Sender): boolean {
-  return job.stored.owner === sender.identity || hasRole(sender.principal, 'admin');
+/** One's own, and an admin's all that its grants cover. */
+function isVisible(access: Access, { stored }: Job, { identity, principal }: Sender): boolean {
+  if (stored.owner === identity) return true;
+  return hasRole(principal, 'admin') && access.may(principal, 'admin', stored.room, stored.channel);
 }
 
 /** The schema knows the least that anybody may ask for. */

@@ -27,10 +27,12 @@ const TOKEN = COUNT.describe(
 /** The commands of op.lease. Every key is in the caller's tenant; no argument can name another. */
 export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
   const { access, options } = bus;
-  /** The lease, if it is the sender's; an admin's are all of the tenant. */
+  /** The lease, if it is the sender's; an admin's are all whose keys its grants cover. */
   const own = async (sender: Sender, leaseId: string): Promise<Lease> => {
     const lease = await leases.ledger.get(sender.principal.tenant, leaseId);
-    if (lease.record.identity === sender.identity || hasRole(sender.principal, 'admin')) return lease;
+    const { identity, namespace, keys } = lease.record;
+    const isGranted = (key: string): boolean => access.mayStore(sender.principal, 'store_write', namespace, key);
+    if (identity === sender.identity || (hasRole(sender.principal, 'admin') && keys.every(isGranted))) return lease;
     throw new BusError('AUTHORIZATION_ERROR', 'The lease is not yours.', { lease_id: leaseId });
   };
   const assertMay = ({ principal }: Sender, namespace: string, keys: readonly string[]): void => {

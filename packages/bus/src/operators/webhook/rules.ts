@@ -54,24 +54,32 @@ export class WebhookRules {
     return active;
   }
 
-  /** The sender's own rules; an admin's: those of the tenant. */
-  visible({ principal, identity }: Sender): ActiveRule[] {
+  /** The sender's own rules; an admin's: those of the tenant that its grants cover. */
+  visible(sender: Sender): ActiveRule[] {
     const { registry } = this.active;
+    const { principal, identity } = sender;
     const { tenant } = principal;
     const all = hasRole(principal, 'admin') ? registry.ofTenant(tenant) : registry.ofOwner(tenant, identity);
-    return all.filter((active) => !this.active.hasExpired(active));
+    return all.filter((active) => this.mayManage(sender, active) && !this.active.hasExpired(active));
   }
 
   /** A rule that the sender may manage. Throws NOT_FOUND, or AUTHORIZATION_ERROR for another owner's. */
-  manageable({ principal, identity }: Sender, ruleId: string): ActiveRule {
+  manageable(sender: Sender, ruleId: string): ActiveRule {
+    const { principal } = sender;
     const found = this.active.registry.find(principal.tenant, ruleId);
     if (found === undefined || this.active.hasExpired(found)) {
       throw new BusError('NOT_FOUND', 'There is no such webhook; op.webhook.list shows yours.', { rule_id: ruleId });
     }
-    if (found.rule.owner === identity || hasRole(principal, 'admin')) return found;
+    if (this.mayManage(sender, found)) return found;
     throw new BusError('AUTHORIZATION_ERROR', "This webhook is somebody else's; its owner or an admin can do this.", {
       rule_id: ruleId,
     });
+  }
+
+  private mayManage({ principal, identity }: Sender, { rule: { owner, room, channel } }: ActiveRule): boolean {
+    if (owner === identity) return true;
+    const isAdmin = hasRole(principal, 'admin');
+    return isAdmin && this.bus.access.may(principal, 'admin', room ?? WILDCARD, channel ?? WILDCARD);
   }
 
   /** Ends a rule, with all that waits for it. */
