@@ -422,6 +422,7 @@ export class Bus extends Core implements SessionHost {
     this.isDraining = true;
     this.announceShutdown(spreadMs);
     this.waits.endAll();
+    this.groups.endPulls();
     for (const operator of this.operators) operator.drain?.();
     const settled = Promise.all([this.ingress.settled(), this.runner.settled()]);
     await atMost(Math.min(SETTLE_MS, left() / 2), settled);

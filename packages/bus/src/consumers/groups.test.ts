@@ -59,6 +59,18 @@ describe('whoever pulls', () => {
   );
 });
 
+it('P6.9 answers whoever pulls when the bus goes away', async () => {
+  const node = await Node.open(createMemoryEngine());
+  const worker = await Worker.connect(node);
+  await worker.ask('group.create', GROUP);
+  const waiting = worker.peer.command('group.pull', { ...GROUP, wait_ms: 50_000 });
+  await worker.ask('group.info', GROUP);
+  const closing = node.bus.close();
+  const answer = await Promise.race([waiting, worker.peer.closed]);
+  expect(answer).toMatchObject({ status: 'success', payload: { messages: [], pending: 0 } });
+  await closing;
+});
+
 describe('who may use groups', () => {
   it('P10.9 is no guest, and nobody who may not read the source, unless the grants name groups', async () => {
     const connect = await open();

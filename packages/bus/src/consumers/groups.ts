@@ -344,6 +344,11 @@ export class Groups {
     return this.pulling.pull(sender, this.existing(place), request);
   }
 
+  /** Answers whoever waits for events without being a member. */
+  endPulls(): void {
+    this.pulling.endAll();
+  }
+
   // What is told ------------------------------------------------------------------------------------------------------
 
   async info(sender: Sender, place: GroupPlace): Promise<{ record: GroupRecord; info: DriverInfo }> {

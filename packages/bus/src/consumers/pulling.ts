@@ -19,7 +19,8 @@ interface PullUnderWay {
 /** Pulls that were asked for on this node and are not answered yet, wherever the group is driven. */
 export class Pulling {
   private readonly drivers: Drivers;
-  private readonly ofSessions: Map<PullUnderWay, Session> = new Map();
+  /** Each with the connection that asks; null: none. */
+  private readonly underWay: Map<PullUnderWay, Session | null> = new Map();
 
   constructor(drivers: Drivers) {
     this.drivers = drivers;
@@ -34,19 +35,24 @@ export class Pulling {
     // A name of its own for each: when one is called off, others of the same caller keep what they got.
     const pull = { active, who: `${identity} ${newId()}` };
     const gone = (): void => this.cancel(pull);
-    if (session !== null) this.ofSessions.set(pull, session);
+    this.underWay.set(pull, session);
     signal?.addEventListener('abort', gone);
     try {
       return await this.drivers.ask(active, 'pull', { who: pull.who, limit, waitMs }, waitMs);
     } finally {
       signal?.removeEventListener('abort', gone);
-      this.ofSessions.delete(pull);
+      this.underWay.delete(pull);
     }
   }
 
   left(session: Session): void {
-    if (this.ofSessions.size === 0) return;
-    for (const [pull, whose] of this.ofSessions) if (whose === session) this.cancel(pull);
+    if (this.underWay.size === 0) return;
+    for (const [pull, whose] of this.underWay) if (whose === session) this.cancel(pull);
+  }
+
+  /** Everybody is answered, with nothing. */
+  endAll(): void {
+    for (const pull of this.underWay.keys()) this.cancel(pull);
   }
 
   private cancel({ active, who }: PullUnderWay): void {

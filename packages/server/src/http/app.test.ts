@@ -132,6 +132,24 @@ describe('requests', () => {
   });
 });
 
+it('a body that breaks off is no fault of the server', async () => {
+  const count = async (code: string): Promise<number> => {
+    const line = new RegExp(`^arqonbus_errors_total\\{code="${code}"\\} (\\d+)`, 'm');
+    return Number(line.exec((await call('/metrics')).text)?.[1] ?? 0);
+  };
+  const [broken, faults] = [await count('INVALID_JSON'), await count('INTERNAL_ERROR')];
+  const { port } = new URL(server.urls.http);
+  const socket = connect(Number(port), '127.0.0.1');
+  const head = `POST /v1/publish HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Type: application/json\r\n`;
+  socket.write(`${head}Content-Length: 100\r\n\r\n{"room"`, () => socket.destroy());
+  await expect
+    .poll(async () => (await count('INVALID_JSON')) - broken + (await count('INTERNAL_ERROR')) - faults, {
+      timeout: 10_000,
+    })
+    .toBe(1);
+  expect(await count('INTERNAL_ERROR')).toBe(faults);
+});
+
 describe('answers', () => {
   it('are neither sniffed nor framed, and nothing is said of other services of the host', async () => {
     for (const path of ['/health', '/nowhere']) {

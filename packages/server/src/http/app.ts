@@ -198,13 +198,23 @@ function refuseBody(limit: number): never {
 async function run(c: AppContext, one: AnyRoute): Promise<Reply | Takeover> {
   const query = readTexts(one.query, c.get('texts'));
   const params = readTexts(one.params, c.req.param() as Record<string, string>);
-  const sent = one.method === 'post' ? await c.req.arrayBuffer() : NOTHING;
+  const sent = one.method === 'post' ? await bodyOf(c) : NOTHING;
   const list = one.takesList === true ? readObjects(sent) : [];
   const body = one.takesList === true ? {} : readJson(sent);
   const { incoming } = c.env;
   const { signal } = c.req.raw;
   const answer = await one.run({ caller: c.get('caller'), query, params, body, list, incoming, signal });
   return answer instanceof Reply || answer instanceof Takeover ? answer : new Reply(one.status ?? 200, answer);
+}
+
+/** Nobody is left to be answered when a body breaks off; that is no fault of the server. */
+async function bodyOf(c: AppContext): Promise<ArrayBuffer> {
+  try {
+    return await c.req.arrayBuffer();
+  } catch (error) {
+    if (!c.env.incoming.destroyed || c.env.incoming.complete) throw error;
+    throw new BusError('INVALID_JSON', 'The body broke off; send all of it.');
+  }
 }
 
 const NOTHING = new ArrayBuffer(0);
