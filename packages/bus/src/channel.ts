@@ -1,4 +1,5 @@
 import { type ChannelRecord, MAIL_ROOM, type Position, WILDCARD } from '@arqonbus/protocol';
+import { Identities } from './connection/identities.ts';
 import type { Coverage, Membership, Place, Session } from './connection/session.ts';
 import type { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -182,8 +183,7 @@ export class Tenant {
   readonly sessions: Map<string, Session> = new Map();
   /** Their ids in order, for lists. */
   readonly sessionIds: SortedKeys = new SortedKeys();
-  /** The connections of each identity (subject, client key or client id). */
-  readonly identities: Map<string, Set<Session>> = new Map();
+  readonly identities: Identities = new Identities();
   /** Members of `*:*`: all events of the tenant. */
   readonly everything: Channel;
   /** Mailboxes that somebody reads live; they count as no channels and are in no list. */

@@ -286,9 +286,7 @@ export class Core {
     );
     tenant.sessions.set(id, session);
     tenant.sessionIds.add(id);
-    const connections = tenant.identities.get(identity);
-    if (connections === undefined) tenant.identities.set(identity, new Set([session]));
-    else connections.add(session);
+    tenant.identities.add(session);
     traffic.connections += 1;
     traffic.active += 1;
     this.cluster.announce(session);
@@ -314,10 +312,7 @@ export class Core {
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
-    const connections = tenant.identities.get(session.identity);
-    connections?.delete(session);
-    if (connections?.size === 0) {
-      tenant.identities.delete(session.identity);
+    if (tenant.identities.remove(session)) {
       for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
     }
     tenant.traffic.active -= 1;

@@ -217,7 +217,10 @@ export class Directory {
   async clientsOf(principal: Principal, subject: string, page: Page): Promise<Listed<ClientRecord>> {
     const { tenant: name } = principal;
     const target = `sub:${subject}`;
-    const records = [...(this.rooms.tenant(name).identities.get(target) ?? [])].map((one) => one.record(this.node));
+    const records = this.rooms
+      .tenant(name)
+      .identities.of(target)
+      .map((one) => one.record(this.node));
     const elsewhere = this.presence === null ? [] : await this.presence.find(name, target);
     for (const { record } of elsewhere) records.push(JSON.parse(record) as ClientRecord);
     const { after, limit } = page;

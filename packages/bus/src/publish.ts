@@ -189,10 +189,20 @@ export function inspectMessage(
 ): { payload: JsonObject; metadata: Metadata | undefined } {
   const { tenant } = sender.principal;
   const { own, server } = metadata === undefined ? NO_METADATA : splitMetadata(metadata);
-  const left = inspector.inspect({ ...inspection, tenant, metadata: own }, sender);
+  const left = inspector.inspect({ tenant, metadata: own, ...inspection }, sender);
   if (left.casil === undefined && left.metadata === own) return { payload: left.payload, metadata };
   const casil = left.casil === undefined ? {} : { casil: left.casil };
   return { payload: left.payload, metadata: { ...left.metadata, ...server, ...casil } };
+}
+
+/** What is inspected of an event. Every field is named: objects that are spread and added to have a shape each. */
+function subjectOf(
+  { type, id, requestId }: Message,
+  { room, channel }: Address,
+  payload: JsonObject,
+  mode: ChannelPolicy['casil'],
+): Omit<Inspection, 'tenant' | 'metadata'> {
+  return { type, id, requestId, room, channel, payload, mode };
 }
 
 const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
@@ -290,7 +300,7 @@ export class Publisher {
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(this.askHooks(hook, event, sender), (left) => {
       if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
-      const subject = { ...message, ...address, payload: left.payload, mode: this.policyAt(sender, address).casil };
+      const subject = subjectOf(message, address, left.payload, this.policyAt(sender, address).casil);
       return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
     });
   }
@@ -375,7 +385,7 @@ export class Publisher {
     let metadata = givenMetadata;
     // Before a channel is made: its name may be what the policy blocks.
     if (this.inspector.enabledFor(sender.principal.tenant)) {
-      const subject = { ...message, ...address, payload, mode: this.policyAt(sender, address).casil };
+      const subject = subjectOf(message, address, payload, this.policyAt(sender, address).casil);
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const { tenant } = sender.principal;

@@ -107,7 +107,7 @@ export class SqliteBroker implements Broker {
     if (underway !== undefined) {
       // What was refused for its expectation was nobody's first.
       return underway.then(
-        (result) => ({ ...result, delivered: 0, duplicate: true }),
+        ({ sequence, epoch, stored }) => ({ sequence, epoch, stored, delivered: 0, duplicate: true }),
         (error) => (isConflict(error) ? this.publish(publication) : Promise.reject(error)),
       );
     }
@@ -115,8 +115,9 @@ export class SqliteBroker implements Broker {
     if (this.#writes.isFull) throw tooFast();
     stream.until = endOfRest(now, retention);
     const published = new Promise<Published>((resolve, reject) => {
-      const event = { stream, to, draft, identity, retention, dedupeMs, expect, firstSequence, key, resolve, reject };
-      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, sequenceBefore: 0, idBefore: null });
+      const given = { draft, identity, retention, dedupeMs, expect, firstSequence };
+      const outcome = { sequence: 0, text: '', refusedAt: null, sequenceBefore: 0, idBefore: null };
+      this.#writes.append({ stream, to, key, resolve, reject, ...given, ...outcome });
     });
     if (!isUnique) this.#underway.set(key, published);
     return published;
