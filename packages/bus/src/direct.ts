@@ -16,9 +16,10 @@ import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Durability, Engine, NodeMessage } from './engine/engine.ts';
 import { Handover, Seen } from './handover.ts';
 import type { Hops, Step } from './hops.ts';
+import { type Inspector, inspectMessage } from './inspection.ts';
 import { marksOf } from './marks.ts';
 import { isSubject } from './principal.ts';
-import { type Inspector, inspectMessage, type PublishHook, runHooks } from './publish.ts';
+import { type PublishHook, runHooks } from './publish.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients and mailboxes (PROTOCOL section 5, `private`); never in a channel's history. */

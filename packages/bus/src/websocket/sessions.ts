@@ -4,10 +4,10 @@ import { BusError, CLIENT_TYPES, CLOSE, type ClientType, parseAddress, WILDCARD 
 import type { WebSocket } from 'ws';
 import type { Wire } from '../connection/outbox.ts';
 import type { Arrival, Session } from '../connection/session.ts';
+import type { Inspector } from '../inspection.ts';
 import { networkOf } from '../network.ts';
 import { isSubject, type Principal } from '../principal.ts';
 import { inspectArrival } from '../profile.ts';
-import type { Inspector } from '../publish.ts';
 import type { Behind } from './handshake.ts';
 import type { Heartbeat } from './heartbeat.ts';
 import { Socket, type SocketEvents } from './socket.ts';
