@@ -108,8 +108,8 @@ function DeadLetters({ of: { room, channel, group }, reload }: GroupProps): VNod
   };
   const columns: Column<Envelope>[] = [
     { name: 'Sent', cell: ({ timestamp }) => ago(timestamp ?? ''), tight: true },
-    { name: 'Why', cell: ({ metadata }) => visibleLine(preview(metadata?.dead ?? {}, 200), 201) },
-    { name: 'Payload', cell: ({ payload }) => <code>{visibleLine(preview(payload, 160), 161)}</code> },
+    { name: 'Why', cell: ({ metadata }) => visibleLine(preview(metadata?.dead ?? {}, 200), 201), wide: true },
+    { name: 'Payload', cell: ({ payload }) => <code>{visibleLine(preview(payload, 160), 161)}</code>, wide: true },
     {
       name: '',
       cell: ({ id }) => (
