@@ -73,7 +73,7 @@ function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'
   return (
     <span class="row">
       <Badge>sequence {count(info.sequence)}</Badge>
-      {rate !== undefined && <Badge>{short(rate)}/s</Badge>}
+      <Badge>{rate === undefined ? '…' : short(rate)}/s</Badge>
       <Badge>{plural(info.count, 'member')}</Badge>
       <Badge>{keptOf(info)}</Badge>
       {info.hardcoded && <Badge>built in</Badge>}
