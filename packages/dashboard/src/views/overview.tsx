@@ -84,7 +84,7 @@ export function OverviewView(): VNode {
       </div>
       {status.problem !== '' && <Note tone="bad">{status.problem}</Note>}
       <dl class="tiles">
-        {tilesOf(status.value, now, [...nodes]).map(({ name, value, below, tone }) => (
+        {tilesOf(status.value, now, [...nodes].sort()).map(({ name, value, below, tone }) => (
           <div class="tile" key={name} data-tone={tone}>
             <dt>{name}</dt>
             <dd>
