@@ -1,4 +1,5 @@
 import {
+  BusError,
   type ChannelSummary,
   type ClientRecord,
   isChannelName,
@@ -10,7 +11,16 @@ import {
 import type { Access } from './access.ts';
 import { andThen } from './awaitable.ts';
 import type { Session } from './connection/session.ts';
-import type { Awaitable, Engine, NodeStatus, Presence, PresenceEntry } from './engine/engine.ts';
+import {
+  type Awaitable,
+  type Engine,
+  MOST_USAGES,
+  type NodeStatus,
+  type Presence,
+  type PresenceEntry,
+  type StreamAddress,
+  type StreamUsage,
+} from './engine/engine.ts';
 import type { SortedKeys } from './engine/memory/sorted-keys.ts';
 import type { Principal } from './principal.ts';
 import type { Channel, Room, Rooms } from './rooms.ts';
@@ -119,6 +129,28 @@ export class Directory {
     const accepts = (name: string): boolean => this.access.may(principal, 'subscribe', roomName, name);
     const { names, next } = await take(room?.names ?? null, elsewhere, accepts, page);
     return { items: names.map(summaryOf), next };
+  }
+
+  /** The same channels, each with what its stream keeps; as they are while the storage cannot be asked. */
+  async withUsage(tenant: string, channels: ChannelSummary[]): Promise<ChannelSummary[]> {
+    const usages = await this.usage(channels.map(({ room, channel }) => ({ tenant, room, channel })));
+    return usages === null ? channels : channels.map((channel, index) => ({ ...channel, ...usages[index] }));
+  }
+
+  /** What each of any number of streams keeps; null while the storage cannot be asked. */
+  async usage(streams: readonly StreamAddress[]): Promise<StreamUsage[] | null> {
+    const slice = new Slice();
+    const usages: StreamUsage[] = [];
+    try {
+      for (let at = 0; at < streams.length; at += MOST_USAGES) {
+        if (slice.isOver) await slice.next();
+        usages.push(...(await this.engine.broker.usage(streams.slice(at, at + MOST_USAGES))));
+      }
+    } catch (error) {
+      if (error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE') return null;
+      throw error;
+    }
+    return usages;
   }
 
   /** One page of the rooms that `principal` may read something of, by name; of each it counts what it may read. */
