@@ -179,7 +179,11 @@ export class Interest {
     if (session.cluster) await session.follow(this.keys.wideTopics(all.tenant));
     else await session.subscribePattern(this.keys.topicPattern(all.tenant));
     const names = (await session.command('smembers', this.keys.rooms(all.tenant))) as string[];
-    for (const name of names) this.add(all.tenant, name);
+    for (const name of names) {
+      const room = this.add(all.tenant, name);
+      // One that came to be while the connection was lost is owed from its beginning.
+      if (all.followed) room.state = 'open';
+    }
   }
 
   /** Opens the rooms of a tenant, those too that appear meanwhile; from then on new ones are open at once. */
