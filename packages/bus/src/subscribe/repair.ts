@@ -1,8 +1,9 @@
 import type { Envelope, Position } from '@arqonbus/protocol';
-import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
+import type { Broker, Missing, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import type { Hub } from '../hub.ts';
 import type { Notices } from '../notices.ts';
 import type { Channel, Rooms } from '../rooms.ts';
+import { raiseMissing } from './missing.ts';
 
 /** Envelopes read from history at a time. */
 const READ = 64;
@@ -38,6 +39,11 @@ export class Repairs {
     for (const one of roomName === '*' ? tenant.rooms.values() : room === undefined ? [] : [room]) {
       for (const channel of [one.wide, ...one.channels.values()]) this.repair(channel);
     }
+  }
+
+  /** What passed this node by is known, and nothing comes live before it was handed on: rejects when it cannot be read. */
+  raise(missing: readonly Missing[]): Promise<void> {
+    return raiseMissing(missing, (stream) => this.notices.historyGap(stream));
   }
 
   private repair(channel: Channel): void {

@@ -1,6 +1,6 @@
 import type { Awaitable } from '../engine.ts';
-import type { CatchUp } from './catch-up.ts';
 import type { Feed } from './feed.ts';
+import type { Gaps } from './gaps.ts';
 import type { Keys } from './keys.ts';
 import { type Link, unavailable } from './link.ts';
 import { type Position, Room } from './room.ts';
@@ -33,15 +33,15 @@ export class Interest {
   private readonly keys: Keys;
   private readonly link: Link;
   private readonly feed: Feed;
-  private readonly catchUp: CatchUp;
+  private readonly gaps: Gaps;
   private readonly tenants = new Map<string, TenantInterest>();
   private readonly waiters = new Map<Room | TenantInterest, Waiter>();
 
-  constructor(keys: Keys, link: Link, feed: Feed, catchUp: CatchUp) {
+  constructor(keys: Keys, link: Link, feed: Feed, gaps: Gaps) {
     this.keys = keys;
     this.link = link;
     this.feed = feed;
-    this.catchUp = catchUp;
+    this.gaps = gaps;
   }
 
   /** How far this node's members are in a stream; at its beginning when they have had nothing of it. */
@@ -102,7 +102,7 @@ export class Interest {
       await session.follow(topics.slice(at, at + TOPICS_AT_ONCE));
     }
     for (const all of tenants) await this.cover(session, all);
-    await this.catchUp.rooms(
+    await this.gaps.rooms(
       session,
       [...new Set([...rooms, ...tenants.flatMap((all) => this.roomsOf(all.tenant))])],
       verify,
@@ -134,7 +134,7 @@ export class Interest {
     }
     return this.follow(room, async (session) => {
       await session.follow([room.topic]);
-      await this.catchUp.rooms(session, [room], false);
+      await this.gaps.rooms(session, [room], false);
     });
   }
 
@@ -191,7 +191,7 @@ export class Interest {
     for (;;) {
       const opening = this.roomsOf(all.tenant).filter((room) => room.state !== 'open');
       if (opening.length === 0 || this.tenants.get(all.tenant) !== all) break;
-      await this.catchUp.rooms(session, opening, false);
+      await this.gaps.rooms(session, opening, false);
     }
     all.followed = true;
   }
