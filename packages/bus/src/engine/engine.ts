@@ -139,7 +139,7 @@ export interface Missing {
 /** An event that passed this node by. */
 export interface Missed {
   readonly sequence: number;
-  /** Of two events in different streams, the one with the lower number was stored first. */
+  /** A whole number: of two events in different streams, the one with the lower number was stored first. */
   readonly order: number;
   /** About how much memory it takes. */
   readonly bytes: number;
