@@ -74,7 +74,7 @@ class Source implements Weighed {
     if (next === undefined) return 0;
     // The clock of what stores may be set back; the order of a stream may not.
     this.order = Math.max(this.order, next.order);
-    return Number.MAX_SAFE_INTEGER - this.order;
+    return Math.max(1, Number.MAX_SAFE_INTEGER - this.order);
   }
 
   /** Goes on to the next page. At the end it tells what is missing there. */

@@ -98,4 +98,41 @@ describe.runIf(hasRedis())('members of a node whose line to Redis breaks', () =>
     expect(writer.inbox.filter(({ type }) => type === 'event').map(({ payload }) => payload.n)).toContain(1);
     expect(await steps(reader, 2)).toEqual([1, 2]);
   });
+
+  it('get all of a long break once and in order, though the line breaks again and again while it is read', async () => {
+    const [reader, writer] = [await far.connect('ada'), near.bus];
+    await reader.ask('join_channel', { room: 'work' });
+    await writer.publish('work:a', { n: 0 }, { as: 'bob' });
+    expect(await steps(reader, 1)).toEqual([0]);
+    proxy.refuse(true);
+    const text = 'x'.repeat(4_000);
+    await Promise.all(range(1, 1_200).map((n) => writer.publish(`work:${'abc'[n % 3]}`, { n, text }, { as: 'bob' })));
+    proxy.refuse(false);
+    const got: number[] = [];
+    for (const part of [1, 300, 500, 399]) {
+      got.push(...(await steps(reader, part)));
+      proxy.cut();
+    }
+    expect(got).toEqual(range(1, 1_200));
+    await writer.publish('work:a', { n: 1_201 }, { as: 'bob' });
+    expect(await steps(reader, 1)).toEqual([1_201]);
+    expect(reader.inbox.filter(({ payload }) => payload.event === 'history_gap')).toEqual([]);
+  });
+
+  it('get an event that was stored and of which the server told nobody', async () => {
+    const [reader, writer] = [await far.connect('ada'), await near.connect('bob')];
+    const at = { room: 'work', channel: 'x' };
+    await reader.ask('join_channel', at);
+    await writer.publish({ ...at, payload: { n: 1 } });
+    expect(await steps(reader, 1)).toEqual([1]);
+    const admin = server.client();
+    const [key, room] = ['arqon:{default/work}:stream:x', 'arqon:{default/work}:streams'];
+    const [[, fields] = ['', ['', '']]] = await admin.xrange(key, '-', '+');
+    const body = (fields[1] ?? '').replace(/^(\S+\.)\d+ (\S+) \S+/, '$1999999 $2 arq_untold').replace('"n":1', '"n":2');
+    await admin.xadd(key, '2-9000000000000000', 'e', body, 's', '0');
+    await admin.hset(room, 'x', String(await admin.hget(room, 'x')).replace(/^1 /, '2 '));
+    admin.disconnect();
+    await writer.publish({ ...at, payload: { n: 3 } });
+    expect(await steps(reader, 2)).toEqual([2, 3]);
+  });
 });
