@@ -214,3 +214,29 @@ it('reads from history too what more comes live meanwhile than it holds back', a
   await writer.publish(say(12));
   expect((await reader.message()).payload.n).toBe(12);
 });
+
+it('tells members of each channel that history cannot be read of, and goes on with what was held back', async () => {
+  const { engine, cut, mend } = lossy();
+  const faults: unknown[] = [];
+  const { connect } = await serve([], { engine, onFault: (fault) => faults.push(fault) });
+  const [reader, writer] = [await connect('ada'), await connect('bob')];
+  const places = ['x', 'y'].map((channel) => ({ room: 'work', channel }));
+  for (const place of places) await reader.ask('join_channel', place);
+  cut();
+  for (const place of places) await writer.publish({ ...place, payload: {} });
+  let fail = (): void => {};
+  const failed = new Promise<never>((_, reject) => {
+    fail = () => reject(new Error('the disk is gone'));
+  });
+  Object.assign(engine.broker, { history: () => failed });
+  mend();
+  await writer.publish(say(2));
+  fail();
+  const gap = async (): Promise<string> => {
+    const { payload } = await reader.next((frame) => frame.payload?.event === 'history_gap');
+    return payload.channel;
+  };
+  expect([await gap(), await gap()].sort()).toEqual(['x', 'y']);
+  expect(await reader.message()).toMatchObject({ payload: { n: 2 } });
+  expect(faults).toEqual([new Error('the disk is gone')]);
+});

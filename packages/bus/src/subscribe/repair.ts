@@ -56,7 +56,7 @@ export class Repairs {
     this.run(repair)
       .catch((error: unknown) => {
         this.onFault(error);
-        for (const channel of repair.open) this.notices.historyGap(channel);
+        for (const channel of repair.unread()) this.notices.historyGap(channel);
       })
       .finally(() => {
         this.running.delete(tenant);
@@ -77,8 +77,13 @@ export class Repairs {
       const channels = [...repair.open];
       const missing: Missing[] = [];
       for (let from = 0; from < channels.length; from += AT_ONCE) {
-        const found = channels.slice(from, from + AT_ONCE).map((channel) => this.lookFor(channel, repair, tellGap));
-        for (const one of await Promise.all(found)) if (one !== null) missing.push(one);
+        await Promise.all(
+          channels.slice(from, from + AT_ONCE).map(async (channel) => {
+            const found = await this.lookFor(channel, repair, tellGap);
+            if (found === null) repair.open.delete(channel);
+            else missing.push(found);
+          }),
+        );
       }
       await raiseMissing(missing, tellGap);
       repair.open.clear();
@@ -137,13 +142,13 @@ export class Repairs {
 /** What is being repaired of a tenant, and what waits for it. */
 class Repair {
   /** The streams that are being read. */
-  open: Set<Channel> = new Set();
+  readonly open: Set<Channel> = new Set();
   held: StreamEvent[] = [];
   /** The first sequence of each stream that came live since the reading began. */
   readonly firstHeld: Map<Channel, number> = new Map();
   /** What came before the first event of a stream that was held back, and no longer is. */
   readonly dropped: Map<Channel, number> = new Map();
-  private asked: Set<Channel> = new Set();
+  private readonly asked: Set<Channel> = new Set();
   private text = 0;
   private isReading = false;
   private isStale = false;
@@ -157,8 +162,8 @@ class Repair {
   /** Begins to read what is asked for; false when that is nothing. */
   begin(): boolean {
     if (this.asked.size === 0 && !this.isStale) return false;
-    this.open = this.asked;
-    this.asked = new Set();
+    for (const channel of this.asked) this.open.add(channel);
+    this.asked.clear();
     if (this.isStale) {
       for (const [channel, first] of this.firstHeld) {
         this.open.add(channel);
@@ -169,6 +174,11 @@ class Repair {
     this.isStale = false;
     this.isReading = true;
     return true;
+  }
+
+  /** Of which streams something may be missing still. */
+  unread(): ReadonlySet<Channel> {
+    return new Set([...this.open, ...this.asked, ...(this.isStale ? this.firstHeld.keys() : [])]);
   }
 
   /** Holds a live event back; false when it is to go on at once. */

@@ -43,31 +43,24 @@ export class Gaps {
    * end of its streams.
    */
   async rooms(session: Session, rooms: readonly Room[], verify: boolean): Promise<void> {
-    const lacks: Lack[] = [];
+    const streams: { readonly room: Room; readonly channel: string; readonly position: Position }[] = [];
     await inTurns(rooms, async (room) => {
       const standings = await positions(session, this.keys, room.tenant, room.name);
       if (room.state !== 'open') return room.begin(standings);
       for (const [channel, cursor] of room.cursors) {
         if (!standings.has(channel)) this.forget(room, cursor);
       }
-      for (const [channel, position] of standings) {
-        const cursor = room.cursor(channel, position.epoch);
-        if (await this.isBehind(session, room, cursor, position, verify)) {
-          lacks.push({ room, cursor, epoch: position.epoch, upTo: position.sequence });
-        }
-      }
+      for (const [channel, position] of standings) streams.push({ room, channel, position });
     });
-    const tenants = new Set(lacks.map(({ room }) => room.tenant));
-    await Promise.all(
-      [...tenants].map((tenant) =>
-        this.tell(
-          session,
-          tenant,
-          '*',
-          lacks.filter(({ room }) => room.tenant === tenant),
-        ),
-      ),
-    );
+    const byTenant = new Map<string, Lack[]>();
+    await inTurns(streams, async ({ room, channel, position }) => {
+      const cursor = room.cursor(channel, position.epoch);
+      if (!(await this.isBehind(session, room, cursor, position, verify))) return;
+      const lacks = byTenant.get(room.tenant) ?? [];
+      lacks.push({ room, cursor, epoch: position.epoch, upTo: position.sequence });
+      byTenant.set(room.tenant, lacks);
+    });
+    await Promise.all([...byTenant].map(([tenant, lacks]) => this.tell(session, tenant, '*', lacks)));
     for (const room of rooms) this.feed.opened(room);
   }
 
