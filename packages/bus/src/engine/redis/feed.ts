@@ -20,6 +20,12 @@ export interface FeedEvents {
   overrun(): Promise<void>;
 }
 
+/** An event that came while nothing might pass. */
+export interface Waiting {
+  readonly room: Room;
+  readonly entry: Entry;
+}
+
 /**
  * The one way by which events reach this node's members: everything that is published comes through here, in the order
  * in which the server published it, the node's own publications too. Every event is checked against its stream's
@@ -33,7 +39,7 @@ export class Feed {
   private readonly engine: EngineEvents;
   private readonly events: FeedEvents;
   private readonly roomOf: (topic: string) => Room | undefined;
-  private queue: { room: Room; entry: Entry }[] = [];
+  private queue: Waiting[] = [];
   /** Nobody passes before the first server answered. */
   private stops = 1;
   private round = 0;
@@ -46,6 +52,11 @@ export class Feed {
     this.engine = engine;
     this.events = events;
     this.roomOf = roomOf;
+  }
+
+  /** What waits, in the order in which it came. */
+  get waiting(): readonly Waiting[] {
+    return this.queue;
   }
 
   accept(topic: string, message: string): void {

@@ -13,7 +13,7 @@ interface Lack {
   readonly room: Room;
   readonly cursor: Cursor;
   readonly epoch: string;
-  readonly upTo: number;
+  upTo: number;
 }
 
 /**
@@ -52,15 +52,23 @@ export class Gaps {
       }
       for (const [channel, position] of standings) streams.push({ room, channel, position });
     });
-    const byTenant = new Map<string, Lack[]>();
+    const lacks: Lack[] = [];
     await inTurns(streams, async ({ room, channel, position }) => {
       const cursor = room.cursor(channel, position.epoch);
       if (!(await this.isBehind(session, room, cursor, position, verify))) return;
-      const lacks = byTenant.get(room.tenant) ?? [];
       lacks.push({ room, cursor, epoch: position.epoch, upTo: position.sequence });
-      byTenant.set(room.tenant, lacks);
     });
-    await Promise.all([...byTenant].map(([tenant, lacks]) => this.tell(session, tenant, '*', lacks)));
+    if (lacks.length > 0) {
+      await session.fence();
+      this.leaveToLive(lacks);
+    }
+    const byTenant = new Map<string, Lack[]>();
+    for (const lack of lacks) {
+      const some = byTenant.get(lack.room.tenant);
+      if (some === undefined) byTenant.set(lack.room.tenant, [lack]);
+      else some.push(lack);
+    }
+    await Promise.all([...byTenant].map(([tenant, some]) => this.tell(session, tenant, '*', some)));
     for (const room of rooms) this.feed.opened(room);
   }
 
@@ -110,6 +118,29 @@ export class Gaps {
     if (tag === null) return false;
     const [entry] = await entriesFrom(session, this.keys, room.stream(cursor.channel), cursor.epoch, [last, last], 1);
     return entry !== undefined && (entry.tag.origin !== tag.origin || entry.tag.number !== tag.number);
+  }
+
+  /**
+   * Rooms are looked at one after the other: of two events of one sender the first may lie beyond where its room ended
+   * when that was looked at, and comes live, and the second not. So what was stored after the first that comes live, and
+   * waits itself, is left to come live too.
+   */
+  private leaveToLive(lacks: readonly Lack[]): void {
+    const byCursor = new Map(lacks.map((lack) => [lack.cursor, lack]));
+    const { waiting } = this.feed;
+    let first = Number.POSITIVE_INFINITY;
+    for (const { room, entry } of waiting) {
+      const cursor = room.cursors.get(entry.channel);
+      const end = cursor?.epoch === entry.epoch ? (byCursor.get(cursor)?.upTo ?? cursor.last) : 0;
+      if (entry.sequence > end) first = Math.min(first, entry.order);
+    }
+    for (const { room, entry } of waiting) {
+      const cursor = room.cursors.get(entry.channel);
+      const lack = cursor === undefined ? undefined : byCursor.get(cursor);
+      if (lack !== undefined && lack.epoch === entry.epoch && entry.order > first) {
+        lack.upTo = Math.max(lack.cursor.last, Math.min(lack.upTo, entry.sequence - 1));
+      }
+    }
   }
 
   private async tell(session: Session, tenant: string, room: string, lacks: readonly Lack[]): Promise<void> {
