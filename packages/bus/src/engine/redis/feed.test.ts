@@ -123,6 +123,20 @@ describe('the feed', () => {
     expect(bench.sequences).toEqual([1, 2, 3]);
   });
 
+  it('finds anew what waited when another connection began', async () => {
+    const bench = new Bench();
+    bench.publish(true);
+    bench.feed.stop();
+    bench.publish(true);
+    bench.publish(true);
+    bench.feed.forget();
+    bench.feed.restart();
+    expect(bench.sequences).toEqual([1]);
+    bench.publish(true);
+    await bench.seen.until(() => bench.sequences.length === 4);
+    expect(bench.sequences).toEqual([1, 2, 3, 4]);
+  });
+
   it('drops what waits beyond a bound, and has the rooms compared instead: nothing is lost, and the order holds', async () => {
     const bench = new Bench();
     bench.publish(true);

@@ -72,6 +72,13 @@ export class Feed {
     this.stops += 1;
   }
 
+  /** Forgets what waits: a new connection begins, in which all that members lack is found anew. */
+  forget(): void {
+    this.drop();
+    this.isOverrun = false;
+    for (const room of this.rooms.values()) room.isBehind = false;
+  }
+
   /** Members are up to date with what was published before: what arrived meanwhile goes on. */
   restart(): void {
     this.round += 1;

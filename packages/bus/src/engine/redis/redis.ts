@@ -261,6 +261,7 @@ class RedisEngine implements Engine {
   private async prepare(session: Session): Promise<void> {
     this.latest = session;
     this.gaps.use(session);
+    this.feed.forget();
     this.layOut(session);
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
     await this.clock.look();
