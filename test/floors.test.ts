@@ -47,6 +47,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'subscribe/catch-up.ts',
       'subscribe/coverage.ts',
       'subscribe/interest.ts',
+      'subscribe/missing.ts',
       'subscribe/retained.ts',
       'subscribe/roster.ts',
       'retention.ts',

@@ -213,7 +213,9 @@ export class Core {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
     historyGap: (stream) => this.notices.historyGap(stream),
-    gap: (tenant, room) => {
+    gap: (tenant, room, missing) => {
+      // All of it comes by, to whoever follows the room in any way.
+      if (missing !== undefined) return this.repairs.raise(missing);
       this.repairs.gap(tenant, room);
       this.waits.recheck(tenant, room);
       this.groups.doubt(tenant, room);

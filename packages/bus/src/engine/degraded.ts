@@ -126,7 +126,7 @@ class DegradedBroker implements Broker {
           events.health(state);
         },
         historyGap: (stream) => events.historyGap(stream),
-        gap: (tenant, room) => events.gap(tenant, room),
+        gap: (...told) => events.gap(...told),
         trimmed: (state) => events.trimmed(state),
         warning: (sentence) => events.warning?.(sentence),
       });

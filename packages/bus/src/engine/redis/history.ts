@@ -2,7 +2,7 @@ import { randomToken } from '@arqonbus/protocol';
 import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState, StreamUsage } from '../engine.ts';
 import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
-import type { Position, Room } from './room.ts';
+import type { Position } from './room.ts';
 import { COUNT, DROP, LONGEST_MS, limitsOf, READ, REST, RETAIN, STATE, USAGE } from './scripts.ts';
 import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
@@ -223,23 +223,17 @@ export async function positions(
   return standings;
 }
 
-/** What a stream still keeps from `from` to `to` (sequences, inclusive), in order. */
-export async function entriesBetween(
+/** The first `count` of what a stream still keeps from one sequence to another, inclusive, in order. */
+export async function entriesFrom(
   session: Session,
   keys: Keys,
-  room: Room,
-  channel: string,
+  stream: StreamAddress,
   epoch: string,
-  from: number,
-  to: number,
+  [from, to]: readonly [number, number],
+  count: number,
 ): Promise<Entry[]> {
-  const entries: Entry[] = [];
-  const key = keys.stream(room.stream(channel));
-  for (let next = from; next <= to; ) {
-    const page = (await session.command('xrange', key, next, to, 'COUNT', PAGE)) as [string, [string, string]][];
-    for (const [place, [, body]] of page) entries.push(decodeEntry(channel, epoch, place, body));
-    if (page.length < PAGE) break;
-    next = (entries.at(-1)?.sequence ?? to) + 1;
-  }
-  return entries;
+  const page = await session.command('xrange', keys.stream(stream), from, to, 'COUNT', count);
+  return (page as [string, [string, string]][]).map(([place, [, body]]) =>
+    decodeEntry(stream.channel, epoch, place, body),
+  );
 }
