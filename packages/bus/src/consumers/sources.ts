@@ -5,7 +5,7 @@ import { type GroupPlace, isWide, MAX_STREAMS, streamName, streamOf } from './gr
 import type { Entry, Ledger, LedgerStream } from './ledger.ts';
 
 /** Events read from history at a time, and UTF-16 units of them that are aimed at. */
-const MAX_READ = 128;
+const MAX_READ = 256;
 const FIRST_READ = 8;
 const READ_LENGTH = 262_144;
 /** Streams that are asked about at the same time. */
