@@ -86,6 +86,15 @@ export class LedgerStream {
     return known;
   }
 
+  /** Events that were read and that nobody was handed yet. */
+  get untouched(): number {
+    let untouched = 0;
+    for (const { state, attempts, revived } of this.entries.values()) {
+      if (state === 'ready' && attempts === 0 && revived === null) untouched += 1;
+    }
+    return untouched;
+  }
+
   constructor(channel: string, floor: number, epoch: string, settled: Ranges = new Ranges()) {
     this.channel = channel;
     this.floor = floor;

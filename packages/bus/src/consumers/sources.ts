@@ -365,7 +365,7 @@ export class Sources {
       // What a new stream has lost before the group met it was never the group's.
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
-      const lost = Math.max(0, source.head - stream.position) + oldest - 1;
+      const lost = Math.max(0, source.head - stream.position) + stream.untouched + oldest - 1;
       this.ledger.count('lost', lost);
       this.ledger.seek(stream, oldest - 1, epoch);
       // What ended before this node drove the group may have held more than anybody knows.
