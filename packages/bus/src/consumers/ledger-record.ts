@@ -27,7 +27,7 @@ interface LedgerRecord {
 }
 
 /** An event that is not settled, as a ledger has it. */
-export interface EntryToWrite {
+interface EntryToWrite {
   readonly sequence: number;
   readonly attempts: number;
   readonly state: 'ready' | 'out' | 'waiting' | 'dead' | 'gone';
@@ -40,7 +40,7 @@ export interface EntryToWrite {
   readonly revived: string | null;
 }
 
-export interface StreamToWrite {
+interface StreamToWrite {
   readonly channel: string;
   readonly floor: number;
   readonly epoch: string;
@@ -58,13 +58,13 @@ export interface LedgerToWrite {
   readonly streams: Iterable<StreamToWrite>;
 }
 
-export interface ReadEntry extends Pick<EntryToWrite, 'sequence' | 'attempts' | 'token' | 'member' | 'key' | 'reason'> {
+interface ReadEntry extends Pick<EntryToWrite, 'sequence' | 'attempts' | 'token' | 'member' | 'key' | 'reason'> {
   readonly state: 'out' | 'waiting' | 'dead';
   /** What was left of its time when it was written. */
   readonly leftMs: number;
 }
 
-export interface ReadStream {
+interface ReadStream {
   readonly channel: string;
   readonly floor: number;
   readonly epoch: string;
