@@ -233,6 +233,40 @@ describe('the time of a lease', () => {
   });
 });
 
+describe('answers of many members', () => {
+  it('are one write while another is on its way, and each is answered when its own is done', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    for (let n = 0; n < 8; n += 1) seat.member(`m${n}`, 1);
+    bench.publish(...Array.from({ length: 8 }, (_, n) => n));
+    const { store } = bench.engine;
+    const set = store.set.bind(store);
+    const writes: (() => void)[] = [];
+    store.set = async (...args) => {
+      await new Promise<void>((done) => writes.push(done));
+      return set(...args);
+    };
+    let answered = 0;
+    const answer = async (token: string): Promise<void> => {
+      await ack(seat, token);
+      answered += 1;
+    };
+    const all: Promise<void>[] = [];
+    for (const token of seat.tokens) {
+      all.push(answer(token));
+      await turn();
+    }
+    expect([writes.length, answered]).toEqual([1, 0]);
+    writes[0]?.();
+    await settled(() => writes.length === 2);
+    expect(answered).toBe(1);
+    writes[1]?.();
+    await Promise.all(all);
+    expect([writes.length, answered]).toEqual([2, 8]);
+    store.set = set;
+  });
+});
+
 describe('reading ahead', () => {
   it('lets a member that answers have the next events without a read, and reads many at a time', async () => {
     const bench = await new Bench().open();
