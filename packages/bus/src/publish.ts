@@ -22,8 +22,8 @@ import { marksText } from './marks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
+import type { Mismatch } from './rules/payload-schema.ts';
 import type { ChannelHook, ChannelPolicy } from './rules/rules.ts';
-import type { Mismatch } from './rules/schema-assertions.ts';
 import { Sampler } from './sampler.ts';
 
 /** What somebody wants to be sent to a channel or room; already validated (PROTOCOL section 2). */

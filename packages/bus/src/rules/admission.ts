@@ -1,7 +1,7 @@
 import { BusError, type JsonObject } from '@arqonbus/protocol';
 import { TokenBucket } from '../rate.ts';
+import type { Mismatch } from './payload-schema.ts';
 import type { ChannelPolicy } from './rules.ts';
-import type { Mismatch } from './schema-assertions.ts';
 
 /** Where a publication goes, and who sends it, as far as a channel's policy asks. */
 export interface Candidate {
