@@ -7,12 +7,21 @@ import { RE2JS } from 're2js';
 const MAX_BYTES = 65_536;
 /** Levels of nesting. */
 const MAX_DEPTH = 32;
-/** Subschemas when every reference is written out: what checking one value may cost. */
-const MAX_NODES = 5_000;
+/**
+ * Subschemas when every reference is written out. The time in which ajv compiles grows with their square: for as many as
+ * these it is a tenth of a second at worst, for ten times as many it would be ten seconds.
+ */
+const MAX_NODES = 500;
+/** Subschemas times values of a payload, as each may have to be checked against each: some 50 ms. */
+const MAX_CHECKS = 5_000_000;
 /** Items that may be compared with each other. */
 const MAX_UNIQUE = 1_000;
 /** Longest pattern. */
 const MAX_PATTERN = 512;
+/** Instructions of all patterns of a schema: compiling them takes some 20 ms. */
+const MAX_PROGRAM = 4_000;
+/** Characters times instructions that the patterns go through in one payload: some 50 ms. */
+const MAX_PATTERN_STEPS = 4_000_000;
 /** How much of a wrong value is told. */
 const MAX_TOLD = 100;
 
@@ -24,7 +33,7 @@ export interface Mismatch {
   readonly expected: string;
 }
 
-/** Tells the first mismatch of a payload, or null. Its cost is bounded by the schema's bounds and the payload's size. */
+/** Tells the first mismatch of a payload, or null, within a bounded time: what would take longer is a mismatch. */
 export type PayloadCheck = (payload: unknown) => Mismatch | null;
 
 /**
@@ -35,22 +44,73 @@ export type PayloadCheck = (payload: unknown) => Mismatch | null;
 export function compileSchema(schema: object | boolean): PayloadCheck {
   const text = JSON.stringify(schema);
   if (Buffer.byteLength(text) > MAX_BYTES) throw invalid(`is over ${MAX_BYTES} bytes; make it smaller`);
-  new Cost(schema).check();
-  const validate = compiled(schema);
-  return (payload) => {
-    if (validate(payload) === true) return null;
+  const mostValues = Math.floor(MAX_CHECKS / new Cost(schema).total());
+  const patterns = new Patterns();
+  const validate = compiled(schema, patterns);
+  const check: PayloadCheck = (payload) => {
+    if (!hasAtMost(payload, mostValues)) return { path: '', expected: `at most ${mostValues} values in all` };
+    patterns.stepsLeft = MAX_PATTERN_STEPS;
+    try {
+      if (validate(payload) === true) return null;
+    } catch (error) {
+      if (!(error instanceof TooLong)) throw error;
+      return { path: '', expected: 'shorter text where the schema has patterns' };
+    }
     const [error] = validate.errors ?? [];
     return error === undefined ? { path: '', expected: 'another value' } : mismatchOf(error);
   };
+  // What was generated is compiled when it first runs: that is not to be when the first payload comes.
+  check({});
+  return check;
 }
 
-function compiled(schema: object | boolean): ValidateFunction {
+/** Whether a payload holds at most so many values, those within others included. */
+function hasAtMost(payload: unknown, most: number): boolean {
+  let left = most;
+  const count = (value: unknown): void => {
+    left -= 1;
+    if (left < 0 || typeof value !== 'object' || value === null) return;
+    for (const key in value) {
+      count((value as Record<string, unknown>)[key]);
+      if (left < 0) return;
+    }
+  };
+  count(payload);
+  return left >= 0;
+}
+
+/** Patterns would go through too much text. */
+class TooLong extends Error {}
+
+/** The patterns of one schema, by RE2: a payload cannot make one take longer than linear time, nor all of them together. */
+class Patterns {
+  stepsLeft = 0;
+  private program = 0;
+
+  compile(pattern: string): { test(text: string): boolean; toString(): string } {
+    if (pattern.length > MAX_PATTERN) throw new Error(`a pattern is longer than ${MAX_PATTERN} characters`);
+    const regExp = RE2JS.compile(pattern);
+    const size = regExp.programSize();
+    this.program += size;
+    if (this.program > MAX_PROGRAM) throw new Error('its patterns are too large together; repeat less, or use fewer');
+    const test = (text: string): boolean => {
+      this.stepsLeft -= text.length * size;
+      if (this.stepsLeft < 0) throw new TooLong();
+      return regExp.matcher(text).find();
+    };
+    // Ajv shares what has the same text.
+    return { test, toString: () => pattern };
+  }
+}
+
+function compiled(schema: object | boolean, patterns: Patterns): ValidateFunction {
+  const compile = (pattern: string): ReturnType<Patterns['compile']> => patterns.compile(pattern);
   const ajv = new Ajv2020({
     strict: false,
     validateFormats: false,
     logger: false,
     // Nothing is fetched: a reference that is not inside the schema does not compile.
-    code: { regExp: Object.assign(linearRegExp, { code: 'linearRegExp' }) },
+    code: { regExp: Object.assign(compile, { code: 'linearRegExp' }) },
   });
   try {
     if (typeof schema === 'boolean') return ajv.compile(schema);
@@ -60,14 +120,6 @@ function compiled(schema: object | boolean): ValidateFunction {
   } catch (error) {
     throw invalid(`cannot be compiled: ${error instanceof Error ? error.message : String(error)}`);
   }
-}
-
-/** Ajv's patterns by RE2: a payload cannot make one take longer than linear time. */
-function linearRegExp(pattern: string): { test(text: string): boolean; toString(): string } {
-  if (pattern.length > MAX_PATTERN) throw new Error(`a pattern is longer than ${MAX_PATTERN} characters`);
-  const regExp = RE2JS.compile(pattern);
-  // Ajv shares what has the same text.
-  return { test: (text) => regExp.matcher(text).find(), toString: () => pattern };
 }
 
 function mismatchOf({ instancePath, keyword, params, message }: ErrorObject): Mismatch {
@@ -98,10 +150,11 @@ class Cost {
     this.root = root;
   }
 
-  check(): void {
-    if (this.sizeOf(this.root, 1) > MAX_NODES) {
-      throw invalid(`has more than ${MAX_NODES} subschemas when its references are written out; make it simpler`);
-    }
+  /** Subschemas in all, 1 at least. Throws when they are too many, too deep, or refer to what cannot be followed. */
+  total(): number {
+    const total = Math.max(1, this.sizeOf(this.root, 1));
+    if (total <= MAX_NODES) return total;
+    throw invalid(`has more than ${MAX_NODES} subschemas when its references are written out; make it simpler`);
   }
 
   private sizeOf(node: unknown, depth: number): number {
