@@ -27,6 +27,8 @@ export interface GroupVerdict {
   readonly doubled: number;
   /** Acks that came too late and were refused. */
   readonly stale: number;
+  /** Events whose story tells more of the faults, the first few. */
+  readonly suspects: readonly string[];
   /** All that is not as groups promise, a sentence each; empty when everything held. */
   readonly faults: readonly string[];
 }
@@ -40,15 +42,18 @@ export function judgeGroup({ acked, handed, standing }: GroupEvidence): GroupVer
   for (const event of handed) byId.set(event.id, [...(byId.get(event.id) ?? []), event]);
   const stored = acked.filter((one) => one.stored !== 'none');
   const missing = stored.filter(({ id }) => !(byId.get(id) ?? []).some(mayCount));
-  const doubled = [...byId.values()].flatMap(again);
+  const twice = [...byId.values()].filter((all) => again(all).length > 0);
+  const doubled = twice.flatMap(again);
   const done = [...byId.values()].filter((all) => all.some(({ answer }) => answer === 'done')).length;
   const faults = [...told(missing, byId, standing), ...some(doubled), ...some(untoldDuplicates(acked))];
+  const suspects = [...missing, ...twice.flatMap(([event]) => event ?? [])].map(({ id }) => id).slice(0, MOST_TOLD);
   faults.push(...some(strangers(stored, handed)), ...unsettled(standing, done));
   return {
     handled: [...byId.values()].filter((all) => all.some(mayCount)).length,
     lost: missing.length,
     doubled: doubled.length,
     stale: handed.filter(({ answer }) => answer === 'lost').length,
+    suspects: faults.length === 0 ? [] : suspects,
     faults,
   };
 }
