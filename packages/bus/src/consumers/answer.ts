@@ -12,6 +12,8 @@ export interface Answer {
   readonly reason?: string | undefined;
   /** Whose answer it is. */
   readonly by: string | null;
+  /** It may have been taken before, and its outcome have been lost. */
+  readonly isAgain?: boolean;
 }
 
 export interface Answered {

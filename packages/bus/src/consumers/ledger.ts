@@ -1,15 +1,12 @@
+import type { AnswerKind } from './answer.ts';
+import { AnsweredTokens } from './answered.ts';
 import { Ranges } from './ranges.ts';
 import { type Asked, type OwedReceipt, OwedReceipts } from './receipts-owed.ts';
+import { TextBudget } from './text-budget.ts';
 import { GroupTotals, noSettlements, type Settlement } from './totals.ts';
 
 /** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
 const MAX_KEPT = 4_194_304;
-
-/** What all groups of this process keep at hand, in UTF-16 units. */
-export class TextBudget {
-  readonly limit: number = 67_108_864;
-  used = 0;
-}
 
 export interface LedgerLimits {
   /** Leases and events that wait for another attempt, beyond which nothing more is taken. */
@@ -122,6 +119,7 @@ export interface LedgerRecord {
   readonly streams: readonly StreamRecord[];
   readonly receipts?: readonly OwedReceipt[];
   readonly untold?: readonly (readonly [channel: string, lost: number])[];
+  readonly answered?: readonly (readonly [token: string, kind: AnswerKind])[];
 }
 
 /**
@@ -141,6 +139,8 @@ export class Ledger {
   out = 0;
   /** What senders are to be told. */
   readonly owed: OwedReceipts = new OwedReceipts();
+  /** Answers that may be given again. */
+  readonly answered: AnsweredTokens = new AnsweredTokens();
   /** Events that were lost and that no member was told of, by channel. */
   readonly untold: Map<string, number> = new Map();
   /** Those that have become dead letters and are not settled as such yet. */
@@ -365,7 +365,8 @@ export class Ledger {
     }
     const receipts = this.owed.size === 0 ? {} : { receipts: [...this.owed.all] };
     const untold = this.untold.size === 0 ? {} : { untold: [...this.untold] };
-    const head = JSON.stringify({ group, counts: this.counts, ...receipts, ...untold });
+    const answered = this.answered.size === 0 ? {} : { answered: this.answered.record(now) };
+    const head = JSON.stringify({ group, counts: this.counts, ...receipts, ...untold, ...answered });
     return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
   }
 
@@ -375,6 +376,7 @@ export class Ledger {
     if (record.group !== group) return false;
     Object.assign(this.counts, record.counts);
     this.owed.restore(record.receipts ?? []);
+    this.answered.restore(record.answered ?? [], now);
     for (const [channel, lost] of record.untold ?? []) this.untold.set(channel, lost);
     for (const [channel, floor, epoch, settled, entries] of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
