@@ -87,10 +87,11 @@ async function settle(arena: Arena, publishers: Publisher[], workers: Worker[]):
   // What it cannot finish in time stands in the standing.
   await within(untilSettled(peer));
   const standing = await standingOf(peer);
+  const at = Date.now();
   await peer.close();
   await Promise.all(workers.map((worker) => worker.leave()));
   const acked = publishers.flatMap((publisher) => publisher.acked);
-  const verdict = judgeGroup({ acked, handed: workers.flatMap(({ handed }) => handed), standing });
+  const verdict = judgeGroup({ acked, handed: workers.flatMap(({ handed }) => handed), standing, at });
   const complaints = publishers.flatMap((publisher) => publisher.complaints);
   return { ...verdict, faults: [...complaints, ...verdict.faults] };
 }

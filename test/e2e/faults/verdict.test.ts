@@ -7,7 +7,7 @@ import type { HandedOut } from './worker.ts';
 
 const EPOCH = 'e';
 const WIND = { channel: 'wind', publisher: 'p1', epoch: EPOCH, stored: 'disk', duplicate: false } as const;
-const STANDING: GroupStanding = { handled: 3, pending: 0, unacked: 0, rejected: 0, lost: 0 };
+const STANDING: GroupStanding = { handled: 3, pending: 0, unacked: 0, members: 4, rejected: 0, lost: 0 };
 
 function acked(number: number, more: Partial<Acked> = {}): Acked {
   return { ...WIND, id: `arq_${number}`, number, sequence: number, ...more };
@@ -27,6 +27,7 @@ function judged(different: Partial<GroupEvidence>): ReturnType<typeof judgeGroup
     acked: [acked(1), acked(2), acked(3)],
     handed: [handed(1), handed(2), handed(3)],
     standing: STANDING,
+    at: 9_000,
     ...different,
   });
 }
@@ -104,7 +105,11 @@ describe('the verdict over a group', () => {
   });
 
   it('finds what is left over, miscounted, rejected or out of place', () => {
-    expect(judged({ standing: { ...STANDING, pending: 1, unacked: 2 } }).faults[0]).toContain('1 events pending and 2');
+    const last = { moments: [{ at: 8_400, what: 'handed to w1' }] };
+    const handedOut = [handed(1), handed(2, last), handed(3)];
+    expect(judged({ handed: handedOut, standing: { ...STANDING, pending: 1, unacked: 2 } }).faults).toEqual([
+      'the group has 1 events pending and 2 unacked when all is over, with 4 members, and hands nothing out since 600 ms',
+    ]);
     expect(judged({ standing: { ...STANDING, rejected: 1 } }).faults).toHaveLength(1);
     expect(judged({ standing: { ...STANDING, handled: 2 } }).faults).toHaveLength(1);
     const strange = [handed(9, { worker: 'w2' }), handed(2, { sequence: 7 })];
