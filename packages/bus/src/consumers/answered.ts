@@ -1,4 +1,5 @@
-import type { AnswerKind } from './answer.ts';
+/** What a member says of the events that it holds. */
+export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
 
 /** How long an answer that was written may be asked for again, in milliseconds. */
 const KEPT_MS = 60_000;

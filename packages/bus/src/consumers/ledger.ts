@@ -1,5 +1,4 @@
-import type { AnswerKind } from './answer.ts';
-import { AnsweredTokens } from './answered.ts';
+import { AnsweredTokens, type AnswerKind } from './answered.ts';
 import { Ranges } from './ranges.ts';
 import { type Asked, type OwedReceipt, OwedReceipts } from './receipts-owed.ts';
 import { TextBudget } from './text-budget.ts';
