@@ -62,7 +62,9 @@ export class EventStream implements Wire {
   }
 
   get isOpen(): boolean {
-    return !this.closing && !this.response.destroyed;
+    const { socket, destroyed } = this.response;
+    // A peer that has gone is known by its line before the answer ends.
+    return !this.closing && !destroyed && socket?.writable !== false;
   }
 
   write(frames: Buffer, taken?: () => void): void {
