@@ -68,7 +68,6 @@ async function open(): Promise<Answers> {
     tenants: ({ space, now }) => keys.tenants(space, now),
     stats: () => db.stats(),
     close: () => {
-      answers = undefined;
       db.close();
       return null;
     },
@@ -77,6 +76,7 @@ async function open(): Promise<Answers> {
 
 /** The first request opens the database, and after a failure the next one tries again. */
 async function answer(request: Request): Promise<unknown> {
+  if (request.name === 'close' && answers === undefined) return null;
   answers ??= await open();
   const respond = answers[request.name] as (ask: Request['ask']) => unknown;
   return respond(request.ask);
@@ -94,5 +94,7 @@ parentPort?.on('message', (request: Request) => {
       reply = { call: request.call, fault: sentence(error, path), lasting: isLasting(error) };
     }
     parentPort?.postMessage(reply);
+    // Nothing else keeps the thread alive.
+    if (request.name === 'close') parentPort?.close();
   });
 });
