@@ -40,7 +40,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'hooks',
       'standings.ts',
     ],
-    ['echo.ts', 'is-member.ts', 'streams/known.ts'],
+    ['echo.ts', 'inspection.ts', 'is-member.ts', 'streams/known.ts'],
     [
       'streams/record-space.ts',
       'streams/written.ts',

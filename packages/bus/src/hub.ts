@@ -195,7 +195,7 @@ export class Hub {
     if (parent !== parent.tenant.mail) this.addLive(all, parent.tenant.everything, channel);
     if (channel.isWide) for (const place of parent.places()) this.addLive(all, place, channel);
     else for (const pattern of channel.patterns) this.addLive(all, pattern, channel);
-    const audience = [...all];
+    const audience = all.size === 0 ? NOBODY : [...all];
     channel.audience = audience;
     return audience;
   }

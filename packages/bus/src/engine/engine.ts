@@ -100,6 +100,18 @@ export interface StreamState {
   readonly oldest: number;
 }
 
+/** What a stream keeps; nothing of one that is not there. */
+export interface StreamUsage {
+  /** The last sequence assigned. */
+  readonly sequence: number;
+  readonly events: number;
+  /** As {@link Retention.bytes} counts them. */
+  readonly bytes: number;
+}
+
+/** Streams that {@link Broker.usage} is asked for at once, at most. */
+export const MOST_USAGES = 100;
+
 /** All bounds are inclusive; what is left out does not bound. The answer is in ascending sequence. */
 export interface HistoryQuery {
   readonly fromSequence?: number;
@@ -192,6 +204,11 @@ export interface Broker {
    * its next event, and leaves that out.
    */
   retentionOf(stream: StreamAddress): Awaitable<Retention | null>;
+  /**
+   * What each of the streams keeps, in their order, without reading their events; at most {@link MOST_USAGES} of them.
+   * Opens nothing, and keeps nothing from being forgotten.
+   */
+  usage(streams: readonly StreamAddress[]): Awaitable<StreamUsage[]>;
   /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
   /**

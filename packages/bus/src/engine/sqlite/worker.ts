@@ -61,6 +61,7 @@ async function open(): Promise<Answers> {
         return keys.sweep(now);
       }),
     state: ({ stream, now }) => streams.state(stream, now),
+    usage: (ask) => ask.streams.map((stream) => streams.usage(stream, ask.now)),
     history: ({ stream, query, now }) => streams.history(stream, query, now),
     get: ({ at, key, now }) => keys.get(at, key, now),
     list: (ask) => keys.list(ask),
