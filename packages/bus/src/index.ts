@@ -91,9 +91,8 @@ export {
   type Inspection,
   type Inspector,
   NO_INSPECTION,
-  type PublishEvent,
-  type PublishHook,
 } from './publish.ts';
+export type { PublishEvent, PublishHook } from './publish-hooks.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { parseRules } from './rules/rule.ts';
