@@ -228,6 +228,13 @@ describe('a hook on join', () => {
     expect(await eve.command('history', join)).toMatchObject({ error: 'not for you' });
     expect(await eve.command('history', { room: 'orders', channel: '*' })).toMatchObject({ error: 'not for you' });
     expect(await eve.command('history', { room: 'orders' })).toMatchObject({ error: 'not for you' });
+    const span = { from_ts: '2020-01-01T00:00:00Z', to_ts: '2100-01-01T00:00:00Z' };
+    const root = await connect('root', 'admin');
+    for (const place of [join, { room: 'orders' }, {}]) {
+      expect(await root.command('op.history.get', place)).toMatchObject({ error: 'not for you' });
+      expect(await root.command('op.history.replay', { ...place, ...span })).toMatchObject({ error: 'not for you' });
+    }
+    expect((await ada.ask('op.history.get', join)).entries).toHaveLength(1);
   });
 
   it('keeps its answers for as long as the rule says, of each subject and channel', async () => {
@@ -329,7 +336,7 @@ describe('where a hook may point', () => {
   ])("is no special address where a tenant's own rule says so: %s", async (url) => {
     const { connect } = await serve([]);
     const refused = await (await connect()).command('op.rules.set', hook(url));
-    expect(refused).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field: 'rules[0].hook.url' } });
+    expect(refused).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field: 'rules.0.hook.url' } });
   });
 
   it('is no name that resolves to one', async () => {
@@ -356,7 +363,7 @@ describe('where a hook may point', () => {
     const rule = { match: 'orders:*', hook: { on: ['publish'], url: 'https://a.example/', secret: 'hush' } };
     expect(await (await connect()).command('op.rules.set', { rules: [rule], if_version: 0 })).toMatchObject({
       error_code: 'VALIDATION_ERROR',
-      payload: { field: 'rules[0].hook.secret' },
+      payload: { field: 'rules.0.hook.secret' },
     });
   });
 });
