@@ -260,6 +260,23 @@ describe('joins under a rule', () => {
     await peer.ask('join_channel', { room: 'orders', channel: 'shy' });
   });
 
+  it('hear themselves as the rule says now, whenever they joined', async () => {
+    const { bus, connect } = await serve([]);
+    const [quiet, loud] = [await connect(), await connect()];
+    await quiet.ask('join_channel', { room: 'orders', channel: 'talk' });
+    await loud.ask('join_channel', { room: 'orders', echo: true });
+    const under = (echo: boolean) => bus.adjust({ rules: [{ match: 'orders:talk', echo }] });
+    under(false);
+    await loud.publish(to('talk', { n: 1 }));
+    expect(await quiet.message()).toMatchObject({ payload: { n: 1 } });
+    under(true);
+    await loud.publish(to('talk', { n: 2 }));
+    expect(await loud.message()).toMatchObject({ payload: { n: 2 } });
+    expect(await quiet.message()).toMatchObject({ payload: { n: 2 } });
+    await quiet.publish(to('talk', { n: 3 }));
+    expect(await quiet.message()).toMatchObject({ payload: { n: 3 } });
+  });
+
   it('let an id count for as long as the rule says', async () => {
     const { connect } = await serve([{ match: 'orders:once', dedupe_seconds: 0 }]);
     const peer = await connect();

@@ -1,12 +1,12 @@
 import type { Session } from './connection/session.ts';
-import type { Channel } from './rooms.ts';
+import type { Channel, Rooms } from './rooms.ts';
 
 /**
  * Whether a session hears what it sends to a channel itself: as the channel's rule says now, else by any of its
  * memberships that reach it.
  */
-export function hearsItself(session: Session, channel: Channel, rule: boolean | null): boolean {
-  return rule ?? wantsEcho(session, channel);
+export function hearsItself(rooms: Pick<Rooms, 'policy'>, session: Session, channel: Channel): boolean {
+  return rooms.policy(channel).echo ?? wantsEcho(session, channel);
 }
 
 function wantsEcho(session: Session, channel: Channel): boolean {
