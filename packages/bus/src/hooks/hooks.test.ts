@@ -409,6 +409,13 @@ describe('a hook on connect', () => {
     expect((await open.connect('ada', 'user')).welcome.payload.role).toBe('user');
   });
 
+  it('lets nobody in whose time is over', async () => {
+    const asked = await backend();
+    const { connect } = await serve([], http({ connectUrl: asked.url, timeoutMs: 10_000 }));
+    asked.says = { allow: true, principal: { expires_at: '2020-01-01T00:00:00Z' } };
+    await expect(connect('ada')).rejects.toMatchObject({ status: 401, body: expect.stringContaining('token expired') });
+  });
+
   it('cannot bring in whom the tenant keeps out', async () => {
     const asked = await backend();
     const { connect } = await serve([], http({ connectUrl: asked.url, timeoutMs: 10_000 }));
