@@ -101,7 +101,7 @@ export class MessageHistory {
   async read(sender: Sender, request: MessagesRequest, onWait: () => void = () => {}): Promise<Messages> {
     check(request);
     const { room, channel, waitMs = 0 } = request;
-    const first = await this.look(sender, request, waitMs > 0);
+    const first = await this.look(sender, request, request.waitMs !== undefined);
     await this.requireReader(sender, { room, channel });
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
