@@ -27,8 +27,9 @@ describe('createBus()', () => {
   });
 
   it('takes every option that there is, and takes undefined for none', async () => {
-    const limits = { ...DEFAULT_OPTIONS, maxConnections: undefined } as unknown as CreateBusOptions['limits'];
-    const bus = await createBus({ limits, hooks: { joined: undefined } as never, onFault: () => {} });
+    const limits = { ...DEFAULT_OPTIONS, maxConnections: undefined };
+    const given = { limits, hooks: { joined: undefined }, onFault: () => {} };
+    const bus = await createBus(given as unknown as CreateBusOptions);
     expect(bus.options.maxConnections).toBe(DEFAULT_OPTIONS.maxConnections);
     await bus.close();
   });
