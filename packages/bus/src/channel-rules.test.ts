@@ -277,6 +277,20 @@ describe('joins under a rule', () => {
     expect(await quiet.message()).toMatchObject({ payload: { n: 3 } });
   });
 
+  it('are told of nobody any more once a rule forbids presence', async () => {
+    const { bus, connect } = await serve([]);
+    const [watcher, other] = [await connect(), await connect()];
+    for (const channel of ['shy', 'open'])
+      await watcher.ask('join_channel', { room: 'orders', channel, presence: true });
+    bus.adjust({ rules: [{ match: 'orders:shy', presence: false }] });
+    for (const channel of ['shy', 'open']) await other.ask('join_channel', { room: 'orders', channel });
+    // What would be told of the first join comes no later than what is told of the second.
+    const { payload } = await watcher.next(({ payload: { event } }) => event === 'presence');
+    expect(payload).toMatchObject({ channel: 'open', joined: [{ client_id: other.id }] });
+    await other.publish(to('shy', { n: 1 }));
+    expect(await watcher.message()).toMatchObject({ payload: { n: 1 } });
+  });
+
   it('let an id count for as long as the rule says', async () => {
     const { connect } = await serve([{ match: 'orders:once', dedupe_seconds: 0 }]);
     const peer = await connect();

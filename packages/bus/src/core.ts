@@ -186,6 +186,7 @@ export class Core {
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
+    this.rules.changed.add((tenant) => this.rosters.endForbidden(tenant));
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
