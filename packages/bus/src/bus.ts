@@ -36,6 +36,7 @@ import type { BusEvent, Happening } from './events.ts';
 import { checkAddress, checkTenant, givenEvent, verification, withoutUndefined } from './given.ts';
 import { Greeting } from './greeting.ts';
 import { Ingress } from './ingress.ts';
+import { type Inspector, NO_INSPECTION } from './inspection.ts';
 import { type CronOperator, createCronOperator } from './operators/cron/cron.ts';
 import { createLeaseOperator, type LeaseOperator } from './operators/lease/lease.ts';
 import { createOmegaOperator, DEFAULT_OMEGA_OPTIONS } from './operators/omega/omega.ts';
@@ -46,7 +47,6 @@ import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } 
 import { type Adjustable, type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
 import type { Verification } from './principal.ts';
-import { type Inspector, NO_INSPECTION } from './publish.ts';
 import type { PublishHook } from './publish-hooks.ts';
 import { sendAwayOver } from './retreat.ts';
 import { Subjects } from './subjects.ts';

@@ -1,4 +1,5 @@
 import { type ChannelRecord, MAIL_ROOM, type Position, WILDCARD } from '@arqonbus/protocol';
+import { Identities } from './connection/identities.ts';
 import type { Coverage, Membership, Place, Session } from './connection/session.ts';
 import type { Traffic } from './counters.ts';
 import type { Retention, StreamAddress, StreamEvent } from './engine/engine.ts';
@@ -23,6 +24,7 @@ export interface ChannelTraits {
 }
 
 const NONE: readonly Channel[] = [];
+const NO_MEMBERS: ReadonlyMap<Session, Membership> = new Map();
 
 /**
  * One channel of this node, or (named `*`) the room-wide stream of its room, whose members are the room's subscribers,
@@ -38,7 +40,8 @@ export class Channel implements StreamAddress, Place {
   /** Whether a pattern takes a channel in; null for a place that is no pattern. */
   readonly matches: ((channel: string) => boolean) | null;
   traits: ChannelTraits;
-  readonly members: Map<Session, Membership> = new Map();
+  /** Null while nobody is a member: most channels of a large bus rest. */
+  private ownMembers: Map<Session, Membership> | null = null;
   /** Members that want to know who comes and goes; null when there are none, since most channels have none. */
   watchers: Set<Session> | null = null;
   /** Everyone that an event here goes to, each once; null when a membership changed since it was made. */
@@ -72,6 +75,20 @@ export class Channel implements StreamAddress, Place {
     this.isWide = name === WILDCARD;
     this.traits = traits;
     this.lastTraffic = traits.createdAt;
+  }
+
+  get members(): ReadonlyMap<Session, Membership> {
+    return this.ownMembers ?? NO_MEMBERS;
+  }
+
+  /** Notes a member, or what holds for it now. {@link Rooms.join} does what belongs to it. */
+  enter(session: Session, membership: Membership): void {
+    this.ownMembers ??= new Map();
+    this.ownMembers.set(session, membership);
+  }
+
+  exit(session: Session): void {
+    if (this.ownMembers?.delete(session) === true && this.ownMembers.size === 0) this.ownMembers = null;
   }
 
   get isConcrete(): boolean {
@@ -182,8 +199,7 @@ export class Tenant {
   readonly sessions: Map<string, Session> = new Map();
   /** Their ids in order, for lists. */
   readonly sessionIds: SortedKeys = new SortedKeys();
-  /** The connections of each identity (subject, client key or client id). */
-  readonly identities: Map<string, Set<Session>> = new Map();
+  readonly identities: Identities = new Identities();
   /** Members of `*:*`: all events of the tenant. */
   readonly everything: Channel;
   /** Mailboxes that somebody reads live; they count as no channels and are in no list. */

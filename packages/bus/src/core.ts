@@ -31,6 +31,7 @@ import { type HttpHookOptions, HttpHooks } from './hooks/hooks.ts';
 import { Hops } from './hops.ts';
 import { Hub } from './hub.ts';
 import { IdleSweep } from './idle.ts';
+import type { Inspector } from './inspection.ts';
 import { ClientLines } from './lines.ts';
 import { Mailboxes } from './mail/mailboxes.ts';
 import { Receipts } from './mail/receipts.ts';
@@ -41,7 +42,7 @@ import { Notices } from './notices.ts';
 import type { Adjustable, BusOptions } from './options.ts';
 import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
-import { type Inspector, Publisher } from './publish.ts';
+import { Publisher } from './publish.ts';
 import type { PublishHook } from './publish-hooks.ts';
 import { Rates } from './rate.ts';
 import { RetentionChanges } from './retention.ts';
@@ -214,7 +215,9 @@ export class Core {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
     historyGap: (stream) => this.notices.historyGap(stream),
-    gap: (tenant, room) => {
+    gap: (tenant, room, missing) => {
+      // All of it comes by, to whoever follows the room in any way.
+      if (missing !== undefined) return this.repairs.raise(missing);
       this.repairs.gap(tenant, room);
       this.waits.recheck(tenant, room);
       this.groups.doubt(tenant, room);
@@ -288,9 +291,7 @@ export class Core {
     );
     tenant.sessions.set(id, session);
     tenant.sessionIds.add(id);
-    const connections = tenant.identities.get(identity);
-    if (connections === undefined) tenant.identities.set(identity, new Set([session]));
-    else connections.add(session);
+    tenant.identities.add(session);
     traffic.connections += 1;
     traffic.active += 1;
     this.cluster.announce(session);
@@ -316,10 +317,7 @@ export class Core {
     const tenant = this.rooms.tenant(session.principal.tenant);
     tenant.sessions.delete(session.id);
     tenant.sessionIds.remove(session.id);
-    const connections = tenant.identities.get(session.identity);
-    connections?.delete(session);
-    if (connections?.size === 0) {
-      tenant.identities.delete(session.identity);
+    if (tenant.identities.remove(session)) {
       for (const listener of this.ownerLeft) listener(tenant.name, session.identity);
     }
     tenant.traffic.active -= 1;

@@ -16,9 +16,9 @@ import type { Sender, Session } from './connection/session.ts';
 import type { Awaitable, Durability, Engine, NodeMessage } from './engine/engine.ts';
 import { Handover, Seen } from './handover.ts';
 import type { Hops, Step } from './hops.ts';
+import { type Inspector, inspectMessage } from './inspection.ts';
 import { marksOf } from './marks.ts';
 import { isSubject } from './principal.ts';
-import { type Inspector, inspectMessage } from './publish.ts';
 import { type PublishHook, runHooks } from './publish-hooks.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
@@ -165,11 +165,12 @@ export class Direct {
     let payload = given;
     let metadata = metadataGiven;
     if (this.inspector.enabledFor(tenant.name)) {
-      const subject = { ...message, type: 'private', room: at?.room, channel: at?.channel, payload } as const;
+      const { id, requestId, to } = message;
+      const subject = { type: 'private', id, requestId, room: at?.room, channel: at?.channel, to, payload } as const;
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const step = this.hops.count(tenant.name, message, () => null);
-    const counted = { ...message, payload, metadata, step };
+    const counted = { step, ...message, payload, metadata };
     const people = message.to.filter((target) => !isMailbox(target));
     if (people.length < message.to.length) {
       return this.sendMail(sender, tenant, counted, people, reach);
@@ -481,7 +482,7 @@ export function subjectIdentity(subject: string): string {
 }
 
 function lookUp(tenant: Tenant, target: string): Iterable<Session> {
-  if (target.startsWith(SUBJECT_PREFIX)) return tenant.identities.get(target) ?? [];
+  if (target.startsWith(SUBJECT_PREFIX)) return tenant.identities.of(target);
   const session = tenant.sessions.get(target);
   return session === undefined ? [] : [session];
 }

@@ -1,4 +1,5 @@
 import {
+  BusError,
   type ChannelSummary,
   type ClientRecord,
   isChannelName,
@@ -10,7 +11,16 @@ import {
 import type { Access } from './access.ts';
 import { andThen } from './awaitable.ts';
 import type { Session } from './connection/session.ts';
-import type { Awaitable, Engine, NodeStatus, Presence, PresenceEntry } from './engine/engine.ts';
+import {
+  type Awaitable,
+  type Engine,
+  MOST_USAGES,
+  type NodeStatus,
+  type Presence,
+  type PresenceEntry,
+  type StreamAddress,
+  type StreamUsage,
+} from './engine/engine.ts';
 import type { SortedKeys } from './engine/memory/sorted-keys.ts';
 import type { Principal } from './principal.ts';
 import type { Channel, Room, Rooms } from './rooms.ts';
@@ -121,6 +131,28 @@ export class Directory {
     return { items: names.map(summaryOf), next };
   }
 
+  /** The same channels, each with what its stream keeps; as they are while the storage cannot be asked. */
+  async withUsage(tenant: string, channels: ChannelSummary[]): Promise<ChannelSummary[]> {
+    const usages = await this.usage(channels.map(({ room, channel }) => ({ tenant, room, channel })));
+    return usages === null ? channels : channels.map((channel, index) => ({ ...channel, ...usages[index] }));
+  }
+
+  /** What each of any number of streams keeps; null while the storage cannot be asked. */
+  async usage(streams: readonly StreamAddress[]): Promise<StreamUsage[] | null> {
+    const slice = new Slice();
+    const usages: StreamUsage[] = [];
+    try {
+      for (let at = 0; at < streams.length; at += MOST_USAGES) {
+        if (slice.isOver) await slice.next();
+        usages.push(...(await this.engine.broker.usage(streams.slice(at, at + MOST_USAGES))));
+      }
+    } catch (error) {
+      if (error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE') return null;
+      throw error;
+    }
+    return usages;
+  }
+
   /** One page of the rooms that `principal` may read something of, by name; of each it counts what it may read. */
   async roomList(principal: Principal, page: Page): Promise<Listed<RoomSummary>> {
     const tenant = this.rooms.tenant(principal.tenant);
@@ -217,7 +249,10 @@ export class Directory {
   async clientsOf(principal: Principal, subject: string, page: Page): Promise<Listed<ClientRecord>> {
     const { tenant: name } = principal;
     const target = `sub:${subject}`;
-    const records = [...(this.rooms.tenant(name).identities.get(target) ?? [])].map((one) => one.record(this.node));
+    const records = this.rooms
+      .tenant(name)
+      .identities.of(target)
+      .map((one) => one.record(this.node));
     const elsewhere = this.presence === null ? [] : await this.presence.find(name, target);
     for (const { record } of elsewhere) records.push(JSON.parse(record) as ClientRecord);
     const { after, limit } = page;

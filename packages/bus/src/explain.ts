@@ -146,6 +146,6 @@ function receiversOf(
 /** As whom a principal would send: through a connection of its subject on this node, if there is one. */
 function senderOf(bus: Core, caller: Sender, principal: Principal): Sender {
   const identity = principal.subject === null ? caller.identity : subjectIdentity(principal.subject);
-  const [session = null] = bus.rooms.tenant(principal.tenant).identities.get(identity) ?? [];
+  const [session = null] = bus.rooms.tenant(principal.tenant).identities.of(identity);
   return { ...caller, principal, identity, session: principal.subject === null ? null : session };
 }

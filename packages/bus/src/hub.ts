@@ -11,6 +11,9 @@ import { CatchUps } from './subscribe/catch-ups.ts';
 /** Sees every event delivered on this node, after its members; must neither throw nor wait. */
 export type Tap = (event: StreamEvent, channel: Channel) => void;
 
+/** Keeps a live event until it is its turn; answers false when it is to go on at once. */
+export type Hold = (channel: Channel, event: StreamEvent) => boolean;
+
 const NOBODY: readonly Session[] = [];
 const NONE: ReadonlySet<Session> = new Set();
 
@@ -24,8 +27,8 @@ export class Hub {
   private readonly mailTaps: Set<Tap> = new Set();
   /** Members that are still being replayed what they missed. */
   readonly catchUps: CatchUps = new CatchUps();
-  /** Streams whose live events wait until what was missed before them has been delivered. */
-  private readonly held: Map<Channel, (event: StreamEvent) => void> = new Map();
+  /** Tenants whose live events wait until what was missed before them has been delivered. */
+  private readonly held: Map<string, Hold> = new Map();
   /** Frames handed to connections since the start. */
   delivered = 0;
 
@@ -40,13 +43,7 @@ export class Hub {
   deliver(event: StreamEvent): number {
     const channel = this.locate(event.stream);
     if (channel === undefined) return 0;
-    if (this.held.size > 0) {
-      const take = this.held.get(channel);
-      if (take !== undefined) {
-        take(event);
-        return 0;
-      }
-    }
+    if (this.held.size > 0 && this.held.get(channel.tenant)?.(channel, event) === true) return 0;
     // A repair has read it from history, and the engine comes to it only now.
     const { last } = channel;
     if (last !== null && event.sequence > 0 && event.sequence <= last.sequence && epochOf(event) === epochOf(last))
@@ -55,7 +52,7 @@ export class Hub {
   }
 
   /**
-   * Hands an event to its audience whether the stream's live events are held back or not.
+   * Hands an event to its audience whether the tenant's live events are held back or not.
    *
    * @param isLate whether its time to live may be over: it was not accepted here and now
    */
@@ -124,13 +121,13 @@ export class Hub {
     for (const session of sessions) if (session !== silent && audience.includes(session)) session.outbox.push(frame);
   }
 
-  /** Holds a stream's live events back: they go to `take` until {@link release}. */
-  hold(channel: Channel, take: (event: StreamEvent) => void): void {
-    this.held.set(channel, take);
+  /** Holds a tenant's live events back: they go to `take` until {@link release}. */
+  hold(tenant: string, take: Hold): void {
+    this.held.set(tenant, take);
   }
 
-  release(channel: Channel): void {
-    this.held.delete(channel);
+  release(tenant: string): void {
+    this.held.delete(tenant);
   }
 
   /** Adds a tap, for mail too if it is asked for; returns the way to remove it. */
@@ -195,7 +192,7 @@ export class Hub {
     if (parent !== parent.tenant.mail) this.addLive(all, parent.tenant.everything, channel);
     if (channel.isWide) for (const place of parent.places()) this.addLive(all, place, channel);
     else for (const pattern of channel.patterns) this.addLive(all, pattern, channel);
-    const audience = [...all];
+    const audience = all.size === 0 ? NOBODY : [...all];
     channel.audience = audience;
     return audience;
   }

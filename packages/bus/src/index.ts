@@ -51,6 +51,7 @@ export type { Messages, MessagesRequest } from './history/messages.ts';
 export { type HookKind, type HookOutcome, HookUnanswered, type HttpHookOptions } from './hooks/hooks.ts';
 export type { Tap } from './hub.ts';
 export { type Posted, receipt } from './ingress.ts';
+export { type Inspected, type Inspection, type Inspector, NO_INSPECTION } from './inspection.ts';
 export { networkOf } from './network.ts';
 export {
   type CronOperator,
@@ -86,12 +87,6 @@ export {
   UNPRINTABLE,
   type Verification,
 } from './principal.ts';
-export {
-  type Inspected,
-  type Inspection,
-  type Inspector,
-  NO_INSPECTION,
-} from './publish.ts';
 export type { PublishEvent, PublishHook } from './publish-hooks.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';

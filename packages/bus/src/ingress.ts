@@ -161,7 +161,7 @@ export class Ingress {
         expected: 'client id | sub:SUBJECT, or a list of them',
       });
     }
-    return this.core.direct.send(sender, { ...inbound, to, room, channel, membersOnly });
+    return this.core.direct.send(sender, { membersOnly, ...inbound, to, room, channel });
   }
 
   // Turns -------------------------------------------------------------------------------------------------------------

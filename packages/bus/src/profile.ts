@@ -1,6 +1,6 @@
 import { type JsonObject, newId } from '@arqonbus/protocol';
 import type { Arrival } from './connection/session.ts';
-import type { Inspector } from './publish.ts';
+import type { Inspector } from './inspection.ts';
 import { systemSender } from './system-sender.ts';
 
 /**

@@ -1,15 +1,12 @@
 import {
   type Address,
   BusError,
-  type CasilMetadata,
   type Draft,
   type JsonObject,
   type MessageOptions,
   type Metadata,
-  type MetadataParts,
   openDraft,
   PRIVATE_CHANNEL,
-  splitMetadata,
   WILDCARD,
 } from '@arqonbus/protocol';
 import type { Access } from './access.ts';
@@ -19,6 +16,7 @@ import type { Awaitable, Broker, Durability, Expectation, Published } from './en
 import type { Ephemeral } from './ephemeral.ts';
 import type { HttpHooks } from './hooks/hooks.ts';
 import { type Hops, withHops } from './hops.ts';
+import { type Inspection, type Inspector, inspectMessage, type Judgement } from './inspection.ts';
 import { isMember } from './is-member.ts';
 import { marksText } from './marks.ts';
 import { type PublishEvent, type PublishHook, runHooks } from './publish-hooks.ts';
@@ -76,46 +74,6 @@ export interface Examined {
   readonly metadata: Metadata | undefined;
 }
 
-/** What a content policy looks at: all that travels of one message, and where it goes. */
-export interface Inspection {
-  /** `profile`: how a client wants to be known, at its handshake or by `identify`. */
-  readonly type: 'event' | 'private' | 'command' | 'telemetry' | 'profile';
-  readonly id: string;
-  /** The id of the envelope that this one answers. */
-  readonly requestId?: string | undefined;
-  readonly tenant: string;
-  readonly room: string | undefined;
-  readonly channel: string | undefined;
-  /** Of a private message. */
-  readonly to?: readonly string[] | undefined;
-  readonly payload: JsonObject;
-  /** What the client itself wrote into the metadata, without the server's keys. */
-  readonly metadata?: JsonObject | undefined;
-  /** Name of the command, on commands. */
-  readonly command?: string | undefined;
-  /** What a rule says of inspecting this: not at all, or in another mode than the policy's. */
-  readonly mode?: 'off' | 'monitor' | 'enforce' | null | undefined;
-  /** Dotted paths of the arguments that are meant to hold secrets (`token`, `rules.*.secret`); the empty path is all. */
-  readonly secretPaths?: readonly string[] | undefined;
-}
-
-/** What a content policy leaves of a message. */
-export interface Inspected {
-  readonly payload: JsonObject;
-  /** What is left of the client's metadata. */
-  readonly metadata?: JsonObject | undefined;
-  /** What the envelope tells of the inspection. */
-  readonly casil?: CasilMetadata | undefined;
-}
-
-/** What a content policy would do. Holds nothing of what was matched. */
-interface Judgement {
-  readonly decision: CasilMetadata['decision'];
-  readonly reason_code: string;
-  /** Ids of the rules that matched. */
-  readonly rules: readonly string[];
-}
-
 /** What would come of a message. */
 export interface Rehearsed {
   /** Where the payload is not as the channel's schema says, which only warns. */
@@ -123,44 +81,19 @@ export interface Rehearsed {
   readonly casil: Judgement | null;
 }
 
-export interface Inspector {
-  /** Whether anything of a tenant is inspected. Asked once a message; false costs nothing more. */
-  enabledFor(tenant: string): boolean;
-  /** What may travel on; throws the policy's BusError to block. */
-  inspect(inspection: Inspection, sender: Sender): Inspected;
-  /** What would come of inspecting, without a trace of it; null where nothing is inspected. */
-  judge?(inspection: Inspection): Judgement | null;
-  /** What those who look after the server may be shown of a payload. */
-  shown(inspection: Inspection): JsonObject;
-}
-
 function contentOf({ payload, metadata }: PublishEvent): Omit<Examined, 'address'> {
   return { payload, metadata };
 }
 
-/** The content policy of a bus that has none. */
-export const NO_INSPECTION: Inspector = {
-  enabledFor: () => false,
-  inspect: ({ payload, metadata }) => ({ payload, metadata }),
-  shown: ({ payload }) => payload,
-};
-
-/** Inspects what is about to travel, where {@link Inspector.enabledFor} says so; it comes back as it may travel. */
-export function inspectMessage(
-  inspector: Inspector,
-  inspection: Omit<Inspection, 'tenant' | 'metadata'>,
-  metadata: Metadata | undefined,
-  sender: Sender,
-): { payload: JsonObject; metadata: Metadata | undefined } {
-  const { tenant } = sender.principal;
-  const { own, server } = metadata === undefined ? NO_METADATA : splitMetadata(metadata);
-  const left = inspector.inspect({ ...inspection, tenant, metadata: own }, sender);
-  if (left.casil === undefined && left.metadata === own) return { payload: left.payload, metadata };
-  const casil = left.casil === undefined ? {} : { casil: left.casil };
-  return { payload: left.payload, metadata: { ...left.metadata, ...server, ...casil } };
+/** What is inspected of an event. Every field is named: objects that are spread and added to have a shape each. */
+function subjectOf(
+  { type, id, requestId }: Message,
+  { room, channel }: Address,
+  payload: JsonObject,
+  mode: ChannelPolicy['casil'],
+): Omit<Inspection, 'tenant' | 'metadata'> {
+  return { type, id, requestId, room, channel, payload, mode };
 }
-
-const NO_METADATA: MetadataParts = { own: undefined, server: undefined };
 
 interface Rehearsal {
   readonly isConnection: boolean;
@@ -255,7 +188,7 @@ export class Publisher {
     const event = { type, id, tenant: sender.principal.tenant, ...address, payload, metadata };
     return andThen(this.askHooks(hook, event, sender), (left) => {
       if (!this.inspector.enabledFor(sender.principal.tenant)) return { address, ...contentOf(left) };
-      const subject = { ...message, ...address, payload: left.payload, mode: this.policyAt(sender, address).casil };
+      const subject = subjectOf(message, address, left.payload, this.policyAt(sender, address).casil);
       return { address, ...inspectMessage(this.inspector, subject, left.metadata, sender) };
     });
   }
@@ -340,7 +273,7 @@ export class Publisher {
     let metadata = givenMetadata;
     // Before a channel is made: its name may be what the policy blocks.
     if (this.inspector.enabledFor(sender.principal.tenant)) {
-      const subject = { ...message, ...address, payload, mode: this.policyAt(sender, address).casil };
+      const subject = subjectOf(message, address, payload, this.policyAt(sender, address).casil);
       ({ payload, metadata } = inspectMessage(this.inspector, subject, metadata, sender));
     }
     const { tenant } = sender.principal;

@@ -24,6 +24,8 @@ export interface RoomsOptions extends RoomsLimits {
   readonly now: () => number;
 }
 
+const NO_RETENTION: ChannelTraits['retention'] = Object.freeze({});
+
 /** All rooms of this node: who is where. Knows nothing of delivery. */
 export class Rooms {
   readonly tenants: Map<string, Tenant> = new Map();
@@ -254,7 +256,7 @@ export class Rooms {
     membership.echo = wants.echo;
     membership.coverage = wants.coverage;
     membership.isStrict = wants.isStrict;
-    channel.members.set(session, membership);
+    channel.enter(session, membership);
     session.joined(channel, membership);
     return { membership, isNew: known === undefined };
   }
@@ -263,7 +265,7 @@ export class Rooms {
   leave(session: Session, channel: Channel): boolean {
     const membership = channel.members.get(session);
     if (membership === undefined) return false;
-    channel.members.delete(session);
+    channel.exit(session);
     session.stateBytes -= membership.stateBytes;
     channel.watch(session, false);
     session.left(channel);
@@ -295,7 +297,7 @@ export class Rooms {
       hardcoded: false,
       autoCreated: false,
       retain: false,
-      retention: {},
+      retention: NO_RETENTION,
       ...given,
     };
   }

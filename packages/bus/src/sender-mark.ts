@@ -8,6 +8,9 @@ export interface SenderMark {
   readonly text: string;
 }
 
+/** The last mark that was made: connections that come one after the other are often known alike, and share it then. */
+let last: SenderMark | null = null;
+
 /** The mark of a sender. `name` is how it wants to be known; a name that its token fixes counts before it. */
 export function senderMark(
   { subject, role, name: fixed }: Principal,
@@ -21,5 +24,8 @@ export function senderMark(
     type,
     role,
   };
-  return { record, text: `"sender":${JSON.stringify(record)}` };
+  const text = `"sender":${JSON.stringify(record)}`;
+  // Compared, it is one piece of text as well, and no longer put together from several.
+  if (last?.text !== text) last = { record: Object.freeze(record), text };
+  return last;
 }

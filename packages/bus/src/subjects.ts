@@ -72,7 +72,7 @@ export class Subjects {
   }
 
   private here(tenant: string, subject: string, order: Order): number {
-    const sessions = [...(this.core.rooms.tenants.get(tenant)?.identities.get(subjectIdentity(subject)) ?? [])];
+    const sessions = this.core.rooms.tenants.get(tenant)?.identities.of(subjectIdentity(subject)) ?? [];
     for (const session of sessions) this.carryOut(session, order);
     return sessions.length;
   }

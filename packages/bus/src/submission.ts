@@ -4,7 +4,8 @@ import { andThen } from './awaitable.ts';
 import type { Sender } from './connection/session.ts';
 import type { Awaitable } from './engine/engine.ts';
 import type { BusEvent, Events } from './events.ts';
-import type { Inspector, Message, Outcome, Publisher } from './publish.ts';
+import type { Inspector } from './inspection.ts';
+import type { Message, Outcome, Publisher } from './publish.ts';
 
 /** An envelope of type `telemetry`: its payload is `{eventType, payload, room?, channel?}`. */
 export type TelemetryMessage = Pick<Message, 'id' | 'room' | 'channel' | 'payload' | 'metadata' | 'requestId'>;

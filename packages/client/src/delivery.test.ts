@@ -1,4 +1,4 @@
-import type { Envelope } from '@arqonbus/protocol';
+import type { Envelope, JsonObject } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from './connected.suite.ts';
 import { Answers } from './delivery.ts';
@@ -22,6 +22,52 @@ describe('answers to deliveries', () => {
       ['delivery.ack', 1, {}],
       ['delivery.nack', 1, { delay_seconds: 5 }],
       ['delivery.nack', 1, {}],
+    ]);
+  });
+
+  it('are gathered while commands are on their way, each told what became of its own', async () => {
+    const clock = new FakeClock();
+    const sent: [string, unknown][] = [];
+    const answer: ((result: JsonObject | Promise<never>) => void)[] = [];
+    const answers = new Answers(clock, (command, { tokens }) => {
+      sent.push([command, tokens]);
+      return new Promise((resolve) => answer.push(resolve));
+    });
+    const first = failureOf(answers.give('ack', 'a'));
+    await clock.settle();
+    const gathered = [answers.give('ack', 'b')];
+    await clock.settle();
+    gathered.push(answers.give('nack', 'c'), answers.give('ack', 'd'));
+    const lost = failureOf(answers.give('ack', 'e'));
+    await clock.settle();
+    expect(sent).toEqual([['delivery.ack', ['a']]]);
+    answer[0]?.(Promise.reject(new Error('no line')));
+    expect(await first).toMatchObject({ message: 'no line' });
+    await clock.settle();
+    expect(sent.slice(1)).toEqual([
+      ['delivery.ack', ['b', 'd', 'e']],
+      ['delivery.nack', ['c']],
+    ]);
+    answer[1]?.({ lost: ['e'] });
+    answer[2]?.({ lost: [] });
+    await Promise.all(gathered);
+    expect(await lost).toMatchObject({ code: 'LEASE_LOST', retryable: false });
+    await answers.idle();
+    expect(sent).toHaveLength(3);
+  });
+
+  it('end a lease after what made it longer', async () => {
+    const sent: [string, unknown][] = [];
+    const answers = new Answers(new FakeClock(), async (command, { tokens }) => {
+      sent.push([command, tokens]);
+      return { lost: [] };
+    });
+    const give = (verb: 'ack' | 'extend', ...tokens: string[]) => tokens.map((token) => answers.give(verb, token));
+    await Promise.all([...give('ack', 'a'), ...give('extend', 'b', 'c'), ...give('ack', 'b', 'd')]);
+    expect(sent).toEqual([
+      ['delivery.ack', ['a']],
+      ['delivery.extend', ['b', 'c']],
+      ['delivery.ack', ['b', 'd']],
     ]);
   });
 

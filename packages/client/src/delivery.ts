@@ -1,15 +1,17 @@
 import type { Envelope, JsonObject } from '@arqonbus/protocol';
 import { after, type Clock } from './clock.ts';
-import { ArqonBusError, LeaseLostError, RefusedError } from './errors.ts';
+import { invalidArgument, LeaseLostError, RefusedError } from './errors.ts';
 import { type Message, toMessage } from './message.ts';
 import { given } from './options.ts';
 
 /**
- * Runs something once the messages that have arrived together are dealt with: their answers then go out as one command.
- * Where there is no `setImmediate` (in browsers), a moment later.
+ * Resolves once the messages that have arrived together are dealt with: their answers then go out as one command. Where
+ * there is no `setImmediate` (in browsers), a moment later.
  */
-const afterTurn: (work: () => void) => void =
-  (globalThis as { setImmediate?: (work: () => void) => void }).setImmediate ?? ((work) => setTimeout(work, 0));
+const turnOver = (): Promise<void> =>
+  new Promise((resolve) =>
+    ((globalThis as { setImmediate?: (work: () => void) => void }).setImmediate ?? setTimeout)(resolve),
+  );
 
 /** Tokens of one command. */
 const MAX_TOKENS = 500;
@@ -65,30 +67,26 @@ type Verb = 'ack' | 'nack' | 'extend' | 'reject';
 /** Sends the command of some tokens; resolves with those that were still held. */
 export type SettleTokens = (command: string, args: JsonObject) => Promise<JsonObject>;
 
+/** One answer, and what the program is told of it. */
 interface Waiting {
+  readonly command: string;
+  readonly args: JsonObject;
   readonly token: string;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Answers that say the same. */
-interface Batch {
-  readonly command: string;
-  readonly args: JsonObject;
-  waiting: Waiting[];
-}
-
 /**
- * Answers to deliveries, many in one command: those of one turn that say the same. While the server takes no more of this
- * client, they wait and are sent together; those that come too late then it refuses.
+ * Answers to deliveries, many in one command: those of one turn that say the same, and while commands are on their way all
+ * that comes meanwhile. While the server takes no more of this client, they wait and are sent together; those that come
+ * too late then it refuses.
  */
 export class Answers {
   readonly #clock: Clock;
   readonly #settle: SettleTokens;
-  /** By command and its other arguments. */
-  readonly #batches = new Map<string, Batch>();
-  readonly #underWay = new Set<Promise<unknown>>();
-  #isScheduled = false;
+  #gathered: Waiting[] = [];
+  /** As long as something is gathered or on its way. */
+  #sending: Promise<void> | undefined;
 
   constructor(clock: Clock, settle: SettleTokens) {
     this.#clock = clock;
@@ -97,98 +95,105 @@ export class Answers {
 
   /** Rejects with LeaseLostError when the server held the token no longer, else with what refused the command. */
   give(verb: Verb, token: string, args: JsonObject = {}): Promise<void> {
-    const answered = new Promise<void>((resolve, reject) => {
-      this.#add(`delivery.${verb}`, args, [{ token, resolve, reject }]);
+    return new Promise((resolve, reject) => {
+      this.#gathered.push({ command: `delivery.${verb}`, args, token, resolve, reject });
+      this.#sending ??= this.#sendAll();
     });
-    const over = answered.then(
-      () => {},
-      () => {},
-    );
-    this.#underWay.add(over);
-    void over.then(() => this.#underWay.delete(over));
-    if (!this.#isScheduled) {
-      this.#isScheduled = true;
-      afterTurn(() => this.#flush());
-    }
-    return answered;
   }
 
   /** Resolves when everything that was answered has been taken, or was not. */
   async idle(): Promise<void> {
-    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+    while (this.#sending) await this.#sending;
   }
 
-  #add(command: string, args: JsonObject, first: readonly Waiting[]): void {
-    const key = JSON.stringify([command, args]);
-    const batch = this.#batches.get(key) ?? { command, args, waiting: [] };
-    this.#batches.set(key, batch);
-    batch.waiting.push(...first);
+  /** Sends what is gathered, whatever is on its way. Resolves with how long the server wants to be left alone then. */
+  async flush(): Promise<number> {
+    const batches = inBatches(this.#gathered.splice(0));
+    const pauses = await Promise.all(batches.map((batch) => this.#send(batch)));
+    this.#gathered = batches
+      .filter((_, at) => pauses[at])
+      .flat()
+      .concat(this.#gathered);
+    return Math.max(0, ...pauses);
   }
 
-  #flush(): void {
-    this.#isScheduled = false;
-    const batches = [...this.#batches.values()];
-    this.#batches.clear();
-    for (const { command, args, waiting } of batches) {
-      for (let at = 0; at < waiting.length; at += MAX_TOKENS) {
-        void this.#send(command, args, waiting.slice(at, at + MAX_TOKENS));
-      }
+  async #sendAll(): Promise<void> {
+    while (this.#gathered.length > 0) {
+      await turnOver();
+      const pause = await this.flush();
+      if (pause > 0) await new Promise<void>((resolve) => after(this.#clock, pause, resolve));
     }
+    this.#sending = undefined;
   }
 
-  async #send(command: string, args: JsonObject, batch: readonly Waiting[]): Promise<void> {
-    const tokens = batch.map(({ token }) => token);
+  /** Resolves with 0 when all were answered, else with how long the server takes no more, in milliseconds. */
+  async #send(batch: readonly Waiting[]): Promise<number> {
+    const { command, args } = batch[0] as Waiting;
     try {
-      const { lost } = await this.#settle(command, { ...args, tokens });
+      const { lost } = await this.#settle(command, { ...args, tokens: batch.map(({ token }) => token) });
       const gone = new Set(Array.isArray(lost) ? lost : []);
       for (const { token, resolve, reject } of batch) {
         if (gone.has(token)) reject(late(command));
         else resolve();
       }
     } catch (error) {
-      if (error instanceof RefusedError && error.code === 'RATE_LIMITED') this.#later(command, args, batch, error);
-      else for (const { reject } of batch) reject(error);
+      if (error instanceof RefusedError && error.code === 'RATE_LIMITED') {
+        // When the leases are over by then, the server says so.
+        return Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, error.retryAfterMs ?? DEFAULT_PAUSE_MS));
+      }
+      for (const { reject } of batch) reject(error);
     }
+    return 0;
   }
+}
 
-  /** The server takes no more for now; when the leases are over by then, it says so. */
-  #later(command: string, args: JsonObject, batch: readonly Waiting[], { retryAfterMs }: RefusedError): void {
-    this.#add(command, args, batch);
-    if (this.#isScheduled) return;
-    this.#isScheduled = true;
-    const wait = Math.min(MAX_PAUSE_MS, Math.max(MIN_PAUSE_MS, retryAfterMs ?? DEFAULT_PAUSE_MS));
-    after(this.#clock, wait, () => this.#flush());
+/** Answers that say the same, for one command each. */
+function inBatches(answers: readonly Waiting[]): Waiting[][] {
+  const batches: Waiting[][] = [];
+  const open = new Map<string, Waiting[]>();
+  for (const answer of answers) {
+    const { command, args } = answer;
+    const key = JSON.stringify([command, args]);
+    let batch = open.get(key);
+    if (batch === undefined || batch.length === MAX_TOKENS) {
+      // What ends a lease stays behind what made it longer.
+      if (command === 'delivery.extend') open.clear();
+      batch = [];
+      open.set(key, batch);
+      batches.push(batch);
+    }
+    batch.push(answer);
   }
+  return batches;
 }
 
 /** Some of the tokens of a command were lost, and others were not: the server refuses only when all were. */
 function late(command: string): LeaseLostError {
-  const payload = { retryable: false };
-  const error = 'The message was no longer yours; it is handed out again.';
-  return new LeaseLostError({ payload, error, error_code: 'LEASE_LOST' } as unknown as Envelope, command);
+  const error = 'The message is no longer yours; it is handed out again.';
+  return new LeaseLostError({ error, error_code: 'LEASE_LOST' } as Envelope, command);
 }
 
+type DeliveryFacts = JsonObject & { group: string; token: string };
+
 /** The facts of an envelope that a group has handed out; undefined of any other. */
-export function deliveryOf(envelope: Envelope): ({ group: string; token: string } & JsonObject) | undefined {
+export function deliveryOf(envelope: Envelope): DeliveryFacts | undefined {
   const facts = (envelope.metadata as JsonObject | undefined)?.delivery as JsonObject | undefined;
   if (typeof facts?.group !== 'string' || typeof facts.token !== 'string') return undefined;
-  return facts as { group: string; token: string } & JsonObject;
+  return facts as DeliveryFacts;
 }
 
 /** An envelope that {@link deliveryOf} knows, with the ways to answer it. */
 export function toDelivery<P>(envelope: Envelope<P>, answers: Answers): Delivery<P> {
-  const { group, token, attempt, deadline } = deliveryOf(envelope as Envelope) as JsonObject & { token: string };
+  const { group, token, attempt, deadline } = deliveryOf(envelope as Envelope) as DeliveryFacts;
   let isAnswered = false;
   const once = (verb: Verb, args?: JsonObject): Promise<void> => {
-    if (isAnswered) {
-      return Promise.reject(new ArqonBusError('INVALID_ARGUMENT', 'The message is answered already.'));
-    }
+    if (isAnswered) return Promise.reject(invalidArgument('The message is answered already.'));
     isAnswered = true;
     return answers.give(verb, token, args);
   };
   return {
     ...toMessage(envelope),
-    group: String(group),
+    group,
     attempt: typeof attempt === 'number' ? attempt : 1,
     deadline: String(deadline),
     get answered() {

@@ -173,6 +173,42 @@ describe('a subscription of a group', () => {
     expect(server.sent('delivery.ack')).toHaveLength(1);
   });
 
+  it('is closed with its client: what was answered until then is sent, and what was not is told', async () => {
+    const { server, client, clock } = await setUp();
+    const subscription = await client.subscribe<Numbered>(AT, { ...GROUP, manualAck: true });
+    for (const n of [1, 2, 3]) server.publish(AT, { n });
+    const [a, b, c] = await takeFrom(subscription, 3);
+    server.answer('delivery.ack', () => undefined);
+    const failures = [failureOf(a.ack())];
+    await clock.settle();
+    failures.push(failureOf(b.ack()), failureOf(c.ack()));
+    await clock.settle();
+    expect(server.sent('delivery.ack')).toHaveLength(1);
+    await client.close();
+    expect(server.sent('delivery.ack')).toMatchObject([
+      { args: { tokens: [expect.any(String)] } },
+      { args: { tokens: [expect.any(String), expect.any(String)] } },
+    ]);
+    for (const failure of await Promise.all(failures)) expect(failure).toMatchObject({ code: 'CLOSED' });
+    expect(clock.pending).toBe(0);
+  });
+
+  it('is drained of what was gathered, or closed when that takes too long', async () => {
+    const { server, client, clock } = await setUp();
+    const subscription = await client.subscribe<Numbered>(AT, { ...GROUP, manualAck: true });
+    for (const n of [1, 2]) server.publish(AT, { n });
+    const [a, b] = await takeFrom(subscription, 2);
+    server.answer('delivery.ack', () => undefined);
+    const first = failureOf(a.ack());
+    await clock.settle();
+    const second = failureOf(b.ack());
+    const drained = failureOf(client.drain({ timeoutMs: 500 }));
+    await clock.advance(500);
+    expect(await drained).toMatchObject({ code: 'TIMEOUT' });
+    expect(await Promise.all([first, second])).toMatchObject([{ code: 'CLOSED' }, { code: 'CLOSED' }]);
+    expect(server.sent('delivery.ack')).toHaveLength(2);
+  });
+
   it('is one a client and group, and takes from patterns and rooms too', async () => {
     const { server, client } = await setUp();
     await client.subscribe(AT, GROUP);

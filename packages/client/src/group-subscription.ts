@@ -69,8 +69,6 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   #buffer: AsyncQueue<Delivery<P>>;
   #result: JoinResult | undefined;
   #isClosed = false;
-  /** Takes no more, and is left when nothing is in hand. */
-  #isLeaving = false;
   #inHand = 0;
   #onIdle: (() => void)[] = [];
 
@@ -183,8 +181,8 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.end();
-    if (this.#inHand === 0) await this.#leave();
-    else this.#isLeaving = true;
+    const left = this.idle().then(() => this.#leave());
+    if (this.#inHand === 0) await left;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -254,7 +252,6 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
     this.#inHand -= 1;
     if (this.#inHand > 0) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
-    if (this.#isLeaving) void this.#leave();
   }
 
   async #leave(): Promise<void> {

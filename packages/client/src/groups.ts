@@ -52,7 +52,9 @@ export class Groups {
     requirePositive({ prefetch });
     if (this.#isDraining) throw closedError();
     const { room, channel } = place;
-    if (this.#memberOf(group, room, channel) !== undefined) {
+    const isHere = ({ subscription: { group: name, place: at } }: Member): boolean =>
+      name === group && at.room === room && at.channel === channel;
+    if ([...this.#members].some(isHere)) {
       throw invalidArgument(`This client takes from the group "${group}" of ${room}:${channel} already.`);
     }
     const subscription = new GroupSubscription<P>(place, options, prefetch, handlers, this.#host);
@@ -65,7 +67,6 @@ export class Groups {
     try {
       await this.#join(member, false, options);
     } catch (error) {
-      this.#members.delete(member);
       subscription.end(error);
       void this.#leave(member.subscription);
       throw error;
@@ -134,6 +135,8 @@ export class Groups {
 
   /** The client is done: without an error iterations just end. */
   finish(error?: unknown): void {
+    // What is gathered goes out before the line closes.
+    void this.#answers.flush();
     this.lost();
     for (const { subscription } of this.#members) subscription.end(error);
     this.#members.clear();
@@ -173,11 +176,5 @@ export class Groups {
     for (const member of this.#members) if (member.subscription === subscription) this.#members.delete(member);
     // Refused or lost, the membership is gone or goes with the connection.
     if (this.#isUp) await this.#ask('leave_channel', { ...place, group }).catch(() => {});
-  }
-
-  #memberOf(group: string, room: string, channel: string): Member | undefined {
-    return [...this.#members].find(
-      ({ subscription: { group: name, place } }) => name === group && place.room === room && place.channel === channel,
-    );
   }
 }

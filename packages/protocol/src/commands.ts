@@ -185,6 +185,12 @@ export interface ChannelSummary {
   type: string;
   /** Built in: cannot be deleted. */
   hardcoded: boolean;
+  /** The last that was given; in `status` it and what is kept are left out. */
+  sequence?: number;
+  /** Events that are kept; left out while the storage is away. */
+  events?: number;
+  /** UTF-8 bytes of these, as `history.bytes` of a rule counts them; left out likewise. */
+  bytes?: number;
 }
 
 /** A subject that is kept out. */
@@ -720,6 +726,10 @@ export interface Commands {
       /** Where the stream stands. */
       sequence: number;
       epoch: string;
+      /** Events that are kept; left out while the storage is away. */
+      events?: number;
+      /** UTF-8 bytes of these, as `history.bytes` of a rule counts them; left out likewise. */
+      bytes?: number;
       /** JSON Schema that a rule sets for what is published there. */
       schema?: JsonObject;
     };

@@ -28,7 +28,17 @@ const GROUP = {
   ...{ backoff_seconds: [EVIL], pending: EVIL, unacked: EVIL, members: EVIL, handled: EVIL },
 };
 const MEMBER = { client_id: `${EVIL}2`, sender: SENDER, state: { [EVIL]: EVIL }, joined_at: EVIL, channel: EVIL };
-const CHANNEL = { room: EVIL, channel: EVIL, members: 1, type: EVIL, created_at: EVIL, epoch: EVIL, sequence: 1 };
+const CHANNEL = {
+  room: EVIL,
+  channel: EVIL,
+  members: 1,
+  type: EVIL,
+  created_at: EVIL,
+  epoch: EVIL,
+  sequence: 1,
+  events: EVIL,
+  bytes: EVIL,
+};
 const CLIENT = { client_id: EVIL, client_type: EVIL, screen_name: EVIL, rooms: { [EVIL]: [EVIL] }, node: EVIL };
 
 const SCHEMA = { mode: EVIL, schema: { type: 'object', description: EVIL, properties: { [EVIL]: { const: EVIL } } } };

@@ -37,6 +37,8 @@ describe('what looks at a bus', () => {
   it('lists rooms, channels and clients, a row a line, its cells parted by tabs', async () => {
     expect(await rows(['rooms'])).toContainEqual(['lab', '1', '1', '']);
     expect(await rows(['channels', 'science'])).toHaveLength(7);
+    const [results] = await rows(['channels', 'lab']);
+    expect(results?.slice(0, 4)).toEqual(['results', '1', '0', '0']);
     const clients = await rows(['clients']);
     expect(clients.find(([id]) => id === client.id)?.slice(1, 4)).toEqual(['human', 'Ada', 'lab:results']);
   });

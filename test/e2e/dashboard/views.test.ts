@@ -8,8 +8,8 @@ import { type Lively, startLively } from '../../fixtures/lively.ts';
 /** Each view, and what has to be seen in it of what goes on. */
 const VIEWS: readonly (readonly [view: string, ...seen: string[]])[] = [
   ['overview', 'Connections', 'Event-loop lag', 'Healthy', 'node-a'],
-  ['rooms', 'orders', 'explore', 'No channel is open'],
-  ['rooms/orders/new', '"id":1041', 'Shop', 'Send', 'sequence 3'],
+  ['rooms', 'orders', 'explore', 'Kept', 'KiB', 'No channel is open'],
+  ['rooms/orders/new', '"id":1041', 'Shop', 'Send', 'sequence 3', 'keeps 3 of 500 events, 1.'],
   ['clients', 'Ada', 'packer', 'Scout', 'this page'],
   [
     'agents',
@@ -78,6 +78,27 @@ describe.skipIf(!hasChromium())('the views of the dashboard', () => {
       )
       .toBeGreaterThan(1);
     expect(await page.locator('.chart canvas').count()).toBe(6);
+  }, 60_000);
+
+  it('tell what each channel keeps and how fast it grows, and put the largest first', async () => {
+    const { page } = await dashboards.open(lively.server.urls.http, 'rooms');
+    const [, shop] = lively.clients;
+    await shop?.publish('zoo:apes', { n: 1 });
+    await shop?.publish('zoo:zebras', { body: 'x'.repeat(20_000) });
+    await page.getByRole('link', { name: /^zebras 19\.\d KiB/ }).waitFor();
+    const ofZoo = async (): Promise<string[]> =>
+      (await page.locator('.tree-channel .tree-name').allTextContents()).filter((name) => /^(apes|zebras)$/.test(name));
+    expect(await ofZoo()).toEqual(['apes', 'zebras']);
+    await page.getByRole('button', { name: 'Sort by kept' }).click();
+    await expect.poll(ofZoo).toEqual(['zebras', 'apes']);
+    await page.getByRole('button', { name: 'Sort by channel' }).click();
+    await expect.poll(ofZoo).toEqual(['apes', 'zebras']);
+    const growing = page.getByRole('link', { name: /^apes [\d.]+\/s / });
+    const publish = async (): Promise<number> => {
+      await shop?.publish('zoo:apes', { n: 2 });
+      return growing.count();
+    };
+    await expect.poll(publish, { timeout: 30_000, interval: 500 }).toBe(1);
   }, 60_000);
 
   it('show the groups of a channel, with their dead letters, and hand those out again', async () => {

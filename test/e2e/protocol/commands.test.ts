@@ -140,7 +140,7 @@ describe('commands', () => {
     expect((await a.ask('list_rooms')).rooms).toContainEqual({ room, channels: 1, members: 1, hardcoded: false });
     expect((await a.ask('list_channels', { room })).channels).toEqual([expect.objectContaining(listed)]);
     const info = await a.ask('channel_info', { room, channel: 'x' });
-    expect(info).toMatchObject({ sequence: 0, epoch: expect.any(String), created_by: b.id });
+    expect(info).toMatchObject({ sequence: 0, events: 0, bytes: 0, epoch: expect.any(String), created_by: b.id });
     expect(info.members).toEqual([
       {
         client_id: b.id,

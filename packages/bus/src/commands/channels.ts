@@ -89,7 +89,8 @@ export function channelCommands(bus: Core): AnyCommand[] {
         if (room === undefined || !isRoomName(room)) {
           throw new BusError('VALIDATION_ERROR', 'Name the room.', { field: 'room', expected: 'name' });
         }
-        const { items: channels, next } = await bus.directory.channels(principal, room, pageOf(args));
+        const { items, next } = await bus.directory.channels(principal, room, pageOf(args));
+        const channels = await bus.directory.withUsage(principal.tenant, items);
         if (channels.length > 0 || args.after !== undefined) return { channels, next };
         // The same answer whether the room exists or not.
         bus.access.require(principal, 'subscribe', room, '*');
@@ -106,11 +107,16 @@ export function channelCommands(bus: Core): AnyCommand[] {
       result: CHANNEL_INFO,
       run: async ({ sender }, args): Promise<CommandResult<'channel_info'>> => {
         const channel = await readableAnywhere(bus, sender.principal, args);
-        const [members, state] = await Promise.all([bus.directory.members(channel), bus.engine.broker.state(channel)]);
-        const { sequence, epoch } = state;
+        const [members, { sequence, epoch }, usage] = await Promise.all([
+          bus.directory.members(channel),
+          bus.engine.broker.state(channel),
+          bus.directory.usage([channel]),
+        ]);
+        const [{ events, bytes } = { events: 0, bytes: 0 }] = usage ?? [];
+        const kept = usage === null ? {} : { events, bytes };
         const policy = bus.rooms.policy(channel);
         const typed = policy.schema === null ? {} : { schema: policy.schema.rule.schema as JsonObject };
-        return { ...channel.record(policy), ...members, sequence, epoch, ...typed };
+        return { ...channel.record(policy), ...members, sequence, epoch, ...kept, ...typed };
       },
     }),
     command({

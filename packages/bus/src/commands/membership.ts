@@ -59,7 +59,8 @@ export function membershipCommands(bus: Core): AnyCommand[] {
         const { since, echo, presence, history, last, strict, group, prefetch } = args;
         if (group !== undefined) return joinGroup(bus, context, { ...args, group });
         if (prefetch !== undefined) throw onlyWith('group', 'prefetch');
-        const request = { ...placeOf(args, true), since, echo, presence, history, last, strict };
+        const { room, channel } = placeOf(args, true);
+        const request = { room, channel, since, echo, presence, history, last, strict };
         const joined = bus.memberships.join(connectionOf(context), request);
         const answer = ({ result, begin }: Joined): JoinResult => {
           context.afterAnswer(begin);

@@ -26,6 +26,13 @@ import {
 import { PRESENCE_SNAPSHOT } from '../schemas/presence.ts';
 
 const NAME = z.string().min(1);
+/** What is told of a stream's size; left out while the storage cannot be asked. */
+const USAGE = {
+  events: COUNT.describe('Events that are kept; left out while the storage is away.').exactOptional(),
+  bytes: COUNT.describe(
+    'UTF-8 bytes of these, as `history.bytes` of a rule counts them; left out likewise.',
+  ).exactOptional(),
+};
 const TEXT_OR_NULL = z.string().nullable();
 
 /** What the commands of the core answer. The types of `@arqonbus/protocol` are made from these, under their ids. */
@@ -58,6 +65,10 @@ export const CHANNEL_SUMMARY: z.ZodType<ChannelSummary> = z
     created_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
     type: NAME,
     hardcoded: z.boolean().describe('Built in: cannot be deleted.'),
+    sequence: SEQUENCE.describe(
+      'The last that was given; in `status` it and what is kept are left out.',
+    ).exactOptional(),
+    ...USAGE,
   })
   .meta({ id: 'ChannelSummary' });
 
@@ -87,13 +98,22 @@ const MEMBER: z.ZodType<MemberRecord> = z
   .meta({ id: 'MemberRecord' });
 
 export const CHANNEL_INFO: z.ZodType<
-  ChannelRecord & { sequence: number; epoch: string; members: MemberRecord[]; count: number; schema?: JsonObject }
+  ChannelRecord & {
+    sequence: number;
+    epoch: string;
+    events?: number;
+    bytes?: number;
+    members: MemberRecord[];
+    count: number;
+    schema?: JsonObject;
+  }
 > = z.strictObject({
   ...CHANNEL,
   members: z.array(MEMBER).describe('The first 500.'),
   count: COUNT.describe('Members, on all nodes.'),
   sequence: SEQUENCE.describe('Where the stream stands.'),
   epoch: z.string(),
+  ...USAGE,
   schema: OBJECT.describe('JSON Schema that a rule sets for what is published there.').exactOptional(),
 });
 

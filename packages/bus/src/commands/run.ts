@@ -167,8 +167,8 @@ function withPlace(call: Call, { placed, place }: AnyCommand): Call {
 /** The answer to a command that succeeded; what is JSON text already is put in as it is. */
 function encodeAnswer(requestId: string, command: string, result: object): string {
   const envelope = { type: 'command_response', request_id: requestId, command, status: 'success' } as const;
-  if (!(result instanceof JsonText)) return encode({ ...envelope, payload: { ...result } as JsonObject });
-  return `${encode({ ...envelope, payload: {} }).slice(0, -3)}${result.text}}`;
+  if (!(result instanceof JsonText)) return encode({ payload: { ...result } as JsonObject, ...envelope });
+  return `${encode({ payload: {}, ...envelope }).slice(0, -3)}${result.text}}`;
 }
 
 /** The place that arguments name, in whichever of them; none when they are malformed, which the schema will tell. */

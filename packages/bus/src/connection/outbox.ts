@@ -95,6 +95,8 @@ export class Outbox {
   private drained: (() => void)[] | null = null;
   private closing: { readonly code: number; readonly reason: string; readonly timer: NodeJS.Timeout } | null = null;
   private asked = false;
+  /** Calls {@link taken}; made when it is first needed, which for most connections is never. */
+  private callback: (() => void) | null = null;
   /** Texts that were written, or wait to be, and the bytes of their frames. */
   sent = 0;
   sentBytes = 0;
@@ -152,7 +154,7 @@ export class Outbox {
     this.drained ??= [];
     this.drained.push(callback);
     // What was queued in this turn is written at its end; only then there is a backlog to look at.
-    if (this.drained.length === 1) setImmediate(this.taken);
+    if (this.drained.length === 1) setImmediate(this.whenTaken);
   }
 
   /** Drops what has not left, and takes no more. */
@@ -182,16 +184,21 @@ export class Outbox {
   }
 
   /** The kernel has taken what it was handed. */
-  private readonly taken = (): void => {
+  private taken(): void {
     this.asked = false;
     if (this.waiting !== null) this.pump();
     if (this.waiting === null && this.wire.backlog === 0 && this.batch.parent === null) this.tellDrained();
     else if (this.drained !== null) {
       // What is queued in this turn goes at its end; an empty write is taken at once, and asking again would never end.
       if (this.batch.parent === null) this.ask();
-      else setImmediate(this.taken);
+      else setImmediate(this.whenTaken);
     }
-  };
+  }
+
+  private get whenTaken(): () => void {
+    this.callback ??= () => this.taken();
+    return this.callback;
+  }
 
   /** Hands over what waits, as far as it is taken. */
   private pump(): void {
@@ -211,7 +218,7 @@ export class Outbox {
         this.offset = 0;
       }
       // Frames that are compressed tell of each one; of the others only the last is asked for.
-      wire.write(frames, wire.oneByOne ? this.taken : undefined);
+      wire.write(frames, wire.oneByOne ? this.whenTaken : undefined);
     }
     this.waiting = null;
     const { closing } = this;
@@ -225,7 +232,7 @@ export class Outbox {
   private ask(): void {
     if (this.asked) return;
     this.asked = true;
-    this.wire.write(NOTHING, this.taken);
+    this.wire.write(NOTHING, this.whenTaken);
   }
 
   private tellDrained(): void {

@@ -90,6 +90,9 @@ export interface Membership {
   stateBytes: number;
 }
 
+const NO_STANDING: Standing = Object.freeze({});
+const NO_GROUPS: ReadonlySet<string> = new Set();
+
 /** A client of this node: who it is, what it is a member of, and the way its frames leave. */
 export class Session implements Sender {
   readonly id: string;
@@ -113,14 +116,14 @@ export class Session implements Sender {
   lastActivityNotice = 0;
   /** In the order joined, so that leaving the current channel falls back to the one before. */
   readonly memberships: Map<Place, Membership> = new Map();
-  /** Keys of the groups that it is a member of. */
-  readonly groups: Set<string> = new Set();
+  /** Keys of the groups that it is a member of; most connections are of none, and have no set of their own. */
+  private ownGroups: Set<string> | null = null;
   /** The last joined concrete channel (rule 5 of the resolution). */
   current: Place | undefined;
   /** UTF-8 bytes of the states of all its memberships. */
   stateBytes = 0;
   /** What it tells of itself with `identify`. */
-  standing: Standing = {};
+  standing: Standing = NO_STANDING;
   closed = false;
   /** Envelopes that wait, and those under way; null while there are none (PROTOCOL section 6). */
   lane: Lane | null = null;
@@ -174,6 +177,20 @@ export class Session implements Sender {
     if (this.current !== channel) return;
     this.current = undefined;
     for (const other of this.memberships.keys()) if (mayBeCurrent(other)) this.current = other;
+  }
+
+  get groups(): ReadonlySet<string> {
+    return this.ownGroups ?? NO_GROUPS;
+  }
+
+  joinedGroup(key: string): void {
+    this.ownGroups ??= new Set();
+    this.ownGroups.add(key);
+  }
+
+  /** False when it was no member. */
+  leftGroup(key: string): boolean {
+    return this.ownGroups?.delete(key) === true;
   }
 
   get session(): Session {

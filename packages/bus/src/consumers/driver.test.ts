@@ -233,6 +233,102 @@ describe('the time of a lease', () => {
   });
 });
 
+describe('answers of many members', () => {
+  it('are one write while another is on its way, and each is answered when its own is done', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    for (let n = 0; n < 8; n += 1) seat.member(`m${n}`, 1);
+    bench.publish(...Array.from({ length: 8 }, (_, n) => n));
+    const { store } = bench.engine;
+    const set = store.set.bind(store);
+    const writes: (() => void)[] = [];
+    store.set = async (...args) => {
+      await new Promise<void>((done) => writes.push(done));
+      return set(...args);
+    };
+    let answered = 0;
+    const answer = async (token: string): Promise<void> => {
+      await ack(seat, token);
+      answered += 1;
+    };
+    const all: Promise<void>[] = [];
+    for (const token of seat.tokens) {
+      all.push(answer(token));
+      await turn();
+    }
+    expect([writes.length, answered]).toEqual([1, 0]);
+    writes[0]?.();
+    await settled(() => writes.length === 2);
+    expect(answered).toBe(1);
+    writes[1]?.();
+    await Promise.all(all);
+    expect([writes.length, answered]).toEqual([2, 8]);
+    store.set = set;
+  });
+});
+
+describe('reading ahead', () => {
+  it('lets a member that answers have the next events without a read, and reads many at a time', async () => {
+    const bench = await new Bench().open();
+    bench.publish(...Array.from({ length: 100 }, (_, n) => n + 1));
+    const { broker } = bench.engine;
+    const history = broker.history.bind(broker);
+    const reads: number[] = [];
+    broker.history = (stream, query) => {
+      reads.push(query.limit);
+      return history(stream, query);
+    };
+    const seat = await bench.drive();
+    seat.member('ada', 4);
+    for (let at = 0; at < 100; at += 1) {
+      await ack(seat, seat.tokens[at]!);
+      expect(seat.numbers.length).toBe(Math.min(100, at + 5));
+    }
+    expect(seat.numbers).toEqual(Array.from({ length: 100 }, (_, n) => n + 1));
+    expect(reads.length).toBeLessThan(40);
+  });
+
+  it('takes what is published while members are busy, and hands it out while reading takes long', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    seat.member('ada', 2);
+    bench.publish(1, 2, 3, 4, 5, 6);
+    expect(seat.numbers).toEqual([1, 2]);
+    bench.engine.broker.history = () => new Promise(() => {});
+    await ack(seat, ...seat.tokens);
+    expect(seat.numbers).toEqual([1, 2, 3, 4]);
+    await ack(seat, ...seat.tokens.slice(2));
+    expect(seat.numbers).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it('goes no further than the group may have events', async () => {
+    const bench = await new Bench({ max_unacked: 3 }).open();
+    const seat = await bench.drive();
+    seat.member('ada', 2);
+    seat.member('bob', 2);
+    bench.publish(1, 2, 3, 4, 5);
+    expect(seat.numbers).toEqual([1, 2, 3]);
+    expect(await seat.driver.info()).toMatchObject({ pending: 2, unacked: 3 });
+    await ack(seat, seat.tokens[0]!);
+    expect(seat.numbers).toEqual([1, 2, 3, 4]);
+  });
+
+  it('hands nothing out that was sought past, and nothing while the group is paused', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    seat.member('ada', 2);
+    bench.publish(1, 2, 3, 4, 5, 6);
+    const { epoch } = (await seat.driver.info()).positions.jobs!;
+    seat.driver.update({ ...bench.record, paused: true });
+    await ack(seat, ...seat.tokens);
+    expect(seat.numbers).toEqual([1, 2]);
+    await seat.driver.seek({ jobs: { sequence: 5, epoch } });
+    seat.driver.update(bench.record);
+    await settled(() => seat.numbers.length > 2);
+    expect(seat.numbers).toEqual([1, 2, 6]);
+  });
+});
+
 describe('a dead letter', () => {
   it('makes room for the next event of a group that is full', async () => {
     const bench = await new Bench({ max_unacked: 1 }).open();

@@ -4,6 +4,7 @@ import type { StreamEvent } from '../engine/engine.ts';
 import { Alarm } from './alarm.ts';
 import type { Answer, Answered } from './answer.ts';
 import { DeadLetterQueue } from './dead-letter-queue.ts';
+import { Demand } from './demand.ts';
 import { type DriverInfo, infoOf, pendingOf } from './driver-info.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { endOf, isOwnDeadLetter, markDelivery, timeText } from './envelope.ts';
@@ -17,7 +18,6 @@ import { Losses } from './losses.ts';
 import { type Member, Members } from './members.ts';
 import { type Pull, Pulls } from './pulls.ts';
 import { ReceiptSender } from './receipt-sender.ts';
-import { MAX_OWED } from './receipts-owed.ts';
 import { covering, Sources } from './sources.ts';
 import type { Settlement } from './totals.ts';
 
@@ -42,6 +42,7 @@ export class Driver {
   private readonly receipts: ReceiptSender;
   private readonly pulls: Pulls;
   private readonly keys: KeyOrder;
+  private readonly demand: Demand;
   private readonly covers: (channel: string) => boolean;
   /** Events that are at hand and wait for somebody to take them, in their order. */
   private ready: Entry[] = [];
@@ -73,6 +74,7 @@ export class Driver {
     this.covers = covering(group.channel);
     this.keys = new KeyOrder(group.settings.key);
     this.pulls = new Pulls(clock);
+    this.demand = new Demand(this.ledger, this.members, this.pulls, this.keys);
     this.lastUse = clock.steady();
     this.alarm = new Alarm(clock, () => {
       this.changed();
@@ -194,7 +196,7 @@ export class Driver {
       this.hasMissed = true;
       return;
     }
-    this.sources.take(event, this.wanted > 0);
+    this.sources.take(event, !this.isResting && this.demand.takesLive(this.ready.length));
     if (this.expiries !== null && event.text.includes('"receipt":')) this.expiries.look();
   }
 
@@ -334,13 +336,7 @@ export class Driver {
 
   /** How many more events are wanted. */
   private get wanted(): number {
-    if (this.isResting || this.isOver || this.ledger.owed.size >= MAX_OWED) return 0;
-    const room = this.ledger.limits.maxUnacked - this.ledger.size;
-    if (room <= 0 || this.ledger.isHeavy) return this.ledger.size === 0 ? 1 : 0;
-    const credit = this.pulls.wanted + this.members.totalCredit;
-    if (credit === 0) return 0;
-    // With keys, an event may have to wait for its member while others go on.
-    return !this.keys.isUsed ? Math.max(0, Math.min(room, credit - this.ready.length)) : room;
+    return this.isResting || this.isOver ? 0 : this.demand.wanted(this.ready.length);
   }
 
   /** Hands out what can be, and reads more when more is wanted. Never runs inside itself. */
@@ -351,9 +347,8 @@ export class Driver {
     while (this.pumpAgain && !this.isOver) {
       this.pumpAgain = false;
       this.hand();
-      const { wanted } = this;
-      if (wanted > 0) this.deadLetters.revive();
-      if (this.sources.hasMore) this.sources.read(wanted);
+      if (this.wanted > 0) this.deadLetters.revive();
+      if (this.sources.hasMore) this.sources.read(this.isResting ? 0 : this.demand.toRead(this.ready.length));
     }
     this.isPumping = false;
     if (this.pulls.size > 0 && (this.sources.isQuiet || this.wanted <= 0)) this.pulls.settleEmpty();

@@ -243,7 +243,7 @@ export class Drivers {
     for (;;) {
       this.wake(active);
       const { tenant, key, driver, driverNode } = active;
-      let failed: unknown = notDriven();
+      let failed: unknown;
       try {
         if (driver !== null) return await operate(driver, name, args);
         if (driverNode !== null) {
@@ -255,7 +255,7 @@ export class Drivers {
         if (!(error instanceof BusError) || error.code !== 'STORAGE_UNAVAILABLE') throw error;
         failed = error;
       }
-      if (active.isGone || this.isOver || clock.steady() >= until) throw failed;
+      if (active.isGone || this.isOver || clock.steady() >= until) throw failed ?? notDriven();
       await active.untilChanged(RETRY_MS / 4);
     }
   }

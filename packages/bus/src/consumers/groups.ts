@@ -258,7 +258,7 @@ export class Groups {
         { limit: maxSubscriptions },
       );
     }
-    session.groups.add(key);
+    session.joinedGroup(key);
     try {
       const known = this.find(place)?.record;
       if (known === undefined || known.isImplied === true) await this.create(session, place, {}, defaultStart(place));
@@ -273,7 +273,7 @@ export class Groups {
       };
       return { position, members: active.members.has(session.id) ? members : members + 1, begin };
     } catch (error) {
-      if (isNew) session.groups.delete(key);
+      if (isNew) session.leftGroup(key);
       throw error;
     }
   }
@@ -281,7 +281,7 @@ export class Groups {
   /** Ends a membership; what it holds goes to others. False when there was none. */
   leave(session: Session, place: GroupPlace): boolean {
     const key = groupKey(place);
-    if (!session.groups.delete(key)) return false;
+    if (!session.leftGroup(key)) return false;
     const active = this.find(place);
     if (active !== undefined) this.drivers.left(active, session.id);
     return true;
@@ -290,11 +290,11 @@ export class Groups {
   /** Ends all memberships of a connection that is going away. */
   leaveAll(session: Session): void {
     const { tenant } = session.principal;
-    for (const key of session.groups) {
+    for (const key of [...session.groups]) {
+      session.leftGroup(key);
       const active = this.tenants.get(tenant)?.get(key);
       if (active !== undefined) this.drivers.left(active, session.id);
     }
-    session.groups.clear();
     if (this.pulling.size === 0) return;
     for (const [{ active, who }, whose] of this.pulling) {
       // One that cannot be told gives out leases that end by themselves.
@@ -482,7 +482,7 @@ export class Groups {
     const gone = { event: 'membership_revoked', room, channel, group, reason: 'deleted' };
     for (const id of active.members.keys()) {
       const session = this.parts.rooms.tenant(tenant).sessions.get(id);
-      if (session?.groups.delete(key) === true) session.send(notice(place, gone));
+      if (session?.leftGroup(key) === true) session.send(notice(place, gone));
     }
     await this.drivers.drop(active, isOver);
     if (wasDriven && isOver) await this.store.forgetState(tenant, key, record);

@@ -277,6 +277,22 @@ describe('the ledger of a group', () => {
     expect([stream.floor, stream.settled.all]).toEqual([5_000, []]);
   });
 
+  it('has each member and the name of the group once in its record, which is written again and again', () => {
+    const ledger = new Ledger({ ...LIMITS, maxUnacked: 1_000 });
+    const stream = ledger.follow('a', 0, 'e1');
+    const member = 'arq_client_of_some_length';
+    const token = (sequence: number): string => `a_group_id_of_some_length.${sequence}`;
+    for (let sequence = 1; sequence <= 1_000; sequence += 1) {
+      ledger.handOut(ledger.offer(stream, sequence)!, member, token(sequence), 0);
+    }
+    const record = ledger.toRecord('a_group_id_of_some_length', 0);
+    expect(record.length).toBeLessThan(45 * 1_000);
+    const restored = new Ledger(LIMITS);
+    restored.restore(record, 'a_group_id_of_some_length', 0);
+    expect(restored.holding(member).entries.size).toBe(1_000);
+    expect(restored.ack(token(1_000))).toMatchObject({ sequence: 1_000 });
+  });
+
   it('counts a long stretch that was lost without going through it', () => {
     const ledger = new Ledger(LIMITS);
     const stream = ledger.follow('a', 0, 'e1');

@@ -1,5 +1,6 @@
+import { readRecord, writeRecord } from './ledger-record.ts';
 import { Ranges } from './ranges.ts';
-import { type Asked, type OwedReceipt, OwedReceipts } from './receipts-owed.ts';
+import { type Asked, OwedReceipts } from './receipts-owed.ts';
 import { GroupTotals, noSettlements, type Settlement } from './totals.ts';
 
 /** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
@@ -85,6 +86,15 @@ export class LedgerStream {
     return known;
   }
 
+  /** Events that were read and that nobody was handed yet. */
+  get untouched(): number {
+    let untouched = 0;
+    for (const { state, attempts, revived } of this.entries.values()) {
+      if (state === 'ready' && attempts === 0 && revived === null) untouched += 1;
+    }
+    return untouched;
+  }
+
   constructor(channel: string, floor: number, epoch: string, settled: Ranges = new Ranges()) {
     this.channel = channel;
     this.floor = floor;
@@ -102,27 +112,6 @@ export class Holding {
 }
 
 const NOTHING = new Holding();
-
-type EntryRecord = [
-  sequence: number,
-  attempts: number,
-  state: 'out' | 'waiting' | 'dead',
-  leftMs: number,
-  token: string,
-  member: string,
-  key: string | null,
-  reason: string | null,
-];
-type StreamRecord = [string, number, string, (readonly [number, number])[], EntryRecord[]];
-
-/** What is kept of a ledger. Times are what was left of them, so that nodes need not agree on a clock. */
-export interface LedgerRecord {
-  readonly group: string;
-  readonly counts: Readonly<Record<Settlement, number>>;
-  readonly streams: readonly StreamRecord[];
-  readonly receipts?: readonly OwedReceipt[];
-  readonly untold?: readonly (readonly [channel: string, lost: number])[];
-}
 
 /**
  * The bookkeeping of one group: what of its streams is settled, what is out under which lease, what waits for another
@@ -188,6 +177,11 @@ export class Ledger {
   /** Whether more is at hand than may stay there while nobody needs it. */
   get isHeavy(): boolean {
     return this.kept > MAX_KEPT || this.texts.used > this.texts.limit;
+  }
+
+  /** Whether so little is at hand that there may be more before anybody needs it. */
+  get isLight(): boolean {
+    return this.kept < MAX_KEPT / 2 && this.texts.used < this.texts.limit / 2;
   }
 
   /** Lets all envelopes go: they count in the process. */
@@ -356,30 +350,21 @@ export class Ledger {
 
   /** The text that {@link restore} reads, of at most a line for each stream and each event that was handed out. */
   toRecord(group: string, now: number): string {
-    const streams: string[] = [];
-    for (const stream of this.streams.values()) {
-      const text = stream.record ?? recordOf(stream, now);
-      // What is left of a time changes with the time.
-      if (stream.entries.size === 0) stream.record = text;
-      streams.push(text);
-    }
-    const receipts = this.owed.size === 0 ? {} : { receipts: [...this.owed.all] };
-    const untold = this.untold.size === 0 ? {} : { untold: [...this.untold] };
-    const head = JSON.stringify({ group, counts: this.counts, ...receipts, ...untold });
-    return `${head.slice(0, -1)},"streams":[${streams.join(',')}]}`;
+    const { counts, owed, untold } = this;
+    return writeRecord({ group, counts, receipts: owed.all, untold, streams: this.streams.values() }, now);
   }
 
   /** Takes up what {@link toRecord} wrote of this group; false when the text is of another one. */
   restore(text: string, group: string, now: number): boolean {
-    const record = JSON.parse(text) as LedgerRecord;
+    const record = readRecord(text);
     if (record.group !== group) return false;
     Object.assign(this.counts, record.counts);
-    this.owed.restore(record.receipts ?? []);
-    for (const [channel, lost] of record.untold ?? []) this.untold.set(channel, lost);
-    for (const [channel, floor, epoch, settled, entries] of record.streams) {
+    this.owed.restore(record.receipts);
+    for (const [channel, lost] of record.untold) this.untold.set(channel, lost);
+    for (const { channel, floor, epoch, settled, entries } of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));
       this.streams.set(channel, stream);
-      for (const [sequence, attempts, state, leftMs, token, member, key, reason] of entries) {
+      for (const { sequence, attempts, state, leftMs, token, member, key, reason } of entries) {
         const entry = this.add(new Entry(stream, sequence));
         Object.assign(entry, { attempts, key, reason });
         if (state === 'out') this.lease(entry, member, token, now + leftMs);
@@ -480,16 +465,4 @@ export class Ledger {
 
 function inOrder(one: Entry, other: Entry): number {
   return one.due - other.due || one.sequence - other.sequence;
-}
-
-function recordOf({ channel, floor, epoch, settled, entries }: LedgerStream, now: number): string {
-  const kept: EntryRecord[] = [];
-  for (const { state, sequence, attempts, due, token, member, key, reason, revived } of entries.values()) {
-    if (revived !== null) continue;
-    if (state === 'out' || state === 'waiting' || state === 'dead') {
-      kept.push([sequence, attempts, state, Math.max(0, Math.round(due - now)), token, member, key, reason]);
-    } else if (attempts > 0) kept.push([sequence, attempts, 'waiting', 0, '', '', key, reason]);
-  }
-  const record: StreamRecord = [channel, floor, epoch, [...settled.all], kept];
-  return JSON.stringify(record);
 }

@@ -1,4 +1,4 @@
-import type { LedgerRecord } from './ledger.ts';
+import { readRecord } from './ledger-record.ts';
 import { Ranges } from './ranges.ts';
 
 /** How far a group is in one stream, as its record tells. */
@@ -12,8 +12,7 @@ export interface Progress {
 
 /** What the record of a group's ledger tells of one channel; null when it tells nothing. */
 export function readProgress(record: string, name: string): Progress | null {
-  const { streams } = JSON.parse(record) as LedgerRecord;
-  for (const [channel, floor, epoch, settled] of streams) {
+  for (const { channel, floor, epoch, settled } of readRecord(record).streams) {
     if (channel === name) return { epoch, floor, settled: new Ranges(settled) };
   }
   return null;

@@ -5,7 +5,7 @@ import { type GroupPlace, isWide, MAX_STREAMS, streamName, streamOf } from './gr
 import type { Entry, Ledger, LedgerStream } from './ledger.ts';
 
 /** Events read from history at a time, and UTF-16 units of them that are aimed at. */
-const MAX_READ = 128;
+const MAX_READ = 256;
 const FIRST_READ = 8;
 const READ_LENGTH = 262_144;
 /** Streams that are asked about at the same time. */
@@ -365,7 +365,7 @@ export class Sources {
       // What a new stream has lost before the group met it was never the group's.
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
-      const lost = Math.max(0, source.head - stream.position) + oldest - 1;
+      const lost = Math.max(0, source.head - stream.position) + stream.untouched + oldest - 1;
       this.ledger.count('lost', lost);
       this.ledger.seek(stream, oldest - 1, epoch);
       // What ended before this node drove the group may have held more than anybody knows.

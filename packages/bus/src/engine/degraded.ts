@@ -16,6 +16,7 @@ import type {
   StreamAddress,
   StreamEvent,
   StreamState,
+  StreamUsage,
 } from './engine.ts';
 import { RecentIds } from './recent-ids.ts';
 import { StreamMap } from './stream-map.ts';
@@ -125,7 +126,7 @@ class DegradedBroker implements Broker {
           events.health(state);
         },
         historyGap: (stream) => events.historyGap(stream),
-        gap: (tenant, room) => events.gap(tenant, room),
+        gap: (...told) => events.gap(...told),
         trimmed: (state) => events.trimmed(state),
         warning: (sentence) => events.warning?.(sentence),
       });
@@ -209,6 +210,10 @@ class DegradedBroker implements Broker {
 
   retentionOf(stream: StreamAddress): Awaitable<Retention | null> {
     return this.#broker.retentionOf(stream);
+  }
+
+  usage(streams: readonly StreamAddress[]): Awaitable<StreamUsage[]> {
+    return this.#broker.usage(streams);
   }
 
   retain(stream: StreamAddress, retention: Retention): Awaitable<void> {

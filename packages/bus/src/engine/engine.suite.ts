@@ -14,6 +14,7 @@ import { restSuite } from './suite/rest.suite.ts';
 import { retentionSuite } from './suite/retention.suite.ts';
 import type { EngineFactory } from './suite/rig.suite.ts';
 import { storeSuite } from './suite/store.suite.ts';
+import { usageSuite } from './suite/usage.suite.ts';
 import { watchSuite } from './suite/watch.suite.ts';
 
 /** What a backend has; the suite then asks for it (a missing capability is not a skipped test, but another backend). */
@@ -36,6 +37,7 @@ export function engineSuite(name: string, factory: EngineFactory, capabilities: 
     historySuite(factory);
     retentionSuite(factory);
     keepSuite(factory);
+    usageSuite(factory);
     idempotenceSuite(factory);
     if (capabilities.fakeClock) windowSuite(factory);
     if (capabilities.fakeClock) restSuite(factory);

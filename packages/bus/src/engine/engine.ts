@@ -100,6 +100,18 @@ export interface StreamState {
   readonly oldest: number;
 }
 
+/** What a stream keeps; nothing of one that is not there. */
+export interface StreamUsage {
+  /** The last sequence assigned. */
+  readonly sequence: number;
+  readonly events: number;
+  /** As {@link Retention.bytes} counts them. */
+  readonly bytes: number;
+}
+
+/** Streams that {@link Broker.usage} is asked for at once, at most. */
+export const MOST_USAGES = 100;
+
 /** All bounds are inclusive; what is left out does not bound. The answer is in ascending sequence. */
 export interface HistoryQuery {
   readonly fromSequence?: number;
@@ -122,6 +134,31 @@ export interface EngineStats {
   readonly bytes: number;
 }
 
+/** What passed this node by of one stream. Nothing of it is handed on but by {@link Missed.hand}. */
+export interface Missing {
+  readonly stream: StreamAddress;
+  /** The last sequence that members have, or were never owed. */
+  readonly after: number;
+  /** The last that they lack. What of it is no longer kept is told to them as a gap. */
+  readonly upTo: number;
+  /**
+   * The first `limit` of what is kept after a sequence, ascending, up to {@link upTo}; fewer are the last. Rejects when
+   * the backend is away: the engine says the gap again when it is back.
+   */
+  read(after: number, limit: number): Awaitable<readonly Missed[]>;
+}
+
+/** An event that passed this node by. */
+export interface Missed {
+  readonly sequence: number;
+  /** A whole number: of two events in different streams, the one with the lower number was stored first. */
+  readonly order: number;
+  /** About how much memory it takes. */
+  readonly bytes: number;
+  /** Hands it to this node's members, unless they had it meanwhile. Throws when that is no longer to be done. */
+  hand(): void;
+}
+
 /** What the bus gives an engine when it opens it. Callbacks must not throw, and an engine calls them synchronously. */
 export interface EngineEvents {
   /**
@@ -139,10 +176,14 @@ export interface EngineEvents {
   /** The stream goes on, but history lacks something that was delivered or acked: members are told (`history_gap`). */
   historyGap(stream: StreamAddress): void;
   /**
-   * Events of a room (`*`: of all rooms of the tenant) may have passed this node by: a line broke, a wake-up was missed.
-   * The bus reads what its members lack from history; the engine repairs nothing by itself.
+   * Events of a room (`*`: of all rooms of the tenant) have passed this node by, or may have: a line broke, a wake-up was
+   * missed. The bus brings its members what they lack; the engine repairs nothing by itself.
+   *
+   * @param missing what it was, where the engine knows: the bus reads that, of all streams together, and has the engine
+   *   hand it on in order. The answer comes once it has, and until then the engine holds back what came after. Without it
+   *   the bus goes by what it handed to members itself, and holds back what comes live meanwhile.
    */
-  gap(tenant: string, room: string): void;
+  gap(tenant: string, room: string, missing?: readonly Missing[]): Awaitable<void>;
   /** The oldest events went before their time, since a tenant or the process holds as many bytes as it may. */
   trimmed(state: { readonly scope: 'tenant' | 'process'; readonly tenant: string; readonly events: number }): void;
   /** One sentence of {@link Engine.warnings} that came to be true after the opening: once a minute while it holds. */
@@ -192,6 +233,11 @@ export interface Broker {
    * its next event, and leaves that out.
    */
   retentionOf(stream: StreamAddress): Awaitable<Retention | null>;
+  /**
+   * What each of the streams keeps, in their order, without reading their events; at most {@link MOST_USAGES} of them.
+   * Opens nothing, and keeps nothing from being forgotten.
+   */
+  usage(streams: readonly StreamAddress[]): Awaitable<StreamUsage[]>;
   /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
   /**

@@ -55,6 +55,7 @@ describe('a timed engine', () => {
     expect(engine.broker.history(STREAM, { limit: 1 })).toHaveLength(1);
     expect(engine.broker.state(STREAM)).toMatchObject({ sequence: 1 });
     expect(engine.broker.streams('t')).toEqual([STREAM]);
+    expect(engine.broker.usage([STREAM])).toMatchObject([{ sequence: 1, events: 1 }]);
     expect(engine.broker.claim('key', 1_000)).toBe(true);
     engine.broker.attach('t', 'r');
     engine.broker.detach('t', 'r');
@@ -68,7 +69,7 @@ describe('a timed engine', () => {
     engine.store.watch('s', () => {})();
     expect([engine.backend, engine.healthy(), engine.stats()]).toMatchObject(['redis', true, { errors: 0 }]);
     expect(seen).toEqual(
-      'publish history state streams claim attach retain drop set get list tenants delete'.split(' '),
+      'publish history state streams usage claim attach retain drop set get list tenants delete'.split(' '),
     );
   });
 

@@ -73,6 +73,7 @@ function timeBroker(broker: Broker, observe: ObserveOperation): Broker {
     streams: (tenant, room) => timed('streams', observe, () => broker.streams(tenant, room)),
     tenants: () => timed('stream_tenants', observe, () => broker.tenants()),
     retentionOf: (stream) => timed('retention', observe, () => broker.retentionOf(stream)),
+    usage: (streams) => timed('usage', observe, () => broker.usage(streams)),
     retain: (stream, retention) => timed('retain', observe, () => broker.retain(stream, retention)),
     drop: (stream: StreamAddress) => timed('drop', observe, () => broker.drop(stream)),
     claim: (key, windowMs) => timed('claim', observe, () => broker.claim(key, windowMs)),

@@ -266,7 +266,8 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       const [a, b] = await cluster();
       const [asker, busy] = [await as(a, 'bob'), await as(b, 'busy')];
       await busy.join('serve', SUMS, 1);
-      await ask(asker, { timeout_ms: 60_000 });
+      // The other node learns of the member a moment later.
+      await expect.poll(async () => (await ask(asker, { timeout_ms: 60_000 })).type, PATIENT).toBe('ack');
       const first = await busy.next();
       const late = await ask(asker, { timeout_ms: 100 });
       const patient = await ask(asker, { timeout_ms: 60_000 });

@@ -70,6 +70,7 @@ export class SharedBackend {
         streams: (tenant, room) => broker.streams(tenant, room),
         tenants: () => broker.tenants(),
         retentionOf: (stream) => broker.retentionOf(stream),
+        usage: (streams) => broker.usage(streams),
         retain: (stream, retention) => broker.retain(stream, retention),
         drop: (stream) => broker.drop(stream),
         claim: async (key, windowMs) => alive(() => broker.claim(key, windowMs)),

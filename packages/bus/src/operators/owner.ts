@@ -89,7 +89,7 @@ export class Owner {
   }
 
   private connected(): Session | null {
-    const [session] = this.bus.rooms.tenant(this.tenant).identities.get(this.identity) ?? [];
+    const [session] = this.bus.rooms.tenant(this.tenant).identities.of(this.identity);
     return session ?? null;
   }
 }

@@ -3,9 +3,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Node, type NodeOptions, onEnd, Worker } from '../consumers/rig.suite.ts';
 import type { GivenPrincipal } from '../create-options.ts';
 import { createMemoryEngine } from '../engine/memory/memory.ts';
+import type { Inspection, Inspector } from '../inspection.ts';
 import { SharedBackend } from '../operators/cluster.suite.ts';
 import { FakeClock } from '../operators/fake-clock.suite.ts';
-import type { Inspection, Inspector } from '../publish.ts';
 import { AT, append, close, markOf, open, read, readUpTo, SUBJECTS } from './streams.suite.ts';
 
 const MIB = 1_048_576;

@@ -47,10 +47,10 @@ export class Writers {
   }
 
   private tellHere({ tenant, identity, notice }: Told): number {
-    const sessions = this.parts.rooms.tenants.get(tenant)?.identities.get(identity) ?? new Set();
+    const sessions = this.parts.rooms.tenants.get(tenant)?.identities.of(identity) ?? [];
     const { room, channel } = notice;
     const text = encode({ type: 'system', room, channel, payload: { ...notice } });
     for (const session of sessions) session.send(text);
-    return sessions.size;
+    return sessions.length;
   }
 }

@@ -222,7 +222,7 @@ describe('what other nodes tell', () => {
       },
     } as unknown as Session;
     const membership = { joinedAt: clock.now(), live: true, state: null, stateBytes: 0 } as unknown as Membership;
-    channel.members.set(session, membership);
+    channel.enter(session, membership);
     let number = 0;
     const tell = (node: string, op: 'join' | 'leave', client_id: string): void => {
       const sender = { type: 'service', role: 'user' };

@@ -1,18 +1,21 @@
 import type { Envelope, Position } from '@arqonbus/protocol';
-import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
+import type { Broker, Missing, StoredEvent, StreamAddress, StreamEvent } from '../engine/engine.ts';
 import type { Hub } from '../hub.ts';
 import type { Notices } from '../notices.ts';
-import type { Channel, Rooms } from '../rooms.ts';
+import type { Channel, Rooms, Tenant } from '../rooms.ts';
+import { raiseMissing } from './missing.ts';
 
-/** Envelopes read from history at a time. */
-const READ = 64;
-/** Live events held back for a stream meanwhile; beyond it they are read from history as well. */
-const MAX_HELD = 512;
+/** Streams of which it is asked at once where they stand. */
+const AT_ONCE = 64;
+/** Live events of a tenant held back meanwhile, and UTF-16 units of their texts; beyond that they are read from history as well. */
+const MAX_HELD = 2_048;
+const MAX_HELD_TEXT = 4 * 1_048_576;
 
 /**
- * The one way in which this node's members get what passed the node by. An engine only says that it may have missed
- * something of a room; for each of the room's streams with members here, what lies between the last event delivered
- * and the stream's end is read from history and delivered before live traffic goes on: no gap, no duplicate, in order.
+ * The one way in which this node's members get what passed the node by. An engine only says that they miss something,
+ * and what it is if it knows. Else it lies, in each of the room's streams with members here, between the last event
+ * delivered and the first that comes live from then on. It is read from history and delivered in the order in which it
+ * was stored, while the live events of the tenant wait: no gap, no duplicate, and each sender's order over all channels.
  */
 export class Repairs {
   private readonly rooms: Rooms;
@@ -20,7 +23,7 @@ export class Repairs {
   private readonly broker: Broker;
   private readonly notices: Notices;
   private readonly onFault: (error: unknown) => void;
-  private readonly running: Map<Channel, Repair> = new Map();
+  private readonly running: Map<Tenant, Repair> = new Map();
 
   constructor(rooms: Rooms, hub: Hub, broker: Broker, notices: Notices, onFault: (error: unknown) => void) {
     this.rooms = rooms;
@@ -30,80 +33,183 @@ export class Repairs {
     this.onFault = onFault;
   }
 
+  /** It is known what passed this node by, and nothing comes live before it was handed on: rejects when it cannot be read. */
+  raise(missing: readonly Missing[]): Promise<void> {
+    return raiseMissing(missing, (stream) => this.notices.historyGap(stream));
+  }
+
   /** Events of a room (`*`: of all rooms of the tenant) may have passed this node by. */
   gap(tenantName: string, roomName: string): void {
     const tenant = this.rooms.tenants.get(tenantName);
     if (tenant === undefined) return;
-    const room = tenant.rooms.get(roomName);
-    for (const one of roomName === '*' ? tenant.rooms.values() : room === undefined ? [] : [room]) {
-      for (const channel of [one.wide, ...one.channels.values()]) this.repair(channel);
-    }
-  }
-
-  private repair(channel: Channel): void {
-    // Nobody here has joined it: there is nobody to miss anything.
-    if (channel.last === null && channel.base === null) return;
-    const known = this.running.get(channel);
+    const channels = [...channelsOf(tenant, roomName)];
+    if (channels.length === 0) return;
+    const known = this.running.get(tenant);
     if (known !== undefined) {
-      known.again = true;
+      known.add(channels);
       return;
     }
     const repair = new Repair();
-    this.running.set(channel, repair);
-    this.hub.hold(channel, (event) => repair.offer(event));
-    const failed = (error: unknown): void => {
-      this.onFault(error);
-      this.notices.historyGap(channel);
-    };
-    this.run(channel, repair)
-      .catch(failed)
+    repair.add(channels);
+    this.running.set(tenant, repair);
+    this.hub.hold(tenant.name, (channel, event) => repair.offer(channel, event));
+    this.run(repair)
+      .catch((error: unknown) => {
+        this.onFault(error);
+        for (const channel of repair.unread()) this.notices.historyGap(channel);
+      })
       .finally(() => {
-        this.running.delete(channel);
-        this.hub.release(channel);
+        this.running.delete(tenant);
+        this.hub.release(tenant.name);
         for (const event of repair.held) this.hub.deliver(event);
       });
   }
 
-  private async run(channel: Channel, repair: Repair): Promise<void> {
-    do {
-      repair.again = false;
-      repair.overflowed = false;
-      const state = await this.broker.state(channel);
-      const last = channel.last === null ? channel.base : placeOf(channel.last);
-      const isOther = last === null || last.epoch !== state.epoch;
-      let after = isOther ? 0 : last.sequence;
-      if (isOther || state.oldest > after + 1) {
-        // Retention, or a backend that lost its end, took what was missed: told, never silent.
-        this.notices.historyGap(channel);
-        after = Math.max(isOther ? 0 : after, state.oldest - 1);
+  private async run(repair: Repair): Promise<void> {
+    // Gaps of many rooms that are told in one turn are one repair.
+    await Promise.resolve();
+    while (repair.begin()) {
+      const told = new Set<StreamAddress>();
+      const tellGap = (stream: StreamAddress): void => {
+        if (!told.has(stream)) this.notices.historyGap(stream);
+        told.add(stream);
+      };
+      const channels = [...repair.open];
+      const missing: Missing[] = [];
+      for (let from = 0; from < channels.length; from += AT_ONCE) {
+        await Promise.all(
+          channels.slice(from, from + AT_ONCE).map(async (channel) => {
+            const found = await this.lookFor(channel, repair, tellGap);
+            if (found === null) repair.open.delete(channel);
+            else missing.push(found);
+          }),
+        );
       }
-      // Under a new epoch a backend may have kept what members had before; sequences do not tell, the time does.
-      const since = isOther && channel.last !== null ? { fromTime: timeOf(channel.last) + 1 } : {};
-      for (let more = true; more; ) {
-        const read = await this.broker.history(channel, { fromSequence: after + 1, limit: READ, ...since });
-        for (const stored of read) this.hub.replay(channel, eventOf(channel, stored), true);
-        after = read[read.length - 1]?.sequence ?? after;
-        more = read.length === READ;
-      }
-      // What is in both is delivered once.
-      repair.held = repair.held.filter((event) => event.sequence === 0 || event.sequence > after);
-    } while (repair.again || repair.overflowed);
+      await raiseMissing(missing, tellGap);
+      repair.open.clear();
+    }
+  }
+
+  /** What of a stream members lack, up to the first of its events that are held back; null when it is nothing. */
+  private async lookFor(
+    channel: Channel,
+    repair: Repair,
+    tellGap: (stream: StreamAddress) => void,
+  ): Promise<Missing | null> {
+    const state = await this.broker.state(channel);
+    let { last } = channel;
+    const { base } = channel;
+    const place = last === null ? base : placeOf(last);
+    const isOther = place !== null && place.epoch !== state.epoch;
+    // Of a stream that nobody here had heard of, what was held back and dropped is missing.
+    const after = isOther ? 0 : (place?.sequence ?? repair.dropped.get(channel) ?? state.sequence);
+    // A backend that lost its end is told, never silent.
+    if (isOther) tellGap(channel);
+    const upTo = Math.min(state.sequence, this.comesLiveAfter(channel, repair));
+    if (upTo <= after) return null;
+    // Under a new epoch a backend may have kept what members had before; sequences do not tell, the time does.
+    const since = isOther && last !== null ? { fromTime: timeOf(last) + 1 } : {};
+    const hand = (stored: StoredEvent): void => {
+      // Everybody left meanwhile: whoever has come since is owed nothing of it.
+      if (channel.last !== last || channel.base !== base) return;
+      this.hub.replay(channel, eventOf(channel, stored), true);
+      last = channel.last;
+    };
+    return {
+      stream: channel,
+      after,
+      upTo,
+      read: async (from, limit) => {
+        const query = { fromSequence: from + 1, toSequence: upTo, limit, ...since };
+        const read = await this.broker.history(channel, query);
+        return read.map((stored) => {
+          const { sequence, time, text } = stored;
+          return { sequence, order: time, bytes: text.length, hand: () => hand(stored) };
+        });
+      },
+    };
+  }
+
+  /** The last of a stream that does not come live any more: history may be ahead of what does. */
+  private comesLiveAfter(channel: Channel, { firstHeld }: Repair): number {
+    const held = firstHeld.get(channel);
+    if (held !== undefined) return held - 1;
+    const reached = this.broker.reached?.(channel);
+    return reached === undefined || reached.epoch === '' ? Number.MAX_SAFE_INTEGER : reached.sequence;
   }
 }
 
+/** What is being repaired of a tenant, and what waits for it. */
 class Repair {
+  /** The streams that are being read. */
+  readonly open: Set<Channel> = new Set();
   held: StreamEvent[] = [];
-  overflowed = false;
-  /** Another gap was told meanwhile. */
-  again = false;
+  /** The first sequence of each stream that came live since the reading began. */
+  readonly firstHeld: Map<Channel, number> = new Map();
+  /** What came before the first event of a stream that was held back, and no longer is. */
+  readonly dropped: Map<Channel, number> = new Map();
+  private readonly asked: Set<Channel> = new Set();
+  private text = 0;
+  private isReading = false;
+  private isStale = false;
 
-  offer(event: StreamEvent): void {
-    if (this.held.length < MAX_HELD) {
-      this.held.push(event);
-      return;
+  add(channels: readonly Channel[]): void {
+    for (const channel of channels) this.asked.add(channel);
+    // What is held back may have a gap within.
+    if (this.isReading) this.drop();
+  }
+
+  /** Begins to read what is asked for; false when that is nothing. */
+  begin(): boolean {
+    if (this.asked.size === 0 && !this.isStale) return false;
+    for (const channel of this.asked) this.open.add(channel);
+    this.asked.clear();
+    if (this.isStale) {
+      for (const [channel, first] of this.firstHeld) {
+        this.open.add(channel);
+        if (!this.dropped.has(channel)) this.dropped.set(channel, first - 1);
+      }
+      this.firstHeld.clear();
     }
-    this.held = [];
-    this.overflowed = true;
+    this.isStale = false;
+    this.isReading = true;
+    return true;
+  }
+
+  /** Of which streams something may be missing still. */
+  unread(): ReadonlySet<Channel> {
+    return new Set([...this.open, ...this.asked, ...(this.isStale ? this.firstHeld.keys() : [])]);
+  }
+
+  /** Holds a live event back; false when it is to go on at once. */
+  offer(channel: Channel, event: StreamEvent): boolean {
+    const { sequence, text } = event;
+    if (sequence > 0 && !this.firstHeld.has(channel)) this.firstHeld.set(channel, sequence);
+    if (!this.isStale) {
+      this.text += text.length;
+      this.held.push(event);
+      if (this.held.length > MAX_HELD || this.text > MAX_HELD_TEXT) this.drop();
+      return true;
+    }
+    // What no history holds comes out of its order rather than not at all.
+    return sequence > 0;
+  }
+
+  /** Has what is held back read from history instead, as far as that holds it. */
+  private drop(): void {
+    this.isStale = true;
+    this.held = this.held.filter(({ sequence }) => sequence === 0);
+    this.text = this.held.reduce((sum, { text }) => sum + text.length, 0);
+  }
+}
+
+/** The streams of a room (`*`: of all rooms) of which members of this node have had something, or are owed it. */
+function* channelsOf(tenant: Tenant, roomName: string): Generator<Channel> {
+  const room = tenant.rooms.get(roomName);
+  for (const one of roomName === '*' ? tenant.rooms.values() : room === undefined ? [] : [room]) {
+    for (const channel of [one.wide, ...one.channels.values()]) {
+      if (channel.last !== null || channel.base !== null) yield channel;
+    }
   }
 }
 

@@ -4,13 +4,13 @@ import { BusError, CLIENT_TYPES, CLOSE, type ClientType, parseAddress, WILDCARD 
 import type { WebSocket } from 'ws';
 import type { Wire } from '../connection/outbox.ts';
 import type { Arrival, Session } from '../connection/session.ts';
+import type { Inspector } from '../inspection.ts';
 import { networkOf } from '../network.ts';
 import { isSubject, type Principal } from '../principal.ts';
 import { inspectArrival } from '../profile.ts';
-import type { Inspector } from '../publish.ts';
 import type { Behind } from './handshake.ts';
 import type { Heartbeat } from './heartbeat.ts';
-import { Socket } from './socket.ts';
+import { Socket, type SocketEvents } from './socket.ts';
 
 const MAX_TEXT = 2_048;
 const CLIENT_KEY = /^[A-Za-z0-9._~-]{16,64}$/;
@@ -45,18 +45,37 @@ export class WebSocketSessions implements Behind<Arrival> {
 
   open(ws: WebSocket, duplex: Duplex, arrival: Arrival): void {
     const { host } = this;
-    const socket = new Socket(ws, duplex, this.heartbeat, {
-      text: (text) => host.receive(session, text),
-      binary: () => host.receiveBinary(session),
-      silent: () => host.closeSession(session, CLOSE.HEARTBEAT_MISSED, 'heartbeat missed'),
-      ended: (code) => {
-        session.outbox.abandon();
-        const isClean = CLEAN.has(code);
-        host.disconnect(session, isClean ? 'closed' : `lost (${code})`, isClean);
-      },
-    });
-    const session = host.connect(arrival, socket);
-    socket.open();
+    const socket = new Socket(ws, duplex, this.heartbeat);
+    socket.open(new Line(host, host.connect(arrival, socket)));
+  }
+}
+
+/** What a socket tells, to its session. */
+class Line implements SocketEvents {
+  private readonly host: SessionHost;
+  private readonly session: Session;
+
+  constructor(host: SessionHost, session: Session) {
+    this.host = host;
+    this.session = session;
+  }
+
+  text(text: string): void {
+    this.host.receive(this.session, text);
+  }
+
+  binary(): void {
+    this.host.receiveBinary(this.session);
+  }
+
+  silent(): void {
+    this.host.closeSession(this.session, CLOSE.HEARTBEAT_MISSED, 'heartbeat missed');
+  }
+
+  ended(code: number): void {
+    this.session.outbox.abandon();
+    const isClean = CLEAN.has(code);
+    this.host.disconnect(this.session, isClean ? 'closed' : `lost (${code})`, isClean);
   }
 }
 

@@ -21,7 +21,7 @@ export class Socket implements Wire, Beating {
   private readonly ws: WebSocket;
   private readonly socket: Duplex;
   private readonly heartbeat: Heartbeat;
-  private readonly events: SocketEvents;
+  private events: SocketEvents | null = null;
   /** A peer with compression gets its frames through `ws`, one by one; all others share theirs. */
   readonly oneByOne: boolean;
   lastSeen: number;
@@ -29,18 +29,18 @@ export class Socket implements Wire, Beating {
   private backlogSeen = 0;
   private closing = false;
 
-  constructor(ws: WebSocket, socket: Duplex, heartbeat: Heartbeat, events: SocketEvents) {
+  constructor(ws: WebSocket, socket: Duplex, heartbeat: Heartbeat) {
     this.ws = ws;
     this.socket = socket;
     this.heartbeat = heartbeat;
-    this.events = events;
     this.oneByOne = ws.extensions !== '';
     this.lastSeen = heartbeat.time;
   }
 
-  /** Begins to receive; to be called once whoever the frames are for is ready. */
-  open(): void {
-    const { ws, socket, heartbeat, events } = this;
+  /** Begins to receive. */
+  open(events: SocketEvents): void {
+    const { ws, socket, heartbeat } = this;
+    this.events = events;
     heartbeat.add(this);
     // Any byte is a sign of life: a slow upload cannot answer a ping before it is over.
     socket.on('data', () => {
@@ -98,7 +98,7 @@ export class Socket implements Wire, Beating {
   }
 
   missed(): void {
-    this.events.silent();
+    this.events?.silent();
   }
 }
 

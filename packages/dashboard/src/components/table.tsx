@@ -7,6 +7,8 @@ export interface Column<T> {
   readonly right?: boolean;
   /** No wider than its content. */
   readonly tight?: boolean;
+  /** A line of its own where there is no room for columns: for long texts. */
+  readonly wide?: boolean;
 }
 
 interface TableProps<T> {
@@ -20,7 +22,8 @@ interface TableProps<T> {
 
 export function Table<T>({ label, rows, keyOf, columns, empty, chosen }: TableProps<T>): VNode {
   if (rows.length === 0) return empty;
-  const classOf = ({ right, tight }: Column<T>): string => `${right ? 'right' : ''} ${tight ? 'tight' : ''}`;
+  const classOf = ({ right, tight, wide }: Column<T>): string =>
+    `${right ? 'right' : ''} ${tight ? 'tight' : ''} ${wide ? 'wide' : ''}`;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: whoever has no pointer must be able to scroll it
     <section class="scroll" tabIndex={0} aria-label={label}>

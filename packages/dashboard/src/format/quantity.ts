@@ -1,10 +1,16 @@
 const COUNT = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** A number to read exactly. */
 export function count(value: number): string {
   return COUNT.format(value);
+}
+
+/** So many of something, of which there is a word for one. */
+export function plural(value: number, one: string): string {
+  return `${count(value)} ${one}${value === 1 ? '' : 's'}`;
 }
 
 /** A number to read at a glance. */
@@ -43,10 +49,21 @@ export function clock(timestamp: string): string {
   return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${ms}`;
 }
 
+/** The local date and time of an RFC 3339 time, to the millisecond. */
+export function moment(timestamp: string): string {
+  const time = new Date(timestamp);
+  return Number.isNaN(time.getTime()) ? '–' : `${DAY.format(time)} ${clock(timestamp)}`;
+}
+
 /** How long ago an RFC 3339 time was, or how long it still is. */
 export function ago(timestamp: string | null): string {
   if (timestamp === null || timestamp === '') return '–';
   const seconds = (Date.now() - Date.parse(timestamp)) / 1000;
   if (Number.isNaN(seconds)) return '–';
-  return seconds < 0 ? `in ${span(-seconds)}` : `${span(Math.max(seconds, 1))} ago`;
+  return seconds < 0 ? `in ${whole(-seconds)}` : `${whole(seconds)} ago`;
+}
+
+/** A time span in whole seconds, one at least: it grows while one looks. */
+function whole(seconds: number): string {
+  return seconds < 59.5 ? `${Math.max(1, Math.round(seconds))} s` : span(Math.max(60, seconds));
 }

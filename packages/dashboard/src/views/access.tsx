@@ -5,7 +5,7 @@ import { useLive } from '../components/live.ts';
 import { Button, Empty, Field, Note, Panel } from '../components/parts.tsx';
 import { type Column, Table } from '../components/table.tsx';
 import { act } from '../components/toasts.tsx';
-import { ago } from '../format/quantity.ts';
+import { ago, moment } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
 import { command } from '../session/session.ts';
 import { block, unblock } from './blocking.ts';
@@ -72,7 +72,7 @@ export function AccessView(): VNode {
 const REVOCATIONS: readonly Column<AccessRevocation>[] = [
   { name: 'Token', cell: ({ jti }) => (jti === null ? '–' : <code>{visible(jti)}</code>) },
   { name: 'Subject', cell: ({ subject }) => (subject === null ? '–' : visible(subject)) },
-  { name: 'Issued before', cell: ({ issued_before: before }) => before ?? '–' },
+  { name: 'Issued before', cell: ({ issued_before: before }) => (before === null ? '–' : moment(before)) },
   { name: 'By', cell: ({ created_by: by }) => visible(by) },
   { name: 'Since', cell: ({ created_at: at }) => ago(at), tight: true },
 ];

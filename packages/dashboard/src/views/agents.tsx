@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Badge, Empty, Field, Note, Panel, type Tone } from '../components/parts.tsx';
-import { ago, count } from '../format/quantity.ts';
+import { ago, count, plural } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
 import { link } from '../session/route.ts';
 import { command, isAtLeast, may } from '../session/session.ts';
@@ -63,11 +63,7 @@ function AgentsPanel(): VNode {
   const all = agents.value ?? [];
   const found = all.filter((one) => textsOf(one).some((text) => text.toLowerCase().includes(wanted)));
   return (
-    <Panel
-      title="Who is here"
-      flush
-      actions={<Badge>{found.length === 1 ? '1 agent' : `${count(found.length)} agents`}</Badge>}
-    >
+    <Panel title="Who is here" flush actions={<Badge>{plural(found.length, 'agent')}</Badge>}>
       {agents.problem !== '' && <Note tone="bad">{agents.problem}</Note>}
       <div class="filters">
         <Field label="Find" placeholder="name, skill, state, note" value={search} onInput={setSearch} search grow />

@@ -15,8 +15,11 @@ const LIMIT = 100;
 
 const text = (value: unknown): string => (typeof value === 'string' ? visible(value) : '–');
 
+/** What is no room of that name, for people. */
+const ROOMS: Readonly<Record<string, string>> = { '': 'no room', '@': 'mailboxes' };
+
 const COUNTED: readonly Column<CasilRoomDecisions>[] = [
-  { name: 'Room', cell: ({ room }) => (room === '' ? 'no room' : visible(room)) },
+  { name: 'Room', cell: ({ room }) => ROOMS[room] ?? visible(room) },
   { name: 'Decision', cell: ({ decision }) => <Badge tone={TONES[decision] ?? ''}>{decision}</Badge>, tight: true },
   { name: 'Reason', cell: ({ reason_code: reason }) => reason },
   { name: 'Messages', cell: ({ count: many }) => count(many), right: true },

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Badge, Empty, Note, Panel, Tabs } from '../components/parts.tsx';
 import { useSubscription } from '../components/subscription.ts';
-import { count, short } from '../format/quantity.ts';
+import { bytes, count, plural, short } from '../format/quantity.ts';
 import type { At } from '../model/at.ts';
 import { type Row, Tail } from '../model/tail.ts';
 import { command, may } from '../session/session.ts';
@@ -73,14 +73,19 @@ function ChannelBadges({ of: info }: { readonly of: CommandResult<'channel_info'
   return (
     <span class="row">
       <Badge>sequence {count(info.sequence)}</Badge>
-      {rate !== undefined && <Badge>{short(rate)}/s</Badge>}
-      <Badge>
-        {count(info.count)} {info.count === 1 ? 'member' : 'members'}
-      </Badge>
-      <Badge>keeps {count(info.history.size)}</Badge>
+      <Badge>{rate === undefined ? '…' : short(rate)}/s</Badge>
+      <Badge>{plural(info.count, 'member')}</Badge>
+      <Badge>{keptOf(info)}</Badge>
       {info.hardcoded && <Badge>built in</Badge>}
     </span>
   );
+}
+
+/** What a channel keeps, and how much it may. */
+function keptOf({ events, bytes: size, history }: CommandResult<'channel_info'>): string {
+  const most = plural(history.size, 'event');
+  if (events === undefined || size === undefined) return `keeps up to ${most}`;
+  return `keeps ${count(events)} of ${most}, ${bytes(size)}`;
 }
 
 /** How fast a sequence grew between the last two answers; undefined before the second. */

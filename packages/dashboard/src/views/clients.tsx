@@ -169,9 +169,9 @@ function ClientPanel({ of: one, reload }: { readonly of: ClientRecord; readonly 
             ['Node', one.node],
             ['Connected', ago(one.connected_at)],
             ['Last heard', ago(one.last_activity)],
-            ['State', one.state === undefined ? '–' : visible(one.state)],
-            ['Busy with', one.note === undefined ? '–' : visible(one.note)],
-            ['Says of itself', one.personality === null ? '–' : visible(one.personality)],
+            ...said('State', one.state),
+            ...said('Busy with', one.note),
+            ...said('Says of itself', one.personality),
           ]}
         />
         {problem !== '' && <Note tone="bad">{problem}</Note>}
@@ -190,4 +190,9 @@ function ClientPanel({ of: one, reload }: { readonly of: ClientRecord; readonly 
       </div>
     </Panel>
   );
+}
+
+/** What a client told of itself, as a fact; nothing where it did not. */
+function said(name: string, text: string | null | undefined): [name: string, text: string][] {
+  return text === undefined || text === null ? [] : [[name, visible(text)]];
 }

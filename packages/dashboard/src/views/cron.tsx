@@ -62,5 +62,5 @@ export function CronPanel(): VNode {
 function whenOf({ cron, timezone, interval_seconds: interval, repeat_count: repeat }: CronJob): string {
   if (cron !== null) return `${cron} (${timezone ?? 'UTC'})`;
   if (interval === null) return 'once';
-  return `every ${span(interval)}, ${repeat === 0 ? 'until cancelled' : `${count(repeat)} times`}`;
+  return `every ${span(interval)}, ${repeat === 0 ? 'until cancelled' : repeat === 1 ? 'once' : `${count(repeat)} times`}`;
 }

@@ -6,7 +6,7 @@ import { Badge, Button, Empty, Note, SureButton } from '../components/parts.tsx'
 import { type Column, Table } from '../components/table.tsx';
 import { act } from '../components/toasts.tsx';
 import { preview } from '../format/preview.ts';
-import { ago, count, span } from '../format/quantity.ts';
+import { ago, count, plural, span } from '../format/quantity.ts';
 import { visible, visibleLine } from '../format/visible.ts';
 import type { At } from '../model/at.ts';
 import { command } from '../session/session.ts';
@@ -29,9 +29,12 @@ export function GroupsPanel(at: At): VNode {
   const columns: Column<GroupInfo>[] = [
     {
       name: 'Group',
-      cell: ({ group, paused }) => (
+      cell: ({ group, paused, handled, max_attempts: most }) => (
         <>
           {group} {paused && <Badge tone="warn">paused</Badge>}
+          <div class="quiet-number">
+            {count(handled)} handled, {plural(most, 'attempt')} at most
+          </div>
         </>
       ),
     },
@@ -39,8 +42,6 @@ export function GroupsPanel(at: At): VNode {
     { name: 'Pending', cell: ({ pending }) => count(pending), right: true },
     { name: 'With members', cell: ({ unacked }) => count(unacked), right: true },
     { name: 'Oldest', cell: ({ oldest_ms: oldest }) => (oldest === null ? '–' : span(oldest / 1000)), right: true },
-    { name: 'Attempts', cell: ({ max_attempts: most }) => `at most ${most}`, right: true },
-    { name: 'Handled', cell: ({ handled }) => count(handled), right: true },
     {
       name: 'Dead letters',
       cell: ({ group, dead_letters: dead }) =>
@@ -108,8 +109,8 @@ function DeadLetters({ of: { room, channel, group }, reload }: GroupProps): VNod
   };
   const columns: Column<Envelope>[] = [
     { name: 'Sent', cell: ({ timestamp }) => ago(timestamp ?? ''), tight: true },
-    { name: 'Why', cell: ({ metadata }) => visibleLine(preview(metadata?.dead ?? {}, 200), 201) },
-    { name: 'Payload', cell: ({ payload }) => <code>{visibleLine(preview(payload, 160), 161)}</code> },
+    { name: 'Why', cell: ({ metadata }) => visibleLine(preview(metadata?.dead ?? {}, 200), 201), wide: true },
+    { name: 'Payload', cell: ({ payload }) => <code>{visibleLine(preview(payload, 160), 161)}</code>, wide: true },
     {
       name: '',
       cell: ({ id }) => (

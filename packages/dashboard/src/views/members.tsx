@@ -18,7 +18,7 @@ export function Members({ info }: { readonly info: CommandResult<'channel_info'>
   const columns: Column<MemberRecord>[] = [
     { name: 'Name', cell: (one) => <Named member={one} /> },
     { name: 'Subject', cell: ({ sender }) => (sender.subject === undefined ? '–' : visible(sender.subject)) },
-    { name: 'Kind', cell: ({ client_type }) => client_type },
+    { name: 'Kind', cell: ({ client_type }) => client_type, tight: true },
     {
       name: 'State',
       cell: ({ client_id }) => {

@@ -4,6 +4,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { JsonTree } from '../components/json-tree.tsx';
 import { Button, Facts, Panel, SureButton } from '../components/parts.tsx';
 import { act, copy } from '../components/toasts.tsx';
+import { moment } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
 import { asCode, asCurl } from '../model/snippets.ts';
 import { BASE } from '../session/base.ts';
@@ -53,7 +54,12 @@ export function MessageView({
               ['Subject', subject === undefined ? 'none' : visible(subject)],
               ['Kind', [kind, role].filter(Boolean).join(', ') || '–'],
               ['Connection', isClient ? <a href={link('clients', from)}>{from}</a> : visible(from)],
-              ['Sent', timestamp],
+              [
+                'Sent',
+                <span key="sent" title={timestamp}>
+                  {moment(timestamp)}
+                </span>,
+              ],
               ['Type', type],
               ['Id', <code key="id">{id}</code>],
               ['Sequence', metadata?.sequence ?? 'live only'],

@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { Chart, type Line } from '../components/chart.tsx';
 import { useLive } from '../components/live.ts';
 import { Empty, Note, type Tone } from '../components/parts.tsx';
-import { bytes, count, short, span } from '../format/quantity.ts';
+import { bytes, count, plural, short, span } from '../format/quantity.ts';
 import type { Moment } from '../model/samples.ts';
 import { ask } from '../session/http.ts';
 import { link } from '../session/route.ts';
@@ -84,7 +84,7 @@ export function OverviewView(): VNode {
       </div>
       {status.problem !== '' && <Note tone="bad">{status.problem}</Note>}
       <dl class="tiles">
-        {tilesOf(status.value, now, [...nodes]).map(({ name, value, below, tone }) => (
+        {tilesOf(status.value, now, [...nodes].sort()).map(({ name, value, below, tone }) => (
           <div class="tile" key={name} data-tone={tone}>
             <dt>{name}</dt>
             <dd>
@@ -125,7 +125,9 @@ function tilesOf(status: ServerStatus | undefined, now: Moment | undefined, node
       name: 'Connections',
       value: status === undefined ? '–' : count(status.connections.active),
       below:
-        status === undefined ? '' : `${count(status.channels.active)} channels, ${count(status.rooms.active)} rooms`,
+        status === undefined
+          ? ''
+          : `${plural(status.channels.active, 'channel')}, ${plural(status.rooms.active, 'room')}`,
     },
     {
       name: 'Delivery p99',

@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { Badge, Button, Note } from '../components/parts.tsx';
 import { act } from '../components/toasts.tsx';
-import { count } from '../format/quantity.ts';
+import { count, plural } from '../format/quantity.ts';
 import type { At } from '../model/at.ts';
 import { client, command, sentenceOf } from '../session/session.ts';
 import { fieldsOf, SchemaFields } from './schema-fields.tsx';
@@ -59,11 +59,7 @@ function Outlook({ of: { publish, receivers } }: { readonly of: Explanation }): 
   return (
     <span class="row" role="status">
       <Badge tone={allowed ? 'good' : 'bad'}>{allowed ? 'would be sent' : (code ?? 'would be refused')}</Badge>
-      {allowed && (
-        <span class="muted">
-          to {count(receivers.connections)} {receivers.connections === 1 ? 'connection' : 'connections'} of this node
-        </span>
-      )}
+      {allowed && <span class="muted">to {plural(receivers.connections, 'connection')} of this node</span>}
       {isRedacted && <Badge tone="warn">redacted: {casil.rules.join(', ') || casil.reason_code}</Badge>}
       {schema?.ok === false && (
         <Badge tone="warn">

@@ -1,12 +1,13 @@
 import type { ChannelSummary } from '@arqonbus/protocol';
 import type { VNode } from 'preact';
-import { useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { useLive } from '../components/live.ts';
 import { Button, Empty, Field, Note, Panel } from '../components/parts.tsx';
-import { count } from '../format/quantity.ts';
+import { ChannelRates } from '../model/channel-tree.ts';
 import { ask } from '../session/http.ts';
 import { go, link, place } from '../session/route.ts';
 import { ChannelView } from './channel.tsx';
+import { ChannelTree } from './channel-tree.tsx';
 
 /** Channels that are listed; more are found by the search, which the server does. */
 const MOST = 500;
@@ -14,6 +15,8 @@ const MOST = 500;
 interface Listed {
   readonly channels: readonly ChannelSummary[];
   readonly next: string | null;
+  /** Events a second, by `room:channel`. */
+  readonly rates: ReadonlyMap<string, number>;
 }
 
 /** All rooms with their channels, and the channel that was chosen. */
@@ -21,8 +24,13 @@ export function RoomsView(): VNode {
   const [, room, channel] = place.value;
   const [search, setSearch] = useState('');
   const wanted = search.trim();
+  const rates = useMemo(() => new ChannelRates(), []);
   const listed = useLive<Listed>(
-    () => ask(`v1/channels?limit=${MOST}${wanted === '' ? '' : `&match=${encodeURIComponent(globOf(wanted))}`}`),
+    async () => {
+      const match = wanted === '' ? '' : `&match=${encodeURIComponent(globOf(wanted))}`;
+      const answer = await ask<Omit<Listed, 'rates'>>(`v1/channels?limit=${MOST}${match}`);
+      return { ...answer, rates: rates.take(answer.channels, performance.now()) };
+    },
     3_000,
     wanted,
   );
@@ -50,7 +58,7 @@ export function RoomsView(): VNode {
             />
           </div>
           {listed.problem !== '' && <Note tone="bad">{listed.problem}</Note>}
-          <Tree listed={listed.value} search={wanted} room={room} channel={channel} />
+          <Found listed={listed.value} search={wanted} room={room} channel={channel} />
         </Panel>
         {isOpen ? (
           <ChannelView key={`${room}:${channel}`} room={room} channel={channel} />
@@ -72,75 +80,34 @@ function globOf(text: string): string {
   return plain.includes('*') ? plain : plain.includes(':') ? `${plain}*` : `*${plain}*`;
 }
 
-interface TreeProps {
+interface FoundProps {
   readonly listed: Listed | undefined;
   readonly search: string;
   readonly room: string | undefined;
   readonly channel: string | undefined;
 }
 
-function Tree({ listed, search, room: chosenRoom, channel: chosenChannel }: TreeProps): VNode {
-  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+function Found({ listed, search, room, channel }: FoundProps): VNode {
   if (listed === undefined) return <Empty title="Reading the rooms…" />;
-  if (listed.channels.length === 0) {
-    const [room, channel] = search.split(':');
-    return search === '' ? (
-      <Empty title="There is no channel that you may read." />
-    ) : (
-      <Empty title="No channel has such a name.">
-        {room !== undefined && channel !== undefined && channel !== '' ? (
-          <a href={link('rooms', room, channel)}>Open {search}: its first message makes it</a>
-        ) : (
-          'Write room:channel to open a new one.'
-        )}
-      </Empty>
-    );
-  }
-  const rooms = new Map<string, ChannelSummary[]>();
-  for (const one of listed.channels) rooms.set(one.room, [...(rooms.get(one.room) ?? []), one]);
-  const toggle = (room: string): void => {
-    const next = new Set(closed);
-    if (!next.delete(room)) next.add(room);
-    setClosed(next);
-  };
+  if (listed.channels.length === 0) return <NothingFound search={search} />;
   return (
     <>
-      <ul>
-        {[...rooms].map(([room, channels]) => (
-          <li key={room}>
-            <button
-              type="button"
-              class="tree-room"
-              aria-expanded={!closed.has(room)}
-              data-item=""
-              onClick={() => toggle(room)}
-            >
-              <span>{room}</span>
-              <span class="quiet-number">{count(channels.length)}</span>
-            </button>
-            {!closed.has(room) && (
-              <ul>
-                {channels.map(({ channel, members }) => (
-                  <li key={channel}>
-                    <a
-                      class="tree-channel"
-                      href={link('rooms', room, channel)}
-                      data-item=""
-                      aria-current={room === chosenRoom && channel === chosenChannel ? 'page' : undefined}
-                    >
-                      <span>{channel}</span>
-                      <span class="quiet-number" title="members">
-                        {members === 0 ? '' : count(members)}
-                      </span>
-                    </a>
-                  </li>
-                ))}
-              </ul>
-            )}
-          </li>
-        ))}
-      </ul>
+      <ChannelTree channels={listed.channels} rates={listed.rates} room={room} channel={channel} />
       {listed.next !== null && <Empty title={`These are the first ${MOST}.`}>Search to see others.</Empty>}
     </>
+  );
+}
+
+function NothingFound({ search }: { readonly search: string }): VNode {
+  if (search === '') return <Empty title="There is no channel that you may read." />;
+  const [room, channel] = search.split(':');
+  return (
+    <Empty title="No channel has such a name.">
+      {room !== undefined && channel !== undefined && channel !== '' ? (
+        <a href={link('rooms', room, channel)}>Open {search}: its first message makes it</a>
+      ) : (
+        'Write room:channel to open a new one.'
+      )}
+    </Empty>
   );
 }

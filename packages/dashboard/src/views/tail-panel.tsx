@@ -45,7 +45,7 @@ export function TailPanel({ tail, room, channel, chosen, onChoose }: TailPanelPr
       actions={
         <span class="row" data-pause="">
           <Button small pressed={isPaused} onClick={() => tail.pause(!isPaused)}>
-            {isPaused ? `Paused${waiting > 0 ? `, ${count(waiting)} wait` : ''}` : 'Pause'}
+            {isPaused ? `Paused${waiting > 0 ? `, ${count(waiting)} waiting` : ''}` : 'Pause'}
           </Button>
           <Button small onClick={() => tail.clear()}>
             Clear
@@ -80,7 +80,7 @@ export function TailPanel({ tail, room, channel, chosen, onChoose }: TailPanelPr
               Show everything
             </Button>
           ) : (
-            'Publish something below: it appears here.'
+            'Publish something: it appears here.'
           )}
         </Empty>
       ) : (

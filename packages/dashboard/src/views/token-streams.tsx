@@ -6,7 +6,7 @@ import { Badge, Button, Empty, Note, Panel, type Tone } from '../components/part
 import { useSubscription } from '../components/subscription.ts';
 import { type Column, Table } from '../components/table.tsx';
 import { act } from '../components/toasts.tsx';
-import { ago, count } from '../format/quantity.ts';
+import { ago, count, plural } from '../format/quantity.ts';
 import { visible } from '../format/visible.ts';
 import { StreamTexts } from '../model/stream-texts.ts';
 import { link } from '../session/route.ts';
@@ -89,7 +89,7 @@ function Reader({ of: { stream_id: id, room, channel, sender }, onClose }: Reade
       <div class="row">
         <h3>{who}</h3>
         <Badge tone={TONES[state] ?? 'bad'}>{state === 'streaming' ? 'writing' : visible(state)}</Badge>
-        <span class="muted">{count(known?.length ?? 0)} characters</span>
+        <span class="muted">{plural(known?.length ?? 0, 'character')}</span>
         <span class="bar-spring" />
         {state === 'streaming' && (
           <Button

@@ -86,8 +86,12 @@ function DeadLetters({ rule, reload }: { readonly rule: string; readonly reload:
   const columns: readonly Column<DeadLetter>[] = [
     { name: 'Given up', cell: ({ failed_at: at }) => ago(at), tight: true },
     { name: 'Attempts', cell: ({ attempts }) => count(attempts), right: true },
-    { name: 'Last error', cell: ({ last_error: error }) => visible(error) },
-    { name: 'Event', cell: ({ envelope }) => <code>{visibleLine(preview(envelope.payload, 160), 161)}</code> },
+    { name: 'Last error', cell: ({ last_error: error }) => visible(error), wide: true },
+    {
+      name: 'Event',
+      cell: ({ envelope }) => <code>{visibleLine(preview(envelope.payload, 160), 161)}</code>,
+      wide: true,
+    },
     {
       name: '',
       cell: ({ delivery_id: id }) => (

@@ -1,6 +1,7 @@
 import type { Bus, CommandRunner } from '@arqonbus/bus';
 import { BusError, CLOSE, MAIL_ROOM, mailboxSubject, newId } from '@arqonbus/protocol';
 import { z } from 'zod';
+import { USAGE } from './directory-routes.ts';
 import { HttpRefusal, Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
 
@@ -61,6 +62,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
             created_at: TEXT,
             type: TEXT,
             hardcoded: z.boolean(),
+            ...USAGE,
           }),
         ),
       }),

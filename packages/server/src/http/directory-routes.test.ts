@@ -45,6 +45,10 @@ describe('GET /v1/channels', () => {
     expect(found).toEqual(['list0:c0', 'list0:c2', 'list0:c4', 'list0:c6', 'list1:c1', 'list1:c3', 'list1:c5']);
     expect((await get('/v1/channels?match=list1:c3')).json.channels).toMatchObject([{ channel: 'c3', members: 0 }]);
     expect((await get('/v1/channels?match=c3')).json.channels).toMatchObject([{ room: 'list1', channel: 'c3' }]);
+    const [one] = (await get('/v1/channels?match=list1:c3')).json.channels;
+    const [stored] = (await get('/v1/messages?room=list1:c3')).json.messages;
+    expect(one).toMatchObject({ sequence: 1, events: 1, bytes: Buffer.byteLength(JSON.stringify(stored)) });
+    expect((await get('/v1/rooms/list1/channels')).json.channels[1]).toEqual(one);
     const own = { Authorization: `Bearer ${await token({ role: 'user', subscribe: ['list1:c5'] })}` };
     expect((await get('/v1/channels', own)).json.channels).toMatchObject([{ room: 'list1', channel: 'c5' }]);
   });

@@ -1,6 +1,6 @@
 import type { Bus, Page, Principal } from '@arqonbus/bus';
 import { BusError, type ChannelSummary, compileGlobs, parseAddress } from '@arqonbus/protocol';
-import { z } from 'zod';
+import { type ZodNumber, type ZodOptional, z } from 'zod';
 import { type AnyRoute, route } from './route.ts';
 
 const TEXT = z.string();
@@ -13,6 +13,16 @@ const PAGE = {
 };
 
 const CLIENT = z.looseObject({ client_id: TEXT, client_type: TEXT, screen_name: TEXT.nullable(), node: TEXT });
+
+/** What a channel's stream keeps. */
+export const USAGE: Readonly<Record<'sequence' | 'events' | 'bytes', ZodOptional<ZodNumber>>> = {
+  sequence: z
+    .number()
+    .optional()
+    .describe('The last that was given; left out, as the others, while the storage is away.'),
+  events: z.number().optional().describe('Events that are kept.'),
+  bytes: z.number().optional().describe('UTF-8 bytes of the kept events, as `history.bytes` of a rule counts them.'),
+};
 
 /** As a join with `presence` answers it. */
 const MEMBER = z.looseObject({
@@ -33,7 +43,8 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
       method: 'get',
       path: '/v1/channels',
       tag: 'directory',
-      summary: 'The channels of all rooms that the caller may read, by room and name, with their members counted.',
+      summary:
+        'The channels of all rooms that the caller may read, by room and name, with their members and what they keep counted.',
       access: 'user',
       query: z.strictObject({
         ...PAGE,
@@ -42,13 +53,14 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
         ),
       }),
       answer: z.object({
-        channels: z.array(z.looseObject({ room: TEXT, channel: TEXT, members: z.number() })),
+        channels: z.array(z.looseObject({ room: TEXT, channel: TEXT, members: z.number(), ...USAGE })),
         count: z.number(),
         next: TEXT.nullable().describe('Pass as `after` for more; null at the end.'),
       }),
       run: async ({ caller, query }) => {
         const { channels, next } = await listChannels(bus, caller.principal, query.match, query);
-        return { channels, count: channels.length, next };
+        const measured = await bus.directory.withUsage(caller.principal.tenant, channels);
+        return { channels: measured, count: channels.length, next };
       },
     }),
     route({

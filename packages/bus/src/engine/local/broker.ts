@@ -8,6 +8,7 @@ import type {
   StreamAddress,
   StreamEvent,
   StreamState,
+  StreamUsage,
 } from '../engine.ts';
 import type { Link } from './link.ts';
 import { readRetention, type SpelledRetention, spellRetention } from './messages.ts';
@@ -77,6 +78,10 @@ export class LocalBroker implements Broker {
   async retentionOf(stream: StreamAddress): Promise<Retention | null> {
     const spelled = await this.link.request<SpelledRetention | null>('retentionOf', addressOf(stream));
     return spelled === null ? null : readRetention(spelled);
+  }
+
+  usage(streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
+    return this.link.request('usage', streams.map(addressOf));
   }
 
   retain(stream: StreamAddress, retention: Retention): Promise<void> {

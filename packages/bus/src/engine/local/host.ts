@@ -344,6 +344,7 @@ const METHODS: Readonly<Record<string, Method>> = {
     const retention = await engine.broker.retentionOf(stream as never);
     return retention === null ? null : spellRetention(retention);
   },
+  usage: ({ engine }, _peer, [streams]) => engine.broker.usage(streams as never),
   retain: ({ engine }, _peer, [stream, retention]) =>
     engine.broker.retain(stream as never, readRetention(retention as never)),
   drop: ({ engine }, _peer, [stream]) => engine.broker.drop(stream as never),

@@ -123,7 +123,7 @@ class LocalEngine implements Engine {
       this.events?.health(state);
     },
     historyGap: (stream: StreamEvent['stream']): void => this.events?.historyGap(stream),
-    gap: (tenant: string, room: string): void => this.events?.gap(tenant, room),
+    gap: (tenant: string, room: string): void => void this.events?.gap(tenant, room),
     trimmed: (state: Parameters<EngineEvents['trimmed']>[0]): void => this.events?.trimmed(state),
     warning: (sentence: string): void => {
       this.remote = { ...this.remote, warnings: [...new Set([...this.remote.warnings, sentence])] };

@@ -104,7 +104,7 @@ export class HistoryBounds {
       const stream = tenant?.streams.heaviest;
       if (tenant === undefined || stream === undefined) return;
       // What was only estimated may weigh less than was thought, and another stream be the largest.
-      if (stream.ring.measure()) {
+      if (stream.ring.measure() > 0) {
         this.#follow(stream);
         continue;
       }

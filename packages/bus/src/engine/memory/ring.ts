@@ -107,8 +107,17 @@ export class Ring {
     this.expire(now);
   }
 
+  get length(): number {
+    return this.#length;
+  }
+
   get isEmpty(): boolean {
     return this.#length === 0;
+  }
+
+  /** UTF-8 bytes of the texts; a character that was not counted yet is taken for one. */
+  get bytes(): number {
+    return this.#countedBytes + this.#estimated;
   }
 
   /** Whether all that it holds is an event that stays whatever the limits say. */
@@ -144,18 +153,21 @@ export class Ring {
     return backwards ? found.reverse() : found;
   }
 
-  /** Counts what was only estimated; answers whether there was anything. */
-  measure(): boolean {
-    if (this.#counted === this.#length) return false;
-    for (; this.#counted < this.#length; this.#counted += 1) {
+  /**
+   * Counts what was only estimated, from the oldest event on, until it has gone through `most` characters; answers
+   * through how many it went.
+   */
+  measure(most: number = Number.POSITIVE_INFINITY): number {
+    const before = this.#estimated;
+    for (; this.#counted < this.#length && before - this.#estimated < most; this.#counted += 1) {
       const text = this.#texts[2 * this.#index(this.#counted)]!;
       const bytes = Buffer.byteLength(text);
+      this.#estimated -= text.length;
       this.#countedCharacters += text.length;
       this.#countedBytes += bytes;
       this.weight += memoryOf(text, bytes) - MEMORY_BYTES * text.length;
     }
-    this.#estimated = 0;
-    return true;
+    return before - this.#estimated;
   }
 
   /** Lets go of the oldest event, if there is one. */

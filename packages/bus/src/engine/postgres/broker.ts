@@ -9,6 +9,7 @@ import type {
   StoredEvent,
   StreamAddress,
   StreamState,
+  StreamUsage,
 } from '../engine.ts';
 import { Batcher } from './batcher.ts';
 import { unavailable } from './faults.ts';
@@ -22,6 +23,7 @@ import {
   retainStream,
   retentionOf,
   stateOf,
+  usageOf,
 } from './history.ts';
 import type { Interest } from './interest.ts';
 import type { Link } from './link.ts';
@@ -95,6 +97,10 @@ export class PostgresBroker implements Broker {
 
   retentionOf(stream: StreamAddress): Promise<Retention | null> {
     return this.parts.link.ask((session) => retentionOf(session, stream));
+  }
+
+  usage(streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
+    return this.parts.link.ask((session) => usageOf(session, streams));
   }
 
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {

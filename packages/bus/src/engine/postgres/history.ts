@@ -1,5 +1,5 @@
 import { randomToken, seal } from '@arqonbus/protocol';
-import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState, StreamUsage } from '../engine.ts';
 import { REST_MS } from '../rest.ts';
 import { limitsOf } from './publisher.ts';
 import type { Session } from './session.ts';
@@ -88,6 +88,27 @@ export async function retentionOf(
     ...(bytes === null ? {} : { bytes: Number(bytes) }),
     ...(keepLast === true ? { keepLast } : {}),
   };
+}
+
+/** What streams keep. Each is looked up by itself: no plan can be so wrong that it reads a whole table. */
+export async function usageOf(session: Session, streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
+  const rows = await session.query(
+    `SELECT coalesce((f.s).sequence, 0) AS sequence, coalesce((f.s).sequence - f.oldest + 1, 0) AS events,
+       coalesce((f.s).bytes - (
+         SELECT m.start FROM arqon_messages m WHERE m.stream = (f.s).id AND m.sequence = f.oldest
+       ), 0) AS bytes
+     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY u (tenant, room, channel, n)
+       LEFT JOIN LATERAL (
+         SELECT s, arqon_oldest(s, arqon_now()) AS oldest FROM arqon_streams s
+         WHERE s.tenant = u.tenant AND s.room = u.room AND s.channel = u.channel LIMIT 1
+       ) f ON true
+     ORDER BY u.n`,
+    [streams.map(({ tenant }) => tenant), streams.map(({ room }) => room), streams.map(({ channel }) => channel)],
+  );
+  return rows.map((row) => {
+    const { sequence, events, bytes } = row as unknown as StreamUsage;
+    return { sequence, events, bytes };
+  });
 }
 
 /** Streams that hold or held events. */

@@ -9,6 +9,7 @@ import type {
   StoredEvent,
   StreamAddress,
   StreamState,
+  StreamUsage,
 } from '../engine.ts';
 import type { History } from './history.ts';
 import type { Interest } from './interest.ts';
@@ -78,6 +79,10 @@ export class RedisBroker implements Broker {
 
   retentionOf(stream: StreamAddress): Promise<Retention | null> {
     return this.parts.link.ask((session) => this.parts.history.retentionOf(session, stream));
+  }
+
+  usage(streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
+    return this.parts.link.ask((session) => this.parts.history.usage(session, streams));
   }
 
   streams(tenant: string, room?: string): Promise<StreamAddress[]> {

@@ -13,6 +13,7 @@ class Bench implements FeedEvents {
   readonly stored: string[] = [];
   readonly mine: number[] = [];
   rollbacks = 0;
+  overruns = 0;
   epoch = 'epoch1';
 
   constructor() {
@@ -23,9 +24,10 @@ class Bench implements FeedEvents {
     this.feed.restart();
   }
 
-  publish(arrives: boolean, origin = 'other'): void {
+  publish(arrives: boolean, origin = 'other', text = ''): void {
     const sequence = this.stored.length + 1;
-    const message = `general ${sequence} ${this.epoch} ${sequence} ${origin}.${sequence} 0 arq_${sequence} 1 - x{"metadata":{`;
+    const head = `general ${sequence} ${this.epoch} ${sequence} ${origin}.${sequence} 0 arq_${sequence} 1 - x`;
+    const message = `${head}{"payload":{"text":"${text}"},"metadata":{`;
     this.stored.push(message);
     if (arrives) this.feed.accept('topic', message);
   }
@@ -40,6 +42,11 @@ class Bench implements FeedEvents {
       const entry: Entry = decodeMessage(message);
       this.feed.deliver(room, room.cursor('general', this.epoch), entry);
     }
+  }
+
+  overrun(): Promise<void> {
+    this.overruns += 1;
+    return this.missing(this.room, this.room.cursor('general', this.epoch), this.stored.length);
   }
 
   async rolledBack(): Promise<void> {
@@ -114,5 +121,47 @@ describe('the feed', () => {
     expect(bench.sequences).toEqual([1]);
     bench.feed.restart();
     expect(bench.sequences).toEqual([1, 2, 3]);
+  });
+
+  it('finds anew what waited when another connection began', async () => {
+    const bench = new Bench();
+    bench.publish(true);
+    bench.feed.stop();
+    bench.publish(true);
+    bench.publish(true);
+    bench.feed.forget();
+    bench.feed.restart();
+    expect(bench.sequences).toEqual([1]);
+    bench.publish(true);
+    await bench.seen.until(() => bench.sequences.length === 4);
+    expect(bench.sequences).toEqual([1, 2, 3, 4]);
+  });
+
+  it('drops what waits beyond a bound, and has the rooms compared instead: nothing is lost, and the order holds', async () => {
+    const bench = new Bench();
+    bench.publish(true);
+    bench.feed.stop();
+    const text = 'x'.repeat(1_048_576);
+    for (const _ of range(2, 40)) bench.publish(true, 'other', text);
+    bench.feed.restart();
+    // Comes while they are compared.
+    bench.publish(true);
+    await bench.seen.until(() => bench.sequences.length === 41);
+    bench.publish(true);
+    expect(bench.sequences).toEqual(range(1, 42));
+    expect([bench.overruns, bench.rollbacks]).toEqual([1, 0]);
+  });
+
+  it('has a room compared that was being opened when what waited was dropped', async () => {
+    const bench = new Bench();
+    bench.room.state = 'opening';
+    const text = 'x'.repeat(1_048_576);
+    for (const _ of range(1, 40)) bench.publish(true, 'other', text);
+    expect(bench.sequences).toEqual([]);
+    bench.room.begin(new Map([['general', { sequence: 3, epoch: bench.epoch }]]));
+    bench.feed.opened(bench.room);
+    await bench.seen.until(() => bench.sequences.length === 37);
+    expect(bench.sequences).toEqual(range(4, 40));
+    expect(bench.overruns).toBe(1);
   });
 });

@@ -2,16 +2,28 @@ import type { EngineEvents } from '../engine.ts';
 import { decodeMessage, type Entry, streamEvent, type Tag } from './entry.ts';
 import { type Cursor, incarnation, moveCursor, type Room } from './room.ts';
 
+/** UTF-16 units of events that wait while nothing may pass. */
+const MOST_WAITING = 32 * 1_048_576;
+/** What an event takes beside its text. */
+const OVERHEAD = 256;
 const WINDOW = 8_192;
 const ORIGINS = 128;
 
 export interface FeedEvents {
   /** A publication of this process came by: how many connections it was handed to. */
   arrived(number: number, entry: Entry, delivered: number): void;
-  /** Events up to a sequence are missing: delivers them, or moves the cursor over what is no longer kept. */
+  /** Events up to a sequence are missing: has them delivered, or moves the cursor over what is no longer kept. */
   missing(room: Room, cursor: Cursor, upTo: number): Promise<void>;
   /** The stream lost its end and grew again: another event has a sequence that members have seen. */
   rolledBack(room: Room, cursor: Cursor): Promise<void>;
+  /** So much came while nothing might pass that it was dropped: has what is missing of all rooms delivered. */
+  overrun(): Promise<void>;
+}
+
+/** An event that came while nothing might pass. */
+export interface Waiting {
+  readonly room: Room;
+  readonly entry: Entry;
 }
 
 /**
@@ -27,10 +39,12 @@ export class Feed {
   private readonly engine: EngineEvents;
   private readonly events: FeedEvents;
   private readonly roomOf: (topic: string) => Room | undefined;
-  private queue: { room: Room; entry: Entry }[] = [];
+  private queue: Waiting[] = [];
   /** Nobody passes before the first server answered. */
   private stops = 1;
   private round = 0;
+  private waitingText = 0;
+  private isOverrun = false;
 
   /** `origin` is this process's part of a tag; `roomOf` answers the room of a topic that all-rooms interest brought. */
   constructor(origin: string, engine: EngineEvents, events: FeedEvents, roomOf: (topic: string) => Room | undefined) {
@@ -40,18 +54,29 @@ export class Feed {
     this.roomOf = roomOf;
   }
 
+  /** What waits, in the order in which it came. */
+  get waiting(): readonly Waiting[] {
+    return this.queue;
+  }
+
   accept(topic: string, message: string): void {
     const room = this.rooms.get(topic) ?? this.roomOf(topic);
     if (room === undefined) return;
     const entry = decodeMessage(message);
-    if (room.state !== 'open') room.waiting.push(entry);
-    else if (this.stops > 0) this.queue.push({ room, entry });
-    else this.take(room, entry);
+    if (room.state === 'open' && this.stops === 0) this.take(room, entry);
+    else this.wait(room, entry);
   }
 
   /** Holds everything back until {@link restart}: the connection was lost, or is being brought up to date. */
   stop(): void {
     this.stops += 1;
+  }
+
+  /** Forgets what waits: a new connection begins, in which all that members lack is found anew. */
+  forget(): void {
+    this.drop();
+    this.isOverrun = false;
+    for (const room of this.rooms.values()) room.isBehind = false;
   }
 
   /** Members are up to date with what was published before: what arrived meanwhile goes on. */
@@ -64,10 +89,16 @@ export class Feed {
   /** The room's cursors are set: its events go on, those first that came meanwhile. */
   opened(room: Room): void {
     room.state = 'open';
-    for (const entry of room.waiting.splice(0)) {
-      if (this.stops > 0) this.queue.push({ room, entry });
+    const { waiting } = room;
+    room.waiting = [];
+    for (const entry of waiting) {
+      this.waitingText -= sizeOf(entry);
+      if (this.stops > 0) this.wait(room, entry);
       else this.take(room, entry);
     }
+    if (room.isBehind) this.isOverrun = true;
+    room.isBehind = false;
+    this.drain();
   }
 
   /** Whether an event of this place is still on its way to this node's members. */
@@ -119,7 +150,29 @@ export class Feed {
     return cursor;
   }
 
+  private wait(room: Room, entry: Entry): void {
+    if (!this.isOverrun) {
+      this.waitingText += sizeOf(entry);
+      if (this.waitingText > MOST_WAITING) this.drop();
+      else if (room.state === 'open') this.queue.push({ room, entry });
+      else room.waiting.push(entry);
+    }
+    if (this.isOverrun && room.state !== 'open') room.isBehind = true;
+  }
+
+  /** Forgets what waits, and all that comes until the rooms are compared with the server once more. */
+  private drop(): void {
+    this.isOverrun = true;
+    this.waitingText = 0;
+    this.queue = [];
+    for (const room of this.rooms.values()) {
+      if (room.waiting.length > 0) room.isBehind = true;
+      room.waiting = [];
+    }
+  }
+
   private fill(room: Room, cursor: Cursor, entry: Entry): void {
+    this.waitingText += sizeOf(entry);
     this.queue.unshift({ room, entry });
     this.pause(this.events.missing(room, cursor, entry.sequence - 1));
   }
@@ -139,7 +192,12 @@ export class Feed {
   }
 
   private drain(): void {
-    while (this.stops === 0 && this.queue.length > 0) {
+    while (this.stops === 0 && (this.isOverrun || this.queue.length > 0)) {
+      if (this.isOverrun) {
+        this.isOverrun = false;
+        this.pause(this.events.overrun());
+        return;
+      }
       const waiting = this.queue;
       this.queue = [];
       for (const [index, { room, entry }] of waiting.entries()) {
@@ -148,10 +206,15 @@ export class Feed {
           this.queue = this.queue.concat(waiting.slice(index));
           break;
         }
+        this.waitingText -= sizeOf(entry);
         this.take(room, entry);
       }
     }
   }
+}
+
+function sizeOf({ open }: Entry): number {
+  return open.length + OVERHEAD;
 }
 
 /**

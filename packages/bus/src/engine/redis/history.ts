@@ -1,9 +1,9 @@
 import { randomToken } from '@arqonbus/protocol';
-import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState } from '../engine.ts';
+import type { HistoryQuery, Retention, StoredEvent, StreamAddress, StreamState, StreamUsage } from '../engine.ts';
 import { decodeEntry, type Entry, storedEvent } from './entry.ts';
 import type { Keys } from './keys.ts';
-import type { Position, Room } from './room.ts';
-import { COUNT, DROP, LONGEST_MS, limitsOf, READ, REST, RETAIN, STATE } from './scripts.ts';
+import type { Position } from './room.ts';
+import { COUNT, DROP, LONGEST_MS, limitsOf, READ, REST, RETAIN, STATE, USAGE } from './scripts.ts';
 import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
 /** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
@@ -72,6 +72,28 @@ export class History {
   async retentionOf(session: Session, { tenant, room, channel }: StreamAddress): Promise<Retention | null> {
     const text = await session.command('hget', this.keys.room(tenant, room), channel);
     return typeof text === 'string' ? retentionIn(text) : null;
+  }
+
+  /** Asks once for each room: its streams are on one server. */
+  async usage(session: Session, streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
+    const rooms = new Map<string, number[]>();
+    for (const [index, { tenant, room }] of streams.entries()) {
+      const key = this.keys.room(tenant, room);
+      const indexes = rooms.get(key);
+      if (indexes === undefined) rooms.set(key, [index]);
+      else indexes.push(index);
+    }
+    const usages: StreamUsage[] = [];
+    await inTurns([...rooms], async ([room, indexes]) => {
+      const some = indexes.map((index) => streams[index] as StreamAddress);
+      const keys = [room, ...some.map((stream) => this.keys.stream(stream))];
+      const channels = some.map(({ channel }) => channel);
+      for (const [at, answer] of ((await session.run(USAGE, keys, channels)) as number[][]).entries()) {
+        const [sequence = 0, events = 0, bytes = 0] = answer;
+        usages[indexes[at] as number] = { sequence, events, bytes };
+      }
+    });
+    return usages;
   }
 
   async streams(session: Session, tenant: string, room?: string): Promise<StreamAddress[]> {
@@ -201,23 +223,17 @@ export async function positions(
   return standings;
 }
 
-/** What a stream still keeps from `from` to `to` (sequences, inclusive), in order. */
-export async function entriesBetween(
+/** The first `count` of what a stream still keeps from one sequence to another, inclusive, in order. */
+export async function entriesFrom(
   session: Session,
   keys: Keys,
-  room: Room,
-  channel: string,
+  stream: StreamAddress,
   epoch: string,
-  from: number,
-  to: number,
+  [from, to]: readonly [number, number],
+  count: number,
 ): Promise<Entry[]> {
-  const entries: Entry[] = [];
-  const key = keys.stream(room.stream(channel));
-  for (let next = from; next <= to; ) {
-    const page = (await session.command('xrange', key, next, to, 'COUNT', PAGE)) as [string, [string, string]][];
-    for (const [place, [, body]] of page) entries.push(decodeEntry(channel, epoch, place, body));
-    if (page.length < PAGE) break;
-    next = (entries.at(-1)?.sequence ?? to) + 1;
-  }
-  return entries;
+  const page = await session.command('xrange', keys.stream(stream), from, to, 'COUNT', count);
+  return (page as [string, [string, string]][]).map(([place, [, body]]) =>
+    decodeEntry(stream.channel, epoch, place, body),
+  );
 }

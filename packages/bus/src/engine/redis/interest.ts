@@ -1,6 +1,6 @@
 import type { Awaitable } from '../engine.ts';
-import type { CatchUp } from './catch-up.ts';
 import type { Feed } from './feed.ts';
+import type { Gaps } from './gaps.ts';
 import type { Keys } from './keys.ts';
 import { type Link, unavailable } from './link.ts';
 import { type Position, Room } from './room.ts';
@@ -33,15 +33,15 @@ export class Interest {
   private readonly keys: Keys;
   private readonly link: Link;
   private readonly feed: Feed;
-  private readonly catchUp: CatchUp;
+  private readonly gaps: Gaps;
   private readonly tenants = new Map<string, TenantInterest>();
   private readonly waiters = new Map<Room | TenantInterest, Waiter>();
 
-  constructor(keys: Keys, link: Link, feed: Feed, catchUp: CatchUp) {
+  constructor(keys: Keys, link: Link, feed: Feed, gaps: Gaps) {
     this.keys = keys;
     this.link = link;
     this.feed = feed;
-    this.catchUp = catchUp;
+    this.gaps = gaps;
   }
 
   /** How far this node's members are in a stream; at its beginning when they have had nothing of it. */
@@ -102,7 +102,7 @@ export class Interest {
       await session.follow(topics.slice(at, at + TOPICS_AT_ONCE));
     }
     for (const all of tenants) await this.cover(session, all);
-    await this.catchUp.rooms(
+    await this.gaps.rooms(
       session,
       [...new Set([...rooms, ...tenants.flatMap((all) => this.roomsOf(all.tenant))])],
       verify,
@@ -134,7 +134,7 @@ export class Interest {
     }
     return this.follow(room, async (session) => {
       await session.follow([room.topic]);
-      await this.catchUp.rooms(session, [room], false);
+      await this.gaps.rooms(session, [room], false);
     });
   }
 
@@ -179,7 +179,11 @@ export class Interest {
     if (session.cluster) await session.follow(this.keys.wideTopics(all.tenant));
     else await session.subscribePattern(this.keys.topicPattern(all.tenant));
     const names = (await session.command('smembers', this.keys.rooms(all.tenant))) as string[];
-    for (const name of names) this.add(all.tenant, name);
+    for (const name of names) {
+      const room = this.add(all.tenant, name);
+      // One that came to be while the connection was lost is owed from its beginning.
+      if (all.followed) room.state = 'open';
+    }
   }
 
   /** Opens the rooms of a tenant, those too that appear meanwhile; from then on new ones are open at once. */
@@ -187,7 +191,7 @@ export class Interest {
     for (;;) {
       const opening = this.roomsOf(all.tenant).filter((room) => room.state !== 'open');
       if (opening.length === 0 || this.tenants.get(all.tenant) !== all) break;
-      await this.catchUp.rooms(session, opening, false);
+      await this.gaps.rooms(session, opening, false);
     }
     all.followed = true;
   }

@@ -336,7 +336,7 @@ export class Publisher {
     duplicate: boolean,
   ): void {
     const stored = pending.replicated ? 'replicated' : this.durability;
-    this.hand(pending, ({ resolve }) => resolve({ ...place, stored, delivered, duplicate }));
+    this.hand(pending, ({ resolve }) => resolve({ stored, delivered, duplicate, ...place }));
   }
 
   private hand(pending: Pending, decide: (pending: Pending) => void): void {

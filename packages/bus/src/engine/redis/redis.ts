@@ -1,10 +1,18 @@
 import { BusError, randomToken } from '@arqonbus/protocol';
 import { ClockWatch, steadyNow } from '../clock.ts';
-import type { Engine, EngineEvents, EngineStats, NodeMessage, StreamAddress, StreamEvent } from '../engine.ts';
+import type {
+  Awaitable,
+  Engine,
+  EngineEvents,
+  EngineStats,
+  NodeMessage,
+  StreamAddress,
+  StreamEvent,
+} from '../engine.ts';
 import { RedisBroker } from './broker.ts';
-import { CatchUp } from './catch-up.ts';
 import { Changes } from './changes.ts';
 import { Feed } from './feed.ts';
+import { Gaps } from './gaps.ts';
 import { History } from './history.ts';
 import { Interest } from './interest.ts';
 import { Keys } from './keys.ts';
@@ -71,7 +79,7 @@ class RedisEngine implements Engine {
   private readonly keys: Keys;
   private readonly link: Link;
   private readonly feed: Feed;
-  private readonly catchUp: CatchUp;
+  private readonly gaps: Gaps;
   private readonly interest: Interest;
   private readonly publisher: Publisher;
   private readonly history: History;
@@ -95,8 +103,8 @@ class RedisEngine implements Engine {
     this.keys = new Keys(address.database);
     this.link = new Link({ backend, address, others, name: nodeId, replication, graceMs }, this.linkEvents());
     this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
-    this.catchUp = new CatchUp(this.keys, this.feed, this.events);
-    this.interest = new Interest(this.keys, this.link, this.feed, this.catchUp);
+    this.gaps = new Gaps(this.keys, this.feed, this.events);
+    this.interest = new Interest(this.keys, this.link, this.feed, this.gaps);
     this.publisher = new Publisher(this.origin, this.keys, this.publisherEvents(now));
     this.history = new History(this.keys);
     this.changes = new Changes(this.keys);
@@ -159,6 +167,7 @@ class RedisEngine implements Engine {
       // A server that is lost now forgets this node by itself.
       await within(CLOSE_MS, this.presence.close()).catch(() => {});
     }
+    this.gaps.use(null);
     this.publisher.abandon((pending) => pending.reject(unavailable('the engine was closed.')));
     this.presence.stop();
     this.rests.stop();
@@ -197,6 +206,7 @@ class RedisEngine implements Engine {
         this.interest.resume(session);
       },
       lost: () => {
+        this.gaps.use(null);
         this.feed.stop();
         this.publisher.suspend();
       },
@@ -212,10 +222,15 @@ class RedisEngine implements Engine {
     return {
       arrived: (number, entry, delivered) => this.publisher.arrived(number, entry, delivered),
       missing: async (room, cursor, upTo) => {
-        await this.mend((session) => this.catchUp.missing(session, room, cursor, upTo));
+        await this.mend((session) => this.gaps.missing(session, room, cursor, upTo));
         this.publisher.release();
       },
-      rolledBack: (room: Room, cursor: Cursor) => this.mend((session) => this.catchUp.renew(session, room, cursor)),
+      overrun: async () => {
+        const open = [...this.feed.rooms.values()].filter(({ state }) => state === 'open');
+        await this.mend((session) => this.gaps.rooms(session, open, false));
+        this.publisher.release();
+      },
+      rolledBack: (room: Room, cursor: Cursor) => this.mend((session) => this.gaps.renew(session, room, cursor)),
     };
   }
 
@@ -245,6 +260,8 @@ class RedisEngine implements Engine {
 
   private async prepare(session: Session): Promise<void> {
     this.latest = session;
+    this.gaps.use(session);
+    this.feed.forget();
     this.layOut(session);
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
     await this.clock.look();
@@ -316,8 +333,8 @@ class Relay implements EngineEvents {
     this.target?.historyGap(stream);
   }
 
-  gap(tenant: string, room: string): void {
-    this.target?.gap(tenant, room);
+  gap(...told: Parameters<EngineEvents['gap']>): Awaitable<void> {
+    return this.target?.gap(...told);
   }
 
   trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {

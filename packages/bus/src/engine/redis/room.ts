@@ -7,7 +7,7 @@ export interface Cursor {
   epoch: string;
   /** The last sequence handed to members, or passed by. */
   last: number;
-  /** Where the node came in: what is at or below it was never owed to its members. */
+  /** What is at or below it was never owed to members, or was brought to them from history. */
   base: number;
   /** The event at `last`, by which a stream that lost its end and grew again is found out. */
   lastTag: Tag | null;
@@ -32,7 +32,9 @@ export class Room {
    */
   state: 'opening' | 'open' = 'opening';
   readonly cursors: Map<string, Cursor> = new Map();
-  readonly waiting: Entry[] = [];
+  waiting: Entry[] = [];
+  /** Some of what waited was dropped. */
+  isBehind = false;
 
   constructor(tenant: string, name: string, topic: string) {
     this.tenant = tenant;

@@ -25,6 +25,7 @@ export const RENEW: Script = script('renew', 'streams');
 export const CLAIM: Script = script('claim');
 export const COUNT: Script = script('count');
 export const REST: Script = script('rest', 'streams');
+export const USAGE: Script = script('usage', 'streams');
 
 export const SET: Script = script('set', 'keys');
 export const DELETE: Script = script('delete', 'keys');
@@ -35,7 +36,7 @@ export const DUE: Script = script('due');
 export const BEAT: Script = script('beat');
 export const BURY: Script = script('bury');
 
-export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, RETAIN, DROP, RENEW, CLAIM, COUNT, REST];
+export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, RETAIN, DROP, RENEW, CLAIM, COUNT, REST, USAGE];
 export const STORE_SCRIPTS: readonly Script[] = [SET, DELETE, SWEEP, FETCH, DUE];
 export const PRESENCE_SCRIPTS: readonly Script[] = [BEAT, BURY];
 

@@ -50,6 +50,8 @@ export interface Session {
   /** As `subscribe`, for topics of rooms: in a cluster at the masters that own them, each of which keeps its order. */
   follow(topics: readonly string[]): Promise<void>;
   unfollow(topics: readonly string[]): void;
+  /** Resolves when all that was published before, to what is followed, has come by. */
+  fence(): Promise<void>;
   /** Publishes; what one node publishes arrives in its order. */
   publish(topic: string, text: string): Promise<unknown>;
   close(): void;
@@ -204,6 +206,10 @@ export class RedisSession implements Session {
     if (this.shards !== null) this.shards.unfollow(topics);
     // A lost connection has no subscriptions to end.
     else this.subscriber.unsubscribe(...topics).catch(() => {});
+  }
+
+  async fence(): Promise<void> {
+    await this.settled(Promise.all([this.subscriber, ...(this.shards?.clients ?? [])].map((line) => line.ping())));
   }
 
   publish(topic: string, text: string): Promise<unknown> {

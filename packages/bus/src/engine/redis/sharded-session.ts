@@ -83,6 +83,10 @@ export class ShardedSession implements Session {
     for (const [shard, some] of this.byOwner(topics)) shard.unfollow(some);
   }
 
+  async fence(): Promise<void> {
+    await this.all((shard) => shard.fence());
+  }
+
   publish(topic: string, text: string): Promise<unknown> {
     return this.first.publish(topic, text);
   }

@@ -9,6 +9,7 @@ import type {
   StoredEvent,
   StreamAddress,
   StreamState,
+  StreamUsage,
 } from '../engine.ts';
 import { conflict } from '../expectation.ts';
 import { endOfRest, REST_MS } from '../rest.ts';
@@ -22,6 +23,8 @@ import type { Link } from './link.ts';
 const EPOCH_LENGTH = 10;
 /** The scope of claimed keys among the ids; those of streams count from 1. */
 const CLAIMS = 0;
+/** What no stream has as its id. */
+const NO_STREAM = 0;
 /** Streams that one step of the sweep looks at. */
 const SWEEP_STREAMS = 1_000;
 
@@ -107,7 +110,7 @@ export class SqliteBroker implements Broker {
     if (underway !== undefined) {
       // What was refused for its expectation was nobody's first.
       return underway.then(
-        (result) => ({ ...result, delivered: 0, duplicate: true }),
+        ({ sequence, epoch, stored }) => ({ sequence, epoch, stored, delivered: 0, duplicate: true }),
         (error) => (isConflict(error) ? this.publish(publication) : Promise.reject(error)),
       );
     }
@@ -115,8 +118,9 @@ export class SqliteBroker implements Broker {
     if (this.#writes.isFull) throw tooFast();
     stream.until = endOfRest(now, retention);
     const published = new Promise<Published>((resolve, reject) => {
-      const event = { stream, to, draft, identity, retention, dedupeMs, expect, firstSequence, key, resolve, reject };
-      this.#writes.append({ ...event, sequence: 0, text: '', refusedAt: null, sequenceBefore: 0, idBefore: null });
+      const given = { draft, identity, retention, dedupeMs, expect, firstSequence };
+      const outcome = { sequence: 0, text: '', refusedAt: null, sequenceBefore: 0, idBefore: null };
+      this.#writes.append({ stream, to, key, resolve, reject, ...given, ...outcome });
     });
     if (!isUnique) this.#underway.set(key, published);
     return published;
@@ -195,6 +199,17 @@ export class SqliteBroker implements Broker {
   retentionOf(address: StreamAddress): Retention | null {
     this.#begin();
     return this.#streams.get(address)?.retention ?? null;
+  }
+
+  async usage(addresses: readonly StreamAddress[]): Promise<StreamUsage[]> {
+    this.#begin();
+    const ids = addresses.map((address) => this.#streams.get(address)?.id ?? NO_STREAM);
+    try {
+      const usages = await this.#link.call('usage', { streams: ids, now: this.#now() });
+      return usages.map((usage) => usage ?? { sequence: 0, events: 0, bytes: 0 });
+    } catch (error) {
+      throw this.#writes.failed(error);
+    }
   }
 
   streams(tenant: string, room?: string): StreamAddress[] {

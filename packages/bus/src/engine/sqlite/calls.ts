@@ -7,6 +7,7 @@ import type {
   SetOptions,
   SetOutcome,
   StoredEvent,
+  StreamUsage,
   TenantSpace,
 } from '../engine.ts';
 
@@ -107,6 +108,8 @@ export interface Calls {
     ask: { readonly stream: number; readonly now: number };
     answer: { sequence: number; oldest: number } | null;
   };
+  /** What each stream keeps, in their order; null of one that never got into the database. */
+  usage: { ask: { readonly streams: readonly number[]; readonly now: number }; answer: (StreamUsage | null)[] };
   history: {
     ask: { readonly stream: number; readonly now: number; readonly query: HistoryQuery };
     answer: StoredEvent[];

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import type { CallName, Calls, Reply, Request } from './calls.ts';
@@ -60,14 +61,20 @@ export class Link {
     });
   }
 
-  /** Ends the thread for good. */
+  /**
+   * Has the thread close the database and end, after all that it was asked. It is never cut off: the driver takes the
+   * whole process with it when it is interrupted.
+   */
   async stop(): Promise<void> {
     const worker = this.#worker;
+    if (worker === undefined) {
+      this.#stopped = true;
+      return;
+    }
+    const closed = this.call('close', {}).catch(() => undefined);
     this.#stopped = true;
-    this.#worker = undefined;
-    worker?.removeAllListeners();
-    await worker?.terminate();
-    this.#failAll(new Error('The storage is closed.'));
+    // Once it has answered it would not keep the process alive.
+    await Promise.all([closed.then(() => worker.ref()), once(worker, 'exit')]);
   }
 
   #start(): Worker {

@@ -181,6 +181,8 @@ describe('a database of an older schema', () => {
       INSERT INTO streams VALUES (1, 'default', 'science', 'general', 'epoch-1', 3, 500, 86400000);
       INSERT INTO messages VALUES (1, 2, ${now}, 'arq_client_ada', '{"n":2}'),
         (1, 3, ${now}, 'arq_client_ada', '{"id":"arq_3","n":3}');
+      INSERT INTO streams VALUES (3, 'default', 'science', 'one', 'epoch-3', 1, 500, 86400000);
+      INSERT INTO messages VALUES (3, 1, ${now}, 'arq_client_ada', '{"a":"é"}');
       INSERT INTO streams VALUES (2, 'default', 'science', 'empty', 'epoch-2', 7, 500, 86400000);
       INSERT INTO keys VALUES ('store', 'default', '${toSortKey('n')}', '${toSortKey('k')}', '"é"', 7, NULL);
       INSERT INTO keys VALUES ('store', 'default', '${toSortKey('n')}', '${toSortKey('l')}', '1', 4, NULL);
@@ -193,10 +195,17 @@ describe('a database of an older schema', () => {
       '{"n":2}',
       '{"id":"arq_3","n":3}',
     ]);
+    // Version 1 did not count bytes.
+    expect(await broker.usage([lab, stream('one')])).toEqual([
+      { sequence: 3, events: 2, bytes: 7 + 20 },
+      { sequence: 1, events: 1, bytes: 10 },
+    ]);
     expect(await broker.find(stream('empty'))).toEqual({ sequence: 7, epoch: 'epoch-2', oldest: 8 });
     // The last event is known, and the stream is kept until that is gone by its age, and an hour more.
     const next = await broker.publish({ ...publication(lab), expect: { lastId: 'arq_3' } });
     expect(next).toMatchObject({ sequence: 4, epoch: 'epoch-1' });
+    const [{ text } = { text: '' }] = await broker.history(lab, { fromSequence: 4, limit: 1 });
+    expect(await broker.usage([lab])).toEqual([{ sequence: 4, events: 3, bytes: 7 + 20 + Buffer.byteLength(text) }]);
     const at = { tenant: 'default', space: 'store', namespace: 'n' };
     expect(await store.get(at, 'k')).toMatchObject({ value: '"é"', version: 7 });
     // Five bytes and two: what was there counts, and the next version is beyond all that were given out.

@@ -1,5 +1,5 @@
 /** Version of the tables below, kept in `user_version`. A database with a higher one is refused. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** Marks a file as one of ours, in `application_id`: the letters "ArqB". */
 export const APPLICATION_ID = 0x41727142;
@@ -107,5 +107,18 @@ export const MIGRATIONS: readonly string[] = [
   `
   -- keep_last: whether the last event stays whatever the limits say.
   ALTER TABLE streams ADD COLUMN keep_last INTEGER NOT NULL DEFAULT 0;
+  `,
+  `
+  -- Bytes were not counted before version 2. Where such messages are kept, all of the stream are counted now: each has a
+  -- start above 0 but the first. Streams without any are left alone.
+  WITH uncounted AS (SELECT stream FROM messages WHERE start = 0 GROUP BY stream HAVING count(*) > 1)
+  UPDATE messages SET start = counted.start FROM (
+    SELECT rowid AS message, sum(length(CAST(text AS BLOB))) OVER (PARTITION BY stream ORDER BY sequence)
+      - length(CAST(text AS BLOB)) AS start
+    FROM messages WHERE stream IN (SELECT stream FROM uncounted)
+  ) AS counted WHERE messages.rowid = counted.message;
+  UPDATE streams SET bytes = max(bytes, coalesce((
+    SELECT start + length(CAST(text AS BLOB)) FROM messages WHERE stream = id ORDER BY sequence DESC LIMIT 1
+  ), 0));
   `,
 ];

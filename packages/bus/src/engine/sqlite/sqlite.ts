@@ -136,7 +136,6 @@ class SqliteEngine implements Engine {
     this.#watch.stop();
     await this.#writes.flush();
     this.#writes.close();
-    await this.#link.call('close', {}).catch(() => undefined);
     await this.#link.stop();
   }
 }

@@ -1,4 +1,4 @@
-import type { HistoryQuery, StoredEvent } from '../engine.ts';
+import type { HistoryQuery, StoredEvent, StreamUsage } from '../engine.ts';
 import type { EventColumns, IdRecord, StreamRow } from './calls.ts';
 import type { Connection, Row } from './connection.ts';
 
@@ -188,6 +188,16 @@ export class StreamTables {
   state(id: number, now: number): { sequence: number; oldest: number } | null {
     const stream = this.#standing(id);
     return stream === null ? null : { sequence: stream.sequence, oldest: this.#oldest(stream, now) };
+  }
+
+  /** What a stream keeps; null when it never got into the database. */
+  usage(id: number, now: number): StreamUsage | null {
+    const stream = this.#standing(id);
+    if (stream === null) return null;
+    const { sequence, bytes } = stream;
+    const oldest = this.#oldest(stream, now);
+    const [row] = this.#db.rows('SELECT start FROM messages WHERE stream = ? AND sequence = ?', id, oldest);
+    return { sequence, events: sequence - oldest + 1, bytes: row === undefined ? 0 : bytes - (row[0] as number) };
   }
 
   /** The last event of a stream; null when the stream never got into the database. */

@@ -11,7 +11,12 @@ import { createSqliteEngine } from './sqlite.ts';
 /** The threads that were started, and whether the next answer of one is lost because the thread dies over it. */
 const observed = vi.hoisted(() => ({ threads: [] as Worker[], dieOverAnswer: false }));
 
-// The real thread, kept at hand so that it can be ended as a fault in the driver would end it.
+/** Ends a thread before it does what it is asked next, by an error that nothing catches: no request is empty. */
+function kill(thread: Worker | undefined): void {
+  thread?.postMessage(null);
+}
+
+// The real thread, kept at hand so that it can be ended as a fault in it would end it.
 vi.mock('node:worker_threads', async (importOriginal) => {
   const original = await importOriginal<typeof import('node:worker_threads')>();
   class Observed extends original.Worker {
@@ -22,7 +27,7 @@ vi.mock('node:worker_threads', async (importOriginal) => {
     override emit(event: string | symbol, ...values: unknown[]): boolean {
       if (event !== 'message' || !observed.dieOverAnswer) return super.emit(event, ...values);
       observed.dieOverAnswer = false;
-      void this.terminate();
+      kill(this);
       return true;
     }
   }
@@ -54,10 +59,12 @@ async function open(mode: 'degraded' | 'strict'): Promise<void> {
 it('an engine outlives its thread: another one opens the database again, and nothing acknowledged is lost', async () => {
   await open('degraded');
   const [first] = await publishMany(engine, lab, 5);
+  kill(observed.threads[0]);
   const lost = engine.broker.publish(publication(lab));
-  await observed.threads[0]?.terminate();
   expect(await lost).toMatchObject({ stored: 'none', delivered: 3 });
-  expect(seen.healthStates).toEqual([{ healthy: false, reason: 'The storage thread ended (exit code 1).' }]);
+  expect(seen.healthStates).toEqual([
+    { healthy: false, reason: expect.stringMatching(/^The storage thread ended \(.+\)\.$/) },
+  ]);
 
   await seen.until(() => engine.healthy());
   expect(observed.threads).toHaveLength(2);

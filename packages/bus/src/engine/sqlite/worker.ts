@@ -61,6 +61,7 @@ async function open(): Promise<Answers> {
         return keys.sweep(now);
       }),
     state: ({ stream, now }) => streams.state(stream, now),
+    usage: (ask) => ask.streams.map((stream) => streams.usage(stream, ask.now)),
     history: ({ stream, query, now }) => streams.history(stream, query, now),
     get: ({ at, key, now }) => keys.get(at, key, now),
     list: (ask) => keys.list(ask),
@@ -68,7 +69,6 @@ async function open(): Promise<Answers> {
     tenants: ({ space, now }) => keys.tenants(space, now),
     stats: () => db.stats(),
     close: () => {
-      answers = undefined;
       db.close();
       return null;
     },
@@ -77,6 +77,7 @@ async function open(): Promise<Answers> {
 
 /** The first request opens the database, and after a failure the next one tries again. */
 async function answer(request: Request): Promise<unknown> {
+  if (request.name === 'close' && answers === undefined) return null;
   answers ??= await open();
   const respond = answers[request.name] as (ask: Request['ask']) => unknown;
   return respond(request.ask);
@@ -94,5 +95,7 @@ parentPort?.on('message', (request: Request) => {
       reply = { call: request.call, fault: sentence(error, path), lasting: isLasting(error) };
     }
     parentPort?.postMessage(reply);
+    // Nothing else keeps the thread alive.
+    if (request.name === 'close') parentPort?.close();
   });
 });

@@ -1,8 +1,11 @@
 import { openDraft } from '@arqonbus/protocol';
 import { afterEach, beforeEach } from 'vitest';
+import { raiseMissing } from '../../subscribe/missing.ts';
 import type {
+  Awaitable,
   Engine,
   EngineEvents,
+  Missing,
   NodeMessage,
   Publication,
   Published,
@@ -58,7 +61,10 @@ export class Recorder implements EngineEvents {
     this.touch();
   }
 
-  gap(): void {}
+  /** As the bus does where it is told what is missing. */
+  gap(_tenant?: string, _room?: string, missing: readonly Missing[] = []): Awaitable<void> {
+    return raiseMissing(missing, (stream) => this.historyGap(stream));
+  }
 
   trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
     this.trims.push(state);

@@ -92,6 +92,7 @@ export class SwitchedEngine implements Engine {
       streams: (tenant, room) => asked(() => broker.streams(tenant, room)),
       tenants: () => asked(() => broker.tenants()),
       retentionOf: (stream) => asked(() => broker.retentionOf(stream)),
+      usage: (streams) => asked(() => broker.usage(streams)),
       retain: (stream, retention) => asked(() => broker.retain(stream, retention)),
       drop: (stream) => asked(() => broker.drop(stream)),
       claim: (key, windowMs) => asked(() => broker.claim(key, windowMs)),

@@ -27,8 +27,8 @@ export function channelsVerb(): Command {
   return verb.action((room: string, options: BusOptions) =>
     askAndPrint(options, 'list_channels', { room }, ({ channels }) =>
       table(
-        ['CHANNEL', 'MEMBERS', 'TYPE', 'CREATED'],
-        channels.map(({ channel, members, type, created_at }) => [channel, members, type, created_at]),
+        ['CHANNEL', 'MEMBERS', 'EVENTS', 'BYTES', 'TYPE', 'CREATED'],
+        channels.map((one) => [one.channel, one.members, one.events, one.bytes, one.type, one.created_at]),
       ),
     ),
   );
