@@ -20,7 +20,7 @@ import type { Hops, Step } from './hops.ts';
 import { type Inspector, inspectMessage } from './inspection.ts';
 import { marksOf } from './marks.ts';
 import { isSubject } from './principal.ts';
-import { type PublishHook, runHooks } from './publish.ts';
+import { type PublishHook, runHooks } from './publish-hooks.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients and mailboxes (PROTOCOL section 5, `private`); never in a channel's history. */

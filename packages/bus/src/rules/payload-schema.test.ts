@@ -55,6 +55,24 @@ describe('a schema of payloads', () => {
     expect(compileSchema(ORDER)({ id: 1, state: 'open' })).toBeNull();
   });
 
+  it('looks at the own fields of a payload, and at none of its prototype', () => {
+    const check = compileSchema({ properties: { constructor: { type: 'string' } }, required: ['toString'] });
+    expect(check({ toString: 1 })).toBeNull();
+    expect(check({})).toEqual({ path: '', expected: 'the field "toString"' });
+    expect(check({ toString: 1, constructor: 2 })).toMatchObject({ path: '/constructor' });
+  });
+
+  it.each(['http://json-schema.org/draft-07/schema#', 'https://example.com/own', 7])(
+    'refuses the dialect %j, and says which one to write',
+    ($schema) => {
+      expect(refusal({ $schema } as object)).toContain('write it as 2020-12');
+    },
+  );
+
+  it('takes its own dialect by name', () => {
+    expect(compileSchema({ $schema: 'https://json-schema.org/draft/2020-12/schema' })({})).toBeNull();
+  });
+
   it('takes true and false', () => {
     expect(compileSchema(true)({})).toBeNull();
     expect(compileSchema(false)({})).not.toBeNull();

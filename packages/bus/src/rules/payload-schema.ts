@@ -15,6 +15,7 @@ const MAX_UNIQUE = 1_000;
 const MAX_PATTERN = 512;
 /** How much of a wrong value is told. */
 const MAX_TOLD = 100;
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
 /** Where a payload is not as its schema says. */
 export interface Mismatch {
@@ -35,6 +36,7 @@ export type PayloadCheck = (payload: unknown) => Mismatch | null;
 export function compileSchema(schema: object | boolean): PayloadCheck {
   const text = JSON.stringify(schema);
   if (Buffer.byteLength(text) > MAX_BYTES) throw invalid(`is over ${MAX_BYTES} bytes; make it smaller`);
+  requireDialect(schema);
   new Cost(schema).check();
   const validate = compiled(schema);
   return (payload) => {
@@ -44,10 +46,20 @@ export function compileSchema(schema: object | boolean): PayloadCheck {
   };
 }
 
+function requireDialect(schema: object | boolean): void {
+  const { $schema: dialect } = schema as { readonly $schema?: unknown };
+  if (dialect === undefined || (typeof dialect === 'string' && dialect.replace(/#$/, '') === DIALECT)) return;
+  throw invalid(
+    `is of the dialect ${JSON.stringify(dialect).slice(0, MAX_TOLD)}; write it as 2020-12, with "$schema": "${DIALECT}" or none`,
+  );
+}
+
 function compiled(schema: object | boolean): ValidateFunction {
   const ajv = new Ajv2020({
     strict: false,
     validateFormats: false,
+    // A payload has the fields that it was sent with, and no "constructor" by its prototype.
+    ownProperties: true,
     logger: false,
     // Nothing is fetched: a reference that is not inside the schema does not compile.
     code: { regExp: Object.assign(linearRegExp, { code: 'linearRegExp' }) },
