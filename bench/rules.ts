@@ -66,7 +66,7 @@ const bus = await createBus({
 });
 
 function connect(): Session {
-  const wire = { backlog: 0, oneByOne: false, write: () => {}, pauseReading: () => {}, close: () => {} };
+  const wire = { backlog: 0, isOpen: true, oneByOne: false, write: () => {}, pauseReading: () => {}, close: () => {} };
   const profile = { clientType: 'service' as const, screenName: null, avatar: null, personality: null };
   const principal = principalOf({ subject: newId(), role: 'admin' });
   return bus.connect({ principal, profile, clientKey: undefined, address: '', join: undefined }, wire);

@@ -40,7 +40,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'hooks',
       'standings.ts',
     ],
-    ['echo.ts', 'inspection.ts', 'is-member.ts', 'streams/known.ts'],
+    ['echo.ts', 'inspection.ts', 'is-member.ts', 'publish-hooks.ts', 'streams/known.ts'],
     [
       'streams/record-space.ts',
       'streams/written.ts',
@@ -67,7 +67,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['ingress.ts', 'commands', 'greeting.ts'],
     ['operators', 'websocket', 'posts.ts'],
     ['create-options.ts'],
-    ['given.ts'],
+    ['given.ts', 'check-options.ts'],
     ['bus.ts'],
     ['index.ts'],
   ],

@@ -73,6 +73,8 @@ def parse_address(text: str, *, patterns: bool = True) -> Address:
     >>> parse_address("science:explore")
     Address(room='science', channel='explore')
     """
+    if not isinstance(text, str):
+        raise invalid_argument('An address is a text: write "room:channel".', field="address", expected="room:channel")
     room, colon, channel = text.partition(":")
     address = Address(room, channel if colon else WILDCARD)
     room_ok = _ROOM.fullmatch(room) or (room == WILDCARD and address.channel == WILDCARD)

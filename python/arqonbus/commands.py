@@ -167,7 +167,8 @@ class CommandMethods(ABC):
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_ms / 1000
         if after is None:
-            last = await self._send_command("history", {**where, "limit": 1}, needs=_WAIT)
+            # Who waits may do so where nobody has been yet; what is there is answered at once.
+            last = await self._send_command("history", {**where, "limit": 1, "wait_ms": 0}, needs=_WAIT)
             after = last["position"]
         while True:
             left = min(MAX_WAIT_MS, max(0, round((end - loop.time()) * 1000)))

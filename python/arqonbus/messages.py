@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
@@ -18,6 +19,7 @@ from .requests import SERVE_GROUP, Requests
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+_ID = re.compile(r"arq_[A-Za-z0-9_-]{1,124}")
 #: How long the server lets a request wait at most, milliseconds.
 _MAX_REQUEST_MS = 300_000
 
@@ -264,6 +266,9 @@ def _request(
     options: PublishOptions | None = None,
     needs: frozenset[str] = frozenset(),
 ) -> Request:
+    if id and not (isinstance(id, str) and _ID.fullmatch(id)):
+        # The server could not say which message it refuses.
+        raise invalid_argument('An id is "arq_" and 1-124 letters, digits, "_" or "-".', field="id")
     frame = {"version": PROTOCOL_VERSION, **frame, "id": id or new_id()}
     wire = wire_options(options) if options else {}
     if wire:

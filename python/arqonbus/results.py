@@ -61,12 +61,16 @@ PageCursor = int | dict[str, Any]
 
 
 def since_from_wire(value: Any) -> Since | None:
-    """Reads a position, or positions by channel."""
-    position = Position.from_wire(value)
+    """Reads where a page ends: a position, or positions by channel. A stream that nobody has made yet has one too."""
+    position = _place_of_page(value)
     if position is not None or not isinstance(value, dict):
         return position
-    positions = {str(channel): Position.from_wire(each) for channel, each in value.items()}
+    positions = {str(channel): _place_of_page(each) for channel, each in value.items()}
     return {channel: position for channel, position in positions.items() if position is not None}
+
+
+def _place_of_page(value: Any) -> Position | None:
+    return Position(0, "") if value == {"sequence": 0, "epoch": ""} else Position.from_wire(value)
 
 
 def since_to_wire(since: Since) -> JsonObject:

@@ -93,6 +93,22 @@ async def test_what_is_too_large_or_not_json_is_refused_before_it_is_sent(bus: F
     assert len(bus.received) == 1
 
 
+async def test_an_id_and_an_address_that_are_none_are_refused_before_anything_is_sent(
+    client: ArqonBusClient, bus: FakeBus
+) -> None:
+    sends = (
+        client.publish("a:b", {}, id="x"),
+        client.send("sub:ada", {}, id="arq_ä"),
+        client.request("sub:ada", {}, id="arq_"),
+        client.publish(5, {}),
+    )
+    for send in sends:
+        with pytest.raises(ArqonBusError) as raised:
+            await send
+        assert raised.value.code == "INVALID_ARGUMENT"
+    assert bus.received == []
+
+
 @pytest.mark.parametrize(
     ("payload", "field"),
     [

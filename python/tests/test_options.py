@@ -161,7 +161,7 @@ async def test_a_wait_without_since_begins_where_the_stream_stands(client: Arqon
     page = await client.wait("science", timeout_ms=0)
     assert page.messages == [] and page.position == {"a": Position(1, "e")}
     assert waiting.asked == [
-        {"room": "science", "limit": 1},
+        {"room": "science", "limit": 1, "wait_ms": 0},
         {"room": "science", "since": {"a": {"sequence": 1, "epoch": "e"}}, "limit": 50, "wait_ms": 0},
     ]
     waiting.pages = [{"messages": [], "position": {"sequence": 1, "epoch": "e"}, "recovered": False}]

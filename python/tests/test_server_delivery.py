@@ -89,7 +89,11 @@ async def test_retained_values(client: ArqonBusClient, other: ArqonBusClient, ro
 
 async def test_waiting(offers: Offers, client: ArqonBusClient, other: ArqonBusClient, room: str) -> None:
     offers("wait")
+    unborn = await client.wait(f"{room}:x", timeout_ms=50)
+    assert (unborn.messages, unborn.recovered) == ([], True)
     await other.publish(f"{room}:x", {"n": 1})
+    first = await client.wait(f"{room}:x", since=unborn.position, timeout_ms=30_000)
+    assert ([message["payload"] for message in first.messages], first.recovered) == ([{"n": 1}], True)
     empty = await client.wait(f"{room}:x", timeout_ms=50)
     assert empty.messages == [] and empty.position is not None
     waiting = asyncio.create_task(client.wait(f"{room}:x", since=empty.position, timeout_ms=30_000))
@@ -143,9 +147,7 @@ async def test_presence(offers: Offers, client: ArqonBusClient, server: RunningS
         assert (people.count, len(people.members)) == (1, 1)
 
 
-async def test_the_presence_of_a_room(
-    offers: Offers, client: ArqonBusClient, server: RunningServer, room: str
-) -> None:
+async def test_the_presence_of_a_room(offers: Offers, client: ArqonBusClient, server: RunningServer, room: str) -> None:
     offers("presence-state")
     async with client.presence(room) as people:
         assert [(member.client_id, member.channel) for member in people.members] == [(client.id, "*")]

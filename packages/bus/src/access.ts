@@ -8,6 +8,7 @@ export interface AccessOptions {
   /** The room that tells of other clients: only those who may watch telemetry read it. */
   readonly telemetryRoom: string;
   readonly authorize?: Authorize | undefined;
+  readonly onFault?: (error: unknown) => void;
 }
 
 const READING: ReadonlySet<Action> = new Set<Action>(['subscribe', 'history', 'presence', 'group']);
@@ -22,9 +23,9 @@ export class Access {
   private readonly telemetryRoom: string;
   private readonly authorize: Authorize | undefined;
 
-  constructor({ telemetryRoom, authorize }: AccessOptions) {
+  constructor({ telemetryRoom, authorize, onFault }: AccessOptions) {
     this.telemetryRoom = telemetryRoom;
-    this.authorize = authorize;
+    this.authorize = authorize === undefined ? undefined : atOnce(authorize, onFault);
   }
 
   /**
@@ -51,7 +52,7 @@ export class Access {
     if (room === this.telemetryRoom && READING.has(action) && !this.mayWatch(principal)) return false;
     const held = principal.grants?.[action];
     if (held === undefined || !held.patterns.some((pattern) => mayBeIn(pattern, room))) return false;
-    return this.authorize === undefined || this.authorize(principal, action, `${room}:${place}`) === true;
+    return this.authorize === undefined || this.authorize(principal, action, `${room}:${place}`);
   }
 
   /** Throws AUTHORIZATION_ERROR unless {@link may}. */
@@ -94,7 +95,7 @@ export class Access {
     if (subject === null || mailboxChannel(subject) !== channel) {
       return hasRole(principal, 'admin') && this.isGranted(principal, action, address);
     }
-    return this.authorize === undefined || this.authorize(principal, action, address) === true;
+    return this.authorize === undefined || this.authorize(principal, action, address);
   }
 
   private isGranted(principal: Principal, action: Action, address: string): boolean {
@@ -104,9 +105,25 @@ export class Access {
       const held = grants[action] ?? (implied === undefined ? undefined : grants[implied]);
       if (held === undefined || !held.allows(address)) return false;
     }
-    // Anything but true refuses: an async function would else allow everything with its promise.
-    return this.authorize === undefined || this.authorize(principal, action, address) === true;
+    return this.authorize === undefined || this.authorize(principal, action, address);
   }
+}
+
+/**
+ * Anything but true refuses: an async function would else allow everything with its promise. That is told once, and what
+ * the promise rejects with must not end the process.
+ */
+function atOnce(authorize: Authorize, onFault: (error: unknown) => void = () => {}): Authorize {
+  let isTold = false;
+  return (principal, action, address) => {
+    const answer: unknown = authorize(principal, action, address);
+    if (!(answer instanceof Promise)) return answer === true;
+    answer.catch(() => {});
+    if (!isTold)
+      onFault(new Error('"authorize" answers with a promise, which refuses: it has to say true or false at once.'));
+    isTold = true;
+    return false;
+  };
 }
 
 /** Whether a glob can match any channel of a room. */

@@ -6,6 +6,7 @@ import { principalOf } from './principal.ts';
 
 const DEAF: Wire = {
   backlog: 0,
+  isOpen: true,
   oneByOne: false,
   write: (_frames, taken) => {
     if (taken !== undefined) setImmediate(taken);

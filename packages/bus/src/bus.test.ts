@@ -413,8 +413,14 @@ describe('authenticate and authorize', () => {
 });
 
 it('authorize that answers with a promise refuses, since nobody waits for it', async () => {
-  const bus = await open({ authorize: (async () => true) as unknown as Authorize });
-  await expect(bus.publish('a:b', {})).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
+  const faults: unknown[] = [];
+  const onFault = (error: unknown) => faults.push(error);
+  const answers = [() => Promise.resolve(true), () => Promise.reject(new Error('the database is away'))];
+  const bus = await open({ authorize: (() => answers.shift()?.()) as unknown as Authorize, onFault });
+  for (let n = 0; n < 3; n += 1) {
+    await expect(bus.publish('a:b', {})).rejects.toMatchObject({ code: 'AUTHORIZATION_ERROR' });
+  }
+  expect(faults.map(String)).toEqual([expect.stringContaining('it has to say true or false at once')]);
 });
 
 describe('limits', () => {

@@ -2,19 +2,17 @@ import type { Server } from 'node:http';
 import {
   BusError,
   CLOSE,
-  checkJson,
   type Envelope,
   isChannelName,
   isRoomName,
   type JsonObject,
-  newId,
   newSecretId,
   parseAddress,
-  splitMetadata,
   WILDCARD,
 } from '@arqonbus/protocol';
 import { anonymousPrincipal } from './anonymous.ts';
 import { attempt, isPending } from './awaitable.ts';
+import { checkAttach, checkCreateOptions, checkSubscribe, requireFunction } from './check-options.ts';
 import { deliverAnnouncement } from './commands/announce.ts';
 import { CommandSet } from './commands/command.ts';
 import { coreCommands } from './commands/core.ts';
@@ -35,7 +33,7 @@ import type {
 import type { Awaitable, NodeMessage } from './engine/engine.ts';
 import { createMemoryEngine } from './engine/memory/memory.ts';
 import type { BusEvent, Happening } from './events.ts';
-import { checkGiven, checkSendOptions, checkTenant, verification } from './given.ts';
+import { checkAddress, checkTenant, givenEvent, verification, withoutUndefined } from './given.ts';
 import { Greeting } from './greeting.ts';
 import { Ingress } from './ingress.ts';
 import { type Inspector, NO_INSPECTION } from './inspection.ts';
@@ -49,10 +47,10 @@ import { createWebhookOperator, DEFAULT_WEBHOOK_OPTIONS, type WebhookOperator } 
 import { type Adjustable, type BusOptions, DEFAULT_OPTIONS } from './options.ts';
 import { SessionPosts } from './posts.ts';
 import type { Verification } from './principal.ts';
-import type { PublishHook } from './publish.ts';
+import type { PublishHook } from './publish-hooks.ts';
 import { sendAwayOver } from './retreat.ts';
 import { Subjects } from './subjects.ts';
-import { serverPrincipal, systemSender } from './system-sender.ts';
+import { systemSender } from './system-sender.ts';
 import { atMost } from './timers.ts';
 import { Gate } from './websocket/gate.ts';
 import { UpgradeHandler } from './websocket/handshake.ts';
@@ -83,6 +81,7 @@ const SETTLE_MS = 5_000;
  * await bus.publish('orders:created', { id: 7 }, { as: 'shop' });
  */
 export async function createBus(options: CreateBusOptions = {}): Promise<Bus> {
+  checkCreateOptions(options);
   const bus = new Bus(options);
   try {
     await bus.start();
@@ -114,6 +113,7 @@ export class Bus extends Core implements SessionHost {
   private nextBeat: NodeJS.Timeout | null = null;
   private hasStarted = false;
   private closing: Promise<void> | null = null;
+  private isClosed = false;
 
   /** Makes a bus that is not open yet; {@link createBus} makes one that is. */
   constructor(given: CreateBusOptions = {}) {
@@ -131,7 +131,7 @@ export class Bus extends Core implements SessionHost {
       node: newSecretId('node_').slice(0, 17),
       version: '0.1.0',
       onFault: given.onFault ?? ((error) => console.error(error)),
-      ...given.limits,
+      ...withoutUndefined(given.limits ?? {}),
       ...(given.rules === undefined ? {} : { rules: given.rules }),
       ...(given.authorize === undefined ? {} : { authorize: given.authorize }),
     };
@@ -251,26 +251,10 @@ export class Bus extends Core implements SessionHost {
    * its clients; `maxMessageBytes` and rates bound connections alone. An event for later is kept as a job of `op.cron`.
    */
   async publish(address: string, payload: JsonObject, options: PublishOptions = {}): Promise<PublishResult> {
-    const { as, tenant = 'default', id = newId(), metadata, ...rest } = options;
-    const from = as === undefined ? 'arqonbus' : `app:${as}`;
-    if (!/^[A-Za-z0-9_:.-]{1,128}$/.test(from)) {
-      throw new BusError('VALIDATION_ERROR', '"as" is 1-124 letters, digits, "_", ".", ":" or "-".', { field: 'as' });
-    }
-    checkGiven({ payload, id, tenant });
-    const sound = checkJson(payload, 'payload');
-    const { room, channel } = parseAddress(address, undefined);
-    const sendOptions = checkSendOptions(rest);
+    const { from, principal, event } = givenEvent(address, payload, options);
+    this.requireOpen();
     this.memory.requireRoom();
-    const principal = as === undefined ? serverPrincipal(tenant) : { ...serverPrincipal(tenant), subject: as };
-    const posted = await this.ingress.publish(systemSender(from, principal), {
-      id,
-      type: 'event',
-      room,
-      channel,
-      payload: sound,
-      metadata: metadata === undefined ? undefined : splitMetadata(metadata).own,
-      options: sendOptions,
-    });
+    const posted = await this.ingress.publish(systemSender(from, principal), event);
     return 'jobId' in posted ? { ...NOT_YET, ...posted } : posted.published;
   }
 
@@ -281,13 +265,16 @@ export class Bus extends Core implements SessionHost {
   async subscribe(
     address: string,
     handler: (event: Envelope) => unknown,
-    { tenant = 'default' }: { readonly tenant?: string } = {},
+    options: { readonly tenant?: string } = {},
   ): Promise<() => void> {
-    const { room, channel = WILDCARD } = parseAddress(address, undefined);
+    checkSubscribe(handler, options);
+    const { tenant = 'default' } = options;
+    const { room, channel = WILDCARD } = parseAddress(checkAddress(address), undefined);
     if (room === undefined || !(isRoomName(room) && (channel === WILDCARD || isChannelName(channel)))) {
       throw new BusError('VALIDATION_ERROR', 'Subscribe to "room:channel" or "room:*".', { field: 'address' });
     }
     checkTenant(tenant);
+    this.requireOpen();
     // Events of other nodes are for tenants that this node knows.
     this.rooms.tenant(tenant);
     await this.interest.add(tenant, room);
@@ -308,6 +295,7 @@ export class Bus extends Core implements SessionHost {
 
   /** Calls `listener` with every event of a type (`*`: of all): `client_connected`, `slow_consumer` …; see TELEMETRY. */
   on(type: string, listener: (event: BusEvent, happening: Happening) => void): () => void {
+    requireFunction(listener, 'listener', 'on()');
     return this.events.on((happening) => {
       if (type === '*' || happening.event.eventType === type) listener(happening.event, happening);
     });
@@ -317,6 +305,8 @@ export class Bus extends Core implements SessionHost {
 
   /** Takes WebSocket upgrades of a server that the program opens and closes itself. */
   attach(server: Server, options: AttachOptions = {}): Attached {
+    checkAttach(server, options);
+    this.requireOpen();
     const { path } = options;
     const gate = options.gate ?? this.gate(options);
     const closedFor = (): 'draining' | 'memory' | null => {
@@ -359,7 +349,8 @@ export class Bus extends Core implements SessionHost {
   private gate({ onLoopback = true, allowedOrigins = [], allowedHosts = [] }: AttachOptions): Gate {
     const { authenticate } = this.given;
     return new Gate({
-      authenticate: authenticate === undefined ? null : (request) => verification(() => authenticate(request)),
+      authenticate:
+        authenticate === undefined ? null : (request) => verification(() => authenticate(request), this.options.now),
       anonymous: anonymousPrincipal('user', onLoopback),
       listeningOnLoopback: onLoopback,
       allowedOrigins,
@@ -453,6 +444,8 @@ export class Bus extends Core implements SessionHost {
     if (this.nextBeat !== null) clearTimeout(this.nextBeat);
     for (const { detach } of this.attached) detach();
     await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
+    // Until here the program may still tell the others that a client has left.
+    this.isClosed = true;
     this.heartbeat.stop();
     this.memory.stop();
     this.expiry.stop();
@@ -470,8 +463,15 @@ export class Bus extends Core implements SessionHost {
 
   /** Whoever was asked who connects is asked again: a renewed token is worth no more than the first one was. */
   private async verifyAnew(who: () => Awaitable<GivenPrincipal>): Promise<Verification> {
-    const verified = await verification(who);
+    const verified = await verification(who, this.options.now);
     return verified.ok ? { ok: true, principal: await this.http.connect(verified.principal, undefined) } : verified;
+  }
+
+  /** Throws STORAGE_UNAVAILABLE once the bus is closed: nothing would keep or deliver what it is given. */
+  private requireOpen(): void {
+    if (this.isClosed) {
+      throw new BusError('STORAGE_UNAVAILABLE', 'This bus is closed; createBus() makes another one.', {});
+    }
   }
 
   private every(ms: number, run: () => void): void {

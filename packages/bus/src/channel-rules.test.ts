@@ -260,6 +260,37 @@ describe('joins under a rule', () => {
     await peer.ask('join_channel', { room: 'orders', channel: 'shy' });
   });
 
+  it('hear themselves as the rule says now, whenever they joined', async () => {
+    const { bus, connect } = await serve([]);
+    const [quiet, loud] = [await connect(), await connect()];
+    await quiet.ask('join_channel', { room: 'orders', channel: 'talk' });
+    await loud.ask('join_channel', { room: 'orders', echo: true });
+    const under = (echo: boolean) => bus.adjust({ rules: [{ match: 'orders:talk', echo }] });
+    under(false);
+    await loud.publish(to('talk', { n: 1 }));
+    expect(await quiet.message()).toMatchObject({ payload: { n: 1 } });
+    under(true);
+    await loud.publish(to('talk', { n: 2 }));
+    expect(await loud.message()).toMatchObject({ payload: { n: 2 } });
+    expect(await quiet.message()).toMatchObject({ payload: { n: 2 } });
+    await quiet.publish(to('talk', { n: 3 }));
+    expect(await quiet.message()).toMatchObject({ payload: { n: 3 } });
+  });
+
+  it('are told of nobody any more once a rule forbids presence', async () => {
+    const { bus, connect } = await serve([]);
+    const [watcher, other] = [await connect(), await connect()];
+    for (const channel of ['shy', 'open'])
+      await watcher.ask('join_channel', { room: 'orders', channel, presence: true });
+    bus.adjust({ rules: [{ match: 'orders:shy', presence: false }] });
+    for (const channel of ['shy', 'open']) await other.ask('join_channel', { room: 'orders', channel });
+    // What would be told of the first join comes no later than what is told of the second.
+    const { payload } = await watcher.next(({ payload: { event } }) => event === 'presence');
+    expect(payload).toMatchObject({ channel: 'open', joined: [{ client_id: other.id }] });
+    await other.publish(to('shy', { n: 1 }));
+    expect(await watcher.message()).toMatchObject({ payload: { n: 1 } });
+  });
+
   it('let an id count for as long as the rule says', async () => {
     const { connect } = await serve([{ match: 'orders:once', dedupe_seconds: 0 }]);
     const peer = await connect();

@@ -42,7 +42,8 @@ import { Notices } from './notices.ts';
 import type { Adjustable, BusOptions } from './options.ts';
 import { hostTest } from './outbound/destination.ts';
 import type { Principal } from './principal.ts';
-import { Publisher, type PublishHook } from './publish.ts';
+import { Publisher } from './publish.ts';
+import type { PublishHook } from './publish-hooks.ts';
 import { Rates } from './rate.ts';
 import { RetentionChanges } from './retention.ts';
 import { Rooms } from './rooms.ts';
@@ -186,6 +187,7 @@ export class Core {
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
+    this.rules.changed.add((tenant) => this.rosters.endForbidden(tenant));
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);

@@ -14,7 +14,7 @@ import type { StoreLimits } from './operators/store/space.ts';
 import type { WebhookOptions } from './operators/webhook/webhook.ts';
 import type { BusOptions } from './options.ts';
 import type { GrantLists, Principal } from './principal.ts';
-import type { PublishHook } from './publish.ts';
+import type { PublishHook } from './publish-hooks.ts';
 import type { Rule } from './rules/rule.ts';
 import type { MembershipHook } from './subscribe/join.ts';
 import type { Gate } from './websocket/gate.ts';

@@ -13,13 +13,14 @@ import { type Access, forbidden } from './access.ts';
 import { andThen } from './awaitable.ts';
 import { frameText } from './connection/frame.ts';
 import type { Sender, Session } from './connection/session.ts';
+import { sendAllSurely, sendSurely } from './connection/sure.ts';
 import type { Awaitable, Durability, Engine, NodeMessage } from './engine/engine.ts';
 import { Handover, Seen } from './handover.ts';
 import type { Hops, Step } from './hops.ts';
 import { type Inspector, inspectMessage } from './inspection.ts';
 import { marksOf } from './marks.ts';
 import { isSubject } from './principal.ts';
-import { type PublishHook, runHooks } from './publish.ts';
+import { type PublishHook, runHooks } from './publish-hooks.ts';
 import type { Rooms, Tenant } from './rooms.ts';
 
 /** A message for named clients and mailboxes (PROTOCOL section 5, `private`); never in a channel's history. */
@@ -240,19 +241,17 @@ export class Direct {
   }
 
   /**
-   * Hands an envelope of the server's own to one client, on whichever node; false when it is nowhere. With the same key it
-   * is handed out once, over each node. Rejects with STORAGE_UNAVAILABLE.
+   * Hands an envelope of the server's own to one client, on whichever node; true once it has left for it. False when the
+   * client is nowhere, when its line ends before that, and when that takes long. With the same key it is handed out once,
+   * over each node. Rejects with STORAGE_UNAVAILABLE.
    */
   async handOver(tenant: string, client: string, text: string, key: string): Promise<boolean> {
     const session = this.rooms.tenants.get(tenant)?.sessions.get(client);
-    if (session !== undefined) {
-      if (this.seen.isNew(client, key)) session.send(text);
-      return true;
-    }
+    if (session !== undefined) return sendSurely(session, text, (id) => this.seen.isNew(id, key));
     if (this.handover === null) return false;
     const [found] = (await this.engine.presence?.find(tenant, client)) ?? [];
     if (found === undefined) return false;
-    const reached = await this.handover.send(found.node, { tenant, clients: [client], text, key });
+    const reached = await this.handover.send(found.node, { tenant, clients: [client], text, key, isWaitedFor: true });
     return reached.length > 0;
   }
 
@@ -265,6 +264,7 @@ export class Direct {
         this.hops.learn(message.tenant, message.text);
         if (isExpired(message.text, this.now())) return [];
         const sessions = message.clients.map((id) => tenant?.sessions.get(id)).filter((found) => found !== undefined);
+        if (message.isWaitedFor === true) return sendAllSurely(sessions, message.text, isNew);
         this.hand(
           sessions.filter(({ id }) => isNew(id)),
           message.text,

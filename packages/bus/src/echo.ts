@@ -1,8 +1,15 @@
 import type { Session } from './connection/session.ts';
-import type { Channel } from './rooms.ts';
+import type { Channel, Rooms } from './rooms.ts';
 
-/** Whether a session hears what it sends to a channel itself, by any of its memberships that reach it. */
-export function wantsEcho(session: Session, channel: Channel): boolean {
+/**
+ * Whether a session hears what it sends to a channel itself: as the channel's rule says now, else by any of its
+ * memberships that reach it.
+ */
+export function hearsItself(rooms: Pick<Rooms, 'policy'>, session: Session, channel: Channel): boolean {
+  return rooms.policy(channel).echo ?? wantsEcho(session, channel);
+}
+
+function wantsEcho(session: Session, channel: Channel): boolean {
   const { parent } = channel;
   if (channel.members.get(session)?.echo === true) return true;
   if (parent.wide.members.get(session)?.echo === true) return true;

@@ -101,3 +101,21 @@ it('hands what comes again to no client twice, and confirms it again', async () 
   takeThere(next().message);
   expect(handed).toHaveLength(2);
 });
+
+it('confirms what is waited for once it has left for its client, and counts nobody for whom it has not', async () => {
+  for (const clients of [['arq_client_b'], []]) {
+    const reached = here.send('there', { ...LETTER, isWaitedFor: true });
+    const { message } = next();
+    expect(message.isWaitedFor).toBe(true);
+    let leave: (reached: string[]) => void = () => {};
+    const left = new Promise<string[]>((resolve) => {
+      leave = resolve;
+    });
+    there.receive(message, () => left);
+    expect(sent).toEqual([]);
+    leave(clients);
+    await vi.advanceTimersByTimeAsync(0);
+    here.confirmed(next().message);
+    expect(await reached).toEqual(clients);
+  }
+});

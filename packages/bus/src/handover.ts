@@ -1,5 +1,6 @@
 import { IDEMPOTENCE_WINDOW_MS } from '@arqonbus/protocol';
-import type { NodeMessage, Presence } from './engine/engine.ts';
+import { andThen } from './awaitable.ts';
+import type { Awaitable, NodeMessage, Presence } from './engine/engine.ts';
 import { RecentIds } from './engine/recent-ids.ts';
 
 /** How long another node may take to confirm. */
@@ -29,6 +30,8 @@ export interface Handed {
   readonly text: string;
   /** What makes it the same one when it is sent again. */
   readonly key: string;
+  /** Whether it counts only once it has left for its client, over a line that was open then. */
+  readonly isWaitedFor?: boolean;
 }
 
 interface Waiting {
@@ -54,7 +57,7 @@ export class Handover {
   }
 
   /** Resolves with the clients that the other node has handed it to; with none when it does not answer within 2 s. */
-  send(node: string, { tenant, clients, text, key }: Handed): Promise<readonly string[]> {
+  send(node: string, { tenant, clients, text, key, isWaitedFor = false }: Handed): Promise<readonly string[]> {
     this.count += 1;
     const number = this.count;
     return new Promise((resolve) => {
@@ -65,7 +68,11 @@ export class Handover {
       };
       const timer = setTimeout(settle, CONFIRM_MS, []).unref();
       this.waiting.set(number, { node, settle });
-      const message: NodeMessage = { kind: 'private', tenant, clients, text, key, reply: { node: this.node, number } };
+      const reply = { node: this.node, number };
+      const message: NodeMessage = {
+        ...{ kind: 'private', tenant, clients, text, key, reply },
+        ...(isWaitedFor ? { isWaitedFor } : {}),
+      };
       // That the storage is away is told already; nobody has got the message.
       Promise.resolve(this.presence.send(node, message)).catch(() => settle([]));
     });
@@ -73,24 +80,20 @@ export class Handover {
 
   /**
    * Takes a message that another node sent, and confirms it. `hand` gives it to those of the clients that are here and
-   * for which `isNew` says that they have not had it, and answers all that are here.
+   * for which `isNew` says that they have not had it, and answers all that count as reached; it must not reject.
    */
   receive(
     { tenant, key = '', reply }: NodeMessage,
-    hand: (isNew: (client: string) => boolean) => readonly string[],
+    hand: (isNew: (client: string) => boolean) => Awaitable<readonly string[]>,
   ): void {
-    const reached = hand((client) => this.seen.isNew(client, key));
+    const handed = hand((client) => this.seen.isNew(client, key));
     if (reply === undefined) return;
     const { node, number } = reply;
-    const answer: NodeMessage = {
-      kind: 'confirm',
-      tenant,
-      clients: reached,
-      text: '',
-      reply: { node: this.node, number },
-    };
-    // A confirmation that is lost makes the sender try again, which is harmless.
-    Promise.resolve(this.presence.send(node, answer)).catch(() => {});
+    andThen(handed, (clients) => {
+      const answer: NodeMessage = { kind: 'confirm', tenant, clients, text: '', reply: { node: this.node, number } };
+      // A confirmation that is lost makes the sender try again, which is harmless.
+      Promise.resolve(this.presence.send(node, answer)).catch(() => {});
+    });
   }
 
   confirmed({ clients, reply }: NodeMessage): void {

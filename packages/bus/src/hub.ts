@@ -1,7 +1,7 @@
 import { type Envelope, encode, isExpired, type JsonObject, MAIL_ROOM } from '@arqonbus/protocol';
 import { frameText } from './connection/frame.ts';
 import type { Session } from './connection/session.ts';
-import { wantsEcho } from './echo.ts';
+import { hearsItself } from './echo.ts';
 import type { StreamAddress, StreamEvent } from './engine/engine.ts';
 import { Channel, type Rooms } from './rooms.ts';
 import type { KnownStreams, Parting } from './streams/known.ts';
@@ -179,7 +179,7 @@ export class Hub {
   private silentSender(channel: Channel, from: string): Session | undefined {
     const sender = channel.parent.tenant.sessions.get(from);
     if (sender === undefined) return undefined;
-    return wantsEcho(sender, channel) ? undefined : sender;
+    return hearsItself(this.rooms, sender, channel) ? undefined : sender;
   }
 
   /** Everyone an event of `channel` goes to at once, each once; kept until a membership changes. */

@@ -87,7 +87,7 @@ export {
   UNPRINTABLE,
   type Verification,
 } from './principal.ts';
-export type { PublishEvent, PublishHook } from './publish.ts';
+export type { PublishEvent, PublishHook } from './publish-hooks.ts';
 export { Rates, SubjectBuckets, TokenBucket } from './rate.ts';
 export { Channel } from './rooms.ts';
 export { parseRules } from './rules/rule.ts';

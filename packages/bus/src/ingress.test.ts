@@ -8,6 +8,7 @@ import { serverPrincipal } from './system-sender.ts';
 /** Takes everything at once and keeps nothing. */
 const wire: Wire = {
   backlog: 0,
+  isOpen: true,
   oneByOne: false,
   write: (_frames, taken) => {
     if (taken !== undefined) setImmediate(taken);

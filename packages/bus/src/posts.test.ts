@@ -11,6 +11,7 @@ import { principalOf } from './principal.ts';
 /** A wire that only sends, and keeps what it was given. */
 class Kept implements Wire {
   readonly backlog = 0;
+  readonly isOpen = true;
   readonly oneByOne = true;
   readonly envelopes: Envelope[] = [];
   write(frames: Buffer, taken?: () => void): void {

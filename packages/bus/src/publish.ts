@@ -19,6 +19,7 @@ import { type Hops, withHops } from './hops.ts';
 import { type Inspection, type Inspector, inspectMessage, type Judgement } from './inspection.ts';
 import { isMember } from './is-member.ts';
 import { marksText } from './marks.ts';
+import { type PublishEvent, type PublishHook, runHooks } from './publish-hooks.ts';
 import { resolve } from './resolve.ts';
 import type { Channel, Rooms } from './rooms.ts';
 import { requirePublisher, requireSchema, requireSize } from './rules/admission.ts';
@@ -80,44 +81,8 @@ export interface Rehearsed {
   readonly casil: Judgement | null;
 }
 
-/** An event or private message on its way, as a hook sees it. */
-export interface PublishEvent {
-  readonly type: 'event' | 'private' | 'telemetry';
-  readonly id: string;
-  readonly tenant: string;
-  readonly room: string | undefined;
-  readonly channel: string | undefined;
-  readonly payload: JsonObject;
-  readonly metadata: Metadata | undefined;
-  /** Whether it is only asked what would come of it: nothing is sent. */
-  readonly dry?: boolean;
-}
-
-/**
- * Looks at an event before it is stored: returns what of payload and metadata may travel on (nothing: all of it as it
- * is), or throws a `BusError` that refuses it.
- */
-export type PublishHook = (
-  event: PublishEvent,
-  sender: Sender,
-) => Awaitable<Partial<Pick<PublishEvent, 'payload' | 'metadata'>> | undefined>;
-
-/** Runs hooks one after the other, each seeing what the one before left. */
-export function runHooks(hooks: readonly PublishHook[], event: PublishEvent, sender: Sender): Awaitable<PublishEvent> {
-  return hooks.reduce<Awaitable<PublishEvent>>(
-    (before, hook) => andThen(before, (seen) => andThen(settled(hook(seen, sender)), (left) => ({ ...seen, ...left }))),
-    event,
-  );
-}
-
 function contentOf({ payload, metadata }: PublishEvent): Omit<Examined, 'address'> {
   return { payload, metadata };
-}
-
-/** A promise of any library as one of the platform's: what is taken for a plain value would refuse nothing. */
-function settled<T>(answer: Awaitable<T>): Awaitable<T> {
-  const isForeign = answer !== null && typeof answer === 'object' && 'then' in answer && !isPending(answer);
-  return isForeign ? Promise.resolve(answer) : answer;
 }
 
 /** What is inspected of an event. Every field is named: objects that are spread and added to have a shape each. */

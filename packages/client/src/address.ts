@@ -22,6 +22,7 @@ export type AddressInput = string | PartialAddress;
 
 /** Throws `INVALID_ARGUMENT` for a malformed name, before anything is sent. */
 export function readAddress(input: AddressInput): PartialAddress {
+  if (typeof input !== 'string' && typeof input !== 'object') throw invalidArgument('An address is "room:channel".');
   const { room, channel } = typeof input === 'string' ? split(input) : input;
   const isWhole = room === WILDCARD && (channel ?? WILDCARD) === WILDCARD;
   if (room !== undefined && !isWhole && !isRoomName(room)) throw badName('room', room);

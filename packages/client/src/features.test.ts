@@ -114,7 +114,7 @@ describe('waiting', () => {
     const { server, client, clock } = await setUp();
     server.answer('history', ({ since, wait_ms }, connection) => {
       const { id } = server.received.at(-1) ?? {};
-      if (wait_ms === undefined) return { messages: [], position: { sequence: 7, epoch: 'e' } };
+      if (since === undefined) return { messages: [], position: { sequence: 7, epoch: 'e' } };
       clock.setTimeout(() => {
         const payload = { messages: [], position: since, recovered: true };
         connection.send({
@@ -130,7 +130,7 @@ describe('waiting', () => {
     const waiting = client.wait('a:b', { timeoutMs: 80_000 });
     await clock.advance(85_000);
     expect(await waiting).toEqual({ messages: [], position: { sequence: 7, epoch: 'e' }, recovered: true });
-    expect(server.sent('history').map(({ args }) => args?.wait_ms)).toEqual([undefined, 55_000, 25_000]);
+    expect(server.sent('history').map(({ args }) => args?.wait_ms)).toEqual([0, 55_000, 25_000]);
   });
 
   it('takes a time, and a whole room', async () => {

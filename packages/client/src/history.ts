@@ -100,8 +100,11 @@ export async function waitForHistory<P>(
   const place = storedPlace(at);
   const end = now() + timeoutMs;
   let from: unknown = since instanceof Date ? { time: since.toISOString() } : since;
-  if (from === undefined)
-    from = ((await ask('history', { ...place, limit: 1 }, { signal })) as unknown as WirePage).position;
+  if (from === undefined) {
+    // Who waits may do so where nobody has been yet; what is there is answered at once.
+    const now = { ...place, limit: 1, wait_ms: 0 };
+    from = ((await ask('history', now, { signal })) as unknown as WirePage).position;
+  }
   for (;;) {
     const waitMs = Math.min(MAX_WAIT_MS, Math.max(0, Math.round(end - now())));
     const args = { ...place, since: from, limit, wait_ms: waitMs };

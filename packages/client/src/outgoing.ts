@@ -132,7 +132,18 @@ export function telemetry(
   return message('telemetry', { eventType, payload }, options, { ...(options.at && readAddress(options.at)) });
 }
 
+/** What {@link PublishOptions}, {@link SendOptions} and their kin may hold: what is mistyped must not be sent without. */
+const SETTINGS: ReadonlySet<string> = new Set(
+  (
+    'id ack metadata ttlSeconds expect ephemeral clear deliverAt delaySeconds receipt request room requestId at ' +
+    'timeoutMs signal'
+  ).split(' '),
+);
+
 function message(type: Envelope['type'], payload: object, settings: PublishOptions, rest: Partial<Outgoing>): Outgoing {
+  for (const name in settings) {
+    if (!SETTINGS.has(name)) throw invalidArgument(`"${name}" is not an option of a message.`);
+  }
   const { id = newId(), ack = true, metadata } = settings;
   if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
     throw invalidArgument('A payload is an object; put other values into a field of one.');

@@ -37,6 +37,18 @@ describe('publish', () => {
     expect(server.sent('telemetry')[0]).not.toHaveProperty('room');
   });
 
+  it('refuses what cannot be sent as it is meant, and sends nothing', async () => {
+    const { server, client } = await setUp();
+    const attempts = [
+      client.publish('science:explore', {}, { ttl: 5 } as never),
+      client.send('sub:ada', {}, { ephermal: true } as never),
+      client.publish(5 as never, {}),
+    ];
+    for (const attempt of attempts) expect(await failureOf(attempt)).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await server.clock.settle();
+    expect(server.sent('event')).toEqual([]);
+  });
+
   it('resolves with the ack', async () => {
     const { server, client } = await setUp();
     const ack = await client.publish('science:explore', { n: 1 });

@@ -76,7 +76,10 @@ describe('history of the real server', () => {
   it('is waited for from a position, without joining', async () => {
     const at = `${bus.freshRoom()}:x`;
     const [ada, bob] = [await bus.connect(), await bus.connect()];
+    const unborn = await bob.wait(at, { timeoutMs: 1 });
+    expect(unborn).toMatchObject({ messages: [], recovered: true });
     await ada.publish(at, { n: 1 });
+    expect(numbers((await bob.wait<Numbered>(at, { since: unborn.position as never })).messages)).toEqual([1]);
     const now = await bob.wait(at, { timeoutMs: 1 });
     expect(now.messages).toEqual([]);
     const waiting = bob.wait<Numbered>(at, { since: now.position as never, timeoutMs: 30_000 });

@@ -11,7 +11,7 @@ export * from './features.ts';
 export * from './id.ts';
 export * from './json.ts';
 export * from './limits.ts';
-export { type MetadataParts, splitMetadata, TRACEPARENT } from './metadata.ts';
+export { checkMetadata, type MetadataParts, splitMetadata, TRACEPARENT } from './metadata.ts';
 export * from './nearest-name.ts';
 export * from './options.ts';
 export * from './pattern.ts';

@@ -207,6 +207,19 @@ describe('arqon wait', () => {
     expect(printed.stdout).toMatch(/lab:waited #2 .*\{"n":2\}\ncursor 2@\w+\n$/);
   });
 
+  it('waits where nobody has been yet, and goes on from there without a loss', async () => {
+    const none = await arqon.run(['wait', 'lab:unborn', '--timeout', '0.2']);
+    expect([none.code, none.stdout, none.stderr]).toEqual([3, 'cursor 0@\n', '']);
+    await publish('unborn', { n: 1 });
+    const found = await arqon.json(['wait', 'lab:unborn', '--since', '0@', '--json']);
+    expect(found).toMatchObject({ messages: [{ payload: { n: 1 } }], recovered: true });
+    const room = await arqon.run(['wait', 'nowhere', '--timeout', '0.2']);
+    expect([room.code, room.stdout]).toEqual([3, 'cursor nowhere:*=0@\n']);
+    await peer.publish({ room: 'nowhere', channel: 'a', payload: { n: 2 } });
+    const since = ['--since', 'nowhere:*=0@'];
+    expect(await arqon.json(['wait', 'nowhere', ...since, '--json'])).toMatchObject({ messages: [{ channel: 'a' }] });
+  });
+
   it('waits at several places, each with its cursor', async () => {
     await publish('one', { n: 1 });
     await publish('two', { n: 1 });

@@ -65,6 +65,7 @@ describe('arqon mcp', () => {
   });
 
   it.each([
+    ['--http', '65536', /at most 65535/],
     ['--card', '{"skills":', /the value of --card is not valid JSON/],
     ['--card', 'nowhere.json', /--card names nowhere.json, which cannot be read \(ENOENT\)/],
     ['--tool', 'orders', /--tool: "orders" is not a channel; write ROOM:CHANNEL/],

@@ -86,6 +86,9 @@ describe('arqon pub', () => {
     const { code, stderr } = await arqon.run(['pub', 'pub:bad'], { input: '{}\nnope\n' });
     expect(code).toBe(2);
     expect(stderr).toContain('Line 2 of standard input');
+    expect(stderr).not.toContain('shell');
+    const acked = await arqon.run(['pub', 'pub:bad', '--ack'], { input: '{}\nnope\n{}\n' });
+    expect([acked.code, acked.stdout]).toEqual([2, '#2, delivered to 0, stored: memory\n']);
     expect((await arqon.run(['pub', 'pub:bad:name', '{}'])).code).toBe(2);
   });
 });

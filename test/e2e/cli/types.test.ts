@@ -55,7 +55,7 @@ describe('arqon types', () => {
       ]);
       write([{ match: 'orders:new', schem: {} }]);
       const wrong = await run('--lang', 'ts');
-      expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('rules[0].schem')]);
+      expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('rules.0.schem')]);
     } finally {
       await offline.stop();
     }

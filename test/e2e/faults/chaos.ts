@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Arena } from './arena.ts';
 import type { BusProcess } from './bus-process.ts';
 import type { Random } from './random.ts';
+import type { Moment } from './story.ts';
 
 const LEAST_PAUSE_MS = 150;
 const MOST_PAUSE_MS = 700;
@@ -21,6 +22,8 @@ export interface Damage {
 /** Breaks things at random moments and has them come back a while later, until it is told that it is over. */
 export class Chaos {
   readonly damage: Damage = { nodesKilled: 0, storageKilled: 0, storageFrozen: 0, linesCut: 0 };
+  /** What was broken and mended when, lines of clients left out. */
+  readonly moments: Moment[] = [];
   private readonly arena: Arena;
   private readonly clients: readonly { cut(): void }[];
   private readonly random: Random;
@@ -61,8 +64,10 @@ export class Chaos {
     this.down.add(node);
     this.repair(async () => {
       await node.kill();
+      this.note(`${node.name} (${new URL(node.url).host}) is killed`);
       await pause(away);
       await supervise(node);
+      this.note(`${node.name} is back`);
       this.down.delete(node);
     });
   }
@@ -78,11 +83,17 @@ export class Chaos {
     this.repair(async () => {
       if (freeze) storage.freeze(true);
       else await storage.kill();
+      this.note(`the storage is ${freeze ? 'frozen' : 'killed'}`);
       await pause(away);
       if (freeze) storage.freeze(false);
       else await storage.start();
+      this.note('the storage is back');
       this.storageBusy = false;
     });
+  }
+
+  private note(what: string): void {
+    this.moments.push({ at: Date.now(), what });
   }
 
   /** What cannot be repaired ends the storm with its reason. */

@@ -6,6 +6,7 @@ import { type GroupStanding, type GroupVerdict, judgeGroup } from './group-verdi
 import { Publisher } from './publisher.ts';
 import { Random } from './random.ts';
 import { healthy, printedBy, within } from './settled.ts';
+import { tellStory } from './story.ts';
 import { type GroupOfStorm, Worker } from './worker.ts';
 
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
@@ -21,7 +22,7 @@ export interface GroupStormOptions {
 }
 
 /** What a storm broke, and what came of the events of a group meanwhile. */
-export interface GroupSurvival extends Damage, GroupVerdict {
+export interface GroupSurvival extends Damage, Omit<GroupVerdict, 'suspects'> {
   readonly published: number;
   /** Hand-outs of all events. */
   readonly handedOut: number;
@@ -49,12 +50,14 @@ export async function groupStorm({ engine, mode, seconds, seed }: GroupStormOpti
     );
     const chaos = new Chaos(arena, [...publishers, ...workers], random.fork());
     await chaos.rage(seconds);
-    const verdict = await settle(arena, publishers, workers);
-    const faults = verdict.faults.length === 0 ? [] : [...verdict.faults, printedBy(arena.nodes)];
+    const { suspects, ...verdict } = await settle(arena, publishers, workers);
+    const handed = workers.flatMap((worker) => worker.handed);
+    const stories = suspects.map((id) => tellStory(id, handed, chaos.moments));
+    const faults = verdict.faults.length === 0 ? [] : [...verdict.faults, ...stories, printedBy(arena.nodes)];
     return {
       ...chaos.damage,
       published: publishers.reduce((sum, { acked }) => sum + acked.length, 0),
-      handedOut: workers.reduce((sum, { handed }) => sum + handed.length, 0),
+      handedOut: handed.length,
       reconnects: workers.reduce((sum, { connections }) => sum + connections - 1, 0),
       ...verdict,
       faults,
@@ -75,7 +78,7 @@ async function makeGroup(url: string): Promise<void> {
 
 /** Everything runs again: waits until the group has nothing left to do, and judges. */
 async function settle(arena: Arena, publishers: Publisher[], workers: Worker[]): Promise<GroupVerdict> {
-  const none = { handled: 0, lost: 0, doubled: 0, stale: 0 };
+  const none = { handled: 0, lost: 0, doubled: 0, stale: 0, suspects: [] };
   if (!(await within(Promise.all(arena.nodes.map(healthy))))) return { ...none, faults: ['a node does not recover'] };
   if (!(await within(Promise.all(publishers.map((publisher) => publisher.finish()))))) {
     return { ...none, faults: ['messages stay without an ack'] };
@@ -84,10 +87,11 @@ async function settle(arena: Arena, publishers: Publisher[], workers: Worker[]):
   // What it cannot finish in time stands in the standing.
   await within(untilSettled(peer));
   const standing = await standingOf(peer);
+  const at = Date.now();
   await peer.close();
   await Promise.all(workers.map((worker) => worker.leave()));
   const acked = publishers.flatMap((publisher) => publisher.acked);
-  const verdict = judgeGroup({ acked, handed: workers.flatMap(({ handed }) => handed), standing });
+  const verdict = judgeGroup({ acked, handed: workers.flatMap(({ handed }) => handed), standing, at });
   const complaints = publishers.flatMap((publisher) => publisher.complaints);
   return { ...verdict, faults: [...complaints, ...verdict.faults] };
 }

@@ -7,6 +7,7 @@ export interface GroupStanding {
   readonly handled: number;
   readonly pending: number;
   readonly unacked: number;
+  readonly members: number;
   readonly rejected: number;
   /** Events that retention took before the group had read them. */
   readonly lost: number;
@@ -16,6 +17,8 @@ export interface GroupEvidence {
   readonly acked: readonly Acked[];
   readonly handed: readonly HandedOut[];
   readonly standing: GroupStanding;
+  /** When that was asked, in milliseconds since 1970. */
+  readonly at: number;
 }
 
 export interface GroupVerdict {
@@ -27,6 +30,8 @@ export interface GroupVerdict {
   readonly doubled: number;
   /** Acks that came too late and were refused. */
   readonly stale: number;
+  /** Events whose story tells more of the faults, the first few. */
+  readonly suspects: readonly string[];
   /** All that is not as groups promise, a sentence each; empty when everything held. */
   readonly faults: readonly string[];
 }
@@ -35,20 +40,23 @@ export interface GroupVerdict {
 const MOST_TOLD = 5;
 
 /** Holds what workers were given and said against what was published and acked. */
-export function judgeGroup({ acked, handed, standing }: GroupEvidence): GroupVerdict {
+export function judgeGroup({ acked, handed, standing, at }: GroupEvidence): GroupVerdict {
   const byId = new Map<string, HandedOut[]>();
   for (const event of handed) byId.set(event.id, [...(byId.get(event.id) ?? []), event]);
   const stored = acked.filter((one) => one.stored !== 'none');
   const missing = stored.filter(({ id }) => !(byId.get(id) ?? []).some(mayCount));
-  const doubled = [...byId.values()].flatMap(again);
+  const twice = [...byId.values()].filter((all) => again(all).length > 0);
+  const doubled = twice.flatMap(again);
   const done = [...byId.values()].filter((all) => all.some(({ answer }) => answer === 'done')).length;
   const faults = [...told(missing, byId, standing), ...some(doubled), ...some(untoldDuplicates(acked))];
-  faults.push(...some(strangers(stored, handed)), ...unsettled(standing, done));
+  const suspects = [...missing, ...twice.flatMap(([event]) => event ?? [])].map(({ id }) => id).slice(0, MOST_TOLD);
+  faults.push(...some(strangers(stored, handed)), ...unsettled(standing, done, handed, at));
   return {
     handled: [...byId.values()].filter((all) => all.some(mayCount)).length,
     lost: missing.length,
     doubled: doubled.length,
     stale: handed.filter(({ answer }) => answer === 'lost').length,
+    suspects: faults.length === 0 ? [] : suspects,
     faults,
   };
 }
@@ -96,11 +104,16 @@ function strangers(stored: readonly Acked[], handed: readonly HandedOut[]): stri
   });
 }
 
-function unsettled({ handled, pending, unacked, rejected }: GroupStanding, done: number): string[] {
+function unsettled(
+  { handled, pending, unacked, rejected, members }: GroupStanding,
+  done: number,
+  handed: readonly HandedOut[],
+  at: number,
+): string[] {
+  const last = Math.max(...handed.flatMap(({ moments }) => moments.slice(0, 1)).map((moment) => moment.at));
+  const left = `the group has ${pending} events pending and ${unacked} unacked when all is over`;
   return [
-    ...(pending + unacked > 0
-      ? [`the group has ${pending} events pending and ${unacked} unacked when all is over`]
-      : []),
+    ...(pending + unacked > 0 ? [`${left}, with ${members} members, and hands nothing out since ${at - last} ms`] : []),
     ...(rejected > 0 ? [`${rejected} events were rejected, though nobody did that`] : []),
     ...(handled < done ? [`the group counts ${handled} handled events where workers acked ${done}`] : []),
   ];

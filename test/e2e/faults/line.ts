@@ -9,17 +9,20 @@ const OPENING_MS = 5_000;
 /** One connection of a client, from its welcome to its end, whichever side ends it. */
 export class Line {
   readonly ended: Promise<void>;
+  /** Where it leads, `HOST:PORT`. */
+  readonly host: string;
   private readonly socket: WebSocket;
 
-  private constructor(socket: WebSocket) {
+  private constructor(socket: WebSocket, url: string) {
     this.socket = socket;
+    this.host = new URL(url).host;
     this.ended = new Promise((resolve) => socket.once('close', () => resolve()));
   }
 
   /** Connects; `take` gets every frame after the welcome. Rejects when there is no server, or none that answers. */
   static async open(url: string, query: Readonly<Record<string, string>>, take: (frame: Frame) => void): Promise<Line> {
     const socket = new WebSocket(`${url}/?${new URLSearchParams(query)}`, { handshakeTimeout: OPENING_MS });
-    const line = new Line(socket);
+    const line = new Line(socket, url);
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => socket.terminate(), OPENING_MS);
       socket.on('error', reject);

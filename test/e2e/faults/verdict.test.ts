@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { untoldDuplicates } from './duplicates.ts';
 import { type GroupEvidence, type GroupStanding, judgeGroup } from './group-verdict.ts';
 import type { Acked } from './publisher.ts';
+import { tellStory } from './story.ts';
 import type { HandedOut } from './worker.ts';
 
 const EPOCH = 'e';
 const WIND = { channel: 'wind', publisher: 'p1', epoch: EPOCH, stored: 'disk', duplicate: false } as const;
-const STANDING: GroupStanding = { handled: 3, pending: 0, unacked: 0, rejected: 0, lost: 0 };
+const STANDING: GroupStanding = { handled: 3, pending: 0, unacked: 0, members: 4, rejected: 0, lost: 0 };
 
 function acked(number: number, more: Partial<Acked> = {}): Acked {
   return { ...WIND, id: `arq_${number}`, number, sequence: number, ...more };
@@ -15,7 +16,7 @@ function acked(number: number, more: Partial<Acked> = {}): Acked {
 function handed(number: number, more: Partial<HandedOut> = {}): HandedOut {
   return {
     ...{ worker: 'w1', id: `arq_${number}`, channel: 'wind', sequence: number, attempt: 1, answer: 'done' },
-    ...{ token: `t${number}`, deadline: 2_000 + number },
+    ...{ token: `t${number}`, deadline: 2_000 + number, moments: [] },
     ...more,
   };
 }
@@ -26,13 +27,14 @@ function judged(different: Partial<GroupEvidence>): ReturnType<typeof judgeGroup
     acked: [acked(1), acked(2), acked(3)],
     handed: [handed(1), handed(2), handed(3)],
     standing: STANDING,
+    at: 9_000,
     ...different,
   });
 }
 
 describe('the verdict over a group', () => {
   it('finds nothing where each event was handled once', () => {
-    expect(judged({})).toEqual({ handled: 3, lost: 0, doubled: 0, stale: 0, faults: [] });
+    expect(judged({})).toEqual({ handled: 3, lost: 0, doubled: 0, stale: 0, suspects: [], faults: [] });
   });
 
   it('lets an event be handed out again that was not acked, or whose ack got no answer', () => {
@@ -54,6 +56,7 @@ describe('the verdict over a group', () => {
     const verdict = judged({ handed: [handed(1), handed(2), handed(3), twice] });
     expect(verdict).toMatchObject({ doubled: 1 });
     expect(verdict.faults).toEqual(['arq_2 was acked by w1 and then handed to w2 (attempt 2)']);
+    expect(verdict.suspects).toEqual(['arq_2']);
   });
 
   it('finds an event that two leases were acked for', () => {
@@ -102,7 +105,11 @@ describe('the verdict over a group', () => {
   });
 
   it('finds what is left over, miscounted, rejected or out of place', () => {
-    expect(judged({ standing: { ...STANDING, pending: 1, unacked: 2 } }).faults[0]).toContain('1 events pending and 2');
+    const last = { moments: [{ at: 8_400, what: 'handed to w1' }] };
+    const handedOut = [handed(1), handed(2, last), handed(3)];
+    expect(judged({ handed: handedOut, standing: { ...STANDING, pending: 1, unacked: 2 } }).faults).toEqual([
+      'the group has 1 events pending and 2 unacked when all is over, with 4 members, and hands nothing out since 600 ms',
+    ]);
     expect(judged({ standing: { ...STANDING, rejected: 1 } }).faults).toHaveLength(1);
     expect(judged({ standing: { ...STANDING, handled: 2 } }).faults).toHaveLength(1);
     const strange = [handed(9, { worker: 'w2' }), handed(2, { sequence: 7 })];
@@ -117,5 +124,28 @@ describe('the verdict over a group', () => {
     const late = handed(2, { answer: 'lost' });
     const again = handed(2, { worker: 'w2', attempt: 2, token: 'u2', deadline: 9_000 });
     expect(judged({ handed: [handed(1), late, again, handed(3)] })).toMatchObject({ stale: 1, faults: [] });
+  });
+});
+
+describe('the story of an event', () => {
+  it('tells who got it and what came of it, and what was broken around then, in the order of time', () => {
+    const moments = [
+      { at: 20_000, what: 'handed to w1' },
+      { at: 20_007, what: 'w1 acks' },
+    ];
+    const later = handed(1, { worker: 'w2', moments: [{ at: 20_900, what: 'handed to w2' }] });
+    const damage = [
+      { at: 1_000, what: 'long before' },
+      { at: 20_003, what: 'node-1 is killed' },
+      { at: 40_000, what: 'long after' },
+    ];
+    expect(tellStory('arq_1', [later, handed(1, { moments }), handed(2, { moments })], damage).split('\n')).toEqual([
+      'the story of arq_1:',
+      '    0 ms: handed to w1',
+      '    3 ms: node-1 is killed',
+      '    7 ms: w1 acks',
+      '    900 ms: handed to w2',
+    ]);
+    expect(tellStory('arq_3', [later], damage)).toBe('arq_3 was given to nobody');
   });
 });

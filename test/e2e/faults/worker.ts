@@ -1,6 +1,7 @@
 import type { Frame, Line } from './line.ts';
 import type { Random } from './random.ts';
 import { Roamer } from './roamer.ts';
+import type { Moment } from './story.ts';
 
 const PREFETCH = 8;
 const RETRY_MS = 500;
@@ -21,6 +22,8 @@ export interface HandedOut {
   readonly deadline: number;
   /** What came of its ack: none was sent; its answer never came; it counted; it came too late. */
   answer: 'none' | 'asked' | 'done' | 'lost';
+  /** All that the worker had to do with it. */
+  readonly moments: Moment[];
 }
 
 export interface GroupOfStorm {
@@ -104,7 +107,9 @@ export class Worker {
     const event: HandedOut = {
       ...{ worker: this.name, id, channel, sequence, attempt, token, deadline: Date.parse(deadline) },
       answer: 'none',
+      moments: [],
     };
+    note(event, `handed to ${this.name} by ${line.host}, attempt ${attempt}, token …${token.slice(-6)}`);
     this.handed.push(event);
     const isFrozen = this.random.between(1, FREEZES) === 1;
     const work = this.random.between(0, MOST_WORK_MS);
@@ -112,8 +117,12 @@ export class Worker {
   }
 
   private ack(event: HandedOut, line: Line): void {
-    if (this.roamer.line !== line) return;
+    if (this.roamer.line !== line) {
+      note(event, `${this.name} has lost the line`);
+      return;
+    }
     event.answer = 'asked';
+    note(event, `${this.name} acks …${event.token.slice(-6)}`);
     this.asked.set(this.ask(line, 'delivery.ack', { tokens: [event.token] }), event);
   }
 
@@ -121,6 +130,7 @@ export class Worker {
     const event = this.asked.get(request_id);
     if (event === undefined) return;
     this.asked.delete(request_id);
+    note(event, `${this.name} is answered ${status === 'success' ? JSON.stringify(payload) : error_code}`);
     if (status === 'success') event.answer = (payload.done as string[]).includes(event.token) ? 'done' : 'lost';
     else if (error_code === 'LEASE_LOST') event.answer = 'lost';
     // The storage is away, or the driver: what came of it is known to nobody yet.
@@ -134,4 +144,8 @@ export class Worker {
     }, delayMs);
     this.timers.add(timer);
   }
+}
+
+function note({ moments }: HandedOut, what: string): void {
+  moments.push({ at: Date.now(), what });
 }

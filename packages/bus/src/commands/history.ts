@@ -175,7 +175,9 @@ async function readSpan(bus: Core, sender: Sender, span: Span, take: 'first' | '
   const slice = new Slice();
   let kept: Entry[] = [];
   let more = false;
-  for (const stream of await streamsOf(bus, sender, span)) {
+  const streams = await streamsOf(bus, sender, span);
+  await bus.messages.requireReader(sender, span.room === undefined && span.channel === undefined ? {} : placeOf(span));
+  for (const stream of streams) {
     if (slice.isOver) await slice.next();
     const wants = (stored: StoredEvent): boolean =>
       after === undefined || sign * compare(pointOf({ stored, stream }), after) > 0;

@@ -40,6 +40,8 @@ export class Batch {
 export interface Wire {
   /** Bytes handed over that the kernel has not taken yet, those that wait to be compressed included. */
   readonly backlog: number;
+  /** Whether what is written may still arrive: neither side has begun to end the line. */
+  readonly isOpen: boolean;
   /** Whether {@link write} takes the frames of one text at a time, to make frames of its own of it. */
   readonly oneByOne: boolean;
   /** Hands over whole frames; `taken` is told once they, and all before them, have left this process. */
@@ -155,6 +157,25 @@ export class Outbox {
     this.drained.push(callback);
     // What was queued in this turn is written at its end; only then there is a backlog to look at.
     if (this.drained.length === 1) setImmediate(this.whenTaken);
+  }
+
+  /** Whether what is pushed may still arrive. */
+  get isOpen(): boolean {
+    return this.open && this.wire.isOpen;
+  }
+
+  /**
+   * Resolves once everything that was pushed has left: with true if the line was open until then, with false if it was
+   * not, or if that takes longer than `patienceMs`.
+   */
+  emptied(patienceMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), patienceMs);
+      this.whenDrained(() => {
+        clearTimeout(timer);
+        resolve(this.isOpen);
+      });
+    });
   }
 
   /** Drops what has not left, and takes no more. */

@@ -1,9 +1,7 @@
 import { randomToken } from '@arqonbus/protocol';
+import type { AnswerKind } from './answered.ts';
 import { markDelivery } from './envelope.ts';
 import type { GroupRecord } from './group.ts';
-
-/** What a member says of the events that it holds. */
-export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
 
 export interface Answer {
   readonly kind: AnswerKind;
@@ -12,6 +10,8 @@ export interface Answer {
   readonly reason?: string | undefined;
   /** Whose answer it is. */
   readonly by: string | null;
+  /** It may have been taken before, and its outcome have been lost. */
+  readonly isAgain?: boolean;
 }
 
 export interface Answered {

@@ -1,4 +1,5 @@
-import type { Answered, AnswerKind } from './answer.ts';
+import type { Answered } from './answer.ts';
+import type { AnswerKind } from './answered.ts';
 import type { ListedLetter } from './dead-letters.ts';
 import { unmarkDelivery } from './envelope.ts';
 import type { Member } from './members.ts';

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts';
 import type { Broker, KeyValueStore } from '../engine/engine.ts';
 import type { DeadLetter } from './dead-letters.ts';
 import type { GroupPlace, GroupRecord } from './group.ts';
-import type { TextBudget } from './ledger.ts';
 import type { OwedReceipt } from './receipts-owed.ts';
+import type { TextBudget } from './text-budget.ts';
 import type { GroupTotals } from './totals.ts';
 
 /** What the driver of a group works with, and whom it tells. */
@@ -19,6 +19,8 @@ export interface DriverParts {
   sendReceipt(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** The text of a notice that events were lost. */
   lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
+  /** Whether no other node can drive the group by now: else nothing is handed out. */
+  isHeld(): boolean;
   /** Another node has taken over. */
   onConflict(): void;
   onFault(error: unknown): void;

@@ -1,126 +1,8 @@
-import { openDraft } from '@arqonbus/protocol';
-import { afterEach, describe, expect, it } from 'vitest';
-import type { Engine, StreamEvent } from '../engine/engine.ts';
-import { createMemoryEngine } from '../engine/memory/memory.ts';
-import { FakeClock } from '../operators/fake-clock.suite.ts';
+import { describe, expect, it } from 'vitest';
 import { settled, turn } from '../operators/rig.suite.ts';
-import { Driver } from './driver.ts';
-import { unmarkDelivery } from './envelope.ts';
-import { type GroupRecord, settingsOf } from './group.ts';
-import { TextBudget } from './ledger.ts';
-import { GroupTotals } from './totals.ts';
+import { ack, Bench } from './bench.suite.ts';
 
-const STREAM = { tenant: 'default', room: 'work', channel: 'jobs' };
 const SHOW_UP_MS = 12_000;
-
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
-
-interface Seat {
-  readonly driver: Driver;
-  readonly clock: FakeClock;
-  /** Tokens that its members got, in order. */
-  readonly tokens: string[];
-  readonly numbers: unknown[];
-  /** How many events its members were told are lost. */
-  readonly losses: unknown[];
-  readonly conflicts: unknown[];
-  member(id: string, prefetch?: number): void;
-}
-
-/** One backend, and drivers of one group on it, as nodes that follow each other have them. */
-class Bench {
-  readonly engine: Engine = createMemoryEngine();
-  readonly record: GroupRecord;
-  private readonly drivers: Driver[] = [];
-  private count = 0;
-  /** Events that history keeps. */
-  kept = 1_000;
-
-  constructor(settings: Parameters<typeof settingsOf>[0] = {}) {
-    this.record = {
-      group_id: 'gid',
-      ...{ room: STREAM.room, channel: STREAM.channel, group: 'g' },
-      settings: settingsOf({ backoff_seconds: [1, 5], ...settings }),
-      paused: false,
-      owner: 'ada',
-      created_at: 0,
-      begin: {},
-    };
-  }
-
-  async open(): Promise<this> {
-    const deliver = (event: StreamEvent): number => {
-      for (const driver of this.drivers) driver.take(event);
-      return 0;
-    };
-    const nothing = (): void => {};
-    await this.engine.open({
-      deliver,
-      receive: nothing,
-      health: nothing,
-      historyGap: nothing,
-      gap: nothing,
-      trimmed: nothing,
-    });
-    closing.push(() => this.engine.close());
-    return this;
-  }
-
-  async drive(): Promise<Seat> {
-    const clock = new FakeClock();
-    const conflicts: unknown[] = [];
-    const [tokens, numbers, losses]: [string[], unknown[], unknown[]] = [[], [], []];
-    const driver = new Driver('default', this.record, true, {
-      broker: this.engine.broker,
-      store: this.engine.store,
-      clock,
-      texts: new TextBudget(),
-      totals: new GroupTotals(),
-      publishDead: async () => {},
-      lostNotice: (_group, _tenant, _channel, lost) => JSON.stringify({ lost }),
-      sendReceipt: async () => {},
-      onConflict: () => conflicts.push(null),
-      onFault: (error) => {
-        throw error;
-      },
-    });
-    this.drivers.push(driver);
-    closing.push(() => driver.stop());
-    await driver.start();
-    const send = (text: string): void => {
-      const unmarked = unmarkDelivery(text);
-      if (unmarked === null) {
-        losses.push(JSON.parse(text).lost);
-        return;
-      }
-      tokens.push(unmarked.delivery.token);
-      numbers.push(JSON.parse(unmarked.text).payload.n);
-    };
-    const member = (id: string, prefetch = 10): void => driver.join({ id, node: 'n', subject: null, prefetch, send });
-    return { driver, clock, tokens, numbers, losses, conflicts, member };
-  }
-
-  publish(...numbers: unknown[]): void {
-    for (const n of numbers) {
-      this.count += 1;
-      const source = { id: `arq_${this.count}`, type: 'event', ...STREAM, from: 'x', payload: { n } } as const;
-      const draft = openDraft(source, Date.now());
-      void this.engine.broker.publish({
-        stream: STREAM,
-        draft,
-        identity: 'x',
-        retention: { size: this.kept, ttlMs: 86_400_000 },
-      });
-    }
-  }
-}
-
-function ack(seat: Seat, ...tokens: string[]) {
-  return seat.driver.answer({ kind: 'ack', tokens, by: null });
-}
 
 describe('a driver that was succeeded', () => {
   it('P10.10 answers for nothing any more, and its successor honours the leases that it recorded', async () => {
@@ -339,5 +221,99 @@ describe('a dead letter', () => {
     await seat.driver.answer({ kind: 'reject', tokens: [seat.tokens[0]!], reason: 'bad', by: null });
     await settled(() => seat.numbers.length === 2);
     expect(seat.numbers).toEqual([1, 2]);
+  });
+});
+
+describe('a driver whose write has an outcome that nobody knows', () => {
+  it('settles nothing any more once its successor has read where the group stands, whenever the write arrives', async () => {
+    const bench = await new Bench().open();
+    const first = await bench.drive();
+    first.member('ada');
+    bench.publish(1);
+    bench.store.holdNext();
+    const outcome = ack(first, first.tokens[0]!).catch(({ code }) => code);
+    await settled(() => bench.store.underWay === 1);
+    const second = await bench.drive();
+    second.member('bob');
+    expect(second.numbers).toEqual([1]);
+    bench.store.arrive();
+    expect(await outcome).toBe('STORAGE_UNAVAILABLE');
+    expect(await ack(second, second.tokens[0]!)).toMatchObject({ lost: [] });
+    expect((await second.driver.info()).counts).toMatchObject({ handled: 1 });
+  });
+
+  it('is succeeded by one that knows the answer, which then is done and not lost', async () => {
+    const bench = await new Bench().open();
+    const first = await bench.drive();
+    first.member('ada');
+    bench.publish(1, 2);
+    const [token, other] = first.tokens as [string, string];
+    await ack(first, other);
+    bench.store.failNext('made, not told');
+    const outcome = ack(first, token).catch(({ code }) => code);
+    await settled(() => first.clock.pending.includes(250));
+    first.clock.advance(250);
+    expect(await outcome).toBe('STORAGE_UNAVAILABLE');
+    expect(first.conflicts.length).toBe(1);
+    const second = await bench.drive();
+    second.member('bob');
+    expect(second.numbers).toEqual([]);
+    expect(await second.driver.answer({ kind: 'nack', tokens: [token], by: null, isAgain: true })).toMatchObject({
+      lost: [token],
+    });
+    // Whoever does not know gives it again; one that was told has nothing to give again.
+    expect(await ack(second, token)).toEqual({ done: [], lost: [token] });
+    const again = { kind: 'ack', tokens: [token, other], by: null, isAgain: true } as const;
+    expect(await second.driver.answer(again)).toEqual({ done: [token], lost: [other] });
+    expect((await second.driver.info()).counts).toMatchObject({ handled: 2 });
+  });
+
+  it('knows the answer itself while it waits for the storage, however long that takes', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    bench.publish(1);
+    const [token] = seat.tokens as [string];
+    bench.store.failNext(...Array.from({ length: 400 }, () => 'not made' as const));
+    const outcome = ack(seat, token).catch(({ code }) => code);
+    for (let ms = 0; ms < 99_000; ms += 250) {
+      await turn();
+      seat.clock.advance(250);
+    }
+    expect(await outcome).toBe('STORAGE_UNAVAILABLE');
+    const again = seat.driver.answer({ kind: 'ack', tokens: [token], by: null, isAgain: true });
+    for (let tries = 0; tries < 10; tries += 1) {
+      await turn();
+      seat.clock.advance(250);
+    }
+    expect(await again).toEqual({ done: [token], lost: [] });
+  });
+
+  it('tells the same to another node that asks again within a minute, since what it told may be lost', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    bench.publish(1);
+    const again = { kind: 'ack', tokens: seat.tokens, by: null, isAgain: true } as const;
+    for (const ms of [0, 59_999]) {
+      seat.clock.advance(ms);
+      expect(await seat.driver.answer(again, true)).toEqual({ done: seat.tokens, lost: [] });
+    }
+    seat.clock.advance(1);
+    expect(await seat.driver.answer(again, true)).toEqual({ done: [], lost: seat.tokens });
+  });
+});
+
+describe('a driver whose lease may be over', () => {
+  it('hands nothing out, since another one may do so', async () => {
+    const bench = await new Bench().open();
+    const seat = await bench.drive();
+    seat.member('ada');
+    seat.isHeld = false;
+    bench.publish(1);
+    expect(seat.numbers).toEqual([]);
+    seat.isHeld = true;
+    seat.driver.update(bench.record);
+    expect(seat.numbers).toEqual([1]);
   });
 });

@@ -139,12 +139,11 @@ export class Driver {
   async start(): Promise<void> {
     const { clock } = this.parts;
     const { group } = this;
-    const record = (await this.journal?.load()) ?? null;
-    if (record === null || !this.ledger.restore(record, group.group_id, clock.steady())) {
-      for (const [channel, { sequence, epoch }] of Object.entries(group.begin)) {
-        this.ledger.follow(channel, sequence, epoch);
-      }
+    for (const [channel, { sequence, epoch }] of Object.entries(group.begin)) {
+      this.ledger.follow(channel, sequence, epoch);
     }
+    const record = (await this.journal?.takeOver()) ?? null;
+    if (record !== null) this.ledger.restore(record, group.group_id, clock.steady());
     await this.deadLetters.load();
     this.keys.restore(this.ledger.streams.values());
     if (group.isInternal === true) {
@@ -246,8 +245,9 @@ export class Driver {
     this.pump();
   }
 
-  /** What a member says. The answer comes once it is written. */
-  async answer({ kind, tokens, delayMs, reason, by }: Answer): Promise<Answered> {
+  /** What a member says, of this node or (`isFar`) of another one. The answer comes once it is written. */
+  async answer({ kind, tokens, delayMs, reason, by, isAgain = false }: Answer, isFar = false): Promise<Answered> {
+    const { answered, limits } = this.ledger;
     if (kind === 'ack') await this.receipts.learnOf(tokens);
     const now = this.parts.clock.steady();
     this.lastUse = now;
@@ -258,10 +258,11 @@ export class Driver {
       const entry = this.ledger.find(token);
       this.members.heard(token, entry?.member);
       if (entry === undefined) {
-        lost.push(token);
+        (isAgain && answered.has(token, kind, now) ? done : lost).push(token);
         continue;
       }
       done.push(token);
+      if (kind !== 'extend') answered.add(token, kind, limits.maxUnacked);
       if (kind === 'nack') this.ledger.nack(token, now, delayMs, reason);
       else if (kind === 'extend') this.ledger.extend(token, now);
       else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected', by);
@@ -280,6 +281,7 @@ export class Driver {
     const saved = this.journal?.saved();
     this.pump();
     await Promise.all([saved, ...removals]);
+    answered.told(done, isFar, this.parts.clock.steady());
     return { done, lost };
   }
 
@@ -331,7 +333,7 @@ export class Driver {
   // Handing out -------------------------------------------------------------------------------------------------------
 
   private get isResting(): boolean {
-    return this.group.paused || this.isEnding;
+    return this.group.paused || this.isEnding || !this.parts.isHeld();
   }
 
   /** How many more events are wanted. */
@@ -356,7 +358,7 @@ export class Driver {
   }
 
   private hand(): void {
-    if (this.isResting || this.ready.length === 0) return;
+    if (this.ready.length === 0 || this.isResting) return;
     const { ready } = this;
     this.ready = [];
     const left: Entry[] = [];

@@ -6,6 +6,7 @@ import type { Hub } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import type { ActiveGroup } from './active-group.ts';
+import type { Answer, Answered } from './answer.ts';
 import { DeadLetters } from './dead-letters.ts';
 import { Driver } from './driver.ts';
 import { DriverIndex } from './driver-index.ts';
@@ -13,6 +14,7 @@ import type { DriverParts } from './driver-parts.ts';
 import { NodeLeases } from './leases-of-nodes.ts';
 import type { Member } from './members.ts';
 import { notDriven, type OperationName, type Operations, operate } from './operations.ts';
+import { UnsureAnswers } from './unsure.ts';
 import { WakeTimes } from './wake-times.ts';
 
 /** Taken over within 12 s of a driver's end without a farewell. */
@@ -73,6 +75,7 @@ export class Drivers {
   /** For the tap. */
   private readonly index: DriverIndex = new DriverIndex();
   private readonly outgoing: Map<string, Outgoing[]> = new Map();
+  private readonly unsure: UnsureAnswers = new UnsureAnswers();
   private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
   private untap: (() => void) | null = null;
   private callOff: () => void = () => {};
@@ -97,6 +100,7 @@ export class Drivers {
         ? null
         : new NodeLeases(engine.store, node, clock, LEASE, {
             onGained: (tenant, key) => known(tenant, key, (active) => void this.drive(active)),
+            onKept: (tenant, key) => known(tenant, key, (active) => active.driver?.update(active.record)),
             onLost: (tenant, key) => known(tenant, key, (active) => void this.standDown(active)),
             onHolder: (tenant, key, holder) => known(tenant, key, (active) => this.follow(active, holder)),
             onFault: (error) => this.fault(error),
@@ -216,19 +220,36 @@ export class Drivers {
   /**
    * Asks the node that drives a group, waiting for one if need be. Rejects with what it refused, or with
    * STORAGE_UNAVAILABLE when nobody answered within some seconds (beyond `waitMs`).
+   *
+   * @param again what is asked after a try of which nobody knows what it did
    */
   async ask<N extends OperationName>(
     active: ActiveGroup,
     name: N,
     args: Operations[N]['args'],
     waitMs = 0,
+    again: Operations[N]['args'] = args,
   ): Promise<Operations[N]['result']> {
     const until = this.parts.clock.steady() + PATIENCE_MS + waitMs;
     active.questions += 1;
     try {
-      return await this.askUntil(active, name, args, waitMs, until);
+      return await this.askUntil(active, name, args, waitMs, until, again);
     } finally {
       active.questions -= 1;
+    }
+  }
+
+  /** Gives the driver of a group an answer of a member, as {@link ask} does: one that was taken and not told is done. */
+  async answer(active: ActiveGroup, answer: Answer): Promise<Answered> {
+    const { tokens } = answer;
+    const again = { ...answer, isAgain: true };
+    try {
+      const answered = await this.ask(active, 'answer', this.unsure.hasAny(tokens) ? again : answer, 0, again);
+      this.unsure.settle(tokens);
+      return answered;
+    } catch (error) {
+      this.unsure.add(tokens);
+      throw error;
     }
   }
 
@@ -238,16 +259,17 @@ export class Drivers {
     args: Operations[N]['args'],
     waitMs: number,
     until: number,
+    again: Operations[N]['args'],
   ): Promise<Operations[N]['result']> {
     const { clock, calls } = this.parts;
-    for (;;) {
+    for (let given = args; ; given = again) {
       this.wake(active);
       const { tenant, key, driver, driverNode } = active;
       let failed: unknown;
       try {
-        if (driver !== null) return await operate(driver, name, args);
+        if (driver !== null) return await operate(driver, name, given, false);
         if (driverNode !== null) {
-          const operation: Operation<N> = { tenant, key, name, args };
+          const operation: Operation<N> = { tenant, key, name, args: given };
           const answer = await calls.ask(driverNode, 'group.operate', operation, ANSWER_MS + waitMs);
           return answer as Operations[N]['result'];
         }
@@ -285,6 +307,7 @@ export class Drivers {
       ...parts,
       broker: engine.broker,
       store: active.isKept ? engine.store : this.volatile,
+      isHeld: () => this.mayDrive(active),
       onConflict: () => void this.startAgain(active),
       onFault: (error) => this.fault(error),
     });
@@ -344,7 +367,7 @@ export class Drivers {
   private serve({ tenant, key, name, args }: Operation): Promise<unknown> {
     const driver = this.parts.find(tenant, key)?.driver ?? null;
     if (driver === null) throw notDriven();
-    return operate(driver, name, args);
+    return operate(driver, name, args, true);
   }
 
   /** Tells the driver of a group who of this node is in it: what changes in one turn is told once. */

@@ -10,7 +10,8 @@ import type { Publisher } from '../publish.ts';
 import type { Rooms } from '../rooms.ts';
 import type { Interest } from '../subscribe/interest.ts';
 import { ActiveGroup, type OnDriving } from './active-group.ts';
-import { type Answer, type Answered, type AnswerKind, isLiveToken, markLive } from './answer.ts';
+import { type Answer, type Answered, isLiveToken, markLive } from './answer.ts';
+import type { AnswerKind } from './answered.ts';
 import { consumerOf, type HostedConsumer, type HostedGroup } from './consumer.ts';
 import { DeadLetters, type ListedLetter } from './dead-letters.ts';
 import type { DriverInfo } from './driver-info.ts';
@@ -26,12 +27,12 @@ import {
 } from './group.ts';
 import { requireDeadLetters, requireOwner, requireSource } from './group-access.ts';
 import { GroupStore } from './group-store.ts';
-import { TextBudget } from './ledger.ts';
 import { publishDeadLetter } from './publish-dead-letter.ts';
 import { Pulling, type PullRequest } from './pulling.ts';
 import type { ReceiptWay } from './receipt-sender.ts';
 import { covering } from './sources.ts';
 import { defaultStart, newGroup, type Start, startPositions } from './start.ts';
+import { TextBudget } from './text-budget.ts';
 import { GroupTotals } from './totals.ts';
 
 const EXPIRY_MS = 5_000;
@@ -193,7 +194,7 @@ export class Groups {
     const { node, onFault } = this.parts.options;
     const active = this.adopt(tenant, record, isKept, (isDriving) => consumer.onDriving?.(isDriving));
     const answer = (kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered> =>
-      this.drivers.ask(active, 'answer', { kind, tokens: [token], delayMs, reason, by: null });
+      this.drivers.answer(active, { kind, tokens: [token], delayMs, reason, by: null });
     const id = `${node} ${record.group}`;
     this.drivers.joined(active, consumerOf({ ...consumer, id, node, prefetch: 1, answer, onFault }));
     return {
@@ -329,7 +330,7 @@ export class Groups {
     }
     for (const { place } of byGroup.keys()) this.requireSource(sender, place);
     const answers = [...byGroup].map(([active, tokens]) =>
-      this.drivers.ask(active, 'answer', { ...given, tokens, by: subject }),
+      this.drivers.answer(active, { ...given, tokens, by: subject }),
     );
     const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));

@@ -48,7 +48,8 @@ function watch(promise: Promise<void>): { outcome: string } {
 describe('the journal of a group', () => {
   it('writes all that came in one turn once, and what comes during a write once more', async () => {
     const { journal, log, state } = open();
-    expect(await journal.load()).toBeNull();
+    expect(await journal.takeOver()).toBeNull();
+    log.length = 0;
     state.held = [];
     const first = [watch(journal.saved()), watch(journal.saved())];
     await turn();
@@ -106,7 +107,8 @@ describe('the journal of a group', () => {
 
   it('writes nothing any more once another node has written, and says so to all who wait', async () => {
     const { journal, memory, conflicts, log } = open();
-    await journal.load();
+    await journal.takeOver();
+    log.length = 0;
     await journal.saved();
     memory.set(AT, 'k', 'of another node');
     const waits = [watch(journal.saved()), watch(journal.saved())];
@@ -123,6 +125,42 @@ describe('the journal of a group', () => {
       2,
       'of another node',
     ]);
+  });
+
+  it('takes a record over as it is, and refuses whatever its predecessor has on its way', async () => {
+    const before = open();
+    await before.journal.takeOver();
+    await before.journal.saved();
+    before.state.text = 'two';
+    before.state.held = [];
+    const late = watch(before.journal.saved());
+    await turn();
+    const after = open(before.memory);
+    expect(await after.journal.takeOver()).toBe('one');
+    for (const release of before.state.held) release();
+    await turn();
+    expect([late.outcome, before.conflicts.length, before.memory.get(AT, 'k')?.value]).toEqual([
+      'STORAGE_UNAVAILABLE',
+      1,
+      'one',
+    ]);
+  });
+
+  it('reads once more when its predecessor wrote while it took over', async () => {
+    const before = open();
+    await before.journal.takeOver();
+    const after = open(before.memory);
+    after.state.held = [];
+    const taken = after.journal.takeOver();
+    await turn();
+    before.state.text = 'two';
+    await before.journal.saved();
+    const { held } = after.state;
+    after.state.held = null;
+    for (const release of held) release();
+    expect(await taken).toBe('two');
+    await after.journal.saved();
+    expect(after.conflicts).toEqual([]);
   });
 
   it('writes what is left when it stops, and does not wait for a storage that is away', async () => {

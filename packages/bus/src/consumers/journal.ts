@@ -53,11 +53,21 @@ export class Journal {
     this.events = events;
   }
 
-  /** The record as it was last written; null when there is none. */
-  async load(): Promise<string | null> {
-    const entry = await this.store.get(this.at, this.key);
-    this.version = entry?.version ?? 0;
-    return entry?.value ?? null;
+  /**
+   * Takes the record over, and answers it; null when there was none, and there is a first one now. It is written as it
+   * was: a write of another node that comes later, though it began before, is refused, and what was read stays true.
+   */
+  async takeOver(): Promise<string | null> {
+    for (;;) {
+      const entry = await this.store.get(this.at, this.key);
+      const value = entry?.value ?? this.events.write();
+      const outcome = await this.store.set(this.at, this.key, value, { ifVersion: entry?.version ?? 0 });
+      if (outcome.ok) {
+        this.version = outcome.version;
+        return entry?.value ?? null;
+      }
+      if (this.isOver) throw succeeded();
+    }
   }
 
   /** Something changed that nobody waits for: it is written soon. */

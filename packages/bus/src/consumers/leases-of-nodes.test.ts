@@ -12,15 +12,19 @@ interface Node {
   readonly log: string[];
   /** Whether the store answers this node. */
   away: boolean;
+  /** Answers of the store that are on their way; null: they come at once. */
+  late: (() => void)[] | null;
 }
 
 function nodeOn(name: string, store: KeyValueStore, clock: FakeClock): Node {
-  const node = { log: [] as string[], away: false };
+  const node = { log: [] as string[], away: false, late: null as (() => void)[] | null };
   const flaky: KeyValueStore = {
     get: (at, key) => store.get(at, key),
     set: async (at, key, value, options) => {
       if (node.away) throw new Error('away');
-      return store.set(at, key, value, options);
+      const outcome = await store.set(at, key, value, options);
+      await new Promise<void>((resolve) => (node.late === null ? resolve() : node.late.push(resolve)));
+      return outcome;
     },
     delete: (at, key, ifVersion) => store.delete(at, key, ifVersion),
     list: (at, query) => store.list(at, query),
@@ -30,6 +34,7 @@ function nodeOn(name: string, store: KeyValueStore, clock: FakeClock): Node {
   };
   const leases = new NodeLeases(flaky, name, clock, OPTIONS, {
     onGained: (tenant, key) => node.log.push(`gained ${tenant}/${key}`),
+    onKept: (tenant, key) => node.log.push(`kept ${tenant}/${key}`),
     onLost: (tenant, key) => node.log.push(`lost ${tenant}/${key}`),
     onHolder: (tenant, key, holder) => node.log.push(`${holder} holds ${tenant}/${key}`),
     onFault: () => {},
@@ -89,6 +94,19 @@ describe('the leases of nodes', () => {
     await pass(nodes.clock, 60_000);
     expect(holders(nodes)).toEqual([false, true]);
     expect(nodes.one.log).toEqual(['gained alpha/a', 'lost alpha/a', 'other holds alpha/a']);
+  });
+
+  it('are no longer held when their time is over, and are again when a renewal made in time is told late', async () => {
+    const nodes = await openNodes();
+    nodes.one.late = [];
+    await pass(nodes.clock, 16_000);
+    expect(holders(nodes)).toEqual([false, false]);
+    for (const answer of nodes.one.late) answer();
+    await turn();
+    expect([holders(nodes), nodes.one.log]).toEqual([
+      [true, false],
+      ['gained alpha/a', 'kept alpha/a'],
+    ]);
   });
 
   it('are not taken back by a version that another holder has reached meanwhile', async () => {

@@ -24,6 +24,8 @@ export interface NodeLeaseOptions {
 
 export interface NodeLeaseEvents {
   onGained(tenant: string, key: string): void;
+  /** This node still is the holder, of a lease that seemed to be over meanwhile. */
+  onKept?(tenant: string, key: string): void;
   onLost(tenant: string, key: string): void;
   /** Another node is the holder, or (null) nobody is. */
   onHolder?(tenant: string, key: string, node: string | null): void;
@@ -124,13 +126,14 @@ export class NodeLeases {
         ttlMs: this.options.leaseMs,
       });
       if (outcome.ok) {
+        const seemedOver = this.clock.steady() >= lease.until;
         lease.version = outcome.version;
         lease.until = asked + this.options.leaseMs;
         if (this.leases.get(nameOf(tenant, key)) !== lease) await this.giveBack(lease);
         else if (version === 0) {
           lease.holder = this.node;
           this.events.onGained(tenant, key);
-        }
+        } else if (seemedOver) this.events.onKept?.(tenant, key);
       } else if (version > 0) this.lose(lease);
       else if (lease.holder === null) {
         const held = await this.store.get(at, key);

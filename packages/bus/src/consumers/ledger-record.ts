@@ -1,3 +1,4 @@
+import type { AnswerKind } from './answered.ts';
 import type { OwedReceipt } from './receipts-owed.ts';
 import type { Settlement } from './totals.ts';
 
@@ -16,12 +17,14 @@ type EntryRecord = [
 type RangeRecord = readonly [from: number, to: number];
 type StreamRecord = [string, number, string, readonly RangeRecord[], EntryRecord[]];
 type UntoldRecord = readonly [channel: string, lost: number];
+type AnsweredRecord = readonly [token: string, kind: AnswerKind];
 
 interface LedgerRecord {
   readonly group: string;
   readonly counts: Readonly<Record<Settlement, number>>;
   readonly receipts?: readonly OwedReceipt[];
   readonly untold?: readonly UntoldRecord[];
+  readonly answered?: readonly AnsweredRecord[];
   readonly members?: readonly string[];
   readonly streams: readonly StreamRecord[];
 }
@@ -55,6 +58,7 @@ export interface LedgerToWrite {
   readonly counts: Readonly<Record<Settlement, number>>;
   readonly receipts: Iterable<OwedReceipt>;
   readonly untold: Iterable<UntoldRecord>;
+  readonly answered: readonly AnsweredRecord[];
   readonly streams: Iterable<StreamToWrite>;
 }
 
@@ -78,6 +82,7 @@ export interface ReadLedger {
   readonly counts: Readonly<Record<Settlement, number>>;
   readonly receipts: readonly OwedReceipt[];
   readonly untold: readonly UntoldRecord[];
+  readonly answered: readonly AnsweredRecord[];
   readonly streams: readonly ReadStream[];
 }
 
@@ -97,7 +102,8 @@ class MemberNames {
 }
 
 /** @param now by the clock of what is due */
-export function writeRecord({ group, counts, receipts, untold, streams }: LedgerToWrite, now: number): string {
+export function writeRecord(ledger: LedgerToWrite, now: number): string {
+  const { group, counts, receipts, untold, answered, streams } = ledger;
   const members = new MemberNames();
   const texts: string[] = [];
   for (const stream of streams) {
@@ -111,15 +117,17 @@ export function writeRecord({ group, counts, receipts, untold, streams }: Ledger
     ...{ group, counts },
     ...(owed.length > 0 ? { receipts: owed } : {}),
     ...(lost.length > 0 ? { untold: lost } : {}),
+    ...(answered.length > 0 ? { answered } : {}),
     members: members.all,
   });
   return `${head.slice(0, -1)},"streams":[${texts.join(',')}]}`;
 }
 
 export function readRecord(text: string): ReadLedger {
-  const { group, counts, receipts = [], untold = [], members = [], streams } = JSON.parse(text) as LedgerRecord;
+  const record = JSON.parse(text) as LedgerRecord;
+  const { group, counts, receipts = [], untold = [], answered = [], members = [], streams } = record;
   return {
-    ...{ group, counts, receipts, untold },
+    ...{ group, counts, receipts, untold, answered },
     streams: streams.map(([channel, floor, epoch, settled, entries]) => ({
       ...{ channel, floor, epoch, settled },
       entries: entries.map(([sequence, attempts, state, leftMs, token, place, key, reason]) => ({

@@ -1,16 +1,12 @@
+import { AnsweredTokens } from './answered.ts';
 import { readRecord, writeRecord } from './ledger-record.ts';
 import { Ranges } from './ranges.ts';
 import { type Asked, OwedReceipts } from './receipts-owed.ts';
+import { TextBudget } from './text-budget.ts';
 import { GroupTotals, noSettlements, type Settlement } from './totals.ts';
 
 /** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
 const MAX_KEPT = 4_194_304;
-
-/** What all groups of this process keep at hand, in UTF-16 units. */
-export class TextBudget {
-  readonly limit: number = 67_108_864;
-  used = 0;
-}
 
 export interface LedgerLimits {
   /** Leases and events that wait for another attempt, beyond which nothing more is taken. */
@@ -130,6 +126,8 @@ export class Ledger {
   out = 0;
   /** What senders are to be told. */
   readonly owed: OwedReceipts = new OwedReceipts();
+  /** Answers that may be given again. */
+  readonly answered: AnsweredTokens = new AnsweredTokens();
   /** Events that were lost and that no member was told of, by channel. */
   readonly untold: Map<string, number> = new Map();
   /** Those that have become dead letters and are not settled as such yet. */
@@ -350,8 +348,9 @@ export class Ledger {
 
   /** The text that {@link restore} reads, of at most a line for each stream and each event that was handed out. */
   toRecord(group: string, now: number): string {
-    const { counts, owed, untold } = this;
-    return writeRecord({ group, counts, receipts: owed.all, untold, streams: this.streams.values() }, now);
+    const { counts, owed, untold, answered } = this;
+    const streams = this.streams.values();
+    return writeRecord({ group, counts, receipts: owed.all, untold, answered: answered.record(now), streams }, now);
   }
 
   /** Takes up what {@link toRecord} wrote of this group; false when the text is of another one. */
@@ -360,6 +359,7 @@ export class Ledger {
     if (record.group !== group) return false;
     Object.assign(this.counts, record.counts);
     this.owed.restore(record.receipts);
+    this.answered.restore(record.answered, now);
     for (const [channel, lost] of record.untold) this.untold.set(channel, lost);
     for (const { channel, floor, epoch, settled, entries } of record.streams) {
       const stream = new LedgerStream(channel, floor, epoch, new Ranges(settled));

@@ -26,11 +26,15 @@ export interface Operations {
 export type OperationName = keyof Operations;
 
 type Serve = {
-  [N in OperationName]: (driver: Driver, args: Operations[N]['args']) => Promise<Operations[N]['result']>;
+  [N in OperationName]: (
+    driver: Driver,
+    args: Operations[N]['args'],
+    isFar: boolean,
+  ) => Promise<Operations[N]['result']>;
 };
 
 const SERVE: Serve = {
-  answer: (driver, answer) => driver.answer(answer),
+  answer: (driver, answer, isFar) => driver.answer(answer, isFar),
   pull: (driver, { who, limit, waitMs }) => driver.pull(who, limit, waitMs),
   cancel: async (driver, { who }) => {
     driver.cancelPull(who);
@@ -47,13 +51,14 @@ const SERVE: Serve = {
   retry: (driver, { ids, keys }) => driver.retry(ids, keys),
 };
 
-/** Runs one operation on this node's driver. */
+/** Runs one operation on this node's driver, for this node or (`isFar`) for another one. */
 export function operate<N extends OperationName>(
   driver: Driver,
   name: N,
   args: Operations[N]['args'],
+  isFar: boolean,
 ): Promise<Operations[N]['result']> {
-  return SERVE[name](driver, args);
+  return SERVE[name](driver, args, isFar);
 }
 
 /** The driver is not where it was thought to be, or not ready; asking again helps. */

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../test/fixtures/private-redis.ts';
+import type { Presence } from '../engine/engine.ts';
 import { createRedisEngine } from '../engine/redis/redis.ts';
 import { createSqliteEngine } from '../engine/sqlite/sqlite.ts';
 import { type Delivered, Node, numberOf, onEnd, PLACE, range, tokenOf, Worker } from './rig.suite.ts';
@@ -97,5 +98,38 @@ describe.runIf(hasRedis())('groups of two nodes', { timeout: 60_000 }, () => {
     expect(await worker.ack(second)).toEqual({ done: [tokenOf(second)], lost: [] });
     await b.publish([4]);
     expect(numberOf(await worker.next())).toBe(4);
+  });
+
+  it('tell a member of another node that its ack counted, though the first word of that was lost', async () => {
+    const redis = await PrivateRedis.start();
+    onEnd(() => redis.stop());
+    const engineOf = (nodeId: string) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() });
+    const engine = engineOf('node-a');
+    const [a, b] = [
+      await Node.open(engine, { node: 'node-a' }),
+      await Node.open(engineOf('node-b'), { node: 'node-b' }),
+    ];
+    const maker = await Worker.connect(a);
+    await maker.ask('group.create', GROUP);
+    const worker = await Worker.connect(b);
+    await worker.join('g');
+    await a.publish([1]);
+    const event = await worker.next();
+    const presence = engine.presence as Presence;
+    const send = presence.send.bind(presence);
+    const lost: string[] = [];
+    presence.send = (node, message) => {
+      if (lost.length > 0 || message.kind !== 'answer' || !message.text.includes(tokenOf(event))) {
+        return send(node, message);
+      }
+      lost.push(message.text);
+      const { id } = JSON.parse(message.text) as { id: string };
+      const error = { code: 'STORAGE_UNAVAILABLE', message: 'The node did not answer.', details: {} };
+      return send(node, { ...message, text: JSON.stringify({ id, error }) });
+    };
+    expect(await worker.ack(event)).toEqual({ done: [tokenOf(event)], lost: [] });
+    expect(lost).toHaveLength(1);
+    expect((await worker.refused('delivery.ack', { tokens: [tokenOf(event)] })).code).toBe('LEASE_LOST');
+    expect(await worker.ask('group.info', GROUP)).toMatchObject({ handled: 1, pending: 0, unacked: 0 });
   });
 });

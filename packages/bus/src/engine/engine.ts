@@ -385,6 +385,8 @@ export interface NodeMessage {
   readonly key?: string;
   /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
   readonly reply?: { readonly node: string; readonly number: number };
+  /** For `private`: to be confirmed once it has left for its clients, and not when it is to be sent. */
+  readonly isWaitedFor?: boolean;
   /** For `event` and `piece`: whose members. */
   readonly room?: string;
   readonly channel?: string;

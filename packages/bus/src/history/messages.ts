@@ -60,6 +60,12 @@ export interface MessagesParts {
 }
 
 /** A stream that is read, from where to where. */
+/** A channel of a room, or `*`. */
+interface Place {
+  readonly room: string;
+  readonly channel: string;
+}
+
 interface Reader {
   readonly stream: StreamAddress;
   readonly state: StreamState;
@@ -95,8 +101,8 @@ export class MessageHistory {
   async read(sender: Sender, request: MessagesRequest, onWait: () => void = () => {}): Promise<Messages> {
     check(request);
     const { room, channel, waitMs = 0 } = request;
-    const first = await this.look(sender, request, waitMs > 0);
-    if (!isMember(sender, request)) await this.parts.http.read(sender, { room, channel: channel ?? WILDCARD });
+    const first = await this.look(sender, request, request.waitMs !== undefined);
+    await this.requireReader(sender, { room, channel });
     if (first.texts.length > 0 || waitMs === 0) return first;
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
@@ -107,6 +113,20 @@ export class MessageHistory {
         if ((await wait.next()) !== 'event') return page;
       }
     });
+  }
+
+  /**
+   * Asks the backends that rules name whether somebody may read what is kept of a place; whoever is a member has been
+   * asked about already. Without a room it is all of the tenant. Rejects with the refusal.
+   */
+  async requireReader(
+    sender: Sender,
+    {
+      room = WILDCARD,
+      channel = WILDCARD,
+    }: { readonly room?: string | undefined; readonly channel?: string | undefined },
+  ): Promise<void> {
+    if (!isMember(sender, { room, channel })) await this.parts.http.read(sender, { room, channel });
   }
 
   private async look(sender: Sender, request: MessagesRequest, mayBeMissing: boolean): Promise<Messages> {
@@ -193,7 +213,7 @@ export class MessageHistory {
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
 
 /** Whoever is a member of the channel or its room has been asked about already. */
-function isMember({ session }: Sender, { room, channel }: MessagesRequest): boolean {
+function isMember({ session }: Sender, { room, channel }: Place): boolean {
   for (const place of session?.memberships.keys() ?? []) {
     if (place.room === room && (place.channel === WILDCARD || place.channel === channel)) return true;
   }

@@ -228,6 +228,13 @@ describe('a hook on join', () => {
     expect(await eve.command('history', join)).toMatchObject({ error: 'not for you' });
     expect(await eve.command('history', { room: 'orders', channel: '*' })).toMatchObject({ error: 'not for you' });
     expect(await eve.command('history', { room: 'orders' })).toMatchObject({ error: 'not for you' });
+    const span = { from_ts: '2020-01-01T00:00:00Z', to_ts: '2100-01-01T00:00:00Z' };
+    const root = await connect('root', 'admin');
+    for (const place of [join, { room: 'orders' }, {}]) {
+      expect(await root.command('op.history.get', place)).toMatchObject({ error: 'not for you' });
+      expect(await root.command('op.history.replay', { ...place, ...span })).toMatchObject({ error: 'not for you' });
+    }
+    expect((await ada.ask('op.history.get', join)).entries).toHaveLength(1);
   });
 
   it('keeps its answers for as long as the rule says, of each subject and channel', async () => {
@@ -329,7 +336,7 @@ describe('where a hook may point', () => {
   ])("is no special address where a tenant's own rule says so: %s", async (url) => {
     const { connect } = await serve([]);
     const refused = await (await connect()).command('op.rules.set', hook(url));
-    expect(refused).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field: 'rules[0].hook.url' } });
+    expect(refused).toMatchObject({ error_code: 'VALIDATION_ERROR', payload: { field: 'rules.0.hook.url' } });
   });
 
   it('is no name that resolves to one', async () => {
@@ -356,7 +363,7 @@ describe('where a hook may point', () => {
     const rule = { match: 'orders:*', hook: { on: ['publish'], url: 'https://a.example/', secret: 'hush' } };
     expect(await (await connect()).command('op.rules.set', { rules: [rule], if_version: 0 })).toMatchObject({
       error_code: 'VALIDATION_ERROR',
-      payload: { field: 'rules[0].hook.secret' },
+      payload: { field: 'rules.0.hook.secret' },
     });
   });
 });
@@ -400,6 +407,13 @@ describe('a hook on connect', () => {
     await expect(connect()).rejects.toMatchObject({ status: 503 });
     const open = await serve([], http({ connectUrl: asked.url, connectOnFailure: 'allow' }));
     expect((await open.connect('ada', 'user')).welcome.payload.role).toBe('user');
+  });
+
+  it('lets nobody in whose time is over', async () => {
+    const asked = await backend();
+    const { connect } = await serve([], http({ connectUrl: asked.url, timeoutMs: 10_000 }));
+    asked.says = { allow: true, principal: { expires_at: '2020-01-01T00:00:00Z' } };
+    await expect(connect('ada')).rejects.toMatchObject({ status: 401, body: expect.stringContaining('token expired') });
   });
 
   it('cannot bring in whom the tenant keeps out', async () => {

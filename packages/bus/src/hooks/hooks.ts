@@ -177,7 +177,13 @@ export class HttpHooks {
     const body = { hook: 'connect', id, tenant, subject, role, client_id: null, room, channel };
     // Everybody who connects stands in line alone: there is nothing yet that they share.
     const answer = await this.ask(backend, { kind: 'connect', id, tenant, sender: id, body });
-    return answer?.principal == null ? principal : answered(principal, answer.principal);
+    if (answer?.principal == null) return principal;
+    const made = answered(principal, answer.principal);
+    // Nobody is let in to be cut off in the same second.
+    if (made.expiresAt !== null && made.expiresAt <= this.clock.now()) {
+      throw new BusError('AUTHENTICATION_FAILED', 'token expired', { rule: 'hook' });
+    }
+    return made;
   }
 
   /**

@@ -20,6 +20,7 @@ export function onEnd(cleanup: () => Promise<unknown>): void {
 /** Keeps the envelopes that a client is sent. */
 export class RecordingWire implements Wire {
   readonly backlog = 0;
+  readonly isOpen = true;
   readonly oneByOne = true;
   readonly envelopes: Envelope[] = [];
   onEnvelope: (envelope: Envelope) => void = () => {};

@@ -55,6 +55,24 @@ describe('a schema of payloads', () => {
     expect(compileSchema(ORDER)({ id: 1, state: 'open' })).toBeNull();
   });
 
+  it('looks at the own fields of a payload, and at none of its prototype', () => {
+    const check = compileSchema({ properties: { constructor: { type: 'string' } }, required: ['toString'] });
+    expect(check({ toString: 1 })).toBeNull();
+    expect(check({})).toEqual({ path: '', expected: 'the field "toString"' });
+    expect(check({ toString: 1, constructor: 2 })).toMatchObject({ path: '/constructor' });
+  });
+
+  it.each(['http://json-schema.org/draft-07/schema#', 'https://example.com/own', 7])(
+    'refuses the dialect %j, and says which one to write',
+    ($schema) => {
+      expect(refusal({ $schema } as object)).toContain('write it as 2020-12');
+    },
+  );
+
+  it('takes its own dialect by name', () => {
+    expect(compileSchema({ $schema: 'https://json-schema.org/draft/2020-12/schema' })({})).toBeNull();
+  });
+
   it('takes true and false', () => {
     expect(compileSchema(true)({})).toBeNull();
     expect(compileSchema(false)({})).not.toBeNull();
@@ -91,5 +109,36 @@ describe('a schema of payloads', () => {
   it('checks a hostile text against a pattern in linear time', () => {
     const check = compileSchema({ properties: { text: { type: 'string', pattern: '^(a+)+$' } } });
     expect(check({ text: `${'a'.repeat(100_000)}b` })).toMatchObject({ path: '/text' });
+  });
+
+  const fields = (count: number, make: (index: number) => unknown): Record<string, unknown> =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`p${index}`, make(index)]));
+
+  const list = <T>(count: number, make: (index: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n));
+
+  it.each([
+    ['combined', (count: number) => ({ allOf: list(count, () => ({ type: 'object' })) }), []],
+    ['alternatives', (count: number) => ({ anyOf: list(count, (n) => ({ required: [`p${n}`] })) }), {}],
+    ['exclusive', (count: number) => ({ oneOf: list(count, (n) => ({ required: [`p${n}`] })) }), {}],
+    ['of fields', (count: number) => ({ properties: fields(count, () => ({ type: 'integer' })) }), { p1: 'one' }],
+  ])('takes as many subschemas, %s, as are quickly compiled, and refuses more', (_what, make, wrong) => {
+    const check = compileSchema(make(240));
+    expect(check({ p0: 1 })).toBeNull();
+    expect(check(wrong)).not.toBeNull();
+    expect(refusal(make(600))).toContain('more than 500 subschemas');
+  });
+
+  it('takes a payload for a mismatch that has too many values for so large a schema', () => {
+    const check = compileSchema({ items: { allOf: Array.from({ length: 240 }, () => ({ type: 'integer' })) } });
+    expect(check(Array(10_000).fill(1))).toBeNull();
+    expect(check(Array(50_000).fill(1))?.expected).toMatch(/^at most \d+ values in all$/);
+  });
+
+  it('takes a payload for a mismatch with too much text for the patterns, and bounds those together', () => {
+    const check = compileSchema({ not: { pattern: '^(x{0,30}){0,30}y' } });
+    expect(check('x'.repeat(500))).toBeNull();
+    expect(check('x'.repeat(100_000))).toEqual({ path: '', expected: 'shorter text where the schema has patterns' });
+    const properties = fields(10, (n) => ({ pattern: `^(a{0,30}){0,3${n}}` }));
+    expect(refusal({ properties })).toContain('too large together');
   });
 });

@@ -24,6 +24,7 @@ const MAX_PROGRAM = 4_000;
 const MAX_PATTERN_STEPS = 4_000_000;
 /** How much of a wrong value is told. */
 const MAX_TOLD = 100;
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
 /** Where a payload is not as its schema says. */
 export interface Mismatch {
@@ -44,10 +45,11 @@ export type PayloadCheck = (payload: unknown) => Mismatch | null;
 export function compileSchema(schema: object | boolean): PayloadCheck {
   const text = JSON.stringify(schema);
   if (Buffer.byteLength(text) > MAX_BYTES) throw invalid(`is over ${MAX_BYTES} bytes; make it smaller`);
+  requireDialect(schema);
   const mostValues = Math.floor(MAX_CHECKS / new Cost(schema).total());
   const patterns = new Patterns();
   const validate = compiled(schema, patterns);
-  const check: PayloadCheck = (payload) => {
+  return (payload) => {
     if (!hasAtMost(payload, mostValues)) return { path: '', expected: `at most ${mostValues} values in all` };
     patterns.stepsLeft = MAX_PATTERN_STEPS;
     try {
@@ -59,9 +61,6 @@ export function compileSchema(schema: object | boolean): PayloadCheck {
     const [error] = validate.errors ?? [];
     return error === undefined ? { path: '', expected: 'another value' } : mismatchOf(error);
   };
-  // What was generated is compiled when it first runs: that is not to be when the first payload comes.
-  check({});
-  return check;
 }
 
 /** Whether a payload holds at most so many values, those within others included. */
@@ -103,20 +102,32 @@ class Patterns {
   }
 }
 
+function requireDialect(schema: object | boolean): void {
+  const { $schema: dialect } = schema as { readonly $schema?: unknown };
+  if (dialect === undefined || (typeof dialect === 'string' && dialect.replace(/#$/, '') === DIALECT)) return;
+  throw invalid(
+    `is of the dialect ${JSON.stringify(dialect).slice(0, MAX_TOLD)}; write it as 2020-12, with "$schema": "${DIALECT}" or none`,
+  );
+}
+
 function compiled(schema: object | boolean, patterns: Patterns): ValidateFunction {
   const compile = (pattern: string): ReturnType<Patterns['compile']> => patterns.compile(pattern);
   const ajv = new Ajv2020({
     strict: false,
     validateFormats: false,
+    // A payload has the fields that it was sent with, and no "constructor" by its prototype.
+    ownProperties: true,
     logger: false,
     // Nothing is fetched: a reference that is not inside the schema does not compile.
     code: { regExp: Object.assign(compile, { code: 'linearRegExp' }) },
   });
   try {
-    if (typeof schema === 'boolean') return ajv.compile(schema);
     // Its own name means nothing here, and two rules may have the same.
     const { $id: _name, ...nameless } = schema as { readonly $id?: unknown };
-    return ajv.compile(nameless);
+    const validate = ajv.compile(typeof schema === 'boolean' ? schema : nameless);
+    // What ajv generates is compiled when it first runs: not to be when the first payload comes.
+    validate({});
+    return validate;
   } catch (error) {
     throw invalid(`cannot be compiled: ${error instanceof Error ? error.message : String(error)}`);
   }

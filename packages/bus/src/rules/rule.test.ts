@@ -29,21 +29,21 @@ describe('a list of rules', () => {
     ];
     expect(parseRules(rules)).toEqual(rules);
     const fault = faultOf([{ match: '@:*', history: { size: 1 }, publish: 'nobody' }]);
-    expect(fault.details).toMatchObject({ field: 'rules[0].publish' });
+    expect(fault.details).toMatchObject({ field: 'rules.0.publish' });
     expect(fault.message).toContain('settles "history" alone');
   });
 
   it.each(['@', '@:', '@ada:x', 'orders', 'orders:', ':new', 'a:b:c', 'a/b:c', 'orders:*x', 'a:>.b', '', '_x:y'])(
     'refuses to match %j',
     (match) => {
-      expect(faultOf([{ match }])).toMatchObject({ code: 'VALIDATION_ERROR', details: { field: 'rules[0].match' } });
+      expect(faultOf([{ match }])).toMatchObject({ code: 'VALIDATION_ERROR', details: { field: 'rules.0.match' } });
     },
   );
 
   it('names the place of a fault and the nearest known field', () => {
     const fault = faultOf([{ match: 'a:b' }, { match: 'a:*', history: { siez: 3 } }]);
-    expect(fault.details).toMatchObject({ field: 'rules[1].history.siez' });
-    expect(fault.message).toBe('rules[1].history.siez: there is no such field; did you mean "size"?');
+    expect(fault.details).toMatchObject({ field: 'rules.1.history.siez' });
+    expect(fault.message).toBe('rules.1.history.siez: there is no such field; did you mean "size"?');
   });
 
   it('tells every fault at once', () => {
@@ -58,7 +58,7 @@ describe('a list of rules', () => {
     ['publish', { publish: 'everybody' }],
     ['hook.url', { hook: { on: ['join'], url: 'file:///etc/passwd' } }],
   ])('bounds %s', (field, settings) => {
-    expect(faultOf([{ match: 'a:b', ...settings }]).details).toMatchObject({ field: `rules[0].${field}` });
+    expect(faultOf([{ match: 'a:b', ...settings }]).details).toMatchObject({ field: `rules.0.${field}` });
   });
 
   it('has a bound of its own', () => {

@@ -160,7 +160,7 @@ const KNOWN: readonly string[] = [
 ];
 
 /**
- * Reads a list of rules. Throws VALIDATION_ERROR that tells the place of the first fault, like `rules[2].history.size`,
+ * Reads a list of rules. Throws VALIDATION_ERROR that tells the place of the first fault, like `rules.2.history.size`,
  * the nearest known field when one was mistyped, and all faults in `faults`.
  */
 export function parseRules(given: unknown): Rule[] {
@@ -193,10 +193,7 @@ export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): 
 
 function placeOf(issue: $ZodIssue): string {
   const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
-  return path.reduce<string>(
-    (text, part) => text + (typeof part === 'number' ? `[${part}]` : `.${String(part)}`),
-    'rules',
-  );
+  return ['rules', ...path.map(String)].join('.');
 }
 
 /** Whether a rule is for mailboxes, which no other one takes in. */

@@ -327,7 +327,7 @@ function mayMeet({ rule: { match } }: CompiledRule, room: string, channel: strin
 /** Throws VALIDATION_ERROR for a hook of a tenant's own that would be posted to a special address. */
 function requireDestinations(rules: readonly Rule[], allowed: HostTest): void {
   for (const [index, { hook }] of rules.entries()) {
-    if (hook !== undefined) at(`rules[${index}].hook.url`, () => checkDestination(hook.url, allowed));
+    if (hook !== undefined) at(`rules.${index}.hook.url`, () => checkDestination(hook.url, allowed));
   }
 }
 
@@ -359,11 +359,11 @@ function checkOf(rule: SchemaRule): PayloadCheck {
 function checked(given: unknown): Rule[] {
   const rules = parseRules(given);
   for (const [index, { schema, hook }] of rules.entries()) {
-    if (schema !== undefined) at(`rules[${index}].schema.schema`, () => checkOf(schema));
+    if (schema !== undefined) at(`rules.${index}.schema.schema`, () => checkOf(schema));
     if (hook === undefined) continue;
-    at(`rules[${index}].hook.url`, () => checkDestination(hook.url, () => true));
+    at(`rules.${index}.hook.url`, () => checkDestination(hook.url, () => true));
     const { secret } = hook;
-    if (secret !== undefined) at(`rules[${index}].hook.secret`, () => signingKey(secret));
+    if (secret !== undefined) at(`rules.${index}.hook.secret`, () => signingKey(secret));
   }
   return rules;
 }

@@ -44,7 +44,8 @@ function rig(stored: number, live: { sequence: number; epoch: string }) {
   } as unknown as Broker;
   const channel = makeChannel();
   let done = 0;
-  const catchUp = new CatchUp(session, channel, broker, () => {
+  const rooms = { policy: () => ({ echo: null }) } as unknown as Rooms;
+  const catchUp = new CatchUp(session, channel, { broker, rooms, now: Date.now }, () => {
     done += 1;
   });
   const sequences = (): number[] => sent.map((text) => Number(/"(?:after_)?sequence":(\d+)/.exec(text)?.[1]));

@@ -1,9 +1,9 @@
 import { encode, isExpired, markReplayed, type Position } from '@arqonbus/protocol';
 import { isPending } from '../awaitable.ts';
 import type { Session } from '../connection/session.ts';
-import { wantsEcho } from '../echo.ts';
+import { hearsItself } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
-import type { Channel } from '../rooms.ts';
+import type { Channel, Rooms } from '../rooms.ts';
 
 /** Most envelopes pulled from history at a time. */
 const MOST = 64;
@@ -13,6 +13,12 @@ const FIRST = 8;
 const MAX_UNSENT = 262_144;
 /** Live events held back while the replay runs; beyond it they are dropped here and pulled from history instead. */
 const MAX_HELD = 512;
+
+export interface CatchUpParts {
+  readonly broker: Broker;
+  readonly rooms: Pick<Rooms, 'policy'>;
+  readonly now: () => number;
+}
 
 /** One stream to replay: everything after `after`. */
 export interface Missed {
@@ -34,6 +40,7 @@ export class CatchUp {
   readonly channel: Channel;
   private readonly broker: Broker;
   private readonly onDone: (catchUp: CatchUp) => void;
+  private readonly rooms: CatchUpParts['rooms'];
   private readonly now: () => number;
   private readonly unsent: number;
   /** Whether it carries nothing but what {@link startAfter} named. */
@@ -52,13 +59,13 @@ export class CatchUp {
   constructor(
     session: Session,
     channel: Channel,
-    broker: Broker,
+    { broker, rooms, now }: CatchUpParts,
     onDone: (catchUp: CatchUp) => void,
-    now: () => number = Date.now,
     isListedOnly = false,
   ) {
     this.isListedOnly = isListedOnly;
     this.now = now;
+    this.rooms = rooms;
     this.session = session;
     this.channel = channel;
     this.broker = broker;
@@ -226,7 +233,7 @@ export class CatchUp {
       if (event.sequence <= cursor.sequence) return false;
       cursor.sequence = event.sequence;
     }
-    if (event.from === this.session.id && !wantsEcho(this.session, channel)) return false;
+    if (event.from === this.session.id && !hearsItself(this.rooms, this.session, channel)) return false;
     if (isExpired(event.text, this.now())) return false;
     this.session.send(event.text);
     return true;

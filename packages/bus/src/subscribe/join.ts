@@ -100,11 +100,8 @@ export class Memberships {
       const [field] = refused;
       throw new BusError('VALIDATION_ERROR', `A rule forbids "${field}" at ${room}:${name}.`, { field, rule: field });
     }
-    return {
-      ...request,
-      ...(echo === true ? { echo } : {}),
-      ...(presence === true && !isWatching(request) ? { presence } : {}),
-    };
+    // A rule's echo is looked at with every event: it may be set later.
+    return presence === true && !isWatching(request) ? { ...request, presence } : request;
   }
 
   /** Makes the membership, and then makes it live. */

@@ -197,6 +197,16 @@ export class Rosters {
     if (channel.watchers === null) this.linger(this.watched.get(streamKey(channel)));
   }
 
+  /** The rules of a tenant have changed: where they forbid presence now, nobody is told of it any more. */
+  endForbidden(tenant: string): void {
+    for (const watched of [...this.watched.values()]) {
+      if (watched.tenant !== tenant) continue;
+      const channel = this.rooms.tenants.get(tenant)?.find(watched.room, watched.channel);
+      if (channel === undefined || this.rooms.policy(channel).presence !== false) continue;
+      for (const session of [...(channel.watchers ?? [])]) this.unwatch(session, channel);
+    }
+  }
+
   /** How many there are in a set that is watched here; undefined of any other. */
   count(channel: Channel): number | undefined {
     const watched = this.watched.get(streamKey(channel));

@@ -69,7 +69,7 @@ export class Replays {
       else rooms.refresh(channel);
       showStreams();
     };
-    const catchUp = new CatchUp(session, channel, broker, done, options.now);
+    const catchUp = new CatchUp(session, channel, { broker, rooms, now: options.now }, done);
     // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
     if (wanted.since !== undefined || wanted.history !== undefined) {
       const asked = wanted.since === undefined ? {} : positionsOf(channel, wanted.since);
@@ -112,7 +112,7 @@ export class Replays {
       rooms.refresh(wide);
       showStreams();
     };
-    const catchUp = new CatchUp(session, wide, broker, done, options.now, true);
+    const catchUp = new CatchUp(session, wide, { broker, rooms, now: options.now }, done, true);
     for (const one of rest) catchUp.startAfter(one.channel, one);
     hub.catchUps.start(catchUp);
     rooms.refresh(wide);

@@ -61,8 +61,12 @@ export class Socket implements Wire, Beating {
     return this.oneByOne ? this.ws.bufferedAmount : this.socket.writableLength;
   }
 
+  get isOpen(): boolean {
+    return this.ws.readyState === this.ws.OPEN;
+  }
+
   write(frames: Buffer, taken?: () => void): void {
-    if (this.ws.readyState !== this.ws.OPEN) {
+    if (!this.isOpen) {
       if (taken !== undefined) setImmediate(taken);
     } else if (!this.oneByOne) this.socket.write(frames, taken);
     else if (frames.length > 0) this.ws.send(framePayload(frames), { binary: false }, taken);
@@ -86,7 +90,7 @@ export class Socket implements Wire, Beating {
   }
 
   ping(): void {
-    if (this.ws.readyState === this.ws.OPEN) this.ws.ping();
+    if (this.isOpen) this.ws.ping();
   }
 
   isExcused(): boolean {

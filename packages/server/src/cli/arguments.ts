@@ -6,12 +6,13 @@ import { UsageError } from './exit.ts';
 /** Longest delay of a timer, in seconds. */
 const MAX_SECONDS = 2_147_483;
 
-/** A parser for commander: a whole number from `least` on. */
-export function whole(least: number): (text: string) => number {
+/** A parser for commander: a whole number from `least` on, and up to `most` if there is one. */
+export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`It must be a whole number, at least ${least}.`);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    const end = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
+    throw new InvalidArgumentError(`It must be a whole number, at least ${least}${end}.`);
   };
 }
 
@@ -34,6 +35,9 @@ export function collectList(text: string, earlier: readonly string[] | undefined
   const parts = text.split(',').map((part) => part.trim());
   return [...(earlier ?? []), ...parts.filter((part) => part !== '')];
 }
+
+/** What somebody wrote on the command line is called so. */
+const TYPED = /^the (argument|value|envelope) /;
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -66,7 +70,10 @@ export function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new UsageError(`${what} is not valid JSON. Quote it for the shell: '{"text":"hello"}' or '"a string"'.`);
+    // A file and a line of standard input pass no shell.
+    const isTyped = TYPED.test(what);
+    const hint = isTyped ? ` Quote it for the shell: '{"text":"hello"}' or '"a string"'.` : '';
+    throw new UsageError(`${what} is not valid JSON.${hint}`);
   }
 }
 

@@ -40,8 +40,11 @@ function make(text: string): EventFrame {
   };
 }
 
+/** What stands in a stream: events and, of a mailbox, private messages. */
+const STORED: ReadonlySet<string> = new Set(['event', 'telemetry', 'private']);
+
 function placeOf({ type, room, channel, metadata }: Envelope): EventFrame['at'] {
-  if ((type !== 'event' && type !== 'telemetry') || room === undefined || channel === undefined) return undefined;
+  if (!STORED.has(type) || room === undefined || channel === undefined) return undefined;
   const { sequence, epoch, delivery } = metadata ?? {};
   // What a group hands out has a cursor of its own.
   if (typeof sequence !== 'number' || typeof epoch !== 'string' || delivery !== undefined) return undefined;

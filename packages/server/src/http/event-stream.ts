@@ -61,9 +61,15 @@ export class EventStream implements Wire {
     return this.response.writableLength;
   }
 
+  get isOpen(): boolean {
+    const { socket, destroyed } = this.response;
+    // A peer that has gone is known by its line before the answer ends.
+    return !this.closing && !destroyed && socket?.writable !== false;
+  }
+
   write(frames: Buffer, taken?: () => void): void {
     const { response } = this;
-    if (this.closing || response.destroyed) {
+    if (!this.isOpen) {
       if (taken !== undefined) setImmediate(taken);
     } else if (frames.length > 0) {
       response.write(this.eventOf(frames), taken === undefined ? undefined : () => taken());
@@ -100,7 +106,7 @@ export class EventStream implements Wire {
   private tellPosition(): void {
     this.isDue = false;
     const { session, response } = this;
-    if (session === null || this.closing || response.destroyed) return;
+    if (session === null || !this.isOpen) return;
     const line = this.idLine(session);
     // Without data it is no event, but it is where a reader goes on.
     if (line !== '') response.write(`${line}\n`);

@@ -89,7 +89,7 @@ export function readPositions(text: string): Resumed[] | null {
   const streams = new Map<string, Map<string, Position>>();
   for (const entry of text === '' ? [] : text.split(',')) {
     const [, isMembership, room = '', channel = '', sequence, epoch = ''] = ENTRY.exec(entry) ?? [];
-    if (room === '') return null;
+    if (room === '' || (isMembership === '' && sequence === undefined)) return null;
     if (isMembership === '+') joined.push({ room, channel });
     if (sequence === undefined) continue;
     const position = { sequence: Number(sequence), epoch };

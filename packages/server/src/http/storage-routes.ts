@@ -37,6 +37,7 @@ export function storageRoutes(bus: Bus, redact: Redact): AnyRoute[] {
         if (place.room === undefined && place.channel !== undefined) {
           throw new BusError('VALIDATION_ERROR', 'Name the room of the channel too.', { field: 'room' });
         }
+        await bus.messages.requireReader(caller.sender, place);
         const entries = await readHistory(bus, caller.principal, { place, from, limit }, redact);
         return { entries, count: entries.length };
       },

@@ -133,6 +133,19 @@ describe('GET /v1/stream', () => {
     expect(await numbers(await open('', { 'Last-Event-ID': reader.lastId }), 1)).toEqual([2]);
   });
 
+  it('goes on in the mailbox of its subject, as in any channel', async () => {
+    const mail = (n: number): Promise<Answer> =>
+      ask(`${server.urls.http}/v1/publish`, { body: { type: 'private', to: '@sue', payload: { n } } });
+    const { reader } = await joined('subject=sue&join=@:sue');
+    const letter = () => reader.envelope(({ type }) => type === 'private');
+    await mail(1);
+    expect((await letter()).payload).toEqual({ n: 1 });
+    reader.close();
+    await mail(2);
+    const again = await open('subject=sue', { 'Last-Event-ID': reader.lastId });
+    expect((await again.envelope(({ type }) => type === 'private')).payload).toEqual({ n: 2 });
+  });
+
   it('takes the channels that a pattern means, those to come too', async () => {
     await publish('shop:orders.new', { n: 1 });
     const first = await joined('join=shop:orders.*');

@@ -189,7 +189,7 @@ function readJoin(text: string): Resumed {
 
 function addressOf(text: string): PartialAddress {
   try {
-    return parseAddress(text, undefined, true);
+    return parseAddress(text, undefined, true, true);
   } catch {
     return {};
   }

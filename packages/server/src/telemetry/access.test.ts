@@ -42,6 +42,20 @@ async function refused(attempt: Promise<Watcher>): Promise<RefusedHandshake> {
 }
 
 describe('who may watch', () => {
+  it('keeps out whom the tenant blocks, and closes what they have open', async () => {
+    const root = await connect({ sub: 'root', role: 'admin' });
+    const watcher = await watch({ sub: 'mallory', telemetry: true });
+    const other = await watch({ sub: 'ada', telemetry: true });
+    await root.ask('op.access.block', { subject: 'mallory', reason: 'spam' });
+    expect(await watcher.closed).toBe(4403);
+    const { status, body } = await refused(watch({ sub: 'mallory', telemetry: true }));
+    expect(status).toBe(403);
+    expect(JSON.parse(body)).toMatchObject({ error_code: 'AUTHORIZATION_ERROR', details: 'blocked: spam' });
+    await root.ask('op.access.unblock', { subject: 'mallory' });
+    await watch({ sub: 'mallory', telemetry: true });
+    expect(await other.ask({ type: 'ping' }, 'pong')).toMatchObject({ type: 'pong' });
+  });
+
   it('asks for a token', async () => {
     const { status, headers, body } = await refused(Watcher.connect(server.urls.telemetry));
     expect(status).toBe(401);

@@ -56,9 +56,15 @@ export class TelemetryServer {
     const closedFor = () => (bus.isDraining ? 'draining' : null);
     const rules = { ...options, maxConnections, maxConnectionsPerSubject: 0, compression: false, closedFor, onFault };
     this.upgrades = new UpgradeHandler(rules, this);
-    this.stopListening = feed.listen((event) => {
+    const stopOffering = feed.listen((event) => {
       for (const client of this.clients) client.offer(event);
     });
+    const closeBarred = (): void => this.closeBarred();
+    bus.accessList.added.add(closeBarred);
+    this.stopListening = () => {
+      bus.accessList.added.delete(closeBarred);
+      stopOffering();
+    };
   }
 
   get size(): number {
@@ -75,8 +81,16 @@ export class TelemetryServer {
     for (const client of this.clients) client.close(CLOSE.GOING_AWAY, 'server shutting down');
   }
 
-  /** Who may watch: admins, and tokens that say so. */
+  private closeBarred(): void {
+    for (const client of this.clients) {
+      const barred = this.bus.accessList.barred(client.view);
+      if (barred !== null) client.close(CLOSE.DISCONNECTED_BY_ADMIN, barred.reason);
+    }
+  }
+
+  /** Who may watch: admins, and tokens that say so. Throws for anybody else, and for whom the tenant keeps out. */
   read(request: IncomingMessage, principal: Principal): Watcher {
+    this.bus.requireWelcome(principal);
     if (hasRole(principal, 'admin') || principal.telemetry) return { principal };
     const sentence = 'telemetry needs the role admin or the claim "telemetry"';
     this.options.gate.report(request, { status: 403, details: sentence, internal: 'role or claim does not suffice' });

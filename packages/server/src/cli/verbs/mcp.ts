@@ -26,7 +26,7 @@ interface McpOptions extends BusOptions {
 export function mcpVerb(): Command {
   const verb = new Command('mcp')
     .description('Serve the bus to agents as tools (MCP): one agent over standard input and output, or many over HTTP.')
-    .addOption(new Option('--http <port>', 'serve streamable HTTP at /mcp on this port').argParser(whole(0)))
+    .addOption(new Option('--http <port>', 'serve streamable HTTP at /mcp on this port').argParser(whole(0, 65_535)))
     .addOption(new Option('--host <address>', 'where --http listens').default('127.0.0.1'))
     .addOption(
       new Option('--tool <room:channel>', 'offer a channel as a tool of its own; repeatable').argParser(collectList),

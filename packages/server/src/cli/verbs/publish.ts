@@ -145,10 +145,11 @@ class Publisher {
         await this.send(payload);
         this.progress.advance();
       }
-      await Promise.all(this.waiting);
       // The bus tells what it refused before it answers what was sent later.
       if (options.ack !== true && this.sent > 0) await client.ping();
     } finally {
+      // A line that cannot be read ends it: what was sent before has its answers told all the same.
+      await Promise.all(this.waiting);
       this.progress.end();
     }
     if (this.refused > 1) remark(`${this.refused} of ${this.sent} were refused. Why the first one was:`);

@@ -88,7 +88,9 @@ function mintVerb(): Command {
 
 function inspectVerb(): Command {
   const verb = new Command('inspect')
-    .description('Show what is in a token, and whether a server with this configuration accepts it (exit code 1: no).')
+    .description(
+      'Show what is in a token, and whether a server with this configuration accepts it (exit code 1 if not).',
+    )
     .argument('<token>', 'the token, or "-" for standard input');
   withKeyOptions(verb).option('--json', 'print JSON and nothing else');
   withExamples(

@@ -1,4 +1,4 @@
-import type { ArqonBusClient, HistoryPage, Since } from '@arqonbus/client';
+import { type ArqonBusClient, ArqonBusError, type HistoryPage, type Since } from '@arqonbus/client';
 import type { Position } from '@arqonbus/protocol';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { seconds, whole } from '../arguments.ts';
@@ -15,6 +15,9 @@ interface WaitOptions extends BusOptions {
   readonly timeout: number;
   readonly limit?: number;
 }
+
+/** Where a channel stands that does not exist yet: its cursor is `0@`. */
+const UNBORN: Position = { sequence: 0, epoch: '' };
 
 /** `SEQ@EPOCH` of one channel, which `place` names where several could be meant. */
 interface Cursor {
@@ -106,11 +109,17 @@ async function firstOf(
   return pages;
 }
 
-/** Where a place stands now. */
+/** Where a place stands now; at its beginning, when nobody has been there yet. */
 async function standing(client: ArqonBusClient, place: string): Promise<Since | undefined> {
   const history = client.history(place, { order: 'newest-first', limit: 1 });
-  // The first page tells the position, with messages or without.
-  await history.pages().next();
+  try {
+    // The first page tells the position, with messages or without.
+    await history.pages().next();
+  } catch (error) {
+    if (!(error instanceof ArqonBusError) || error.code !== 'NOT_FOUND') throw error;
+    // A map with the room-wide stream is a whole one: every channel that comes is new.
+    return place.includes(':') ? UNBORN : { '*': UNBORN };
+  }
   return history.position;
 }
 
@@ -141,8 +150,9 @@ function isPosition(since: Since): since is Position {
 
 /** A parser for commander. */
 function collectCursor(written: string, earlier: readonly Cursor[] | undefined): readonly Cursor[] {
-  const [, place, sequence = '', epoch = ''] = /^(?:([^=@]+)=)?(\d+)@(\S+)$/.exec(written) ?? [];
-  if (epoch === '' || !Number.isSafeInteger(Number(sequence))) {
+  const [, place, sequence = '', epoch = ''] = /^(?:([^=]+)=)?(\d+)@(\S*)$/.exec(written) ?? [];
+  const isWhole = epoch !== '' || sequence === '0';
+  if (!isWhole || !Number.isSafeInteger(Number(sequence))) {
     throw new InvalidArgumentError('Write a cursor as it was printed: 42@EPOCH, or ROOM:CHANNEL=42@EPOCH.');
   }
   return [...(earlier ?? []), { place, position: { sequence: Number(sequence), epoch } }];
