@@ -6,7 +6,7 @@ import { Publisher } from './publisher.ts';
 import { Random } from './random.ts';
 import { healthy, printedBy, within } from './settled.ts';
 import { type Received, Subscriber } from './subscriber.ts';
-import { judge, type Reading } from './verdict.ts';
+import { judge, type Reading, type Verdict } from './verdict.ts';
 
 const ROOM = 'storm';
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
@@ -20,7 +20,7 @@ export interface StormOptions {
 }
 
 /** What a storm broke and what came through it. */
-export interface Survival extends Damage {
+export interface Survival extends Damage, Verdict {
   readonly acked: number;
   /** Of those: acked with `stored: none`, delivered live alone. */
   readonly liveOnly: number;
@@ -36,8 +36,6 @@ export interface Survival extends Damage {
   readonly gapsTold: number;
   /** Resumes that had to wait for the storage. */
   readonly putOff: number;
-  /** Everything that was not as promised, a sentence each. */
-  readonly faults: readonly string[];
 }
 
 /**
@@ -54,8 +52,8 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
     const { publishers, subscribers } = crew;
     const chaos = new Chaos(arena, [...publishers, ...subscribers], random.fork());
     await chaos.rage(seconds);
-    const faults = await calm(arena, publishers, subscribers);
-    return { ...chaos.damage, ...account(publishers, subscribers), faults };
+    const verdict = await calm(arena, publishers, subscribers);
+    return { ...chaos.damage, ...account(publishers, subscribers), ...verdict };
   } finally {
     await Promise.all([...crew.publishers, ...crew.subscribers].map((client) => client.leave()));
     await arena.close();
@@ -77,13 +75,13 @@ function launch(arena: Arena, random: Random): Publisher[] {
   return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, known, random.fork()));
 }
 
-/** Everything runs again: lets clients finish, then compares what everybody has. Answers the faults. */
-async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscriber[]): Promise<string[]> {
+/** Everything runs again: lets clients finish, then compares what everybody has. */
+async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscriber[]): Promise<Verdict> {
   const printed = (): string => printedBy(arena.nodes);
-  if (!(await within(Promise.all(arena.nodes.map(healthy))))) return [`a node does not recover\n${printed()}`];
+  if (!(await within(Promise.all(arena.nodes.map(healthy))))) return unsettled(`a node does not recover\n${printed()}`);
   if (!(await within(Promise.all(publishers.map((publisher) => publisher.finish()))))) {
     const open = publishers.map(({ unanswered }) => unanswered).join(', ');
-    return [`messages stay without an ack: ${open}\n${printed()}`];
+    return unsettled(`messages stay without an ack: ${open}\n${printed()}`);
   }
   const readings = (await Promise.all(arena.nodes.map(({ name, url }) => readAll(name, url)))).flat();
   const ends = readings.map(({ channel, events }) => ({ channel, end: events.at(-1)?.sequence ?? 0 }));
@@ -101,8 +99,14 @@ async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscrib
   await Promise.all(arena.nodes.map((node) => node.stop()));
   const stored = new Map<string, { epoch: string; events: Received[] }>();
   for (const channel of CHANNELS) stored.set(channel, await arena.read(ROOM, channel));
-  const faults = [...late, ...judge({ publishers, subscribers, stored, readings })];
-  return faults.length === 0 ? [] : [...faults, printed()];
+  const verdict = judge({ publishers, subscribers, stored, readings });
+  const faults = [...late, ...verdict.faults];
+  return faults.length === 0 ? verdict : { ...verdict, faults: [...faults, printed()] };
+}
+
+/** There is nothing to compare. */
+function unsettled(fault: string): Verdict {
+  return { found: 0, lost: 0, doubled: 0, reordered: 0, untold: 0, faults: [fault] };
 }
 
 /** All of every channel, as one server's `history` has it. */
@@ -122,7 +126,7 @@ async function readAll(name: string, url: string): Promise<Reading[]> {
   return readings;
 }
 
-function account(publishers: Publisher[], subscribers: Subscriber[]): Omit<Survival, keyof Damage | 'faults'> {
+function account(publishers: Publisher[], subscribers: Subscriber[]): Omit<Survival, keyof Damage | keyof Verdict> {
   const sum = <T>(all: readonly T[], count: (one: T) => number): number =>
     all.reduce((total, one) => total + count(one), 0);
   const received = (one: Subscriber): number => sum([...one.streams.values()], (stream) => stream.received.length);

@@ -3,6 +3,7 @@ import { untoldDuplicates } from './duplicates.ts';
 import { type GroupEvidence, type GroupStanding, judgeGroup } from './group-verdict.ts';
 import type { Acked } from './publisher.ts';
 import { tellStory } from './story.ts';
+import { type Evidence, judge } from './verdict.ts';
 import type { HandedOut } from './worker.ts';
 
 const EPOCH = 'e';
@@ -147,5 +148,60 @@ describe('the story of an event', () => {
       '    900 ms: handed to w2',
     ]);
     expect(tellStory('arq_3', [later], damage)).toBe('arq_3 was given to nobody');
+  });
+});
+
+/** One sender's three events in one channel, which one member had and a server reads back, but for what is different. */
+function evidence(different: {
+  readonly acked?: readonly Acked[];
+  readonly stored?: readonly number[];
+  readonly received?: readonly number[];
+  readonly read?: readonly number[];
+}): Evidence {
+  const events = (numbers: readonly number[] = [1, 2, 3]) =>
+    numbers.map((n, at) => ({ sequence: at + 1, id: `arq_${n}` }));
+  const had = (different.received ?? [1, 2, 3]).map((n) => ({ sequence: n, id: `arq_${n}` }));
+  const position = { sequence: 3, epoch: EPOCH };
+  return {
+    publishers: [
+      { acked: [...(different.acked ?? [acked(1), acked(2), acked(3)])], refused: new Set(), complaints: [] },
+    ],
+    subscribers: [
+      {
+        name: 's1',
+        live: new Set(),
+        complaints: [],
+        streams: new Map([['wind', { from: 0, position, received: had }]]),
+      },
+    ],
+    stored: new Map([['wind', { epoch: EPOCH, events: events(different.stored) }]]),
+    readings: [{ reader: 'n1', channel: 'wind', events: events(different.read ?? different.stored) }],
+  };
+}
+
+describe('the verdict over events', () => {
+  const HELD = { found: 3, lost: 0, doubled: 0, reordered: 0, untold: 0, faults: [] };
+
+  it('finds nothing where everything held', () => {
+    expect(judge(evidence({}))).toEqual(HELD);
+  });
+
+  it.each([
+    ['an acked event that is not stored', { stored: [1, 2], received: [1, 2] }, { found: 2, lost: 1 }],
+    ['an acked event whose stream began anew', { acked: [acked(1), acked(2), acked(3, { epoch: 'f' })] }, { lost: 1 }],
+    ['an event that is stored twice', { stored: [1, 2, 3, 2] }, { doubled: 1 }],
+    [
+      'an event that was sent again and not known',
+      { acked: [acked(1, { known: { sequence: 2, epoch: EPOCH } }), acked(2), acked(3)] },
+      { doubled: 1 },
+    ],
+    ['two events of one sender that changed places', { stored: [1, 3, 2] }, { reordered: 1 }],
+    ['an event that a member never had', { received: [1, 3] }, { untold: 1 }],
+    ['an event that a member had twice', { received: [1, 2, 2, 3] }, { untold: 1 }],
+    ['an event that a server does not read back', { read: [1, 2] }, { untold: 1 }],
+  ])('finds %s', (_what, different, expected) => {
+    const verdict = judge(evidence(different));
+    expect(verdict).toMatchObject(expected);
+    expect(verdict.faults.length).toBeGreaterThan(0);
   });
 });

@@ -11,38 +11,65 @@ export interface Reading {
 
 /** Everything that is known when the storm is over. */
 export interface Evidence {
-  readonly publishers: readonly Publisher[];
-  readonly subscribers: readonly Subscriber[];
+  readonly publishers: readonly Pick<Publisher, 'acked' | 'refused' | 'complaints'>[];
+  readonly subscribers: readonly Pick<Subscriber, 'name' | 'streams' | 'live' | 'complaints'>[];
   /** What the storage holds, read past the servers: channel → its epoch and events. */
   readonly stored: ReadonlyMap<string, { readonly epoch: string; readonly events: readonly Received[] }>;
   /** What the servers say that it holds. */
   readonly readings: readonly Reading[];
 }
 
-/** All that is not as the guarantees promise, a sentence each; empty when everything held. */
-export function judge(evidence: Evidence): string[] {
-  const { publishers, subscribers, readings, stored } = evidence;
-  const faults = [...publishers, ...subscribers].flatMap(({ complaints }) => complaints);
-  for (const [channel, { events }] of stored) {
-    faults.push(...holes(`the storage of ${channel}`, events, 0), ...repeats(channel, events));
-    for (const publisher of publishers) faults.push(...disorder(channel, events, publisher));
-  }
-  for (const publisher of publishers) {
-    faults.push(...untoldDuplicates(publisher.acked));
-    for (const ack of publisher.acked) faults.push(...lost(ack, stored.get(ack.channel)));
-  }
-  for (const { reader, channel, events } of readings) {
-    faults.push(...differences(`${reader} of ${channel}`, events, stored.get(channel)?.events ?? []));
-  }
-  for (const subscriber of subscribers) {
-    for (const [channel, stream] of subscriber.streams) {
-      const owed = (stored.get(channel)?.events ?? []).filter(({ sequence }) => sequence > stream.from);
-      // What was stored after all, though its node had given up on that and handed it on live.
-      const had = owed.filter(({ sequence, id }) => !subscriber.live.has(id) || has(stream.received, sequence));
-      faults.push(...differences(`${subscriber.name} on ${channel}`, stream.received, had));
-    }
-  }
-  return faults;
+export interface Verdict {
+  /** Acked events that are stored where their acks say. */
+  readonly found: number;
+  /** Acked events that are not. */
+  readonly lost: number;
+  /** Events that are stored twice, or were taken for new though they were stored. */
+  readonly doubled: number;
+  /** Places where events of one sender are not in its order. */
+  readonly reordered: number;
+  /** Readers and members that lack something, or have something else, without having been told. */
+  readonly untold: number;
+  /** All that is not as the guarantees promise, a sentence each; empty when everything held. */
+  readonly faults: readonly string[];
+}
+
+export function judge({ publishers, subscribers, readings, stored }: Evidence): Verdict {
+  const acked = publishers.flatMap((publisher) => publisher.acked);
+  const lost = acked.flatMap((ack) => lostOf(ack, stored.get(ack.channel)));
+  const streams = [...stored];
+  const doubled = [
+    ...streams.flatMap(([channel, { events }]) => repeats(channel, events)),
+    ...publishers.flatMap((publisher) => untoldDuplicates(publisher.acked)),
+  ];
+  const reordered = streams.flatMap(([channel, { events }]) =>
+    publishers.flatMap((publisher) => disorder(channel, events, publisher)),
+  );
+  const untold = [
+    ...[...publishers, ...subscribers].flatMap(({ complaints }) => complaints),
+    ...streams.flatMap(([channel, { events }]) => holes(`the storage of ${channel}`, events, 0)),
+    ...readings.flatMap(({ reader, channel, events }) =>
+      differences(`${reader} of ${channel}`, events, stored.get(channel)?.events ?? []),
+    ),
+    ...subscribers.flatMap((subscriber) => lackedBy(subscriber, stored)),
+  ];
+  return {
+    found: acked.filter((ack) => ack.stored !== 'none').length - lost.length,
+    lost: lost.length,
+    doubled: doubled.length,
+    reordered: reordered.length,
+    untold: untold.length,
+    faults: [...lost, ...doubled, ...reordered, ...untold],
+  };
+}
+
+function lackedBy({ name, streams, live }: Evidence['subscribers'][number], stored: Evidence['stored']): string[] {
+  return [...streams].flatMap(([channel, stream]) => {
+    const owed = (stored.get(channel)?.events ?? []).filter(({ sequence }) => sequence > stream.from);
+    // What was stored after all, though its node had given up on that and handed it on live.
+    const had = owed.filter(({ sequence, id }) => !live.has(id) || has(stream.received, sequence));
+    return differences(`${name} on ${channel}`, stream.received, had);
+  });
 }
 
 function holes(where: string, events: readonly Received[], from: number): string[] {
@@ -62,7 +89,11 @@ function repeats(channel: string, events: readonly Received[]): string[] {
 }
 
 /** What one client sent stands in the order sent, but for what was refused and sent again later. */
-function disorder(channel: string, events: readonly Received[], { acked, refused }: Publisher): string[] {
+function disorder(
+  channel: string,
+  events: readonly Received[],
+  { acked, refused }: Pick<Publisher, 'acked' | 'refused'>,
+): string[] {
   const numbers = new Map(acked.filter(({ id }) => !refused.has(id)).map(({ id, number }) => [id, number]));
   let last = 0;
   for (const { id, sequence } of events) {
@@ -74,7 +105,7 @@ function disorder(channel: string, events: readonly Received[], { acked, refused
   return [];
 }
 
-function lost(
+function lostOf(
   { id, channel, sequence, epoch, stored }: Acked,
   stream: { readonly epoch: string; readonly events: readonly Received[] } | undefined,
 ): string[] {
