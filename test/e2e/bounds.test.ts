@@ -467,10 +467,11 @@ describe('what is told of one client', () => {
 
 describe('memory', () => {
   it('beyond its bound takes no connections and no publishes, but answers who is there', async () => {
-    const server = await serve({ ARQONBUS_MAX_MEMORY_BYTES: '1048576' });
+    const server = await serve();
     const { bus } = server.server;
     const full = new Promise<JsonObject>((resolve) => bus.on('memory_full', ({ payload }) => resolve(payload)));
     const peer = await client(server);
+    bus.adjust({ maxMemoryBytes: MIB });
     expect(await full).toMatchObject({ limit_bytes: MIB });
     expect(await peer.publish({ room: 'r', channel: 'x' })).toMatchObject({ error_code: 'LIMIT_EXCEEDED' });
     expect(await peer.ask('ping')).toMatchObject({ pong: true });

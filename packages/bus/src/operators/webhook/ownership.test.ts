@@ -301,8 +301,11 @@ describe('when the storage is away', () => {
     const [rig, receiver] = await Promise.all([openRig(), openReceiver()]);
     const owner = rig.connect({ subject: 'alice' });
     await rig.run(owner, 'op.webhook.register', { url: receiver.url, room: 'science', durable: true });
-    rig.bus.engine.store.set = () => {
-      throw new BusError('STORAGE_UNAVAILABLE', 'The storage is away.');
+    const { store } = rig.bus.engine;
+    const set = store.set.bind(store);
+    store.set = (at, key, ...rest) => {
+      if (key.startsWith('whk_')) throw new BusError('STORAGE_UNAVAILABLE', 'The storage is away.');
+      return set(at, key, ...rest);
     };
     owner.principal = ownerOf({ subject: 'alice', subscribe: ['science:b'] });
     for (const n of [1, 2]) rig.publish(owner, 'science', 'b', n);
