@@ -7,20 +7,19 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { TestServer } from '../../fixtures/start.ts';
+import { type Outcome, runWarm, type WarmRun } from './warm.ts';
 
 const BIN = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
 
-export interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+/** Verbs that are their process: they go on by themselves, or speak over its standard input. */
+const WITH_A_PROCESS: readonly string[] = ['serve', 'mcp'];
 
 /** The real program, run in an empty folder with no settings but those it is given. */
 export class Arqon {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'arqon-cli-'));
   private readonly env: Record<string, string>;
   private readonly running: Set<Running> = new Set();
+  private readonly warm: Set<WarmRun> = new Set();
 
   constructor(env: Readonly<Record<string, string>> = {}) {
     const { PATH = '', HOME = '' } = process.env;
@@ -40,10 +39,12 @@ export class Arqon {
     return this.track(process.execPath, [BIN, ...args], env);
   }
 
-  /** Runs it to its end, with `input` as its whole standard input. */
+  /** Runs it to its end, with `input` as its whole standard input; only what reads it gets a process of its own. */
   async run(args: readonly string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<Outcome> {
-    const running = this.start(args, options.env);
-    running.write(options.input ?? '');
+    const { input = '', env = {} } = options;
+    if (input === '' && !WITH_A_PROCESS.includes(args[0] ?? '')) return this.runWarm(args, env);
+    const running = this.start(args, env);
+    running.write(input);
     return running.ended;
   }
 
@@ -81,8 +82,15 @@ export class Arqon {
   /** Ends what still runs, and takes the folder away. */
   async stop(): Promise<void> {
     for (const running of this.running) running.child.kill('SIGKILL');
-    await Promise.all([...this.running].map(({ ended }) => ended));
+    for (const run of this.warm) run.kill();
+    await Promise.all([...this.running, ...this.warm].map(({ ended }) => ended));
     rmSync(this.folder, { recursive: true });
+  }
+
+  private runWarm(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Outcome> {
+    const run = runWarm(BIN, { args, env: { ...this.env, ...env }, cwd: this.folder });
+    this.warm.add(run);
+    return run.ended.finally(() => this.warm.delete(run));
   }
 
   private track(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
