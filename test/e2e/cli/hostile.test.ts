@@ -115,11 +115,7 @@ afterAll(async () => {
 
 /** What a verb prints on a terminal, once that has been held to the rule. */
 async function print(args: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
-  const running = arqon.runOnTerminal(args, env);
-  // Nothing is typed.
-  running.child.stdin.write('\u0004');
-  await running.ended;
-  const printed = running.raw;
+  const printed = await arqon.show(args, env);
   const at = UNSAFE.exec(printed.replace(OWN, '\n'));
   if (at !== null) throw new Error(`arqon ${args.join(' ')} printed ${JSON.stringify(printed)}`);
   return printed;

@@ -46,7 +46,18 @@ async function drained() {
   }
 }
 
-async function run({ args, env, cwd }) {
+/** Has both streams look like those of a terminal, or no longer; null columns are those of no terminal. */
+function asTerminal(columns) {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (columns === null) {
+      delete stream.isTTY;
+      delete stream.columns;
+    } else Object.assign(stream, { isTTY: true, columns });
+  }
+}
+
+async function run({ args, env, cwd, columns = null }) {
+  asTerminal(columns);
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, env);
   process.chdir(cwd);
@@ -64,6 +75,7 @@ async function run({ args, env, cwd }) {
   for (const name of [...SIGNALS, 'uncaughtException', 'warning']) process.removeAllListeners(name);
   for (const stream of [process.stdout, process.stderr]) stream.removeAllListeners('error');
   Object.assign(console, own);
+  asTerminal(null);
   process.chdir('/');
   for (const stream of [process.stdout, process.stderr]) stream.write(mark);
   const isSpent = isStopping();

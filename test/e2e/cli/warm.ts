@@ -11,6 +11,8 @@ export interface Task {
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** Of the terminal that it writes to; it writes to none when left out. */
+  readonly columns?: number;
 }
 
 export interface Outcome {
