@@ -8,7 +8,7 @@ import { PrivateRedis } from '../../fixtures/private-redis.ts';
 import { startTestServer } from '../../fixtures/start.ts';
 import { BusProcess } from '../faults/bus-process.ts';
 
-const TURNS = 20;
+const TURNS = 12;
 const CHANNEL = 'lab:talk';
 const cleanups: (() => Promise<unknown> | unknown)[] = [];
 
