@@ -150,12 +150,12 @@ describe('a terminal that looks at a hostile bus', () => {
   it('is not driven by its results', async () => {
     const printed = await printAll({ ARQONBUS_WS_URL: bus.url, ARQONBUS_HTTP_URL: bus.http });
     expect(silent(printed).sort()).toEqual(['access disconnect', 'bench', 'rules set', 'store delete', 'store set']);
-  }, 60_000);
+  }, 120_000);
 
   it('is not driven by its refusals', async () => {
     const printed = await printAll({ ARQONBUS_WS_URL: bus.errors, ARQONBUS_HTTP_URL: `${bus.http}/refused` });
     expect(silent(printed)).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 
   it('is not driven by a refused handshake, by frames that are no envelopes, or by the live view', async () => {
     expect(await print(['rooms'], { ARQONBUS_WS_URL: bus.refusing })).toContain('evil');
@@ -174,7 +174,7 @@ describe('a terminal that looks at a hostile bus', () => {
     top.child.stdin.write('q');
     await top.ended;
     expect(UNSAFE.exec(top.raw.replace(SCREEN, '').replace(OWN, '\n'))).toBeNull();
-  }, 60_000);
+  }, 120_000);
 
   it('is not driven by arguments and the names of files', async () => {
     for (const args of [

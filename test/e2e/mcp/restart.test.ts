@@ -132,4 +132,4 @@ it('lets two agents on two nodes talk', async () => {
   expect(heardByBob).toEqual(odd);
   expect(heardByAda).toEqual(even);
   await expect.poll(async () => (await ada.call('who', { name: 'bob' })).clients).toMatchObject([{ from: '@bob' }]);
-}, 60_000);
+}, 120_000);

@@ -10,7 +10,7 @@ describe.runIf(hasPostgres())('Postgres', () => {
 
   beforeAll(async () => {
     server = await PrivatePostgres.start();
-  }, 60_000);
+  }, 120_000);
   afterAll(() => server.stop());
 
   engineSuite(
