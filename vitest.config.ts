@@ -33,10 +33,10 @@ export default defineConfig({
     },
   },
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // What a test waits for may take long on a busy machine; only a wait that would never end is a fault.
-    expect: { poll: { timeout: 15_000 } },
+    expect: { poll: { timeout: 30_000 } },
     // Most of the time goes by in waiting for processes, so that two cores serve four files at once.
     maxWorkers: 4,
     projects: [

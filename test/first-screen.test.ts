@@ -52,7 +52,7 @@ function shown(code: string, terminal: string): Block {
 
 describe('the first screen of the README', () => {
   it('talks from two terminals, a page, Node.js, Python and curl, copied as it is', async () => {
-    const walk = await Walkthrough.begin(PYTHON);
+    const walk = await Walkthrough.begin(PYTHON, { realNpx: true });
     try {
       await walk.follow(shell('npx arqon serve', 'bus'));
       await walk.follow(shown('storage memory', 'bus'));

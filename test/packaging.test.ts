@@ -15,7 +15,7 @@ let tarballs: readonly Tarball[];
 
 beforeAll(async () => {
   ({ folder, tarballs } = await packAll());
-}, 60_000);
+}, 120_000);
 afterAll(() => remove(folder));
 
 function tarball(name: string): Tarball {
@@ -67,7 +67,7 @@ describe.each(NAMES)('@arqonbus/%s, packed', (name) => {
       '--no-color',
     ]);
     expect(stdout).toContain(`@arqonbus/${name} v${manifest.version}`);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('installed', () => {
@@ -77,7 +77,7 @@ describe('installed', () => {
     home = join(folder, 'installed');
     await mkdir(home);
     await layOut(home, tarballs);
-  }, 60_000);
+  }, 120_000);
 
   it.each([
     ['node16', 'node16'],
@@ -115,7 +115,7 @@ describe('installed', () => {
 
   it('the packed server starts with npx, and stops', async () => {
     expect(await serveOnce(home)).toEqual({ version: '0.1.0', isGone: true });
-  }, 60_000);
+  }, 120_000);
 
   it.skipIf(process.env.CI !== 'true')(
     'npm installs the tarballs on a machine without the repository',

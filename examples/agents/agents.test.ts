@@ -19,7 +19,9 @@ function run(env: Readonly<Record<string, string>>): Running {
   return example;
 }
 
-it('agents answer a question, though one of them is killed in the middle of its work', async () => {
+it('agents answer a question, though one of them is killed in the middle of its work', {
+  timeout: 240_000,
+}, async () => {
   const python = findPython(scratch, 'the worker in Python is');
   const example = run({ PYTHON: python === null ? 'none' : join(python, 'python3') });
   const code = await example.end();

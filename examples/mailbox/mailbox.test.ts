@@ -13,7 +13,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'arqonbus-mail-'));
   const path = join(folder, 'bus.db');
   bus = await BusProcess.start('mail', { ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_SQLITE_PATH: path });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   for (const example of running) example.kill();
   await bus.kill();

@@ -6,7 +6,7 @@ import { Peer } from '../fixtures/peer.ts';
 import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
 import { startTestServer } from '../fixtures/start.ts';
 
-const PATIENT = { timeout: 15_000 };
+const PATIENT = { timeout: 40_000 };
 
 describe.skipIf(!hasRedis())('while the storage is away', () => {
   let redis: PrivateRedis;

@@ -91,7 +91,7 @@ describe('hostile frames', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
     expect((await witness.received('event')).length).toBe(0);
     await Promise.all([witness.close(), speaker.close(), (hostile as Peer | null)?.close()]);
-  }, 60_000);
+  }, 120_000);
 
   it('of raw bytes never stop the server', async () => {
     const witness = await Peer.connect(server.urls.bus);
@@ -114,5 +114,5 @@ describe('hostile frames', () => {
     );
     expect(await witness.ask('ping')).toMatchObject({ pong: true });
     await witness.close();
-  }, 60_000);
+  }, 120_000);
 });

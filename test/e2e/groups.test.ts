@@ -6,7 +6,7 @@ import { BusProcess } from './faults/bus-process.ts';
 type Frame = Awaited<ReturnType<Peer['next']>>;
 
 const GROUP = { room: 'work', channel: 'jobs', group: 'g' };
-const NUMBERS = Array.from({ length: 300 }, (_, index) => index + 1);
+const NUMBERS = Array.from({ length: 150 }, (_, index) => index + 1);
 /** A driver that ended without a farewell is succeeded within this. */
 const TAKEOVER_MS = 12_000;
 
@@ -40,12 +40,14 @@ describe.runIf(hasRedis())('groups of two processes', () => {
     await driving.kill();
     const killed = performance.now();
 
+    // It waits for the new driver, which honours the lease.
+    const answering = worker
+      .command('delivery.ack', { tokens: [tokenOf(held[1] as Frame)] })
+      .then(({ status }) => ({ status, isInTime: performance.now() - killed < TAKEOVER_MS }));
     const handled = new Set([held[0]?.payload.n]);
     const publisher = await Peer.connect(other.url);
     for (const n of NUMBERS.slice(50)) await publisher.publish({ ...GROUP, payload: { n } });
-    // It waits for the new driver, which honours the lease.
-    const answer = await worker.command('delivery.ack', { tokens: [tokenOf(held[1] as Frame)] });
-    expect([answer.status, performance.now() - killed < TAKEOVER_MS]).toEqual(['success', true]);
+    expect(await answering).toEqual({ status: 'success', isInTime: true });
     handled.add(held[1]?.payload.n);
     while (handled.size < NUMBERS.length) {
       const event = await worker.next(isDelivery);
@@ -54,7 +56,7 @@ describe.runIf(hasRedis())('groups of two processes', () => {
     }
     expect((await worker.command('delivery.ack', { tokens: [tokenOf(lost)] })).error_code).toBe('LEASE_LOST');
     expect(await worker.ask('group.info', GROUP)).toMatchObject({
-      position: { sequence: 300 },
+      position: { sequence: 150 },
       pending: 0,
       unacked: 0,
       lost: 0,

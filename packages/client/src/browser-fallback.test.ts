@@ -45,7 +45,7 @@ describe.skipIf(!hasChromium())('in a browser behind a proxy that refuses upgrad
     page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/`);
     await page.waitForFunction(() => 'Client' in globalThis);
-  }, 60_000);
+  }, 120_000);
 
   afterAll(async () => {
     await browser?.close();

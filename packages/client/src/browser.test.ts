@@ -43,7 +43,7 @@ describe.skipIf(!hasChromium())('in a browser', () => {
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
     page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(pages.address() as AddressInfo).port}/`);
-  }, 60_000);
+  }, 120_000);
 
   afterAll(async () => {
     await browser?.close();

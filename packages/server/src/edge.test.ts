@@ -131,7 +131,8 @@ describe('stopping', () => {
     await once(mute, 'data');
     const began = performance.now();
     await server.stop();
-    expect(performance.now() - began).toBeLessThan(1_000);
+    // Left to itself the closing handshake has half a minute.
+    expect(performance.now() - began).toBeLessThan(10_000);
     mute.destroy();
   });
 

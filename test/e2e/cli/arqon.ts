@@ -7,13 +7,17 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { TestServer } from '../../fixtures/start.ts';
+import { type Outcome, runWarm, type Task, type WarmRun } from './warm.ts';
 
 const BIN = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
 
-export interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
+/** Verbs that are their process: they go on by themselves, or speak over its standard input. */
+const WITH_A_PROCESS: readonly string[] = ['serve', 'mcp'];
+
+/** Whether a run needs a process of its own: for what it reads, for what it is, or for what Node reads when it starts. */
+function needsProcess(args: readonly string[], env: Readonly<Record<string, string>>, input: string): boolean {
+  if (input !== '' || WITH_A_PROCESS.includes(args[0] ?? '')) return true;
+  return Object.keys(env).some((name) => name.startsWith('NODE_'));
 }
 
 /** The real program, run in an empty folder with no settings but those it is given. */
@@ -21,6 +25,7 @@ export class Arqon {
   readonly folder: string = mkdtempSync(join(tmpdir(), 'arqon-cli-'));
   private readonly env: Record<string, string>;
   private readonly running: Set<Running> = new Set();
+  private readonly warm: Set<WarmRun> = new Set();
 
   constructor(env: Readonly<Record<string, string>> = {}) {
     const { PATH = '', HOME = '' } = process.env;
@@ -40,10 +45,12 @@ export class Arqon {
     return this.track(process.execPath, [BIN, ...args], env);
   }
 
-  /** Runs it to its end, with `input` as its whole standard input. */
+  /** Runs it to its end, with `input` as its whole standard input; only what reads it gets a process of its own. */
   async run(args: readonly string[], options: { input?: string; env?: Record<string, string> } = {}): Promise<Outcome> {
-    const running = this.start(args, options.env);
-    running.write(options.input ?? '');
+    const { input = '', env = {} } = options;
+    if (!needsProcess(args, { ...this.env, ...env }, input)) return this.runWarm({ args, env });
+    const running = this.start(args, env);
+    running.write(input);
     return running.ended;
   }
 
@@ -53,6 +60,12 @@ export class Arqon {
     const { code, stdout, stderr } = await this.run(args, options);
     if (code !== 0) throw new Error(`arqon ${args.join(' ')} exited with ${code}: ${stderr}`);
     return JSON.parse(stdout);
+  }
+
+  /** All that it prints, in the way of a terminal with so many columns, 0 for one that does not tell; nothing is typed. */
+  async show(args: readonly string[], env: Readonly<Record<string, string>> = {}, columns = 0): Promise<string> {
+    const { stdout, stderr } = await this.runWarm({ args, env, columns });
+    return stdout + stderr;
   }
 
   /** Starts a line of the shell in which `arqon` is the program. */
@@ -81,8 +94,15 @@ export class Arqon {
   /** Ends what still runs, and takes the folder away. */
   async stop(): Promise<void> {
     for (const running of this.running) running.child.kill('SIGKILL');
-    await Promise.all([...this.running].map(({ ended }) => ended));
+    for (const run of this.warm) run.kill();
+    await Promise.all([...this.running, ...this.warm].map(({ ended }) => ended));
     rmSync(this.folder, { recursive: true });
+  }
+
+  private runWarm(task: Omit<Task, 'cwd'>): Promise<Outcome> {
+    const run = runWarm(BIN, { ...task, env: { ...this.env, ...task.env }, cwd: this.folder });
+    this.warm.add(run);
+    return run.ended.finally(() => this.warm.delete(run));
   }
 
   private track(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {

@@ -112,8 +112,8 @@ describe('arqon work', () => {
 
   it('keeps an event for as long as its command runs', async () => {
     await publish('slow', { n: 1 });
-    const making = ['--start', 'all', '--ack-wait-seconds', '1', '--max-attempts', '9'];
-    const script = `setTimeout(() => console.log('attempt ' + env.ARQON_ATTEMPT), 3000)`;
+    const making = ['--start', 'all', '--ack-wait-seconds', '2', '--max-attempts', '9'];
+    const script = `setTimeout(() => console.log('attempt ' + env.ARQON_ATTEMPT), 5000)`;
     const work = ['work', 'lab:slow', '--group', 'g', ...making, '--limit', '1', ...code(script)];
     const { stdout, stderr } = await arqon.run(work);
     expect([stdout, stderr]).toEqual(['attempt 1\n', 'arqon: 1 done, 0 to be done again, 0 rejected.\n']);

@@ -21,7 +21,7 @@ afterEach(async () => {
   await arqon.stop();
 });
 
-const PATIENT = { timeout: 15_000 };
+const PATIENT = { timeout: 40_000 };
 
 /** What is read of a stream, and how it ends. */
 function reading(id: string, channel: string): { text: () => string; done: Promise<string> } {

@@ -234,9 +234,8 @@ describe('arqon token', () => {
 describe('on a narrow terminal', () => {
   it.each([30, 50, 80])('no table is wider than its %d columns', async (columns) => {
     for (const args of ['channels science', 'config show', 'clients', 'status']) {
-      const line = `stty cols ${columns}; NO_COLOR=1 ARQONBUS_WS_URL=${server.urls.bus} arqon ${args}`;
-      const { stdout } = await arqon.onTerminal(line).ended;
-      const lines = stdout.trimEnd().split('\n');
+      const env = { NO_COLOR: '1', ARQONBUS_WS_URL: server.urls.bus };
+      const lines = (await arqon.show(args.split(' '), env, columns)).trimEnd().split('\n');
       expect(lines.length).toBeGreaterThan(1);
       expect([args, lines.filter((one) => [...one].length > columns)]).toEqual([args, []]);
     }

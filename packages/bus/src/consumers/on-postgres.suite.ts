@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { hasPostgres, PrivatePostgres } from '../../../../test/fixtures/private-postgres.ts';
 import { createPostgresEngine } from '../engine/postgres/postgres.ts';
 import type { Backend } from './groups.suite.ts';
-import { onEnd } from './rig.suite.ts';
 
 /** Runs a suite over two nodes on one Postgres server of the file's own, with a fresh schema for each bus. */
 export function onPostgres(suite: (name: string, open: () => Promise<Backend>, nodes: 2) => void): void {
@@ -15,8 +14,8 @@ export function onPostgres(suite: (name: string, open: () => Promise<Backend>, n
     afterAll(() => server.stop());
 
     async function open(): Promise<Backend> {
+      // It goes with the server.
       const url = await server.freshSchema();
-      onEnd(() => server.dropSchema(url));
       return { engine: (nodeId) => createPostgresEngine({ url, nodeId }) };
     }
 

@@ -288,7 +288,7 @@ describe('a mailbox', () => {
     }
     // 64 MiB lie behind the first one, which alone waits.
     expect(last).toMatchObject({ error_code: 'MAILBOX_FULL', payload: { pending: 1 } });
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('rules of mailboxes', () => {

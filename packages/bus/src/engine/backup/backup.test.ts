@@ -159,7 +159,7 @@ describe.runIf(hasRedis() && hasPostgres())('a backup', () => {
     await restoreBackup(target, from(await chunksOf(source)));
     expect(await target.broker.retentionOf(lab)).toEqual({ size: 10, ttlMs: Number.POSITIVE_INFINITY, bytes: 10_000 });
     expect(await target.broker.retentionOf(other)).toEqual(KEPT);
-  }, 60_000);
+  }, 120_000);
 
   it('is refused by storage that holds something, unless it may take its place; all else stays', async () => {
     const source = await fresh.sqlite();
@@ -185,7 +185,7 @@ describe.runIf(hasRedis() && hasPostgres())('a backup', () => {
     expect(listed[0]).toMatchObject({ key: 'key-1', value: '{"n":1}', owner: null });
     // Higher than any that was given out, here or there.
     expect(listed[0]?.version).toBeGreaterThan(152);
-  }, 60_000);
+  }, 120_000);
 
   it('is refused while nodes of a bus run on the storage', async () => {
     const target = await fresh.redis();

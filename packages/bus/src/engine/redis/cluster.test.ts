@@ -135,7 +135,7 @@ describe.runIf(hasRedis())('Redis Cluster', () => {
           expect(kept).toEqual(range(1, kept.length));
         }
       }
-    }, 40_000);
+    }, 120_000);
 
     it('keeps one sender’s order across rooms of different members', async () => {
       await empty();

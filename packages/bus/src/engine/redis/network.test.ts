@@ -262,5 +262,5 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
     proxy.refuse(false);
     await toldHealth(far, true);
     expect(await near.engine.presence?.find('default', 'sub:ada')).toEqual([entry]);
-  }, 40_000);
+  }, 120_000);
 });

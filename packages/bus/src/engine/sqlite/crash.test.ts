@@ -88,4 +88,4 @@ it('holds, after a process was killed at any moment, all that it acknowledged, i
     expect(again).toMatchObject({ sequence: last.sequence, duplicate: true });
     await engine.close();
   }
-}, 60_000);
+}, 120_000);

@@ -135,7 +135,7 @@ export function leaseSuite(name: string, engines: (nodes: readonly string[]) => 
       };
       await Promise.all(Array.from({ length: 6 }, (_, worker) => work(worker)));
       expect(last.size).toBe(5);
-    }, 30_000);
+    }, 120_000);
 
     it('holds quotas, which a release frees', async () => {
       const rig = await open({ maxKeysPerSubject: 2, maxKeys: 3 });
@@ -199,6 +199,6 @@ export function leaseClusterSuite(
         }
       };
       await Promise.all([0, 1, 2, 3].map(work));
-    }, 30_000);
+    }, 120_000);
   });
 }
