@@ -149,7 +149,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
     });
 
     it('P11.3 keeps what waits beside any number of handled messages, within 1,000 and 16 MiB of it', async () => {
-      const [a, b] = await cluster({ ...SUBJECTS, historySize: 10 } as NodeOptions);
+      const [a, b] = await cluster({ ...SUBJECTS, retention: { size: 10, ttlMs: 3_600_000 } });
       const [bob, ada] = [await as(a, 'bob'), await as(b, 'ada')];
       await send(bob, '@ada', { payload: { n: 0 } });
       await ada.ask('group.create', { ...ADA, group: 'inbox', ack_wait_seconds: 600 });
