@@ -19,6 +19,13 @@ interface Stream {
   readonly received: Received[];
 }
 
+/** A join that waits for its answer. */
+interface Join {
+  readonly channel: string;
+  /** Whether it told where this client is. */
+  readonly isResume: boolean;
+}
+
 /**
  * A client that joins channels, or all of their room at once, and resumes over every new connection where it stopped.
  * It keeps what it got, and notes whatever is not as promised.
@@ -40,7 +47,7 @@ export class Subscriber {
   private readonly channels: readonly string[];
   private readonly isWide: boolean;
   private readonly roamer: Roamer;
-  private readonly joins = new Map<string, string>();
+  private readonly joins = new Map<string, Join>();
   private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
   /** Whether all joins of this connection were answered with a place in the stream. */
   private isPlaced = true;
@@ -67,6 +74,10 @@ export class Subscriber {
 
   get connections(): number {
     return this.roamer.connections;
+  }
+
+  get isConnected(): boolean {
+    return this.roamer.line !== null;
   }
 
   cut(): void {
@@ -97,20 +108,19 @@ export class Subscriber {
     this.isPlaced = true;
     if (this.isWide) {
       const since = Object.fromEntries([...this.streams].map(([channel, { position }]) => [channel, position]));
-      this.ask(line, WILDCARD, this.streams.size === 0 ? {} : { since });
+      this.ask(line, WILDCARD, this.streams.size === 0 ? undefined : since);
       return;
     }
     for (const channel of this.channels) {
-      const position = this.streams.get(channel)?.position;
-      this.ask(line, channel, position === undefined ? {} : { since: position });
+      this.ask(line, channel, this.streams.get(channel)?.position);
     }
   }
 
-  private ask(line: Line, channel: string, more: object): void {
+  private ask(line: Line, channel: string, since: Position | Record<string, Position> | undefined): void {
     this.count += 1;
     const id = `arq_${this.name}_${this.count}`;
-    this.joins.set(id, channel);
-    const args = { room: this.room, channel, ...more };
+    this.joins.set(id, { channel, isResume: since !== undefined });
+    const args = { room: this.room, channel, ...(since === undefined ? {} : { since }) };
     line.send({ version: '1.0', id, type: 'command', command: 'join_channel', args });
   }
 
@@ -132,8 +142,9 @@ export class Subscriber {
   }
 
   private answered(frame: Frame, line: Line): void {
-    const channel = this.joins.get(frame.request_id ?? '');
-    if (channel === undefined) return;
+    const join = this.joins.get(frame.request_id ?? '');
+    if (join === undefined) return;
+    const { channel, isResume } = join;
     const { payload } = frame;
     // Nothing is known of a stream while the storage is away: what is live is heard, but nothing can be resumed yet.
     if (frame.status !== 'success' || payload.epoch === '') {
@@ -145,8 +156,9 @@ export class Subscriber {
     if (payload.recovered === false) this.complaints.push(`could not resume ${channel}: ${JSON.stringify(payload)}`);
     if (!this.isWide) this.begin(channel, { sequence: payload.sequence, epoch: payload.epoch });
     else {
-      for (const [name, position] of Object.entries(payload.positions as Record<string, Position>)) {
-        this.begin(name, position);
+      for (const [name, { sequence, epoch }] of Object.entries(payload.positions as Record<string, Position>)) {
+        // A channel that the room got while this client was away is replayed from its start (P6.6).
+        this.begin(name, { sequence: isResume ? 0 : sequence, epoch });
       }
     }
   }

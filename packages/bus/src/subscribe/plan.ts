@@ -6,11 +6,18 @@ import type { Missed } from './catch-up.ts';
 /** Where a client goes on: a position, or a map of channels to positions. */
 export type Since = Position | Readonly<Record<string, Position>>;
 
+/** What is known of the streams of a place. */
+export interface Known {
+  readonly states: ReadonlyMap<Channel, StreamState>;
+  /** Whether there may be none besides: false when the storage did not tell which there are. */
+  readonly isListed: boolean;
+}
+
 /** What to replay, and whether that is all that was missed. */
 export function plan(
   channel: Channel,
   request: { readonly since?: Since | undefined; readonly history?: number | undefined },
-  states: ReadonlyMap<Channel, StreamState>,
+  { states, isListed }: Known,
 ): { missed: Missed[]; recovered: boolean | undefined } {
   const { since, history } = request;
   const missed: Missed[] = [];
@@ -25,10 +32,12 @@ export function plan(
   const positions = positionsOf(channel, since);
   // A map that tells of the room-wide stream is a whole one: a channel it lacks is new to the client.
   const isWhole = !channel.isConcrete && Object.hasOwn(positions, WILDCARD);
-  let recovered = true;
+  let recovered = isListed || !isWhole;
   for (const [stream, state] of states) {
     const position = Object.hasOwn(positions, stream.channel) ? positions[stream.channel] : undefined;
     if (position === undefined) {
+      // Nothing is known of it while the storage is away.
+      if (isWhole && state.epoch === '') recovered = false;
       if (isWhole && state.sequence > 0) missed.push({ channel: stream, after: state.oldest - 1 });
       continue;
     }

@@ -6,7 +6,7 @@ import type { Hub } from '../hub.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 import type { Pieces } from '../streams/pieces.ts';
 import { CatchUp, isLive, type Missed } from './catch-up.ts';
-import { plan, positionsOf, type Since } from './plan.ts';
+import { type Known, plan, positionsOf, type Since } from './plan.ts';
 
 /** Streams of a room whose positions a join answers: as many as `since` takes back. */
 const MAX_POSITIONS = 1_000;
@@ -79,8 +79,8 @@ export class Replays {
       rooms.pause(channel, membership);
     }
     if (!membership.live) hub.catchUps.start(catchUp);
-    return andThen(this.states(channel, membership, wanted), (states) =>
-      this.prepare(channel, membership, wanted, catchUp, states),
+    return andThen(this.known(channel, membership, wanted), (known) =>
+      this.prepare(channel, membership, wanted, catchUp, known),
     );
   }
 
@@ -129,14 +129,9 @@ export class Replays {
     });
   }
 
-  private prepare(
-    channel: Channel,
-    membership: Membership,
-    wanted: Wanted,
-    catchUp: CatchUp,
-    states: ReadonlyMap<Channel, StreamState>,
-  ): Settled {
-    const { missed, recovered } = plan(channel, wanted, states);
+  private prepare(channel: Channel, membership: Membership, wanted: Wanted, catchUp: CatchUp, known: Known): Settled {
+    const { states } = known;
+    const { missed, recovered } = plan(channel, wanted, known);
     for (const [stream, { sequence, epoch }] of states) {
       // From here on what passes this node by is found missing, whether an event has come before or not.
       if (stream.last === null && epoch !== '') stream.base ??= { sequence, epoch };
@@ -206,23 +201,23 @@ export class Replays {
   }
 
   /** Where the joined stream stands, and the room-wide one that comes with it; for a room or pattern, its streams. */
-  private states(channel: Channel, { coverage }: Membership, wanted: Wanted): Awaitable<Map<Channel, StreamState>> {
+  private known(channel: Channel, { coverage }: Membership, wanted: Wanted): Awaitable<Known> {
     const { parent } = channel;
-    if (channel.isConcrete) return this.statesOf([channel, parent.wide]);
+    if (channel.isConcrete) return this.knownOf([channel, parent.wide]);
     const streams = [parent.wide, ...first(this.channelsOf(channel, coverage), MAX_POSITIONS)];
     const { since = {}, history } = wanted;
-    if (history === undefined && Object.keys(since).length === 0) return this.statesOf(streams);
+    if (history === undefined && Object.keys(since).length === 0) return this.knownOf(streams);
     // As of now: one that comes to be listed while the engine is asked is wanted all the same.
     const listed = new Set(streams.map(({ channel: name }) => name));
     // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
     const { broker, rooms } = this.parts;
     // While the storage is away, degraded mode goes on with what this node knows; strict mode fails below.
-    const known = attempt<readonly StreamAddress[]>(
+    const list = attempt<readonly StreamAddress[] | null>(
       () => broker.streams(channel.tenant, channel.room),
-      () => [],
+      () => null,
     );
-    return andThen(known, (kept) => {
-      const resting = kept
+    return andThen(list, (kept) => {
+      const resting = (kept ?? [])
         .map(({ channel: name }) => name)
         .filter((name) => !listed.has(name))
         .filter((name) => channel.reaches(rooms.visit(parent, name), coverage));
@@ -230,7 +225,7 @@ export class Replays {
       const isAsked = (name: string): boolean => Object.hasOwn(since, name);
       const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
       for (const name of sorted.slice(0, MAX_POSITIONS)) streams.push(parent.find(name) ?? rooms.visit(parent, name));
-      return this.statesOf(streams);
+      return this.knownOf(streams, kept !== null);
     });
   }
 
@@ -241,14 +236,15 @@ export class Replays {
     }
   }
 
-  private statesOf(streams: readonly Channel[]): Awaitable<Map<Channel, StreamState>> {
+  private knownOf(streams: readonly Channel[], isListed: boolean = true): Awaitable<Known> {
     const states = new Map<Channel, StreamState>();
     const pending: Promise<void>[] = [];
     for (const stream of streams) {
       const noted = andThen(this.parts.broker.state(stream), (state) => void states.set(stream, state));
       if (isPending(noted)) pending.push(noted);
     }
-    return pending.length === 0 ? states : Promise.all(pending).then(() => states);
+    const known = { states, isListed };
+    return pending.length === 0 ? known : Promise.all(pending).then(() => known);
   }
 }
 
