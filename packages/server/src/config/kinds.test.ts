@@ -48,9 +48,10 @@ describe('numbers', () => {
 
   it('may be numbers or text in a file', () => {
     const kind = integer(0, 100);
-    expect(values(kind, [7, '7', 7.5, 101, Number.NaN, true, null, [7]])).toEqual([
+    expect(values(kind, [7, '7', -0, 7.5, 101, Number.NaN, true, null, [7]])).toEqual([
       7,
       7,
+      0,
       ...Array.from({ length: 6 }, () => 'refused'),
     ]);
   });

@@ -76,7 +76,8 @@ function numeric(expected: string, shape: RegExp, accepts: (n: number) => boolea
   return {
     expected,
     read: (value) => {
-      if (typeof value === 'number') return good(value, accepts(value));
+      // A file may say -0, which no setting means to tell from 0.
+      if (typeof value === 'number') return good(value + 0, accepts(value));
       return shape.test(word(value) ?? '') ? good(Number(value), accepts(Number(value))) : FAILED;
     },
     format: decimalText,
