@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ArqonBusClient } from '@arqonbus/client';
 import { BusProcess } from '../test/e2e/faults/bus-process.ts';
+import { hasPostgres, PrivatePostgres } from '../test/fixtures/private-postgres.ts';
 import { hasRedis, PrivateRedis } from '../test/fixtures/private-redis.ts';
 import { describeMachine } from './machine.ts';
 import { table, writeSection } from './report.ts';
@@ -44,6 +45,11 @@ async function openBackend(engine: string): Promise<Backend> {
     const redis = await PrivateRedis.start({ sync: 'everysec' });
     const settings = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url() };
     return { settings, stop: () => redis.stop() };
+  }
+  if (engine === 'postgres') {
+    const postgres = await PrivatePostgres.start({ durable: true });
+    const settings = { ARQONBUS_STORAGE_BACKEND: 'postgres', ARQONBUS_POSTGRES_URL: postgres.url() };
+    return { settings, stop: () => postgres.stop() };
   }
   const folder = mkdtempSync(join(tmpdir(), 'arqonbus-bench-'));
   const settings = { ARQONBUS_STORAGE_BACKEND: engine, ARQONBUS_SQLITE_PATH: join(folder, 'bus.db') };
@@ -103,8 +109,9 @@ async function publish(client: ArqonBusClient): Promise<void> {
   await Promise.all(Array.from({ length: WINDOW }, publisher));
 }
 
+const ENGINES = ['memory', 'sqlite', ...(hasRedis() ? ['redis'] : []), ...(hasPostgres() ? ['postgres'] : [])];
 const rows: string[][] = [];
-for (const engine of ['memory', 'sqlite', 'redis'].filter((name) => name !== 'redis' || hasRedis())) {
+for (const engine of ENGINES) {
   const row = [engine];
   for (const workers of WORKERS) {
     const rates: number[] = [];
