@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ssl import SSLContext
@@ -66,17 +66,27 @@ class FakeHttp:
 @asynccontextmanager
 async def fake_http(answer: Answer, ssl: SSLContext | None = None) -> AsyncIterator[FakeHttp]:
     fake = FakeHttp(answer)
+    async with _listening(fake._serve, ssl) as port:
+        fake.url = f"{'https' if ssl else 'http'}://127.0.0.1:{port}"
+        yield fake
+
+
+@asynccontextmanager
+async def _listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
+    ssl: SSLContext | None = None,
+) -> AsyncIterator[int]:
+    """Serves connections at a port of its own until it is left, and ends those that are open then."""
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(fake._serve(reader, writer))
+        task = asyncio.ensure_future(serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=4_194_304, ssl=ssl)
-    fake.url = f"{'https' if ssl else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield fake
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for task in tuple(tasks):
@@ -176,19 +186,5 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @asynccontextmanager
 async def refuser(target: int, policy: Literal["refuse", "cut", "ignore", "pass"] = "refuse") -> AsyncIterator[Refuser]:
     proxy = Refuser(target, policy)
-    tasks: set[asyncio.Task[None]] = set()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(proxy._serve(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with _listening(proxy._serve) as proxy.port:
         yield proxy
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

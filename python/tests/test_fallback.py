@@ -213,15 +213,17 @@ async def test_no_post_is_larger_than_the_server_takes() -> None:
         assert sum(body.count(b"{") for body in posted(site)) == 40
 
 
+async def deaf_to_posts(asked: Asked, writer: asyncio.StreamWriter) -> bool | None:
+    """A bus that never answers what is posted to it."""
+    if asked.method == "POST":
+        await asyncio.Event().wait()
+    return await bus_of()(asked, writer)
+
+
 async def test_what_may_wait_is_bounded_and_an_end_frees_whoever_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arqonbus.session_posts.HIGH_WATER_BYTES", 1_000)
 
-    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> bool | None:
-        if asked.method == "POST":
-            await asyncio.Event().wait()
-        return await bus_of()(asked, writer)
-
-    async with fake_http(answer) as site:
+    async with fake_http(deaf_to_posts) as site:
         stream = await opened(site)
         await stream.send_text(json.dumps("x" * 2_000))
         waiting = asyncio.ensure_future(stream.send_text("{}"))
@@ -254,12 +256,7 @@ async def test_a_post_that_fails_ends_the_line(post: bytes, code: int) -> None:
 async def test_a_post_that_is_not_answered_ends_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("arqonbus.session_posts._POST_TIME", 0.1)
 
-    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> bool | None:
-        if asked.method == "POST":
-            await asyncio.Event().wait()
-        return await bus_of()(asked, writer)
-
-    async with fake_http(answer) as site:
+    async with fake_http(deaf_to_posts) as site:
         stream = await opened(site)
         await stream.send_text("{}")
         with pytest.raises(ConnectionClosed, match="not answered in time"):
