@@ -39,7 +39,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'get',
       path: '/v1/rooms',
       tag: 'administration',
-      summary: 'The rooms with their channels and members counted, as the command `list_rooms` answers.',
+      summary: 'The rooms with the numbers of their channels and members, as in the command `list_rooms`.',
       access: 'admin',
       answer: z.object({
         rooms: z.array(z.object({ room: TEXT, channels: z.number(), members: z.number(), hardcoded: z.boolean() })),
@@ -50,7 +50,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'get',
       path: '/v1/rooms/{room}/channels',
       tag: 'administration',
-      summary: 'The channels of a room, as the command `list_channels` answers.',
+      summary: 'The channels of a room, as in the command `list_channels`.',
       access: 'admin',
       params: z.object({ room: TEXT }),
       answer: z.object({
@@ -73,7 +73,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'post',
       path: '/v1/clients/{id}/disconnect',
       tag: 'administration',
-      summary: 'Closes a client’s connection with 4403, on whatever node it is.',
+      summary: 'Closes a client’s connection with 4403, on any node.',
       access: 'admin',
       params: z.object({ id: TEXT }),
       answer: z.object({ disconnected: z.literal(true), client_id: TEXT, node: TEXT }),
@@ -87,7 +87,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'get',
       path: '/v1/clients/{id}/line',
       tag: 'administration',
-      summary: 'What goes over a client’s line, on whatever node it is: where from, how much, what waits.',
+      summary: 'The traffic of a client’s connection, on any node: its address, counts and backlog.',
       access: 'admin',
       params: z.object({ id: TEXT }),
       answer: z.object({
@@ -97,7 +97,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
         received: z.number().describe('Envelopes that it sent.'),
         sent: z.number().describe('Envelopes that it was sent.'),
         sent_bytes: z.number(),
-        backlog_bytes: z.number().describe('What waits to leave.'),
+        backlog_bytes: z.number().describe('Bytes that wait to be sent.'),
       }),
       run: async ({ caller, params: { id } }) => {
         const line = await bus.lines.of(caller.principal.tenant, id);
@@ -109,7 +109,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'get',
       path: '/v1/mailboxes',
       tag: 'administration',
-      summary: 'The mailboxes that keep mail, with what waits there.',
+      summary: 'The mailboxes that contain mail, with the amount that waits.',
       access: 'admin',
       query: z.strictObject({
         limit: z.coerce.number().int().min(1).max(MAX_MAILBOXES).default(MAX_MAILBOXES),
@@ -137,7 +137,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'post',
       path: '/admin/shutdown',
       tag: 'administration',
-      summary: 'Stops the server gracefully. The answer comes before it begins.',
+      summary: 'Stops the server gracefully. The answer is sent first.',
       access: 'operator',
       status: 202,
       answer: z.object({ status: TEXT }),
@@ -147,7 +147,7 @@ export function adminRoutes(parts: AdminParts): AnyRoute[] {
       method: 'post',
       path: '/admin/restart',
       tag: 'administration',
-      summary: 'Reads the configuration again; answers what changed, and reopens the listeners after that if it must.',
+      summary: 'Reloads the configuration and returns what changed. Reopens the listeners afterwards if necessary.',
       access: 'operator',
       status: 202,
       answer: z.object({

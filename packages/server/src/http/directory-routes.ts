@@ -44,7 +44,7 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
       path: '/v1/channels',
       tag: 'directory',
       summary:
-        'The channels of all rooms that the caller may read, by room and name, with their members and what they keep counted.',
+        'The channels of all rooms that the caller may read, by room and name, with the numbers of members, events and bytes.',
       access: 'user',
       query: z.strictObject({
         ...PAGE,
@@ -67,7 +67,7 @@ export function directoryRoutes(bus: Bus): AnyRoute[] {
       method: 'get',
       path: '/v1/presence',
       tag: 'directory',
-      summary: 'Who is in a channel or room, on all nodes, with what they show of themselves.',
+      summary: 'The members of a channel or room, on all nodes, with the state that each publishes.',
       access: 'user',
       query: z.strictObject({
         room: NAME.describe('Room name, or room:channel.'),

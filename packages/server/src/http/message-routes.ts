@@ -21,7 +21,7 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
       method: 'get',
       path: '/v1/messages',
       tag: 'messages',
-      summary: 'Stored envelopes of a channel or a room, oldest first; with `wait_ms` it waits for the first.',
+      summary: 'Stored envelopes of a channel or a room, oldest first. With `wait_ms` it waits for the first.',
       access: 'user',
       query: z.strictObject({
         room: NAME.describe('Room name, or room:channel.'),
@@ -34,7 +34,7 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
         before: SEQUENCE.optional().describe('Only sequences below this.'),
         after: SEQUENCE.optional().describe('Only sequences above this.'),
         limit: z.coerce.number().int().min(1).max(500).default(50),
-        wait_ms: z.coerce.number().int().min(0).max(MAX_WAIT_MS).optional().describe('How long to wait, if need be.'),
+        wait_ms: z.coerce.number().int().min(0).max(MAX_WAIT_MS).optional().describe('How long to wait, in milliseconds.'),
       }),
       answer: z.object({
         messages: z.array(z.looseObject({ id: TEXT, type: TEXT })),

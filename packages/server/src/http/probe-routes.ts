@@ -29,7 +29,7 @@ export function probeRoutes({ bus, strictStorage, isReady, build }: ProbeParts):
         method: 'get',
         path,
         tag: 'probes',
-        summary: 'Whether the server works; with its storage away in degraded mode it still does, and says so.',
+        summary: 'Whether the server works. During a storage outage in degraded mode it does, and reports the outage.',
         access: 'open',
         answer: z.object({
           status: z.enum(['ok', 'error']),
@@ -67,7 +67,7 @@ export function probeRoutes({ bus, strictStorage, isReady, build }: ProbeParts):
       method: 'get',
       path: '/version',
       tag: 'probes',
-      summary: 'What this is, and in which version.',
+      summary: 'The name and version of the server.',
       access: 'open',
       answer: z.object({
         name: z.string(),

@@ -34,7 +34,7 @@ const ACK = {
   delivered: z.number().describe('Connections that it was handed to.'),
   undelivered: z.array(TEXT).optional(),
   queued: z.array(TEXT).optional().describe('Mailboxes of `to`: they keep it.'),
-  pending: z.number().optional().describe('What waits in the fullest of them.'),
+  pending: z.number().optional().describe('The number of waiting messages in the fullest of them.'),
   oldest_ms: z.number().optional().describe('For how long the oldest of that has waited.'),
   job_id: TEXT.optional(),
   deliver_at: TEXT.optional(),
@@ -56,7 +56,7 @@ export function publishRoutes(publishing: Publishing): AnyRoute[] {
       path: '/v1/publish',
       tag: 'messages',
       summary:
-        'Publishes an event, a private message or a telemetry event and answers the ack; or one to many channels.',
+        'Publishes an event, a private message or a telemetry event and returns the ack. Can publish to many channels.',
       access: 'user',
       body: MESSAGE.extend({
         channels: z
@@ -73,7 +73,7 @@ export function publishRoutes(publishing: Publishing): AnyRoute[] {
       method: 'post',
       path: '/v1/commands/{name}',
       tag: 'messages',
-      summary: 'Runs a command; the body holds its arguments, the answer is its result.',
+      summary: 'Runs a command. The body contains its arguments, the answer is its result.',
       access: 'user',
       params: z.object({ name: TEXT }),
       body: z.looseObject({}).describe('The arguments, as `help` describes them.'),

@@ -23,7 +23,7 @@ export function statusRoutes({ runner, metrics, endpoints, requests, telemetry }
       method: 'get',
       path: '/status',
       tag: 'server',
-      summary: 'What the command `status` answers, with the endpoints and the figures of HTTP and telemetry.',
+      summary: 'The result of the command `status`, with the endpoints and the figures of HTTP and telemetry.',
       access: 'admin',
       answer: z.looseObject({
         server: z.looseObject({ version: z.string(), uptime_seconds: z.number(), node: z.string() }),
@@ -52,7 +52,7 @@ export function statusRoutes({ runner, metrics, endpoints, requests, telemetry }
         method: 'get',
         path,
         tag: 'server',
-        summary: 'The figures of this node as Prometheus text.',
+        summary: 'The metrics of this node as Prometheus text.',
         access: 'metrics',
         answer: 'text/plain',
         run: scrape,

@@ -46,7 +46,7 @@ export function storageRoutes(bus: Bus, redact: Redact): AnyRoute[] {
       method: 'get',
       path: '/storage/stats',
       tag: 'storage',
-      summary: 'How the storage backend is doing.',
+      summary: 'The state of the storage backend.',
       access: 'operator',
       answer: z.object({
         backend: z.string(),

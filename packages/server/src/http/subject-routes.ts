@@ -18,7 +18,7 @@ export function subjectRoutes(bus: Bus): AnyRoute[] {
       method: 'post',
       path: '/v1/subjects/{sub}/join',
       tag: 'administration',
-      summary: 'Makes the connections of a subject members, as far as its grants allow; each gets the notice `joined`.',
+      summary: 'Makes the connections of a subject members, as far as its grants allow. Each gets the notice `joined`.',
       access: 'admin',
       params: PARAMS,
       body: PLACE,
@@ -34,7 +34,7 @@ export function subjectRoutes(bus: Bus): AnyRoute[] {
       path: '/v1/subjects/{sub}/leave',
       tag: 'administration',
       summary:
-        'Takes the connections of a subject out of a channel or room; each gets the notice `membership_revoked`.',
+        'Removes the connections of a subject from a channel or room. Each gets the notice `membership_revoked`.',
       access: 'admin',
       params: PARAMS,
       body: PLACE,

@@ -19,7 +19,7 @@ export function systemRoutes({ bus, config, endpoints, routes }: SystemParts): A
       method: 'get',
       path: '/system/info',
       tag: 'server',
-      summary: 'What this server is and can do, and where it is reached.',
+      summary: "The server's version, capabilities and addresses.",
       access: 'operator',
       answer: z.object({
         name: z.string(),

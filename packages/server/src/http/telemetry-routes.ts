@@ -25,7 +25,7 @@ export function telemetryRoutes(parts: TelemetryParts): AnyRoute[] {
       method: 'get',
       path: '/telemetry/events',
       tag: 'telemetry',
-      summary: 'The last events, oldest first; operators that name no tenant see those of all.',
+      summary: 'The last events, oldest first. Operators that name no tenant see those of all tenants.',
       access: 'admin',
       query: z.strictObject({
         limit: z.coerce.number().int().min(1).max(MAX_REPLAY).default(100),
@@ -63,7 +63,7 @@ export function telemetryRoutes(parts: TelemetryParts): AnyRoute[] {
       method: 'get',
       path: '/telemetry/stats',
       tag: 'telemetry',
-      summary: 'How many events there were, and who watches.',
+      summary: 'The number of events, and the connected watchers.',
       access: 'admin',
       answer: z.object({
         enabled: z.boolean(),

@@ -50,7 +50,7 @@ export function typesVerb(): Command {
     const reader = new ShapeReader();
     const channels = new Map(
       [...rules].map(([match, { schema, mode }]) => {
-        const note = mode === 'enforce' ? 'Other payloads are refused.' : 'Other payloads are told of.';
+        const note = mode === 'enforce' ? 'Other payloads are refused.' : 'Other payloads are reported.';
         return [match, { name: reader.read(match, schema), note }];
       }),
     );
