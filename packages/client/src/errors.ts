@@ -178,7 +178,7 @@ export class LeaseLostError extends CommandError {
 }
 
 /**
- * Nobody is there who answers requests (`NO_RESPONDERS`).
+ * No client is connected that answers requests (`NO_RESPONDERS`).
  *
  * ```ts
  * await client.request('math:add', { a: 1, b: 2 }).catch((error) => {
