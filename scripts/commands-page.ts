@@ -13,14 +13,15 @@ export function commandsPage(commands: readonly AnyCommand[]): string {
   return [
     '# Commands',
     '',
-    'Made from the code by `npm run docs`. Types are written as in TypeScript; `@arqonbus/protocol` has them as',
-    "`CommandArgs<'NAME'>` and `CommandResult<'NAME'>`, and [protocol.schema.json](protocol.schema.json) has them as JSON",
-    'Schemas. `room` and `channel` may each hold `room:channel`.',
+    'Every command of the bus with its arguments and its answer, for developers of clients. `npm run docs` generates this',
+    'page from the code. Types are written as in TypeScript. `@arqonbus/protocol` exports them as',
+    "`CommandArgs<'NAME'>` and `CommandResult<'NAME'>`, and [protocol.schema.json](protocol.schema.json) as JSON",
+    'Schemas. `room` and `channel` may each contain `room:channel`.',
     '',
     ...described.map((one) => section(one, contentOf)),
     '## Records',
     '',
-    'What answers are made of. An `Envelope` is an event as it was delivered; [protocol.md](protocol.md) describes it.',
+    'The objects in the answers. An `Envelope` is an event as it was delivered; [protocol.md](protocol.md) describes it.',
     '',
     ...records.flatMap((name) => {
       const record = definitions.all[name] as Schema;

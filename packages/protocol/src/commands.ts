@@ -6,7 +6,7 @@ export interface MemberRecord {
   client_type: ClientType;
   screen_name: string | null;
   sender: SenderRecord;
-  /** Empty when only another node knows it. */
+  /** Empty if only another node knows it. */
   joined_at: string;
 }
 
@@ -18,11 +18,11 @@ export interface ChannelRecord {
   type: string;
   /** Built in: cannot be deleted. */
   hardcoded: boolean;
-  /** Made by a join or an event, not by create_channel. */
+  /** Created by a join or an event, not by create_channel. */
   auto_created: boolean;
   description: string | null;
   history: { size: number; ttl_seconds: number };
-  /** Whether the channel outlives its members although nobody made it by hand. */
+  /** Whether an automatically created channel outlives its members. */
   retain: boolean;
 }
 
@@ -40,13 +40,13 @@ export interface GroupSummary {
   dead_letter: string | null;
   key: string | null;
   expires_seconds: number | null;
-  /** Who made it: this one and admins may end it. */
+  /** The identity that created it. It and admins may end it. */
   owner: string;
   created_at: string;
   paused: boolean;
 }
 
-/** A group, its settings and where it stands. */
+/** A group with its settings, position and counts. */
 export interface GroupInfo {
   room: string;
   /** A channel, a pattern, or "*" for the whole room. */
@@ -60,17 +60,17 @@ export interface GroupInfo {
   dead_letter: string | null;
   key: string | null;
   expires_seconds: number | null;
-  /** Who made it: this one and admins may end it. */
+  /** The identity that created it. It and admins may end it. */
   owner: string;
   created_at: string;
   paused: boolean;
-  /** Everything up to there is settled; for a room or a pattern, in its room-wide stream. */
+  /** Everything up to here is settled; for a room or a pattern, in its room-wide stream. */
   position: Position;
-  /** The same by channel. */
+  /** The same, by channel. */
   positions: Record<string, Position>;
-  /** Events that nobody has: unread ones, and those that wait for another attempt. */
+  /** Waiting events: unread ones, and those that wait for another attempt. */
   pending: number;
-  /** Events that members have and have not answered for. */
+  /** Events delivered to members and not acknowledged. */
   unacked: number;
   /** Age of the oldest event that is not settled. */
   oldest_ms: number | null;
@@ -78,15 +78,15 @@ export interface GroupInfo {
   members: number;
   dead_letters: number;
   handled: number;
-  /** Those that became dead letters. */
+  /** Events that became dead letters. */
   rejected: number;
-  /** Those whose time was over before somebody took them. */
+  /** Events that expired before they were delivered. */
   expired: number;
-  /** Those that retention took before the group had read them. */
+  /** Events that retention removed before the group read them. */
   lost: number;
 }
 
-/** What a client has seen of a stream; an empty epoch: nothing is known. */
+/** How far a client has read a stream; with an empty epoch it is unknown. */
 export interface Position {
   sequence: number;
   epoch: string;
@@ -96,38 +96,38 @@ export interface CommandDescription {
   name: string;
   aliases: string[];
   description: string;
-  /** The least role that may call it. */
+  /** The lowest role that may call it. */
   role: Role;
   /** JSON Schema (2020-12) of `args`. */
   args: JsonObject;
-  /** JSON Schema of the answer; only when one command was asked for. */
+  /** JSON Schema of the answer; only if one command was requested. */
   result?: JsonObject;
 }
 
-/** What an agent is and can do. */
+/** The description and abilities of an agent. */
 export interface AgentCard {
   /** Found by id, name or tag. */
   skills?: { id: string; name: string; description?: string; tags?: string[]; [key: string]: unknown }[];
   [key: string]: unknown;
 }
 
-/** What others may know of a connected client. */
+/** The public record of a connected client. */
 export interface ClientRecord {
   client_id: string;
   client_type: ClientType;
   screen_name: string | null;
   avatar: string | null;
   personality: string | null;
-  /** What receivers are told of it. */
+  /** The reason for the receivers. */
   sender: SenderRecord;
   /** Room name to the channels joined there; `*` is a room subscription. */
   rooms: Record<string, string[]>;
   connected_at: string;
   last_activity: string;
   node: string;
-  /** What it told of itself; only where clients are looked for. */
+  /** Its own description; only in searches for clients. */
   card?: AgentCard;
-  /** As it told; `lapsed` when it did not say so again in time. */
+  /** As set by the client; `lapsed` if it was not renewed in time. */
   state?: string;
   note?: string;
 }
@@ -135,43 +135,43 @@ export interface ClientRecord {
 export interface JoinResult {
   room: string;
   channel: string;
-  /** `matching`: all channels that match the pattern; `granted`: of the room what the grants cover. */
+  /** `matching`: all channels that match the pattern; `granted`: the part of the room that the grants cover. */
   scope?: 'matching' | 'granted';
   /** The last sequence before live traffic; a room or pattern tells the room-wide stream's. */
   sequence: number;
-  /** Empty while the storage is away: nothing is known of the stream. */
+  /** Empty during a storage outage, when the stream's epoch is unknown. */
   epoch: string;
   members: number;
-  /** The group that was joined, whose members are counted. */
+  /** The group that was joined; its members are counted. */
   group?: string;
   /** Only with `since`: whether every missed envelope follows. False: reload. */
   recovered?: boolean;
   /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
   positions?: Record<string, Position>;
-  /** Only with `presence`: who is there. */
+  /** Only with `presence`: the current members. */
   presence?: PresenceSnapshot;
 }
 
-/** Who is there; the notices that follow keep it true. */
+/** The current members; later notices update them. */
 export interface PresenceSnapshot {
-  /** The next notice has one more. */ version: number;
+  /** The next notice has the following version. */ version: number;
   /** At most 500. */
   members: PresenceMember[];
-  /** How many there are, on all nodes. */
+  /** The number of members, on all nodes. */
   count: number;
-  /** There are more than are told by name: notices give the number alone. */
+  /** There are too many members to list; notices contain only the number. */
   counts_only?: true;
 }
 
 export interface PresenceMember {
   client_id: string;
   sender: SenderRecord;
-  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  /** Its state, from the join or `presence_update`; null: none. */
   state: unknown;
   joined_at: string;
-  /** What it told of itself with `identify`; `lapsed` when it did not say so again in time. */
+  /** Its description from `identify`; `lapsed` if it was not renewed in time. */
   agent?: { state?: string; note?: string };
-  /** In a room's presence: where in the room; `*` is a room subscription. */
+  /** In a room's presence: the channel; `*` is a room subscription. */
   channel?: string;
 }
 
@@ -180,24 +180,24 @@ export interface ChannelSummary {
   channel: string;
   /** How many clients are members, in the whole cluster. */
   members: number;
-  /** Empty when only another node knows it. */
+  /** Empty if only another node knows it. */
   created_at: string;
   type: string;
   /** Built in: cannot be deleted. */
   hardcoded: boolean;
   /** The last that was given; in `status` it and what is kept are left out. */
   sequence?: number;
-  /** Events that are kept; left out while the storage is away. */
+  /** Stored events; absent during a storage outage. */
   events?: number;
-  /** UTF-8 bytes of these, as `history.bytes` of a rule counts them; left out likewise. */
+  /** UTF-8 bytes of these, as counted by `history.bytes` of a rule; absent during a storage outage. */
   bytes?: number;
 }
 
-/** A subject that is kept out. */
+/** A blocked subject. */
 export interface AccessBlock {
   /** The `sub` of its tokens. */ subject: string;
   reason: string;
-  /** Null: until it is taken back. */
+  /** Null: until it is removed. */
   until: string | null;
   created_at: string;
   created_by: string;
@@ -300,68 +300,68 @@ export interface OmegaSubstrate {
   registered_at: string;
 }
 
-/** What would come of a publication. */
+/** What would happen to an event. */
 export interface Explanation {
-  /** Those that match, the least specific first. */ rules: { match: string; from: 'file' | 'store' }[];
-  /** What holds there: by rules, by the channel itself or by the configuration. */
+  /** The matching rules, the least specific first. */ rules: { match: string; from: 'file' | 'store' }[];
+  /** The settings that apply: from rules, from the channel itself or from the configuration. */
   effective: {
     /** How much is kept. */
     history?: {
       /** Envelopes. */ size?: number;
-      /** UTF-8 bytes of all together. */
+      /** Total UTF-8 bytes. */
       bytes?: number;
       ttl_seconds?: number;
     };
     /** Keep the last event without time limit, for joins with `last`. */
     retain_last?: boolean;
-    /** Whether a join or an event makes the channel. */
+    /** Whether a join or an event creates the channel. */
     auto_create?: boolean;
-    /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+    /** Who may publish: clients whose grants allow it, only members, or only the server and its HTTP keys. */
     publish?: 'granted' | 'members' | 'nobody';
-    /** Forced on, or forbidden. */
+    /** `true` forces it on, `false` forbids it. */
     presence?: boolean;
-    /** Forced on, or forbidden. */
+    /** `true` forces it on, `false` forbids it. */
     echo?: boolean;
-    /** Live only: forced on, or forbidden. */
+    /** Live only: `true` forces it on, `false` forbids it. */
     ephemeral?: boolean;
     /** UTF-8 bytes of a payload. */
     max_message_bytes?: number;
     /** Events of one sender in one channel. */
     rate_per_second?: number;
-    /** How long an id counts as sent. */
+    /** How long an id is remembered as sent. */
     dedupe_seconds?: number;
-    /** What payloads of the channel look like. */
+    /** The JSON Schema of the channel's payloads. */
     schema?: {
       /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
-      /** Tell only, or refuse with SCHEMA_MISMATCH. */
+      /** Only report, or refuse with SCHEMA_MISMATCH. */
       mode: 'warn' | 'enforce';
     };
-    /** Another mode of content inspection. */
+    /** The mode of content inspection. */
     casil?: 'off' | 'monitor' | 'enforce';
-    /** Rest after so long without members and traffic. */
+    /** Time without members and traffic after which the channel leaves the lists. */
     idle_seconds?: number;
-    /** Neither count nor age bounds what is kept, bytes alone do: groups may come late. */
+    /** Only bytes limit what is kept, not count or age, so that groups may be behind. */
     keep_for_groups?: boolean;
     /** Longest chain of causes. */
     max_hops?: number;
-    /** Asks a backend before the fact. */
+    /** Asks a backend beforehand. */
     hook?: {
-      /** What the backend is asked about. */ on: ('join' | 'publish')[];
-      /** Where the question is posted. */
+      /** The actions about which the backend is asked. */ on: ('join' | 'publish')[];
+      /** The URL to which the request is posted. */
       url: string;
-      /** 500 unless given. */
+      /** Default: 500. */
       timeout_ms?: number;
-      /** What holds when it does not answer; deny unless given. */
+      /** The result if it does not answer. Default: deny. */
       on_failure?: 'deny' | 'allow';
-      /** How long a join keeps its answer; 0 unless given. */
+      /** How long an answer to a join is cached. Default: 0. */
       cache_seconds?: number;
-      /** Signs the question. */
+      /** Signs the request. */
       secret?: string;
     };
   };
-  /** By field, the `match` of the rule that it comes from. */
+  /** For each field, the `match` of the rule that sets it. */
   origins: Record<string, string>;
-  /** What role and grants allow. */
+  /** What the role and grants allow. */
   may: { publish: boolean; subscribe: boolean; history: boolean; presence: boolean };
   publish: {
     allowed: boolean;
@@ -370,15 +370,15 @@ export interface Explanation {
     casil?: {
       decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
       reason_code: string;
-      /** Ids of what matched, never the text. */
+      /** Ids of the matching rules, never the text. */
       rules: string[];
     };
     schema?: { ok: boolean; path?: string; expected?: string };
   };
-  /** Backends that are asked before somebody connects, reads there, publishes there. */
+  /** Backends that are asked before a client connects, reads or publishes. */
   hooks: { on: 'connect' | 'join' | 'publish'; host: string; on_failure: 'deny' | 'allow' }[];
   receivers: {
-    /** Of the node that was asked. */ connections: number;
+    /** Of the answering node. */ connections: number;
     /** For operators: subjects or client ids, at most 100. */
     names?: string[];
     /** Groups and webhooks that read the channel, at most 100. */
@@ -386,7 +386,7 @@ export interface Explanation {
       group?: string;
       /** Id of its rule. */
       webhook?: string;
-      /** What it reads, as room:channel. */
+      /** The place that it reads, as room:channel. */
       source: string;
     }[];
   };
@@ -398,54 +398,54 @@ export interface ChannelRule {
   /** How much is kept. */
   history?: {
     /** Envelopes. */ size?: number;
-    /** UTF-8 bytes of all together. */
+    /** Total UTF-8 bytes. */
     bytes?: number;
     ttl_seconds?: number;
   };
   /** Keep the last event without time limit, for joins with `last`. */
   retain_last?: boolean;
-  /** Whether a join or an event makes the channel. */
+  /** Whether a join or an event creates the channel. */
   auto_create?: boolean;
-  /** Who may publish: whom the grants allow, members only, or only the server and its HTTP keys. */
+  /** Who may publish: clients whose grants allow it, only members, or only the server and its HTTP keys. */
   publish?: 'granted' | 'members' | 'nobody';
-  /** Forced on, or forbidden. */
+  /** `true` forces it on, `false` forbids it. */
   presence?: boolean;
-  /** Forced on, or forbidden. */
+  /** `true` forces it on, `false` forbids it. */
   echo?: boolean;
-  /** Live only: forced on, or forbidden. */
+  /** Live only: `true` forces it on, `false` forbids it. */
   ephemeral?: boolean;
   /** UTF-8 bytes of a payload. */
   max_message_bytes?: number;
   /** Events of one sender in one channel. */
   rate_per_second?: number;
-  /** How long an id counts as sent. */
+  /** How long an id is remembered as sent. */
   dedupe_seconds?: number;
-  /** What payloads of the channel look like. */
+  /** The JSON Schema of the channel's payloads. */
   schema?: {
     /** A JSON Schema (2020-12) of the payload. */ schema: JsonObject | boolean;
-    /** Tell only, or refuse with SCHEMA_MISMATCH. */
+    /** Only report, or refuse with SCHEMA_MISMATCH. */
     mode: 'warn' | 'enforce';
   };
-  /** Another mode of content inspection. */
+  /** The mode of content inspection. */
   casil?: 'off' | 'monitor' | 'enforce';
-  /** Rest after so long without members and traffic. */
+  /** Time without members and traffic after which the channel leaves the lists. */
   idle_seconds?: number;
-  /** Neither count nor age bounds what is kept, bytes alone do: groups may come late. */
+  /** Only bytes limit what is kept, not count or age, so that groups may be behind. */
   keep_for_groups?: boolean;
   /** Longest chain of causes. */
   max_hops?: number;
-  /** Asks a backend before the fact. */
+  /** Asks a backend beforehand. */
   hook?: {
-    /** What the backend is asked about. */ on: ('join' | 'publish')[];
-    /** Where the question is posted. */
+    /** The actions about which the backend is asked. */ on: ('join' | 'publish')[];
+    /** The URL to which the request is posted. */
     url: string;
-    /** 500 unless given. */
+    /** Default: 500. */
     timeout_ms?: number;
-    /** What holds when it does not answer; deny unless given. */
+    /** The result if it does not answer. Default: deny. */
     on_failure?: 'deny' | 'allow';
-    /** How long a join keeps its answer; 0 unless given. */
+    /** How long an answer to a join is cached. Default: 0. */
     cache_seconds?: number;
-    /** Signs the question. */
+    /** Signs the request. */
     secret?: string;
   };
 }
@@ -511,36 +511,36 @@ export interface Welcome {
   client_id: string;
   role: Role;
   tenant: string;
-  /** The first membership; null when none was asked for. */
+  /** The first membership; null if none was requested. */
   room: string | null;
   channel: string | null;
   server: { name: string; version: string; protocol: string; node: string; http?: string };
-  /** What the server can do beyond the first parts of the protocol. */
+  /** Capabilities added after the first version of the protocol. */
   features: string[];
   limits: { max_message_bytes: number; ping_interval_ms: number };
-  /** Over SSE: what this client posts its envelopes to. A secret of its own. */
+  /** For server-sent events: the id to which this client posts its envelopes. Keep it secret. */
   session?: string;
 }
 
 /** The server is about to stop. */
 export interface ShutdownNotice {
   event: 'shutdown';
-  /** How long this client should wait before it connects again. */
+  /** How long this client should wait before it reconnects. */
   reconnect_after_ms: number;
 }
 
-/** The connection ends with its token, unless that is renewed. */
+/** The connection ends with its token, unless the token is renewed. */
 export interface TokenExpiringNotice {
   event: 'token_expiring';
   expires_at: string;
   expires_in_ms: number;
 }
 
-/** An administrator’s word to all who are there. */
+/** An administrator’s announcement. */
 export interface AnnouncementNotice {
   event: 'announcement';
   announcement_id: string;
-  /** What the administrator said. */
+  /** The administrator's reason. */
   announcement: JsonObject;
 }
 
@@ -551,40 +551,40 @@ export interface JoinedNotice {
   channel: string;
   sequence: number;
   epoch: string;
-  /** As a join answers them. */
+  /** As returned by a join. */
   positions?: Record<string, Position>;
 }
 
-/** This client was taken out of a channel or room. */
+/** This client was removed from a channel or room. */
 export interface MembershipRevokedNotice {
   event: 'membership_revoked';
   room: string;
   channel: string;
-  /** The group that it was taken out of. */
+  /** The group from which it was removed. */
   group?: string;
   reason: string;
 }
 
-/** History does not hold all that was sent here. */
+/** History does not contain everything that was sent here. */
 export interface HistoryGapNotice {
   event: 'history_gap';
   room: string;
   channel: string;
-  /** The last sequence before the gap, when it is known. */
+  /** The last sequence before the gap, if known. */
   after_sequence?: number;
 }
 
-/** History dropped events before a group had read them. */
+/** History removed events before a group read them. */
 export interface GroupLostNotice {
   event: 'group_lost';
   room: string;
   channel: string;
   group: string;
-  /** How many; 0 when nobody knows. */
+  /** The number; 0 if unknown. */
   lost: number;
 }
 
-/** To those who subscribe to the room. */
+/** Sent to subscribers of the room. */
 export interface ChannelCreatedNotice {
   event: 'channel_created';
   room: string;
@@ -592,71 +592,71 @@ export interface ChannelCreatedNotice {
   created_by: string;
 }
 
-/** To those who subscribe to the room. */
+/** Sent to subscribers of the room. */
 export interface ChannelDeletedNotice {
   event: 'channel_deleted';
   room: string;
   channel: string;
 }
 
-/** Who came, changed and went; to members that asked for presence. */
+/** Members that joined, changed or left; sent to members that requested presence. */
 export interface PresenceNotice {
   event: 'presence';
   room: string;
-  /** `*`: the presence of the whole room, whose records name their channel. */
+  /** `*`: the presence of the whole room, with a channel in each record. */
   channel: string;
-  /** One more than in the notice before, or than in the answer to the join. */
+  /** One more than in the previous notice, or than in the answer to the join. */
   version: number;
-  /** How many there are now. */
+  /** The current number of members. */
   members: number;
   joined: PresenceMember[];
   updated: PresenceUpdate[];
   left: PresenceDeparture[];
-  /** There are too many to be told by name; the lists are empty. */
+  /** There are too many members to list; the lists are empty. */
   counts_only?: true;
-  /** `joined` is the whole set, in place of what was known; the version counts on from here. */
+  /** `joined` is the whole set and replaces the previous one; the version continues from here. */
   reset?: true;
 }
 
 export interface PresenceUpdate {
   client_id: string;
   sender: SenderRecord;
-  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  /** Its state, from the join or `presence_update`; null: none. */
   state: unknown;
   joined_at: string;
-  /** What it told of itself with `identify`; `lapsed` when it did not say so again in time. */
+  /** Its description from `identify`; `lapsed` if it was not renewed in time. */
   agent?: { state?: string; note?: string };
-  /** In a room's presence: where in the room; `*` is a room subscription. */
+  /** In a room's presence: the channel; `*` is a room subscription. */
   channel?: string;
-  /** It came back on another connection, in place of this client. */
+  /** It returned on another connection and replaces this client. */
   previous_id?: string;
 }
 
 export interface PresenceDeparture {
   client_id: string;
   sender: SenderRecord;
-  /** What it told of itself with the join or `presence_update`; null: nothing. */
+  /** Its state, from the join or `presence_update`; null: none. */
   state: unknown;
   joined_at: string;
-  /** What it told of itself with `identify`; `lapsed` when it did not say so again in time. */
+  /** Its description from `identify`; `lapsed` if it was not renewed in time. */
   agent?: { state?: string; note?: string };
-  /** In a room's presence: where in the room; `*` is a room subscription. */
+  /** In a room's presence: the channel; `*` is a room subscription. */
   channel?: string;
-  /** It said so; its line broke and it did not come back in time; its node died. */
+  /** `left`: it left; `lost`: its connection broke and it did not return in time; `node_lost`: its node died. */
   cause: 'left' | 'lost' | 'node_lost';
 }
 
-/** To whoever writes a token stream: a reader asks it to stop. */
+/** Sent to the writer of a token stream: a reader asks it to stop. */
 export interface StreamCancelNotice {
   event: 'stream_cancel';
   stream_id: string;
   room: string;
   channel: string;
-  /** Who asks for it. */
+  /** The requester. */
   by: SenderRecord;
 }
 
-/** A key changed that this connection watches. */
+/** A key that this connection watches changed. */
 export interface StoreNotice {
   event: 'store_changed';
   namespace: string;
@@ -684,21 +684,21 @@ export type Notice =
 
 /** Every command of the protocol: its arguments and the `payload` of its successful answer (PROTOCOL section 7). */
 export interface Commands {
-  /** Sends a notice to the clients in a room, or to all; an operator’s "*" goes to all tenants. */
+  /** Sends a notice to the clients in a room, or to all clients. An operator’s "*" goes to all tenants. */
   announce: {
     args: {
-      /** Room name; "*", or none, for everybody. */ room?: string;
-      /** What is announced. */
+      /** Room name; "*", or none, for all clients. */ room?: string;
+      /** The content of the announcement. */
       payload: JsonObject;
     };
     result: {
       announcement_id: string;
-      /** Those of this node that were told. */
+      /** Notified connections of this node. */
       connections: number;
     };
   };
 
-  /** Tells what a channel is, who is in it and where its stream stands. */
+  /** Describes a channel, its members and the position of its stream. */
   channel_info: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -713,41 +713,41 @@ export interface Commands {
       type: string;
       /** Built in: cannot be deleted. */
       hardcoded: boolean;
-      /** Made by a join or an event, not by create_channel. */
+      /** Created by a join or an event, not by create_channel. */
       auto_created: boolean;
       description: string | null;
       history: { size: number; ttl_seconds: number };
-      /** Whether the channel outlives its members although nobody made it by hand. */
+      /** Whether an automatically created channel outlives its members. */
       retain: boolean;
       /** The first 500. */
       members: MemberRecord[];
       /** Members, on all nodes. */
       count: number;
-      /** Where the stream stands. */
+      /** The position of the stream. */
       sequence: number;
       epoch: string;
-      /** Events that are kept; left out while the storage is away. */
+      /** Stored events; absent during a storage outage. */
       events?: number;
-      /** UTF-8 bytes of these, as `history.bytes` of a rule counts them; left out likewise. */
+      /** UTF-8 bytes of these, as counted by `history.bytes` of a rule; absent during a storage outage. */
       bytes?: number;
-      /** JSON Schema that a rule sets for what is published there. */
+      /** The JSON Schema that a rule sets for its events. */
       schema?: JsonObject;
     };
   };
 
-  /** Makes a channel that stays until it is deleted, or takes over one that made itself. */
+  /** Creates a channel that stays until it is deleted, or takes over an automatically created one. */
   create_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, or room:channel. */
       channel?: string;
-      /** What the channel is for. */
+      /** The purpose of the channel. */
       description?: string;
-      /** A word of your own for its kind. */
+      /** A custom word for its kind. */
       type?: string;
-      /** How many envelopes it keeps, and for how long; it comes before every rule. */
+      /** How many envelopes it keeps, and for how long. Takes precedence over every rule. */
       history?: { size?: number; ttl_seconds?: number };
-      /** Keep it when it is idle, also if it was made by itself before. */
+      /** Keep it while it is idle, also if it was created automatically. */
       retain?: boolean;
     };
     result: ChannelRecord;
@@ -763,65 +763,65 @@ export interface Commands {
     result: { deleted: true; room: string; channel: string };
   };
 
-  /** Events of a group are handled; answered once that is stored. */
+  /** Acknowledges events of a group as handled. The answer is sent once this is stored. */
   'delivery.ack': {
     args: {
       /** "token" of each delivery's metadata. */ tokens: string[];
     };
     result: {
       /** Tokens that held their lease. */ done: string[];
-      /** Tokens whose lease was over: they did nothing. */
+      /** Tokens whose lease had ended; they had no effect. */
       lost: string[];
     };
   };
 
-  /** The leases on events of a group last their whole time from now on. */
+  /** Renews the leases on events of a group for their full time. */
   'delivery.extend': {
     args: {
       /** "token" of each delivery's metadata. */ tokens: string[];
     };
     result: {
       /** Tokens that held their lease. */ done: string[];
-      /** Tokens whose lease was over: they did nothing. */
+      /** Tokens whose lease had ended; they had no effect. */
       lost: string[];
     };
   };
 
-  /** Events of a group could not be handled: they are handed out again later. */
+  /** Returns events of a group, which are redelivered later. */
   'delivery.nack': {
     args: {
       /** "token" of each delivery's metadata. */ tokens: string[];
-      /** The wait until then; the group's backoff when missing. */
+      /** The delay. Default: the group's backoff. */
       delay_seconds?: number;
-      /** What a dead letter of it will tell. */
+      /** The reason in its dead letter. */
       reason?: string;
     };
     result: {
       /** Tokens that held their lease. */ done: string[];
-      /** Tokens whose lease was over: they did nothing. */
+      /** Tokens whose lease had ended; they had no effect. */
       lost: string[];
     };
   };
 
-  /** Events of a group can never be handled: they become dead letters at once. */
+  /** Rejects events of a group, which become dead letters at once. */
   'delivery.reject': {
     args: {
       /** "token" of each delivery's metadata. */ tokens: string[];
-      /** What the dead letter tells. */
+      /** The reason in the dead letter. */
       reason: string;
     };
     result: {
       /** Tokens that held their lease. */ done: string[];
-      /** Tokens whose lease was over: they did nothing. */
+      /** Tokens whose lease had ended; they had no effect. */
       lost: string[];
     };
   };
 
-  /** Makes a group on a channel, a room or a pattern; one with the same settings is simply answered. */
+  /** Creates a consumer group on a channel, a room or a pattern, or returns an existing one with the same settings. */
   'group.create': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -831,7 +831,7 @@ export interface Commands {
         | 'all'
         | { sequence: number; epoch: string }
         | {
-            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+            /** RFC 3339 date-time; UTC without an offset. */ time: string;
           };
       /** How long a member has for one event before it is handed out again (default 30). */
       ack_wait_seconds?: number;
@@ -845,37 +845,37 @@ export interface Commands {
       dead_letter?: string;
       /** Path of a value; events that share it stay in order with one member. */
       key?: string;
-      /** Delete the group when nobody was a member or asked for anything for so long. */
+      /** Delete the group after this time without members or requests. */
       expires_seconds?: number;
     };
     result: GroupSummary;
   };
 
-  /** Lists the events that had all their attempts or were rejected, oldest first. */
+  /** Lists the events that used all their attempts or were rejected, oldest first. */
   'group.dead_letters': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
       /** At most 500. */
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
-      /** Each with what became of it in metadata.dead. */ messages: Envelope[];
+      /** Each with the reason in metadata.dead. */ messages: Envelope[];
       /** Pass as "after" for the next page; null at the end. */
       next: string | null;
     };
   };
 
-  /** Deletes a group with its position and its dead letters; for whoever made it, and admins. */
+  /** Deletes a group with its position and its dead letters; only for its creator and admins. */
   'group.delete': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -883,11 +883,11 @@ export interface Commands {
     result: { deleted: true };
   };
 
-  /** Tells the settings of a group and where it stands. */
+  /** Returns the settings, position and counts of a group. */
   'group.info': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -899,11 +899,11 @@ export interface Commands {
   'group.list': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** At most 500. */
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -913,11 +913,11 @@ export interface Commands {
     };
   };
 
-  /** Hands out nothing more of a group until it is resumed; for whoever made it, and admins. */
+  /** Stops delivery of a group until it is resumed; only for its creator and admins. */
   'group.pause': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -925,11 +925,11 @@ export interface Commands {
     result: { paused: boolean };
   };
 
-  /** Takes events of a group without being a member; the leases are yours. */
+  /** Takes events of a group without a membership, under leases of the caller. */
   'group.pull': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -940,16 +940,16 @@ export interface Commands {
     };
     result: {
       /** Each with its token in metadata.delivery. */ messages: Envelope[];
-      /** What waits after these. */
+      /** Messages that wait after these. */
       pending: number;
     };
   };
 
-  /** Goes on with a group that was paused; for whoever made it, and admins. */
+  /** Resumes a paused group; only for its creator and admins. */
   'group.resume': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
@@ -957,31 +957,31 @@ export interface Commands {
     result: { paused: boolean };
   };
 
-  /** Hands dead letters of a group out again, with their first attempt. */
+  /** Redelivers dead letters of a group, starting with the first attempt. */
   'group.retry': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
-      /** Ids of messages; all when missing. */
+      /** Ids of messages. Default: all. */
       ids?: string[];
     };
     result: { retried: number };
   };
 
-  /** Lets a group go on from another place; for whoever made it, and admins. */
+  /** Moves a group to another position; only for its creator and admins. */
   'group.seek': {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       /** Name of the group on its source. */
       group: string;
-      /** The next event handed out is the one after it. */
+      /** The next delivered event is the one after it. */
       sequence?: number;
-      /** RFC 3339 date-time; UTC when it has no offset. */
+      /** RFC 3339 date-time; UTC without an offset. */
       time?: string;
     };
     result: { sought: true };
@@ -995,7 +995,7 @@ export interface Commands {
     result: { commands: CommandDescription[] };
   };
 
-  /** Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first. */
+  /** Returns messages of a channel, or with a room alone of all its channels, merged by time. Can wait for the first. */
   history: {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -1011,7 +1011,7 @@ export interface Commands {
       since?:
         | Position
         | {
-            /** RFC 3339 date-time; UTC when it has no offset. */ time: string;
+            /** RFC 3339 date-time; UTC without an offset. */ time: string;
           }
         | Record<string, Position>;
       /** How long to wait for the first message when there is none. */
@@ -1019,9 +1019,9 @@ export interface Commands {
     };
     result: {
       /** Oldest first. */ messages: Envelope[];
-      /** Pass as "since" to read on; of a room, a position by channel. */
+      /** Pass as "since" to continue; for a room, a position by channel. */
       position: Position | Record<string, Position>;
-      /** Only with "since": false when some of what was missed is no longer kept. */
+      /** Only with "since": false if some missed messages are no longer stored. */
       recovered?: boolean;
       /** Pass as "after" for newer ones; null at the end. */
       next: number | Record<string, number> | null;
@@ -1030,48 +1030,48 @@ export interface Commands {
     };
   };
 
-  /** Changes how this client is known to others. */
+  /** Changes how other clients see this client. */
   identify: {
     args: {
-      /** What kind of client this is. */ client_type?: 'human' | 'ai-agent' | 'dashboard' | 'service';
+      /** The type of client. */ client_type?: 'human' | 'ai-agent' | 'dashboard' | 'service';
       /** Name shown to others. */
       screen_name?: string;
       /** URL or text of a picture. */
       avatar?: string;
       /** How an agent describes itself. */
       personality?: string;
-      /** What an agent is and can do, at most 8,192 bytes; null: nothing. */
+      /** The description of an agent, at most 8,192 bytes; null: none. */
       card?: AgentCard | null;
-      /** `idle`, `busy`, or a word of your own; null: none. */
+      /** `idle`, `busy`, or a custom word; null: none. */
       state?: string | null;
-      /** What it is busy with, say; null: nothing. */
+      /** A note, such as the current task; null: none. */
       note?: string | null;
-      /** How long the state holds unless it is told again; then it is `lapsed`. */
+      /** How long the state is valid unless it is renewed; then it is `lapsed`. */
       ttl_seconds?: number;
     };
     result: ClientRecord;
   };
 
-  /** Joins a channel, the channels that match a pattern, or with a room alone (or "*") all of it; resumes after "since". */
+  /** Joins a channel, the channels that match a pattern, or with a room alone (or "*") the whole room. Resumes after "since". */
   join_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
       since?: Position | Record<string, Position>;
       /** Also receive what this client sends. */
       echo?: boolean;
-      /** Be told who is there and of every change; with "state" also what others are told of this client. */
+      /** Receive the current members and every change; "state" sets what others see of this client. */
       presence?:
         | boolean
         | {
-            /** Any JSON of at most 4,096 bytes; null: nothing. */ state?: unknown;
+            /** Any JSON of at most 4,096 bytes; null: none. */ state?: unknown;
           };
-      /** Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered. */
+      /** Refuse a room or pattern unless the grants cover all of it; otherwise only the covered part is delivered. */
       strict?: boolean;
       /** Replay the last N envelopes first. */
       history?: number;
-      /** First of all the value that each channel retains, if a rule has it kept. */
+      /** Start with the retained value of each channel, if a rule keeps one. */
       last?: boolean;
       /** Take part in this group instead: each event goes to one of its members. */
       group?: string;
@@ -1085,9 +1085,9 @@ export interface Commands {
   leave_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
-      /** Leave this group of it. */
+      /** Leave this group of the channel. */
       group?: string;
     };
     result: {
@@ -1101,7 +1101,7 @@ export interface Commands {
       /** Room name, or room:channel. */ room?: string;
       /** At most 500. */
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1111,16 +1111,16 @@ export interface Commands {
     };
   };
 
-  /** Finds clients by name, skill or state, on all nodes; those that share a place with you. */
+  /** Finds clients by name, skill or state, on all nodes, among those that share a channel or room with you. */
   list_clients: {
     args: {
-      /** Its subject or screen name, in any case. */ name?: string;
-      /** Id, name or tag of a skill of its card, in any case. */
+      /** Its subject or screen name, ignoring case. */ name?: string;
+      /** Id, name or tag of a skill of its card, ignoring case. */
       skill?: string;
       state?: string;
       /** At most 100. */
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1130,11 +1130,11 @@ export interface Commands {
     };
   };
 
-  /** Lists the rooms with their channels and members counted. */
+  /** Lists the rooms with the numbers of their channels and members. */
   list_rooms: {
     args: {
       /** At most 500. */ limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1144,19 +1144,19 @@ export interface Commands {
     };
   };
 
-  /** Keeps a subject out, on every node at once; its connections are closed (4403). */
+  /** Blocks a subject on every node at once and closes its connections (4403). */
   'op.access.block': {
     args: {
       /** The `sub` of its tokens. */ subject: string;
-      /** Told to the subject. */
+      /** The reason, which is sent to the subject. */
       reason: string;
-      /** RFC 3339; until it is taken back unless given. */
+      /** RFC 3339. Default: until it is removed. */
       until?: string;
     };
     result: AccessBlock;
   };
 
-  /** Closes the connections of a subject, or one connection, on whatever node (4403); it may come back. */
+  /** Closes the connections of a subject, or one connection, on any node (4403). The client may reconnect. */
   'op.access.disconnect': {
     args: {
       /** The `sub` of its tokens. */ subject?: string;
@@ -1170,11 +1170,11 @@ export interface Commands {
     };
   };
 
-  /** Lists who and what is kept out. */
+  /** Lists blocked subjects and revoked tokens. */
   'op.access.list': {
     args: {
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1197,7 +1197,7 @@ export interface Commands {
     result: AccessRevocation;
   };
 
-  /** Lets a blocked subject in again. */
+  /** Unblocks a subject. */
   'op.access.unblock': {
     args: {
       /** The `sub` of its tokens. */ subject: string;
@@ -1254,26 +1254,26 @@ export interface Commands {
     result: CasilSnapshot;
   };
 
-  /** Ends a job. */
+  /** Cancels a job. */
   'op.cron.cancel': { args: { job_id: string }; result: { cancelled: true; job_id: string } };
 
   /** Lists your jobs; for admins all of the tenant. */
   'op.cron.list': {
     args: {
       /** At most 500. */ limit?: number;
-      /** The "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: { jobs: CronJob[]; count: number; next?: string };
   };
 
-  /** Publishes an event later, repeatedly, or as a cron expression says. */
+  /** Schedules an event: once later, repeatedly, or by a cron expression. */
   'op.cron.schedule': {
     args: {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, or room:channel. */
       channel?: string;
-      /** What the event carries. */
+      /** The payload of the event. */
       payload: JsonObject;
       /** Until the first run (default 1). */
       delay_seconds?: number;
@@ -1287,13 +1287,13 @@ export interface Commands {
       timezone?: string;
       /** Outlives your connections, and restarts where storage does (admins). */
       durable?: boolean;
-      /** Fire once for what was missed while down. */
+      /** Fire once for runs missed while the server was down. */
       catch_up?: boolean;
     };
     result: CronJob;
   };
 
-  /** The last stored envelopes of a time range, of a channel, a room, or (admin) the whole tenant. */
+  /** Returns the last stored envelopes of a time range, of a channel, a room, or (admin) the whole tenant. */
   'op.history.get': {
     args: {
       /** Room name, or room:channel. */ room?: string;
@@ -1301,11 +1301,11 @@ export interface Commands {
       channel?: string;
       /** At most 1000. */
       limit?: number;
-      /** RFC 3339 date-time; UTC when it has no offset. */
+      /** RFC 3339 date-time; UTC without an offset. */
       since?: string;
-      /** RFC 3339 date-time; UTC when it has no offset. */
+      /** RFC 3339 date-time; UTC without an offset. */
       until?: string;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1316,21 +1316,21 @@ export interface Commands {
     };
   };
 
-  /** Stored envelopes of a time range in their order, refused when their sequence has a hole. */
+  /** Returns the stored envelopes of a time range in order. Refused if their sequence has a hole. */
   'op.history.replay': {
     args: {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, or room:channel. */
       channel?: string;
-      /** RFC 3339 date-time; UTC when it has no offset. */
+      /** RFC 3339 date-time; UTC without an offset. */
       from_ts: string;
-      /** RFC 3339 date-time; UTC when it has no offset. */
+      /** RFC 3339 date-time; UTC without an offset. */
       to_ts: string;
       /** Refuse a sequence with a hole (default true). */
       strict_sequence?: boolean;
       /** At most 5000. */
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1342,21 +1342,21 @@ export interface Commands {
     };
   };
 
-  /** Takes keys for a time, all or none; with wait_ms it waits for those that others have. */
+  /** Acquires exclusive keys for a time, all or none. With wait_ms it waits for keys that others hold. */
   'op.lease.acquire': {
     args: {
       /** 1-32 keys. */ keys: string[];
-      /** How long it lasts from now on, unless it is renewed. */
+      /** Its duration from now on, unless it is renewed. */
       ttl_seconds: number;
       /** How long to wait (default 0). */
       wait_ms?: number;
-      /** Outlives your connections; else it is released with the last one. */
+      /** Outlives your connections; otherwise it is released with the last one. */
       keep?: boolean;
-      /** As in op.store; "lease" when missing. */
+      /** As in op.store. Default: "lease". */
       namespace?: string;
     };
     result: {
-      /** As acquire answered it. */ lease_id: string;
+      /** As returned by acquire. */ lease_id: string;
       /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
       token: number;
       expires_at: string;
@@ -1369,12 +1369,12 @@ export interface Commands {
   'op.lease.list': {
     args: {
       /** At most 500. */ limit?: number;
-      /** The "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
       leases: {
-        /** As acquire answered it. */ lease_id: string;
+        /** As returned by acquire. */ lease_id: string;
         namespace: string;
         keys: string[];
         /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
@@ -1391,34 +1391,34 @@ export interface Commands {
     };
   };
 
-  /** Ends a lease: its keys are free. */
+  /** Ends a lease and frees its keys. */
   'op.lease.release': {
     args: {
-      /** As acquire answered it. */ lease_id: string;
+      /** As returned by acquire. */ lease_id: string;
     };
     result: {
       released: true;
-      /** As acquire answered it. */
+      /** As returned by acquire. */
       lease_id: string;
     };
   };
 
-  /** Lets a lease last from now on as long as it was taken for, or for another time. */
+  /** Renews a lease from now on, for its original or another duration. */
   'op.lease.renew': {
     args: {
-      /** As acquire answered it. */ lease_id: string;
-      /** How long it lasts from now on, unless it is renewed. */
+      /** As returned by acquire. */ lease_id: string;
+      /** Its duration from now on, unless it is renewed. */
       ttl_seconds?: number;
     };
     result: {
-      /** As acquire answered it. */ lease_id: string;
+      /** As returned by acquire. */ lease_id: string;
       /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
       token: number;
       expires_at: string;
     };
   };
 
-  /** Forgets signals: all, those of a source, or those of a name. */
+  /** Deletes signals: all, those of a source, or those of a name. */
   'op.omega.clear_events': {
     args: { substrate_id?: string; signal?: string };
     result: { removed_count: number; remaining_count: number };
@@ -1434,7 +1434,7 @@ export interface Commands {
       signal?: string;
       /** At most 500. */
       limit?: number;
-      /** The "next" of the answer before: older ones. */
+      /** The "next" of the previous answer, for older ones. */
       after?: string;
     };
     result: { events: OmegaEvent[]; count: number; next?: string };
@@ -1444,7 +1444,7 @@ export interface Commands {
   'op.omega.list_substrates': {
     args: {
       /** At most 500. */ limit?: number;
-      /** The "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: { substrates: OmegaSubstrate[]; count: number; next?: string };
@@ -1456,7 +1456,7 @@ export interface Commands {
     result: OmegaSubstrate;
   };
 
-  /** Tells whether the lane is on, where its lab is, its limits and counts. */
+  /** Returns whether the lane is on, its lab channel, limits and counts. */
   'op.omega.status': {
     args: Record<string, never>;
     result: {
@@ -1482,18 +1482,18 @@ export interface Commands {
     result: { removed: true; removed_events: number };
   };
 
-  /** Tells which rules apply to a channel, and what would come of publishing there; sends nothing. */
+  /** Explains which rules apply to a channel, and what would happen to an event published there. Sends nothing. */
   'op.rules.explain': {
     args: {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, or room:channel. */
       channel?: string;
-      /** Somebody else than you, as a token would describe them. */
+      /** Another principal, described like the claims of a token. */
       as?: {
         subject?: string;
-        /** user unless given. */
+        /** Default: user. */
         role?: Role;
-        /** As a token lists them; without it, all that the role allows. */
+        /** As listed in a token; without it, everything that the role allows. */
         grants?: {
           publish?: string[];
           subscribe?: string[];
@@ -1511,7 +1511,7 @@ export interface Commands {
     result: Explanation;
   };
 
-  /** Tells your tenant's own channel rules, and those of the configuration under them. */
+  /** Returns your tenant's own channel rules, and those of the configuration. */
   'op.rules.get': {
     args: Record<string, never>;
     result: {
@@ -1533,7 +1533,7 @@ export interface Commands {
     };
   };
 
-  /** Deletes a key; with if_version only if nobody else changed it. */
+  /** Deletes a key; with if_version only if its version has not changed. */
   'op.store.delete': {
     args: {
       /** At most 256 bytes. */ key: string;
@@ -1555,7 +1555,7 @@ export interface Commands {
     result: { found: boolean; value?: unknown; version?: number; expires_at?: string };
   };
 
-  /** Lists keys in their order; "next" of one answer is "after" of the next call. */
+  /** Lists keys in order. Pass "next" of one answer as "after" of the next call. */
   'op.store.list': {
     args: {
       /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
@@ -1565,7 +1565,7 @@ export interface Commands {
       limit?: number;
       /** Only keys after this one. */
       after?: string;
-      /** Answer the values and versions too, as "entries". */
+      /** Also return the values and versions, as "entries". */
       values?: boolean;
     };
     result: {
@@ -1578,7 +1578,7 @@ export interface Commands {
     };
   };
 
-  /** Sets a key; with if_version only if nobody else changed it. */
+  /** Sets a key; with if_version only if its version has not changed. */
   'op.store.set': {
     args: {
       /** At most 256 bytes. */ key: string;
@@ -1586,7 +1586,7 @@ export interface Commands {
       value: unknown;
       /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
       namespace?: string;
-      /** Forget it after this time. */
+      /** Expires after this time. */
       ttl_seconds?: number;
       /** Only if the key has this version; 0: only if it does not exist. */
       if_version?: number;
@@ -1614,13 +1614,13 @@ export interface Commands {
     result: { watching: true; namespace: string; prefix: string };
   };
 
-  /** Shows the deliveries that were given up, oldest first. */
+  /** Lists the failed deliveries, oldest first. */
   'op.webhook.dead_letters': {
     args: {
-      /** Id of a rule, as register answered it. */ rule_id: string;
+      /** Id of a rule, as returned by register. */ rule_id: string;
       /** At most 500. */
       limit?: number;
-      /** The "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: { dead_letters: DeadLetter[]; count: number; next?: string };
@@ -1630,7 +1630,7 @@ export interface Commands {
   'op.webhook.list': {
     args: {
       /** At most 500. */ limit?: number;
-      /** The "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: { rules: WebhookRule[]; count: number; next?: string };
@@ -1639,7 +1639,7 @@ export interface Commands {
   /** Posts every matching event to a URL, in order, with retries. */
   'op.webhook.register': {
     args: {
-      /** Where events are posted: an http or https URL of a public host. */ url: string;
+      /** The destination: an http or https URL of a public host. */ url: string;
       /** Only events of this room, or of room:channel; without it all rooms (admins). */
       room?: string;
       /** Only events of this channel of the room. */
@@ -1661,36 +1661,36 @@ export interface Commands {
   /** Delivers dead letters again: all of a rule, or one. */
   'op.webhook.retry': {
     args: {
-      /** Id of a rule, as register answered it. */ rule_id: string;
+      /** Id of a rule, as returned by register. */ rule_id: string;
       /** Only this one. */
       delivery_id?: string;
     };
     result: { requeued: number };
   };
 
-  /** Removes a webhook with all that waits for it. */
+  /** Removes a webhook with its waiting events. */
   'op.webhook.unregister': {
     args: {
-      /** Id of a rule, as register answered it. */ rule_id: string;
+      /** Id of a rule, as returned by register. */ rule_id: string;
     };
     result: { removed: true; rule_id: string };
   };
 
-  /** Answers at once, with what was sent as "echo". */
+  /** Answers at once, and returns "echo". */
   ping: {
     args: {
-      /** Any JSON; comes back as sent. */ echo?: unknown;
+      /** Any JSON; returned unchanged. */ echo?: unknown;
     };
     result: { pong: true; echo?: unknown; timestamp: string };
   };
 
-  /** Changes what the members of a channel or room that watch presence are told of this client. */
+  /** Changes the state of this client that presence shows in a channel or room. */
   presence_update: {
     args: {
       /** Room name, or room:channel. */ room?: string;
-      /** Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest. */
+      /** Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest. */
       channel?: string;
-      /** Any JSON of at most 4,096 bytes; null: nothing. */
+      /** Any JSON of at most 4,096 bytes; null: none. */
       state: unknown;
     };
     result: { updated: true };
@@ -1709,33 +1709,33 @@ export interface Commands {
     };
   };
 
-  /** Figures of the server; for admins also the first 500 channels and clients of the tenant. */
+  /** Returns figures of the server; for admins also the first 500 channels and clients of the tenant. */
   status: { args: Record<string, never>; result: ServerStatus };
 
-  /** Appends to a token stream that you opened. An empty text only says that the writer is there. */
+  /** Appends to a token stream that you opened. An empty text only keeps it open. */
   'stream.append': {
     args: {
       /** Id of the stream. */ stream_id: string;
       text: string;
     };
     result: {
-      /** How long it is now, in UTF-16 units. */ offset: number;
+      /** Its current length, in UTF-16 units. */ offset: number;
     };
   };
 
-  /** Asks the writer of a token stream to stop; it decides. */
+  /** Asks the writer of a token stream to stop. The writer decides. */
   'stream.cancel': {
     args: {
       /** Id of the stream. */ stream_id: string;
     };
     result: {
       stream_id: string;
-      /** Connections of the writer that were told. */
+      /** Notified connections of the writer. */
       told: number;
     };
   };
 
-  /** Ends a token stream that you opened: its text is stored as one event. */
+  /** Ends a token stream that you opened, and stores its text as one event. */
   'stream.close': {
     args: {
       /** Id of the stream. */ stream_id: string;
@@ -1744,11 +1744,11 @@ export interface Commands {
     };
     result: {
       stream_id: string;
-      /** Of the event with the whole text; 0 where a rule keeps none. */
+      /** The sequence of the event with the whole text; 0 if a rule stores none. */
       sequence: number;
       epoch: string;
       stored: 'none' | 'memory' | 'disk' | 'replicated';
-      /** Connections that its end was handed to. */
+      /** Connections that received its end. */
       delivered: number;
       /** UTF-16 units. */
       length: number;
@@ -1763,7 +1763,7 @@ export interface Commands {
       channel?: string;
       /** At most 500. */
       limit?: number;
-      /** "next" of the answer before. */
+      /** The "next" of the previous answer. */
       after?: string;
     };
     result: {
@@ -1773,13 +1773,13 @@ export interface Commands {
     };
   };
 
-  /** Opens a token stream at a channel; readers are shown its text while it grows. Its writer may open it again to go on. */
+  /** Opens a token stream at a channel. Readers receive its text while it grows. Its writer may open it again to continue. */
   'stream.open': {
     args: {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, or room:channel. */
       channel?: string;
-      /** Id of the stream; one that nobody can guess when missing. */
+      /** Id of the stream. Default: an unguessable one. */
       id?: string;
       /** After so long without an append it ends as "orphaned" (default 30). */
       ttl_seconds?: number;
@@ -1788,24 +1788,24 @@ export interface Commands {
       stream_id: string;
       room: string;
       channel: string;
-      /** How long it is, where it was open already. */
+      /** Its current length, if it was open already. */
       offset?: number;
     };
   };
 
-  /** Changes what is given of a channel that somebody made; the rest stays. */
+  /** Changes the given fields of an explicitly created channel. */
   update_channel: {
     args: {
       /** Room name, or room:channel. */ room?: string;
       /** Channel name, or room:channel. */
       channel?: string;
-      /** What the channel is for. */
+      /** The purpose of the channel. */
       description?: string;
-      /** A word of your own for its kind. */
+      /** A custom word for its kind. */
       type?: string;
-      /** How many envelopes it keeps, and for how long; it comes before every rule. */
+      /** How many envelopes it keeps, and for how long. Takes precedence over every rule. */
       history?: { size?: number; ttl_seconds?: number };
-      /** Keep it when it is idle, also if it was made by itself before. */
+      /** Keep it while it is idle, also if it was created automatically. */
       retain?: boolean;
     };
     result: ChannelRecord;

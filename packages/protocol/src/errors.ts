@@ -46,7 +46,11 @@ export interface ErrorEntry {
 export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   INVALID_JSON: { retryable: false, status: 400, meaning: 'The frame is not a JSON object.' },
   VALIDATION_ERROR: { retryable: false, status: 400, meaning: 'A field is missing, mistyped or out of bounds.' },
-  UNSUPPORTED_VERSION: { retryable: false, status: 400, meaning: 'The protocol version of the envelope is not supported.' },
+  UNSUPPORTED_VERSION: {
+    retryable: false,
+    status: 400,
+    meaning: 'The protocol version of the envelope is not supported.',
+  },
   UNKNOWN_TYPE: { retryable: false, status: 400, meaning: 'The envelope type does not exist.' },
   NO_ROUTE: { retryable: false, status: 400, meaning: 'No room or channel was given, and the client has joined none.' },
   NOT_JOINED: { retryable: false, status: 403, meaning: 'Publishing to this channel requires membership.' },
@@ -67,7 +71,11 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
     meaning: 'The lease has ended, and another holder may have what it was for.',
   },
   SEQUENCE_GAP: { retryable: false, status: 409, meaning: 'The requested history has a hole.' },
-  STORAGE_UNAVAILABLE: { retryable: true, status: 503, meaning: 'The storage backend is unavailable, and strict mode is on.' },
+  STORAGE_UNAVAILABLE: {
+    retryable: true,
+    status: 503,
+    meaning: 'The storage backend is unavailable, and strict mode is on.',
+  },
   FEATURE_DISABLED: { retryable: false, status: 403, meaning: 'The feature is disabled on this server.' },
   NO_RESPONDERS: { retryable: true, status: 503, meaning: 'No client is connected that answers requests.' },
   MAILBOX_FULL: { retryable: true, status: 429, meaning: 'The mailbox is full.' },
@@ -84,7 +92,11 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
     status: 422,
     meaning: 'Inspection failed and the policy blocks by default.',
   },
-  INTERNAL_ERROR: { retryable: true, status: 500, meaning: 'The server failed; error_id identifies the cause in its log.' },
+  INTERNAL_ERROR: {
+    retryable: true,
+    status: 500,
+    meaning: 'The server failed; error_id identifies the cause in its log.',
+  },
 };
 
 /** How deep details are looked into. */

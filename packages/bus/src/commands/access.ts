@@ -23,11 +23,11 @@ const BLOCK: z.ZodType<AccessBlock> = z
   .strictObject({
     subject: SUBJECT,
     reason: REASON,
-    until: STAMP.nullable().describe('Null: until it is taken back.'),
+    until: STAMP.nullable().describe('Null: until it is removed.'),
     created_at: STAMP,
     created_by: z.string(),
   })
-  .meta({ id: 'AccessBlock', description: 'A subject that is kept out.' });
+  .meta({ id: 'AccessBlock', description: 'A blocked subject.' });
 
 const REVOCATION: z.ZodType<AccessRevocation> = z
   .strictObject({
@@ -47,11 +47,11 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
       name: 'op.access.block',
       role: 'admin',
       isTenantWide: true,
-      description: 'Keeps a subject out, on every node at once; its connections are closed (4403).',
+      description: 'Blocks a subject on every node at once and closes its connections (4403).',
       args: z.strictObject({
         subject: SUBJECT,
-        reason: REASON.describe('Told to the subject.'),
-        until: TIME.describe('RFC 3339; until it is taken back unless given.').exactOptional(),
+        reason: REASON.describe('The reason, which is sent to the subject.'),
+        until: TIME.describe('RFC 3339. Default: until it is removed.').exactOptional(),
       }),
       result: BLOCK,
       run: ({ sender }, { subject, reason, until }): Awaitable<AccessBlock> => {
@@ -74,7 +74,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
       name: 'op.access.unblock',
       role: 'admin',
       isTenantWide: true,
-      description: 'Lets a blocked subject in again.',
+      description: 'Unblocks a subject.',
       args: z.strictObject({ subject: SUBJECT }),
       result: z.strictObject({ unblocked: z.boolean().describe('False: it was not blocked.') }),
       run: async ({ sender }, { subject }): Promise<CommandResult<'op.access.unblock'>> => ({
@@ -114,7 +114,8 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
       name: 'op.access.disconnect',
       role: 'admin',
       isTenantWide: true,
-      description: 'Closes the connections of a subject, or one connection, on whatever node (4403); it may come back.',
+      description:
+        'Closes the connections of a subject, or one connection, on any node (4403). The client may reconnect.',
       args: z.strictObject({
         subject: SUBJECT.exactOptional(),
         client_id: z.string().min(1).max(128).describe('Instead of a subject: one connection.').exactOptional(),
@@ -147,10 +148,10 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
       name: 'op.access.list',
       role: 'admin',
       isTenantWide: true,
-      description: 'Lists who and what is kept out.',
+      description: 'Lists blocked subjects and revoked tokens.',
       args: z.strictObject({
         limit: z.int().min(1).max(500).exactOptional(),
-        after: z.string().max(300).describe('"next" of the answer before.').exactOptional(),
+        after: z.string().max(300).describe('The "next" of the previous answer.').exactOptional(),
       }),
       result: z.strictObject({
         blocks: z.array(BLOCK),

@@ -17,14 +17,14 @@ export function announceCommands(bus: Core): AnyCommand[] {
     command({
       name: 'announce',
       role: 'admin',
-      description: 'Sends a notice to the clients in a room, or to all; an operator’s "*" goes to all tenants.',
+      description: 'Sends a notice to the clients in a room, or to all clients. An operator’s "*" goes to all tenants.',
       args: z.strictObject({
-        room: ROOM.describe('Room name; "*", or none, for everybody.').exactOptional(),
-        payload: z.record(z.string(), z.unknown()).describe('What is announced.'),
+        room: ROOM.describe('Room name; "*", or none, for all clients.').exactOptional(),
+        payload: z.record(z.string(), z.unknown()).describe('The content of the announcement.'),
       }),
       result: z.strictObject({
         announcement_id: z.string(),
-        connections: z.number().int().min(0).describe('Those of this node that were told.'),
+        connections: z.number().int().min(0).describe('Notified connections of this node.'),
       }),
       run: async ({ sender }, { room = WILDCARD, payload }) => {
         const { principal } = sender;

@@ -32,7 +32,7 @@ export const PLACE: {
 export const TIME: z.ZodString = z
   .string()
   .regex(TIMESTAMP, 'must be RFC 3339, like 2026-01-31T12:00:00Z')
-  .describe('RFC 3339 date-time; UTC when it has no offset.');
+  .describe('RFC 3339 date-time; UTC without an offset.');
 
 /** `limit` of listings: refused, not clipped, beyond its maximum. */
 export function limitUpTo(maximum: number): z.ZodExactOptional<z.ZodNumber> {
@@ -45,7 +45,7 @@ export const PAGE: {
   readonly after: z.ZodExactOptional<z.ZodString>;
 } = {
   limit: limitUpTo(MAX_PAGE),
-  after: NAME.describe('"next" of the answer before.').exactOptional(),
+  after: NAME.describe('The "next" of the previous answer.').exactOptional(),
 };
 
 export function pageOf({ limit = MAX_PAGE, after }: { readonly limit?: number; readonly after?: string }): Page {
@@ -60,7 +60,7 @@ export const MEMBER_PLACE: typeof PLACE = {
   }).exactOptional(),
   channel: NAME.meta({
     pattern: MEMBERSHIP_FIELD.source,
-    description: 'Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest.',
+    description: 'Channel name, room:channel, or a pattern: `*` matches one segment, a final `>` the rest.',
   }).exactOptional(),
 };
 

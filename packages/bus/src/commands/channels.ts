@@ -26,20 +26,20 @@ const ROOM = z.strictObject({ room: z.string(), channels: COUNT, members: COUNT,
 
 /** What an admin may settle for one channel. */
 const SETTINGS = {
-  description: z.string().max(1_024).describe('What the channel is for.').exactOptional(),
+  description: z.string().max(1_024).describe('The purpose of the channel.').exactOptional(),
   type: z
     .string()
     .regex(/^[A-Za-z0-9._-]{1,64}$/)
-    .describe('A word of your own for its kind.')
+    .describe('A custom word for its kind.')
     .exactOptional(),
   history: z
     .strictObject({
       size: z.number().int().min(0).max(MAX_HISTORY).exactOptional(),
       ttl_seconds: z.number().int().min(1).max(MAX_TTL_SECONDS).exactOptional(),
     })
-    .describe('How many envelopes it keeps, and for how long; it comes before every rule.')
+    .describe('How many envelopes it keeps, and for how long. Takes precedence over every rule.')
     .exactOptional(),
-  retain: z.boolean().describe('Keep it when it is idle, also if it was made by itself before.').exactOptional(),
+  retain: z.boolean().describe('Keep it while it is idle, also if it was created automatically.').exactOptional(),
 };
 
 interface GivenSettings {
@@ -68,7 +68,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'list_rooms',
       role: 'guest',
-      description: 'Lists the rooms with their channels and members counted.',
+      description: 'Lists the rooms with the numbers of their channels and members.',
       args: z.strictObject(PAGE),
       result: z.strictObject({ rooms: z.array(ROOM), next: NEXT }),
       run: async ({ sender }, args): Promise<CommandResult<'list_rooms'>> => {
@@ -102,7 +102,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
       name: 'channel_info',
       role: 'guest',
       place: 'current',
-      description: 'Tells what a channel is, who is in it and where its stream stands.',
+      description: 'Describes a channel, its members and the position of its stream.',
       args: z.strictObject(PLACE),
       result: CHANNEL_INFO,
       run: async ({ sender }, args): Promise<CommandResult<'channel_info'>> => {
@@ -122,7 +122,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'create_channel',
       role: 'admin',
-      description: 'Makes a channel that stays until it is deleted, or takes over one that made itself.',
+      description: 'Creates a channel that stays until it is deleted, or takes over an automatically created one.',
       args: z.strictObject({ ...PLACE, ...SETTINGS }),
       result: CHANNEL_RECORD,
       run: ({ sender }, args): Awaitable<ChannelRecord> => {
@@ -139,7 +139,7 @@ export function channelCommands(bus: Core): AnyCommand[] {
     command({
       name: 'update_channel',
       role: 'admin',
-      description: 'Changes what is given of a channel that somebody made; the rest stays.',
+      description: 'Changes the given fields of an explicitly created channel.',
       args: z.strictObject({ ...PLACE, ...SETTINGS }),
       result: CHANNEL_RECORD,
       run: async ({ sender }, args): Promise<ChannelRecord> => {

@@ -29,8 +29,8 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
     command({
       name: 'ping',
       role: 'guest',
-      description: 'Answers at once, with what was sent as "echo".',
-      args: z.strictObject({ echo: z.unknown().describe('Any JSON; comes back as sent.').exactOptional() }),
+      description: 'Answers at once, and returns "echo".',
+      args: z.strictObject({ echo: z.unknown().describe('Any JSON; returned unchanged.').exactOptional() }),
       result: z.strictObject({ pong: z.literal(true), echo: z.unknown().exactOptional(), timestamp: STAMP }),
       run: (_context, { echo }): CommandResult<'ping'> => ({
         pong: true,
@@ -57,35 +57,33 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
     command({
       name: 'identify',
       role: 'user',
-      description: 'Changes how this client is known to others.',
+      description: 'Changes how other clients see this client.',
       inspectedAs: 'profile',
       args: z.strictObject({
-        client_type: z.enum(CLIENT_TYPES).describe('What kind of client this is.').exactOptional(),
+        client_type: z.enum(CLIENT_TYPES).describe('The type of client.').exactOptional(),
         screen_name: TEXT.describe('Name shown to others.').exactOptional(),
         avatar: z.string().max(2_048).describe('URL or text of a picture.').exactOptional(),
         personality: z.string().max(2_048).describe('How an agent describes itself.').exactOptional(),
-        card: CARD.nullable()
-          .describe('What an agent is and can do, at most 8,192 bytes; null: nothing.')
-          .exactOptional(),
+        card: CARD.nullable().describe('The description of an agent, at most 8,192 bytes; null: none.').exactOptional(),
         state: z
           .string()
           .min(1)
           .max(64)
           .nullable()
-          .describe('`idle`, `busy`, or a word of your own; null: none.')
+          .describe('`idle`, `busy`, or a custom word; null: none.')
           .exactOptional(),
         note: z
           .string()
           .min(1)
           .max(280)
           .nullable()
-          .describe('What it is busy with, say; null: nothing.')
+          .describe('A note, such as the current task; null: none.')
           .exactOptional(),
         ttl_seconds: z
           .number()
           .min(1)
           .max(86_400)
-          .describe('How long the state holds unless it is told again; then it is `lapsed`.')
+          .describe('How long the state is valid unless it is renewed; then it is `lapsed`.')
           .exactOptional(),
       }),
       result: CLIENT_RECORD,
@@ -118,10 +116,11 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
     command({
       name: 'list_clients',
       role: 'user',
-      description: 'Finds clients by name, skill or state, on all nodes; those that share a place with you.',
+      description:
+        'Finds clients by name, skill or state, on all nodes, among those that share a channel or room with you.',
       args: z.strictObject({
-        name: TEXT.describe('Its subject or screen name, in any case.').exactOptional(),
-        skill: TEXT.describe('Id, name or tag of a skill of its card, in any case.').exactOptional(),
+        name: TEXT.describe('Its subject or screen name, ignoring case.').exactOptional(),
+        skill: TEXT.describe('Id, name or tag of a skill of its card, ignoring case.').exactOptional(),
         state: z.string().min(1).max(64).exactOptional(),
         limit: limitUpTo(MAX_FOUND),
         after: PAGE.after,
@@ -139,7 +138,7 @@ export function connectionCommands(bus: Core, listAll: () => readonly AnyCommand
     command({
       name: 'status',
       role: 'guest',
-      description: 'Figures of the server; for admins also the first 500 channels and clients of the tenant.',
+      description: 'Returns figures of the server; for admins also the first 500 channels and clients of the tenant.',
       args: z.strictObject({}),
       result: SERVER_STATUS,
       run: async ({ sender }): Promise<ServerStatus> => {

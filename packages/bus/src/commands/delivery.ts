@@ -18,7 +18,7 @@ const REASON = z.string().min(1).max(1_000);
 
 const ANSWERED = z.strictObject({
   done: z.array(z.string()).describe('Tokens that held their lease.'),
-  lost: z.array(z.string()).describe('Tokens whose lease was over: they did nothing.'),
+  lost: z.array(z.string()).describe('Tokens whose lease had ended; they had no effect.'),
 });
 
 /** delivery.ack, delivery.nack, delivery.extend, delivery.reject: what members of groups say of the events they hold. */
@@ -27,7 +27,7 @@ export function deliveryCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delivery.ack',
       role: 'user',
-      description: 'Events of a group are handled; answered once that is stored.',
+      description: 'Acknowledges events of a group as handled. The answer is sent once this is stored.',
       args: z.strictObject({ tokens: TOKENS }),
       result: ANSWERED,
       run: ({ sender }, { tokens }): Awaitable<Answered> => bus.groups.answer(sender, { kind: 'ack', tokens }),
@@ -35,16 +35,16 @@ export function deliveryCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delivery.nack',
       role: 'user',
-      description: 'Events of a group could not be handled: they are handed out again later.',
+      description: 'Returns events of a group, which are redelivered later.',
       args: z.strictObject({
         tokens: TOKENS,
         delay_seconds: z
           .number()
           .min(0)
           .max(MAX_DELAY_SECONDS)
-          .describe("The wait until then; the group's backoff when missing.")
+          .describe("The delay. Default: the group's backoff.")
           .exactOptional(),
-        reason: REASON.describe('What a dead letter of it will tell.').exactOptional(),
+        reason: REASON.describe('The reason in its dead letter.').exactOptional(),
       }),
       result: ANSWERED,
       run: ({ sender }, { tokens, delay_seconds, reason }): Awaitable<Answered> => {
@@ -55,7 +55,7 @@ export function deliveryCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delivery.extend',
       role: 'user',
-      description: 'The leases on events of a group last their whole time from now on.',
+      description: 'Renews the leases on events of a group for their full time.',
       args: z.strictObject({ tokens: TOKENS }),
       result: ANSWERED,
       run: ({ sender }, { tokens }): Awaitable<Answered> => bus.groups.answer(sender, { kind: 'extend', tokens }),
@@ -63,8 +63,8 @@ export function deliveryCommands(bus: Core): AnyCommand[] {
     command({
       name: 'delivery.reject',
       role: 'user',
-      description: 'Events of a group can never be handled: they become dead letters at once.',
-      args: z.strictObject({ tokens: TOKENS, reason: REASON.describe('What the dead letter tells.') }),
+      description: 'Rejects events of a group, which become dead letters at once.',
+      args: z.strictObject({ tokens: TOKENS, reason: REASON.describe('The reason in the dead letter.') }),
       result: ANSWERED,
       run: ({ sender }, { tokens, reason }): Awaitable<Answered> =>
         bus.groups.answer(sender, { kind: 'reject', tokens, reason }),

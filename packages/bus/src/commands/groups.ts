@@ -72,7 +72,7 @@ const SUMMARY = {
   dead_letter: z.string().nullable().describe('Null: the same room, the channel\'s name and ".dead".'),
   key: z.string().nullable(),
   expires_seconds: COUNT.nullable(),
-  owner: NAME.describe('Who made it: this one and admins may end it.'),
+  owner: NAME.describe('The identity that created it. It and admins may end it.'),
   created_at: STAMP,
   paused: z.boolean(),
 };
@@ -84,19 +84,19 @@ const GROUP_SUMMARY: z.ZodType<GroupSummary> = z
 const GROUP_INFO: z.ZodType<GroupInfo> = z
   .strictObject({
     ...SUMMARY,
-    position: POSITION.describe('Everything up to there is settled; for a room or a pattern, in its room-wide stream.'),
-    positions: z.record(z.string(), POSITION).describe('The same by channel.'),
-    pending: COUNT.describe('Events that nobody has: unread ones, and those that wait for another attempt.'),
-    unacked: COUNT.describe('Events that members have and have not answered for.'),
+    position: POSITION.describe('Everything up to here is settled; for a room or a pattern, in its room-wide stream.'),
+    positions: z.record(z.string(), POSITION).describe('The same, by channel.'),
+    pending: COUNT.describe('Waiting events: unread ones, and those that wait for another attempt.'),
+    unacked: COUNT.describe('Events delivered to members and not acknowledged.'),
     oldest_ms: COUNT.nullable().describe('Age of the oldest event that is not settled.'),
     members: COUNT.describe('On all nodes.'),
     dead_letters: COUNT,
     handled: COUNT,
-    rejected: COUNT.describe('Those that became dead letters.'),
-    expired: COUNT.describe('Those whose time was over before somebody took them.'),
-    lost: COUNT.describe('Those that retention took before the group had read them.'),
+    rejected: COUNT.describe('Events that became dead letters.'),
+    expired: COUNT.describe('Events that expired before they were delivered.'),
+    lost: COUNT.describe('Events that retention removed before the group read them.'),
   })
-  .meta({ id: 'GroupInfo', description: 'A group, its settings and where it stands.' });
+  .meta({ id: 'GroupInfo', description: 'A group with its settings, position and counts.' });
 
 interface Source {
   readonly room?: string;
@@ -110,7 +110,8 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.create',
       role: 'user',
-      description: 'Makes a group on a channel, a room or a pattern; one with the same settings is simply answered.',
+      description:
+        'Creates a consumer group on a channel, a room or a pattern, or returns an existing one with the same settings.',
       args: z.strictObject({ ...GROUP_PLACE, start: START.exactOptional(), ...GIVEN }),
       result: GROUP_SUMMARY,
       run: async ({ sender }, args): Promise<GroupSummary> => {
@@ -127,7 +128,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       args: z.strictObject({
         ...MEMBER_PLACE,
         limit: limitUpTo(MAX_PAGE),
-        after: z.string().min(1).max(400).describe('"next" of the answer before.').exactOptional(),
+        after: z.string().min(1).max(400).describe('The "next" of the previous answer.').exactOptional(),
       }),
       result: z.strictObject({
         groups: z.array(GROUP_SUMMARY),
@@ -145,7 +146,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.info',
       role: 'user',
-      description: 'Tells the settings of a group and where it stands.',
+      description: 'Returns the settings, position and counts of a group.',
       args: z.strictObject(GROUP_PLACE),
       result: GROUP_INFO,
       run: async ({ sender }, args): Promise<GroupInfo> => {
@@ -156,10 +157,10 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.seek',
       role: 'user',
-      description: 'Lets a group go on from another place; for whoever made it, and admins.',
+      description: 'Moves a group to another position; only for its creator and admins.',
       args: z.strictObject({
         ...GROUP_PLACE,
-        sequence: SEQUENCE.describe('The next event handed out is the one after it.').exactOptional(),
+        sequence: SEQUENCE.describe('The next delivered event is the one after it.').exactOptional(),
         time: TIME.exactOptional(),
       }),
       result: z.strictObject({ sought: z.literal(true) }),
@@ -179,8 +180,8 @@ export function groupCommands(bus: Core): AnyCommand[] {
         role: 'user',
         description:
           word === 'pause'
-            ? 'Hands out nothing more of a group until it is resumed; for whoever made it, and admins.'
-            : 'Goes on with a group that was paused; for whoever made it, and admins.',
+            ? 'Stops delivery of a group until it is resumed; only for its creator and admins.'
+            : 'Resumes a paused group; only for its creator and admins.',
         args: z.strictObject(GROUP_PLACE),
         result: z.strictObject({ paused: z.boolean() }),
         run: async ({ sender }, args): Promise<CommandResult<'group.pause'>> => {
@@ -192,7 +193,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.delete',
       role: 'user',
-      description: 'Deletes a group with its position and its dead letters; for whoever made it, and admins.',
+      description: 'Deletes a group with its position and its dead letters; only for its creator and admins.',
       args: z.strictObject(GROUP_PLACE),
       result: z.strictObject({ deleted: z.literal(true) }),
       run: async ({ sender }, args): Promise<CommandResult<'group.delete'>> => {
@@ -204,7 +205,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       name: 'group.pull',
       role: 'user',
       waits: true,
-      description: 'Takes events of a group without being a member; the leases are yours.',
+      description: 'Takes events of a group without a membership, under leases of the caller.',
       args: z.strictObject({
         ...GROUP_PLACE,
         limit: limitUpTo(MAX_PULL),
@@ -218,7 +219,7 @@ export function groupCommands(bus: Core): AnyCommand[] {
       }),
       result: z.strictObject({
         messages: z.array(STORED).describe('Each with its token in metadata.delivery.'),
-        pending: COUNT.describe('What waits after these.'),
+        pending: COUNT.describe('Messages that wait after these.'),
       }),
       run: async ({ sender, signal, releaseTurn }, args): Promise<JsonText> => {
         const { limit = 10, wait_ms = 0 } = args;
@@ -234,14 +235,14 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.dead_letters',
       role: 'user',
-      description: 'Lists the events that had all their attempts or were rejected, oldest first.',
+      description: 'Lists the events that used all their attempts or were rejected, oldest first.',
       args: z.strictObject({
         ...GROUP_PLACE,
         limit: limitUpTo(MAX_PAGE),
-        after: z.string().min(1).max(200).describe('"next" of the answer before.').exactOptional(),
+        after: z.string().min(1).max(200).describe('The "next" of the previous answer.').exactOptional(),
       }),
       result: z.strictObject({
-        messages: z.array(STORED).describe('Each with what became of it in metadata.dead.'),
+        messages: z.array(STORED).describe('Each with the reason in metadata.dead.'),
         next: z.string().nullable().describe('Pass as "after" for the next page; null at the end.'),
       }),
       run: async ({ sender }, args): Promise<JsonText> => {
@@ -259,14 +260,14 @@ export function groupCommands(bus: Core): AnyCommand[] {
     command({
       name: 'group.retry',
       role: 'user',
-      description: 'Hands dead letters of a group out again, with their first attempt.',
+      description: 'Redelivers dead letters of a group, starting with the first attempt.',
       args: z.strictObject({
         ...GROUP_PLACE,
         ids: z
           .array(z.string().min(1).max(128))
           .min(1)
           .max(MAX_IDS)
-          .describe('Ids of messages; all when missing.')
+          .describe('Ids of messages. Default: all.')
           .exactOptional(),
       }),
       result: z.strictObject({ retried: COUNT }),

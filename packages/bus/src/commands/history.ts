@@ -20,7 +20,7 @@ const KEPT_PAGES = 4;
 const MAX_WAIT_MS = 55_000;
 const BOUND = z.union([SEQUENCE, streamMap(SEQUENCE)]);
 const SINCE = z.union([POSITION, z.strictObject({ time: TIME }), POSITIONS]);
-const CURSOR = z.string().min(1).max(1_024).describe('"next" of the answer before.');
+const CURSOR = z.string().min(1).max(1_024).describe('The "next" of the previous answer.');
 
 const ENTRIES = {
   entries: z.array(HISTORY_ENTRY).describe('Oldest first.'),
@@ -46,7 +46,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
       place: 'current',
       waits: true,
       description:
-        'Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first.',
+        'Returns messages of a channel, or with a room alone of all its channels, merged by time. Can wait for the first.',
       args: z.strictObject({
         ...PLACE,
         limit: limitUpTo(500),
@@ -67,10 +67,10 @@ export function historyCommands(bus: Core): AnyCommand[] {
         messages: z.array(STORED).describe('Oldest first.'),
         position: z
           .union([POSITION, z.record(z.string(), POSITION)])
-          .describe('Pass as "since" to read on; of a room, a position by channel.'),
+          .describe('Pass as "since" to continue; for a room, a position by channel.'),
         recovered: z
           .boolean()
-          .describe('Only with "since": false when some of what was missed is no longer kept.')
+          .describe('Only with "since": false if some missed messages are no longer stored.')
           .exactOptional(),
         next: BOUND.nullable().describe('Pass as "after" for newer ones; null at the end.'),
         previous: BOUND.nullable().describe('Pass as "before" for older ones; null at the beginning.'),
@@ -86,7 +86,8 @@ export function historyCommands(bus: Core): AnyCommand[] {
       name: 'op.history.get',
       aliases: ['history.get'],
       role: 'guest',
-      description: 'The last stored envelopes of a time range, of a channel, a room, or (admin) the whole tenant.',
+      description:
+        'Returns the last stored envelopes of a time range, of a channel, a room, or (admin) the whole tenant.',
       args: z.strictObject({
         ...PLACE,
         limit: limitUpTo(1_000),
@@ -106,7 +107,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
       name: 'op.history.replay',
       aliases: ['history.replay'],
       role: 'guest',
-      description: 'Stored envelopes of a time range in their order, refused when their sequence has a hole.',
+      description: 'Returns the stored envelopes of a time range in order. Refused if their sequence has a hole.',
       args: z.strictObject({
         ...PLACE,
         from_ts: TIME,

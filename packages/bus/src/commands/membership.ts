@@ -15,7 +15,7 @@ import { JOIN_RESULT } from './records.ts';
 const DEFAULT_PREFETCH = 16;
 const SINCE: z.ZodType<Position | Record<string, Position>> = z.union([POSITION, POSITIONS]);
 
-const STATE = z.unknown().describe('Any JSON of at most 4,096 bytes; null: nothing.');
+const STATE = z.unknown().describe('Any JSON of at most 4,096 bytes; null: none.');
 
 /** join_channel, leave_channel, presence_update. */
 export function membershipCommands(bus: Core): AnyCommand[] {
@@ -25,23 +25,25 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       place: 'current',
       description:
-        'Joins a channel, the channels that match a pattern, or with a room alone (or "*") all of it; resumes after "since".',
+        'Joins a channel, the channels that match a pattern, or with a room alone (or "*") the whole room. Resumes after "since".',
       args: z.strictObject({
         ...MEMBER_PLACE,
         since: SINCE.exactOptional(),
         echo: z.boolean().describe('Also receive what this client sends.').exactOptional(),
         presence: z
           .union([z.boolean(), z.strictObject({ state: STATE.exactOptional() })])
-          .describe('Be told who is there and of every change; with "state" also what others are told of this client.')
+          .describe('Receive the current members and every change; "state" sets what others see of this client.')
           .exactOptional(),
         strict: z
           .boolean()
-          .describe('Refuse a room or pattern unless the grants cover all of it; else what they cover is delivered.')
+          .describe(
+            'Refuse a room or pattern unless the grants cover all of it; otherwise only the covered part is delivered.',
+          )
           .exactOptional(),
         history: z.number().int().min(0).max(500).describe('Replay the last N envelopes first.').exactOptional(),
         last: z
           .boolean()
-          .describe('First of all the value that each channel retains, if a rule has it kept.')
+          .describe('Start with the retained value of each channel, if a rule keeps one.')
           .exactOptional(),
         group: GROUP.describe(
           'Take part in this group instead: each event goes to one of its members.',
@@ -74,7 +76,10 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       role: 'guest',
       place: 'current',
       description: 'Leaves a channel or a room subscription.',
-      args: z.strictObject({ ...MEMBER_PLACE, group: GROUP.describe('Leave this group of it.').exactOptional() }),
+      args: z.strictObject({
+        ...MEMBER_PLACE,
+        group: GROUP.describe('Leave this group of the channel.').exactOptional(),
+      }),
       result: z.strictObject({ left: z.boolean().describe('False: this client was no member.') }),
       run: (context, args): CommandResult<'leave_channel'> => {
         const { group } = args;
@@ -90,7 +95,7 @@ export function membershipCommands(bus: Core): AnyCommand[] {
       name: 'presence_update',
       role: 'guest',
       place: 'current',
-      description: 'Changes what the members of a channel or room that watch presence are told of this client.',
+      description: 'Changes the state of this client that presence shows in a channel or room.',
       args: z.strictObject({ ...MEMBER_PLACE, state: STATE }),
       result: z.strictObject({ updated: z.literal(true) }),
       run: (context, args): CommandResult<'presence_update'> => {

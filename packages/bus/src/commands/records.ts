@@ -28,9 +28,9 @@ import { PRESENCE_SNAPSHOT } from '../schemas/presence.ts';
 const NAME = z.string().min(1);
 /** What is told of a stream's size; left out while the storage cannot be asked. */
 const USAGE = {
-  events: COUNT.describe('Events that are kept; left out while the storage is away.').exactOptional(),
+  events: COUNT.describe('Stored events; absent during a storage outage.').exactOptional(),
   bytes: COUNT.describe(
-    'UTF-8 bytes of these, as `history.bytes` of a rule counts them; left out likewise.',
+    'UTF-8 bytes of these, as counted by `history.bytes` of a rule; absent during a storage outage.',
   ).exactOptional(),
 };
 const TEXT_OR_NULL = z.string().nullable();
@@ -44,25 +44,25 @@ export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
     screen_name: TEXT_OR_NULL,
     avatar: TEXT_OR_NULL,
     personality: TEXT_OR_NULL,
-    sender: SENDER.describe('What receivers are told of it.'),
+    sender: SENDER.describe('The reason for the receivers.'),
     rooms: z
       .record(z.string(), z.array(z.string()))
       .describe('Room name to the channels joined there; `*` is a room subscription.'),
     connected_at: STAMP,
     last_activity: STAMP,
     node: NAME,
-    card: CARD.describe('What it told of itself; only where clients are looked for.').exactOptional(),
-    state: NAME.describe('As it told; `lapsed` when it did not say so again in time.').exactOptional(),
+    card: CARD.describe('Its own description; only in searches for clients.').exactOptional(),
+    state: NAME.describe('As set by the client; `lapsed` if it was not renewed in time.').exactOptional(),
     note: NAME.exactOptional(),
   })
-  .meta({ id: 'ClientRecord', description: 'What others may know of a connected client.' });
+  .meta({ id: 'ClientRecord', description: 'The public record of a connected client.' });
 
 export const CHANNEL_SUMMARY: z.ZodType<ChannelSummary> = z
   .strictObject({
     room: NAME,
     channel: NAME,
     members: COUNT.describe('How many clients are members, in the whole cluster.'),
-    created_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
+    created_at: STAMP_IF_KNOWN.describe('Empty if only another node knows it.'),
     type: NAME,
     hardcoded: z.boolean().describe('Built in: cannot be deleted.'),
     sequence: SEQUENCE.describe(
@@ -79,10 +79,10 @@ const CHANNEL = {
   created_by: z.string(),
   type: NAME,
   hardcoded: z.boolean().describe('Built in: cannot be deleted.'),
-  auto_created: z.boolean().describe('Made by a join or an event, not by create_channel.'),
+  auto_created: z.boolean().describe('Created by a join or an event, not by create_channel.'),
   description: TEXT_OR_NULL,
   history: z.strictObject({ size: COUNT, ttl_seconds: z.number().min(0) }),
-  retain: z.boolean().describe('Whether the channel outlives its members although nobody made it by hand.'),
+  retain: z.boolean().describe('Whether an automatically created channel outlives its members.'),
 };
 
 export const CHANNEL_RECORD: z.ZodType<ChannelRecord> = z.strictObject(CHANNEL).meta({ id: 'ChannelRecord' });
@@ -93,7 +93,7 @@ const MEMBER: z.ZodType<MemberRecord> = z
     client_type: CLIENT_TYPE,
     screen_name: TEXT_OR_NULL,
     sender: SENDER,
-    joined_at: STAMP_IF_KNOWN.describe('Empty when only another node knows it.'),
+    joined_at: STAMP_IF_KNOWN.describe('Empty if only another node knows it.'),
   })
   .meta({ id: 'MemberRecord' });
 
@@ -111,10 +111,10 @@ export const CHANNEL_INFO: z.ZodType<
   ...CHANNEL,
   members: z.array(MEMBER).describe('The first 500.'),
   count: COUNT.describe('Members, on all nodes.'),
-  sequence: SEQUENCE.describe('Where the stream stands.'),
+  sequence: SEQUENCE.describe('The position of the stream.'),
   epoch: z.string(),
   ...USAGE,
-  schema: OBJECT.describe('JSON Schema that a rule sets for what is published there.').exactOptional(),
+  schema: OBJECT.describe('The JSON Schema that a rule sets for its events.').exactOptional(),
 });
 
 export const SERVER_STATUS: z.ZodType<ServerStatus> = z
@@ -141,9 +141,9 @@ export const COMMAND_DESCRIPTION: z.ZodType<CommandDescription> = z
     name: NAME,
     aliases: z.array(NAME),
     description: NAME,
-    role: ROLE.describe('The least role that may call it.'),
+    role: ROLE.describe('The lowest role that may call it.'),
     args: OBJECT.describe('JSON Schema (2020-12) of `args`.'),
-    result: OBJECT.describe('JSON Schema of the answer; only when one command was asked for.').exactOptional(),
+    result: OBJECT.describe('JSON Schema of the answer; only if one command was requested.').exactOptional(),
   })
   .meta({ id: 'CommandDescription' });
 
@@ -161,14 +161,16 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
     channel: NAME,
     scope: z
       .enum(['matching', 'granted'])
-      .describe('`matching`: all channels that match the pattern; `granted`: of the room what the grants cover.')
+      .describe(
+        '`matching`: all channels that match the pattern; `granted`: the part of the room that the grants cover.',
+      )
       .exactOptional(),
     sequence: SEQUENCE.describe(
       "The last sequence before live traffic; a room or pattern tells the room-wide stream's.",
     ),
-    epoch: z.string().describe('Empty while the storage is away: nothing is known of the stream.'),
+    epoch: z.string().describe("Empty during a storage outage, when the stream's epoch is unknown."),
     members: COUNT,
-    group: NAME.describe('The group that was joined, whose members are counted.').exactOptional(),
+    group: NAME.describe('The group that was joined; its members are counted.').exactOptional(),
     recovered: z
       .boolean()
       .describe('Only with `since`: whether every missed envelope follows. False: reload.')
@@ -177,6 +179,6 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
       .record(z.string(), POSITION)
       .describe('Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels.')
       .exactOptional(),
-    presence: PRESENCE_SNAPSHOT.describe('Only with `presence`: who is there.').exactOptional(),
+    presence: PRESENCE_SNAPSHOT.describe('Only with `presence`: the current members.').exactOptional(),
   })
   .meta({ id: 'JoinResult' });

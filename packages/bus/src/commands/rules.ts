@@ -23,10 +23,12 @@ const EXPLANATION: z.ZodType<Explanation> = z
   .strictObject({
     rules: z
       .array(z.strictObject({ match: z.string(), from: z.enum(['file', 'store']) }))
-      .describe('Those that match, the least specific first.'),
-    effective: RULE_SETTINGS.describe('What holds there: by rules, by the channel itself or by the configuration.'),
-    origins: z.record(z.string(), z.string()).describe('By field, the `match` of the rule that it comes from.'),
-    may: MAY.describe('What role and grants allow.'),
+      .describe('The matching rules, the least specific first.'),
+    effective: RULE_SETTINGS.describe(
+      'The settings that apply: from rules, from the channel itself or from the configuration.',
+    ),
+    origins: z.record(z.string(), z.string()).describe('For each field, the `match` of the rule that sets it.'),
+    may: MAY.describe('What the role and grants allow.'),
     publish: z.strictObject({
       allowed: z.boolean(),
       error_code: z.string().exactOptional(),
@@ -35,7 +37,7 @@ const EXPLANATION: z.ZodType<Explanation> = z
         .strictObject({
           decision: z.enum(['ALLOW', 'ALLOW_WITH_REDACTION', 'BLOCK']),
           reason_code: z.string(),
-          rules: z.array(z.string()).describe('Ids of what matched, never the text.'),
+          rules: z.array(z.string()).describe('Ids of the matching rules, never the text.'),
         })
         .exactOptional(),
       schema: z
@@ -50,35 +52,35 @@ const EXPLANATION: z.ZodType<Explanation> = z
           on_failure: z.enum(['deny', 'allow']),
         }),
       )
-      .describe('Backends that are asked before somebody connects, reads there, publishes there.'),
+      .describe('Backends that are asked before a client connects, reads or publishes.'),
     receivers: z.strictObject({
-      connections: z.int().min(0).describe('Of the node that was asked.'),
+      connections: z.int().min(0).describe('Of the answering node.'),
       names: z.array(z.string()).describe('For operators: subjects or client ids, at most 100.').exactOptional(),
       groups: z
         .array(
           z.strictObject({
             group: z.string().exactOptional(),
             webhook: z.string().describe('Id of its rule.').exactOptional(),
-            source: z.string().describe('What it reads, as room:channel.'),
+            source: z.string().describe('The place that it reads, as room:channel.'),
           }),
         )
         .describe('Groups and webhooks that read the channel, at most 100.'),
     }),
   })
-  .meta({ id: 'Explanation', description: 'What would come of a publication.' });
+  .meta({ id: 'Explanation', description: 'What would happen to an event.' });
 
 const GLOBS = z.array(z.string().max(260)).max(100);
 
 const AS = z
   .strictObject({
     subject: z.string().min(1).max(MAX_SUBJECT_LENGTH).exactOptional(),
-    role: ROLE.describe('user unless given.').exactOptional(),
+    role: ROLE.describe('Default: user.').exactOptional(),
     grants: z
       .strictObject(Object.fromEntries(ACTIONS.map((action) => [action, GLOBS.exactOptional()])))
-      .describe('As a token lists them; without it, all that the role allows.')
+      .describe('As listed in a token; without it, everything that the role allows.')
       .exactOptional(),
   })
-  .describe('Somebody else than you, as a token would describe them.');
+  .describe('Another principal, described like the claims of a token.');
 
 /** op.rules.get, op.rules.set, op.rules.explain: a tenant's own channel rules (RULES 1). */
 export function ruleCommands(bus: Core): AnyCommand[] {
@@ -88,7 +90,7 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       name: 'op.rules.get',
       role: 'admin',
       isTenantWide: true,
-      description: "Tells your tenant's own channel rules, and those of the configuration under them.",
+      description: "Returns your tenant's own channel rules, and those of the configuration.",
       args: z.strictObject({}),
       result: z.strictObject({ version: VERSION, rules: z.array(RULE), base: z.array(RULE) }),
       run: ({ sender }): CommandResult<'op.rules.get'> => {
@@ -124,7 +126,8 @@ export function ruleCommands(bus: Core): AnyCommand[] {
     command({
       name: 'op.rules.explain',
       role: 'admin',
-      description: 'Tells which rules apply to a channel, and what would come of publishing there; sends nothing.',
+      description:
+        'Explains which rules apply to a channel, and what would happen to an event published there. Sends nothing.',
       args: z.strictObject({
         ...PLACE,
         as: AS.exactOptional(),

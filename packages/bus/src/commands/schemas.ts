@@ -88,7 +88,7 @@ function sentCommand(described: readonly CommandSchemas[], definitions: SchemaDe
   }));
   const inPayload = definitions.define('CommandInPayload', {
     ...fields,
-    description: 'The same in its second form: the name and the arguments stand in the payload.',
+    description: 'The same in its alternative form: the name and the arguments are in the payload.',
     properties: { command: false, args: false, payload: { oneOf: nested } },
     required: ['payload'],
   });
@@ -110,7 +110,7 @@ function answers(
     }),
   );
   return definitions.define('CommandResponse', {
-    description: 'The one answer to a command.',
+    description: 'The answer to a command.',
     oneOf: [...each, refusal],
   });
 }

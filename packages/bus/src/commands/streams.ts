@@ -27,10 +27,10 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
       role: 'user',
       place: 'current',
       description:
-        'Opens a token stream at a channel; readers are shown its text while it grows. Its writer may open it again to go on.',
+        'Opens a token stream at a channel. Readers receive its text while it grows. Its writer may open it again to continue.',
       args: z.strictObject({
         ...PLACE,
-        id: STREAM_ID.describe('Id of the stream; one that nobody can guess when missing.').exactOptional(),
+        id: STREAM_ID.describe('Id of the stream. Default: an unguessable one.').exactOptional(),
         ttl_seconds: z
           .number()
           .int()
@@ -43,7 +43,7 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
         stream_id: NAME,
         room: NAME,
         channel: NAME,
-        offset: LENGTH.describe('How long it is, where it was open already.').exactOptional(),
+        offset: LENGTH.describe('Its current length, if it was open already.').exactOptional(),
       }),
       run: async ({ sender }, args): Promise<CommandResult<'stream.open'>> => {
         const { ttl_seconds = DEFAULT_TTL_SECONDS, id } = args;
@@ -54,27 +54,27 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
     command({
       name: 'stream.append',
       role: 'user',
-      description: 'Appends to a token stream that you opened. An empty text only says that the writer is there.',
+      description: 'Appends to a token stream that you opened. An empty text only keeps it open.',
       // Not inspected by itself: the channel's policy judges it with what stands before it.
       args: z.strictObject({ stream_id: STREAM_ID, text: z.string().meta({ secret: true }) }),
-      result: z.strictObject({ offset: LENGTH.describe('How long it is now, in UTF-16 units.') }),
+      result: z.strictObject({ offset: LENGTH.describe('Its current length, in UTF-16 units.') }),
       run: ({ sender }, { stream_id, text }): Awaitable<CommandResult<'stream.append'>> =>
         andThen(streams.append(sender, stream_id, text), (offset) => ({ offset })),
     }),
     command({
       name: 'stream.close',
       role: 'user',
-      description: 'Ends a token stream that you opened: its text is stored as one event.',
+      description: 'Ends a token stream that you opened, and stores its text as one event.',
       args: z.strictObject({
         stream_id: STREAM_ID,
         status: z.enum(['complete', 'cancelled', 'failed']).describe('How it ended.'),
       }),
       result: z.strictObject({
         stream_id: NAME,
-        sequence: SEQUENCE.describe('Of the event with the whole text; 0 where a rule keeps none.'),
+        sequence: SEQUENCE.describe('The sequence of the event with the whole text; 0 if a rule stores none.'),
         epoch: z.string(),
         stored: z.enum(['none', 'memory', 'disk', 'replicated']),
-        delivered: COUNT.describe('Connections that its end was handed to.'),
+        delivered: COUNT.describe('Connections that received its end.'),
         length: LENGTH,
       }),
       run: ({ sender }, { stream_id, status }): Awaitable<CommandResult<'stream.close'>> =>
@@ -84,9 +84,9 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
       name: 'stream.cancel',
       aliases: ['cancel_stream'],
       role: 'guest',
-      description: 'Asks the writer of a token stream to stop; it decides.',
+      description: 'Asks the writer of a token stream to stop. The writer decides.',
       args: z.strictObject({ stream_id: STREAM_ID }),
-      result: z.strictObject({ stream_id: NAME, told: COUNT.describe('Connections of the writer that were told.') }),
+      result: z.strictObject({ stream_id: NAME, told: COUNT.describe('Notified connections of the writer.') }),
       run: async ({ sender }, { stream_id }): Promise<CommandResult<'stream.cancel'>> => ({
         stream_id,
         told: await streams.cancel(sender, stream_id),
@@ -99,7 +99,7 @@ export function streamCommands({ streams }: Core): AnyCommand[] {
       args: z.strictObject({
         ...PLACE,
         limit: limitUpTo(MAX_PAGE),
-        after: STREAM_ID.describe('"next" of the answer before.').exactOptional(),
+        after: STREAM_ID.describe('The "next" of the previous answer.').exactOptional(),
       }),
       result: z.strictObject({
         streams: z.array(

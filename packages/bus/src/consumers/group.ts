@@ -64,7 +64,7 @@ export const GROUP_SETTINGS: {
     .int()
     .min(1)
     .max(365 * DAY_SECONDS)
-    .describe('Delete the group when nobody was a member or asked for anything for so long.'),
+    .describe('Delete the group after this time without members or requests.'),
 };
 
 export interface GroupSettings {

@@ -12,7 +12,7 @@ export const PAGE: {
   readonly after: z.ZodExactOptional<z.ZodString>;
 } = {
   limit: limitUpTo(MAX_PAGE),
-  after: z.string().max(512).describe('The "next" of the answer before.').exactOptional(),
+  after: z.string().max(512).describe('The "next" of the previous answer.').exactOptional(),
 };
 
 export interface PageArguments {

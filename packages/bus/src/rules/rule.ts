@@ -43,28 +43,28 @@ const HOOK = z
         .array(z.enum(['join', 'publish']))
         .min(1)
         .max(2)
-        .describe('What the backend is asked about.'),
+        .describe('The actions about which the backend is asked.'),
       url: z
         .string()
         .regex(/^https?:\/\/[^\s/]/, 'is a URL that starts with http:// or https://')
         .max(2_048)
-        .describe('Where the question is posted.'),
-      timeout_ms: z.int().min(10).max(10_000).describe('500 unless given.').exactOptional(),
+        .describe('The URL to which the request is posted.'),
+      timeout_ms: z.int().min(10).max(10_000).describe('Default: 500.').exactOptional(),
       on_failure: z
         .enum(['deny', 'allow'])
-        .describe('What holds when it does not answer; deny unless given.')
+        .describe('The result if it does not answer. Default: deny.')
         .exactOptional(),
       cache_seconds: z
         .number()
         .min(0)
         .max(3_600)
-        .describe('How long a join keeps its answer; 0 unless given.')
+        .describe('How long an answer to a join is cached. Default: 0.')
         .exactOptional(),
-      secret: z.string().min(1).max(256).meta({ secret: true }).describe('Signs the question.').exactOptional(),
+      secret: z.string().min(1).max(256).meta({ secret: true }).describe('Signs the request.').exactOptional(),
     },
     STRICT,
   )
-  .meta({ description: 'Asks a backend before the fact.' });
+  .meta({ description: 'Asks a backend beforehand.' });
 
 const SCHEMA = z
   .strictObject(
@@ -72,11 +72,11 @@ const SCHEMA = z
       schema: z
         .union([z.record(z.string(), z.unknown()), z.boolean()])
         .describe('A JSON Schema (2020-12) of the payload.'),
-      mode: z.enum(['warn', 'enforce']).describe('Tell only, or refuse with SCHEMA_MISMATCH.'),
+      mode: z.enum(['warn', 'enforce']).describe('Only report, or refuse with SCHEMA_MISMATCH.'),
     },
     STRICT,
   )
-  .meta({ description: 'What payloads of the channel look like.' });
+  .meta({ description: "The JSON Schema of the channel's payloads." });
 
 /** A rule as it is written: where it holds, and what it settles there. */
 export type Rule = ChannelRule;
@@ -95,7 +95,7 @@ const FIELDS = {
     .strictObject(
       {
         size: z.int().min(0).max(MAX_HISTORY).describe('Envelopes.').exactOptional(),
-        bytes: z.int().min(0).max(1_073_741_824).describe('UTF-8 bytes of all together.').exactOptional(),
+        bytes: z.int().min(0).max(1_073_741_824).describe('Total UTF-8 bytes.').exactOptional(),
         ttl_seconds: z.int().min(1).max(MAX_SECONDS).exactOptional(),
       },
       STRICT,
@@ -103,28 +103,33 @@ const FIELDS = {
     .describe('How much is kept.')
     .exactOptional(),
   retain_last: z.boolean().describe('Keep the last event without time limit, for joins with `last`.').exactOptional(),
-  auto_create: z.boolean().describe('Whether a join or an event makes the channel.').exactOptional(),
+  auto_create: z.boolean().describe('Whether a join or an event creates the channel.').exactOptional(),
   publish: z
     .enum(['granted', 'members', 'nobody'])
-    .describe('Who may publish: whom the grants allow, members only, or only the server and its HTTP keys.')
+    .describe('Who may publish: clients whose grants allow it, only members, or only the server and its HTTP keys.')
     .exactOptional(),
-  presence: z.boolean().describe('Forced on, or forbidden.').exactOptional(),
-  echo: z.boolean().describe('Forced on, or forbidden.').exactOptional(),
-  ephemeral: z.boolean().describe('Live only: forced on, or forbidden.').exactOptional(),
+  presence: z.boolean().describe('`true` forces it on, `false` forbids it.').exactOptional(),
+  echo: z.boolean().describe('`true` forces it on, `false` forbids it.').exactOptional(),
+  ephemeral: z.boolean().describe('Live only: `true` forces it on, `false` forbids it.').exactOptional(),
   max_message_bytes: z.int().min(1).max(67_108_864).describe('UTF-8 bytes of a payload.').exactOptional(),
   rate_per_second: z.number().min(0.01).max(1_000_000).describe('Events of one sender in one channel.').exactOptional(),
-  dedupe_seconds: z.number().min(0).max(MAX_DEDUPE_SECONDS).describe('How long an id counts as sent.').exactOptional(),
+  dedupe_seconds: z
+    .number()
+    .min(0)
+    .max(MAX_DEDUPE_SECONDS)
+    .describe('How long an id is remembered as sent.')
+    .exactOptional(),
   schema: SCHEMA.exactOptional(),
-  casil: z.enum(['off', 'monitor', 'enforce']).describe('Another mode of content inspection.').exactOptional(),
+  casil: z.enum(['off', 'monitor', 'enforce']).describe('The mode of content inspection.').exactOptional(),
   idle_seconds: z
     .number()
     .min(1)
     .max(MAX_SECONDS)
-    .describe('Rest after so long without members and traffic.')
+    .describe('Time without members and traffic after which the channel leaves the lists.')
     .exactOptional(),
   keep_for_groups: z
     .boolean()
-    .describe('Neither count nor age bounds what is kept, bytes alone do: groups may come late.')
+    .describe('Only bytes limit what is kept, not count or age, so that groups may be behind.')
     .exactOptional(),
   max_hops: z.int().min(1).max(1_000).describe('Longest chain of causes.').exactOptional(),
   hook: HOOK.exactOptional(),

@@ -13,7 +13,7 @@ const SKILL = z.looseObject({
 /** What an agent is and can do: any fields, of which `skills` has the form of an A2A agent card. */
 export const CARD: z.ZodType<AgentCard> = z
   .looseObject({ skills: z.array(SKILL).describe('Found by id, name or tag.').exactOptional() })
-  .meta({ id: 'AgentCard', description: 'What an agent is and can do.' });
+  .meta({ id: 'AgentCard', description: 'The description and abilities of an agent.' });
 
 /** Whether a card names a skill by its id, its name or one of its tags, in any case. */
 export function hasSkill(card: AgentCard | undefined, wanted: string): boolean {

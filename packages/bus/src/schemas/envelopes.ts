@@ -18,7 +18,7 @@ const RECIPIENTS = z.union([RECIPIENT, z.array(RECIPIENT).min(1).max(MAX_RECIPIE
 });
 
 const EXACT_ID = ID.meta({ id: 'EnvelopeId' });
-const ANY_TIME = TIMESTAMP.meta({ id: 'Timestamp', description: 'RFC 3339; UTC when it has no offset.' });
+const ANY_TIME = TIMESTAMP.meta({ id: 'Timestamp', description: 'RFC 3339; UTC without an offset.' });
 const ROOM = z.string().regex(ROOM_FIELD).meta({ id: 'RoomField', description: 'Room name, or room:channel.' });
 const CHANNEL = z
   .string()
@@ -39,7 +39,7 @@ const SENT = {
   channel: CHANNEL.exactOptional(),
   timestamp: ANY_TIME.exactOptional(),
   payload: OBJECT.exactOptional(),
-  ack: z.boolean().describe('Asks for an ack.').exactOptional(),
+  ack: z.boolean().describe('Requests an ack.').exactOptional(),
   request_id: EXACT_ID.exactOptional(),
   metadata: z.looseObject(TRACING).meta({ id: 'SentMetadata' }).exactOptional(),
 };
@@ -70,7 +70,7 @@ export const INBOUND: Readonly<Record<'event' | 'private' | 'telemetry', z.ZodTy
       z.looseObject({ ...PRIVATE, to_client: RECIPIENTS }),
       z.looseObject({ ...PRIVATE, payload: z.looseObject({ target: RECIPIENTS }) }),
     ])
-    .meta({ id: 'SentPrivate', description: 'Sends to the addressed clients alone.' }),
+    .meta({ id: 'SentPrivate', description: 'Sends only to the addressed clients.' }),
   telemetry: z
     .looseObject({
       ...SENT,
@@ -85,7 +85,7 @@ export const INBOUND: Readonly<Record<'event' | 'private' | 'telemetry', z.ZodTy
         channel: CHANNEL.exactOptional(),
       }),
     })
-    .meta({ id: 'SentTelemetry', description: 'Tells whoever monitors the bus.' }),
+    .meta({ id: 'SentTelemetry', description: 'A monitoring event.' }),
 };
 
 const CASIL = z
@@ -97,7 +97,7 @@ const CASIL = z
     decision: z.enum(['ALLOW', 'ALLOW_WITH_REDACTION', 'BLOCK']),
     would_be: z.enum(['ALLOW', 'ALLOW_WITH_REDACTION', 'BLOCK']).exactOptional(),
   })
-  .meta({ id: 'CasilMetadata', description: 'What content inspection found.' });
+  .meta({ id: 'CasilMetadata', description: 'The result of content inspection.' });
 
 const STREAM = z
   .strictObject({
@@ -108,25 +108,29 @@ const STREAM = z
       .describe('Anything but `streaming` ends it.'),
     revised: z
       .literal(true)
-      .describe('The whole is not what was shown before: a hook or the content policy changed it.')
+      .describe('The text differs from what was sent before, because a hook or the content policy changed it.')
       .exactOptional(),
   })
-  .meta({ id: 'StreamMark', description: 'On a piece of a token stream, or on all of it.' });
+  .meta({ id: 'StreamMark', description: 'On a piece of a token stream, or on the whole text.' });
 
 const METADATA = z
   .looseObject({
-    sequence: z.int().min(1).describe('Place in the order of the channel; not on live-only traffic.').exactOptional(),
-    epoch: z.string().describe('The incarnation of the stream that sequence counts in.').exactOptional(),
+    sequence: z
+      .int()
+      .min(1)
+      .describe('Position in the order of the channel; absent on live-only traffic.')
+      .exactOptional(),
+    epoch: z.string().describe('The lifetime of the stream in which sequence counts.').exactOptional(),
     client_timestamp: ANY_TIME.exactOptional(),
     replayed: z.boolean().exactOptional(),
     delivery: z
       .strictObject({
         group: NAME,
         attempt: z.int().min(1),
-        token: NAME.describe('What delivery.ack and its sisters take.'),
-        deadline: STAMP.describe('When the lease is over.'),
+        token: NAME.describe('The token for delivery.ack, .nack, .extend and .reject.'),
+        deadline: STAMP.describe('The end of the lease.'),
       })
-      .describe('To the member of a group that has it now.')
+      .describe('For the member of a group that has it now.')
       .exactOptional(),
     dead: z
       .strictObject({
@@ -137,7 +141,7 @@ const METADATA = z
         channel: NAME,
         sequence: SEQUENCE,
       })
-      .describe('On dead letters: what became of it, and where it was.')
+      .describe('On dead letters: the reason, and the original place.')
       .exactOptional(),
     cron_job_id: z.string().exactOptional(),
     iteration: z.int().min(1).exactOptional(),
@@ -145,7 +149,7 @@ const METADATA = z
     sender: SENDER.exactOptional(),
     receipt: z
       .union([z.literal(true), NAME])
-      .describe('Its sender wants to be told of it.')
+      .describe('Its sender requested a receipt.')
       .exactOptional(),
     request: z
       .union([z.literal(true), z.strictObject({ deadline: STAMP })])
@@ -154,10 +158,10 @@ const METADATA = z
     hops: z
       .int()
       .min(1)
-      .describe('How many messages led to this one, each caused by the one before; counted by the server.')
+      .describe('The length of the chain of messages that caused this one, counted by the server.')
       .exactOptional(),
     stream: STREAM.exactOptional(),
-    expires_at: STAMP.describe('After it the envelope is neither delivered, replayed nor listed.').exactOptional(),
+    expires_at: STAMP.describe('After this time the envelope is not delivered, replayed or listed.').exactOptional(),
     ...TRACING,
   })
   .meta({ id: 'Metadata' });
@@ -172,35 +176,35 @@ const DELIVERED = {
 
 const EVENT = z
   .strictObject({ ...DELIVERED, type: z.literal('event'), room: NAME, channel: NAME })
-  .meta({ id: 'Event', description: 'Somebody published.' });
+  .meta({ id: 'Event', description: 'A published event.' });
 const TELEMETRY = z
   .strictObject({ ...DELIVERED, type: z.literal('telemetry'), room: NAME, channel: NAME })
-  .meta({ id: 'Telemetry', description: 'Somebody told something to those who monitor.' });
+  .meta({ id: 'Telemetry', description: 'A monitoring event.' });
 
 const MAIL = z
   .strictObject({ ...DELIVERED, type: z.literal('private'), to: RECIPIENTS, room: z.literal(MAIL_ROOM), channel: NAME })
-  .meta({ id: 'Mail', description: 'Somebody sent to a mailbox; from "arqonbus" and with a stage: a receipt.' });
+  .meta({ id: 'Mail', description: 'A message in a mailbox; from "arqonbus" and with a stage: a receipt.' });
 
 /** An envelope as history keeps it. */
 export const STORED: z.ZodType<Envelope> = z
   .discriminatedUnion('type', [EVENT, TELEMETRY, MAIL])
-  .meta({ id: 'Envelope', description: 'An envelope as history keeps it.' });
+  .meta({ id: 'Envelope', description: 'An envelope as stored in the history.' });
 
 const ERROR_CODE = z.enum(Object.keys(ERRORS) as [string, ...string[]]).meta({ id: 'ErrorCode' });
 const FAILURE = {
-  room: NAME.describe('Of what the content policy blocked.').exactOptional(),
+  room: NAME.describe('Only if the content policy blocked it.').exactOptional(),
   channel: NAME.exactOptional(),
-  error: z.string().describe('One sentence that a person can act on.'),
+  error: z.string().describe('One actionable sentence.'),
   error_code: ERROR_CODE,
   payload: z
     .looseObject({
       retryable: z.boolean(),
-      field: z.string().describe('What of the frame or of the arguments is at fault.').exactOptional(),
+      field: z.string().describe('The invalid part of the frame or of the arguments.').exactOptional(),
       expected: z.string().exactOptional(),
       value: z.string().exactOptional(),
       faults: z
         .array(z.looseObject({ field: z.string(), problem: z.string() }))
-        .describe('All that is wrong with the arguments.')
+        .describe('All errors in the arguments.')
         .exactOptional(),
       supported: z.array(z.string()).exactOptional(),
       command: z.string().exactOptional(),
@@ -216,9 +220,9 @@ const FAILURE = {
       after_sequence: SEQUENCE.exactOptional(),
       next_sequence: SEQUENCE.exactOptional(),
       retry_after_ms: COUNT.exactOptional(),
-      error_id: z.string().describe('Finds the cause in the log of the server.').exactOptional(),
+      error_id: z.string().describe('Identifies the cause in the log of the server.').exactOptional(),
     })
-    .meta({ id: 'ErrorDetails', description: 'Facts that a program can act on.' }),
+    .meta({ id: 'ErrorDetails', description: 'Details for programs.' }),
 };
 
 /** A successful `command_response` but for `command` and `payload`, which each command has of its own. */
@@ -232,28 +236,25 @@ export const ANSWER: z.ZodType = z.strictObject({
 const { welcome, ...others } = NOTICES;
 
 const ACCEPTED = z.strictObject({
-  delivered: COUNT.describe('Connections that it was handed to.'),
+  delivered: COUNT.describe('Connections that received it.'),
   duplicate: z.boolean().describe('Whether the same id was accepted before.'),
   stored: z.enum(['none', 'memory', 'disk', 'replicated']),
   sequence: SEQUENCE.exactOptional(),
   epoch: z.string().exactOptional(),
-  undelivered: z.array(z.string()).describe('Recipients that nobody is connected as.').exactOptional(),
-  job_id: z.string().describe('Of an event for later: op.cron.cancel takes it back.').exactOptional(),
+  undelivered: z.array(z.string()).describe('Recipients that are not connected.').exactOptional(),
+  job_id: z.string().describe('For a delayed event: pass it to op.cron.cancel to cancel it.').exactOptional(),
   deliver_at: STAMP.exactOptional(),
-  queued: z.array(z.string()).describe('Mailboxes of "to": they keep it.').exactOptional(),
-  pending: COUNT.describe('What waits in the fullest of them, this one included.').exactOptional(),
-  oldest_ms: COUNT.describe('For how long the oldest of that has waited.').exactOptional(),
+  queued: z.array(z.string()).describe('Mailboxes in "to" that stored it.').exactOptional(),
+  pending: COUNT.describe('Waiting messages in the fullest of them, including this one.').exactOptional(),
+  oldest_ms: COUNT.describe('How long the oldest of these has waited.').exactOptional(),
 });
 const RECEIPT = z
   .strictObject({
     stage: z.enum(['handled', 'rejected', 'expired']),
-    by: z
-      .strictObject({ subject: z.string() })
-      .describe('Whose answer it was, when that has a subject.')
-      .exactOptional(),
-    attempts: COUNT.describe('How often it was handed out.'),
+    by: z.strictObject({ subject: z.string() }).describe('Who answered, if that member has a subject.').exactOptional(),
+    attempts: COUNT.describe('Number of deliveries.'),
   })
-  .meta({ id: 'Receipt', description: 'What became of a message, as its sender asked to be told.' });
+  .meta({ id: 'Receipt', description: 'The outcome of a message whose sender requested a receipt.' });
 
 /** What a client receives, by type; successful answers to commands apart. */
 export const OUTBOUND: Readonly<
@@ -269,7 +270,7 @@ export const OUTBOUND: Readonly<
       room: NAME.exactOptional(),
       channel: NAME.exactOptional(),
     })
-    .meta({ id: 'Private', description: 'Somebody sent to this client alone.' }),
+    .meta({ id: 'Private', description: 'A private message to this client.' }),
   ack: z
     .strictObject({
       ...RECEIVED,
@@ -281,7 +282,7 @@ export const OUTBOUND: Readonly<
     })
     .meta({
       id: 'Ack',
-      description: 'The message is stored and handed on; later, when it was asked for, what became of it.',
+      description: 'The message is stored and sent on; later, if requested, its outcome.',
     }),
   welcome: z
     .strictObject({ ...RECEIVED, type: z.literal('system'), payload: welcome })
@@ -294,17 +295,17 @@ export const OUTBOUND: Readonly<
       channel: NAME.exactOptional(),
       payload: z.union(Object.values(others)),
     })
-    .meta({ id: 'System', description: 'A notice: presence, shutdown, token expiry, channels made and deleted.' }),
+    .meta({ id: 'System', description: 'A notice: presence, shutdown, token expiry, channels created and deleted.' }),
   refused_command: z
     .strictObject({
       ...RECEIVED,
       ...FAILURE,
       type: z.literal('command_response'),
       request_id: EXACT_ID.exactOptional(),
-      command: z.string().describe('As it was sent; empty when there was none.'),
+      command: z.string().describe('As sent; empty if there was none.'),
       status: z.literal('error'),
     })
-    .meta({ id: 'RefusedCommand', description: 'The one answer to a command that was refused or failed.' }),
+    .meta({ id: 'RefusedCommand', description: 'The answer to a command that was refused or failed.' }),
   error: z
     .strictObject({ ...RECEIVED, ...FAILURE, type: z.literal('error'), request_id: EXACT_ID.exactOptional() })
     .meta({ id: 'Error', description: 'The refusal of anything that is not a command.' }),

@@ -49,12 +49,12 @@ export const ROLE: z.ZodType<Role> = z.enum(ROLES).meta({ id: 'Role' });
 /** Who somebody is to others. */
 export const SENDER: z.ZodType<SenderRecord> = z
   .strictObject({
-    subject: z.string().describe('From the token, or whose key or program it was.').exactOptional(),
+    subject: z.string().describe('From the token, or the identity of the API key or program.').exactOptional(),
     name: z.string().describe('The screen name; a token may fix it.').exactOptional(),
     type: CLIENT_TYPE,
     role: ROLE,
   })
-  .meta({ id: 'SenderRecord', description: 'What the server knows of who sent it.' });
+  .meta({ id: 'SenderRecord', description: 'The sender, as the server knows it.' });
 
 /**
  * A place in one incarnation of a stream. While the storage is away nothing is known of the streams: then the epoch is
@@ -62,4 +62,4 @@ export const SENDER: z.ZodType<SenderRecord> = z
  */
 export const POSITION: z.ZodType<Position> = z
   .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH_LENGTH) })
-  .meta({ id: 'Position', description: 'What a client has seen of a stream; an empty epoch: nothing is known.' });
+  .meta({ id: 'Position', description: 'How far a client has read a stream; with an empty epoch it is unknown.' });

@@ -27,16 +27,16 @@ const INTRODUCTION = `# Configuration
 
 <!-- Generated from the table of settings in packages/server/src/config by \`npm run docs\`: edit that table. -->
 
-A setting is taken from its command-line flag, else its environment variable, else the configuration file, else its
-default. Empty variables and flags count as not set. An invalid value stops the start, and all faults are listed at once;
-an unknown \`ARQONBUS_*\` variable or key of the file is a warning with the nearest known name, and a fault under \`prod\`.
+All settings of the server, for operators. A setting is taken from its command-line flag, else its environment variable, else the
+configuration file, else its default. Empty variables and flags count as not set. Invalid values stop the start, and all errors are listed
+at once. An unknown \`ARQONBUS_*\` variable or key of the file is a warning with the nearest known name, and an error under \`prod\`.
 
-\`arqon config show\` prints the settings in force and where each came from, \`arqon config check\` only checks them.
+\`arqon config show\` prints the current settings and their sources. \`arqon config check\` only checks them.
 
 ## The file
 
-YAML or JSON, named by \`--config FILE\`; else \`arqonbus.config.yaml\` in the working directory, if it is there. Its keys
-are sections and names:
+The configuration file is YAML or JSON. \`--config FILE\` names it; the default is \`arqonbus.config.yaml\` in the working directory, if
+it exists. Its keys are sections and names:
 
 \`\`\`yaml
 server:
@@ -59,28 +59,28 @@ casil:
 
 - **true or false**: \`true\`/\`false\`, \`1\`/\`0\`, \`yes\`/\`no\`, \`on\`/\`off\`, in any case.
 - **Addresses of backends** may be given in parts: with \`ARQONBUS_REDIS_HOST\`, and \`_PORT\`, \`_USER\`, \`_PASSWORD\` (or
-  \`_PASSWORD_FILE\`), \`_SSL\` and \`_DB\` beside it where they are needed, \`ARQONBUS_REDIS_URL\` is made of them. The same for
-  \`ARQONBUS_VALKEY_\` and \`ARQONBUS_POSTGRES_\`. An address that is given whole goes before its parts.
-- **Lists**: items separated by commas, or a JSON array when the value starts with \`[\` (for items with commas in them; \`[]\`
-  is the empty list). In the file a list.
-- **Rooms**: \`room:channel,channel;room:channel\`, or a JSON object when the value starts with \`{\`. In the file a mapping of
+  \`_PASSWORD_FILE\`), \`_SSL\` and \`_DB\` as needed, \`ARQONBUS_REDIS_URL\` is built from them. The same works for
+  \`ARQONBUS_VALKEY_\` and \`ARQONBUS_POSTGRES_\`. A complete URL takes precedence over its parts.
+- **Lists**: items separated by commas, or a JSON array when the value starts with \`[\` (for items that contain commas; \`[]\`
+  is the empty list). In the file, a list.
+- **Rooms**: \`room:channel,channel;room:channel\`, or a JSON object when the value starts with \`{\`. In the file, a mapping of
   rooms to lists.
-- **Ports**: 0 takes any free port. Where 9101 or 8080, the defaults of telemetry and HTTP, are in use, the next free port is
-  taken and the start says so. A port that was asked for is taken or the start fails, and under \`prod\` every port is.
-- **Globs**: \`*\` stands for any run of characters.
+- **Ports**: 0 uses any free port. If 9101 or 8080, the defaults of telemetry and HTTP, are in use, the server uses the next free port
+  and reports it. If an explicitly set port is in use, the start fails; under \`prod\` this applies to every port.
+- **Globs**: \`*\` matches any run of characters.
 
 ## Secrets
 
-A secret is never printed, whatever the log level; of a URL the password is masked. Each may be read from a file instead,
-without one newline at its end, if the file is named by the variable with \`_FILE\` added:
+Secrets are never printed at any log level, and passwords in URLs are masked. Each secret can be read from a file instead (one newline
+at its end is removed). Set the variable with \`_FILE\` added to the path of the file:
 `;
 
 const PRODUCTION = `## Production
 
-With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, telling every fault, unless
+With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, and lists every reason, unless
 
-- authentication is on, with an HS256 secret of at least 32 bytes or with asymmetric keys, fetched by https if by URL;
-- the storage backend is durable, that is, another than \`memory\`;
+- authentication is on, with an HS256 secret of at least 32 bytes or with asymmetric keys, fetched over https if from a URL;
+- the storage backend is durable, which means not \`memory\`;
 - \`ARQONBUS_ANONYMOUS_ROLE\` is not \`admin\`;
 - the HTTP admin routes are protected, by \`ARQONBUS_HTTP_API_KEY\` or by authentication;
 - connections are encrypted: \`ARQONBUS_TLS_CERT_FILE\` and \`ARQONBUS_TLS_KEY_FILE\`, or \`ARQONBUS_BEHIND_TLS_PROXY=true\`;
@@ -89,14 +89,14 @@ With \`ARQONBUS_ENVIRONMENT=prod\` the server refuses to start, telling every fa
 
 const RUNNING = `## While the server runs
 
-\`SIGHUP\`, or \`POST /admin/restart\`, has it read everything again: the configuration file, files of secrets, keys and certificates.
-What changed is told in the log, and over HTTP in the answer. A fault anywhere in it changes nothing at all. Flags and variables
-are those of the process, which nothing can change from outside.`;
+\`SIGHUP\`, or \`POST /admin/restart\`, reloads everything: the configuration file, and the files of secrets, keys and certificates.
+The log, and over HTTP the answer, reports what changed. If there is any error, nothing changes. Flags and variables
+belong to the process and cannot be changed from outside.`;
 
 const SECRECY = {
   value: ' Secret.',
   'url-password': ' A password in it is secret.',
-  'fields-named-secret': ' What is called `secret` in it is secret.',
+  'fields-named-secret': ' Fields named `secret` in it are secret.',
   none: '',
 } as const;
 const HEAD = ['Variable', 'Flag', 'File key', 'Default', 'Values', 'Meaning'];
@@ -116,9 +116,9 @@ function runningSection(): string {
       .map(({ path }) => code(path))
       .join(', ');
   const items = [
-    `- **At once**, also for connections that are there where it is about them: ${named('now')}.`,
-    `- **With the listeners**, which are opened again; clients come back by themselves: ${named('reopened')}.`,
-    '- **With a new process**: every other setting. The server goes on with what it started with, and says so.',
+    `- **At once**, including for existing connections: ${named('now')}.`,
+    `- **With the listeners**, which are reopened; clients reconnect by themselves: ${named('reopened')}.`,
+    '- **With a new process**: every other setting. The server keeps the old value and reports this.',
   ];
   return `${RUNNING}\n\n${items.join('\n')}\n`;
 }
@@ -149,7 +149,7 @@ function shownDefault({ kind, default: value, defaultText }: Setting): string {
 }
 
 function formerly({ formerEnv }: Setting): string {
-  return formerEnv === undefined ? '' : ` Formerly ${code(formerEnv)}, which is still read.`;
+  return formerEnv === undefined ? '' : ` Formerly ${code(formerEnv)}, which still works.`;
 }
 
 function code(text: string): string {

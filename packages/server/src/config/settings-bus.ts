@@ -14,27 +14,27 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_AUTO_CREATE_CHANNELS',
     kind: boolean,
     default: true,
-    description: 'Makes a channel when it is first joined or published to; otherwise only `create_channel` does.',
+    description: 'Creates a channel when it is first joined or published to; otherwise only `create_channel` does.',
   },
   channelIdleSeconds: {
     env: 'ARQONBUS_CHANNEL_IDLE_SECONDS',
     kind: decimal(0.01, TEN_YEARS_SECONDS),
     default: 300,
     description:
-      'Time without members and traffic after which a channel that was made by itself rests: it leaves the lists, its history stays.',
+      'Time without members and traffic after which an automatically created channel leaves the lists; its history stays.',
   },
   presenceGraceSeconds: {
     env: 'ARQONBUS_PRESENCE_GRACE_SECONDS',
     kind: decimal(0, 3_600),
     default: 5,
-    description: 'How long a broken connection is waited for before those who watch presence are told that it is gone.',
+    description: 'How long presence waits for a lost connection to return before it reports the client as gone.',
   },
   maxHops: {
     env: 'ARQONBUS_MAX_HOPS',
     kind: integer(1, 1_000),
     default: 64,
     description:
-      'Messages that may lead to one another, each caused by the one before, until `LOOP_DETECTED`; a rule may say otherwise (`max_hops`).',
+      'The longest chain of messages, each caused by the previous one; beyond it, `LOOP_DETECTED`. A rule can override it (`max_hops`).',
   },
   publishRequiresJoin: {
     env: 'ARQONBUS_PUBLISH_REQUIRES_JOIN',
@@ -49,13 +49,13 @@ export const bus: Section<Config['bus']> = {
       science: ['general', 'explore', 'hypothesize', 'design', 'execute', 'interpret', 'share'],
       integriguard: ['telemetry-stream', 'dashboard-events'],
     },
-    description: 'The rooms and channels that every tenant has from its start and that nobody can delete.',
+    description: 'The rooms and channels that exist in every tenant from the start and cannot be deleted.',
   },
   maxSubscriptions: {
     env: 'ARQONBUS_MAX_SUBSCRIPTIONS',
     kind: integer(1, 1_000_000),
     default: MAX_SUBSCRIPTIONS,
-    description: 'Channels and rooms that one connection may be in.',
+    description: 'Channels and rooms that one connection may join.',
   },
   maxChannels: {
     env: 'ARQONBUS_MAX_CHANNELS',
@@ -67,7 +67,7 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_MAX_CHANNELS_PER_SUBJECT',
     kind: integer(1, 10_000_000),
     default: 1_000,
-    description: 'Channels that one subject may make by publishing to them or joining them; guests make none.',
+    description: 'Channels that one subject may create by publishing or joining; guests create none.',
   },
   maxGroups: {
     env: 'ARQONBUS_MAX_GROUPS',
@@ -79,27 +79,27 @@ export const bus: Section<Config['bus']> = {
     env: 'ARQONBUS_MAX_GROUPS_PER_SUBJECT',
     kind: integer(1, 1_000_000),
     default: 100,
-    description: 'Groups that one subject may make.',
+    description: 'Groups that one subject may create.',
   },
   rateLimitPerSecond: {
     env: 'ARQONBUS_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
     default: 0,
     description:
-      'Messages a second that one connection may send, commands included; and HTTP requests a second of one subject, or of one address where there is no subject. 0 sets no limit.',
+      'Messages per second of one connection, including commands; also HTTP requests per second of one subject, or of one address without a subject. 0 sets no limit.',
   },
   rateLimitBurst: {
     env: 'ARQONBUS_RATE_LIMIT_BURST',
     kind: integer(0, MAX_RATE),
     default: 0,
     defaultText: 'one second’s worth',
-    description: 'Messages that a connection, and requests that an HTTP caller, may send at once after a silence.',
+    description: 'Size of a burst of messages of a connection, and of requests of an HTTP caller.',
   },
   statsIntervalSeconds: {
     env: 'ARQONBUS_STATS_INTERVAL_SECONDS',
     kind: decimal(0.01, TEN_YEARS_SECONDS),
     default: 60,
-    description: 'Time between two `server_stats` events, each with a log line.',
+    description: 'Interval of the `server_stats` events and their log lines.',
   },
 };
 
@@ -108,7 +108,8 @@ export const rules: Spec<Config['rules']> = {
   kind: jsonList,
   default: [],
   secret: 'fields-named-secret',
-  description: "Rules of channels that hold in every tenant; `op.rules.set` puts a tenant's own over them.",
+  description:
+    'Channel rules that apply in every tenant; rules set with `op.rules.set` take precedence in their tenant.',
 };
 
 export const auth: Section<Config['auth']> = {
@@ -129,14 +130,14 @@ export const auth: Section<Config['auth']> = {
     env: 'ARQONBUS_AUTH_JWT_ALGORITHM',
     kind: choice(['HS256', 'RS256', 'ES256', 'EdDSA']),
     default: 'HS256',
-    description: 'The one algorithm of tokens that is accepted, whatever a token says.',
+    description: 'The only accepted token algorithm, whatever a token claims.',
   },
   jwksUrl: {
     env: 'ARQONBUS_AUTH_JWKS_URL',
     kind: optional(url(['https', 'http'])),
     default: '',
     secret: 'url-password',
-    description: 'Where the public keys of RS256, ES256 or EdDSA tokens are fetched.',
+    description: 'The URL of the public keys of RS256, ES256 or EdDSA tokens.',
   },
   publicKeyFile: {
     env: 'ARQONBUS_AUTH_PUBLIC_KEY_FILE',
@@ -149,33 +150,34 @@ export const auth: Section<Config['auth']> = {
     kind: text('text without control characters'),
     default: '',
     defaultText: 'any',
-    description: 'The `iss` that tokens must have.',
+    description: 'The required `iss` of tokens.',
   },
   audience: {
     env: 'ARQONBUS_AUTH_AUDIENCE',
     kind: text('text without control characters'),
     default: '',
     defaultText: 'any',
-    description: 'The `aud` that tokens must have.',
+    description: 'The required `aud` of tokens.',
   },
   cookie: {
     env: 'ARQONBUS_AUTH_COOKIE',
     kind: optional(text("a cookie's name", (value) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/.test(value))),
     default: '',
-    description: 'The cookie that may hold the token of a request with an allowed `Origin`.',
+    description: 'The cookie that may contain the token of a request with an allowed `Origin`.',
   },
   anonymousRole: {
     env: 'ARQONBUS_ANONYMOUS_ROLE',
     kind: choice(['', 'guest', 'user', 'admin']),
     default: '',
     defaultText: '`admin` while every listener is on loopback, else `user`',
-    description: 'The role of everybody while authentication is off.',
+    description: 'The role of every client while authentication is off.',
   },
   subjectRateLimitPerSecond: {
     env: 'ARQONBUS_AUTH_SUBJECT_RATE_LIMIT_PER_SECOND',
     kind: decimal(0, MAX_RATE),
     default: 0,
-    description: 'Messages a second of one token subject over all its connections and HTTP requests; 0 sets no limit.',
+    description:
+      'Messages per second of one token subject over all its connections and HTTP requests; 0 sets no limit.',
   },
 };
 
@@ -185,7 +187,7 @@ export const hooks: Section<Config['hooks']> = {
     kind: optional(url(['https', 'http'])),
     default: '',
     secret: 'url-password',
-    description: 'The backend that is asked about everybody who connects.',
+    description: 'The backend that is asked about every connection.',
   },
   connectOnFailure: {
     env: 'ARQONBUS_HOOK_CONNECT_ON_FAILURE',
@@ -198,13 +200,13 @@ export const hooks: Section<Config['hooks']> = {
     kind: optional(text('`whsec_` and the base64 of 24 to 64 random bytes', isSigningSecret)),
     default: '',
     secret: 'value',
-    description: 'Signs the questions of all hooks that have no secret of their own.',
+    description: 'Signs the requests of all hooks without their own secret.',
   },
   timeoutMs: {
     env: 'ARQONBUS_HOOK_TIMEOUT_MS',
     kind: integer(10, 10_000),
     default: 500,
-    description: 'How long a hook may take to answer, in milliseconds, unless its rule says otherwise.',
+    description: 'The timeout of a hook, in milliseconds, unless its rule sets another.',
   },
 };
 
@@ -217,38 +219,40 @@ export const storage: Section<Config['storage']> = {
       postgresql: 'postgres',
     }),
     default: 'memory',
-    description: 'Where history and state are kept, and how nodes of a cluster reach each other.',
+    description: 'Where history and state are stored, and how nodes of a cluster communicate.',
   },
   mode: {
     env: 'ARQONBUS_STORAGE_MODE',
     flag: 'storage-mode',
     kind: choice(['degraded', 'strict']),
     default: 'degraded',
-    description: 'While the backend is away: go on live without storing (`degraded`), or refuse to publish (`strict`).',
+    description:
+      'During an outage of the backend: continue live without storing (`degraded`), or refuse to publish (`strict`).',
   },
   maxHistorySize: {
     env: 'ARQONBUS_MAX_HISTORY_SIZE',
     kind: integer(0, 10_000_000),
     default: 500,
-    description: 'Envelopes kept of each channel; 0 keeps none.',
+    description: 'Envelopes stored for each channel; 0 stores none.',
   },
   historyTtlSeconds: {
     env: 'ARQONBUS_HISTORY_TTL_SECONDS',
     kind: decimal(0.01, TEN_YEARS_SECONDS),
     default: 86_400,
-    description: 'How long envelopes are kept.',
+    description: 'How long envelopes are stored.',
   },
   maxHistoryBytes: {
     env: 'ARQONBUS_MAX_HISTORY_BYTES_PER_CHANNEL',
     kind: integer(1_024, MAX_BYTES),
     default: 16 * 1_048_576,
-    description: 'Bytes of envelopes that a channel keeps, whatever their number; the oldest go first.',
+    description: 'Bytes of envelopes that a channel stores, whatever their number; the oldest are removed first.',
   },
   maxHistoryBytesPerTenant: {
     env: 'ARQONBUS_MAX_HISTORY_BYTES_PER_TENANT',
     kind: integer(1_024, MAX_BYTES),
     default: 256 * 1_048_576,
-    description: 'Bytes that all channels of a tenant keep on the memory backend; the oldest of the largest go first.',
+    description:
+      'Bytes that all channels of a tenant store on the memory backend; the oldest of the largest channels are removed first.',
   },
   maxHistoryBytesTotal: {
     env: 'ARQONBUS_MAX_HISTORY_BYTES',
@@ -256,7 +260,7 @@ export const storage: Section<Config['storage']> = {
     default: 0,
     defaultText: 'a quarter of the heap limit',
     description:
-      'Bytes that all channels of the process keep on the memory backend; the oldest of the largest go first.',
+      'Bytes that all channels of the process store on the memory backend; the oldest of the largest channels are removed first.',
   },
   sqlitePath: {
     env: 'ARQONBUS_SQLITE_PATH',
@@ -271,7 +275,7 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description:
-      'The server of the `redis` backend, its sentinels (`redis+sentinel://HOST,HOST/NAME`), or servers that share the rooms; without it that of `valkey` is taken.',
+      'The server of the `redis` backend, its sentinels (`redis+sentinel://HOST,HOST/NAME`), or servers that share the rooms; defaults to that of `valkey`.',
   },
   valkeyUrl: {
     env: 'ARQONBUS_VALKEY_URL',
@@ -279,20 +283,21 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description:
-      'The server of the `valkey` backend, its sentinels, or servers that share the rooms; without it that of `redis` is taken.',
+      'The server of the `valkey` backend, its sentinels, or servers that share the rooms; defaults to that of `redis`.',
   },
   redisWaitReplicas: {
     env: 'ARQONBUS_REDIS_WAIT_REPLICAS',
     kind: integer(0, 10),
     default: 0,
     description:
-      'Replicas of Redis or Valkey that are to hold an event before its ack says `replicated`; 0 waits for none.',
+      'Replicas of Redis or Valkey that must hold an event before its ack has `replicated`; 0 waits for none.',
   },
   redisWaitMs: {
     env: 'ARQONBUS_REDIS_WAIT_MS',
     kind: integer(1, 10_000),
     default: 1_000,
-    description: 'How long replicas are waited for, in milliseconds; then the ack says what the server alone promises.',
+    description:
+      'How long to wait for replicas, in milliseconds; then the ack states what the server alone guarantees.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',
@@ -307,7 +312,7 @@ export const storage: Section<Config['storage']> = {
     default: '',
     secret: 'url-password',
     description:
-      'The same server reached directly, to listen at, where ARQONBUS_POSTGRES_URL is that of a pooler in transaction mode.',
+      'The direct URL of the same server, for LISTEN, if ARQONBUS_POSTGRES_URL is that of a pooler in transaction mode.',
   },
 };
 

@@ -16,7 +16,7 @@ export const casil: Section<Config['casil']> = {
     env: 'ARQONBUS_CASIL_MODE',
     kind: choice(['monitor', 'enforce']),
     default: 'monitor',
-    description: 'Only tells what it would do (`monitor`), or blocks and redacts (`enforce`).',
+    description: 'Only reports what it would do (`monitor`), or blocks and redacts (`enforce`).',
   },
   default_decision: {
     env: 'ARQONBUS_CASIL_DEFAULT_DECISION',
@@ -29,31 +29,31 @@ export const casil: Section<Config['casil']> = {
     kind: list(GLOBS),
     default: [],
     defaultText: 'everything',
-    description: 'What is inspected: globs matched against `room:channel`, the room and the channel.',
+    description: 'Globs of inspected places, matched against `room:channel`, the room and the channel.',
   },
   scope_exclude: {
     env: 'ARQONBUS_CASIL_SCOPE_EXCLUDE',
     kind: list(GLOBS),
     default: [],
-    description: 'What is not inspected, though it is included.',
+    description: 'Globs of places that are not inspected; takes precedence.',
   },
   max_inspect_bytes: {
     env: 'ARQONBUS_CASIL_MAX_INSPECT_BYTES',
     kind: integer(1, 64 * MIB),
     default: 65_536,
-    description: 'The bytes of a payload that are searched for secrets and patterns.',
+    description: 'Bytes of a payload that are searched for secrets and patterns.',
   },
   max_patterns: {
     env: 'ARQONBUS_CASIL_MAX_PATTERNS',
     kind: integer(0, 1_000),
     default: 32,
-    description: 'The most patterns that `redaction_patterns` may hold.',
+    description: 'The maximum number of `redaction_patterns`.',
   },
   max_payload_bytes: {
     env: 'ARQONBUS_CASIL_MAX_PAYLOAD_BYTES',
     kind: integer(1, 64 * MIB),
     default: 262_144,
-    description: 'The bytes of a payload over which it counts as oversize.',
+    description: 'Bytes above which a payload counts as oversize.',
   },
   block_on_probable_secret: {
     env: 'ARQONBUS_CASIL_BLOCK_ON_PROBABLE_SECRET',
@@ -77,7 +77,7 @@ export const casil: Section<Config['casil']> = {
     env: 'ARQONBUS_CASIL_TRANSPORT_REDACTION',
     kind: boolean,
     default: false,
-    description: 'Redacts what is delivered and stored too, not only what is logged and observed.',
+    description: 'Also redacts delivered and stored messages, not only logs and telemetry.',
   },
   never_log_payload_for: {
     env: 'ARQONBUS_CASIL_NEVER_LOG_PAYLOAD_FOR',
@@ -95,7 +95,7 @@ export const casil: Section<Config['casil']> = {
     env: 'ARQONBUS_CASIL_METADATA_TO_TELEMETRY',
     kind: boolean,
     default: true,
-    description: 'Makes a `casil_decision` event of each inspection.',
+    description: 'Emits a `casil_decision` event for each inspection.',
   },
   metadata_to_envelope: {
     env: 'ARQONBUS_CASIL_METADATA_TO_ENVELOPE',
@@ -110,26 +110,26 @@ export const webhook: Section<Config['webhook']> = {
     env: 'ARQONBUS_WEBHOOK_ALLOW_HOSTS',
     kind: hostGlobs,
     default: [],
-    description: 'Hosts that webhooks may address although they are private, loopback or otherwise special.',
+    description: 'Private, loopback or other special hosts that webhooks may address.',
   },
   maxRules: {
     env: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_TENANT',
     formerEnv: 'ARQONBUS_WEBHOOK_MAX_RULES',
     kind: integer(0, 1_000_000),
     default: 200,
-    description: 'Webhook rules that a tenant may have registered.',
+    description: 'Webhook rules that a tenant may have.',
   },
   maxRulesPerSubject: {
     env: 'ARQONBUS_WEBHOOK_MAX_RULES_PER_SUBJECT',
     kind: integer(0, 1_000_000),
     default: 20,
-    description: 'Webhook rules that one subject of a tenant may have registered.',
+    description: 'Webhook rules that one subject of a tenant may have.',
   },
   maxPostsPerHost: {
     env: 'ARQONBUS_WEBHOOK_MAX_POSTS_PER_HOST',
     kind: integer(1, 1_000_000),
     default: 8,
-    description: 'Requests that one destination, a host with its port, gets at the same time over all rules.',
+    description: 'Concurrent requests to one destination, a host with its port, over all rules.',
   },
   maxAttempts: {
     env: 'ARQONBUS_WEBHOOK_MAX_ATTEMPTS',
@@ -145,13 +145,13 @@ export const cron: Section<Config['cron']> = {
     formerEnv: 'ARQONBUS_CRON_MAX_JOBS',
     kind: integer(0, 1_000_000),
     default: 1_000,
-    description: 'Jobs that a tenant may have scheduled.',
+    description: 'Scheduled jobs that a tenant may have.',
   },
   maxJobsPerSubject: {
     env: 'ARQONBUS_CRON_MAX_JOBS_PER_SUBJECT',
     kind: integer(0, 1_000_000),
     default: 20,
-    description: 'Jobs that one subject of a tenant may have scheduled.',
+    description: 'Scheduled jobs that one subject of a tenant may have.',
   },
 };
 
@@ -173,7 +173,7 @@ export const store: Section<Config['store']> = {
     env: 'ARQONBUS_STORE_MAX_KEYS_PER_SUBJECT',
     kind: integer(0, 100_000_000),
     default: 2_000,
-    description: 'Keys that one subject of a tenant may hold: those it was the last to set.',
+    description: 'Keys that one subject of a tenant may hold: those that it set last.',
   },
   maxBytesPerSubject: {
     env: 'ARQONBUS_STORE_MAX_BYTES_PER_SUBJECT',
@@ -194,13 +194,13 @@ export const lease: Section<Config['lease']> = {
     env: 'ARQONBUS_LEASE_MAX_KEYS_PER_TENANT',
     kind: integer(0, 1_000_000),
     default: 10_000,
-    description: 'Keys of one tenant that may be leased at a time.',
+    description: 'Keys that one tenant may lease at a time.',
   },
   maxKeysPerSubject: {
     env: 'ARQONBUS_LEASE_MAX_KEYS_PER_SUBJECT',
     kind: integer(0, 1_000_000),
     default: 1_000,
-    description: 'Keys that one subject of a tenant may have leased at a time.',
+    description: 'Keys that one subject of a tenant may lease at a time.',
   },
 };
 
@@ -209,7 +209,7 @@ export const omega: Section<Config['omega']> = {
     env: 'ARQONBUS_OMEGA_ENABLED',
     kind: boolean,
     default: false,
-    description: 'Turns the experimental lane `op.omega` on.',
+    description: 'Enables the experimental lane `op.omega`.',
   },
   labRoom: {
     env: 'ARQONBUS_OMEGA_LAB_ROOM',
@@ -227,7 +227,7 @@ export const omega: Section<Config['omega']> = {
     env: 'ARQONBUS_OMEGA_MAX_EVENTS',
     kind: integer(1, 1_000_000),
     default: 1_000,
-    description: 'Events that it keeps; the oldest go first.',
+    description: 'Events that it keeps; the oldest are removed first.',
   },
   maxSubstrates: {
     env: 'ARQONBUS_OMEGA_MAX_SUBSTRATES',

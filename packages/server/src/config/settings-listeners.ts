@@ -25,8 +25,8 @@ export const environment: Spec<Config['environment']> = {
   kind: choice(['dev', 'staging', 'prod'], { development: 'dev', production: 'prod' }),
   default: 'dev',
   description:
-    'Where this server runs; under `prod` it refuses to start unless it is secure and durable (see Production), under ' +
-    '`staging` it warns of what would be refused. `production` and `development` are `prod` and `dev`.',
+    'The environment of this server. Under `prod` it refuses to start unless it is secure and durable (see Production); ' +
+    'under `staging` it warns instead. `production` and `development` are aliases of `prod` and `dev`.',
 };
 
 export const server: Section<Config['server']> = {
@@ -35,14 +35,14 @@ export const server: Section<Config['server']> = {
     flag: 'host',
     kind: host,
     default: '127.0.0.1',
-    description: 'The address that the bus listens on; `0.0.0.0` or `::` for every interface.',
+    description: 'The address on which the bus listens; `0.0.0.0` or `::` for every interface.',
   },
   port: {
     env: 'ARQONBUS_SERVER_PORT',
     flag: 'port',
     kind: port,
     default: 9100,
-    description: 'The port that the bus listens on; 0 takes any free one.',
+    description: 'The port on which the bus listens; 0 uses any free one.',
   },
   nodeId: {
     env: 'ARQONBUS_NODE_ID',
@@ -59,26 +59,26 @@ export const server: Section<Config['server']> = {
     flag: 'workers',
     kind: integer(0, 256),
     default: 1,
-    description: 'Processes that share the ports, each a node of its own; 0 is one for each core of the machine.',
+    description: 'Processes that share the ports, each as a separate node; 0 is one for each core of the machine.',
   },
   maxConnections: {
     env: 'ARQONBUS_MAX_CONNECTIONS',
     flag: 'max-connections',
     kind: integer(1, 10_000_000),
     default: 10_000,
-    description: 'Connections of this node at a time; one more is answered 503.',
+    description: 'Concurrent connections of this node; further ones are answered with 503.',
   },
   maxConnectionsPerAddress: {
     env: 'ARQONBUS_MAX_CONNECTIONS_PER_ADDRESS',
     kind: integer(0, 10_000_000),
     default: 0,
-    description: 'Connections from one remote address at a time; 0 sets no limit.',
+    description: 'Concurrent connections from one remote address; 0 sets no limit.',
   },
   maxConnectionsPerSubject: {
     env: 'ARQONBUS_MAX_CONNECTIONS_PER_SUBJECT',
     kind: integer(0, 10_000_000),
     default: 0,
-    description: 'Connections of one token subject at a time; 0 sets no limit.',
+    description: 'Concurrent connections of one token subject; 0 sets no limit.',
   },
   maxMessageSize: {
     env: 'ARQONBUS_MAX_MESSAGE_SIZE',
@@ -98,19 +98,19 @@ export const server: Section<Config['server']> = {
     default: 0,
     defaultText: '85 % of the heap limit',
     description:
-      'Bytes of heap beyond which connections are answered 503 and publishes LIMIT_EXCEEDED, until it has fallen again.',
+      'Bytes of heap above which connections get 503 and publishes get LIMIT_EXCEEDED, until it has fallen again.',
   },
   compression: {
     env: 'ARQONBUS_COMPRESSION',
     kind: boolean,
     default: false,
-    description: 'Offers per-message compression: less traffic for much more processor time and memory.',
+    description: 'Offers per-message compression: less traffic, but much more processor time and memory.',
   },
   strictEnvelope: {
     env: 'ARQONBUS_STRICT_ENVELOPE',
     kind: boolean,
     default: false,
-    description: 'Refuses envelopes with unknown fields or without a field that the sender owes.',
+    description: 'Refuses envelopes with unknown fields or without a required field.',
   },
   pingIntervalSeconds: {
     env: 'ARQONBUS_PING_INTERVAL_SECONDS',
@@ -122,15 +122,15 @@ export const server: Section<Config['server']> = {
     env: 'ARQONBUS_SHUTDOWN_SECONDS',
     kind: decimal(0, 3_600),
     default: 10,
-    description: 'How long a shutdown may take to flush connections and storage.',
+    description: 'Maximum time of a shutdown to flush connections and storage.',
   },
   drainSeconds: {
     env: 'ARQONBUS_DRAIN_SECONDS',
     kind: decimal(0, 3_600),
     default: 0,
     description:
-      'Time over which a node that was told to stop sends its clients away in even slices, while it serves the rest; ' +
-      '0 sends all away at once.',
+      'Time over which a stopping node disconnects its clients in even slices, while it serves the rest; ' +
+      '0 disconnects all at once.',
   },
   allowedOrigins: {
     env: 'ARQONBUS_ALLOWED_ORIGINS',
@@ -148,7 +148,7 @@ export const server: Section<Config['server']> = {
     env: 'ARQONBUS_BEHIND_TLS_PROXY',
     kind: boolean,
     default: false,
-    description: 'Says that a proxy in front of this server does TLS.',
+    description: 'Declares that a proxy in front of this server terminates TLS.',
   },
   tlsCertFile: {
     env: 'ARQONBUS_TLS_CERT_FILE',
@@ -169,39 +169,39 @@ export const telemetry: Section<Config['telemetry']> = {
     env: 'ARQONBUS_ENABLE_TELEMETRY',
     kind: boolean,
     default: true,
-    description: 'Makes telemetry events and listens for those who want them.',
+    description: 'Emits telemetry events and opens the telemetry port.',
   },
   host: {
     env: 'ARQONBUS_TELEMETRY_HOST',
     kind: optional(host),
     default: '',
     defaultText: "the bus's host",
-    description: 'The address that the telemetry server listens on.',
+    description: 'The address on which the telemetry server listens.',
   },
   port: {
     env: 'ARQONBUS_TELEMETRY_PORT',
     flag: 'telemetry-port',
     kind: portOrOff,
     default: 9101,
-    description: 'The port of the telemetry server; 0 takes any free one, `off` does without.',
+    description: 'The port of the telemetry server; 0 uses any free one, `off` disables it.',
   },
   room: {
     env: 'ARQONBUS_TELEMETRY_ROOM',
     kind: roomName,
     default: 'integriguard',
-    description: 'The room in which telemetry and agents’ activity are published.',
+    description: 'The room for telemetry and the activity of agents.',
   },
   messageSampleRate: {
     env: 'ARQONBUS_TELEMETRY_MESSAGE_SAMPLE_RATE',
     kind: decimal(0, 1),
     default: 0,
-    description: 'The share of routed messages that make a `message_routed` event.',
+    description: 'The share of routed messages that emit a `message_routed` event.',
   },
   bufferSize: {
     env: 'ARQONBUS_TELEMETRY_BUFFER_SIZE',
     kind: integer(1, 1_000_000),
     default: 1_000,
-    description: 'The events that are kept for replay and for `GET /telemetry/events`.',
+    description: 'The number of events kept for replay and for `GET /telemetry/events`.',
   },
 };
 
@@ -211,14 +211,14 @@ export const http: Section<Config['http']> = {
     kind: optional(host),
     default: '',
     defaultText: "the bus's host",
-    description: 'The address that the HTTP server listens on.',
+    description: 'The address on which the HTTP server listens.',
   },
   port: {
     env: 'ARQONBUS_HTTP_PORT',
     flag: 'http-port',
     kind: portOrOff,
     default: 8080,
-    description: 'The port of the HTTP server; 0 takes any free one, `off` does without.',
+    description: 'The port of the HTTP server; 0 uses any free one, `off` disables it.',
   },
   apiKey: {
     env: 'ARQONBUS_HTTP_API_KEY',
@@ -237,7 +237,7 @@ export const http: Section<Config['http']> = {
     env: 'ARQONBUS_METRICS_AUTH',
     kind: boolean,
     default: false,
-    description: 'Asks for credentials at `/metrics` too.',
+    description: 'Requires credentials for `/metrics` too.',
   },
   dashboard: {
     env: 'ARQONBUS_DASHBOARD',
@@ -253,6 +253,6 @@ export const log: Section<Config['log']> = {
     flag: 'log-level',
     kind: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     default: 'info',
-    description: 'The least severe log lines that are written.',
+    description: 'The lowest severity of log lines that are written.',
   },
 };

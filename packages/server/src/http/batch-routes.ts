@@ -18,7 +18,8 @@ export function batchRoutes(publishing: Publishing): AnyRoute[] {
       method: 'post',
       path: '/v1/batch',
       tag: 'messages',
-      summary: 'Runs publishes and commands in order and returns a result for each. A refusal does not stop the others.',
+      summary:
+        'Runs publishes and commands in order and returns a result for each. A refusal does not stop the others.',
       access: 'user',
       takesList: true,
       body: z.array(ITEM).max(MAX_ITEMS),

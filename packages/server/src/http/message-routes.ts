@@ -34,7 +34,13 @@ export function messageRoutes(bus: Bus): AnyRoute[] {
         before: SEQUENCE.optional().describe('Only sequences below this.'),
         after: SEQUENCE.optional().describe('Only sequences above this.'),
         limit: z.coerce.number().int().min(1).max(500).default(50),
-        wait_ms: z.coerce.number().int().min(0).max(MAX_WAIT_MS).optional().describe('How long to wait, in milliseconds.'),
+        wait_ms: z.coerce
+          .number()
+          .int()
+          .min(0)
+          .max(MAX_WAIT_MS)
+          .optional()
+          .describe('How long to wait, in milliseconds.'),
       }),
       answer: z.object({
         messages: z.array(z.looseObject({ id: TEXT, type: TEXT })),

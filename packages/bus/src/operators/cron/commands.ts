@@ -22,10 +22,10 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
     command({
       name: 'op.cron.schedule',
       role: 'user',
-      description: 'Publishes an event later, repeatedly, or as a cron expression says.',
+      description: 'Schedules an event: once later, repeatedly, or by a cron expression.',
       args: z.strictObject({
         ...PLACE,
-        payload: z.record(z.string(), z.unknown()).describe('What the event carries.'),
+        payload: z.record(z.string(), z.unknown()).describe('The payload of the event.'),
         delay_seconds: z.number().min(0).max(MAX_SECONDS).describe('Until the first run (default 1).').exactOptional(),
         interval_seconds: z
           .number()
@@ -46,7 +46,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
           .boolean()
           .describe('Outlives your connections, and restarts where storage does (admins).')
           .exactOptional(),
-        catch_up: z.boolean().describe('Fire once for what was missed while down.').exactOptional(),
+        catch_up: z.boolean().describe('Fire once for runs missed while the server was down.').exactOptional(),
       }),
       result: CRON_JOB,
       run: async ({ sender }, args): Promise<CronJob> => {
@@ -101,7 +101,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
     command({
       name: 'op.cron.cancel',
       role: 'user',
-      description: 'Ends a job.',
+      description: 'Cancels a job.',
       args: z.strictObject({ job_id: z.string().min(1).max(128) }),
       result: z.strictObject({ cancelled: z.literal(true), job_id: z.string() }),
       run: async ({ sender }, { job_id }): Promise<CommandResult<'op.cron.cancel'>> => {

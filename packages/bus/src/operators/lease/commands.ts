@@ -18,8 +18,8 @@ const MAX_TTL_SECONDS = 86_400;
 const MAX_WAIT_MS = 55_000;
 const DEFAULT_NAMESPACE = 'lease';
 
-const LEASE_ID = z.string().min(1).max(128).describe('As acquire answered it.');
-const TTL = z.number().min(1).max(MAX_TTL_SECONDS).describe('How long it lasts from now on, unless it is renewed.');
+const LEASE_ID = z.string().min(1).max(128).describe('As returned by acquire.');
+const TTL = z.number().min(1).max(MAX_TTL_SECONDS).describe('Its duration from now on, unless it is renewed.');
 const TOKEN = COUNT.describe(
   'Larger than that of every earlier lease of these keys: what they guard refuses smaller ones.',
 );
@@ -44,14 +44,17 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
     command({
       name: 'op.lease.acquire',
       role: 'user',
-      description: 'Takes keys for a time, all or none; with wait_ms it waits for those that others have.',
+      description: 'Acquires exclusive keys for a time, all or none. With wait_ms it waits for keys that others hold.',
       waits: true,
       args: z.strictObject({
         keys: z.array(KEY).min(1).max(MAX_KEYS).describe(`1-${MAX_KEYS} keys.`),
         ttl_seconds: TTL,
         wait_ms: z.number().int().min(0).max(MAX_WAIT_MS).describe('How long to wait (default 0).').exactOptional(),
-        keep: z.boolean().describe('Outlives your connections; else it is released with the last one.').exactOptional(),
-        namespace: NAMESPACE.describe('As in op.store; "lease" when missing.'),
+        keep: z
+          .boolean()
+          .describe('Outlives your connections; otherwise it is released with the last one.')
+          .exactOptional(),
+        namespace: NAMESPACE.describe('As in op.store. Default: "lease".'),
       }),
       result: z.strictObject({
         lease_id: LEASE_ID,
@@ -79,7 +82,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
     command({
       name: 'op.lease.renew',
       role: 'user',
-      description: 'Lets a lease last from now on as long as it was taken for, or for another time.',
+      description: 'Renews a lease from now on, for its original or another duration.',
       args: z.strictObject({ lease_id: LEASE_ID, ttl_seconds: TTL.exactOptional() }),
       result: z.strictObject({ lease_id: LEASE_ID, token: TOKEN, expires_at: STAMP }),
       run: async ({ sender }, { lease_id, ttl_seconds }): Promise<CommandResult<'op.lease.renew'>> => {
@@ -93,7 +96,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
     command({
       name: 'op.lease.release',
       role: 'user',
-      description: 'Ends a lease: its keys are free.',
+      description: 'Ends a lease and frees its keys.',
       args: z.strictObject({ lease_id: LEASE_ID }),
       result: z.strictObject({ released: z.literal(true), lease_id: LEASE_ID }),
       run: async ({ sender }, { lease_id }): Promise<CommandResult<'op.lease.release'>> => {
@@ -107,7 +110,7 @@ export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
       description: 'Lists your leases, and those of others whose keys you may read (store_read).',
       args: z.strictObject({
         limit: limitUpTo(MAX_PAGE),
-        after: z.string().max(128).describe('The "next" of the answer before.').exactOptional(),
+        after: z.string().max(128).describe('The "next" of the previous answer.').exactOptional(),
       }),
       result: z.strictObject({
         leases: z.array(

@@ -72,7 +72,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
     command({
       name: 'op.omega.status',
       role: 'user',
-      description: 'Tells whether the lane is on, where its lab is, its limits and counts.',
+      description: 'Returns whether the lane is on, its lab channel, limits and counts.',
       args: z.strictObject({}),
       result: z.strictObject({
         enabled: z.boolean(),
@@ -177,7 +177,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
         after: z
           .string()
           .regex(/^\d{1,16}$/)
-          .describe('The "next" of the answer before: older ones.')
+          .describe('The "next" of the previous answer, for older ones.')
           .exactOptional(),
       }),
       result: z.strictObject({ events: z.array(EVENT), count: COUNT, next: z.string().exactOptional() }),
@@ -187,7 +187,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
     command({
       name: 'op.omega.clear_events',
       role: 'admin',
-      description: 'Forgets signals: all, those of a source, or those of a name.',
+      description: 'Deletes signals: all, those of a source, or those of a name.',
       args: z.strictObject({ substrate_id: ID.exactOptional(), signal: NAME.exactOptional() }),
       result: z.strictObject({ removed_count: COUNT, remaining_count: COUNT }),
       run: ({ sender }, filter): CommandResult<'op.omega.clear_events'> => stateFor(sender, 'admin').clear(filter),

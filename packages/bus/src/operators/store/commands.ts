@@ -31,7 +31,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
     command({
       name: 'op.store.set',
       role: 'user',
-      description: 'Sets a key; with if_version only if nobody else changed it.',
+      description: 'Sets a key; with if_version only if its version has not changed.',
       args: z.strictObject({
         key: KEY,
         value: z
@@ -39,7 +39,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
           .refine((value) => value !== undefined, 'is required')
           .describe('Any JSON.'),
         namespace: NAMESPACE,
-        ttl_seconds: z.number().positive().max(MAX_TTL_SECONDS).describe('Forget it after this time.').exactOptional(),
+        ttl_seconds: z.number().positive().max(MAX_TTL_SECONDS).describe('Expires after this time.').exactOptional(),
         if_version: VERSION.exactOptional(),
       }),
       result: z.strictObject({ namespace: z.string(), key: z.string(), version: COUNT, updated: z.boolean() }),
@@ -88,13 +88,13 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
     command({
       name: 'op.store.list',
       role: 'user',
-      description: 'Lists keys in their order; "next" of one answer is "after" of the next call.',
+      description: 'Lists keys in order. Pass "next" of one answer as "after" of the next call.',
       args: z.strictObject({
         namespace: NAMESPACE,
         prefix: PREFIX,
         limit: limitUpTo(MAX_PAGE),
         after: z.string().max(MAX_KEY_BYTES).describe('Only keys after this one.').exactOptional(),
-        values: z.boolean().describe('Answer the values and versions too, as "entries".').exactOptional(),
+        values: z.boolean().describe('Also return the values and versions, as "entries".').exactOptional(),
       }),
       result: z.strictObject({
         keys: z.array(z.string()),
@@ -116,7 +116,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
     command({
       name: 'op.store.delete',
       role: 'user',
-      description: 'Deletes a key; with if_version only if nobody else changed it.',
+      description: 'Deletes a key; with if_version only if its version has not changed.',
       args: z.strictObject({ key: KEY, namespace: NAMESPACE, if_version: VERSION.exactOptional() }),
       result: z.strictObject({ deleted: z.boolean() }),
       run: ({ sender }, { key, namespace, if_version }): Awaitable<CommandResult<'op.store.delete'>> => {

@@ -8,7 +8,7 @@ import { DEAD_LETTER, WEBHOOK_RULE } from './records.ts';
 import { REGISTRATION } from './registration.ts';
 import type { WebhookRules } from './rules.ts';
 
-const RULE = { rule_id: z.string().min(1).max(128).describe('Id of a rule, as register answered it.') };
+const RULE = { rule_id: z.string().min(1).max(128).describe('Id of a rule, as returned by register.') };
 
 /** op.webhook.register, .list, .unregister, .dead_letters, .retry. */
 export function webhookCommands(rules: WebhookRules): AnyCommand[] {
@@ -36,7 +36,7 @@ export function webhookCommands(rules: WebhookRules): AnyCommand[] {
     command({
       name: 'op.webhook.unregister',
       role: 'user',
-      description: 'Removes a webhook with all that waits for it.',
+      description: 'Removes a webhook with its waiting events.',
       args: z.strictObject(RULE),
       result: z.strictObject({ removed: z.literal(true), rule_id: z.string() }),
       run: async ({ sender }, { rule_id }): Promise<CommandResult<'op.webhook.unregister'>> => {
@@ -47,7 +47,7 @@ export function webhookCommands(rules: WebhookRules): AnyCommand[] {
     command({
       name: 'op.webhook.dead_letters',
       role: 'user',
-      description: 'Shows the deliveries that were given up, oldest first.',
+      description: 'Lists the failed deliveries, oldest first.',
       args: z.strictObject({ ...RULE, ...PAGE }),
       result: z.strictObject({ dead_letters: z.array(DEAD_LETTER), count: COUNT, next: z.string().exactOptional() }),
       run: async (

@@ -25,7 +25,7 @@ export interface Registration {
 }
 
 export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
-  url: z.string().min(1).max(MAX_URL).describe('Where events are posted: an http or https URL of a public host.'),
+  url: z.string().min(1).max(MAX_URL).describe('The destination: an http or https URL of a public host.'),
   room: PLACE.room.describe('Only events of this room, or of room:channel; without it all rooms (admins).'),
   channel: PLACE.channel.describe('Only events of this channel of the room.'),
   headers: z
