@@ -212,7 +212,7 @@ export interface AccessRevocation {
   created_by: string;
 }
 
-/** The policy in force for a tenant. */
+/** The current policy of a tenant. */
 export interface CasilSnapshot {
   /** Whether to inspect at all. */ enabled: boolean;
   /** Only tell, or act. */
@@ -251,7 +251,7 @@ export interface CasilSnapshot {
   decisions?: CasilRoomDecisions[];
 }
 
-/** Outcomes of one kind in one room. */
+/** The number of outcomes of one kind in one room. */
 export interface CasilRoomDecisions {
   /** `other rooms` beyond the hundredth; empty for what went to no room. */ room: string;
   decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
@@ -1207,7 +1207,7 @@ export interface Commands {
     };
   };
 
-  /** Shows the content policy in force for your tenant; to admins also its patterns, and what was decided in each room. */
+  /** Returns the content policy of your tenant; for admins also its patterns, and the decisions by room. */
   'op.casil.get': {
     args: {
       /** For operators: another tenant, or "*" for the policy of all that have none of their own. */ tenant?: string;
@@ -1215,7 +1215,7 @@ export interface Commands {
     result: CasilSnapshot;
   };
 
-  /** Changes settings of your tenant's content policy; when one of them is wrong, nothing changes. */
+  /** Changes settings of your tenant's content policy. If one of them is invalid, nothing changes. */
   'op.casil.reload': {
     args: {
       /** Whether to inspect at all. */ enabled?: boolean;

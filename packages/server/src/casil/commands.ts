@@ -49,7 +49,7 @@ const DECISION: z.ZodType<CasilRoomDecisions> = z
     reason_code: z.string(),
     count: z.int().min(1),
   })
-  .meta({ id: 'CasilRoomDecisions', description: 'Outcomes of one kind in one room.' });
+  .meta({ id: 'CasilRoomDecisions', description: 'The number of outcomes of one kind in one room.' });
 
 const SNAPSHOT: z.ZodType<CasilSnapshot> = z
   .strictObject({
@@ -63,7 +63,7 @@ const SNAPSHOT: z.ZodType<CasilSnapshot> = z
     inherited: z.boolean().describe("Whether the tenant has no policy of its own and so has the server's."),
     decisions: z.array(DECISION).describe('What was decided in each room since the start; for admins.').exactOptional(),
   })
-  .meta({ id: 'CasilSnapshot', description: 'The policy in force for a tenant.' });
+  .meta({ id: 'CasilSnapshot', description: 'The current policy of a tenant.' });
 
 const RELOAD = z
   .strictObject({
@@ -92,7 +92,7 @@ export function casilCommands(bus: Core, guard: Casil, singleTenant: boolean): A
       name: 'op.casil.get',
       role: 'guest',
       description:
-        'Shows the content policy in force for your tenant; to admins also its patterns, and what was decided in each room.',
+        'Returns the content policy of your tenant; for admins also its patterns, and the decisions by room.',
       args: z.strictObject({ tenant: TENANT }),
       result: SNAPSHOT,
       run: ({ sender: { principal } }, { tenant }): CasilSnapshot => {
@@ -109,7 +109,7 @@ export function casilCommands(bus: Core, guard: Casil, singleTenant: boolean): A
       name: 'op.casil.reload',
       role: 'admin',
       isTenantWide: true,
-      description: "Changes settings of your tenant's content policy; when one of them is wrong, nothing changes.",
+      description: "Changes settings of your tenant's content policy. If one of them is invalid, nothing changes.",
       args: RELOAD,
       result: SNAPSHOT,
       run: async ({ sender }, { tenant, reset, ...changes }): Promise<CasilSnapshot> => {

@@ -7,28 +7,29 @@ const INTRODUCTION = `# Command line
 
 <!-- Generated from the verbs in packages/server/src/cli by \`npm run docs\`: edit those. -->
 
-\`arqon\` runs a bus (\`arqon serve\`) and talks to one that runs. \`arqon VERB --help\` prints what this page says of a verb.
+All commands of \`arqon\`, for users and operators. \`arqon serve\` runs a bus, and the other commands use one. \`arqon COMMAND --help\` prints
+the description of a command.
 
-**Output.** On a terminal there are colours, unless \`NO_COLOR\` is set, and tables that fit its width. In a pipe a table is
-one row a line, its cells separated by tabs. With \`--json\` standard output holds one JSON document, or one a line where
-output goes on, and nothing else. Remarks, progress and errors go to standard error. If the reader of the output has gone
-(\`arqon tail | head -1\`), the verb ends quietly. Ctrl-C ends a verb that runs on, with exit code 0.
+**Output.** On a terminal the output has colours, unless \`NO_COLOR\` is set, and tables that fit its width. In a pipe a table is
+one row per line, with cells separated by tabs. With \`--json\` standard output contains only one JSON document, or one per line for
+continuous output. Remarks, progress and errors go to standard error. If the reader of the output exits
+(\`arqon tail | head -1\`), the command ends quietly. Ctrl-C ends a continuous command with exit code 0.
 
-**Text of others.** Nothing that a message, a file or a server holds can drive your terminal, or show text in another order
-than it has: control characters (C0, C1), bidirectional controls, invisible characters and lone surrogates are printed as
+**Untrusted text.** Text from a message, a file or a server cannot control your terminal or change the order of displayed
+text. Control characters (C0, C1), bidirectional controls, invisible characters and lone surrogates are printed as
 \`\\u{202e}\`, and in JSON as \`\\u202e\`, which programs read as the same text.
 
-**Exit codes.** 0: done. 1: it failed, was refused, or took too long. 2: wrong use, such as an unknown option, a malformed
-value or an invalid configuration. Where an exit code means more, the section of the verb says so.
+**Exit codes.** 0: success. 1: failure, refusal or timeout. 2: wrong use, such as an unknown option, a malformed
+value or an invalid configuration. Further meanings are described with each command.
 
-**Which bus.** \`--ws-url\`, else \`ARQONBUS_WS_URL\`, else \`ws://127.0.0.1:9100\`. That is enough: \`status\`, \`version\`, \`top\` and
-\`doctor\`, which need the HTTP port too, learn its address from the bus. \`--http-url\` or \`ARQONBUS_HTTP_URL\` names another.
+**Address.** \`--ws-url\`, else \`ARQONBUS_WS_URL\`, else \`ws://127.0.0.1:9100\`. \`status\`, \`version\`, \`top\` and
+\`doctor\` also need the HTTP port and get its address from the bus. \`--http-url\` or \`ARQONBUS_HTTP_URL\` overrides it.
 
-**Tokens.** A bus that asks for a token gets that of \`--jwt\`, else of \`ARQONBUS_TOKEN\`, else of \`ARQONBUS_AUTH_JWT\`. Other
+**Tokens.** The token is that of \`--jwt\`, else of \`ARQONBUS_TOKEN\`, else of \`ARQONBUS_AUTH_JWT\`. Other
 users of the machine can see options, but not variables.
 
-**TLS.** A bus at \`wss://\` whose certificate Node.js does not know needs \`--ca FILE\`: the certificate of its authority, or the
-certificate itself if it is self-signed. \`NODE_EXTRA_CA_CERTS=FILE\` does the same for every verb.
+**TLS.** For a bus at \`wss://\` with a certificate that Node.js does not trust, set \`--ca FILE\`: the certificate of its authority, or
+the certificate itself if it is self-signed. \`NODE_EXTRA_CA_CERTS=FILE\` does the same for every command.
 `;
 
 /** A verb with no options but those of every verb that asks a bus. */
@@ -40,7 +41,13 @@ export function cliPage(): string {
   const list = verbs
     .filter(({ parent }) => parent?.parent === null)
     .map((verb) => `- [\`${pathOf(verb)}\`](#${pathOf(verb).replaceAll(' ', '-')})`);
-  const shared = ['## Shared options', '', 'Every verb that asks a bus has these.', '', ...rowsOf(SHARED)].join('\n');
+  const shared = [
+    '## Shared options',
+    '',
+    'Every command that connects to a bus has these options.',
+    '',
+    ...rowsOf(SHARED),
+  ].join('\n');
   return [INTRODUCTION, `${list.join('\n')}\n`, shared, ...verbs.map(sectionOf)].join('\n');
 }
 

@@ -21,7 +21,7 @@ export type Flags = Readonly<Record<string, unknown>>;
 export function withSettings(verb: Command, { hidden }: { hidden: boolean }): Command {
   verb.option(
     '--config <file>',
-    'configuration file, YAML or JSON (default: arqonbus.config.yaml in this folder, if there is one)',
+    'configuration file, YAML or JSON (default: arqonbus.config.yaml in this folder, if it exists)',
   );
   for (const { flag, description, env, defaultText, default: value } of SETTINGS) {
     if (flag === undefined) continue;

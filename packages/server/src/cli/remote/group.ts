@@ -17,12 +17,12 @@ export interface GroupMaking {
 export function withGroupMaking(verb: Command): Command {
   return verb
     .addOption(
-      new Option('--start <where>', 'begin with "new" events, "all" that are kept, SEQ@EPOCH, or a time').argParser(
+      new Option('--start <where>', 'start with "new" events, "all" stored events, SEQ@EPOCH, or a time').argParser(
         parseStart,
       ),
     )
-    .addOption(new Option('--ack-wait-seconds <n>', 'how long one event may take').argParser(seconds))
-    .addOption(new Option('--max-attempts <n>', 'then it is a dead letter').argParser(whole(1)))
+    .addOption(new Option('--ack-wait-seconds <n>', 'time that a worker has for one event').argParser(seconds))
+    .addOption(new Option('--max-attempts <n>', 'attempts before an event becomes a dead letter').argParser(whole(1)))
     .option('--key <path>', 'events that share this value stay in order, with one worker: payload.customer');
 }
 

@@ -33,26 +33,26 @@ export function withBusOptions(verb: Command): Command {
         .argParser(address(['ws:', 'wss:', 'http:', 'https:'], 'ws://HOST:PORT or wss://HOST:PORT')),
     )
     .addOption(
-      new Option('--jwt <token>', 'token, if the bus asks for one; ARQONBUS_AUTH_JWT is read too').env(
+      new Option('--jwt <token>', 'token, if the bus requires one; ARQONBUS_AUTH_JWT is read too').env(
         'ARQONBUS_TOKEN',
       ),
     )
     .addOption(new Option('--header <name:value>', 'header of the handshake; repeatable').argParser(collectHeader))
-    .option('--ca <file>', 'PEM file of a certificate to trust as well: of an authority, or a self-signed one');
+    .option('--ca <file>', 'PEM file of an additional trusted certificate: of an authority, or a self-signed one');
 }
 
 /** {@link withBusOptions} for a verb that asks and is answered. */
 export function withAnswerOptions(verb: Command): Command {
   return withBusOptions(verb)
-    .addOption(new Option('--timeout-seconds <n>', 'how long an answer may take').argParser(seconds).default(10))
-    .option('--json', 'print JSON and nothing else');
+    .addOption(new Option('--timeout-seconds <n>', 'timeout of an answer').argParser(seconds).default(10))
+    .option('--json', 'print only JSON');
 }
 
 /** {@link withAnswerOptions} with those of the HTTP port. */
 export function withHttpOptions(verb: Command): Command {
   return withAnswerOptions(verb)
     .addOption(
-      new Option('--http-url <url>', 'address of the HTTP port, if it is not the one that the bus names')
+      new Option('--http-url <url>', 'address of the HTTP port, if it differs from the one that the bus reports')
         .env('ARQONBUS_HTTP_URL')
         .argParser(address(['http:', 'https:'], 'http://HOST:PORT or https://HOST:PORT')),
     )

@@ -10,13 +10,15 @@ import { withExamples } from '../verb.ts';
 
 /** `arqon access`: whom a tenant keeps out. */
 export function accessVerb(): Command {
-  const verb = new Command('access').description('Keep subjects and tokens out, on every node at once. For admins.');
+  const verb = new Command('access').description(
+    'Block subjects and revoke tokens, on every node at once. For admins.',
+  );
   for (const child of [listVerb(), blockVerb(), unblockVerb(), revokeVerb(), disconnectVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon access block mallory --reason spam', 'arqon access list');
 }
 
 function listVerb(): Command {
-  const verb = withAnswerOptions(new Command('list').description('List who and what is kept out.'));
+  const verb = withAnswerOptions(new Command('list').description('List blocked subjects and revoked tokens.'));
   withExamples(verb, 'arqon access list', 'arqon access list --json | jq .blocks');
   return verb.action((options: BusOptions) =>
     askAndPrint(options, 'op.access.list', {}, ({ blocks, revocations }) => entries(blocks, revocations)),
@@ -25,10 +27,10 @@ function listVerb(): Command {
 
 function blockVerb(): Command {
   const verb = new Command('block')
-    .description('Keep a subject out; its connections are closed.')
+    .description('Block a subject and close its connections.')
     .argument('<subject>', '`sub` of its tokens')
-    .requiredOption('--reason <text>', 'told to the subject')
-    .option('--until <time>', 'RFC 3339; until it is taken back unless given');
+    .requiredOption('--reason <text>', 'sent to the subject')
+    .option('--until <time>', 'RFC 3339; default: until it is unblocked');
   withExamples(
     withAnswerOptions(verb),
     'arqon access block mallory --reason spam',
@@ -43,9 +45,7 @@ function blockVerb(): Command {
 }
 
 function unblockVerb(): Command {
-  const verb = new Command('unblock')
-    .description('Let a subject in again.')
-    .argument('<subject>', '`sub` of its tokens');
+  const verb = new Command('unblock').description('Unblock a subject.').argument('<subject>', '`sub` of its tokens');
   withExamples(withAnswerOptions(verb), 'arqon access unblock mallory');
   return verb.action((subject: string, options: BusOptions) =>
     askAndPrint(options, 'op.access.unblock', { subject }, ({ unblocked }) =>
@@ -82,10 +82,10 @@ function revokeVerb(): Command {
 
 function disconnectVerb(): Command {
   const verb = new Command('disconnect')
-    .description('Close the connections of a subject, or one connection; they may come back.')
+    .description('Close the connections of a subject, or one connection. The client may reconnect.')
     .argument('[subject]', '`sub` of its tokens')
     .option('--client <id>', 'one connection instead')
-    .option('--reason <text>', 'told to the client');
+    .option('--reason <text>', 'sent to the client');
   withExamples(
     withAnswerOptions(verb),
     'arqon access disconnect ada',

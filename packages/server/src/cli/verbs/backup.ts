@@ -21,12 +21,12 @@ const OWNER_ONLY = 0o600;
 export function backupVerb(): Command {
   const verb = new Command('backup')
     .description(
-      'Write all that the storage holds, events and keys of all tenants, to a file of JSON lines that "arqon restore" ' +
-        'puts into storage of any kind. A bus may run on Redis or PostgreSQL meanwhile; on SQLite it has to be stopped. ' +
+      'Write the whole storage, events and keys of all tenants, to a file of JSON lines that "arqon restore" ' +
+        'loads into storage of any kind. A bus may run on Redis or PostgreSQL meanwhile; on SQLite it must be stopped. ' +
         'Takes the flags of "arqon serve".',
     )
-    .argument('<file>', 'where to write it, or "-" for standard output; a file that is there is replaced at the end');
-  verb.option('--json', 'print JSON and nothing else');
+    .argument('<file>', 'where to write it, or "-" for standard output; an existing file is replaced at the end');
+  verb.option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon backup bus.backup --storage sqlite --sqlite-path bus.db',
@@ -52,12 +52,12 @@ export function backupVerb(): Command {
 export function restoreVerb(): Command {
   const verb = new Command('restore')
     .description(
-      'Put what "arqon backup" wrote into storage that is empty, read it back and compare it. The whole file is checked ' +
+      'Load a file of "arqon backup" into empty storage, read it back and compare it. The whole file is checked ' +
         'before anything is written. No bus may run on the storage. Takes the flags of "arqon serve".',
     )
     .argument('<file>', 'the backup, or "-" for standard input');
-  verb.option('--into-existing', 'let what has the same names in the storage be replaced; all else there stays');
-  verb.option('--json', 'print JSON and nothing else');
+  verb.option('--into-existing', 'replace objects with the same names in the storage; everything else stays');
+  verb.option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon restore bus.backup --storage sqlite --sqlite-path new.db',

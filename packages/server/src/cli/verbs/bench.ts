@@ -26,18 +26,18 @@ const PROGRESS_MS = 500;
 /** `arqon bench`: load on a running bus. */
 export function benchVerb(): Command {
   const verb = new Command('bench').description(
-    'Put load on a running bus and measure it, from this one process: publishers with acks, and subscribers.',
+    'Load and measure a running bus from this process: publishers with acks, and subscribers.',
   );
   withAnswerOptions(verb)
     .addOption(new Option('--subscribers <n>', 'connections that receive').argParser(whole(0)).default(10))
     .addOption(new Option('--publishers <n>', 'connections that publish').argParser(whole(1)).default(1))
-    .addOption(new Option('--seconds <n>', 'how long they publish').argParser(seconds).default(10))
+    .addOption(new Option('--seconds <n>', 'duration of publishing').argParser(seconds).default(10))
     .addOption(new Option('--size <bytes>', 'size of a payload').argParser(whole(1)).default(200))
     .addOption(
-      new Option('--rate <n>', 'messages a second in all; without it, as fast as acks come').argParser(positive),
+      new Option('--rate <n>', 'total messages per second; without it, as fast as acks arrive').argParser(positive),
     )
-    .addOption(new Option('--window <n>', 'acks that a publisher waits for at a time').argParser(whole(1)).default(32))
-    .option('--channel <room:channel>', 'where; without it, on a channel of its own');
+    .addOption(new Option('--window <n>', 'messages without an ack per publisher').argParser(whole(1)).default(32))
+    .option('--channel <room:channel>', 'the channel; default: a separate one');
   withExamples(
     verb,
     'arqon bench',

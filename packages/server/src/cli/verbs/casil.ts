@@ -22,7 +22,7 @@ interface CheckOptions {
 
 /** `arqon casil`: the content policy. */
 export function casilVerb(): Command {
-  const verb = new Command('casil').description('The content policy: show it, change it, try it.');
+  const verb = new Command('casil').description('Show, change and test the content policy.');
   for (const child of [getVerb(), reloadVerb(), checkVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon casil get', 'arqon casil check message.json --room payments');
 }
@@ -30,9 +30,9 @@ export function casilVerb(): Command {
 function getVerb(): Command {
   const verb = withAnswerOptions(
     new Command('get').description(
-      'Print the policy in force for your tenant; for admins with its patterns, and with what was decided in each room.',
+      'Print the content policy of your tenant; for admins with its patterns, and with the decisions by room.',
     ),
-  ).option('--tenant <tenant>', 'for operators: another tenant, or "*" for all that have no policy of their own');
+  ).option('--tenant <tenant>', 'for operators: another tenant, or "*" for all tenants without their own policy');
   withExamples(verb, 'arqon casil get', 'arqon casil get --json | jq .mode');
   return verb.action(({ tenant, ...options }: BusOptions & { tenant?: string }) =>
     askAndPrint(options, 'op.casil.get', tenant === undefined ? {} : { tenant }, showPolicy),
@@ -41,7 +41,7 @@ function getVerb(): Command {
 
 function reloadVerb(): Command {
   const verb = new Command('reload')
-    .description("Change settings of your tenant's policy; with one at fault nothing changes. For admins.")
+    .description("Change settings of your tenant's policy. If one is invalid, nothing changes. For admins.")
     .argument('<settings>', 'JSON object of the settings to change, or "-" for standard input');
   withExamples(
     withAnswerOptions(verb),
@@ -68,20 +68,20 @@ function showPolicy({ decisions = [], ...policy }: CasilSnapshot): StyledText {
 function checkVerb(): Command {
   const verb = new Command('check')
     .description(
-      'Try the policy of the configuration (flags, environment, file) on a payload, and explain its outcome rule by ' +
-        'rule. No bus is asked. Exit code 0: it passes, redacted or not; 1: "enforce" would block it, whichever mode ' +
-        'is set; 2: the payload or the policy is malformed.',
+      'Test the policy of the configuration (flags, environment, file) on a payload, and explain its outcome rule by ' +
+        'rule, without a bus. Exit code 0: it passes, redacted or not; 1: "enforce" would block it, in any mode; ' +
+        '2: the payload or the policy is malformed.',
     )
     .argument('[file]', 'file with the payload, a JSON object; "-" or none: standard input')
-    .option('--room <room>', 'where it goes to, which decides whether it is in scope')
-    .option('--channel <channel>', 'the channel it goes to')
-    .option('--policy <file>', 'settings of op.casil.reload in YAML or JSON, in place of the configuration')
+    .option('--room <room>', 'the room, which determines whether it is in scope')
+    .option('--channel <channel>', 'the channel')
+    .option('--policy <file>', 'settings of op.casil.reload in YAML or JSON, instead of the configuration')
     .addOption(
-      new Option('--type <type>', 'what kind of envelope carries it')
+      new Option('--type <type>', 'type of its envelope')
         .choices(['event', 'private', 'command', 'telemetry'])
         .default('event'),
     )
-    .option('--json', 'print JSON and nothing else');
+    .option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon casil check message.json --room payments --channel orders',

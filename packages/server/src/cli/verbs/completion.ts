@@ -16,7 +16,7 @@ interface Words {
 /** `arqon completion`. */
 export function completionVerb(): Command {
   const verb = new Command('completion')
-    .description('Print a script that makes a shell complete verbs and options.')
+    .description('Print a script for shell completion of verbs and options.')
     .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']));
   withExamples(
     verb,

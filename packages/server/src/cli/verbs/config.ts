@@ -19,7 +19,7 @@ function showVerb(): Command {
   const verb = new Command('show').description(
     'Print every setting, its value and its source, but no secrets. Takes the flags of "arqon serve".',
   );
-  verb.option('--json', 'print JSON and nothing else');
+  verb.option('--json', 'print only JSON');
   withExamples(withSettings(verb, { hidden: true }), 'arqon config show', 'arqon config show --json | jq .settings');
   return verb.action(async (flags: Flags) => {
     const { config, sources } = await requireSettings(flags);
@@ -41,9 +41,9 @@ function showVerb(): Command {
 
 function checkVerb(): Command {
   const verb = new Command('check').description(
-    'Check the configuration: exit code 0 if it is valid, else 2 and every fault. Takes the flags of "arqon serve".',
+    'Check the configuration: exit code 0 if it is valid, otherwise 2 and all errors. Takes the flags of "arqon serve".',
   );
-  verb.option('--json', 'print JSON and nothing else');
+  verb.option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon config check',

@@ -19,7 +19,7 @@ interface ScheduleOptions extends BusOptions {
 
 /** `arqon cron`: events that the bus sends at set times. */
 export function cronVerb(): Command {
-  const verb = new Command('cron').description('Have the bus send events at set times, once or again and again.');
+  const verb = new Command('cron').description('Schedule events, once or repeatedly.');
   for (const child of [scheduleVerb(), listVerb(), cancelVerb()]) verb.addCommand(child);
   return withExamples(verb, `arqon cron schedule lab:beat '{"tick":true}' --interval-seconds 30`, 'arqon cron list');
 }
@@ -30,13 +30,13 @@ function scheduleVerb(): Command {
     .argument('<target>', 'ROOM:CHANNEL, or ROOM for the whole room')
     .argument('<payload>', 'JSON object, or "-" for standard input');
   withAnswerOptions(verb)
-    .addOption(new Option('--delay-seconds <n>', 'the first after n seconds').argParser(positive))
+    .addOption(new Option('--delay-seconds <n>', 'delay of the first, in seconds').argParser(positive))
     .addOption(new Option('--interval-seconds <n>', 'every n seconds').argParser(positive))
-    .addOption(new Option('--repeat <n>', 'how many times in all; 0: until cancelled').argParser(whole(0)))
+    .addOption(new Option('--repeat <n>', 'total number of runs; 0: until cancelled').argParser(whole(0)))
     .option('--cron <expression>', 'at the times of a cron expression')
     .option('--timezone <zone>', 'time zone of the expression, such as Europe/Berlin')
-    .option('--temporary', 'only while this program runs; without it the job stays, which only admins may ask for')
-    .option('--catch-up', 'send what fell due while the bus was down');
+    .option('--temporary', 'only while this program runs; without it the job is durable, which needs an admin')
+    .option('--catch-up', 'send one event for runs missed while the bus was down');
   withExamples(
     verb,
     `arqon cron schedule lab:beat '{"tick":true}' --interval-seconds 30`,
@@ -66,7 +66,7 @@ function scheduleVerb(): Command {
 }
 
 function listVerb(): Command {
-  const verb = withAnswerOptions(new Command('list').description('List your jobs; admins see those of everybody.'));
+  const verb = withAnswerOptions(new Command('list').description('List your jobs; admins see all jobs.'));
   withExamples(verb, 'arqon cron list', 'arqon cron list --json');
   return verb.action((options: BusOptions) => askAndPrint(options, 'op.cron.list', {}, (result) => jobs(result.jobs)));
 }

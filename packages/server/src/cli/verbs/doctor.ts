@@ -12,9 +12,9 @@ const STYLES: Readonly<Record<Outcome, Style>> = { ok: 'green', warn: 'yellow', 
 /** `arqon doctor`: what stands in the way of a bus. */
 export function doctorVerb(): Command {
   const verb = new Command('doctor').description(
-    'Check what a bus needs on this machine: Node.js, configuration, ports, storage, open files. With --ws-url, ' +
-      '--http-url or their variables, check that bus in place of ports, storage and files. Each finding comes with its ' +
-      'remedy. Exit code 1 if a check has failed. Takes the flags of "arqon serve".',
+    'Check the requirements of a bus on this machine: Node.js, configuration, ports, storage, open files. With --ws-url, ' +
+      '--http-url or their variables, check that bus instead of ports, storage and files. Each finding includes its ' +
+      'remedy. Exit code 1 if a check fails. Takes the flags of "arqon serve".',
   );
   withExamples(
     withSettings(withHttpOptions(verb), { hidden: true }),

@@ -25,7 +25,7 @@ interface PageOptions extends BusOptions {
 /** `arqon group`: groups that share the events of a channel. */
 export function groupVerb(): Command {
   const verb = new Command('group').description(
-    'Make and look after groups: their workers share the events of a channel, each event goes to one of them.',
+    'Create and manage consumer groups, whose workers share the events of a channel. Each event goes to one worker.',
   );
   const children = [createVerb(), listVerb(), infoVerb(), seekVerb(), pauseVerb(), resumeVerb(), deleteVerb()];
   for (const child of [...children, deadLettersVerb(), retryVerb()]) verb.addCommand(child);
@@ -42,17 +42,17 @@ function withGroup(verb: Command): Command {
 
 function createVerb(): Command {
   const verb = new Command('create').description(
-    'Make a group; one that exists with the same settings is shown, one with others refused.',
+    'Create a group. An existing group with the same settings is shown; with other settings the command is refused.',
   );
   withGroupMaking(withGroup(verb))
     .addOption(
-      new Option('--backoff-seconds <list>', 'waits before the second, third, … attempt, such as 1,5,30').argParser(
+      new Option('--backoff-seconds <list>', 'delays before the second, third, … attempt, such as 1,5,30').argParser(
         parseBackoff,
       ),
     )
-    .addOption(new Option('--max-unacked <n>', 'events that may be out at a time').argParser(whole(1)))
+    .addOption(new Option('--max-unacked <n>', 'maximum number of unacknowledged events').argParser(whole(1)))
     .option('--dead-letter <room:channel>', 'where dead letters are published')
-    .addOption(new Option('--expires-seconds <n>', 'delete it when nobody used it for so long').argParser(whole(1)));
+    .addOption(new Option('--expires-seconds <n>', 'delete it after this time without use').argParser(whole(1)));
   withExamples(
     verb,
     'arqon group create shop:orders mailers --start all',
@@ -87,7 +87,7 @@ function listVerb(): Command {
 }
 
 function infoVerb(): Command {
-  const verb = withGroup(new Command('info').description('Print the settings of a group, and where it stands.'));
+  const verb = withGroup(new Command('info').description('Print the settings, position and counts of a group.'));
   withExamples(verb, 'arqon group info shop:orders mailers', 'arqon group info shop:orders mailers --json');
   return verb.action((source: string, group: string, options: BusOptions) =>
     askAndPrint(options, 'group.info', { ...sourceOf(source), group }, (info) => facts(info)),
@@ -96,10 +96,10 @@ function infoVerb(): Command {
 
 function seekVerb(): Command {
   const verb = withGroup(
-    new Command('seek').description('Let a group go on from another place; what its workers have is given back.'),
+    new Command('seek').description('Move a group to another position. Events that its workers hold are returned.'),
   )
-    .addOption(new Option('--sequence <n>', 'go on with the event after this sequence').argParser(whole(0)))
-    .addOption(new Option('--time <time>', 'go on with what was accepted from this time on').argParser(parseTime));
+    .addOption(new Option('--sequence <n>', 'continue with the event after this sequence').argParser(whole(0)))
+    .addOption(new Option('--time <time>', 'continue with events accepted from this time on').argParser(parseTime));
   withExamples(
     verb,
     'arqon group seek shop:orders mailers --sequence 0',
@@ -114,7 +114,7 @@ function seekVerb(): Command {
 }
 
 function pauseVerb(): Command {
-  const verb = withGroup(new Command('pause').description('Hand nothing more out until the group is resumed.'));
+  const verb = withGroup(new Command('pause').description('Stop delivery until the group is resumed.'));
   withExamples(verb, 'arqon group pause shop:orders mailers');
   return verb.action((source: string, group: string, options: BusOptions) =>
     askAndPrint(options, 'group.pause', { ...sourceOf(source), group }, () => text`${group} is paused`),
@@ -122,7 +122,7 @@ function pauseVerb(): Command {
 }
 
 function resumeVerb(): Command {
-  const verb = withGroup(new Command('resume').description('Go on with a group that was paused.'));
+  const verb = withGroup(new Command('resume').description('Resume a paused group.'));
   withExamples(verb, 'arqon group resume shop:orders mailers');
   return verb.action((source: string, group: string, options: BusOptions) =>
     askAndPrint(options, 'group.resume', { ...sourceOf(source), group }, () => text`${group} goes on`),
@@ -139,7 +139,7 @@ function deleteVerb(): Command {
 
 function deadLettersVerb(): Command {
   const verb = withGroup(
-    new Command('dead-letters').description('List what had all its attempts or was rejected, oldest first.'),
+    new Command('dead-letters').description('List events that used all their attempts or were rejected, oldest first.'),
   );
   withExamples(
     withPage(verb),
@@ -158,7 +158,7 @@ function deadLettersVerb(): Command {
 
 function retryVerb(): Command {
   const verb = withGroup(
-    new Command('retry').description('Hand dead letters out again: those with these ids, or all.'),
+    new Command('retry').description('Redeliver dead letters: those with these ids, or all.'),
   ).argument('[ids...]', 'ids of messages');
   withExamples(verb, 'arqon group retry shop:orders mailers', 'arqon group retry shop:orders mailers arq_0123');
   return verb.action((source: string, group: string, ids: string[], options: BusOptions) => {
@@ -170,7 +170,7 @@ function retryVerb(): Command {
 function withPage(verb: Command): Command {
   return verb
     .addOption(new Option('--limit <n>', 'at most n').argParser(whole(1)))
-    .option('--after <place>', 'go on where another list ended');
+    .option('--after <place>', 'continue where another list ended');
 }
 
 function tellNext(next: string | null | undefined): void {

@@ -27,13 +27,15 @@ const PAGE_SIZE = 500;
 /** `arqon history`: what a channel keeps. */
 export function historyVerb(): Command {
   const verb = new Command('history')
-    .description(`Print what a channel keeps, oldest first: the last ${DEFAULT_LIMIT}, or all after --since.`)
+    .description(`Print the stored events of a channel, oldest first: the last ${DEFAULT_LIMIT}, or all after --since.`)
     .argument('<channel>', 'ROOM:CHANNEL');
   withAnswerOptions(verb)
     .addOption(new Option('--limit <n>', 'at most n envelopes').argParser(whole(1)))
-    .addOption(new Option('--since <seq[@epoch]>', 'only what came after this sequence').argParser(parseSince))
-    .option('--follow', 'go on with what comes next, without a gap')
-    .addOption(new Option('--export <file>', 'write all of it to a file, as JSON lines').conflicts(['follow', 'json']));
+    .addOption(new Option('--since <seq[@epoch]>', 'only events after this sequence').argParser(parseSince))
+    .option('--follow', 'continue with new events, without a gap')
+    .addOption(
+      new Option('--export <file>', 'write all events to a file, as JSON lines').conflicts(['follow', 'json']),
+    );
   withExamples(
     verb,
     'arqon history science:general',

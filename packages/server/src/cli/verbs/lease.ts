@@ -25,9 +25,7 @@ const ENDED_BY_SIGNAL = 128;
 
 /** `arqon lease`: keys that one program at a time has. */
 export function leaseVerb(): Command {
-  const verb = new Command('lease').description(
-    'Hold keys that nobody else has meanwhile, and run a command under them.',
-  );
+  const verb = new Command('lease').description('Hold exclusive keys, and run a command while holding them.');
   for (const child of [acquireVerb(), releaseVerb(), listVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon lease acquire printer/3 -- lpr report.pdf', 'arqon lease list');
 }
@@ -35,18 +33,20 @@ export function leaseVerb(): Command {
 function acquireVerb(): Command {
   const verb = new Command('acquire')
     .description(
-      'Take keys, all of them or none; exit code 1 when others have one. With a command: run it under the lease, with ' +
-        'ARQON_LEASE_ID, ARQON_LEASE_TOKEN and ARQON_LEASE_KEYS in its environment, and end with its exit code; it is ' +
-        'ended when the lease is lost. Without one: hold the keys until Ctrl-C, or leave them taken with --keep.',
+      'Acquire keys, all of them or none. Exit code 1 if another client holds one. With a command: run it under the ' +
+        'lease, with ARQON_LEASE_ID, ARQON_LEASE_TOKEN and ARQON_LEASE_KEYS in its environment, and exit with its exit ' +
+        'code; it is stopped if the lease is lost. Without one: hold the keys until Ctrl-C, or keep them leased with --keep.',
     )
     .argument('<keys>', 'up to 32 keys, separated by commas')
     .argument('[command...]', 'after "--": a command and its arguments');
   withAnswerOptions(verb)
-    .addOption(new Option('--ttl-seconds <n>', 'how long they stay taken when this program is gone').argParser(seconds))
+    .addOption(
+      new Option('--ttl-seconds <n>', 'time for which the keys stay leased without this program').argParser(seconds),
+    )
     .addOption(
       new Option('--wait-seconds <n>', `how long to wait for them, at most ${MAX_WAIT_SECONDS}`).argParser(seconds),
     )
-    .option('--keep', 'leave them taken until the time is over or they are released')
+    .option('--keep', 'keep them leased until the time is over or they are released')
     .option('--namespace <name>', 'a namespace other than "lease"');
   withExamples(
     verb,
@@ -118,7 +118,9 @@ async function hold(
 }
 
 function releaseVerb(): Command {
-  const verb = new Command('release').description('Free the keys of a lease of yours.').argument('<lease>', 'its id');
+  const verb = new Command('release')
+    .description('Release the keys of one of your leases.')
+    .argument('<lease>', 'its id');
   withExamples(withAnswerOptions(verb), 'arqon lease release LEASE_ID');
   return verb.action((lease_id: string, options: BusOptions) =>
     askAndPrint(options, 'op.lease.release', { lease_id }, () => text`${lease_id} released`),
@@ -128,7 +130,7 @@ function releaseVerb(): Command {
 function listVerb(): Command {
   const verb = withAnswerOptions(new Command('list').description('List the leases that you may see.'))
     .addOption(new Option('--limit <n>', 'at most n').argParser(whole(1)))
-    .option('--after <place>', 'go on where another list ended');
+    .option('--after <place>', 'continue where another list ended');
   withExamples(verb, 'arqon lease list', 'arqon lease list --json');
   return verb.action((options: BusOptions & { limit?: number; after?: string }) =>
     askAndPrint(options, 'op.lease.list', given({ limit: options.limit, after: options.after }), ({ leases, next }) => {

@@ -33,7 +33,7 @@ const QUIET_MS = 300;
 
 /** `arqon mail`: messages that wait for a subject. */
 export function mailVerb(): Command {
-  const verb = new Command('mail').description('See what waits in your mailbox, read it, and write to that of others.');
+  const verb = new Command('mail').description('List and read your mail, and send mail to others.');
   verb.addCommand(listVerb(), { isDefault: true });
   for (const child of [readVerb(), sendVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon mail', 'arqon mail read', `arqon mail send @ada '{"text":"when you are back"}'`);
@@ -48,7 +48,7 @@ function withBox(verb: Command): Command {
 function listVerb(): Command {
   const verb = withBox(
     new Command('list').description(
-      `List mail, from the oldest that nobody has handled on, without handling it: ${DEFAULT_LIMIT} unless --limit says more.`,
+      `List mail from the oldest unhandled message on, without handling it: ${DEFAULT_LIMIT} messages unless --limit is set.`,
     ),
   );
   withExamples(verb, 'arqon mail list', 'arqon mail list --json');
@@ -62,9 +62,9 @@ function listVerb(): Command {
 function readVerb(): Command {
   const verb = withBox(
     new Command('read').description(
-      'Print mail, oldest first. What is printed is handled: it is gone from the mailbox, and its sender is told if it asked.',
+      'Print mail, oldest first. Printed mail counts as handled: it is removed from the mailbox, and its sender gets a receipt if requested.',
     ),
-  ).option('--follow', 'go on with what comes, until Ctrl-C');
+  ).option('--follow', 'continue with new messages, until Ctrl-C');
   withExamples(verb, 'arqon mail read', 'arqon mail read --limit 1 --json', 'arqon mail read --follow');
   return verb.action(async (options: ReadOptions) => {
     const subject = requireSubject(options);
@@ -74,11 +74,11 @@ function readVerb(): Command {
 
 function sendVerb(): Command {
   const verb = new Command('send')
-    .description('Put a message into a mailbox, where it waits; print what waits there now.')
+    .description('Send a message to a mailbox, and print the number of waiting messages.')
     .argument('<name>', '@NAME, the mailbox of the subject NAME')
     .argument('<payload>', 'JSON object, or "-" for standard input');
   withAnswerOptions(verb)
-    .option('--receipt', 'wait until it is handled; exit code 1 when it was rejected or expired')
+    .option('--receipt', 'wait until it is handled; exit code 1 if it was rejected or expired')
     .addOption(new Option('--ttl-seconds <n>', 'not delivered after n seconds').argParser(seconds));
   withExamples(
     verb,

@@ -29,12 +29,12 @@ export function mcpVerb(): Command {
     .addOption(new Option('--http <port>', 'serve streamable HTTP at /mcp on this port').argParser(whole(0, 65_535)))
     .addOption(new Option('--host <address>', 'where --http listens').default('127.0.0.1'))
     .addOption(
-      new Option('--tool <room:channel>', 'offer a channel as a tool of its own; repeatable').argParser(collectList),
+      new Option('--tool <room:channel>', 'offer a channel as a separate tool; repeatable').argParser(collectList),
     )
-    .option('--subject <name>', 'who the agent is, where the bus asks for no token')
+    .option('--subject <name>', 'the subject of the agent, if the bus requires no token')
     .option('--name <name>', 'how others see the agent')
-    .option('--card <file|json>', 'what the agent is and can do, as others find it: a JSON object of at most 8 KiB')
-    .option('--state <state>', 'idle, busy, or a word of your own, as others see it');
+    .option('--card <file|json>', 'the public description of the agent: a JSON object of at most 8 KiB')
+    .option('--state <state>', 'the public state: idle, busy, or a custom word');
   withBusOptions(verb);
   withExamples(
     verb,

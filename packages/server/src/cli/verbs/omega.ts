@@ -29,7 +29,7 @@ export function omegaVerb(): Command {
 }
 
 function statusVerb(): Command {
-  const verb = withAnswerOptions(new Command('status').description('Whether the lane is on, and what is in it.'));
+  const verb = withAnswerOptions(new Command('status').description('Show whether the lane is on, and its contents.'));
   withExamples(verb, 'arqon omega status');
   return verb.action((options: BusOptions) =>
     askAndPrint(options, 'op.omega.status', {}, ({ enabled, room, channel, counts, limits }) =>

@@ -17,13 +17,11 @@ interface PresenceOptions extends BusOptions {
 /** `arqon presence`: who is there. */
 export function presenceVerb(): Command {
   const verb = new Command('presence')
-    .description(
-      'Print who is in a channel or room, and what they show of themselves; with --follow, who comes and goes.',
-    )
+    .description('Print the members of a channel or room and their state; with --follow, also changes.')
     .argument('<place>', 'ROOM:CHANNEL, or ROOM');
   withAnswerOptions(verb)
-    .option('--follow', 'go on with every change, until Ctrl-C')
-    .option('--state <json>', 'be there too and show this, any JSON up to 4 KiB, until Ctrl-C; implies --follow');
+    .option('--follow', 'continue with every change, until Ctrl-C')
+    .option('--state <json>', 'join with this state, any JSON up to 4 KiB, until Ctrl-C; implies --follow');
   withExamples(
     verb,
     'arqon presence science:explore',

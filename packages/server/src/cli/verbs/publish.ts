@@ -30,7 +30,7 @@ export function pubVerb(): Command {
     .argument('<target>', 'ROOM:CHANNEL, or ROOM for the whole room')
     .argument('[payload]', 'JSON object, or "-"');
   withPublishOptions(verb).addOption(
-    new Option('--type <type>', 'with telemetry a payload is written {"eventType":"name","payload":{}}')
+    new Option('--type <type>', 'for telemetry a payload has the form {"eventType":"name","payload":{}}')
       .choices(['event', 'telemetry'])
       .default('event'),
   );
@@ -56,7 +56,7 @@ export function sendVerb(): Command {
     .argument('<targets>', 'client ids or sub:SUBJECT, separated by commas')
     .argument('[payload]', 'JSON object, or "-"');
   withExamples(
-    withPublishOptions(verb).option('--answers <id>', 'it is the reply to this message, a request above all'),
+    withPublishOptions(verb).option('--answers <id>', 'reply to this message, usually a request'),
     `arqon send arq_client_0123 '{"text":"to you alone"}'`,
     `arqon send sub:alice,sub:bob '{"text":"to you two"}' --ack`,
     `arqon send arq_client_0123 '{"approved":true}' --answers arq_0123`,
@@ -91,8 +91,8 @@ const WINDOW = 64;
 
 function withPublishOptions(verb: Command): Command {
   return withAnswerOptions(verb)
-    .option('--ack', 'wait until each is accepted, and print what became of it')
-    .addOption(new Option('--rate <n>', 'at most n a second').argParser(positive));
+    .option('--ack', 'wait until each is accepted, and print the result')
+    .addOption(new Option('--rate <n>', 'at most n per second').argParser(positive));
 }
 
 /** Sends the payload of the command line or, with `-` or none, those of the lines of standard input, in their order. */

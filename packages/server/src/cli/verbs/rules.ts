@@ -11,14 +11,14 @@ import { withExamples } from '../verb.ts';
 
 /** `arqon rules`: what holds for channels. */
 export function rulesVerb(): Command {
-  const verb = new Command('rules').description("Channel rules: show your tenant's, and replace them. For admins.");
+  const verb = new Command('rules').description('Show and replace the channel rules of your tenant. For admins.');
   for (const child of [getVerb(), setVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon rules get', 'arqon rules set rules.json');
 }
 
 function getVerb(): Command {
   const verb = withAnswerOptions(
-    new Command('get').description("Print your tenant's rules, and those of the configuration under them."),
+    new Command('get').description("Print your tenant's rules, and those of the configuration."),
   );
   withExamples(verb, 'arqon rules get', 'arqon rules get --json | jq .rules > rules.json');
   return verb.action((options: BusOptions) =>
@@ -33,7 +33,7 @@ function setVerb(): Command {
     .description('Replace the rules of your tenant, on every node at once.')
     .argument('<file>', 'JSON file with a list of rules, or "-" for standard input');
   withAnswerOptions(verb).addOption(
-    new Option('--if-version <n>', 'only if they are still of this version; without it, whatever they are').argParser(
+    new Option('--if-version <n>', 'only if this is still their version; without this option, always').argParser(
       whole(0),
     ),
   );
@@ -57,15 +57,13 @@ interface ExplainOptions extends BusOptions {
 /** `arqon explain`: what would come of a publication. */
 export function explainVerb(): Command {
   const verb = new Command('explain')
-    .description(
-      'Say what would come of an event, and why: rules, grants, schema, content policy, receivers. For admins.',
-    )
+    .description('Explain what would happen to an event: rules, grants, schema, content policy, receivers. For admins.')
     .argument('<target>', 'ROOM:CHANNEL, or ROOM for the whole room')
     .argument('[payload]', 'JSON object, or "-" for standard input', '{}');
   withAnswerOptions(verb)
     .option('--as-subject <subject>', 'as this subject')
-    .addOption(new Option('--as-role <role>', 'as somebody with this role').choices(['guest', 'user', 'admin']))
-    .option('--as-grant <action=globs>', 'as somebody with these grants alone; may be repeated', collectGrants);
+    .addOption(new Option('--as-role <role>', 'as a client with this role').choices(['guest', 'user', 'admin']))
+    .option('--as-grant <action=globs>', 'as a client with only these grants; repeatable', collectGrants);
   withExamples(
     verb,
     `arqon explain orders:new '{"id":7}'`,

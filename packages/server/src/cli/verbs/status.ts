@@ -59,7 +59,7 @@ const NAME_WIDTH = 'protocol'.length;
 /** `arqon version`. */
 export function versionVerb(): Command {
   const verb = new Command('version').description(
-    'Print the version of this program, then that of the bus. Exit code 1 only if a bus was named and does not answer.',
+    'Print the version of this program, then that of the bus. Exit code 1 only if a bus was specified and does not answer.',
   );
   withExamples(withHttpOptions(verb), 'arqon version', 'arqon version --json');
   return verb.action(async (options: HttpOptions) => {

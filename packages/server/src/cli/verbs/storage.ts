@@ -9,7 +9,7 @@ import { withExamples } from '../verb.ts';
 /** `arqon storage`: the storage that the configuration names, without a bus. */
 export function storageVerb(): Command {
   const verb = new Command('storage').description(
-    'The storage that "arqon serve" would open now in this folder, looked at or made ready without a bus.',
+    'Inspect or prepare the storage that "arqon serve" would open in this folder, without a bus.',
   );
   for (const child of [migrateVerb(), statsVerb(), checkVerb()]) verb.addCommand(child);
   return withExamples(verb, 'arqon storage check', 'ARQONBUS_STORAGE_BACKEND=postgres arqon storage migrate');
@@ -17,10 +17,10 @@ export function storageVerb(): Command {
 
 function migrateVerb(): Command {
   const verb = new Command('migrate').description(
-    'Make the tables of the storage, or bring those of an older release up to date. "arqon serve" does it by itself; ' +
-      'this is for users that may make tables where the bus may not. Takes the flags of "arqon serve".',
+    'Create the tables of the storage, or upgrade those of an older release. "arqon serve" does it by itself; ' +
+      'this is for users that may create tables where the bus may not. Takes the flags of "arqon serve".',
   );
-  verb.option('--json', 'print JSON and nothing else');
+  verb.option('--json', 'print only JSON');
   withExamples(withSettings(verb, { hidden: true }), 'arqon storage migrate --config prod.yaml');
   return verb.action(async (flags: Flags) => {
     const backend = await withStorage(flags, async (engine) => engine.backend);
@@ -34,7 +34,7 @@ function statsVerb(): Command {
   const verb = new Command('stats').description(
     'Print how many streams, messages and bytes the storage holds. Takes the flags of "arqon serve".',
   );
-  verb.option('--json', 'print JSON and nothing else');
+  verb.option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon storage stats',
@@ -50,10 +50,10 @@ function statsVerb(): Command {
 
 function checkVerb(): Command {
   const verb = new Command('check').description(
-    'Open the storage and close it again: exit code 0 if a bus could use it. What an operator should change about it is ' +
+    'Open the storage and close it again: exit code 0 if a bus could use it. Recommended changes are ' +
       'printed. Takes the flags of "arqon serve".',
   );
-  verb.option('--json', 'print JSON and nothing else');
+  verb.option('--json', 'print only JSON');
   withExamples(withSettings(verb, { hidden: true }), 'arqon storage check', 'arqon storage check --storage sqlite');
   return verb.action(async (flags: Flags) => {
     const { backend, warnings } = await withStorage(flags, async (engine) => ({

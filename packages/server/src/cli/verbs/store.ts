@@ -29,7 +29,7 @@ function withPlace(verb: Command): Command {
 
 function getVerb(): Command {
   const verb = new Command('get')
-    .description('Print the value of a key as JSON; exit code 1 when there is none. --json adds its version.')
+    .description('Print the value of a key as JSON. Exit code 1 if it does not exist. --json adds its version.')
     .argument('<key>');
   withExamples(withPlace(verb), 'arqon store get colour', 'arqon store get colour --json | jq .version');
   return verb.action(async (key: string, options: StoreOptions) => {
@@ -49,7 +49,7 @@ function setVerb(): Command {
     .argument('<key>')
     .argument('<value>', 'JSON, or "-" for standard input');
   withPlace(verb)
-    .addOption(new Option('--ttl-seconds <n>', 'forget it after n seconds').argParser(seconds))
+    .addOption(new Option('--ttl-seconds <n>', 'expires after n seconds').argParser(seconds))
     .addOption(ifVersion());
   withExamples(verb, 'arqon store set colour \'"blue"\'', 'arqon store set leader \'{"id":1}\' --if-version 0');
   return verb.action(async (key: string, json: string, options: WriteOptions) => {
@@ -63,7 +63,7 @@ function setVerb(): Command {
 }
 
 function deleteVerb(): Command {
-  const verb = new Command('delete').description('Delete a key; exit code 1 when there was none.').argument('<key>');
+  const verb = new Command('delete').description('Delete a key. Exit code 1 if it did not exist.').argument('<key>');
   withExamples(withPlace(verb).addOption(ifVersion()), 'arqon store delete colour');
   return verb.action(async (key: string, options: WriteOptions) => {
     const { namespace, ifVersion } = options;
@@ -96,7 +96,7 @@ function watchVerb(): Command {
   const verb = new Command('watch').description('Print changes of keys as they happen, until Ctrl-C.');
   withPlace(verb)
     .option('--prefix <text>', 'only keys that begin with it')
-    .addOption(new Option('--limit <n>', 'end after n changes').argParser(whole(1)));
+    .addOption(new Option('--limit <n>', 'exit after n changes').argParser(whole(1)));
   withExamples(verb, 'arqon store watch --prefix job/', 'arqon store watch --json');
   return verb.action((options: StoreOptions & { prefix?: string; limit?: number }) => {
     const { namespace, prefix, limit = Number.POSITIVE_INFINITY } = options;
@@ -122,7 +122,7 @@ function watchVerb(): Command {
 }
 
 function ifVersion(): Option {
-  return new Option('--if-version <n>', 'only if it has this version now; 0: only if it does not exist').argParser(
+  return new Option('--if-version <n>', 'only if its version is this; 0: only if it does not exist').argParser(
     whole(0),
   );
 }

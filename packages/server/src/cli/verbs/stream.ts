@@ -17,12 +17,14 @@ interface StreamOptions extends BusOptions {
 export function streamVerb(): Command {
   const verb = new Command('stream')
     .description(
-      'Write standard input to a channel as a token stream: readers see it as it comes, and history keeps it as one event.',
+      'Write standard input to a channel as a token stream. Readers see it as it arrives, and history stores it as one event.',
     )
     .argument('<target>', 'ROOM:CHANNEL');
   withAnswerOptions(verb)
-    .addOption(new Option('--id <id>', 'id of the stream; one that is open already is gone on with'))
-    .addOption(new Option('--ttl-seconds <n>', 'how long it stays open without this program').argParser(whole(1)));
+    .addOption(new Option('--id <id>', 'id of the stream; a stream that is already open is continued'))
+    .addOption(
+      new Option('--ttl-seconds <n>', 'time for which it stays open without this program').argParser(whole(1)),
+    );
   withExamples(
     verb,
     'llm "Tell me a story" | arqon stream talk:answers',

@@ -25,14 +25,16 @@ interface TailOptions extends BusOptions {
 /** `arqon tail`: prints what a connection receives. */
 export function tailVerb(): Command {
   const verb = new Command('tail')
-    .description('Print what arrives, across reconnects; without a target, all that the connection itself receives.')
+    .description(
+      'Print incoming messages, across reconnects. Without a target, everything that the connection receives.',
+    )
     .argument('[targets...]', 'ROOM:CHANNEL, or ROOM for all its channels');
   withBusOptions(verb)
-    .addOption(new Option('--limit <n>', 'end after printing n envelopes, the welcome included').argParser(whole(1)))
-    .addOption(new Option('--timeout-seconds <n>', 'end after n seconds, with exit code 1').argParser(seconds))
-    .addOption(new Option('--raw, --json', 'print each envelope as it came, as JSON on one line'))
+    .addOption(new Option('--limit <n>', 'exit after n envelopes, including the welcome').argParser(whole(1)))
+    .addOption(new Option('--timeout-seconds <n>', 'exit after n seconds, with exit code 1').argParser(seconds))
+    .addOption(new Option('--raw, --json', 'print each envelope unchanged, as JSON on one line'))
     .addOption(new Option('--send <json>', 'send an envelope once connected'))
-    .addOption(new Option('--since <seq[@epoch]>', 'replay what came after this sequence').argParser(parseSince))
+    .addOption(new Option('--since <seq[@epoch]>', 'replay events after this sequence').argParser(parseSince))
     .addOption(new Option('--type <type>', 'print only envelopes of these types').argParser(collectList));
   withExamples(
     verb,

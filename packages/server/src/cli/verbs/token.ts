@@ -42,7 +42,9 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3_600, 
 
 /** `arqon token`: makes and reads tokens, for development. */
 export function tokenVerb(): Command {
-  const verb = new Command('token').description('Make a token for development ("arqon token" alone), or read one.');
+  const verb = new Command('token').description(
+    'Create a token for development ("arqon token" alone), or inspect one.',
+  );
   verb.addCommand(mintVerb(), { isDefault: true });
   verb.addCommand(inspectVerb());
   return withExamples(verb, 'arqon token --sub alice --role user --expires 1h', 'arqon token inspect TOKEN');
@@ -50,32 +52,30 @@ export function tokenVerb(): Command {
 
 function mintVerb(): Command {
   const verb = new Command('mint')
-    .description('Make a token, signed with the key of the options or of the configuration.')
-    .option('--sub <subject>', 'who it is for')
-    .option('--name <name>', 'the screen name that they cannot change')
-    .addOption(new Option('--role <role>', 'their rights').choices(['guest', 'user', 'admin']))
-    .option('--tenant <tenant>', 'their tenant; "*" with the role admin: all tenants')
-    .addOption(new Option('--publish <globs>', 'where they may publish; repeatable').argParser(collectList))
-    .addOption(new Option('--subscribe <globs>', 'where they may read; repeatable').argParser(collectList))
+    .description('Create a token, signed with the key of the options or of the configuration.')
+    .option('--sub <subject>', 'the subject')
+    .option('--name <name>', 'the fixed screen name')
+    .addOption(new Option('--role <role>', 'the role').choices(['guest', 'user', 'admin']))
+    .option('--tenant <tenant>', 'the tenant; "*" with the role admin: all tenants')
+    .addOption(new Option('--publish <globs>', 'where the subject may publish; repeatable').argParser(collectList))
+    .addOption(new Option('--subscribe <globs>', 'where the subject may read; repeatable').argParser(collectList))
     .addOption(
-      new Option('--grant <action=globs>', 'what else they may do, as in store_read=desk/*; repeatable').argParser(
+      new Option('--grant <action=globs>', 'further grants, as in store_read=desk/*; repeatable').argParser(
         collectGrants,
       ),
     )
     .addOption(
-      new Option('--join <addresses>', 'room:channel that they are members of from the start; repeatable').argParser(
-        collectList,
-      ),
+      new Option('--join <addresses>', 'automatic memberships, as room:channel; repeatable').argParser(collectList),
     )
     .option('--telemetry', 'may watch the telemetry port')
-    .option('--durable', 'may make jobs and webhooks that outlive their connections')
+    .option('--durable', 'may create jobs and webhooks that outlive its connections')
     .addOption(
       new Option('--expires <time>', 'lifetime: 90s, 15m, 1h, 7d, or never').argParser(lifetime).default(86_400, '24h'),
     )
     .option('--key-id <kid>', 'id of the key, for servers that have several');
   withKeyOptions(verb)
     .option('--key <file>', 'private key in PEM, for RS256, ES256 and EdDSA')
-    .option('--json', 'print JSON and nothing else');
+    .option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon token --sub alice --role user --expires 1h',
@@ -89,10 +89,10 @@ function mintVerb(): Command {
 function inspectVerb(): Command {
   const verb = new Command('inspect')
     .description(
-      'Show what is in a token, and whether a server with this configuration accepts it (exit code 1 if not).',
+      'Show the contents of a token, and whether a server with this configuration accepts it (exit code 1 if not).',
     )
     .argument('<token>', 'the token, or "-" for standard input');
-  withKeyOptions(verb).option('--json', 'print JSON and nothing else');
+  withKeyOptions(verb).option('--json', 'print only JSON');
   withExamples(
     withSettings(verb, { hidden: true }),
     'arqon token inspect TOKEN',

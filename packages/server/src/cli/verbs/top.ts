@@ -33,12 +33,12 @@ const CTRL_C = '\u0003';
 /** `arqon top`: a running bus at a glance. */
 export function topVerb(): Command {
   const verb = new Command('top').description(
-    'Watch a running bus: rates, clients, channels, latency, CASIL decisions, events. Where the output is not a terminal ' +
-      '(and with --json), one snapshot over an interval.',
+    'Monitor a running bus: rates, clients, channels, latency, CASIL decisions, events. If the output is not a terminal, ' +
+      'and with --json, print one snapshot over an interval.',
   );
   withHttpOptions(verb)
-    .addOption(new Option('--interval-seconds <n>', 'how often it asks').argParser(seconds).default(1))
-    .option('--telemetry-url <url>', 'address of the telemetry port, if it is not the one that the bus names');
+    .addOption(new Option('--interval-seconds <n>', 'seconds between requests').argParser(seconds).default(1))
+    .option('--telemetry-url <url>', 'address of the telemetry port, if it differs from the one that the bus reports');
   withExamples(verb, 'arqon top', 'arqon top --json | jq .messages_per_second');
   return verb.action(async (options: TopOptions) => {
     const bus = await findWatched(options);

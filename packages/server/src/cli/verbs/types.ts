@@ -19,13 +19,13 @@ interface TypesOptions extends BusOptions {
 /** `arqon types`: what typed channels carry, as types of a programming language. */
 export function typesVerb(): Command {
   const verb = new Command('types').description(
-    'Write the types of payloads that the schemas of channel rules describe. Asks a bus, as an admin, or reads a file.',
+    'Write the payload types that the schemas of channel rules describe, from a bus (as an admin) or from a file.',
   );
   withBusOptions(verb)
-    .addOption(new Option('--lang <language>', 'of the types').choices(['ts', 'python']).makeOptionMandatory())
+    .addOption(new Option('--lang <language>', 'language of the types').choices(['ts', 'python']).makeOptionMandatory())
     .option('--room <pattern>', 'only channels of rooms of this name or pattern')
-    .option('-o, --out <file>', 'write to this file, not to standard output')
-    .option('--config <file>', 'take the rules of this configuration file, and ask no bus');
+    .option('-o, --out <file>', 'write to this file instead of standard output')
+    .option('--config <file>', 'read the rules from this configuration file instead of a bus');
   withExamples(
     verb,
     'arqon types --lang ts -o channels.ts',

@@ -35,15 +35,16 @@ interface Post {
 export function waitVerb(): Command {
   const verb = new Command('wait')
     .description(
-      'Wait until there is something after a cursor, print it and the cursor to go on from; exit code 3 when nothing ' +
-        'came in time. Without --since, what comes from now on.',
+      'Wait for messages after a cursor, then print them and the next cursor. Exit code 3 on timeout. ' +
+        'Without --since, wait for new messages.',
     )
     .argument('<places...>', 'ROOM:CHANNEL, or ROOM for all its channels');
   withBusOptions(verb)
     .addOption(
-      new Option('--since <cursor>', 'as printed before: SEQ@EPOCH, or ROOM:CHANNEL=SEQ@EPOCH; repeatable').argParser(
-        collectCursor,
-      ),
+      new Option(
+        '--since <cursor>',
+        'a cursor printed earlier: SEQ@EPOCH, or ROOM:CHANNEL=SEQ@EPOCH; repeatable',
+      ).argParser(collectCursor),
     )
     .addOption(new Option('--timeout <n>', 'how long to wait, seconds').argParser(seconds).default(50))
     .addOption(new Option('--limit <n>', 'at most n messages of each place').argParser(whole(1)))

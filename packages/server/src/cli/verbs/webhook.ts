@@ -19,9 +19,7 @@ type Registration = CommandArgs<'op.webhook.register'>;
 
 /** `arqon webhook`: events that the bus posts to HTTP addresses. */
 export function webhookVerb(): Command {
-  const verb = new Command('webhook').description(
-    'Have the bus post events to an HTTP address, and see what became of them.',
-  );
+  const verb = new Command('webhook').description('Post events to an HTTP address, and check the results.');
   for (const child of [registerVerb(), listVerb(), unregisterVerb(), deadLettersVerb(), retryVerb()]) {
     verb.addCommand(child);
   }
@@ -30,15 +28,15 @@ export function webhookVerb(): Command {
 
 function registerVerb(): Command {
   const verb = new Command('register')
-    .description('Post the events of a channel, of a room, or (for admins) of every room to an address.')
+    .description('Post the events of a channel, of a room, or (for admins) of all rooms to an address.')
     .argument('<url>')
     .argument('[source]', 'ROOM:CHANNEL, or ROOM for all its channels');
   withAnswerOptions(verb)
     .addOption(new Option('--send-header <name:value>', 'header of each POST; repeatable').argParser(collectHeader))
-    .addOption(new Option('--delivery-timeout-seconds <n>', 'how long one POST may take').argParser(seconds))
+    .addOption(new Option('--delivery-timeout-seconds <n>', 'timeout of one POST').argParser(seconds))
     .option('--secret-file <file>', 'file with the secret that signs each POST ("-": standard input)')
     .addOption(
-      new Option('--on <event...>', 'what to post: messages unless given').choices([
+      new Option('--on <event...>', 'what to post; default: messages').choices([
         'message',
         'client_joined',
         'client_left',
@@ -46,7 +44,7 @@ function registerVerb(): Command {
         'vacated',
       ]),
     )
-    .option('--temporary', 'only while this program runs; without it, which is for admins, the rule stays');
+    .option('--temporary', 'only while this program runs; without it the rule is durable, which needs an admin');
   withExamples(
     verb,
     'arqon webhook register https://example.com/hook lab:results',
@@ -68,7 +66,7 @@ function registerVerb(): Command {
 }
 
 function listVerb(): Command {
-  const verb = withAnswerOptions(new Command('list').description('List your rules; admins see those of everybody.'));
+  const verb = withAnswerOptions(new Command('list').description('List your rules; admins see all rules.'));
   withExamples(verb, 'arqon webhook list', 'arqon webhook list --json');
   return verb.action((options: BusOptions) =>
     askAndPrint(options, 'op.webhook.list', {}, (result) => rules(result.rules)),
@@ -84,9 +82,7 @@ function unregisterVerb(): Command {
 }
 
 function deadLettersVerb(): Command {
-  const verb = new Command('dead-letters')
-    .description('List what could not be delivered.')
-    .argument('<rule>', 'id of the rule');
+  const verb = new Command('dead-letters').description('List failed deliveries.').argument('<rule>', 'id of the rule');
   withExamples(withAnswerOptions(verb), 'arqon webhook dead-letters RULE_ID');
   return verb.action((rule_id: string, options: BusOptions) =>
     askAndPrint(options, 'op.webhook.dead_letters', { rule_id }, ({ dead_letters: letters }) =>

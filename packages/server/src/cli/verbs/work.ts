@@ -31,24 +31,24 @@ export function workVerb(): Command {
     .description(
       'Run a command for each event, as a worker of a group: the envelope is its standard input, and ARQON_ROOM, ' +
         'ARQON_CHANNEL, ARQON_ID, ARQON_GROUP, ARQON_ATTEMPT and ARQON_SENDER are in its environment. Its exit code ' +
-        `says what becomes of the event: 0 done, ${EX_DATAERR} never to be done (a dead letter), ${EX_TEMPFAIL} again ` +
-        'after --delay-seconds, any other again after the waits of the group. The event stays with this worker while ' +
-        'the command runs. Ctrl-C lets what runs finish and gives the rest back; a second one ends it too.',
+        `is the answer: 0 acknowledges, ${EX_DATAERR} makes a dead letter, ${EX_TEMPFAIL} retries after --delay-seconds, ` +
+        'and any other code retries after the backoff of the group. The event stays with this worker while ' +
+        'the command runs. Ctrl-C lets running commands finish and returns the other events. A second one stops them too.',
     )
     .argument('<source>', 'ROOM:CHANNEL, a pattern such as ROOM:orders.*, or ROOM for the whole room')
     .argument('<command...>', 'after "--": the command and its arguments')
-    .requiredOption('--group <name>', 'the group; it is made if it does not exist');
+    .requiredOption('--group <name>', 'the group; created if it does not exist');
   withGroupMaking(withBusOptions(verb))
-    .addOption(new Option('--concurrency <n>', 'commands that run at a time').argParser(whole(1)).default(1))
+    .addOption(new Option('--concurrency <n>', 'commands that run concurrently').argParser(whole(1)).default(1))
     .addOption(
-      new Option('--prefetch <n>', 'events that this worker has at a time (default: one for each command)').argParser(
+      new Option('--prefetch <n>', 'unacknowledged events of this worker (default: one for each command)').argParser(
         whole(1),
       ),
     )
     .addOption(
-      new Option('--delay-seconds <n>', `the wait after exit code ${EX_TEMPFAIL}`).argParser(positive).default(60),
+      new Option('--delay-seconds <n>', `the delay after exit code ${EX_TEMPFAIL}`).argParser(positive).default(60),
     )
-    .addOption(new Option('--limit <n>', 'end after n events').argParser(whole(1)));
+    .addOption(new Option('--limit <n>', 'exit after n events').argParser(whole(1)));
   withExamples(
     verb,
     'arqon work shop:orders --group mailers -- ./send-mail.sh',
