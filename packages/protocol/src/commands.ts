@@ -137,7 +137,7 @@ export interface JoinResult {
   channel: string;
   /** `matching`: all channels that match the pattern; `granted`: the part of the room that the grants cover. */
   scope?: 'matching' | 'granted';
-  /** The last sequence before live traffic; a room or pattern tells the room-wide stream's. */
+  /** The last sequence before live traffic; for a room or pattern, that of the room-wide stream. */
   sequence: number;
   /** Empty during a storage outage, when the stream's epoch is unknown. */
   epoch: string;
@@ -146,7 +146,7 @@ export interface JoinResult {
   group?: string;
   /** Only with `since`: whether every missed envelope follows. False: reload. */
   recovered?: boolean;
-  /** Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels. */
+  /** The positions of the channel and the room-wide stream (`*`); for a room, of all its channels. */
   positions?: Record<string, Position>;
   /** Only with `presence`: the current members. */
   presence?: PresenceSnapshot;
@@ -215,13 +215,13 @@ export interface AccessRevocation {
 /** The current policy of a tenant. */
 export interface CasilSnapshot {
   /** Whether to inspect at all. */ enabled: boolean;
-  /** Only tell, or act. */
+  /** Only report, or act. */
   mode: 'monitor' | 'enforce';
   /** When inspection itself fails. */
   default_decision: 'allow' | 'block';
-  /** Globs of what is inspected; empty: everything. */
+  /** Globs of inspected places; empty: everything. */
   scope_include: string[];
-  /** Globs of what is not; wins over the other. */
+  /** Globs of places that are not inspected; takes precedence. */
   scope_exclude: string[];
   /** How much of a message is looked at. */
   max_inspect_bytes: number;
@@ -229,7 +229,7 @@ export interface CasilSnapshot {
   max_patterns: number;
   /** Payloads larger than this, with metadata, are oversize. */
   max_payload_bytes: number;
-  /** Block what seems to hold a secret. */
+  /** Block messages that probably contain a secret. */
   block_on_probable_secret: boolean;
   /** Names or dotted paths of fields to redact. */
   redaction_paths: string[];
@@ -237,12 +237,12 @@ export interface CasilSnapshot {
   redaction_patterns?: string[];
   /** Redact for subscribers and history too. */
   transport_redaction: boolean;
-  /** Globs of what is never shown to operators. */
+  /** Globs of places whose payloads are never shown to operators. */
   never_log_payload_for: string[];
   metadata_to_logs: boolean;
   metadata_to_telemetry: boolean;
   metadata_to_envelope: boolean;
-  /** Grows with every policy, of whichever tenant, that was put in force on the node. */
+  /** Grows with every policy of any tenant that is applied on the node. */
   revision: number;
   loaded_at: string;
   /** Whether the tenant has no policy of its own and so has the server's. */
@@ -253,7 +253,7 @@ export interface CasilSnapshot {
 
 /** The number of outcomes of one kind in one room. */
 export interface CasilRoomDecisions {
-  /** `other rooms` beyond the hundredth; empty for what went to no room. */ room: string;
+  /** `other rooms` beyond the hundredth; empty for messages without a room. */ room: string;
   decision: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
   reason_code: string;
   count: number;
@@ -825,7 +825,7 @@ export interface Commands {
       channel?: string;
       /** Name of the group on its source. */
       group: string;
-      /** With what comes from now on (default), all that is kept, after a sequence, or from a time on. */
+      /** From now on (default), everything stored, after a sequence, or from a time on. */
       start?:
         | 'new'
         | 'all'
@@ -833,13 +833,13 @@ export interface Commands {
         | {
             /** RFC 3339 date-time; UTC without an offset. */ time: string;
           };
-      /** How long a member has for one event before it is handed out again (default 30). */
+      /** How long a member has for one event before it is redelivered (default 30). */
       ack_wait_seconds?: number;
-      /** Hand-outs of one event, after which it is a dead letter (default 5). */
+      /** Deliveries of one event, after which it is a dead letter (default 5). */
       max_attempts?: number;
-      /** The wait before the second, third, … attempt; the last for all further ones (default 1, 5, 30). */
+      /** The delay before the second, third, … attempt; the last for all further ones (default 1, 5, 30). */
       backoff_seconds?: number[];
-      /** Events out or waiting for another attempt, beyond which the group reads no further (default 256). */
+      /** Events unacknowledged or waiting for another attempt, beyond which the group reads no further (default 256). */
       max_unacked?: number;
       /** Where dead letters are published, as room:channel (default: the same room, the channel and ".dead"). */
       dead_letter?: string;
@@ -1073,9 +1073,9 @@ export interface Commands {
       history?: number;
       /** Start with the retained value of each channel, if a rule keeps one. */
       last?: boolean;
-      /** Take part in this group instead: each event goes to one of its members. */
+      /** Join this group instead: each event goes to one of its members. */
       group?: string;
-      /** With "group": events taken before the first is answered for (default 16). */
+      /** With "group": maximum number of unacknowledged events (default 16). */
       prefetch?: number;
     };
     result: JoinResult;
@@ -1219,13 +1219,13 @@ export interface Commands {
   'op.casil.reload': {
     args: {
       /** Whether to inspect at all. */ enabled?: boolean;
-      /** Only tell, or act. */
+      /** Only report, or act. */
       mode?: 'monitor' | 'enforce';
       /** When inspection itself fails. */
       default_decision?: 'allow' | 'block';
-      /** Globs of what is inspected; empty: everything. */
+      /** Globs of inspected places; empty: everything. */
       scope_include?: string[];
-      /** Globs of what is not; wins over the other. */
+      /** Globs of places that are not inspected; takes precedence. */
       scope_exclude?: string[];
       /** How much of a message is looked at. */
       max_inspect_bytes?: number;
@@ -1233,7 +1233,7 @@ export interface Commands {
       max_patterns?: number;
       /** Payloads larger than this, with metadata, are oversize. */
       max_payload_bytes?: number;
-      /** Block what seems to hold a secret. */
+      /** Block messages that probably contain a secret. */
       block_on_probable_secret?: boolean;
       /** Names or dotted paths of fields to redact. */
       redaction_paths?: string[];
@@ -1241,7 +1241,7 @@ export interface Commands {
       redaction_patterns?: string[];
       /** Redact for subscribers and history too. */
       transport_redaction?: boolean;
-      /** Globs of what is never shown to operators. */
+      /** Globs of places whose payloads are never shown to operators. */
       never_log_payload_for?: string[];
       metadata_to_logs?: boolean;
       metadata_to_telemetry?: boolean;
@@ -1357,7 +1357,7 @@ export interface Commands {
     };
     result: {
       /** As returned by acquire. */ lease_id: string;
-      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      /** Larger than that of every earlier lease of these keys. The protected resource must refuse smaller ones. */
       token: number;
       expires_at: string;
       /** Sorted, each once. */
@@ -1377,7 +1377,7 @@ export interface Commands {
         /** As returned by acquire. */ lease_id: string;
         namespace: string;
         keys: string[];
-        /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+        /** Larger than that of every earlier lease of these keys. The protected resource must refuse smaller ones. */
         token: number;
         subject: string | null;
         is_own: boolean;
@@ -1412,7 +1412,7 @@ export interface Commands {
     };
     result: {
       /** As returned by acquire. */ lease_id: string;
-      /** Larger than that of every earlier lease of these keys: what they guard refuses smaller ones. */
+      /** Larger than that of every earlier lease of these keys. The protected resource must refuse smaller ones. */
       token: number;
       expires_at: string;
     };
@@ -1525,7 +1525,7 @@ export interface Commands {
   'op.rules.set': {
     args: {
       rules: ChannelRule[];
-      /** The version that they replace, as op.rules.get told it; without it they replace any. */
+      /** The version that they replace, as returned by op.rules.get. Default: any. */
       if_version?: number;
     };
     result: {
@@ -1537,7 +1537,7 @@ export interface Commands {
   'op.store.delete': {
     args: {
       /** At most 256 bytes. */ key: string;
-      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
+      /** 1-128 letters, digits, ".", "_", "/", "-". Default: "default". */
       namespace?: string;
       /** Only if the key has this version; 0: only if it does not exist. */
       if_version?: number;
@@ -1549,7 +1549,7 @@ export interface Commands {
   'op.store.get': {
     args: {
       /** At most 256 bytes. */ key: string;
-      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
+      /** 1-128 letters, digits, ".", "_", "/", "-". Default: "default". */
       namespace?: string;
     };
     result: { found: boolean; value?: unknown; version?: number; expires_at?: string };
@@ -1558,7 +1558,7 @@ export interface Commands {
   /** Lists keys in order. Pass "next" of one answer as "after" of the next call. */
   'op.store.list': {
     args: {
-      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
+      /** 1-128 letters, digits, ".", "_", "/", "-". Default: "default". */ namespace?: string;
       /** Only keys that begin with this. */
       prefix?: string;
       /** At most 500. */
@@ -1584,7 +1584,7 @@ export interface Commands {
       /** At most 256 bytes. */ key: string;
       /** Any JSON. */
       value: unknown;
-      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */
+      /** 1-128 letters, digits, ".", "_", "/", "-". Default: "default". */
       namespace?: string;
       /** Expires after this time. */
       ttl_seconds?: number;
@@ -1597,7 +1597,7 @@ export interface Commands {
   /** Ends a watch; without a prefix all watches of the namespace. */
   'op.store.unwatch': {
     args: {
-      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
+      /** 1-128 letters, digits, ".", "_", "/", "-". Default: "default". */ namespace?: string;
       /** Only keys that begin with this. */
       prefix?: string;
     };
@@ -1607,7 +1607,7 @@ export interface Commands {
   /** Sends this connection a system notice for every change under a prefix. */
   'op.store.watch': {
     args: {
-      /** 1-128 letters, digits, ".", "_", "/", "-"; "default" when missing. */ namespace?: string;
+      /** 1-128 letters, digits, ".", "_", "/", "-". Default: "default". */ namespace?: string;
       /** Only keys that begin with this. */
       prefix?: string;
     };
@@ -1652,7 +1652,7 @@ export interface Commands {
       secret?: string;
       /** Outlives your connections, and restarts where storage does (admins). */
       durable?: boolean;
-      /** What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence. */
+      /** What to report: messages (default), or who joins and leaves, which needs the grant `presence`. */
       on?: ('message' | 'client_joined' | 'client_left' | 'occupied' | 'vacated')[];
     };
     result: WebhookRule;

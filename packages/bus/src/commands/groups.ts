@@ -58,7 +58,7 @@ const START = z
     z.strictObject({ sequence: SEQUENCE, epoch: z.string().min(1).max(64) }),
     z.strictObject({ time: TIME }),
   ])
-  .describe('With what comes from now on (default), all that is kept, after a sequence, or from a time on.');
+  .describe('From now on (default), everything stored, after a sequence, or from a time on.');
 
 const NAME = z.string().min(1);
 const SUMMARY = {

@@ -45,15 +45,13 @@ export function membershipCommands(bus: Core): AnyCommand[] {
           .boolean()
           .describe('Start with the retained value of each channel, if a rule keeps one.')
           .exactOptional(),
-        group: GROUP.describe(
-          'Take part in this group instead: each event goes to one of its members.',
-        ).exactOptional(),
+        group: GROUP.describe('Join this group instead: each event goes to one of its members.').exactOptional(),
         prefetch: z
           .number()
           .int()
           .min(1)
           .max(1_000)
-          .describe('With "group": events taken before the first is answered for (default 16).')
+          .describe('With "group": maximum number of unacknowledged events (default 16).')
           .exactOptional(),
       }),
       result: JOIN_RESULT,

@@ -166,7 +166,7 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
       )
       .exactOptional(),
     sequence: SEQUENCE.describe(
-      "The last sequence before live traffic; a room or pattern tells the room-wide stream's.",
+      'The last sequence before live traffic; for a room or pattern, that of the room-wide stream.',
     ),
     epoch: z.string().describe("Empty during a storage outage, when the stream's epoch is unknown."),
     members: COUNT,
@@ -177,7 +177,7 @@ export const JOIN_RESULT: z.ZodType<JoinResult> = z
       .exactOptional(),
     positions: z
       .record(z.string(), POSITION)
-      .describe('Where the channel and the room-wide stream (`*`) stand; of a room, all of its channels.')
+      .describe('The positions of the channel and the room-wide stream (`*`); for a room, of all its channels.')
       .exactOptional(),
     presence: PRESENCE_SNAPSHOT.describe('Only with `presence`: the current members.').exactOptional(),
   })

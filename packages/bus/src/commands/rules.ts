@@ -110,7 +110,7 @@ export function ruleCommands(bus: Core): AnyCommand[] {
       args: z.strictObject({
         rules: RULES,
         if_version: VERSION.describe(
-          'The version that they replace, as op.rules.get told it; without it they replace any.',
+          'The version that they replace, as returned by op.rules.get. Default: any.',
         ).exactOptional(),
       }),
       result: z.strictObject({ version: VERSION }),

@@ -32,24 +32,26 @@ export const GROUP_SETTINGS: {
     .number()
     .min(0.1)
     .max(DAY_SECONDS)
-    .describe('How long a member has for one event before it is handed out again (default 30).'),
+    .describe('How long a member has for one event before it is redelivered (default 30).'),
   max_attempts: z
     .number()
     .int()
     .min(1)
     .max(1_000)
-    .describe('Hand-outs of one event, after which it is a dead letter (default 5).'),
+    .describe('Deliveries of one event, after which it is a dead letter (default 5).'),
   backoff_seconds: z
     .array(z.number().min(0).max(DAY_SECONDS))
     .min(1)
     .max(20)
-    .describe('The wait before the second, third, … attempt; the last for all further ones (default 1, 5, 30).'),
+    .describe('The delay before the second, third, … attempt; the last for all further ones (default 1, 5, 30).'),
   max_unacked: z
     .number()
     .int()
     .min(1)
     .max(10_000)
-    .describe('Events out or waiting for another attempt, beyond which the group reads no further (default 256).'),
+    .describe(
+      'Events unacknowledged or waiting for another attempt, beyond which the group reads no further (default 256).',
+    ),
   dead_letter: z
     .string()
     .min(3)

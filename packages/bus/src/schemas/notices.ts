@@ -57,12 +57,10 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
       reconnect_after_ms: COUNT.describe('How long this client should wait before it reconnects.'),
     })
     .meta({ id: 'ShutdownNotice', description: 'The server is about to stop.' }),
-  token_expiring: z
-    .strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT })
-    .meta({
-      id: 'TokenExpiringNotice',
-      description: 'The connection ends with its token, unless the token is renewed.',
-    }),
+  token_expiring: z.strictObject({ event: z.literal('token_expiring'), expires_at: STAMP, expires_in_ms: COUNT }).meta({
+    id: 'TokenExpiringNotice',
+    description: 'The connection ends with its token, unless the token is renewed.',
+  }),
   announcement: z
     .strictObject({
       event: z.literal('announcement'),

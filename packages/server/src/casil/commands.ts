@@ -16,10 +16,10 @@ const PATTERNS = { minimum: 0, maximum: 1_000 };
 
 const SETTINGS = {
   enabled: z.boolean().describe('Whether to inspect at all.').exactOptional(),
-  mode: z.enum(['monitor', 'enforce']).describe('Only tell, or act.').exactOptional(),
+  mode: z.enum(['monitor', 'enforce']).describe('Only report, or act.').exactOptional(),
   default_decision: z.enum(['allow', 'block']).describe('When inspection itself fails.').exactOptional(),
-  scope_include: LIST.describe('Globs of what is inspected; empty: everything.').exactOptional(),
-  scope_exclude: LIST.describe('Globs of what is not; wins over the other.').exactOptional(),
+  scope_include: LIST.describe('Globs of inspected places; empty: everything.').exactOptional(),
+  scope_exclude: LIST.describe('Globs of places that are not inspected; takes precedence.').exactOptional(),
   // The bounds are for documents: the policy judges its settings together, and tells all that is wrong with them.
   max_inspect_bytes: z.number().int().meta(BYTES).describe('How much of a message is looked at.').exactOptional(),
   max_patterns: z.number().int().meta(PATTERNS).describe('How many patterns there may be.').exactOptional(),
@@ -29,11 +29,11 @@ const SETTINGS = {
     .meta(BYTES)
     .describe('Payloads larger than this, with metadata, are oversize.')
     .exactOptional(),
-  block_on_probable_secret: z.boolean().describe('Block what seems to hold a secret.').exactOptional(),
+  block_on_probable_secret: z.boolean().describe('Block messages that probably contain a secret.').exactOptional(),
   redaction_paths: LIST.describe('Names or dotted paths of fields to redact.').exactOptional(),
   redaction_patterns: LIST.describe('Patterns in RE2 syntax to redact.').exactOptional(),
   transport_redaction: z.boolean().describe('Redact for subscribers and history too.').exactOptional(),
-  never_log_payload_for: LIST.describe('Globs of what is never shown to operators.').exactOptional(),
+  never_log_payload_for: LIST.describe('Globs of places whose payloads are never shown to operators.').exactOptional(),
   metadata_to_logs: z.boolean().exactOptional(),
   metadata_to_telemetry: z.boolean().exactOptional(),
   metadata_to_envelope: z.boolean().exactOptional(),
@@ -44,7 +44,7 @@ type Settings = { [Name in keyof typeof SETTINGS]: ReturnType<(typeof SETTINGS)[
 
 const DECISION: z.ZodType<CasilRoomDecisions> = z
   .strictObject({
-    room: z.string().describe('`other rooms` beyond the hundredth; empty for what went to no room.'),
+    room: z.string().describe('`other rooms` beyond the hundredth; empty for messages without a room.'),
     decision: z.enum(['ALLOW', 'ALLOW_WITH_REDACTION', 'BLOCK']),
     reason_code: z.string(),
     count: z.int().min(1),
@@ -55,10 +55,7 @@ const SNAPSHOT: z.ZodType<CasilSnapshot> = z
   .strictObject({
     ...(Object.fromEntries(Object.entries(SETTINGS).map(([name, field]) => [name, field.unwrap()])) as Settings),
     redaction_patterns: SETTINGS.redaction_patterns.describe('Patterns in RE2 syntax to redact; for admins.'),
-    revision: z
-      .int()
-      .min(1)
-      .describe('Grows with every policy, of whichever tenant, that was put in force on the node.'),
+    revision: z.int().min(1).describe('Grows with every policy of any tenant that is applied on the node.'),
     loaded_at: z.string().regex(TIMESTAMP),
     inherited: z.boolean().describe("Whether the tenant has no policy of its own and so has the server's."),
     decisions: z.array(DECISION).describe('What was decided in each room since the start; for admins.').exactOptional(),

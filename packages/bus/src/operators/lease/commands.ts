@@ -21,7 +21,7 @@ const DEFAULT_NAMESPACE = 'lease';
 const LEASE_ID = z.string().min(1).max(128).describe('As returned by acquire.');
 const TTL = z.number().min(1).max(MAX_TTL_SECONDS).describe('Its duration from now on, unless it is renewed.');
 const TOKEN = COUNT.describe(
-  'Larger than that of every earlier lease of these keys: what they guard refuses smaller ones.',
+  'Larger than that of every earlier lease of these keys. The protected resource must refuse smaller ones.',
 );
 
 /** The commands of op.lease. Every key is in the caller's tenant; no argument can name another. */

@@ -7,7 +7,7 @@ export const MAX_KEY_BYTES = 256;
 export const NAMESPACE: z.ZodExactOptional<z.ZodString> = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/)
-  .describe('1-128 letters, digits, ".", "_", "/", "-"; "default" when missing.')
+  .describe('1-128 letters, digits, ".", "_", "/", "-". Default: "default".')
   .exactOptional();
 
 /** What a key may be, of values and of leases. */

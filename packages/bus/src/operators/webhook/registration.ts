@@ -49,7 +49,7 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
     .array(z.enum(RULE_EVENTS))
     .min(1)
     .max(RULE_EVENTS.length)
-    .describe('What to tell of: messages (unless given), or who joins and leaves, which needs the right to presence.')
+    .describe('What to report: messages (default), or who joins and leaves, which needs the grant `presence`.')
     .exactOptional(),
 });
 
