@@ -64,11 +64,11 @@ export function tableOf(outcomes: readonly Outcome[]): string {
     'attack',
     'p50',
     'p99',
-    'p99 with nothing subtracted',
+    'raw p99',
     'worst',
     'lost',
     'memory',
-    'what the attacker was told',
+    'answers to the attacker',
     'verdict',
   ];
   const rows = outcomes.map(({ title, witness, rssMib, maxRssMib, told, held, faults }) => [
