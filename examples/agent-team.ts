@@ -1,21 +1,21 @@
 // Six agents work through a question in the channels of the room `science`: explore → hypothesize → design → execute →
 // interpret → share. Each knows only the channel it listens to and the one it writes to, so any of them may run in a
-// process of its own, on another machine, in another language.
+// separate process, on another machine, in another language.
 //
 //   node --import tsx examples/agent-team.ts "What makes bread rise?"
 //
-// `scripted` stands in for a language model; put a call to yours in its place.
+// `scripted` replaces a language model; call your own model instead.
 import { ArqonBusClient, type Message, type Subscription } from '@arqonbus/client';
 
 const { ARQONBUS_WS_URL: url = 'ws://127.0.0.1:9100', ARQONBUS_TOKEN: token } = process.env;
 const question = process.argv[2] ?? 'What makes bread rise?';
 
-/** Answers a prompt in a role. */
+/** Answers a prompt for a role. */
 type Model = (role: string, prompt: string) => Promise<string>;
 
 interface Work {
   readonly text: string;
-  /** The question that all of this is about; it holds results of one run together. */
+  /** The question of the whole run, which identifies its results. */
   readonly run: string;
 }
 
@@ -50,7 +50,7 @@ async function connect(screenName: string, personality: string): Promise<ArqonBu
   return client;
 }
 
-/** Takes up whatever comes into the channel, and hands on what the model makes of it. */
+/** Reads the events of the channel, and publishes the model's results to the next channel. */
 async function work(client: ArqonBusClient, role: (typeof ROLES)[number], inbox: Subscription<Work>): Promise<void> {
   for await (const { id, payload } of inbox) {
     const text = await scripted(role.name, `Please ${role.task}: ${payload.text}`);
@@ -87,7 +87,7 @@ for await (const message of room) {
     break;
   }
 }
-// First no more work, then the last acks, then the connections.
+// Stop taking work, then wait for the last acks, then close the connections.
 await Promise.all(inboxes.map((inbox) => inbox.close()));
 await Promise.all(working);
 await Promise.all(agents.map((agent) => agent.close()));
@@ -96,7 +96,7 @@ function show({ channel, payload }: Message<Work>): void {
   console.log(`${`science:${channel}`.padEnd(20)} ${payload.text}`);
 }
 
-/** How many messages led from the question to this one. */
+/** The number of messages from the question to this one. */
 function depth(id: string): number {
   const parent = parents.get(id);
   return parent === undefined ? 0 : 1 + depth(parent);

@@ -1,5 +1,5 @@
-// What content inspection (CASIL) does with the same four messages as a policy grows from watching to blocking. Starts a
-// bus of its own on a free port, so that it changes nobody's policy.
+// What content inspection (CASIL) does with four messages under policies from monitoring to blocking. Starts its
+// own bus on a free port, so that it changes no other policy.
 //
 //   node --import tsx examples/casil-policy.ts
 import { ArqonBusClient, RefusedError } from '@arqonbus/client';
@@ -37,7 +37,7 @@ const MESSAGES = [
   { text: 'x'.repeat(2_000) },
 ];
 
-/** Publishes all messages, and tells what became of each. */
+/** Publishes all messages, and prints the outcome of each. */
 async function tryPolicy(title: string): Promise<void> {
   console.log(`\n${title}`);
   for (const payload of MESSAGES) {
@@ -60,7 +60,7 @@ async function tryPolicy(title: string): Promise<void> {
 
 await tryPolicy('monitor: nothing is touched; metadata, logs and telemetry say what would be');
 
-// Administrators change the policy while the bus runs; a faulty one is refused as a whole.
+// Administrators change the policy while the bus runs. An invalid policy is refused as a whole.
 await sender.casil.reload({ mode: 'enforce', transport_redaction: true, max_payload_bytes: 1_000 });
 await tryPolicy('enforce with redaction: what is found is replaced, what is too large is blocked');
 

@@ -2,9 +2,9 @@
 //
 //   node --import tsx examples/chat.ts Ada                   in one terminal
 //   node --import tsx examples/chat.ts Grace                 in another
-//   echo "Lunch?" | node --import tsx examples/chat.ts Ada   says one thing and leaves
+//   echo "Lunch?" | node --import tsx examples/chat.ts Ada   sends one message and leaves
 //
-// The second argument names the channel (lounge:chat). /who lists those present, /quit or the end of the input leaves.
+// The second argument is the channel (lounge:chat). /who lists the members, /quit or the end of the input leaves.
 import { createInterface } from 'node:readline';
 import { ArqonBusClient } from '@arqonbus/client';
 

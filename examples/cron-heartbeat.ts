@@ -1,5 +1,5 @@
-// The bus itself sends a heartbeat into a channel, and a monitor raises an alarm when one is missing: whatever breaks
-// between the two, somebody hears of it.
+// The bus itself sends a heartbeat to a channel, and a monitor raises an alarm when one is missing. This detects
+// any failure between the two.
 //
 //   node --import tsx examples/cron-heartbeat.ts                     one beat a second until Ctrl-C
 //   node --import tsx examples/cron-heartbeat.ts --every 0.2 --beats 3
@@ -21,7 +21,7 @@ const client = new ArqonBusClient({
 await client.connect();
 const heartbeat = await client.subscribe<{ alive: boolean }>(`${room}:${channel}`);
 
-// The job ends with its owner's connection; `durable: true` keeps it over restarts. A time of day is told with
+// The job ends with its owner's connection; `durable: true` keeps it across restarts. For a time of day use
 // `cron: '0 9 * * MON-FRI', timezone: 'Europe/Berlin'` instead of the two seconds.
 const job = await client.cron.schedule({
   room,

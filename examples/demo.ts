@@ -1,4 +1,4 @@
-// What the bus does, in ten seconds: `npm run demo`. Starts a bus on free ports, lets three clients of different types
+// The main features in ten seconds: `npm run demo`. Starts a bus on free ports, lets three clients of different types
 // talk in science:explore, and prints what each of them sees.
 import { type Ack, ArqonBusClient, type Message } from '@arqonbus/client';
 import { startServer } from '@arqonbus/server';
@@ -17,7 +17,7 @@ const { server, addresses } = await startServer(loaded.config);
 const url = `ws://127.0.0.1:${addresses.bus.port}`;
 say('bus', `listens on ${url}`);
 
-// Whoever watches does so on a port of its own.
+// Watchers use the telemetry port.
 const telemetry = new WebSocket(`ws://127.0.0.1:${addresses.telemetry?.port}`);
 const watched = new Map<string, number>();
 telemetry.on('message', (data) => {
@@ -45,7 +45,7 @@ const name = new Map([
   [bot.id, 'Bot'],
 ]);
 
-// The dashboard sees the whole room; each of the others its channel.
+// The dashboard sees the whole room, and each of the others its channel.
 const everything = await board.subscribe<Finding>('science');
 const forBot = await bot.subscribe<Finding>('science:explore');
 const forAda = await ada.subscribe<Finding>('science:explore');

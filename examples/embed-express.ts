@@ -1,4 +1,4 @@
-// The bus inside an Express application: a route publishes, clients hear it over WebSocket on the same port.
+// The bus inside an Express application: a route publishes, and clients receive the events over WebSocket on the same port.
 //
 //   node --import tsx examples/embed-express.ts
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ app.post('/orders', express.json(), async (request, response) => {
   response.status(201).json({ id, sequence });
 });
 
-// Express answers requests; the HTTP server beneath it is what the bus attaches to.
+// Express answers requests, and the bus attaches to its HTTP server.
 const server = createServer(app);
 bus.attach(server, { path: '/bus' });
 server.listen(Number(process.env.PORT ?? 0), '127.0.0.1');

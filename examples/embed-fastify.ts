@@ -1,4 +1,4 @@
-// The bus inside a Fastify application: a route publishes, clients hear it over WebSocket on the same port.
+// The bus inside a Fastify application: a route publishes, and clients receive the events over WebSocket on the same port.
 //
 //   node --import tsx examples/embed-fastify.ts
 import type { AddressInfo } from 'node:net';

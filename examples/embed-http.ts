@@ -1,9 +1,9 @@
-// The bus inside a Node.js HTTP server that is there already: one process, one port, pages and WebSockets side by side.
+// The bus inside an existing Node.js HTTP server: one process, one port, pages and WebSockets side by side.
 //
-//   node --import tsx examples/embed-http.ts            talks to itself once and ends
+//   node --import tsx examples/embed-http.ts            exchanges one message and exits
 //   node --import tsx examples/embed-http.ts --stay     stays; open http://127.0.0.1:3000/ and press Ctrl-C to stop
 //
-// PORT chooses another port.
+// PORT sets another port.
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -25,7 +25,7 @@ server.listen(Number(process.env.PORT ?? 3000), '127.0.0.1');
 await once(server, 'listening');
 const { port } = server.address() as AddressInfo;
 
-// The program hears every channel of the room, and answers in its own name.
+// The program subscribes to the whole room, and answers under its own name.
 await bus.subscribe('orders:*', async ({ from, channel, payload }) => {
   console.log(`the program hears ${channel} from ${from}: ${JSON.stringify(payload)}`);
   if (channel === 'placed') await bus.publish('orders:accepted', { id: payload.id as number }, { as: 'shop' });

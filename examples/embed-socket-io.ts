@@ -1,8 +1,8 @@
-// The bus beside Socket.IO on one HTTP server: pages, Socket.IO's clients and the bus's clients share a port.
+// The bus beside Socket.IO on one HTTP server: pages, Socket.IO clients and bus clients share a port.
 //
 //   node --import tsx examples/embed-socket-io.ts
 //
-// --bus-last attaches the bus after Socket.IO instead of before: the order makes no difference.
+// --bus-last attaches the bus after Socket.IO instead of before. The order makes no difference.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -19,7 +19,7 @@ if (!isLast) bus.attach(server, { path: '/bus' });
 const sockets = new Server(server);
 if (isLast) bus.attach(server, { path: '/bus' });
 
-// What Socket.IO's clients say goes to the bus, and what is said there goes to them.
+// Messages of Socket.IO clients go to the bus, and events of the bus go to them.
 sockets.on('connection', (socket) => {
   socket.on('say', (text: string) => bus.publish('lobby:chat', { text }, { as: 'socket.io' }));
 });

@@ -1,8 +1,8 @@
-// The bus beside a WebSocket server of your own, made with `ws`, on one HTTP server.
+// The bus beside your own `ws` server on one HTTP server.
 //
 //   node --import tsx examples/embed-ws.ts
 //
-// --bus-last attaches the bus after the other server instead of before: the order makes no difference.
+// --bus-last attaches the bus after the other server instead of before. The order makes no difference.
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,7 +18,7 @@ if (!isLast) bus.attach(server, { path: '/bus' });
 const feeds = new WebSocketServer({ server, path: '/feed' });
 if (isLast) bus.attach(server, { path: '/bus' });
 
-// Whoever is connected to the other server hears what is said on the bus, and what it sends goes there.
+// Clients of the other server receive the events of the bus, and their messages go to the bus.
 feeds.on('connection', (socket) => {
   socket.on('message', (data) => bus.publish('lobby:chat', { text: String(data) }, { as: 'feed' }));
 });

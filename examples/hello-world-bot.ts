@@ -1,9 +1,9 @@
-// A bot that greets whoever joins its channel, and answers what is said there.
+// A bot that greets new members of its channel, and answers messages.
 //
 //   node --import tsx examples/hello-world-bot.ts
 //
-// Ctrl-C ends it. ARQONBUS_WS_URL says where the bus is, ARQONBUS_TOKEN holds a token for a bus that wants one,
-// ARQONBUS_BOT_ADDRESS names the channel. With --once it ends after its first answer.
+// Ctrl-C ends it. ARQONBUS_WS_URL is the address of the bus, ARQONBUS_TOKEN a token if the bus requires one,
+// ARQONBUS_BOT_ADDRESS the channel. With --once it exits after its first answer.
 import { ArqonBusClient } from '@arqonbus/client';
 
 const {
@@ -40,7 +40,7 @@ await bot.publish(address, { text: 'Hello, I am HelloBot. Say something!' });
 console.log(`listening on ${address}`);
 
 for await (const { id, from, payload } of channel) {
-  // Two bots that answer each other's answers would never stop, so an answer is not answered.
+  // Do not answer answers, because two bots would never stop.
   if (typeof payload.text !== 'string' || payload.in_reply_to !== undefined) continue;
   console.log(`${from}: ${payload.text}`);
   await bot.publish(address, { text: `You said: ${payload.text}`, in_reply_to: id });

@@ -1,10 +1,10 @@
-// A service that answers requests, and a caller that finds it and asks. Requests are private messages: only the two see
+// A service that answers requests, and a caller that finds it. Requests are private messages: only these two see
 // them.
 //
 //   node --import tsx examples/request-reply.ts serve        in one terminal, or in several
 //   node --import tsx examples/request-reply.ts ask 84 2     in another
 //
-// Services are found by the channel that they join; the caller spreads its requests over all that are there.
+// Services are found by the channel that they join. The caller spreads its requests over all of them.
 import { ArqonBusClient, CommandError, RequestError, TimeoutError } from '@arqonbus/client';
 
 const { ARQONBUS_WS_URL: url = 'ws://127.0.0.1:9100', ARQONBUS_TOKEN: token } = process.env;
@@ -62,7 +62,7 @@ async function ask(task: Task): Promise<void> {
   }
 }
 
-/** Client id of one of the services, and how many there are. */
+/** The client id of one service, and the number of services. */
 async function findService(caller: ArqonBusClient): Promise<[string, number]> {
   const members = await caller.channelInfo(SERVICES).then(
     (info) => info.members,

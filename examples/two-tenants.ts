@@ -1,4 +1,4 @@
-// Two teams on one bus that never meet: the same room names, other messages, other members. Starts a bus of its own with
+// Two isolated teams on one bus: the same room names, separate messages and members. Starts its own bus with
 // authentication, and signs tokens for both teams.
 //
 //   node --import tsx examples/two-tenants.ts
@@ -22,7 +22,7 @@ if (!loaded.ok) throw new Error(loaded.faults.join('\n'));
 const { server, addresses } = await startServer(loaded.config);
 const url = `ws://127.0.0.1:${addresses.bus.port}`;
 
-/** A token by HS256. Your identity provider, any JWT library, or `arqon token` for development, makes them as well. */
+/** A token signed with HS256. Your identity provider, any JWT library, or `arqon token` for development can create them too. */
 function token(claims: object): string {
   const now = Math.floor(Date.now() / 1000);
   const parts = [
@@ -48,7 +48,7 @@ await stranger.connect().catch((error: unknown) => {
 
 const red = await connect({ sub: 'ruth', tenant_id: 'red' });
 const blue = await connect({ sub: 'bert', tenant_id: 'blue' });
-// Narrower still: may read all of the room, and write into one channel.
+// A narrower token: it may read the whole room and publish to one channel.
 const intern = await connect({ sub: 'ines', tenant_id: 'red', publish: ['plans:questions'], subscribe: ['plans:*'] });
 
 const forRed = await intern.subscribe<{ text: string }>('plans:launch');
@@ -60,7 +60,7 @@ console.log(`red's intern reads: ${(await forRed.next({ timeoutMs: 2_000 })).pay
 await red.send('sub:bert', { text: 'psst' }, { ack: true }).catch(tell('red writes to bert in private'));
 await intern.publish('plans:launch', { text: 'Monday' }, { ack: true }).catch(tell("red's intern writes there"));
 
-// The same name, another channel: what blue reads first in it is its own first message.
+// The same name, but another channel: blue first reads its own first message.
 const first = await blue.publish('plans:launch', { text: 'Sunday' }, { ack: true });
 console.log(`blue publishes to plans:launch; it has sequence ${first.sequence}`);
 console.log(`blue reads: ${(await forBlue.next({ timeoutMs: 2_000 })).payload.text}`);

@@ -1,10 +1,10 @@
-// Receives webhooks and believes only those that are signed (Standard Webhooks), recent, and new.
+// Receives webhooks and accepts only requests that are signed (Standard Webhooks), recent, and new.
 //
 //   ARQONBUS_WEBHOOK_ALLOW_HOSTS=127.0.0.1 npx arqon serve       a bus that may post to this machine
 //   node --import tsx examples/webhook-receiver.ts               registers itself for science:explore and waits
 //   npx arqon pub science:explore '{"text":"hello"}'
 //
-// ARQONBUS_WS_URL says where the bus is, the first argument names the channel, --limit N ends it after N events.
+// ARQONBUS_WS_URL is the address of the bus, the first argument the channel. With --limit N it exits after N events.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -26,7 +26,7 @@ interface Delivery {
   readonly envelope: { readonly from: string; readonly payload: unknown };
 }
 
-/** Whether the body is what the bus signed, within the last five minutes. */
+/** Whether the bus signed this body within the last five minutes. */
 function isAuthentic(headers: IncomingHttpHeaders, body: Buffer): boolean {
   const { 'webhook-id': id, 'webhook-timestamp': time, 'webhook-signature': given } = headers;
   if (typeof id !== 'string' || typeof time !== 'string' || typeof given !== 'string') return false;
@@ -52,7 +52,7 @@ async function read(request: IncomingMessage): Promise<Buffer | null> {
   return Buffer.concat(chunks);
 }
 
-// A delivery is repeated when its answer got lost. A real receiver keeps these ids where it keeps the events.
+// A delivery is repeated if its answer was lost. A real receiver stores these ids together with the events.
 const seen = new Set<string>();
 
 async function receive(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -80,7 +80,7 @@ const server = createServer((request, response) => {
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const own = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 
-// The rule lives as long as its owner is connected; `durable: true` (for admins) outlives it.
+// The rule exists while its owner is connected; with `durable: true` (for admins) it outlives the connection.
 const client = new ArqonBusClient({ url, screenName: 'Receiver', ...(token === undefined ? {} : { token }) });
 await client.connect();
 const { rule_id } = await client.webhooks.register({ url: own, room, channel, secret });

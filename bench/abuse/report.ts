@@ -60,17 +60,7 @@ export function outcomeOf(
 
 /** The outcomes as a Markdown table. */
 export function tableOf(outcomes: readonly Outcome[]): string {
-  const head = [
-    'attack',
-    'p50',
-    'p99',
-    'raw p99',
-    'worst',
-    'lost',
-    'memory',
-    'answers to the attacker',
-    'verdict',
-  ];
+  const head = ['attack', 'p50', 'p99', 'raw p99', 'worst', 'lost', 'memory', 'answers to the attacker', 'verdict'];
   const rows = outcomes.map(({ title, witness, rssMib, maxRssMib, told, held, faults }) => [
     title,
     ms(witness.p50),

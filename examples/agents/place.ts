@@ -1,13 +1,13 @@
 import type { AgentCard } from '@arqonbus/protocol';
 
-/** Where the team meets, and where each step of its work is. */
+/** The channels of the team and of each step of its work. */
 export const TEAM = 'science:general';
 export const QUESTIONS = 'science:explore';
 export const WORK = 'science:execute';
 export const RESULTS = 'science:interpret';
 export const REPORTS = 'science:share';
 
-/** A conclusion with what it rests on. */
+/** A conclusion and its evidence. */
 export interface Report {
   readonly conclusion: string;
   readonly results: readonly Result[];
@@ -30,7 +30,7 @@ export interface Result extends Experiment {
   readonly attempt: number;
 }
 
-/** The card of an agent with one skill, as `list_clients` shows it and finds it. */
+/** The card of an agent with one skill, for `list_clients`. */
 export function cardOf(description: string, skill: string): AgentCard {
   return { description, skills: [{ id: skill, name: skill, tags: ['science'] }] };
 }

@@ -1,9 +1,9 @@
 import { type ArqonBusClient, type Message, type Receipt, RequestError, type Subscription } from '@arqonbus/client';
 import { type Dough, type Experiment, REPORTS, RESULTS, type Report, type Result, WORK } from './place.ts';
 
-/** How long a person may think: as long as the bus lets a request wait, milliseconds. */
+/** Time for a person to answer: the longest timeout of a request, in milliseconds. */
 const PATIENCE_MS = 300_000;
-/** How long a worker has for an experiment, seconds. */
+/** Time for a worker to run an experiment, in seconds. */
 const LEASE_SECONDS = 30;
 
 const LIST = new Intl.ListFormat('en');
@@ -13,7 +13,7 @@ export class Planner {
   readonly group: string;
   private readonly client: ArqonBusClient;
   private readonly results: Subscription<Result>;
-  /** By the number of the experiment: one that was made twice counts once. */
+  /** By the number of the experiment, so a repeated one counts once. */
   private readonly known: Map<number, Message<Result>> = new Map();
   /** The messages that carry this run's experiments. */
   private readonly posted: Set<string> = new Set();
@@ -24,7 +24,7 @@ export class Planner {
     this.results = results;
   }
 
-  /** @param group a name of this run's own, so that it has no work of another one */
+  /** @param group a name that only this run uses, so that it gets no work of another run */
   static async start(client: ArqonBusClient, group: string): Promise<Planner> {
     const [room = '', channel = ''] = WORK.split(':');
     // Made before the first experiment is posted, the group has all of them, workers or not.
@@ -38,7 +38,7 @@ export class Planner {
     return new Planner(client, group, await client.subscribe<Result>(RESULTS));
   }
 
-  /** Posts one experiment with all that a dough may need, and one without each of these; how many these are. */
+  /** Posts one experiment with all ingredients, and one without each of them. Returns their number. */
   async post(question: Message): Promise<number> {
     const whole = { yeast: true, sugar: true, warm: true };
     const doughs = [whole, { ...whole, yeast: false }, { ...whole, sugar: false }, { ...whole, warm: false }];
@@ -50,7 +50,7 @@ export class Planner {
     return doughs.length;
   }
 
-  /** Resolves with the results in the order of their experiments, once there are so many. */
+  /** Resolves with the results in the order of their experiments, once there are this many. */
   async collect(count: number): Promise<readonly Result[]> {
     while (this.known.size < count) {
       const message = await this.results.next();
@@ -67,13 +67,13 @@ export class Planner {
     return { conclusion: `To rise, bread needs ${LIST.format(needed.map(inWords))}.`, results };
   }
 
-  /** Sends the report to the mailbox of a reviewer; resolves with what became of it there. */
+  /** Sends the report to the mailbox of a reviewer, and resolves with its outcome. */
   async submit(report: Report, reviewer: string): Promise<Receipt> {
     const { handled } = await this.client.send(`@${reviewer}`, report, { receipt: true });
     return handled as Promise<Receipt>;
   }
 
-  /** Asks a person; false when the answer is no. */
+  /** Asks a person. False if the answer is no. */
   async askLeave(report: Report, person: string, id: string): Promise<boolean> {
     const question = { question: `May this be shared? ${report.conclusion}`, answer: { approved: true } };
     try {
@@ -98,7 +98,7 @@ export class Planner {
     );
   }
 
-  /** Takes its group away. */
+  /** Deletes its group. */
   async end(): Promise<void> {
     const [room = '', channel = ''] = WORK.split(':');
     await this.client.command('group.delete', { room, channel, group: this.group });

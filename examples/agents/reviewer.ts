@@ -1,7 +1,7 @@
 import type { ArqonBusClient } from '@arqonbus/client';
 import type { Report } from './place.ts';
 
-/** Reads the mail of a reviewer: what it approves is handled, and what it refuses is rejected; the sender is told which. */
+/** Reads the mail of a reviewer. Approved mail is handled, refused mail is rejected, and the sender is notified. */
 export async function review(client: ArqonBusClient, tell: (verdict: string) => void): Promise<void> {
   await client.mailbox<Report>({
     onMessage: async (report) => {
@@ -12,7 +12,7 @@ export async function review(client: ArqonBusClient, tell: (verdict: string) => 
   });
 }
 
-/** Stands in for a language model; put a call to yours in its place. */
+/** Replaces a language model; call your own model instead. */
 function problemOf({ results }: Report): string | undefined {
   if (!results.some(({ rises }) => rises)) return 'no dough rose';
   if (results.every(({ rises }) => rises)) return 'there is no control';

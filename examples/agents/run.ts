@@ -1,9 +1,9 @@
 // A team of agents answers a question in the workflow of the room `science`, together with a person. One worker's process
 // is killed in the middle of its work, and nothing is lost.
 //
-//   npm run -s example:agents                  with a bus of its own, on free ports of 127.0.0.1
-//   npm run -s example:agents -- --human       you are the person: it says how to answer
-//   npm run -s example:agents -- --url ws://127.0.0.1:9100    with a bus that runs, without authentication
+//   npm run -s example:agents                  with its own bus, on free ports of 127.0.0.1
+//   npm run -s example:agents -- --human       you are the person; the program prints how to answer
+//   npm run -s example:agents -- --url ws://127.0.0.1:9100    with a running bus, without authentication
 import { parseArgs } from 'node:util';
 import { ArqonBusClient, type PresenceSet } from '@arqonbus/client';
 import { type ClientType, newId } from '@arqonbus/protocol';
@@ -28,7 +28,7 @@ function say(who: string, what: string): void {
   console.log(`${who.padEnd(10)} ${what}`);
 }
 
-/** Ends what was begun, the last thing first. */
+/** Closes everything that was opened, in reverse order. */
 const endings: (() => Promise<unknown>)[] = [];
 
 async function startBus(): Promise<string> {
@@ -42,7 +42,7 @@ async function startBus(): Promise<string> {
   return `ws://127.0.0.1:${addresses.bus.port}`;
 }
 
-/** Somebody of the team, in the channel where it meets. */
+/** A member of the team, in its channel. */
 async function member(url: string, name: string, clientType: ClientType = 'ai-agent'): Promise<ArqonBusClient> {
   const client = new ArqonBusClient({ url, subject: name, screenName: name, clientType });
   await client.connect();
@@ -51,7 +51,7 @@ async function member(url: string, name: string, clientType: ClientType = 'ai-ag
   return client;
 }
 
-/** Resolves when those who watch the team are told that somebody is in one of these states. */
+/** Resolves when presence reports a member of the team in one of these states. */
 function until(team: PresenceSet, name: string, ...states: readonly string[]): Promise<void> {
   const isSo = (): boolean =>
     team.members.some(({ sender, agent }) => sender.name === name && states.includes(agent?.state ?? ''));
@@ -66,7 +66,7 @@ function until(team: PresenceSet, name: string, ...states: readonly string[]): P
   });
 }
 
-/** Says what the bus tells of agents. */
+/** Prints what the bus reports about agents. */
 async function tellOf(client: ArqonBusClient, wanted: { name?: string; skill?: string }): Promise<void> {
   const { clients } = await client.command('list_clients', wanted);
   const lines = clients.map(({ sender, state, note, card }) => {

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 
-/** A worker that runs in a process of its own. */
+/** A worker that runs in a separate process. */
 export class Worker {
   readonly name: string;
   private readonly child: ChildProcess;

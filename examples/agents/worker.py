@@ -1,4 +1,4 @@
-"""A worker of the team, in Python: takes experiments as a member of a group, and publishes what comes of them.
+"""A worker of the team, in Python: takes experiments as a member of a group, and publishes the results.
 
     pip install ./python
     python examples/agents/worker.py grace GROUP
@@ -17,7 +17,7 @@ import sys
 from arqonbus import ArqonBusClient, JsonObject
 
 URL = os.environ.get("ARQONBUS_WS_URL", "ws://127.0.0.1:9100")
-#: An experiment takes less, in seconds. A worker that is busy for longer is shown as lapsed.
+#: Longer than any experiment, in seconds. A worker that is busy for longer is shown as lapsed.
 BUSY_SECONDS = 1
 CARD: JsonObject = {
     "description": "Makes doughs.",
@@ -26,7 +26,7 @@ CARD: JsonObject = {
 
 
 async def model(experiment: JsonObject) -> bool:
-    """Stands in for a language model; put a call to yours in its place."""
+    """Replaces a language model; call your own model instead."""
     return bool(experiment["yeast"] and experiment["sugar"] and experiment["warm"])
 
 
@@ -34,14 +34,14 @@ async def work(name: str, group: str) -> None:
     async with ArqonBusClient(URL, subject=name, screen_name=name, client_type="ai-agent") as client:
         await client.identify(card=CARD, state="idle", note="Python")
         await client.join("science:general")
-        # One experiment at a time: what this worker has in hand goes to another one, should it die over it.
+        # One experiment at a time. If this worker dies, its experiment goes to another one.
         async with client.subscribe("science:execute", group=group, prefetch=1) as tasks:
             async for task in tasks:
                 experiment = task["payload"]
                 note = f"experiment {experiment['number']}"
                 await client.identify(state="busy", note=note, ttl_seconds=BUSY_SECONDS)
                 result = {**experiment, "rises": await model(experiment), "by": name, "attempt": task.attempt}
-                # Published before the work counts as done: an experiment may be made twice, but none is forgotten.
+                # Publish before the acknowledgement: an experiment may run twice, but none is lost.
                 await client.publish("science:interpret", result, metadata={"causal_parent_id": task["id"]})
                 await client.identify(state="idle", note="Python")
 

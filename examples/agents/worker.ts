@@ -1,4 +1,4 @@
-// A worker of the team: takes experiments as a member of a group, one at a time, and publishes what comes of them.
+// A worker of the team: takes experiments as a member of a group, one at a time, and publishes the results.
 //
 //   node --import tsx examples/agents/worker.ts ada GROUP           see worker.py for the same in Python
 //   node --import tsx examples/agents/worker.ts ada GROUP --hang    its model never answers
@@ -8,13 +8,13 @@ import { once } from 'node:events';
 import { ArqonBusClient } from '@arqonbus/client';
 import { cardOf, type Experiment, RESULTS, type Result, TEAM, WORK } from './place.ts';
 
-/** An experiment takes less. A worker that is busy for longer is shown as lapsed. */
+/** Longer than any experiment. A worker that is busy for longer is shown as lapsed. */
 const BUSY_SECONDS = 1;
 
 const [name = 'ada', group = 'lab', option] = process.argv.slice(2);
 const url = process.env.ARQONBUS_WS_URL ?? 'ws://127.0.0.1:9100';
 
-/** Stands in for a language model; put a call to yours in its place. */
+/** Replaces a language model; call your own model instead. */
 async function model({ yeast, sugar, warm }: Experiment): Promise<boolean> {
   if (option === '--hang') await new Promise(() => {});
   return yeast && sugar && warm;
@@ -24,7 +24,7 @@ const client = new ArqonBusClient({ url, subject: name, screenName: name, client
 await client.connect();
 await client.identify({ card: cardOf('Makes doughs.', 'experiment'), state: 'idle', note: 'TypeScript' });
 await client.join(TEAM);
-// One experiment at a time: what this worker has in hand goes to another one, should it die over it.
+// One experiment at a time. If this worker dies, its experiment goes to another one.
 const work = await client.subscribe<Experiment>(WORK, { group, prefetch: 1 });
 process.stdin.resume();
 once(process.stdin, 'end')
@@ -38,7 +38,7 @@ for await (const task of work) {
   const { number } = task.payload;
   await client.identify({ state: 'busy', note: `experiment ${number}`, ttlSeconds: BUSY_SECONDS });
   const result: Result = { ...task.payload, rises: await model(task.payload), by: name, attempt: task.attempt };
-  // Published before the work counts as done: an experiment may be made twice, but none is forgotten.
+  // Publish before the acknowledgement: an experiment may run twice, but none is lost.
   await client.publish(RESULTS, result, { metadata: { causal_parent_id: task.id } });
   await client.identify({ state: 'idle', note: 'TypeScript' });
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Two ArqonBus nodes that share one Redis, on this machine: starts all three, shows a message crossing from one node to
+# Two ArqonBus nodes that share one Redis, on this machine. Starts all three, shows a message crossing from one node to
 # the other, kills a node to show that nothing is lost, and cleans up when it ends.
 #
-#   examples/cluster/run.sh            shows it and ends
+#   examples/cluster/run.sh            shows it and exits
 #   examples/cluster/run.sh --stay     keeps the cluster until Ctrl-C
 #
-# Ports are free ones; REDIS_PORT, PORT_A and PORT_B choose others.
+# Uses free ports; REDIS_PORT, PORT_A and PORT_B set others.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

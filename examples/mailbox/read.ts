@@ -1,4 +1,4 @@
-// Reads a mailbox: what was sent while nobody was there, and what comes. Each message is handled once, whichever of the
+// Reads a mailbox: earlier messages, then new ones. Each message is handled once, by whichever of the
 // reader's programs takes it. See send.ts.
 //
 //   node --import tsx examples/mailbox/read.ts ada

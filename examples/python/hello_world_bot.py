@@ -1,4 +1,4 @@
-"""A bot that greets whoever joins its channel, and answers what is said there.
+"""A bot that greets new members of its channel, and answers messages.
 
     pip install ./python
     python examples/python/hello_world_bot.py
@@ -41,7 +41,7 @@ async def run(once: bool) -> None:
 
 
 async def react(bot: ArqonBusClient, message: Envelope) -> bool:
-    """Greets a newcomer or answers an event. True when there was something to answer."""
+    """Greets a new member or answers an event. True if there was something to answer."""
     payload = message["payload"]
     if message["type"] == "system":
         if payload["event"] == "presence":
@@ -51,7 +51,7 @@ async def react(bot: ArqonBusClient, message: Envelope) -> bool:
                     await bot.publish(ADDRESS, {"text": f"Welcome, {name}!"})
         return False
     text = payload.get("text")
-    # Two bots that answer each other's answers would never stop, so an answer is not answered.
+    # Do not answer answers, because two bots would never stop.
     if not isinstance(text, str) or "in_reply_to" in payload:
         return False
     print(f"{message['from']}: {text}", flush=True)

@@ -1,23 +1,23 @@
 import type { CommandArgs } from '@arqonbus/protocol';
 
-/** Where the tasks are, and how they are shared; each worker asks for the same. */
+/** The place of the tasks and the settings of their group, the same for each worker. */
 export const GROUP = {
   room: 'work',
   channel: 'tasks',
   group: 'crew',
   start: 'all',
-  /** How long a worker has for a task: one that freezes is given up after that. */
+  /** Time that a worker has for a task. A frozen worker loses its task after that. */
   ack_wait_seconds: 2,
   backoff_seconds: [0],
 } satisfies CommandArgs<'group.create'>;
 
-/** Where the results are kept. */
+/** The place of the results. */
 export const RESULTS = { namespace: 'work-queue' } as const;
 
 export interface Task {
-  /** Which call of tasks.ts it belongs to. */
+  /** The run of tasks.ts to which it belongs. */
   readonly run: string;
   readonly number: number;
-  /** How long it takes. */
+  /** The duration of the task. */
   readonly milliseconds: number;
 }

@@ -1,4 +1,4 @@
-// Publishes tasks for the workers, waits until all are done, and says who did how many.
+// Publishes tasks for the workers, waits until all are done, and prints how many each worker did.
 //
 //   node --import tsx examples/work-queue/tasks.ts [HOW-MANY] [MILLISECONDS-EACH]
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,7 +10,7 @@ const { ARQONBUS_WS_URL: url = 'ws://127.0.0.1:9100', ARQONBUS_TOKEN: token } = 
 const [count = 300, milliseconds = 20] = process.argv.slice(2).map(Number);
 const client = new ArqonBusClient({ url, screenName: 'Tasks', ...(token === undefined ? {} : { token }) });
 await client.connect();
-// Made before the first task is published, the group has all of them, workers or not.
+// The group is created before the first task is published, so it has all of them, even without workers.
 await client.command('group.create', GROUP);
 
 const run = newId();

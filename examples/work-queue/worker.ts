@@ -1,11 +1,11 @@
-// One of several workers that share tasks. Kill it (kill -9) or freeze it (kill -STOP) in the middle of its work: the
-// others do what it has not finished.
+// One of several workers that share tasks. Kill it (kill -9) or freeze it (kill -STOP) during its work, and the
+// others finish its tasks.
 //
 //   node --import tsx examples/work-queue/worker.ts Ada       in one terminal
 //   node --import tsx examples/work-queue/worker.ts Grace     in another
 //   node --import tsx examples/work-queue/tasks.ts 300        in a third one
 //
-// A task may be begun twice, when a worker dies over it. Its effect happens once: it is a write that only the first can make.
+// A task may be started twice if a worker dies. Its effect happens once, because only the first write of its key succeeds.
 import { setTimeout as pause } from 'node:timers/promises';
 import { ArqonBusClient, CommandError, type Delivery, LeaseLostError } from '@arqonbus/client';
 import { GROUP, RESULTS, type Task } from './place.ts';
@@ -19,7 +19,7 @@ const client = new ArqonBusClient({
   ...(token === undefined ? {} : { token }),
 });
 await client.connect();
-// Whoever comes first makes the group; for the others it is there.
+// The first worker creates the group, and the others use it.
 await client.command('group.create', GROUP);
 const tasks = await client.subscribe<Task>(`${GROUP.room}:${GROUP.channel}`, {
   group: GROUP.group,
@@ -39,12 +39,12 @@ for await (const task of tasks) {
     await task.ack();
   } catch (error) {
     if (!(error instanceof LeaseLostError)) throw error;
-    // Whoever has it now will find it done.
+    // The worker that has it now will find it done.
     console.log(`${name} was too late for task ${number} (${error.code})`);
   }
 }
 
-/** Writes the result of a task, unless somebody has: the version 0 is that of a key that is not there. */
+/** Writes the result of a task, unless it exists: version 0 means that the key does not exist. */
 async function isFirst({ payload, id }: Delivery<Task>): Promise<boolean> {
   try {
     await client.store.set(`${payload.run}/${id}`, { number: payload.number, by: name }, { ...RESULTS, ifVersion: 0 });
