@@ -6,16 +6,16 @@ export const ROOM_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** A channel's name, whole. */
 export const CHANNEL_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
 
-/** Stands for all channels of a room (a room subscription, a room-wide event) and, as a room, for all rooms. */
+/** All channels of a room (a room subscription, a room-wide event) and, as a room, all rooms. */
 export const WILDCARD = '*';
-/** The channel name kept for private messages among the members of a room. */
+/** The channel name reserved for private messages among the members of a room. */
 export const PRIVATE_CHANNEL = 'pm';
 
-/** The room of mailboxes: each of its channels is one subject's ({@link mailboxChannel}). */
+/** The room of mailboxes: each of its channels belongs to one subject ({@link mailboxChannel}). */
 export const MAIL_ROOM = '@';
 /** The group whose members handle the mail of a mailbox. */
 export const INBOX = 'inbox';
-/** The channel of a mailbox whose subject is no channel name: base64url of at most 256 UTF-16 units. */
+/** The channel of a mailbox whose subject is not a channel name: base64url of at most 256 UTF-16 units. */
 const SPELLED_MAILBOX = /^~[A-Za-z0-9_-]{2,1024}$/;
 
 /** A place in a tenant: `channel` is a name or {@link WILDCARD}; `room` is a name, or the wildcard with it. */
@@ -24,7 +24,7 @@ export interface Address {
   readonly channel: string;
 }
 
-/** What a sender named, after `room:channel` in either field was taken apart. Both may be missing. */
+/** The room and channel that a sender named, after `room:channel` was split. Both may be missing. */
 export interface PartialAddress {
   readonly room?: string;
   readonly channel?: string;
@@ -40,14 +40,14 @@ export function isChannelName(value: string): boolean {
   return CHANNEL_NAME.test(value);
 }
 
-/** The channel of {@link MAIL_ROOM} that keeps a subject's mail: the subject itself when it is a channel name. */
+/** The channel of {@link MAIL_ROOM} for a subject's mail: the subject itself if it is a channel name. */
 export function mailboxChannel(subject: string): string {
   if (isChannelName(subject)) return subject;
   const bytes = String.fromCharCode(...new TextEncoder().encode(subject));
   return `~${btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')}`;
 }
 
-/** The subject whose mail a channel of {@link MAIL_ROOM} keeps; the channel itself where it spells none. */
+/** The subject whose mail is in a channel of {@link MAIL_ROOM}; the channel itself if it encodes none. */
 export function mailboxSubject(channel: string): string {
   if (!SPELLED_MAILBOX.test(channel)) return channel;
   try {
@@ -58,7 +58,7 @@ export function mailboxSubject(channel: string): string {
   }
 }
 
-/** Whether a channel of {@link MAIL_ROOM} may be called so. */
+/** Whether this is a valid channel name of {@link MAIL_ROOM}. */
 export function isMailboxChannel(value: string): boolean {
   return isChannelName(value) || SPELLED_MAILBOX.test(value);
 }
@@ -68,8 +68,8 @@ export function formatAddress(address: Address): string {
 }
 
 /**
- * Takes the `room` and `channel` fields of an envelope or of a command's arguments apart: each may hold a name, a
- * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field when one is malformed or the two disagree.
+ * Parses the `room` and `channel` fields of an envelope or of a command's arguments: each may contain a name, a
+ * wildcard or `room:channel`. Throws VALIDATION_ERROR naming the field if one is malformed or the two conflict.
  *
  * @param patterns whether the channel may be a pattern like `orders.*`
  * @param mailboxes whether it may be a mailbox: a channel of the room `@`
@@ -136,7 +136,7 @@ function badName(field: 'room' | 'channel', value: string): BusError {
   );
 }
 
-/** Compiled form of one glob, in which `*` stands for any run of characters, `/` and `:` included. */
+/** Compiled form of one glob, in which `*` matches any run of characters, including `/` and `:`. */
 export type Glob = (text: string) => boolean;
 
 /** Compiles a glob. Matching is linear in the text for every pattern: no backtracking beyond the last star. */

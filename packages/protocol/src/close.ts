@@ -1,6 +1,6 @@
 /**
  * What a client should do after a close code (PROTOCOL section 8):
- * `after-notice` waits for the delay that the shutdown notice named, `after-refresh` needs a new token first.
+ * `after-notice` waits for the delay in the shutdown notice, `after-refresh` needs a new token first.
  */
 export type Reconnect = 'now' | 'backoff' | 'after-notice' | 'after-refresh' | 'never';
 
@@ -26,7 +26,7 @@ const RECONNECT: Readonly<Record<CloseCode, Reconnect>> = {
   [CLOSE.SLOW_CONSUMER]: 'backoff',
 };
 
-/** What to do after `code`; every code that the table does not name (1006, 1011, …) is a broken line: `backoff`. */
+/** What to do after `code`. Every code that is not in the table (1006, 1011, …) is a broken connection: `backoff`. */
 export function reconnectAfter(code: number): Reconnect {
   return RECONNECT[code as CloseCode] ?? 'backoff';
 }

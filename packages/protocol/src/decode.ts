@@ -35,12 +35,12 @@ const NO_ARGS: JsonObject = Object.freeze({});
 const NOWHERE: PartialAddress = Object.freeze({});
 
 /**
- * Reads one text frame (PROTOCOL sections 2 and 3). Returns the validated envelope, or the refusal to answer with; it
- * never throws, whatever the text.
+ * Parses one text frame (PROTOCOL sections 2 and 3). Returns the validated envelope, or the refusal to send;
+ * never throws, for any text.
  *
  * @param text the frame, already checked against the size limit. It was UTF-8, so that only escapes can spell half a
  *   surrogate pair; those become U+FFFD.
- * @param strict refuse unknown fields and missing `version`, `id` or `payload` instead of mending them
+ * @param strict refuse unknown fields and missing `version`, `id` or `payload` instead of correcting them
  */
 export function decode(text: string, strict = false): Inbound | Refusal {
   let frame: unknown;
@@ -102,7 +102,7 @@ function validate(frame: JsonObject, strict: boolean): Inbound {
   const body = (payload as JsonObject | undefined) ?? {};
   const isCommand = kind === 'command';
   const to = isCommand ? undefined : checkRecipients(frame, body, kind);
-  // What names its recipients is for them alone, whatever it calls itself.
+  // A message with recipients is private, whatever its type.
   const meant = kind === 'event' && to !== undefined ? 'private' : kind;
   return {
     id: (id as string | undefined) ?? newId(),
@@ -136,7 +136,7 @@ function checkType(type: unknown): InboundType {
   return kind;
 }
 
-/** Checks the fields that nothing else does: that JSON can carry them. Answers how many are unknown. */
+/** Checks that JSON can represent the remaining fields. Returns the number of unknown ones. */
 function checkOthers(frame: JsonObject, strict: boolean): number {
   let unknown = 0;
   for (const key in frame) {
@@ -191,7 +191,7 @@ function commandName(frame: JsonObject, payload: JsonObject): string {
 }
 
 function commandArgs(frame: JsonObject, payload: JsonObject): JsonObject {
-  // The second form, payload.command + payload.parameters, counts only where the first is not used.
+  // The alternative form, payload.command + payload.parameters, applies only if the first is not used.
   const nested = frame.command === undefined;
   const field = nested ? 'payload.parameters' : 'args';
   const args = frame.args === undefined && nested ? payload.parameters : frame.args;

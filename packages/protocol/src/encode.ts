@@ -5,7 +5,7 @@ import { newId } from './id.ts';
 let stampMs = -1;
 let stamp = '';
 
-/** The accept time as RFC 3339 UTC with milliseconds; the text is made once a millisecond. */
+/** The accept time as RFC 3339 UTC with milliseconds; the text is built once per millisecond. */
 export function timestamp(now: number = Date.now()): string {
   if (now !== stampMs) {
     stampMs = now;
@@ -15,12 +15,12 @@ export function timestamp(now: number = Date.now()): string {
 }
 
 /**
- * An envelope whose text is complete but for its place in a stream: the engine that assigns the sequence closes it
- * with {@link seal}. So the payload is serialized once, before the order is known.
+ * An envelope whose text is complete except its position in a stream: the engine that assigns the sequence completes it
+ * with {@link seal}. The payload is thus serialized once, before the order is known.
  */
 export interface Draft {
   readonly id: string;
-  /** The client id, or another name of PROTOCOL section 2; who is left out of delivery unless it asked for its echo. */
+  /** The client id, or another name of PROTOCOL section 2. It gets no copy unless it requested its echo. */
   readonly from: string;
   /** Accept time in milliseconds since 1970; the same instant as the text's `timestamp`. */
   readonly time: number;
@@ -28,7 +28,7 @@ export interface Draft {
   readonly open: string;
 }
 
-/** What {@link openDraft} needs; all names are already validated, so that none needs escaping. */
+/** The input of {@link openDraft}. All names are already validated, so none needs escaping. */
 export interface DraftSource {
   readonly id: string;
   readonly type: 'event' | 'telemetry' | 'private' | 'system';
@@ -40,11 +40,11 @@ export interface DraftSource {
   readonly payload: JsonObject;
   readonly requestId?: string | undefined;
   readonly metadata?: Metadata | undefined;
-  /** What only the server writes of the metadata, as members of JSON text: `"sender":{…},"expires_at":"…"`. */
+  /** The server's part of the metadata, as members of JSON text: `"sender":{…},"expires_at":"…"`. */
   readonly marks?: string | undefined;
 }
 
-/** Serializes an event up to its metadata. One `JSON.stringify`, whatever the number of subscribers. */
+/** Serializes an event up to its metadata, with one `JSON.stringify` for any number of subscribers. */
 export function openDraft(source: DraftSource, now: number = Date.now()): Draft {
   const { id, from, metadata, marks, requestId } = source;
   let open = `{"version":"1.0","id":"${id}","type":"${source.type}","room":"${source.room}","channel":"${source.channel}","from":"${from}","timestamp":"${timestamp(now)}",`;
@@ -55,17 +55,17 @@ export function openDraft(source: DraftSource, now: number = Date.now()): Draft 
     const members = JSON.stringify(metadata);
     if (members.length > 2) open += `${members.slice(1, -1)},`;
   }
-  // Last: of two members with one name, a reader takes the later.
+  // Last: if two members have the same name, a reader uses the later one.
   if (marks !== undefined) open += `${marks},`;
   return { id, from, time: now, open };
 }
 
-/** Closes a draft with its place in the stream. */
+/** Completes a draft with its position in the stream. */
 export function seal(open: string, sequence: number, epoch: string): string {
   return `${open}"sequence":${sequence},"epoch":"${epoch}"}}`;
 }
 
-/** Closes a draft that no stream keeps: degraded traffic has no sequence. */
+/** Completes a draft that is not stored: degraded traffic has no sequence. */
 export function sealUnstored(open: string): string {
   return `${open.endsWith(',') ? open.slice(0, -1) : open}}}`;
 }
@@ -80,7 +80,7 @@ export function markReplayed(text: string): string {
   return `${text.slice(0, -2)},"replayed":true}}`;
 }
 
-/** Serializes an envelope of the server's own, filling in version, id, from and timestamp. */
+/** Serializes an envelope from the server itself, with version, id, from and timestamp. */
 export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>): string {
   const { type, payload, metadata, ...rest } = envelope;
   return JSON.stringify({
@@ -91,7 +91,7 @@ export function encode(envelope: Partial<Envelope> & Pick<Envelope, 'type' | 'pa
     timestamp: timestamp(),
     ...rest,
     payload,
-    // Last, as in events: whoever looks for a mark in a text looks at its end.
+    // Last, as in events: marks are searched at the end of a text.
     metadata,
   });
 }
@@ -112,14 +112,14 @@ export function encodeError(
   } as Partial<Envelope> & Pick<Envelope, 'type' | 'payload'>);
 }
 
-/** What the content policy blocked is told with its place on top as well, where clients look for it first. */
+/** A refusal by the content policy also has its room and channel at the top level, where clients look first. */
 function placeOfBlock({ code, details }: Pick<BusError, 'code' | 'details'>): Pick<Envelope, 'room' | 'channel'> {
   if (!code.startsWith('CASIL_')) return {};
   const { room, channel } = details;
   return { ...(typeof room === 'string' && { room }), ...(typeof channel === 'string' && { channel }) };
 }
 
-/** The details every refusal carries, on the wire and over HTTP. */
+/** The details of every refusal, on the wire and over HTTP. */
 export function errorPayload(code: ErrorCode, details: ErrorDetails): JsonObject {
   return { ...details, retryable: ERRORS[code].retryable };
 }

@@ -3,7 +3,7 @@ import type { ErrorCode, ErrorDetails } from './errors.ts';
 export const PROTOCOL_VERSION = '1.0';
 /** The WebSocket subprotocol a server selects when a client offers it. */
 export const SUBPROTOCOL = 'arqonbus.v1';
-/** `from` of everything that the server itself says. */
+/** `from` of all envelopes from the server itself. */
 export const SERVER = 'arqonbus';
 
 export const CLIENT_TYPES = ['human', 'ai-agent', 'dashboard', 'service'] as const;
@@ -24,7 +24,7 @@ export type EnvelopeType =
 /** The types a client may send (PROTOCOL section 3). */
 export type InboundType = 'event' | 'private' | 'command' | 'telemetry';
 
-/** What CASIL found, when the policy writes it into envelopes (`metadata.casil`). */
+/** The result of CASIL, if the policy adds it to envelopes (`metadata.casil`). */
 export interface CasilMetadata {
   kind: 'data' | 'control' | 'telemetry' | 'system';
   risk_level: 'low' | 'medium' | 'high';
@@ -34,9 +34,9 @@ export interface CasilMetadata {
   would_be?: 'ALLOW' | 'ALLOW_WITH_REDACTION' | 'BLOCK';
 }
 
-/** Who sent an envelope, as the server knows it: nothing in it is the sender's own claim but the name and the type. */
+/** The sender of an envelope, as verified by the server; only the name and the type are the sender's own claims. */
 export interface SenderRecord {
-  /** The token's `sub`, or who an HTTP caller or a program publishes as. */
+  /** The token's `sub`, or the subject under which an HTTP caller or a program publishes. */
   subject?: string;
   /** The screen name; a token's `name` fixes it. */
   name?: string;
@@ -45,13 +45,13 @@ export interface SenderRecord {
 }
 
 export interface Metadata {
-  /** Place in the channel's total order, from 1, within `epoch`. Absent on degraded (live-only) traffic. */
+  /** Position in the channel's total order, from 1, within `epoch`. Absent on degraded (live-only) traffic. */
   sequence?: number;
-  /** The incarnation of the channel's stream that `sequence` counts in. */
+  /** The lifetime of the channel's stream in which `sequence` counts. */
   epoch?: string;
   client_timestamp?: string;
   sender?: SenderRecord;
-  /** RFC 3339: after it the envelope is neither delivered, replayed nor listed. */
+  /** RFC 3339. After this time the envelope is not delivered, replayed or listed. */
   expires_at?: string;
   casil?: CasilMetadata;
   replayed?: boolean;
@@ -59,7 +59,7 @@ export interface Metadata {
   iteration?: number;
   vector_clock?: Record<string, number>;
   causal_parent_id?: string;
-  /** How many messages led to this one, each caused by the one before; absent on the first of them. */
+  /** The length of the chain of messages that caused this one; absent on the first of them. */
   hops?: number;
   traceparent?: string;
   [key: string]: unknown;
@@ -86,25 +86,25 @@ export interface Envelope<P = JsonObject> {
   metadata?: Metadata;
 }
 
-/** Where a stream has to stand so that an event is stored: at a sequence (0: it is empty), or at the event with this id. */
+/** The required position of a stream to store an event: a sequence (0: it is empty), or the event with this id. */
 export type Expected = { readonly sequence: number; readonly epoch?: string } | { readonly last_id: string };
 
-/** How an event or private message is to be treated: `options` of its envelope (docs/protocol.md, "Options"). */
+/** How an event or private message is handled: `options` of its envelope (docs/protocol.md, "Options"). */
 export interface MessageOptions {
-  /** Neither delivered, replayed nor listed after so many seconds; it keeps its sequence. */
+  /** After this many seconds it is not delivered, replayed or listed. It keeps its sequence. */
   readonly ttl_seconds?: number;
-  /** Stored only if the stream stands there, else `CONFLICT` with where it does. */
+  /** Stored only if the stream is at this position, else `CONFLICT` with its position. */
   readonly expect?: Expected;
-  /** Live only: it has no sequence and no history keeps it. */
+  /** Live only: without a sequence, and not in the history. */
   readonly ephemeral?: boolean;
-  /** Takes the channel's retained value away; the event itself is an event like others. */
+  /** Removes the channel's retained value. The event itself is delivered as usual. */
   readonly clear?: boolean;
-  /** RFC 3339: published then, as if its sender did; a time that has passed is now. */
+  /** RFC 3339. Published at this time, on behalf of its sender. A time in the past means now. */
   readonly deliver_at?: string;
   readonly delay_seconds?: number;
-  /** Asks to be told when it was handled: `true` of a private message, of an event the name of the group. */
+  /** Requests a receipt: `true` for a private message, the name of the group for an event. */
   readonly receipt?: true | string;
-  /** Asks for an answer within the time, of one member of a group. */
+  /** Requests an answer within this time, from one member of a group. */
   readonly request?: { readonly timeout_ms: number; readonly group?: string };
 }
 
@@ -114,7 +114,7 @@ export interface Inbound {
   readonly type: InboundType;
   readonly room: string | undefined;
   readonly channel: string | undefined;
-  /** Client ids and `sub:SUBJECT`; undefined when none was named. */
+  /** Client ids and `sub:SUBJECT`; undefined without recipients. */
   readonly to: readonly string[] | undefined;
   readonly payload: JsonObject;
   /** Only on `command`. */
@@ -122,15 +122,15 @@ export interface Inbound {
   readonly args: JsonObject;
   readonly ack: boolean;
   readonly requestId: string | undefined;
-  /** What of the sender's metadata travels on, with `client_timestamp`; undefined when nothing does. */
+  /** The sender's metadata to pass on, with `client_timestamp`; undefined if there is none. */
   readonly metadata: Metadata | undefined;
-  /** Of an event or private message; undefined when it has none. */
+  /** Of an event or private message; undefined if it has none. */
   readonly options: MessageOptions | undefined;
-  /** How many unknown top-level fields were dropped. */
+  /** The number of dropped unknown top-level fields. */
   readonly dropped: number;
 }
 
-/** Why a frame was not accepted. `command` is set when the frame was a command: it is owed a `command_response`. */
+/** Why a frame was not accepted. `command` is set if the frame was a command, which must get a `command_response`. */
 export interface Refusal {
   readonly code: ErrorCode;
   readonly message: string;

@@ -34,14 +34,14 @@ export type ErrorCode =
 export interface ErrorEntry {
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
-  /** The HTTP status that says the same. */
+  /** The corresponding HTTP status. */
   readonly status: number;
   readonly meaning: string;
 }
 
 /**
- * The one catalogue of refusals (PROTOCOL section 8): every `error_code` a peer can meet, whether the same request may
- * succeed later, and the HTTP status that says the same.
+ * The catalogue of refusals (PROTOCOL section 8): every `error_code`, whether the same request may
+ * succeed later, and the corresponding HTTP status.
  */
 export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
   INVALID_JSON: { retryable: false, status: 400, meaning: 'The frame is not a JSON object.' },
@@ -102,7 +102,7 @@ export const ERRORS: Readonly<Record<ErrorCode, ErrorEntry>> = {
 /** How deep details are looked into. */
 const DETAIL_LEVELS = 8;
 
-/** Facts a program can act on: `field`, `expected`, `retry_after_ms`, … They become members of the error's `payload`. */
+/** Details for programs: `field`, `expected`, `retry_after_ms`, … They become members of the error's `payload`. */
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
 /** Codes that count as protocol violations: {@link MAX_VIOLATIONS} of them in a minute close the connection with 1008. */
@@ -114,8 +114,8 @@ export const VIOLATIONS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 
 /**
- * A refusal that travels to the peer. `message` is one sentence a person can act on; anything else that is thrown
- * becomes `INTERNAL_ERROR` and its text stays in the server's log.
+ * A refusal that is sent to the peer. `message` is one actionable sentence. Any other exception
+ * becomes `INTERNAL_ERROR`, and its text stays in the server's log.
  */
 export class BusError extends Error {
   readonly code: ErrorCode;

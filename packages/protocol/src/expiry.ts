@@ -5,8 +5,8 @@ const METADATA = '"metadata":{';
 const MARK = '"expires_at":"';
 
 /**
- * Whether the time of a message (`options.ttl_seconds`) is over. Metadata is the end of a text, and the server's part of
- * it the end of that: only so much is searched, whatever the size of the payload. Only what has the mark is parsed.
+ * Whether a message has expired (`options.ttl_seconds`). Metadata is the end of a text, and the server's part is
+ * the end of the metadata. Only that part is searched, for any size of payload, and parsed only if it has the mark.
  *
  * @param text of {@link seal}, {@link sealUnstored} or {@link encode}
  * @param now milliseconds since 1970

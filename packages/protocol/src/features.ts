@@ -1,4 +1,4 @@
-/** What this release of the protocol can do beyond its first parts, as the welcome tells it in `features`. */
+/** The capabilities added after the first version of the protocol, which the welcome lists in `features`. */
 export const FEATURES: readonly string[] = [
   'options',
   'groups',

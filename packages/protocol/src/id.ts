@@ -17,15 +17,15 @@ export function randomToken(length: number): string {
   return token;
 }
 
-// Randomness is drawn for many ids at once: asking for it each time would cost more than validating an envelope.
+// Randomness is drawn for many ids at once: a call for each id would cost more than validating an envelope.
 const POOL_BYTES = 4_000;
 const ID_CHARACTERS = 20;
 let pool: Uint8Array = new Uint8Array(0);
 let used = 0;
 
 /**
- * A fresh envelope id: 100 random bits. It tells nothing of when or how many others were made, since ids of one tenant
- * must not show another's traffic.
+ * A new envelope id: 100 random bits. It reveals nothing about time or number of other ids, because ids of one tenant
+ * must not reveal another's traffic.
  */
 export function newId(): string {
   if (used + ID_CHARACTERS > pool.length) {
@@ -37,7 +37,7 @@ export function newId(): string {
   return id;
 }
 
-/** A fresh id that cannot be guessed: `prefix` and 26 characters (130 random bits). */
+/** A new unguessable id: `prefix` and 26 characters (130 random bits). */
 export function newSecretId(prefix: string): string {
   return prefix + randomToken(26);
 }

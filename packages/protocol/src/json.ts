@@ -6,12 +6,12 @@ import { mayHoldSurrogates, replaceSurrogates } from './surrogates.ts';
 /** Longest place that a refusal names, in UTF-16 units. */
 const MAX_PLACE = 256;
 
-/** Why a value cannot travel: it nests too deep, or holds a number that JSON has no text for. */
+/** Why a value cannot be sent: it nests too deep, or contains a number that JSON cannot represent. */
 export type JsonFault = 'depth' | 'number';
 
 /**
- * Reads JSON text as the bus takes it from outside: every lone surrogate, in keys too, becomes U+FFFD. Throws a
- * SyntaxError where `JSON.parse` does, and VALIDATION_ERROR for what {@link checkJson} refuses.
+ * Parses JSON text like the bus: every lone surrogate, in keys too, becomes U+FFFD. Throws a
+ * SyntaxError where `JSON.parse` does, and VALIDATION_ERROR for values that {@link checkJson} refuses.
  */
 export function parseJson(text: string, field = 'body', levels: number = MAX_NESTING + 1): unknown {
   const value: unknown = JSON.parse(text);
@@ -20,9 +20,9 @@ export function parseJson(text: string, field = 'body', levels: number = MAX_NES
 }
 
 /**
- * The same for a value that never was text: an object that a program publishes itself. Answers the object, or a copy
- * when lone surrogates had to be replaced. Throws VALIDATION_ERROR naming the place below `field` when it nests deeper
- * than `levels` (itself being level 1) or holds a number that is not finite (`1e400` overflows to one).
+ * The same for an object that a program publishes, without text. Returns the object, or a copy
+ * if lone surrogates had to be replaced. Throws VALIDATION_ERROR naming the place below `field` if it nests deeper
+ * than `levels` (itself being level 1) or contains a number that is not finite (`1e400` overflows to one).
  */
 export function checkJson(value: JsonObject, field: string, levels: number = MAX_NESTING): JsonObject {
   assertJson(value, field, levels);

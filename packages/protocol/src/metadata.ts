@@ -23,7 +23,7 @@ const SERVER_KEYS: ReadonlySet<string> = new Set([
   'stream',
 ]);
 
-/** Whether only the server may have written this. `request: true` is how clients mark what they ask each other. */
+/** Whether only the server may set this key. Clients may set `request: true` to mark requests between them. */
 function isServers(key: string, value: unknown): boolean {
   return SERVER_KEYS.has(key) && !(key === 'request' && value === true);
 }
@@ -32,7 +32,7 @@ function isServers(key: string, value: unknown): boolean {
 export const TRACEPARENT: RegExp = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /**
- * What of a client's metadata travels on: everything but the server's keys. Throws VALIDATION_ERROR when
+ * The part of a client's metadata that is passed on: everything except the server's keys. Throws VALIDATION_ERROR if
  * `vector_clock`, `causal_parent_id` or `traceparent` is malformed.
  */
 export function checkMetadata(metadata: JsonObject, timestamp: string | undefined): Metadata | undefined {
@@ -52,15 +52,15 @@ export function checkMetadata(metadata: JsonObject, timestamp: string | undefine
   return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Metadata);
 }
 
-/** An envelope's metadata, taken apart: what its sender wrote, and what only the server writes. */
+/** An envelope's metadata, split into the sender's part and the server's part. */
 export interface MetadataParts {
-  /** Undefined when the sender wrote none. */
+  /** Undefined if the sender set none. */
   readonly own: JsonObject | undefined;
-  /** Undefined when the server has written none. */
+  /** Undefined if the server set none. */
   readonly server: Metadata | undefined;
 }
 
-/** Takes metadata apart by whose keys they are; copies only what holds both. */
+/** Splits metadata by the owner of its keys; copies it only if both are present. */
 export function splitMetadata(metadata: Metadata): MetadataParts {
   const entries = Object.entries(metadata);
   const server = entries.filter(([key, value]) => isServers(key, value));

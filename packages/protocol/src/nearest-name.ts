@@ -1,9 +1,9 @@
 const MAX_COMPARED = 100;
 
 /**
- * The known names that `unknown` was probably meant to be: the one nearest to it by edit distance, else those that hold
- * all its words (`PORT` for `SERVER_PORT`, `HTTP_PORT`), at most three; none when nothing is near. Letter case and
- * separators do not count.
+ * The known names that `unknown` probably means: the nearest one by edit distance, else those that contain
+ * all its words (`PORT` for `SERVER_PORT`, `HTTP_PORT`), at most three; none if nothing is near. Letter case and
+ * separators are ignored.
  */
 export function nearestNames(unknown: string, known: readonly string[]): string[] {
   const wanted = plain(unknown).slice(0, MAX_COMPARED);
@@ -28,7 +28,7 @@ function plain(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]/g, '');
 }
 
-/** Insertions, deletions and replacements that make `a` of `b`; `limit` or more is told as `limit`. */
+/** The number of insertions, deletions and replacements that turn `b` into `a`, at most `limit`. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let above = Array.from({ length: b.length + 1 }, (_, column) => column);

@@ -8,7 +8,7 @@ import { parseTimestamp } from './time.ts';
 export const MAX_OPTION_SECONDS = 31_536_000;
 /** Longest wait for the answer to a request, in milliseconds. */
 export const MAX_REQUEST_MS = 300_000;
-/** Longest `epoch` that anybody may send, in characters. */
+/** Longest accepted `epoch`, in characters. */
 export const MAX_EPOCH_LENGTH = 64;
 
 type Check = (value: unknown, type: InboundType) => void;
@@ -48,7 +48,7 @@ const CHECKS: Readonly<Record<keyof MessageOptions, Check>> = {
 
 const NAMES: ReadonlySet<string> = new Set(Object.keys(CHECKS));
 
-/** Options that say opposite things of one message. */
+/** Options that conflict with each other. */
 const EXCLUSIVE: readonly (readonly [keyof MessageOptions, keyof MessageOptions, string])[] = [
   ['deliver_at', 'delay_seconds', 'say when twice; send one of them'],
   ['ephemeral', 'expect', 'contradict each other: what is not stored has no place in the stream'],
@@ -61,8 +61,8 @@ const EXCLUSIVE: readonly (readonly [keyof MessageOptions, keyof MessageOptions,
 ];
 
 /**
- * The options of a message as they came, checked. Throws VALIDATION_ERROR naming the option that is unknown or wrong,
- * or that its type does not take: commands and telemetry take none.
+ * Validates the options of a message. Throws VALIDATION_ERROR naming the option that is unknown or invalid,
+ * or that its type does not support: commands and telemetry take none.
  */
 export function checkOptions(value: unknown, type: InboundType): MessageOptions | undefined {
   if (value === undefined) return undefined;
@@ -119,7 +119,7 @@ function eventsOnly(name: keyof MessageOptions, type: InboundType): void {
   if (type !== 'event') throw invalid(name, 'goes with events that name no "to"');
 }
 
-/** `ephemeral: false` asks for nothing. */
+/** `ephemeral: false` has no effect. */
 function isAsked(value: unknown): boolean {
   return value !== undefined && value !== false;
 }
@@ -153,7 +153,7 @@ function invalid(name: keyof MessageOptions, rule: string): BusError {
   return new BusError('VALIDATION_ERROR', `"options.${name}" ${rule}.`, { field: `options.${name}`, expected: rule });
 }
 
-/** The same options as a program gives them, named as its language names things. */
+/** The same options in a program, with the naming of its language. */
 export interface SendOptions {
   readonly ttlSeconds?: number;
   readonly expect?: { readonly sequence: number; readonly epoch?: string } | { readonly lastId: string };
@@ -166,7 +166,7 @@ export interface SendOptions {
   readonly request?: { readonly timeoutMs: number; readonly group?: string };
 }
 
-/** As the wire names them; undefined when there are none. Their values are not checked. */
+/** With the names of the wire format; undefined if there are none. The values are not validated. */
 export function wireOptions(given: SendOptions): MessageOptions | undefined {
   const { ttlSeconds, expect, ephemeral, clear, deliverAt, delaySeconds, receipt, request } = given;
   const options = {

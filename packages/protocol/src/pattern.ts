@@ -1,12 +1,12 @@
 /** Longest pattern, in characters: as long as a channel's name. */
 const MAX_PATTERN = 128;
 
-/** Literal segments hold what a channel's name holds; `*` and `>` only stand for whole segments. */
+/** Literal segments contain the characters of a channel name; `*` and `>` replace only whole segments. */
 const PATTERN = /^(?:\*|[A-Za-z0-9][A-Za-z0-9_-]*)?(?:[./](?:\*|[A-Za-z0-9_-]*))*(?:[./]>)?$/;
 
 /**
  * Whether a text is a channel pattern: a channel's name in which at least one segment is `*`, or the last one is `>`.
- * Segments stand between `.` or `/`. A lone `*` is no pattern: it is the whole room; a lone `>` is one.
+ * Segments are separated by `.` or `/`. A lone `*` is not a pattern but the whole room; a lone `>` is one.
  */
 export function isChannelPattern(text: string): boolean {
   if (text.length > MAX_PATTERN || text === '*') return false;
@@ -15,9 +15,9 @@ export function isChannelPattern(text: string): boolean {
 }
 
 /**
- * Compiles a channel pattern into a test of channel names. `*` stands for one segment of at least one character, a last
- * `>` for the rest: one or more segments. Separators are told apart: `orders.*` does not match `orders/new`. The time
- * is linear in the name. A text without `*` and `>` matches itself alone.
+ * Compiles a channel pattern into a test of channel names. `*` matches one segment of at least one character, a final
+ * `>` the rest: one or more segments. Separators are distinct: `orders.*` does not match `orders/new`. The time
+ * is linear in the name. A text without `*` and `>` matches only itself.
  *
  * @example
  * compilePattern('orders.*')('orders.created'); // true

@@ -1,15 +1,15 @@
 /** A `\u` escape of half a surrogate pair: well-formed JSON text without one holds no lone surrogate. */
 const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 
-/** Whether JSON text can hold a lone surrogate. False is certain; true asks for {@link replaceSurrogates}. */
+/** Whether JSON text can contain a lone surrogate. False is certain; true needs {@link replaceSurrogates}. */
 export function mayHoldSurrogates(text: string): boolean {
   // Most texts hold no "\u" at all, and looking for those two characters costs next to nothing.
   return text.includes('\\u') && SURROGATE_ESCAPE.test(text);
 }
 
 /**
- * `value` with every lone surrogate in its strings and keys replaced by U+FFFD; `value` itself when there is none. What
- * lies deeper than `levels` stays as it is, so that no text can exhaust the stack.
+ * `value` with every lone surrogate in its strings and keys replaced by U+FFFD; `value` itself if there is none. Values
+ * deeper than `levels` are unchanged, so that no text can exhaust the stack.
  */
 export function replaceSurrogates<T>(value: T, levels: number): T {
   return replaced(value, levels) as T;
