@@ -41,12 +41,12 @@ import { readText, type StreamPlace } from './stream-reader.ts';
 import type { SubscribeOptions, Subscription } from './subscription.ts';
 import { openStream, type StreamHost, type StreamOptions, streamHost, type TokenStream } from './token-stream.ts';
 
-/** The group of those who answer requests, unless another is named. */
+/** The default group of responders. */
 const DEFAULT_GROUP = 'serve';
 
 /**
- * A client of an ArqonBus server. Once connected it stays connected: a lost line is dialled again, subscriptions go on
- * where they were, and messages whose ack is missing are sent again.
+ * A client of an ArqonBus server. It reconnects after a lost connection, subscriptions resume
+ * where they were, and messages without an ack are sent again.
  *
  * ```ts
  * const client = new ArqonBusClient({ url: 'ws://127.0.0.1:9100', screenName: 'Ada' });
@@ -56,7 +56,7 @@ const DEFAULT_GROUP = 'serve';
  */
 export class ArqonBusClient extends CommandCaller<ClientEvents> {
   /**
-   * Key–value state that clients of a tenant share.
+   * The key-value store shared by the clients of a tenant.
    *
    * ```ts
    * await client.store.set('job/1', { state: 'running' });
@@ -64,7 +64,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
    */
   readonly store: Store;
   /**
-   * Keys that one client at a time has, renewed until they are released.
+   * Exclusive leases on keys, renewed until they are released.
    *
    * ```ts
    * await using lease = await client.leases.acquire('printer/3', { waitMs: 10_000 });
@@ -74,7 +74,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   readonly #session: Session;
 
   /**
-   * Nothing is dialled before {@link ArqonBusClient.connect}. Throws `INVALID_ARGUMENT`.
+   * Does not connect before {@link ArqonBusClient.connect}. Throws `INVALID_ARGUMENT`.
    *
    * ```ts
    * const client = new ArqonBusClient({ url: ['wss://a.example.org', 'wss://b.example.org'], token: freshToken });
@@ -92,7 +92,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Where the client stands between `idle` and `closed`.
+   * The state of the connection, from `idle` to `closed`.
    *
    * ```ts
    * if (client.state === 'reconnecting') showBanner();
@@ -114,7 +114,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * The last greeting: role, tenant, server version, limits.
+   * The last welcome: role, tenant, server version, limits.
    *
    * ```ts
    * console.log(client.welcome?.role, client.welcome?.limits.max_message_bytes);
@@ -125,7 +125,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * What waits to be sent, because the line is away or the server has asked for a pause.
+   * Unsent messages, because the client is disconnected or the server limits the rate.
    *
    * ```ts
    * console.log(client.queued.messages, client.queued.bytes);
@@ -136,7 +136,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Connects, or waits for the connection that is being made. Rejects with ConnectionError when no address of the bus
+   * Connects, or waits for the connection in progress. Rejects with ConnectionError when no address of the bus
    * can be reached or one refuses (unless `retry`), TimeoutError, or the signal's reason.
    *
    * ```ts
@@ -148,8 +148,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Ends the client for good: what is pending is rejected with `CLOSED`, iterations end. May be called at any time,
-   * from within any listener too.
+   * Closes the client permanently: pending calls reject with `CLOSED`, iterations end. May be called at any time,
+   * also from within a listener.
    *
    * ```ts
    * await client.close();
@@ -160,8 +160,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Ends the client without losing what is under way: leaves everything, waits until handlers and loops are done with
-   * what had arrived and until everything sent is answered, then closes. Rejects with TimeoutError when that takes
+   * Closes the client without losing work in progress: leaves all channels, waits until handlers and loops have
+   * processed what had arrived and until everything sent is answered, then closes. Rejects with TimeoutError if that takes
    * longer than `timeoutMs` (default: the client's), or with the signal's reason; the client is closed then too.
    *
    * ```ts
@@ -177,8 +177,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Receives a channel (`room:channel`) or a whole room (`room`, `room:*`), across reconnects: without gaps or
-   * duplicates while the server's history keeps what was missed, and told by `reset` when it does not.
+   * Subscribes to a channel (`room:channel`) or a whole room (`room`, `room:*`), across reconnects, without gaps or
+   * duplicates while the server's history has the missed events. Otherwise it emits `reset`.
    *
    * ```ts
    * for await (const { payload } of await client.subscribe<{ text: string }>('science:explore')) {
@@ -200,14 +200,14 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Receives the mail of this client's subject, `@NAME`, as a group: each message is handled once, whichever of the
+   * Receives the mail of this client's subject, `@NAME`, as a group: each message is handled once, by whichever of the
    * subject's connections takes it.
    *
    * ```ts
    * for await (const { payload, sender } of await client.mailbox()) console.log(sender?.subject, payload);
    * ```
    *
-   * @param options `subject` is needed only where neither the token nor the address tells who this is
+   * @param options `subject` is needed only if neither the token nor the address contains it
    */
   async mailbox<P = JsonObject>(
     options: Partial<GroupOptions<P>> & { subject?: string } = {},
@@ -221,7 +221,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Joins to know who is there, and shows a state of this client.
+   * Joins with presence: lists the members, and publishes a state of this client.
    *
    * ```ts
    * const people = await client.presence('science:explore', { state: { mood: 'busy' } });
@@ -234,8 +234,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Waits until there is something after `since`, without joining; resolves with it and where to go on, and with no
-   * messages when nothing came within `timeoutMs` (default 30,000).
+   * Waits for messages after `since`, without joining. Resolves with them and the next position, and with no
+   * messages if none arrived within `timeoutMs` (default 30,000).
    *
    * ```ts
    * const { messages, position } = await client.wait('science:explore', { since, timeoutMs: 50_000 });
@@ -248,7 +248,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Joins without a subscription of its own: messages come with the event `event`. Renewed after a reconnect.
+   * Joins without a subscription: messages arrive with the event `event`. Renewed after a reconnect.
    *
    * ```ts
    * const { members } = await client.join('science:explore');
@@ -260,7 +260,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Ends every subscription at an address and leaves it; whether this client was a member.
+   * Ends every subscription at an address and leaves it. Resolves with whether this client was a member.
    *
    * ```ts
    * await client.leave('science:explore');
@@ -272,8 +272,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Sends an event to a channel, or to a whole room. Resolves when the server has stored it and handed it on; with
-   * `ack: false` when the message has left and the socket has room for more, and a refusal then comes as an `error`
+   * Publishes an event to a channel, or to a whole room. Resolves when the server has stored it and sent it on. With
+   * `ack: false` it resolves when the message is sent and the socket can take more, and a refusal arrives as an `error`
    * event. Rejects with RefusedError, TimeoutError, QueueFullError or ConnectionError.
    *
    * ```ts
@@ -314,9 +314,9 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Asks, and resolves with the first reply. An address (`room:channel`) means one of those who answer there; else it is
-   * a private message. Rejects with RequestError when the other side says that it failed, with NoRespondersError when
-   * nobody answers there, and with `CONNECTION_LOST`: the reply would go to a connection that is gone.
+   * Sends a request and resolves with the first reply. For an address (`room:channel`) it goes to one of its responders;
+   * otherwise it is a private message. Rejects with RequestError if the responder reports a failure, with NoRespondersError if
+   * there is none, and with `CONNECTION_LOST`, because the reply would go to a closed connection.
    *
    * ```ts
    * const { payload } = await client.request<{ sum: number }>('math:add', { numbers: [1, 2] }, { timeoutMs: 2_000 });
@@ -344,8 +344,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Answers requests: those that come to this client, by one handler at a time, or those to an address, as one of the
-   * group `serve`. Returns the way to remove it, or the subscription.
+   * Answers requests: those to this client, with a single handler, or those to an address, as a member of the
+   * group `serve`. Returns a function that removes the handler, or the subscription.
    *
    * ```ts
    * const serving = await client.onRequest<{ a: number; b: number }>('math:add', ({ a, b }) => ({ sum: a + b }));
@@ -367,7 +367,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Opens a stream: a text that its readers see while it grows, and that is one event of the channel in the end.
+   * Opens a token stream: a text that readers see while it grows, stored as one event of the channel at the end.
    *
    * ```ts
    * const stream = await client.openStream('talk:answers');
@@ -381,8 +381,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Reads a stream: yields what is new of its text, from its beginning, across reconnects. Ends when it is complete or
-   * cancelled, and throws StreamError when it failed or lost its writer. By its id alone it must be open.
+   * Reads a token stream: yields its text from the beginning as it grows, across reconnects. Ends when it is complete or
+   * cancelled, and throws StreamError when it failed or lost its writer. Without room and channel it must be open.
    *
    * ```ts
    * for await (const text of client.readStream({ room: 'talk', channel: 'answers', id })) process.stdout.write(text);
@@ -394,7 +394,7 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Replies to a private message that came with the event `private`.
+   * Replies to a private message from the event `private`.
    *
    * ```ts
    * client.on('private', (message) => void client.reply(message, { got: 'it' }));
@@ -406,8 +406,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Sends a frame as it is, on the line that is open now. Its answer, if any, comes with the event `frame`. Rejects
-   * with `NOT_CONNECTED` when there is no line.
+   * Sends a raw frame on the open connection. Its answer, if any, arrives with the event `frame`. Rejects
+   * with `NOT_CONNECTED` if there is no connection.
    *
    * ```ts
    * client.on('frame', ({ text }) => console.log(text));
@@ -419,8 +419,8 @@ export class ArqonBusClient extends CommandCaller<ClientEvents> {
   }
 
   /**
-   * Renews the token of this connection: with the given one, or with a fresh one of the token function. The client
-   * does so by itself when the server warns of the expiry and there is a function.
+   * Renews the token of this connection: with the given one, or with a new one from the token function. The client
+   * does so by itself when the server warns of the expiry, if there is a function.
    *
    * ```ts
    * const { expires_at } = await client.refreshToken(token);

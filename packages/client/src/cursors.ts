@@ -14,8 +14,8 @@ const MAX_OWN_AHEAD = 1_024;
 const MAX_HELD = 10_000;
 
 /**
- * Where a subscription goes on: a position in a channel, or a map from channel to position. In the map of a room each
- * of its channels has a place; in that of a channel there is its own, and `*` for the room-wide events.
+ * The position to resume a subscription from: of a channel, or a map from channel to position. The map of a room has
+ * each of its channels; that of a channel has its own position, and `*` for the room-wide events.
  *
  * ```ts
  * const { since } = subscription;
@@ -32,15 +32,15 @@ export type Since = Position | Record<string, Position>;
  * ```
  */
 export type ResetReason =
-  /** The server no longer keeps all that was missed. */
+  /** The server no longer stores all missed events. */
   | 'not_recovered'
-  /** The channel's stream was begun anew: what was missed of the old one is gone. */
+  /** The channel's stream has a new epoch; missed events of the old one are lost. */
   | 'new_epoch'
-  /** The server told of a hole: traffic that was not stored, or history that expired during a replay. */
+  /** The server reported a hole: traffic that was not stored, or history that expired during a replay. */
   | 'history_gap';
 
 /**
- * Messages may be missing: reload what you derived from them. What follows goes on from `positions`.
+ * Messages may be missing: reload the state that you derived from them. Delivery continues from `positions`.
  *
  * ```ts
  * await client.subscribe('science:explore', { onReset: ({ reason, positions }) => reload(reason, positions) });
@@ -48,7 +48,7 @@ export type ResetReason =
  */
 export interface Reset {
   readonly reason: ResetReason;
-  /** Where each stream concerned goes on, by channel. */
+  /** The position from which each affected stream continues, by channel. */
   readonly positions: Readonly<Record<string, Position>>;
 }
 

@@ -21,21 +21,21 @@ const DEFAULT_PAUSE_MS = 1_000;
 const MAX_PAUSE_MS = 30_000;
 
 /**
- * When a message is handed out again, and what is told of why.
+ * The delay and the reason of a redelivery.
  *
  * ```ts
  * await message.nack({ delaySeconds: 60, reason: 'the printer is out of paper' });
  * ```
  */
 export interface NackOptions {
-  /** Default: the waits of the group. */
+  /** Default: the backoff of the group. */
   delaySeconds?: number;
   reason?: string;
 }
 
 /**
- * A message that a group has handed to this client: nobody else has it until it is answered, or until `deadline`. An
- * answer that comes too late rejects with LeaseLostError; one without a line with ConnectionError.
+ * A message that a group has leased to this client, until it is answered or until `deadline`. An
+ * answer that is too late rejects with LeaseLostError; one without a connection with ConnectionError.
  *
  * ```ts
  * for await (const message of await client.subscribe('orders:new', { group: 'billing', manualAck: true })) {
@@ -46,19 +46,19 @@ export interface NackOptions {
  */
 export interface Delivery<P = JsonObject> extends Message<P> {
   readonly group: string;
-  /** How often it was handed out, this time included. */
+  /** The number of deliveries, including this one. */
   readonly attempt: number;
-  /** Until when it is this client's, RFC 3339. */
+  /** The end of the lease, RFC 3339. */
   readonly deadline: string;
   /** Whether it was answered, other than by `extend`. */
   readonly answered: boolean;
-  /** Done: nobody gets it again. */
+  /** Acknowledges it as handled. */
   ack(): Promise<void>;
-  /** Not done: it is handed out again, to whoever is there. */
+  /** Returns it for redelivery. */
   nack(options?: NackOptions): Promise<void>;
-  /** Not done yet: it stays this client's as long again. */
+  /** Renews the lease for its full time. */
   extend(): Promise<void>;
-  /** Never to be done: it goes to the dead letters. */
+  /** Makes it a dead letter. */
   reject(reason: string): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 import type { Envelope, ErrorCode, JsonObject } from '@arqonbus/protocol';
 
 /**
- * Codes of the failures that arise on this side of the line; a server's refusals carry an {@link ErrorCode}.
+ * Codes of failures in the client; a server's refusals carry an {@link ErrorCode}.
  *
  * ```ts
  * client.on('error', ({ code }) => {
@@ -26,8 +26,8 @@ export type ClientErrorCode =
   | 'LISTENER_FAILED';
 
 /**
- * Everything that this package throws of its own accord, except the reason of an `AbortSignal`, which is thrown as it
- * is. Branch on `code`; `retryable` says whether the same call may succeed later.
+ * The base of all errors of this package, except the reason of an `AbortSignal`, which is thrown
+ * unchanged. Branch on `code`; `retryable` tells whether the same call may succeed later.
  *
  * ```ts
  * await client.publish('science:explore', { n: 1 }).catch((error) => {
@@ -49,9 +49,9 @@ export class ArqonBusError extends Error {
 
 /** What is known of a line that could not be made or broke. */
 export interface ConnectionFailure {
-  /** HTTP status of a refused handshake. Browsers do not tell. */
+  /** HTTP status of a refused handshake; not available in browsers. */
   readonly status?: number | undefined;
-  /** WebSocket close code; 1006 when the line broke without one. */
+  /** WebSocket close code; 1006 if the connection broke without one. */
   readonly closeCode?: number | undefined;
   readonly cause?: unknown;
 }
@@ -79,7 +79,7 @@ export class ConnectionError extends ArqonBusError {
 }
 
 /**
- * The token is missing, expired or refused, and no other can be had: HTTP 401, or close code 4401.
+ * The token is missing, expired or refused, and there is no other: HTTP 401, or close code 4401.
  *
  * ```ts
  * await client.connect().catch((error) => {
@@ -92,8 +92,8 @@ export class AuthenticationError extends ConnectionError {
 }
 
 /**
- * No answer in time: whether the request took effect is unknown. A publish may be repeated with the same `id` within
- * 120 seconds, since the server stores it once (PROTOCOL section 6).
+ * No answer in time; it is unknown whether the request took effect. A publish may be repeated with the same `id` within
+ * 120 seconds, because the server stores it once (PROTOCOL section 6).
  *
  * ```ts
  * await client.publish(at, payload).catch((error) => {
@@ -104,7 +104,7 @@ export class AuthenticationError extends ConnectionError {
  */
 export class TimeoutError extends ArqonBusError {
   override name = 'TimeoutError';
-  /** Id of the envelope that was not answered, when one was made. */
+  /** Id of the envelope without an answer, if there was one. */
   readonly id: string | undefined;
 
   constructor(message: string, id?: string) {
@@ -126,7 +126,7 @@ export class RefusedError extends ArqonBusError {
   override name = 'RefusedError';
   /** The refusal's `payload`: `field`, `expected`, `error_id`, … */
   readonly details: JsonObject;
-  /** Id of the envelope that was refused, when the server could read it. */
+  /** Id of the refused envelope, if the server could read it. */
   readonly requestId: string | undefined;
 
   constructor(envelope: Envelope) {
@@ -137,7 +137,7 @@ export class RefusedError extends ArqonBusError {
     this.requestId = envelope.request_id;
   }
 
-  /** How long to wait before the next try (`RATE_LIMITED`), milliseconds. */
+  /** How long to wait before the next attempt (`RATE_LIMITED`), milliseconds. */
   get retryAfterMs(): number | undefined {
     const wait = this.details.retry_after_ms;
     return typeof wait === 'number' ? wait : undefined;
@@ -164,7 +164,7 @@ export class CommandError extends RefusedError {
 }
 
 /**
- * A lease, or the delivery of a message, had ended before the server was asked (`LEASE_LOST`): somebody else may have
+ * A lease, or the lease of a delivery, had ended before the request (`LEASE_LOST`): another client may have
  * it now.
  *
  * ```ts
@@ -191,7 +191,7 @@ export class NoRespondersError extends RefusedError {
 }
 
 /**
- * The mailbox takes no more until its owner has handled some of it (`MAILBOX_FULL`).
+ * The mailbox is full until its owner has handled some of its mail (`MAILBOX_FULL`).
  *
  * ```ts
  * await client.send('@ada', { text: 'one more' }).catch((error) => {
@@ -204,7 +204,7 @@ export class MailboxFullError extends RefusedError {
 }
 
 /**
- * The payload is not what the channel's schema asks for (`SCHEMA_MISMATCH`).
+ * The payload does not match the channel's schema (`SCHEMA_MISMATCH`).
  *
  * ```ts
  * await client.publish('shop:orders', order).catch((error) => {
@@ -217,7 +217,7 @@ export class SchemaMismatchError extends RefusedError {
 }
 
 /**
- * The message has come back to where it was forwarded from (`LOOP_DETECTED`).
+ * The chain of messages that caused this one is too long (`LOOP_DETECTED`).
  *
  * ```ts
  * await client.publish('a:b', payload).catch((error) => {
@@ -246,7 +246,7 @@ export function refusal(envelope: Envelope, command?: string): RefusedError {
 }
 
 /**
- * What waits to be sent has reached the limit of messages or bytes of the option `queue`.
+ * The unsent messages have reached the limit of messages or bytes of the option `queue`.
  *
  * ```ts
  * await client.publish('science:explore', { n: 1 }).catch((error) => {
@@ -274,7 +274,7 @@ export class QueueFullError extends ArqonBusError {
  */
 export class RequestError extends ArqonBusError {
   override name = 'RequestError';
-  /** What else the responder said. */
+  /** Further details from the responder. */
   readonly details: JsonObject;
 
   constructor(code: string, message: string, details: JsonObject = {}) {

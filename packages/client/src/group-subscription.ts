@@ -8,35 +8,35 @@ import { invalidArgument } from './errors.ts';
 import type { WaitOptions } from './pending.ts';
 
 /**
- * How to take messages as one of a group: each goes to one member.
+ * The options of a member of a group. Each message goes to one member.
  *
  * ```ts
  * await client.subscribe('orders:new', { group: 'billing', prefetch: 4, onMessage: ({ payload }) => bill(payload) });
  * ```
  */
 export interface GroupOptions<P = JsonObject> extends WaitOptions {
-  /** It is made with its defaults when it is not there. */
+  /** The group; created with defaults if it does not exist. */
   group: string;
-  /** Messages that this member has in hand at a time (default 16). */
+  /** Maximum number of unacknowledged messages of this member (default 16). */
   prefetch?: number;
-  /** Leaves every answer to the program. */
+  /** The program answers every message itself. */
   manualAck?: boolean;
   /**
-   * Gets one message after the other. It is acknowledged when the handler is done, and handed out again when that
-   * fails, unless the handler has answered it. Without a handler, iterate the subscription.
+   * Called with one message after the other. A message is acknowledged when the handler returns, and redelivered when it
+   * throws, unless the handler has answered it. Without a handler, iterate the subscription.
    */
   onMessage?: (message: Delivery<P>) => unknown;
 }
 
 /**
- * What a subscription of a group tells of.
+ * The events of a group subscription.
  *
  * ```ts
  * subscription.on('notice', ({ payload }) => console.log(payload.event)); // group_lost
  * ```
  */
 export interface GroupEvents {
-  /** Any `system` envelope about the group: `group_lost` says that history dropped what the group had not read yet. */
+  /** Any `system` envelope about the group, such as `group_lost`: history removed events that the group had not read. */
   notice: Envelope;
   /** With what ended it; undefined after `close()`. */
   close: unknown;
@@ -51,8 +51,8 @@ export interface GroupHost {
 }
 
 /**
- * The messages that a group hands to this client. Iterate it: a message is acknowledged when the loop asks for the next
- * one. A loop that is left gives the message that it has in hand back, unless it was answered.
+ * The messages that a group delivers to this client. Iterate it: a message is acknowledged when the loop requests the next
+ * one. Leaving the loop returns the current message, unless it was answered.
  *
  * ```ts
  * const subscription = await client.subscribe<{ id: number }>('orders:new', { group: 'billing' });
@@ -96,7 +96,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   }
 
   /**
-   * The group that it takes from.
+   * The name of the group.
    *
    * ```ts
    * console.log(subscription.group); // billing
@@ -107,7 +107,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   }
 
   /**
-   * What the server answered to the last join.
+   * The server's answer to the last join.
    *
    * ```ts
    * console.log(subscription.result?.members);
@@ -129,7 +129,7 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   }
 
   /**
-   * The next message, which you answer yourself. Rejects with TimeoutError, the signal's reason, or what ended the
+   * The next message, which you answer yourself. Rejects with TimeoutError, the signal's reason, or the error that ended the
    * subscription.
    *
    * ```ts
@@ -171,8 +171,8 @@ export class GroupSubscription<P = JsonObject> extends Emitter<GroupEvents> impl
   }
 
   /**
-   * Takes no more, and leaves the group. What a handler or loop has in hand may still be answered: then the group is
-   * left right after that. What had arrived goes to others.
+   * Stops delivery, and leaves the group. Messages of a running handler or loop may still be answered; the group is
+   * left right after that. Other messages that had arrived go to other members.
    *
    * ```ts
    * await subscription.close();

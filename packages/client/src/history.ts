@@ -11,7 +11,7 @@ import type { AskAnything } from './queue.ts';
 const MAX_WAIT_MS = 55_000;
 
 /**
- * Where a page of history goes on: a sequence; of a whole room, one for each of its channels.
+ * The position after a page of history: a sequence; for a whole room, one for each of its channels.
  *
  * ```ts
  * client.history('science', { after: { explore: 41, '*': 7 } });
@@ -27,18 +27,18 @@ export type HistoryCursor = number | Readonly<Record<string, number>>;
  * ```
  */
 export interface HistoryOptions {
-  /** Only what comes after this sequence; of a whole room, after this cursor. */
+  /** Only messages after this sequence; for a whole room, after this cursor. */
   after?: HistoryCursor;
-  /** Only what comes before it. */
+  /** Only messages before it. */
   before?: HistoryCursor;
   /** `oldest-first` (default) or `newest-first`; within a page messages are always oldest first on the wire. */
   order?: 'oldest-first' | 'newest-first';
-  /** Messages asked for at a time (default 100, at most 500). */
+  /** Messages per page (default 100, at most 500). */
   pageSize?: number;
-  /** Messages in all (default: as many as are kept). */
+  /** Total messages (default: all that are stored). */
   limit?: number;
   signal?: AbortSignal;
-  /** Per page, milliseconds (default: the client's `timeoutMs`; longer while a page is arriving on a slow line). */
+  /** Per page, milliseconds (default: the client's `timeoutMs`; longer while a page is arriving on a slow connection). */
   timeoutMs?: number;
 }
 
@@ -52,30 +52,30 @@ interface WirePage {
 }
 
 /**
- * What a channel's history holds, and where to go on.
+ * A page of a channel's history, and the next position.
  *
  * ```ts
  * const { messages, position } = await client.wait('science:explore', { since });
  * ```
  */
 export interface HistoryPage<P = JsonObject> {
-  /** Oldest first; none when nothing came in time. */
+  /** Oldest first; empty if none arrived in time. */
   readonly messages: readonly Message<P>[];
   /** The `since` of the next wait. */
   readonly position: Since | undefined;
-  /** False: of what was missed, something is no longer kept. */
+  /** False: some missed messages are no longer stored. */
   readonly recovered: boolean;
 }
 
 /**
- * From where on to wait, and for how long.
+ * The position to wait after, and for how long.
  *
  * ```ts
  * await client.wait('science:explore', { since, timeoutMs: 50_000, limit: 100 });
  * ```
  */
 export interface HistoryWaitOptions extends WaitOptions {
-  /** A position, positions by channel, or a time; without it what comes from now on. */
+  /** A position, positions by channel, or a time. Default: from now on. */
   since?: Since | Date;
   /** Messages in the page (default 50, at most 500). */
   limit?: number;
@@ -130,7 +130,7 @@ function namesChannel(at: AddressInput): boolean {
 
 /**
  * A channel's history, fetched page by page while it is iterated: message by message, or in {@link History.pages}. A
- * page that takes too long is asked for again in smaller ones.
+ * page that takes too long is requested again in smaller parts.
  *
  * ```ts
  * for await (const { payload } of client.history('science:explore')) console.log(payload);
@@ -149,7 +149,7 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
   }
 
   /**
-   * Where the last page that was fetched stood: what `wait` and `subscribe` take as their `since`.
+   * The position of the last fetched page, for `since` of `wait` and `subscribe`.
    *
    * ```ts
    * const since = history.position;
@@ -165,7 +165,7 @@ export class History<P = JsonObject> implements AsyncIterable<Message<P>> {
   }
 
   /**
-   * Iterates pages, none of them empty, in the order asked for.
+   * Iterates non-empty pages in the requested order.
    *
    * ```ts
    * for await (const page of client.history('science:explore').pages()) await insertAll(page);

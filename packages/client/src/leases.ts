@@ -12,32 +12,32 @@ const RENEWALS = 3;
 const DEFAULT_TTL_SECONDS = 30;
 
 /**
- * What to take, for how long, and how long to wait for it.
+ * The options of a lease.
  *
  * ```ts
  * await client.leases.acquire('printer/3', { ttlSeconds: 30, waitMs: 10_000 });
  * ```
  */
 export interface LeaseOptions extends WaitOptions {
-  /** How long the keys stay taken when this client cannot renew them any more (default 30). */
+  /** How long the keys stay leased if this client cannot renew them (default 30). */
   ttlSeconds?: number;
-  /** How long to wait for keys that others have (default 0, at most 55,000). */
+  /** How long to wait for keys that others hold (default 0, at most 55,000). */
   waitMs?: number;
-  /** Outlives the owner's last connection, until its time is over (default false). */
+  /** Outlives the owner's last connection, until it expires (default false). */
   keep?: boolean;
   /** Default: `lease`. */
   namespace?: string;
 }
 
 /**
- * What a lease tells of.
+ * The events of a lease.
  *
  * ```ts
  * lease.on('lost', (error) => stopPrinting(error));
  * ```
  */
 export interface LeaseEvents {
-  /** It has ended, other than by `release()`: somebody else may have the keys now. */
+  /** It has ended, other than by `release()`. Another client may have the keys now. */
   lost: unknown;
 }
 
@@ -51,7 +51,7 @@ interface LeaseHost {
 }
 
 /**
- * Keys that nobody else has, renewed until they are released. `signal` is aborted when the lease is lost.
+ * An exclusive lease on keys, renewed until it is released. `signal` is aborted when the lease is lost.
  *
  * ```ts
  * await using lease = await client.leases.acquire(['printer/3'], { waitMs: 10_000 });
@@ -82,7 +82,7 @@ export class Lease extends Emitter<LeaseEvents> {
   }
 
   /**
-   * The id that other connections of its owner renew and release it by.
+   * The id with which other connections of its owner can renew and release it.
    *
    * ```ts
    * await client.command('op.lease.release', { lease_id: lease.id });
@@ -93,7 +93,7 @@ export class Lease extends Emitter<LeaseEvents> {
   }
 
   /**
-   * Larger than that of every earlier lease: what the keys guard refuses smaller ones.
+   * Larger than that of every earlier lease. The protected resource should refuse smaller ones.
    *
    * ```ts
    * await printer.print(pages, { fencingToken: lease.token });
@@ -104,7 +104,7 @@ export class Lease extends Emitter<LeaseEvents> {
   }
 
   /**
-   * What it holds, sorted.
+   * The held keys, sorted.
    *
    * ```ts
    * console.log(lease.keys.join());
@@ -126,7 +126,7 @@ export class Lease extends Emitter<LeaseEvents> {
   }
 
   /**
-   * Whether it is still this client's, as far as that can be known without asking.
+   * Whether this client still holds it, as far as is known without a request.
    *
    * ```ts
    * if (!lease.held) throw new Error('too late');
@@ -148,7 +148,7 @@ export class Lease extends Emitter<LeaseEvents> {
   }
 
   /**
-   * Renews it now; that happens by itself, three times in its time. Rejects with LeaseLostError.
+   * Renews it now. It is also renewed automatically, three times in its duration. Rejects with LeaseLostError.
    *
    * ```ts
    * await lease.renew();
@@ -167,7 +167,7 @@ export class Lease extends Emitter<LeaseEvents> {
   }
 
   /**
-   * Ends it: the keys are free. Rejects with LeaseLostError when it had ended before.
+   * Ends it and frees the keys. Rejects with LeaseLostError if it had ended before.
    *
    * ```ts
    * await lease.release();
@@ -218,7 +218,7 @@ export class Lease extends Emitter<LeaseEvents> {
 }
 
 /**
- * Keys that one client at a time has (`op.lease.*`).
+ * Exclusive leases on keys (`op.lease.*`).
  *
  * ```ts
  * await client.leases.acquire(['jobs/1'], {}, ({ token }) => work(token));
@@ -235,15 +235,15 @@ export class Leases {
   }
 
   /**
-   * Takes up to 32 keys, all of them or none, and renews them until they are released: by `await using`, by
-   * `release()`, or when `work` is done. Rejects with a CommandError `CONFLICT` when another has one (`details`: `key`,
-   * `expires_at`) and `waitMs` is over.
+   * Acquires up to 32 keys, all of them or none, and renews them until they are released: by `await using`, by
+   * `release()`, or when `work` is done. Rejects with a CommandError `CONFLICT` if another client holds one (`details`:
+   * `key`, `expires_at`) and `waitMs` is over.
    *
    * ```ts
    * await using lease = await client.leases.acquire(['printer/3', 'tray/a4'], { ttlSeconds: 30, waitMs: 10_000 });
    * ```
    *
-   * @param work is given the lease; what it answers is the answer
+   * @param work called with the lease; its result is returned
    */
   acquire(keys: string | readonly string[], options?: LeaseOptions): Promise<Lease>;
   acquire<T>(
@@ -305,7 +305,7 @@ export class Leases {
   }
 
   /**
-   * One page of the leases that this client may see; `next` is what the following page takes as `after`.
+   * One page of the leases that this client may see; pass `next` as `after` for the next page.
    *
    * ```ts
    * const { leases } = await client.leases.list({ limit: 50 });

@@ -8,14 +8,14 @@ import type { OpenSocket, SocketEnd } from './socket.ts';
 import { TokenSource } from './token.ts';
 
 /**
- * How to connect for the first time.
+ * The options of the first connection.
  *
  * ```ts
  * await client.connect({ retry: true, signal: AbortSignal.timeout(60_000) });
  * ```
  */
 export interface ConnectOptions extends WaitOptions {
-  /** Keep trying when the bus is not there yet (default false: the first failure rejects). */
+  /** Retry if the bus is not running yet (default false: the first failure rejects). */
   retry?: boolean;
 }
 
@@ -30,16 +30,16 @@ export interface ConnectOptions extends WaitOptions {
 export type ConnectionState = 'idle' | 'connecting' | 'open' | 'reconnecting' | 'closed';
 
 /**
- * What the event `reconnecting` tells.
+ * The event `reconnecting`.
  *
  * ```ts
  * client.on('reconnecting', ({ attempt, delayMs, error }) => console.log(attempt, delayMs, error.message));
  * ```
  */
 export interface ReconnectInfo {
-  /** Failures in a row, this one included. */
+  /** Consecutive failures, including this one. */
   readonly attempt: number;
-  /** Wait before the next attempt, milliseconds. */
+  /** Delay before the next attempt, milliseconds. */
   readonly delayMs: number;
   readonly error: ArqonBusError;
 }

@@ -13,22 +13,22 @@ import type { Message } from './message.ts';
 const MAX_EARLY = 10_000;
 
 /**
- * What a join asks for (PROTOCOL section 7, `join_channel`).
+ * The options of a join (PROTOCOL section 7, `join_channel`).
  *
  * ```ts
  * await client.join('science:explore', { echo: true, history: 20 });
  * ```
  */
 export interface JoinOptions {
-  /** Goes on after a position that an earlier subscription had reached ({@link Message.position}). */
+  /** Resumes after a position that an earlier subscription had reached ({@link Message.position}). */
   since?: Since;
-  /** Whether this client hears its own messages (default false). */
+  /** Whether this client receives its own messages (default false). */
   echo?: boolean;
-  /** First of all the value that each channel retains, if a rule of the bus has it kept; with the first join only. */
+  /** Starts with the retained value of each channel, if a rule of the bus keeps one; only with the first join. */
   last?: boolean;
-  /** Whether it is told who is there and who comes and goes. */
+  /** Whether to receive presence: the members and their changes. */
   presence?: boolean | { state?: unknown };
-  /** Of a room or a pattern: refuses the join unless the grants cover all of it, rather than taking what they do. */
+  /** For a room or a pattern: refuses the join unless the grants cover all of it, instead of joining the covered part. */
   strict?: boolean;
   /** The last N envelopes before live traffic. */
   history?: number;

@@ -1,7 +1,7 @@
 import type { Envelope, JsonObject, Position, SenderRecord } from '@arqonbus/protocol';
 
 /**
- * An envelope as it is handed to the user: what one reads most, at hand.
+ * A received envelope, with its most common fields.
  *
  * ```ts
  * for await (const { from, payload, sequence } of subscription) console.log(sequence, from, payload);
@@ -14,18 +14,18 @@ export interface Message<P = JsonObject> {
   readonly channel: string | undefined;
   /** Client id of the sender. */
   readonly from: string;
-  /** Who that is, as the server knows it: `subject`, `name`, `type`, `role`. Undefined from the server itself. */
+  /** The sender, as the server knows it: `subject`, `name`, `type`, `role`. Undefined for the server itself. */
   readonly sender: SenderRecord | undefined;
   /** Accept time at the server, RFC 3339. */
   readonly timestamp: string;
   readonly payload: P;
-  /** Place in the channel's order, from 1; undefined on private messages and on traffic that is not stored. */
+  /** Position in the channel's order, from 1; undefined on private messages and on traffic that is not stored. */
   readonly sequence: number | undefined;
-  /** The same with its epoch: what `since` takes to go on after this message. */
+  /** The same with its epoch: pass it as `since` to resume after this message. */
   readonly position: Position | undefined;
-  /** Whether it comes from history rather than live. */
+  /** Whether it was replayed from history. */
   readonly replayed: boolean;
-  /** The envelope as it came over the wire. */
+  /** The envelope as received. */
   readonly envelope: Envelope<P>;
 }
 

@@ -17,7 +17,7 @@ export function given<T extends object>(fields: T): Given<T> {
 }
 
 /**
- * Where a token comes from: a fixed one, or a function that is asked for a fresh one whenever the last has expired.
+ * The source of tokens: a fixed one, or a function that is called for a new one whenever the last has expired.
  *
  * ```ts
  * const token: TokenOption = async () => (await fetch('/token')).text();
@@ -26,7 +26,7 @@ export function given<T extends object>(fields: T): Given<T> {
 export type TokenOption = string | (() => string | Promise<string>);
 
 /**
- * How others see this client; `identify()` changes it.
+ * The public profile of this client; `identify()` changes it.
  *
  * ```ts
  * await client.identify({ screenName: 'Ada', clientType: 'ai-agent' });
@@ -40,20 +40,20 @@ export interface Identity {
 }
 
 /**
- * What an agent tells of itself with `identify()`; null forgets it.
+ * The description of an agent for `identify()`; null removes it.
  *
  * ```ts
  * await client.identify({ card: { skills: [{ id: 'sum', name: 'Addition' }] }, state: 'idle' });
  * ```
  */
 export interface Standing {
-  /** What it is and can do, at most 8 KiB as JSON; `skills` have the form of an A2A agent card. */
+  /** Its description and abilities, at most 8 KiB as JSON; `skills` have the form of an A2A agent card. */
   card?: AgentCard | null;
-  /** `idle`, `busy`, or a word of its own, at most 64 characters. */
+  /** `idle`, `busy`, or a custom word, at most 64 characters. */
   state?: string | null;
   /** At most 280 characters. */
   note?: string | null;
-  /** How long the state holds unless it is told again; then others see `lapsed`. */
+  /** How long the state is valid unless it is renewed; then others see `lapsed`. */
   ttlSeconds?: number;
 }
 
@@ -61,7 +61,7 @@ export interface Standing {
 export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'avatar' | 'personality']?: string | null };
 
 /**
- * What a client is made with; only `url` is required.
+ * The options of a client; only `url` is required.
  *
  * ```ts
  * new ArqonBusClient({ url: ['wss://a.example.org', 'wss://b.example.org'], screenName: 'Reports', timeoutMs: 5_000 });
@@ -69,37 +69,37 @@ export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'ava
  */
 export interface ClientOptions extends Identity {
   /**
-   * `ws://` or `wss://` address of the bus; its query parameters are kept. Of several, the first is dialled first, and
+   * `ws://` or `wss://` address of the bus; its query parameters are kept. With several, the first is tried first, and
    * each failure moves on to the next.
    */
   url: string | URL | readonly (string | URL)[];
   /**
-   * Where the bus answers HTTP, for lines on which no WebSocket gets through: then the client goes on with server-sent
-   * events and posts. The origin of the WebSocket's address unless given; `false`: never.
+   * The HTTP address of the bus, for networks that block WebSockets: the client then falls back to server-sent
+   * events and posts. Default: the origin of the WebSocket's address. `false` disables the fallback.
    */
   http?: string | URL | false;
-  /** JWT, when the bus asks for one. Only with a function can the client go on after the token has expired. */
+  /** JWT, if the bus requires one. Only with a function can the client continue after the token has expired. */
   token?: TokenOption;
   /** Extra headers of the handshake. Node.js only: browsers send none. */
   headers?: Readonly<Record<string, string>>;
   /**
-   * 16–64 characters nobody can guess that stand for this client across connections when there is no token; the
-   * default is chosen at random, once a client. Keep one of your own to be the same client after a restart.
+   * 16–64 unguessable characters that identify this client across connections without a token; the
+   * default is random for each client. Store one to keep the identity across restarts.
    */
   clientKey?: string;
   /**
-   * Who this client says that it is, where the bus asks for no token: then `sub:NAME` and the mailbox `@NAME` are its.
+   * The subject of this client if the bus requires no token. It then receives `sub:NAME` and the mailbox `@NAME`.
    */
   subject?: string;
-  /** How long an answer may take, milliseconds (default 10,000). */
+  /** Timeout of an answer, milliseconds (default 10,000). */
   timeoutMs?: number;
-  /** How long a connection may take from the first byte to the server's welcome, milliseconds (default 10,000). */
+  /** Timeout of a connection, up to the server's welcome, milliseconds (default 10,000). */
   connectTimeoutMs?: number;
-  /** Waits between attempts, or `false` to make none after a loss. */
+  /** Delays between attempts, or `false` to not reconnect. */
   reconnect?: BackoffOptions | false;
-  /** What may wait to be sent (default 1,000 messages, 4 MiB). */
+  /** Limits of unsent messages (default 1,000 messages, 4 MiB). */
   queue?: { messages?: number; bytes?: number };
-  /** Messages a subscription holds for a slow consumer (default 1,000). */
+  /** Messages that a subscription buffers for a slow consumer (default 1,000). */
   bufferSize?: number;
   /** For tests: see `@arqonbus/client/testing`. */
   clock?: Clock;

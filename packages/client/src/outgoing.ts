@@ -8,7 +8,7 @@ import type { Receipt } from './receipts.ts';
 import type { Target } from './request.ts';
 
 /**
- * How to publish. Every message waits for its ack unless it says `ack: false`.
+ * The options of a publish. Every message waits for its ack, except with `ack: false`.
  *
  * ```ts
  * await client.publish('science:explore', { n: 1 }, { id: 'arq_order-4711', timeoutMs: 2_000 });
@@ -17,52 +17,52 @@ import type { Target } from './request.ts';
  */
 export interface PublishOptions extends WaitOptions {
   /**
-   * true (default): resolve with the {@link Ack} when the server has stored and handed it on; sent again if the line
-   * breaks. false: resolve when it has left; a refusal then comes as the client's `error` event.
+   * true (default): resolve with the {@link Ack} when the server has stored and sent it on; sent again if the connection
+   * breaks. false: resolve when it is sent; a refusal then arrives as the client's `error` event.
    */
   ack?: boolean;
-  /** `arq_…`; the same id within 120 s is stored once. Default: a fresh one. */
+  /** `arq_…`; the same id within 120 s is stored once. Default: a new one. */
   id?: string;
-  /** Not delivered, replayed or listed after so many seconds. */
+  /** After this many seconds it is not delivered, replayed or listed. */
   ttlSeconds?: number;
   /**
-   * Stored only if the channel stands there, else refused with `CONFLICT`, which says where it stands: after this
-   * sequence (0: it is empty), or after the message of this id.
+   * Stored only if the channel is at this position, else refused with `CONFLICT`, which has its position: after this
+   * sequence (0: it is empty), or after the message with this id.
    */
   expect?: { sequence: number; epoch?: string } | { lastId: string };
-  /** Only to those who are there now: no sequence, no history, no groups. */
+  /** Only for current members: no sequence, no history, no groups. */
   ephemeral?: boolean;
-  /** Takes the value away that the channel retains; the event itself is one like others. */
+  /** Removes the channel's retained value. The event itself is delivered as usual. */
   clear?: boolean;
   /** Delivered at this time; a text is RFC 3339. */
   deliverAt?: Date | string;
-  /** Delivered after so many seconds. */
+  /** Delivered after this many seconds. */
   delaySeconds?: number;
   /**
-   * Asks to be told what becomes of it: `true` for mail (`@NAME`), for an event the name of the group that is meant.
+   * Requests a receipt: `true` for mail (`@NAME`), the name of the group for an event.
    * See {@link Sent.handled} and the event `receipt`.
    */
   receipt?: boolean | string;
-  /** Asks one member of a group, or the recipient, for an answer in this time; `request()` waits for it too. */
+  /** Requests an answer from one member of a group, or the recipient, within this time; `request()` also waits for it. */
   request?: { timeoutMs: number; group?: string };
-  /** Travels with the message: `causal_parent_id`, `vector_clock`, `traceparent`, and keys of your own. */
+  /** Sent with the message: `causal_parent_id`, `vector_clock`, `traceparent`, and your own keys. */
   metadata?: Metadata;
 }
 
 /**
- * How to send a private message.
+ * The options of a private message.
  *
  * ```ts
  * await client.send('sub:ada', { text: 'psst' }, { room: 'science' });
  * ```
  */
 export interface SendOptions extends PublishOptions {
-  /** Only to those recipients who are members of this room. */
+  /** Only for recipients that are members of this room. */
   room?: string;
 }
 
 /**
- * A message that has left.
+ * A message that was sent.
  *
  * ```ts
  * const { id } = await client.publish('science:explore', { n: 1 }, { ack: false });
@@ -70,22 +70,22 @@ export interface SendOptions extends PublishOptions {
  */
 export interface Sent {
   readonly id: string;
-  /** With `receipt`: what became of the message. Rejects when the client ends before that is known. */
+  /** With `receipt`: the outcome of the message. Rejects if the client is closed before that. */
   readonly handled?: Promise<Receipt>;
 }
 
 /**
- * The server has stored the message as durably as `stored` says, and handed it on (PROTOCOL section 6).
+ * The server has stored the message, with the durability in `stored`, and sent it on (PROTOCOL section 6).
  *
  * ```ts
  * const { sequence, stored, delivered } = await client.publish('science:explore', { n: 1 });
  * ```
  */
 export interface Ack extends Sent {
-  /** Place in the channel's order; 0 when it was not stored. */
+  /** Position in the channel's order; 0 if it was not stored. */
   readonly sequence: number;
   readonly epoch: string;
-  /** Connections of the server's node that got it. */
+  /** Connections of the server's node that received it. */
   readonly delivered: number;
   /** The same id was stored before: `sequence` is the first one's. */
   readonly duplicate: boolean;
@@ -93,7 +93,7 @@ export interface Ack extends Sent {
 }
 
 /**
- * A private message was handed to those who are connected.
+ * A private message was sent to the connected recipients.
  *
  * ```ts
  * const { undelivered } = await client.send(['sub:ada', 'sub:bob'], { text: 'psst' });
@@ -102,13 +102,13 @@ export interface Ack extends Sent {
 export interface PrivateAck extends Sent {
   readonly delivered: number;
   readonly duplicate: boolean;
-  /** Recipients who are not connected. */
+  /** Recipients that are not connected. */
   readonly undelivered: readonly string[];
-  /** Mailboxes (`@NAME`) that keep it until it is read. */
+  /** Mailboxes (`@NAME`) that keep it until it is handled. */
   readonly queued?: readonly string[];
-  /** What waits in the fullest of them. */
+  /** The number of waiting messages in the fullest of them. */
   readonly pending?: number;
-  /** For how long the oldest of that has waited, milliseconds. */
+  /** How long the oldest of these has waited, milliseconds. */
   readonly oldestMs?: number;
 }
 

@@ -14,7 +14,7 @@ import type { WaitOptions } from './pending.ts';
 import type { Ask } from './queue.ts';
 
 /**
- * Somebody who is there.
+ * A member of a channel or room.
  *
  * ```ts
  * for (const { sender, state } of people.members) console.log(sender.name, state);
@@ -23,17 +23,17 @@ import type { Ask } from './queue.ts';
 export interface Member {
   readonly clientId: string;
   readonly sender: SenderRecord;
-  /** What it shows of itself: any JSON, null for nothing. */
+  /** Its state: any JSON, null for none. */
   readonly state: unknown;
   /** RFC 3339. */
   readonly joinedAt: string;
-  /** In the set of a room: in which of its channels. */
+  /** In the set of a room: its channel. */
   readonly channel?: string;
-  /** What it told of itself with `identify()`; the state is `lapsed` when it did not say so again in time. */
+  /** Its description from `identify()`; the state is `lapsed` if it was not renewed in time. */
   readonly agent?: { readonly state?: string; readonly note?: string };
-  /** Of one that was updated: its client id before it came back on another connection. */
+  /** For an updated member: its client id before it returned on another connection. */
   readonly previousId?: string;
-  /** Of one that left: it said so, its line broke, or its node died. */
+  /** For a member that left: it left, its connection broke, or its node died. */
   readonly cause?: 'left' | 'lost' | 'node_lost';
 }
 
@@ -46,7 +46,7 @@ export interface Member {
  */
 export interface PresenceChange {
   readonly version: number;
-  /** How many there are now. */
+  /** The current number of members. */
   readonly count: number;
   readonly joined: readonly Member[];
   readonly updated: readonly Member[];
@@ -54,7 +54,7 @@ export interface PresenceChange {
 }
 
 /**
- * What a set tells of.
+ * The events of a presence set.
  *
  * ```ts
  * people.on('joined', ({ sender }) => greet(sender.name));
@@ -70,20 +70,20 @@ export interface PresenceEvents {
 }
 
 /**
- * Where to be, and what to show of oneself.
+ * The options of presence.
  *
  * ```ts
  * const people = await client.presence('science:explore', { state: { mood: 'busy' }, onChange: draw });
  * ```
  */
 export interface PresenceOptions extends WaitOptions {
-  /** Any JSON up to 4 KiB; shown again after a lost line. */
+  /** Any JSON up to 4 KiB; published again after a reconnect. */
   state?: unknown;
   onChange?: (change: PresenceChange) => void;
 }
 
 /**
- * Who is in a channel or room, kept true across reconnects. Of sets of more than 500 only `count` is told.
+ * The members of a channel or room, kept up to date across reconnects. With more than 500 only `count` is available.
  *
  * ```ts
  * await using people = await client.presence('science:explore', { state: { mood: 'busy' } });
@@ -121,7 +121,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
-   * Who is there, oldest first; none of a set that is too large.
+   * The members, oldest first; empty if the set is too large.
    *
    * ```ts
    * const names = people.members.map(({ sender }) => sender.name);
@@ -132,7 +132,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
-   * How many there are.
+   * The number of members.
    *
    * ```ts
    * console.log(`${people.count} are here`);
@@ -154,7 +154,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
-   * Whether there are more than are told by name: then `members` is empty.
+   * Whether there are too many members to list; then `members` is empty.
    *
    * ```ts
    * if (people.countsOnly) console.log(`${people.count} people`);
@@ -176,7 +176,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
-   * Shows something else of this client.
+   * Changes the state of this client.
    *
    * ```ts
    * await people.update({ mood: 'idle' });
@@ -189,7 +189,7 @@ export class PresenceSet extends Emitter<PresenceEvents> implements Consumer {
   }
 
   /**
-   * Leaves the channel, unless something else of this client is there.
+   * Leaves the channel, unless this client has another membership there.
    *
    * ```ts
    * await people.close();

@@ -10,7 +10,7 @@ const MAX_TOLD = 1_000;
 const SERVER = 'arqonbus';
 
 /**
- * What became of a message that was sent with `receipt`.
+ * The outcome of a message that was sent with `receipt`.
  *
  * ```ts
  * client.on('receipt', ({ id, stage, by }) => console.log(id, stage, by));
@@ -19,11 +19,11 @@ const SERVER = 'arqonbus';
 export interface Receipt {
   /** Of the message. */
   readonly id: string;
-  /** Acknowledged; given up, and a dead letter now; or its time was over before. */
+  /** `handled`: acknowledged; `rejected`: now a dead letter; `expired`: it expired before. */
   readonly stage: 'handled' | 'rejected' | 'expired';
-  /** The subject that dealt with it, if it has one. */
+  /** The subject of the member that handled it, if it has one. */
   readonly by: string | undefined;
-  /** How often it was handed out. */
+  /** The number of deliveries. */
   readonly attempts: number;
 }
 

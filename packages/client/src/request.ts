@@ -8,7 +8,7 @@ import { Pending, type WaitOptions } from './pending.ts';
 export const MAX_REQUEST_MS = 300_000;
 
 /**
- * How to answer the requests to an address.
+ * The options of a responder at an address.
  *
  * ```ts
  * await client.onRequest('math:add', add, { group: 'calculators', prefetch: 4 });
@@ -17,12 +17,12 @@ export const MAX_REQUEST_MS = 300_000;
 export interface ServeOptions extends WaitOptions {
   /** Default: `serve`. */
   group?: string;
-  /** Requests that are answered at a time (default 16). */
+  /** Requests that are answered concurrently (default 16). */
   prefetch?: number;
 }
 
 /**
- * Who is meant: a client id, `sub:SUBJECT` for all connections of that subject, or up to 100 of them.
+ * The recipients: a client id, `sub:SUBJECT` for all connections of that subject, or up to 100 of them.
  *
  * ```ts
  * await client.send(['arq_client_1', 'sub:ada'], { text: 'psst' });
@@ -31,7 +31,7 @@ export interface ServeOptions extends WaitOptions {
 export type Target = string | readonly string[];
 
 /**
- * How to ask. An address (`room:channel`) means one of those who answer requests there, in the group `serve` unless
+ * The options of a request. For an address (`room:channel`) it goes to one of its responders, in the group `serve` unless
  * another is named; anything else is a {@link Target}.
  *
  * ```ts
@@ -42,15 +42,15 @@ export interface RequestOptions extends WaitOptions {
   /** `arq_…`; default: a fresh one. */
   id?: string;
   metadata?: Metadata;
-  /** Of an address: which group is asked (default `serve`). */
+  /** For an address: the group (default `serve`). */
   group?: string;
-  /** Of an address: nothing is stored. */
+  /** For an address: nothing is stored. */
   ephemeral?: boolean;
 }
 
 /**
- * Answers a request; what it returns becomes the reply's payload, nothing an empty one. A thrown {@link RequestError}
- * reaches the requester; any other error does not, since its text was not meant for others.
+ * Answers a request. Its result becomes the reply's payload; undefined becomes an empty one. A thrown {@link RequestError}
+ * reaches the requester. The text of any other error is not sent.
  *
  * ```ts
  * const add: RequestHandler<{ a: number; b: number }> = ({ a, b }) => ({ sum: a + b });

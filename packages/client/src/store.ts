@@ -9,7 +9,7 @@ import type { WaitOptions } from './pending.ts';
 import type { Ask } from './queue.ts';
 
 /**
- * What a key holds.
+ * The value of a key.
  *
  * ```ts
  * const { found, value, version } = await client.store.get<{ state: string }>('job/1');
@@ -18,14 +18,14 @@ import type { Ask } from './queue.ts';
 export interface StoreEntry<T> {
   found: boolean;
   value?: T;
-  /** What `ifVersion` compares; another one with each set. */
+  /** The version for `ifVersion`; it changes with each set. */
   version?: number;
   /** RFC 3339; only with a time to live. */
   expires_at?: string;
 }
 
 /**
- * Where a key is.
+ * The namespace of a key.
  *
  * ```ts
  * await client.store.get('job/1', { namespace: 'work' });
@@ -37,7 +37,7 @@ export interface StorePlace extends WaitOptions {
 }
 
 /**
- * How to write a key.
+ * The options of a write.
  *
  * ```ts
  * await client.store.set('job/1', { state: 'done' }, { ifVersion: 7 });
@@ -49,7 +49,7 @@ export interface StoreWriteOptions extends StorePlace {
 }
 
 /**
- * Key–value state that clients of a tenant share (`op.store.*`).
+ * The key-value store shared by the clients of a tenant (`op.store.*`).
  *
  * ```ts
  * const { version } = await client.store.set('job/1', { state: 'running' }, { ttlSeconds: 600 });
@@ -95,7 +95,7 @@ export class Store {
   }
 
   /**
-   * Deletes a key; whether there was something to delete.
+   * Deletes a key. Resolves with whether it existed.
    *
    * ```ts
    * await client.store.delete('job/1');
@@ -108,8 +108,8 @@ export class Store {
   }
 
   /**
-   * One page of keys, in order; `next` is what the following page takes as `after`. With `values` it has `entries` too,
-   * with what the keys hold.
+   * One page of keys, in order; pass `next` as `after` for the next page. With `values` it also has `entries`,
+   * with the values of the keys.
    *
    * ```ts
    * const { keys, next } = await client.store.list({ prefix: 'job/', limit: 50 });
@@ -139,7 +139,7 @@ export class Store {
   }
 
   /**
-   * Changes of keys as they happen, set up again on every new connection.
+   * Changes of keys as they happen, renewed on every new connection.
    *
    * ```ts
    * for await (const { key, operation } of await client.store.watch({ prefix: 'job/' })) console.log(key, operation);
@@ -151,7 +151,7 @@ export class Store {
 }
 
 /**
- * What to watch, and who is told.
+ * The options of a watch.
  *
  * ```ts
  * await client.store.watch({ prefix: 'job/', onChange: ({ key }) => read(key), onReset: () => readAll() });
@@ -167,7 +167,7 @@ export interface WatchOptions extends WaitOptions {
 }
 
 /**
- * What a watch tells of.
+ * The events of a watch.
  *
  * ```ts
  * watch.on('change', ({ key, operation, version }) => console.log(key, operation, version));
