@@ -35,6 +35,8 @@ export interface Pending {
   /** The batch whose confirmation is waited for; null when none is, or no longer. */
   confirming: readonly Pending[] | null;
   confirmed: Confirmed;
+  /** Nothing of its sender waits for it any more. */
+  isPassed: boolean;
   resolve(published: Published): void;
   reject(error: Error): void;
 }
@@ -108,6 +110,7 @@ export class Publisher {
         delivered: null,
         confirming: null,
         confirmed: null,
+        isPassed: false,
         resolve,
         reject,
       };
@@ -314,8 +317,10 @@ export class Publisher {
 
   /** Answers a publication of which nothing is waited for any more. */
   private conclude(pending: Pending): void {
-    if (pending.place === null || pending.confirming !== null) return;
+    if (pending.place === null) return;
     if (pending.delivered === null && this.isExpected(pending)) return;
+    this.pass(pending);
+    if (pending.confirming !== null) return;
     this.settle(pending, pending.place, pending.delivered ?? 0, false);
   }
 
@@ -340,12 +345,17 @@ export class Publisher {
     this.hand(pending, ({ resolve }) => resolve({ stored, delivered, duplicate, ...place }));
   }
 
+  /** Where it stands is known: what its sender publishes next may go to another server. */
+  private pass(pending: Pending): void {
+    if (pending.isPassed || !this.session?.partitioned) return;
+    pending.isPassed = true;
+    this.order.done(pending);
+    this.schedule();
+  }
+
   private hand(pending: Pending, decide: (pending: Pending) => void): void {
     if (!this.pending.delete(pending.number)) return;
-    if (this.session?.partitioned) {
-      this.order.done(pending);
-      this.schedule();
-    }
+    this.pass(pending);
     decide(pending);
     if (this.pending.size > 0) return;
     for (const resolve of this.drained.splice(0)) resolve();
@@ -391,7 +401,7 @@ export class SenderOrder {
     return [batch, waiting];
   }
 
-  /** A publication that was cut is answered. */
+  /** A publication that was cut has its place. */
   done({ publication: { identity } }: Pending): void {
     const sender = this.senders.get(identity);
     if (sender === undefined) return;

@@ -15,14 +15,18 @@ describe.runIf(program !== null)(`syncs that are waited for (${program ?? 'no se
   let master: PrivateRedis;
   let replica: PrivateRedis;
 
-  const start = (options: { readonly sync?: 'no' | 'everysec' | 'always'; readonly settings?: string[] }) =>
-    PrivateRedis.start({ ...options, ...(program === null ? {} : { program }) });
+  const started: PrivateRedis[] = [];
+  const start = async (options: { readonly sync?: 'no' | 'everysec' | 'always'; readonly settings?: string[] }) => {
+    const server = await PrivateRedis.start({ ...options, ...(program === null ? {} : { program }) });
+    started.push(server);
+    return server;
+  };
 
   beforeAll(async () => {
     master = await start({ sync: 'everysec', settings: ['--repl-diskless-sync-delay', '0'] });
     replica = await start({ sync: 'no', settings: ['--replicaof', '127.0.0.1', `${master.port}`] });
   });
-  afterAll(() => Promise.all([master.stop(), replica.stop()]));
+  afterAll(() => Promise.all(started.map((server) => server.stop())));
 
   const configure = async (server: PrivateRedis, name: string, value: string): Promise<void> => {
     const admin = server.client();
@@ -39,8 +43,6 @@ describe.runIf(program !== null)(`syncs that are waited for (${program ?? 'no se
       return '';
     } catch (error) {
       return (error as Error).message;
-    } finally {
-      await server.stop();
     }
   };
 
@@ -66,6 +68,27 @@ describe.runIf(program !== null)(`syncs that are waited for (${program ?? 'no se
     await Promise.all([...first, ...second]);
     expect(new Set(acks)).toEqual(new Set(['disk']));
     expect(acks).toHaveLength(600);
+  });
+
+  it('lets one sender go on to another server meanwhile', async () => {
+    const shards = await Promise.all([start({ sync: 'everysec' }), start({ sync: 'everysec' })]);
+    const url = shards.map((shard) => shard.url()).join(',');
+    const node = await open({ url, replication: { replicas: 0, waitMs: LONG, fsync: true } });
+    await node.engine.broker.attach('default', '*');
+    for (const shard of shards) await configure(shard, 'appendfsync', 'no');
+    const acks: string[] = [];
+    const publishing = range(1, 20).map(async (number) => {
+      const room = stream('general', `room-${number}`);
+      acks.push((await node.engine.broker.publish(publication(room, { identity: 'ada' }))).stored);
+    });
+    await node.seen.until(() => node.seen.events.length === 20);
+    expect(node.seen.events.map(({ stream: { room } }) => room)).toEqual(
+      range(1, 20).map((number) => `room-${number}`),
+    );
+    expect(acks).toEqual([]);
+    for (const shard of shards) await configure(shard, 'appendfsync', 'everysec');
+    await Promise.all(publishing);
+    expect(new Set(acks)).toEqual(new Set(['disk']));
   });
 
   it('says what the server alone promises when no sync comes in time, until one does', async () => {
