@@ -3,8 +3,8 @@ import type { Durability, Expectation, Publication, Published, StreamAddress } f
 import { conflict } from '../expectation.ts';
 import type { Confirmed } from './confirmations.ts';
 import { type Entry, encodeBody } from './entry.ts';
+import { verdict } from './faults.ts';
 import { exact, hashTag, type Keys } from './keys.ts';
-import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
 
