@@ -292,12 +292,19 @@ export const storage: Section<Config['storage']> = {
     description:
       'Replicas of Redis or Valkey that must hold an event before its ack has `replicated`; 0 waits for none.',
   },
+  redisWaitFsync: {
+    env: 'ARQONBUS_REDIS_WAIT_FSYNC',
+    kind: boolean,
+    default: false,
+    description:
+      'Redis 7.2 or Valkey, and those replicas, must have synced an event to disk (`WAITAOF`) before its ack has ' +
+      '`replicated`, or `disk` if their number is 0.',
+  },
   redisWaitMs: {
     env: 'ARQONBUS_REDIS_WAIT_MS',
     kind: integer(1, 10_000),
     default: 1_000,
-    description:
-      'How long to wait for replicas, in milliseconds; then the ack states what the server alone guarantees.',
+    description: 'How long to wait for replicas and syncs, in milliseconds; then the ack states what is known by then.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',
