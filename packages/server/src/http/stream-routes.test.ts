@@ -1,3 +1,4 @@
+import { request } from 'node:http';
 import type { JsonObject } from '@arqonbus/protocol';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EventReader } from '../../../../test/fixtures/event-stream.ts';
@@ -191,6 +192,29 @@ describe('GET /v1/stream', () => {
   ])('refuses %.40s', async (query, field) => {
     const answer = await ask(`${server.urls.http}/v1/stream?${query}`);
     expect(answer).toMatchObject({ status: 400, json: { error_code: 'VALIDATION_ERROR', details: { field } } });
+  });
+
+  it('is at the address of the bus too, also for programs that ask for HTTP/2 or wait for leave to send a body', async () => {
+    const at = server.urls.bus.replace('ws:', 'http:');
+    const wish = {
+      Connection: 'Upgrade, HTTP2-Settings',
+      Upgrade: 'h2c',
+      'HTTP2-Settings': 'AAEAAEAAAAIAAAABAAMAAABk',
+    };
+    const reader = await EventReader.open(`${at}/v1/stream?join=sse:java`, wish);
+    closing.push(reader);
+    const { payload } = await reader.envelope(({ payload: { event } }) => event === 'welcome');
+    const posted = await new Promise<number | undefined>((resolve, reject) => {
+      const headers = { 'Content-Type': 'application/json', Expect: '100-continue' };
+      const asked = request(`${at}/v1/sessions/${payload.session}`, { method: 'POST', headers, agent: false });
+      asked.on('continue', () => asked.end('{"type":"command","command":"ping","id":"arq_1"}'));
+      asked.on('response', (response) => resolve(response.resume().statusCode));
+      asked.on('error', reject);
+      asked.flushHeaders();
+    });
+    expect(posted).toBe(202);
+    const answered = await reader.envelope(({ request_id }) => request_id === 'arq_1');
+    expect(answered).toMatchObject({ type: 'command_response', status: 'success' });
   });
 
   it('answers HEAD without a session', async () => {
