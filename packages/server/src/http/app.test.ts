@@ -1,4 +1,6 @@
+import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type Ask, ask } from '../../../../test/fixtures/http.ts';
@@ -126,6 +128,22 @@ describe('requests', () => {
     expect((await call('/v1/messages?room=lab:chunks&limit=1')).json.messages[0].payload).toEqual(
       JSON.parse(Buffer.concat(body).toString()).payload,
     );
+  });
+
+  it('wait for leave to send their body, and for nothing else', async () => {
+    const send = (Expect: string) =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const headers = { 'Content-Type': 'application/json', Expect };
+        const asked = request(`${server.urls.http}/v1/commands/ping`, { method: 'POST', headers, agent: false });
+        asked.on('continue', () => asked.end('{"echo":1}'));
+        asked.on('response', resolve);
+        asked.on('error', reject);
+        asked.flushHeaders();
+      });
+    const taken = await send('100-continue');
+    expect([taken.statusCode, JSON.parse(await textOf(taken)).echo]).toEqual([200, 1]);
+    const refused = await send('cake');
+    expect([refused.statusCode, JSON.parse(await textOf(refused)).details.field]).toEqual([417, 'Expect']);
   });
 
   it('in chunks may be lists, or nothing', async () => {
