@@ -72,8 +72,8 @@ export class Drivers {
   /** Null where this node is the only one. */
   private readonly leases: NodeLeases | null;
   private readonly wakes: WakeTimes;
-  /** For the tap. */
-  private readonly index: DriverIndex = new DriverIndex();
+  /** The drivers of this node, those that are being started too. */
+  readonly index: DriverIndex = new DriverIndex();
   private readonly outgoing: Map<string, Outgoing[]> = new Map();
   private readonly unsure: UnsureAnswers = new UnsureAnswers();
   private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
@@ -289,8 +289,9 @@ export class Drivers {
 
   /** Events of a room (`*`: of all rooms) may have passed this node by. */
   doubt(tenant: string | null, room: string): void {
-    for (const { driver, place } of this.parts.all()) {
-      if (driver === null || (tenant !== null && place.tenant !== tenant)) continue;
+    for (const driver of this.index) {
+      const { place } = driver;
+      if (tenant !== null && place.tenant !== tenant) continue;
       if (room === '*' || place.room === '*' || place.room === room) driver.doubt();
     }
   }
