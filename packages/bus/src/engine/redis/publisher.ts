@@ -2,8 +2,8 @@ import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type { Durability, Expectation, Publication, Published, StreamAddress } from '../engine.ts';
 import { conflict } from '../expectation.ts';
 import { type Entry, encodeBody } from './entry.ts';
+import { verdict } from './faults.ts';
 import { exact, hashTag, type Keys } from './keys.ts';
-import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
 
