@@ -4,7 +4,7 @@ import type { StreamAddress } from '../engine/engine.ts';
 import { turn } from '../operators/rig.suite.ts';
 import { Bench, type Seat } from './bench.suite.ts';
 
-const PATIENT = { timeout: 10_000, interval: 1 };
+const PATIENT = { timeout: 30_000, interval: 5 };
 const STREAM = { tenant: 'default', room: 'work', channel: 'jobs' };
 
 /** A driver whose backend answers where a stream ends when the test says so: with what held when it was asked. */
