@@ -6,6 +6,7 @@ import { Relay } from '../relay.ts';
 import { unavailable } from '../server-link.ts';
 import { RedisBroker } from './broker.ts';
 import { Changes } from './changes.ts';
+import type { Replication } from './confirmations.ts';
 import { Feed } from './feed.ts';
 import { Gaps } from './gaps.ts';
 import { History } from './history.ts';
@@ -20,7 +21,6 @@ import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
 import { parseRedisUrls, type RedisAddress } from './url.ts';
-import type { Replication } from './writers.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
@@ -39,8 +39,8 @@ export interface RedisEngineOptions {
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
   /**
-   * So many replicas are to hold an event before its ack says `replicated`; after `waitMs` milliseconds without them it
-   * says what the server alone promises. Nothing is waited for when left out.
+   * What is waited for before the ack of an event; after `waitMs` milliseconds in vain it says what is known by then.
+   * Nothing is waited for when left out.
    */
   readonly replication?: Replication;
   /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
