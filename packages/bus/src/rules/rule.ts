@@ -10,10 +10,13 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import type { $ZodIssue } from 'zod/v4/core';
+import { OBJECT } from '../schemas/fields.ts';
 import { plainProblem } from '../schemas/problem.ts';
 
 /** Rules that one tenant may have. */
 export const MAX_RULES = 500;
+/** Faults that one refusal lists. */
+const MAX_FAULTS = 20;
 const MAX_HISTORY = 100_000;
 const MAX_SECONDS = 31_536_000;
 const MAX_DEDUPE_SECONDS = 86_400;
@@ -69,9 +72,7 @@ const HOOK = z
 const SCHEMA = z
   .strictObject(
     {
-      schema: z
-        .union([z.record(z.string(), z.unknown()), z.boolean()])
-        .describe('A JSON Schema (2020-12) of the payload.'),
+      schema: z.union([OBJECT, z.boolean()]).describe('A JSON Schema (2020-12) of the payload.'),
       mode: z.enum(['warn', 'enforce']).describe('Tell only, or refuse with SCHEMA_MISMATCH.'),
     },
     STRICT,
@@ -161,12 +162,14 @@ const KNOWN: readonly string[] = [
 
 /**
  * Reads a list of rules. Throws VALIDATION_ERROR that tells the place of the first fault, like `rules.2.history.size`,
- * the nearest known field when one was mistyped, and all faults in `faults`.
+ * the nearest known field when one was mistyped, and 20 faults at most in `faults`.
  */
 export function parseRules(given: unknown): Rule[] {
   const checked = RULES.safeParse(given, { error: plainProblem });
   if (checked.success) return checked.data;
-  const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: issue.message }));
+  const faults = checked.error.issues
+    .slice(0, MAX_FAULTS)
+    .map((issue) => ({ field: placeOf(issue), problem: issue.message }));
   const [first] = faults;
   throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}`, { field: first?.field, faults });
 }
