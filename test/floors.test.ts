@@ -60,7 +60,7 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['hub.ts', 'activity.ts', 'direct.ts', 'profile.ts'],
     ['notices.ts', 'cluster.ts', 'submission.ts', 'streams/pieces.ts'],
     ['subscribe/presence.ts', 'subscribe/replays.ts'],
-    ['history', 'subscribe/join.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers', 'streams'],
+    ['history', 'subscribe/join.ts', 'subscribe/ruled-presence.ts', 'subscribe/repair.ts', 'catalog.ts', 'idle.ts', 'consumers', 'streams'],
     ['mail'],
     ['core.ts'],
     ['explain.ts', 'retreat.ts', 'subjects.ts'],
