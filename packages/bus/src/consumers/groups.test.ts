@@ -242,6 +242,21 @@ describe('bad input to groups', () => {
     expect(await ada.refused(command, args)).toMatchObject({ code: 'VALIDATION_ERROR', field });
   });
 
+  it('P10.3 is nothing that is given again over another line: the first may have broken before its answer came', async () => {
+    const connect = await open();
+    const [ada, back, bob] = [await connect('ada'), await connect('ada'), await connect('bob')];
+    await ada.join('g');
+    await ada.peer.publish({ ...PLACE, payload: { n: 1 } });
+    const event = await ada.next();
+    const tokens = [tokenOf(event)];
+    expect(await ada.ack(event)).toEqual({ done: tokens, lost: [] });
+    expect((await ada.refused('delivery.ack', { tokens })).code).toBe('LEASE_LOST');
+    expect((await back.refused('delivery.nack', { tokens })).code).toBe('LEASE_LOST');
+    expect((await bob.refused('delivery.ack', { tokens })).code).toBe('LEASE_LOST');
+    expect(await back.ack(event)).toEqual({ done: tokens, lost: [] });
+    expect(await back.ask('group.info', GROUP)).toMatchObject({ handled: 1, pending: 0, unacked: 0 });
+  });
+
   it('P10.3 does nothing for tokens that nobody was given', async () => {
     const ada = await (await open())('ada');
     await ada.join('g');

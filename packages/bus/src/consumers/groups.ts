@@ -316,7 +316,7 @@ export class Groups {
   }
 
   /** What a member says of events that it holds. Throws LEASE_LOST when it holds none of them. */
-  async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
+  async answer(sender: Sender, given: Omit<Answer, 'by' | 'via'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
     const live = given.tokens.filter(isLiveToken);
@@ -330,7 +330,7 @@ export class Groups {
     }
     for (const { place } of byGroup.keys()) this.requireSource(sender, place);
     const answers = [...byGroup].map(([active, tokens]) =>
-      this.drivers.answer(active, { ...given, tokens, by: subject }),
+      this.drivers.answer(active, { ...given, tokens, by: subject, via: sender.session?.id ?? null }),
     );
     const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));
