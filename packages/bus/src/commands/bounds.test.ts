@@ -29,7 +29,7 @@ describe('findExcess', () => {
       problem: 'must have at most 3 keys',
     });
     const list = z.strictObject({ list: z.array(z.string()).max(2) });
-    expect(excess(list, { list: [1, 2, 3] })).toEqual({ field: 'list', problem: 'must be at most 2 items' });
+    expect(excess(list, { list: [1, 2, 3] })).toEqual({ field: 'list', problem: 'must have at most 2 items' });
   });
 
   it('lets pass what keeps to its bounds, and leaves values and a few unknown keys to the schema', () => {

@@ -128,7 +128,7 @@ function excessOfAll(choices: readonly Bound[], value: object, path: readonly st
 }
 
 function excessOfList(bound: Bound, value: readonly unknown[], path: readonly string[]): Excess | null {
-  if (value.length > bound.items) return { field: fieldOf(path), problem: `must be at most ${bound.items} items` };
+  if (value.length > bound.items) return { field: fieldOf(path), problem: `must have at most ${bound.items} items` };
   if (bound.each === null) return null;
   for (let at = 0; at < value.length; at += 1) {
     const found = excess(bound.each, value[at], [...path, String(at)]);

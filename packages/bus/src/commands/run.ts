@@ -1,11 +1,10 @@
 import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
-import type { $ZodIssue } from 'zod/v4/core';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Sender, Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
-import { plainProblem } from '../schemas/problem.ts';
+import { faultOf, plainProblem } from '../schemas/problem.ts';
 import { type Excess, fieldOf, findExcess } from './bounds.ts';
 import { type AnyCommand, type CommandContext, type CommandSet, JsonText } from './command.ts';
 
@@ -202,7 +201,7 @@ function validate(found: AnyCommand, args: JsonObject): JsonObject {
   const issues = checked.error.issues.slice(0, MAX_FAULTS);
   throw refusal(
     found,
-    issues.map((issue) => ({ field: fieldOf(placeOf(issue)), problem: issue.message })),
+    issues.map(faultOf).map(({ path, problem }) => ({ field: fieldOf(path), problem })),
   );
 }
 
@@ -213,8 +212,4 @@ function refusal(found: AnyCommand, faults: readonly Excess[]): BusError {
     field: first?.field,
     faults,
   });
-}
-
-function placeOf(issue: $ZodIssue): readonly PropertyKey[] {
-  return issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
 }

@@ -220,10 +220,10 @@ export class Groups {
     this.adopt(tenant, record, true);
   }
 
-  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for another incarnation. */
+  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for a place that is not there yet. */
   async seek(sender: Sender, place: GroupPlace, start: Start): Promise<void> {
     const active = this.owned(sender, place);
-    const positions = await startPositions(this.parts.engine.broker, place, start);
+    const positions = await startPositions(this.parts.engine.broker, place, start, 'sequence');
     await this.drivers.ask(active, 'seek', { positions });
   }
 

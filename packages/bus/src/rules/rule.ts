@@ -9,9 +9,8 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { $ZodIssue } from 'zod/v4/core';
 import { OBJECT } from '../schemas/fields.ts';
-import { plainProblem } from '../schemas/problem.ts';
+import { faultOf, plainProblem } from '../schemas/problem.ts';
 
 /** Rules that one tenant may have. */
 export const MAX_RULES = 500;
@@ -169,7 +168,8 @@ export function parseRules(given: unknown): Rule[] {
   if (checked.success) return checked.data;
   const faults = checked.error.issues
     .slice(0, MAX_FAULTS)
-    .map((issue) => ({ field: placeOf(issue), problem: issue.message }));
+    .map(faultOf)
+    .map(({ path, problem }) => ({ field: ['rules', ...path.map(String)].join('.'), problem }));
   const [first] = faults;
   throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}`, { field: first?.field, faults });
 }
@@ -192,11 +192,6 @@ export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): 
     const secret = known.find((rule) => rule.match === match && rule.hook?.url === hook.url)?.hook?.secret;
     return secret === undefined ? one : { ...(one as Rule), hook: { ...hook, secret } };
   });
-}
-
-function placeOf(issue: $ZodIssue): string {
-  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
-  return ['rules', ...path.map(String)].join('.');
 }
 
 /** Whether a rule is for mailboxes, which no other one takes in. */

@@ -175,7 +175,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
         limit: limitUpTo(MAX_PAGE),
         after: z
           .string()
-          .regex(/^\d{1,16}$/)
+          .regex(/^\d{1,16}$/, 'must be the "next" of an answer')
           .describe('The "next" of the answer before: older ones.')
           .exactOptional(),
       }),
