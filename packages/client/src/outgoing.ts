@@ -118,9 +118,6 @@ export function event(at: AddressInput, payload: object, options: PublishOptions
 
 export function privately(to: Target, payload: object, options: SendOptions & { requestId?: string }): Outgoing {
   const { room, requestId } = options;
-  if (typeof to !== 'string' && !Array.isArray(to)) {
-    throw invalidArgument('The recipient is a client id, "sub:NAME" or "@NAME", or a list of them.');
-  }
   return message('private', payload, options, {
     to: typeof to === 'string' ? to : [...to],
     ...given({ room, request_id: requestId }),

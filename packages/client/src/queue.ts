@@ -417,8 +417,7 @@ function tooLarge(): ArqonBusError {
 function textOf(envelope: Outgoing): string {
   try {
     return JSON.stringify({ version: PROTOCOL_VERSION, ...envelope });
-  } catch (error) {
-    const [reason] = String(error instanceof Error ? error.message : error).split('\n');
-    throw invalidArgument(`JSON cannot carry this (${reason}); send a number or a text in its place.`);
+  } catch {
+    throw invalidArgument('JSON cannot carry a BigInt, or an object in itself.');
   }
 }

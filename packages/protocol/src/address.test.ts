@@ -61,7 +61,7 @@ describe('the subject of a mailbox', () => {
 describe('the refusal of a channel', () => {
   it('tells how patterns are written where there may be one, and else how names are', () => {
     for (const channel of ['a.>.b', 'a*', '>.a']) {
-      expect(() => parseAddress('w', channel, true)).toThrow('In a channel pattern "*" stands alone');
+      expect(() => parseAddress('w', channel, true)).toThrow('In a pattern "*" stands alone');
       expect(() => parseAddress('w', channel)).toThrow('A channel name is');
     }
     expect(() => parseAddress('w', 'a b', true)).toThrow('A channel name is');

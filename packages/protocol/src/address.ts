@@ -101,7 +101,7 @@ export function parseAddress(
   const isChannel = (name: string): boolean =>
     name === WILDCARD || isChannelName(name) || (patterns && isChannelPattern(name));
   if (channelName !== undefined && !isChannel(channelName)) {
-    throw patterns && /[*>]/.test(channelName) ? badPattern(channelName) : badName('channel', channelName);
+    throw badName('channel', channelName, patterns && /[*>]/.test(channelName));
   }
   if (roomName === WILDCARD && channelName !== undefined && channelName !== WILDCARD) {
     throw new BusError('VALIDATION_ERROR', 'Name a room: "*" as a room only goes with all channels ("*:*").', {
@@ -127,20 +127,14 @@ function pick(field: string, first: string | undefined, second: string | undefin
   return first ?? second;
 }
 
-function badName(field: 'room' | 'channel', value: string): BusError {
+function badName(field: 'room' | 'channel', value: string, isPattern = false): BusError {
   const extra = field === 'channel' ? ', "/"' : '';
   return new BusError(
     'VALIDATION_ERROR',
-    `A ${field} name is 1-128 letters, digits, ".", "_", "-"${extra}, and starts with a letter or digit.`,
+    isPattern
+      ? 'In a pattern "*" stands alone between "." or "/", and ">" at the end.'
+      : `A ${field} name is 1-128 letters, digits, ".", "_", "-"${extra}, and starts with a letter or digit.`,
     { field, value: value.slice(0, 140) },
-  );
-}
-
-function badPattern(value: string): BusError {
-  return new BusError(
-    'VALIDATION_ERROR',
-    'In a channel pattern "*" stands alone for one segment between "." or "/", and ">" only for the rest, at the end.',
-    { field: 'channel', value: value.slice(0, 140) },
   );
 }
 
