@@ -59,6 +59,7 @@ import { type MembershipHook, Memberships } from './subscribe/join.ts';
 import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
+import { RuledPresence } from './subscribe/ruled-presence.ts';
 
 /** The client is done (RFC 6455 section 7.4.1). */
 export const NORMAL_CLOSURE = 1_000;
@@ -187,7 +188,8 @@ export class Core {
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
-    this.rules.changed.add((tenant) => this.rosters.endForbidden(tenant));
+    const ruled = new RuledPresence(this.rooms, this.rosters, onFault);
+    this.rules.changed.add((tenant) => ruled.follow(tenant));
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);

@@ -29,7 +29,7 @@ const SETTINGS = {
   description: z.string().max(1_024).describe('What the channel is for.').exactOptional(),
   type: z
     .string()
-    .regex(/^[A-Za-z0-9._-]{1,64}$/)
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1-64 letters, digits, ".", "_" or "-"')
     .describe('A word of your own for its kind.')
     .exactOptional(),
   history: z

@@ -246,7 +246,7 @@ export class Driver {
   }
 
   /** What a member says, of this node or (`isFar`) of another one. The answer comes once it is written. */
-  async answer({ kind, tokens, delayMs, reason, by, isAgain = false }: Answer, isFar = false): Promise<Answered> {
+  async answer({ kind, tokens, delayMs, reason, by, via, isAgain = false }: Answer, isFar = false): Promise<Answered> {
     const { answered, limits } = this.ledger;
     if (kind === 'ack') await this.receipts.learnOf(tokens);
     const now = this.parts.clock.steady();
@@ -258,11 +258,15 @@ export class Driver {
       const entry = this.ledger.find(token);
       this.members.heard(token, entry?.member);
       if (entry === undefined) {
-        (isAgain && answered.has(token, kind, now) ? done : lost).push(token);
+        const isKnown = isAgain
+          ? answered.has(token, kind, now)
+          : answered.hasOverAnother(token, kind, { by, via }, now);
+        if (isKnown) answered.givenAgain(token, { by, via });
+        (isKnown ? done : lost).push(token);
         continue;
       }
       done.push(token);
-      if (kind !== 'extend') answered.add(token, kind, limits.maxUnacked);
+      if (kind !== 'extend') answered.add(token, kind, limits.maxUnacked, { by, via });
       if (kind === 'nack') this.ledger.nack(token, now, delayMs, reason);
       else if (kind === 'extend') this.ledger.extend(token, now);
       else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected', by);

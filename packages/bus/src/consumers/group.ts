@@ -52,8 +52,8 @@ export const GROUP_SETTINGS: {
     .describe('Events out or waiting for another attempt, beyond which the group reads no further (default 256).'),
   dead_letter: z
     .string()
-    .min(3)
     .max(257)
+    .regex(/^[^:]+:[^:]+$/, 'must name one channel, as room:channel')
     .describe('Where dead letters are published, as room:channel (default: the same room, the channel and ".dead").'),
   key: z
     .string()

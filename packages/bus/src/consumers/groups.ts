@@ -225,10 +225,10 @@ export class Groups {
     this.adopt(tenant, record, true);
   }
 
-  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for another incarnation. */
+  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for a place that is not there yet. */
   async seek(sender: Sender, place: GroupPlace, start: Start): Promise<void> {
     const active = this.owned(sender, place);
-    const positions = await startPositions(this.parts.engine.broker, place, start);
+    const positions = await startPositions(this.parts.engine.broker, place, start, 'sequence');
     await this.drivers.ask(active, 'seek', { positions });
   }
 
@@ -321,7 +321,7 @@ export class Groups {
   }
 
   /** What a member says of events that it holds. Throws LEASE_LOST when it holds none of them. */
-  async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
+  async answer(sender: Sender, given: Omit<Answer, 'by' | 'via'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
     const live = given.tokens.filter(isLiveToken);
@@ -335,7 +335,7 @@ export class Groups {
     }
     for (const { place } of byGroup.keys()) this.requireSource(sender, place);
     const answers = [...byGroup].map(([active, tokens]) =>
-      this.drivers.answer(active, { ...given, tokens, by: subject }),
+      this.drivers.answer(active, { ...given, tokens, by: subject, via: sender.session?.id ?? null }),
     );
     const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));

@@ -209,7 +209,7 @@ const FAILURE = {
       value: z.string().exactOptional(),
       faults: z
         .array(z.looseObject({ field: z.string(), problem: z.string() }))
-        .describe('All that is wrong with the arguments.')
+        .describe('What is wrong with the arguments, at most 20 faults.')
         .exactOptional(),
       supported: z.array(z.string()).exactOptional(),
       command: z.string().exactOptional(),
