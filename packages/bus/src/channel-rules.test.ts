@@ -291,6 +291,45 @@ describe('joins under a rule', () => {
     expect(await watcher.message()).toMatchObject({ payload: { n: 1 } });
   });
 
+  it('are told who is there once a rule forces presence, and no more when it goes, unless they asked', async () => {
+    const { bus, connect } = await serve([]);
+    const [asking, silent] = [await connect(), await connect()];
+    await asking.ask('join_channel', { room: 'orders', channel: 'shown', presence: true });
+    await silent.ask('join_channel', { room: 'orders', channel: 'shown' });
+    await silent.ask('join_channel', { room: 'orders' });
+    const told = (peer: typeof silent, channel: string) =>
+      peer.next(({ payload }) => payload.event === 'presence' && payload.channel === channel);
+    expect((await told(asking, 'shown')).payload.joined).toMatchObject([{ client_id: silent.id }]);
+
+    bus.adjust({ rules: [{ match: 'orders:*', presence: true }] });
+    const { payload } = await told(silent, 'shown');
+    expect(payload).toMatchObject({ reset: true, members: 2, updated: [], left: [] });
+    expect(payload.joined).toMatchObject([{ client_id: asking.id }, { client_id: silent.id }]);
+    expect((await told(silent, '*')).payload).toMatchObject({ reset: true, members: 2 });
+    const third = await connect();
+    await third.ask('join_channel', { room: 'orders', channel: 'shown' });
+    for (const peer of [silent, asking]) {
+      expect((await told(peer, 'shown')).payload.joined).toMatchObject([{ client_id: third.id }]);
+    }
+
+    bus.adjust({ rules: [] });
+    await third.ask('leave_channel', { room: 'orders', channel: 'shown' });
+    expect((await told(asking, 'shown')).payload.left).toMatchObject([{ client_id: third.id }]);
+    await silent.ask('ping');
+    expect(silent.inbox.filter(({ payload: { event, left } }) => event === 'presence' && left.length > 0)).toEqual([]);
+  });
+
+  it('are told again of whom they asked about once a rule no longer forbids it', async () => {
+    const { bus, connect } = await serve([]);
+    const [watcher, other] = [await connect(), await connect()];
+    await watcher.ask('join_channel', { room: 'orders', channel: 'shy', presence: true });
+    bus.adjust({ rules: [{ match: 'orders:shy', presence: false }] });
+    await other.ask('join_channel', { room: 'orders', channel: 'shy' });
+    bus.adjust({ rules: [] });
+    const { payload } = await watcher.next(({ payload: { event } }) => event === 'presence');
+    expect(payload).toMatchObject({ reset: true, joined: [{ client_id: watcher.id }, { client_id: other.id }] });
+  });
+
   it('let an id count for as long as the rule says', async () => {
     const { connect } = await serve([{ match: 'orders:once', dedupe_seconds: 0 }]);
     const peer = await connect();

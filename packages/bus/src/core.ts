@@ -59,6 +59,7 @@ import { type MembershipHook, Memberships } from './subscribe/join.ts';
 import { Rosters } from './subscribe/presence.ts';
 import { Repairs } from './subscribe/repair.ts';
 import { RetainedValues } from './subscribe/retained.ts';
+import { RuledPresence } from './subscribe/ruled-presence.ts';
 
 /** The client is done (RFC 6455 section 7.4.1). */
 export const NORMAL_CLOSURE = 1_000;
@@ -187,7 +188,8 @@ export class Core {
     this.activity = new Activity(this.publisher, this.events, options);
     this.submissions = new Submissions(this.publisher, this.activity, this.events, inspector);
     this.rosters = new Rosters(this.rooms, this.hub, this.cluster, engine, options);
-    this.rules.changed.add((tenant) => this.rosters.endForbidden(tenant));
+    const ruled = new RuledPresence(this.rooms, this.rosters, onFault);
+    this.rules.changed.add((tenant) => ruled.follow(tenant));
     this.directory = new Directory(this.rooms, engine, this.access, { ...options, startedAt: this.startedAt });
     this.retention = new RetentionChanges(this.rooms, engine.broker, onFault);
     this.retained = new RetainedValues(this.rooms, engine.broker, now);
@@ -214,7 +216,12 @@ export class Core {
   readonly engineEvents: EngineEvents = {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
-    historyGap: (stream) => this.notices.historyGap(stream),
+    historyGap: (stream) => {
+      this.notices.historyGap(stream);
+      // A stream that began anew may hold what did not come by.
+      this.waits.recheck(stream.tenant, stream.room);
+      this.groups.doubtStream(stream);
+    },
     gap: (tenant, room, missing) => {
       // All of it comes by, to whoever follows the room in any way.
       if (missing !== undefined) return this.repairs.raise(missing);

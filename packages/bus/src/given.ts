@@ -155,7 +155,8 @@ function checkName(as: string): string {
 
 function ownMetadata(metadata: Metadata): Metadata | undefined {
   if (!isRecord(metadata as unknown)) throw invalid('metadata', 'must be an object');
-  return checkMetadata(plainObject(metadata, 'metadata'), undefined);
+  // A copy: what the program does with its object afterwards is its own affair.
+  return checkMetadata({ ...plainObject(metadata, 'metadata') }, undefined);
 }
 
 /** An object with a `toJSON` of its own (a Date, a Decimal) is what that makes of it. */

@@ -49,7 +49,7 @@ afterEach(async () => {
 function joined(): Channel {
   const session = { memberships: new Map(), groups: new Set(), joined: () => {} } as unknown as Session;
   const channel = rooms.create(rooms.tenant('t'), 'quiet', 'x', { autoCreated: true });
-  rooms.join(session, channel, { echo: false, coverage: null, isStrict: false });
+  rooms.join(session, channel, { echo: false, coverage: null, isStrict: false, asksPresence: false });
   return channel;
 }
 

@@ -158,7 +158,7 @@ export class Ingress {
     if (to === undefined) {
       throw new BusError('VALIDATION_ERROR', 'A private message needs its recipients in "to".', {
         field: 'to',
-        expected: 'client id | sub:SUBJECT, or a list of them',
+        expected: 'client id | sub:SUBJECT | @SUBJECT, or a list of them',
       });
     }
     return this.core.direct.send(sender, { membersOnly, ...inbound, to, room, channel });

@@ -80,6 +80,7 @@ export class Rooms {
   private forgetPolicies(name: string): void {
     const tenant = this.tenants.get(name);
     if (tenant === undefined) return;
+    tenant.everything.policy = null;
     for (const room of tenant.rooms.values()) {
       room.wide.policy = null;
       for (const channel of room.channels.values()) channel.policy = null;
@@ -239,7 +240,7 @@ export class Rooms {
   join(
     session: Session,
     channel: Channel,
-    wants: Pick<Membership, 'echo' | 'coverage' | 'isStrict'>,
+    wants: Pick<Membership, 'echo' | 'coverage' | 'isStrict' | 'asksPresence'>,
   ): { membership: Membership; isNew: boolean } {
     const known = channel.members.get(session);
     const { maxSubscriptions } = this.options;
@@ -256,6 +257,7 @@ export class Rooms {
     membership.echo = wants.echo;
     membership.coverage = wants.coverage;
     membership.isStrict = wants.isStrict;
+    membership.asksPresence = wants.asksPresence;
     channel.enter(session, membership);
     session.joined(channel, membership);
     return { membership, isNew: known === undefined };

@@ -9,7 +9,7 @@ import {
   PROTOCOL_VERSION,
 } from '@arqonbus/protocol';
 import { after } from './clock.ts';
-import { ArqonBusError, lostError, QueueFullError, refusal } from './errors.ts';
+import { ArqonBusError, invalidArgument, lostError, QueueFullError, refusal } from './errors.ts';
 import type { Settings } from './options.ts';
 import { Pending, type WaitOptions } from './pending.ts';
 
@@ -211,7 +211,7 @@ export class SendQueue {
    */
   async submit(envelope: Outgoing, options: SubmitOptions): Promise<Envelope | undefined> {
     options.signal?.throwIfAborted();
-    const text = JSON.stringify({ version: PROTOCOL_VERSION, ...envelope });
+    const text = textOf(envelope);
     const { id, command } = envelope;
     if (this.#entries.has(id)) throw new ArqonBusError('ID_IN_USE', `"${id}" is still on its way.`);
     const bytes = encoder.encode(text).length;
@@ -411,4 +411,13 @@ function describe({ command, id }: Outgoing): string {
 
 function tooLarge(): ArqonBusError {
   return new ArqonBusError('MESSAGE_TOO_LARGE', 'The message is larger than the server takes; split it.');
+}
+
+/** The frame of an envelope. Throws INVALID_ARGUMENT for what JSON cannot carry: a BigInt, or an object that is in itself. */
+function textOf(envelope: Outgoing): string {
+  try {
+    return JSON.stringify({ version: PROTOCOL_VERSION, ...envelope });
+  } catch {
+    throw invalidArgument('JSON cannot carry a BigInt, or an object in itself.');
+  }
 }

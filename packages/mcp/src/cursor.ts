@@ -9,13 +9,13 @@ export function writeCursor({ sequence, epoch }: Position): string {
   return `${sequence}@${epoch}`;
 }
 
-/** Undefined for an empty text, which means from now on. Throws INVALID_ARGUMENT. */
-export function readCursor(text: string): Position | undefined {
+/** Undefined for an empty text, which means from now on. Throws INVALID_ARGUMENT that names the field. */
+export function readCursor(text: string, field: string): Position | undefined {
   if (text === '') return undefined;
   const [, sequence, epoch] = /^(\d{1,16})@([\w-]{0,64})$/.exec(text) ?? [];
   if (sequence === undefined || epoch === undefined || !Number.isSafeInteger(Number(sequence))) {
     throw invalid(
-      'That is not a cursor; hand back one that join, read or wait gave you, unchanged, or "" to start now.',
+      `"${field}" is not a cursor; hand back one that join, read or wait gave you, unchanged, or "" to start now.`,
     );
   }
   return { sequence: Number(sequence), epoch };

@@ -19,6 +19,8 @@ export interface Tool {
   run(call: Call, args: never): Promise<object>;
   /** It waits for a bus that is away by itself. */
   readonly waitsForBus?: boolean;
+  /** What the bus calls the tool's fields, and what the tool does: a refusal is told in the tool's own words. */
+  readonly fields?: Readonly<Record<string, string>>;
 }
 
 /** Keywords of JSON Schema that a model has use for; the others are checked, but not sent with every list of tools. */
@@ -30,13 +32,19 @@ export function tool<S extends z.ZodObject>(
   description: string,
   args: S,
   run: (call: Call, args: z.infer<S>) => Promise<object>,
-  options: Pick<Tool, 'waitsForBus'> = {},
+  options: Pick<Tool, 'waitsForBus' | 'fields'> = {},
 ): Tool {
   return { name, description, input: withShortSchema(args), run: run as Tool['run'], ...options };
 }
 
 /** An object with any fields, and no word spent on them. */
 export const OBJECT: z.ZodType<Record<string, unknown>> = z.looseObject({});
+
+/** The id of a message, for whoever repeats a call. */
+export const MESSAGE_ID: z.ZodOptional<z.ZodString> = z
+  .string()
+  .regex(/^arq_[\w-]{1,124}$/, 'must be arq_ and 1-124 letters, digits, "_" or "-"')
+  .optional();
 
 /** How long a call may wait: less than the minute after which clients of MCP give up. */
 export const WAIT_SECONDS: z.ZodOptional<z.ZodNumber> = z.number().min(0).max(50).optional();
@@ -77,11 +85,11 @@ export async function answer(one: Tool, call: Call, args: unknown): Promise<Call
     return { content: [{ type: 'text', text: JSON.stringify(await one.run(call, args as never)) }] };
   } catch (error) {
     if (!(error instanceof ArqonBusError)) throw error;
-    return { content: [{ type: 'text', text: JSON.stringify(explain(error)) }], isError: true };
+    return { content: [{ type: 'text', text: JSON.stringify(explain(error, one)) }], isError: true };
   }
 }
 
-function explain(error: ArqonBusError): object {
+function explain(error: ArqonBusError, { fields = {} }: Tool): object {
   const { code, message, retryable } = error;
   // The words of another client are no words of the bus.
   if (error instanceof RequestError) {
@@ -89,5 +97,45 @@ function explain(error: ArqonBusError): object {
     return { error_code: 'REQUEST_FAILED', error: sentence, ...cut({ code, message }) };
   }
   const details = error instanceof RefusedError || error instanceof CommandError ? error.details : {};
-  return { error_code: code, error: message, ...(retryable ? { retryable } : {}), ...details };
+  return {
+    error_code: code,
+    error: inOwnWords(message, fields),
+    ...(retryable ? { retryable } : {}),
+    ...withOwnFields(details, fields),
+  };
 }
+
+type Fields = Readonly<Record<string, string>>;
+
+/** How the bus begins a refusal of arguments: by the name of its command, which no model has called. */
+const OF_COMMAND = /^"[a-z_.]+": argument /;
+
+/** A sentence of the bus with the tool's names of fields. */
+function inOwnWords(sentence: string, fields: Fields): string {
+  const told = sentence.replace(OF_COMMAND, '');
+  return told.replace(/"([a-z_]+(?:\.[\w.-]+)?)"/g, (quoted, name: string) => {
+    const own = ownField(name, fields);
+    return own === name ? quoted : `"${own}"`;
+  });
+}
+
+/** The tool's name of a field, or of what is in it: `tokens.0` is `work.0`. */
+function ownField(field: string, fields: Fields): string {
+  if (Object.hasOwn(fields, field)) return fields[field] as string;
+  const [first = '', ...rest] = field.split('.');
+  return Object.hasOwn(fields, first) ? [fields[first], ...rest].join('.') : field;
+}
+
+function withOwnFields({ command: _command, ...details }: Details, fields: Fields): Details {
+  const told = Object.entries(details).map(([key, value]): [string, unknown] => {
+    if (key === 'field') return [key, ownField(String(value), fields)];
+    if (key === 'faults') return [key, (value as Details[]).map((fault) => withOwnFields(fault, fields))];
+    return ADDRESS.has(key) ? [key, value] : [ownField(key, fields), value];
+  });
+  return Object.fromEntries(told);
+}
+
+/** Details that say where it was, and are no fields. */
+const ADDRESS: ReadonlySet<string> = new Set(['room', 'channel', 'group']);
+
+type Details = Readonly<Record<string, unknown>>;

@@ -184,10 +184,51 @@ describe('what is wrong', () => {
     ['who', { channel: 'a:b', skill: 'sum' }, 'not for both'],
     ['publish', { channel: 'a:b', data: {}, other: 1 }, 'other'],
     ['wait', { places: { 'a:b': '' }, seconds: 51 }, '50'],
+    ['wait', { places: { 'a:b': 'x' } }, 'places.a:b\\" is not a cursor'],
+    ['publish', { channel: 'a:b', data: {}, id: 'x' }, 'id: must be arq_'],
   ])('is told to the model that called %s with %j', async (tool, args, sentence) => {
     const { answer, isError } = await (await agent('ada')).ask(tool, args);
     expect(isError).toBe(true);
     expect(JSON.stringify(answer)).toContain(sentence);
+  });
+
+  it.each([
+    ['claim', { lease: '' }, 'lease', '"lease": must'],
+    ['claim', { keys: [''] }, 'keys.0', '"keys.0": must'],
+    ['claim', { keys: ['a'], ttl_seconds: 0 }, 'ttl_seconds', '"ttl_seconds": must'],
+    ['release', { lease: '' }, 'lease', '"lease": must'],
+    ['done', { work: [''] }, 'work.0', '"work.0": must'],
+    ['done', { work: ['x'.repeat(200)], extend: true }, 'work.0', '"work.0": must'],
+    ['give_back', { work: [''] }, 'work.0', '"work.0": must'],
+    ['give_back', { work: ['x'], reason: '', reject: true }, 'reason', '"reason": must'],
+    ['take', { place: 'a:b#.' }, 'place', '"place": is'],
+    ['send', { to: 'sub:ada', data: {}, wait_seconds: 1 }, 'wait_seconds', '"wait_seconds" tells'],
+    ['send', { to: 'x'.repeat(300), data: {} }, 'to', '"to"'],
+    ['channels', { room: 'a:b:c' }, 'room', 'name'],
+    ['channels', { after: '' }, 'after', '"after": must'],
+    ['who', { state: '' }, 'state', '"state": must'],
+    ['remember', { key: '', value: 1 }, 'key', '"key": must'],
+    ['remember', { key: 'a', value: 1, if_version: -1 }, 'if_version', '"if_version": must'],
+    ['recall', { key: '' }, 'key', '"key": must'],
+    ['recall', { prefix: 'x'.repeat(2_000) }, 'prefix', '"prefix": must'],
+  ])('is told in the words of the tool: %s with %.40j', async (tool, args, field, sentence) => {
+    const { answer, isError } = await (await agent('ada')).ask(tool, args);
+    expect({ isError, field: answer.field }).toEqual({ isError: true, field });
+    expect(answer.error).toContain(sentence);
+    expect(JSON.stringify(answer)).not.toMatch(/op\.|delivery\.|group\.|list_|tokens|lease_id|wait_ms/);
+  });
+
+  it('says how long to wait for what another has claimed, and which lease was lost', async () => {
+    const [ada, bob] = [await agent('ada'), await agent('bob')];
+    await ada.call('claim', { keys: ['held'] });
+    const { answer: held } = await bob.ask('claim', { keys: ['held'] });
+    expect(held).toMatchObject({
+      error_code: 'CONFLICT',
+      error: expect.stringContaining('"wait_seconds"'),
+      key: 'held',
+    });
+    const { answer: lost } = await bob.ask('release', { lease: 'lease_x' });
+    expect(lost).toMatchObject({ error_code: 'LEASE_LOST', lease: 'lease_x' });
   });
 
   it('is told when history was lost', async () => {

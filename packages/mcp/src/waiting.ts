@@ -70,7 +70,7 @@ class Wait {
     this.call = call;
     const spots = Object.entries(places).map(([name, cursor]) => ({ name, place: readPlace(name), cursor }));
     // A wrong cursor is told before anything is waited for.
-    for (const { cursor } of spots) readCursor(cursor);
+    for (const { name, cursor } of spots) readCursor(cursor, `places.${name}`);
     this.channels = spots.flatMap(({ name, place, cursor }) =>
       place.kind === 'channel' ? [{ name, place, cursor, lost: false }] : [],
     );
@@ -136,7 +136,7 @@ class Wait {
     await new Promise<void>((resolve, reject) => {
       let open = this.channels.length;
       for (const spot of this.channels) {
-        const since = readCursor(spot.cursor) ?? START;
+        const since = readCursor(spot.cursor, `places.${spot.name}`) ?? START;
         readAfter(this.call, spot.place, since, LIMIT, isWhole ? 0 : waitMs).then((page) => {
           pages.push({ spot, page });
           open -= 1;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compileGlob, compileGlobs, mailboxChannel, mailboxSubject } from './address.ts';
+import { compileGlob, compileGlobs, mailboxChannel, mailboxSubject, parseAddress } from './address.ts';
 
 /** The obvious matcher, in exponential time: what the fast one must agree with. */
 function slow(pattern: string, text: string): boolean {
@@ -55,5 +55,16 @@ describe('the subject of a mailbox', () => {
 
   it.each(['ada', '~', '~_w', '~abcde', '!rule'])('%s, which spells none, is left as it is', (channel) => {
     expect(mailboxSubject(channel)).toBe(channel);
+  });
+});
+
+describe('the refusal of a channel', () => {
+  it('tells how patterns are written where there may be one, and else how names are', () => {
+    for (const channel of ['a.>.b', 'a*', '>.a']) {
+      expect(() => parseAddress('w', channel, true)).toThrow('In a pattern "*" stands alone');
+      expect(() => parseAddress('w', channel)).toThrow('A channel name is');
+    }
+    expect(() => parseAddress('w', 'a b', true)).toThrow('A channel name is');
+    expect(parseAddress('w', 'a.*.>', true)).toEqual({ room: 'w', channel: 'a.*.>' });
   });
 });

@@ -101,7 +101,7 @@ export function parseAddress(
   const isChannel = (name: string): boolean =>
     name === WILDCARD || isChannelName(name) || (patterns && isChannelPattern(name));
   if (channelName !== undefined && !isChannel(channelName)) {
-    throw badName('channel', channelName);
+    throw badName('channel', channelName, patterns && /[*>]/.test(channelName));
   }
   if (roomName === WILDCARD && channelName !== undefined && channelName !== WILDCARD) {
     throw new BusError('VALIDATION_ERROR', 'Name a room: "*" as a room only goes with all channels ("*:*").', {
@@ -127,11 +127,13 @@ function pick(field: string, first: string | undefined, second: string | undefin
   return first ?? second;
 }
 
-function badName(field: 'room' | 'channel', value: string): BusError {
+function badName(field: 'room' | 'channel', value: string, isPattern = false): BusError {
   const extra = field === 'channel' ? ', "/"' : '';
   return new BusError(
     'VALIDATION_ERROR',
-    `A ${field} name is 1-128 letters, digits, ".", "_", "-"${extra}, and starts with a letter or digit.`,
+    isPattern
+      ? 'In a pattern "*" stands alone between "." or "/", and ">" at the end.'
+      : `A ${field} name is 1-128 letters, digits, ".", "_", "-"${extra}, and starts with a letter or digit.`,
     { field, value: value.slice(0, 140) },
   );
 }

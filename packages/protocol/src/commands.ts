@@ -1644,7 +1644,7 @@ export interface Commands {
       room?: string;
       /** Only events of this channel of the room. */
       channel?: string;
-      /** Headers to send along, name to value. */
+      /** Headers to send along, name to value; at most 32. */
       headers?: Record<string, string>;
       /** How long a request may take; 2 unless given. */
       timeout_seconds?: number;

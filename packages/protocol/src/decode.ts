@@ -182,7 +182,11 @@ function checkRecipients(frame: JsonObject, payload: JsonObject, kind: InboundTy
   }
   for (const target of list) {
     if (typeof target !== 'string' || target === '' || target.length > 260) {
-      throw invalid(field, `Each recipient in "${field}" is a client id or "sub:SUBJECT".`, 'client id | sub:SUBJECT');
+      throw invalid(
+        field,
+        `Each recipient in "${field}" is a client id, "sub:SUBJECT" or the mailbox "@SUBJECT", at most 260 characters long.`,
+        'client id | sub:SUBJECT | @SUBJECT',
+      );
     }
   }
   return list as string[];

@@ -46,10 +46,26 @@ export function checkMetadata(metadata: JsonObject, timestamp: string | undefine
   if (traceparent !== undefined && !(typeof traceparent === 'string' && TRACEPARENT.test(traceparent))) {
     throw invalid('metadata.traceparent', 'must be a W3C trace context', '00-<32 hex>-<16 hex>-<2 hex>');
   }
+  const own = withoutServers(metadata);
+  if (timestamp !== undefined) return { ...own, client_timestamp: timestamp };
+  return isEmpty(own) ? undefined : (own as Metadata);
+}
+
+/** The same without the server's keys. Returns the object itself if it has none, because copying many keys is expensive. */
+function withoutServers(metadata: JsonObject): JsonObject {
+  if (!hasServers(metadata)) return metadata;
   // fromEntries defines properties, so that a "__proto__" key stays a key; assignment would set the prototype.
-  const entries = Object.entries(metadata).filter(([key, value]) => !isServers(key, value));
-  if (timestamp !== undefined) entries.push(['client_timestamp', timestamp]);
-  return entries.length === 0 ? undefined : (Object.fromEntries(entries) as Metadata);
+  return Object.fromEntries(Object.entries(metadata).filter(([key, value]) => !isServers(key, value)));
+}
+
+function hasServers(metadata: JsonObject): boolean {
+  for (const key of SERVER_KEYS) if (Object.hasOwn(metadata, key) && isServers(key, metadata[key])) return true;
+  return false;
+}
+
+function isEmpty(metadata: JsonObject): boolean {
+  for (const _key in metadata) return false;
+  return true;
 }
 
 /** An envelope's metadata, split into the sender's part and the server's part. */
@@ -62,9 +78,10 @@ export interface MetadataParts {
 
 /** Splits metadata by the owner of its keys; copies it only if both are present. */
 export function splitMetadata(metadata: Metadata): MetadataParts {
+  if (!hasServers(metadata as JsonObject))
+    return { own: isEmpty(metadata as JsonObject) ? undefined : metadata, server: undefined };
   const entries = Object.entries(metadata);
   const server = entries.filter(([key, value]) => isServers(key, value));
-  if (server.length === 0) return { own: entries.length === 0 ? undefined : metadata, server: undefined };
   if (server.length === entries.length) return { own: undefined, server: metadata };
   const own = entries.filter(([key, value]) => !isServers(key, value));
   return { own: Object.fromEntries(own), server: Object.fromEntries(server) };
@@ -72,7 +89,11 @@ export function splitMetadata(metadata: Metadata): MetadataParts {
 
 function isVectorClock(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return Object.values(value).every((tick) => Number.isSafeInteger(tick) && (tick as number) >= 0);
+  for (const node in value) {
+    const tick = (value as JsonObject)[node];
+    if (!Number.isSafeInteger(tick) || (tick as number) < 0) return false;
+  }
+  return true;
 }
 
 function invalid(field: string, rule: string, expected: string): BusError {

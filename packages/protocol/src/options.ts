@@ -96,23 +96,32 @@ export function checkOptions(value: unknown, type: InboundType): MessageOptions 
   return count === 0 ? undefined : (options as MessageOptions);
 }
 
+const EXPECT_FIELDS: ReadonlySet<string> = new Set(['sequence', 'epoch', 'last_id']);
+const REQUEST_FIELDS: ReadonlySet<string> = new Set(['timeout_ms', 'group']);
+
+/** Whether an object has no other fields; ends at the first that is another. */
+function hasOnly(value: JsonObject, fields: ReadonlySet<string>): boolean {
+  for (const name in value) if (!fields.has(name)) return false;
+  return true;
+}
+
 function checkExpected(value: unknown, type: InboundType): void {
   eventsOnly('expect', type);
   const rule = 'is {"sequence": N}, with the "epoch" if it is known, or {"last_id": "arq_…"}';
   if (!isObject(value)) throw invalid('expect', rule);
-  const { sequence, epoch, last_id: lastId, ...others } = value;
+  const { sequence, epoch, last_id: lastId } = value;
   const bySequence = lastId === undefined && isSequence(sequence) && (epoch === undefined || isEpoch(epoch));
   const byId = isId(lastId) && sequence === undefined && epoch === undefined;
-  if (Object.keys(others).length > 0 || !(bySequence || byId)) throw invalid('expect', rule);
+  if (!hasOnly(value, EXPECT_FIELDS) || !(bySequence || byId)) throw invalid('expect', rule);
 }
 
 function checkRequest(value: unknown, type: InboundType): void {
   const rule = `is {"timeout_ms": 1-${MAX_REQUEST_MS}}, on an event with a "group" if one is meant`;
   if (!isObject(value)) throw invalid('request', rule);
-  const { timeout_ms: timeout, group, ...others } = value;
+  const { timeout_ms: timeout, group } = value;
   const isTimed = Number.isSafeInteger(timeout) && isBetween(timeout, 1, MAX_REQUEST_MS);
   const isMeant = group === undefined || (type === 'event' && isGroup(group));
-  if (Object.keys(others).length > 0 || !isTimed || !isMeant) throw invalid('request', rule);
+  if (!hasOnly(value, REQUEST_FIELDS) || !isTimed || !isMeant) throw invalid('request', rule);
 }
 
 function eventsOnly(name: keyof MessageOptions, type: InboundType): void {

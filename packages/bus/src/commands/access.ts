@@ -122,7 +122,7 @@ export function accessCommands(bus: Core, subjects: Subjects): AnyCommand[] {
         reason: z
           .string()
           .min(1)
-          .refine((text) => Buffer.byteLength(text) <= MAX_CLOSE_REASON, `at most ${MAX_CLOSE_REASON} bytes`)
+          .refine((text) => Buffer.byteLength(text) <= MAX_CLOSE_REASON, `must have at most ${MAX_CLOSE_REASON} bytes`)
           .describe(`Told to the client; at most ${MAX_CLOSE_REASON} bytes of UTF-8.`)
           .exactOptional(),
       }),

@@ -5,6 +5,7 @@ import type { Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { NodeMessage } from '../engine/engine.ts';
 import type { Tenant } from '../rooms.ts';
+import { OBJECT } from '../schemas/fields.ts';
 import { type AnyCommand, command } from './command.ts';
 
 /** Stands for every tenant, whose names cannot be spelled so. */
@@ -20,7 +21,7 @@ export function announceCommands(bus: Core): AnyCommand[] {
       description: 'Sends a notice to the clients in a room, or to all clients. An operator’s "*" goes to all tenants.',
       args: z.strictObject({
         room: ROOM.describe('Room name; "*", or none, for all clients.').exactOptional(),
-        payload: z.record(z.string(), z.unknown()).describe('The content of the announcement.'),
+        payload: OBJECT.describe('The content of the announcement.'),
       }),
       result: z.strictObject({
         announcement_id: z.string(),

@@ -106,7 +106,7 @@ export function roomOf(args: { readonly room?: string; readonly channel?: string
 export function streamMap<T>(value: z.ZodType<T>): z.ZodType<Record<string, T>> {
   return z
     .record(z.string().regex(STREAM_NAME, 'keys are channel names or "*"'), value)
-    .refine((map) => Object.keys(map).length <= MAX_STREAMS, `at most ${MAX_STREAMS} channels`)
+    .refine((map) => Object.keys(map).length <= MAX_STREAMS, `must have at most ${MAX_STREAMS} keys`)
     .meta({ maxProperties: MAX_STREAMS, description: 'For a room: by channel name.' });
 }
 

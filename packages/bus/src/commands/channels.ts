@@ -29,7 +29,7 @@ const SETTINGS = {
   description: z.string().max(1_024).describe('The purpose of the channel.').exactOptional(),
   type: z
     .string()
-    .regex(/^[A-Za-z0-9._-]{1,64}$/)
+    .regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be 1-64 letters, digits, ".", "_" or "-"')
     .describe('A custom word for its kind.')
     .exactOptional(),
   history: z

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { schemaNode } from './bounds.ts';
 import { command, secretPathsOf } from './command.ts';
 
 const SECRET = z.string().meta({ secret: true });
@@ -15,7 +16,14 @@ describe('secretPathsOf', () => {
       nullable: SECRET.nullable(),
       checked: z.string().min(3).meta({ secret: true }),
     });
-    expect(secretPathsOf(schema)).toEqual(['token', 'described', 'optional', 'defaulted', 'nullable', 'checked']);
+    expect(secretPathsOf(schemaNode(schema))).toEqual([
+      'token',
+      'described',
+      'optional',
+      'defaulted',
+      'nullable',
+      'checked',
+    ]);
   });
 
   it('finds them inside of objects, lists, records and choices', () => {
@@ -25,12 +33,14 @@ describe('secretPathsOf', () => {
       headers: z.record(z.string(), SECRET),
       by: z.union([z.strictObject({ id: z.string() }), z.strictObject({ token: SECRET })]),
     });
-    expect(secretPathsOf(schema)).toEqual(['hook.secret', 'rules.*.key', 'headers.*', 'by.token']);
+    expect(secretPathsOf(schemaNode(schema))).toEqual(['hook.secret', 'rules.*.key', 'headers.*', 'by.token']);
   });
 
   it('says so once when all arguments are marked', () => {
-    expect(secretPathsOf(z.strictObject({ a: SECRET, b: z.string() }).meta({ secret: true }))).toEqual(['']);
-    expect(secretPathsOf(z.strictObject({ a: z.string() }))).toEqual([]);
+    expect(secretPathsOf(schemaNode(z.strictObject({ a: SECRET, b: z.string() }).meta({ secret: true })))).toEqual([
+      '',
+    ]);
+    expect(secretPathsOf(schemaNode(z.strictObject({ a: z.string() })))).toEqual([]);
   });
 });
 

@@ -2,6 +2,7 @@ import type { JsonObject, Role } from '@arqonbus/protocol';
 import { type ZodType, z } from 'zod';
 import type { Sender } from '../connection/session.ts';
 import type { Awaitable } from '../engine/engine.ts';
+import { type Bounds, boundsOf, resolveNode, type SchemaNode, schemaNode } from './bounds.ts';
 
 /** What a command is given besides its arguments. */
 export interface CommandContext {
@@ -66,6 +67,8 @@ export interface AnyCommand extends Command<JsonObject> {
   readonly inspectedAs: 'command' | 'profile';
   /** Dotted paths of the arguments marked as secret, `*` for any member or item; the empty path is all arguments. */
   readonly secretPaths: readonly string[];
+  /** How many keys and items its arguments may have. */
+  readonly bounds: Bounds;
   /** Which of `room` and `channel` its arguments have. */
   readonly placed: { readonly room: boolean; readonly channel: boolean };
 }
@@ -75,30 +78,16 @@ export function command<A, R extends object>(declared: Command<A, R>): AnyComman
   const { args, inspectedAs = 'command' } = declared;
   const names = args instanceof z.ZodObject ? args.shape : {};
   const placed = { room: 'room' in names, channel: 'channel' in names };
-  const read = { inspectedAs, secretPaths: secretPathsOf(args), placed };
+  const schema = schemaNode(args);
+  const read = { inspectedAs, secretPaths: secretPathsOf(schema), bounds: boundsOf(schema), placed };
   return { ...declared, ...read } as unknown as AnyCommand;
 }
 
-interface SchemaNode {
-  readonly $ref?: string;
-  readonly $defs?: Readonly<Record<string, SchemaNode>>;
-  readonly secret?: boolean;
-  readonly properties?: Readonly<Record<string, SchemaNode>>;
-  readonly items?: SchemaNode;
-  readonly prefixItems?: readonly SchemaNode[];
-  readonly additionalProperties?: SchemaNode | boolean;
-  readonly anyOf?: readonly SchemaNode[];
-  readonly oneOf?: readonly SchemaNode[];
-  readonly allOf?: readonly SchemaNode[];
-}
-
 /** Where a schema says `.meta({ secret: true })`, as dotted paths from its root. */
-export function secretPathsOf(schema: ZodType): readonly string[] {
+export function secretPathsOf(root: SchemaNode): readonly string[] {
   const paths = new Set<string>();
-  const root = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SchemaNode;
   const visit = (given: SchemaNode, path: readonly string[]): void => {
-    // What has an id of its own stands among the definitions.
-    const node = given.$ref === undefined ? given : (root.$defs?.[given.$ref.slice('#/$defs/'.length)] ?? given);
+    const node = resolveNode(given, root);
     if (node.secret === true) {
       paths.add(path.join('.'));
       return;

@@ -6,7 +6,7 @@ import type { Awaitable } from '../engine/engine.ts';
 import { explain } from '../explain.ts';
 import { ACTIONS, grantsOf, MAX_SUBJECT_LENGTH, type Principal, principalOf } from '../principal.ts';
 import { hideSecrets, keepSecrets, RULE, RULE_SETTINGS, RULES } from '../rules/rule.ts';
-import { ROLE } from '../schemas/fields.ts';
+import { OBJECT, ROLE } from '../schemas/fields.ts';
 import { PLACE, placeOf } from './arguments.ts';
 import { type AnyCommand, command } from './command.ts';
 
@@ -132,7 +132,7 @@ export function ruleCommands(bus: Core): AnyCommand[] {
         ...PLACE,
         as: AS.exactOptional(),
         // A secret in it is answered for, not blocked.
-        payload: z.record(z.string(), z.unknown()).meta({ secret: true }).exactOptional(),
+        payload: OBJECT.meta({ secret: true }).exactOptional(),
       }),
       result: EXPLANATION,
       run: ({ sender }, { as, payload = {}, ...place }): Awaitable<Explanation> => {

@@ -1,11 +1,11 @@
 import { BusError, encode, type Inbound, type JsonObject, type PartialAddress, parseAddress } from '@arqonbus/protocol';
-import type { $ZodIssue } from 'zod/v4/core';
 import { andThen, attempt, isPending } from '../awaitable.ts';
 import type { Sender, Session } from '../connection/session.ts';
 import type { Core } from '../core.ts';
 import type { Awaitable } from '../engine/engine.ts';
 import { hasRole } from '../principal.ts';
-import { plainProblem } from '../schemas/problem.ts';
+import { faultOf, plainProblem } from '../schemas/problem.ts';
+import { type Excess, fieldOf, findExcess } from './bounds.ts';
 import { type AnyCommand, type CommandContext, type CommandSet, JsonText } from './command.ts';
 
 /** One call of a command, from a connection or over HTTP. */
@@ -79,6 +79,7 @@ export class CommandRunner {
     const run = (): Awaitable<object> => {
       const found = this.find(call);
       const placed = withPlace(call, found);
+      requireBounds(found, placed.args);
       const args = validate(found, this.inspect(placed, found));
       return found.run({ sender, requestId, signal, ...steps }, args as never);
     };
@@ -184,20 +185,31 @@ function addressOf({ room, channel }: JsonObject): PartialAddress {
   }
 }
 
-/** Checks arguments against a command's schema; the refusal names the first argument at fault and all of them. */
+/** Faults that one refusal lists; a client that made more of them mends those first. */
+const MAX_FAULTS = 20;
+
+/** Refuses arguments with too many keys or items, before anything looks at each of them. */
+function requireBounds(found: AnyCommand, args: JsonObject): void {
+  const excess = findExcess(found.bounds, args);
+  if (excess !== null) throw refusal(found, [excess]);
+}
+
+/** Checks arguments against a command's schema; the refusal names the first argument at fault, and 20 of them at most. */
 function validate(found: AnyCommand, args: JsonObject): JsonObject {
   const checked = found.args.safeParse(args, { error: plainProblem });
   if (checked.success) return checked.data;
-  const faults = checked.error.issues.map((issue) => ({ field: fieldOf(issue), problem: issue.message }));
+  const issues = checked.error.issues.slice(0, MAX_FAULTS);
+  throw refusal(
+    found,
+    issues.map(faultOf).map(({ path, problem }) => ({ field: fieldOf(path), problem })),
+  );
+}
+
+function refusal(found: AnyCommand, faults: readonly Excess[]): BusError {
   const [first] = faults;
-  throw new BusError('VALIDATION_ERROR', `"${found.name}": argument "${first?.field}": ${first?.problem}`, {
+  return new BusError('VALIDATION_ERROR', `"${found.name}": argument "${first?.field}": ${first?.problem}`, {
     command: found.name,
     field: first?.field,
     faults,
   });
-}
-
-function fieldOf(issue: $ZodIssue): string {
-  if (issue.code === 'unrecognized_keys') return [...issue.path, issue.keys[0] ?? ''].join('.');
-  return issue.path.join('.') || 'args';
 }

@@ -84,6 +84,8 @@ export interface Membership {
   coverage: Coverage | null;
   /** Whether it ends rather than being covered in part. */
   isStrict: boolean;
+  /** Whether the client asked to be told who is there; a rule may say otherwise. */
+  asksPresence: boolean;
   /** What the client tells of itself here, any JSON value; null: nothing. */
   state: unknown;
   /** UTF-8 bytes of {@link state} as JSON. */

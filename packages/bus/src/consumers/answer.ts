@@ -1,15 +1,13 @@
 import { randomToken } from '@arqonbus/protocol';
-import type { AnswerKind } from './answered.ts';
+import type { Answerer, AnswerKind } from './answered.ts';
 import { markDelivery } from './envelope.ts';
 import type { GroupRecord } from './group.ts';
 
-export interface Answer {
+export interface Answer extends Answerer {
   readonly kind: AnswerKind;
   readonly tokens: readonly string[];
   readonly delayMs?: number | undefined;
   readonly reason?: string | undefined;
-  /** Whose answer it is. */
-  readonly by: string | null;
   /** It may have been taken before, and its outcome have been lost. */
   readonly isAgain?: boolean;
 }

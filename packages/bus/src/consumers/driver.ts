@@ -246,7 +246,7 @@ export class Driver {
   }
 
   /** What a member says, of this node or (`isFar`) of another one. The answer comes once it is written. */
-  async answer({ kind, tokens, delayMs, reason, by, isAgain = false }: Answer, isFar = false): Promise<Answered> {
+  async answer({ kind, tokens, delayMs, reason, by, via, isAgain = false }: Answer, isFar = false): Promise<Answered> {
     const { answered, limits } = this.ledger;
     if (kind === 'ack') await this.receipts.learnOf(tokens);
     const now = this.parts.clock.steady();
@@ -258,11 +258,15 @@ export class Driver {
       const entry = this.ledger.find(token);
       this.members.heard(token, entry?.member);
       if (entry === undefined) {
-        (isAgain && answered.has(token, kind, now) ? done : lost).push(token);
+        const isKnown = isAgain
+          ? answered.has(token, kind, now)
+          : answered.hasOverAnother(token, kind, { by, via }, now);
+        if (isKnown) answered.givenAgain(token, { by, via });
+        (isKnown ? done : lost).push(token);
         continue;
       }
       done.push(token);
-      if (kind !== 'extend') answered.add(token, kind, limits.maxUnacked);
+      if (kind !== 'extend') answered.add(token, kind, limits.maxUnacked, { by, via });
       if (kind === 'nack') this.ledger.nack(token, now, delayMs, reason);
       else if (kind === 'extend') this.ledger.extend(token, now);
       else if (kind === 'reject') this.ledger.reject(token, reason ?? 'rejected', by);
@@ -286,9 +290,16 @@ export class Driver {
   }
 
   /** Events for somebody who is no member, under leases of its own: at once when there are some, else within `waitMs`. */
-  async pull(member: string, limit: number, waitMs: number): Promise<{ texts: string[]; pending: number }> {
+  async pull(
+    who: string,
+    limit: number,
+    waitMs: number,
+    isAgain = false,
+  ): Promise<{ texts: string[]; pending: number }> {
+    // What it was given before came to nobody.
+    if (isAgain) this.cancelPull(who);
     this.lastUse = this.parts.clock.steady();
-    const texts = this.pulls.ask(member, limit, waitMs);
+    const texts = this.pulls.ask(who, limit, waitMs);
     if (this.ready.length === 0) this.sources.refresh();
     this.pump();
     const taken = await texts;

@@ -54,8 +54,8 @@ export const GROUP_SETTINGS: {
     ),
   dead_letter: z
     .string()
-    .min(3)
     .max(257)
+    .regex(/^[^:]+:[^:]+$/, 'must name one channel, as room:channel')
     .describe('Where dead letters are published, as room:channel (default: the same room, the channel and ".dead").'),
   key: z
     .string()

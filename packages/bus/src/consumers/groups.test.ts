@@ -225,7 +225,8 @@ describe('bad input to groups', () => {
     ['group.create', { ...GROUP, max_attempts: 0 }, 'max_attempts'],
     ['group.create', { ...GROUP, ack_wait_seconds: 0 }, 'ack_wait_seconds'],
     ['group.create', { ...GROUP, backoff_seconds: [] }, 'backoff_seconds'],
-    ['group.create', { ...GROUP, start: { sequence: 1 } }, 'start'],
+    ['group.create', { ...GROUP, start: { sequence: 1 } }, 'start.epoch'],
+    ['group.create', { ...GROUP, start: 'never' }, 'start'],
     ['group.create', { room: 'work', group: 'g', start: { sequence: 1, epoch: 'e' } }, 'start'],
     ['group.create', { ...GROUP, unknown: 1 }, 'unknown'],
     ['group.seek', GROUP, 'sequence'],
@@ -240,6 +241,35 @@ describe('bad input to groups', () => {
   ])('$0 names $2', async (command, args, field) => {
     const ada = await (await open())('ada');
     expect(await ada.refused(command, args)).toMatchObject({ code: 'VALIDATION_ERROR', field });
+  });
+
+  it('names the argument of the command that was given, wherever a place is refused', async () => {
+    const ada = await (await open())('ada');
+    await ada.ask('group.create', GROUP);
+    expect(await ada.refused('group.seek', { ...GROUP, sequence: 99 })).toMatchObject({
+      code: 'CONFLICT',
+      field: 'sequence',
+    });
+    const start = { sequence: 99, epoch: 'another' };
+    expect(await ada.refused('group.create', { ...PLACE, group: 'h', start })).toMatchObject({
+      code: 'CONFLICT',
+      field: 'start',
+    });
+  });
+
+  it('P10.3 is nothing that is given again over another line: the first may have broken before its answer came', async () => {
+    const connect = await open();
+    const [ada, back, bob] = [await connect('ada'), await connect('ada'), await connect('bob')];
+    await ada.join('g');
+    await ada.peer.publish({ ...PLACE, payload: { n: 1 } });
+    const event = await ada.next();
+    const tokens = [tokenOf(event)];
+    expect(await ada.ack(event)).toEqual({ done: tokens, lost: [] });
+    expect((await ada.refused('delivery.ack', { tokens })).code).toBe('LEASE_LOST');
+    expect((await back.refused('delivery.nack', { tokens })).code).toBe('LEASE_LOST');
+    expect((await bob.refused('delivery.ack', { tokens })).code).toBe('LEASE_LOST');
+    expect(await back.ack(event)).toEqual({ done: tokens, lost: [] });
+    expect(await back.ask('group.info', GROUP)).toMatchObject({ handled: 1, pending: 0, unacked: 0 });
   });
 
   it('P10.3 does nothing for tokens that nobody was given', async () => {

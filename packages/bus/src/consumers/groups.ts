@@ -2,7 +2,7 @@ import { BusError, type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, StreamAddress } from '../engine/engine.ts';
 import type { Hops } from '../hops.ts';
 import { type Hub, notice } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
@@ -143,6 +143,11 @@ export class Groups {
     this.drivers.doubt(tenant, room);
   }
 
+  /** A stream goes on without all that it held, or has begun anew. */
+  doubtStream(stream: StreamAddress): void {
+    this.drivers.index.doubt(stream);
+  }
+
   // Making and ending -------------------------------------------------------------------------------------------------
 
   /**
@@ -220,10 +225,10 @@ export class Groups {
     this.adopt(tenant, record, true);
   }
 
-  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for another incarnation. */
+  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for a place that is not there yet. */
   async seek(sender: Sender, place: GroupPlace, start: Start): Promise<void> {
     const active = this.owned(sender, place);
-    const positions = await startPositions(this.parts.engine.broker, place, start);
+    const positions = await startPositions(this.parts.engine.broker, place, start, 'sequence');
     await this.drivers.ask(active, 'seek', { positions });
   }
 
@@ -316,7 +321,7 @@ export class Groups {
   }
 
   /** What a member says of events that it holds. Throws LEASE_LOST when it holds none of them. */
-  async answer(sender: Sender, given: Omit<Answer, 'by'>): Promise<Answered> {
+  async answer(sender: Sender, given: Omit<Answer, 'by' | 'via'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
     const live = given.tokens.filter(isLiveToken);
@@ -330,7 +335,7 @@ export class Groups {
     }
     for (const { place } of byGroup.keys()) this.requireSource(sender, place);
     const answers = [...byGroup].map(([active, tokens]) =>
-      this.drivers.answer(active, { ...given, tokens, by: subject }),
+      this.drivers.answer(active, { ...given, tokens, by: subject, via: sender.session?.id ?? null }),
     );
     const held = new Set((await Promise.all(answers)).flatMap(({ done }) => done).concat(live));
     const done = given.tokens.filter((token) => held.has(token));

@@ -52,25 +52,25 @@ const AT_ONCE = 50;
 /**
  * The positions to go on after, by channel. Throws CONFLICT for another incarnation of the stream, VALIDATION_ERROR for
  * one sequence of many streams, LIMIT_EXCEEDED for too many of them.
+ *
+ * @param field the argument that names the place, for refusals
  */
 export async function startPositions(
   broker: Broker,
   { tenant, room, channel }: GroupPlace,
   start: Start,
+  field: string = 'start',
 ): Promise<Record<string, Position>> {
   const positions: Record<string, Position> = Object.create(null);
   if (!isWide(channel)) {
-    positions[channel] = await positionIn(broker, { tenant, room, channel }, start);
+    positions[channel] = await positionIn(broker, { tenant, room, channel }, start, field);
     return positions;
   }
   if (typeof start === 'object' && 'sequence' in start) {
     throw new BusError(
       'VALIDATION_ERROR',
       'A sequence belongs to one channel; start a room or a pattern at a time instead.',
-      {
-        field: 'start',
-        expected: '"new", "all" or {time}',
-      },
+      { field },
     );
   }
   const covers = covering(channel);
@@ -84,14 +84,14 @@ export async function startPositions(
   }
   for (let at = 0; at < streams.length; at += AT_ONCE) {
     const some = streams.slice(at, at + AT_ONCE);
-    const found = await Promise.all(some.map((stream) => positionIn(broker, stream, start)));
+    const found = await Promise.all(some.map((stream) => positionIn(broker, stream, start, field)));
     for (const [index, position] of found.entries())
       positions[streamName(place, some[index] as StreamAddress)] = position;
   }
   return positions;
 }
 
-async function positionIn(broker: Broker, stream: StreamAddress, start: Start): Promise<Position> {
+async function positionIn(broker: Broker, stream: StreamAddress, start: Start, field: string): Promise<Position> {
   const { sequence, epoch, oldest } = await broker.state(stream);
   if (start === 'new') return { sequence, epoch };
   if (start === 'all') return { sequence: oldest - 1, epoch };
@@ -99,7 +99,7 @@ async function positionIn(broker: Broker, stream: StreamAddress, start: Start): 
     const [first] = await broker.history(stream, { fromTime: start.time, limit: 1 });
     return { sequence: first === undefined ? sequence : first.sequence - 1, epoch };
   }
-  const details = { field: 'start', room: stream.room, channel: stream.channel, sequence, epoch };
+  const details = { field, room: stream.room, channel: stream.channel, sequence, epoch };
   if (start.epoch !== undefined && start.epoch !== epoch) {
     throw new BusError('CONFLICT', 'The stream has been started over since then; its epoch is another one.', details);
   }

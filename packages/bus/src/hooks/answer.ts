@@ -9,7 +9,7 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { ACTIONS, type GrantLists, isSubject, UNPRINTABLE } from '../principal.ts';
-import { ROLE } from '../schemas/fields.ts';
+import { OBJECT, ROLE } from '../schemas/fields.ts';
 
 /** UTF-16 units of a reason that a client is told; the rest is cut off. */
 const MAX_REASON = 256;
@@ -38,7 +38,7 @@ const ANSWER = z.object({
   allow: z.boolean(),
   reason: z.string().exactOptional(),
   error_code: z.string().exactOptional(),
-  payload: z.record(z.string(), z.unknown()).exactOptional(),
+  payload: OBJECT.exactOptional(),
   metadata: z.object({ tags: z.array(PRINTABLE.max(MAX_TAG)).max(MAX_TAGS).exactOptional() }).exactOptional(),
   principal: PRINCIPAL.exactOptional(),
 });

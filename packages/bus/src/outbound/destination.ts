@@ -31,10 +31,14 @@ export function plainHost(hostname: string): string {
  * and its host could be public. What a name resolves to is judged when a connection is made, since it may change.
  */
 export function checkDestination(text: string, allowed: HostTest): URL {
-  if (!URL.canParse(text)) throw refused('This is not a URL.', 'absolute http or https URL');
+  if (!URL.canParse(text))
+    throw refused(
+      'The URL cannot be read; send an absolute one, like https://example.com/hook.',
+      'absolute http or https URL',
+    );
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-    throw refused('Only http and https URLs are posted to.', 'http:// or https://');
+    throw refused('The URL is neither http nor https; only those are posted to.', 'http:// or https://');
   }
   if (url.username !== '' || url.password !== '') {
     throw refused('Credentials do not belong in the URL; send a header of your own or sign with a secret.', 'no user@');

@@ -9,11 +9,13 @@ import {
   WILDCARD,
 } from '@arqonbus/protocol';
 import { z } from 'zod';
-import type { $ZodIssue } from 'zod/v4/core';
-import { plainProblem } from '../schemas/problem.ts';
+import { OBJECT } from '../schemas/fields.ts';
+import { faultOf, plainProblem } from '../schemas/problem.ts';
 
 /** Rules that one tenant may have. */
 export const MAX_RULES = 500;
+/** Faults that one refusal lists. */
+const MAX_FAULTS = 20;
 const MAX_HISTORY = 100_000;
 const MAX_SECONDS = 31_536_000;
 const MAX_DEDUPE_SECONDS = 86_400;
@@ -69,9 +71,7 @@ const HOOK = z
 const SCHEMA = z
   .strictObject(
     {
-      schema: z
-        .union([z.record(z.string(), z.unknown()), z.boolean()])
-        .describe('A JSON Schema (2020-12) of the payload.'),
+      schema: z.union([OBJECT, z.boolean()]).describe('A JSON Schema (2020-12) of the payload.'),
       mode: z.enum(['warn', 'enforce']).describe('Only report, or refuse with SCHEMA_MISMATCH.'),
     },
     STRICT,
@@ -166,12 +166,15 @@ const KNOWN: readonly string[] = [
 
 /**
  * Reads a list of rules. Throws VALIDATION_ERROR that tells the place of the first fault, like `rules.2.history.size`,
- * the nearest known field when one was mistyped, and all faults in `faults`.
+ * the nearest known field when one was mistyped, and 20 faults at most in `faults`.
  */
 export function parseRules(given: unknown): Rule[] {
   const checked = RULES.safeParse(given, { error: plainProblem });
   if (checked.success) return checked.data;
-  const faults = checked.error.issues.map((issue) => ({ field: placeOf(issue), problem: issue.message }));
+  const faults = checked.error.issues
+    .slice(0, MAX_FAULTS)
+    .map(faultOf)
+    .map(({ path, problem }) => ({ field: ['rules', ...path.map(String)].join('.'), problem }));
   const [first] = faults;
   throw new BusError('VALIDATION_ERROR', `${first?.field}: ${first?.problem}`, { field: first?.field, faults });
 }
@@ -194,11 +197,6 @@ export function keepSecrets(given: readonly unknown[], known: readonly Rule[]): 
     const secret = known.find((rule) => rule.match === match && rule.hook?.url === hook.url)?.hook?.secret;
     return secret === undefined ? one : { ...(one as Rule), hook: { ...hook, secret } };
   });
-}
-
-function placeOf(issue: $ZodIssue): string {
-  const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
-  return ['rules', ...path.map(String)].join('.');
 }
 
 /** Whether a rule is for mailboxes, which no other one takes in. */

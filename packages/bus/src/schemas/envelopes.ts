@@ -213,7 +213,7 @@ const FAILURE = {
       value: z.string().exactOptional(),
       faults: z
         .array(z.looseObject({ field: z.string(), problem: z.string() }))
-        .describe('All errors in the arguments.')
+        .describe('Errors in the arguments, at most 20.')
         .exactOptional(),
       supported: z.array(z.string()).exactOptional(),
       command: z.string().exactOptional(),

@@ -52,8 +52,11 @@ export const STAMP_IF_KNOWN: z.ZodString = z.string().regex(/^(\d{4}-\d\d-\d\dT\
 export const COUNT: z.ZodInt = z.int().min(0);
 /** A place in a stream's order; 0 stands before the first event. */
 export const SEQUENCE: z.ZodInt = z.int().min(0);
-/** Any JSON object. */
-export const OBJECT: z.ZodType<JsonObject> = z.record(z.string(), z.unknown());
+/** Any JSON object, taken as it is: how many keys it has makes no difference to the check. */
+export const OBJECT: z.ZodType<JsonObject> = z
+  .unknown()
+  .refine(isObject, { error: ({ input }) => (input === undefined ? 'is missing' : 'must be an object') })
+  .meta({ type: 'object', additionalProperties: {} }) as z.ZodType<JsonObject>;
 
 export const CLIENT_TYPE: z.ZodType<ClientType> = z.enum(CLIENT_TYPES).meta({ id: 'ClientType' });
 export const ROLE: z.ZodType<Role> = z.enum(ROLES).meta({ id: 'Role' });
@@ -74,3 +77,7 @@ export const SENDER: z.ZodType<SenderRecord> = z
 export const POSITION: z.ZodType<Position> = z
   .strictObject({ sequence: SEQUENCE, epoch: z.string().max(MAX_EPOCH_LENGTH) })
   .meta({ id: 'Position', description: 'How far a client has read a stream; with an empty epoch it is unknown.' });
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

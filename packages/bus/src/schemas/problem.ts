@@ -1,4 +1,4 @@
-import type { $ZodErrorMap, $ZodRawIssue } from 'zod/v4/core';
+import type { $ZodErrorMap, $ZodIssue, $ZodRawIssue } from 'zod/v4/core';
 
 /** What a value should have been, by zod's names of types. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -12,7 +12,7 @@ const KINDS: Readonly<Record<string, string>> = {
   null: 'null',
 };
 
-const UNITS: Readonly<Record<string, string>> = { string: ' characters', array: ' items' };
+const UNITS: Readonly<Record<string, string>> = { string: 'character', array: 'item' };
 
 /**
  * Says what is wrong with a value in words that follow its name ("limit": must be at most 500), for the `error` option
@@ -35,13 +35,15 @@ function problemOf(issue: $ZodRawIssue): string | undefined {
       return `must be ${issue.values.length > 1 ? 'one of ' : ''}${values}`;
     }
     case 'too_big':
-      return `must be ${issue.inclusive === false ? 'less than' : 'at most'} ${issue.maximum}${UNITS[issue.origin] ?? ''}`;
+      return bound(issue.inclusive === false ? 'less than' : 'at most', issue.maximum, issue.origin);
     case 'too_small':
-      return `must be ${issue.inclusive === false ? 'more than' : 'at least'} ${issue.minimum}${UNITS[issue.origin] ?? ''}`;
+      return bound(issue.inclusive === false ? 'more than' : 'at least', issue.minimum, issue.origin);
     case 'unrecognized_keys':
       return 'is not known here';
     case 'invalid_union':
-      return issue.input === undefined ? 'is missing' : 'has none of the forms that it may have';
+      return issue.input === undefined ? 'is missing' : formsOf(issue.errors);
+    case 'invalid_key':
+      return issue.issues[0]?.message;
     case 'not_multiple_of':
       return `must be a multiple of ${issue.divisor}`;
     case 'invalid_format':
@@ -49,4 +51,52 @@ function problemOf(issue: $ZodRawIssue): string | undefined {
     default:
       return undefined;
   }
+}
+
+function bound(rule: string, limit: number | bigint, origin: string): string {
+  const unit = UNITS[origin];
+  if (unit === undefined) return `must be ${rule} ${limit}`;
+  if (origin === 'string' && rule === 'at least' && limit === 1) return 'must not be empty';
+  return `must have ${rule} ${limit} ${unit}${limit === 1 ? '' : 's'}`;
+}
+
+const MUST_BE = 'must be ';
+
+/** What a value should have been that has none of several forms. */
+function formsOf(forms: readonly (readonly $ZodIssue[])[]): string {
+  const rules = forms.map(([issue]) => issue?.message ?? '');
+  if (rules.length === 0 || !rules.every((rule) => rule.startsWith(MUST_BE))) {
+    return 'has none of the forms that it may have';
+  }
+  return MUST_BE + [...new Set(rules.map((rule) => rule.slice(MUST_BE.length)))].join(' or ');
+}
+
+/** What is wrong, and where. */
+export interface Fault {
+  readonly path: readonly PropertyKey[];
+  readonly problem: string;
+}
+
+/** The fault of an issue: of an unknown key its own place, of what has several forms what the closest one lacks. */
+export function faultOf(issue: $ZodIssue): Fault {
+  const { path, message: problem } = issue;
+  if (issue.code === 'unrecognized_keys') return { path: [...path, issue.keys[0] ?? ''], problem };
+  const closest = issue.code === 'invalid_union' ? closestForm(issue.errors) : undefined;
+  if (closest === undefined) return { path, problem };
+  const inner = faultOf(closest);
+  return { path: [...path, ...inner.path], problem: inner.problem };
+}
+
+/** The first issue of the form that the value comes closest to; undefined when it is of another kind altogether. */
+function closestForm(forms: readonly (readonly $ZodIssue[])[]): $ZodIssue | undefined {
+  let closest: readonly $ZodIssue[] = [];
+  for (const issues of forms) {
+    if (issues.some(isOtherKind)) continue;
+    if (closest.length === 0 || issues.length < closest.length) closest = issues;
+  }
+  return closest[0];
+}
+
+function isOtherKind({ path, code }: $ZodIssue): boolean {
+  return path.length === 0 && (code === 'invalid_type' || code === 'invalid_value' || code === 'invalid_union');
 }

@@ -32,6 +32,12 @@ export interface JoinRequest {
   readonly last?: boolean | undefined;
 }
 
+/** What a member gets of it, as the rules say. */
+interface SettledRequest extends JoinRequest {
+  /** Whether the client itself asked for presence. */
+  readonly asksPresence: boolean;
+}
+
 export interface Joined {
   readonly result: JoinResult;
   /** To be called once the answer is on its way: replays what was asked for and starts live traffic. */
@@ -81,7 +87,7 @@ export class Memberships {
     return andThen(this.parts.http.read(session, { room, channel: name }), () => {
       if (session.closed) throw new BusError('NOT_FOUND', 'The connection was closed.');
       return andThen(this.target(session, room, name), (channel) =>
-        this.enter(session, channel, this.settled(channel, request), coverage),
+        this.enter(session, channel, { ...this.settled(channel, request), asksPresence: watches }, coverage),
       );
     });
   }
@@ -108,7 +114,7 @@ export class Memberships {
   private enter(
     session: Session,
     channel: Channel,
-    request: JoinRequest,
+    request: SettledRequest,
     coverage: Coverage | null,
   ): Awaitable<Joined> {
     const { room } = channel;
@@ -173,13 +179,14 @@ export class Memberships {
   private makeMember(
     session: Session,
     channel: Channel,
-    { echo, presence, strict }: JoinRequest,
+    { echo, presence, asksPresence, strict }: SettledRequest,
     coverage: Coverage | null,
   ): { membership: Membership; isNew: boolean } {
     const entry = this.parts.rooms.join(session, channel, {
       echo: echo === true,
       coverage,
       isStrict: strict === true,
+      asksPresence,
     });
     const { membership, isNew } = entry;
     const { state } = typeof presence === 'object' ? presence : {};

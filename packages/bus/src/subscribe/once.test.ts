@@ -75,7 +75,12 @@ function join(name: string, since?: Readonly<Record<string, number>>): { channel
   const make = (): Channel =>
     isChannelPattern(name) ? rooms.pattern(room, name) : rooms.create(tenant, 'r', name, {});
   const channel = tenant.find('r', name) ?? make();
-  const { membership } = rooms.join(session, channel, { echo: false, coverage: null, isStrict: false });
+  const { membership } = rooms.join(session, channel, {
+    echo: false,
+    coverage: null,
+    isStrict: false,
+    asksPresence: false,
+  });
   const positions = Object.entries(since ?? {}).map(([at, sequence]) => [at, { sequence, epoch: EPOCH }] as const);
   const wanted = since === undefined ? {} : { since: Object.fromEntries(positions) };
   const settled = replays.settle(session, channel, membership, wanted);
@@ -215,7 +220,12 @@ it('resumes a channel of the room that comes to be listed while the engine is as
     throw error;
   };
   const late = new Replays({ rooms, hub, pieces, broker: slow, options: { now: Date.now, onFault } });
-  const { membership } = rooms.join(session, wide, { echo: false, coverage: null, isStrict: false });
+  const { membership } = rooms.join(session, wide, {
+    echo: false,
+    coverage: null,
+    isStrict: false,
+    asksPresence: false,
+  });
   const settled = late.settle(session, wide, membership, { since: { one: { sequence: 1, epoch: EPOCH } } });
   rooms.create(tenant, 'r', 'one', {});
   answer([{ tenant: 't', room: 'r', channel: 'one' }]);

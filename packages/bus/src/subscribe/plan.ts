@@ -9,7 +9,7 @@ export type Since = Position | Readonly<Record<string, Position>>;
 /** What is known of the streams of a place. */
 export interface Known {
   readonly states: ReadonlyMap<Channel, StreamState>;
-  /** Whether there may be none besides: false when the storage did not tell which there are. */
+  /** Whether there are none besides: false when the storage did not tell which there are, or there were too many. */
   readonly isListed: boolean;
 }
 

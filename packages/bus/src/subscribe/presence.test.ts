@@ -190,6 +190,7 @@ describe('presence', () => {
       echo: false,
       coverage: null,
       isStrict: false,
+      asksPresence: true,
       state: null,
       stateBytes: 0,
     };

@@ -9,6 +9,7 @@ import {
 } from '@arqonbus/protocol';
 import { andThen } from '../awaitable.ts';
 import type { Cluster } from '../cluster.ts';
+import { frameText } from '../connection/frame.ts';
 import type { Membership, Session, Standing } from '../connection/session.ts';
 import { type Awaitable, type Engine, type PresenceEntry, streamKey } from '../engine/engine.ts';
 import { type Hub, notice } from '../hub.ts';
@@ -197,14 +198,29 @@ export class Rosters {
     if (channel.watchers === null) this.linger(this.watched.get(streamKey(channel)));
   }
 
-  /** The rules of a tenant have changed: where they forbid presence now, nobody is told of it any more. */
-  endForbidden(tenant: string): void {
-    for (const watched of [...this.watched.values()]) {
-      if (watched.tenant !== tenant) continue;
-      const channel = this.rooms.tenants.get(tenant)?.find(watched.room, watched.channel);
-      if (channel === undefined || this.rooms.policy(channel).presence !== false) continue;
-      for (const session of [...(channel.watchers ?? [])]) this.unwatch(session, channel);
-    }
+  /** What of a tenant is watched here. */
+  watchedOf(tenant: string): Channel[] {
+    const all = [...this.watched.values()].filter((one) => one.tenant === tenant);
+    return all.flatMap(({ room, channel }) => this.rooms.tenants.get(tenant)?.find(room, channel) ?? []);
+  }
+
+  /**
+   * Members that are there already watch from here on. Each is sent the whole set, unless `isDue` says by then that it is
+   * to watch no more.
+   */
+  admit(sessions: readonly Session[], channel: Channel, isDue: (session: Session) => boolean): Awaitable<void> {
+    return andThen(this.watch(channel), () => {
+      const due = sessions.filter((session) => isDue(session) && channel.watchers?.has(session) !== true);
+      if (due.length === 0) return;
+      const watched = this.watchedAt(channel);
+      watched.callOff?.();
+      watched.callOff = null;
+      const frame = frameText(notice(channel, payloadOf(watched, watched.roster.whole())));
+      for (const session of due) {
+        channel.watch(session, true);
+        session.outbox.push(frame);
+      }
+    });
   }
 
   /** How many there are in a set that is watched here; undefined of any other. */

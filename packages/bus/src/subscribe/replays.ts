@@ -8,7 +8,10 @@ import type { Pieces } from '../streams/pieces.ts';
 import { CatchUp, isLive, type Missed } from './catch-up.ts';
 import { type Known, plan, positionsOf, type Since } from './plan.ts';
 
-/** Streams of a room whose positions a join answers: as many as `since` takes back. */
+/**
+ * Streams of a room whose positions a join answers: as many as `since` takes back. Of those that nobody is in now a resume
+ * looks at as many again; what lies beyond has not recovered.
+ */
 const MAX_POSITIONS = 1_000;
 /** Channels of a room that are looked at for those that match a pattern. */
 const MAX_LOOKED_AT = 20_000;
@@ -225,7 +228,7 @@ export class Replays {
       const isAsked = (name: string): boolean => Object.hasOwn(since, name);
       const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
       for (const name of sorted.slice(0, MAX_POSITIONS)) streams.push(parent.find(name) ?? rooms.visit(parent, name));
-      return this.knownOf(streams, kept !== null);
+      return this.knownOf(streams, kept !== null && sorted.length <= MAX_POSITIONS);
     });
   }
 
@@ -236,6 +239,7 @@ export class Replays {
     }
   }
 
+  /** @param isListed whether these are all that there may be something in */
   private knownOf(streams: readonly Channel[], isListed: boolean = true): Awaitable<Known> {
     const states = new Map<Channel, StreamState>();
     const pending: Promise<void>[] = [];

@@ -61,12 +61,14 @@ export const KEEP: readonly Tool[] = [
       const granted = await client.command('op.lease.acquire', args, { signal, timeoutMs: seconds(wait) + 10_000 });
       return { ...told(granted, granted.lease_id), keys: granted.keys };
     },
+    { fields: { lease_id: 'lease', wait_ms: 'wait_seconds' } },
   ),
   tool(
     'release',
     'Give up what you claimed.',
     z.strictObject({ lease: z.string() }),
     async ({ agent, signal }, { lease }) => agent.client.command('op.lease.release', { lease_id: lease }, { signal }),
+    { fields: { lease_id: 'lease' } },
   ),
 ];
 

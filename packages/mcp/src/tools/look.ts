@@ -38,6 +38,7 @@ export const LOOK: readonly Tool[] = [
         next,
       };
     },
+    { fields: { channel: 'room' } },
   ),
   tool(
     'who',
@@ -67,6 +68,7 @@ export const LOOK: readonly Tool[] = [
       const schema = await call.agent.schemaOf(channel, { signal: call.signal });
       return { cursor: writeCursor({ sequence, epoch }), members, ...(schema === undefined ? {} : { schema }) };
     },
+    { fields: { room: 'channel' } },
   ),
   tool(
     'explain',
@@ -79,6 +81,7 @@ export const LOOK: readonly Tool[] = [
       const { names } = receivers as { names?: readonly string[] };
       return { ...told, receivers: { ...receivers, ...(names === undefined ? {} : { names: subjectsOf(names) }) } };
     },
+    { fields: { room: 'channel', payload: 'data' } },
   ),
 ];
 

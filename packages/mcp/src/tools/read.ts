@@ -23,13 +23,14 @@ export const READ: readonly Tool[] = [
     }),
     async (call, { channel, cursor = '', limit = LIMIT }) => {
       const place = readChannel(channel);
-      const since = readCursor(cursor);
+      const since = readCursor(cursor, 'cursor');
       const timed = { ...call, until: performance.now() + READ_MS };
       const page =
         since === undefined ? await readLast(timed, place, limit) : await readAfter(timed, place, since, limit, 0);
       const { messages, lost } = page;
       return { note: NOTE, messages, cursor: page.cursor, ...(lost ? { lost } : {}) };
     },
+    { fields: { room: 'channel', since: 'cursor', after: 'cursor' } },
   ),
   tool(
     'wait',
@@ -40,6 +41,16 @@ export const READ: readonly Tool[] = [
       if (names.length === 0 || names.length > MAX_PLACES) throw invalid(`Name 1 to ${MAX_PLACES} places.`);
       return waitFor({ ...call, until: performance.now() + seconds(wait) }, places);
     },
-    { waitsForBus: true },
+    {
+      waitsForBus: true,
+      fields: {
+        room: 'places',
+        channel: 'places',
+        group: 'places',
+        since: 'places',
+        after: 'places',
+        wait_ms: 'seconds',
+      },
+    },
   ),
 ];

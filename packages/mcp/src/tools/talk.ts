@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { NOTE, show } from '../message.ts';
 import { readChannel } from '../place.ts';
 import { readReplyTo } from '../reply-to.ts';
-import { type Call, OBJECT, seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
+import { type Call, MESSAGE_ID, OBJECT, seconds, type Tool, tool, WAIT_SECONDS } from '../tool.ts';
 
 /** How long the bus may take to accept a message, a restart of it included, milliseconds. */
 const SEND_MS = 30_000;
@@ -16,8 +16,9 @@ export const TALK: readonly Tool[] = [
   tool(
     'publish',
     'Send to all in a channel. id: to repeat a call safely.',
-    z.strictObject({ channel: z.string(), data: OBJECT, id: z.string().optional() }),
+    z.strictObject({ channel: z.string(), data: OBJECT, id: MESSAGE_ID }),
     async (call, { channel, data, id }) => publish(call, channel, data, id),
+    { fields: { room: 'channel', payload: 'data' } },
   ),
   tool(
     'send',
@@ -25,7 +26,7 @@ export const TALK: readonly Tool[] = [
     z.strictObject({
       to: z.string(),
       data: OBJECT,
-      id: z.string().optional(),
+      id: MESSAGE_ID,
       wait_seconds: WAIT_SECONDS,
     }),
     async (call, { to, data, id, wait_seconds: wait = 0 }) => {
@@ -37,11 +38,12 @@ export const TALK: readonly Tool[] = [
       if (sent.handled === undefined) return told;
       return { ...told, handled: await within(sent.handled, seconds(wait), call.signal) };
     },
+    { fields: { payload: 'data', 'options.receipt': 'wait_seconds' } },
   ),
   tool(
     'reply',
     'Answer a message; to is its reply_to.',
-    z.strictObject({ to: z.string(), data: OBJECT, id: z.string().optional() }),
+    z.strictObject({ to: z.string(), data: OBJECT, id: MESSAGE_ID }),
     async (call, { to, data, id }) => {
       const target = readReplyTo(to);
       if (target.kind === 'channel') {
@@ -49,6 +51,7 @@ export const TALK: readonly Tool[] = [
       }
       return safely(call, id, (rest) => replyTo(call, target, data, rest));
     },
+    { fields: { room: 'to', channel: 'to', payload: 'data' } },
   ),
   tool(
     'request',
@@ -61,6 +64,7 @@ export const TALK: readonly Tool[] = [
       const { reply_to: _answered, place: _private, ...shown } = show(reply.envelope, '');
       return { note: NOTE, ...shown };
     },
+    { fields: { room: 'to', channel: 'to', payload: 'data', 'options.request': 'seconds' } },
   ),
 ];
 

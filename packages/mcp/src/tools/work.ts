@@ -19,6 +19,7 @@ export const WORK: readonly Tool[] = [
       const messages = await takeSoon({ ...call, until: performance.now() + seconds(wait) }, queue, limit);
       return { note: NOTE, messages };
     },
+    { fields: { room: 'place', channel: 'place', group: 'place', wait_ms: 'seconds' } },
   ),
   tool(
     'done',
@@ -28,6 +29,7 @@ export const WORK: readonly Tool[] = [
       const command = extend ? 'delivery.extend' : 'delivery.ack';
       return agent.client.command(command, { tokens: work }, { signal });
     },
+    { fields: { tokens: 'work' } },
   ),
   tool(
     'give_back',
@@ -46,5 +48,6 @@ export const WORK: readonly Tool[] = [
       const given = { ...(reason ? { reason } : {}), ...(delay === undefined ? {} : { delay_seconds: delay }) };
       return agent.client.command('delivery.nack', { tokens: work, ...given }, { signal });
     },
+    { fields: { tokens: 'work' } },
   ),
 ];

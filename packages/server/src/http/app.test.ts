@@ -156,6 +156,14 @@ describe('requests', () => {
     expect(await call('/v1/commands/ping', { headers, body: '' })).toMatchObject({ status: 200 });
   });
 
+  it('in very many chunks arrive whole, and no further than the limit', async () => {
+    const text = 'x'.repeat(9_500);
+    const parts = JSON.stringify({ room: 'lab', channel: 'long', payload: { text } }).match(/.{1,7}/g) ?? [];
+    const body = parts.map((part) => Buffer.from(part));
+    expect(await call('/v1/publish', { body })).toMatchObject({ status: 200 });
+    expect((await call('/v1/messages?room=lab:long&limit=1')).json.messages[0].payload).toEqual({ text });
+  });
+
   it('that are compressed are told to come as they are', async () => {
     const body = gzipSync('{"room":"lab:gzip","payload":{}}');
     expect(await call('/v1/publish', { headers: { 'Content-Encoding': 'gzip' }, body })).toMatchObject({

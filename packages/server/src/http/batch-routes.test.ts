@@ -36,6 +36,18 @@ describe('POST /v1/batch', () => {
     ]);
   });
 
+  it('takes one item at least', async () => {
+    expect(await batch([])).toMatchObject({
+      status: 400,
+      json: {
+        error: 'A batch is an array of 1 to 1000 publications and commands; this one has 0.',
+        error_code: 'VALIDATION_ERROR',
+        details: { field: 'body', limit: 1_000 },
+      },
+    });
+    expect(await batch([{ command: 'ping' }])).toMatchObject({ status: 200, json: { results: [{ ok: true }] } });
+  });
+
   it('takes 1,000 items and no more', async () => {
     const item = { publish: { room: 'batch:many', payload: {} } };
     const { json } = await batch(Array.from({ length: 1_000 }, () => item));

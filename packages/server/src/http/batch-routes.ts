@@ -22,11 +22,12 @@ export function batchRoutes(publishing: Publishing): AnyRoute[] {
         'Runs publishes and commands in order and returns a result for each. A refusal does not stop the others.',
       access: 'user',
       takesList: true,
-      body: z.array(ITEM).max(MAX_ITEMS),
+      body: z.array(ITEM).min(1).max(MAX_ITEMS),
       answer: z.object({ results: z.array(OUTCOME) }),
       run: async ({ caller, list, signal }) => {
-        if (list.length > MAX_ITEMS) {
-          throw new BusError('VALIDATION_ERROR', `A batch has at most ${MAX_ITEMS} items.`, {
+        if (list.length === 0 || list.length > MAX_ITEMS) {
+          const rule = `A batch is an array of 1 to ${MAX_ITEMS} publications and commands; this one has ${list.length}.`;
+          throw new BusError('VALIDATION_ERROR', rule, {
             field: 'body',
             limit: MAX_ITEMS,
           });

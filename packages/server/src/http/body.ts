@@ -38,25 +38,28 @@ export async function readBody(request: Request, incoming: IncomingMessage, limi
 }
 
 const NO_CHUNKS: readonly Uint8Array[] = [];
+/** What is set aside for a body of unknown length at first, in bytes. */
+const FIRST_BYTES = 4_096;
 
 async function readChunks(
   chunks: ReadableStream<Uint8Array> | readonly Uint8Array[],
   limit: number,
 ): Promise<ArrayBuffer> {
-  const kept: Uint8Array[] = [];
+  // Joined as they come: a body in chunks of a byte each would take a hundred times its size as a list.
+  let bytes = new Uint8Array(Math.min(limit, FIRST_BYTES));
   let size = 0;
   for await (const chunk of chunks) {
-    size += chunk.length;
-    if (size > limit) throw tooLarge(limit);
-    kept.push(chunk);
+    const end = size + chunk.length;
+    if (end > limit) throw tooLarge(limit);
+    if (end > bytes.length) {
+      const larger = new Uint8Array(Math.min(limit, Math.max(2 * bytes.length, end)));
+      larger.set(bytes.subarray(0, size));
+      bytes = larger;
+    }
+    bytes.set(chunk, size);
+    size = end;
   }
-  const bytes = new Uint8Array(size);
-  let end = 0;
-  for (const chunk of kept) {
-    bytes.set(chunk, end);
-    end += chunk.length;
-  }
-  return bytes.buffer;
+  return bytes.buffer.slice(0, size);
 }
 
 function tooLarge(limit: number): HttpRefusal {

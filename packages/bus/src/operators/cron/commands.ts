@@ -5,7 +5,7 @@ import { PLACE, placeOf } from '../../commands/arguments.ts';
 import { type AnyCommand, command } from '../../commands/command.ts';
 import type { Sender } from '../../connection/session.ts';
 import { hasRole, type Principal, principalDocument } from '../../principal.ts';
-import { COUNT } from '../../schemas/fields.ts';
+import { COUNT, OBJECT } from '../../schemas/fields.ts';
 import { PAGE, pageOf } from '../page.ts';
 import { type Job, requirePayload } from './job.ts';
 import { CRON_JOB } from './records.ts';
@@ -25,7 +25,7 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
       description: 'Schedules an event: once later, repeatedly, or by a cron expression.',
       args: z.strictObject({
         ...PLACE,
-        payload: z.record(z.string(), z.unknown()).describe('The payload of the event.'),
+        payload: OBJECT.describe('The payload of the event.'),
         delay_seconds: z.number().min(0).max(MAX_SECONDS).describe('Until the first run (default 1).').exactOptional(),
         interval_seconds: z
           .number()

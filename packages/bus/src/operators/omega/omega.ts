@@ -12,7 +12,7 @@ import { type AnyCommand, command } from '../../commands/command.ts';
 import type { Sender } from '../../connection/session.ts';
 import type { Core } from '../../core.ts';
 import type { Action } from '../../principal.ts';
-import { COUNT, STAMP } from '../../schemas/fields.ts';
+import { COUNT, OBJECT, STAMP } from '../../schemas/fields.ts';
 import { serverPrincipal, systemSender } from '../../system-sender.ts';
 import type { Operator } from '../operator.ts';
 import { MAX_PAGE, PAGE, pageOf } from '../page.ts';
@@ -34,15 +34,14 @@ export const DEFAULT_OMEGA_OPTIONS: OmegaOptions = {
 
 const NAME = z.string().min(1).max(128);
 const ID = z.string().min(1).max(128);
-const FIELDS = z.record(z.string(), z.unknown());
 const MAX_PAYLOAD_BYTES = 65_536;
 const MAX_METADATA_BYTES = 16_384;
 
 const SUBSTRATE: z.ZodType<OmegaSubstrate> = z
-  .strictObject({ substrate_id: ID, name: NAME, kind: NAME, metadata: FIELDS, registered_at: STAMP })
+  .strictObject({ substrate_id: ID, name: NAME, kind: NAME, metadata: OBJECT, registered_at: STAMP })
   .meta({ id: 'OmegaSubstrate' });
 const EVENT: z.ZodType<OmegaEvent> = z
-  .strictObject({ event_id: ID, substrate_id: ID, signal: NAME, payload: FIELDS, timestamp: STAMP })
+  .strictObject({ event_id: ID, substrate_id: ID, signal: NAME, payload: OBJECT, timestamp: STAMP })
   .meta({ id: 'OmegaEvent' });
 
 /** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
@@ -100,7 +99,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       name: 'op.omega.register_substrate',
       role: 'admin',
       description: 'Registers a source of signals.',
-      args: z.strictObject({ name: NAME, kind: NAME, metadata: FIELDS.exactOptional() }),
+      args: z.strictObject({ name: NAME, kind: NAME, metadata: OBJECT.exactOptional() }),
       result: SUBSTRATE,
       run: ({ sender }, { name, kind, metadata = {} }): OmegaSubstrate => {
         stateFor(sender, 'admin');
@@ -142,7 +141,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       name: 'op.omega.emit_event',
       role: 'admin',
       description: 'Records a signal of a source and sends it to the lab channel.',
-      args: z.strictObject({ substrate_id: ID, signal: NAME, payload: FIELDS.exactOptional() }),
+      args: z.strictObject({ substrate_id: ID, signal: NAME, payload: OBJECT.exactOptional() }),
       result: EVENT,
       run: async ({ sender }, { substrate_id, signal, payload = {} }): Promise<OmegaEvent> => {
         const { tenant } = sender.principal;
@@ -176,7 +175,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
         limit: limitUpTo(MAX_PAGE),
         after: z
           .string()
-          .regex(/^\d{1,16}$/)
+          .regex(/^\d{1,16}$/, 'must be the "next" of an answer')
           .describe('The "next" of the previous answer, for older ones.')
           .exactOptional(),
       }),

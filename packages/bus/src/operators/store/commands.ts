@@ -36,7 +36,7 @@ export function storeCommands(bus: Core, watches: Watches, limits: StoreLimits, 
         key: KEY,
         value: z
           .unknown()
-          .refine((value) => value !== undefined, 'is required')
+          .refine((value) => value !== undefined, 'is missing')
           .describe('Any JSON.'),
         namespace: NAMESPACE,
         ttl_seconds: z.number().positive().max(MAX_TTL_SECONDS).describe('Expires after this time.').exactOptional(),

@@ -6,7 +6,10 @@ export const MAX_KEY_BYTES = 256;
 /** What `namespace` may be, of values and of leases. */
 export const NAMESPACE: z.ZodExactOptional<z.ZodString> = z
   .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/)
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/,
+    'must be 1-128 letters, digits, ".", "_", "/" or "-", the first a letter or digit',
+  )
   .describe('1-128 letters, digits, ".", "_", "/", "-". Default: "default".')
   .exactOptional();
 
@@ -14,8 +17,11 @@ export const NAMESPACE: z.ZodExactOptional<z.ZodString> = z
 export const KEY: z.ZodString = z
   .string()
   .min(1)
-  .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `at most ${MAX_KEY_BYTES} bytes`)
-  .refine((key) => Buffer.from(key).toString() === key && !key.includes('\0'), 'text without NUL and lone surrogates')
+  .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `must have at most ${MAX_KEY_BYTES} bytes`)
+  .refine(
+    (key) => Buffer.from(key).toString() === key && !key.includes('\0'),
+    'must be text without NUL and lone surrogates',
+  )
   // In documents as far as a JSON Schema can say it.
   .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\x00]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
 

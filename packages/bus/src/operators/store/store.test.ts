@@ -71,7 +71,8 @@ describe('op.store', () => {
     const namespace = fresh();
     await b.ask('op.store.watch', { namespace, prefix: 'short' });
     const { version } = await a.ask('op.store.set', { key: 'short-lived', value: 1, namespace, ttl_seconds: 0.05 });
-    expect((await a.ask('op.store.get', { key: 'short-lived', namespace })).expires_at).toMatch(/Z$/);
+    await a.ask('op.store.set', { key: 'long-lived', value: 1, namespace, ttl_seconds: 600 });
+    expect((await a.ask('op.store.get', { key: 'long-lived', namespace })).expires_at).toMatch(/Z$/);
     const notice = async (): Promise<object> =>
       (await b.next((frame) => frame.payload.event === 'store_changed')).payload;
     expect(await notice()).toMatchObject({ operation: 'set', key: 'short-lived', value: 1, version });

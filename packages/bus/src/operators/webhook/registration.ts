@@ -11,6 +11,7 @@ const MAX_URL = 2_048;
 const MIN_TIMEOUT_SECONDS = 0.1;
 const MAX_TIMEOUT_SECONDS = 30;
 const DEFAULT_TIMEOUT_SECONDS = 2;
+const MAX_HEADERS = 32;
 
 /** Arguments of `op.webhook.register`. */
 export interface Registration {
@@ -30,8 +31,8 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
   channel: PLACE.channel.describe('Only events of this channel of the room.'),
   headers: z
     .record(z.string(), z.string())
-    .describe('Headers to send along, name to value.')
-    .meta({ secret: true })
+    .describe(`Headers to send along, name to value; at most ${MAX_HEADERS}.`)
+    .meta({ secret: true, maxProperties: MAX_HEADERS })
     .exactOptional(),
   timeout_seconds: z
     .number()
@@ -105,7 +106,6 @@ function orNull(name: string | undefined): string | null {
   return name === undefined || name === WILDCARD ? null : name;
 }
 
-const MAX_HEADERS = 32;
 const MAX_HEADER_BYTES = 4_096;
 /** A token of RFC 9110 section 5.6.2. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
