@@ -140,7 +140,11 @@ describe.runIf(hasRedis())('groups of two nodes', { timeout: 60_000 }, () => {
     for (const node of [a, b]) {
       expect(await (await Worker.connect(node)).ack(event)).toEqual({ done: [tokenOf(event)], lost: [] });
     }
-    expect(await maker.ask('group.info', GROUP)).toMatchObject({ handled: 1, pending: 0, unacked: 0 });
+    expect(await (await Worker.connect(a)).ask('group.info', GROUP)).toMatchObject({
+      handled: 1,
+      pending: 0,
+      unacked: 0,
+    });
   });
 
   it('give a pull whose answer was lost the same events again, at once', async () => {
