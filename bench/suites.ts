@@ -21,7 +21,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: 'postgres',
     script: 'postgres.ts',
-    quick: ['--rows', '200000', '--streams', '100', '--seconds', '2', '--trim', '20'],
+    quick: ['--rows', '200000', '--streams', '100', '--rounds', '1', '--seconds', '2', '--trim', '20'],
     long: true,
   },
 ];
