@@ -13,7 +13,7 @@ import { ArqonBusClient } from '@arqonbus/client';
 import type { Sql } from 'postgres';
 import { BusProcess } from '../test/e2e/faults/bus-process.ts';
 import { hasPostgres, PrivatePostgres } from '../test/fixtures/private-postgres.ts';
-import { describeMachine } from './machine.ts';
+import { describeMachine, describePriority } from './machine.ts';
 import { storeOldEvents } from './postgres/old-events.ts';
 import { type Acks, publishPaced } from './postgres/paced.ts';
 import { table, writeSection } from './report.ts';
@@ -81,7 +81,7 @@ const text = [
   table(['acked events', 'a second', 'p50', 'p99', 'max'], rows),
   `${trimmed} ${CLIENTS} clients of the SDK, ${whole(STREAMS)} channels in turn, one node; PostgreSQL as it comes (\`shared_buffers\` ` +
     '128 MB), every commit synced. Times count from the moment at which an event was due.',
-  `Measured ${day}, ${ROUNDS === 1 ? '' : `median of ${ROUNDS} × ${SECONDS} s, the deleting once, `}clients, node and PostgreSQL on one machine, ${describeMachine({ server: undefined, generator: undefined })}.`,
+  `Measured ${day}, ${ROUNDS === 1 ? '' : `median of ${ROUNDS} × ${SECONDS} s, the deleting once, `}clients, node and PostgreSQL on one machine, ${describeMachine({ server: undefined, generator: undefined })}${describePriority()}.`,
 ].join('\n\n');
 console.log(text);
 if (values.write !== undefined) writeSection('postgres', text, values.write);

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { BusProcess } from '../test/e2e/faults/bus-process.ts';
 import { hasRedis, PrivateRedis } from '../test/fixtures/private-redis.ts';
-import { describeMachine, fileLimit } from './machine.ts';
+import { describeMachine, describePriority, fileLimit } from './machine.ts';
 import { table, writeSection } from './report.ts';
 import { Balancer, isReady } from './rolling/balancer.ts';
 import { now, type Order, type Report, type Return } from './rolling/orders.ts';
@@ -164,7 +164,7 @@ function tell({ restarts, reports, acked }: Outcome): string {
       `${RATE} a second, each to ${whole(COUNT / CHANNELS)} subscribers: **${sum(({ lost }) => lost)} lost, ` +
       `${sum(({ doubled }) => doubled)} doubled**; from publishing to delivery, those for clients on the move included, ` +
       `p50 ${ms(percentile(delays, 50))}, p99 ${ms(percentile(delays, 99))}, max ${ms(percentile(delays, 100))}.`,
-    `Measured ${day}, clients, balancer, nodes and Redis on one machine, ${describeMachine({ server: undefined, generator: undefined })}.`,
+    `Measured ${day}, clients, balancer, nodes and Redis on one machine, ${describeMachine({ server: undefined, generator: undefined })}${describePriority()}.`,
   ].join('\n\n');
 }
 
