@@ -86,3 +86,28 @@ describe('a bus that retires', () => {
     await retired;
   });
 });
+
+describe('a bus that closes', () => {
+  it('tells whoever comes meanwhile to come again, until its storage is closed', async () => {
+    const engine = createMemoryEngine();
+    const close = engine.close.bind(engine);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const closing = new Promise<void>((resolve) => {
+      engine.close = () => {
+        resolve();
+        return held.then(close);
+      };
+    });
+    const node = await Node.open(engine);
+    const closed = node.bus.close({ withinMs: 60_000 });
+    const refusal = { status: 503, headers: { 'retry-after': '1' } };
+    await expect(Peer.connect(node.url)).rejects.toMatchObject(refusal);
+    await closing;
+    await expect(Peer.connect(node.url)).rejects.toMatchObject(refusal);
+    release();
+    await closed;
+  });
+});
