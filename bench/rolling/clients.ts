@@ -37,22 +37,23 @@ class Crowd {
     await Promise.all(Array.from({ length: OPENING }, opener));
   }
 
-  /** What came of it, once everybody has the last event of its channel or had long enough. */
+  /** What came of it, once everybody is back and has the last event of its channel, or had long enough. */
   async finish(last: readonly number[]): Promise<Report> {
     const lacking = (): number =>
       this.subscribers.reduce((sum, one) => sum + Math.max(0, (last[one.channel] ?? 0) - one.last), 0);
     const deadline = performance.now() + SETTLE_MS;
-    while (lacking() > 0 && performance.now() < deadline) {
+    const away = (): number => this.clients.filter(({ state }) => state !== 'open').length;
+    while ((lacking() > 0 || away() > 0) && performance.now() < deadline) {
       await new Promise<void>((resolve) => {
         this.told = resolve;
         setTimeout(resolve, 1_000);
       });
     }
     const { returns, delays, doubled, resets } = this;
-    const away = this.clients.filter(({ state }) => state !== 'open').length;
+    const missing = away();
     const lost = this.skipped + lacking();
     await Promise.all(this.clients.map((client) => client.close()));
-    return { returns, delays, doubled, resets, lost, away, errors: [...this.errors] };
+    return { returns, delays, doubled, resets, lost, away: missing, errors: [...this.errors] };
   }
 
   private async connect(urls: readonly string[], number: number, channel: number): Promise<void> {
