@@ -69,8 +69,9 @@ export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'ava
  */
 export interface ClientOptions extends Identity {
   /**
-   * `ws://` or `wss://` address of the bus; its query parameters are kept. Of several, the first is dialled first, and
-   * each failure moves on to the next.
+   * `ws://` or `wss://` address of the bus; its query parameters are kept. Of several, the first is dialled first, each
+   * failure moves on to the next, and a connection that is lost to any of the others. Give each client the list in an
+   * order of its own, and they are spread from the beginning.
    */
   url: string | URL | readonly (string | URL)[];
   /**
