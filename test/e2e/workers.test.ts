@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArqonBusClient } from '@arqonbus/client';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../fixtures/free-port.ts';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
-import { freePort, hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
+import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
 import { Watcher } from '../fixtures/watcher.ts';
 import { BusProcess } from './faults/bus-process.ts';
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../fixtures/private-redis.ts';
+import { freePort } from '../../fixtures/free-port.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
 
