@@ -32,12 +32,6 @@ async function startWorkers(settings: Readonly<Record<string, string>> = {}) {
   return { bus, directory };
 }
 
-/** The workers of a server, by process id. */
-function workersOf({ pid }: BusProcess): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return children === '' ? [] : children.split(' ').map(Number);
-}
-
 function nodeOf(peer: Peer): string {
   return (peer.welcome.payload.server as { node: string }).node;
 }
@@ -148,29 +142,29 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
   it('loses nothing that was acked when a worker is killed under load, and starts it again', async () => {
     const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_STORAGE_MODE: 'strict' });
     const traffic = await load(bus, 2);
-    const before = workersOf(bus);
+    const before = bus.workers;
     expect(before).toHaveLength(2);
     for (const pid of before) {
       const acked = traffic.acked.size;
       await expect.poll(() => traffic.acked.size, PATIENT).toBeGreaterThan(acked + 50);
       process.kill(pid, 'SIGKILL');
-      await expect.poll(() => workersOf(bus).filter((one) => one !== pid).length, PATIENT).toBe(2);
+      await expect.poll(() => bus.workers.filter((one) => one !== pid).length, PATIENT).toBe(2);
     }
     const again = traffic.acked.size;
     await expect.poll(() => traffic.acked.size, PATIENT).toBeGreaterThan(again + 50);
     await traffic.stop();
     expectWhole(traffic);
     expect(bus.printed).toContain('it is started again in 100 ms');
-    expect(workersOf(bus).filter((pid) => before.includes(pid))).toEqual([]);
+    expect(bus.workers.filter((pid) => before.includes(pid))).toEqual([]);
   });
 
   it('replaces its workers one by one when it is told to restart, and loses nothing', async () => {
     const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_DRAIN_SECONDS: '0.3' });
     const traffic = await load(bus, 2);
-    const before = workersOf(bus);
+    const before = bus.workers;
     const answer = await ask(`${bus.http}/admin/restart`, { body: {} });
     expect(answer.status).toBeLessThan(300);
-    await expect.poll(() => workersOf(bus).filter((pid) => !before.includes(pid)).length, { timeout: 60_000 }).toBe(2);
+    await expect.poll(() => bus.workers.filter((pid) => !before.includes(pid)).length, { timeout: 60_000 }).toBe(2);
     const acked = traffic.acked.size;
     await expect.poll(() => traffic.acked.size, PATIENT).toBeGreaterThan(acked + 50);
     await traffic.stop();
@@ -180,7 +174,7 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
   it('stops its workers when it is told to, and leaves nothing behind', async () => {
     const { bus, directory } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'memory' });
     const [one, other] = await peersOnBoth(bus);
-    const workers = workersOf(bus);
+    const workers = bus.workers;
     expect((await readdir(directory)).filter((name) => name.startsWith('arqonbus-'))).toHaveLength(1);
     await bus.stop();
     expect(await Promise.all([one.closed, other.closed])).toEqual([1001, 1001]);
@@ -190,7 +184,7 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
 
   it('takes its workers with it when it is killed', async () => {
     const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'memory' });
-    const workers = workersOf(bus);
+    const workers = bus.workers;
     await bus.kill();
     await expect.poll(() => workers.filter((pid) => isAlive(pid)), PATIENT).toEqual([]);
   });

@@ -5,6 +5,7 @@ import { Chaos, type Damage } from './chaos.ts';
 import { Publisher } from './publisher.ts';
 import { Random } from './random.ts';
 import { healthy, printedBy, within } from './settled.ts';
+import type { StoredStream } from './stored.ts';
 import { type Received, Subscriber } from './subscriber.ts';
 import { judge, type Reading, type Verdict } from './verdict.ts';
 
@@ -62,7 +63,7 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
 
 /** Two clients that join every channel, and two that subscribe to the room. */
 function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribers: Subscriber[] } {
-  const urls = arena.nodes.map(({ url }) => url);
+  const { urls } = arena;
   const subscribers = ['s1', 's2', 's3', 's4'].map(
     (name, index) => new Subscriber(name, urls, ROOM, CHANNELS, index >= 2, random.fork()),
   );
@@ -70,7 +71,7 @@ function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribe
 }
 
 function launch(arena: Arena, random: Random): Publisher[] {
-  const urls = arena.nodes.map(({ url }) => url);
+  const { urls } = arena;
   const known = new Map<string, Position>();
   return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, known, random.fork()));
 }
@@ -97,7 +98,7 @@ async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscrib
   );
   await Promise.all([...publishers, ...subscribers].map((client) => client.leave()));
   await Promise.all(arena.nodes.map((node) => node.stop()));
-  const stored = new Map<string, { epoch: string; events: Received[] }>();
+  const stored = new Map<string, StoredStream>();
   for (const channel of CHANNELS) stored.set(channel, await arena.read(ROOM, channel));
   const verdict = judge({ publishers, subscribers, stored, readings });
   const faults = [...late, ...verdict.faults];

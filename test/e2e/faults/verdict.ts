@@ -1,5 +1,6 @@
 import { untoldDuplicates } from './duplicates.ts';
 import type { Acked, Publisher } from './publisher.ts';
+import type { StoredStream } from './stored.ts';
 import type { Received, Subscriber } from './subscriber.ts';
 
 /** A stream as somebody read it after the storm. */
@@ -14,7 +15,7 @@ export interface Evidence {
   readonly publishers: readonly Pick<Publisher, 'acked' | 'refused' | 'complaints'>[];
   readonly subscribers: readonly Pick<Subscriber, 'name' | 'streams' | 'live' | 'complaints'>[];
   /** What the storage holds, read past the servers: channel → its epoch and events. */
-  readonly stored: ReadonlyMap<string, { readonly epoch: string; readonly events: readonly Received[] }>;
+  readonly stored: ReadonlyMap<string, StoredStream>;
   /** What the servers say that it holds. */
   readonly readings: readonly Reading[];
 }
@@ -105,10 +106,7 @@ function disorder(
   return [];
 }
 
-function lostOf(
-  { id, channel, sequence, epoch, stored }: Acked,
-  stream: { readonly epoch: string; readonly events: readonly Received[] } | undefined,
-): string[] {
+function lostOf({ id, channel, sequence, epoch, stored }: Acked, stream: StoredStream | undefined): string[] {
   if (stored === 'none') return [];
   if (epoch !== stream?.epoch) return [`${id} was acked in epoch ${epoch}; ${channel} is of ${stream?.epoch}`];
   const found = stream.events[sequence - 1];
