@@ -7,8 +7,8 @@ import { TcpProxy } from '../../fixtures/tcp-proxy.ts';
 import { BusProcess } from './bus-process.ts';
 import { readPostgres, readRedis, readSqlite, type StoredStream } from './stored.ts';
 
-export const ENGINES = ['sqlite', 'local', 'redis', 'postgres'] as const;
-/** `local`: two workers on SQLite, which their supervisor has open. */
+export const ENGINES = ['sqlite', 'local', 'local-memory', 'redis', 'postgres'] as const;
+/** `local`: two workers on SQLite, which their supervisor has open; or on its memory. */
 export type Engine = (typeof ENGINES)[number];
 export type Mode = 'degraded' | 'strict';
 
@@ -32,23 +32,25 @@ export interface Arena {
   readonly network: readonly Stretch[];
   /** The storage server; null when the storage lives in the node's own process. */
   readonly storage: PrivateRedis | PrivatePostgres | null;
-  /** What a stream holds, read past the servers; they must have been stopped. */
-  read(room: string, channel: string): Promise<StoredStream>;
+  /** What a stream holds, read past the servers, which must have been stopped; null where nothing is left then. */
+  readonly read: ((room: string, channel: string) => Promise<StoredStream>) | null;
   close(): Promise<void>;
 }
 
-/** SQLite: one node on a file. Redis, PostgreSQL: two nodes on a server of their own, which syncs every write. */
+/** SQLite, memory: one node. Redis, PostgreSQL: two nodes on a server of their own, which syncs every write. */
 export function openArena(engine: Engine, mode: Mode): Promise<Arena> {
   if (engine === 'redis') return openRedis(mode);
-  return engine === 'postgres' ? openPostgres(mode) : openSqlite(mode, engine === 'local' ? 2 : 1);
+  if (engine === 'postgres') return openPostgres(mode);
+  return engine === 'sqlite' ? openOne(mode, 'sqlite', 1) : openOne(mode, engine === 'local' ? 'sqlite' : 'memory', 2);
 }
 
-async function openSqlite(mode: Mode, workers: number): Promise<Arena> {
+/** One node that has its storage in its own process. */
+async function openOne(mode: Mode, backend: 'sqlite' | 'memory', workers: number): Promise<Arena> {
   const folder = await mkdtemp(join(tmpdir(), 'arqonbus-storm-'));
   const path = join(folder, 'bus.db');
   const node = await BusProcess.start('node', {
     ...settings(mode),
-    ARQONBUS_STORAGE_BACKEND: 'sqlite',
+    ARQONBUS_STORAGE_BACKEND: backend,
     ARQONBUS_SQLITE_PATH: path,
     ARQONBUS_WORKERS: `${workers}`,
     TMPDIR: folder,
@@ -57,7 +59,7 @@ async function openSqlite(mode: Mode, workers: number): Promise<Arena> {
   return {
     ...arena,
     storage: null,
-    read: async (room, channel) => readSqlite(path, room, channel),
+    read: backend === 'memory' ? null : async (room, channel) => readSqlite(path, room, channel),
     close: async () => {
       await arena.close();
       await rm(folder, { recursive: true });

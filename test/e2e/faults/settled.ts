@@ -17,8 +17,9 @@ export async function within(done: Promise<unknown>, limitMs: number = CALM_MS):
 export async function healthy({ http }: Pick<BusProcess, 'http'>): Promise<void> {
   for (;;) {
     // `/health` overlooks an interruption that is still short.
-    const { connected } = (await (await fetch(`${http}/storage/stats`)).json()) as { connected: boolean };
-    if (connected) return;
+    const answer = await fetch(`${http}/storage/stats`).catch(() => null);
+    const stats = (await answer?.json()) as { connected: boolean } | undefined;
+    if (stats?.connected === true) return;
     await pause(50);
   }
 }

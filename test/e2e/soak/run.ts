@@ -9,7 +9,8 @@ const USAGE = `Usage: npm run soak -- [options]
 
   --minutes N      how long (default 5)
   --scenario NAME  events or groups (default events)
-  --engine NAME    sqlite, local (workers on SQLite), redis or postgres (default redis)
+  --engine NAME    sqlite, local or local-memory (workers on SQLite, on memory), redis
+                   or postgres (default redis)
   --mode MODE      degraded or strict (default: by turns, groups strict)
   --seed S         the first storm's seed; each storm adds one (default: made up)
 `;
