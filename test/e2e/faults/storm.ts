@@ -4,6 +4,8 @@ import { type Arena, type Engine, type Mode, openArena } from './arena.ts';
 import { Chaos, type Damage } from './chaos.ts';
 import { Publisher } from './publisher.ts';
 import { Random } from './random.ts';
+import { SdkPublisher } from './sdk-publisher.ts';
+import { SdkSubscriber } from './sdk-subscriber.ts';
 import { healthy, printedBy, within } from './settled.ts';
 import type { StoredStream } from './stored.ts';
 import { type Received, Subscriber } from './subscriber.ts';
@@ -12,6 +14,10 @@ import { judge, type Reading, type Verdict } from './verdict.ts';
 const ROOM = 'storm';
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
 const PAGE = 500;
+
+/** Clients that know the protocol by themselves, and those of the SDK. */
+type AnyPublisher = Publisher | SdkPublisher;
+type AnySubscriber = Subscriber | SdkSubscriber;
 
 export interface StormOptions {
   readonly engine: Engine;
@@ -48,8 +54,15 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
   const arena = await openArena(engine, mode);
   const crew = man(arena, random);
   try {
+    for (const [name, isWide] of [
+      ['sdk1', false],
+      ['sdk2', true],
+    ] as const) {
+      crew.subscribers.push(await SdkSubscriber.join(name, arena.urls, ROOM, CHANNELS, isWide));
+    }
     await Promise.all(crew.subscribers.map((subscriber) => subscriber.joined()));
     crew.publishers.push(...launch(arena, random));
+    crew.publishers.push(await SdkPublisher.start('p4', arena.urls, ROOM, CHANNELS, random.fork()));
     const { publishers, subscribers } = crew;
     const chaos = new Chaos(arena, [...publishers, ...subscribers], random.fork());
     await chaos.rage(seconds);
@@ -62,7 +75,7 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
 }
 
 /** Two clients that join every channel, and two that subscribe to the room. */
-function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribers: Subscriber[] } {
+function man(arena: Arena, random: Random): { publishers: AnyPublisher[]; subscribers: AnySubscriber[] } {
   const { urls } = arena;
   const subscribers = ['s1', 's2', 's3', 's4'].map(
     (name, index) => new Subscriber(name, urls, ROOM, CHANNELS, index >= 2, random.fork()),
@@ -79,8 +92,8 @@ function launch(arena: Arena, random: Random): Publisher[] {
 /** Everything runs again: lets clients finish, then compares what everybody has. */
 async function calm(
   arena: Arena,
-  publishers: Publisher[],
-  subscribers: Subscriber[],
+  publishers: AnyPublisher[],
+  subscribers: AnySubscriber[],
   killed: number,
 ): Promise<Verdict> {
   const printed = (): string => printedBy(arena.nodes);
@@ -138,10 +151,13 @@ async function readAll(name: string, url: string): Promise<Reading[]> {
   return readings;
 }
 
-function account(publishers: Publisher[], subscribers: Subscriber[]): Omit<Survival, keyof Damage | keyof Verdict> {
+function account(
+  publishers: AnyPublisher[],
+  subscribers: AnySubscriber[],
+): Omit<Survival, keyof Damage | keyof Verdict> {
   const sum = <T>(all: readonly T[], count: (one: T) => number): number =>
     all.reduce((total, one) => total + count(one), 0);
-  const received = (one: Subscriber): number => sum([...one.streams.values()], (stream) => stream.received.length);
+  const received = (one: AnySubscriber): number => sum([...one.streams.values()], (stream) => stream.received.length);
   return {
     acked: sum(publishers, ({ acked }) => acked.length),
     liveOnly: sum(publishers, ({ acked }) => acked.filter(({ stored }) => stored === 'none').length),

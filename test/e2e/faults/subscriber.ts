@@ -17,6 +17,8 @@ export interface Stream {
   readonly from: number;
   position: Position;
   readonly received: Received[];
+  /** Stretches of which it was told that they are lost to it. */
+  readonly holes: { readonly after: number; readonly upTo: number }[];
 }
 
 /** A stream that a client was told has begun anew, as far as it got it. */
@@ -190,11 +192,12 @@ export class Subscriber {
   private beginAnew(channel: string, epoch: string): void {
     const stream = this.streams.get(channel);
     if (stream !== undefined) this.past.push({ channel, ...stream });
-    this.streams.set(channel, { from: 0, position: { sequence: 0, epoch }, received: [] });
+    this.streams.set(channel, { from: 0, position: { sequence: 0, epoch }, received: [], holes: [] });
   }
 
   private begin(channel: string, position: Position): void {
-    if (!this.streams.has(channel)) this.streams.set(channel, { from: position.sequence, position, received: [] });
+    if (!this.streams.has(channel))
+      this.streams.set(channel, { from: position.sequence, position, received: [], holes: [] });
   }
 
   private receive({ id, channel = '', metadata = {} }: Frame): void {

@@ -160,6 +160,7 @@ function evidence(different: {
   readonly read?: readonly number[];
   readonly past?: readonly Pick<PastStream, 'from' | 'received'>[];
   readonly mayForget?: number;
+  readonly holes?: PastStream['holes'];
 }): Evidence {
   const events = (numbers: readonly number[] = [1, 2, 3]) =>
     numbers.map((n, at) => ({ sequence: at + 1, id: `arq_${n}` }));
@@ -174,8 +175,13 @@ function evidence(different: {
         name: 's1',
         live: new Set(),
         complaints: [],
-        past: (different.past ?? []).map((one) => ({ ...one, channel: 'wind', position: { sequence: 0, epoch: 'f' } })),
-        streams: new Map([['wind', { from: 0, position, received: had }]]),
+        past: (different.past ?? []).map((one) => ({
+          ...one,
+          channel: 'wind',
+          position: { sequence: 0, epoch: 'f' },
+          holes: [],
+        })),
+        streams: new Map([['wind', { from: 0, position, received: had, holes: different.holes ?? [] }]]),
       },
     ],
     stored: new Map([['wind', { epoch: EPOCH, events: events(different.stored) }]]),
@@ -190,6 +196,11 @@ describe('the verdict over events', () => {
 
   it('finds nothing where everything held', () => {
     expect(judge(evidence({}))).toEqual(HELD);
+  });
+
+  it('forgives what a member was told that it cannot have, and no more', () => {
+    expect(judge(evidence({ received: [1, 3], holes: [{ after: 1, upTo: 2 }] }))).toEqual(HELD);
+    expect(judge(evidence({ received: [1], holes: [{ after: 1, upTo: 2 }] }))).toMatchObject({ untold: 1 });
   });
 
   it('forgives what was acked in an epoch that its storage took with it, and counts it', () => {

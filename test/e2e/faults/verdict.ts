@@ -1,5 +1,7 @@
 import { untoldDuplicates } from './duplicates.ts';
 import type { Acked, Publisher } from './publisher.ts';
+import type { SdkPublisher } from './sdk-publisher.ts';
+import type { SdkSubscriber } from './sdk-subscriber.ts';
 import type { StoredStream } from './stored.ts';
 import type { Received, Subscriber } from './subscriber.ts';
 
@@ -13,8 +15,11 @@ export interface Reading {
 
 /** Everything that is known when the storm is over. */
 export interface Evidence {
-  readonly publishers: readonly Pick<Publisher, 'acked' | 'refused' | 'complaints'>[];
-  readonly subscribers: readonly Pick<Subscriber, 'name' | 'streams' | 'past' | 'live' | 'complaints'>[];
+  readonly publishers: readonly Pick<Publisher | SdkPublisher, 'acked' | 'refused' | 'complaints'>[];
+  readonly subscribers: readonly Pick<
+    Subscriber | SdkSubscriber,
+    'name' | 'streams' | 'past' | 'live' | 'complaints'
+  >[];
   /** What the storage holds, read past the servers: channel → its epoch and events. */
   readonly stored: ReadonlyMap<string, StoredStream>;
   /** What the servers say that it holds. */
@@ -103,7 +108,10 @@ function lackedBy({ name, streams, live }: Evidence['subscribers'][number], stor
   return [...streams].flatMap(([channel, stream]) => {
     const owed = (stored.get(channel)?.events ?? []).filter(({ sequence }) => sequence > stream.from);
     // What was stored after all, though its node had given up on that and handed it on live.
-    const had = owed.filter(({ sequence, id }) => !live.has(id) || has(stream.received, sequence));
+    const isTold = (at: number): boolean => stream.holes.some(({ after, upTo }) => at > after && at <= upTo);
+    const had = owed.filter(({ sequence, id }) => {
+      return has(stream.received, sequence) || !(live.has(id) || isTold(sequence));
+    });
     return differences(`${name} on ${channel}`, stream.received, had);
   });
 }
