@@ -16,6 +16,8 @@ export class SdkSubscriber {
   readonly putOff = 0;
   private readonly line: SdkLine;
   private readonly isWide: boolean;
+  /** Channels with a hole that was told and whose end is not known yet. */
+  private readonly open = new Set<string>();
   private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
 
   private constructor(name: string, line: SdkLine, isWide: boolean) {
@@ -89,9 +91,18 @@ export class SdkSubscriber {
         this.streams.set(channel, { from: 0, position: { sequence: 0, epoch }, received: [], holes: [] });
       } else {
         this.gapsTold += 1;
-        stream.holes.push({ after: stream.position.sequence, upTo: sequence });
+        // It ends where the next message comes from.
+        this.open.add(channel);
+        if (sequence > stream.position.sequence) this.goOn(channel, stream, sequence);
       }
     }
+  }
+
+  /** Closes a hole that was told: `upTo` is the last sequence in it. */
+  private goOn(channel: string, stream: Stream, upTo: number): void {
+    if (!this.open.delete(channel)) return;
+    stream.holes.push({ after: stream.position.sequence, upTo });
+    stream.position = { ...stream.position, sequence: upTo };
   }
 
   private receive({ id, channel = WILDCARD, position, replayed }: Message): void {
@@ -107,6 +118,7 @@ export class SdkSubscriber {
       this.complaints.push(`${this.name}: ${place} is of epoch ${epoch}, not ${before.epoch}`);
     if (sequence <= before.sequence) this.complaints.push(`${this.name}: ${place} came after ${before.sequence}`);
     if (replayed) this.replayed += 1;
+    this.goOn(channel, stream, sequence - 1);
     stream.received.push({ sequence, id });
     stream.position = position;
     for (const [index, { met, resolve }] of [...this.waiting.entries()].reverse()) {
