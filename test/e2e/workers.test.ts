@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -156,6 +157,23 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
     expectWhole(traffic);
     expect(bus.printed).toContain('it is started again in 100 ms');
     expect(bus.workers.filter((pid) => before.includes(pid))).toEqual([]);
+  });
+
+  it('ends the connections that a worker was given and had not taken when it was killed', async () => {
+    const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'memory' });
+    const [frozen] = bus.workers as [number];
+    process.kill(frozen, 'SIGSTOP');
+    // New connections go to the workers in turn, and one waits for its answer at a time: of two, one is for the frozen.
+    const sockets = [1, 2].map(() => connect(Number(new URL(bus.url).port), '127.0.0.1'));
+    const ended = sockets.map((socket) => {
+      cleanups.push(() => socket.destroy());
+      socket.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n\r\n');
+      socket.resume();
+      return new Promise((resolve) => socket.once('close', () => resolve('ended')));
+    });
+    await Promise.race(ended);
+    process.kill(frozen, 'SIGKILL');
+    expect(await Promise.all(ended)).toEqual(['ended', 'ended']);
   });
 
   it('replaces its workers one by one when it is told to restart, and loses nothing', async () => {
