@@ -31,7 +31,7 @@ const NAMES: readonly string[] = [...SCENARIOS, ...FULL_SCENARIOS, ...SUITES].ma
 export const USAGE: string = `Usage: npm run bench -- [options]
 
   --quick            one round of one second instead of three of two
-  --full             also hold 20,000 idle connections
+  --full             also hold 19,000 idle connections
   --peers LIST       of ${PEERS.map((peer) => peer.name).join(', ')}
   --only LIST        of ${NAMES.join(', ')}
                      (a name stands for all that begin with it and a hyphen, too)

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
  */
 const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   bus: [
-    ['network.ts'],
+    ['network.ts', 'timers.ts'],
     [
       'engine',
       'schemas',
@@ -22,7 +22,6 @@ const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
       'rate.ts',
       'memory.ts',
       'turn.ts',
-      'timers.ts',
       'clock.ts',
       'outbound',
     ],

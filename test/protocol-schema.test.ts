@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises';
 import { checkTelemetry, NOTICES } from '@arqonbus/bus';
 import { decode, isRefusal, type JsonObject, parseAddress } from '@arqonbus/protocol';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { allCommands } from '../scripts/all-commands.ts';
 import { protocolSchema } from '../scripts/protocol-schema.ts';
 import { ask } from './fixtures/http.ts';
@@ -156,6 +158,57 @@ function isLeftOut(frame: JsonObject): boolean {
 describe('protocol.schema.json', () => {
   it('compiles in a strict validator that has nothing to say', () => {
     expect(said).toEqual([]);
+  });
+
+  it.each(['docs/protocol.schema.json', 'docs/asyncapi.yaml'])(
+    '%s has regular expressions that the engines of all languages read alike',
+    async (path) => {
+      const found: string[] = [];
+      const visit = (value: unknown): void => {
+        if (typeof value !== 'object' || value === null) return;
+        for (const [key, held] of Object.entries(value)) {
+          if (key === 'pattern' && typeof held === 'string') found.push(held);
+          else visit(held);
+        }
+      };
+      visit(parse(await readFile(path, 'utf8')));
+      expect(found.length).toBeGreaterThan(20);
+      for (const pattern of new Set(found)) {
+        // Lookarounds, names, references, and escapes that Go, Rust, Java and Python spell in different ways.
+        expect(pattern).not.toMatch(/\(\?[^:]|\\[0-9bBpPkucxQEAzZ](?<!\\x)/);
+        expect(pattern).not.toMatch(/\{\d*,?\d{4,}\}/);
+      }
+    },
+  );
+
+  it.each<[command: string, args: JsonObject, isRight: boolean]>([
+    ['join_channel', { room: '@', channel: 'ada', group: 'inbox' }, true],
+    ['join_channel', { room: '@:~YSBi', group: 'inbox' }, true],
+    ['history', { room: '@', channel: 'ada' }, true],
+    ['group.pull', { channel: '@:ada', group: 'inbox' }, true],
+    ['list_channels', { room: '@' }, false],
+    ['history', { room: 'a', channel: 'orders.*' }, false],
+    ['join_channel', { room: 'a', channel: 'orders.*' }, true],
+    ['join_channel', { room: 'a', channel: 'orders.eu/>' }, true],
+    ['join_channel', { room: 'a', channel: '.*' }, false],
+    ['join_channel', { room: 'a', channel: `${'x'.repeat(126)}.*` }, true],
+    ['join_channel', { room: 'a', channel: `${'x'.repeat(127)}.*` }, false],
+    ['join_channel', { room: `a:${'x.'.repeat(64)}*` }, false],
+    ['group.create', { room: 'a', channel: 'b', group: 'g', key: 'payload.customer' }, true],
+    ['group.create', { room: 'a', channel: 'b', group: 'g', key: 'payload.a\0' }, false],
+    ['op.store.get', { key: 'a\0b' }, false],
+  ])('takes of %s %j what the server takes', (command, given, isRight) => {
+    expect(validate({ type: 'command', command, args: given })).toBe(isRight);
+  });
+
+  it.each([
+    [`00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, true],
+    [`ff-${'a'.repeat(32)}-${'b'.repeat(16)}-01`, false],
+    [`00-${'0'.repeat(32)}-${'b'.repeat(16)}-01`, false],
+    [`00-${'a'.repeat(32)}-${'0'.repeat(16)}-01`, false],
+  ])('takes the trace %s: %s', (traceparent, isRight) => {
+    const frame = { type: 'event', metadata: { traceparent } };
+    expect([validate(frame), isAccepted(JSON.stringify(frame))]).toEqual([isRight, isRight]);
   });
 
   it.each([

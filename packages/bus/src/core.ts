@@ -214,7 +214,12 @@ export class Core {
   readonly engineEvents: EngineEvents = {
     deliver: (event) => this.hub.deliver(event),
     receive: (message) => this.receiveFromNode(message),
-    historyGap: (stream) => this.notices.historyGap(stream),
+    historyGap: (stream) => {
+      this.notices.historyGap(stream);
+      // A stream that began anew may hold what did not come by.
+      this.waits.recheck(stream.tenant, stream.room);
+      this.groups.doubtStream(stream);
+    },
     gap: (tenant, room, missing) => {
       // All of it comes by, to whoever follows the room in any way.
       if (missing !== undefined) return this.repairs.raise(missing);

@@ -56,8 +56,14 @@ export function decode(text: string, strict = false): Inbound | Refusal {
     return validate(frame as JsonObject, strict);
   } catch (error) {
     if (!(error instanceof BusError)) throw error;
-    return refusal(error.code, error.message, error.details, frame as JsonObject);
+    return refusal(error.code, sentenceOf(error, frame as JsonObject), error.details, frame as JsonObject);
   }
+}
+
+/** Serializers of several languages write `null` for fields that are not set; whoever uses one is told so. */
+function sentenceOf({ message, details: { field } }: BusError, frame: JsonObject): string {
+  if (typeof field !== 'string' || !Object.hasOwn(frame, field) || frame[field] !== null) return message;
+  return `"${field}" is null: give it a value, or leave it out.`;
 }
 
 export function isRefusal(result: Inbound | Refusal): result is Refusal {

@@ -11,7 +11,16 @@ import {
 } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { MAX_PAGE, type Page } from '../directory.ts';
-import { CHANNEL_FIELD, MEMBERSHIP_FIELD, MEMBERSHIP_ROOM_FIELD, POSITION, ROOM_FIELD } from '../schemas/fields.ts';
+import {
+  CHANNEL_FIELD,
+  LONG_PATTERN,
+  MEMBERSHIP_FIELD,
+  MEMBERSHIP_ROOM_FIELD,
+  POSITION,
+  READ_FIELD,
+  READ_ROOM_FIELD,
+  ROOM_FIELD,
+} from '../schemas/fields.ts';
 
 const MAX_STREAMS = 1_000;
 const STREAM_NAME = new RegExp(`${CHANNEL_NAME.source}|^\\*$`);
@@ -52,14 +61,22 @@ export function pageOf({ limit = MAX_PAGE, after }: { readonly limit?: number; r
   return { limit, after };
 }
 
+/** The same of what one may read: mailboxes too. */
+export const READ_PLACE: typeof PLACE = {
+  room: NAME.meta({ pattern: READ_ROOM_FIELD.source, description: 'Room name, or room:channel.' }).exactOptional(),
+  channel: NAME.meta({ pattern: READ_FIELD.source, description: 'Channel name, or room:channel.' }).exactOptional(),
+};
+
 /** The same of what one may be a member of. */
 export const MEMBER_PLACE: typeof PLACE = {
   room: NAME.meta({
     pattern: MEMBERSHIP_ROOM_FIELD.source,
+    not: LONG_PATTERN,
     description: 'Room name, or room:channel.',
   }).exactOptional(),
   channel: NAME.meta({
     pattern: MEMBERSHIP_FIELD.source,
+    not: LONG_PATTERN,
     description: 'Channel name, room:channel, or a pattern: `*` stands for one segment, a last `>` for the rest.',
   }).exactOptional(),
 };

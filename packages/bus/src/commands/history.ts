@@ -10,7 +10,7 @@ import { hasRole } from '../principal.ts';
 import { STORED } from '../schemas/envelopes.ts';
 import { COUNT, POSITION, SEQUENCE } from '../schemas/fields.ts';
 import { Slice } from '../turn.ts';
-import { limitUpTo, PLACE, POSITIONS, placeOf, roomOf, streamMap, TIME } from './arguments.ts';
+import { limitUpTo, PLACE, POSITIONS, placeOf, READ_PLACE, roomOf, streamMap, TIME } from './arguments.ts';
 import { type AnyCommand, command, JsonText } from './command.ts';
 import { HISTORY_ENTRY } from './records.ts';
 
@@ -48,7 +48,7 @@ export function historyCommands(bus: Core): AnyCommand[] {
       description:
         'Messages of a channel, or with a room alone of all its channels, merged by time; waits for the first.',
       args: z.strictObject({
-        ...PLACE,
+        ...READ_PLACE,
         limit: limitUpTo(500),
         before: BOUND.describe('Only sequences below this: the last ones.').exactOptional(),
         after: BOUND.describe('Only sequences above this: the first ones.').exactOptional(),

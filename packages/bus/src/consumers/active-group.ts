@@ -1,6 +1,7 @@
 import type { Driver } from './driver.ts';
 import { type GroupPlace, type GroupRecord, groupKey, mayRest } from './group.ts';
 import type { Member } from './members.ts';
+import { notDriven } from './operations.ts';
 
 /** Told when this node drives a group from now on, or does not any more. */
 export type OnDriving = (isDriving: boolean) => void;
@@ -54,6 +55,17 @@ export class ActiveGroup {
       this.onDriving(isDriving);
     }
     for (const wake of [...this.waiting]) wake();
+  }
+
+  /** What a node answers that drives the group. Rejects with STORAGE_UNAVAILABLE once it does not: it may be dead. */
+  whileDrivenBy<T>(node: string, answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        if (this.driverNode !== node) reject(notDriven());
+      };
+      this.waiting.add(look);
+      answer.then(resolve, reject).finally(() => this.waiting.delete(look));
+    });
   }
 
   /** Resolves when something has changed, or after `ms`. */

@@ -1,5 +1,5 @@
 import { WILDCARD } from '@arqonbus/protocol';
-import type { StreamEvent } from '../engine/engine.ts';
+import type { StreamAddress, StreamEvent } from '../engine/engine.ts';
 import type { Driver } from './driver.ts';
 import { isWide } from './group.ts';
 
@@ -42,7 +42,16 @@ export class DriverIndex {
 
   /** Shows an event of this node to those that may read it. Neither throws nor waits. */
   take(event: StreamEvent): void {
-    const { tenant, room, channel } = event.stream;
+    this.reach(event.stream, event);
+  }
+
+  /** Events of a stream may have passed this node by. */
+  doubt(stream: StreamAddress): void {
+    this.reach(stream, null);
+  }
+
+  /** @param event null: nobody knows which */
+  private reach({ tenant, room, channel }: StreamAddress, event: StreamEvent | null): void {
     const rooms = this.tenants.get(tenant);
     if (rooms === undefined) return;
     const here = rooms.get(room);
@@ -58,6 +67,10 @@ function channelOf({ place: { channel } }: Driver): string {
   return isWide(channel) ? WILDCARD : channel;
 }
 
-function show(drivers: Iterable<Driver> | undefined, event: StreamEvent): void {
-  if (drivers !== undefined) for (const driver of drivers) driver.take(event);
+function show(drivers: Iterable<Driver> | undefined, event: StreamEvent | null): void {
+  if (drivers === undefined) return;
+  for (const driver of drivers) {
+    if (event === null) driver.doubt();
+    else driver.take(event);
+  }
 }

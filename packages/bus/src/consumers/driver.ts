@@ -286,9 +286,16 @@ export class Driver {
   }
 
   /** Events for somebody who is no member, under leases of its own: at once when there are some, else within `waitMs`. */
-  async pull(member: string, limit: number, waitMs: number): Promise<{ texts: string[]; pending: number }> {
+  async pull(
+    who: string,
+    limit: number,
+    waitMs: number,
+    isAgain = false,
+  ): Promise<{ texts: string[]; pending: number }> {
+    // What it was given before came to nobody.
+    if (isAgain) this.cancelPull(who);
     this.lastUse = this.parts.clock.steady();
-    const texts = this.pulls.ask(member, limit, waitMs);
+    const texts = this.pulls.ask(who, limit, waitMs);
     if (this.ready.length === 0) this.sources.refresh();
     this.pump();
     const taken = await texts;

@@ -72,8 +72,8 @@ export class Drivers {
   /** Null where this node is the only one. */
   private readonly leases: NodeLeases | null;
   private readonly wakes: WakeTimes;
-  /** For the tap. */
-  private readonly index: DriverIndex = new DriverIndex();
+  /** The drivers of this node, those that are being started too. */
+  readonly index: DriverIndex = new DriverIndex();
   private readonly outgoing: Map<string, Outgoing[]> = new Map();
   private readonly unsure: UnsureAnswers = new UnsureAnswers();
   private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
@@ -221,19 +221,19 @@ export class Drivers {
    * Asks the node that drives a group, waiting for one if need be. Rejects with what it refused, or with
    * STORAGE_UNAVAILABLE when nobody answered within some seconds (beyond `waitMs`).
    *
-   * @param again what is asked after a try of which nobody knows what it did
+   * @param again what is asked after a try of which nobody knows what it did, with what is left of `waitMs`; undefined: nothing
    */
   async ask<N extends OperationName>(
     active: ActiveGroup,
     name: N,
     args: Operations[N]['args'],
     waitMs = 0,
-    again: Operations[N]['args'] = args,
+    again: (leftMs: number) => Operations[N]['args'] | undefined = () => args,
   ): Promise<Operations[N]['result']> {
     const until = this.parts.clock.steady() + PATIENCE_MS + waitMs;
     active.questions += 1;
     try {
-      return await this.askUntil(active, name, args, waitMs, until, again);
+      return await this.askUntil(active, name, args, until, again);
     } finally {
       active.questions -= 1;
     }
@@ -244,7 +244,7 @@ export class Drivers {
     const { tokens } = answer;
     const again = { ...answer, isAgain: true };
     try {
-      const answered = await this.ask(active, 'answer', this.unsure.hasAny(tokens) ? again : answer, 0, again);
+      const answered = await this.ask(active, 'answer', this.unsure.hasAny(tokens) ? again : answer, 0, () => again);
       this.unsure.settle(tokens);
       return answered;
     } catch (error) {
@@ -257,12 +257,12 @@ export class Drivers {
     active: ActiveGroup,
     name: N,
     args: Operations[N]['args'],
-    waitMs: number,
     until: number,
-    again: Operations[N]['args'],
+    again: (leftMs: number) => Operations[N]['args'] | undefined,
   ): Promise<Operations[N]['result']> {
     const { clock, calls } = this.parts;
-    for (let given = args; ; given = again) {
+    const leftMs = (): number => Math.max(0, until - PATIENCE_MS - clock.steady());
+    for (let given = args; ; ) {
       this.wake(active);
       const { tenant, key, driver, driverNode } = active;
       let failed: unknown;
@@ -270,8 +270,10 @@ export class Drivers {
         if (driver !== null) return await operate(driver, name, given, false);
         if (driverNode !== null) {
           const operation: Operation<N> = { tenant, key, name, args: given };
-          const answer = await calls.ask(driverNode, 'group.operate', operation, ANSWER_MS + waitMs);
-          return answer as Operations[N]['result'];
+          const waitMs = leftMs();
+          const answer = calls.ask(driverNode, 'group.operate', operation, ANSWER_MS + waitMs);
+          // Whatever does not wait has its answer, or none, within seconds.
+          return (await (waitMs > 0 ? active.whileDrivenBy(driverNode, answer) : answer)) as Operations[N]['result'];
         }
       } catch (error) {
         if (!(error instanceof BusError) || error.code !== 'STORAGE_UNAVAILABLE') throw error;
@@ -279,13 +281,17 @@ export class Drivers {
       }
       if (active.isGone || this.isOver || clock.steady() >= until) throw failed ?? notDriven();
       await active.untilChanged(RETRY_MS / 4);
+      const next = again(leftMs());
+      if (next === undefined) throw failed ?? notDriven();
+      given = next;
     }
   }
 
   /** Events of a room (`*`: of all rooms) may have passed this node by. */
   doubt(tenant: string | null, room: string): void {
-    for (const { driver, place } of this.parts.all()) {
-      if (driver === null || (tenant !== null && place.tenant !== tenant)) continue;
+    for (const driver of this.index) {
+      const { place } = driver;
+      if (tenant !== null && place.tenant !== tenant) continue;
       if (room === '*' || place.room === '*' || place.room === room) driver.doubt();
     }
   }

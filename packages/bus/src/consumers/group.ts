@@ -58,7 +58,11 @@ export const GROUP_SETTINGS: {
   key: z
     .string()
     .regex(/^(metadata|payload)(\.[^.\0]{1,64}){1,8}$/, 'must be a path like metadata.order_id')
-    .describe('Path of a value; events that share it stay in order with one member.'),
+    .meta({
+      // As engines of all languages read it.
+      pattern: '^(metadata|payload)(\\.[^.\\x00]{1,64}){1,8}$',
+      description: 'Path of a value; events that share it stay in order with one member.',
+    }),
   expires_seconds: z
     .number()
     .int()

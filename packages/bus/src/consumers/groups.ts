@@ -2,7 +2,7 @@ import { BusError, type Position, WILDCARD } from '@arqonbus/protocol';
 import type { Access } from '../access.ts';
 import { type Clock, systemClock } from '../clock.ts';
 import type { Sender, Session } from '../connection/session.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, StreamAddress } from '../engine/engine.ts';
 import type { Hops } from '../hops.ts';
 import { type Hub, notice } from '../hub.ts';
 import type { NodeCalls } from '../node-calls.ts';
@@ -141,6 +141,11 @@ export class Groups {
   /** Events of a room (`*`: of all rooms of the tenant; without a tenant: of all) may have passed this node by. */
   doubt(tenant: string | null = null, room: string = WILDCARD): void {
     this.drivers.doubt(tenant, room);
+  }
+
+  /** A stream goes on without all that it held, or has begun anew. */
+  doubtStream(stream: StreamAddress): void {
+    this.drivers.index.doubt(stream);
   }
 
   // Making and ending -------------------------------------------------------------------------------------------------

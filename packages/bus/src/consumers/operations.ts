@@ -8,7 +8,11 @@ import type { DriverInfo } from './driver-info.ts';
 /** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
 export interface Operations {
   answer: { args: Answer; result: Answered };
-  pull: { args: { who: string; limit: number; waitMs: number }; result: { texts: string[]; pending: number } };
+  pull: {
+    /** `isAgain`: it was asked before, and nobody knows what came of it. */
+    args: { who: string; limit: number; waitMs: number; isAgain?: boolean };
+    result: { texts: string[]; pending: number };
+  };
   cancel: { args: { who: string }; result: null };
   info: { args: null; result: DriverInfo };
   /** How many members there are. */
@@ -35,7 +39,7 @@ type Serve = {
 
 const SERVE: Serve = {
   answer: (driver, answer, isFar) => driver.answer(answer, isFar),
-  pull: (driver, { who, limit, waitMs }) => driver.pull(who, limit, waitMs),
+  pull: (driver, { who, limit, waitMs, isAgain }) => driver.pull(who, limit, waitMs, isAgain),
   cancel: async (driver, { who }) => {
     driver.cancelPull(who);
     return null;

@@ -14,6 +14,8 @@ export interface PullRequest {
 interface PullUnderWay {
   readonly active: ActiveGroup;
   readonly who: string;
+  /** Nobody waits for its answer any more. */
+  isOver: boolean;
 }
 
 /** Pulls that were asked for on this node and are not answered yet, wherever the group is driven. */
@@ -33,12 +35,17 @@ export class Pulling {
   ): Promise<{ texts: string[]; pending: number }> {
     if (signal?.aborted === true) return { texts: [], pending: 0 };
     // A name of its own for each: when one is called off, others of the same caller keep what they got.
-    const pull = { active, who: `${identity} ${newId()}` };
+    const pull = { active, who: `${identity} ${newId()}`, isOver: false };
     const gone = (): void => this.cancel(pull);
     this.underWay.set(pull, session);
     signal?.addEventListener('abort', gone);
+    const args = { who: pull.who, limit, waitMs };
+    const again = (leftMs: number) => (pull.isOver ? undefined : { ...args, waitMs: leftMs, isAgain: true });
     try {
-      return await this.drivers.ask(active, 'pull', { who: pull.who, limit, waitMs }, waitMs);
+      return await this.drivers.ask(active, 'pull', args, waitMs, again);
+    } catch (error) {
+      if (pull.isOver) return { texts: [], pending: 0 };
+      throw error;
     } finally {
       signal?.removeEventListener('abort', gone);
       this.underWay.delete(pull);
@@ -55,7 +62,9 @@ export class Pulling {
     for (const pull of this.underWay.keys()) this.cancel(pull);
   }
 
-  private cancel({ active, who }: PullUnderWay): void {
+  private cancel(pull: PullUnderWay): void {
+    const { active, who } = pull;
+    pull.isOver = true;
     // When the driver cannot be told, the leases that it gives out end by themselves.
     this.drivers.ask(active, 'cancel', { who }).catch(() => {});
   }

@@ -37,8 +37,10 @@ class Source {
   readonly address: StreamAddress;
   /** The last sequence that is known to be there. */
   head: number;
+  /** The last sequence that came by since it was last asked where the stream ends: the answer may be older. */
+  seen = 0;
   isReading = false;
-  /** Its incarnation has to be looked at before anything more is taken. */
+  /** Its incarnation has to be looked at, once more if that is under way, before anything more is taken. */
   isStale = true;
   /** Its end is to be looked up again; what is being read stays good. */
   isOld = false;
@@ -123,6 +125,7 @@ export class Sources {
       this.more(source);
       return;
     }
+    source.seen = Math.max(source.seen, sequence);
     if (sequence <= source.head) return;
     source.head = sequence;
     if (wanted && !source.isReading && sequence === source.stream.position + 1) {
@@ -206,6 +209,8 @@ export class Sources {
         () => andThen(this.advance(source, limit), done),
         (error) => {
           source.isReading = false;
+          // What was asked is still not known.
+          source.isStale = true;
           this.fault(error);
           this.events.after(RETRY_MS, () => this.more(source));
         },
@@ -330,7 +335,7 @@ export class Sources {
 
   private pull(source: Source, limit: number): Awaitable<void> {
     const { stream, address } = source;
-    if (this.isOver || limit === 0 || source.head <= stream.position) return;
+    if (this.isOver || source.isStale || limit === 0 || source.head <= stream.position) return;
     const from = stream.position + 1;
     const read = this.broker.history(address, { fromSequence: from, limit });
     return andThen(read, (found) => this.pulled(source, found, from));
@@ -352,15 +357,22 @@ export class Sources {
 
   /** Asks where a stream stands, and draws the consequences. */
   private look(source: Source): Awaitable<void> {
+    const { epoch } = source.stream;
+    // From here on, not from the answer on: what is told meanwhile is not in it.
     source.isOld = false;
-    return andThen(this.broker.state(source.address), (state) => this.looked(source, state));
+    source.isStale = false;
+    source.seen = 0;
+    return andThen(this.broker.state(source.address), (state) => this.looked(source, state, epoch));
   }
 
-  private looked(source: Source, { sequence, epoch, oldest }: StreamState): void {
+  /** @param asked the incarnation that the group read when it asked */
+  private looked(source: Source, { sequence, epoch, oldest }: StreamState, asked: string): void {
     const { stream } = source;
     if (this.isOver) return;
     if (epoch === '') throw new BusError('STORAGE_UNAVAILABLE', 'Nothing is known of the stream now.');
-    source.isStale = false;
+    // Sought elsewhere meanwhile: it is looked at again.
+    if (stream.epoch !== asked) return;
+    const seen = epoch === asked ? source.seen : 0;
     if (stream.epoch === '') {
       // What a new stream has lost before the group met it was never the group's.
       this.ledger.seek(stream, oldest - 1, epoch);
@@ -372,7 +384,7 @@ export class Sources {
       if (lost > 0 || !source.isKnown) this.events.onLost(stream.channel, lost);
     } else if (oldest > stream.position + 1) this.lose(source, oldest - 1);
     source.isKnown = true;
-    source.head = Math.max(sequence, stream.position);
+    source.head = Math.max(sequence, seen, stream.position);
   }
 
   private lose(source: Source, to: number): void {

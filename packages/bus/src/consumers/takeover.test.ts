@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { JsonObject } from '@arqonbus/protocol';
 import { describe, expect, it } from 'vitest';
 import { hasRedis, PrivateRedis } from '../../../../test/fixtures/private-redis.ts';
-import type { Presence } from '../engine/engine.ts';
+import type { Engine, NodeMessage, Presence } from '../engine/engine.ts';
 import { createRedisEngine } from '../engine/redis/redis.ts';
 import { createSqliteEngine } from '../engine/sqlite/sqlite.ts';
 import { type Delivered, Node, numberOf, onEnd, PLACE, range, tokenOf, Worker } from './rig.suite.ts';
@@ -73,20 +74,39 @@ describe('groups over a restart', { timeout: 60_000 }, () => {
 });
 
 describe.runIf(hasRedis())('groups of two nodes', { timeout: 60_000 }, () => {
-  async function cluster(): Promise<[Node, Node]> {
+  /** Two nodes, of which the first one drives the group. */
+  async function cluster(settings: JsonObject = {}): Promise<[Node, Node, Engine]> {
     const redis = await PrivateRedis.start();
     onEnd(() => redis.stop());
-    const open = (node: string): Promise<Node> =>
-      Node.open(createRedisEngine({ backend: 'redis', nodeId: node, url: redis.url() }), { node });
-    return [await open('node-a'), await open('node-b')];
+    const engineOf = (nodeId: string) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() });
+    const engine = engineOf('node-a');
+    const a = await Node.open(engine, { node: 'node-a' });
+    const maker = await Worker.connect(a);
+    await maker.ask('group.create', { ...GROUP, ...settings });
+    await maker.ask('group.info', GROUP);
+    return [a, await Node.open(engineOf('node-b'), { node: 'node-b' }), engine];
+  }
+
+  /** Has `change` look at what a node answers others: what it gives back is sent, and null is lost. */
+  function onAnswers(engine: Engine, change: (message: NodeMessage) => NodeMessage | null): void {
+    const presence = engine.presence as Presence;
+    const send = presence.send.bind(presence);
+    presence.send = (node, message) => {
+      const sent = message.kind === 'answer' ? change(message) : message;
+      return sent === null ? undefined : send(node, sent);
+    };
+  }
+
+  /** The same, as whoever asked sees it when it has waited long enough. */
+  function unanswered(message: NodeMessage): NodeMessage {
+    const { id } = JSON.parse(message.text) as { id: string };
+    const error = { code: 'STORAGE_UNAVAILABLE', message: 'The node did not answer.', details: {} };
+    return { ...message, text: JSON.stringify({ id, error }) };
   }
 
   it('are handed over at once when the node that drives them stops, with the leases of the other’s members', async () => {
     const [a, b] = await cluster();
     const worker = await Worker.connect(b);
-    // The node that makes a group is the first to want it.
-    const maker = await Worker.connect(a);
-    await maker.ask('group.create', GROUP);
     await worker.join('g', PLACE, 2);
     await a.publish([1, 2, 3]);
     const [first, second] = (await worker.take(2)) as [Delivered, Delivered];
@@ -101,35 +121,56 @@ describe.runIf(hasRedis())('groups of two nodes', { timeout: 60_000 }, () => {
   });
 
   it('tell a member of another node that its ack counted, though the first word of that was lost', async () => {
-    const redis = await PrivateRedis.start();
-    onEnd(() => redis.stop());
-    const engineOf = (nodeId: string) => createRedisEngine({ backend: 'redis', nodeId, url: redis.url() });
-    const engine = engineOf('node-a');
-    const [a, b] = [
-      await Node.open(engine, { node: 'node-a' }),
-      await Node.open(engineOf('node-b'), { node: 'node-b' }),
-    ];
-    const maker = await Worker.connect(a);
-    await maker.ask('group.create', GROUP);
+    const [a, b, engine] = await cluster();
     const worker = await Worker.connect(b);
     await worker.join('g');
     await a.publish([1]);
     const event = await worker.next();
-    const presence = engine.presence as Presence;
-    const send = presence.send.bind(presence);
     const lost: string[] = [];
-    presence.send = (node, message) => {
-      if (lost.length > 0 || message.kind !== 'answer' || !message.text.includes(tokenOf(event))) {
-        return send(node, message);
-      }
+    onAnswers(engine, (message) => {
+      if (lost.length > 0 || !message.text.includes(tokenOf(event))) return message;
       lost.push(message.text);
-      const { id } = JSON.parse(message.text) as { id: string };
-      const error = { code: 'STORAGE_UNAVAILABLE', message: 'The node did not answer.', details: {} };
-      return send(node, { ...message, text: JSON.stringify({ id, error }) });
-    };
+      return unanswered(message);
+    });
     expect(await worker.ack(event)).toEqual({ done: [tokenOf(event)], lost: [] });
     expect(lost).toHaveLength(1);
     expect((await worker.refused('delivery.ack', { tokens: [tokenOf(event)] })).code).toBe('LEASE_LOST');
     expect(await worker.ask('group.info', GROUP)).toMatchObject({ handled: 1, pending: 0, unacked: 0 });
+  });
+
+  it('give a pull whose answer was lost the same events again, at once', async () => {
+    const [a, b, engine] = await cluster({ ack_wait_seconds: 600, backoff_seconds: [600] });
+    const worker = await Worker.connect(b);
+    let lost = 0;
+    onAnswers(engine, (message) => {
+      if (lost > 0 || !message.text.includes('delivery')) return message;
+      lost += 1;
+      return unanswered(message);
+    });
+    await a.publish([1, 2]);
+    const { messages } = await worker.ask('group.pull', { ...GROUP, wait_ms: 20_000 });
+    const given = messages as Delivered[];
+    // On a machine that stands still the other node may drive the group by now, and no answer is lost.
+    expect(given.map((event) => [numberOf(event), event.metadata.delivery.attempt])).toEqual([
+      [1, 1 + lost],
+      [2, 1 + lost],
+    ]);
+    expect(await worker.ack(...given)).toMatchObject({ lost: [] });
+  });
+
+  it('let a pull wait on with the next driver when its own has gone without a word', async () => {
+    const [a, b, engine] = await cluster();
+    const worker = await Worker.connect(b);
+    expect(await worker.ask('group.pull', GROUP)).toEqual({ messages: [], pending: 0 });
+    const waiting = worker.peer.command('group.pull', { ...GROUP, wait_ms: 50_000 });
+    // Until the driver has it.
+    await worker.ask('group.info', GROUP);
+    onAnswers(engine, () => null);
+    await a.close();
+    await b.publish([1]);
+    const began = performance.now();
+    expect((await waiting).payload).toMatchObject({ messages: [{ payload: { n: 1 } }] });
+    // Not when the wait is over.
+    expect(performance.now() - began).toBeLessThan(40_000);
   });
 });

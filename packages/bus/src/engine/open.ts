@@ -10,8 +10,11 @@ export interface StorageOptions {
   readonly sqlitePath: string;
   readonly redisUrl: string;
   readonly valkeyUrl: string;
-  /** Of Redis and Valkey: how many replicas are to hold an event before its ack says so, and for how long they are waited for. */
-  readonly replication?: { readonly replicas: number; readonly waitMs: number };
+  /**
+   * Of Redis and Valkey: how many replicas are to hold an event before its ack says so, and for how many milliseconds they
+   * are waited for. With `fsync` they and the server are to have synced it to their disks.
+   */
+  readonly replication?: { readonly replicas: number; readonly waitMs: number; readonly fsync?: boolean };
   readonly postgresUrl?: string;
   /** The same PostgreSQL server without its pooler, to listen at; empty where there is none. */
   readonly postgresListenUrl?: string;

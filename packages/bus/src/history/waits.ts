@@ -1,4 +1,4 @@
-import { BusError } from '@arqonbus/protocol';
+import { BusError, WILDCARD } from '@arqonbus/protocol';
 import { andThen } from '../awaitable.ts';
 import type { Sender, Session } from '../connection/session.ts';
 import type { StreamEvent } from '../engine/engine.ts';
@@ -125,11 +125,8 @@ export class Waits {
 
   /** Events of a room (`*`: of all rooms of the tenant) may have passed by: everybody looks again. */
   recheck(tenant: string, room: string): void {
-    for (const waits of this.byRoom.values()) {
-      for (const wait of waits) {
-        if (wait.at.tenant === tenant && (room === '*' || wait.at.room === room)) wait.tell('event');
-      }
-    }
+    const rooms = room === WILDCARD ? this.byRoom.values() : [this.byRoom.get(roomKey({ tenant, room })) ?? []];
+    for (const waits of rooms) for (const wait of waits) if (wait.at.tenant === tenant) wait.tell('event');
   }
 
   /** A connection has gone, and with it what it waited for. */

@@ -283,7 +283,7 @@ export function mailSuite(name: string, open: () => Promise<Backend>, nodes: 1 |
       await reader.ask('join_channel', SUMS);
       await one.join('serve', SUMS);
       const asked = await ask(asker, { timeout_ms: 60_000 }, { ephemeral: true });
-      expect(asked.payload).toMatchObject({ stored: 'none', delivered: 1 });
+      expect(asked.payload).toMatchObject({ stored: 'none', delivered: 1, duplicate: false });
       const question = await one.next();
       expect(question).toMatchObject({ id: asked.request_id, ...SUMS, payload: { n: 1 } });
       expect(question.metadata).toMatchObject({

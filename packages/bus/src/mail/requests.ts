@@ -65,7 +65,7 @@ export class Requests {
     if (this.recent.claim(0, who, id, 0, now, IDEMPOTENCE_WINDOW_MS) >= 0) return answer;
     if (!(await this.parts.groups.handLive(place, sealUnstored(open), new Date(time + timeoutMs).toISOString())))
       throw nobodyIn(place);
-    return { ...answer, delivered: 1 };
+    return { ...answer, delivered: 1, duplicate: false };
   }
 }
 

@@ -29,7 +29,16 @@ const CHANNEL = z
 const TRACING = {
   vector_clock: z.record(z.string(), COUNT).exactOptional(),
   causal_parent_id: EXACT_ID.exactOptional(),
-  traceparent: z.string().regex(TRACEPARENT).describe('W3C trace context.').exactOptional(),
+  // In documents without lookaheads, which not all languages have.
+  traceparent: z
+    .string()
+    .regex(TRACEPARENT)
+    .meta({
+      pattern: '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$',
+      not: { type: 'string', pattern: '^ff|-0{32}-|-0{16}-' },
+      description: 'W3C trace context.',
+    })
+    .exactOptional(),
 };
 
 const SENT = {

@@ -22,12 +22,23 @@ export const ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}))?|\\*(
 /** What `channel` may hold. */
 export const CHANNEL_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL})|\\*:\\*)$`);
 
+// Documents are read by programs whose regular expressions look neither ahead nor behind, and repeat at most 1,000 times.
 const SEGMENT = '[A-Za-z0-9_-]*';
-const PATTERN = `(?![./])(?=[^:]{1,128}$)(?:>|(?:\\*|${SEGMENT})(?:[./](?:\\*|${SEGMENT}))*(?:[./]>)?)`;
+const PATTERN = `>|(?:\\*|[A-Za-z0-9]${SEGMENT})(?:[./](?:\\*|${SEGMENT}))*(?:[./]>)?`;
+const SPELLED = '~[A-Za-z0-9_-]+';
+const MAIL = `@(:(${CHANNEL}|${SPELLED}))?`;
+const OWN_MAIL = `(@:)?${SPELLED}|@:${CHANNEL}`;
 
+/** What they may hold where one reads: a mailbox too. */
+export const READ_ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}))?|${MAIL}|\\*(:\\*)?)$`);
+export const READ_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL})|${OWN_MAIL}|\\*:\\*)$`);
 /** What they may hold where one may be a member: a pattern of channels too. */
-export const MEMBERSHIP_ROOM_FIELD: RegExp = new RegExp(`^(${ROOM}(:(\\*|${CHANNEL}|${PATTERN}))?|\\*(:\\*)?)$`);
-export const MEMBERSHIP_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL}|${PATTERN})|\\*:\\*)$`);
+export const MEMBERSHIP_ROOM_FIELD: RegExp = new RegExp(
+  `^(${ROOM}(:(\\*|${CHANNEL}|${PATTERN}))?|${MAIL}|\\*(:\\*)?)$`,
+);
+export const MEMBERSHIP_FIELD: RegExp = new RegExp(`^((${ROOM}:)?(\\*|${CHANNEL}|${PATTERN})|${OWN_MAIL}|\\*:\\*)$`);
+/** What neither of them holds: a pattern of more than 128 characters. */
+export const LONG_PATTERN: JsonObject = { type: 'string', pattern: '(^|:)[^:~][^:]{128}' };
 
 /** The id of an envelope. */
 export const ID: z.ZodString = z.string().regex(ID_PATTERN);

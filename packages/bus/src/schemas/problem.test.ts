@@ -30,6 +30,9 @@ describe('what is wrong with a value', () => {
     [z.strictObject({}), { more: 1 }, 'is not known here'],
     [z.union([z.string(), z.number()]), true, 'has none of the forms that it may have'],
     [z.union([z.string(), z.number()]), undefined, 'is missing'],
+    [z.number().optional(), null, 'is null: give it a value, or leave it out'],
+    [z.enum(['a', 'b']), null, 'is null: give it a value, or leave it out'],
+    [z.union([z.string(), z.number()]), null, 'is null: give it a value, or leave it out'],
   ])('%# is told in words that follow its name', (schema, input, told) => {
     expect(problem(schema, input)).toBe(told);
   });

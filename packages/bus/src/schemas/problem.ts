@@ -20,7 +20,12 @@ const UNITS: Readonly<Record<string, string>> = { string: ' characters', array: 
  */
 export const plainProblem: $ZodErrorMap = (issue) => problemOf(issue);
 
+/** Problems of a value as such, and not of what is in it. */
+const OF_KIND: ReadonlySet<string> = new Set(['invalid_type', 'invalid_value', 'invalid_union']);
+
 function problemOf(issue: $ZodRawIssue): string | undefined {
+  // Serializers of several languages write fields that are not set.
+  if (issue.input === null && OF_KIND.has(issue.code)) return 'is null: give it a value, or leave it out';
   switch (issue.code) {
     case 'invalid_type':
       return issue.input === undefined ? 'is missing' : `must be ${KINDS[issue.expected] ?? issue.expected}`;

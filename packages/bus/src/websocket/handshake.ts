@@ -8,6 +8,7 @@ import type { Principal } from '../principal.ts';
 import { type ConnectionRefusal, Connections } from './connections.ts';
 import type { Gate } from './gate.ts';
 import { answerPings } from './pings.ts';
+import { serveWithoutUpgrade } from './plain.ts';
 import { isWebSocket, refuseMalformed, refuseUpgrade } from './refusal.ts';
 
 export interface HandshakeOptions {
@@ -120,18 +121,21 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
   readonly refusals: Map<number, number> = new Map();
 
   /**
-   * Takes the upgrade requests for `path` of a server, and no others: whoever else listens for upgrades, before or
-   * after, sees all the rest and none of these. Without a path it takes them all. Returns the way to leave again.
+   * Takes the upgrades to WebSocket for `path` of a server, and no others: whoever else listens for upgrades, before or
+   * after, sees all the rest and none of these. Without a path it takes them all. Upgrades to something else that nobody
+   * listens for are served as requests without one. Returns the way to leave again.
    * Throws when `path` is none: it begins with "/" and has no query.
    */
   attach(server: Server, path?: string): () => void {
     const own = path === undefined ? undefined : checkPath(path);
     // Node hands an upgrade to nobody unless somebody listens for upgrades.
-    const unclaimed = (_request: IncomingMessage, socket: Duplex): void => {
+    const unclaimed = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
       const listeners = server.listeners('upgrade');
       // One answer, of the bus that was attached first, and only if all who listen are buses.
       if (listeners[0] !== unclaimed || !listeners.every((listener) => unclaimedListeners.has(listener))) return;
-      refuseUpgrade(socket, 404, `nothing listens here; the bus is at ${own}`);
+      if (isWebSocket(request)) refuseUpgrade(socket, 404, `nothing listens here; the bus is at ${own}`);
+      else if (server.listenerCount('request') > 0) serveWithoutUpgrade(server, request, socket, head);
+      else refuseMalformed(socket, request, '');
     };
     unclaimedListeners.add(unclaimed);
     server.on('upgrade', unclaimed);
@@ -140,7 +144,8 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     let hasLeft = false;
     const intercept = (event: string | symbol, ...args: unknown[]): boolean => {
       const [request, socket, head] = args as [IncomingMessage, Duplex, Buffer];
-      if (hasLeft || event !== 'upgrade' || (own !== undefined && pathOf(request) !== own)) {
+      const isOurs = event === 'upgrade' && !hasLeft && isWebSocket(request);
+      if (!isOurs || (own !== undefined && pathOf(request) !== own)) {
         return Reflect.apply(emit, server, [event, ...args]);
       }
       this.take(request, socket, head);
@@ -223,10 +228,6 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
   private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     // The peer may have given up while it waited for its turn.
     if (socket.destroyed) return;
-    if (!isWebSocket(request)) {
-      this.countRefusal(refuseMalformed(socket, request, ''));
-      return;
-    }
     const admission = await this.options.gate.admit(request);
     // The peer may have given up while its credentials were looked at.
     if (socket.destroyed) return;

@@ -46,7 +46,12 @@ export function createUpgradeServer(
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     (elsewhere(request) ?? refuse)(request, response as ServerResponse & { req: IncomingMessage });
   };
-  server.on('request', answer).on('checkContinue', refuse).on('checkExpectation', refuse);
+  server.on('request', answer).on('checkExpectation', refuse);
+  server.on('checkContinue', (request, response) => {
+    // Only who takes the body has it sent.
+    if (elsewhere(request) !== undefined) response.writeContinue();
+    answer(request, response);
+  });
   server.on('connect', (_request, socket) => refuseUpgrade(socket, 405, NO_WEBSOCKET));
   answerUnreadable(server, (socket, status, _code, sentence) =>
     refuseUpgrade(socket, status, status === 426 ? NO_WEBSOCKET : sentence),

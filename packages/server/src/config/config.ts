@@ -100,6 +100,7 @@ export interface Config {
     readonly sqlitePath: string;
     readonly redisUrl: string;
     readonly redisWaitReplicas: number;
+    readonly redisWaitFsync: boolean;
     readonly redisWaitMs: number;
     readonly valkeyUrl: string;
     readonly postgresUrl: string;

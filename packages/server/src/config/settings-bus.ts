@@ -288,11 +288,19 @@ export const storage: Section<Config['storage']> = {
     description:
       'Replicas of Redis or Valkey that are to hold an event before its ack says `replicated`; 0 waits for none.',
   },
+  redisWaitFsync: {
+    env: 'ARQONBUS_REDIS_WAIT_FSYNC',
+    kind: boolean,
+    default: false,
+    description:
+      'Redis 7.2 or Valkey, and those replicas, are to have synced an event to disk before its ack says `replicated`, or `disk` when they are 0 (`WAITAOF`).',
+  },
   redisWaitMs: {
     env: 'ARQONBUS_REDIS_WAIT_MS',
     kind: integer(1, 10_000),
     default: 1_000,
-    description: 'How long replicas are waited for, in milliseconds; then the ack says what the server alone promises.',
+    description:
+      'How long replicas and syncs are waited for, in milliseconds; then the ack says what is known by then.',
   },
   postgresUrl: {
     env: 'ARQONBUS_POSTGRES_URL',

@@ -1,4 +1,7 @@
+import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
+import { text as textOf } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type Ask, ask } from '../../../../test/fixtures/http.ts';
 import { startTestServer, type TestServer } from '../../../../test/fixtures/start.ts';
@@ -110,6 +113,66 @@ describe('requests', () => {
       expect(headers.connection).toBe('close');
     }
     expect(await call('/health')).toMatchObject({ status: 200 });
+  });
+
+  it.each([
+    ['{"room":"lab:chunks",', '"payload":{"n":1}}'],
+    ['{"room":"lab:chunks","payload":{"text":"caf\u00c3', '\u00a9"}}'],
+    ['{"room":"lab:chunks","payload":{}}'],
+  ])('may come in chunks, as programs stream them: %j', async (...parts) => {
+    const body = parts.map((part) => Buffer.from(part, 'latin1'));
+    expect(await call('/v1/publish', { body })).toMatchObject({
+      status: 200,
+      json: { room: 'lab', channel: 'chunks' },
+    });
+    expect((await call('/v1/messages?room=lab:chunks&limit=1')).json.messages[0].payload).toEqual(
+      JSON.parse(Buffer.concat(body).toString()).payload,
+    );
+  });
+
+  it('wait for leave to send their body, and for nothing else', async () => {
+    const send = (Expect: string) =>
+      new Promise<IncomingMessage>((resolve, reject) => {
+        const headers = { 'Content-Type': 'application/json', Expect };
+        const asked = request(`${server.urls.http}/v1/commands/ping`, { method: 'POST', headers, agent: false });
+        asked.on('continue', () => asked.end('{"echo":1}'));
+        asked.on('response', resolve);
+        asked.on('error', reject);
+        asked.flushHeaders();
+      });
+    const taken = await send('100-continue');
+    expect([taken.statusCode, JSON.parse(await textOf(taken)).echo]).toEqual([200, 1]);
+    const refused = await send('cake');
+    expect([refused.statusCode, JSON.parse(await textOf(refused)).details.field]).toEqual([417, 'Expect']);
+  });
+
+  it('in chunks may be lists, or nothing', async () => {
+    const list = [Buffer.from('[{"command":"ping"},'), Buffer.from('{"command":"ping"}]')];
+    expect(await call('/v1/batch', { body: list })).toMatchObject({
+      status: 200,
+      json: { results: [{ ok: true }, { ok: true }] },
+    });
+    const headers = { 'Transfer-Encoding': 'chunked' };
+    expect(await call('/v1/commands/ping', { headers, body: '' })).toMatchObject({ status: 200 });
+  });
+
+  it('in very many chunks arrive whole, and no further than the limit', async () => {
+    const text = 'x'.repeat(9_500);
+    const parts = JSON.stringify({ room: 'lab', channel: 'long', payload: { text } }).match(/.{1,7}/g) ?? [];
+    const body = parts.map((part) => Buffer.from(part));
+    expect(await call('/v1/publish', { body })).toMatchObject({ status: 200 });
+    expect((await call('/v1/messages?room=lab:long&limit=1')).json.messages[0].payload).toEqual({ text });
+  });
+
+  it('that are compressed are told to come as they are', async () => {
+    const body = gzipSync('{"room":"lab:gzip","payload":{}}');
+    expect(await call('/v1/publish', { headers: { 'Content-Encoding': 'gzip' }, body })).toMatchObject({
+      status: 415,
+      headers: { 'accept-encoding': 'identity' },
+      json: { error: expect.stringContaining('Content-Encoding'), details: { field: 'Content-Encoding' } },
+    });
+    const headers = { 'Content-Encoding': 'Identity' };
+    expect(await call('/v1/commands/ping', { headers, body: '{}' })).toMatchObject({ status: 200 });
   });
 
   it('with an unknown or a doubled parameter are refused', async () => {

@@ -1,15 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { checkOrigin } from '@arqonbus/bus';
-import { BusError, type ErrorCode, type JsonObject, MAX_NESTING, parseJson } from '@arqonbus/protocol';
+import { BusError, type ErrorCode } from '@arqonbus/protocol';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context, MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { secureHeaders } from 'hono/secure-headers';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { TOKEN_PARAMETERS } from '../auth/credentials.ts';
+import { assertBodyType, readBody, readJson, readObjects } from './body.ts';
 import type { Caller, Credentials } from './credentials.ts';
 import { describeRoute, ERROR_SCHEMA } from './openapi.ts';
 import { HttpRefusal, problem, Reply, Takeover } from './reply.ts';
@@ -51,7 +51,6 @@ type Step = MiddlewareHandler<AppTypes>;
 
 /** Seconds for which a browser may remember the answer to a preflight. */
 const PREFLIGHT_SECONDS = 600;
-const JSON_TYPE = /^application\/(?:[a-z0-9.+-]+\+)?json\s*(?:;|$)/i;
 
 /** Serves the routes. Every request passes the same steps: CORS, host, origin, credentials, form, body, the route. */
 export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
@@ -71,15 +70,14 @@ export function createApp(routes: readonly AnyRoute[], rules: AppRules): App {
     await next();
   });
   const error = app.openAPIRegistry.register('Error', ERROR_SCHEMA);
-  const limit = bodyLimit({ maxSize: rules.maxBodyBytes, onError: () => refuseBody(rules.maxBodyBytes) });
   for (const one of routes) {
     app.openAPIRegistry.registerPath(describeRoute(one, error));
-    const answer = async (c: AppContext): Promise<Response> => respond(c, await run(c, one));
+    const answer = async (c: AppContext): Promise<Response> => respond(c, await run(c, one, rules.maxBodyBytes));
     // `{name}` of OpenAPI is `:name` here.
     const path = one.path.replaceAll(/\{(\w+)\}/g, ':$1');
     if (one.method === 'get') app.get(path, identify(one, rules), answer);
     else if (one.method === 'delete') app.delete(path, identify(one, rules), answer);
-    else app.post(path, identify(one, rules), assertJson, limit, answer);
+    else app.post(path, identify(one, rules), assertJson, answer);
   }
   app.notFound((c) => send(c, elsewhere(c, at(c.req.path))));
   app.onError((failed, c) => {
@@ -177,44 +175,22 @@ function queryTexts(url: string, lists: ReadonlySet<string>, tokens: ReadonlySet
   return texts;
 }
 
-/** What no HTML form can send. */
+/** Before the parameters are read: what comes from no program is not told about them. */
 const assertJson: Step = async (c, next) => {
-  if (!JSON_TYPE.test(c.req.header('content-type')?.trim() ?? '')) {
-    throw new HttpRefusal(415, 'VALIDATION_ERROR', 'Send the header "Content-Type: application/json".', {
-      field: 'Content-Type',
-      expected: 'application/json',
-    });
-  }
+  assertBodyType(c.env.incoming.headers);
   await next();
 };
 
-function refuseBody(limit: number): never {
-  // What is left of the body is not worth reading, so the connection cannot be used again.
-  const headers = { Connection: 'close' };
-  const details = { field: 'body', limit };
-  throw new HttpRefusal(413, 'LIMIT_EXCEEDED', `The body is larger than ${limit} bytes.`, details, headers);
-}
-
-async function run(c: AppContext, one: AnyRoute): Promise<Reply | Takeover> {
+async function run(c: AppContext, one: AnyRoute, maxBodyBytes: number): Promise<Reply | Takeover> {
   const query = readTexts(one.query, c.get('texts'));
   const params = readTexts(one.params, c.req.param() as Record<string, string>);
-  const sent = one.method === 'post' ? await bodyOf(c) : NOTHING;
+  const sent = one.method === 'post' ? await readBody(c.req.raw, c.env.incoming, maxBodyBytes) : NOTHING;
   const list = one.takesList === true ? readObjects(sent) : [];
   const body = one.takesList === true ? {} : readJson(sent);
   const { incoming } = c.env;
   const { signal } = c.req.raw;
   const answer = await one.run({ caller: c.get('caller'), query, params, body, list, incoming, signal });
   return answer instanceof Reply || answer instanceof Takeover ? answer : new Reply(one.status ?? 200, answer);
-}
-
-/** Nobody is left to be answered when a body breaks off; that is no fault of the server. */
-async function bodyOf(c: AppContext): Promise<ArrayBuffer> {
-  try {
-    return await c.req.arrayBuffer();
-  } catch (error) {
-    if (!c.env.incoming.destroyed || c.env.incoming.complete) throw error;
-    throw new BusError('INVALID_JSON', 'The body broke off; send all of it.');
-  }
 }
 
 const NOTHING = new ArrayBuffer(0);
@@ -229,38 +205,6 @@ function respond(c: AppContext, answer: Reply | Takeover): Response {
   outgoing.setHeader('X-Content-Type-Options', 'nosniff');
   answer.open(outgoing as ServerResponse);
   return RESPONSE_ALREADY_SENT;
-}
-
-/** Levels of a body: those of a frame, and what a request may wrap around it. */
-const MAX_LEVELS = MAX_NESTING + 4;
-
-/** One JSON object, as the bus takes it from a socket too; `{}` when there is nothing. */
-export function readJson(bytes: ArrayBuffer): JsonObject {
-  if (bytes.byteLength === 0) return {};
-  const value = parseBody(bytes);
-  if (isObject(value)) return value;
-  throw new BusError('INVALID_JSON', 'The body must be one JSON object.');
-}
-
-/** One JSON object, or an array of them. */
-function readObjects(bytes: ArrayBuffer): JsonObject[] {
-  const value = parseBody(bytes);
-  const list: unknown[] = Array.isArray(value) ? value : [value];
-  if (list.every(isObject)) return list;
-  throw new BusError('INVALID_JSON', 'The body must be one JSON object, or an array of them.');
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function parseBody(bytes: ArrayBuffer): unknown {
-  try {
-    return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes), 'body', MAX_LEVELS);
-  } catch (error) {
-    if (error instanceof BusError) throw error;
-    throw new BusError('INVALID_JSON', 'The body is not valid JSON in UTF-8; send one JSON object.');
-  }
 }
 
 /** The answer to a request that no route takes. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readJson } from './app.ts';
+import { readJson } from './body.ts';
 
 async function read(body: string | Uint8Array<ArrayBuffer>): Promise<unknown> {
   return readJson(await new Response(body).arrayBuffer());

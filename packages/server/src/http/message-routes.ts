@@ -1,5 +1,5 @@
 import type { Bus } from '@arqonbus/bus';
-import { BusError, parseAddress } from '@arqonbus/protocol';
+import { BusError, isTimestamp, parseAddress } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { Reply } from './reply.ts';
 import { type AnyRoute, route } from './route.ts';
@@ -64,8 +64,10 @@ function readSince(text: string): Since {
   const one = ONE_POSITION.exec(text);
   if (one !== null) return { sequence: Number(one[1]), epoch: one[2] as string };
   if (!text.startsWith('{')) {
-    if (Number.isNaN(Date.parse(text))) throw malformed();
-    return { time: text };
+    // The plus of an offset that was not escaped came as a space.
+    const time = text.replace(/ (?=\d\d:\d\d$)/, '+');
+    if (!isTimestamp(time)) throw malformed();
+    return { time };
   }
   const checked = POSITIONS.safeParse(parse(text));
   if (!checked.success) throw malformed();
@@ -86,7 +88,11 @@ function parse(text: string): unknown {
 }
 
 function malformed(): BusError {
-  return new BusError('VALIDATION_ERROR', 'Parameter "since" is SEQUENCE@EPOCH, a time, or a `position` as JSON.', {
-    field: 'since',
-  });
+  return new BusError(
+    'VALIDATION_ERROR',
+    'Parameter "since" is SEQUENCE@EPOCH, a time like 2026-01-31T12:00:00Z, or a `position` as JSON.',
+    {
+      field: 'since',
+    },
+  );
 }

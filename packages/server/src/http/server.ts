@@ -27,6 +27,14 @@ export function createAppServer(listener: RequestListener, tls: Tls | null): Ser
   const options = { ...HANDSHAKE_LIMITS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS };
   const server =
     tls === null ? createHttpServer(options, listener) : createHttpsServer({ ...options, ...tls }, listener);
+  // Without a listener of its own Node answers with an empty body.
+  server.on('checkExpectation', (request, response) => {
+    const sentence = 'Send the header "Expect: 100-continue", or none.';
+    const { status, body } = problem(new HttpRefusal(417, 'VALIDATION_ERROR', sentence, { field: 'Expect' }));
+    response.writeHead(status, { 'Content-Type': 'application/json', Connection: 'close' });
+    response.end(JSON.stringify(body));
+    request.resume();
+  });
   answerUnreadable(server, (socket, status, code, sentence) => {
     const { body, headers } = problem(new HttpRefusal(status, code, sentence));
     const all = { ...headers, 'Content-Type': 'application/json', ...(status === 426 ? { Upgrade: 'HTTP/1.1' } : {}) };

@@ -66,7 +66,9 @@ export function streamRoutes({ bus, attached }: StreamParts): AnyRoute[] {
       answer: 'text/event-stream',
       run: async ({ caller, query, incoming }) => {
         if (incoming.method === 'HEAD') return new Reply(200, '', { 'Content-Type': 'text/event-stream' });
-        const memberships = membershipsOf(query.join ?? [], lastEventId(incoming) ?? query.since);
+        // No name has a space: where one is, a plus of the position was not escaped in the query.
+        const since = lastEventId(incoming) ?? query.since?.replaceAll(' ', '+');
+        const memberships = membershipsOf(query.join ?? [], since);
         const arrived = await admit(bus, arrivalOf(incoming, caller.principal, bus));
         const { principal } = arrived;
         for (const { room, channel } of memberships) {

@@ -1,4 +1,5 @@
-import { tooBusy, unavailable } from './faults.ts';
+import { unavailable } from '../server-link.ts';
+import { tooBusy } from './faults.ts';
 
 /** Characters that may wait while a transaction is under way. */
 const MAX_BACKLOG = 64 * 1_048_576;

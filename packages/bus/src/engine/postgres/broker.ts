@@ -11,8 +11,8 @@ import type {
   StreamState,
   StreamUsage,
 } from '../engine.ts';
+import { unavailable } from '../server-link.ts';
 import { Batcher } from './batcher.ts';
-import { unavailable } from './faults.ts';
 import type { Feed } from './feed.ts';
 import {
   dropStream,

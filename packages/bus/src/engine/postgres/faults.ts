@@ -1,4 +1,5 @@
 import { BusError } from '@arqonbus/protocol';
+import type { Failure } from '../server-link.ts';
 
 /** What the driver throws: a code of the server (five characters), of the driver, or of the system. */
 interface DriverError {
@@ -7,15 +8,12 @@ interface DriverError {
   readonly severity?: unknown;
 }
 
-/**
- * What an error means for the caller: `retry` does the same again (a deadlock, two who were at it), `reconnect` means
- * that this server cannot be asked now, `refused` that it will not do it.
- */
-export function verdict(error: unknown): 'retry' | 'reconnect' | 'refused' {
+/** What a question's error means: an answer of the server, or that there was none. */
+export function judge(error: unknown): Failure {
   const code = codeOf(error);
   // Serialization, deadlock, and the mark of a call that another try of it has left meanwhile.
   if (code === '40001' || code === '40P01' || code === '23505') return 'retry';
-  if (!isOfServer(error)) return 'reconnect';
+  if (!isOfServer(error)) return 'lost';
   // Connection exceptions, shutdowns, too many connections, a server that takes no writes any more.
   if (/^(08|57P|53300|25006)/.test(code)) return 'reconnect';
   // A statement that was prepared for tables as they were before a migration.
@@ -30,10 +28,6 @@ function isOfServer(error: unknown): boolean {
 function codeOf(error: unknown): string {
   const { code } = error as DriverError;
   return typeof code === 'string' ? code : '';
-}
-
-export function unavailable(reason: string): BusError {
-  return new BusError('STORAGE_UNAVAILABLE', `The storage backend is away: ${reason}`);
 }
 
 export function tooBusy(): BusError {

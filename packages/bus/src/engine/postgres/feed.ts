@@ -1,6 +1,6 @@
 import { seal } from '@arqonbus/protocol';
 import type { EngineEvents, KeyChange, NodeMessage, StreamAddress } from '../engine.ts';
-import { unavailable } from './faults.ts';
+import { unavailable } from '../server-link.ts';
 import type { Cursor, Interest, Standing } from './interest.ts';
 import { fromKeyBytes } from './names.ts';
 import type { Row, Session } from './session.ts';

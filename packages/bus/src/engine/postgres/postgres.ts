@@ -1,21 +1,16 @@
 import { BusError, randomToken } from '@arqonbus/protocol';
+import { atMost } from '../../timers.ts';
 import { ClockWatch } from '../clock.ts';
-import type {
-  Engine,
-  EngineEvents,
-  EngineStats,
-  NodeMessage,
-  Retention,
-  StreamAddress,
-  StreamEvent,
-} from '../engine.ts';
+import type { Engine, EngineEvents, EngineStats, Retention } from '../engine.ts';
+import { Relay } from '../relay.ts';
+import type { ServerLinkEvents } from '../server-link.ts';
 import { type PostgresAddress, parsePostgresUrl } from './address.ts';
 import { PostgresBroker } from './broker.ts';
 import { isDriverMissing } from './faults.ts';
 import { Feed } from './feed.ts';
 import { countTotals, type Totals } from './history.ts';
 import { Interest } from './interest.ts';
-import { Link } from './link.ts';
+import { createLink, type Link } from './link.ts';
 import { migrate, SchemaFault } from './migrate.ts';
 import { emptyOutbox } from './outbox.ts';
 import { PostgresPresence } from './presence.ts';
@@ -88,7 +83,7 @@ class PostgresEngine implements Engine {
     const [address, invalid] = readUrl(url, listenUrl);
     this.invalid = invalid;
     this.retention = retention;
-    this.link = new Link({ address, name: nodeId, graceMs }, this.linkEvents());
+    this.link = createLink(address, nodeId, graceMs, this.linkEvents());
     const { link, interest } = this;
     const names = { node: nodeId, origin: this.origin };
     const committed = (): void => void this.committed().catch(() => {});
@@ -161,10 +156,10 @@ class PostgresEngine implements Engine {
     this.upkeep.stop();
     this.clock.stop();
     if (this.link.standing !== 'away') {
-      await within(CLOSE_MS, Promise.all([this.broker.close(), this.store.close()]));
+      await atMost(CLOSE_MS, Promise.all([this.broker.close(), this.store.close()]));
       // Everything that was stored has been handed on, and the others know of it.
-      await within(CLOSE_MS, this.feed.pass()).catch(() => {});
-      await within(CLOSE_MS, Promise.all([this.tellOthers(), this.presence.close()])).catch(() => {});
+      await atMost(CLOSE_MS, this.feed.pass()).catch(() => {});
+      await atMost(CLOSE_MS, Promise.all([this.tellOthers(), this.presence.close()])).catch(() => {});
     }
     this.presence.stop();
     clearTimeout(this.waking);
@@ -172,7 +167,7 @@ class PostgresEngine implements Engine {
     this.link.close();
   }
 
-  private linkEvents(): ConstructorParameters<typeof Link>[1] {
+  private linkEvents(): ServerLinkEvents<Session> {
     return {
       prepare: (session) => this.prepare(session),
       up: (session) => {
@@ -287,39 +282,6 @@ class PostgresEngine implements Engine {
   }
 }
 
-/** The bus's callbacks, for parts that are made before the engine is given them. */
-class Relay implements EngineEvents {
-  target: EngineEvents | null = null;
-
-  deliver(event: StreamEvent): number {
-    return this.target?.deliver(event) ?? 0;
-  }
-
-  receive(message: NodeMessage): void {
-    this.target?.receive(message);
-  }
-
-  health(state: { healthy: boolean; reason: string }): void {
-    this.target?.health(state);
-  }
-
-  historyGap(stream: StreamAddress): void {
-    this.target?.historyGap(stream);
-  }
-
-  gap(tenant: string, room: string): void {
-    this.target?.gap(tenant, room);
-  }
-
-  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
-    this.target?.trimmed(state);
-  }
-
-  warning(sentence: string): void {
-    this.target?.warning?.(sentence);
-  }
-}
-
 /** The address, or one that is never used and the reason why. */
 function readUrl(url: string, listenUrl: string): [PostgresAddress, Error | null] {
   try {
@@ -327,13 +289,4 @@ function readUrl(url: string, listenUrl: string): [PostgresAddress, Error | null
   } catch (error) {
     return [{ url: '', listenUrl: '', prepare: false, shown: '' }, error as Error];
   }
-}
-
-/** Waits for `work`, but no longer than that. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
 }

@@ -1,5 +1,5 @@
 import type { NodeMessage, NodeStatus, Presence, PresenceEntry } from '../engine.ts';
-import { unavailable } from './faults.ts';
+import { unavailable } from '../server-link.ts';
 import type { Link } from './link.ts';
 import { spelled } from './names.ts';
 import type { Row, Session } from './session.ts';

@@ -11,10 +11,11 @@ import type {
   StreamState,
   StreamUsage,
 } from '../engine.ts';
+import { unavailable } from '../server-link.ts';
 import type { History } from './history.ts';
 import type { Interest } from './interest.ts';
 import { exact, type Keys } from './keys.ts';
-import { type Link, unavailable } from './link.ts';
+import type { Link } from './link.ts';
 import type { Publisher } from './publisher.ts';
 import { CLAIM, milliseconds } from './scripts.ts';
 

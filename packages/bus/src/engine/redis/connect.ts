@@ -1,13 +1,13 @@
 import { isIP } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
+import { Confirmations, questionsOf, type Replication } from './confirmations.ts';
 import { Keys } from './keys.ts';
-import { probe } from './probe.ts';
+import { expectSyncing, type Probe, probe } from './probe.ts';
 import { type MasterWatch, type Options, type SentinelCredentials, Sentinels } from './sentinels.ts';
 import { RedisSession, type Session, type SessionEvents } from './session.ts';
 import { ShardLines } from './shard-lines.ts';
 import { ShardedSession } from './sharded-session.ts';
 import type { Host, RedisAddress } from './url.ts';
-import { type Replication, Writers } from './writers.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
@@ -105,11 +105,16 @@ async function openServer({ address, others, name, replication }: Target, events
     const subscriber = await another(at);
     // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
     if (address.database > 0) await direct.select(address.database);
-    const found = await probe(direct, { isWatched: address.sentinels !== null, replicas: replication?.replicas ?? 0 });
+    const found = await probe(direct, { isWatched: address.sentinels !== null, replication });
     if (found.cluster && others.length > 0) throw new Error('it is a member of a cluster, which stands alone');
     if (!found.cluster) {
-      const writers = replication && new Writers(new Map([['', await another(at)]]), () => '', replication);
-      return new RedisSession({ commands: direct, direct, subscriber, shards: null, writers, watch }, found, events);
+      const toServer = async (): Promise<Map<string, Redis>> => new Map([['', await another(at)]]);
+      const confirmations = await openConfirmations(replication, toServer, () => '', found);
+      return new RedisSession(
+        { commands: direct, direct, subscriber, shards: null, confirmations, watch },
+        found,
+        events,
+      );
     }
     const { db: _database, retryStrategy: _retry, enableOfflineQueue: _queue, ...redisOptions } = options;
     const cluster = new driver.Cluster([at], {
@@ -129,11 +134,11 @@ async function openServer({ address, others, name, replication }: Target, events
     const shards = new ShardLines(cluster, await toMasters());
     await Promise.all(shards.clients.map(expectWhole));
     const ownerOf = (key: string): string => shards.ownerOf(key);
-    const writers = replication === null ? null : new Writers(await toMasters(), ownerOf, replication);
+    const confirmations = await openConfirmations(replication, toMasters, ownerOf, found);
     // Of one that has no replicas itself, others may.
     const mayLose = found.mayLose || cluster.nodes('slave').length > 0;
     return new RedisSession(
-      { commands: cluster, direct, subscriber, shards, writers, watch },
+      { commands: cluster, direct, subscriber, shards, confirmations, watch },
       { ...found, mayLose },
       events,
     );
@@ -144,6 +149,26 @@ async function openServer({ address, others, name, replication }: Target, events
     for (const client of opened) client.disconnect();
     throw error;
   }
+}
+
+/**
+ * Connects to all masters once for each question that acks wait for, if any. Rejects where they wait for syncs, and a
+ * server cannot tell of these.
+ */
+async function openConfirmations(
+  replication: Replication | null,
+  toMasters: () => Promise<ReadonlyMap<string, Redis>>,
+  ownerOf: (key: string) => string,
+  { server }: Probe,
+): Promise<Confirmations | null> {
+  if (replication === null) return null;
+  const questions = questionsOf(replication);
+  const asked = await Promise.all(questions.map(async (question) => [question, await toMasters()] as const));
+  const [first] = asked;
+  if (replication.fsync && first !== undefined) {
+    await Promise.all([...first[1].values()].map((client) => expectSyncing(client, server)));
+  }
+  return new Confirmations(asked, ownerOf);
 }
 
 function optionsOf(address: RedisAddress, name: string): Options {

@@ -1,8 +1,9 @@
 import type { Awaitable } from '../engine.ts';
+import { unavailable } from '../server-link.ts';
 import type { Feed } from './feed.ts';
 import type { Gaps } from './gaps.ts';
 import type { Keys } from './keys.ts';
-import { type Link, unavailable } from './link.ts';
+import type { Link } from './link.ts';
 import { type Position, Room } from './room.ts';
 import type { Session } from './session.ts';
 
@@ -172,7 +173,7 @@ export class Interest {
 
   /** What a living server refuses cannot be followed there: another connection is tried. */
   private fail(session: Session, error: Error): void {
-    if (this.link.session === session) this.link.drop(error.message);
+    if (this.link.session === session) this.link.drop(session, error.message);
   }
 
   private async cover(session: Session, all: TenantInterest): Promise<void> {

@@ -47,6 +47,11 @@ export class Keys {
     return `${PREFIX}${this.at(at.tenant, at.room)}:once:${tag}`;
   }
 
+  /** Written to learn how far replicas have followed; in the slot of whatever has this tag. Expires by itself. */
+  static confirmation(tag: string): string {
+    return `${PREFIX}{${tag}}:confirmation`;
+  }
+
   /** On each of several servers that share the rooms: which of them it is, as `NUMBER of COUNT`. */
   static get shard(): string {
     return `${PREFIX}shard`;

@@ -193,13 +193,16 @@ describe.runIf(hasRedis())('the network between a node and Redis', () => {
     });
     await near.engine.store.set(at, 'kept', '1');
     await near.engine.store.set(at, 'removed', '1');
-    await near.engine.store.set(at, 'brief', '1', { ttlMs: 200 });
+    await near.engine.store.set(at, 'brief', '1');
     await far.seen.until(() => changes.length === 3);
     proxy.refuse(true);
     await near.engine.store.set(at, 'kept', '2');
     await near.engine.store.set(at, 'kept', '3');
     await near.engine.store.delete(at, 'removed');
-    const expired = new Promise((resolve) => near.engine.store.watch('store', resolve));
+    const expired = new Promise<void>((resolve) => {
+      near.engine.store.watch('store', ({ operation }) => operation === 'expire' && resolve());
+    });
+    await near.engine.store.set(at, 'brief', '2', { ttlMs: 1 });
     await expired;
     proxy.refuse(false);
     await far.seen.until(() => changes.length === 6);

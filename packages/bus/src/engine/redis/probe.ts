@@ -1,5 +1,9 @@
 import type { Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
+import type { Replication } from './confirmations.ts';
+
+/** A write may wait a second for its sync, and for the end of the sync before; in milliseconds, with some room. */
+const EVERY_SYNC_MS = 2_500;
 
 /** What a server says of itself when one connects to it. */
 export interface Probe {
@@ -21,21 +25,22 @@ export interface Probe {
 export interface Expected {
   /** Sentinels replace it by a replica when it fails. */
   readonly isWatched: boolean;
-  /** So many replicas are to be waited for. */
-  readonly replicas: number;
+  /** What is to be waited for; null: nothing. */
+  readonly replication: Replication | null;
 }
 
 /**
  * Asks what the engine has to know. What the server forbids to ask
  * (CONFIG in managed services) counts as unset.
  */
-export async function probe(redis: Redis, { isWatched, replicas }: Expected): Promise<Probe> {
+export async function probe(redis: Redis, { isWatched, replication }: Expected): Promise<Probe> {
   const [info, appendOnly, appendSync, configuredPolicy] = await Promise.all([
     information(redis),
     setting(redis, 'appendonly'),
     setting(redis, 'appendfsync'),
     setting(redis, 'maxmemory-policy'),
   ]);
+  const { replicas = 0, waitMs = 0, fsync = false } = replication ?? {};
   const policy = configuredPolicy ?? info.get('maxmemory_policy');
   const durability = appendOnly === 'yes' && appendSync === 'always' ? 'disk' : 'memory';
   const connected = Number(info.get('connected_slaves') ?? 0);
@@ -56,8 +61,32 @@ export async function probe(redis: Redis, { isWatched, replicas }: Expected): Pr
       ...(cluster || connected >= replicas
         ? []
         : [`ARQONBUS_REDIS_WAIT_REPLICAS is ${replicas}, and ${connected} replicas are connected to the server.`]),
+      ...(fsync && appendSync === 'everysec' && waitMs < EVERY_SYNC_MS
+        ? [
+            `appendfsync is "everysec": set ARQONBUS_REDIS_WAIT_MS to ${EVERY_SYNC_MS} or more, or its syncs come too late.`,
+          ]
+        : []),
     ],
   };
+}
+
+/** Rejects, with a sentence for people, when the server cannot say what it has synced. */
+export async function expectSyncing(redis: Redis, server: string): Promise<void> {
+  const [refusal, appendSync] = await Promise.all([
+    redis.call('waitaof', [1, 0, 1]).then(
+      () => null,
+      (error: Error) => error,
+    ),
+    setting(redis, 'appendfsync'),
+  ]);
+  const needs = 'ARQONBUS_REDIS_WAIT_FSYNC is set, and';
+  if (refusal?.message.includes('unknown command')) {
+    throw new Error(`${needs} ${server} does not know WAITAOF: it takes Redis 7.2 or newer, or Valkey`);
+  }
+  if (refusal?.message.includes('appendonly')) throw new Error(`${needs} appendonly is "no": set it to "yes"`);
+  if (refusal !== null) throw refusal;
+  // It would never tell of a sync.
+  if (appendSync === 'no') throw new Error(`${needs} appendfsync is "no": set it to "everysec" or "always"`);
 }
 
 async function information(redis: Redis): Promise<Map<string, string>> {

@@ -1,9 +1,10 @@
 import { IDEMPOTENCE_WINDOW_MS, randomToken } from '@arqonbus/protocol';
 import type { Durability, Expectation, Publication, Published, StreamAddress } from '../engine.ts';
 import { conflict } from '../expectation.ts';
+import type { Confirmed } from './confirmations.ts';
 import { type Entry, encodeBody } from './entry.ts';
+import { verdict } from './faults.ts';
 import { exact, hashTag, type Keys } from './keys.ts';
-import { verdict } from './link.ts';
 import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
 
@@ -31,9 +32,11 @@ export interface Pending {
   answeredAt: number;
   /** To how many connections it was handed; null as long as it has not come by. */
   delivered: number | null;
-  /** The batch whose copies on replicas are waited for; null when none are, or no longer. */
-  copying: readonly Pending[] | null;
-  replicated: boolean;
+  /** The batch whose confirmation is waited for; null when none is, or no longer. */
+  confirming: readonly Pending[] | null;
+  confirmed: Confirmed;
+  /** Nothing of its sender waits for it any more. */
+  isPassed: boolean;
   resolve(published: Published): void;
   reject(error: Error): void;
 }
@@ -105,8 +108,9 @@ export class Publisher {
         place: null,
         answeredAt: 0,
         delivered: null,
-        copying: null,
-        replicated: false,
+        confirming: null,
+        confirmed: null,
+        isPassed: false,
         resolve,
         reject,
       };
@@ -211,8 +215,8 @@ export class Publisher {
       args.push(Math.max(0, Math.ceil(dedupeMs)), firstSequence, expect === undefined ? '' : expected(expect));
     }
     this.outstanding += 1;
-    const { answers: answered, replicated } = session.append(APPEND, keys, args);
-    if (replicated !== null) this.awaitCopies(batch, replicated);
+    const { answers: answered, confirmed } = session.append(APPEND, keys, args);
+    if (confirmed !== null) this.awaitConfirmation(batch, confirmed);
     answered.then(
       (answers) => {
         if (this.session !== session) return;
@@ -297,15 +301,15 @@ export class Publisher {
     this.flush();
   }
 
-  /** The acks of a batch wait until it is known whether replicas hold it. */
-  private awaitCopies(batch: readonly Pending[], replicated: Promise<boolean>): void {
-    for (const pending of batch) pending.copying = batch;
-    replicated.then((isReplicated) => {
+  /** The acks of a batch wait until it is known whether replicas or disks hold it. */
+  private awaitConfirmation(batch: readonly Pending[], confirmed: Promise<Confirmed>): void {
+    for (const pending of batch) pending.confirming = batch;
+    confirmed.then((promised) => {
       for (const pending of batch) {
-        // One that was sent again waits for the copies of that.
-        if (pending.copying !== batch) continue;
-        pending.copying = null;
-        pending.replicated = isReplicated;
+        // One that was sent again waits for the confirmation of that.
+        if (pending.confirming !== batch) continue;
+        pending.confirming = null;
+        pending.confirmed = promised;
         this.conclude(pending);
       }
     });
@@ -313,8 +317,10 @@ export class Publisher {
 
   /** Answers a publication of which nothing is waited for any more. */
   private conclude(pending: Pending): void {
-    if (pending.place === null || pending.copying !== null) return;
+    if (pending.place === null) return;
     if (pending.delivered === null && this.isExpected(pending)) return;
+    this.pass(pending);
+    if (pending.confirming !== null) return;
     this.settle(pending, pending.place, pending.delivered ?? 0, false);
   }
 
@@ -335,16 +341,21 @@ export class Publisher {
     delivered: number,
     duplicate: boolean,
   ): void {
-    const stored = pending.replicated ? 'replicated' : this.durability;
+    const stored = pending.confirmed ?? this.durability;
     this.hand(pending, ({ resolve }) => resolve({ stored, delivered, duplicate, ...place }));
+  }
+
+  /** Where it stands is known: what its sender publishes next may go to another server. */
+  private pass(pending: Pending): void {
+    if (pending.isPassed || !this.session?.partitioned) return;
+    pending.isPassed = true;
+    this.order.done(pending);
+    this.schedule();
   }
 
   private hand(pending: Pending, decide: (pending: Pending) => void): void {
     if (!this.pending.delete(pending.number)) return;
-    if (this.session?.partitioned) {
-      this.order.done(pending);
-      this.schedule();
-    }
+    this.pass(pending);
     decide(pending);
     if (this.pending.size > 0) return;
     for (const resolve of this.drained.splice(0)) resolve();
@@ -390,7 +401,7 @@ export class SenderOrder {
     return [batch, waiting];
   }
 
-  /** A publication that was cut is answered. */
+  /** A publication that was cut has its place. */
   done({ publication: { identity } }: Pending): void {
     const sender = this.senders.get(identity);
     if (sender === undefined) return;

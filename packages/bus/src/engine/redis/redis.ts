@@ -1,22 +1,18 @@
 import { BusError, randomToken } from '@arqonbus/protocol';
+import { atMost } from '../../timers.ts';
 import { ClockWatch, steadyNow } from '../clock.ts';
-import type {
-  Awaitable,
-  Engine,
-  EngineEvents,
-  EngineStats,
-  NodeMessage,
-  StreamAddress,
-  StreamEvent,
-} from '../engine.ts';
+import type { Engine, EngineEvents, EngineStats } from '../engine.ts';
+import { Relay } from '../relay.ts';
+import { unavailable } from '../server-link.ts';
 import { RedisBroker } from './broker.ts';
 import { Changes } from './changes.ts';
+import type { Replication } from './confirmations.ts';
 import { Feed } from './feed.ts';
 import { Gaps } from './gaps.ts';
 import { History } from './history.ts';
 import { Interest } from './interest.ts';
 import { Keys } from './keys.ts';
-import { Link, unavailable } from './link.ts';
+import { createLink, type Link, type LinkEvents } from './link.ts';
 import { RedisPresence } from './presence.ts';
 import { Publisher } from './publisher.ts';
 import { Rests } from './rests.ts';
@@ -25,7 +21,6 @@ import { BROKER_SCRIPTS, PRESENCE_SCRIPTS, STORE_SCRIPTS } from './scripts.ts';
 import type { Session } from './session.ts';
 import { RedisStore } from './store.ts';
 import { parseRedisUrls, type RedisAddress } from './url.ts';
-import type { Replication } from './writers.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
@@ -44,8 +39,8 @@ export interface RedisEngineOptions {
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
   /**
-   * So many replicas are to hold an event before its ack says `replicated`; after `waitMs` milliseconds without them it
-   * says what the server alone promises. Nothing is waited for when left out.
+   * What is waited for before the ack of an event; after `waitMs` milliseconds in vain it says what is known by then.
+   * Nothing is waited for when left out.
    */
   readonly replication?: Replication;
   /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
@@ -101,7 +96,7 @@ class RedisEngine implements Engine {
     const [[address, ...others], invalid] = readUrls(url, backend);
     this.invalid = invalid;
     this.keys = new Keys(address.database);
-    this.link = new Link({ backend, address, others, name: nodeId, replication, graceMs }, this.linkEvents());
+    this.link = createLink({ backend, address, others, name: nodeId, replication, graceMs }, this.linkEvents());
     this.feed = new Feed(this.origin, this.events, this.feedEvents(), (topic) => this.interest.roomOf(topic));
     this.gaps = new Gaps(this.keys, this.feed, this.events);
     this.interest = new Interest(this.keys, this.link, this.feed, this.gaps);
@@ -163,9 +158,9 @@ class RedisEngine implements Engine {
   async close(): Promise<void> {
     this.broker.close();
     if (this.link.standing !== 'away') {
-      await within(CLOSE_MS, this.publisher.drain());
+      await atMost(CLOSE_MS, this.publisher.drain());
       // A server that is lost now forgets this node by itself.
-      await within(CLOSE_MS, this.presence.close()).catch(() => {});
+      await atMost(CLOSE_MS, this.presence.close()).catch(() => {});
     }
     this.gaps.use(null);
     this.publisher.abandon((pending) => pending.reject(unavailable('the engine was closed.')));
@@ -177,7 +172,7 @@ class RedisEngine implements Engine {
     this.link.close();
   }
 
-  private linkEvents(): ConstructorParameters<typeof Link>[1] {
+  private linkEvents(): LinkEvents {
     return {
       message: (topic, text) => {
         try {
@@ -253,7 +248,7 @@ class RedisEngine implements Engine {
         this.report();
       },
       unfit: (session, reason) => {
-        if (this.link.session === session) this.link.drop(reason);
+        if (this.link.session === session) this.link.drop(session, reason);
       },
     };
   }
@@ -299,7 +294,7 @@ class RedisEngine implements Engine {
     try {
       return await work(session);
     } catch (error) {
-      if (this.link.session === session) this.link.drop((error as Error).message);
+      if (this.link.session === session) this.link.drop(session, (error as Error).message);
       throw error;
     }
   }
@@ -310,39 +305,6 @@ class RedisEngine implements Engine {
     this.reported = healthy;
     const reason = healthy ? 'The storage backend is back.' : (this.refusing ?? this.link.reason);
     this.events.health({ healthy, reason });
-  }
-}
-
-/** The bus's callbacks, for parts that are made before the engine is given them. */
-class Relay implements EngineEvents {
-  target: EngineEvents | null = null;
-
-  deliver(event: StreamEvent): number {
-    return this.target?.deliver(event) ?? 0;
-  }
-
-  receive(message: NodeMessage): void {
-    this.target?.receive(message);
-  }
-
-  health(state: { healthy: boolean; reason: string }): void {
-    this.target?.health(state);
-  }
-
-  historyGap(stream: StreamAddress): void {
-    this.target?.historyGap(stream);
-  }
-
-  gap(...told: Parameters<EngineEvents['gap']>): Awaitable<void> {
-    return this.target?.gap(...told);
-  }
-
-  trimmed(state: Parameters<EngineEvents['trimmed']>[0]): void {
-    this.target?.trimmed(state);
-  }
-
-  warning(sentence: string): void {
-    this.target?.warning?.(sentence);
   }
 }
 
@@ -360,13 +322,4 @@ function readUrls(url: string, backend: 'redis' | 'valkey'): [[RedisAddress, ...
 function isDriverMissing(error: unknown): boolean {
   const { code } = ((error as Error).cause ?? {}) as NodeJS.ErrnoException;
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
-}
-
-/** Waits for `work`, but no longer than that. */
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
 }

@@ -54,6 +54,27 @@ describe.runIf(hasRedis())('a Redis server with a replica that is waited for', (
     await expect.poll(async () => (await publishMany(node.engine, lab, 1))[0]?.stored).toBe('replicated');
   });
 
+  it('hands further events on while the acks of earlier ones wait', async () => {
+    await follows();
+    const node = await open({ url: master.url(), replication: ONE, graceMs: PATIENT });
+    await node.engine.broker.attach('default', 'science');
+    await publishMany(node.engine, lab, 1);
+    replica.freeze(true);
+    let acked = 0;
+    const waiting: Promise<string>[] = [];
+    for (const number of range(2, 4)) {
+      const one = Promise.resolve(node.engine.broker.publish(publication(lab))).then(({ stored }) => stored);
+      one.finally(() => {
+        acked += 1;
+      });
+      waiting.push(one);
+      await node.seen.until(() => node.seen.events.length === number);
+    }
+    expect(acked).toBe(0);
+    replica.freeze(false);
+    expect(await Promise.all(waiting)).toEqual(['replicated', 'replicated', 'replicated']);
+  });
+
   it('acks once, as stored by the server, what waits while the connection breaks', async () => {
     await follows();
     const node = await open({ url: master.url(), replication: ONE, graceMs: PATIENT });

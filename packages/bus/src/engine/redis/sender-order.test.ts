@@ -14,8 +14,9 @@ function pending(number: number, room: string, identity: string): Pending {
     place: null,
     answeredAt: 0,
     delivered: null,
-    copying: null,
-    replicated: false,
+    confirming: null,
+    confirmed: null,
+    isPassed: false,
     resolve() {},
     reject() {},
   };

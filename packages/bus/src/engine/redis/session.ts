@@ -1,11 +1,11 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
+import type { Confirmations, Confirmed } from './confirmations.ts';
 import type { Probe } from './probe.ts';
 import type { Script } from './scripts.ts';
 import type { MasterWatch } from './sentinels.ts';
 import type { ShardLines } from './shard-lines.ts';
 import type { Host } from './url.ts';
-import type { Appended, Writers } from './writers.ts';
 
 const PULSE_MS = 1_000;
 /** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
@@ -40,8 +40,8 @@ export interface Session {
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
   /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a second try would break. */
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
-  /** Runs a script as `runLoaded` does, and tells how far replicas have followed; where none are waited for, null. */
-  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere;
+  /** Runs a script as `runLoaded` does, and tells what is confirmed of it; null where nothing but the server is waited for. */
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): Appended;
   load(scripts: readonly Script[]): Promise<void>;
   /** Answers when the server has confirmed: what is published later arrives. */
   subscribe(topics: readonly string[]): Promise<void>;
@@ -57,8 +57,12 @@ export interface Session {
   close(): void;
 }
 
-/** As {@link Appended}; `replicated` is null where replicas are not waited for. */
-export type AppendedHere = Pick<Appended, 'answers'> & { readonly replicated: Appended['replicated'] | null };
+/** What becomes of a batch. */
+export interface Appended {
+  readonly answers: Promise<unknown>;
+  /** What its acks may promise; it never rejects. Null where they do not wait for that. */
+  readonly confirmed: Promise<Confirmed> | null;
+}
 
 export interface SessionEvents {
   message(topic: string, text: string): void;
@@ -74,8 +78,8 @@ export interface Connections {
   readonly subscriber: Redis;
   /** Of a cluster. */
   readonly shards: ShardLines | null;
-  /** Where replicas are waited for. */
-  readonly writers: Writers | null;
+  /** Where replicas or disks are waited for. */
+  readonly confirmations: Confirmations | null;
   readonly watch: MasterWatch | null;
 }
 
@@ -93,7 +97,7 @@ export class RedisSession implements Session {
   private readonly direct: Redis;
   private readonly subscriber: Redis;
   private readonly shards: ShardLines | null;
-  private readonly writers: Writers | null;
+  private readonly confirmations: Confirmations | null;
   /** All connections that are a server's, and not spread over a cluster. */
   private readonly lines: readonly Redis[];
   private readonly watch: MasterWatch | null;
@@ -106,7 +110,7 @@ export class RedisSession implements Session {
   private readonly open = new Set<(error: Error) => void>();
 
   constructor(
-    { commands, direct, subscriber, shards, writers, watch }: Connections,
+    { commands, direct, subscriber, shards, confirmations, watch }: Connections,
     found: Probe,
     events: SessionEvents,
   ) {
@@ -114,8 +118,8 @@ export class RedisSession implements Session {
     this.direct = direct;
     this.subscriber = subscriber;
     this.shards = shards;
-    this.writers = writers;
-    this.lines = [direct, subscriber, ...(shards?.clients ?? []), ...(writers?.clients ?? [])];
+    this.confirmations = confirmations;
+    this.lines = [direct, subscriber, ...(shards?.clients ?? []), ...(confirmations?.clients ?? [])];
     this.watch = watch;
     this.events = events;
     this.cluster = found.cluster;
@@ -171,10 +175,9 @@ export class RedisSession implements Session {
     return this.command('evalsha', script.sha, keys.length, ...keys, ...args);
   }
 
-  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere {
-    if (this.writers === null) return { answers: this.runLoaded(script, keys, args), replicated: null };
-    const { answers, replicated } = this.writers.append(script, keys, args);
-    return { answers: this.settled(this.atOwner(answers)), replicated };
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): Appended {
+    const answers = this.runLoaded(script, keys, args);
+    return { answers, confirmed: this.confirmations?.of(answers, keys[0] ?? '') ?? null };
   }
 
   async load(scripts: readonly Script[]): Promise<void> {
@@ -226,16 +229,6 @@ export class RedisSession implements Session {
     for (const reject of this.open) reject(new Error('the connection was closed'));
   }
 
-  /** A connection to one master follows no slot to another one. */
-  private async atOwner(answers: Promise<unknown>): Promise<unknown> {
-    try {
-      return await answers;
-    } catch (error) {
-      if (/^(MOVED|ASK) /.test((error as Error).message)) this.lose('slots of the cluster have moved');
-      throw error;
-    }
-  }
-
   private settled<T>(answer: Promise<T>): Promise<T> {
     if (!this.cluster) return answer;
     return new Promise((resolve, reject) => {
@@ -257,8 +250,8 @@ export class RedisSession implements Session {
     if (!this.answered) return;
     this.answered = false;
     // An error is an answer too, for instance of a member of a cluster that is away; only silence is not.
-    // What is sent behind a WAIT is answered late, but those for publications end with the others.
-    const asked = this.lines.filter((line) => this.writers === null || !this.writers.clients.includes(line));
+    // What is sent behind a WAIT is answered late, but the connections for it end with the others.
+    const asked = this.lines.filter((line) => !this.confirmations?.clients.includes(line));
     Promise.allSettled([this.commands.call('ping'), ...asked.map((line) => line.ping())]).then(() => {
       this.answered = true;
     });

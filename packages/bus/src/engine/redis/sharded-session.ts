@@ -1,7 +1,7 @@
 import type { Durability } from '../engine.ts';
 import { hashTag, PARTITIONS, partitionOf } from './keys.ts';
 import type { Script } from './scripts.ts';
-import type { AppendedHere, Argument, Session } from './session.ts';
+import type { Appended, Argument, Session } from './session.ts';
 import type { Host } from './url.ts';
 
 /**
@@ -54,7 +54,7 @@ export class ShardedSession implements Session {
     return this.ownerOf(keys[0]).runLoaded(script, keys, args);
   }
 
-  append(script: Script, keys: readonly string[], args: readonly Argument[]): AppendedHere {
+  append(script: Script, keys: readonly string[], args: readonly Argument[]): Appended {
     return this.ownerOf(keys[0]).append(script, keys, args);
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sentence } from './link.ts';
+import { sentence } from './faults.ts';
 import { parseRedisUrl, parseRedisUrls } from './url.ts';
 
 describe('a Redis URL', () => {

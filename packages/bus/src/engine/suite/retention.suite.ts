@@ -49,13 +49,13 @@ export function retentionSuite(factory: EngineFactory): void {
     });
 
     it('shows nothing older than the time to live, and keeps sequence and epoch', async () => {
-      const retention = { size: 100, ttlMs: 1500 };
+      const retention = { size: 100, ttlMs: 2000 };
       const [first] = await publishMany(bench.engine, lab, 3, () => ({ retention }));
       expect(await kept()).toEqual([1, 2, 3]);
       await bench.rig.elapse(1000);
       await publishMany(bench.engine, lab, 2, () => ({ retention }));
       expect(await kept()).toEqual(range(1, 5));
-      await bench.rig.elapse(800);
+      await bench.rig.elapse(1200);
       expect(await kept()).toEqual([4, 5]);
       expect(await bench.engine.broker.state(lab)).toEqual({ sequence: 5, epoch: first?.epoch, oldest: 4 });
       await bench.rig.elapse(1000);

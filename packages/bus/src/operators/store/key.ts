@@ -17,7 +17,7 @@ export const KEY: z.ZodString = z
   .refine((key) => Buffer.byteLength(key) <= MAX_KEY_BYTES, `at most ${MAX_KEY_BYTES} bytes`)
   .refine((key) => Buffer.from(key).toString() === key && !key.includes('\0'), 'text without NUL and lone surrogates')
   // In documents as far as a JSON Schema can say it.
-  .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\u0000]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
+  .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\x00]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
 
 /** The refusal of what the grants do not cover. */
 export function notStored(namespace: string, key: string): BusError {

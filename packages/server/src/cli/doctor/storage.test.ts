@@ -19,8 +19,9 @@ describe.runIf(hasRedis())('the doctor and a Redis server', () => {
 
   const silent = { deliver: () => 0, receive: () => {}, trimmed: () => {}, gap: () => {} };
 
-  function configuration() {
-    const loaded = loadConfig({ env: { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: server.url() } });
+  function configuration(more: Readonly<Record<string, string>> = {}) {
+    const env = { ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: server.url(), ...more };
+    const loaded = loadConfig({ env });
     if (!loaded.ok) throw new Error(loaded.faults.join(' '));
     return loaded.config;
   }
@@ -35,5 +36,13 @@ describe.runIf(hasRedis())('the doctor and a Redis server', () => {
     const finding = await checkStorage(configuration(), false);
     expect(finding).toMatchObject({ check: 'storage', outcome });
     if (outcome === 'warn') expect(finding.message).toContain(`maxmemory-policy is "${policy}"`);
+  });
+
+  it('that cannot tell of the syncs which acks are to wait for', async () => {
+    const finding = await checkStorage(configuration({ ARQONBUS_REDIS_WAIT_FSYNC: 'true' }), false);
+    expect(finding).toEqual({ check: 'storage', outcome: 'fail', message: expect.any(String) });
+    expect(finding.message).toMatch(
+      /ARQONBUS_REDIS_WAIT_FSYNC is set, and (redis \S+ does not know WAITAOF: .*|appendonly is "no": .*)\.$/,
+    );
   });
 });

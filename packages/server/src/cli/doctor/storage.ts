@@ -43,11 +43,12 @@ export async function checkStorage({ storage }: Config, busRuns: boolean): Promi
       `Change it in ${backend}, and look again with "arqon storage check".`,
     );
   } catch (error) {
-    return failed(
-      CHECK,
-      `${backend} cannot be opened: ${sentence(messageOf(error))}`,
-      'Check that it runs, and its address.',
-    );
+    const reason = messageOf(error);
+    const message = `${backend} cannot be opened: ${sentence(reason)}`;
+    // One that names a setting says what to change.
+    return /ARQONBUS_\w+ is set/.test(reason)
+      ? failed(CHECK, message)
+      : failed(CHECK, message, 'Check that it runs, and its address.');
   }
 }
 
