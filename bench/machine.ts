@@ -43,3 +43,17 @@ export function fileLimit(): number {
   const answer = spawnSync('/bin/sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).stdout?.trim();
   return answer === 'unlimited' ? Number.POSITIVE_INFINITY : Number(answer) || 0;
 }
+
+/** What the scheduler gives this process and its children before others, in words that follow the machine's; else nothing. */
+export function describePriority(): string {
+  let fields: string[];
+  try {
+    // Behind the name, which may hold spaces, the 41st of all fields is the 39th.
+    fields = readFileSync('/proc/self/stat', 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+  } catch {
+    return '';
+  }
+  return ['1', '2'].includes(fields[38] ?? '') ? ', all at real-time priority beside other work on the machine' : '';
+}

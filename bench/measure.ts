@@ -1,5 +1,5 @@
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../test/fixtures/free-port.ts';
 import type { Figures } from './figures.ts';
 import type { Job, Outcome } from './load/job.ts';
 import type { Cores } from './machine.ts';
@@ -52,15 +52,4 @@ async function generate(job: Job, cpu: number | undefined): Promise<Figures> {
   const outcome = JSON.parse(output) as Outcome;
   if ('fault' in outcome) throw new Error(outcome.fault);
   return outcome.figures;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -12,7 +12,9 @@ describe('options', () => {
   it('run everything unless told otherwise', () => {
     const options = readOptions([]);
     expect(options.scenarios).toEqual(SCENARIOS);
-    expect(options.suites.map(({ name }) => name)).toEqual(['groups', 'engines', 'rules', 'casil']);
+    expect(options.suites.map(({ name }) => name)).toEqual(['groups', 'engines', 'rules', 'casil', 'rolling']);
+    // It takes ten minutes.
+    expect(readOptions(['--only', 'postgres']).suites.map(({ name }) => name)).toEqual(['postgres']);
     expect(options.rounds).toBeGreaterThan(readOptions(['--quick']).rounds);
   });
 

@@ -84,7 +84,7 @@ export function readOptions(argv: readonly string[]): Options {
   return {
     peers: (values.peers === undefined ? DEFAULT_PEERS : list(values.peers)).map(peerNamed),
     scenarios: scenarios.map((scenario) => (scale === 1 ? scenario : scaled(scenario, scale))),
-    suites: all ? SUITES : chosen.flatMap((choice) => choice.suites),
+    suites: all ? SUITES.filter(({ long }) => long !== true) : chosen.flatMap((choice) => choice.suites),
     quick,
     scale,
     rounds: positive('rounds', values.rounds, quick ? 1 : 3),

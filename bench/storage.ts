@@ -6,8 +6,9 @@
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { freePort } from '../test/fixtures/free-port.ts';
 import { hasPostgres, PrivatePostgres } from '../test/fixtures/private-postgres.ts';
-import { freePort, hasRedis, PrivateRedis } from '../test/fixtures/private-redis.ts';
+import { hasRedis, PrivateRedis } from '../test/fixtures/private-redis.ts';
 import { CHANNEL, ENVELOPE } from './envelope.ts';
 import { median } from './figures.ts';
 import { Connection } from './load/connection.ts';

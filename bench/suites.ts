@@ -8,6 +8,8 @@ export interface Suite {
   readonly script: string;
   /** What makes it short. */
   readonly quick: readonly string[];
+  /** It takes so long that it runs only when it is asked for by its name. */
+  readonly long?: true;
 }
 
 export const SUITES: readonly Suite[] = [
@@ -15,6 +17,13 @@ export const SUITES: readonly Suite[] = [
   { name: 'engines', script: 'storage.ts', quick: ['--rounds', '1', '--seconds', '1'] },
   { name: 'rules', script: 'rules.ts', quick: [] },
   { name: 'casil', script: 'casil.ts', quick: [] },
+  { name: 'rolling', script: 'rolling.ts', quick: ['--clients', '500', '--drain', '2'] },
+  {
+    name: 'postgres',
+    script: 'postgres.ts',
+    quick: ['--rows', '200000', '--streams', '100', '--rounds', '1', '--seconds', '2', '--trim', '20'],
+    long: true,
+  },
 ];
 
 /** Runs a suite to its end, its output going where this program's goes. Answers whether it succeeded. */

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { CLIENT_VARIABLES } from '../packages/server/src/cli/settings.ts';
 import { loadConfig } from '../packages/server/src/config/load.ts';
-import { freePort } from './fixtures/private-redis.ts';
+import { freePort } from './fixtures/free-port.ts';
 import { startTestServer } from './fixtures/start.ts';
 
 const run = promisify(execFile);

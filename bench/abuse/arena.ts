@@ -1,9 +1,10 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../test/fixtures/free-port.ts';
 import { discardScratch, makeScratch } from '../scratch.ts';
 import { residentMib } from './machine.ts';
 import type { WitnessFigures, WitnessJob } from './witness.ts';
@@ -141,17 +142,6 @@ export async function startWitness(job: WitnessJob): Promise<() => Promise<Witne
     gone.catch(() => {});
     return figures;
   };
-}
-
-/** A port of 127.0.0.1 that nobody listens on. */
-export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  if (address === null || typeof address === 'string') throw new Error('there is no free port');
-  return address.port;
 }
 
 /** A bare TCP connection that closes nothing by itself. */

@@ -213,6 +213,10 @@ class Cursors:
             return [Reset(str(stream), "new_epoch", position), envelope]
         return [envelope]
 
+    def can_replay(self, stream: Address, envelope: Envelope, *, is_own_stream: bool) -> bool:
+        """Whether an event that is not taken now will come with the next join."""
+        return Position.of(envelope) is not None and (is_own_stream or stream in self._streams)
+
     def mark_own(self, sequence: int, epoch: str) -> list[Envelope]:
         """An ack of an own publish. The epoch names the stream: it is a random id of its incarnation."""
         for cursor in self._streams.values():
@@ -227,6 +231,11 @@ class Cursors:
         if cursor is None:
             return [Reset(str(stream), reason)]
         return [Reset(str(stream), reason, cursor.position), *cursor.release()]
+
+
+def is_unknown(joined: Joined) -> bool:
+    """Whether the server could not tell where any stream stands: its storage is away."""
+    return joined.recovered is False and joined.position is None and not joined.positions
 
 
 def _told(address: Address, joined: Joined) -> dict[str, Position]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlsplit
 
+from .addresses import Addresses
 from .endpoint import Endpoint
 from .envelope import ClientType, Envelope
 from .errors import ConnectError, invalid_argument
@@ -38,11 +39,10 @@ class Dialer:
     def __init__(
         self, urls: Sequence[str], endpoint: Endpoint, identity: Identity, tokens: TokenSource, opener: Opener
     ):
-        """:param urls: addresses of the bus; each failure moves on to the next"""
+        """:param urls: addresses of the bus; each failure moves on to another"""
         if not urls:
             raise invalid_argument('"url" names no address; write ws://HOST:PORT or wss://HOST.')
-        self._urls = tuple(urls)
-        self._at = 0
+        self.addresses = Addresses(urls)
         self._endpoint = endpoint
         self._opener = opener
         self.identity = identity
@@ -56,17 +56,8 @@ class Dialer:
     @property
     def subject(self) -> str | None:
         """Who the client calls itself, by its option or in the address; without authentication the server takes it."""
-        in_address = dict(parse_qsl(urlsplit(self._urls[self._at]).query)).get("subject")
+        in_address = dict(parse_qsl(urlsplit(self.addresses.current).query)).get("subject")
         return in_address or self.identity.subject
-
-    @property
-    def addresses(self) -> int:
-        """How many addresses there are."""
-        return len(self._urls)
-
-    def next_address(self) -> None:
-        """The address in use has failed: the next one is dialled next."""
-        self._at = (self._at + 1) % len(self._urls)
 
     async def dial(self) -> tuple[Line, Envelope, str]:
         """Connects and reads the welcome; answers its text too."""
@@ -75,7 +66,7 @@ class Dialer:
         except (TimeoutError, asyncio.TimeoutError) as error:
             message = f"The token function gave no token within {self.timeout:g} s."
             raise ConnectError("TOKEN_FAILED", message, retryable=True) from error
-        url = self._urls[self._at]
+        url = self.addresses.current
         endpoint = replace(self._endpoint, url=url, token=token, query=self.identity.to_query())
         line, text = await self._opener.open(endpoint)
         welcome = _read_welcome(text)

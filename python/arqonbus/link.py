@@ -200,7 +200,7 @@ class Link:
                 if not failure.retryable or self._failures >= self._allowed(is_once):
                     self._give_up(failure, is_first)
                     return
-                delay = 0.0 if is_once else self._delay(failure, notice)
+                delay = 0.0 if is_once else self._delay(notice)
                 self._failures += 1
                 attempt = self._failures
                 if not is_first:
@@ -218,7 +218,8 @@ class Link:
             connection, welcome, text = await self._dialer.dial()
         except ConnectError as error:
             if error.code != "TOKEN_FAILED":
-                self._dialer.next_address()
+                self._dialer.addresses.bar(float(error.details.get("retry_after") or 0))
+                self._dialer.addresses.move_on()
             if isinstance(error, AuthenticationError):
                 tokens.forget()
                 error.retryable = tokens.renewable
@@ -228,7 +229,7 @@ class Link:
             return error, None
         self._was_welcomed = True
         code = await self._serve(connection, welcome, text)
-        self._dialer.next_address()
+        self._dialer.addresses.move_on(None if self._opened_at is None else (self._policy or ReconnectPolicy()).draw)
         plan = plan_after(code)
         notice = self.reconnect_after_ms if plan == "after-notice" else None
         self.reconnect_after_ms = None
@@ -253,18 +254,18 @@ class Link:
     def _allowed(self, is_once: bool) -> float:
         """How many failures in a row are allowed; connecting once means that each address is tried once."""
         if is_once:
-            return self._dialer.addresses - 1
+            return len(self._dialer.addresses) - 1
         if self._policy is None:
             return 0
         return float("inf") if self._policy.max_attempts is None else self._policy.max_attempts
 
-    def _delay(self, failure: ConnectError, notice: float | None) -> float:
+    def _delay(self, notice: float | None) -> float:
         """The server spreads what its notice says; everything else is spread here. Nothing is longer than the cap."""
         policy = self._policy or ReconnectPolicy()
+        addresses = self._dialer.addresses
         if notice is None:
-            drawn = policy.delay(self._failures // self._dialer.addresses)
-            notice = float(failure.details.get("retry_after") or 0) + drawn
-        return min(policy.cap, notice)
+            notice = policy.delay(self._failures // len(addresses))
+        return min(policy.cap, addresses.wait + notice)
 
     async def _serve(self, connection: Line, welcome: Envelope, text: str) -> int | None:
         """Reads one connection to its end; answers the close code."""

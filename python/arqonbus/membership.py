@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .address import Address
-from .cursor import Cursors
+from .cursor import Cursors, is_unknown
 from .envelope import WILDCARD, Envelope, JsonObject
 from .results import Joined, Position, Reset, Since, since_to_wire
 
@@ -60,6 +60,7 @@ class Membership:
         # Between the answer to a join and the loss of its connection.
         self._active = False
         self._paused = False
+        self._is_unplaced = False
         self._early: list[tuple[Address, Envelope, Container[str]]] = []
         if options.since is not None:
             cursors.seed(address, options.since)
@@ -87,6 +88,11 @@ class Membership:
     def since(self) -> Since | None:
         """Where a later subscription goes on."""
         return self._cursors.since(self.address)
+
+    @property
+    def is_unplaced(self) -> bool:
+        """Whether it has to join again to have what it missed, once the server's storage is back."""
+        return self._is_unplaced and self._active
 
     def pause(self) -> None:
         """Takes nothing any more until :meth:`proceed`."""
@@ -138,7 +144,8 @@ class Membership:
             # What the first of two joins could not recover is lost, whatever the second one says.
             recovered = self.result.recovered is True and joined.recovered is True
         self.result = replace(joined, recovered=recovered)
-        if not self._paused:
+        self._is_unplaced = asked is not None and is_unknown(joined)
+        if not self._paused and not self._is_unplaced:
             resets: list[Reset] = []
             is_owed = False
             if asked is not None:
@@ -186,6 +193,8 @@ class Membership:
                 self._pass_on([envelope], own)
         else:
             is_own_stream = self.address.channel == WILDCARD or stream.channel != WILDCARD
+            if self._is_unplaced and self._cursors.can_replay(stream, envelope, is_own_stream=is_own_stream):
+                return  # it comes after what was missed, with the next join
             self._pass_on(self._cursors.offer(stream, envelope, is_own_stream=is_own_stream), own)
 
     def gap(self, stream: Address, own: Container[str]) -> None:

@@ -23,6 +23,8 @@ class Roster:
         self._policy = policy
         self._memberships: list[Membership] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What is joined again later: one try at a time.
+        self._waiting: set[Membership] = set()
         self._is_up = False
         #: Nothing more can be joined.
         self.is_draining = False
@@ -40,6 +42,8 @@ class Roster:
             else:
                 self._forget(membership)
             raise
+        if membership.is_unplaced:
+            self.rejoin(membership)
         assert membership.result is not None
         return membership.result
 
@@ -115,8 +119,14 @@ class Roster:
             self._start(membership, 0.0, 0)
 
     def _start(self, membership: Membership, delay: float, failures: int) -> None:
+        if delay > 0.0:
+            if membership in self._waiting:
+                return
+            self._waiting.add(membership)
+
         async def later() -> None:
             await asyncio.sleep(delay)
+            self._waiting.discard(membership)
             if membership in self._memberships:
                 await self._rejoin(membership, failures)
 
@@ -128,9 +138,14 @@ class Roster:
         task.add_done_callback(self._tasks.discard)
 
     async def _rejoin(self, membership: Membership, failures: int = 0) -> None:
-        """Joins again; a refusal that may pass is tried again later, another ends it."""
+        """Joins again; a refusal that may pass is tried again later, as is what the server could not place.
+
+        Another refusal ends it.
+        """
         try:
             await self._send_join(membership, None, restoring=True)
+            if membership.is_unplaced and membership in self._memberships and self._is_up:
+                self._start(membership, self._policy.delay(failures), failures + 1)
         except ConnectError:
             return  # without a line there is nothing to do: the next connection joins again
         except ArqonBusError as error:
@@ -184,6 +199,7 @@ class Roster:
 
     def stop(self) -> None:
         """Ends what is joined again later."""
+        self._waiting.clear()
         for task in tuple(self._tasks):
             if task is not asyncio.current_task():
                 task.cancel()

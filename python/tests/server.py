@@ -7,12 +7,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,8 +68,7 @@ def running_server(**settings: str) -> Iterator[RunningServer]:
     """Starts the server on free ports with ``ARQONBUS_*`` settings, and stops it."""
     if shutil.which("node") is None or not BINARY.exists():
         raise ServerMissing(f"{BINARY} and Node.js are needed")
-    with tempfile.TemporaryDirectory() as directory:
-        ports = _free_ports(2)
+    with tempfile.TemporaryDirectory() as directory, _reserved_ports(2) as ports:
         environment = {
             **_inherited(os.environ),
             "ARQONBUS_SERVER_HOST": "127.0.0.1",
@@ -117,12 +117,15 @@ def _until_ready(process: subprocess.Popen[bytes], http_url: str, log: Path) -> 
     raise RuntimeError(f"the server was not ready within {_START_SECONDS} s:\n{log.read_text()[-4000:]}")
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
+@contextmanager
+def _reserved_ports(count: int) -> Iterator[list[int]]:
+    """Ports that nobody else is given meanwhile. Linux lets a server listen where a socket is bound that does not."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+        ports = [one.getsockname()[1] for one in sockets]
+        if sys.platform != "linux":
+            stack.close()
+        yield ports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from fake_bus import FakeBus
@@ -160,6 +161,35 @@ async def test_a_new_epoch_is_had_from_its_start_and_told(
         assert channel.result is not None and channel.result.recovered is False
     start = Position(0, bus.stream("a", "b").epoch)
     assert [(reset.address, reset.reason, reset.position) for reset in resets] == [("a:b", "new_epoch", start)] * 2
+
+
+@pytest.mark.parametrize("address", ["a:b", "a"])
+async def test_what_the_server_could_not_place_is_joined_again_until_it_can(
+    client: ArqonBusClient, bus: FakeBus, pauses: list[float], address: str
+) -> None:
+    resets: list[Reset] = []
+    async with client.subscribe(address, on_reset=resets.append) as subscription:
+        await bus.publish("a", "b", {"n": 0})
+        await client.command("ping")
+        await bus.close_all(1011)
+        await bus.publish("a", "b", {"n": 1})
+        nowhere = {"sequence": 0, "epoch": ""}
+
+        def answer(args: dict[str, Any]) -> dict[str, Any]:
+            # The storage is away, and back when it is asked for the third time.
+            if len([frame for frame in bus.received if frame.get("command") == "join_channel"]) == 3:
+                del bus.commands["join_channel"]
+            positions = {"positions": {"b": nowhere, "*": nowhere}} if address == "a" else {}
+            return {"room": "a", "channel": args["channel"], "recovered": False, **nowhere, **positions}
+
+        bus.commands["join_channel"] = answer
+        await reconnected(bus, client)
+        await bus.until(lambda: "join_channel" not in bus.commands)
+        await bus.publish("a", "b", {"n": 2})
+        assert await numbers(subscription, 3) == [0, 1, 2]
+        joins = [frame["args"] for frame in bus.received if frame.get("command") == "join_channel"]
+        assert len(joins) == 4 and joins[1]["since"] == joins[3]["since"]
+    assert resets == []
 
 
 async def test_the_inbox_has_new_epochs_from_their_start_too(

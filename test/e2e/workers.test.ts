@@ -2,14 +2,16 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ArqonBusClient } from '@arqonbus/client';
 import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../fixtures/free-port.ts';
 import { ask } from '../fixtures/http.ts';
 import { Peer } from '../fixtures/peer.ts';
-import { freePort, hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
+import { hasRedis, PrivateRedis } from '../fixtures/private-redis.ts';
 import { Watcher } from '../fixtures/watcher.ts';
 import { BusProcess } from './faults/bus-process.ts';
 
@@ -29,12 +31,6 @@ async function startWorkers(settings: Readonly<Record<string, string>> = {}) {
   const bus = await BusProcess.start('node', { ...sqlite, ARQONBUS_WORKERS: '2', TMPDIR: directory, ...settings });
   cleanups.push(() => bus.stop());
   return { bus, directory };
-}
-
-/** The workers of a server, by process id. */
-function workersOf({ pid }: BusProcess): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return children === '' ? [] : children.split(' ').map(Number);
 }
 
 function nodeOf(peer: Peer): string {
@@ -147,29 +143,46 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
   it('loses nothing that was acked when a worker is killed under load, and starts it again', async () => {
     const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_STORAGE_MODE: 'strict' });
     const traffic = await load(bus, 2);
-    const before = workersOf(bus);
+    const before = bus.workers;
     expect(before).toHaveLength(2);
     for (const pid of before) {
       const acked = traffic.acked.size;
       await expect.poll(() => traffic.acked.size, PATIENT).toBeGreaterThan(acked + 50);
       process.kill(pid, 'SIGKILL');
-      await expect.poll(() => workersOf(bus).filter((one) => one !== pid).length, PATIENT).toBe(2);
+      await expect.poll(() => bus.workers.filter((one) => one !== pid).length, PATIENT).toBe(2);
     }
     const again = traffic.acked.size;
     await expect.poll(() => traffic.acked.size, PATIENT).toBeGreaterThan(again + 50);
     await traffic.stop();
     expectWhole(traffic);
     expect(bus.printed).toContain('it is started again in 100 ms');
-    expect(workersOf(bus).filter((pid) => before.includes(pid))).toEqual([]);
+    expect(bus.workers.filter((pid) => before.includes(pid))).toEqual([]);
+  });
+
+  it('ends the connections that a worker was given and had not taken when it was killed', async () => {
+    const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'memory' });
+    const [frozen] = bus.workers as [number];
+    process.kill(frozen, 'SIGSTOP');
+    // New connections go to the workers in turn, and one waits for its answer at a time: of two, one is for the frozen.
+    const sockets = [1, 2].map(() => connect(Number(new URL(bus.url).port), '127.0.0.1'));
+    const ended = sockets.map((socket) => {
+      cleanups.push(() => socket.destroy());
+      socket.on('error', () => {}).write('GET / HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n\r\n');
+      socket.resume();
+      return new Promise((resolve) => socket.once('close', () => resolve('ended')));
+    });
+    await Promise.race(ended);
+    process.kill(frozen, 'SIGKILL');
+    expect(await Promise.all(ended)).toEqual(['ended', 'ended']);
   });
 
   it('replaces its workers one by one when it is told to restart, and loses nothing', async () => {
     const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'sqlite', ARQONBUS_DRAIN_SECONDS: '0.3' });
     const traffic = await load(bus, 2);
-    const before = workersOf(bus);
+    const before = bus.workers;
     const answer = await ask(`${bus.http}/admin/restart`, { body: {} });
     expect(answer.status).toBeLessThan(300);
-    await expect.poll(() => workersOf(bus).filter((pid) => !before.includes(pid)).length, { timeout: 60_000 }).toBe(2);
+    await expect.poll(() => bus.workers.filter((pid) => !before.includes(pid)).length, { timeout: 60_000 }).toBe(2);
     const acked = traffic.acked.size;
     await expect.poll(() => traffic.acked.size, PATIENT).toBeGreaterThan(acked + 50);
     await traffic.stop();
@@ -179,7 +192,7 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
   it('stops its workers when it is told to, and leaves nothing behind', async () => {
     const { bus, directory } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'memory' });
     const [one, other] = await peersOnBoth(bus);
-    const workers = workersOf(bus);
+    const workers = bus.workers;
     expect((await readdir(directory)).filter((name) => name.startsWith('arqonbus-'))).toHaveLength(1);
     await bus.stop();
     expect(await Promise.all([one.closed, other.closed])).toEqual([1001, 1001]);
@@ -189,7 +202,7 @@ describe.runIf(existsSync('/proc/self/task'))('a server of two workers', { timeo
 
   it('takes its workers with it when it is killed', async () => {
     const { bus } = await startWorkers({ ARQONBUS_STORAGE_BACKEND: 'memory' });
-    const workers = workersOf(bus);
+    const workers = bus.workers;
     await bus.kill();
     await expect.poll(() => workers.filter((pid) => isAlive(pid)), PATIENT).toEqual([]);
   });

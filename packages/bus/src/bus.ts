@@ -442,8 +442,16 @@ export class Bus extends Core implements SessionHost {
     if (this.hasStarted) this.events.emit('server_stopping', null, { node: this.options.node });
     for (const timer of this.timers) clearInterval(timer);
     if (this.nextBeat !== null) clearTimeout(this.nextBeat);
-    for (const { detach } of this.attached) detach();
-    await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
+    try {
+      await this.drain(withinMs * DRAIN_SHARE, 'server shutting down');
+      await this.stopAll(withinMs * (1 - DRAIN_SHARE));
+    } finally {
+      // Last: until then whoever comes is told to come again, and not that nothing is here.
+      for (const { detach } of this.attached) detach();
+    }
+  }
+
+  private async stopAll(withinMs: number): Promise<void> {
     // Until here the program may still tell the others that a client has left.
     this.isClosed = true;
     this.heartbeat.stop();
@@ -458,7 +466,7 @@ export class Bus extends Core implements SessionHost {
       this.calls.stop();
       await this.engine.close();
     })();
-    await atMost(Math.max(MIN_REST_MS, withinMs * (1 - DRAIN_SHARE)), rest);
+    await atMost(Math.max(MIN_REST_MS, withinMs), rest);
   }
 
   /** Whoever was asked who connects is asked again: a renewed token is worth no more than the first one was. */

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../test/fixtures/free-port.ts';
 import { ask } from '../../../test/fixtures/http.ts';
 import { blocksOf } from '../../../test/fixtures/markdown.ts';
 import { Peer } from '../../../test/fixtures/peer.ts';
-import { freePort } from '../../../test/fixtures/private-redis.ts';
 import { DEFAULT_OPTIONS } from './options.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));

@@ -31,7 +31,20 @@ describe('a bus that retires', () => {
     const times = last.map((at) => at - began);
     for (const [index, at] of times.entries()) expect(at).toBeGreaterThan((index / 30) * 3_000 - 150);
     const notices = await Promise.all(peers.map((peer) => peer.next(({ payload }) => payload.event === 'shutdown')));
-    for (const { payload } of notices) expect(payload.reconnect_after_ms).toBeLessThan(1_000);
+    for (const { payload } of notices) expect(payload.reconnect_after_ms).toBeLessThan(3_200);
+  });
+
+  it('spreads the clients of a slice that is late over as much time as it is late', async () => {
+    const node = await Node.open(createMemoryEngine());
+    const peers = await Promise.all(Array.from({ length: 30 }, () => Peer.connect(node.url)));
+    const notices = Promise.all(peers.map((peer) => peer.next(({ payload }) => payload.event === 'shutdown')));
+    const retired = node.bus.retire(1_000);
+    await Promise.race(peers.map(({ closed }) => closed));
+    // The process stands still, and more than half of the clients are due when it goes on.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600);
+    await retired;
+    const waits = (await notices).map(({ payload }) => Number(payload.reconnect_after_ms));
+    expect(Math.max(...waits)).toBeGreaterThan(300);
   });
 
   it('answers what a client sent before it goes', async () => {
@@ -71,5 +84,30 @@ describe('a bus that retires', () => {
     expect(await maker.ack(event)).toMatchObject({ lost: [] });
     maker.drop();
     await retired;
+  });
+});
+
+describe('a bus that closes', () => {
+  it('tells whoever comes meanwhile to come again, until its storage is closed', async () => {
+    const engine = createMemoryEngine();
+    const close = engine.close.bind(engine);
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const closing = new Promise<void>((resolve) => {
+      engine.close = () => {
+        resolve();
+        return held.then(close);
+      };
+    });
+    const node = await Node.open(engine);
+    const closed = node.bus.close({ withinMs: 60_000 });
+    const refusal = { status: 503, headers: { 'retry-after': '1' } };
+    await expect(Peer.connect(node.url)).rejects.toMatchObject(refusal);
+    await closing;
+    await expect(Peer.connect(node.url)).rejects.toMatchObject(refusal);
+    release();
+    await closed;
   });
 });

@@ -313,6 +313,11 @@ export class Cursors {
     return this.#matches(channel);
   }
 
+  /** Whether the server could not tell where a stream stands: its storage is away. */
+  isUnknown({ epoch, positions }: JoinResult): boolean {
+    return this.resumable && Object.values(positions ?? { epoch: { epoch } }).some((known) => known.epoch === '');
+  }
+
   /** Where the server says that the streams stand; one that nothing is known of has no epoch. */
   #told({ channel, sequence, epoch, positions }: JoinResult): [string, Position][] {
     if (!this.resumable) return [];

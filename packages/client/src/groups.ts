@@ -162,7 +162,10 @@ export class Groups {
   #restore(member: Member): Promise<void> {
     const { subscription } = member;
     return this.#restoring.restore({
+      key: member,
       join: () => this.#join(member, true, {}),
+      // What it has not handled stands in the group.
+      isUnplaced: () => false,
       isOver: () => subscription.closed,
       refused: (error) => {
         this.#members.delete(member);

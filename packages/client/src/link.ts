@@ -1,4 +1,5 @@
 import { CLOSE, type Envelope, reconnectAfter, type Welcome } from '@arqonbus/protocol';
+import { Addresses } from './addresses.ts';
 import { fullJitter } from './clock.ts';
 import { Connection, type Frame } from './connection.ts';
 import { type ArqonBusError, AuthenticationError, ConnectionError, closedError } from './errors.ts';
@@ -76,6 +77,7 @@ export class Link {
   readonly #settings: Settings;
   readonly #openSocket: OpenSocket;
   readonly #events: LinkEvents;
+  readonly #addresses: Addresses;
   readonly #waiters = new Set<Pending<Welcome>>();
   #connection: Connection | undefined;
   #closing: Pending<void> | undefined;
@@ -86,8 +88,6 @@ export class Link {
   #run = 0;
   #retry = false;
   #failures = 0;
-  /** Which of the addresses is dialled next. */
-  #address = 0;
   /** Whether any connection was ever welcomed. */
   #wasWelcomed = false;
   #openedAt: number | undefined;
@@ -97,6 +97,7 @@ export class Link {
     this.#settings = settings;
     this.#openSocket = openSocket;
     this.#events = events;
+    this.#addresses = new Addresses(settings.urls, settings.clock);
     this.tokens = new TokenSource(settings.token, settings.clock);
   }
 
@@ -169,7 +170,7 @@ export class Link {
       return;
     }
     if (run !== this.#run) return;
-    const request = { url: this.#events.url(this.#url()), token, headers };
+    const request = { url: this.#events.url(this.#addresses.current), token, headers };
     const connection = new Connection(this.#openSocket, request, clock, connectTimeoutMs, {
       frame: (frame) => (this.#connection === connection ? this.#events.frame(frame) : []),
       welcome: (welcome) => void this.#greeted(connection, welcome),
@@ -202,7 +203,7 @@ export class Link {
       return;
     }
     this.#connection = undefined;
-    const { clock, urls } = this.#settings;
+    const { clock } = this.#settings;
     if (this.#openedAt !== undefined && clock.now() - this.#openedAt >= STABLE_MS) this.#failures = 0;
     const wasOpen = this.#openedAt !== undefined;
     this.#openedAt = undefined;
@@ -211,26 +212,27 @@ export class Link {
     if (end.opaque === true || needsToken(end)) this.tokens.forget();
     const noticeMs =
       reconnectAfter(end.code) === 'after-notice' && end.status === undefined ? this.#noticeMs : undefined;
-    this.#address = (this.#address + 1) % urls.length;
+    if (end.retryAfterMs !== undefined) this.#addresses.bar(end.retryAfterMs);
+    this.#addresses.moveOn(wasOpen);
     const run = this.#run;
     this.#events.lost(end.code);
-    if (run === this.#run) this.#failed(error, end.retryAfterMs, noticeMs);
+    if (run === this.#run) this.#failed(error, noticeMs);
   }
 
   /** One failure, and what follows from it. */
-  #failed(error: ArqonBusError, retryAfterMs = 0, noticeMs?: number): void {
-    const { urls, reconnect } = this.#settings;
+  #failed(error: ArqonBusError, noticeMs?: number): void {
+    const { reconnect } = this.#settings;
     const isFirst = this.state === 'connecting';
     // Connecting once means that each address is tried once.
     const isOnce = isFirst && !this.#retry;
-    const isOver = !error.retryable || this.#failures >= (isOnce ? urls.length - 1 : reconnect.attempts);
+    const isOver = !error.retryable || this.#failures >= (isOnce ? this.#addresses.count - 1 : reconnect.attempts);
     if (isOver && isFirst) {
       this.#stop('idle', error);
     } else if (isOver) {
       this.#events.error(error);
       if (this.state !== 'closed') this.#stop('closed', error);
     } else {
-      const delayMs = isOnce ? 0 : this.#delay(retryAfterMs, noticeMs);
+      const delayMs = isOnce ? 0 : this.#delay(noticeMs);
       this.#failures += 1;
       const attempt = this.#failures;
       this.#timer = this.#settings.clock.setTimeout(() => void this.#dial(), delayMs);
@@ -241,16 +243,17 @@ export class Link {
   }
 
   /** The server spreads what its notice says; everything else is spread here. Nothing is longer than `maxMs`. */
-  #delay(retryAfterMs: number, noticeMs: number | undefined): number {
-    const { clock, reconnect, urls } = this.#settings;
-    const round = Math.floor(this.#failures / urls.length);
-    const delayMs = noticeMs ?? retryAfterMs + fullJitter(round, reconnect, clock.random());
+  #delay(noticeMs: number | undefined): number {
+    const { clock, reconnect } = this.#settings;
+    const { count, waitMs } = this.#addresses;
+    const round = Math.floor(this.#failures / count);
+    const delayMs = waitMs + (noticeMs ?? fullJitter(round, reconnect, clock.random()));
     return Math.min(reconnect.maxMs, delayMs);
   }
 
   #explain(end: SocketEnd, wasOpen: boolean): ConnectionError {
     const { status, code, reason, opaque, errorCode } = end;
-    const { origin, pathname } = new URL(this.#url());
+    const { origin, pathname } = new URL(this.#addresses.current);
     const what = wasOpen ? `ended with ${code}` : status === undefined ? 'failed' : `was refused with HTTP ${status}`;
     const why = opaque === true ? 'a browser does not tell why' : reason;
     const isTokenGone = needsToken(end);
@@ -296,11 +299,6 @@ export class Link {
     if (previous === state) return;
     this.state = state;
     this.#events.state(state, previous);
-  }
-
-  /** The address in use, or the next one to dial. */
-  #url(): string {
-    return this.#settings.urls[this.#address] as string;
   }
 }
 

@@ -77,6 +77,8 @@ export class Membership {
   /** What came, by way of another membership, before the join was answered. */
   #early: Message[] = [];
   #paused = false;
+  /** The last join was to go on from somewhere, and the server did not know where its streams stand. */
+  #isUnplaced = false;
 
   constructor(address: Address, options: JoinOptions, host: MembershipHost, isSilent = false) {
     this.address = address;
@@ -99,6 +101,11 @@ export class Membership {
   /** Whether what is not taken now can be had later. */
   get resumable(): boolean {
     return this.#cursors.resumable;
+  }
+
+  /** Whether it has to join again to have what it missed, once the server's storage is back. */
+  get isUnplaced(): boolean {
+    return this.#isUnplaced && this.#active;
   }
 
   /** Where a later subscription goes on after what the consumer has had. */
@@ -153,7 +160,8 @@ export class Membership {
     this.result = isAgain
       ? { ...result, recovered: this.result?.recovered === true && result.recovered === true }
       : result;
-    if (!this.#paused && !this.#isSilent) {
+    this.#isUnplaced = asked.since !== undefined && this.#cursors.isUnknown(result);
+    if (!this.#paused && !this.#isSilent && !this.#isUnplaced) {
       let isOwed = false;
       if (asked.since !== undefined) isOwed = this.#cursors.resume(result, asked.since, isAgain);
       else if (isFirst) this.#cursors.begin(result, asked.history);
@@ -190,6 +198,9 @@ export class Membership {
     } else if (message.envelope.metadata?.retained === true) {
       // It stands before where the join begins, and is for whoever asked for it.
       if (this.options.last === true) this.#consumer.deliver(message);
+    } else if (this.#isUnplaced && this.#cursors.canReplay(message)) {
+      // It comes after what was missed, with the next join.
+      return;
     } else if (!this.#paused) this.#deliver(this.#cursors.take(message));
     else if (!this.#cursors.canReplay(message)) this.#consumer.missed();
   }

@@ -69,8 +69,9 @@ export type WireIdentity = { readonly [K in 'client_type' | 'screen_name' | 'ava
  */
 export interface ClientOptions extends Identity {
   /**
-   * `ws://` or `wss://` address of the bus; its query parameters are kept. With several, the first is tried first, and
-   * each failure moves on to the next.
+   * `ws://` or `wss://` address of the bus; its query parameters are kept. With several, the first is tried first,
+   * each failure moves on to the next, and a lost connection moves on to any of the others. Give each client the list in
+   * a different order to spread the clients from the start.
    */
   url: string | URL | readonly (string | URL)[];
   /**

@@ -355,6 +355,43 @@ describe('after a lost line', () => {
     expect(resets).toEqual([{ reason: 'history_gap', positions: {} }]);
   });
 
+  it.each([
+    ['a channel', 'a:b', { channel: 'b', sequence: 0, epoch: '' }],
+    ['a room', 'a', { channel: '*', sequence: 0, epoch: '', positions: { b: { sequence: 0, epoch: '' } } }],
+  ])('joins %s again until the server knows where it stands, and has all that it missed', async (_of, at, unknown) => {
+    const { server, client, clock, reconnect } = await setUp();
+    const resets: Reset[] = [];
+    const seen: number[] = [];
+    const subscription = await client.subscribe<Numbered>(at, {
+      onReset: (reset) => void resets.push(reset),
+      onMessage: ({ payload }) => void seen.push(payload.n),
+    });
+    server.publish('a:b', { n: 1 });
+    await clock.settle();
+    server.kill();
+    for (const n of [2, 3]) server.publish('a:b', { n });
+    // The storage is away: live traffic goes on, without a place in the stream.
+    const back = server.answer('join_channel', () => ({ room: 'a', members: 1, recovered: false, ...unknown }));
+    await reconnect();
+    const event = { type: 'event', room: 'a', channel: 'b', from: 'x' } as const;
+    server.connection.send({ ...event, payload: { n: 100 } });
+    await clock.settle();
+    back();
+    // The storage is back, and there is an event before the client has asked again.
+    const { epoch } = server.stream('a:b');
+    server.connection.send({ ...event, payload: { n: 4 }, metadata: { sequence: 4, epoch } });
+    server.publish('a:b', { n: 4 });
+    await clock.advance(60_000);
+    server.publish('a:b', { n: 5 });
+    await clock.settle();
+    expect(seen).toEqual([1, 100, 2, 3, 4, 5]);
+    expect(resets).toEqual([]);
+    expect(subscription.result?.recovered).toBe(true);
+    expect(server.sent('join_channel').at(-1)?.args?.since).toMatchObject(
+      at === 'a' ? { b: { sequence: 1, epoch } } : { sequence: 1, epoch },
+    );
+  });
+
   it('is told of a stream that was made anew under it, unless nothing can be missing', async () => {
     const { server, client, clock } = await setUp();
     const resets: Reset[] = [];

@@ -78,6 +78,7 @@ export class Subscriptions {
     this.#add(membership);
     try {
       await this.#join(membership, false, wait);
+      if (membership.isUnplaced) void this.#restore(membership);
     } catch (error) {
       giveUp(error);
       throw error;
@@ -187,7 +188,9 @@ export class Subscriptions {
 
   #restore(membership: Membership): Promise<void> {
     return this.#restoring.restore({
+      key: membership,
       join: () => this.#join(membership, true, {}),
+      isUnplaced: () => membership.isUnplaced,
       isOver: () => membership.closed,
       refused: (error) => this.#drop(membership, error),
     });

@@ -1,48 +1,67 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import Database from 'libsql';
 import { PrivatePostgres } from '../../fixtures/private-postgres.ts';
 import { PrivateRedis } from '../../fixtures/private-redis.ts';
+import { TcpProxy } from '../../fixtures/tcp-proxy.ts';
 import { BusProcess } from './bus-process.ts';
-import type { Received } from './subscriber.ts';
+import { readPostgres, readRedis, readSqlite, type StoredStream } from './stored.ts';
 
-export type Engine = 'sqlite' | 'redis' | 'postgres';
+export const ENGINES = ['sqlite', 'local', 'local-memory', 'redis', 'postgres'] as const;
+/** `local`: two workers on SQLite, which their supervisor has open; or on its memory. */
+export type Engine = (typeof ENGINES)[number];
 export type Mode = 'degraded' | 'strict';
 
 /** More than a storm publishes: what retention takes away could not be told from what was lost. */
 const HISTORY_SIZE = 1_000_000;
+/** So that a line that is silent in one direction is found to be before the storm is over. */
+const PING_SECONDS = 2;
+
+/** A stretch of network that can be broken. */
+export interface Stretch {
+  readonly name: string;
+  readonly proxy: TcpProxy;
+}
 
 /** The servers of a storm and what they store in. */
 export interface Arena {
   readonly nodes: readonly BusProcess[];
+  /** Where clients connect: the network in front of each node. */
+  readonly urls: readonly string[];
+  /** Between clients and nodes, and between nodes and their storage. */
+  readonly network: readonly Stretch[];
   /** The storage server; null when the storage lives in the node's own process. */
   readonly storage: PrivateRedis | PrivatePostgres | null;
-  /** What a stream holds, read past the servers; they must have been stopped. */
-  read(room: string, channel: string): Promise<{ epoch: string; events: Received[] }>;
+  /** What a stream holds, read past the servers, which must have been stopped; null where nothing is left then. */
+  readonly read: ((room: string, channel: string) => Promise<StoredStream>) | null;
   close(): Promise<void>;
 }
 
-/** SQLite: one node on a file. Redis, PostgreSQL: two nodes on a server of their own, which syncs every write. */
+/** SQLite, memory: one node. Redis, PostgreSQL: two nodes on a server of their own, which syncs every write. */
 export function openArena(engine: Engine, mode: Mode): Promise<Arena> {
-  if (engine === 'sqlite') return openSqlite(mode);
-  return engine === 'redis' ? openRedis(mode) : openPostgres(mode);
+  if (engine === 'redis') return openRedis(mode);
+  if (engine === 'postgres') return openPostgres(mode);
+  return engine === 'sqlite' ? openOne(mode, 'sqlite', 1) : openOne(mode, engine === 'local' ? 'sqlite' : 'memory', 2);
 }
 
-async function openSqlite(mode: Mode): Promise<Arena> {
+/** One node that has its storage in its own process. */
+async function openOne(mode: Mode, backend: 'sqlite' | 'memory', workers: number): Promise<Arena> {
   const folder = await mkdtemp(join(tmpdir(), 'arqonbus-storm-'));
   const path = join(folder, 'bus.db');
-  const node = await BusProcess.start('node-1', {
+  const node = await BusProcess.start('node', {
     ...settings(mode),
-    ARQONBUS_STORAGE_BACKEND: 'sqlite',
+    ARQONBUS_STORAGE_BACKEND: backend,
     ARQONBUS_SQLITE_PATH: path,
+    ARQONBUS_WORKERS: `${workers}`,
+    TMPDIR: folder,
   });
+  const arena = await connected([node], []);
   return {
-    nodes: [node],
+    ...arena,
     storage: null,
-    read: async (room, channel) => readSqlite(path, room, channel),
+    read: backend === 'memory' ? null : async (room, channel) => readSqlite(path, room, channel),
     close: async () => {
-      await node.kill();
+      await arena.close();
       await rm(folder, { recursive: true });
     },
   };
@@ -52,14 +71,17 @@ async function openRedis(mode: Mode): Promise<Arena> {
   const redis = await PrivateRedis.start({ sync: 'always' });
   const end = (): void => void redis.kill();
   process.once('exit', end);
-  const backend = { ...settings(mode), ARQONBUS_STORAGE_BACKEND: 'redis', ARQONBUS_REDIS_URL: redis.url() };
-  const nodes = await Promise.all(['node-1', 'node-2'].map((name) => BusProcess.start(name, backend)));
+  const arena = await openNodes(redis.port, (port) => ({
+    ...settings(mode),
+    ARQONBUS_STORAGE_BACKEND: 'redis',
+    ARQONBUS_REDIS_URL: redis.url().replace(`:${redis.port}/`, `:${port}/`),
+  }));
   return {
-    nodes,
+    ...arena,
     storage: redis,
     read: (room, channel) => readRedis(redis, room, channel),
     close: async () => {
-      await Promise.all(nodes.map((node) => node.kill()));
+      await arena.close();
       process.off('exit', end);
       await redis.stop();
     },
@@ -70,65 +92,59 @@ async function openPostgres(mode: Mode): Promise<Arena> {
   const postgres = await PrivatePostgres.start({ durable: true });
   const end = (): void => void postgres.kill();
   process.once('exit', end);
-  const backend = { ...settings(mode), ARQONBUS_STORAGE_BACKEND: 'postgres', ARQONBUS_POSTGRES_URL: postgres.url() };
-  const nodes = await Promise.all(['node-1', 'node-2'].map((name) => BusProcess.start(name, backend)));
+  const arena = await openNodes(postgres.port, (port) => ({
+    ...settings(mode),
+    ARQONBUS_STORAGE_BACKEND: 'postgres',
+    ARQONBUS_POSTGRES_URL: postgres.url().replace(`:${postgres.port}/`, `:${port}/`),
+  }));
   return {
-    nodes,
+    ...arena,
     storage: postgres,
     read: (room, channel) => readPostgres(postgres, room, channel),
     close: async () => {
-      await Promise.all(nodes.map((node) => node.kill()));
+      await arena.close();
       process.off('exit', end);
       await postgres.stop();
     },
   };
 }
 
+type Servers = Pick<Arena, 'nodes' | 'urls' | 'network' | 'close'>;
+
+/** Two nodes, each with a stretch of network between it and the storage at `port`. */
+async function openNodes(port: number, settingsOf: (port: number) => Record<string, string>): Promise<Servers> {
+  const ways: Stretch[] = [];
+  for (const name of ['node-1', 'node-2']) {
+    ways.push({ name: `the line of ${name} to its storage`, proxy: await TcpProxy.start(port) });
+  }
+  const nodes = await Promise.all(
+    ways.map(({ proxy }, index) => BusProcess.start(`node-${index + 1}`, settingsOf(proxy.port))),
+  );
+  return connected(nodes, ways);
+}
+
+/** Nodes with a stretch of network between each of them and its clients. */
+async function connected(nodes: readonly BusProcess[], ways: readonly Stretch[]): Promise<Servers> {
+  const fronts: Stretch[] = [];
+  for (const { name, url } of nodes) {
+    fronts.push({ name: `the lines of clients to ${name}`, proxy: await TcpProxy.start(Number(new URL(url).port)) });
+  }
+  const network = [...fronts, ...ways];
+  return {
+    nodes,
+    network,
+    urls: fronts.map(({ proxy }) => `ws://127.0.0.1:${proxy.port}`),
+    close: async () => {
+      await Promise.all(nodes.map((node) => node.kill()));
+      await Promise.all(network.map(({ proxy }) => proxy.stop()));
+    },
+  };
+}
+
 function settings(mode: Mode): Record<string, string> {
-  return { ARQONBUS_STORAGE_MODE: mode, ARQONBUS_MAX_HISTORY_SIZE: `${HISTORY_SIZE}` };
-}
-
-function readSqlite(path: string, room: string, channel: string): { epoch: string; events: Received[] } {
-  const database = new Database(path, { readonly: true });
-  try {
-    const stream = database
-      .prepare("SELECT id, epoch FROM streams WHERE tenant = 'default' AND room = ? AND channel = ?")
-      .get(room, channel) as { id: number; epoch: string };
-    const rows = database
-      .prepare('SELECT sequence, text FROM messages WHERE stream = ? ORDER BY sequence')
-      .all(stream.id) as { sequence: number; text: string }[];
-    const events = rows.map(({ sequence, text }) => ({ sequence, id: (JSON.parse(text) as { id: string }).id }));
-    return { epoch: stream.epoch, events };
-  } finally {
-    database.close();
-  }
-}
-
-/** An entry's key begins with its sequence; its body is `TAG TIME ID …`. */
-async function readRedis(redis: PrivateRedis, room: string, channel: string): ReturnType<Arena['read']> {
-  const client = redis.client();
-  try {
-    const standing = (await client.hget(`arqon:{default/${room}}:streams`, channel)) ?? '';
-    const entries = await client.xrange(`arqon:{default/${room}}:stream:${channel}`, '-', '+');
-    const events = entries.map(([key, fields]) => ({
-      sequence: Number(key.split('-')[0]),
-      id: String(fields[1]?.split(' ', 3)[2]),
-    }));
-    return { epoch: String(standing.split(' ')[1]), events };
-  } finally {
-    client.disconnect();
-  }
-}
-
-async function readPostgres(postgres: PrivatePostgres, room: string, channel: string): ReturnType<Arena['read']> {
-  const client = postgres.client();
-  try {
-    const rows = await client<{ epoch: string; sequence: number; id: string }[]>`
-      SELECT s.epoch, m.sequence::integer AS sequence, m.id
-      FROM arqon_streams s JOIN arqon_messages m ON m.stream = s.id
-      WHERE s.tenant = 'default' AND s.room = ${room} AND s.channel = ${channel} ORDER BY m.sequence`;
-    return { epoch: String(rows[0]?.epoch), events: rows.map(({ sequence, id }) => ({ sequence, id })) };
-  } finally {
-    await client.end();
-  }
+  return {
+    ARQONBUS_STORAGE_MODE: mode,
+    ARQONBUS_MAX_HISTORY_SIZE: `${HISTORY_SIZE}`,
+    ARQONBUS_PING_INTERVAL_SECONDS: `${PING_SECONDS}`,
+  };
 }

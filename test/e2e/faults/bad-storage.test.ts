@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import Database from 'libsql';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryMountTmpfs } from '../../../packages/bus/src/engine/sqlite/tmpfs.suite.ts';
-import { freePort, hasRedis, PrivateRedis } from '../../fixtures/private-redis.ts';
+import { freePort } from '../../fixtures/free-port.ts';
+import { hasRedis, PrivateRedis } from '../../fixtures/private-redis.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
 const PORTS = { ARQONBUS_SERVER_PORT: '0', ARQONBUS_HTTP_PORT: '0', ARQONBUS_TELEMETRY_PORT: '0' };

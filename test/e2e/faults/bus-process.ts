@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../fixtures/private-redis.ts';
+import { freePort } from '../../fixtures/free-port.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../../packages/server/bin/arqon.js', import.meta.url));
 
@@ -44,6 +45,17 @@ export class BusProcess {
   /** Of its process; 0 while there is none. */
   get pid(): number {
     return this.child?.pid ?? 0;
+  }
+
+  /** Its workers, by process id; none where it has none, or the system does not tell. */
+  get workers(): number[] {
+    const { pid } = this;
+    try {
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+      return children === '' ? [] : children.split(' ').map(Number);
+    } catch {
+      return [];
+    }
   }
 
   /** What it wrote to standard error, the last of it. */

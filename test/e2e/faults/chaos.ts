@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Arena } from './arena.ts';
+import type { Arena, Stretch } from './arena.ts';
 import type { BusProcess } from './bus-process.ts';
 import type { Random } from './random.ts';
 import type { Moment } from './story.ts';
@@ -8,7 +8,9 @@ const LEAST_PAUSE_MS = 150;
 const MOST_PAUSE_MS = 700;
 const MOST_STARTS = 20;
 /** A client's line breaks more often than a server does. */
-const DICE = ['line', 'line', 'line', 'node', 'storage'] as const;
+const DICE = ['line', 'line', 'line', 'node', 'storage', 'worker', 'silence'] as const;
+/** Workers that are killed a minute, so that their server does not give up. */
+const MOST_WORKERS = 8;
 
 /** What was broken. */
 export interface Damage {
@@ -17,11 +19,22 @@ export interface Damage {
   /** Times that the storage server was stopped from answering, with its connections open. */
   storageFrozen: number;
   linesCut: number;
+  /** Workers of a server, one at a time, without the process that has their engine. */
+  workersKilled: number;
+  /** Times that nothing came through in one direction, to all clients of a node or to its storage. */
+  halfCut: number;
 }
 
 /** Breaks things at random moments and has them come back a while later, until it is told that it is over. */
 export class Chaos {
-  readonly damage: Damage = { nodesKilled: 0, storageKilled: 0, storageFrozen: 0, linesCut: 0 };
+  readonly damage: Damage = {
+    nodesKilled: 0,
+    storageKilled: 0,
+    storageFrozen: 0,
+    linesCut: 0,
+    workersKilled: 0,
+    halfCut: 0,
+  };
   /** What was broken and mended when, lines of clients left out. */
   readonly moments: Moment[] = [];
   private readonly arena: Arena;
@@ -29,6 +42,8 @@ export class Chaos {
   private readonly random: Random;
   private readonly repairs: Promise<void>[] = [];
   private readonly down = new Set<BusProcess>();
+  private readonly silent = new Set<Stretch>();
+  private readonly workersKilledAt: number[] = [];
   private storageBusy = false;
 
   constructor(arena: Arena, clients: readonly { cut(): void }[], random: Random) {
@@ -45,6 +60,8 @@ export class Chaos {
       const what = this.random.pick(DICE);
       if (what === 'node') this.breakNode();
       else if (what === 'storage' && this.arena.storage !== null) this.breakStorage();
+      else if (what === 'worker' && this.mayKillWorker()) this.breakWorker();
+      else if (what === 'silence') this.halfCut();
       else this.cutLine();
     }
     await Promise.all(this.repairs);
@@ -69,6 +86,50 @@ export class Chaos {
       await supervise(node);
       this.note(`${node.name} is back`);
       this.down.delete(node);
+    });
+  }
+
+  private mayKillWorker(): boolean {
+    const since = performance.now() - 60_000;
+    return this.workers().length > 0 && this.workersKilledAt.filter((at) => at > since).length < MOST_WORKERS;
+  }
+
+  private workers(): number[] {
+    return this.arena.nodes.filter((node) => !this.down.has(node)).flatMap(({ workers }) => workers);
+  }
+
+  /** Its server starts another by itself. */
+  private breakWorker(): void {
+    const pid = this.random.pick(this.workers());
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+      return;
+    }
+    this.damage.workersKilled += 1;
+    this.workersKilledAt.push(performance.now());
+    this.note(`the worker ${pid} is killed`);
+  }
+
+  /** For less than what both ends wait for a sign of life, or for more; what was held back comes then. */
+  private halfCut(): void {
+    const stretch = this.random.pick(this.arena.network);
+    const direction = this.random.pick(['questions', 'answers'] as const);
+    const lasts = this.random.between(100, 4_500);
+    const breaks = this.random.fraction() < 0.3;
+    if (this.silent.has(stretch)) return;
+    const { name, proxy } = stretch;
+    this.damage.halfCut += 1;
+    this.silent.add(stretch);
+    proxy.silence(direction);
+    this.note(`the ${direction} of ${name} are held back`);
+    this.repair(async () => {
+      await pause(lasts);
+      if (breaks) proxy.cut();
+      else proxy.silence('none');
+      this.silent.delete(stretch);
+      this.note(`the ${direction} of ${name} ${breaks ? 'are lost with their lines' : 'come'}`);
     });
   }
 

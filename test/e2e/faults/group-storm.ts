@@ -37,7 +37,7 @@ export interface GroupSurvival extends Damage, Omit<GroupVerdict, 'suspects'> {
 export async function groupStorm({ engine, mode, seconds, seed }: GroupStormOptions): Promise<GroupSurvival> {
   const random = new Random(seed);
   const arena = await openArena(engine, mode);
-  const urls = arena.nodes.map(({ url }) => url);
+  const { urls } = arena;
   const workers: Worker[] = [];
   const publishers: Publisher[] = [];
   try {

@@ -3,6 +3,8 @@ import type { BusProcess } from './bus-process.ts';
 
 /** How long the last ack or the last message may take once everything runs again. */
 const CALM_MS = 45_000;
+/** After that a server is asked once more. */
+const ANSWER_MS = 5_000;
 
 /** Whether it was done in time. */
 export async function within(done: Promise<unknown>, limitMs: number = CALM_MS): Promise<boolean> {
@@ -17,8 +19,9 @@ export async function within(done: Promise<unknown>, limitMs: number = CALM_MS):
 export async function healthy({ http }: Pick<BusProcess, 'http'>): Promise<void> {
   for (;;) {
     // `/health` overlooks an interruption that is still short.
-    const { connected } = (await (await fetch(`${http}/storage/stats`)).json()) as { connected: boolean };
-    if (connected) return;
+    const answer = await fetch(`${http}/storage/stats`, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => null);
+    const stats = (await answer?.json().catch(() => undefined)) as { connected: boolean } | undefined;
+    if (stats?.connected === true) return;
     await pause(50);
   }
 }

@@ -4,13 +4,20 @@ import { type Arena, type Engine, type Mode, openArena } from './arena.ts';
 import { Chaos, type Damage } from './chaos.ts';
 import { Publisher } from './publisher.ts';
 import { Random } from './random.ts';
+import { SdkPublisher } from './sdk-publisher.ts';
+import { SdkSubscriber } from './sdk-subscriber.ts';
 import { healthy, printedBy, within } from './settled.ts';
+import type { StoredStream } from './stored.ts';
 import { type Received, Subscriber } from './subscriber.ts';
 import { judge, type Reading, type Verdict } from './verdict.ts';
 
 const ROOM = 'storm';
 const CHANNELS = ['wind', 'rain', 'hail'] as const;
 const PAGE = 500;
+
+/** Clients that know the protocol by themselves, and those of the SDK. */
+type AnyPublisher = Publisher | SdkPublisher;
+type AnySubscriber = Subscriber | SdkSubscriber;
 
 export interface StormOptions {
   readonly engine: Engine;
@@ -47,12 +54,19 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
   const arena = await openArena(engine, mode);
   const crew = man(arena, random);
   try {
+    for (const [name, isWide] of [
+      ['sdk1', false],
+      ['sdk2', true],
+    ] as const) {
+      crew.subscribers.push(await SdkSubscriber.join(name, arena.urls, ROOM, CHANNELS, isWide));
+    }
     await Promise.all(crew.subscribers.map((subscriber) => subscriber.joined()));
     crew.publishers.push(...launch(arena, random));
+    crew.publishers.push(await SdkPublisher.start('p4', arena.urls, ROOM, CHANNELS, random.fork()));
     const { publishers, subscribers } = crew;
     const chaos = new Chaos(arena, [...publishers, ...subscribers], random.fork());
     await chaos.rage(seconds);
-    const verdict = await calm(arena, publishers, subscribers);
+    const verdict = await calm(arena, publishers, subscribers, chaos.damage.nodesKilled);
     return { ...chaos.damage, ...account(publishers, subscribers), ...verdict };
   } finally {
     await Promise.all([...crew.publishers, ...crew.subscribers].map((client) => client.leave()));
@@ -61,8 +75,8 @@ export async function storm({ engine, mode, seconds, seed }: StormOptions): Prom
 }
 
 /** Two clients that join every channel, and two that subscribe to the room. */
-function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribers: Subscriber[] } {
-  const urls = arena.nodes.map(({ url }) => url);
+function man(arena: Arena, random: Random): { publishers: AnyPublisher[]; subscribers: AnySubscriber[] } {
+  const { urls } = arena;
   const subscribers = ['s1', 's2', 's3', 's4'].map(
     (name, index) => new Subscriber(name, urls, ROOM, CHANNELS, index >= 2, random.fork()),
   );
@@ -70,13 +84,18 @@ function man(arena: Arena, random: Random): { publishers: Publisher[]; subscribe
 }
 
 function launch(arena: Arena, random: Random): Publisher[] {
-  const urls = arena.nodes.map(({ url }) => url);
+  const { urls } = arena;
   const known = new Map<string, Position>();
   return ['p1', 'p2', 'p3'].map((name) => new Publisher(name, urls, ROOM, CHANNELS, known, random.fork()));
 }
 
 /** Everything runs again: lets clients finish, then compares what everybody has. */
-async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscriber[]): Promise<Verdict> {
+async function calm(
+  arena: Arena,
+  publishers: AnyPublisher[],
+  subscribers: AnySubscriber[],
+  killed: number,
+): Promise<Verdict> {
   const printed = (): string => printedBy(arena.nodes);
   if (!(await within(Promise.all(arena.nodes.map(healthy))))) return unsettled(`a node does not recover\n${printed()}`);
   if (!(await within(Promise.all(publishers.map((publisher) => publisher.finish()))))) {
@@ -84,29 +103,33 @@ async function calm(arena: Arena, publishers: Publisher[], subscribers: Subscrib
     return unsettled(`messages stay without an ack: ${open}\n${printed()}`);
   }
   const readings = (await Promise.all(arena.nodes.map(({ name, url }) => readAll(name, url)))).flat();
-  const ends = readings.map(({ channel, events }) => ({ channel, end: events.at(-1)?.sequence ?? 0 }));
+  const ends = readings.map(({ channel, epoch, events }) => ({ channel, epoch, end: events.at(-1)?.sequence ?? 0 }));
   const late: string[] = [];
   await Promise.all(
     subscribers.flatMap((subscriber) =>
-      ends.map(async ({ channel, end }) => {
-        if (await within(subscriber.reached(channel, end))) return;
-        const at = subscriber.streams.get(channel)?.position.sequence;
-        late.push(`${subscriber.name} stays at ${channel} ${at} of ${end}`);
+      ends.map(async ({ channel, epoch, end }) => {
+        if (end === 0 || (await within(subscriber.reached(channel, end, epoch)))) return;
+        const { sequence, epoch: itsEpoch } = subscriber.streams.get(channel)?.position ?? {};
+        late.push(`${subscriber.name} stays at ${channel} ${sequence} of ${end}, in epoch ${itsEpoch} of ${epoch}`);
       }),
     ),
   );
   await Promise.all([...publishers, ...subscribers].map((client) => client.leave()));
   await Promise.all(arena.nodes.map((node) => node.stop()));
-  const stored = new Map<string, { epoch: string; events: Received[] }>();
-  for (const channel of CHANNELS) stored.set(channel, await arena.read(ROOM, channel));
-  const verdict = judge({ publishers, subscribers, stored, readings });
+  const stored = new Map<string, StoredStream>();
+  for (const channel of CHANNELS) {
+    // What no process survives, only the servers can tell.
+    const told = readings.find((reading) => reading.channel === channel) as Reading;
+    stored.set(channel, arena.read === null ? told : await arena.read(ROOM, channel));
+  }
+  const verdict = judge({ publishers, subscribers, stored, readings, mayForget: arena.read === null ? killed : 0 });
   const faults = [...late, ...verdict.faults];
   return faults.length === 0 ? verdict : { ...verdict, faults: [...faults, printed()] };
 }
 
 /** There is nothing to compare. */
 function unsettled(fault: string): Verdict {
-  return { found: 0, lost: 0, doubled: 0, reordered: 0, untold: 0, faults: [fault] };
+  return { found: 0, lost: 0, forgotten: 0, doubled: 0, reordered: 0, untold: 0, faults: [fault] };
 }
 
 /** All of every channel, as one server's `history` has it. */
@@ -115,21 +138,26 @@ async function readAll(name: string, url: string): Promise<Reading[]> {
   const readings: Reading[] = [];
   for (const channel of CHANNELS) {
     const events: Received[] = [];
+    let epoch = '';
     for (let after: number | null = 0; after !== null; ) {
       const page = await peer.ask('history', { room: ROOM, channel, after, limit: PAGE });
       for (const { id, metadata } of page.messages) events.push({ sequence: metadata.sequence, id });
+      epoch = page.messages[0]?.metadata.epoch ?? epoch;
       after = page.next;
     }
-    readings.push({ reader: `the history of ${name}`, channel, events });
+    readings.push({ reader: `the history of ${name}`, channel, epoch, events });
   }
   await peer.close();
   return readings;
 }
 
-function account(publishers: Publisher[], subscribers: Subscriber[]): Omit<Survival, keyof Damage | keyof Verdict> {
+function account(
+  publishers: AnyPublisher[],
+  subscribers: AnySubscriber[],
+): Omit<Survival, keyof Damage | keyof Verdict> {
   const sum = <T>(all: readonly T[], count: (one: T) => number): number =>
     all.reduce((total, one) => total + count(one), 0);
-  const received = (one: Subscriber): number => sum([...one.streams.values()], (stream) => stream.received.length);
+  const received = (one: AnySubscriber): number => sum([...one.streams.values()], (stream) => stream.received.length);
   return {
     acked: sum(publishers, ({ acked }) => acked.length),
     liveOnly: sum(publishers, ({ acked }) => acked.filter(({ stored }) => stored === 'none').length),

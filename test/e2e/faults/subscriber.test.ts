@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { shareServer } from '../../fixtures/shared-server.ts';
 import { TcpProxy } from '../../fixtures/tcp-proxy.ts';
 import { Random } from './random.ts';
+import { SdkPublisher } from './sdk-publisher.ts';
+import { SdkSubscriber } from './sdk-subscriber.ts';
 import { Subscriber } from './subscriber.ts';
 
 const CHANNELS = ['wind', 'rain'];
@@ -46,6 +48,28 @@ describe('a subscriber of a storm', () => {
     const rain = subscriber.streams.get('rain');
     expect(rain).toMatchObject({ from: 0, position: { sequence: 3 } });
     expect(rain?.received.map(({ sequence }) => sequence)).toEqual([1, 2, 3]);
+  });
+
+  it('has the same by the SDK, and what the SDK sends again is acked once', async () => {
+    const room = server.freshRoom();
+    const subscriber = await SdkSubscriber.join('s', [server.url], room, CHANNELS, false);
+    const publisher = await SdkPublisher.start('p', [server.url], room, ['wind'], new Random(1));
+    try {
+      for (const one of [subscriber, publisher, subscriber]) {
+        const { length } = publisher.acked;
+        await expect.poll(() => publisher.acked.length, { timeout: 20_000 }).toBeGreaterThan(length + 5);
+        one.cut();
+      }
+      await publisher.finish();
+      const last = Math.max(...publisher.acked.map(({ sequence }) => sequence));
+      await subscriber.reached('wind', last, publisher.acked[0]?.epoch ?? '');
+      expect([...subscriber.complaints, ...publisher.complaints]).toEqual([]);
+      const received = subscriber.streams.get('wind')?.received.map(({ sequence }) => sequence);
+      expect(received).toEqual(Array.from({ length: last }, (_, n) => n + 1));
+      expect(publisher.acked).toHaveLength(last);
+    } finally {
+      await Promise.all([subscriber.leave(), publisher.leave()]);
+    }
   });
 
   it('is owed nothing of what was there before its first join', async () => {

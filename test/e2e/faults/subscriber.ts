@@ -12,11 +12,18 @@ export interface Received {
 }
 
 /** What a client knows of one channel: where it is, and all that it got. */
-interface Stream {
+export interface Stream {
   /** Everything after this sequence is owed. */
   readonly from: number;
   position: Position;
   readonly received: Received[];
+  /** Stretches of which it was told that they are lost to it. */
+  readonly holes: { readonly after: number; readonly upTo: number }[];
+}
+
+/** A stream that a client was told has begun anew, as far as it got it. */
+export interface PastStream extends Stream {
+  readonly channel: string;
 }
 
 /** A join that waits for its answer. */
@@ -33,6 +40,8 @@ interface Join {
 export class Subscriber {
   readonly name: string;
   readonly streams: Map<string, Stream> = new Map();
+  /** Streams that are gone: a resume was told of another epoch. */
+  readonly past: PastStream[] = [];
   /** Ids of messages that came without a sequence: live traffic that is stored nowhere. */
   readonly live: Set<string> = new Set();
   /** What must not be, a sentence each. */
@@ -51,6 +60,8 @@ export class Subscriber {
   private readonly waiting: { met: () => boolean; resolve: () => void }[] = [];
   /** Whether all joins of this connection were answered with a place in the stream. */
   private isPlaced = true;
+  /** Channels of the room that the last answer no longer knew: what comes of them is of a new epoch. */
+  private readonly unknown = new Set<string>();
   private count = 0;
 
   /** `isWide`: subscribes to the room rather than to each channel. */
@@ -93,9 +104,12 @@ export class Subscriber {
     return this.until(() => (this.isWide ? [WILDCARD] : this.channels).every((channel) => this.streams.has(channel)));
   }
 
-  /** Resolves when it has got so far in a channel. */
-  reached(channel: string, sequence: number): Promise<void> {
-    return this.until(() => (this.streams.get(channel)?.position.sequence ?? 0) >= sequence);
+  /** Resolves when it has got so far in a channel, in one epoch of it. */
+  reached(channel: string, sequence: number, epoch?: string): Promise<void> {
+    return this.until(() => {
+      const position = this.streams.get(channel)?.position;
+      return position !== undefined && position.sequence >= sequence && (epoch ?? position.epoch) === position.epoch;
+    });
   }
 
   private until(met: () => boolean): Promise<void> {
@@ -105,6 +119,7 @@ export class Subscriber {
 
   private join(line: Line): void {
     this.joins.clear();
+    this.unknown.clear();
     this.isPlaced = true;
     if (this.isWide) {
       const since = Object.fromEntries([...this.streams].map(([channel, { position }]) => [channel, position]));
@@ -153,18 +168,36 @@ export class Subscriber {
       setTimeout(() => line.cut(), PUT_OFF_MS);
       return;
     }
-    if (payload.recovered === false) this.complaints.push(`could not resume ${channel}: ${JSON.stringify(payload)}`);
-    if (!this.isWide) this.begin(channel, { sequence: payload.sequence, epoch: payload.epoch });
-    else {
-      for (const [name, { sequence, epoch }] of Object.entries(payload.positions as Record<string, Position>)) {
-        // A channel that the room got while this client was away is replayed from its start (P6.6).
-        this.begin(name, { sequence: isResume ? 0 : sequence, epoch });
-      }
+    const positions = (this.isWide ? payload.positions : { [channel]: payload }) as Record<string, Position>;
+    if (payload.recovered === false) this.forget(channel, positions);
+    for (const [name, { sequence, epoch }] of Object.entries(positions)) {
+      // A channel that the room got while this client was away is replayed from its start (P6.6).
+      this.begin(name, { sequence: this.isWide && isResume ? 0 : sequence, epoch });
     }
   }
 
+  /** Streams of another epoch are replayed from their start; nothing else may be missing. */
+  private forget(channel: string, positions: Readonly<Record<string, Position>>): void {
+    let isExplained = false;
+    for (const [name, { position }] of [...this.streams]) {
+      const epoch = positions[name]?.epoch;
+      if (epoch === position.epoch || (epoch === undefined && !this.isWide)) continue;
+      isExplained = true;
+      if (epoch === undefined) this.unknown.add(name);
+      else this.beginAnew(name, epoch);
+    }
+    if (!isExplained) this.complaints.push(`could not resume ${channel}: ${JSON.stringify(positions)}`);
+  }
+
+  private beginAnew(channel: string, epoch: string): void {
+    const stream = this.streams.get(channel);
+    if (stream !== undefined) this.past.push({ channel, ...stream });
+    this.streams.set(channel, { from: 0, position: { sequence: 0, epoch }, received: [], holes: [] });
+  }
+
   private begin(channel: string, position: Position): void {
-    if (!this.streams.has(channel)) this.streams.set(channel, { from: position.sequence, position, received: [] });
+    if (!this.streams.has(channel))
+      this.streams.set(channel, { from: position.sequence, position, received: [], holes: [] });
   }
 
   private receive({ id, channel = '', metadata = {} }: Frame): void {
@@ -180,6 +213,7 @@ export class Subscriber {
     }
     // Of a room it follows all channels, those that come later from their beginning.
     this.begin(channel, { sequence: 0, epoch });
+    if (this.unknown.delete(channel)) this.beginAnew(channel, epoch);
     const stream = this.streams.get(channel) as Stream;
     const { position } = stream;
     const place = `${channel} ${sequence} (${id}${replayed ? ', replayed' : ''})`;

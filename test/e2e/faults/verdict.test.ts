@@ -3,6 +3,7 @@ import { untoldDuplicates } from './duplicates.ts';
 import { type GroupEvidence, type GroupStanding, judgeGroup } from './group-verdict.ts';
 import type { Acked } from './publisher.ts';
 import { tellStory } from './story.ts';
+import type { PastStream } from './subscriber.ts';
 import { type Evidence, judge } from './verdict.ts';
 import type { HandedOut } from './worker.ts';
 
@@ -157,6 +158,9 @@ function evidence(different: {
   readonly stored?: readonly number[];
   readonly received?: readonly number[];
   readonly read?: readonly number[];
+  readonly past?: readonly Pick<PastStream, 'from' | 'received'>[];
+  readonly mayForget?: number;
+  readonly holes?: PastStream['holes'];
 }): Evidence {
   const events = (numbers: readonly number[] = [1, 2, 3]) =>
     numbers.map((n, at) => ({ sequence: at + 1, id: `arq_${n}` }));
@@ -171,19 +175,39 @@ function evidence(different: {
         name: 's1',
         live: new Set(),
         complaints: [],
-        streams: new Map([['wind', { from: 0, position, received: had }]]),
+        past: (different.past ?? []).map((one) => ({
+          ...one,
+          channel: 'wind',
+          position: { sequence: 0, epoch: 'f' },
+          holes: [],
+        })),
+        streams: new Map([['wind', { from: 0, position, received: had, holes: different.holes ?? [] }]]),
       },
     ],
     stored: new Map([['wind', { epoch: EPOCH, events: events(different.stored) }]]),
-    readings: [{ reader: 'n1', channel: 'wind', events: events(different.read ?? different.stored) }],
+    readings: [{ reader: 'n1', channel: 'wind', epoch: EPOCH, events: events(different.read ?? different.stored) }],
+    mayForget: different.mayForget ?? 0,
   };
 }
 
 describe('the verdict over events', () => {
-  const HELD = { found: 3, lost: 0, doubled: 0, reordered: 0, untold: 0, faults: [] };
+  const one = (n: number) => ({ sequence: n, id: `arq_${n}` });
+  const HELD = { found: 3, lost: 0, forgotten: 0, doubled: 0, reordered: 0, untold: 0, faults: [] };
 
   it('finds nothing where everything held', () => {
     expect(judge(evidence({}))).toEqual(HELD);
+  });
+
+  it('forgives what a member was told that it cannot have, and no more', () => {
+    expect(judge(evidence({ received: [1, 3], holes: [{ after: 1, upTo: 2 }] }))).toEqual(HELD);
+    expect(judge(evidence({ received: [1], holes: [{ after: 1, upTo: 2 }] }))).toMatchObject({ untold: 1 });
+  });
+
+  it('forgives what was acked in an epoch that its storage took with it, and counts it', () => {
+    const forgotten = [acked(4, { epoch: 'f', sequence: 1 }), acked(1), acked(2), acked(3)];
+    const past = [{ from: 0, received: [{ sequence: 1, id: 'arq_4' }] }];
+    expect(judge(evidence({ acked: forgotten, past, mayForget: 1 }))).toEqual({ ...HELD, forgotten: 1 });
+    expect(judge(evidence({ acked: forgotten }))).toMatchObject({ lost: 1, forgotten: 0 });
   });
 
   it.each([
@@ -199,6 +223,26 @@ describe('the verdict over events', () => {
     ['an event that a member never had', { received: [1, 3] }, { untold: 1 }],
     ['an event that a member had twice', { received: [1, 2, 2, 3] }, { untold: 1 }],
     ['an event that a server does not read back', { read: [1, 2] }, { untold: 1 }],
+    ['an epoch that ended though its storage did not', { past: [{ from: 0, received: [] }] }, { untold: 1 }],
+    [
+      'more epochs than the storage had lives',
+      { acked: [acked(1), acked(2), acked(3, { epoch: 'g' })], past: [{ from: 0, received: [] }], mayForget: 1 },
+      { untold: 1 },
+    ],
+    [
+      'a hole in what a member had of an epoch that is over',
+      { past: [{ from: 0, received: [one(1), one(3)] }], mayForget: 1 },
+      { untold: 1 },
+    ],
+    [
+      'an event that a member had where another was acked',
+      {
+        acked: [acked(1), acked(2), acked(4, { epoch: 'f', sequence: 1 })],
+        past: [{ from: 0, received: [one(1)] }],
+        mayForget: 1,
+      },
+      { untold: 1 },
+    ],
   ])('finds %s', (_what, different, expected) => {
     const verdict = judge(evidence(different));
     expect(verdict).toMatchObject(expected);

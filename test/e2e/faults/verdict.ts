@@ -1,22 +1,31 @@
 import { untoldDuplicates } from './duplicates.ts';
 import type { Acked, Publisher } from './publisher.ts';
+import type { SdkPublisher } from './sdk-publisher.ts';
+import type { SdkSubscriber } from './sdk-subscriber.ts';
+import type { StoredStream } from './stored.ts';
 import type { Received, Subscriber } from './subscriber.ts';
 
 /** A stream as somebody read it after the storm. */
 export interface Reading {
   readonly reader: string;
   readonly channel: string;
+  readonly epoch: string;
   readonly events: readonly Received[];
 }
 
 /** Everything that is known when the storm is over. */
 export interface Evidence {
-  readonly publishers: readonly Pick<Publisher, 'acked' | 'refused' | 'complaints'>[];
-  readonly subscribers: readonly Pick<Subscriber, 'name' | 'streams' | 'live' | 'complaints'>[];
+  readonly publishers: readonly Pick<Publisher | SdkPublisher, 'acked' | 'refused' | 'complaints'>[];
+  readonly subscribers: readonly Pick<
+    Subscriber | SdkSubscriber,
+    'name' | 'streams' | 'past' | 'live' | 'complaints'
+  >[];
   /** What the storage holds, read past the servers: channel → its epoch and events. */
-  readonly stored: ReadonlyMap<string, { readonly epoch: string; readonly events: readonly Received[] }>;
+  readonly stored: ReadonlyMap<string, StoredStream>;
   /** What the servers say that it holds. */
   readonly readings: readonly Reading[];
+  /** How often the servers may have forgotten what they stored: for good, with a new epoch of each stream. 0: never. */
+  readonly mayForget: number;
 }
 
 export interface Verdict {
@@ -24,6 +33,8 @@ export interface Verdict {
   readonly found: number;
   /** Acked events that are not. */
   readonly lost: number;
+  /** Acked events of epochs that ended, where servers may forget. */
+  readonly forgotten: number;
   /** Events that are stored twice, or were taken for new though they were stored. */
   readonly doubled: number;
   /** Places where events of one sender are not in its order. */
@@ -34,9 +45,10 @@ export interface Verdict {
   readonly faults: readonly string[];
 }
 
-export function judge({ publishers, subscribers, readings, stored }: Evidence): Verdict {
-  const acked = publishers.flatMap((publisher) => publisher.acked);
-  const lost = acked.flatMap((ack) => lostOf(ack, stored.get(ack.channel)));
+export function judge({ publishers, subscribers, readings, stored, mayForget }: Evidence): Verdict {
+  const acked = publishers.flatMap((publisher) => publisher.acked.filter((ack) => ack.stored !== 'none'));
+  const kept = acked.filter(({ channel, epoch }) => mayForget === 0 || epoch === stored.get(channel)?.epoch);
+  const lost = kept.flatMap((ack) => lostOf(ack, stored.get(ack.channel)));
   const streams = [...stored];
   const doubled = [
     ...streams.flatMap(([channel, { events }]) => repeats(channel, events)),
@@ -52,10 +64,12 @@ export function judge({ publishers, subscribers, readings, stored }: Evidence): 
       differences(`${reader} of ${channel}`, events, stored.get(channel)?.events ?? []),
     ),
     ...subscribers.flatMap((subscriber) => lackedBy(subscriber, stored)),
+    ...epochFaults(acked, subscribers, mayForget),
   ];
   return {
-    found: acked.filter((ack) => ack.stored !== 'none').length - lost.length,
+    found: kept.length - lost.length,
     lost: lost.length,
+    forgotten: acked.length - kept.length,
     doubled: doubled.length,
     reordered: reordered.length,
     untold: untold.length,
@@ -63,11 +77,41 @@ export function judge({ publishers, subscribers, readings, stored }: Evidence): 
   };
 }
 
+/** Every epoch has to be told, to be whole as far as anybody has it, and to end with the storage alone. */
+function epochFaults(acked: readonly Acked[], subscribers: Evidence['subscribers'], mayForget: number): string[] {
+  const epochs = new Map<string, Set<string>>();
+  const note = (channel: string, epoch: string): unknown =>
+    epochs.set(channel, (epochs.get(channel) ?? new Set()).add(epoch));
+  for (const { channel, epoch } of acked) note(channel, epoch);
+  const ids = new Map(acked.map(({ channel, epoch, sequence, id }) => [`${channel} ${sequence} of ${epoch}`, id]));
+  const faults: string[] = [];
+  for (const { name, past } of subscribers) {
+    for (const { channel, position, from, received } of past) {
+      const { epoch } = position;
+      note(channel, epoch);
+      faults.push(...holes(`${name} on ${channel}, epoch ${epoch}`, received, from));
+      for (const { sequence, id } of received) {
+        const place = `${channel} ${sequence} of ${epoch}`;
+        const other = ids.get(place) ?? id;
+        if (other !== id) faults.push(`${name} had ${id} at ${place}, where ${other} was acked or had by others`);
+        ids.set(place, id);
+      }
+    }
+  }
+  for (const [channel, { size }] of epochs) {
+    if (size > mayForget + 1) faults.push(`${channel} had ${size} epochs, though its storage ended ${mayForget} times`);
+  }
+  return faults;
+}
+
 function lackedBy({ name, streams, live }: Evidence['subscribers'][number], stored: Evidence['stored']): string[] {
   return [...streams].flatMap(([channel, stream]) => {
     const owed = (stored.get(channel)?.events ?? []).filter(({ sequence }) => sequence > stream.from);
     // What was stored after all, though its node had given up on that and handed it on live.
-    const had = owed.filter(({ sequence, id }) => !live.has(id) || has(stream.received, sequence));
+    const isTold = (at: number): boolean => stream.holes.some(({ after, upTo }) => at > after && at <= upTo);
+    const had = owed.filter(({ sequence, id }) => {
+      return has(stream.received, sequence) || !(live.has(id) || isTold(sequence));
+    });
     return differences(`${name} on ${channel}`, stream.received, had);
   });
 }
@@ -105,10 +149,7 @@ function disorder(
   return [];
 }
 
-function lostOf(
-  { id, channel, sequence, epoch, stored }: Acked,
-  stream: { readonly epoch: string; readonly events: readonly Received[] } | undefined,
-): string[] {
+function lostOf({ id, channel, sequence, epoch, stored }: Acked, stream: StoredStream | undefined): string[] {
   if (stored === 'none') return [];
   if (epoch !== stream?.epoch) return [`${id} was acked in epoch ${epoch}; ${channel} is of ${stream?.epoch}`];
   const found = stream.events[sequence - 1];

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { hasPostgres } from '../../fixtures/private-postgres.ts';
 import { hasRedis } from '../../fixtures/private-redis.ts';
-import type { Engine, Mode } from '../faults/arena.ts';
+import { ENGINES, type Engine, type Mode } from '../faults/arena.ts';
 import { groupStorm } from '../faults/group-storm.ts';
 import { storm } from '../faults/storm.ts';
 
@@ -9,7 +9,8 @@ const USAGE = `Usage: npm run soak -- [options]
 
   --minutes N      how long (default 5)
   --scenario NAME  events or groups (default events)
-  --engine NAME    sqlite, redis or postgres (default redis)
+  --engine NAME    sqlite, local or local-memory (workers on SQLite, on memory), redis
+                   or postgres (default redis)
   --mode MODE      degraded or strict (default: by turns, groups strict)
   --seed S         the first storm's seed; each storm adds one (default: made up)
 `;
@@ -42,7 +43,7 @@ if (values.help) {
 }
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) fail(`--minutes is a number above 0, not "${values.minutes}".`);
-const engine: Engine = choose('engine', values.engine, ['sqlite', 'redis', 'postgres']);
+const engine: Engine = choose('engine', values.engine, ENGINES);
 const scenario = choose('scenario', values.scenario, ['events', 'groups']);
 // What is delivered live alone while the storage is away is no event of a group.
 const usual: readonly Mode[] = scenario === 'groups' ? ['strict'] : ['degraded', 'strict'];

@@ -45,6 +45,17 @@ export class AnsweredTokens {
     put(this.taken, shortOf(token), { kind, answerer, until: Number.POSITIVE_INFINITY }, this.most);
   }
 
+  /**
+   * Whether an answer is one that was taken before and whose giver may not have been told; it is noted then.
+   *
+   * @param isAgain whether its giver says so
+   */
+  takesAgain(token: string, kind: AnswerKind, answerer: Answerer, isAgain: boolean, now: number): boolean {
+    const isKnown = isAgain ? this.has(token, kind, now) : this.hasOverAnother(token, kind, answerer, now);
+    if (isKnown) this.givenAgain(token, answerer);
+    return isKnown;
+  }
+
   /** Whether this very answer was taken, for whoever may not have been told. */
   has(token: string, kind: AnswerKind, now: number): boolean {
     return this.find(token, kind, now) !== undefined;

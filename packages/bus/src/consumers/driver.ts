@@ -258,11 +258,7 @@ export class Driver {
       const entry = this.ledger.find(token);
       this.members.heard(token, entry?.member);
       if (entry === undefined) {
-        const isKnown = isAgain
-          ? answered.has(token, kind, now)
-          : answered.hasOverAnother(token, kind, { by, via }, now);
-        if (isKnown) answered.givenAgain(token, { by, via });
-        (isKnown ? done : lost).push(token);
+        (answered.takesAgain(token, kind, { by, via }, isAgain, now) ? done : lost).push(token);
         continue;
       }
       done.push(token);

@@ -9,7 +9,7 @@ import { type ConnectionRefusal, Connections } from './connections.ts';
 import type { Gate } from './gate.ts';
 import { answerPings } from './pings.ts';
 import { serveWithoutUpgrade } from './plain.ts';
-import { isWebSocket, refuseMalformed, refuseUpgrade } from './refusal.ts';
+import { DRAINING_S, isWebSocket, RETRY_AFTER_S, refuseMalformed, refuseUpgrade } from './refusal.ts';
 
 export interface HandshakeOptions {
   readonly gate: Gate;
@@ -62,6 +62,8 @@ const SENTENCES: Readonly<Record<ConnectionRefusal | 'draining' | 'memory', stri
 export interface HeldRefusal {
   readonly status: 429 | 503;
   readonly details: string;
+  /** After how many seconds it may be tried again. */
+  readonly retryAfter: number;
 }
 
 /**
@@ -167,7 +169,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     socket.on('error', destroy);
     const full = this.count(socket, request.socket.remoteAddress ?? '');
     if (full !== null) {
-      this.refuse(socket, full.status, full.details);
+      this.refuse(socket, full.status, full.details, undefined, full.retryAfter);
       return;
     }
     this.inTurn(() => {
@@ -246,7 +248,7 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     if (socket.destroyed) return;
     const full = this.countSubject(socket, arrival.principal);
     if (full !== null) {
-      this.refuse(socket, full.status, full.details);
+      this.refuse(socket, full.status, full.details, undefined, full.retryAfter);
       return;
     }
     this.wss.handleUpgrade(request, socket, head, (ws) => {
@@ -258,9 +260,9 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
     });
   }
 
-  private refuse(socket: Duplex, status: number, details: string, code?: string): void {
+  private refuse(socket: Duplex, status: number, details: string, code?: string, retryAfter?: number): void {
     this.countRefusal(status);
-    refuseUpgrade(socket, status, details, code);
+    refuseUpgrade(socket, status, details, code, retryAfter);
   }
 
   private countRefusal(status: number): void {
@@ -269,7 +271,8 @@ export class UpgradeHandler<A extends { readonly principal: Principal }> {
 }
 
 function refusal(full: keyof typeof SENTENCES): HeldRefusal {
-  return { status: full === 'address' || full === 'subject' ? 429 : 503, details: SENTENCES[full] };
+  const status = full === 'address' || full === 'subject' ? 429 : 503;
+  return { status, details: SENTENCES[full], retryAfter: full === 'draining' ? DRAINING_S : RETRY_AFTER_S };
 }
 
 function statusOf(error: BusError): number {

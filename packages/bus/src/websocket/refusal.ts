@@ -5,6 +5,10 @@ import type { ErrorCode } from '@arqonbus/protocol';
 /** How long a peer that was refused may take to close its side before the line is cut, in milliseconds. */
 const LINGER_MS = 1_000;
 
+/** `Retry-After` in seconds: of a node that has no room now, and of one that is going, whose place others take at once. */
+export const RETRY_AFTER_S = 5;
+export const DRAINING_S = 1;
+
 const ERROR_CODES: Readonly<Record<number, ErrorCode>> = {
   404: 'NOT_FOUND',
   400: 'VALIDATION_ERROR',
@@ -26,19 +30,26 @@ export function refusalBody(status: number, details: string, code: string | unde
   return JSON.stringify({ error: STATUS_CODES[status], error_code: code, details });
 }
 
-export function refusalHeaders(status: number): Record<string, string> {
+/** `retryAfter` in seconds counts where the status says that it may be tried again. */
+export function refusalHeaders(status: number, retryAfter: number = RETRY_AFTER_S): Record<string, string> {
   return {
     'Content-Type': 'application/json',
     ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="arqonbus"' } : {}),
     ...(status === 405 ? { Allow: 'GET' } : {}),
-    ...(status === 503 || status === 429 ? { 'Retry-After': '5' } : {}),
+    ...(status === 503 || status === 429 ? { 'Retry-After': `${retryAfter}` } : {}),
     ...(status === 426 ? { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } : {}),
   };
 }
 
 /** Answers a WebSocket handshake with an HTTP refusal; the socket was never opened (PROTOCOL section 1). */
-export function refuseUpgrade(socket: Duplex, status: number, details: string, code?: string): void {
-  answerAndClose(socket, status, refusalHeaders(status), refusalBody(status, details, code));
+export function refuseUpgrade(
+  socket: Duplex,
+  status: number,
+  details: string,
+  code?: string,
+  retryAfter?: number,
+): void {
+  answerAndClose(socket, status, refusalHeaders(status, retryAfter), refusalBody(status, details, code));
 }
 
 /** Writes an HTTP answer to a socket that no HTTP server looks after (any more), and ends it. */

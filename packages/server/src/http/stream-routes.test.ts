@@ -373,7 +373,10 @@ describe('a stream counts as a connection', () => {
   it('is refused while the server drains', async () => {
     const own = await startTestServer();
     own.server.bus.isDraining = true;
-    expect(await ask(`${own.urls.http}/v1/stream`)).toMatchObject({ status: 503 });
+    // Others take its place at once, so nobody is to wait for long.
+    const headers = { 'retry-after': '1' };
+    expect(await ask(`${own.urls.http}/v1/stream`)).toMatchObject({ status: 503, headers });
+    await expect(Peer.connect(own.urls.bus)).rejects.toMatchObject({ status: 503, headers });
     await own.stop();
   });
 

@@ -141,7 +141,7 @@ async function admit(bus: Bus, arrival: Arrival): Promise<Arrival> {
 function hold(attached: Pick<Attached, 'hold'>, { socket }: IncomingMessage, principal: Principal): void {
   const full = attached.hold(socket, socket.remoteAddress ?? '', principal);
   if (full === null) return;
-  const headers = { 'Retry-After': '5' };
+  const headers = { 'Retry-After': `${full.retryAfter}` };
   throw new HttpRefusal(full.status, 'LIMIT_EXCEEDED', `No stream for now: ${full.details}.`, {}, headers);
 }
 

@@ -10,6 +10,7 @@ import type { Logger } from '../log.ts';
 import type { Figures } from '../metrics/metrics.ts';
 import { nodeName } from '../server.ts';
 import { type ToSupervisor, type ToWorker, WORKER_VARIABLE, type WorkerTask } from './messages.ts';
+import { endWhatIsOnItsWay } from './on-their-way.ts';
 import { reloadedByWorkers } from './reloaded.ts';
 import { Restarts } from './restarts.ts';
 
@@ -172,6 +173,7 @@ export class Supervisor {
     const { host, movedTo } = this;
     const task: WorkerTask = { node: slot.node, hostPath: host?.path ?? null, movedTo, mayMove };
     const worker = cluster.fork({ [WORKER_VARIABLE]: JSON.stringify(task) });
+    endWhatIsOnItsWay(worker);
     slot.worker = worker;
     slot.isReady = false;
     slot.batches = 0;

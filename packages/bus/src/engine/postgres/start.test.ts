@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../../../../../test/fixtures/free-port.ts';
 import { hasPostgres, PrivatePostgres } from '../../../../../test/fixtures/private-postgres.ts';
-import { freePort } from '../../../../../test/fixtures/private-redis.ts';
 import { toldHealth } from '../redis/nodes.suite.ts';
 import { publishMany, Recorder, range, stream } from '../suite/rig.suite.ts';
 import { SCHEMA_VERSION } from './migrate.ts';

@@ -5,16 +5,35 @@ CREATE OR REPLACE FUNCTION arqon_now() RETURNS bigint LANGUAGE sql VOLATILE AS $
   SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $$;
 
+-- The lowest sequence from `_from` to `_to` whose event was stored after `_after` and begins at byte `_start` of its stream or
+-- later; null when there is none. Both rise with the sequence, and events go from below, so halving finds it: what was
+-- stored in between is never read through.
+CREATE OR REPLACE FUNCTION arqon_first(_stream bigint, _from bigint, _to bigint, _after double precision, _start bigint)
+RETURNS bigint LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
+DECLARE
+  _low bigint := _from;
+  _high bigint := _to + 1;
+  -- As a rule nothing has to go: the first one is looked at first.
+  _next bigint := _from;
+BEGIN
+  WHILE _low < _high LOOP
+    IF EXISTS (SELECT FROM arqon_messages m WHERE m.stream = _stream AND m.sequence = _next
+      AND m.stored_at > _after AND m.start >= _start) THEN
+      _high := _next;
+    ELSE
+      _low := _next + 1;
+    END IF;
+    _next := (_low + _high) / 2;
+  END LOOP;
+  RETURN CASE WHEN _low <= _to THEN _low END;
+END $$;
+
 -- The lowest sequence that a stream keeps, one more than its last when it keeps none.
 CREATE OR REPLACE FUNCTION arqon_oldest(s arqon_streams, _now bigint) RETURNS bigint LANGUAGE sql STABLE
 SET enable_seqscan = off AS $$
   SELECT coalesce(
-    (SELECT m.sequence FROM arqon_messages m
-     WHERE m.stream = s.id
-       AND m.sequence BETWEEN greatest(s.oldest, s.sequence - s.size + 1) AND s.sequence
-       AND m.stored_at > _now - s.ttl_ms
-       AND m.start >= s.bytes - coalesce(s.max_bytes, s.bytes)
-     ORDER BY m.sequence LIMIT 1),
+    arqon_first(s.id, greatest(s.oldest, s.sequence - s.size + 1), s.sequence, _now - s.ttl_ms,
+      s.bytes - coalesce(s.max_bytes, s.bytes)),
     CASE WHEN s.keep_last AND s.oldest <= s.sequence
       AND EXISTS (SELECT FROM arqon_messages m WHERE m.stream = s.id AND m.sequence = s.sequence) THEN s.sequence
     END,
@@ -242,23 +261,29 @@ BEGIN
   END IF;
 END $$;
 
--- Deletes at most `_most` of the events that a stream no longer keeps, none that was stored since `_before`, which nodes
--- may not have read yet. Answers how many they were.
-CREATE OR REPLACE FUNCTION arqon_trim(_stream bigint, _before bigint, _most integer) RETURNS bigint
+-- Deletes events that streams no longer keep, at most `_most` in all, one stream after the other; none that was stored since
+-- `_before`, which nodes may not have read yet. Answers the streams that it did not come to the end of, in their order.
+CREATE OR REPLACE FUNCTION arqon_trim(_streams bigint[], _before bigint, _most integer) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
+  _now bigint := arqon_now();
+  _left integer := _most;
+  _n integer;
   _one arqon_streams;
-  _kept bigint;
-  _gone bigint;
+  _first bigint;
+  _end bigint;
 BEGIN
-  SELECT * INTO _one FROM arqon_streams WHERE id = _stream;
-  IF NOT FOUND THEN RETURN 0; END IF;
-  _kept := arqon_oldest(_one, arqon_now());
-  DELETE FROM arqon_messages m WHERE m.stream = _stream AND m.sequence IN (
-    SELECT o.sequence FROM arqon_messages o
-    WHERE o.stream = _stream AND o.sequence < _kept AND o.stored_at < _before
-    ORDER BY o.sequence LIMIT _most
-  );
-  GET DIAGNOSTICS _gone = ROW_COUNT;
-  RETURN _gone;
+  FOR _n IN 1 .. cardinality(_streams) LOOP
+    SELECT * INTO _one FROM arqon_streams WHERE id = _streams[_n];
+    CONTINUE WHEN NOT FOUND;
+    SELECT m.sequence INTO _first FROM arqon_messages m WHERE m.stream = _one.id ORDER BY m.sequence LIMIT 1;
+    CONTINUE WHEN NOT FOUND;
+    _end := arqon_oldest(_one, _now);
+    _end := coalesce(arqon_first(_one.id, _first, _end - 1, _before - 1, 0), _end);
+    DELETE FROM arqon_messages m
+      WHERE m.stream = _one.id AND m.sequence >= _first AND m.sequence < least(_end, _first + _left);
+    _left := _left - greatest(0, least(_end - _first, _left));
+    IF _left = 0 THEN RETURN _streams[_n:]; END IF;
+  END LOOP;
+  RETURN '{}';
 END $$;

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Link } from './link.ts';
 import type { Session } from './session.ts';
 
@@ -7,7 +8,7 @@ const READ_GRACE_MS = 30_000;
 const ANSWERS_KEPT_MS = 600_000;
 const CHANGES_KEPT_MS = 3_600_000;
 const SIGNALS_KEPT_MS = 60_000;
-/** Rows that one statement deletes, so that none takes long, and statements of a kind in one tick. */
+/** Rows that one statement deletes, however many streams they are of, so that none takes long; and statements of a kind in one tick. */
 const MOST_ROWS = 2_000;
 const MOST_STEPS = 10;
 /** Streams that one tick looks at: those that had traffic, and the next of all in turn. */
@@ -88,16 +89,16 @@ export class Upkeep {
 
   private async trimBusy(session: Session): Promise<void> {
     const now = performance.now();
-    const some = [...this.busy].slice(0, BUSY_STREAMS);
-    for (const [stream, touchedAt] of some) {
+    const some = [...this.busy.keys()].slice(0, BUSY_STREAMS);
+    const left = new Set(await this.trim(session, some));
+    for (const stream of some) {
+      const touchedAt = this.busy.get(stream);
+      // Whose turn did not come is first in the next tick.
+      if (touchedAt === undefined || left.has(stream)) continue;
       this.busy.delete(stream);
       // Again once what it holds now may go, behind all others.
       if (now - touchedAt < READ_GRACE_MS + 2 * TICK_MS) this.busy.set(stream, touchedAt);
     }
-    await this.trim(
-      session,
-      some.map(([stream]) => stream),
-    );
   }
 
   private async trimNext(session: Session): Promise<void> {
@@ -105,21 +106,26 @@ export class Upkeep {
       ...[this.lastStream, OTHER_STREAMS],
     ]);
     const streams = rows.map((row) => Number(row.id));
-    await this.trim(session, streams);
+    const [next] = await this.trim(session, streams);
     await this.forget(session, streams);
-    this.lastStream = rows.length < OTHER_STREAMS ? 0 : Number(rows.at(-1)?.id);
+    if (next !== undefined) this.lastStream = next - 1;
+    else this.lastStream = rows.length < OTHER_STREAMS ? 0 : Number(rows.at(-1)?.id);
   }
 
-  private async trim(session: Session, streams: readonly number[]): Promise<void> {
+  /** Resolves with the streams that it did not come to the end of, in their order. */
+  private async trim(session: Session, streams: readonly number[]): Promise<readonly number[]> {
     let left = streams;
     for (let step = 0; step < MOST_STEPS && left.length > 0; step += 1) {
-      // One stream's rows a statement where there are many.
-      const rows = await session.query(
-        `SELECT s.id FROM unnest($1::bigint[]) s (id) WHERE arqon_trim(s.id, arqon_now() - $2::integer, $3) = $3`,
+      const began = performance.now();
+      const [row] = await session.query(
+        'SELECT array_to_json(arqon_trim($1::bigint[], arqon_now() - $2::integer, $3))::text AS streams',
         [left, READ_GRACE_MS, MOST_ROWS],
       );
-      left = rows.map((row) => Number(row.id));
+      left = JSON.parse(String(row?.streams)) as number[];
+      // Publishers have the disk and the processor for as long again.
+      if (left.length > 0) await pause(performance.now() - began);
     }
+    return left;
   }
 
   /** Drops those of the streams that have rested long enough. */

@@ -1,0 +1,54 @@
+import type { ArqonBusClient } from '@arqonbus/client';
+
+const TEXT = 'x'.repeat(180);
+/** How often it is looked at what is due, in milliseconds. */
+const TICK_MS = 1;
+
+export interface Acks {
+  /** How many were acked. */
+  readonly count: number;
+  readonly perSecond: number;
+  /** From the moment at which a publication was due to its ack, in milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/**
+ * Publishes at an even rate, to channels in turn and over all clients, until `until` resolves. However long acks take, the rate
+ * stays; so a stall shows in everything that was due meanwhile. Rejects when a publication is refused.
+ */
+export async function publishPaced(
+  clients: readonly ArqonBusClient[],
+  { rate, channels, until }: { rate: number; channels: readonly string[]; until: Promise<unknown> },
+): Promise<Acks> {
+  const times: number[] = [];
+  const underWay = new Set<Promise<void>>();
+  const began = performance.now();
+  let sent = 0;
+  let fault: Error | undefined;
+  const publishDue = (): void => {
+    const due = Math.floor(((performance.now() - began) * rate) / 1_000);
+    for (; sent < due; sent += 1) {
+      const dueAt = began + ((sent + 1) * 1_000) / rate;
+      const client = clients[sent % clients.length] as ArqonBusClient;
+      const answer = client.publish(channels[sent % channels.length] as string, { text: TEXT }).then(
+        () => void times.push(performance.now() - dueAt),
+        (error: Error) => {
+          fault ??= error;
+        },
+      );
+      underWay.add(answer);
+      void answer.then(() => underWay.delete(answer));
+    }
+  };
+  const timer = setInterval(publishDue, TICK_MS);
+  await until;
+  clearInterval(timer);
+  const lasted = performance.now() - began;
+  await Promise.all(underWay);
+  if (fault !== undefined) throw fault;
+  times.sort((one, other) => one - other);
+  const at = (share: number): number => times[Math.max(0, Math.ceil((times.length * share) / 100) - 1)] ?? 0;
+  return { count: times.length, perSecond: (sent * 1_000) / lasted, p50: at(50), p99: at(99), max: at(100) };
+}
