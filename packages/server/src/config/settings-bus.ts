@@ -34,7 +34,7 @@ export const bus: Section<Config['bus']> = {
     kind: integer(1, 1_000),
     default: 64,
     description:
-      'The longest chain of messages, each caused by the previous one; beyond it, `LOOP_DETECTED`. A rule can override it (`max_hops`).',
+      'The longest chain of messages, each caused by the previous one; beyond it, `LOOP_DETECTED`; a rule can override it (`max_hops`).',
   },
   publishRequiresJoin: {
     env: 'ARQONBUS_PUBLISH_REQUIRES_JOIN',

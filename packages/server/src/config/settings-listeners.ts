@@ -25,8 +25,8 @@ export const environment: Spec<Config['environment']> = {
   kind: choice(['dev', 'staging', 'prod'], { development: 'dev', production: 'prod' }),
   default: 'dev',
   description:
-    'The environment of this server. Under `prod` it refuses to start unless it is secure and durable (see Production); ' +
-    'under `staging` it warns instead. `production` and `development` are aliases of `prod` and `dev`.',
+    'The environment of this server; under `prod` it refuses to start unless it is secure and durable (see Production); ' +
+    'under `staging` it warns instead; `production` and `development` are aliases of `prod` and `dev`.',
 };
 
 export const server: Section<Config['server']> = {
