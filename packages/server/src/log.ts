@@ -1,5 +1,6 @@
 import { fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { BusError } from '@arqonbus/protocol';
 import pino, { type DestinationStream, type Logger } from 'pino';
 
 export type { Logger };
@@ -26,6 +27,13 @@ export function createLog({ level, destination }: LogOptions): Logger {
     redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '***' },
   };
   return pino(options, destination ?? standardError());
+}
+
+/** What failed that nobody waited for. A storage that is away is no fault of the server, so its sentence says all. */
+export function logFault(log: Logger, error: unknown): void {
+  const isOutage = error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE';
+  if (isOutage) log.warn({ reason: error.message }, 'something could not be done while the storage was away');
+  else log.error({ err: error }, 'unexpected fault');
 }
 
 /**

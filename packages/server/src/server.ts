@@ -11,7 +11,7 @@ import { storageOptions } from './config/storage-options.ts';
 import { type Addresses, type Edge, type MayMove, type MovedTo, openEdge, readCredentials } from './edge.ts';
 import type { OnRestart, Reloaded } from './http/admin-routes.ts';
 import type { Redact } from './http/storage-history.ts';
-import { createLog, type Logger } from './log.ts';
+import { createLog, type Logger, logFault } from './log.ts';
 import { type GatherFigures, Metrics } from './metrics/metrics.ts';
 import { Monitor, type MonitorRates } from './telemetry/monitor.ts';
 
@@ -71,7 +71,7 @@ export class Server {
       operators: config,
       commands: (core) => casilCommands(core, guard, !auth.enabled),
       startDegraded: storage.mode === 'degraded',
-      onFault: (error) => log.error({ err: error }, 'unexpected fault'),
+      onFault: (error) => logFault(log, error),
       limits: {
         ...adjustable(config),
         node,
