@@ -51,24 +51,24 @@ let trimmed = '';
 try {
   await withNode({}, async (clients, node) => {
     await Promise.all(channels.map((channel) => clients[0]?.publish(channel, { text: 'first' })));
-    await measure(`${whole(RATE)} a second, nobody subscribed`, clients, RATE);
+    await measure(`${whole(RATE)} a second, no subscriber`, clients, RATE);
     const subscriber = new ArqonBusClient({ url: node.url });
     await subscriber.connect();
     await subscriber.subscribe('bench', { onMessage: () => {} });
-    await measure(`${whole(RATE)} a second, one subscriber of all of them`, clients, RATE);
+    await measure(`${whole(RATE)} a second, one subscriber to all channels`, clients, RATE);
     await subscriber.close();
   });
   console.error(`making ${whole(ROWS)} old events`);
   await storeOldEvents(sql, ROWS);
   await withNode({}, (clients) =>
-    measure(`${SMALL_RATE} a second beside ${whole(ROWS)} events that stay`, clients, SMALL_RATE),
+    measure(`${SMALL_RATE} a second, ${whole(ROWS)} stored events kept`, clients, SMALL_RATE),
   );
   // From here on their time is over. Streams that nobody publishes to keep by the limits they had.
   await sql`UPDATE arqon_streams SET ttl_ms = 60000`;
   const before = await countDeleted(sql);
   await withNode({ ARQONBUS_HISTORY_TTL_SECONDS: '60' }, async (clients) => {
     const deleting = watchDeletion(sql, before);
-    await measure(`${SMALL_RATE} a second while they are deleted`, clients, SMALL_RATE, deleting);
+    await measure(`${SMALL_RATE} a second during their deletion`, clients, SMALL_RATE, deleting);
     const { count, seconds } = await deleting;
     trimmed = `Deleted: ${whole(count)} events in ${Math.round(seconds)} s, ${whole(count / seconds)} a second.`;
   });
@@ -79,9 +79,9 @@ try {
 const day = new Date().toISOString().slice(0, 10);
 const text = [
   table(['acked events', 'a second', 'p50', 'p99', 'max'], rows),
-  `${trimmed} ${CLIENTS} clients of the SDK, ${whole(STREAMS)} channels in turn, one node; PostgreSQL as it comes (\`shared_buffers\` ` +
+  `${trimmed} ${CLIENTS} SDK clients publish to ${whole(STREAMS)} channels in turn through one node. PostgreSQL has its default settings (\`shared_buffers\` ` +
     '128 MB), every commit synced. Times count from the moment at which an event was due.',
-  `Measured ${day}, ${ROUNDS === 1 ? '' : `median of ${ROUNDS} × ${SECONDS} s, the deleting once, `}clients, node and PostgreSQL on one machine, ${describeMachine({ server: undefined, generator: undefined })}${describePriority()}.`,
+  `Measured ${day}. ${ROUNDS === 1 ? '' : `median of ${ROUNDS} × ${SECONDS} s, deletion once. `}Clients, node and PostgreSQL share one machine: ${describeMachine({ server: undefined, generator: undefined })}${describePriority()}.`,
 ].join('\n\n');
 console.log(text);
 if (values.write !== undefined) writeSection('postgres', text, values.write);

@@ -149,22 +149,22 @@ function tell({ restarts, reports, acked }: Outcome): string {
   });
   rows.push(row('all', restarts, returns));
   const head = [
-    ...['restarted', 'clients that moved', 'most accepted by a node in 1 s', 'back, p50', 'p99', 'max'],
-    ...['node stopped in', 'ready again in'],
+    ...['restarted node', 'clients moved', 'peak accepts per node and second', 'reconnect p50', 'p99', 'max'],
+    ...['time to stop', 'time to ready'],
   ];
   const sum = (of: (report: Report) => number): string => whole(reports.reduce((total, one) => total + of(one), 0));
   const delays = reports.flatMap(({ delays }) => delays).sort(byNumber);
   const way = values.list
-    ? 'each knows the three addresses and begins with another of them'
-    : 'behind a balancer that asks `/ready` every 500 ms';
+    ? 'each with a list of the three addresses in a different order'
+    : 'behind a load balancer that polls `/ready` every 500 ms';
   const day = new Date().toISOString().slice(0, 10);
   return [
     table(head, rows),
-    `${whole(COUNT)} clients of the SDK, ${way}; ARQONBUS_DRAIN_SECONDS=${DRAIN_S}. Meanwhile ${whole(acked)} acked events at ` +
+    `${whole(COUNT)} SDK clients, ${way}; ARQONBUS_DRAIN_SECONDS=${DRAIN_S}. Load: ${whole(acked)} acked events at ` +
       `${RATE} a second, each to ${whole(COUNT / CHANNELS)} subscribers: **${sum(({ lost }) => lost)} lost, ` +
-      `${sum(({ doubled }) => doubled)} doubled**; from publishing to delivery, those for clients on the move included, ` +
+      `${sum(({ doubled }) => doubled)} duplicated**. Delivery latency, including clients that were reconnecting: ` +
       `p50 ${ms(percentile(delays, 50))}, p99 ${ms(percentile(delays, 99))}, max ${ms(percentile(delays, 100))}.`,
-    `Measured ${day}, clients, balancer, nodes and Redis on one machine, ${describeMachine({ server: undefined, generator: undefined })}${describePriority()}.`,
+    `Measured ${day}. Clients, load balancer, nodes and Redis share one machine: ${describeMachine({ server: undefined, generator: undefined })}${describePriority()}.`,
   ].join('\n\n');
 }
 
