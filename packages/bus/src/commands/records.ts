@@ -44,7 +44,7 @@ export const CLIENT_RECORD: z.ZodType<ClientRecord> = z
     screen_name: TEXT_OR_NULL,
     avatar: TEXT_OR_NULL,
     personality: TEXT_OR_NULL,
-    sender: SENDER.describe('The reason for the receivers.'),
+    sender: SENDER.describe('The sender, as receivers see it.'),
     rooms: z
       .record(z.string(), z.array(z.string()))
       .describe('Room name to the channels joined there; `*` is a room subscription.'),

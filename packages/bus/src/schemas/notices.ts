@@ -65,7 +65,7 @@ export const NOTICES: Readonly<Record<Notice['event'], z.ZodType<Notice>>> = {
     .strictObject({
       event: z.literal('announcement'),
       announcement_id: NAME,
-      announcement: z.record(z.string(), z.unknown()).describe("The administrator's reason."),
+      announcement: z.record(z.string(), z.unknown()).describe('The content of the announcement.'),
     })
     .meta({ id: 'AnnouncementNotice', description: 'An administrator’s announcement.' }),
   joined: z
