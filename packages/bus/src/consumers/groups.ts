@@ -62,7 +62,7 @@ export interface GroupsParts {
 
 /**
  * All groups: consumers that share the events of a channel, a room or a pattern. Each event goes to one of them until
- * it is acknowledged (DELIVERY). Checks who may do what; {@link Drivers} handles deliveries.
+ * it is acknowledged (DELIVERY). Checks permissions; {@link Drivers} handles deliveries.
  */
 export class Groups {
   private readonly parts: GroupsParts;

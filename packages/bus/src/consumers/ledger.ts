@@ -172,7 +172,7 @@ export class Ledger {
     entry.text = null;
   }
 
-  /** Whether envelopes in memory exceed what may be kept without need. */
+  /** Whether more envelopes are in memory than may stay there while unused. */
   get isHeavy(): boolean {
     return this.kept > MAX_KEPT || this.texts.used > this.texts.limit;
   }

@@ -52,7 +52,7 @@ export class ReceiptSender {
     return text;
   }
 
-  /** Reads events that an earlier driver delivered again: their senders may want receipts. */
+  /** Rereads events that an earlier driver delivered: their senders may want receipts. */
   async learnOf(tokens: readonly string[]): Promise<void> {
     for (const token of tokens) {
       const entry = this.ledger.find(token);

@@ -276,7 +276,7 @@ export class Mailboxes implements MailKeeper {
   }
 
   /**
-   * Ensures that the sender of a stored message gets its receipt on expiry, if requested, whoever is connected then.
+   * Ensures that the sender of a stored message gets its requested receipt on expiry, even without a connected reader.
    * Rejects with STORAGE_UNAVAILABLE: a retry of the message is a duplicate, and does this again.
    */
   private async expectEnd({ stream, subject }: Box, { options }: Mail, end: number): Promise<void> {

@@ -194,7 +194,7 @@ export class TokenStreams {
     return this.operate(sender, id, 'close', { state });
   }
 
-  /** Asks the writer to stop; resolves with its notified connections. Rejects with NOT_FOUND, AUTHORIZATION_ERROR. */
+  /** Asks the writer to stop; resolves with the number of notices sent. Rejects with NOT_FOUND, AUTHORIZATION_ERROR. */
   async cancel(sender: Sender, id: string): Promise<number> {
     const { tenant } = sender.principal;
     const record = await this.owners.find(tenant, id);

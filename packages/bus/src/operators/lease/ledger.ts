@@ -51,11 +51,12 @@ interface NamedKey {
 
 /**
  * Leases in the key-value store, which changes one key at a time, while a lease has many keys. So a lease is one record
- * that expires, and each of its keys names it: a key is held exactly while the record it names exists and is held.
+ * that expires, and each of its keys names it: a key is held exactly while that record exists and is marked as held.
  *
- * Taking keys writes a record that holds nothing yet, makes every key name it, in sorted order and only where the
- * previously named lease has ended, and then marks the record as held, unless it has expired meanwhile: this one write
- * takes all keys or none. A request that meets a key of another lease releases what it took before it waits.
+ * To take keys, a record that holds nothing yet is written, then every key is made to name it, in sorted order and only
+ * where the previously named lease has ended, and then the record is marked as held, unless it has expired meanwhile:
+ * this one write takes all keys or none. A request that meets a key of another lease releases what it took before it
+ * waits, so no request holds keys while it waits.
  *
  * The fencing token is the largest version of its keys. The store's versions only grow in a tenant, and a key is
  * written for a lease only after the previous one has ended, so no later lease of the key has a smaller token.
