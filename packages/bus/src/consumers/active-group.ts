@@ -3,29 +3,29 @@ import { type GroupPlace, type GroupRecord, groupKey, mayRest } from './group.ts
 import type { Member } from './members.ts';
 import { notDriven } from './operations.ts';
 
-/** Told when this node drives a group from now on, or does not any more. */
+/** Called when this node starts or stops driving a group. */
 export type OnDriving = (isDriving: boolean) => void;
 
-/** A group as one node knows it: its settings, who of this node is in it, and who drives it. */
+/** A group as one node knows it: its settings, its members on this node, and its driver. */
 export class ActiveGroup {
   readonly tenant: string;
   readonly key: string;
   readonly place: GroupPlace;
-  /** Whether it is in the store; one that is not lives and ends with this node. */
+  /** Whether it is in the store; any other group exists only on this node, and ends with it. */
   readonly isKept: boolean;
   record: GroupRecord;
-  /** Here, if this node drives it. */
+  /** Set if this node drives it. */
   driver: Driver | null = null;
   isStarting = false;
-  /** It is being given up, since there is nothing to do. */
+  /** It is being released because it is idle. */
   isSettlingDown = false;
-  /** Questions of this node that wait for its driver. */
+  /** Requests of this node that wait for its driver. */
   questions = 0;
   /** The other node that drives it, as far as this one knows. */
   driverNode: string | null = null;
-  /** Of this node, by id. */
+  /** Members on this node, by id. */
   readonly members: Map<string, Member> = new Map();
-  /** Nodes that have members in it, and when they last said so, where this node drives it. */
+  /** When other nodes last reported members in it, if this node drives it. */
   readonly heardOf: Map<string, number> = new Map();
   /** It was deleted. */
   isGone = false;
@@ -42,7 +42,7 @@ export class ActiveGroup {
     this.place = { tenant, room: record.room, channel: record.channel, group: record.group };
   }
 
-  /** Whether nobody has to drive it while there is nothing to do. */
+  /** Whether it needs no driver while it is idle. */
   get mayRest(): boolean {
     return this.isKept && mayRest(this.record);
   }
@@ -57,7 +57,7 @@ export class ActiveGroup {
     for (const wake of [...this.waiting]) wake();
   }
 
-  /** What a node answers that drives the group. Rejects with STORAGE_UNAVAILABLE once it does not: it may be dead. */
+  /** Resolves with the response of the driving node; STORAGE_UNAVAILABLE when it no longer drives the group. */
   whileDrivenBy<T>(node: string, answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const look = (): void => {

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
 
-/** Times that lie closer together than this are one, in milliseconds. */
+/** Minimum delay before a call, in milliseconds, so that close times share one call. */
 const TICK_MS = 10;
 
-/** Calls back at the earliest of the times that it is given. */
+/** Calls back at the earliest of the given times. */
 export class Alarm {
   private readonly clock: Clock;
   private readonly ring: () => void;

@@ -8,21 +8,20 @@ export interface Answer extends Answerer {
   readonly tokens: readonly string[];
   readonly delayMs?: number | undefined;
   readonly reason?: string | undefined;
-  /** It may have been taken before, and its outcome have been lost. */
+  /** It may have been accepted before, with its outcome lost. */
   readonly isAgain?: boolean;
 }
 
 export interface Answered {
   readonly done: string[];
-  /** Tokens that held nothing any more. */
+  /** Void tokens. */
   readonly lost: string[];
 }
 
 const LIVE = 'live-';
 
 /**
- * An envelope as a member gets it that is handed out without a lease: its token holds nothing, so that any answer to it is
- * done at once.
+ * An envelope that is sent to a member without a lease: its token holds nothing, so any answer to it is done at once.
  */
 export function markLive(text: string, { group, group_id }: GroupRecord, deadline: string): string {
   return markDelivery(text, { group, attempt: 1, token: `${group_id}.${LIVE}${randomToken(16)}`, deadline });

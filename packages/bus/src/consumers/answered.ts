@@ -1,54 +1,53 @@
-/** What a member says of the events that it holds. */
+/** A member's answer for events that it holds. */
 export type AnswerKind = 'ack' | 'nack' | 'extend' | 'reject';
 
-/** How long an answer that was written may be asked for again, in milliseconds. */
+/** How long a written answer may be repeated, in milliseconds. */
 const KEPT_MS = 60_000;
-/** Answers that are kept at least; a group that may have more events out keeps as many. */
+/** Minimum number of answers kept; a group that may have more events out keeps as many. */
 const LEAST_KEPT = 256;
 
 /** Who gave an answer, and over which connection. */
 export interface Answerer {
   /** The subject; null: none. */
   readonly by: string | null;
-  /** The connection; null: a request of its own. Undefined: a part of this program, which is always told. */
+  /** The connection; null: a request without one. Undefined: a part of this program, which always gets the result. */
   readonly via?: string | null | undefined;
 }
 
 interface Taken {
   readonly kind: AnswerKind;
-  /** Who gave it last; null where only the record knows of it. */
+  /** Who gave it last; null when known only from the record. */
   answerer: Answerer | null;
-  /** Until when it is kept, by the clock that is told; for ever while it is not known to be written. */
+  /** When it is dropped, by the caller's clock; never while its write is unconfirmed. */
   until: number;
 }
 
 /**
- * Answers of members that were taken, while those who gave them may not know it: a write may be made and its outcome be
- * lost, with the line to the storage, to a node or to the client. Their leases are over by then; given again, they are
- * done, not lost.
+ * Accepted answers whose senders may not know the outcome: a write can succeed and its result be lost, on the way to a
+ * node or to the client. Their leases have ended by then; when repeated, such answers count as done, not lost.
  */
 export class AnsweredTokens {
   /** By token without the group's id; the oldest first. Recorded. */
   private readonly taken: Map<string, Taken> = new Map();
-  /** What this node has told its own clients, whose lines may have broken then. Not recorded: no write may cost more for it. */
+  /** Answers confirmed to this node's clients over possibly broken connections. Not recorded, to keep writes small. */
   private readonly toldHere: Map<string, Taken> = new Map();
-  /** How many of each are kept. */
+  /** Maximum size of each map. */
   private most = LEAST_KEPT;
 
   get size(): number {
     return this.taken.size;
   }
 
-  /** @param mostOut events that may be out at the same time */
+  /** @param mostOut maximum number of events out at the same time */
   add(token: string, kind: AnswerKind, mostOut: number, answerer: Answerer): void {
     this.most = Math.max(LEAST_KEPT, mostOut);
     put(this.taken, shortOf(token), { kind, answerer, until: Number.POSITIVE_INFINITY }, this.most);
   }
 
   /**
-   * Whether an answer is one that was taken before and whose giver may not have been told; it is noted then.
+   * Whether an answer was accepted before and its sender may not know; if so, the repetition is noted.
    *
-   * @param isAgain whether its giver says so
+   * @param isAgain whether the sender marked it as repeated
    */
   takesAgain(token: string, kind: AnswerKind, answerer: Answerer, isAgain: boolean, now: number): boolean {
     const isKnown = isAgain ? this.has(token, kind, now) : this.hasOverAnother(token, kind, answerer, now);
@@ -56,12 +55,12 @@ export class AnsweredTokens {
     return isKnown;
   }
 
-  /** Whether this very answer was taken, for whoever may not have been told. */
+  /** Whether the same answer was accepted before, and can be repeated. */
   has(token: string, kind: AnswerKind, now: number): boolean {
     return this.find(token, kind, now) !== undefined;
   }
 
-  /** Whether the same answerer gave this very answer over another line before: that one may have broken. */
+  /** Whether the same sender gave the same answer over another connection, which may have broken. */
   hasOverAnother(token: string, kind: AnswerKind, { by, via }: Answerer, now: number): boolean {
     const taken = this.find(token, kind, now);
     if (taken === undefined || via === undefined) return false;
@@ -69,7 +68,7 @@ export class AnsweredTokens {
     return answerer === null || (answerer.by === by && (via === null || answerer.via !== via));
   }
 
-  /** It was given again. */
+  /** Notes a repeated answer. */
   givenAgain(token: string, answerer: Answerer): void {
     const taken = this.taken.get(shortOf(token)) ?? this.toldHere.get(shortOf(token));
     if (taken !== undefined) taken.answerer = answerer;
@@ -80,7 +79,7 @@ export class AnsweredTokens {
     return taken !== undefined && taken.kind === kind && taken.until > now ? taken : undefined;
   }
 
-  /** Those who gave these answers are told; what is told to another node (`isFar`) may be lost on its way. */
+  /** These answers were confirmed; a confirmation to another node (`isFar`) may be lost. */
   told(tokens: readonly string[], isFar: boolean, now: number): void {
     for (const token of tokens) {
       const short = shortOf(token);
@@ -93,7 +92,7 @@ export class AnsweredTokens {
     }
   }
 
-  /** What {@link restore} takes up. */
+  /** The state that {@link restore} reads. */
   record(now: number): [token: string, kind: AnswerKind][] {
     const kept: [string, AnswerKind][] = [];
     for (const [token, { kind, until }] of this.taken) {
@@ -103,13 +102,13 @@ export class AnsweredTokens {
     return kept;
   }
 
-  /** Takes up what was written: those who may ask for it have all the time again. */
+  /** Restores the recorded answers; they may be repeated for the full time again. */
   restore(record: readonly (readonly [token: string, kind: AnswerKind])[], now: number): void {
     for (const [token, kind] of record) this.taken.set(token, { kind, answerer: null, until: now + KEPT_MS });
   }
 }
 
-/** Adds to a map of which the oldest go. */
+/** Adds to a map, and removes the oldest entries beyond `most`. */
 function put(map: Map<string, Taken>, token: string, taken: Taken, most: number): void {
   map.set(token, taken);
   for (const oldest of map.keys()) {

@@ -4,16 +4,16 @@ import type { ListedLetter } from './dead-letters.ts';
 import { unmarkDelivery } from './envelope.ts';
 import type { Member } from './members.ts';
 
-/** An event that a part of this program has from a group. The answers resolve once they are stored. */
+/** An event delivered to a part of this program. The answers resolve once they are stored. */
 export interface Consumed {
   /** The envelope as its stream has it. */
   readonly text: string;
   readonly attempt: number;
   readonly token: string;
   ack(): Promise<Answered>;
-  /** The event comes again after the delay, or after the group's backoff. */
+  /** The event is redelivered after the delay, or after the group's backoff. */
   nack(delaySeconds?: number, reason?: string): Promise<Answered>;
-  /** The lease lasts its whole time from now on. */
+  /** Renews the lease for its full time. */
   extend(): Promise<Answered>;
   reject(reason: string): Promise<Answered>;
 }
@@ -22,41 +22,41 @@ export interface ConsumerParts {
   readonly id: string;
   readonly node: string;
   readonly prefetch: number;
-  /** Takes an event. What it throws or rejects with is a fault, and the event comes again once its lease is over. */
+  /** Handles an event. An error is reported as a fault, and the event is redelivered after its lease ends. */
   handle(consumed: Consumed): unknown;
-  /** Events were lost before they could be handed out; 0 when nobody knows how many. */
+  /** Events were lost before delivery; 0 when the number is unknown. */
   onLost?(count: number): void;
   answer(kind: AnswerKind, token: string, delayMs?: number, reason?: string): Promise<Answered>;
   onFault(error: unknown): void;
 }
 
-/** What takes the events of a hosted group. */
+/** The consumer of a hosted group. */
 export interface HostedConsumer extends Pick<ConsumerParts, 'handle' | 'onLost'> {
-  /** This node hands the group's events out from now on, or does not any more; must neither throw nor wait. */
+  /** This node starts or stops delivering the group's events; must neither throw nor block. */
   onDriving?(isDriving: boolean): void;
 }
 
-/** A group of a part of this program. */
+/** A group that belongs to a part of this program. */
 export interface HostedGroup {
-  /** Events that are not settled, if this node drives the group; else 0. */
+  /** Unsettled events, if this node drives the group; else 0. */
   waiting(): number;
   deadLetterCount(): number;
   deadLetters(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }>;
   retry(keys: readonly string[]): Promise<number>;
-  /** Takes no further events on this node; those that it has it may still answer for. */
+  /** Takes no further events on this node; may still answer for those that it holds. */
   rest(): void;
-  /** Takes no more events on this node; what is kept of the group stays. */
+  /** Takes no more events on this node; the group's data is kept. */
   end(): Promise<void>;
-  /** The group is over, on all nodes. */
+  /** Deletes the group on all nodes. */
   forget(): Promise<void>;
 }
 
-/** A member of a group that is a part of this program. */
+/** A group member that is a part of this program. */
 export function consumerOf({ id, node, prefetch, handle, answer, onFault, onLost }: ConsumerParts): Member {
   const take = async (text: string): Promise<void> => {
     const unmarked = unmarkDelivery(text);
     if (unmarked === null) {
-      // The one notice that members get.
+      // The only notice that members get.
       onLost?.((JSON.parse(text) as { payload: { lost: number } }).payload.lost);
       return;
     }

@@ -4,31 +4,31 @@ import type { Awaitable, KeyValueStore } from '../engine/engine.ts';
 import { type DeadLetter, DeadLetters, type ListedLetter } from './dead-letters.ts';
 import { type Entry, type Ledger, LedgerStream } from './ledger.ts';
 
-/** The wait before a dead letter that could not be kept is tried again, in milliseconds. */
+/** The delay before storing a dead letter is retried, in milliseconds. */
 const RETRY_MS = 1_000;
-/** Bytes of dead letters in one answer; one is always given. */
+/** Bytes of dead letters in one response; one letter always fits. */
 const MAX_ANSWER = 1_048_576;
 
 export interface DeadLetterQueueParts {
   readonly store: KeyValueStore;
   readonly clock: Clock;
-  /** The envelope of an event; null when history has it no more. */
+  /** The envelope of an event; null when history no longer has it. */
   fetch(entry: Entry): Awaitable<string | null>;
   publish(letter: DeadLetter): Promise<void>;
-  /** The dead letter is kept and published: the event is settled. */
+  /** The dead letter is stored and published: the event is settled. */
   onKept(entry: Entry): Promise<void>;
   onMissing(entry: Entry): void;
-  /** A dead letter is to be handed out again. */
+  /** A dead letter is to be redelivered. */
   onRevived(entry: Entry, text: string): void;
   onFault(error: unknown): void;
 }
 
-/** Makes dead letters of the events that a ledger gives up, and takes them up again. */
+/** Makes dead letters of the events that a ledger gives up, and retries dead letters. */
 export class DeadLetterQueue {
   private readonly ledger: Ledger;
   private readonly parts: DeadLetterQueueParts;
   private readonly letters: DeadLetters;
-  /** Keys of dead letters that wait to be taken up again. */
+  /** Keys of dead letters that wait to be retried. */
   private revivals: string[] = [];
   private isCollecting = false;
   private isReviving = false;
@@ -53,7 +53,7 @@ export class DeadLetterQueue {
     this.isOver = true;
   }
 
-  /** A page of dead letters, oldest first, at most 1 MiB of them; `next` is the last one's key when there are more. */
+  /** A page of dead letters, oldest first, at most 1 MiB; `next` is the key of the last one when there are more. */
   async list(limit: number, after: string | undefined): Promise<{ letters: ListedLetter[]; next: string | null }> {
     const letters: ListedLetter[] = [];
     let length = 0;
@@ -72,7 +72,7 @@ export class DeadLetterQueue {
     return { letters, next: null };
   }
 
-  /** Marks dead letters to be handed out again: those of the given message ids or keys, or all. Answers how many. */
+  /** Marks dead letters for redelivery: those of the given message ids or keys, or all. Returns their number. */
   async retry(ids: readonly string[] | undefined, keys?: readonly string[]): Promise<number> {
     const wanted = ids === undefined ? null : new Set(ids);
     const chosen = keys === undefined ? null : new Set(keys);
@@ -90,12 +90,12 @@ export class DeadLetterQueue {
     return (await this.letters.read(key))?.text ?? null;
   }
 
-  /** A dead letter that was tried again is settled. */
+  /** A retried dead letter is settled. */
   remove(key: string): Promise<void> {
     return this.letters.remove(key);
   }
 
-  /** Takes up what is to be tried again, as far as there is room. */
+  /** Retries marked dead letters, as far as there is room. */
   revive(): void {
     if (this.revivals.length === 0 || this.isReviving || this.isOver) return;
     this.isReviving = true;
@@ -119,7 +119,7 @@ export class DeadLetterQueue {
     }
   }
 
-  /** Makes dead letters of what the ledger has given up, one after the other, until that is done. */
+  /** Makes dead letters of the events that the ledger has given up, one after the other, until none is left. */
   collect(): void {
     if (this.isCollecting || this.isOver || this.ledger.dying.size === 0) return;
     this.isCollecting = true;
@@ -155,7 +155,7 @@ export class DeadLetterQueue {
         retrying: false,
         text,
       };
-      // Kept before a driver ended, which had no time to settle the event.
+      // An earlier driver may have stored it and ended before it settled the event.
       if (known === undefined || known.retrying) await this.letters.add(letter);
       await this.parts.publish(letter);
       await this.parts.onKept(entry);
@@ -163,7 +163,7 @@ export class DeadLetterQueue {
   }
 
   private fault(error: unknown): void {
-    // That the storage is away is told already.
+    // A storage outage is already reported elsewhere.
     if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
   }
 }

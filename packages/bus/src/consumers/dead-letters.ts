@@ -2,39 +2,39 @@ import { newId } from '@arqonbus/protocol';
 import type { KeySpace, KeyValueStore } from '../engine/engine.ts';
 
 const SPACE = 'group_dead';
-/** Dead letters of one group, and bytes of them; the oldest go when there are more. */
+/** Dead letters of one group, and their bytes; the oldest are deleted beyond these limits. */
 const MAX_LETTERS = 1_000;
 const MAX_BYTES = 16 * 1_048_576;
 const PAGE = 100;
 
-/** An event that had all its attempts, or was rejected. */
+/** An event that used all its attempts, or was rejected. */
 export interface DeadLetter {
-  /** The stream's channel and the place in it. */
+  /** The stream's channel, and the position in it. */
   readonly channel: string;
   readonly sequence: number;
-  /** Of the envelope. */
+  /** The id of the envelope. */
   readonly id: string;
   readonly reason: string;
   readonly attempts: number;
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** How often it was taken up again before. */
+  /** Number of earlier retries. */
   readonly retries: number;
-  /** It is being handed out again, and not listed meanwhile. */
+  /** It is being redelivered, and not listed meanwhile. */
   readonly retrying: boolean;
   /** The envelope as its stream had it. */
   readonly text: string;
 }
 
-/** A letter with the key that it is kept under, which sorts it. */
+/** A letter with the key it is stored under, which determines its order. */
 export type ListedLetter = DeadLetter & { readonly key: string };
 
-/** What is known of a letter without reading it. */
+/** Metadata of a letter, without its text. */
 export type LetterSummary = Omit<DeadLetter, 'text'> & { readonly key: string; readonly bytes: number };
 
 /**
- * The dead letters of one group, in the key-value store, oldest first. A letter that is tried again stays until it is
- * settled, so that a node that dies meanwhile loses nothing.
+ * The dead letters of one group, in the key-value store, oldest first. A letter that is retried stays until it is
+ * settled, so that nothing is lost when a node dies meanwhile.
  */
 export class DeadLetters {
   private readonly store: KeyValueStore;
@@ -42,7 +42,7 @@ export class DeadLetters {
   /** By key, in their order. */
   private readonly letters: Map<string, LetterSummary> = new Map();
   private bytes = 0;
-  /** Letters that went since there were too many. */
+  /** Letters deleted because there were too many. */
   dropped = 0;
 
   constructor(store: KeyValueStore, tenant: string, groupId: string) {
@@ -50,7 +50,7 @@ export class DeadLetters {
     this.at = { tenant, space: SPACE, namespace: groupId };
   }
 
-  /** Letters that are listed. */
+  /** Number of listed letters. */
   get count(): number {
     let count = 0;
     for (const { retrying } of this.letters.values()) if (!retrying) count += 1;
@@ -79,10 +79,10 @@ export class DeadLetters {
     return undefined;
   }
 
-  /** Keeps a letter; one that was being tried again takes its new place. */
+  /** Stores a letter; one that was being retried moves to its new position. */
   async add(letter: DeadLetter): Promise<void> {
     const before = this.find(letter.channel, letter.sequence);
-    // The time sorts them; what follows tells letters of one millisecond apart.
+    // Sorted by time; the suffix distinguishes letters of the same millisecond.
     const key = `${String(letter.at).padStart(15, '0')}-${newId()}`;
     const value = JSON.stringify(letter);
     await this.store.set(this.at, key, value);
@@ -101,7 +101,7 @@ export class DeadLetters {
     return entry === null ? null : (JSON.parse(entry.value) as DeadLetter);
   }
 
-  /** Notes that a letter is tried again; answers it, or null when it is gone. */
+  /** Marks a letter as being retried; returns it, or null when it is gone. */
   async revive(key: string): Promise<DeadLetter | null> {
     const letter = await this.read(key);
     if (letter === null) return null;
@@ -117,7 +117,7 @@ export class DeadLetters {
     this.letters.delete(key);
   }
 
-  /** The group is gone. */
+  /** Deletes all letters, when the group is gone. */
   async clear(): Promise<void> {
     for (;;) {
       const found = await this.store.list(this.at, { limit: PAGE });

@@ -4,10 +4,10 @@ import type { Members } from './members.ts';
 import type { Pulls } from './pulls.ts';
 import { MAX_OWED } from './receipts-owed.ts';
 
-/** Events that are at hand before anybody takes them, so that members need not wait for a read. */
+/** Events read ahead, so that members need not wait for a read. */
 const MAX_AHEAD = 256;
 
-/** How many events a group reads, beside those that are ready to be handed out. */
+/** How many events a group reads, besides those that are ready for delivery. */
 export class Demand {
   private readonly ledger: Ledger;
   private readonly members: Members;
@@ -21,36 +21,36 @@ export class Demand {
     this.keys = keys;
   }
 
-  /** How many more are wanted by those who are there. */
+  /** How many more events the current members and pulls want. */
   wanted(ready: number): number {
     const { room } = this;
     if (room === 0) return 0;
     const credit = this.pulls.wanted + this.members.totalCredit;
     if (credit === 0) return 0;
-    // With keys, an event may have to wait for its member while others go on.
+    // With keys, an event may have to wait for its member while others are delivered.
     return !this.keys.isUsed ? Math.max(0, Math.min(room, credit - ready)) : room;
   }
 
-  /** Whether an event that has just been published is taken as it is, without a read. */
+  /** Whether a newly published event is taken directly, without a read. */
   takesLive(ready: number): boolean {
     return this.wanted(ready) > 0 || this.ahead(ready) > 0;
   }
 
-  /** How many to read now: what is not wanted yet only once half of it is used up, so that reads are few. */
+  /** How many events to read now. Reads ahead only once half of the read-ahead is used up, so that reads are few. */
   toRead(ready: number): number {
     const wanted = this.wanted(ready);
     const ahead = this.ahead(ready);
     return ahead > ready ? Math.min(this.room, wanted + ahead) : wanted;
   }
 
-  /** How many more are to be ready before they are wanted: with them twice what is out, as long as envelopes are few. */
+  /** How many more to read ahead: up to twice the events that are out, as long as memory use is low. */
   private ahead(ready: number): number {
     if (this.keys.isUsed || this.members.size === 0 || !this.ledger.isLight) return 0;
     const most = Math.min(MAX_AHEAD, 2 * this.ledger.out);
     return Math.max(0, Math.min(this.room, most - ready));
   }
 
-  /** How many more the group may have. */
+  /** How many more events the group may hold. */
   private get room(): number {
     const { ledger } = this;
     if (ledger.owed.size >= MAX_OWED) return 0;

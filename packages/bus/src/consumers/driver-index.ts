@@ -5,7 +5,7 @@ import { isWide } from './group.ts';
 
 type Rooms = Map<string, Map<string, Set<Driver>>>;
 
-/** The drivers of this node, by what they read: an event costs those that may read it, however many others there are. */
+/** The drivers of this node by what they read: an event costs only the drivers that may read it. */
 export class DriverIndex {
   private readonly all: Set<Driver> = new Set();
   /** By tenant, room, and channel; `*` for those that read several. */
@@ -40,17 +40,17 @@ export class DriverIndex {
     if (channels?.size === 0) this.tenants.get(tenant)?.delete(room);
   }
 
-  /** Shows an event of this node to those that may read it. Neither throws nor waits. */
+  /** Passes an event of this node to the drivers that may read it. Neither throws nor blocks. */
   take(event: StreamEvent): void {
     this.reach(event.stream, event);
   }
 
-  /** Events of a stream may have passed this node by. */
+  /** This node may have missed events of a stream. */
   doubt(stream: StreamAddress): void {
     this.reach(stream, null);
   }
 
-  /** @param event null: nobody knows which */
+  /** @param event null: unknown events */
   private reach({ tenant, room, channel }: StreamAddress, event: StreamEvent | null): void {
     const rooms = this.tenants.get(tenant);
     if (rooms === undefined) return;

@@ -3,14 +3,14 @@ import type { Ledger } from './ledger.ts';
 import type { Sources } from './sources.ts';
 import type { Settlement } from './totals.ts';
 
-/** Where a group stands, as the node that drives it tells. */
+/** The state of a group, as reported by its driver. */
 export interface DriverInfo {
-  /** By channel: all up to there is settled. */
+  /** By channel: all events up to there are settled. */
   readonly positions: Readonly<Record<string, Position>>;
-  /** Events that are not handed out: unread ones, and those that wait for another attempt. */
+  /** Events that are not leased: unread ones, and those that wait for another attempt. */
   readonly pending: number;
   readonly unacked: number;
-  /** Age of the oldest event that is not settled; null without one. */
+  /** Age of the oldest unsettled event; null without one. */
   readonly oldest_ms: number | null;
   readonly members: number;
   readonly dead_letters: number;
@@ -44,7 +44,7 @@ export async function infoOf({ ledger, sources, members, deadLetters, now }: Mea
   };
 }
 
-/** Events that are not handed out. Rejects with STORAGE_UNAVAILABLE. */
+/** Number of events that are not leased. Rejects with STORAGE_UNAVAILABLE. */
 export async function pendingOf(ledger: Ledger, sources: Sources): Promise<number> {
   const { unread } = await sources.measure();
   return unread + ledger.size - ledger.out;

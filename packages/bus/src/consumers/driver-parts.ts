@@ -6,20 +6,20 @@ import type { OwedReceipt } from './receipts-owed.ts';
 import type { TextBudget } from './text-budget.ts';
 import type { GroupTotals } from './totals.ts';
 
-/** What the driver of a group works with, and whom it tells. */
+/** Dependencies and callbacks of a group's driver. */
 export interface DriverParts {
   readonly broker: Broker;
   readonly store: KeyValueStore;
   readonly clock: Clock;
   readonly texts: TextBudget;
   readonly totals: GroupTotals;
-  /** Publishes a dead letter; `retries` tells one death of an event from the next. */
+  /** Publishes a dead letter; `retries` distinguishes the deaths of one event. */
   publishDead(tenant: string, group: GroupRecord, letter: DeadLetter): Promise<void>;
-  /** Tells a sender what became of its event. Rejects with STORAGE_UNAVAILABLE. */
+  /** Sends a receipt for an event to its sender. Rejects with STORAGE_UNAVAILABLE. */
   sendReceipt(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** The text of a notice that events were lost. */
   lostNotice(group: GroupRecord, tenant: string, channel: string, count: number): string;
-  /** Whether no other node can drive the group by now: else nothing is handed out. */
+  /** Whether no other node can drive the group yet; otherwise nothing is delivered. */
   isHeld(): boolean;
   /** Another node has taken over. */
   onConflict(): void;

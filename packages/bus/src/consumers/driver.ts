@@ -21,12 +21,12 @@ import { ReceiptSender } from './receipt-sender.ts';
 import { covering, Sources } from './sources.ts';
 import type { Settlement } from './totals.ts';
 
-/** How long a new driver leaves leases to members that it has not heard of, in milliseconds. */
+/** How long a new driver keeps the leases of members that it has not heard from, in milliseconds. */
 const SHOW_UP_MS = 12_000;
 
 /**
- * Drives one group, on the one node that does: reads its streams no faster than its members take events, hands them out
- * under leases, and writes what became of them. What is answered is written first.
+ * Drives one group on one node: reads its streams no faster than its members take events, delivers them under leases,
+ * and records the outcome. The outcome is written before an answer is confirmed.
  */
 export class Driver {
   readonly place: GroupPlace;
@@ -37,28 +37,28 @@ export class Driver {
   private readonly sources: Sources;
   /** Null for a group that is not kept. */
   private readonly journal: Journal | null;
-  /** What had its attempts, and what is tried again. */
+  /** Events that used all their attempts, and dead letters that are retried. */
   readonly deadLetters: DeadLetterQueue;
   private readonly receipts: ReceiptSender;
   private readonly pulls: Pulls;
   private readonly keys: KeyOrder;
   private readonly demand: Demand;
   private readonly covers: (channel: string) => boolean;
-  /** Events that are at hand and wait for somebody to take them, in their order. */
+  /** Events in memory that wait for a taker, in their order. */
   private ready: Entry[] = [];
   private readonly losses: Losses;
-  /** Ends of mail whose senders want to be told; null for any other group. */
+  /** Expiry of mail whose senders want receipts; null for any other group. */
   readonly expiries: Expiries | null;
   private isPumping = false;
   private pumpAgain = false;
   private isOpen = false;
-  /** Events came by before it was open. */
+  /** Events arrived before it was open. */
   private hasMissed = false;
   private isEnding = false;
   private isOver = false;
   private readonly alarm: Alarm;
   private callOffAbsent: () => void = () => {};
-  /** When somebody was last there or asked for something, by the steady clock. */
+  /** Last use by a member or a request, by the steady clock. */
   private lastUse: number;
 
   constructor(tenant: string, group: GroupRecord, isKept: boolean, parts: DriverParts) {
@@ -98,7 +98,7 @@ export class Driver {
       publish: (letter) => parts.publishDead(tenant, this.group, letter),
       onKept: async (entry) => {
         this.finish(entry, 'rejected', true);
-        // There is room for the next one.
+        // There is room for the next event.
         this.pump();
         await this.journal?.saved();
       },
@@ -135,7 +135,7 @@ export class Driver {
       : null;
   }
 
-  /** Takes up where the group stands. Rejects when the storage is away. */
+  /** Restores the state of the group. Rejects when the storage is unavailable. */
   async start(): Promise<void> {
     const { clock } = this.parts;
     const { group } = this;
@@ -147,7 +147,7 @@ export class Driver {
     await this.deadLetters.load();
     this.keys.restore(this.ledger.streams.values());
     if (group.isInternal === true) {
-      // Its members were parts of the node that drove it before.
+      // Its members were on the node that drove it before.
       for (const holder of this.ledger.holders()) this.ledger.giveBack(holder, clock.steady(), 'driver changed');
     }
     await this.sources.open();
@@ -162,7 +162,7 @@ export class Driver {
     this.pump();
   }
 
-  /** Hands nothing out any more, and writes what happened. */
+  /** Stops deliveries, and writes the final state. */
   async stop(): Promise<void> {
     this.isOver = true;
     this.isOpen = false;
@@ -177,19 +177,19 @@ export class Driver {
     this.ledger.clear();
   }
 
-  /** The group's settings were changed. */
+  /** The group's settings have changed. */
   update(group: GroupRecord): void {
     this.group = group;
     this.ledger.limits = ledgerLimits(group.settings);
     this.pump();
   }
 
-  /** Hands out nothing more; what members have they may still answer for. */
+  /** Stops deliveries; members may still answer for events that they hold. */
   rest(): void {
     this.isEnding = true;
   }
 
-  /** Sees an event of the room, live. */
+  /** Handles a live event of the room. */
   take(event: StreamEvent): void {
     if (!this.isOpen) {
       this.hasMissed = true;
@@ -199,30 +199,30 @@ export class Driver {
     if (this.expiries !== null && event.text.includes('"receipt":')) this.expiries.look();
   }
 
-  /** Events may have passed this node by. */
+  /** This node may have missed events. */
   doubt(): void {
     if (this.isOpen) this.sources.doubt();
     else this.hasMissed = true;
     this.expiries?.look();
   }
 
-  /** Events that are not settled, as far as this node knows. */
+  /** Unsettled events, as far as this node knows. */
   get waiting(): number {
     return this.ledger.size + this.sources.unread;
   }
 
-  /** Those of them that somebody has. */
+  /** Those of them that are leased. */
   get unacked(): number {
     return this.ledger.out;
   }
 
-  /** Whether nobody was there, or asked for anything, for `ms` milliseconds. */
+  /** Whether there were no members and no requests for `ms` milliseconds. */
   isUnused(ms: number): boolean {
     if (this.members.size > 0 || this.pulls.size > 0) this.lastUse = this.parts.clock.steady();
     return this.parts.clock.steady() - this.lastUse >= ms;
   }
 
-  /** Whether there was nothing to do for `ms` milliseconds, and nothing is to be done before mail ends. */
+  /** Whether it was idle for `ms` milliseconds, with nothing to do until mail expires. */
   isIdle(ms: number): boolean {
     const { out, dying, owed } = this.ledger;
     const isBusy = out + dying.size + owed.size > 0 || this.expiries?.isQuiet === false;
@@ -237,7 +237,7 @@ export class Driver {
     this.pump();
   }
 
-  /** A member has gone: what it held goes to others at once. */
+  /** A member has left: its events go to others at once. */
   leave(id: string, reason: string): void {
     this.members.remove(id);
     this.lastUse = this.parts.clock.steady();
@@ -245,7 +245,7 @@ export class Driver {
     this.pump();
   }
 
-  /** What a member says, of this node or (`isFar`) of another one. The answer comes once it is written. */
+  /** Handles an answer of a member of this node or (`isFar`) of another. Resolves once it is written. */
   async answer({ kind, tokens, delayMs, reason, by, via, isAgain = false }: Answer, isFar = false): Promise<Answered> {
     const { answered, limits } = this.ledger;
     if (kind === 'ack') await this.receipts.learnOf(tokens);
@@ -285,14 +285,14 @@ export class Driver {
     return { done, lost };
   }
 
-  /** Events for somebody who is no member, under leases of its own: at once when there are some, else within `waitMs`. */
+  /** Delivers events to a caller that is not a member, under its own leases: at once, or within `waitMs`. */
   async pull(
     who: string,
     limit: number,
     waitMs: number,
     isAgain = false,
   ): Promise<{ texts: string[]; pending: number }> {
-    // What it was given before came to nobody.
+    // The result of the previous attempt did not arrive.
     if (isAgain) this.cancelPull(who);
     this.lastUse = this.parts.clock.steady();
     const texts = this.pulls.ask(who, limit, waitMs);
@@ -302,12 +302,12 @@ export class Driver {
     return { texts: taken, pending: await pendingOf(this.ledger, this.sources) };
   }
 
-  /** Whoever pulled has gone and gets no answer: what it was given goes to others at once. */
+  /** The caller of a pull has gone and gets no response: its events go to others at once. */
   cancelPull(who: string): void {
     this.leave(this.pulls.cancel(who), 'caller gone');
   }
 
-  // What is told of it ------------------------------------------------------------------------------------------------
+  // Information -------------------------------------------------------------------------------------------------------
 
   info(): Promise<DriverInfo> {
     const { ledger, sources, members, deadLetters } = this;
@@ -320,7 +320,7 @@ export class Driver {
     });
   }
 
-  /** Goes on after given positions: what was out or waiting is forgotten, its tokens hold nothing. */
+  /** Moves to given positions: leased and waiting events are forgotten, and their tokens become void. */
   async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
     this.lastUse = this.parts.clock.steady();
     await this.sources.seek(positions);
@@ -329,7 +329,7 @@ export class Driver {
     await this.journal?.saved();
   }
 
-  /** Hands dead letters out again, with their first attempt: those of the given message ids, or all. Answers how many. */
+  /** Redelivers dead letters, from attempt 1: those of the given message ids, or all. Returns their number. */
   async retry(ids: readonly string[] | undefined, keys?: readonly string[]): Promise<number> {
     this.lastUse = this.parts.clock.steady();
     const retried = await this.deadLetters.retry(ids, keys);
@@ -337,7 +337,7 @@ export class Driver {
     return retried;
   }
 
-  // Handing out -------------------------------------------------------------------------------------------------------
+  // Delivery ----------------------------------------------------------------------------------------------------------
 
   private get isResting(): boolean {
     return this.group.paused || this.isEnding || !this.parts.isHeld();
@@ -348,7 +348,7 @@ export class Driver {
     return this.isResting || this.isOver ? 0 : this.demand.wanted(this.ready.length);
   }
 
-  /** Hands out what can be, and reads more when more is wanted. Never runs inside itself. */
+  /** Delivers what it can, and reads more when more is wanted. Not reentrant. */
   private pump(): void {
     this.pumpAgain = true;
     if (this.isPumping) return;
@@ -394,7 +394,7 @@ export class Driver {
     this.pulls.flush();
   }
 
-  /** Who gets an event now; undefined when it has to wait. */
+  /** Who gets an event now; undefined when it must wait. */
   private takerOf(entry: Entry): Member | Pull | undefined {
     if (entry.key === null) return this.pulls.next() ?? this.members.leastBusy();
     if (!this.keys.mayGo(entry)) return undefined;
@@ -443,7 +443,7 @@ export class Driver {
     this.keys.read(entry, text);
   }
 
-  /** Is done with an event that nobody answered for. */
+  /** Settles an event without an answer. */
   private finish(entry: Entry, how: Settlement, isDeadLetter = false): void {
     if (how === 'rejected' || how === 'expired') this.receipts.owe(entry, how, entry.rejectedBy);
     if (entry.revived !== null && !isDeadLetter) this.deadLetters.remove(entry.revived).catch(this.parts.onFault);
@@ -452,7 +452,7 @@ export class Driver {
     this.journal?.note();
   }
 
-  /** The time of an event is over that somebody wants to be told of. What a member has may still be handled. */
+  /** An event has expired whose sender wants a receipt. An event that a member holds may still be handled. */
   private expire(sequence: number, text: string): void {
     const stream = this.ledger.streams.get(this.place.channel);
     const entry = stream === undefined ? null : this.ledger.reach(stream, sequence);
@@ -477,14 +477,14 @@ export class Driver {
     if (!this.isOver) this.alarm.at(this.ledger.nextDue);
   }
 
-  /** Members that a driver before this one knew and that have not come back hold nothing any more. */
+  /** Ends the leases of members known to an earlier driver that have not returned. */
   private giveUpAbsent(): void {
     for (const holder of this.ledger.holders()) {
       if (this.members.find(holder) === undefined && !this.pulls.isPull(holder)) this.leave(holder, 'member lost');
     }
   }
 
-  /** History has an event no more that was to be handed out again. */
+  /** History no longer has an event that was to be redelivered. */
   private missing(entry: Entry): void {
     this.finish(entry, 'lost');
     this.tellLost(entry.stream.channel, 1);

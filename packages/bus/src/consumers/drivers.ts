@@ -17,16 +17,16 @@ import { notDriven, type OperationName, type Operations, operate } from './opera
 import { UnsureAnswers } from './unsure.ts';
 import { WakeTimes } from './wake-times.ts';
 
-/** Taken over within 12 s of a driver's end without a farewell. */
+/** A driver that dies is replaced within 12 s. */
 const LEASE = { space: 'group_driver', leaseMs: 9_000, renewalMs: 3_000 };
-/** How often a node tells the drivers of its members. */
+/** How often a node reports its members to the drivers. */
 const TELL_MS = 5_000;
-/** A node that told nothing for so long has no members any more. */
+/** A node silent for this long has no members any more. */
 const SILENT_MS = 16_000;
 const RETRY_MS = 1_000;
-/** How long a group that may rest is driven with nothing to do, in milliseconds: longer than absent members may take to come. */
+/** How long an idle group that may rest stays driven, in milliseconds: longer than absent members need to return. */
 const LINGER_MS = 15_000;
-/** How long a question waits for a driver to be there, and for its answer, in milliseconds. */
+/** How long a request waits for a driver, and for its response, in milliseconds. */
 const PATIENCE_MS = 12_000;
 const ANSWER_MS = 5_000;
 /** UTF-16 units of envelopes in one message to another node. */
@@ -50,7 +50,7 @@ interface MemberList {
   readonly tenant: string;
   readonly key: string;
   readonly members: readonly Pick<Member, 'id' | 'subject' | 'prefetch'>[];
-  /** Those that have left since; they may be in the list again. */
+  /** Members that have left since; they may be in the list again. */
   readonly left: readonly string[];
 }
 
@@ -64,22 +64,22 @@ interface Operation<N extends OperationName = OperationName> {
 type Outgoing = [tenant: string, key: string, member: string, text: string];
 
 /**
- * Sees to it that each group is driven by one node, and that the others reach it: questions and answers of members go
- * to the driver, envelopes for members come from it.
+ * Ensures that each group is driven by one node and reachable from the others: requests and answers of members go to
+ * the driver, envelopes for members come from it.
  */
 export class Drivers {
   private readonly parts: DriversParts;
-  /** Null where this node is the only one. */
+  /** Null when this node is the only one. */
   private readonly leases: NodeLeases | null;
   private readonly wakes: WakeTimes;
-  /** The drivers of this node, those that are being started too. */
+  /** The drivers of this node, including those that are starting. */
   readonly index: DriverIndex = new DriverIndex();
   private readonly outgoing: Map<string, Outgoing[]> = new Map();
   private readonly unsure: UnsureAnswers = new UnsureAnswers();
   private readonly toTell: Map<ActiveGroup, Set<string>> = new Map();
   private untap: (() => void) | null = null;
   private callOff: () => void = () => {};
-  /** Where groups that are not kept have their dead letters. */
+  /** Stores the dead letters of groups that are not kept. */
   private readonly volatile: KeyValueStore;
   private isOver = false;
 
@@ -120,12 +120,12 @@ export class Drivers {
     this.callOff = this.parts.clock.after(TELL_MS, tick);
   }
 
-  /** Takes up which of the groups that may rest have something to do. */
+  /** Loads which resting groups have something to do. */
   load(): Promise<void> {
     return this.wakes.load();
   }
 
-  /** The groups that this node drives, and their events that nobody has, and that somebody has not answered for. */
+  /** The groups that this node drives, and their events that are not delivered and not acknowledged. */
   get figures(): { driven: number; pending: number; unacked: number } {
     let [pending, unacked] = [0, 0];
     for (const driver of this.index) {
@@ -135,7 +135,7 @@ export class Drivers {
     return { driven: this.index.size, pending, unacked };
   }
 
-  /** Writes what its groups have, and lets other nodes drive them, if there are any; members of this node stay. */
+  /** Writes the state of its groups and lets other nodes, if any, drive them; members of this node stay. */
   async handOver(): Promise<void> {
     if (this.leases === null) return;
     const kept = [...this.parts.all()].filter(({ isKept }) => isKept);
@@ -143,7 +143,7 @@ export class Drivers {
     await this.leases.yield();
   }
 
-  /** Writes what its groups have, and lets other nodes take over at once. */
+  /** Writes the state of its groups, and lets other nodes take over at once. */
   async stop(): Promise<void> {
     this.isOver = true;
     this.callOff();
@@ -153,20 +153,20 @@ export class Drivers {
     this.untap?.();
   }
 
-  /** A group is there: some node has to drive it, or from some time on. */
+  /** A group exists: some node must drive it, now or from its wake time on. */
   take(active: ActiveGroup): void {
     if (active.mayRest && !this.wakes.isAwake(active.tenant, active.key)) return;
     if (this.leases === null || !active.isKept) void this.drive(active);
     else this.leases.want(active.tenant, active.key);
   }
 
-  /** Somebody needs a group. */
+  /** A group is needed. */
   private wake(active: ActiveGroup): void {
     if (!active.mayRest || active.isGone || this.isOver) return;
     this.wakes.wake(active.tenant, active.key).catch((error: unknown) => this.fault(error));
   }
 
-  /** Nobody needs to drive a group now, as far as other nodes know. */
+  /** As far as other nodes know, this group does not need a driver now. */
   private rest(active: ActiveGroup): void {
     if (!active.mayRest) return;
     if (active.members.size > 0 || active.questions > 0) {
@@ -178,13 +178,13 @@ export class Drivers {
     void this.leases?.release(active.tenant, active.key);
   }
 
-  /** Lets a group rest that this node drives, until somebody needs it or the next of its events ends. */
+  /** Lets a group that this node drives rest, until it is needed or its next event expires. */
   private async settleDown(active: ActiveGroup, driver: Driver): Promise<void> {
     const { tenant, key } = active;
     active.isSettlingDown = true;
     try {
       const isResting = await this.wakes.rest(tenant, key, driver.expiries?.next ?? null);
-      // What was stored just before that relied on this driver, which may not have seen it.
+      // An event stored just before may rely on this driver, which may not have seen it.
       if (isResting && (await driver.expiries?.isBehind()) === true) this.wake(active);
     } catch (error) {
       this.fault(error);
@@ -193,7 +193,7 @@ export class Drivers {
     }
   }
 
-  /** The group is gone, here or (`isOver`) for good. */
+  /** The group is gone, on this node or (`isOver`) everywhere. */
   async drop(active: ActiveGroup, isOver: boolean): Promise<void> {
     active.isGone = true;
     active.changed();
@@ -203,7 +203,7 @@ export class Drivers {
     if (!active.isKept) await new DeadLetters(this.volatile, active.tenant, active.record.group_id).clear();
   }
 
-  /** A member of this node came, or wants another number of events at a time. */
+  /** A member of this node joined, or changed its prefetch. */
   joined(active: ActiveGroup, member: Member): void {
     active.members.set(member.id, member);
     this.wake(active);
@@ -218,10 +218,11 @@ export class Drivers {
   }
 
   /**
-   * Asks the node that drives a group, waiting for one if need be. Rejects with what it refused, or with
-   * STORAGE_UNAVAILABLE when nobody answered within some seconds (beyond `waitMs`).
+   * Sends a request to the node that drives a group, and waits for a driver if there is none. Rejects with the driver's
+   * error, or with STORAGE_UNAVAILABLE when there is no response within some seconds (beyond `waitMs`).
    *
-   * @param again what is asked after a try of which nobody knows what it did, with what is left of `waitMs`; undefined: nothing
+   * @param again the arguments for a retry after an attempt with an unknown outcome, given the rest of `waitMs`;
+   * undefined: no retry
    */
   async ask<N extends OperationName>(
     active: ActiveGroup,
@@ -239,7 +240,7 @@ export class Drivers {
     }
   }
 
-  /** Gives the driver of a group an answer of a member, as {@link ask} does: one that was taken and not told is done. */
+  /** Sends a member's answer to the driver as {@link ask} does; accepted but unconfirmed answers count as done. */
   async answer(active: ActiveGroup, answer: Answer): Promise<Answered> {
     const { tokens } = answer;
     const again = { ...answer, isAgain: true };
@@ -272,7 +273,7 @@ export class Drivers {
           const operation: Operation<N> = { tenant, key, name, args: given };
           const waitMs = leftMs();
           const answer = calls.ask(driverNode, 'group.operate', operation, ANSWER_MS + waitMs);
-          // Whatever does not wait has its answer, or none, within seconds.
+          // Without a wait time, the call returns or times out within seconds.
           return (await (waitMs > 0 ? active.whileDrivenBy(driverNode, answer) : answer)) as Operations[N]['result'];
         }
       } catch (error) {
@@ -287,7 +288,7 @@ export class Drivers {
     }
   }
 
-  /** Events of a room (`*`: of all rooms) may have passed this node by. */
+  /** This node may have missed events of a room (`*`: of all rooms). */
   doubt(tenant: string | null, room: string): void {
     for (const driver of this.index) {
       const { place } = driver;
@@ -296,7 +297,7 @@ export class Drivers {
     }
   }
 
-  // Driving here ------------------------------------------------------------------------------------------------------
+  // Driving on this node ----------------------------------------------------------------------------------------------
 
   private mayDrive({ tenant, key, isKept, isGone }: ActiveGroup): boolean {
     if (this.isOver || isGone) return false;
@@ -349,7 +350,7 @@ export class Drivers {
     await this.release(driver);
   }
 
-  /** Somebody else has written the group's record: whoever holds the lease goes on from there. */
+  /** Another node has written the group's record: the holder of the lease restarts from there. */
   private async startAgain(active: ActiveGroup): Promise<void> {
     await this.standDown(active);
     await this.drive(active);
@@ -376,7 +377,7 @@ export class Drivers {
     return operate(driver, name, args, true);
   }
 
-  /** Tells the driver of a group who of this node is in it: what changes in one turn is told once. */
+  /** Reports this node's members of a group to its driver; changes of one turn are reported together. */
   private tell(active: ActiveGroup, left: readonly string[]): void {
     if (this.leases === null || active.record.isInternal === true) return;
     if (this.toTell.size === 0) setImmediate(() => this.tellAll());
@@ -393,7 +394,7 @@ export class Drivers {
       if (driverNode === null || active.driver !== null) continue;
       const members = [...active.members.values()].map(({ id, subject, prefetch }) => ({ id, subject, prefetch }));
       const list: MemberList = { tenant, key, members, left: [...left] };
-      // What fails now is told again in a few seconds.
+      // A failed report is repeated in a few seconds.
       this.parts.calls.ask(driverNode, 'group.members', list, ANSWER_MS).catch(() => {});
     }
   }
@@ -415,7 +416,7 @@ export class Drivers {
     return null;
   }
 
-  /** Puts an envelope on its way to another node's member: one message a turn and node. */
+  /** Queues an envelope for another node's member: one message per turn and node. */
   private send(node: string, item: Outgoing): void {
     const waiting = this.outgoing.get(node);
     if (waiting !== undefined) {
@@ -437,11 +438,11 @@ export class Drivers {
         this.parts.find(tenant, key)?.driver?.leave(member, 'member left');
       }
     };
-    // Without an answer the leases end by themselves, or with the node.
+    // Without a response the leases expire, or end with the node.
     this.parts.calls.ask(node, 'group.deliver', items, ANSWER_MS).then(returned, () => {});
   }
 
-  /** Answers which items found nobody. */
+  /** Returns the items whose member is not here. */
   private receive(items: readonly Outgoing[]): number[] {
     const missing: number[] = [];
     for (const [at, [tenant, key, id, text]] of items.entries()) {
@@ -452,7 +453,7 @@ export class Drivers {
     return missing;
   }
 
-  /** Tells the drivers of this node's members, and notices nodes that tell nothing any more. */
+  /** Reports this node's members to the drivers, and detects nodes that stopped reporting. */
   private look(): void {
     const now = this.parts.clock.steady();
     for (const active of this.parts.all()) {
@@ -461,7 +462,7 @@ export class Drivers {
         if (active.members.size > 0) this.tell(active, []);
         continue;
       }
-      // Told again if the store was away.
+      // Repeated in case the store was unavailable.
       if (driver.members.size > 0) this.wake(active);
       else if (active.mayRest && !active.isSettlingDown && driver.isIdle(LINGER_MS))
         void this.settleDown(active, driver);
@@ -476,7 +477,7 @@ export class Drivers {
   }
 
   private fault(error: unknown): void {
-    // That the storage is away is told already.
+    // A storage outage is already reported elsewhere.
     if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
   }
 }

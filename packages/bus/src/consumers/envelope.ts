@@ -1,7 +1,7 @@
 import type { Envelope, JsonObject } from '@arqonbus/protocol';
 import type { GroupPlace } from './group.ts';
 
-/** What a delivery says of itself in `metadata.delivery`. */
+/** The facts of a delivery, in `metadata.delivery`. */
 export interface DeliveryFacts {
   readonly group: string;
   readonly attempt: number;
@@ -13,7 +13,7 @@ export interface DeliveryFacts {
 let stampMs = -1;
 let stamp = '';
 
-/** A time as RFC 3339; the text is made once a millisecond. */
+/** A time as RFC 3339; formatted once per millisecond. */
 export function timeText(ms: number): string {
   if (ms !== stampMs) {
     stampMs = ms;
@@ -24,13 +24,13 @@ export function timeText(ms: number): string {
 
 const BEFORE_DELIVERY = ',"delivery":{"group":"';
 
-/** An envelope as a member gets it. Spliced, not parsed: metadata stands at an envelope's end, and is never empty. */
+/** An envelope as delivered to a member. Spliced, not parsed: metadata is an envelope's last field, and never empty. */
 export function markDelivery(text: string, { group, attempt, token, deadline }: DeliveryFacts): string {
   const facts = `${group}","attempt":${attempt},"token":"${token}","deadline":"${deadline}"`;
   return `${text.slice(0, -2)}${BEFORE_DELIVERY}${facts}}}}`;
 }
 
-/** Takes {@link markDelivery} back; null for a text that is no delivery. */
+/** Reverses {@link markDelivery}; null for a text that is not a delivery. */
 export function unmarkDelivery(text: string): { text: string; delivery: DeliveryFacts } | null {
   const at = text.lastIndexOf(BEFORE_DELIVERY);
   if (at < 0) return null;
@@ -38,12 +38,12 @@ export function unmarkDelivery(text: string): { text: string; delivery: Delivery
   return { text: `${text.slice(0, at)}}}`, delivery };
 }
 
-/** A stored envelope as a list of dead letters shows it. */
+/** A stored envelope as shown in a list of dead letters. */
 export function markDead(text: string, dead: JsonObject): string {
   return `${text.slice(0, -2)},"dead":${JSON.stringify(dead)}}}`;
 }
 
-/** When an envelope is no longer to be handed out, in milliseconds since 1970: its end, or its request's deadline. */
+/** When an envelope expires, in milliseconds since 1970: its own expiry, or its request's deadline. */
 export function endOf(text: string): number {
   if (!text.includes('"expires_at":"') && !text.includes('"request":{')) return Number.POSITIVE_INFINITY;
   const { metadata } = JSON.parse(text) as { metadata?: { expires_at?: unknown; request?: { deadline?: unknown } } };
@@ -53,7 +53,7 @@ export function endOf(text: string): number {
   return Math.min(Number.POSITIVE_INFINITY, ...ends);
 }
 
-/** Whether an envelope is a dead letter of this very group: handed out again it would never end. */
+/** Whether an envelope is a dead letter of this same group: redelivering it would never end. */
 export function isOwnDeadLetter(
   text: string,
   { room, group }: GroupPlace,
@@ -65,7 +65,7 @@ export function isOwnDeadLetter(
   return dead?.group === group && dead.room === room && typeof dead.channel === 'string' && covers(dead.channel);
 }
 
-/** The value at a group's key path, as text; null without one. What is longer than `longest` is cut: such keys may meet. */
+/** The value at a group's key path, as text; null without one. Cut at `longest`, so that long keys may collide. */
 export function keyOf(text: string, path: readonly string[], longest: number): string | null {
   let value: unknown = JSON.parse(text);
   for (const step of path) {

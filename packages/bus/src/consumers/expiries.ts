@@ -9,7 +9,7 @@ import { askedOf, MAX_OWED } from './receipts-owed.ts';
 
 /** Events read at a time. */
 const READ = 16;
-/** The wait before a stream that could not be read is read again, in milliseconds. */
+/** The delay before a failed read of the stream is retried, in milliseconds. */
 const RETRY_MS = 1_000;
 
 interface Ending extends Expiring {
@@ -21,20 +21,20 @@ export interface ExpiriesParts {
   readonly broker: Pick<Broker, 'history'>;
   readonly ledger: Ledger;
   readonly clock: Clock;
-  /** The time of an event is over, and its sender wants to be told; it may be settled by now. */
+  /** An event has expired and its sender wants a receipt; it may be settled already. */
   onOver(sequence: number, text: string): void;
   onFault(error: unknown): void;
 }
 
 /**
- * Ends of the events of one stream whose senders want to be told, read by the group or not: each is told of when its time
- * comes. At hand are two numbers of each such event; the events themselves stay in history.
+ * Reports the expiry of one stream's events whose senders want receipts, whether the group has read them or not. Keeps
+ * two numbers in memory for each such event; the events stay in history.
  */
 export class Expiries {
   private readonly parts: ExpiriesParts;
   private ends: ExpiryHeap<Ending> = new ExpiryHeap();
   private epoch = '';
-  /** All up to here is known. */
+  /** All events up to here are known. */
   private seen = 0;
   private isWorking = false;
   private isAsked = false;
@@ -45,22 +45,22 @@ export class Expiries {
     this.parts = parts;
   }
 
-  /** When the next event ends, in milliseconds since 1970; null when none does. */
+  /** When the next event expires, in milliseconds since 1970; null when none does. */
   get next(): number | null {
     return this.ends.next();
   }
 
-  /** Whether all that was there when it was last asked is known and told. */
+  /** Whether everything that existed at the last look is known and reported. */
   get isQuiet(): boolean {
     return !this.isWorking;
   }
 
-  /** Whether there is something by now that it does not know. */
+  /** Whether there are events that it does not know yet. */
   async isBehind(): Promise<boolean> {
     return (await this.history({ fromSequence: this.seen + 1, limit: 1 })).length > 0;
   }
 
-  /** Looks for what has come, and tells of what is over. */
+  /** Looks for new events, and reports expired ones. */
   look(): void {
     this.isAsked = true;
     if (this.isWorking || this.isOver) return;
@@ -72,7 +72,7 @@ export class Expiries {
         else this.arm();
       },
       (error: unknown) => {
-        // That the storage is away is told already.
+        // A storage outage is already reported elsewhere.
         if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
         this.callOff = this.parts.clock.after(RETRY_MS, () => {
           this.isWorking = false;
@@ -127,7 +127,7 @@ export class Expiries {
     }
   }
 
-  /** Whether more may be told of now: what is owed stands in the group's record. */
+  /** Whether more may be reported now: owed receipts are kept in the group's record. */
   private get hasRoom(): boolean {
     return this.parts.ledger.owed.size < MAX_OWED;
   }

@@ -4,7 +4,7 @@ import type { Sender } from '../connection/session.ts';
 import { hasRole } from '../principal.ts';
 import { type GivenSettings, type GroupPlace, type GroupRecord, settingsOf } from './group.ts';
 
-/** Who uses a group reads its source. Throws VALIDATION_ERROR for what is none, AUTHORIZATION_ERROR. */
+/** Users of a group need access to its source. Throws VALIDATION_ERROR for an invalid source, AUTHORIZATION_ERROR. */
 export function requireSource(access: Access, { principal }: Sender, { room, channel }: GroupPlace): void {
   if (room === WILDCARD) {
     throw new BusError('VALIDATION_ERROR', 'A group belongs to one room; name it.', {
@@ -20,7 +20,7 @@ export function requireSource(access: Access, { principal }: Sender, { room, cha
   access.require(principal, 'group', room, channel);
 }
 
-/** Throws AUTHORIZATION_ERROR for who neither made a group nor is an admin. */
+/** Throws AUTHORIZATION_ERROR for anyone but the owner of a group and admins. */
 export function requireOwner({ identity, principal }: Sender, { owner, room, channel, group }: GroupRecord): void {
   if (identity === owner || hasRole(principal, 'admin')) return;
   throw new BusError('AUTHORIZATION_ERROR', 'Only whoever made this group, or an admin, may do this.', {
@@ -31,8 +31,8 @@ export function requireOwner({ identity, principal }: Sender, { owner, room, cha
 }
 
 /**
- * Whoever has dead letters published somewhere may publish there: what is in them is what it let be sent. Throws
- * VALIDATION_ERROR for what is no address, AUTHORIZATION_ERROR.
+ * Setting a dead letter channel requires the right to publish there, because the group publishes for its owner. Throws
+ * VALIDATION_ERROR for an invalid address, AUTHORIZATION_ERROR.
  */
 export function requireDeadLetters(access: Access, { principal }: Sender, given: GivenSettings): void {
   const { dead_letter } = settingsOf(given);

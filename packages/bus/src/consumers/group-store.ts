@@ -3,9 +3,9 @@ import type { KeySpace, KeyValueStore } from '../engine/engine.ts';
 import { type GroupRecord, groupKey, isInbox } from './group.ts';
 
 const SPACE = 'group';
-/** Those of mailboxes. Each mailbox has one `inbox`, which counts for nobody's quota. */
+/** Groups of mailboxes. Each mailbox has one `inbox`, which counts towards no quota. */
 export const MAIL_SPACE = 'group_mail';
-/** Where drivers keep how far their groups are. */
+/** The progress of the groups, written by their drivers. */
 export const STATE_SPACE = 'group_state';
 const SPACES = [SPACE, MAIL_SPACE] as const;
 const PAGE = 500;
@@ -15,7 +15,7 @@ export interface GroupQuota {
   readonly maxGroupsPerSubject: number;
 }
 
-/** The groups of all tenants in the key-value store: what a restart finds again, and all nodes of a cluster see. */
+/** The groups of all tenants in the key-value store: they survive a restart, and all nodes of a cluster see them. */
 export class GroupStore {
   private readonly store: KeyValueStore;
   private readonly quota: GroupQuota;
@@ -25,7 +25,7 @@ export class GroupStore {
     this.quota = quota;
   }
 
-  /** Tells of every group that any node makes, changes or (null) deletes; returns the way to stop. */
+  /** Reports every group that any node creates, changes or (null) deletes; returns a function that stops it. */
   watch(onChange: (tenant: string, key: string, record: GroupRecord | null) => void): () => void {
     const stops = SPACES.map((space) =>
       this.store.watch(space, ({ at, key, value }) =>
@@ -53,7 +53,7 @@ export class GroupStore {
     }
   }
 
-  /** Keeps a new group; answers the one that is there when somebody else was faster. Rejects with LIMIT_EXCEEDED. */
+  /** Stores a new group; returns the existing one when another caller was faster. Rejects with LIMIT_EXCEEDED. */
   async add(tenant: string, record: GroupRecord): Promise<GroupRecord> {
     const { maxGroups, maxGroupsPerSubject } = this.quota;
     const key = groupKey(record);
@@ -91,7 +91,7 @@ export class GroupStore {
     await this.store.delete(spaceOf(tenant, key), key);
   }
 
-  /** Deletes what a driver kept of a group, and may have written after it was deleted. */
+  /** Deletes the state that a driver kept of a group, and may have written after the deletion. */
   async forgetState(tenant: string, key: string, { group_id }: GroupRecord): Promise<void> {
     const at = { tenant, space: STATE_SPACE, namespace: '' };
     const entry = await this.store.get(at, key);

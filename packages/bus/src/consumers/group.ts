@@ -13,12 +13,12 @@ import type { StreamAddress } from '../engine/engine.ts';
 import type { LedgerLimits } from './ledger.ts';
 
 export const GROUP_NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-/** Streams of one group; a room or a pattern that has more is refused, and what appears beyond them is told. */
+/** Maximum streams of one group; a room or pattern with more is refused, and later channels beyond it are reported. */
 export const MAX_STREAMS = 1_000;
 
 const DAY_SECONDS = 86_400;
 
-/** What a group does with its events, as `group.create` takes it and `group.info` tells it. */
+/** The settings of a group, as `group.create` takes them and `group.info` returns them. */
 export const GROUP_SETTINGS: {
   readonly ack_wait_seconds: z.ZodNumber;
   readonly max_attempts: z.ZodNumber;
@@ -93,10 +93,10 @@ const DEFAULTS: GroupSettings = {
   expires_seconds: null,
 };
 
-/** What of its settings somebody named. */
+/** The settings that were given explicitly. */
 export type GivenSettings = { readonly [K in keyof GroupSettings]?: NonNullable<GroupSettings[K]> };
 
-/** Settings in full. Throws VALIDATION_ERROR for a `dead_letter` that is no address of one channel. */
+/** Settings with defaults. Throws VALIDATION_ERROR for a `dead_letter` that is not the address of one channel. */
 export function settingsOf(given: GivenSettings): GroupSettings {
   const { dead_letter } = given;
   if (dead_letter !== undefined) {
@@ -111,13 +111,13 @@ export function settingsOf(given: GivenSettings): GroupSettings {
   return { ...DEFAULTS, ...given };
 }
 
-/** The first setting that is named and is another one in the group; undefined when there is none. */
+/** The first given setting that differs from the group's; undefined when there is none. */
 function differing(given: GivenSettings, group: GroupSettings): string | undefined {
   const names = Object.keys(given) as (keyof GroupSettings)[];
   return names.find((name) => JSON.stringify(given[name]) !== JSON.stringify(group[name]));
 }
 
-/** Throws CONFLICT that names the setting which somebody named and which is another one in the group. */
+/** Throws CONFLICT that names the first given setting that differs from the group's. */
 export function requireSame({ settings, room, channel, group }: GroupRecord, given: GivenSettings): void {
   const field = differing(given, settings);
   if (field === undefined) return;
@@ -134,7 +134,7 @@ export function ledgerLimits(settings: GroupSettings): LedgerLimits {
   };
 }
 
-/** Where a group stands: the source's address and its name. */
+/** The address of a group: its source and its name. */
 export interface GroupPlace {
   readonly tenant: string;
   readonly room: string;
@@ -143,7 +143,7 @@ export interface GroupPlace {
   readonly group: string;
 }
 
-/** A group as the key-value store keeps it. */
+/** A group as stored in the key-value store. */
 export interface GroupRecord {
   readonly group_id: string;
   readonly room: string;
@@ -151,32 +151,32 @@ export interface GroupRecord {
   readonly group: string;
   readonly settings: GroupSettings;
   readonly paused: boolean;
-  /** The identity that made it, which may also end it. */
+  /** The identity that created it, which may also delete it. */
   readonly owner: string;
   /** Milliseconds since 1970. */
   readonly created_at: number;
   /**
-   * A part of this program made it for itself: nobody else sees it, only members of the node that drives it get events,
-   * and dead letters are kept without being published.
+   * An internal group of this program: nobody else sees it, only members on the node that drives it get events, and
+   * dead letters are kept without being published.
    */
   readonly isInternal?: true;
-  /** The bus made it, of a mailbox that nobody has read yet: whoever reads it makes it theirs, with other settings if need be. */
+  /** The bus created it for a mailbox without a reader; the first reader takes it over and may change its settings. */
   readonly isImplied?: true;
-  /** Where it began: by channel; a stream that is not among them is read from its start. */
+  /** Start positions by channel; a stream that is not listed is read from its start. */
   readonly begin: Readonly<Record<string, Position>>;
 }
 
-/** Under which key the group's record and state are kept; no name holds a separator. */
+/** The key of the group's record and state; no name contains a separator. */
 export function groupKey({ room, channel, group }: Omit<GroupPlace, 'tenant'>): string {
   return `${room}:${channel}/${group}`;
 }
 
-/** Whether a group is the one that every mailbox has. */
+/** Whether a group is the `inbox` that every mailbox has. */
 export function isInbox({ room, group }: Pick<GroupRecord, 'room' | 'group'>): boolean {
   return room === MAIL_ROOM && group === INBOX;
 }
 
-/** Whether nobody has to drive a group while there is nothing to do for it. */
+/** Whether a group needs no driver while it is idle. */
 export function mayRest({ room, settings, isInternal }: GroupRecord): boolean {
   return room === MAIL_ROOM && isInternal !== true && settings.expires_seconds === null;
 }
@@ -186,14 +186,14 @@ export function isWide(channel: string): boolean {
   return channel === WILDCARD || isChannelPattern(channel);
 }
 
-/** The stream that a group calls by this name: a channel of its room, or `room:channel` where it reads all rooms. */
+/** The stream of this name in a group: a channel of its room, or `room:channel` when it reads all rooms. */
 export function streamOf({ tenant, room }: GroupPlace, name: string): StreamAddress {
   if (room !== WILDCARD) return { tenant, room, channel: name };
   const colon = name.indexOf(':');
   return { tenant, room: name.slice(0, colon), channel: name.slice(colon + 1) };
 }
 
-/** What a group calls a stream. */
+/** The name of a stream in a group. */
 export function streamName({ room }: GroupPlace, stream: StreamAddress): string {
   return room === WILDCARD ? `${stream.room}:${stream.channel}` : stream.channel;
 }

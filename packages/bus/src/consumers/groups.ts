@@ -61,8 +61,8 @@ export interface GroupsParts {
 }
 
 /**
- * All groups: consumers that share the events of a channel, a room or a pattern, each event to one of them until it says
- * done (DELIVERY). Knows who may do what; who hands out is a matter of {@link Drivers}.
+ * All groups: consumers that share the events of a channel, a room or a pattern. Each event goes to one of them until
+ * it is acknowledged (DELIVERY). Checks permissions; {@link Drivers} handles deliveries.
  */
 export class Groups {
   private readonly parts: GroupsParts;
@@ -100,12 +100,12 @@ export class Groups {
     this.pulling = new Pulling(this.drivers);
   }
 
-  /** Groups that this node knows. */
+  /** Groups known to this node. */
   get size(): number {
     return this.byId.size;
   }
 
-  /** Those that this node drives, and how many of their events wait, or are out. */
+  /** The groups that this node drives, and their pending and unacknowledged events. */
   get figures(): { driven: number; pending: number; unacked: number } {
     return this.drivers.figures;
   }
@@ -120,39 +120,39 @@ export class Groups {
     this.callOff = this.clock.after(EXPIRY_MS, tick);
   }
 
-  /** Takes up the groups of earlier runs and of other nodes; called again when the store was away and has come back. */
+  /** Loads the groups of earlier runs and of other nodes; called again after a storage outage. */
   async load(): Promise<void> {
     await this.store.load((tenant, record) => void this.adopt(tenant, record, true));
     await this.drivers.load();
   }
 
-  /** Lets other nodes drive the groups that this one does, while its own members stay in them. */
+  /** Hands the groups that this node drives over to other nodes; its own members stay in them. */
   handOver(): Promise<void> {
     return this.drivers.handOver();
   }
 
-  /** Hands its groups over to other nodes. */
+  /** Stops, and hands its groups over to other nodes. */
   async stop(): Promise<void> {
     this.callOff();
     await this.drivers.stop();
     this.stopWatching();
   }
 
-  /** Events of a room (`*`: of all rooms of the tenant; without a tenant: of all) may have passed this node by. */
+  /** This node may have missed events of a room (`*`: all rooms of the tenant; without a tenant: of all tenants). */
   doubt(tenant: string | null = null, room: string = WILDCARD): void {
     this.drivers.doubt(tenant, room);
   }
 
-  /** A stream goes on without all that it held, or has begun anew. */
+  /** A stream continues without all of its events, or was started over. */
   doubtStream(stream: StreamAddress): void {
     this.drivers.index.doubt(stream);
   }
 
-  // Making and ending -------------------------------------------------------------------------------------------------
+  // Create and delete -------------------------------------------------------------------------------------------------
 
   /**
-   * Makes a group, or answers the one that is there with the same settings. Throws AUTHORIZATION_ERROR, CONFLICT that
-   * names the setting (or the position) that is another, LIMIT_EXCEEDED, VALIDATION_ERROR.
+   * Creates a group, or returns the existing one if its settings are the same. Throws AUTHORIZATION_ERROR, CONFLICT
+   * that names the differing setting or position, LIMIT_EXCEEDED, VALIDATION_ERROR.
    */
   async create(sender: Sender, place: GroupPlace, given: GivenSettings, start: Start): Promise<GroupRecord> {
     this.requireSource(sender, place);
@@ -171,7 +171,7 @@ export class Groups {
     return kept === record ? active : this.claim(active, given, start, owner);
   }
 
-  /** Makes a group that is there somebody's, if the bus made it; else answers it, if the settings are the same. */
+  /** Gives an existing group that the bus created to an owner; returns any other group if its settings are the same. */
   private async claim(active: ActiveGroup, given: GivenSettings, start: Start, owner: string): Promise<ActiveGroup> {
     const { tenant, key, place } = active;
     if (active.record.isImplied !== true) {
@@ -192,8 +192,8 @@ export class Groups {
   }
 
   /**
-   * Makes a part of this program the one consumer of a group of its own, whose record it keeps itself. A kept one goes on
-   * where it was, on whichever node drives it; every node calls this for it. Events come until `end`.
+   * Makes a part of this program the only consumer of its own group, whose record it keeps itself. A kept group resumes
+   * at its position, on whichever node drives it; every node calls this for it. Events are delivered until `end`.
    */
   host(tenant: string, record: GroupRecord, isKept: boolean, consumer: HostedConsumer): HostedGroup {
     const { node, onFault } = this.parts.options;
@@ -217,7 +217,7 @@ export class Groups {
     };
   }
 
-  /** Hands out nothing (or goes on). For whoever made it, and admins. */
+  /** Pauses or resumes deliveries. For the owner and admins. */
   async pause(sender: Sender, place: GroupPlace, paused: boolean): Promise<void> {
     const { key, tenant } = this.owned(sender, place);
     const record = await this.store.amend(tenant, key, (kept) => ({ ...kept, paused }));
@@ -225,14 +225,17 @@ export class Groups {
     this.adopt(tenant, record, true);
   }
 
-  /** Goes on from another place. For whoever made it, and admins. Throws CONFLICT for a place that is not there yet. */
+  /**
+   * Moves a group to another position. For the owner and admins. Throws CONFLICT for a position beyond the stream's
+   * end.
+   */
   async seek(sender: Sender, place: GroupPlace, start: Start): Promise<void> {
     const active = this.owned(sender, place);
     const positions = await startPositions(this.parts.engine.broker, place, start, 'sequence');
     await this.drivers.ask(active, 'seek', { positions });
   }
 
-  /** Ends a group with all that is kept of it. For whoever made it, and admins. */
+  /** Deletes a group with all its data. For the owner and admins. */
   async delete(sender: Sender, place: GroupPlace): Promise<void> {
     await this.remove(this.owned(sender, place));
   }
@@ -245,11 +248,11 @@ export class Groups {
     await new DeadLetters(this.parts.engine.store, tenant, record.group_id).clear();
   }
 
-  // What members do ---------------------------------------------------------------------------------------------------
+  // Members -----------------------------------------------------------------------------------------------------------
 
   /**
-   * Makes a connection a member; the group is made with defaults when it is not there. Events come only once `begin` was
-   * called. Throws what {@link create} throws, and LIMIT_EXCEEDED beyond the connection's subscriptions.
+   * Makes a connection a member; a missing group is created with defaults. Events are delivered only after `begin` is
+   * called. Throws the errors of {@link create}, and LIMIT_EXCEEDED beyond the connection's subscriptions.
    */
   async join(
     session: Session,
@@ -287,7 +290,7 @@ export class Groups {
     }
   }
 
-  /** Ends a membership; what it holds goes to others. False when there was none. */
+  /** Ends a membership; events that it holds go to other members. False when there was none. */
   leave(session: Session, place: GroupPlace): boolean {
     const key = groupKey(place);
     if (!session.leftGroup(key)) return false;
@@ -296,7 +299,7 @@ export class Groups {
     return true;
   }
 
-  /** Ends all memberships of a connection that is going away. */
+  /** Ends all memberships of a closing connection. */
   leaveAll(session: Session): void {
     const { tenant } = session.principal;
     for (const key of [...session.groups]) {
@@ -307,7 +310,7 @@ export class Groups {
     this.pulling.left(session);
   }
 
-  /** Ends the memberships that the session's grants do not allow any more; answers their places. */
+  /** Ends the memberships that the session's grants no longer allow; returns their places. */
   leaveForbidden(session: Session): GroupPlace[] {
     const { principal } = session;
     const left: GroupPlace[] = [];
@@ -320,7 +323,7 @@ export class Groups {
     return left;
   }
 
-  /** What a member says of events that it holds. Throws LEASE_LOST when it holds none of them. */
+  /** Answers of a member for events that it holds. Throws LEASE_LOST when it holds none of them. */
   async answer(sender: Sender, given: Omit<Answer, 'by' | 'via'>): Promise<Answered> {
     const { tenant, subject } = sender.principal;
     const byGroup = new Map<ActiveGroup, string[]>();
@@ -344,18 +347,21 @@ export class Groups {
     throw new BusError('LEASE_LOST', 'None of these leases is held any more; the events went to others.', { lost });
   }
 
-  /** Events for somebody who is no member; the leases are the subject's. Whoever goes takes no more. */
+  /**
+   * Delivers events to a caller that is not a member; the leases belong to its subject. A caller that leaves gets no
+   * more.
+   */
   async pull(sender: Sender, place: GroupPlace, request: PullRequest): Promise<{ texts: string[]; pending: number }> {
     this.requireSource(sender, place);
     return this.pulling.pull(sender, this.existing(place), request);
   }
 
-  /** Answers whoever waits for events without being a member. */
+  /** Answers all pulls that wait for events. */
   endPulls(): void {
     this.pulling.endAll();
   }
 
-  // What is told ------------------------------------------------------------------------------------------------------
+  // Information -------------------------------------------------------------------------------------------------------
 
   async info(sender: Sender, place: GroupPlace): Promise<{ record: GroupRecord; info: DriverInfo }> {
     this.requireSource(sender, place);
@@ -363,7 +369,7 @@ export class Groups {
     return { record: active.record, info: await this.drivers.ask(active, 'info', null) };
   }
 
-  /** The groups that a sender may use, by their keys, of one room or channel if it is named. */
+  /** The groups that a sender may use, sorted by key, of one room or channel if given. */
   list(sender: Sender, room?: string, channel?: string): ActiveGroup[] {
     const { principal } = sender;
     const all = [...(this.tenants.get(principal.tenant)?.values() ?? [])].filter(
@@ -378,7 +384,7 @@ export class Groups {
     return all.sort((one, other) => (one.key < other.key ? -1 : 1));
   }
 
-  /** The groups that read a channel (`*`: what is addressed to a whole room), this program's own included. */
+  /** The groups that read a channel (`*`: room-wide events), including internal ones. */
   readersOf(tenant: string, room: string, channel: string): GroupRecord[] {
     return [...(this.tenants.get(tenant)?.values() ?? [])]
       .filter(({ place }) => (place.room === WILDCARD || place.room === room) && covering(place.channel)(channel))
@@ -400,7 +406,7 @@ export class Groups {
     return this.drivers.ask(this.existing(place), 'retry', { ids });
   }
 
-  /** How many members a group has, on all nodes; 0 when there is no such group. */
+  /** Members of a group on all nodes; 0 when there is no such group. */
   async liveMembers(place: GroupPlace): Promise<number> {
     const active = this.find(place);
     if (active === undefined) return 0;
@@ -408,8 +414,8 @@ export class Groups {
   }
 
   /**
-   * Hands an envelope that is not stored to one member of a group, on whichever node; false when there is none. It has no
-   * lease: `deadline` (RFC 3339) is all that the member is told of its time.
+   * Delivers an envelope that is not stored to one member of a group, on any node; false when there is none. It has no
+   * lease: the member gets only its `deadline` (RFC 3339).
    */
   async handLive(place: GroupPlace, envelope: string, deadline: string): Promise<boolean> {
     const active = this.find(place);
@@ -417,7 +423,7 @@ export class Groups {
     return this.drivers.ask(active, 'handLive', { text: markLive(envelope, active.record, deadline) });
   }
 
-  // Inside ------------------------------------------------------------------------------------------------------------
+  // Internals ---------------------------------------------------------------------------------------------------------
 
   private find(place: GroupPlace): ActiveGroup | undefined {
     return this.tenants.get(place.tenant)?.get(groupKey(place));
@@ -446,9 +452,9 @@ export class Groups {
     else if (active !== undefined) this.drop(active).catch(this.parts.options.onFault);
   }
 
-  /** Notes a group as the store has it now. */
+  /** Registers a group with its current record. */
   private adopt(tenant: string, record: GroupRecord, isKept: boolean, onDriving?: OnDriving): ActiveGroup {
-    // Events of other nodes are for tenants that this node knows.
+    // Events of other nodes reach only tenants known to this node.
     this.parts.rooms.tenant(tenant);
     const groups = this.tenants.get(tenant) ?? new Map<string, ActiveGroup>();
     this.tenants.set(tenant, groups);
@@ -459,7 +465,7 @@ export class Groups {
       this.drivers.take(known);
       return known;
     }
-    // Deleted and made again, which came as one change.
+    // A deletion and a new group of the same name, reported as one change.
     if (known !== undefined) this.drop(known).catch(this.parts.options.onFault);
     const active = new ActiveGroup(tenant, record, isKept, onDriving);
     groups.set(active.key, active);
@@ -468,7 +474,7 @@ export class Groups {
     return active;
   }
 
-  /** @param isOver whether the group is over, and not only its part on this node */
+  /** @param isOver whether the group itself ends, and not only its part on this node */
   private async drop(active: ActiveGroup, isOver = true): Promise<void> {
     const { tenant, key, place, record } = active;
     if (!this.byId.delete(record.group_id)) return;
@@ -484,7 +490,7 @@ export class Groups {
     if (wasDriven && isOver) await this.store.forgetState(tenant, key, record);
   }
 
-  /** Deletes groups that nobody has used for as long as they were made to wait. */
+  /** Deletes groups unused for longer than their `expires_seconds`. */
   private expire(): void {
     for (const active of [...this.byId.values()]) {
       const { expires_seconds } = active.record.settings;

@@ -5,9 +5,9 @@ import type { KeySpace, KeyValueStore, SetOutcome } from '../engine/engine.ts';
 
 /** How long a change that nobody waits for may stay unwritten, in milliseconds. */
 const LAZY_MS = 25;
-/** The wait before a write that failed is tried again, in milliseconds. */
+/** The delay before a failed write is retried, in milliseconds. */
 const RETRY_MS = 250;
-/** How long anybody waits for a write, in milliseconds. */
+/** How long a caller waits for a write, in milliseconds. */
 const PATIENCE_MS = 10_000;
 
 interface Waiter {
@@ -17,16 +17,16 @@ interface Waiter {
 }
 
 export interface JournalEvents {
-  /** The record as of now. */
+  /** The current record. */
   write(): string;
-  /** Somebody else has written: this node is no longer the one that does. Told once. */
+  /** Another node has written the record and taken over. Called once. */
   onConflict(): void;
   onFault(error: unknown): void;
 }
 
 /**
- * Keeps one record in the key-value store, by compare-and-set: whoever writes with an old version has been succeeded.
- * One write is under way at a time; what changes meanwhile goes into the next one.
+ * Keeps one record in the key-value store, by compare-and-set: a node that writes with an old version has been
+ * replaced. One write runs at a time; changes made meanwhile go into the next one.
  */
 export class Journal {
   private readonly store: KeyValueStore;
@@ -54,8 +54,8 @@ export class Journal {
   }
 
   /**
-   * Takes the record over, and answers it; null when there was none, and there is a first one now. It is written as it
-   * was: a write of another node that comes later, though it began before, is refused, and what was read stays true.
+   * Takes over and returns the record; null when there was none, and a first one was written. It is rewritten
+   * unchanged, so that a late write of another node is refused and what was read stays true.
    */
   async takeOver(): Promise<string | null> {
     for (;;) {
@@ -70,7 +70,7 @@ export class Journal {
     }
   }
 
-  /** Something changed that nobody waits for: it is written soon. */
+  /** Schedules a write soon, for a change that nobody waits for. */
   note(): void {
     this.isDirty = true;
     if (this.isScheduled || this.isWriting || this.isLazy || this.isOver) return;
@@ -82,7 +82,7 @@ export class Journal {
   }
 
   /**
-   * Resolves once everything up to now is written. Rejects with STORAGE_UNAVAILABLE when that takes too long, or when
+   * Resolves once all changes up to now are written. Rejects with STORAGE_UNAVAILABLE when that takes too long, or when
    * another node has taken over.
    */
   saved(): Promise<void> {
@@ -95,7 +95,7 @@ export class Journal {
     return saved;
   }
 
-  /** Writes what has not been written, if the storage is there, and nothing any more then. */
+  /** Writes pending changes if the storage is available, and nothing afterwards. */
   async stop(): Promise<void> {
     this.isStopping = true;
     if (this.isScheduled && this.isDirty) {
@@ -107,7 +107,7 @@ export class Journal {
     if (this.isWriting) await new Promise<void>((done) => this.idle.push(done));
   }
 
-  /** All that came in this turn of the event loop is one write. */
+  /** Changes of one turn of the event loop are one write. */
   private schedule(): void {
     if (this.isScheduled || this.isWriting) return;
     this.isScheduled = true;
@@ -149,7 +149,7 @@ export class Journal {
     }
   }
 
-  /** The store is away: it is tried again, and those who waited long enough are told. */
+  /** The store is unavailable: retries, and rejects callers that have waited too long. */
   private failed(error: unknown, waited: readonly Waiter[]): void {
     this.rest();
     this.isDirty = true;
@@ -164,7 +164,7 @@ export class Journal {
       this.end();
       return;
     }
-    // While it waits, nothing else begins a write.
+    // No other write begins during the delay.
     this.isScheduled = true;
     this.callOff = this.clock.after(RETRY_MS, () => {
       this.isScheduled = false;

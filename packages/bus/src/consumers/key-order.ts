@@ -4,7 +4,7 @@ import type { Entry, LedgerStream } from './ledger.ts';
 /** Longest key that keeps an order; longer ones are cut. */
 const MAX_KEY = 128;
 
-/** Which event of each key is under way: the next one of the key waits until it is settled, through all its attempts. */
+/** The unsettled event of each key: the next event of that key waits until it is settled, through all its attempts. */
 export class KeyOrder {
   /** Null for a group without keys. */
   private readonly path: readonly string[] | null;
@@ -18,7 +18,7 @@ export class KeyOrder {
     return this.path !== null;
   }
 
-  /** Notes the key of an event whose text is at hand. */
+  /** Sets the key of an event from its text. */
   read(entry: Entry, text: string): void {
     if (this.path !== null) entry.key = keyOf(text, this.path, MAX_KEY);
   }
@@ -36,7 +36,7 @@ export class KeyOrder {
     if (entry.key !== null && this.busy.get(entry.key) === entry) this.busy.delete(entry.key);
   }
 
-  /** What has been handed out before keeps its key until it is settled. */
+  /** Events delivered before keep their key until they are settled. */
   restore(streams: Iterable<LedgerStream>): void {
     this.busy.clear();
     for (const { entries } of streams) for (const entry of entries.values()) if (entry.attempts > 0) this.begin(entry);

@@ -4,37 +4,37 @@ import type { KeyValueStore } from '../engine/engine.ts';
 interface Lease {
   readonly tenant: string;
   readonly key: string;
-  /** Version of the key that this node wrote; 0: the lease is another's, or nobody's. */
+  /** Version of the key that this node wrote; 0: another node holds the lease, or none does. */
   version: number;
   /** When it ends unless it is renewed, by this node's steady clock. */
   until: number;
-  /** The node that has it, as far as this one knows. */
+  /** The holder, as far as this node knows. */
   holder: string | null;
   asking: boolean;
 }
 
 export interface NodeLeaseOptions {
-  /** Of the key-value store, where nothing else is kept. */
+  /** A space of the key-value store that holds nothing else. */
   readonly space: string;
-  /** A node that died is succeeded after this long, in milliseconds. */
+  /** A dead node is replaced after this time, in milliseconds. */
   readonly leaseMs: number;
-  /** How often a lease is renewed or asked for. */
+  /** How often a lease is renewed or requested. */
   readonly renewalMs: number;
 }
 
 export interface NodeLeaseEvents {
   onGained(tenant: string, key: string): void;
-  /** This node still is the holder, of a lease that seemed to be over meanwhile. */
+  /** This node still holds a lease that seemed to have ended. */
   onKept?(tenant: string, key: string): void;
   onLost(tenant: string, key: string): void;
-  /** Another node is the holder, or (null) nobody is. */
+  /** Another node is the holder, or (null) there is none. */
   onHolder?(tenant: string, key: string, node: string | null): void;
   onFault(error: unknown): void;
 }
 
 /**
- * Which node of a cluster does a thing that one of them must do, for any number of things. A node writes its name under
- * a key that expires, with compare-and-set, and renews it; the others ask again and again, and at once when it is gone.
+ * Assigns each of any number of tasks to one node of a cluster. A node writes its name under a key that expires, with
+ * compare-and-set, and renews it; the others retry regularly, and at once when the key is gone.
  */
 export class NodeLeases {
   private readonly store: KeyValueStore;
@@ -45,7 +45,7 @@ export class NodeLeases {
   private readonly leases: Map<string, Lease> = new Map();
   private stopWatching: () => void = () => {};
   private stopTimer: () => void = () => {};
-  /** Until then other nodes have the first choice, by the steady clock. */
+  /** Until then other nodes take precedence, by the steady clock. */
   private yieldingUntil = 0;
 
   constructor(store: KeyValueStore, node: string, clock: Clock, options: NodeLeaseOptions, events: NodeLeaseEvents) {
@@ -61,7 +61,7 @@ export class NodeLeases {
       const lease = this.leases.get(nameOf(at.tenant, key));
       if (lease === undefined || lease.version > 0) return;
       this.note(lease, value === null ? null : (JSON.parse(value) as string));
-      // Given back, or run out.
+      // Given back, or expired.
       if (value === null) void this.ask(lease);
     });
     const tick = (): void => {
@@ -71,7 +71,7 @@ export class NodeLeases {
     tick();
   }
 
-  /** This node can do it: it tries to hold the lease from now on. */
+  /** Makes this node a candidate: it tries to hold the lease from now on. */
   want(tenant: string, key: string): void {
     const name = nameOf(tenant, key);
     if (this.leases.has(name)) return;
@@ -80,7 +80,7 @@ export class NodeLeases {
     void this.ask(lease);
   }
 
-  /** Nobody wants it of this node any more. */
+  /** Withdraws this node's candidacy. */
   async release(tenant: string, key: string): Promise<void> {
     const lease = this.leases.get(nameOf(tenant, key));
     if (lease === undefined) return;
@@ -93,7 +93,7 @@ export class NodeLeases {
     return lease !== undefined && lease.version > 0 && this.clock.steady() < lease.until;
   }
 
-  /** Lets other nodes have what this one holds. What none of them wants within two renewals it takes again. */
+  /** Gives up all held leases to other nodes; takes back those that none took within two renewals. */
   async yield(): Promise<void> {
     this.yieldingUntil = this.clock.steady() + 2 * this.options.renewalMs;
     const held = [...this.leases.values()].filter(({ version }) => version > 0);
@@ -105,7 +105,7 @@ export class NodeLeases {
     );
   }
 
-  /** Gives every lease back, so that other nodes need not wait for their end. */
+  /** Gives back all leases, so that other nodes do not wait for their expiry. */
   async stop(): Promise<void> {
     this.stopTimer();
     this.stopWatching();
@@ -116,7 +116,7 @@ export class NodeLeases {
     const asked = this.clock.steady();
     if (lease.asking || (lease.version === 0 && asked < this.yieldingUntil)) return;
     lease.asking = true;
-    // Past its end the key may have been another node's in between, and its version may be the same again.
+    // After its end the key may have changed hands, and its version may be the same again.
     if (lease.version > 0 && asked >= lease.until) this.lose(lease);
     const { tenant, key, version } = lease;
     const at = { tenant, space: this.options.space, namespace: '' };
@@ -142,7 +142,7 @@ export class NodeLeases {
         }
       }
     } catch (error) {
-      // The store is away. What was held is held until it ends; the next turn looks again.
+      // The store is unavailable. Held leases last until they end; the next turn retries.
       this.events.onFault(error);
     } finally {
       lease.asking = false;
@@ -173,7 +173,7 @@ export class NodeLeases {
   }
 }
 
-/** Tenants hold no slash. */
+/** Tenants contain no slash. */
 function nameOf(tenant: string, key: string): string {
   return `${tenant}/${key}`;
 }

@@ -7,9 +7,9 @@ type EntryRecord = [
   attempts: number,
   state: 'out' | 'waiting' | 'dead',
   leftMs: number,
-  /** Without the name of the group that it begins with. */
+  /** Without the group id that it begins with. */
   token: string,
-  /** Its place among the members of the record. */
+  /** Its index in the record's members. */
   member: number,
   key: string | null,
   reason: string | null,
@@ -29,7 +29,7 @@ interface LedgerRecord {
   readonly streams: readonly StreamRecord[];
 }
 
-/** An event that is not settled, as a ledger has it. */
+/** An unsettled event in a ledger. */
 interface EntryToWrite {
   readonly sequence: number;
   readonly attempts: number;
@@ -39,7 +39,7 @@ interface EntryToWrite {
   readonly member: string;
   readonly key: string | null;
   readonly reason: string | null;
-  /** Other than null for what the record does not tell of. */
+  /** Not null for an event that the record omits. */
   readonly revived: string | null;
 }
 
@@ -49,7 +49,7 @@ interface StreamToWrite {
   readonly epoch: string;
   readonly settled: { readonly all: readonly RangeRecord[] };
   readonly entries: ReadonlyMap<number, EntryToWrite>;
-  /** Its part of the record, while nothing has changed. */
+  /** Its part of the record, cached while unchanged. */
   record: string | null;
 }
 
@@ -64,7 +64,7 @@ export interface LedgerToWrite {
 
 interface ReadEntry extends Pick<EntryToWrite, 'sequence' | 'attempts' | 'token' | 'member' | 'key' | 'reason'> {
   readonly state: 'out' | 'waiting' | 'dead';
-  /** What was left of its time when it was written. */
+  /** The time left when it was written. */
   readonly leftMs: number;
 }
 
@@ -76,7 +76,7 @@ interface ReadStream {
   readonly entries: readonly ReadEntry[];
 }
 
-/** What is kept of a ledger. Times are what was left of them, so that nodes need not agree on a clock. */
+/** The stored part of a ledger. Times are remaining times, so that nodes need not agree on a clock. */
 export interface ReadLedger {
   readonly group: string;
   readonly counts: Readonly<Record<Settlement, number>>;
@@ -86,7 +86,7 @@ export interface ReadLedger {
   readonly streams: readonly ReadStream[];
 }
 
-/** The names of members, of which a record has each once: it is written as often as events are answered for. */
+/** The names of members, each once per record to keep it small: it is written as often as events are answered. */
 class MemberNames {
   readonly all: string[] = [];
   private readonly places: Map<string, number> = new Map();
@@ -101,14 +101,14 @@ class MemberNames {
   }
 }
 
-/** @param now by the clock of what is due */
+/** @param now by the clock of the due times */
 export function writeRecord(ledger: LedgerToWrite, now: number): string {
   const { group, counts, receipts, untold, answered, streams } = ledger;
   const members = new MemberNames();
   const texts: string[] = [];
   for (const stream of streams) {
     const text = stream.record ?? streamText(stream, now, group, members);
-    // What is left of a time changes with the time.
+    // Remaining times change with the clock.
     if (stream.entries.size === 0) stream.record = text;
     texts.push(text);
   }

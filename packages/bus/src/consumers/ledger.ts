@@ -5,52 +5,52 @@ import { type Asked, OwedReceipts } from './receipts-owed.ts';
 import { TextBudget } from './text-budget.ts';
 import { GroupTotals, noSettlements, type Settlement } from './totals.ts';
 
-/** UTF-16 units of envelopes that one group keeps at hand for further attempts. */
+/** UTF-16 units of envelopes that one group keeps in memory for further attempts. */
 const MAX_KEPT = 4_194_304;
 
 export interface LedgerLimits {
-  /** Leases and events that wait for another attempt, beyond which nothing more is taken. */
+  /** Leased events and events waiting for another attempt; nothing more is taken beyond this limit. */
   readonly maxUnacked: number;
-  /** Hand-outs of one event, after which it is a dead letter. */
+  /** Deliveries of one event, after which it is a dead letter. */
   readonly maxAttempts: number;
-  /** How long a lease lasts, in milliseconds. */
+  /** Duration of a lease, in milliseconds. */
   readonly ackWaitMs: number;
-  /** The wait before the second, third, … attempt, in milliseconds; the last one stands for all further ones. */
+  /** The delay before the second, third, … attempt, in milliseconds; the last one applies to all further attempts. */
   readonly backoffMs: readonly number[];
 }
 
 /**
- * `ready`: to be handed out. `out`: a member has it. `waiting`: for its next attempt. `dead`: it had its attempts, or was
- * rejected, and becomes a dead letter. `gone`: settled, or no longer known.
+ * `ready`: to be delivered. `out`: leased to a member. `waiting`: for its next attempt. `dead`: out of attempts or
+ * rejected, becomes a dead letter. `gone`: settled, or no longer known.
  */
 export type EntryState = 'ready' | 'out' | 'waiting' | 'dead' | 'gone';
 
-/** One event that is not settled yet. */
+/** One unsettled event. */
 export class Entry {
   readonly stream: LedgerStream;
   readonly sequence: number;
-  /** A dead letter's key when it was taken from there to be tried again: its stream has settled it long ago. */
+  /** The key of a dead letter that is retried; its stream settled it long ago. */
   readonly revived: string | null;
   state: EntryState = 'ready';
-  /** How often it was handed out. */
+  /** Number of deliveries. */
   attempts = 0;
-  /** When its lease ends or its next attempt is due, by the clock that the ledger is told. */
+  /** When its lease ends or its next attempt is due, by the clock of the caller. */
   due = 0;
   token = '';
   member = '';
-  /** What keeps the order of events that share it; null without one. */
+  /** Events with the same key are delivered in order; null without a key. */
   key: string | null = null;
   /** The subject that rejected it. */
   rejectedBy: string | null = null;
   /** Why the last attempt failed. */
   reason: string | null = null;
-  /** The envelope, while it is at hand; see {@link Ledger.keep}. */
+  /** The envelope while it is in memory; see {@link Ledger.keep}. */
   text: string | null = null;
   /** UTF-16 units of the envelope, once it was read. */
   length = 0;
-  /** Who wants to be told what becomes of it; undefined until its envelope was read. */
+  /** The sender that wants a receipt; undefined until its envelope was read. */
   asked: Asked | null | undefined = undefined;
-  /** When it is no longer to be handed out, in milliseconds since 1970. */
+  /** When it expires, in milliseconds since 1970; not delivered afterwards. */
   end: number = Number.POSITIVE_INFINITY;
 
   constructor(stream: LedgerStream, sequence: number, revived: string | null = null) {
@@ -60,20 +60,20 @@ export class Entry {
   }
 }
 
-/** How far a group is in one stream. */
+/** Progress of a group in one stream. */
 export class LedgerStream {
   readonly channel: string;
   epoch: string;
-  /** All up to here is settled. */
+  /** All events up to here are settled. */
   floor: number;
-  /** All up to here is settled or has been offered. */
+  /** All events up to here are settled or have been offered. */
   position: number;
   readonly settled: Ranges;
   readonly entries: Map<number, Entry> = new Map();
-  /** Its part of the record, while nothing has changed. */
+  /** Its part of the record, cached while unchanged. */
   record: string | null = null;
 
-  /** How many events above {@link position} are settled or known all the same: those of a record that was taken up. */
+  /** Number of events above {@link position} that are settled or known: from a restored record. */
   get knownAbove(): number {
     let known = this.settled.countAbove(this.position);
     for (const { sequence, revived } of this.entries.values()) {
@@ -82,7 +82,7 @@ export class LedgerStream {
     return known;
   }
 
-  /** Events that were read and that nobody was handed yet. */
+  /** Events that were read and not delivered yet. */
   get untouched(): number {
     let untouched = 0;
     for (const { state, attempts, revived } of this.entries.values()) {
@@ -110,27 +110,27 @@ export class Holding {
 const NOTHING = new Holding();
 
 /**
- * The bookkeeping of one group: what of its streams is settled, what is out under which lease, what waits for another
- * attempt. Pure: it reads no stream and no clock. Times are milliseconds of any clock that only grows.
+ * The bookkeeping of one group: which events of its streams are settled, leased, or waiting for another attempt. Pure:
+ * it reads no stream and no clock. Times are milliseconds of any monotonic clock.
  *
- * What a record does not tell of is unread: a driver that takes over reads it again. So a hand-out may be recorded late,
- * and a settlement must be recorded before it is answered.
+ * Anything not in the record is unread: a driver that takes over reads it again. So a delivery may be recorded late,
+ * but a settlement must be recorded before it is confirmed.
  */
 export class Ledger {
   limits: LedgerLimits;
   readonly streams: Map<string, LedgerStream> = new Map();
   readonly counts: Record<Settlement, number> = noSettlements();
-  /** Events that are not settled, whatever their state. */
+  /** Unsettled events in any state. */
   size = 0;
-  /** Events with a lease. */
+  /** Leased events. */
   out = 0;
-  /** What senders are to be told. */
+  /** Receipts to be sent. */
   readonly owed: OwedReceipts = new OwedReceipts();
-  /** Answers that may be given again. */
+  /** Accepted answers that may be repeated. */
   readonly answered: AnsweredTokens = new AnsweredTokens();
-  /** Events that were lost and that no member was told of, by channel. */
+  /** Lost events that were not reported to a member, by channel. */
   readonly untold: Map<string, number> = new Map();
-  /** Those that have become dead letters and are not settled as such yet. */
+  /** Events that have died and are not yet settled as dead letters. */
   readonly dying: Set<Entry> = new Set();
   private readonly tokens: Map<string, Entry> = new Map();
   private readonly held: Map<string, Holding> = new Map();
@@ -138,12 +138,12 @@ export class Ledger {
   private readonly revivals: Set<Entry> = new Set();
   private readonly texts: TextBudget;
   private readonly totals: GroupTotals;
-  /** UTF-16 units of envelopes at hand. */
+  /** UTF-16 units of envelopes in memory. */
   private kept = 0;
   /** Nothing is due before this. */
   private earliest = Number.POSITIVE_INFINITY;
 
-  /** @param texts what all ledgers of this process share, as `totals` */
+  /** @param texts shared by all ledgers of this process, as is `totals` */
   constructor(limits: LedgerLimits, texts: TextBudget = new TextBudget(), totals: GroupTotals = new GroupTotals()) {
     this.limits = limits;
     this.texts = texts;
@@ -155,7 +155,7 @@ export class Ledger {
     this.totals.settled[how] += events;
   }
 
-  /** Keeps the envelope of an event at hand. */
+  /** Keeps the envelope of an event in memory. */
   keep(entry: Entry, text: string): void {
     this.letGo(entry);
     entry.text = text;
@@ -164,7 +164,7 @@ export class Ledger {
     this.texts.used += text.length;
   }
 
-  /** Lets an envelope go; whoever needs it again reads it again. */
+  /** Drops an envelope from memory; it is read again when needed. */
   letGo(entry: Entry): void {
     if (entry.text === null) return;
     this.kept -= entry.length;
@@ -172,17 +172,17 @@ export class Ledger {
     entry.text = null;
   }
 
-  /** Whether more is at hand than may stay there while nobody needs it. */
+  /** Whether more envelopes are in memory than may stay there while unused. */
   get isHeavy(): boolean {
     return this.kept > MAX_KEPT || this.texts.used > this.texts.limit;
   }
 
-  /** Whether so little is at hand that there may be more before anybody needs it. */
+  /** Whether few enough envelopes are in memory to read ahead. */
   get isLight(): boolean {
     return this.kept < MAX_KEPT / 2 && this.texts.used < this.texts.limit / 2;
   }
 
-  /** Lets all envelopes go: they count in the process. */
+  /** Drops all envelopes: they count towards the limit of the process. */
   clear(): void {
     for (const { entries } of this.streams.values()) for (const entry of entries.values()) this.letGo(entry);
     for (const entry of this.revivals) this.letGo(entry);
@@ -193,17 +193,17 @@ export class Ledger {
     return this.size < this.limits.maxUnacked;
   }
 
-  /** When something is due next: a lease's end or another attempt. It may turn out that nothing is. */
+  /** When the next lease ends or attempt is due. May be earlier than the actual time. */
   get nextDue(): number {
     return this.earliest;
   }
 
-  /** What a member holds leases on. */
+  /** The leases of a member. */
   holding(member: string): Holding {
     return this.held.get(member) ?? NOTHING;
   }
 
-  /** Members that hold leases, those included that a driver before this one knew. */
+  /** Members that hold leases, including those known to an earlier driver. */
   holders(): string[] {
     return [...this.held.keys()];
   }
@@ -219,20 +219,20 @@ export class Ledger {
     return stream;
   }
 
-  /** Notes that an event has been read; null when it is settled or known already. Sequences come in ascending order. */
+  /** Notes that an event has been read; null when it is settled or known already. Sequences must be ascending. */
   offer(stream: LedgerStream, sequence: number): Entry | null {
     stream.position = Math.max(stream.position, sequence);
     if (sequence <= stream.floor || stream.settled.has(sequence) || stream.entries.has(sequence)) return null;
     return this.add(new Entry(stream, sequence));
   }
 
-  /** An event that may not have been read yet, and is not by this; null when it is settled. */
+  /** The entry of an event that may be unread, without marking it as read; null when it is settled. */
   reach(stream: LedgerStream, sequence: number): Entry | null {
     if (sequence <= stream.floor || stream.settled.has(sequence)) return null;
     return stream.entries.get(sequence) ?? this.add(new Entry(stream, sequence));
   }
 
-  /** Takes a dead letter up again, under the key that it is kept by; null when that is under way already. */
+  /** Takes a dead letter for another attempt, by its key; null when its event has an entry already. */
   revive(stream: LedgerStream, sequence: number, deadKey: string): Entry | null {
     if (stream.entries.has(sequence)) return null;
     const entry = this.add(new Entry(stream, sequence, deadKey));
@@ -240,7 +240,7 @@ export class Ledger {
     return entry;
   }
 
-  /** Gives a member a lease on an event that is ready. Answers when it ends. */
+  /** Leases a ready event to a member. Returns when the lease ends. */
   handOut(entry: Entry, member: string, token: string, now: number): number {
     entry.attempts += 1;
     this.totals.handOuts += 1;
@@ -248,7 +248,7 @@ export class Ledger {
     return entry.due;
   }
 
-  /** The event is handled; undefined when the token holds nothing (any more). */
+  /** The event is handled; undefined when the token is void. */
   ack(token: string): Entry | undefined {
     const entry = this.tokens.get(token);
     if (entry !== undefined) this.settle(entry, 'handled');
@@ -262,7 +262,7 @@ export class Ledger {
     return entry;
   }
 
-  /** The lease lasts its whole time from now on. */
+  /** Renews the lease for its full time. */
   extend(token: string, now: number): Entry | undefined {
     const entry = this.tokens.get(token);
     if (entry === undefined) return undefined;
@@ -271,7 +271,7 @@ export class Ledger {
     return entry;
   }
 
-  /** The event is to become a dead letter at once. */
+  /** Makes the event a dead letter at once. */
   reject(token: string, reason: string, by: string | null = null): Entry | undefined {
     const entry = this.tokens.get(token);
     if (entry === undefined) return undefined;
@@ -280,7 +280,7 @@ export class Ledger {
     return entry;
   }
 
-  /** A member has gone: what it held is due again at once; its attempts count. */
+  /** A member has left: its events are due again at once; the attempts count. */
   giveBack(member: string, now: number, reason: string): Entry[] {
     const held = [...(this.held.get(member)?.entries ?? [])];
     for (const entry of held) this.again(entry, now, 0, reason);
@@ -288,8 +288,8 @@ export class Ledger {
   }
 
   /**
-   * Ends the leases that are over, and makes ready whose time has come, in the order of their time. `ended` is told of
-   * each lease that has ended.
+   * Ends expired leases, and makes due events ready, in the order of their time. `ended` is called for each lease that
+   * has ended.
    */
   collect(now: number, ended: (member: string, token: string) => void = () => {}): Entry[] {
     if (now < this.earliest) return [];
@@ -309,7 +309,7 @@ export class Ledger {
     return ready;
   }
 
-  /** Is done with an event for good, whatever its state. */
+  /** Settles an event, in any state. */
   settle(entry: Entry, how: Settlement): void {
     if (entry.state === 'gone') return;
     const { stream, sequence } = entry;
@@ -319,7 +319,7 @@ export class Ledger {
     if (entry.revived === null) this.close(stream, sequence);
   }
 
-  /** What was never read up to `to` is no longer kept: it counts as lost. Answers how many those are. */
+  /** Unread events up to `to` are no longer kept and count as lost. Returns their number. */
   lose(stream: LedgerStream, to: number): number {
     let lost = 0;
     let from = Math.max(stream.position, stream.floor) + 1;
@@ -336,7 +336,7 @@ export class Ledger {
     return lost;
   }
 
-  /** Goes on after `sequence`, in whichever incarnation of the stream: what was out or waiting is forgotten. */
+  /** Continues after `sequence`, in any epoch of the stream; leased and waiting events are forgotten. */
   seek(stream: LedgerStream, sequence: number, epoch: string): void {
     for (const entry of [...stream.entries.values()]) if (entry.revived === null) this.drop(entry);
     stream.settled.clear();
@@ -346,14 +346,14 @@ export class Ledger {
     this.touch(stream);
   }
 
-  /** The text that {@link restore} reads, of at most a line for each stream and each event that was handed out. */
+  /** The text that {@link restore} reads, with at most a line for each stream and each delivered event. */
   toRecord(group: string, now: number): string {
     const { counts, owed, untold, answered } = this;
     const streams = this.streams.values();
     return writeRecord({ group, counts, receipts: owed.all, untold, answered: answered.record(now), streams }, now);
   }
 
-  /** Takes up what {@link toRecord} wrote of this group; false when the text is of another one. */
+  /** Restores what {@link toRecord} wrote for this group; false when the text belongs to another group. */
   restore(text: string, group: string, now: number): boolean {
     const record = readRecord(text);
     if (record.group !== group) return false;

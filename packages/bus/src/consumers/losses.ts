@@ -1,15 +1,15 @@
 import type { Members } from './members.ts';
 
-/** Tells members what was lost before the group read it; while there are none, whoever comes next. */
+/** Notifies members of events lost before the group read them; without members, the next one that joins. */
 export class Losses {
-  /** Events that nobody was told of, by channel. */
+  /** Losses that were not reported, by channel. */
   private readonly untold: Map<string, number>;
   private readonly members: Members;
   private readonly notice: (channel: string, count: number) => string;
 
   /**
-   * @param untold what the record keeps of it
-   * @param notice the text that tells of so many of a channel
+   * @param untold the unreported losses in the record
+   * @param notice the notice text for a number of lost events of a channel
    */
   constructor(untold: Map<string, number>, members: Members, notice: (channel: string, count: number) => string) {
     this.untold = untold;
@@ -17,13 +17,13 @@ export class Losses {
     this.notice = notice;
   }
 
-  /** @param count 0 when nobody knows how many */
+  /** @param count 0 when the number is unknown */
   add(channel: string, count: number): void {
     this.untold.set(channel, (this.untold.get(channel) ?? 0) + count);
     this.tell();
   }
 
-  /** Tells what is untold, if somebody is there; answers whether there was anything to tell. */
+  /** Sends pending notices if there are members; returns whether there was anything to send. */
   tell(): boolean {
     if (this.untold.size === 0 || this.members.size === 0) return false;
     for (const [channel, lost] of this.untold) {

@@ -1,32 +1,32 @@
 import type { Ledger } from './ledger.ts';
 
-/** UTF-16 units of envelopes that one member may have unacknowledged, however large its prefetch: one is always given. */
+/** UTF-16 units of envelopes that one member may hold unacknowledged, whatever its prefetch; one event always fits. */
 const MAX_HELD = 1_048_576;
 
-/** Leases that a silent member let end, by which it is known when it answers for one after all: the last so many. */
+/** Expired leases remembered per silent member, to recognise it by a late answer. */
 const MAX_ENDED = 64;
 
-/** Someone who takes a group's events: a client, a part of this program, or one of these on another node. */
+/** A consumer of a group's events: a client, a part of this program, or one of these on another node. */
 export interface Member {
   readonly id: string;
   readonly node: string;
   readonly subject: string | null;
-  /** How many events it takes before it has answered for the first. */
+  /** How many events it may hold unacknowledged. */
   readonly prefetch: number;
-  /** Hands an envelope over; must neither throw nor wait. */
+  /** Sends an envelope; must neither throw nor block. */
   send(text: string): void;
 }
 
-/** Who is there to take a group's events, and who is next. */
+/** The members of a group, and which one is next. */
 export class Members {
   private readonly ledger: Ledger;
   private readonly byId: Map<string, Member> = new Map();
   private list: readonly Member[] = [];
-  /** Members that let a lease end and have not said a word since, with the tokens of such leases. */
+  /** Members that let a lease expire and have not answered since, with the tokens of such leases. */
   private readonly silent: Map<string, Set<string>> = new Map();
-  /** Those that events are handed to. */
+  /** Members that events are delivered to. */
   private takers: readonly Member[] = [];
-  /** Where the next look begins, so that equally busy members take turns. */
+  /** Where the next search begins, so that equally busy members take turns. */
   private turn = 0;
 
   constructor(ledger: Ledger) {
@@ -58,8 +58,8 @@ export class Members {
   }
 
   /**
-   * A member has let a lease end: it may be frozen. While others are there it gets nothing more, since the least busy of
-   * all would get the same events again until they have had all their attempts.
+   * A member let a lease expire: it may be frozen. While there are others it gets nothing more; as the least busy
+   * member it would get the same events again until they have used all their attempts.
    */
   silence(id: string, token: string): void {
     if (!this.byId.has(id)) return;
@@ -71,27 +71,27 @@ export class Members {
     this.refresh();
   }
 
-  /** An answer came: for a lease of `holder`, or too late for one that nobody holds. Its member is there. */
+  /** An answer arrived, for a lease of `holder` or for an expired one: its member is alive. */
   heard(token: string, holder: string | undefined): void {
     if (this.silent.size === 0) return;
     const id = holder ?? [...this.silent].find(([, ended]) => ended.has(token))?.[0];
     if (id !== undefined && this.silent.delete(id)) this.refresh();
   }
 
-  /** How many more events a member takes now. */
+  /** How many more events a member may take now. */
   credit({ id, prefetch }: Member): number {
     const { entries, length } = this.ledger.holding(id);
     return length >= MAX_HELD ? 0 : Math.max(0, prefetch - entries.size);
   }
 
-  /** The same of all together that events are handed to. */
+  /** The total credit of all takers. */
   get totalCredit(): number {
     let total = 0;
     for (const member of this.takers) total += this.credit(member);
     return total;
   }
 
-  /** The least busy member that takes one more; undefined when none does. */
+  /** The least busy member with credit; undefined when there is none. */
   leastBusy(): Member | undefined {
     const { takers } = this;
     let best: Member | undefined;
@@ -108,14 +108,14 @@ export class Members {
     return best;
   }
 
-  /** Hands a text to one member, without a lease; false when there is none. */
+  /** Sends a text to one member, without a lease; false when there is none. */
   handLive(text: string): boolean {
     const member = this.anyone();
     member?.send(text);
     return member !== undefined;
   }
 
-  /** The least busy member, whether it takes one more or not. */
+  /** The least busy member, with or without credit. */
   private anyone(): Member | undefined {
     const { list } = this;
     const busy = ({ id }: Member): number => this.ledger.holding(id).entries.size;
@@ -128,8 +128,8 @@ export class Members {
   }
 
   /**
-   * The member that a key belongs to, busy or not: the one with the highest hash of both, so that a member which comes
-   * or goes moves only its own keys.
+   * The member that owns a key, busy or not: the one with the highest hash of both, so that a member that joins or
+   * leaves moves only its own keys.
    */
   ownerOf(key: string): Member | undefined {
     let best: Member | undefined;
@@ -150,7 +150,7 @@ export class Members {
   }
 }
 
-/** FNV-1a with a final mix: cheap, and even enough to spread keys. */
+/** FNV-1a with a final mix: cheap, and uniform enough to spread keys. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let at = 0; at < text.length; at += 1) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);

@@ -5,19 +5,19 @@ import type { ListedLetter } from './dead-letters.ts';
 import type { Driver } from './driver.ts';
 import type { DriverInfo } from './driver-info.ts';
 
-/** What can be asked of the node that drives a group: arguments and answers are JSON, whichever node that is. */
+/** Operations of the node that drives a group: arguments and results are JSON, on whichever node. */
 export interface Operations {
   answer: { args: Answer; result: Answered };
   pull: {
-    /** `isAgain`: it was asked before, and nobody knows what came of it. */
+    /** `isAgain`: a retry of a request with an unknown outcome. */
     args: { who: string; limit: number; waitMs: number; isAgain?: boolean };
     result: { texts: string[]; pending: number };
   };
   cancel: { args: { who: string }; result: null };
   info: { args: null; result: DriverInfo };
-  /** How many members there are. */
+  /** Number of members. */
   members: { args: null; result: number };
-  /** Hands a text to one member, without a lease; false when there is none. */
+  /** Sends a text to one member, without a lease; false when there is none. */
   handLive: { args: { text: string }; result: boolean };
   seek: { args: { positions: Readonly<Record<string, Position>> }; result: null };
   deadLetters: {
@@ -55,7 +55,7 @@ const SERVE: Serve = {
   retry: (driver, { ids, keys }) => driver.retry(ids, keys),
 };
 
-/** Runs one operation on this node's driver, for this node or (`isFar`) for another one. */
+/** Runs one operation on this node's driver, for this node or (`isFar`) for another. */
 export function operate<N extends OperationName>(
   driver: Driver,
   name: N,
@@ -65,7 +65,7 @@ export function operate<N extends OperationName>(
   return SERVE[name](driver, args, isFar);
 }
 
-/** The driver is not where it was thought to be, or not ready; asking again helps. */
+/** The driver is on another node than expected, or not ready; a retry helps. */
 export function notDriven(): BusError {
   return new BusError('STORAGE_UNAVAILABLE', 'No node of the cluster looks after this group at the moment; try again.');
 }

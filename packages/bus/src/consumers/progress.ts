@@ -1,16 +1,16 @@
 import { readRecord } from './ledger-record.ts';
 import { Ranges } from './ranges.ts';
 
-/** How far a group is in one stream, as its record tells. */
+/** Progress of a group in one stream, according to its record. */
 export interface Progress {
   readonly epoch: string;
-  /** All up to here is settled. */
+  /** All events up to here are settled. */
   readonly floor: number;
-  /** What is settled above it. */
+  /** Settled events above the floor. */
   readonly settled: Ranges;
 }
 
-/** What the record of a group's ledger tells of one channel; null when it tells nothing. */
+/** The progress in one channel from the record of a group's ledger; null when it is not in the record. */
 export function readProgress(record: string, name: string): Progress | null {
   for (const { channel, floor, epoch, settled } of readRecord(record).streams) {
     if (channel === name) return { epoch, floor, settled: new Ranges(settled) };

@@ -15,8 +15,8 @@ export interface DeadLetterPublisher {
 }
 
 /**
- * Publishes a dead letter where its group wants it, mail only where that was said. Rejects with STORAGE_UNAVAILABLE alone: whatever else refuses it, it
- * is kept among the group's dead letters.
+ * Publishes a dead letter to its group's dead letter channel; for mail only if one is set. Rejects only with
+ * STORAGE_UNAVAILABLE: after any other error it is only kept among the group's dead letters.
  */
 export async function publishDeadLetter(
   { rooms, publisher, options }: DeadLetterPublisher,
@@ -24,18 +24,18 @@ export async function publishDeadLetter(
   { room, group, group_id, settings }: GroupRecord,
   { channel, sequence, attempts, reason, text, retries, id }: DeadLetter,
 ): Promise<void> {
-  // A dead letter of mail is kept with its group: the channel beside a mailbox is the mailbox of somebody else.
+  // A dead letter of mail is kept with its group: a sibling channel of a mailbox is another subject's mailbox.
   if (room === MAIL_ROOM && settings.dead_letter === null) return;
   const source = channel === WILDCARD ? 'room' : channel.slice(0, MAX_SOURCE_NAME);
   const [deadRoom = room, deadChannel = ''] = (settings.dead_letter ?? `${room}:${source}.dead`).split(':');
   const { payload, metadata = {} } = JSON.parse(text) as Envelope;
   try {
     const tenant = rooms.tenant(tenantName);
-    // Also where channels do not make themselves: the group was made to have this one.
+    // Even without automatic channel creation: the group requires this channel.
     if (tenant.find(deadRoom, deadChannel) === undefined) {
       rooms.create(tenant, deadRoom, deadChannel, { autoCreated: true });
     }
-    // The same death twice is one event, each further death is another.
+    // Publishing the same death twice gives one event; each further death gives another.
     const sender = systemSender('arqonbus', serverPrincipal(tenantName), `group:${group_id}:${retries}`);
     const dead = { group, reason, attempts, room, channel, sequence };
     const own = splitMetadata(metadata).own;

@@ -3,7 +3,7 @@ import type { Sender, Session } from '../connection/session.ts';
 import type { ActiveGroup } from './active-group.ts';
 import type { Drivers } from './drivers.ts';
 
-/** What somebody who is no member wants of a group. */
+/** A request for events by a caller that is not a member. */
 export interface PullRequest {
   readonly limit: number;
   readonly waitMs: number;
@@ -14,14 +14,14 @@ export interface PullRequest {
 interface PullUnderWay {
   readonly active: ActiveGroup;
   readonly who: string;
-  /** Nobody waits for its answer any more. */
+  /** Nobody waits for its response any more. */
   isOver: boolean;
 }
 
-/** Pulls that were asked for on this node and are not answered yet, wherever the group is driven. */
+/** Open pulls that were requested on this node, whichever node drives the group. */
 export class Pulling {
   private readonly drivers: Drivers;
-  /** Each with the connection that asks; null: none. */
+  /** Each with the connection of its caller; null: none. */
   private readonly underWay: Map<PullUnderWay, Session | null> = new Map();
 
   constructor(drivers: Drivers) {
@@ -34,7 +34,7 @@ export class Pulling {
     { limit, waitMs, signal }: PullRequest,
   ): Promise<{ texts: string[]; pending: number }> {
     if (signal?.aborted === true) return { texts: [], pending: 0 };
-    // A name of its own for each: when one is called off, others of the same caller keep what they got.
+    // A unique name for each pull: when one is cancelled, others of the same caller keep their events.
     const pull = { active, who: `${identity} ${newId()}`, isOver: false };
     const gone = (): void => this.cancel(pull);
     this.underWay.set(pull, session);
@@ -57,7 +57,7 @@ export class Pulling {
     for (const [pull, whose] of this.underWay) if (whose === session) this.cancel(pull);
   }
 
-  /** Everybody is answered, with nothing. */
+  /** Ends all pulls, without events. */
   endAll(): void {
     for (const pull of this.underWay.keys()) this.cancel(pull);
   }
@@ -65,7 +65,7 @@ export class Pulling {
   private cancel(pull: PullUnderWay): void {
     const { active, who } = pull;
     pull.isOver = true;
-    // When the driver cannot be told, the leases that it gives out end by themselves.
+    // If the driver cannot be reached, the leases that it gives out expire.
     this.drivers.ask(active, 'cancel', { who }).catch(() => {});
   }
 }

@@ -1,15 +1,15 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../clock.ts';
 
-/** Pulls of one group that wait at the same time. */
+/** Maximum pulls of one group that wait at the same time. */
 const MAX_PULLS = 1_000;
-/** UTF-16 units of envelopes in one answer; one is always given. */
+/** Maximum UTF-16 units of envelopes in one response; one event always fits. */
 const MAX_ANSWER = 1_048_576;
-/** How long a pull that does not want to wait waits for a read that is under way, in milliseconds. */
+/** How long a pull without a wait time waits for a running read, in milliseconds. */
 const READ_MS = 5_000;
 const PREFIX = 'pull:';
 
-/** Somebody who asked for events once. */
+/** One request for events. */
 export class Pull {
   readonly id: string;
   readonly limit: number;
@@ -41,7 +41,7 @@ export class Pull {
   }
 }
 
-/** Those who ask a group for events without being members; each is answered once, with what there is. */
+/** Pulls of a group by callers that are not members; each is answered once, with the events available. */
 export class Pulls {
   private readonly clock: Clock;
   private readonly waiting: Set<Pull> = new Set();
@@ -54,7 +54,7 @@ export class Pulls {
     return this.waiting.size;
   }
 
-  /** How many events they take together. */
+  /** How many events they take in total. */
   get wanted(): number {
     let wanted = 0;
     for (const { left } of this.waiting) wanted += left;
@@ -75,23 +75,23 @@ export class Pulls {
     });
   }
 
-  /** Whose turn it is to get an event. */
+  /** The pull that gets the next event. */
   next(): Pull | undefined {
     for (const pull of this.waiting) if (pull.left > 0) return pull;
     return undefined;
   }
 
-  /** Answers those who got something. */
+  /** Answers the pulls that have events. */
   flush(): void {
     for (const pull of this.waiting) if (pull.texts.length > 0) this.end(pull);
   }
 
-  /** There is nothing now: answers those who do not want to wait for it. */
+  /** There are no events now: answers the pulls without a wait time. */
   settleEmpty(): void {
     for (const pull of this.waiting) if (!pull.waits) this.end(pull);
   }
 
-  /** Answers as whom it held its events. */
+  /** Returns the holder id of its leases. */
   cancel(who: string): string {
     const id = PREFIX + who;
     for (const pull of this.waiting) if (pull.id === id) this.end(pull);

@@ -1,4 +1,4 @@
-/** Sequences as few ranges, both ends included, in ascending order; ranges that touch are one. */
+/** A set of sequences as ranges, both ends included, in ascending order; adjacent ranges are merged. */
 export class Ranges {
   private readonly pairs: [number, number][];
 
@@ -6,7 +6,7 @@ export class Ranges {
     this.pairs = pairs.map(([from, to]) => [from, to]);
   }
 
-  /** The ranges, for a record of them. */
+  /** The ranges, for a record. */
   get all(): readonly (readonly [number, number])[] {
     return this.pairs;
   }
@@ -16,7 +16,7 @@ export class Ranges {
     return pair !== undefined && pair[0] <= sequence;
   }
 
-  /** Adds `from` to `to`; answers how many of these are new. */
+  /** Adds `from` to `to`; returns how many of these are new. */
   add(from: number, to: number = from): number {
     const first = this.placeOf(from - 1);
     let end = first;
@@ -34,7 +34,7 @@ export class Ranges {
     return to - from + 1 - known;
   }
 
-  /** Takes the range that begins right after `floor` out, and answers its end; `floor` when there is none. */
+  /** Removes the range that begins right after `floor`, and returns its end; `floor` when there is none. */
   advance(floor: number): number {
     const first = this.pairs[0];
     if (first === undefined || first[0] > floor + 1) return floor;
@@ -42,7 +42,7 @@ export class Ranges {
     return first[1];
   }
 
-  /** How many there are above `floor`. */
+  /** Number of sequences above `floor`. */
   countAbove(floor: number): number {
     let count = 0;
     for (const [from, to] of this.pairs) count += Math.max(0, to - Math.max(from - 1, floor));
@@ -53,7 +53,7 @@ export class Ranges {
     this.pairs.length = 0;
   }
 
-  /** The first range that does not end before `sequence`. */
+  /** The index of the first range that does not end before `sequence`. */
   private placeOf(sequence: number): number {
     let low = 0;
     let high = this.pairs.length;

@@ -6,14 +6,14 @@ import type { Journal } from './journal.ts';
 import type { Entry, Ledger } from './ledger.ts';
 import { askedOf, type OwedReceipt, type OwedReceipts, type Stage } from './receipts-owed.ts';
 
-/** Receipts under way at the same time. */
+/** Receipts being sent at the same time. */
 const AT_ONCE = 16;
-/** The wait before a receipt that could not be sent is tried again, in milliseconds. */
+/** The delay before a failed receipt is retried, in milliseconds. */
 const RETRY_MS = 1_000;
 
-/** How senders are told what became of their events. */
+/** How receipts reach the senders of events. */
 export interface ReceiptWay {
-  /** Resolves once it is told, or nobody is there to be told. Rejects with STORAGE_UNAVAILABLE. */
+  /** Resolves once the receipt is delivered, or its addressee is gone. Rejects with STORAGE_UNAVAILABLE. */
   send(place: GroupPlace, receipt: OwedReceipt, isAgain: boolean): Promise<void>;
 }
 
@@ -21,16 +21,16 @@ export interface ReceiptSenderParts {
   readonly clock: Clock;
   /** Null for a group that is not kept. */
   readonly journal: Pick<Journal, 'saved' | 'note'> | null;
-  /** The envelope of an event; null when history has it no more. */
+  /** The envelope of an event; null when history no longer has it. */
   fetch(entry: Entry): Awaitable<string | null>;
-  /** Resolves once the receipt is with its addressee, or has none any more; rejects with STORAGE_UNAVAILABLE. */
+  /** Resolves once the receipt has reached its addressee, or has none any more; rejects with STORAGE_UNAVAILABLE. */
   send(receipt: OwedReceipt, isAgain: boolean): Promise<void>;
   /** Some were sent: there is room for others. */
   onSent(): void;
   onFault(error: unknown): void;
 }
 
-/** Sends the receipts that a group owes, each once its settlement is written, until it is sent. */
+/** Sends the receipts that a group owes, each after its settlement is written, and retries until it is sent. */
 export class ReceiptSender {
   private readonly group: string;
   private readonly ledger: Ledger;
@@ -46,13 +46,13 @@ export class ReceiptSender {
     this.parts = parts;
   }
 
-  /** Notes who wants to be told of an event; answers its envelope. */
+  /** Notes who wants a receipt for an event; returns its envelope. */
   learn(entry: Entry, text: string | null): string | null {
     entry.asked = text === null ? null : askedOf(text, this.group);
     return text;
   }
 
-  /** Reads events again that a driver before this one handed out: their senders may want to be told of them. */
+  /** Rereads events that an earlier driver delivered: their senders may want receipts. */
   async learnOf(tokens: readonly string[]): Promise<void> {
     for (const token of tokens) {
       const entry = this.ledger.find(token);
@@ -60,7 +60,7 @@ export class ReceiptSender {
     }
   }
 
-  /** An event is settled: if its sender wants to be told, it is once that is written. */
+  /** An event is settled: queues a receipt if its sender wants one, to be sent once the settlement is written. */
   owe({ asked, attempts }: Entry, stage: Stage, by: string | null): void {
     if (asked === null || asked === undefined) return;
     this.owed.add({ ...asked, stage, by, attempts });
@@ -76,12 +76,12 @@ export class ReceiptSender {
         this.owed.written(receipts);
         this.start();
       },
-      // Whoever drives the group from then on finds them in the record, if they came so far.
+      // The next driver finds them in the record, if they were written.
       () => {},
     );
   }
 
-  /** Sends what may be sent. */
+  /** Sends the receipts that are due. */
   start(): void {
     if (this.sending !== null || this.isOver || this.owed.next(1).length === 0) return;
     this.sending = this.sendAll().then(
@@ -97,7 +97,7 @@ export class ReceiptSender {
     );
   }
 
-  /** Sends nothing more. Resolves when nothing is under way. */
+  /** Stops sending. Resolves when nothing is in progress. */
   async stop(): Promise<void> {
     this.isOver = true;
     await this.sending;

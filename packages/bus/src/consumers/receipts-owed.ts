@@ -1,29 +1,29 @@
 import { type Envelope, INBOX } from '@arqonbus/protocol';
 
-/** Receipts that may wait to be sent, beyond which a group hands nothing out. */
+/** Receipts waiting to be sent, beyond which a group delivers nothing. */
 export const MAX_OWED = 256;
 
-/** What became of an event, as its sender is told. */
+/** The outcome of an event, as reported to its sender. */
 export type Stage = 'handled' | 'rejected' | 'expired';
 
-/** Who wants to be told of an event. */
+/** The sender that wants a receipt for an event. */
 export interface Asked {
   /** The id of the event. */
   readonly id: string;
-  /** Who sent it: its connection, and its subject if it has one. */
+  /** The sender's connection, and its subject if it has one. */
   readonly from: string;
   readonly subject: string | null;
 }
 
-/** A receipt that is to be sent: it stands in the group's record until it was. */
+/** A receipt to be sent: it stays in the group's record until then. */
 export interface OwedReceipt extends Asked {
   readonly stage: Stage;
-  /** The subject that dealt with it. */
+  /** The subject that settled it. */
   readonly by: string | null;
   readonly attempts: number;
 }
 
-/** Who wants to be told what this group makes of an event; null when nobody does. Only what has the mark is parsed. */
+/** Who wants a receipt from this group for an event; null when nobody does. Parses only texts with the mark. */
 export function askedOf(text: string, group: string): Asked | null {
   if (!text.includes('"receipt":')) return null;
   const { id, type, from, metadata } = JSON.parse(text) as Envelope;
@@ -32,12 +32,12 @@ export function askedOf(text: string, group: string): Asked | null {
   return { id, from, subject: metadata?.sender?.subject ?? null };
 }
 
-/** Receipts of one group on their way: settled, written with the settlement, sent, and only then forgotten. */
+/** Receipts of one group until they are sent: settled, written with the settlement, sent, and only then removed. */
 export class OwedReceipts {
   private readonly owed: Set<OwedReceipt> = new Set();
-  /** Those that a driver before this one may have sent. */
+  /** Receipts that an earlier driver may have sent. */
   private readonly inherited: Set<OwedReceipt> = new Set();
-  /** Those whose settlement is written. */
+  /** Receipts whose settlement is written. */
   private readonly due: Set<OwedReceipt> = new Set();
 
   get size(): number {
@@ -52,7 +52,7 @@ export class OwedReceipts {
     this.owed.add(receipt);
   }
 
-  /** All that are owed now; {@link written} takes them once they are. */
+  /** All owed receipts whose settlement is not written yet; pass them to {@link written} once it is. */
   pending(): OwedReceipt[] {
     return [...this.owed].filter((receipt) => !this.due.has(receipt));
   }
@@ -61,7 +61,7 @@ export class OwedReceipts {
     for (const receipt of receipts) if (this.owed.has(receipt)) this.due.add(receipt);
   }
 
-  /** Takes up what a driver before this one owed. */
+  /** Restores what an earlier driver owed. */
   restore(receipts: readonly OwedReceipt[]): void {
     for (const receipt of receipts) {
       this.owed.add(receipt);
@@ -75,7 +75,7 @@ export class OwedReceipts {
     return this.inherited.has(receipt);
   }
 
-  /** Some that may be sent. */
+  /** Some receipts that may be sent. */
   next(most: number): OwedReceipt[] {
     const some: OwedReceipt[] = [];
     for (const receipt of this.due) {

@@ -4,19 +4,19 @@ import type { Awaitable, Broker, StoredEvent, StreamAddress, StreamEvent, Stream
 import { type GroupPlace, isWide, MAX_STREAMS, streamName, streamOf } from './group.ts';
 import type { Entry, Ledger, LedgerStream } from './ledger.ts';
 
-/** Events read from history at a time, and UTF-16 units of them that are aimed at. */
+/** Events read from history at a time, and the target size of a read in UTF-16 units. */
 const MAX_READ = 256;
 const FIRST_READ = 8;
 const READ_LENGTH = 262_144;
-/** Streams that are asked about at the same time. */
+/** Streams queried at the same time. */
 const AT_ONCE = 50;
-/** The wait before a stream that could not be read is read again, in milliseconds. */
+/** The delay before a failed read of a stream is retried, in milliseconds. */
 const RETRY_MS = 1_000;
 
 export interface SourceEvents {
-  /** An event is to be handed out; its text is on the entry. */
+  /** An event is to be delivered; its text is on the entry. */
   onEntry(entry: Entry): void;
-  /** Retention, or the end of a stream's incarnation, took events before the group read them; 0: nobody knows how many. */
+  /** Events were lost before the group read them, by retention or the end of an epoch; 0: number unknown. */
   onLost(channel: string, count: number): void;
   /** There is more to read than before. */
   onMore(): void;
@@ -35,16 +35,16 @@ export function covering(channel: string): (name: string) => boolean {
 class Source {
   readonly stream: LedgerStream;
   readonly address: StreamAddress;
-  /** The last sequence that is known to be there. */
+  /** The last sequence that is known to exist. */
   head: number;
-  /** The last sequence that came by since it was last asked where the stream ends: the answer may be older. */
+  /** Highest live sequence since the stream's end was last requested; that result may be older. */
   seen = 0;
   isReading = false;
-  /** Its incarnation has to be looked at, once more if that is under way, before anything more is taken. */
+  /** Its epoch must be checked before anything more is accepted, and again if a check is running. */
   isStale = true;
-  /** Its end is to be looked up again; what is being read stays good. */
+  /** Its end must be looked up again; running reads stay valid. */
   isOld = false;
-  /** It has been looked at since this node drives the group. */
+  /** It has been checked since this node drives the group. */
   isKnown = false;
   pull = FIRST_READ;
   private epoch = '';
@@ -60,7 +60,7 @@ class Source {
     return this.isStale || this.isOld || this.head > this.stream.position;
   }
 
-  /** Whether an event is of the incarnation that the group reads: envelopes end with its name. */
+  /** Whether an event belongs to the epoch that the group reads: envelopes end with the epoch. */
   isOurs(text: string): boolean {
     if (this.epoch !== this.stream.epoch) {
       this.epoch = this.stream.epoch;
@@ -71,8 +71,8 @@ class Source {
 }
 
 /**
- * The streams of one group, read in their order and no faster than asked for: live events directly when each is the next
- * one, everything else from history. What history has no more is told.
+ * The streams of one group, read in order and only on demand: live events directly when each is the next one,
+ * everything else from history. Events missing from history are reported.
  */
 export class Sources {
   private readonly place: GroupPlace;
@@ -81,11 +81,11 @@ export class Sources {
   private readonly events: SourceEvents;
   private readonly covers: (channel: string) => boolean;
   private readonly sources: Map<string, Source> = new Map();
-  /** Those that may have more, next to be read first. */
+  /** Sources that may have more, the next one to read first. */
   private readonly backlog: Set<Source> = new Set();
   private isOver = false;
   private isDiscovering = false;
-  /** Streams that were not taken, since the group has as many as it may. */
+  /** Streams that were refused because the group has reached its limit. */
   readonly refused: Set<string> = new Set();
 
   constructor(place: GroupPlace, broker: Broker, ledger: Ledger, events: SourceEvents) {
@@ -96,7 +96,7 @@ export class Sources {
     this.covers = covering(place.channel);
   }
 
-  /** Takes up the streams that the ledger knows, and those that are there. */
+  /** Opens the streams that the ledger knows, and the existing ones. */
   async open(): Promise<void> {
     for (const stream of this.ledger.streams.values()) this.begin(stream);
     await this.discover();
@@ -111,9 +111,7 @@ export class Sources {
     this.backlog.clear();
   }
 
-  /**
-   * Sees an event of the room. It is offered at once if it is the next of its stream and `wanted`; else it is read later.
-   */
+  /** Handles an event of the room: offered at once if it is `wanted` and the next of its stream, else read later. */
   take(event: StreamEvent, wanted: boolean): void {
     const { sequence, text } = event;
     const channel = streamName(this.place, event.stream);
@@ -136,7 +134,7 @@ export class Sources {
     this.more(source);
   }
 
-  /** Events may have passed this node by. */
+  /** This node may have missed events. */
   doubt(): void {
     for (const source of this.sources.values()) {
       source.isStale = true;
@@ -146,7 +144,7 @@ export class Sources {
     this.events.onMore();
   }
 
-  /** Somebody wants what is there by now: it may be stored and not have come by. Until that is known it is not quiet. */
+  /** A caller wants what exists now, which may be stored but not received yet. Not quiet until that is known. */
   refresh(): void {
     for (const source of this.sources.values()) {
       source.isOld = true;
@@ -168,12 +166,12 @@ export class Sources {
     });
   }
 
-  /** Whether a read could give anything. */
+  /** Whether a read could return anything. */
   get hasMore(): boolean {
     return this.backlog.size > 0;
   }
 
-  /** Events that are known to be there and were not read. */
+  /** Events that are known to exist and were not read. */
   get unread(): number {
     let unread = 0;
     for (const { stream, head } of this.sources.values()) {
@@ -182,14 +180,14 @@ export class Sources {
     return unread;
   }
 
-  /** Whether all that is there has been read. */
+  /** Whether everything that exists has been read. */
   get isQuiet(): boolean {
     if (this.backlog.size > 0 || this.isDiscovering) return false;
     for (const { isReading } of this.sources.values()) if (isReading) return false;
     return true;
   }
 
-  /** Looks at streams that are in doubt, and reads up to `wanted` events, which may come later. */
+  /** Checks streams in doubt, and reads up to `wanted` events, which may arrive later. */
   read(wanted: number): void {
     let left = wanted;
     for (const source of [...this.backlog]) {
@@ -209,7 +207,7 @@ export class Sources {
         () => andThen(this.advance(source, limit), done),
         (error) => {
           source.isReading = false;
-          // What was asked is still not known.
+          // The result of the check is still unknown.
           source.isStale = true;
           this.fault(error);
           this.events.after(RETRY_MS, () => this.more(source));
@@ -218,13 +216,13 @@ export class Sources {
     }
   }
 
-  /** One event again, for another attempt; null when history has it no more. */
+  /** Reads one event again, for another attempt; null when history no longer has it. */
   fetch({ stream, sequence }: Entry): Awaitable<string | null> {
     const query = { fromSequence: sequence, toSequence: sequence, limit: 1 };
     return andThen(this.broker.history(this.address(stream.channel), query), ([found]) => found?.text ?? null);
   }
 
-  /** Reads something, again and again while that fails; `found` may come later. */
+  /** Reads, and retries until it succeeds; `found` may be called later. */
   insist<T>(read: () => Awaitable<T>, found: (value: T) => void): void {
     attempt<void>(
       () => andThen(read(), found),
@@ -237,7 +235,7 @@ export class Sources {
     );
   }
 
-  /** Where the streams end and how many events nobody has read yet. */
+  /** The ends of the streams, and the number of unread events. */
   async measure(): Promise<{ unread: number; heads: Map<string, StreamState> }> {
     let unread = 0;
     const heads = new Map<string, StreamState>();
@@ -250,7 +248,7 @@ export class Sources {
     return { unread, heads };
   }
 
-  /** Milliseconds since the oldest event was accepted that is not settled; null without one. */
+  /** Milliseconds since the oldest unsettled event was accepted; null without one. */
   async age(now: number): Promise<number | null> {
     let oldest = Number.POSITIVE_INFINITY;
     for (const { stream, address } of this.sources.values()) {
@@ -262,7 +260,7 @@ export class Sources {
     return oldest === Number.POSITIVE_INFINITY ? null : Math.max(0, Math.round(now - oldest));
   }
 
-  /** Goes on after given positions, in the streams that are there. */
+  /** Moves to given positions in existing streams. */
   async seek(positions: Readonly<Record<string, Position>>): Promise<void> {
     for (const [channel, { sequence, epoch }] of Object.entries(positions)) {
       const stream = this.ledger.streams.get(channel) ?? this.ledger.follow(channel, sequence, epoch);
@@ -287,7 +285,7 @@ export class Sources {
     return source;
   }
 
-  /** A stream that the group has not met: it is read from its start. */
+  /** A stream that is new to the group; it is read from its start. */
   private appear(channel: string): Source | undefined {
     if (this.sources.size >= MAX_STREAMS) {
       if (!this.refused.has(channel) && this.refused.size < MAX_STREAMS) {
@@ -327,7 +325,7 @@ export class Sources {
     this.events.onEntry(entry);
   }
 
-  /** Takes the next step in a stream: looks at it when it is in doubt, then reads. */
+  /** Takes the next step in a stream: checks it when it is in doubt, then reads. */
   private advance(source: Source, limit: number): Awaitable<void> {
     const looked = source.isStale || source.isOld ? this.look(source) : undefined;
     return isPending(looked) ? looked.then(() => this.pull(source, limit)) : this.pull(source, limit);
@@ -343,7 +341,7 @@ export class Sources {
 
   private pulled(source: Source, found: readonly StoredEvent[], from: number): void {
     const { stream } = source;
-    // It was sought elsewhere meanwhile: what was read is not what is wanted now.
+    // A seek moved the stream meanwhile: discard what was read.
     if (this.isOver || stream.position + 1 !== from || source.isStale) return;
     let length = 1;
     for (const { sequence, text } of found) {
@@ -355,32 +353,32 @@ export class Sources {
     else source.pull = Math.max(1, Math.min(MAX_READ, Math.floor((READ_LENGTH * found.length) / length)));
   }
 
-  /** Asks where a stream stands, and draws the consequences. */
+  /** Checks the state of a stream, and applies the result. */
   private look(source: Source): Awaitable<void> {
     const { epoch } = source.stream;
-    // From here on, not from the answer on: what is told meanwhile is not in it.
+    // Reset before the request: the response does not include what arrives meanwhile.
     source.isOld = false;
     source.isStale = false;
     source.seen = 0;
     return andThen(this.broker.state(source.address), (state) => this.looked(source, state, epoch));
   }
 
-  /** @param asked the incarnation that the group read when it asked */
+  /** @param asked the epoch that the group read at the time of the request */
   private looked(source: Source, { sequence, epoch, oldest }: StreamState, asked: string): void {
     const { stream } = source;
     if (this.isOver) return;
     if (epoch === '') throw new BusError('STORAGE_UNAVAILABLE', 'Nothing is known of the stream now.');
-    // Sought elsewhere meanwhile: it is looked at again.
+    // A seek moved the stream meanwhile: it is checked again.
     if (stream.epoch !== asked) return;
     const seen = epoch === asked ? source.seen : 0;
     if (stream.epoch === '') {
-      // What a new stream has lost before the group met it was never the group's.
+      // Events lost before the group knew the stream do not count as lost.
       this.ledger.seek(stream, oldest - 1, epoch);
     } else if (stream.epoch !== epoch) {
       const lost = Math.max(0, source.head - stream.position) + stream.untouched + oldest - 1;
       this.ledger.count('lost', lost);
       this.ledger.seek(stream, oldest - 1, epoch);
-      // What ended before this node drove the group may have held more than anybody knows.
+      // An epoch that ended before this node drove the group may have held more events than known.
       if (lost > 0 || !source.isKnown) this.events.onLost(stream.channel, lost);
     } else if (oldest > stream.position + 1) this.lose(source, oldest - 1);
     source.isKnown = true;
@@ -393,7 +391,7 @@ export class Sources {
   }
 
   private fault(error: unknown): void {
-    // That the storage is away is told already.
+    // A storage outage is already reported elsewhere.
     if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.events.onFault(error);
   }
 }

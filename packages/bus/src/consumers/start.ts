@@ -12,8 +12,8 @@ import {
 import { covering } from './sources.ts';
 
 /**
- * Where a group begins: with what comes from now on, with all that is kept, after a place in its one stream, or with what
- * was accepted at a time (milliseconds since 1970) or later.
+ * Where a group begins: with new events, with all kept events, after a position in its one stream, or with the events
+ * accepted since a time (milliseconds since 1970).
  */
 export type Start =
   | 'new'
@@ -21,12 +21,12 @@ export type Start =
   | { readonly sequence: number; readonly epoch?: string | undefined }
   | { readonly time: number };
 
-/** Where a group begins unless it says so: in a mailbox with all that waits there. */
+/** The default start of a group; in a mailbox, all waiting messages. */
 export function defaultStart({ room }: GroupPlace): Start {
   return room === MAIL_ROOM ? 'all' : 'new';
 }
 
-/** A new group, as it is to be kept. Throws what {@link startPositions} throws, and VALIDATION_ERROR for its settings. */
+/** A new group's record. Throws what {@link startPositions} throws, and VALIDATION_ERROR for its settings. */
 export async function newGroup(
   broker: Broker,
   place: GroupPlace,
@@ -50,10 +50,10 @@ export async function newGroup(
 const AT_ONCE = 50;
 
 /**
- * The positions to go on after, by channel. Throws CONFLICT for another incarnation of the stream, VALIDATION_ERROR for
- * one sequence of many streams, LIMIT_EXCEEDED for too many of them.
+ * The start positions by channel. Throws CONFLICT for another epoch of the stream, VALIDATION_ERROR for a sequence with
+ * several streams, LIMIT_EXCEEDED for too many streams.
  *
- * @param field the argument that names the place, for refusals
+ * @param field the argument that holds the start, for error messages
  */
 export async function startPositions(
   broker: Broker,

@@ -1,7 +1,7 @@
-/** Tokens of which a node remembers that nobody knows what came of their answer; the latest so many. */
+/** Maximum number of remembered tokens with an unknown outcome; the oldest are dropped. */
 const MOST = 10_000;
 
-/** Answers whose outcome a client of this node was not told: when it gives them again, they are the same ones. */
+/** Answers whose outcome did not reach a client of this node: a repetition is treated as the same answer. */
 export class UnsureAnswers {
   private readonly tokens: Set<string> = new Set();
 

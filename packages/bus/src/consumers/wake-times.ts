@@ -4,12 +4,12 @@ import { type Expiring, ExpiryHeap } from '../engine/expiry-heap.ts';
 
 const SPACE = 'group_wake';
 const PAGE = 500;
-/** A time that has come on any clock. */
+/** A time that has passed on any clock. */
 const AT_ONCE = 0;
 
 /**
- * From when on groups are to be driven that rest while there is nothing to do, in milliseconds since 1970, as the
- * key-value store has it: so every node knows it, and a restart finds it again. A group without a time rests.
+ * When resting groups must be driven again, in milliseconds since 1970. Kept in the key-value store, so that every node
+ * knows it and it survives a restart. A group without a time rests.
  */
 export class WakeStore {
   protected readonly store: KeyValueStore;
@@ -18,13 +18,13 @@ export class WakeStore {
     this.store = store;
   }
 
-  /** Null for a group that rests until somebody wakes it. */
+  /** Null for a group that rests until it is woken. */
   async timeOf(tenant: string, key: string): Promise<number | null> {
     const entry = await this.store.get(spaceOf(tenant), key);
     return entry === null ? null : timeIn(entry.value);
   }
 
-  /** Has a group driven from `at` on at the latest. Rejects with STORAGE_UNAVAILABLE. */
+  /** Has a group driven no later than `at`. Rejects with STORAGE_UNAVAILABLE. */
   async by(tenant: string, key: string, at: number): Promise<void> {
     for (;;) {
       const entry = await this.store.get(spaceOf(tenant), key);
@@ -37,16 +37,16 @@ export class WakeStore {
 }
 
 export interface WakeEvents {
-  /** Its time has come. Told again when it is told to the store once more. */
+  /** Its time has come. Repeated when the time is stored again. */
   onWake(tenant: string, key: string): void;
-  /** It rests, or its time is yet to come. */
+  /** It rests, or its time has not come yet. */
   onRest(tenant: string, key: string): void;
 }
 
 class Wake implements Expiring {
   readonly tenant: string;
   readonly key: string;
-  /** When its time comes; null when it has. */
+  /** When it wakes; null when it is awake. */
   expiresAt: number | null = null;
   /** Whether the store has it. */
   isKept = false;
@@ -57,7 +57,7 @@ class Wake implements Expiring {
   }
 }
 
-/** The same as one node follows it: which groups are awake, and when the others are to be. */
+/** The wake times as one node follows them: which groups are awake, and when the others wake. */
 export class WakeTimes extends WakeStore {
   private readonly clock: Clock;
   private readonly events: WakeEvents;
@@ -99,7 +99,7 @@ export class WakeTimes extends WakeStore {
     return this.wakes.get(nameOf(tenant, key))?.expiresAt === null;
   }
 
-  /** There is something to do for a group: here at once, and on the other nodes when the store has told them. */
+  /** Wakes a group: on this node at once, on others when the store notifies them. */
   async wake(tenant: string, key: string): Promise<void> {
     const known = this.wakes.get(nameOf(tenant, key));
     if (known?.expiresAt === null && known.isKept) return;
@@ -114,7 +114,7 @@ export class WakeTimes extends WakeStore {
     }
   }
 
-  /** There is nothing to do before `next` (null: before somebody wakes it); false when somebody was faster. */
+  /** Lets a group rest until `next` (null: until it is woken); false when another write came first. */
   async rest(tenant: string, key: string, next: number | null): Promise<boolean> {
     const entry = await this.store.get(spaceOf(tenant), key);
     if (next !== null) {
@@ -125,7 +125,7 @@ export class WakeTimes extends WakeStore {
     return true;
   }
 
-  /** The group is over. */
+  /** Removes the time of a deleted group. */
   async forget(tenant: string, key: string): Promise<void> {
     await this.store.delete(spaceOf(tenant), key);
   }
@@ -133,7 +133,7 @@ export class WakeTimes extends WakeStore {
   private follow(tenant: string, key: string, at: number | null): void {
     if (at === null) {
       const known = this.wakes.get(nameOf(tenant, key));
-      // Its place in the heap is passed over.
+      // Makes the heap skip its entry.
       if (known !== undefined) known.expiresAt = Number.NaN;
       this.wakes.delete(nameOf(tenant, key));
       this.events.onRest(tenant, key);
@@ -178,7 +178,7 @@ function timeIn(value: string): number {
   return JSON.parse(value) as number;
 }
 
-/** Tenants hold no slash. */
+/** Tenants contain no slash. */
 function nameOf(tenant: string, key: string): string {
   return `${tenant}/${key}`;
 }

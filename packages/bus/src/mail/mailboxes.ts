@@ -24,49 +24,49 @@ import { marksText } from '../marks.ts';
 import type { RuleSettings } from '../rules/rule.ts';
 import { type Figures, type Handled, letterOf, Waiting } from './waiting.ts';
 
-/** What may wait in one mailbox unless a rule says otherwise: messages, and UTF-8 bytes of their envelopes. */
+/** Default limits of one mailbox: waiting messages, and UTF-8 bytes of their envelopes. */
 const MAX_WAITING = 1_000;
 const MAX_WAITING_BYTES = 16_777_216;
-/** How long mail waits unless a rule says otherwise, in seconds. */
+/** Default time that mail waits, in seconds. */
 const KEPT_SECONDS = 7 * 86_400;
-/** How much longer it is kept than it waits, so that its end can be told, in milliseconds. */
+/** How much longer mail is stored, so that its expiry can be reported, in milliseconds. */
 const TELLING_MS = 60_000;
 /**
- * What a stream keeps beyond what may wait, from the oldest message that waits on: handled ones. One that is never handled
- * must not keep any number of others.
+ * What a stream keeps beyond the waiting limit: handled messages after the oldest waiting one. A message that is never
+ * handled must not keep any number of others.
  */
 const MAX_HANDLED = 15 * MAX_WAITING;
 const MAX_HANDLED_BYTES = 3 * MAX_WAITING_BYTES;
 /** Messages read at a time to learn their sizes. */
 const READ = 16;
-/** Messages that this node knows the sizes of, and mailboxes that it knows of. */
+/** Cache limits of this node: message sizes, and mailboxes. */
 const MAX_KNOWN = 200_000;
 const MAX_BOXES = 10_000;
-/** More than what closes an envelope: its sequence and epoch. */
+/** Upper bound of the bytes that complete an envelope: its sequence and epoch. */
 const SEAL_BYTES = 160;
-/** How often it is tried again when another node was faster. */
+/** Maximum attempts when other nodes write first. */
 const MAX_TRIES = 200;
-/** The longest wait before that, in milliseconds. */
+/** Maximum delay before another attempt, in milliseconds. */
 const MAX_PAUSE_MS = 50;
-/** Where no stream ever stands: what expects it is stored only if it was stored before. */
+/** A position that no stream has: a publish that expects it returns only a message stored before. */
 const NOWHERE = { sequence: Number.MAX_SAFE_INTEGER };
 
-/** What a rule says of a mailbox; what it leaves out is as without it. */
+/** The limits that rules set for a mailbox; the others keep their defaults. */
 type GivenBounds = NonNullable<RuleSettings['history']>;
 
-/** What may wait in a mailbox: messages, UTF-8 bytes of their envelopes, and for how long. */
+/** The limits of a mailbox: messages, UTF-8 bytes of their envelopes, and time. */
 type Bounds = Required<GivenBounds>;
 
 const BOUNDS: Bounds = { size: MAX_WAITING, bytes: MAX_WAITING_BYTES, ttl_seconds: KEPT_SECONDS };
 
 /** A mailbox, and what waits there. */
 interface ListedMailbox {
-  /** Of the room `@`. */
+  /** A channel of the room `@`. */
   readonly channel: string;
   readonly pending: number;
-  /** UTF-8 bytes of what waits. */
+  /** UTF-8 bytes of the waiting messages. */
   readonly bytes: number;
-  /** Age of the oldest that waits; 0 when none does. */
+  /** Age of the oldest waiting message; 0 without one. */
   readonly oldest_ms: number;
 }
 
@@ -78,7 +78,7 @@ interface MailList {
 
 interface MailPage {
   readonly limit: number;
-  /** Channel of the last mailbox of the page before. */
+  /** Channel of the last mailbox of the previous page. */
   readonly after?: string | undefined;
 }
 
@@ -87,10 +87,10 @@ class Box {
   readonly stream: StreamAddress;
   readonly subject: string;
   readonly waiting: Waiting = new Waiting();
-  /** The end of what is under way here: one message after the other. */
+  /** Settles when the last queued operation here ends: one operation at a time. */
   last: Promise<unknown> = Promise.resolve();
   users = 0;
-  /** Of its messages, how many the service has counted. */
+  /** How many of its messages are included in the total. */
   counted = 0;
 
   constructor(tenant: string, subject: string) {
@@ -100,8 +100,8 @@ class Box {
 }
 
 /**
- * Mailboxes: streams of the room `@`, each kept for one subject, whoever is connected. What waits there is what the group
- * `inbox` has not settled; every node finds it out from the stream, the group's record and the sizes that it has read.
+ * Mailboxes: streams of the room `@`, each kept for one subject, connected or not. Messages wait until the group
+ * `inbox` settles them; every node determines this from the stream, the group's record and the sizes that it has read.
  */
 export class Mailboxes implements MailKeeper {
   private readonly broker: Broker;
@@ -113,7 +113,7 @@ export class Mailboxes implements MailKeeper {
   private readonly boxes: Map<string, Box> = new Map();
   private known = 0;
 
-  /** @param boundsOf what rules say of a mailbox, by its channel */
+  /** @param boundsOf the limits that rules set for a mailbox, by its channel */
   constructor(
     { broker, store }: Pick<Engine, 'broker' | 'store'>,
     boundsOf: (tenant: string, channel: string) => GivenBounds,
@@ -127,8 +127,8 @@ export class Mailboxes implements MailKeeper {
   }
 
   /**
-   * Stores one message in the mailboxes of subjects. Rejects with MAILBOX_FULL when it does not fit into one of them:
-   * then it was stored in none, unless one became full in this very moment; sent again with its id it is a duplicate there.
+   * Stores one message in the mailboxes of subjects. Rejects with MAILBOX_FULL when it does not fit into one of them;
+   * it is then stored in none, unless one filled up at that moment. A retry with its id is a duplicate there.
    */
   async keep(sender: Sender, mail: Mail, subjects: readonly string[]): Promise<Kept> {
     const { tenant } = sender.principal;
@@ -152,7 +152,7 @@ export class Mailboxes implements MailKeeper {
     return kept as Kept;
   }
 
-  /** Whether a message is in a mailbox, handled or not. Reads it; for what happens seldom. */
+  /** Whether a message is in a mailbox, handled or not. Reads the mailbox; use rarely. */
   async holds(tenant: string, subject: string, id: string): Promise<boolean> {
     const stream = { tenant, room: MAIL_ROOM, channel: mailboxChannel(subject) };
     for (let fromSequence = 1; ; ) {
@@ -165,8 +165,8 @@ export class Mailboxes implements MailKeeper {
   }
 
   /**
-   * The mailboxes that keep something and that `accepts` wants, by the names of their channels; one page of them, with
-   * what waits in each. Reads what this node has not seen of them yet.
+   * A page of the mailboxes that are not empty and that `accepts` selects, by channel name, with what waits in each.
+   * Reads messages that this node has not seen yet.
    */
   async list(
     tenant: string,
@@ -181,7 +181,7 @@ export class Mailboxes implements MailKeeper {
     const items: ListedMailbox[] = [];
     for (const channel of names) {
       if (items.length === limit) return { items, next: items.at(-1)?.channel ?? null };
-      // One whose mail is all gone is not looked at, which would keep it for longer.
+      // Skips mailboxes whose mail is all gone; a look would keep them longer.
       const state = await this.broker.find({ tenant, room: MAIL_ROOM, channel });
       if (state === null || state.oldest > state.sequence) continue;
       const { pending, bytes, oldest } = await this.inTurn(
@@ -198,7 +198,7 @@ export class Mailboxes implements MailKeeper {
     return oldest === null ? 0 : Math.max(0, Math.round(this.now() - oldest));
   }
 
-  /** Runs something with a mailbox after all that this node does with it already. */
+  /** Runs an operation on a mailbox after all earlier ones of this node. */
   private async inTurn<T>(tenant: string, subject: string, work: (box: Box) => Promise<T>): Promise<T> {
     const box = this.boxOf(tenant, subject);
     box.users += 1;
@@ -222,7 +222,7 @@ export class Mailboxes implements MailKeeper {
     return box;
   }
 
-  /** Lets go of what was not used for the longest time. */
+  /** Evicts the least recently used mailboxes. */
   private forget(): void {
     if (this.known <= MAX_KNOWN && this.boxes.size <= MAX_BOXES) return;
     for (const [key, { users, counted }] of this.boxes) {
@@ -261,7 +261,7 @@ export class Mailboxes implements MailKeeper {
       const expect = { sequence: waiting.head, epoch };
       const published = await this.publish(box, sender, { draft, retention, expect });
       if (published === null) {
-        // Two nodes that keep step would let one of them wait for ever.
+        // A random delay, so that two nodes in lockstep do not block one of them forever.
         await pause(Math.random() * Math.min(tries + 1, MAX_PAUSE_MS));
         continue;
       }
@@ -276,8 +276,8 @@ export class Mailboxes implements MailKeeper {
   }
 
   /**
-   * Sees to it that the sender of a stored message is told when its time is over, whoever is there then, if it wants to be
-   * told. Rejects with STORAGE_UNAVAILABLE: sent again, the message is a duplicate whose end is expected.
+   * Ensures that the sender of a stored message gets its requested receipt on expiry, even without a connected reader.
+   * Rejects with STORAGE_UNAVAILABLE: a retry of the message is a duplicate, and does this again.
    */
   private async expectEnd({ stream, subject }: Box, { options }: Mail, end: number): Promise<void> {
     if (options?.receipt === undefined || end === Number.POSITIVE_INFINITY) return;
@@ -289,7 +289,7 @@ export class Mailboxes implements MailKeeper {
     if ((await this.store.get(at, key)) === null) {
       const facts = { owner: subjectIdentity(subject), created_at: this.now(), isImplied: true } as const;
       const record = await newGroup(this.broker, place, {}, 'all', facts);
-      // Somebody may have made it meanwhile, which is as well.
+      // Another node may have created it meanwhile, which is fine.
       await this.store.set(at, key, JSON.stringify(record), { ifVersion: 0 });
     }
     await this.wakes.by(stream.tenant, key, end);
@@ -306,7 +306,7 @@ export class Mailboxes implements MailKeeper {
     { ttl_seconds: most }: Bounds,
   ) {
     const now = this.now();
-    // Whose end is told says when that is.
+    // A message with a receipt states its expiry.
     const life = Math.min(options?.ttl_seconds ?? most, most);
     const marked = options?.receipt === undefined ? options : { ...options, ttl_seconds: life };
     const { ttl_seconds: ttl, request } = marked ?? {};
@@ -332,7 +332,7 @@ export class Mailboxes implements MailKeeper {
     return { draft, bytes: Buffer.byteLength(draft.open) + SEAL_BYTES, end };
   }
 
-  /** Finds out what waits. Rejects with STORAGE_UNAVAILABLE. */
+  /** Determines what waits. Rejects with STORAGE_UNAVAILABLE. */
   private async look({ stream, waiting }: Box): Promise<{ figures: Figures; epoch: string }> {
     const [state, handled] = await Promise.all([this.broker.state(stream), this.handled(stream)]);
     if (state.epoch === '') throw new BusError('STORAGE_UNAVAILABLE', 'The storage is away; mail needs it.');
@@ -347,7 +347,7 @@ export class Mailboxes implements MailKeeper {
     return { figures: waiting.figures(this.now()), epoch: state.epoch };
   }
 
-  /** How far the inbox is; null when nobody has read it yet. */
+  /** Progress of the inbox; null when nobody has read it yet. */
   private async handled({ tenant, room, channel }: StreamAddress): Promise<Handled | null> {
     const key = groupKey({ room, channel, group: INBOX });
     const state = await this.store.get({ tenant, space: STATE_SPACE, namespace: '' }, key);
@@ -357,7 +357,7 @@ export class Mailboxes implements MailKeeper {
     return begin === undefined ? null : { epoch: begin.epoch, floor: begin.sequence, settled: new Ranges() };
   }
 
-  /** What was answered when this message was stored before; null when it was not. */
+  /** The earlier result if this message was stored before; else null. */
   private repeated(
     box: Box,
     sender: Sender,
@@ -368,7 +368,7 @@ export class Mailboxes implements MailKeeper {
     return this.publish(box, sender, { draft, retention, expect: NOWHERE });
   }
 
-  /** Publishes if the stream stands where it is expected to; null when it does not. */
+  /** Publishes if the stream is at the expected position; else null. */
   private async publish(
     { stream }: Box,
     { identity }: Sender,

@@ -5,7 +5,7 @@ import type { Direct } from '../direct.ts';
 import { serverPrincipal, systemSender } from '../system-sender.ts';
 import type { Mailboxes } from './mailboxes.ts';
 
-/** Where something was settled. */
+/** Where an event was settled. */
 interface SettledAt {
   readonly tenant: string;
   readonly room: string;
@@ -14,13 +14,13 @@ interface SettledAt {
 }
 
 /**
- * Tells senders what became of their messages: an `ack` to the connection that sent it, on whichever node, else a message
- * in the mailbox of the sender's subject. Sent again it is the same one, by its id.
+ * Sends receipts to the senders of messages: an `ack` to the sending connection, on any node, else a message to the
+ * mailbox of the sender's subject. A repeated receipt has the same id.
  */
 export class Receipts {
   private readonly direct: Direct;
   private readonly mail: Mailboxes;
-  /** Receipts that found a full mailbox, since the start. */
+  /** Receipts dropped because of a full mailbox, since the start. */
   dropped = 0;
 
   constructor(direct: Direct, mail: Mailboxes) {
@@ -29,8 +29,8 @@ export class Receipts {
   }
 
   /**
-   * Sends one receipt. Resolves when it is with its addressee or has none: the connection is gone and had no subject, or
-   * its mailbox is full. Rejects with STORAGE_UNAVAILABLE.
+   * Sends one receipt. Resolves when it has reached its addressee or has none: the connection is gone and had no
+   * subject, or its mailbox is full. Rejects with STORAGE_UNAVAILABLE.
    *
    * @param isAgain it may have been sent before, longer ago than ids are remembered
    */

@@ -8,9 +8,9 @@ import { RecentIds } from '../engine/recent-ids.ts';
 import type { Message, Outcome, Publisher } from '../publish.ts';
 import { resolve } from '../resolve.ts';
 
-/** The group that answers the requests of a channel, unless another one is named. */
+/** The default group that answers the requests of a channel. */
 const SERVE = 'serve';
-/** How many requests pass between two steps of forgetting ids. */
+/** Number of requests between two cleanups of expired ids. */
 const SWEEP_EVERY = 1_024;
 
 export interface RequestsParts {
@@ -19,10 +19,10 @@ export interface RequestsParts {
   readonly publisher: Publisher;
 }
 
-/** Events that ask (`options.request`): they go to one member of a group, and are refused at once when none is there. */
+/** Events with `options.request`: sent to one member of a group, and refused at once when it has no members. */
 export class Requests {
   private readonly parts: RequestsParts;
-  /** Requests that were handed to a member without being stored. */
+  /** Requests that were sent to a member without being stored. */
   private readonly recent: RecentIds = new RecentIds(performance.now());
   private count = 0;
 
@@ -49,7 +49,7 @@ export class Requests {
     );
   }
 
-  /** Hands a request to a member that is there; nothing is stored, and nobody has a lease on it. */
+  /** Sends a request to a connected member; it is not stored and has no lease. */
   private async hand(
     place: GroupPlace,
     { id, time, open }: Draft,

@@ -6,11 +6,11 @@ export interface Letter {
   readonly bytes: number;
   /** Accept time, milliseconds since 1970. */
   readonly time: number;
-  /** When its time is over, in milliseconds since 1970. */
+  /** When it expires, in milliseconds since 1970. */
   readonly end: number;
 }
 
-/** How far the group that reads a mailbox is. */
+/** Progress of the group that reads a mailbox. */
 export interface Handled {
   readonly epoch: string;
   readonly floor: number;
@@ -27,30 +27,30 @@ export interface Figures {
 }
 
 /**
- * What one node knows of a mailbox's messages, from the first that is not handled on: enough to say what waits there
- * without reading the messages again. Pure: whoever asks reads what {@link begin} says that it lacks.
+ * One node's knowledge of a mailbox's messages, from the first unhandled one: enough to know what waits there without
+ * reading the messages again. Pure: the caller reads the messages that {@link begin} requires.
  */
 export class Waiting {
   private epoch = '';
   private readonly letters: Map<number, Letter> = new Map();
-  /** All from here to {@link head} is known. */
+  /** All messages from here to {@link head} are known. */
   private low = 1;
   head = 0;
   private handled: Handled | null = null;
-  /** UTF-8 bytes of all that is known. */
+  /** UTF-8 bytes of all known messages. */
   private total = 0;
 
-  /** Messages that are known, handled ones among them. */
+  /** Number of known messages, including handled ones. */
   get size(): number {
     return this.letters.size;
   }
 
-  /** UTF-8 bytes of them. */
+  /** UTF-8 bytes of the known messages. */
   get span(): number {
     return this.total;
   }
 
-  /** Notes where the stream and its group stand. Answers the sequence from which on it has to be read, up to the state's. */
+  /** Updates the state of the stream and its group. Returns the sequence to read from, up to the state's sequence. */
   begin(state: StreamState, handled: Handled | null): number {
     this.handled = handled?.epoch === state.epoch ? handled : null;
     const from = Math.max(state.oldest, (this.handled?.floor ?? 0) + 1);
@@ -71,7 +71,7 @@ export class Waiting {
     return this.head + 1;
   }
 
-  /** Notes a message that was read or stored; they come in ascending order. */
+  /** Adds a message that was read or stored, in ascending order. */
   note(sequence: number, letter: Letter): void {
     if (sequence <= this.head) return;
     this.letters.set(sequence, letter);
@@ -79,12 +79,12 @@ export class Waiting {
     this.head = sequence;
   }
 
-  /** Nothing lies between what is known and `sequence`. */
+  /** There are no messages between the known ones and `sequence`. */
   reach(sequence: number): void {
     this.head = Math.max(this.head, sequence);
   }
 
-  /** What waits at a time. */
+  /** What waits at a given time. */
   figures(now: number): Figures {
     let pending = 0;
     let bytes = 0;
@@ -98,13 +98,13 @@ export class Waiting {
     return { pending, bytes, oldest };
   }
 
-  /** How many messages the stream has to keep, so that none that waits goes. */
+  /** How many messages the stream must keep so that no waiting one is removed. */
   get needed(): number {
     return this.head - this.low + 1;
   }
 }
 
-/** The end of a message in milliseconds since 1970, as its envelope tells it. */
+/** Size, accept time and expiry of a message, from its envelope. */
 export function letterOf({ text, time }: Pick<StoredEvent, 'text' | 'time'>, endOf: (text: string) => number): Letter {
   return { bytes: Buffer.byteLength(text), time, end: endOf(text) };
 }

@@ -4,24 +4,24 @@ import { hasRole, type Principal } from '../principal.ts';
 
 export interface OwnerOptions {
   readonly tenant: string;
-  /** Who it is beyond one connection. */
+  /** Stable across connections. */
   readonly identity: string;
-  /** What the owner was allowed when it was last seen. */
+  /** The owner's last known rights. */
   readonly principal: Principal;
-  /** The connection that made the thing; null when it is not on this node, or is gone. */
+  /** The connection that created the item; null when it is not on this node, or is closed. */
   readonly session: Session | null;
   readonly durable: boolean;
-  /** Told of a principal that replaces the one last seen, since a token was renewed. */
+  /** Called when a renewed token replaces the last known principal. */
   readonly onChange: (principal: Principal) => void;
 }
 
 /**
- * On whose behalf a job or a webhook acts. It is asked each time that something is done, so that a token which was
- * renewed with narrower grants, or has expired, counts at once.
+ * The owner on whose behalf a job or a webhook acts. Checked for each action, so that a renewed token with narrower
+ * grants, or an expired one, takes effect at once.
  *
- * A thing stands on the token of the connection that made it, as last renewed. Another token of the owner's, which may
- * say more or less, counts only where that one is no more: for what is not durable once the connection has closed, and
- * for all once it has expired.
+ * An item uses the token of the connection that created it, as last renewed. Another token of the owner, with other
+ * grants, is used only when that one is gone: for items that are not durable once the connection has closed, and for
+ * all items once it has expired.
  */
 export class Owner {
   private readonly bus: Core;
@@ -30,7 +30,7 @@ export class Owner {
   private readonly durable: boolean;
   private readonly onChange: (principal: Principal) => void;
   private principal: Principal;
-  /** When what it may do was last changed, in milliseconds since 1970. */
+  /** When its rights last changed, in milliseconds since 1970. */
   changedAt: number = Number.NEGATIVE_INFINITY;
   private session: Session | null;
 
@@ -44,20 +44,20 @@ export class Owner {
     this.session = session;
   }
 
-  /** What the owner may do now. */
+  /** The owner's current rights. */
   current(): Principal {
     this.follow();
     return this.principal;
   }
 
-  /** The token has expired and its owner is not here with another. What an admin made goes on without one. */
+  /** The token has expired and the owner has no other connection here. Items of admins continue without a token. */
   isOver(): boolean {
     this.follow();
-    // The bus closes connections whose token is over: one that is open stands on a valid one.
+    // The bus closes connections with expired tokens, so an open connection has a valid one.
     return this.session === null && this.hasExpired();
   }
 
-  /** Takes what another node says; false where the connection is, since this node knows better. */
+  /** Takes a principal from another node; false when the connection is here, because this node knows better. */
   replace(principal: Principal): boolean {
     if (this.session !== null) return false;
     this.changedAt = this.bus.options.now();

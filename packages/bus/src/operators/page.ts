@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { limitUpTo } from '../commands/arguments.ts';
 
-/** Entries of one answer. */
+/** Maximum entries of one response. */
 export const MAX_PAGE = 500;
-/** UTF-8 bytes of the entries of one answer; with its envelope it stays under 1 MiB. */
+/** UTF-8 bytes of the entries of one response; with its envelope it stays under 1 MiB. */
 export const MAX_PAGE_BYTES: number = 1_048_576 - 4_096;
 
 /** Arguments of every list. */
@@ -22,16 +22,16 @@ export interface PageArguments {
 
 export interface Page<R> {
   readonly entries: R[];
-  /** Where the next page begins; undefined on the last. */
+  /** Cursor of the next page; undefined on the last page. */
   readonly next: string | undefined;
 }
 
 /**
- * One page of things in the order of their places: at most `limit` (500 unless given), and no more bytes than an answer
- * has, but one at least. A place outlives its thing, so that a page can follow one whose last entry was removed since.
+ * One page of items in the order of their places: at most `limit` (default 500), within the byte limit of a response,
+ * but at least one. A place stays valid after its item is removed, so paging continues from it.
  *
- * @param placeOf a text that no two of them share and that sorts them
- * @param show the entry of a thing, as the answer has it
+ * @param placeOf a unique text that sorts the items
+ * @param show the entry of an item in the response
  */
 export function pageOf<T, R>(
   things: Iterable<T>,
@@ -57,7 +57,7 @@ interface Placed<T> {
   readonly thing: T;
 }
 
-/** The first `count` behind `after`, sorted, without a sorted copy of all. */
+/** The first `count` items after `after`, sorted, without a sorted copy of all. */
 function lowest<T>(things: Iterable<T>, placeOf: (thing: T) => string, after: string, count: number): Placed<T>[] {
   const byPlace = (one: Placed<T>, other: Placed<T>): number => (one.place < other.place ? -1 : 1);
   const found: Placed<T>[] = [];

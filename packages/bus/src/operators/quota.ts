@@ -3,7 +3,7 @@ import type { QuotaLimit, StoreQuota } from '../engine/engine.ts';
 
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
 
-/** A quota with the given bounds and no others. */
+/** A quota with the given limits and no others. */
 export function quotaOf(owner: string, bounds: Partial<Omit<StoreQuota, 'owner'>> = {}): StoreQuota {
   return {
     owner,
@@ -15,20 +15,20 @@ export function quotaOf(owner: string, bounds: Partial<Omit<StoreQuota, 'owner'>
   };
 }
 
-/** How many things of a kind there may be, and the words for it. */
+/** The limits for one kind of item, and the words for messages. */
 export interface Quota {
   /** In the plural. */
   readonly things: string;
-  /** What to do about it, as the end of a sentence. */
+  /** The suggested remedy, as the end of a sentence. */
   readonly remedy: string;
   readonly perSubject: number;
   readonly perTenant: number;
-  /** The settings that bound them. */
+  /** The settings of these limits. */
   readonly subjectSetting: string;
   readonly tenantSetting: string;
 }
 
-/** LIMIT_EXCEEDED that says which bound was reached and what helps. */
+/** LIMIT_EXCEEDED that names the limit reached and a remedy. */
 export function overQuota(quota: Quota, reached: QuotaLimit): BusError {
   const { things, remedy, perSubject, perTenant, subjectSetting, tenantSetting } = quota;
   const ofSubject = reached.startsWith('owner');

@@ -2,7 +2,7 @@ import { BusError, type SenderRecord } from '@arqonbus/protocol';
 import type { Session } from '../connection/session.ts';
 import { cutTo, readMark } from './mark.ts';
 
-/** Streams that one identity, and one tenant, may have open. */
+/** Maximum open streams of one identity, and of one tenant. */
 export interface OpenLimits {
   readonly maxOpen: number;
   readonly maxOpenInTenant: number;
@@ -10,18 +10,18 @@ export interface OpenLimits {
 
 const OPEN_LIMITS: OpenLimits = { maxOpen: 100, maxOpenInTenant: 10_000 };
 
-/** How long the end of a stream is remembered: pieces that another node sent before it may come after it. */
+/** How long the end of a stream is remembered, because earlier pieces of another node may arrive after it. */
 const REMEMBERED_MS = 60_000;
-/** A stream that only pieces tell of, by how long nothing else does. */
+/** How long a stream is kept that is known only from pieces. */
 const UNKNOWN_MS = 600_000;
 
-/** What the nodes of a cluster know of an open stream, as it is kept. */
+/** What the nodes of a cluster know of an open stream, as stored. */
 export interface StreamRecord {
   readonly room: string;
   readonly channel: string;
-  /** The client id that opened it; all of its envelopes come from it. */
+  /** The client id that opened it, and the sender of all its envelopes. */
   readonly from: string;
-  /** Who may write. */
+  /** The identity that may write. */
   readonly identity: string;
   readonly sender: SenderRecord;
   /** Milliseconds since 1970. */
@@ -29,12 +29,12 @@ export interface StreamRecord {
   readonly ttl_seconds: number;
   /** Id of the event that ends it. */
   readonly end_id: string;
-  /** The node that has its text, and which start of it; both empty while it is handed over. */
+  /** The node that has its text, and the id of that node's start; both empty during a handover. */
   readonly node: string;
   readonly run: string;
 }
 
-/** A piece that came from the node that has the stream. */
+/** A piece from the node that has the stream. */
 export interface Piece {
   readonly offset: number;
   readonly length: number;
@@ -47,29 +47,29 @@ export interface KnownStream {
   readonly id: string;
   readonly room: string;
   readonly channel: string;
-  /** Null while only pieces have told of it. */
+  /** Null while it is known only from pieces. */
   record: StreamRecord | null;
-  /** How far this node's members were shown its text, in UTF-16 units; null: they were shown nothing. */
+  /** How much of its text this node's members have received, in UTF-16 units; null: none. */
   shown: number | null;
-  /** Members that the next answer about its text shows it to, from its beginning. */
+  /** Members that get its text from the beginning with the next response for it. */
   readonly waiting: Set<Session>;
-  /** Members whose lines have to drain first: they are shown nothing of it yet. */
+  /** Members whose connections must drain first; they get nothing of it yet. */
   readonly later: Set<Session>;
-  /** While its text is asked for: the pieces that came meanwhile. */
+  /** The pieces that arrived while its text was being requested. */
   held: Piece[] | null;
-  /** Its record is gone: it is in no list any more. */
+  /** Its record is gone: it is no longer listed. */
   isGone: boolean;
   /** Its end has passed this node. */
   hasEnded: boolean;
-  /** When it was met, and anew when it went. */
+  /** When it became known or, later, when it went. */
   since: number;
 }
 
-/** What becomes of an end on its way to this node's members. */
+/** How the end of a stream is delivered to this node's members. */
 export interface Parting {
-  /** The event for whoever was shown the stream's pieces: what was missing yet. */
+  /** The event for members that received the pieces: only the missing text. */
   readonly rest: string;
-  /** Who gets all of it. */
+  /** Sessions that get the whole text. */
   readonly whole: ReadonlySet<Session>;
 }
 
@@ -83,7 +83,7 @@ export class KnownStreams {
   private readonly limits: OpenLimits;
 
   /**
-   * @param now milliseconds of a clock that never steps
+   * @param now milliseconds of a monotonic clock
    * @param isAlone whether no other node can send pieces
    */
   constructor(now: () => number, isAlone: boolean, limits: OpenLimits = OPEN_LIMITS) {
@@ -92,7 +92,7 @@ export class KnownStreams {
     this.limits = limits;
   }
 
-  /** Throws LIMIT_EXCEEDED where somebody, or a tenant, has as many streams open as it may. */
+  /** Throws LIMIT_EXCEEDED when an identity or a tenant has reached its limit of open streams. */
   requirePlace(tenant: string, identity: string): void {
     const { maxOpen, maxOpenInTenant } = this.limits;
     let [own, all] = [0, 0];
@@ -113,7 +113,7 @@ export class KnownStreams {
     return this.streams.get(`${tenant}/${id}`);
   }
 
-  /** The stream of that id, noted when it is new. */
+  /** The stream with that id, created when it is new. */
   note(tenant: string, id: string, { room, channel }: Pick<StreamRecord, 'room' | 'channel'>): KnownStream {
     const known = this.get(tenant, id);
     if (known !== undefined) return known;
@@ -135,12 +135,12 @@ export class KnownStreams {
     return stream;
   }
 
-  /** A stream is open, as its record tells; false when that is an old one of a stream that has ended. */
+  /** Adds an open stream from its record; null when the record is an old one of an ended stream. */
   open(tenant: string, id: string, record: StreamRecord): KnownStream | null {
     const known = this.get(tenant, id);
     if (known?.hasEnded === true) {
       if (known.record?.end_id === record.end_id) return null;
-      // The id is used anew.
+      // The id is being reused.
       this.drop(known);
     }
     const stream = this.note(tenant, id, record);
@@ -149,31 +149,31 @@ export class KnownStreams {
     return stream;
   }
 
-  /** The open ones of a tenant. */
+  /** The open streams of a tenant. */
   *all(tenant: string): Generator<KnownStream & { record: StreamRecord }> {
     for (const stream of this.streams.values()) if (stream.tenant === tenant && isOpen(stream)) yield stream;
   }
 
-  /** The open ones of all tenants. */
+  /** The open streams of all tenants. */
   *everywhere(): Generator<KnownStream & { record: StreamRecord }> {
     for (const stream of this.streams.values()) if (isOpen(stream)) yield stream;
   }
 
-  /** The open ones of a room (`*`: of the tenant). */
+  /** The open streams of a room (`*`: of the tenant). */
   in(tenant: string, room: string): readonly KnownStream[] {
     if (this.streams.size === 0) return [];
     if (room === '*') return [...this.all(tenant)];
     return [...(this.rooms.get(`${tenant}/${room}`) ?? [])].filter(isOpen);
   }
 
-  /** Its record is gone. What is still to come of it is shown as it should be for a while. */
+  /** Its record is gone. Remaining pieces are still handled correctly for a while. */
   gone(stream: KnownStream): void {
     stream.isGone = true;
     stream.since = this.now();
     if (this.isAlone) this.drop(stream);
   }
 
-  /** The text of an event passes that may be the end of a stream. Null: everybody gets it as it is. */
+  /** Handles an event that may end a stream. Null: everyone gets the event unchanged. */
   part(tenant: string, text: string): Parting | null {
     const mark = readMark(text);
     if (mark === null || mark.state === 'streaming') return null;
@@ -189,7 +189,7 @@ export class KnownStreams {
     return { rest: cutTo(text, shown), whole };
   }
 
-  /** Nothing more is shown of it. */
+  /** No more of it is sent. */
   end(stream: KnownStream): void {
     stream.hasEnded = true;
     stream.waiting.clear();
@@ -198,7 +198,7 @@ export class KnownStreams {
     this.gone(stream);
   }
 
-  /** Forgets those that went long ago. */
+  /** Removes streams that went long ago. */
   sweep(): void {
     const now = this.now();
     for (const stream of this.streams.values()) {
@@ -207,7 +207,7 @@ export class KnownStreams {
     }
   }
 
-  /** A stream of which nothing was shown here has ended: its pieces may still be on their way. */
+  /** A stream ended of which nothing was sent here: its pieces may still arrive. */
   private remember(tenant: string, id: string): void {
     this.end(this.note(tenant, id, { room: '', channel: '' }));
   }

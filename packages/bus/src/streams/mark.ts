@@ -1,44 +1,44 @@
 import type { Envelope } from '@arqonbus/protocol';
 
-/** How a stream ended. `orphaned`: its writer was gone for too long, or the node that had it. */
+/** How a stream ended. `orphaned`: its writer was silent for too long, or its node died. */
 export type StreamOutcome = 'complete' | 'cancelled' | 'failed' | 'orphaned';
 
-/** What a piece, or the whole, tells of its stream: `metadata.stream`. */
+/** The stream facts in a piece or in the final event: `metadata.stream`. */
 export interface StreamMark {
   readonly id: string;
-  /** Where its text begins in that of the stream, in UTF-16 units. */
+  /** Offset of its text in the stream's text, in UTF-16 units. */
   readonly offset: number;
   readonly state: 'streaming' | StreamOutcome;
-  /** On the end: the whole is not what was shown piece by piece, since a hook or the content policy changed it. */
+  /** On the end: the whole text differs from the pieces, because a hook or the content policy changed it. */
   readonly revised?: true;
 }
 
-/** How the id of the event begins that ends a stream; what else begins so is told apart by its mark. */
+/** Prefix of the ids of events that end streams; other ids with this prefix are distinguished by the mark. */
 export const END_ID = 'arq_stream_';
 
-/** The mark as what closes an envelope, where only the server writes. */
+/** The mark at the end of an envelope, where only the server writes. */
 const TAIL =
   /"stream":(\{"id":"[\w.-]{1,64}","offset":\d{1,10},"state":"[a-z]{1,16}"(?:,"revised":true)?\})(?:,"sequence":\d+,"epoch":"[\w-]*")?\}\}$/;
 const TAIL_LENGTH = 500;
 
-/** The mark as a member of JSON text; the last that the server writes into the metadata. */
+/** The mark as a member of JSON text; the last one that the server writes into the metadata. */
 export function markText({ id, offset, state, revised }: StreamMark): string {
   return `"stream":${JSON.stringify({ id, offset, state, ...(revised === true && { revised }) })}`;
 }
 
-/** The mark of an envelope's text; null where there is none. */
+/** The mark of an envelope's text; null without one. */
 export function readMark(text: string): StreamMark | null {
   const [, mark] = TAIL.exec(text.slice(-TAIL_LENGTH)) ?? [];
   return mark === undefined ? null : (JSON.parse(mark) as StreamMark);
 }
 
-/** The text that an envelope of a stream carries. */
+/** The text in a stream's envelope. */
 export function textOf(envelope: string): string {
   const { text } = (JSON.parse(envelope) as Envelope).payload;
   return typeof text === 'string' ? text : '';
 }
 
-/** The same envelope with what its text has from `offset` on, an offset in the stream's text. */
+/** The same envelope with its text cut to start at `offset`, an offset in the stream's text. */
 export function cutTo(envelope: string, offset: number): string {
   const { metadata, payload, ...rest } = JSON.parse(envelope) as Envelope;
   const mark = metadata?.stream as StreamMark;

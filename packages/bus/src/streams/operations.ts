@@ -6,14 +6,14 @@ import type { KnownStreams, StreamRecord } from './known.ts';
 import type { StreamOutcome } from './mark.ts';
 import type { StreamRecords } from './records.ts';
 
-/** How long a stream may be nobody's, and how long another node may take to answer, in milliseconds. */
+/** How long a stream may have no owner, and how long another node may take to respond, in milliseconds. */
 const PATIENCE_MS = 3_000;
 const ANSWER_MS = 5_000;
 const RETRY_MS = 100;
 
-/** What became of a stream that ended. */
+/** The result of ending a stream. */
 export interface Ended {
-  /** Of the event that has the whole text; 0 where a rule keeps none. */
+  /** The sequence of the event with the whole text; 0 when a rule keeps none. */
   readonly sequence: number;
   readonly epoch: string;
   readonly stored: Durability;
@@ -21,7 +21,7 @@ export interface Ended {
   readonly length: number;
 }
 
-/** What a writer does with an open stream. */
+/** Operations of a writer on an open stream. */
 export interface Operations {
   readonly append: { readonly args: { readonly text: string }; readonly result: number };
   readonly close: { readonly args: { readonly state: StreamOutcome }; readonly result: Ended };
@@ -30,11 +30,11 @@ export interface Operations {
 
 export type OperationName = keyof Operations;
 
-/** The same on its way to the node that has the stream. */
+/** An operation sent to the node that has the stream. */
 export interface Operation<N extends OperationName = OperationName> {
   readonly tenant: string;
   readonly id: string;
-  /** The writer's. */
+  /** The writer's identity. */
   readonly identity: string;
   readonly name: N;
   readonly args: Operations[N]['args'];
@@ -43,11 +43,11 @@ export interface Operation<N extends OperationName = OperationName> {
 export interface StreamOwnersParts {
   readonly known: KnownStreams;
   readonly calls: NodeCalls;
-  /** Null where this node is all there is. */
+  /** Null when this node is the only one. */
   readonly records: StreamRecords | null;
 }
 
-/** Finds who has a stream, and asks that node. */
+/** Finds the node that has a stream, and sends operations to it. */
 export class StreamOwners {
   private readonly parts: StreamOwnersParts;
 
@@ -55,7 +55,7 @@ export class StreamOwners {
     this.parts = parts;
   }
 
-  /** The record of an open stream; null where there is none. */
+  /** The record of an open stream; null without one. */
   async find(tenant: string, id: string): Promise<StreamRecord | null> {
     const known = this.parts.known.get(tenant, id);
     if (known !== undefined && known.record !== null && !known.isGone) return known.record;
@@ -63,10 +63,10 @@ export class StreamOwners {
   }
 
   /**
-   * Asks the node that has a stream, waiting for one while it is handed over. Rejects with NOT_FOUND, with what that
-   * node refuses, and with STORAGE_UNAVAILABLE when it does not answer.
+   * Sends an operation to the node that has a stream, and waits during a handover. Rejects with NOT_FOUND, with the
+   * error of that node, and with STORAGE_UNAVAILABLE when it does not respond.
    *
-   * @param allow throws unless the stream may be written
+   * @param allow throws unless the sender may write to the stream
    */
   async ask<N extends OperationName>(
     operation: Operation<N>,

@@ -8,9 +8,9 @@ import type { KnownStream, KnownStreams, Piece } from './known.ts';
 import { cutTo, readMark, type StreamMark, textOf } from './mark.ts';
 import type { StreamTexts, TextSoFar } from './texts.ts';
 
-/** Bytes of texts that may be unsent to one that comes late: beyond it the connection has to drain. */
+/** Unsent bytes of a late joiner's connection beyond which it must drain before more texts are sent. */
 const MAX_UNSENT = 262_144;
-/** UTF-16 units of pieces that wait for the text before them; beyond it they are left out, and asked for. */
+/** UTF-16 units of pieces held until the text before them arrives; further ones are dropped and requested later. */
 const MAX_HELD = 1_048_576;
 
 export interface PiecesParts {
@@ -22,8 +22,8 @@ export interface PiecesParts {
 }
 
 /**
- * Shows streams to the members of this node, so that each reads a text without gap and without anything twice: what
- * comes late is cut, what is missing is asked for, and whoever comes late is shown what there is first.
+ * Sends streams to the members of this node, each text without gaps or duplicates: overlaps are cut, missing text is
+ * requested, and late joiners first get the text so far.
  */
 export class Pieces {
   private readonly parts: PiecesParts;
@@ -32,21 +32,21 @@ export class Pieces {
     this.parts = parts;
   }
 
-  /** Shows the next piece of a stream that this node has, here and on the other nodes. */
+  /** Sends the next piece of a stream of this node to members on all nodes. */
   emit(stream: KnownStream, from: string, piece: Piece): void {
     stream.shown = piece.offset + piece.length;
     this.parts.hub.show(stream, from, piece.envelope, stream.later);
     this.tellOthers(stream, piece.envelope);
   }
 
-  /** The same of an end that no event tells of. */
+  /** Sends an end without an event in the same way. */
   emitEnd(stream: KnownStream, from: string, envelope: string): void {
     this.parts.hub.show(stream, from, envelope, stream.later);
     this.parts.known.end(stream);
     this.tellOthers(stream, envelope);
   }
 
-  /** Takes a piece that another node sent. */
+  /** Handles a piece from another node. */
   receive({ tenant, room = '', channel = '', text: envelope }: NodeMessage): void {
     const mark = readMark(envelope);
     if (mark === null) return;
@@ -58,8 +58,8 @@ export class Pieces {
   }
 
   /**
-   * A session is about to go live at a place. Answers what is to be called once it is: it is shown what there is of the
-   * streams whose pieces it gets by then and did not get before.
+   * A session is about to go live at a place. Returns a function to call once it is live: it sends the text so far of
+   * the streams whose pieces the session newly receives.
    */
   entering(session: Session, place: Channel): () => void {
     const { known } = this.parts;
@@ -73,7 +73,7 @@ export class Pieces {
     };
   }
 
-  /** Shows a session streams from their beginnings, one after the other as its line drains. */
+  /** Sends streams to a session from their beginnings, one after the other as its connection drains. */
   private introduce(session: Session, streams: readonly KnownStream[]): void {
     for (const [at, stream] of streams.entries()) {
       if (session.outbox.backlog > MAX_UNSENT && !session.closed) {
@@ -90,7 +90,7 @@ export class Pieces {
     }
   }
 
-  /** This node has a stream from now on: what its members were not shown of it is shown. */
+  /** This node has taken over a stream: sends its members the missing text. */
   refresh(stream: KnownStream): void {
     void this.catchUp(stream);
   }
@@ -101,7 +101,7 @@ export class Pieces {
       return;
     }
     const { offset, length, envelope } = piece;
-    // Nobody here reads it: whoever comes is shown all of it.
+    // No reader here: a later one gets all of it.
     if (this.audienceOf(stream).length === 0) {
       stream.shown = null;
       return;
@@ -116,14 +116,14 @@ export class Pieces {
     this.show(stream, offset < shown ? cutTo(envelope, shown) : envelope);
   }
 
-  /** It ended without an event that this node's members could get. */
+  /** It ended without an event for this node's members. */
   private takeEnd(stream: KnownStream, { offset }: StreamMark, envelope: string): void {
     const { shown } = stream;
     this.parts.known.end(stream);
     if (shown !== null) this.show(stream, shown < offset ? envelope : cutTo(envelope, shown));
   }
 
-  /** Shows what there is of a stream to those who wait for it, and what is missing to the others. */
+  /** Sends the text of a stream to waiting members, and the missing text to the others. */
   private catchUp(stream: KnownStream, held: Piece[] = []): Awaitable<void> {
     if (stream.held !== null) {
       for (const piece of held) this.hold(stream.held, piece);
@@ -141,7 +141,7 @@ export class Pieces {
   private caughtUp(stream: KnownStream, found: TextSoFar | null): void {
     const held = stream.held ?? [];
     stream.held = null;
-    // Ended meanwhile. Or its node does not answer: the next piece asks again, and its end brings all that is missing.
+    // It ended meanwhile, or its node does not respond: the next piece retries, and its end brings all missing text.
     if (stream.hasEnded || found === null) return;
     const { envelope, length } = found;
     const { shown } = stream;
@@ -180,7 +180,7 @@ export class Pieces {
   private tellOthers({ tenant, room, channel }: StreamAddress, text: string): void {
     const { presence } = this.parts;
     if (presence === null) return;
-    // Whoever misses it asks for it, or has it with the end.
+    // A node that misses it requests it, or gets it with the end.
     const sent = attempt<void>(
       () => presence.send(null, { kind: 'piece', tenant, clients: [], text, room, channel }),
       (error) => this.fault(error),
@@ -189,7 +189,7 @@ export class Pieces {
   }
 
   private fault(error: unknown): void {
-    // That the storage is away is told already, and that a node does not answer is no fault of this one.
+    // A storage outage is already reported elsewhere, and another node's missing response is not a fault of this one.
     if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
   }
 }

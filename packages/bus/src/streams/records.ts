@@ -6,14 +6,14 @@ import { readRecord, STREAM_SPACE, streamSpace } from './record-space.ts';
 import { TextStore } from './text-store.ts';
 import type { WrittenStream } from './written.ts';
 
-/** Where nodes that have streams say that they live, all in one tenant. */
+/** Where nodes with streams report that they are alive, all in one tenant. */
 const LIVING: KeySpace = { tenant: 'default', space: 'stream_node', namespace: '' };
-/** The streams of a node that died end within 12 s. */
+/** The streams of a dead node end within 12 s. */
 const LIVING_MS = 9_000;
 const LOOK_MS = 3_000;
-/** How often what was written of a text since is kept. */
+/** How often new text is stored. */
 const KEEP_MS = 1_000;
-/** How long another node may take to go on with a stream that is handed over, and how often that is looked at. */
+/** How long another node may take to accept a stream in a handover, and how often that is checked. */
 const HANDOVER_MS = 1_000;
 const HANDOVER_LOOK_MS = 50;
 const PAGE = 500;
@@ -30,14 +30,14 @@ export interface StreamRecordsParts {
   readonly written: () => Iterable<WrittenStream>;
   /** Whether this node has it. */
   readonly owns: (tenant: string, id: string) => boolean;
-  /** This node has a stream from now on. `isOrphan`: what it had lost its writer, or its node. */
+  /** This node has taken a stream. `isOrphan`: its writer or its node was lost. */
   readonly onTaken: (tenant: string, id: string, record: StreamRecord, text: string, isOrphan: boolean) => void;
-  /** Another node has a stream that this one had. */
+  /** Another node has taken a stream from this one. */
   readonly onLost: (tenant: string, id: string) => void;
   readonly onFault: (error: unknown) => void;
 }
 
-/** The open streams as all nodes know them, kept beyond the node that has them: who has which, and with what text. */
+/** The records of open streams, shared by all nodes and kept beyond a node's life: owner and text. */
 export class StreamRecords {
   private readonly parts: StreamRecordsParts;
   private readonly texts: TextStore;
@@ -47,7 +47,7 @@ export class StreamRecords {
   private readonly removing: Set<{ readonly tenant: string; readonly id: string }> = new Set();
   private isLooking = false;
   private isOver = false;
-  /** What it hands over is for others. */
+  /** The streams it hands over are for other nodes only. */
   private isLeaving = false;
   private lives = false;
 
@@ -62,7 +62,7 @@ export class StreamRecords {
     if (this.parts.hasOthers) this.every(LOOK_MS, () => void this.look());
   }
 
-  /** Takes up what is kept. With no other node, what an earlier start left is this one's. */
+  /** Loads the stored streams. Without other nodes, takes over those of an earlier start. */
   async load(): Promise<void> {
     const { store, known, run, hasOthers } = this.parts;
     for (const tenant of await store.tenants(STREAM_SPACE)) {
@@ -79,7 +79,7 @@ export class StreamRecords {
     }
   }
 
-  /** Stops its timers, and tells that this node has no streams any more. */
+  /** Stops its timers, and reports that this node has no more streams. */
   async stop(): Promise<void> {
     this.isOver = true;
     this.unwatch();
@@ -87,7 +87,7 @@ export class StreamRecords {
     if (this.lives) await this.parts.store.delete(LIVING, this.parts.run);
   }
 
-  /** Keeps a new stream; answers the one that has the id already, null when there was none. */
+  /** Stores a new stream; returns the existing one with the same id, or null. */
   async create(tenant: string, id: string, record: StreamRecord): Promise<StreamRecord | null> {
     if (this.parts.hasOthers && !this.lives) await this.live();
     const outcome = await this.parts.store.set(streamSpace(tenant), id, JSON.stringify(record), { ifVersion: 0 });
@@ -99,7 +99,7 @@ export class StreamRecords {
     return readRecord(this.parts.store, tenant, id);
   }
 
-  /** The stream has ended. While the storage is away it is tried again every second. */
+  /** Removes an ended stream. Retried every second during a storage outage. */
   async remove(tenant: string, id: string): Promise<void> {
     const removing = { tenant, id };
     this.removing.add(removing);
@@ -113,7 +113,7 @@ export class StreamRecords {
   }
 
   /**
-   * Lets another node go on with streams; answers those that no node wants, which are this one's again. Nothing may be
+   * Hands streams over to other nodes; returns those that no node accepts, which stay with this node. Nothing may be
    * written to them meanwhile.
    */
   async handOver(streams: readonly WrittenStream[]): Promise<WrittenStream[]> {
@@ -129,18 +129,18 @@ export class StreamRecords {
     }
   }
 
-  /** Writes all of a text, and makes the stream nobody's. */
+  /** Writes the whole text, and gives up the stream's ownership. */
   private async release(stream: WrittenStream): Promise<void> {
     const { tenant, id } = stream.known;
     while (stream.kept < stream.text.length) {
       await this.keep(stream);
-      // Another writing of it may have been under way.
+      // Another write of it may have been running.
       if (stream.kept < stream.text.length) await delay(HANDOVER_LOOK_MS);
     }
     await this.claim(tenant, id, stream.record.run, '', '');
   }
 
-  /** Waits until other nodes have taken streams, for a while; answers those that nobody took. */
+  /** Waits up to a limit for other nodes to take streams; returns those that none took. */
   private async untilTaken(streams: readonly WrittenStream[]): Promise<WrittenStream[]> {
     const until = performance.now() + HANDOVER_MS;
     let left = [...streams];
@@ -152,12 +152,12 @@ export class StreamRecords {
     return left;
   }
 
-  /** A record that another node wrote. */
+  /** Handles a record that another node wrote. */
   private changed({ at: { tenant }, key: id, value }: KeyChange): void {
     const { known, run, owns } = this.parts;
     if (value === null) {
       const stream = known.get(tenant, id);
-      // Of its own it knows better; the id may be used anew.
+      // This node knows its own streams better; the id may have been reused.
       if (stream !== undefined && !owns(tenant, id)) known.gone(stream);
       return;
     }
@@ -167,7 +167,7 @@ export class StreamRecords {
     if (record.run === '') void this.take(tenant, id, record, false).catch((error) => this.fault(error));
   }
 
-  /** Says that this node lives while it has streams, and ends those of nodes that do not. */
+  /** Reports that this node is alive while it has streams, and ends streams of dead nodes. */
   private async look(): Promise<void> {
     if (this.isLooking) return;
     this.isLooking = true;
@@ -204,7 +204,7 @@ export class StreamRecords {
     onTaken(tenant, id, record, await this.texts.read(tenant, id), isOrphan);
   }
 
-  /** Gives a stream to a node if it is still where it was; whether it did. A record that is gone is taken out of the lists. */
+  /** Moves a stream to a node if its owner is unchanged; returns whether it did. Delists streams without a record. */
   private async claim(tenant: string, id: string, from: string, node: string, run: string): Promise<boolean> {
     const { store, known } = this.parts;
     const entry = await store.get(streamSpace(tenant), id);
@@ -240,7 +240,7 @@ export class StreamRecords {
     }
   }
 
-  /** While the storage is away, which is told already, what can be is done again at the next turn. */
+  /** Reports an error. The work that a storage outage interrupts is repeated at the next turn where possible. */
   private fault(error: unknown): void {
     if (!this.isOver) this.parts.onFault(error);
   }

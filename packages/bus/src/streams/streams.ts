@@ -31,20 +31,20 @@ import { requireRoom, sizeOf, type TextLimits, WrittenStream } from './written.t
 const TEXT_LIMITS: TextLimits = { maxBytes: 1_048_576, maxBytesTogether: 67_108_864 };
 /** UTF-8 bytes of a payload around its text. */
 const AROUND_TEXT = Buffer.byteLength('{"text":""}');
-/** UTF-16 units before an append that the content policy sees with it. */
+/** UTF-16 units of preceding text that the content policy inspects with an append. */
 const INSPECTED_BEFORE = 4_096;
-/** Ends that are remembered for those who close again because the answer was lost. */
+/** Remembered ends, for writers that close again because the response was lost. */
 const MAX_REMEMBERED = 1_000;
 
 export interface Opened {
   readonly id: string;
   readonly room: string;
   readonly channel: string;
-  /** Of a stream that was open already: how long it is. */
+  /** The length of a stream that was open already. */
   readonly offset?: number;
 }
 
-/** A stream as it is listed. */
+/** A stream in a list. */
 export interface ListedStream {
   readonly id: string;
   readonly record: StreamRecord;
@@ -78,8 +78,8 @@ export interface TokenStreamsParts {
 }
 
 /**
- * Texts that grow while they are read: opened, written and ended by their writers, shown piece by piece, and stored as
- * one event at their end. Knows who may do what; what members see is a matter of {@link Pieces}.
+ * Texts that grow while they are read: opened, written and ended by their writers, sent piece by piece, and stored as
+ * one event at their end. Checks permissions; {@link Pieces} sends the pieces to members.
  */
 export class TokenStreams {
   private readonly parts: TokenStreamsParts;
@@ -87,9 +87,9 @@ export class TokenStreams {
   private readonly clock: Clock;
   private readonly writers: Writers;
   private readonly owners: StreamOwners;
-  /** Null where streams end with the process. */
+  /** Null when streams end with the process. */
   private readonly records: StreamRecords | null;
-  /** Names this start of the node. */
+  /** Identifies this start of the node. */
   private readonly started: string = randomToken(20);
   /** By tenant and id, oldest first. */
   private readonly remembered: Map<string, { readonly identity: string; readonly ended: Ended }> = new Map();
@@ -124,19 +124,19 @@ export class TokenStreams {
     this.records?.start();
   }
 
-  /** Takes up what is kept; called again when the store was away and has come back. */
+  /** Loads the stored streams; called again after a storage outage. */
   async load(): Promise<void> {
     await this.records?.load();
   }
 
-  /** Takes a piece that another node sent. */
+  /** Handles a piece from another node. */
   receive(message: NodeMessage): void {
     this.parts.pieces.receive(message);
   }
 
   /**
-   * Opens a stream, or answers how long it is when the same writer has it open at the same channel. Rejects with
-   * AUTHORIZATION_ERROR, ALREADY_EXISTS, LIMIT_EXCEEDED, and what refuses an event there.
+   * Opens a stream, or returns its length when the same writer has it open at the same channel. Rejects with
+   * AUTHORIZATION_ERROR, ALREADY_EXISTS, LIMIT_EXCEEDED, and whatever refuses an event there.
    */
   async open(
     sender: Sender,
@@ -160,7 +160,7 @@ export class TokenStreams {
       ...{ opened_at: this.parts.options.now(), ttl_seconds: ttlSeconds },
       ...{ end_id: `${END_ID}${randomToken(20)}`, node: this.parts.options.node, run: this.started },
     };
-    // It counts from here on.
+    // Counts towards the limits from here on.
     const stream = known.open(tenant, id, record) as KnownStream;
     try {
       const other = (await this.records?.create(tenant, id, record)) ?? null;
@@ -177,15 +177,15 @@ export class TokenStreams {
   }
 
   /**
-   * Appends to a stream; answers how long it is then, in UTF-16 units. Throws or rejects with NOT_FOUND,
-   * AUTHORIZATION_ERROR, LIMIT_EXCEEDED, RATE_LIMITED, and what the content policy blocks with.
+   * Appends to a stream; returns its new length in UTF-16 units. Throws or rejects with NOT_FOUND, AUTHORIZATION_ERROR,
+   * LIMIT_EXCEEDED, RATE_LIMITED, and the errors of the content policy.
    */
   append(sender: Sender, id: string, text: string): Awaitable<number> {
     this.parts.memory.requireRoom();
     return this.operate(sender, id, 'append', { text });
   }
 
-  /** Ends a stream: what it has is published as one event. Throws or rejects with what refuses that. */
+  /** Ends a stream: its text is published as one event. Throws or rejects with whatever refuses that event. */
   close(sender: Sender, id: string, state: StreamOutcome): Awaitable<Ended> {
     const { tenant } = sender.principal;
     const before = this.remembered.get(`${tenant}/${id}`);
@@ -194,7 +194,7 @@ export class TokenStreams {
     return this.operate(sender, id, 'close', { state });
   }
 
-  /** Asks the writer to stop; resolves with how many of its connections were told. Rejects with NOT_FOUND, AUTHORIZATION_ERROR. */
+  /** Asks the writer to stop; resolves with the number of notices sent. Rejects with NOT_FOUND, AUTHORIZATION_ERROR. */
   async cancel(sender: Sender, id: string): Promise<number> {
     const { tenant } = sender.principal;
     const record = await this.owners.find(tenant, id);
@@ -205,7 +205,7 @@ export class TokenStreams {
     return this.writers.tell(tenant, record, { event: 'stream_cancel', stream_id: id, room, channel, by });
   }
 
-  /** Open streams that a sender may read, by their ids, after `after` (exclusive); `more`: there are others. */
+  /** Open streams that a sender may read, by id, after `after` (exclusive); `more`: there are others. */
   async list(
     { principal }: Sender,
     { room, channel, after, limit }: StreamQuery,
@@ -221,7 +221,7 @@ export class TokenStreams {
     return { page, more: all.length > limit };
   }
 
-  /** Lets other nodes go on with its streams, as far as there are any that want to. */
+  /** Hands its streams over to other nodes that accept them. */
   async handOver(): Promise<void> {
     const { engine, texts } = this.parts;
     const streams = [...texts.all()];
@@ -234,13 +234,13 @@ export class TokenStreams {
     try {
       left = await this.records.handOver(streams);
     } catch (error) {
-      // What another node took all the same has the same end: it is stored once.
+      // A stream that another node took nevertheless ends under the same event id: it is stored once.
       this.fault(error);
     }
     for (const { known, record, principal, text } of left) this.take(known, record, principal).takeUp(text);
   }
 
-  /** Hands its streams over, and ends those that no other node wants. */
+  /** Hands its streams over, and ends those that no other node accepts. */
   async drain(): Promise<void> {
     await this.handOver();
     const { texts, options } = this.parts;
@@ -253,7 +253,7 @@ export class TokenStreams {
     await this.records?.stop();
   }
 
-  // Its own streams ---------------------------------------------------------------------------------------------------
+  // Streams of this node ----------------------------------------------------------------------------------------------
 
   private take(stream: KnownStream, record: StreamRecord, principal: Principal): WrittenStream {
     const { pieces, texts } = this.parts;
@@ -265,7 +265,7 @@ export class TokenStreams {
     return written;
   }
 
-  /** What another node had, or an earlier start of this one, is this one's from now on. */
+  /** Takes over a stream of another node, or of an earlier start of this one. */
   private takeUp(tenant: string, id: string, record: StreamRecord, text: string, isOrphan: boolean): void {
     const { known, pieces } = this.parts;
     const stream = known.open(tenant, id, record);
@@ -276,7 +276,7 @@ export class TokenStreams {
     else pieces.refresh(stream);
   }
 
-  /** Publishes the whole, and forgets the stream. What refuses it for good ends the stream as failed, with nothing stored. */
+  /** Publishes the whole text. A permanent error ends the stream as failed, with nothing stored. */
   private async end(stream: WrittenStream, state: StreamOutcome): Promise<Ended> {
     const { known, record, text } = stream;
     const { tenant, id, room, channel } = known;
@@ -339,8 +339,8 @@ export class TokenStreams {
   }
 
   /**
-   * Throws what the content policy blocks with, given the end of the text with what is new. Where it would change that,
-   * nothing more is shown until the whole is published.
+   * Inspects the end of the text with the new part; throws the error of a content policy that blocks it. When the
+   * policy would change it, no more pieces are sent until the whole text is published.
    */
   private inspect(stream: WrittenStream, text: string, mode: Inspection['mode']): void {
     const { inspector } = this.parts;
@@ -367,7 +367,7 @@ export class TokenStreams {
     return { id, room, channel, offset: await this.operate(sender, id, 'resume', {}) };
   }
 
-  /** Does it here, or has the node do it that has the stream. */
+  /** Runs an operation here, or on the node that has the stream. */
   private operate<N extends OperationName>(
     sender: Sender,
     id: string,
@@ -383,7 +383,7 @@ export class TokenStreams {
     return this.run(own, name, args);
   }
 
-  /** What the writer asked another node for. */
+  /** Runs an operation that a writer requested on another node. */
   private operateHere({ tenant, id, identity, name, args }: Operation): Awaitable<unknown> {
     const stream = this.parts.texts.get(tenant, id);
     if (stream === undefined || stream.record.identity !== identity) throw unknownStream(id);
@@ -417,17 +417,17 @@ export class TokenStreams {
   }
 
   private fault(error: unknown): void {
-    // That the storage is away is told already.
+    // A storage outage is already reported elsewhere.
     if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.options.onFault(error);
   }
 }
 
-/** In whose name the content policy sees a stream, and its end is published: whoever writes it, without a connection. */
+/** The sender of inspected text and of the final event: the stream's writer, without a connection. */
 function writerOf({ principal, record: { from, identity, sender } }: WrittenStream): Sender {
   return systemSender(from, principal, identity, { record: sender, text: `"sender":${JSON.stringify(sender)}` });
 }
 
-/** The last `units` of a text, or one less: no half of a character. */
+/** The last `units` of a text, or one less, to avoid half a surrogate pair. */
 function tailOf(text: string, units: number): string {
   const tail = text.slice(-units);
   return /^[\uDC00-\uDFFF]/.test(tail) ? tail.slice(1) : tail;

@@ -1,11 +1,11 @@
 import type { KeySpace, KeyValueStore } from '../engine/engine.ts';
 
-/** UTF-16 units of one part: a text that grows rewrites its last part alone. */
+/** UTF-16 units of one part: a growing text rewrites only its last part. */
 const PART = 16_384;
-/** Parts read at a time; the longest text has not many more. */
+/** Parts read at a time; the longest text has few more. */
 const PAGE = 100;
 
-/** The texts of open streams, part by part in the key-value store. */
+/** The texts of open streams, in parts in the key-value store. */
 export class TextStore {
   private readonly store: KeyValueStore;
 
@@ -13,7 +13,7 @@ export class TextStore {
     this.store = store;
   }
 
-  /** Writes what a text has beyond `kept`, the length that was written before. */
+  /** Writes a text beyond `kept`, the length written before. */
   async write(tenant: string, id: string, text: string, kept: number): Promise<void> {
     for (let at = Math.floor(kept / PART); at * PART < text.length; at += 1) {
       const part = text.slice(at * PART, (at + 1) * PART);
@@ -45,7 +45,7 @@ function spaceOf(tenant: string, id: string): KeySpace {
   return { tenant, space: 'stream_text', namespace: id };
 }
 
-/** Keys sort as their numbers do. */
+/** Keys sort in the order of their numbers. */
 function keyOf(part: number): string {
   return String(part).padStart(6, '0');
 }

@@ -5,11 +5,11 @@ import type { KnownStream, KnownStreams, StreamRecord } from './known.ts';
 import { readRecord } from './record-space.ts';
 import type { WrittenStream } from './written.ts';
 
-/** How long another node may take to answer, for a text and for lengths, in milliseconds. */
+/** How long another node may take to respond with a text, and with lengths, in milliseconds. */
 const TEXT_MS = 5_000;
 const LENGTHS_MS = 1_000;
 
-/** All that was shown of a stream, as one piece; null while that is nothing. */
+/** All text sent so far of a stream, as one piece; null when there is none. */
 export interface TextSoFar {
   readonly envelope: string | null;
   readonly length: number;
@@ -20,7 +20,7 @@ interface Asked {
   readonly id: string;
 }
 
-/** The texts of open streams: this node's own, and what the other nodes answer of theirs. */
+/** The texts of open streams: this node's own, and those requested from other nodes. */
 export class StreamTexts {
   private readonly known: KnownStreams;
   private readonly calls: NodeCalls;
@@ -45,7 +45,7 @@ export class StreamTexts {
     return this.own.values();
   }
 
-  /** UTF-8 bytes of all that this node has. */
+  /** UTF-8 bytes of all texts on this node. */
   get bytes(): number {
     let sum = 0;
     for (const { size } of this.own.values()) sum += size.bytes;
@@ -56,20 +56,20 @@ export class StreamTexts {
     this.own.set(`${stream.known.tenant}/${stream.known.id}`, stream);
   }
 
-  /** Stops a stream's timers and forgets its text. */
+  /** Stops a stream's timers and drops its text. */
   remove(stream: WrittenStream): void {
     stream.stop();
     const { tenant, id } = stream.known;
     if (this.get(tenant, id) === stream) this.own.delete(`${tenant}/${id}`);
   }
 
-  /** What was shown of a stream: at once where this node has it; null: nobody has it. Rejects when its node does not answer. */
+  /** The text sent so far; synchronous if it is on this node; null if not found. Rejects when its node is silent. */
   soFar(stream: KnownStream): Awaitable<TextSoFar | null> {
     const { tenant, id } = stream;
     return this.get(tenant, id) === undefined ? this.ask(stream) : this.ownSoFar(tenant, id);
   }
 
-  /** How long streams are that this node has or does not have; 0 where nobody answers. */
+  /** The lengths of streams on any node; 0 without a response. */
   async lengths(streams: readonly (KnownStream & { readonly record: StreamRecord })[]): Promise<number[]> {
     const byNode = new Map<string, Asked[]>();
     for (const { tenant, id, record } of streams) {
@@ -103,7 +103,7 @@ export class StreamTexts {
       const answer = (await this.calls.ask(record.node, 'stream.text', { tenant, id }, TEXT_MS)) as TextSoFar | null;
       if (answer !== null) return answer;
     }
-    // It has ended, and this node was not told; or it is handed over just now.
+    // It has ended without this node being notified, or is being handed over.
     if ((await readRecord(this.store, tenant, id)) === null) this.known.gone(stream);
     return null;
   }

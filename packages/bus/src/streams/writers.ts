@@ -19,7 +19,7 @@ export interface WritersParts {
   readonly node: string;
 }
 
-/** The connections of whoever writes a stream, on all nodes. */
+/** The connections of a stream's writer, on all nodes. */
 export class Writers {
   private readonly parts: WritersParts;
 
@@ -28,7 +28,7 @@ export class Writers {
     parts.calls.serve('stream.tell', (told: Told) => this.tellHere(told));
   }
 
-  /** Sends a notice to all of them; resolves with how many there are. */
+  /** Sends a notice to all of them; resolves with their number. */
   async tell(tenant: string, record: StreamRecord, notice: Told['notice']): Promise<number> {
     const { presence, calls, node } = this.parts;
     const { identity, sender } = record;

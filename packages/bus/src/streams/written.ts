@@ -4,10 +4,10 @@ import type { Principal } from '../principal.ts';
 import type { KnownStream, Piece, StreamRecord } from './known.ts';
 import { markText, type StreamMark } from './mark.ts';
 
-/** Appends of so many milliseconds are shown as one piece. */
+/** Appends within this time are sent as one piece, in milliseconds. */
 const ROLL_UP_MS = 40;
 
-/** UTF-8 bytes of a text, as it is and as JSON has it between its quotes. */
+/** UTF-8 bytes of a text, raw and as JSON string content. */
 export interface TextSize {
   readonly bytes: number;
   readonly encoded: number;
@@ -17,7 +17,7 @@ export function sizeOf(text: string): TextSize {
   return { bytes: Buffer.byteLength(text), encoded: Buffer.byteLength(JSON.stringify(text)) - 2 };
 }
 
-/** UTF-8 bytes that texts may have: one, and all of a node together. */
+/** Limits in UTF-8 bytes: of one text, and of all texts of a node. */
 export interface TextLimits {
   readonly maxBytes: number;
   readonly maxBytesTogether: number;
@@ -26,29 +26,29 @@ export interface TextLimits {
 export interface WrittenEvents {
   /** The next piece is due. */
   onPiece(stream: WrittenStream, piece: Piece): void;
-  /** Nobody has written for as long as the writer said. */
+  /** The writer has been silent for the stream's ttl. */
   onSilence(stream: WrittenStream): void;
 }
 
-/** An open stream whose text this node has. */
+/** An open stream whose text is on this node. */
 export class WrittenStream {
   readonly known: KnownStream;
   readonly record: StreamRecord;
-  /** In whose name it is published at its end. */
+  /** Its final event is published as this principal. */
   principal: Principal;
   text = '';
-  /** Of {@link text}. */
+  /** The size of {@link text}. */
   size: TextSize = { bytes: 0, encoded: 0 };
-  /** The text to here was written to the store. */
+  /** Length of the text written to the store. */
   kept = 0;
   isBeingKept = false;
-  /** The content policy would change it: it is shown no further, and comes as a whole. */
+  /** The content policy would change it: no more pieces are sent, and the text follows as a whole. */
   isWithheld = false;
-  /** What is being published. */
+  /** It is being published. */
   isEnding = false;
   private readonly clock: Clock;
   private readonly events: WrittenEvents;
-  /** The text to here was shown. */
+  /** Length of the text sent to members. */
   private shown = 0;
   private lastPiece = Number.NEGATIVE_INFINITY;
   private lastSign: number;
@@ -65,7 +65,7 @@ export class WrittenStream {
     this.awaitSign(record.ttl_seconds * 1000);
   }
 
-  /** Goes on with a text that another node had, or this one before it started anew; it was shown by that. */
+  /** Continues with a text that another node, or an earlier start of this one, has sent to members. */
   takeUp(text: string): void {
     this.text = text;
     this.size = sizeOf(text);
@@ -74,7 +74,7 @@ export class WrittenStream {
     this.known.shown ??= text.length;
   }
 
-  /** The writer is there. */
+  /** Notes a sign of life of the writer. */
   sign(): void {
     this.lastSign = this.clock.steady();
   }
@@ -94,7 +94,7 @@ export class WrittenStream {
     }
   }
 
-  /** The text from one offset to another as an envelope. */
+  /** A range of the text as an envelope. */
   envelope(offset: number, end: number, state: StreamMark['state'] = 'streaming'): string {
     const { id, room, channel } = this.known;
     const { from } = this.record;
@@ -107,19 +107,19 @@ export class WrittenStream {
     return sealUnstored(draft.open);
   }
 
-  /** How much of it members were shown. */
+  /** Length of the text sent to members. */
   get shownLength(): number {
     return this.shown;
   }
 
-  /** Ends its timers. */
+  /** Stops its timers. */
   stop(): void {
     this.callOffPiece?.();
     this.callOffPiece = null;
     this.callOffSilence();
   }
 
-  /** Shows what was not shown yet. */
+  /** Sends the text that was not sent yet. */
   show(): void {
     const [offset, end] = [this.shown, this.text.length];
     if (end === offset) return;
@@ -128,7 +128,7 @@ export class WrittenStream {
     this.events.onPiece(this, { offset, length: end - offset, envelope: this.envelope(offset, end) });
   }
 
-  /** Waits for the writer anew. */
+  /** Waits for the writer again. */
   resume(): void {
     this.isEnding = false;
     this.awaitSign(this.record.ttl_seconds * 1000);
@@ -144,7 +144,7 @@ export class WrittenStream {
   }
 }
 
-/** Throws LIMIT_EXCEEDED where what is to be appended would make a text too long, or all of them together (`held`). */
+/** Throws LIMIT_EXCEEDED when an append would make a text, or all texts together (`held`), too long. */
 export function requireRoom({ size }: WrittenStream, { bytes }: TextSize, held: number, limits: TextLimits): void {
   const { maxBytes, maxBytesTogether } = limits;
   if (size.bytes + bytes > maxBytes) {

@@ -16,7 +16,7 @@ const MAX_SECONDS = 31_536_000;
 const MIN_INTERVAL_SECONDS = 1;
 const MIN_ADMIN_INTERVAL_SECONDS = 0.1;
 
-/** The commands of op.cron. A job is its owner's: others do not see it, admins of the tenant do. */
+/** The commands of op.cron. A job is visible only to its owner and to admins of the tenant. */
 export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[] {
   return [
     command({
@@ -119,13 +119,13 @@ export function cronCommands(access: Access, scheduler: Scheduler): AnyCommand[]
   ];
 }
 
-/** One's own, and an admin's all that its grants cover. */
+/** The sender's own jobs; for an admin, all that its grants cover. */
 function isVisible(access: Access, { stored }: Job, { identity, principal }: Sender): boolean {
   if (stored.owner === identity) return true;
   return hasRole(principal, 'admin') && access.may(principal, 'admin', stored.room, stored.channel);
 }
 
-/** The schema knows the least that anybody may ask for. */
+/** The schema has the minimum for any role. */
 function checkInterval(seconds: number | undefined, principal: Principal): void {
   if (seconds === undefined || seconds >= MIN_INTERVAL_SECONDS || hasRole(principal, 'admin')) return;
   throw new BusError(
@@ -135,7 +135,7 @@ function checkInterval(seconds: number | undefined, principal: Principal): void 
   );
 }
 
-/** A durable job needs the right to it; another goes with its owner's last connection and needs one to begin with. */
+/** A durable job requires the right to create one; any other ends with its owner's last connection and requires one. */
 function checkLifetime(durable: boolean, sender: Sender, access: Access, scheduler: Scheduler): void {
   if (durable) {
     if (access.mayMakeDurable(sender.principal)) return;

@@ -10,26 +10,26 @@ export const DEFAULT_MAX_JOBS = 1_000;
 export const DEFAULT_MAX_JOBS_PER_SUBJECT = 20;
 
 export interface CronOptions {
-  /** Jobs of one tenant; 1,000 unless given. */
+  /** Jobs of one tenant; default 1,000. */
   readonly maxJobs?: number;
-  /** Jobs of one subject in a tenant; 20 unless given. */
+  /** Jobs of one subject in a tenant; default 20. */
   readonly maxJobsPerSubject?: number;
-  /** The machine's, unless given. */
+  /** Default: the system clock. */
   readonly clock?: Clock;
   /**
-   * Takes one message from the rate limit of a sender, whether connected or not; false when none is left, and then the
-   * run is skipped. Without it runs are not limited.
+   * Takes one message from a sender's rate limit, whether connected or not; false when the limit is reached, and then
+   * the run is skipped. Without it runs are not limited.
    */
   readonly charge?: (tenant: string, identity: string) => boolean;
 }
 
 /** The `op.cron` commands and what they publish (OPERATORS). */
 export interface CronOperator extends Operator {
-  /** Since the start, of all jobs: what `/metrics` tells by outcome. */
+  /** Totals over all jobs since the start; `/metrics` reports them by outcome. */
   readonly counts: Readonly<CronCounts>;
-  /** Bounds the jobs that are made from now on. */
+  /** Applies new limits to later jobs. */
   adjust(limits: Pick<CronOptions, 'maxJobs' | 'maxJobsPerSubject'>): void;
-  /** Keeps an event until the time that its options say, and publishes it then in its sender's name. */
+  /** Keeps an event until the time in its options, and then publishes it as its sender. */
   readonly delay: DelayMessage;
 }
 

@@ -12,7 +12,7 @@ import { hasRole, type Principal } from '../../principal.ts';
 import type { Examined, Message } from '../../publish.ts';
 import { systemSender } from '../../system-sender.ts';
 
-/** What is kept of an event that is published later, beside its job: all that makes it its sender's. */
+/** The stored parts of a delayed event besides its job, which identify its sender. */
 export interface DelayedMessage {
   readonly id: string;
   readonly from: string;
@@ -22,7 +22,7 @@ export interface DelayedMessage {
   readonly options?: MessageOptions;
 }
 
-/** Seconds from now until a message is due; 0 when that has passed. Throws VALIDATION_ERROR beyond a year. */
+/** Seconds until a message is due; 0 when that time has passed. Throws VALIDATION_ERROR beyond a year. */
 export function delayOf(
   { deliver_at: at, delay_seconds: delay = 0 }: MessageOptions,
   now: number,
@@ -37,13 +37,13 @@ export function delayOf(
   });
 }
 
-/** One job for one id of one sender at one place, however often it is sent. */
+/** One job per id, sender and place, however often the message is sent. */
 export function jobIdOf({ identity }: Sender, { id }: Message, { room, channel }: Examined['address']): string {
   const hash = createHash('sha256').update(JSON.stringify([identity, room, channel, id]));
   return `cron_${hash.digest('hex').slice(0, 26)}`;
 }
 
-/** A job ends with its owner's token: what would be due later is refused now, and not lost then. */
+/** A job ends with its owner's token: a message due later is refused now rather than lost then. */
 export function requireTokenUntil({ expiresAt, ...principal }: Principal, due: number): void {
   if (expiresAt === null || due < expiresAt || hasRole(principal, 'admin')) return;
   throw new BusError('AUTHORIZATION_ERROR', 'Your token expires before then; renew it first, or deliver earlier.', {
@@ -68,12 +68,12 @@ export function delayedMessage(
   };
 }
 
-/** Who publishes a delayed event: whoever sent it, with what that one may do now. */
+/** The publisher of a delayed event: its sender, with its current rights. */
 export function senderOf({ from, sender: record }: DelayedMessage, principal: Principal, identity: string): Sender {
   return systemSender(from, principal, identity, { record, text: `"sender":${JSON.stringify(record)}` });
 }
 
-/** The event as it is published, as if it had just been sent. */
+/** The event as if it had just been sent. */
 export function messageOf(kept: DelayedMessage, room: string, channel: string, payload: JsonObject): Message {
   const { id, metadata, requestId, options } = kept;
   return { id, type: 'event', room, channel, payload, metadata, requestId, options };

@@ -3,9 +3,9 @@ import { ExpiryHeap } from '../../engine/expiry-heap.ts';
 import type { Job } from './job.ts';
 import type { Schedule } from './schedule.ts';
 
-/** Due jobs are handed on for this long at a time; then others have their turn. */
+/** Time slice for handling due jobs, in milliseconds, before yielding to other work. */
 export const TURN_MS = 2;
-/** How long it may take to notice that the machine's clock was set. */
+/** Maximum time to notice a change of the system clock. */
 const LOOK_MS = 60_000;
 
 /** Jobs whose times are of the same clock. */
@@ -16,22 +16,22 @@ interface Timeline {
 
 export interface DueQueueParts {
   readonly clock: Clock;
-  /** Takes a job that is due; adds it again when it has another run. */
+  /** Takes a due job; adds it again if it has another run. */
   readonly onDue: (job: Job, now: number) => void;
-  /** Whether no more can be taken just now; {@link DueQueue.arm} is called when that has changed. */
+  /** Whether no more can be taken now; {@link DueQueue.arm} is called when that changes. */
   readonly isHeld: () => boolean;
 }
 
-/** All jobs of this node behind one timer, those of intervals by a clock that nobody can set. */
+/** All jobs of this node behind one timer, those of intervals on a clock that cannot be set. */
 export class DueQueue {
   private readonly parts: DueQueueParts;
-  /** Begins as the machine's time, and then goes on steadily. */
+  /** Starts at the system time and then advances steadily. */
   private readonly interval: Timeline;
   private readonly cron: Timeline;
   private callOff: () => void = () => {};
-  /** When the timer rings, by the steady clock; infinity without one. */
+  /** When the timer fires, by the steady clock; infinity without one. */
   private armedFor: number = Number.POSITIVE_INFINITY;
-  /** The rest of the due jobs, whose turn comes next. */
+  /** Continues with the remaining due jobs. */
   private rest: NodeJS.Immediate | undefined;
 
   constructor(parts: DueQueueParts) {
@@ -47,7 +47,7 @@ export class DueQueue {
     return this.timelineOf(schedule).now();
   }
 
-  /** What a schedule's clock lacks to the machine's: something once that was set. */
+  /** The offset from a schedule's clock to the system clock; not 0 once that was set. */
   shift(schedule: Schedule): number {
     return Math.round(this.parts.clock.now() - this.now(schedule));
   }
@@ -57,7 +57,7 @@ export class DueQueue {
     this.arm();
   }
 
-  /** Sees to it that the timer rings when the next job is due. */
+  /** Sets the timer for the next due job. */
   arm(): void {
     const { clock, isHeld } = this.parts;
     if (this.rest !== undefined || isHeld()) return;
@@ -82,7 +82,7 @@ export class DueQueue {
     this.rest = undefined;
   }
 
-  /** Hands on what is due, for a limited time; the rest after others had their turn. */
+  /** Handles due jobs for one time slice, and the rest after yielding to other work. */
   private ring(): void {
     const { clock, onDue, isHeld } = this.parts;
     this.rest = undefined;

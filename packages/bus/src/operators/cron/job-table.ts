@@ -19,7 +19,7 @@ export class JobTable {
     else owned.add(job);
   }
 
-  /** Takes a job out and ends it. Idempotent. */
+  /** Removes a job and ends it. Idempotent. */
   remove(job: Job): void {
     const { tenant, id, owner } = job.stored;
     job.end();
@@ -36,7 +36,7 @@ export class JobTable {
     return this.tenants.get(tenant)?.byId.get(id);
   }
 
-  /** Of a tenant, or of one owner in it; jobs may be removed while one goes through them. */
+  /** The jobs of a tenant, or of one owner in it; jobs may be removed during iteration. */
   of(tenant: string, owner?: string): Iterable<Job> {
     const jobs = this.tenants.get(tenant);
     return (owner === undefined ? jobs?.byId.values() : jobs?.byOwner.get(owner)) ?? [];

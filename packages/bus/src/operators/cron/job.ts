@@ -5,7 +5,7 @@ import type { Owner } from '../owner.ts';
 import type { DelayedMessage } from './delayed.ts';
 import { dueTime, passedRuns, type Schedule } from './schedule.ts';
 
-/** What is kept of a job, as JSON in the key-value store: all of it. */
+/** The full state of a job, stored as JSON in the key-value store. */
 export interface StoredJob {
   readonly id: string;
   readonly tenant: string;
@@ -14,26 +14,26 @@ export interface StoredJob {
   readonly payload: JsonObject;
   readonly schedule: Schedule;
   readonly owner: string;
-  /** How the owner is called in answers. */
+  /** The owner's name in responses. */
   readonly ownerName: string;
-  /** What the owner was last known to be allowed. */
+  /** The owner's last known rights. */
   readonly principal: PrincipalDocument;
   readonly durable: boolean;
-  /** Of an event that its sender wanted to be delivered later. */
+  /** Set for an event whose sender requested a later delivery. */
   readonly message?: DelayedMessage;
   readonly catchUp: boolean;
   readonly createdAt: number;
-  /** Runs that were fired, and runs that were not: nobody was there, it was too late, or it was not allowed. */
+  /** Fired runs, and runs that were skipped: during an absence, too late, or not allowed. */
   readonly iterations: number;
   readonly missed: number;
-  /** When the last run was due that was fired or missed; null before the first. */
+  /** When the last fired or missed run was due; null before the first. */
   readonly lastDue: number | null;
 }
 
-/** Bytes of a job's payload as JSON. */
+/** Maximum bytes of a job's payload as JSON. */
 const MAX_PAYLOAD_BYTES = 65_536;
 
-/** Throws LIMIT_EXCEEDED for a payload that no job may have. */
+/** Throws LIMIT_EXCEEDED for a payload that is too large. */
 export function requirePayload(payload: JsonObject): void {
   if (Buffer.byteLength(JSON.stringify(payload)) <= MAX_PAYLOAD_BYTES) return;
   throw new BusError('LIMIT_EXCEEDED', `A job's payload has at most ${MAX_PAYLOAD_BYTES} bytes.`, {
@@ -42,23 +42,23 @@ export function requirePayload(payload: JsonObject): void {
   });
 }
 
-/** Runs of one absence that are counted; beyond it a job goes on from now. */
+/** Maximum missed runs counted per absence; after that the job continues from now. */
 const MAX_COUNTED = 1_000;
 
 /**
- * A job on its way to its next run. Its times are those of one clock: of the steady one for intervals, which nobody can
- * set, and of the machine's for cron expressions.
+ * A job and its next run. Its times are those of one clock: the steady clock for intervals, which is unaffected by
+ * clock changes, and the system clock for cron expressions.
  */
 export class Job implements Expiring {
   stored: StoredJob;
   readonly owner: Owner;
-  /** Of its key in the store, as this node last saw it; 0 before it has one. */
+  /** Version of its key in the store, as last seen by this node; 0 before it has one. */
   version: number;
-  /** When it runs next, in milliseconds; null when it has ended. The heap calls a due time an end. */
+  /** When it runs next, in milliseconds; null when it has ended. Named for the expiry heap. */
   expiresAt: number | null;
-  /** The run that this node has claimed in its cluster; 0 before any. */
+  /** The last run claimed by this node in its cluster; 0 without one. */
   claimed = 0;
-  /** Runs passed over since the last one that was not. */
+  /** Runs skipped since the last one that was fired. */
   private behind = 0;
 
   constructor(stored: StoredJob, owner: Owner, version: number) {
@@ -68,39 +68,39 @@ export class Job implements Expiring {
     this.expiresAt = this.nextDue();
   }
 
-  /** Number of the run that comes next, from 1; missed runs have their numbers too. */
+  /** Number of the next run, from 1; missed runs are numbered too. */
   get nextIteration(): number {
     return this.stored.iterations + this.stored.missed + 1;
   }
 
-  /** Books the run that was due and sets the next one. */
+  /** Counts the due run as fired and sets the next one. */
   ran(): void {
     this.behind = 0;
     this.stored = { ...this.stored, iterations: this.stored.iterations + 1, lastDue: this.expiresAt };
     this.expiresAt = this.nextDue();
   }
 
-  /** A run that was booked as fired was not; or, after an absence, one that was booked as missed is made up for. */
+  /** Corrects the counts: a run counted as fired was not or, after an absence, a missed one is made up for. */
   rebook(from: 'fired' | 'missed'): void {
     const moved = from === 'fired' ? 1 : -1;
     const { iterations, missed } = this.stored;
     this.stored = { ...this.stored, iterations: iterations - moved, missed: missed + moved };
   }
 
-  /** The run that was booked could not be done now: it is due again at `due`, under the same number. */
+  /** The counted run could not be done now: it is due again at `due`, under the same number. */
   postpone(due: number): void {
     this.stored = { ...this.stored, iterations: this.stored.iterations - 1, lastDue: null };
     this.expiresAt = due;
   }
 
-  /** Ends it, so that the heap passes over it. */
+  /** Ends it, so that the heap skips it. */
   end(): void {
     this.expiresAt = null;
   }
 
   /**
-   * Books runs that it is too late for as missed and answers how many; 0 when the next one can be fired or waits. Call
-   * it until then: runs of a cron expression are counted a few at a time, and of one absence not more than 1,000.
+   * Counts runs that are too late as missed and returns their number; 0 when the next run can be fired or waits. Call
+   * it until then: runs of a cron expression are counted a few at a time, and at most 1,000 per absence.
    */
   skip(now: number, which: 'past' | 'late'): number {
     if (this.expiresAt === null) return 0;
@@ -115,9 +115,9 @@ export class Job implements Expiring {
   }
 
   /**
-   * As `op.cron.list` shows it.
+   * As shown by `op.cron.list`.
    *
-   * @param shift what its clock's time lacks to the machine's
+   * @param shift offset from its clock to the system clock
    */
   record(shift: number): CronJob {
     const { id, room, channel, ownerName, durable, catchUp, createdAt, iterations, missed, schedule } = this.stored;

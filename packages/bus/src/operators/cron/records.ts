@@ -2,7 +2,7 @@ import type { CronJob } from '@arqonbus/protocol';
 import { z } from 'zod';
 import { COUNT, STAMP } from '../../schemas/fields.ts';
 
-/** What op.cron answers of a job. */
+/** A job as returned by op.cron. */
 export const CRON_JOB: z.ZodType<CronJob> = z
   .strictObject({
     job_id: z.string(),

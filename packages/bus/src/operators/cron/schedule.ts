@@ -1,7 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import { Cron } from 'croner';
 
-/** When a job runs: after a delay, then every so often; or as a cron expression says. Seconds as they were given. */
+/** When a job runs: after a delay and then at an interval, or by a cron expression. Seconds as given. */
 export type Schedule =
   | {
       readonly kind: 'interval';
@@ -19,7 +19,7 @@ export type Schedule =
       readonly repeatCount: number;
     };
 
-/** Arguments of `op.cron.schedule` that say when. */
+/** The schedule arguments of `op.cron.schedule`. */
 export interface ScheduleArguments {
   readonly delay_seconds?: number;
   readonly interval_seconds?: number;
@@ -30,7 +30,7 @@ export interface ScheduleArguments {
 
 const DEFAULT_DELAY_SECONDS = 1;
 
-/** Reads when a job is to run. Throws VALIDATION_ERROR naming the argument that does not fit the others. */
+/** Reads a schedule. Throws VALIDATION_ERROR naming the argument that does not fit the others. */
 export function readSchedule(args: ScheduleArguments): Schedule {
   const { cron, timezone, interval_seconds: interval, delay_seconds: delay, repeat_count: repeat } = args;
   if (cron === undefined) {
@@ -59,9 +59,9 @@ export function readSchedule(args: ScheduleArguments): Schedule {
 
 /**
  * When run number `iteration` (from 1) is due, in milliseconds since 1970; null when there is none. Intervals are
- * counted from the start, so that a late run does not delay those after it.
+ * counted from the start, so that a late run does not delay later ones.
  *
- * @param after of a cron expression: only later than this
+ * @param after for a cron expression: only later than this
  */
 export function dueTime(schedule: Schedule, startedAt: number, iteration: number, after: number): number | null {
   if (schedule.repeatCount > 0 && iteration > schedule.repeatCount) return null;
@@ -71,7 +71,7 @@ export function dueTime(schedule: Schedule, startedAt: number, iteration: number
   return schedule.intervalSeconds === null ? null : first + (iteration - 1) * schedule.intervalSeconds * 1000;
 }
 
-/** Runs of a cron expression that one call counts: each costs about 60 µs. */
+/** Maximum runs of a cron expression counted per call: each costs about 60 µs. */
 const MAX_COUNTED = 25;
 
 export interface PassedRuns {
@@ -81,11 +81,11 @@ export interface PassedRuns {
 }
 
 /**
- * The runs, beginning with number `iteration` due at `due`, that it is too late for at `now`; null when there are none.
- * Of a cron expression at most 25 are counted: ask again, from the one that follows.
+ * The runs, from number `iteration` due at `due`, that are too late at `now`; null when there are none. At most 25 runs
+ * of a cron expression are counted: call again, from the next one.
  *
- * @param which `past`: all that were due before now; `late`: those that another run has overtaken already, so that the
- *   newest is left to be made up for. What runs only once is never `late`.
+ * @param which `past`: all that were due before now; `late`: those followed by another due run, so that the newest can
+ * still be made up for. A single run is never `late`.
  */
 export function passedRuns(
   schedule: Schedule,
@@ -116,7 +116,7 @@ export function passedRuns(
   return count === 0 ? null : { count, last };
 }
 
-/** Compiling an expression costs as much as asking it. */
+/** Compiling an expression costs as much as evaluating it. */
 const COMPILED: WeakMap<Schedule, Cron> = new WeakMap();
 
 function nextCronRun(schedule: Extract<Schedule, { kind: 'cron' }>, after: number): number | null {

@@ -14,46 +14,46 @@ import { Job, requirePayload, type StoredJob } from './job.ts';
 import { JobTable } from './job-table.ts';
 
 const SPACE = 'cron';
-/** Longer than two nodes' clocks are apart: within it a run is fired by one of them. */
+/** Longer than the clock difference between nodes: within it only one node fires a run. */
 const CLAIM_MS = 120_000;
 const PAGE = 100;
-/** Runs whose outcome is still to come. What a backend holds up is late, and skipped when it is too late. */
+/** Maximum runs in progress. Runs delayed by a slow backend are late, and skipped when too late. */
 const MAX_UNDERWAY = 16;
-/** After how long an event for later is tried again that the storage did not take. */
+/** The delay before a delayed event that the storage refused is retried. */
 const RETRY_MS = 1_000;
-/** Times that a job is written while other nodes write it too. */
+/** Maximum attempts to write a job while other nodes write it too. */
 const MAX_TRIES = 5;
 
 type RunOutcome = 'fired' | 'limited' | 'refused' | 'failed';
 
-/** A job that somebody asks for. */
+/** A job to be scheduled. */
 export type NewJob = Omit<StoredJob, 'createdAt' | 'iterations' | 'missed' | 'lastDue'>;
 
-/** What became of runs and jobs since the start. */
+/** Outcomes of runs and jobs since the start. */
 export interface CronCounts {
   fired: number;
-  /** Runs that it was too late for: the process or its backend was away, or the clock was set. */
+  /** Runs that were too late: the process or its backend was down, or the clock was set. */
   missed: number;
   /** Runs that the owner's rate limit did not allow. */
   limited: number;
-  /** Runs that the owner's role or grants did not allow any more. */
+  /** Runs that the owner's role or grants no longer allowed. */
   refused: number;
   /** Runs whose event was not accepted: blocked by a policy, or without storage. */
   failed: number;
   /** Jobs that ended with their owner's token. */
   expired: number;
-  /** Jobs that were not scheduled since there were too many. */
+  /** Jobs refused because of a quota. */
   over_quota: number;
 }
 
 export interface SchedulerOptions {
   readonly quota: Quota;
   readonly clock: Clock;
-  /** Takes one message from the rate limit of a sender; false when there is none left. */
+  /** Takes one message from a sender's rate limit; false when the limit is reached. */
   readonly charge: (tenant: string, identity: string) => boolean;
 }
 
-/** All jobs of this node and what becomes of them. Durable ones live in the key-value store, and on every node of a cluster. */
+/** All jobs of this node and their outcomes. Durable ones are in the key-value store and on every node. */
 export class Scheduler {
   readonly counts: CronCounts = {
     fired: 0,
@@ -91,7 +91,7 @@ export class Scheduler {
     this.stopWatching = this.bus.engine.store.watch(SPACE, (change) => this.follow(change));
   }
 
-  /** Takes up the durable jobs; what they missed meanwhile is counted, and fired once where that was asked for. */
+  /** Loads the durable jobs; missed runs are counted, and fired once with `catchUp`. */
   async load(): Promise<void> {
     const { store } = this.bus.engine;
     for (const tenant of await store.tenants(SPACE)) {
@@ -111,7 +111,7 @@ export class Scheduler {
     this.jobs.clear();
   }
 
-  /** Throws LIMIT_EXCEEDED when the owner or the tenant has as many jobs as it may. */
+  /** Throws LIMIT_EXCEEDED when the owner or the tenant has reached its limit of jobs. */
   async add(wanted: NewJob, session: Session | null): Promise<Job> {
     this.assertRoom(wanted);
     const createdAt = this.queue.now(wanted.schedule);
@@ -136,9 +136,9 @@ export class Scheduler {
   }
 
   /**
-   * Keeps an event until it is due (`options.deliver_at`, `delay_seconds`), as a job of its sender's: the same bounds
-   * hold. It outlives its sender's connections when the sender has a subject. Throws or rejects with what would refuse
-   * it now, and with LIMIT_EXCEEDED as {@link add} does.
+   * Keeps an event until it is due (`options.deliver_at`, `delay_seconds`), as a job of its sender, within the same
+   * limits. It outlives its sender's connections when the sender has a subject. Throws or rejects with whatever would
+   * refuse it now, and with LIMIT_EXCEEDED as {@link add} does.
    */
   async delay(sender: Sender, message: Message): Promise<Delayed> {
     const { principal, identity } = sender;
@@ -162,7 +162,7 @@ export class Scheduler {
     requireTokenUntil(principal, now + seconds * 1000);
     const stored = durable && this.bus.engine.backend !== 'memory' ? storedBy(this.bus.engine.backend) : 'memory';
     const known = this.find(tenant, id);
-    // It counts once it is stored: until then it may come to nothing.
+    // A duplicate counts only once the first one is stored, since storing may fail.
     if (known !== undefined) await this.saving.get(known);
     const job =
       known ??
@@ -205,7 +205,7 @@ export class Scheduler {
     if (job.stored.durable) await this.erase(job);
   }
 
-  /** The last connection of an owner has gone: its jobs go, unless they are durable. */
+  /** An owner's last connection has closed: removes its jobs, unless they are durable. */
   ownerLeft(tenant: string, owner: string): void {
     for (const job of this.jobs.of(tenant, owner)) {
       if (job.stored.durable) job.owner.current();
@@ -223,7 +223,7 @@ export class Scheduler {
     if (this.has(perTenant, tenant)) throw this.over('tenant_keys');
   }
 
-  /** Whether there are that many jobs, without those that have expired. */
+  /** Whether there are at least `count` jobs, without expired ones. */
   private has(count: number, tenant: string, owner?: string): boolean {
     if (this.jobs.count(tenant, owner) < count) return false;
     return [...this.of(tenant, owner)].length >= count;
@@ -261,7 +261,7 @@ export class Scheduler {
 
   private runDue(job: Job, now: number): void {
     if (this.hasExpired(job)) return;
-    // Somebody was told that it will be published: late is better than never.
+    // Its sender was told that it will be published: late is better than never.
     const late = job.stored.message === undefined ? job.skip(now, 'late') : 0;
     if (late > 0) {
       this.counts.missed += late;
@@ -288,14 +288,14 @@ export class Scheduler {
 
   private postpone(job: Job): void {
     const { tenant, id, schedule } = job.stored;
-    // It may have been cancelled or made anew meanwhile.
+    // It may have been cancelled or created again meanwhile.
     if (this.isStopped || this.jobs.find(tenant, id) !== undefined) return;
     job.postpone(this.queue.now(schedule) + RETRY_MS);
     this.jobs.add(job);
     this.queue.add(job);
   }
 
-  /** Publishes one run as its owner, through the path of every event. In a cluster the node that claims it does. */
+  /** Publishes one run as its owner, through the normal path. In a cluster only on the node that claims it. */
   private async fire(job: Job, iteration: number): Promise<void> {
     const { broker, presence } = this.bus.engine;
     const { tenant, id, durable } = job.stored;
@@ -308,7 +308,7 @@ export class Scheduler {
       return this.publish(job, iteration);
     };
     const outcome = await step().catch((error: unknown) => {
-      // Somebody was told that it will be published: that waits for the storage.
+      // Its sender was told that it will be published: it waits for the storage.
       if (job.stored.message !== undefined && isAway(error)) return 'away' as const;
       return refusedAs('failed' as const)(error);
     });
@@ -319,8 +319,8 @@ export class Scheduler {
     }
     this.counts[outcome] += 1;
     if (outcome !== 'fired') job.rebook('fired');
-    // After the event: a crash in between counts the run as missed, or with catch_up publishes it again under its id.
-    // While the storage is away, which is told elsewhere, what is here counts.
+    // Saved after the event: after a crash in between, the run counts as missed, or catch_up publishes it again under
+    // its id. During a storage outage, which is reported elsewhere, the state in memory counts.
     if (durable) await (job.expiresAt === null ? this.erase(job) : this.save(job)).catch(refusedAs(undefined));
   }
 
@@ -365,7 +365,7 @@ export class Scheduler {
     else if (missed > 0) await this.save(job);
   }
 
-  /** Books the runs that were due while nobody was there, without holding up others for as long as that takes. */
+  /** Counts the runs that were missed during an absence, yielding to other work in between. */
   private async skipPast(job: Job): Promise<number> {
     const skip = (): number => job.skip(this.queue.now(job.stored.schedule), 'past');
     let missed = 0;
@@ -387,12 +387,12 @@ export class Scheduler {
     }
   }
 
-  /** Unless another node has changed or removed it since: then that counts, until the next time. */
+  /** Skipped if another node has changed or removed it since; that change stays until the next save. */
   private async save(job: Job): Promise<void> {
     await this.write(job, {});
   }
 
-  /** The owner's token was renewed here: other nodes have to know, whatever they have written meanwhile. */
+  /** The owner's token was renewed here: other nodes must learn it, whatever they have written meanwhile. */
   private async saveOwner(job: Job): Promise<void> {
     for (let tries = 0; tries < MAX_TRIES; tries += 1) {
       const outcome = await this.write(job, {});
@@ -413,7 +413,7 @@ export class Scheduler {
     await this.bus.engine.store.delete(space(job.stored.tenant), job.stored.id);
   }
 
-  /** What another node (or this one) changed of a durable job. */
+  /** Handles a change of a durable job by any node. */
   private follow({ at, key, operation, value, version }: KeyChange): void {
     const known = this.jobs.find(at.tenant, key);
     if (operation !== 'set' || value === null) {
@@ -428,7 +428,7 @@ export class Scheduler {
       this.queue.add(job);
       return;
     }
-    // Every node counts the runs by itself; what the owner may do is known where it is connected.
+    // Every node counts the runs itself; the owner's rights are known where it is connected.
     known.version = Math.max(known.version, version);
     const { principal } = stored;
     if (known.owner.replace(readPrincipal(principal, at.tenant))) known.stored = { ...known.stored, principal };
@@ -439,12 +439,12 @@ function isAway(error: unknown): boolean {
   return error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE';
 }
 
-/** How safe what the store holds is, as far as it is known of every server of its kind. */
+/** Durability of the store, as far as it is known for every server of this kind. */
 function storedBy(backend: Engine['backend']): Durability {
   return backend === 'sqlite' || backend === 'postgres' ? 'disk' : 'memory';
 }
 
-/** For what the bus refuses, and tells its reason elsewhere; everything else stays a fault. */
+/** Maps errors of the bus, which are reported elsewhere, to a value; others remain faults. */
 function refusedAs<T>(value: T): (error: unknown) => T {
   return (error) => {
     if (error instanceof BusError) return value;
@@ -452,7 +452,7 @@ function refusedAs<T>(value: T): (error: unknown) => T {
   };
 }
 
-/** A job with its times told by another clock. */
+/** A job with its times shifted to another clock. */
 function shifted(stored: StoredJob, by: number): StoredJob {
   const { createdAt, lastDue } = stored;
   return {

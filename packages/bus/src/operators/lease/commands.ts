@@ -27,7 +27,7 @@ const TOKEN = COUNT.describe(
 /** The commands of op.lease. Every key is in the caller's tenant; no argument can name another. */
 export function leaseCommands(bus: Core, leases: Leases): AnyCommand[] {
   const { access, options } = bus;
-  /** The lease, if it is the sender's; an admin's are all whose keys its grants cover. */
+  /** The lease, if it belongs to the sender, or if the sender is an admin whose grants cover all its keys. */
   const own = async (sender: Sender, leaseId: string): Promise<Lease> => {
     const lease = await leases.ledger.get(sender.principal.tenant, leaseId);
     const { identity, namespace, keys } = lease.record;

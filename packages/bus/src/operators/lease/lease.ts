@@ -6,11 +6,11 @@ import type { LeaseLimits } from './record.ts';
 
 /** The `op.lease` commands (OPERATORS). */
 export interface LeaseOperator extends Operator {
-  /** Bounds what is acquired from now on. */
+  /** Applies new limits to later acquisitions. */
   adjust(limits: LeaseLimits): void;
 }
 
-/** op.lease: keys that one client at a time has, for a time, in all nodes alike (OPERATORS). */
+/** op.lease: keys held exclusively by one client for a limited time, across all nodes (OPERATORS). */
 export function createLeaseOperator(bus: Core, options: LeaseOptions = {}): LeaseOperator {
   const leases = new Leases(bus, options);
   return {

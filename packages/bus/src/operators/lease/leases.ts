@@ -7,14 +7,14 @@ import { LeaseOwners } from './owners.ts';
 import { DEFAULT_LEASE_LIMITS, LEASES, type LeaseLimits } from './record.ts';
 import { LeaseChanges, WaitingLine } from './waiting.ts';
 
-/** How long the end of a lease may go untold, after which whoever waits looks again, in milliseconds. */
+/** After this time a waiter checks again, in case the end of a lease was not reported, in milliseconds. */
 const LOOK_AGAIN_MS = 5_000;
 
 export interface LeaseOptions extends Partial<LeaseLimits> {
   readonly clock?: Clock;
 }
 
-/** What to take, and how long to wait for it. */
+/** What to acquire, and how long to wait. */
 export interface Acquisition {
   readonly request: LeaseRequest;
   readonly waitMs: number;
@@ -22,7 +22,7 @@ export interface Acquisition {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The leases of all tenants, as this node takes and ends them. */
+/** Takes and ends leases of all tenants on this node. */
 export class Leases {
   readonly ledger: LeaseLedger;
   readonly owners: LeaseOwners;
@@ -30,7 +30,7 @@ export class Leases {
   private readonly clock: Clock;
   private readonly line: WaitingLine = new WaitingLine();
   private readonly changes: LeaseChanges = new LeaseChanges();
-  /** What each connection waits for; null stands for callers without one. */
+  /** Open waits of each connection; null: callers without one. */
   private readonly waiting: Map<Session | null, Set<AbortController>> = new Map();
   private readonly undo: (() => void)[] = [];
 
@@ -49,7 +49,7 @@ export class Leases {
         return (entries?.length ?? 0) > 0;
       },
       onFault: (error) => {
-        // That the storage is away is told already; what could not be released ends by itself.
+        // A storage outage is already reported elsewhere; leases that could not be released expire.
         if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) bus.options.onFault(error);
       },
     });
@@ -70,7 +70,7 @@ export class Leases {
     this.undo.push(unwatch);
   }
 
-  /** Answers those that wait with CONFLICT. */
+  /** Answers waiting requests with CONFLICT. */
   endWaits(): void {
     for (const waits of [...this.waiting.values()]) for (const wait of waits) wait.abort(gone());
   }
@@ -81,23 +81,23 @@ export class Leases {
     for (const step of this.undo.splice(0).reverse()) step();
   }
 
-  /** Takes all keys, waiting up to `waitMs` for them. Rejects with CONFLICT that names a key and when it may be free. */
+  /** Takes all keys, waiting up to `waitMs`. Rejects with CONFLICT that names a key and when it may be free. */
   async acquire(sender: Sender, { request, waitMs, signal }: Acquisition): Promise<Lease> {
     const { session } = sender;
     const lease = await this.abortable(session, signal, (wait) =>
       waitMs > 0 ? this.wait(request, waitMs, wait) : this.tryOnce(request, wait),
     );
     if (signal?.aborted === true) {
-      // Nobody was told its id: only its time would end it.
+      // Nobody received its id, so nothing else would release it before it expires.
       await this.ledger.release(request.tenant, lease);
       throw gone();
     }
-    // The connection may have closed before its owner was known to have a lease.
+    // The connection may have closed before the lease was registered to its owner.
     if (session?.closed === true && !request.keep) this.owners.left(request.tenant, request.identity);
     return lease;
   }
 
-  /** Waits in the line of this node; at the end of its time it tries as one that does not wait. */
+  /** Waits in this node's queue; at the end of the wait it tries once more without waiting. */
   private async wait(request: LeaseRequest, waitMs: number, wait: AbortController): Promise<Lease> {
     const { tenant, namespace, keys, identity } = request;
     const isOver = Symbol('the time is over');
@@ -115,12 +115,12 @@ export class Leases {
     return this.tryOnce(request, new AbortController());
   }
 
-  /** Takes what nobody holds. One that is just being taken is waited for: it may come to nothing. */
+  /** Takes keys that nobody holds. Waits for a lease that is being taken: that may fail. */
   private tryOnce(request: LeaseRequest, { signal }: AbortController): Promise<Lease> {
     return this.retry(request, signal, this.clock.steady() + CLAIM_MS);
   }
 
-  /** @param until the end of patience for keys that are not held yet; infinite: for those that are, too */
+  /** @param until how long to wait for keys that are not held yet; infinite: also for held ones */
   private async retry(request: LeaseRequest, signal: AbortSignal, until: number): Promise<Lease> {
     const { tenant } = request;
     const waits = until === Number.POSITIVE_INFINITY;
@@ -136,7 +136,7 @@ export class Leases {
     }
   }
 
-  /** Runs what is given up when the caller goes, or this node stops. */
+  /** Runs work that is aborted when the caller goes, or this node stops. */
   private async abortable<T>(
     session: Session | null,
     signal: AbortSignal | undefined,
@@ -166,7 +166,7 @@ function held({ key, expiresAt }: Obstacle): BusError {
   });
 }
 
-/** Nobody is left to be told. */
+/** The caller is gone. */
 function gone(): BusError {
   return new BusError('CONFLICT', 'The connection, or this server, ended before the keys were free.');
 }

@@ -11,20 +11,20 @@ import {
   readLease,
 } from './record.ts';
 
-/** How long the taking of keys may last, in milliseconds. A node that dies meanwhile is in nobody's way for longer. */
+/** Maximum time for taking keys, in milliseconds. A node that dies meanwhile blocks others no longer than this. */
 export const CLAIM_MS = 10_000;
-/** How much longer than its lease a key names it, in milliseconds: renewals write keys once in this time. */
+/** How much longer than its lease a key names it, in milliseconds: renewals rewrite keys once in this time. */
 const NAMED_MS = 3_600_000;
-/** Times that one key is looked at anew since another was faster. */
+/** Maximum attempts to write one key when others write first. */
 const MAX_TRIES = 16;
 
-/** What somebody asks for. */
+/** A request for a lease. */
 export interface LeaseRequest
   extends Pick<LeaseRecord, 'namespace' | 'keys' | 'identity' | 'subject' | 'node' | 'keep' | 'ttlMs' | 'acquiredAt'> {
   readonly tenant: string;
 }
 
-/** A lease as it stands in the store. */
+/** A lease as stored. */
 export interface Lease {
   readonly id: string;
   readonly record: LeaseRecord;
@@ -33,12 +33,12 @@ export interface Lease {
   readonly version: number;
 }
 
-/** What stands in the way of a lease. */
+/** What blocks a lease. */
 export interface Obstacle {
   readonly key: string;
   readonly leaseId: string;
   readonly expiresAt: number;
-  /** False: that lease is still being taken, and may hold the key in the end or not. */
+  /** False: that lease is still being taken, and may or may not hold the key in the end. */
   readonly isHeld: boolean;
 }
 
@@ -50,16 +50,16 @@ interface NamedKey {
 }
 
 /**
- * Leases in the key-value store, which changes one key at a time; a lease is of many. So a lease is one record that
- * expires, and each of its keys names it: a key is held exactly while the record that it names exists and says so.
+ * Leases in the key-value store, which changes one key at a time, while a lease has many keys. So a lease is one record
+ * that expires, and each of its keys names it: a key is held exactly while that record exists and is marked as held.
  *
- * To take keys is to write a record that holds nothing yet, to have every key name it, in sorted order and only where
- * what it named has ended, and to write into the record that it holds, unless it has expired meanwhile: this one
- * write takes all of them or none. Whoever meets a key of another lease lets go of what it took before it waits, so
- * nobody waits with keys in hand.
+ * To take keys, a record that holds nothing yet is written, then every key is made to name it, in sorted order and only
+ * where the previously named lease has ended, and then the record is marked as held, unless it has expired meanwhile:
+ * this one write takes all keys or none. A request that meets a key of another lease releases what it took before it
+ * waits, so no request holds keys while it waits.
  *
  * The fencing token is the largest version of its keys. The store's versions only grow in a tenant, and a key is
- * written for a lease only when the one before it has ended: so no later lease of the key has a smaller one.
+ * written for a lease only after the previous one has ended, so no later lease of the key has a smaller token.
  */
 export class LeaseLedger {
   private readonly store: KeyValueStore;
@@ -74,10 +74,10 @@ export class LeaseLedger {
     this.quota = leaseQuota(limits);
   }
 
-  /** Takes all keys or none. Throws LIMIT_EXCEEDED, or STORAGE_UNAVAILABLE when the storage is away or too slow. */
+  /** Takes all keys or none. Throws LIMIT_EXCEEDED, or STORAGE_UNAVAILABLE when the storage is down or too slow. */
   async take(request: LeaseRequest): Promise<TakeOutcome> {
     const { tenant, namespace, keys } = request;
-    // Whoever waits looks before it writes.
+    // Checks first, so that waiting requests do not write.
     const found = await Promise.all(keys.map((key) => this.look(tenant, namespace, key)));
     for (const { obstacle } of found) if (obstacle !== undefined) return { obstacle };
     const id = newSecretId('lease_');
@@ -100,7 +100,7 @@ export class LeaseLedger {
     }
   }
 
-  /** Whether a lease has ended, or has come to be held, since it was met. */
+  /** Whether a lease has ended, or has become held, since it was found. */
   async hasChanged(tenant: string, { leaseId, isHeld }: Obstacle): Promise<boolean> {
     const entry = await this.store.get(leaseSpace(tenant), leaseId);
     return entry === null || readLease(entry.value).isHeld !== isHeld;
@@ -115,7 +115,7 @@ export class LeaseLedger {
     return lease;
   }
 
-  /** Lets it end `ttlMs` from now. Throws LEASE_LOST when it has ended. */
+  /** Extends it to `ttlMs` from now. Throws LEASE_LOST when it has ended. */
   async renew(tenant: string, lease: Lease, ttlMs: number = lease.record.ttlMs): Promise<Lease> {
     for (let current = lease; ; current = await this.get(tenant, lease.id)) {
       await this.nameAgain(tenant, current, ttlMs);
@@ -126,19 +126,19 @@ export class LeaseLedger {
         ttlMs,
       });
       if (outcome.ok) return this.get(tenant, lease.id);
-      // Else another connection of the owner has renewed it meanwhile.
+      // Otherwise another connection of the owner has renewed it meanwhile.
       if (outcome.reason === 'full' || outcome.version === 0) throw leaseLost(lease.id);
     }
   }
 
-  /** Throws LEASE_LOST when it has ended by itself. */
+  /** Throws LEASE_LOST when it has already expired. */
   async release(tenant: string, { id, record }: Pick<Lease, 'id' | 'record'>): Promise<void> {
     const outcome = await this.store.delete(leaseSpace(tenant), id);
     await this.forget(tenant, id, record);
     if (!outcome.ok || !outcome.deleted) throw leaseLost(id);
   }
 
-  /** Removes the keys of a lease that has ended; those that name another by now stay. */
+  /** Removes the keys of an ended lease, except those that name another one by now. */
   async forget(tenant: string, id: string, { namespace, keys }: LeaseRecord): Promise<void> {
     const at = keySpace(tenant, namespace);
     await Promise.all(
@@ -157,7 +157,7 @@ export class LeaseLedger {
     return outcome.version;
   }
 
-  /** The decision: from this write on all keys are held. */
+  /** The commit: from this write on, all keys are held. */
   private async hold(id: string, request: LeaseRequest, version: number, token: number): Promise<Lease> {
     const { tenant, ttlMs } = request;
     const record = JSON.stringify(recordOf(request, { isHeld: true, token }));
@@ -166,7 +166,7 @@ export class LeaseLedger {
     return this.get(tenant, id);
   }
 
-  /** Has a key name a lease, if nothing holds it. */
+  /** Makes a key name a lease, if nothing holds the key. */
   private async name(
     id: string,
     request: LeaseRequest,
@@ -191,7 +191,7 @@ export class LeaseLedger {
     throw tooSlow();
   }
 
-  /** What a key names, and the lease that has it, if that has not ended. */
+  /** The entry of a key, and the lease that blocks it, if any. */
   private async look(
     tenant: string,
     namespace: string,
@@ -206,12 +206,12 @@ export class LeaseLedger {
     return { entry, obstacle: { key, leaseId, isHeld, expiresAt: other.expiresAt ?? 0 } };
   }
 
-  /** Has the keys of a lease name it for longer when a renewal would outlive that. */
+  /** Extends the expiry of a lease's keys when a renewal would outlast it. */
   private async nameAgain(tenant: string, { id, record, expiresAt }: Lease, ttlMs: number): Promise<void> {
     const at = keySpace(tenant, record.namespace);
     const [first = ''] = record.keys;
     const named = await this.store.get(at, first);
-    // All were written within the time of a claim, and the renewal comes before the lease is over.
+    // All keys were written within the time of a claim, and the renewal precedes the end of the lease.
     if (named !== null && nameIn(named) === id && (named.expiresAt ?? 0) - CLAIM_MS > expiresAt + ttlMs) return;
     await Promise.all(
       record.keys.map(async (key) => {
@@ -224,7 +224,7 @@ export class LeaseLedger {
     );
   }
 
-  /** Takes back what was written for a lease that is not to be. What cannot be reached now ends by itself. */
+  /** Removes what was written for a failed lease. Entries that cannot be reached expire. */
   private async letGo(tenant: string, id: string, namespace: string, named: readonly NamedKey[]): Promise<void> {
     const at = keySpace(tenant, namespace);
     await Promise.allSettled([

@@ -8,10 +8,10 @@ import { leaseSpace } from './record.ts';
 
 type LeaseEntry = CommandResult<'op.lease.list'>['leases'][number];
 
-/** Leases that are read at once; each is 10 KiB at most. */
+/** Leases read at once; each is at most 10 KiB. */
 const CHUNK = 100;
 
-/** One page of the leases that a sender may see, in the order of their ids. */
+/** One page of the leases that a sender may see, by id. */
 export async function listLeases(
   store: KeyValueStore,
   access: Access,
@@ -37,7 +37,7 @@ export async function listLeases(
     }
     if (entries.length < CHUNK) return { leases, count: leases.length };
     from = entries.at(-1)?.key;
-    // Others have their turn.
+    // Yields to other work.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -16,15 +16,14 @@ export interface OwnersHost {
 }
 
 /**
- * Who has which leases, on all nodes: those that are not to be kept are released when their owner's last connection
- * has closed. Of an owner without a subject other nodes know nothing: there the connections to the node that took the
- * lease count.
+ * The owners of leases on all nodes. Leases without `keep` are released when their owner's last connection has closed.
+ * Other nodes do not know owners without a subject; for these, only connections to the node that took the lease count.
  */
 export class LeaseOwners {
   private readonly host: OwnersHost;
-  /** Leases by owner; kept ones, and those that hold nothing, are not among them. */
+  /** Held leases without `keep`, by owner. */
   private readonly owned: Map<string, Map<string, LeaseRecord>> = new Map();
-  /** The owner of each. */
+  /** The owner of each lease. */
   private readonly owners: Map<string, string> = new Map();
   private readonly releasing: Set<Promise<void>> = new Set();
 
@@ -32,7 +31,7 @@ export class LeaseOwners {
     this.host = host;
   }
 
-  /** Takes up the leases that are in the store. */
+  /** Loads the leases from the store. */
   async load(): Promise<void> {
     const { store } = this.host;
     for (const tenant of await store.tenants(LEASES)) {
@@ -46,24 +45,24 @@ export class LeaseOwners {
     }
   }
 
-  /** Takes a change that any node has made. */
+  /** Handles a change by any node. */
   changed({ at, key, operation, value }: KeyChange): void {
     const before = this.drop(at.tenant, key);
     if (value !== null) this.note(at.tenant, key, value);
-    // One node is enough to remove what its lease leaves behind.
+    // One node is enough to remove the keys of an expired lease.
     else if (operation === 'expire' && before?.node === this.host.node) {
       this.settle(this.host.ledger.forget(at.tenant, key, before));
     }
   }
 
-  /** A connection has closed: releases what its owner has, if it was the last. */
+  /** A connection has closed: releases its owner's leases if it was the last. */
   left(tenant: string, identity: string): void {
     if (this.host.isHere(tenant, identity)) return;
     const owned = this.owned.get(ownerKey(tenant, identity));
     if (owned !== undefined) this.settle(this.release(tenant, identity, [...owned]));
   }
 
-  /** Resolves when what was to be released is. */
+  /** Resolves when running releases are done. */
   async settled(): Promise<void> {
     await Promise.all(this.releasing);
   }
@@ -71,7 +70,7 @@ export class LeaseOwners {
   private async release(tenant: string, identity: string, owned: [string, LeaseRecord][]): Promise<void> {
     const [, { subject }] = owned[0] as [string, LeaseRecord];
     if (subject !== null && (await this.host.isElsewhere(tenant, subject))) return;
-    // The owner may have come back while others were asked.
+    // The owner may have returned during the query.
     if (this.host.isHere(tenant, identity)) return;
     const own = owned.filter(([, { node }]) => subject !== null || node === this.host.node);
     await Promise.all(own.map(([id, record]) => this.releaseOne(tenant, id, record)));
@@ -109,7 +108,7 @@ export class LeaseOwners {
   }
 }
 
-/** Tenants hold no slash, so that no owner or lease can spell another tenant's. */
+/** Tenants contain no slash, so no name can collide with another tenant's. */
 function ownerKey(tenant: string, name: string): string {
   return `${tenant}/${name}`;
 }

@@ -2,28 +2,28 @@ import { BusError } from '@arqonbus/protocol';
 import type { KeySpace } from '../../engine/engine.ts';
 import type { Quota } from '../quota.ts';
 
-/** Leases by their id. What is not in here has ended. */
+/** Leases by their id. A missing one has ended. */
 export const LEASES = 'lease';
-/** Which lease a key was last taken by. */
+/** The lease that last took a key. */
 const LEASED_KEYS = 'leased_key';
 
 export interface LeaseLimits {
-  /** Keys that are leased in a tenant. */
+  /** Leased keys of a tenant. */
   readonly maxKeys: number;
-  /** Keys that one subject has leased. */
+  /** Leased keys of one subject. */
   readonly maxKeysPerSubject: number;
 }
 
 export const DEFAULT_LEASE_LIMITS: LeaseLimits = { maxKeys: 10_000, maxKeysPerSubject: 1_000 };
 
-/** Whose lease it is and what it holds, as the store keeps it. */
+/** The owner and contents of a lease, as stored. */
 export interface LeaseRecord {
-  /** False while its keys are being taken: it holds nothing yet, and may end without ever having held. */
+  /** False while its keys are being taken: it holds nothing yet, and may end without holding anything. */
   readonly isHeld: boolean;
   readonly namespace: string;
-  /** Sorted, each once. */
+  /** Sorted, without duplicates. */
   readonly keys: readonly string[];
-  /** Who that is beyond one connection. */
+  /** The owner's identity, stable across connections. */
   readonly identity: string;
   readonly subject: string | null;
   /** The node that took it. */
@@ -33,7 +33,7 @@ export interface LeaseRecord {
   readonly ttlMs: number;
   /** RFC 3339. */
   readonly acquiredAt: string;
-  /** Fencing: larger than that of every lease of the tenant that had ended before this one was asked for. 0 while it holds nothing. */
+  /** Fencing token: larger than all tokens of the tenant's leases that ended before the request. 0 while not held. */
   readonly token: number;
 }
 

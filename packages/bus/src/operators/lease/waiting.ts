@@ -1,23 +1,23 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Clock } from '../../clock.ts';
 
-/** Acquisitions that wait at this node, of one owner and of all. */
+/** Maximum acquisitions that wait at this node, of one owner and of all. */
 const MAX_WAITING_OF_OWNER = 100;
 const MAX_WAITING = 10_000;
 
 /**
- * The line of those that wait for leases at this node: of several that want the same key, whoever came first goes
- * first, also when it wants more keys than those behind it. So none starves here. Between nodes there is no order.
+ * The queue for leases at this node: first come, first served per key, even for requests for several keys, so none
+ * starves here. There is no order between nodes.
  */
 export class WaitingLine {
-  /** For each key, when everybody that has come for it so far is through. */
+  /** For each key, a promise that resolves when all queued requests are done. */
   private readonly ends: Map<string, Promise<unknown>> = new Map();
   private readonly byOwner: Map<string, number> = new Map();
   private count = 0;
 
   /**
-   * Runs `turn` once everybody ahead is through. Rejects with what `turn` rejects with, with the reason of `signal`,
-   * or with LIMIT_EXCEEDED when too many wait.
+   * Runs `turn` once all earlier requests are done. Rejects with its error, with the reason of `signal`, or with
+   * LIMIT_EXCEEDED when too many wait.
    *
    * @param keys unique in the process
    */
@@ -28,7 +28,7 @@ export class WaitingLine {
     this.byOwner.set(owner, ofOwner + 1);
     const ahead = Promise.all(keys.map((key) => this.ends.get(key)));
     const own = race(ahead, signal).then(turn);
-    // Who gives up leaves those ahead of it ahead of those behind it.
+    // A request that gives up must not let later ones overtake earlier ones.
     const end = Promise.allSettled([ahead, own]);
     for (const key of keys) this.ends.set(key, end);
     try {
@@ -45,7 +45,7 @@ export class WaitingLine {
   }
 }
 
-/** Wakes those that wait for the end of a lease, or for what becomes of one that is being taken. */
+/** Wakes requests that wait for the end of a lease, or for the outcome of one being taken. */
 export class LeaseChanges {
   private readonly waiting: Map<string, Set<() => void>> = new Map();
 
@@ -57,7 +57,7 @@ export class LeaseChanges {
   /**
    * Resolves when the lease has changed, or after `ms`. Rejects with the reason of `signal`.
    *
-   * @param hasChanged asked once when no later change can be missed any more
+   * @param hasChanged called once, when no later change can be missed
    */
   async next(
     lease: string,
@@ -84,7 +84,7 @@ export class LeaseChanges {
   }
 }
 
-/** Resolves with `done`, which never rejects, unless the signal is aborted first: then it rejects with the reason. */
+/** Resolves with `done`, which never rejects; rejects with the signal's reason if it aborts first. */
 function race(done: Promise<unknown>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

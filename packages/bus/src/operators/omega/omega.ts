@@ -44,7 +44,7 @@ const EVENT: z.ZodType<OmegaEvent> = z
   .strictObject({ event_id: ID, substrate_id: ID, signal: NAME, payload: OBJECT, timestamp: STAMP })
   .meta({ id: 'OmegaEvent' });
 
-/** op.omega: an experimental lane for signals of substrates; off unless it is switched on. */
+/** op.omega: an experimental lane for signals of substrates; off by default. */
 export function createOmegaOperator(bus: Core, options: OmegaOptions): Operator {
   const states = new OmegaStates(options);
   return {
@@ -57,7 +57,7 @@ export function createOmegaOperator(bus: Core, options: OmegaOptions): Operator 
 
 function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): AnyCommand[] {
   const { enabled, labRoom: room, labChannel: channel, maxEvents, maxSubstrates } = options;
-  /** The state of the sender's tenant, once the lane is on and the sender may do `action` in the lab's channel. */
+  /** The state of the sender's tenant, if the lane is on and the sender may do `action` in the lab's channel. */
   const stateFor = ({ principal }: Sender, action: Action): OmegaState => {
     if (!enabled) {
       throw new BusError('FEATURE_DISABLED', 'The omega lane is off; ARQONBUS_OMEGA_ENABLED=true switches it on.', {
@@ -89,7 +89,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
       run: ({ sender }): CommandResult<'op.omega.status'> => {
         const limits = { max_events: maxEvents, max_substrates: maxSubstrates };
         const counts = states.of(sender.principal.tenant).counts();
-        // The same once more by the names that clients of the Python server know.
+        // The same values under the names of the Python server.
         const former = { lab_room: room, lab_channel: channel, ...limits };
         const sums = { substrate_count: counts.substrates, event_count: counts.events };
         return { enabled, room, channel, limits, counts, ...former, ...sums };
@@ -158,7 +158,7 @@ function omegaCommands(bus: Core, states: OmegaStates, options: OmegaOptions): A
         const telemetry = { eventType: 'omega_event', payload: { ...event } };
         const lane = systemSender('op-omega', sender.principal);
         await bus.publisher.publish(lane, { id: event.event_id, type: 'telemetry', room, channel, payload: telemetry });
-        // And to whoever watches the bus, like every other telemetry event: the server says it, not the sender.
+        // Also sent to observers of the bus, like every telemetry event, with the server as sender.
         const server = systemSender('op-omega', serverPrincipal(tenant));
         await bus.submissions.submit(server, { id: newId(), room, channel, payload: telemetry });
         state.record(event);

@@ -1,11 +1,11 @@
 import { BusError, type CommandResult, type OmegaEvent, type OmegaSubstrate } from '@arqonbus/protocol';
 import { MAX_PAGE_BYTES } from '../page.ts';
 
-/** UTF-8 bytes of the signals that a tenant keeps; the oldest go first. */
+/** Maximum UTF-8 bytes of a tenant's signals; the oldest are dropped first. */
 export const MAX_EVENT_BYTES = 8_388_608;
 
 export interface OmegaLimits {
-  /** Signals kept; the oldest go first. */
+  /** Maximum number of signals; the oldest are dropped first. */
   readonly maxEvents: number;
   readonly maxSubstrates: number;
 }
@@ -15,7 +15,7 @@ export interface EventFilter {
   readonly signal?: string;
 }
 
-/** Every tenant's substrates and signals, in memory. A tenant without any takes no room. */
+/** Every tenant's substrates and signals, in memory. A tenant without any takes no space. */
 export class OmegaStates {
   private readonly limits: OmegaLimits;
   private readonly byTenant: Map<string, OmegaState> = new Map();
@@ -28,12 +28,12 @@ export class OmegaStates {
     return this.byTenant.size;
   }
 
-  /** To look at: what is changed in it stays only if it was registered in before. */
+  /** For reading: changes are kept only if the tenant has registered a substrate before. */
   of(tenant: string): OmegaState {
     return this.byTenant.get(tenant) ?? new OmegaState(this.limits);
   }
 
-  /** Throws LIMIT_EXCEEDED when there are as many as there may be. */
+  /** Throws LIMIT_EXCEEDED when the limit is reached. */
   register(tenant: string, substrate: OmegaSubstrate): OmegaSubstrate {
     const state = this.of(tenant);
     state.register(substrate);
@@ -41,7 +41,7 @@ export class OmegaStates {
     return substrate;
   }
 
-  /** Removes a substrate with its signals; answers how many those were. Throws NOT_FOUND. */
+  /** Removes a substrate with its signals; returns the number of signals. Throws NOT_FOUND. */
   unregister(tenant: string, id: string): number {
     const state = this.of(tenant);
     const removed = state.unregister(id);
@@ -52,12 +52,12 @@ export class OmegaStates {
 
 interface Recorded {
   readonly event: OmegaEvent;
-  /** Ever growing; the cursor of lists. */
+  /** Ever-increasing; the cursor of lists. */
   readonly order: number;
   readonly bytes: number;
 }
 
-/** One tenant's. Its signals are those of registered substrates. */
+/** The state of one tenant: substrates and their signals. */
 export class OmegaState {
   private readonly limits: OmegaLimits;
   private readonly registered: Map<string, OmegaSubstrate> = new Map();
@@ -104,7 +104,7 @@ export class OmegaState {
   }
 
   record(event: OmegaEvent): void {
-    // The substrate may have gone while the event was published.
+    // The substrate may have been removed while the event was published.
     if (!this.registered.has(event.substrate_id)) return;
     const bytes = Buffer.byteLength(JSON.stringify(event)) + 1;
     this.order += 1;
@@ -116,9 +116,9 @@ export class OmegaState {
   }
 
   /**
-   * The newest signals, oldest first: at most `limit`, and no more bytes than an answer has. `next` leads to older ones.
+   * The newest signals, oldest first: at most `limit`, within the byte limit of a response. `next` leads to older ones.
    *
-   * @param after the `next` of the page before
+   * @param after the `next` of the previous page
    */
   events(filter: EventFilter, limit: number, after: string | undefined): CommandResult<'op.omega.list_events'> {
     const before = after === undefined ? Number.POSITIVE_INFINITY : Number(after);

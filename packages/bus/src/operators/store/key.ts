@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 export const MAX_KEY_BYTES = 256;
 
-/** What `namespace` may be, of values and of leases. */
+/** The schema of `namespace`, for values and leases. */
 export const NAMESPACE: z.ZodExactOptional<z.ZodString> = z
   .string()
   .regex(
@@ -13,7 +13,7 @@ export const NAMESPACE: z.ZodExactOptional<z.ZodString> = z
   .describe('1-128 letters, digits, ".", "_", "/", "-". Default: "default".')
   .exactOptional();
 
-/** What a key may be, of values and of leases. */
+/** The schema of a key, for values and leases. */
 export const KEY: z.ZodString = z
   .string()
   .min(1)
@@ -22,10 +22,10 @@ export const KEY: z.ZodString = z
     (key) => Buffer.from(key).toString() === key && !key.includes('\0'),
     'must be text without NUL and lone surrogates',
   )
-  // In documents as far as a JSON Schema can say it.
+  // For documents, as far as JSON Schema can express it.
   .meta({ maxLength: MAX_KEY_BYTES, pattern: '^[^\\x00]*$', description: `At most ${MAX_KEY_BYTES} bytes.` });
 
-/** The refusal of what the grants do not cover. */
+/** The error for keys that the grants do not cover. */
 export function notStored(namespace: string, key: string): BusError {
   return new BusError('AUTHORIZATION_ERROR', `Your grants do not cover ${namespace}/${key} in the store.`, {
     namespace,

@@ -9,25 +9,25 @@ export interface ListArguments {
   readonly prefix?: string;
   readonly after?: string;
   readonly limit: number;
-  /** Whether the answer has the values too. */
+  /** Whether the response includes values. */
   readonly values: boolean;
 }
 
-/** Keys that one call looks at while it passes over those that the grants do not cover. */
+/** Maximum keys examined in one call while skipping keys that the grants do not cover. */
 const MAX_EXAMINED = 10_000;
-/** Looking at keys takes this long at a time; then others have their turn. */
+/** Time slice for examining keys, in milliseconds, before yielding to other work. */
 const TURN_MS = 2;
-/** What is read at once: few entries while their size is not known, then about this many bytes. */
+/** Entries per read: few while their size is unknown, then about this many bytes. */
 const FIRST_CHUNK = 64;
 const CHUNK_BYTES = 262_144;
 const MAX_CHUNK = 512;
 
 /**
- * One page of the keys that a principal may read, in their order. It ends after `limit` of them, or before the answer
- * would be too large; "next" is the last of them and never a key that the grants do not cover.
+ * One page of the keys that a principal may read, in order. It ends after `limit` keys, or before the response would be
+ * too large; "next" is the last key and never one that the grants do not cover.
  *
- * Throws AUTHORIZATION_ERROR when they cover nothing of the namespace, and LIMIT_EXCEEDED when the next key that they
- * do cover is too far away.
+ * Throws AUTHORIZATION_ERROR when the grants cover nothing of the namespace, and LIMIT_EXCEEDED when the next covered
+ * key is too far away.
  */
 export async function listKeys(
   store: KeyValueStore,
@@ -70,8 +70,8 @@ export function assertReadable(principal: Principal, namespace: string): void {
 }
 
 /**
- * The prefixes under which there can be keys that a principal may read, sorted and apart: what a grant says before its
- * first star. So whoever may read a few keys of many costs no more than these.
+ * The prefixes of the keys that a principal may read, sorted and disjoint: the part of each grant before its first
+ * star. Reading a few keys among many thus costs only as much as these.
  */
 export function rangesOf({ grants }: Principal, namespace: string, prefix: string): string[] {
   if (grants === null) return [prefix];
@@ -90,7 +90,7 @@ export function rangesOf({ grants }: Principal, namespace: string, prefix: strin
   return sorted.filter((range, index) => !sorted.slice(0, index).some((wider) => range.startsWith(wider)));
 }
 
-/** The entries under a prefix behind a key, read in chunks of a bounded size; others have their turn meanwhile. */
+/** The entries under a prefix after a key, read in chunks of limited size; yields to other work in between. */
 async function* entriesOf(
   store: KeyValueStore,
   at: KeySpace,
@@ -126,7 +126,7 @@ function entryOf({ key, value, version, expiresAt }: KeyValueEntry): StoreListEn
 
 type StoreListEntry = NonNullable<CommandResult<'op.store.list'>['entries']>[number];
 
-/** At least what an entry takes in the answer, where a key stands twice when the values are asked for. */
+/** Minimum size of an entry in the response, which has each key twice when values are included. */
 function sizeOf({ key, value }: KeyValueEntry, values: boolean): number {
   const name = Buffer.byteLength(JSON.stringify(key)) + 1;
   return values ? 2 * name + Buffer.byteLength(value) + 100 : name;

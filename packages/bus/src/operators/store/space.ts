@@ -1,7 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import type { QuotaLimit, StoreQuota } from '../../engine/engine.ts';
 
-/** The space of the key-value store that these keys live in; rules, jobs and channels live in others. */
+/** The space of the key-value store for these keys; rules, jobs and channels have their own. */
 export const SPACE = 'store';
 
 export interface StoreLimits {
@@ -9,15 +9,15 @@ export interface StoreLimits {
   readonly maxKeys: number;
   /** UTF-8 bytes of a tenant's keys and values. */
   readonly maxBytes: number;
-  /** Keys that one subject set last. */
+  /** Keys last set by one subject. */
   readonly maxKeysPerSubject: number;
-  /** UTF-8 bytes of the keys that one subject set last, and of their values. */
+  /** UTF-8 bytes of the keys last set by one subject, and of their values. */
   readonly maxBytesPerSubject: number;
   /** Largest value, in bytes of its JSON text. */
   readonly maxValueBytes: number;
 }
 
-/** What was refused since the start. */
+/** Refusals since the start. */
 export interface StoreCounts {
   /** Writes over a quota. */
   over_quota: number;
@@ -35,7 +35,7 @@ export const DEFAULT_STORE_LIMITS: StoreLimits = {
   maxValueBytes: 65_536,
 };
 
-/** What a sender may hold, as the engine is told it. */
+/** A sender's quota in the form that the engine takes. */
 export function storeQuota(owner: string, limits: StoreLimits): StoreQuota {
   const { maxKeys, maxBytes, maxKeysPerSubject, maxBytesPerSubject } = limits;
   return {
@@ -47,7 +47,7 @@ export function storeQuota(owner: string, limits: StoreLimits): StoreQuota {
   };
 }
 
-/** LIMIT_EXCEEDED that says which bound was reached and what helps. */
+/** LIMIT_EXCEEDED that names the limit reached and a remedy. */
 export function storeFull(reached: QuotaLimit, limits: StoreLimits): BusError {
   const { limit, full, remedy, setting } = boundOf(reached, limits);
   const unit = reached.endsWith('bytes') ? 'bytes' : 'keys';

@@ -13,7 +13,7 @@ import { Watches } from './watches.ts';
 export interface StoreOperator extends Operator {
   /** Since the start. */
   readonly counts: Readonly<StoreCounts>;
-  /** Bounds what is written from now on. */
+  /** Applies new limits to later writes. */
   adjust(limits: Partial<StoreLimits>): void;
 }
 
@@ -44,7 +44,7 @@ export function createStoreOperator(bus: Core, limits: Partial<StoreLimits> = {}
   };
 }
 
-/** One notice a watching connection, however many of its watches the key matches; by what its token allows now. */
+/** One notice per watching connection, however many of its watches match the key; subject to its current grants. */
 function tell(watches: Watches, access: Access, { at, key, operation, version, value }: KeyChange): void {
   const mayKnow = ({ principal }: Session): boolean =>
     hasRole(principal, 'user') && access.mayStore(principal, 'store_read', at.namespace, key);

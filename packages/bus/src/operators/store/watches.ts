@@ -1,18 +1,18 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Session } from '../../connection/session.ts';
 
-/** Watches of one connection. */
+/** Maximum watches of one connection. */
 const MAX_WATCHES = 100;
 
-/** The watchers of a namespace by the prefix that they want. */
+/** The watchers of a namespace by prefix. */
 type Prefixes = Map<string, Set<Session>>;
 
-/** Who wants to know of changes under which prefix, by tenant and namespace. */
+/** Watchers of changes by tenant, namespace and prefix. */
 export class Watches {
   private readonly byNamespace: Map<string, Prefixes> = new Map();
   private readonly bySession: Map<Session, Map<string, Set<string>>> = new Map();
 
-  /** Adds a watch; one that is there already stays one. Throws LIMIT_EXCEEDED beyond 100 of a connection. */
+  /** Adds a watch; an existing one is unchanged. Throws LIMIT_EXCEEDED beyond 100 per connection. */
   add(session: Session, namespace: string, prefix: string): void {
     const place = keyOf(session.principal.tenant, namespace);
     const own = this.bySession.get(session) ?? new Map<string, Set<string>>();
@@ -33,7 +33,7 @@ export class Watches {
     this.byNamespace.set(place, prefixes.set(prefix, watching.add(session)));
   }
 
-  /** Ends one watch, or without a prefix all of the namespace; false when there was none. */
+  /** Ends one watch or, without a prefix, all of the namespace; false when there was none. */
   remove(session: Session, namespace: string, prefix: string | undefined): boolean {
     const place = keyOf(session.principal.tenant, namespace);
     const here = this.bySession.get(session)?.get(place);
@@ -42,14 +42,14 @@ export class Watches {
     return ended.length > 0;
   }
 
-  /** Ends all watches of a connection that has gone. */
+  /** Ends all watches of a closed connection. */
   forget(session: Session): void {
     for (const [place, prefixes] of [...(this.bySession.get(session) ?? [])]) {
       for (const prefix of [...prefixes]) this.drop(session, place, prefix);
     }
   }
 
-  /** Connections that watch a key, each once. What it takes depends on the key's length, not on how many watch others. */
+  /** Connections that watch a key, each once. The cost depends on the key's length, not on other watches. */
   of(tenant: string, namespace: string, key: string): Set<Session> {
     const watching = new Set<Session>();
     const prefixes = this.byNamespace.get(keyOf(tenant, namespace));
@@ -70,14 +70,14 @@ export class Watches {
   }
 }
 
-/** Takes an item out of a set of a map, and the set out of the map when it was the last. */
+/** Removes an item from a set in a map, and the set when it is empty. */
 function removeFrom<T>(sets: Map<string, Set<T>> | undefined, key: string, item: T): void {
   const set = sets?.get(key);
   set?.delete(item);
   if (set?.size === 0) sets?.delete(key);
 }
 
-/** Tenants hold no slash, so that no namespace can spell another tenant's. */
+/** Tenants contain no slash, so no namespace can collide with another tenant's. */
 function keyOf(tenant: string, namespace: string): string {
   return `${tenant}/${namespace}`;
 }

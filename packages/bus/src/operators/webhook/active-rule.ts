@@ -11,11 +11,11 @@ import type { HostSlots } from './host-slots.ts';
 import type { Rule } from './rule.ts';
 import type { Teller } from './teller.ts';
 
-/** Dead letters that are looked through at a time. */
+/** Dead letters read at a time. */
 const LETTERS = 100;
-/** Begins the place of a dead letter of what happened to members, in a rule that tells of messages too. */
+/** Prefix of the page cursor for lifecycle dead letters, in a rule that reports messages too. */
 const SECOND = '+';
-/** How long a registration waits for the rule to be at work on this node, in milliseconds. */
+/** How long a registration waits for the rule to be active on this node, in milliseconds. */
 const BEGIN_MS = 2_000;
 
 const NOT_ALLOWED: AttemptFailure = {
@@ -27,7 +27,7 @@ const NOT_ALLOWED: AttemptFailure = {
 
 type AttemptFailure = Extract<AttemptOutcome, { ok: false }>;
 
-/** How deliveries ended, and how many requests were repeated, since the start. */
+/** Outcomes of deliveries, and the number of repeated requests, since the start. */
 export interface DeliveryCounts {
   delivered: number;
   retried: number;
@@ -42,11 +42,11 @@ export interface ActiveRuleParts {
   readonly random: () => number;
   /** Requests for one delivery before it becomes a dead letter. */
   readonly maxAttempts: number;
-  /** The figures of all rules together. */
+  /** Totals over all rules. */
   readonly totals: DeliveryCounts;
-  /** Tells that a request failed or deliveries were lost; nothing in it is secret. */
+  /** Reports a failed request or lost deliveries; contains no secrets. */
   readonly tell: (rule: Rule, what: FailureReport) => void;
-  /** Ends a rule whose owner's token is over; answers whether it is. */
+  /** Ends a rule whose owner's token has expired; returns whether it has. */
   readonly hasExpired: (active: ActiveRule) => boolean;
 }
 
@@ -58,24 +58,24 @@ export interface FailureReport {
   readonly willRetry: boolean;
 }
 
-/** A rule at work: the one consumer of a group, which posts each event and answers for it. */
+/** An active rule: the only consumer of its groups, which posts each event and answers for it. */
 export class ActiveRule {
   readonly rule: Rule;
   readonly owner: Owner;
   private readonly parts: ActiveRuleParts;
-  /** Of messages, of what happens to members, or of both. */
+  /** For messages, for lifecycle events, or for both. */
   private readonly groups: readonly HostedGroup[];
   private readonly teller: Teller | null;
-  /** No request is begun any more. */
+  /** Aborted when no more requests may begin. */
   private readonly ending = new AbortController();
-  /** The request under way is broken off. */
+  /** Aborts the running request. */
   private readonly cutting = new AbortController();
   private posting: Promise<void> | null = null;
   private readonly counts = { delivered: 0, failed: 0, dropped: 0 };
 
   /**
-   * @param teller where the rule tells of members
-   * @param host makes a group of the rule with its consumer
+   * @param teller set when the rule reports lifecycle events
+   * @param host creates a group of the rule with its consumer
    */
   constructor(
     rule: Rule,
@@ -101,17 +101,17 @@ export class ActiveRule {
     this.groups = groups;
   }
 
-  /** Resolves when nothing that happens later is missed, if this node is the one to see to that. */
+  /** Resolves when no later event is missed, if this node is responsible for that. */
   async begun(): Promise<void> {
     if (this.teller !== null) await atMost(BEGIN_MS, this.teller.begun);
   }
 
-  /** Whether the owner may be told of that now. Asked for each event when it is to be posted. */
+  /** Whether the owner may receive this now. Checked for each event when it is posted. */
   private mayRead({ type, room, channel }: Subject): boolean {
     return this.parts.access.may(this.owner.current(), actionFor(type), room, channel);
   }
 
-  /** Begins no request any more and waits for the one under way, until `grace` is over; what is kept of it stays. */
+  /** Begins no more requests and waits for the running one until `grace` ends; the rule's stored data is kept. */
   async stop(grace: Promise<void>): Promise<void> {
     this.ending.abort();
     this.teller?.stop();
@@ -121,17 +121,17 @@ export class ActiveRule {
     await Promise.all(this.groups.map((group) => group.end()));
   }
 
-  /** Breaks off the request under way; what is kept of the rule stays. */
+  /** Aborts the running request; the rule's stored data is kept. */
   async cancel(): Promise<void> {
     this.ending.abort();
     this.cutting.abort();
     this.teller?.stop();
     await Promise.all(this.groups.map((group) => group.end()));
-    // What waits of one that is not durable nobody will ever read.
+    // Waiting events of a rule that is not durable will never be read.
     if (!this.rule.durable) await this.teller?.forget();
   }
 
-  /** The same, for good: with all that waits and the dead letters. */
+  /** Removes the rule with all waiting events and its dead letters. */
   async forget(): Promise<void> {
     this.ending.abort();
     this.cutting.abort();
@@ -146,7 +146,7 @@ export class ActiveRule {
     after: string | undefined,
   ): Promise<{ letters: DeadLetter[]; next: string | null }> {
     const letters: DeadLetter[] = [];
-    // The place of a second group's letters begins with a mark.
+    // A cursor with this prefix belongs to the second group's letters.
     let isSecond = after?.startsWith(SECOND) === true;
     for (let from = isSecond ? after?.slice(SECOND.length) : after; ; ) {
       const group = this.groups[isSecond ? 1 : 0];
@@ -159,15 +159,12 @@ export class ActiveRule {
       if (isLast && (isSecond || this.groups.length < 2)) return { letters, next: null };
       isSecond = isSecond || isLast;
       from = page?.next ?? '';
-      // What one page has fits one answer.
+      // One page of a group fits one response.
       if (letters.length > 0) return { letters, next: isSecond ? `${SECOND}${from}` : from };
     }
   }
 
-  /**
-   * Begins dead letters anew; all of them, or the one of that id. Answers how many. Throws NOT_FOUND for an id that is
-   * not among them.
-   */
+  /** Redelivers all dead letters, or the one with that id. Returns their number. Throws NOT_FOUND for an unknown id. */
   async retry(id: string | undefined): Promise<number> {
     let isThere = false;
     let count = 0;
@@ -191,7 +188,7 @@ export class ActiveRule {
     return count;
   }
 
-  /** As commands show it: neither headers nor the secret. */
+  /** As shown by commands: without headers and secret. */
   record(): WebhookRule {
     const { rule, counts } = this;
     return {
@@ -221,7 +218,7 @@ export class ActiveRule {
     };
   }
 
-  /** One request at a time, also where two groups have something to post. */
+  /** One request at a time, even when both groups have something to post. */
   private take(consumed: Consumed): Promise<void> {
     const { posting: before } = this;
     const begun = before === null ? this.post(consumed) : before.catch(() => {}).then(() => this.post(consumed));
@@ -232,25 +229,25 @@ export class ActiveRule {
     return posting;
   }
 
-  /** Posts one event, once its destination has a place for it, and answers for it. */
+  /** Posts one event, once its destination has a free slot, and answers for it. */
   private async post(consumed: Consumed): Promise<void> {
     const { timestamp } = JSON.parse(consumed.text) as Envelope;
     const subject = subjectOf(consumed.text);
-    // Telemetry shares the streams and is not for webhooks: a failing one would feed itself with its own failures.
+    // Telemetry shares the streams but is not for webhooks: a failing webhook would receive its own failures.
     if (subject.type !== 'event' && subject.type !== 'system') {
       await consumed.ack();
       return;
     }
     const { slots, requester } = this.parts;
     const release = await slots.acquire(this.rule.url, this.ending.signal);
-    // What is not answered for is handed out again, here or on another node.
+    // Unanswered events are redelivered, here or on another node.
     if (release === null) return;
     let outcome: AttemptOutcome;
     const delivery = new Delivery(this.rule.id, consumed.text, consumed.attempt);
     try {
       if (this.parts.hasExpired(this)) return;
       if (this.mayRead(subject)) outcome = await attempt(requester, this.rule, delivery, this.cutting.signal);
-      // It was the owner's to read when it happened, or never was.
+      // Events before the last change of rights fail; the owner never had access to later ones.
       else if (Date.parse(timestamp) <= this.owner.changedAt) outcome = NOT_ALLOWED;
       else {
         await consumed.ack();
@@ -284,7 +281,7 @@ export class ActiveRule {
     await consumed.reject(error);
   }
 
-  /** Something was dropped before it could be posted. */
+  /** Events were dropped before they could be posted. */
   lost(count: number, error = 'history dropped events that waited'): void {
     this.counts.dropped += count;
     this.parts.totals.dropped += count;
@@ -292,7 +289,7 @@ export class ActiveRule {
   }
 }
 
-/** What an envelope is about. */
+/** The subject of an envelope. */
 interface Subject {
   readonly type: string;
   readonly room: string;
@@ -304,7 +301,7 @@ function subjectOf(text: string): Subject {
   return { type, room, channel };
 }
 
-/** What somebody must be allowed there to be told. */
+/** The action that the owner must be allowed there. */
 function actionFor(type: string): Action {
   return type === 'system' ? 'presence' : 'subscribe';
 }

@@ -10,13 +10,13 @@ import { lifecycleStream } from './lifecycle.ts';
 import type { Rule, RuleStore } from './rule.ts';
 import { Teller } from './teller.ts';
 
-/** A lease that nobody waits for: a rule always answers for its request, whose time the rule bounds itself. */
+/** Long enough never to end: a rule always answers for its request, and limits its time itself. */
 const ACK_WAIT_SECONDS = 86_400;
 
-/** Where a rule's group begins, by stream. */
+/** Start positions of a rule's group, by stream. */
 export type Begin = Readonly<Record<string, Position>>;
 
-/** The rules at work on this node: begins and ends them. */
+/** Starts and ends the rules of this node. */
 export class ActiveRules {
   readonly registry: Registry = new Registry();
   private readonly bus: Core;
@@ -31,7 +31,7 @@ export class ActiveRules {
     this.parts = parts;
   }
 
-  /** Begins a rule: it posts what comes after `begin`, or what is left of an earlier run. */
+  /** Starts a rule: it posts what comes after `begin`, or what an earlier run left. */
   activate(rule: Rule, begin: Begin, principal: Principal, session: Session | null): ActiveRule {
     const { bus, store } = this;
     const { onFault } = bus.options;
@@ -56,7 +56,7 @@ export class ActiveRules {
     return active;
   }
 
-  /** Tells of members, for a rule that wants that. */
+  /** Reports lifecycle events, if the rule wants them. */
   private tellerOf({ id, tenant, room, channel, durable, createdAt, on }: Rule): Teller | null {
     const events = new Set(on.filter((one) => one !== 'message'));
     if (events.size === 0) return null;
@@ -75,7 +75,7 @@ export class ActiveRules {
     );
   }
 
-  /** Ends a rule for good, on all nodes: with all that waits for it and its dead letters. */
+  /** Removes a rule on all nodes, with all waiting events and its dead letters. */
   async remove(active: ActiveRule): Promise<void> {
     const { rule } = active;
     if (rule.durable) await this.store.remove(rule);
@@ -83,7 +83,7 @@ export class ActiveRules {
     await active.forget();
   }
 
-  /** Ends a rule whose owner's token has expired; answers whether it has. */
+  /** Ends a rule whose owner's token has expired; returns whether it has. */
   hasExpired(active: ActiveRule): boolean {
     if (!active.owner.isOver()) return false;
     this.expired += 1;
@@ -91,12 +91,12 @@ export class ActiveRules {
     return true;
   }
 
-  /** Ends a rule on this node; what the store holds of it stays. Idempotent. */
+  /** Ends a rule on this node; its data in the store is kept. Idempotent. */
   discard(active: ActiveRule): void {
     if (this.registry.remove(active)) active.cancel().catch(this.bus.options.onFault);
   }
 
-  /** The owner's last connection has gone: its rules go too, but for durable ones, which keep its last grants. */
+  /** The owner's last connection has closed: ends its rules, except durable ones, which keep its last grants. */
   ownerLeft(tenant: string, owner: string): void {
     for (const active of this.registry.ofOwner(tenant, owner)) {
       if (active.rule.durable) active.owner.current();
@@ -104,19 +104,19 @@ export class ActiveRules {
     }
   }
 
-  /** What happens to members waits in a stream of the rule's own. */
+  /** Lifecycle events wait in a stream of the rule's own. */
   private lifecycleGroupOf(rule: Rule): GroupRecord {
     const { room, channel } = lifecycleStream(rule.tenant, rule.id);
     return { ...this.groupOf(rule, {}), group_id: `${rule.id}_lifecycle`, room, channel };
   }
 
-  /** One event at a time, in order: the next one when the one before is posted or a dead letter. */
+  /** One event at a time, in order: the next one once the previous one is posted or a dead letter. */
   private groupOf({ id, room, channel, owner, createdAt }: Rule, begin: Begin): GroupRecord {
     return {
       group_id: id,
       room: room ?? WILDCARD,
       channel: channel ?? WILDCARD,
-      // No group of a client can be called that.
+      // A name that clients cannot give to a group.
       group: `webhook ${id}`,
       settings: settingsOf({
         ack_wait_seconds: ACK_WAIT_SECONDS,
@@ -137,7 +137,7 @@ interface TenantRules {
   readonly byOwner: Map<string, Set<ActiveRule>>;
 }
 
-/** This node's rules, found by id and by owner within a tenant. No look-up crosses tenants. */
+/** This node's rules by id and by owner, within a tenant. No lookup crosses tenants. */
 export class Registry {
   private readonly tenants: Map<string, TenantRules> = new Map();
   size = 0;
@@ -154,7 +154,7 @@ export class Registry {
     addTo(rules.byOwner, owner, active);
   }
 
-  /** Takes a rule out; false when it was not in. */
+  /** Removes a rule; false when it was not there. */
   remove({ rule }: ActiveRule): boolean {
     const rules = this.tenants.get(rule.tenant);
     const active = rules?.byId.get(rule.id);
@@ -170,12 +170,12 @@ export class Registry {
     return this.tenants.get(tenant)?.byId.get(id);
   }
 
-  /** The rules of a tenant, in the order registered. */
+  /** The rules of a tenant, in the order of registration. */
   ofTenant(tenant: string): ActiveRule[] {
     return [...(this.tenants.get(tenant)?.byId.values() ?? [])];
   }
 
-  /** Those of one owner in a tenant. */
+  /** The rules of one owner in a tenant. */
   ofOwner(tenant: string, owner: string): ActiveRule[] {
     return [...(this.tenants.get(tenant)?.byOwner.get(owner) ?? [])];
   }

@@ -4,19 +4,19 @@ import { signatureHeaders } from '../../outbound/signature.ts';
 import type { Delivery } from './delivery.ts';
 import type { Rule } from './rule.ts';
 
-/** What is read of an answer before the connection is cut. */
+/** Bytes read from a response before the connection is closed. */
 const MAX_ANSWER_BYTES = 64 * 1024;
-/** Statuses besides 5xx that may be different the next time. */
+/** Statuses besides 5xx that a retry may change. */
 const TRANSIENT: ReadonlySet<number> = new Set([408, 429]);
 
-/** What came of one request. */
+/** The outcome of one request. */
 export type AttemptOutcome =
   | { readonly ok: true; readonly status: number }
   | {
       readonly ok: false;
-      /** Null when no answer came. */
+      /** Null without a response. */
       readonly status: number | null;
-      /** For people, without anything of the request, the answer's body or the address. */
+      /** Human-readable, without parts of the request, the response body or the address. */
       readonly error: string;
       readonly retryable: boolean;
       readonly retryAfterMs?: number;
@@ -29,8 +29,8 @@ export interface Requester {
 }
 
 /**
- * Posts a delivery once. The rule's timeout covers connecting, the headers and the body of the answer. Never rejects;
- * when `stop` aborts, the outcome means nothing.
+ * Posts a delivery once. The rule's timeout covers connecting, headers and body of the response. Never rejects; when
+ * `stop` aborts, ignore the outcome.
  */
 export async function attempt(
   { agent, clock, userAgent }: Requester,
@@ -43,7 +43,7 @@ export async function attempt(
   const expire = (): void => cancel.abort(new TimeoutError(rule.timeoutSeconds));
   stop.addEventListener('abort', abandon, { once: true });
   const callOff = clock.after(rule.timeoutSeconds * 1000, expire);
-  // A request that waits for its connection does not notice the signal before it has one.
+  // A request waiting for a connection ignores the signal until it has one.
   const cancelled = new Promise<never>((_resolve, reject) => {
     cancel.signal.addEventListener('abort', () => reject(cancel.signal.reason), { once: true });
   });
@@ -82,7 +82,7 @@ async function exchange(
     headers,
     body,
     signal,
-    // The one timeout above holds for all of it.
+    // The single timeout above covers everything.
     headersTimeout: 0,
     bodyTimeout: 0,
   });
@@ -97,7 +97,7 @@ function judge(status: number, retryAfterMs: number | undefined): AttemptOutcome
   return { ok: false, status, error, retryable, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
-/** Codes whose next attempt would end the same way. */
+/** Error codes that a retry would not change. */
 const FINAL: ReadonlySet<string> = new Set(['FORBIDDEN_ADDRESS', 'UND_ERR_INVALID_ARG', 'UND_ERR_NOT_SUPPORTED']);
 const SENTENCES: Readonly<Record<string, string>> = {
   FORBIDDEN_ADDRESS: 'the host does not resolve to public addresses only',
@@ -110,7 +110,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ENODATA: 'host name not found',
 };
 
-/** Messages of network errors hold addresses, which may be internal: only codes are passed on. */
+/** Network error messages contain addresses, which may be internal: only codes are reported. */
 function failure(error: unknown): AttemptOutcome {
   if (error instanceof TimeoutError) return { ok: false, status: null, error: error.message, retryable: true };
   const { code } = error as { code?: unknown };
@@ -128,11 +128,11 @@ const LONGEST_MS = 60_000;
 const LONGEST_RETRY_AFTER_MS = 300_000;
 
 /**
- * How long to wait after the `failures`-th failure in a row (from 1), in milliseconds: doubling from one second to one
- * minute, of which the upper half is left to chance, so that rules which failed together do not return together.
+ * The delay after the `failures`-th failure in a row (from 1), in milliseconds: doubles from one second to one minute.
+ * The upper half is random, so that rules which failed together do not retry together.
  *
  * @param random a number from 0 to below 1
- * @param retryAfterMs what the endpoint asked for; it lengthens the wait and never shortens it
+ * @param retryAfterMs the delay requested by the endpoint; it can only lengthen the delay
  */
 export function retryDelay(failures: number, random: number, retryAfterMs = 0): number {
   const whole = Math.min(LONGEST_MS, FIRST_MS * 2 ** (failures - 1));
@@ -141,7 +141,7 @@ export function retryDelay(failures: number, random: number, retryAfterMs = 0): 
 
 /**
  * `Retry-After` in milliseconds from `now`: seconds or an HTTP date (RFC 9110 section 10.2.3), at most five minutes;
- * undefined when there is none that can be read.
+ * undefined when missing or invalid.
  */
 export function retryAfter(value: string | readonly string[] | undefined, now: number): number | undefined {
   const text = (typeof value === 'string' ? value : value?.[0])?.trim();
@@ -150,7 +150,7 @@ export function retryAfter(value: string | readonly string[] | undefined, now: n
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(0, ms), LONGEST_RETRY_AFTER_MS);
 }
 
-/** Only dates that name a weekday and GMT: Date.parse alone would read far more than HTTP allows. */
+/** Requires a weekday and GMT: Date.parse alone accepts far more than HTTP allows. */
 function httpDate(text: string): number {
   return /^[A-Z][a-z]+, .* GMT$/.test(text) ? Date.parse(text) : Number.NaN;
 }

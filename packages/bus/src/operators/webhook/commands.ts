@@ -54,7 +54,7 @@ export function webhookCommands(rules: WebhookRules): AnyCommand[] {
         { sender },
         { rule_id, limit = MAX_PAGE, after },
       ): Promise<CommandResult<'op.webhook.dead_letters'>> => {
-        // Managing a rule is no right to read what one's own grants do not cover.
+        // The right to manage a rule does not include reading what the caller's own grants do not cover.
         const { letters, next } = await rules.manageable(sender, rule_id).deadLetters(sender.principal, limit, after);
         return { dead_letters: letters, count: letters.length, ...(next === null ? {} : { next }) };
       },

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 
-/** One event on its way to one rule's endpoint. */
+/** The delivery of one event to one rule's endpoint. */
 export class Delivery {
   readonly ruleId: string;
   /** The envelope, exactly as subscribers get it. */
   readonly text: string;
-  /** Which request for it this is, from 1. */
+  /** The number of this request for the event, from 1. */
   readonly attempt: number;
   readonly id: string;
 
@@ -16,13 +16,13 @@ export class Delivery {
     this.id = deliveryId(ruleId, text);
   }
 
-  /** The request's body. The envelope is put in as it is: parsing it again could only change it. */
+  /** The request body. The envelope is inserted unchanged, without parsing it again. */
   body(): string {
     return `{"rule_id":"${this.ruleId}","delivery_id":"${this.id}","attempt":${this.attempt},"envelope":${this.text}}`;
   }
 }
 
-/** The same for every attempt and on every node, so that a receiver can tell a repetition. */
+/** The same for every attempt and on every node, so that receivers can detect repetitions. */
 export function deliveryId(ruleId: string, text: string): string {
   const digest = createHash('sha256').update(ruleId).update('\n').update(text).digest('base64url');
   return `dlv_${digest.slice(0, 27)}`;

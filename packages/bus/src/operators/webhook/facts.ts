@@ -5,16 +5,16 @@ import type { Who } from './lifecycle.ts';
 const SPACE = 'webhook_present';
 const PAGE = 500;
 
-/** Somebody of whom a rule has told that it is there; of an occupied channel the one who came first. */
+/** A member reported as present; for an occupied channel, the first one. */
 export interface Fact extends Who {
-  /** A hash of who that is beyond one connection: the name itself may be a secret of the client's. */
+  /** A hash of the identity, which is stable across connections; the identity itself may be a client's secret. */
   readonly identity?: string;
   readonly sender?: SenderRecord;
 }
 
 /**
- * What a durable rule has told of who is there, in the key-value store: whichever node tells next compares it with who is
- * there then. Its keys are addresses of occupied channels, and an address with a client id for each member.
+ * What a durable rule has reported as present, in the key-value store: the next reporting node compares it with the
+ * members present. Keys are addresses of occupied channels, and an address with a client id for each member.
  */
 export class Facts {
   private readonly store: KeyValueStore;
@@ -49,12 +49,12 @@ export class Facts {
   }
 }
 
-/** Under which key a member is; without a client id, the occupied channel. Addresses hold no space. */
+/** The key of a member or, without a client id, of the occupied channel. Addresses contain no space. */
 export function factKey(address: string, clientId?: string): string {
   return clientId === undefined ? address : `${address} ${clientId}`;
 }
 
-/** Takes {@link factKey} apart. */
+/** Parses a {@link factKey}. */
 export function factOf(key: string): { readonly address: string; readonly clientId: string | null } {
   const space = key.indexOf(' ');
   return space < 0

@@ -2,13 +2,13 @@ import { plainHost } from '../../outbound/destination.ts';
 
 interface Host {
   open: number;
-  /** In the order they came; calling one gives it the place. */
+  /** In order of arrival; calling one gives it the slot. */
   readonly waiting: Set<() => void>;
 }
 
-/** How many posts one destination gets at the same time, over all rules of all tenants; the others wait their turn. */
+/** Limits the concurrent posts to one destination, over all rules of all tenants; others queue. */
 export class HostSlots {
-  /** Of each destination; fewer than are under way hold when those have ended. */
+  /** Limit per destination; a lower limit takes effect as running posts end. */
   max: number;
   private readonly hosts: Map<string, Host> = new Map();
 
@@ -16,14 +16,14 @@ export class HostSlots {
     this.max = max;
   }
 
-  /** Posts that wait for a place. */
+  /** Posts that wait for a slot. */
   get waiting(): number {
     let count = 0;
     for (const { waiting } of this.hosts.values()) count += waiting.size;
     return count;
   }
 
-  /** Resolves with the way to give the place back, to be called once; with null when `stop` aborts before there is one. */
+  /** Resolves with a function that releases the slot, to be called once; null when `stop` aborts first. */
   async acquire(url: URL, stop: AbortSignal): Promise<(() => void) | null> {
     if (stop.aborted) return null;
     const key = hostKey(url);
@@ -34,7 +34,7 @@ export class HostSlots {
     return () => this.release(key, host);
   }
 
-  /** A place that somebody waits for is handed over, so that nobody who comes now is faster. */
+  /** Passes the slot to the first one waiting, so that later callers do not overtake it. */
   private release(key: string, host: Host): void {
     const [next] = host.waiting;
     if (next !== undefined) {
@@ -46,12 +46,12 @@ export class HostSlots {
   }
 }
 
-/** Where a URL's connections go, in one spelling: name or address, and port. */
+/** The destination of a URL's connections in canonical form: name or address, and port. */
 export function hostKey({ hostname, port, protocol }: URL): string {
   return `${plainHost(hostname)}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port}`;
 }
 
-/** Waits for a place; false when `stop` aborts first. */
+/** Waits for a slot; false when `stop` aborts first. */
 function handedOver(waiting: Set<() => void>, stop: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
     const end = (isHandedOver: boolean): void => {

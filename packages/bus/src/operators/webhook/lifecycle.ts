@@ -3,38 +3,38 @@ import { type JsonObject, MAIL_ROOM } from '@arqonbus/protocol';
 import type { Retention, StreamAddress } from '../../engine/engine.ts';
 import { addressOf, isChannel, type Movement } from '../../subscribe/attendance.ts';
 
-/** What happens to the members of a channel, as a webhook tells it. */
+/** Lifecycle events of a channel and its members, as reported by webhooks. */
 export type LifecycleEvent = 'client_joined' | 'client_left' | 'occupied' | 'vacated';
 export const LIFECYCLE_EVENTS: readonly LifecycleEvent[] = ['client_joined', 'client_left', 'occupied', 'vacated'];
 
-/** Of one rule: what its endpoint has not taken yet. */
+/** Retention of one rule's events that its endpoint has not accepted yet. */
 export const LIFECYCLE_RETENTION: Retention = { size: 10_000, ttlMs: 86_400_000, bytes: 16_777_216 };
 
-/** Something to tell. */
+/** An event to report. */
 export interface Told {
   readonly event: LifecycleEvent;
   readonly room: string;
   readonly channel: string;
-  /** The same for the same happening, whichever node tells of it. */
+  /** The same for the same occurrence, on every node. */
   readonly id: string;
   readonly payload: JsonObject;
 }
 
-/** Who it was, as far as that makes one happening another. */
+/** The member, as far as it distinguishes occurrences. */
 export interface Who {
   readonly client_id: string;
   readonly joined_at: string;
 }
 
 /**
- * The stream that a rule's lifecycle events wait in: a mailbox of its own. No subject has a mailbox of such a name, so that
- * nobody can read it or write to it.
+ * The stream in which a rule's lifecycle events wait: a mailbox of its own. No subject has a mailbox with such a name,
+ * so nobody can read it or write to it.
  */
 export function lifecycleStream(tenant: string, ruleId: string): StreamAddress {
   return { tenant, room: MAIL_ROOM, channel: `!${ruleId}` };
 }
 
-/** What a movement means, in the order in which it is told: a channel is occupied before somebody is told to be in it. */
+/** The events of a movement, in the order of reporting: a channel is occupied before a member joins it. */
 export function lifecycleOf(ruleId: string, movement: Movement): Told[] {
   if (movement.kind === 'renamed') return [];
   const { room, channel } = movement;

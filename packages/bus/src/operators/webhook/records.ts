@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { COUNT, OBJECT, STAMP } from '../../schemas/fields.ts';
 import { RULE_EVENTS } from './rule.ts';
 
-/** What op.webhook answers of a rule. */
+/** A rule as returned by op.webhook. */
 export const WEBHOOK_RULE: z.ZodType<WebhookRule> = z
   .strictObject({
     rule_id: z.string(),

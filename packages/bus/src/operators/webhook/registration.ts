@@ -55,8 +55,8 @@ export const REGISTRATION: z.ZodType<Registration> = z.strictObject({
 });
 
 /**
- * The rule that somebody asks for. Throws VALIDATION_ERROR naming the argument, or AUTHORIZATION_ERROR when it reaches
- * further than its owner may read.
+ * Creates a rule from the arguments. Throws VALIDATION_ERROR naming the argument, or AUTHORIZATION_ERROR when it covers
+ * more than its owner may read.
  */
 export function ruleOf(args: Registration, sender: Sender, access: Access, allowed: HostTest, now: number): Rule {
   const { principal, identity } = sender;
@@ -90,7 +90,7 @@ export function ruleOf(args: Registration, sender: Sender, access: Access, allow
   };
 }
 
-/** Names, `room:channel` in either argument, or wildcards; null stands for all. A channel needs its room. */
+/** Names, `room:channel` in either argument, or wildcards; null means all. A channel requires its room. */
 function placeOf(args: Registration): { room: string | null; channel: string | null } {
   const { room, channel } = parseAddress(args.room, args.channel);
   if (room === undefined && channel !== undefined && channel !== WILDCARD) {
@@ -109,10 +109,10 @@ function orNull(name: string | undefined): string | null {
 const MAX_HEADER_BYTES = 4_096;
 /** A token of RFC 9110 section 5.6.2. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** Visible ASCII, space, tab and the octets above: neither line ends nor other control characters. */
+/** Visible ASCII, space, tab and octets from 0x80: no line ends or other control characters. */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
-/** What belongs to one connection (RFC 9110 section 7.6.1), or what the delivery itself sets. */
+/** Headers of one connection (RFC 9110 section 7.6.1), and those that the delivery sets. */
 const RESERVED: ReadonlySet<string> = new Set([
   'host',
   'connection',
@@ -131,7 +131,7 @@ const RESERVED: ReadonlySet<string> = new Set([
 
 /**
  * The headers that a rule adds to its requests, as name and value pairs. At most 32, each name and value together at
- * most 4 KiB. Throws VALIDATION_ERROR naming the header; its message never repeats a value.
+ * most 4 KiB. Throws VALIDATION_ERROR naming the header; its message never contains a value.
  */
 export function checkHeaders(given: Readonly<Record<string, string>>): readonly (readonly [string, string])[] {
   const headers = Object.entries(given);

@@ -7,17 +7,17 @@ import { LIFECYCLE_EVENTS, type LifecycleEvent } from './lifecycle.ts';
 export type RuleEvent = 'message' | LifecycleEvent;
 export const RULE_EVENTS: readonly RuleEvent[] = ['message', ...LIFECYCLE_EVENTS];
 
-/** Rules that were stored before there was more to choose from. */
+/** For rules stored before other events could be chosen. */
 const MESSAGES: readonly RuleEvent[] = ['message'];
 
-/** What an owner registered: which events go where, and how. */
+/** A registered rule: which events are posted where, and how. */
 export interface Rule {
   readonly id: string;
   readonly tenant: string;
   readonly url: URL;
   /** Null: every room of the tenant. */
   readonly room: string | null;
-  /** Null: every channel of the room, and what is addressed to the room as a whole. */
+  /** Null: every channel of the room, and room-wide events. */
   readonly channel: string | null;
   readonly headers: readonly (readonly [string, string])[];
   readonly timeoutSeconds: number;
@@ -25,26 +25,26 @@ export interface Rule {
   readonly key: Buffer | null;
   /** Identity of the owner. */
   readonly owner: string;
-  /** What others may see of it: the JWT subject, else the client id. */
+  /** The name that others see: the JWT subject, else the client id. */
   readonly ownerName: string;
   readonly durable: boolean;
   readonly createdAt: string;
-  /** What it tells of: messages, and what happens to the members of channels. */
+  /** What it reports: messages, and lifecycle events. */
   readonly on: readonly RuleEvent[];
 }
 
 const SPACE = 'webhook';
 const PAGE = 500;
 
-/** A durable rule with what its owner may read. */
+/** A durable rule with its owner's grants. */
 export interface StoredRule {
   readonly rule: Rule;
   readonly principal: Principal;
-  /** Where it begins to post, by stream. */
+  /** Start positions, by stream. */
   readonly begin: Readonly<Record<string, Position>>;
 }
 
-/** The value of a rule's key. The signing key is in it: who reads the storage backend can sign. */
+/** The stored value of a rule. It contains the signing key: readers of the storage backend can sign. */
 interface RuleDocument {
   readonly url: string;
   readonly room: string | null;
@@ -60,7 +60,7 @@ interface RuleDocument {
   readonly on?: readonly RuleEvent[];
 }
 
-/** Durable rules in the key-value store: what a durable engine keeps over a restart, and all nodes of a cluster see. */
+/** Durable rules in the key-value store: kept over restarts on a durable engine, and seen by all nodes of a cluster. */
 export class RuleStore {
   private readonly store: KeyValueStore;
   private readonly onFault: (error: unknown) => void;
@@ -70,7 +70,7 @@ export class RuleStore {
     this.onFault = onFault;
   }
 
-  /** @param quota of a new rule: it is refused (`full`) when there are that many durable ones, on all nodes together */
+  /** @param quota for a new rule: refused (`full`) at that many durable ones, on all nodes together */
   async save({ rule, principal, begin }: StoredRule, quota?: Quota): Promise<SetOutcome> {
     const text = JSON.stringify(documentOf(rule, principal, begin));
     const options =
@@ -98,7 +98,7 @@ export class RuleStore {
     return found.sort((one, other) => (one.rule.createdAt < other.rule.createdAt ? -1 : 1));
   }
 
-  /** Follows what this and other nodes write; returns the way to stop. */
+  /** Reports changes by this and other nodes; returns a function that stops it. */
   watch(onSet: (stored: StoredRule) => void, onGone: (tenant: string, id: string) => void): () => void {
     return this.store.watch(SPACE, ({ at, key, value }) => {
       if (value === null) onGone(at.tenant, key);
@@ -106,7 +106,7 @@ export class RuleStore {
     });
   }
 
-  /** A document that cannot be read is a fault, and no reason to start without the others. */
+  /** An unreadable document is reported as a fault; the other rules still start. */
   private read(tenant: string, id: string, value: string): StoredRule[] {
     try {
       return [parse(tenant, id, JSON.parse(value) as RuleDocument)];

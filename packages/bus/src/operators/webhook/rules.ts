@@ -18,15 +18,15 @@ export interface RuleLimits {
   readonly clock: Clock;
 }
 
-/** Where rules are registered, looked up on somebody's behalf, and given up. Everything is inside the sender's tenant. */
+/** Registers, finds and removes rules for callers, within the sender's tenant. */
 export class WebhookRules {
   private readonly bus: Core;
   private readonly active: ActiveRules;
   private readonly store: RuleStore;
   private readonly limits: RuleLimits;
-  /** Rules that are about to begin: they count already, and the store's news of them is no news. */
+  /** Rules being started: they count towards the quota, and their changes in the store are ignored. */
   private readonly beginning: Map<string, Rule> = new Map();
-  /** Rules that were refused since there were too many, since the start. */
+  /** Rules refused because of a quota, since the start. */
   overQuota = 0;
 
   constructor(bus: Core, active: ActiveRules, store: RuleStore, limits: RuleLimits) {
@@ -36,7 +36,7 @@ export class WebhookRules {
     this.limits = limits;
   }
 
-  /** Throws VALIDATION_ERROR, AUTHORIZATION_ERROR, LIMIT_EXCEEDED. When it has answered, no later event is missed. */
+  /** Throws VALIDATION_ERROR, AUTHORIZATION_ERROR, LIMIT_EXCEEDED. Once it resolves, no later event is missed. */
   async register(sender: Sender, args: Registration): Promise<ActiveRule> {
     const { allowed, clock } = this.limits;
     const rule = ruleOf(args, sender, this.bus.access, allowed, clock.now());
@@ -45,7 +45,7 @@ export class WebhookRules {
     const begun: { begin: Begin } = { begin: {} };
     await this.begin(rule, async () => {
       begun.begin = await this.beginOf(rule);
-      // The owner may have gone while this waited, and nobody would remove its rule any more.
+      // The owner may have gone during the wait, and then nothing would remove its rule.
       this.checkOwner(rule, sender);
       if (rule.durable) await this.save({ rule, principal: sender.principal, begin: begun.begin });
     });
@@ -54,7 +54,7 @@ export class WebhookRules {
     return active;
   }
 
-  /** The sender's own rules; an admin's: those of the tenant that its grants cover. */
+  /** The sender's own rules; for an admin those of the tenant that its grants cover. */
   visible(sender: Sender): ActiveRule[] {
     const { registry } = this.active;
     const { principal, identity } = sender;
@@ -82,12 +82,12 @@ export class WebhookRules {
     return isAdmin && this.bus.access.may(principal, 'admin', room ?? WILDCARD, channel ?? WILDCARD);
   }
 
-  /** Ends a rule, with all that waits for it. */
+  /** Removes a rule with all waiting events. */
   remove(found: ActiveRule): Promise<void> {
     return this.active.remove(found);
   }
 
-  /** A durable rule of the store, from an earlier run or another node; or one whose owner's grants have changed. */
+  /** Handles a stored durable rule of an earlier run or another node, or changed grants of its owner. */
   follow({ rule, principal, begin }: StoredRule): void {
     const known = this.active.registry.find(rule.tenant, rule.id);
     known?.owner.replace(principal);
@@ -95,13 +95,13 @@ export class WebhookRules {
     this.active.activate(rule, begin, principal, null);
   }
 
-  /** The store has lost a rule: it ends here too. */
+  /** The rule was removed from the store: ends it here too. */
   forget(tenant: string, id: string): void {
     const found = this.active.registry.find(tenant, id);
     if (found !== undefined) this.active.discard(found);
   }
 
-  /** Counts the rule from now on, and takes `step`. */
+  /** Counts the rule towards the quota while `step` runs. */
   private async begin(rule: Rule, step: () => Promise<void>): Promise<void> {
     this.beginning.set(rule.id, rule);
     try {
@@ -111,7 +111,7 @@ export class WebhookRules {
     }
   }
 
-  /** Where its streams stand now. */
+  /** The current positions of its streams. */
   private async beginOf({ id, tenant, room, channel, on }: Rule): Promise<Begin> {
     if (!on.includes('message')) return {};
     const place = { tenant, room: room ?? WILDCARD, channel: channel ?? WILDCARD, group: id };
@@ -133,7 +133,7 @@ export class WebhookRules {
     if (registry.ofTenant(tenant).filter(isLive).length + soon.length >= perTenant) throw this.full('tenant_keys');
   }
 
-  /** A rule that goes with its owner's last connection needs one to begin with. */
+  /** A rule that ends with its owner's last connection requires one. */
   private checkOwner({ durable, tenant, owner }: Rule, { session }: Sender): void {
     if (durable) return;
     if (session === null ? this.bus.rooms.tenant(tenant).identities.has(owner) : !session.closed) return;

@@ -20,33 +20,33 @@ import {
   told,
 } from './lifecycle.ts';
 
-/** Steps that may wait; what comes beyond them is lost, and counted. */
+/** Maximum steps that wait; further ones are lost and counted. */
 const MAX_STEPS = 10_000;
-/** Steps that are taken off the queue together. */
+/** Steps removed from the queue together. */
 const STEPS_AT_ONCE = 256;
 const RETRY_MS = 1_000;
 
 export interface TellerParts {
   readonly follow: (followed: Followed, listener: MovementListener) => Promise<Following>;
   readonly broker: Pick<Broker, 'publish' | 'drop'>;
-  /** What was told before; null for a rule that ends with this node. */
+  /** What was reported before; null for a rule that ends with this node. */
   readonly facts: Facts | null;
   readonly clock: Clock;
-  /** How long somebody who was told as there, and is not, may take to come back, in milliseconds. */
+  /** How long a member reported as present may be absent before it counts as gone, in milliseconds. */
   readonly graceMs: number;
   readonly onLost: (count: number) => void;
   readonly onFault: (error: unknown) => void;
 }
 
-/** What a teller is for. */
+/** The scope of a teller. */
 export interface Assignment extends Followed {
   readonly ruleId: string;
   readonly events: ReadonlySet<LifecycleEvent>;
-  /** Who joined before this, in milliseconds since 1970, is taken as told. */
+  /** Members that joined before this, in milliseconds since 1970, count as reported. */
   readonly since: number;
 }
 
-/** One thing to do: tell something, and note that it was told. */
+/** One step: report an event, and record that it was reported. */
 interface Step {
   readonly tell?: Told;
   readonly put?: readonly [key: string, fact: Fact];
@@ -54,8 +54,8 @@ interface Step {
 }
 
 /**
- * Puts what happens to the members of a place into the stream of one rule, on the node that hands this stream out: one node
- * of a cluster, so that all is told once. A node that succeeds another compares what was told with who is there.
+ * Writes the lifecycle events of a place into the stream of one rule, on the one node that drives this stream, so that
+ * each event is reported once. A node that takes over compares what was reported with the members present.
  */
 export class Teller {
   private readonly what: Assignment;
@@ -63,25 +63,25 @@ export class Teller {
   private readonly stream: StreamAddress;
   private readonly tellsClients: boolean;
   private readonly tellsPlaces: boolean;
-  /** Counts starts and stops: what belongs to an earlier one is over. */
+  /** Counts starts and stops; work of an earlier run is discarded. */
   private run = 0;
   private following: Following | null = null;
-  /** Whether it is known what was told before. */
+  /** Whether the earlier reports have been loaded. */
   private isReady = false;
   private early: Movement[] = [];
   private steps: Step[] = [];
   private isWriting = false;
   private lost = 0;
-  /** Members, and occupied channels, that were told and are not there: they may be back in a moment. */
+  /** Members and occupied channels that were reported and are absent; they may return soon. */
   private readonly missing: Map<string, Fact> = new Map();
-  /** The keys of those members, by where and who they are. */
+  /** The keys of those members, by place and identity. */
   private readonly missingAs: Map<string, string[]> = new Map();
-  /** As whom those are known who are back by another connection: they leave as who they came. */
+  /** The reported client id of members that returned by another connection; they leave under that id. */
   private readonly aliases: Map<string, string> = new Map();
   private readonly callOffs: Set<() => void> = new Set();
   private writing: Promise<void> = Promise.resolve();
   private ready: () => void = () => {};
-  /** Resolves when it has begun for the first time. */
+  /** Resolves when it has started for the first time. */
   readonly begun: Promise<void> = new Promise((resolve) => {
     this.ready = resolve;
   });
@@ -94,7 +94,7 @@ export class Teller {
     this.tellsPlaces = what.events.has('occupied') || what.events.has('vacated');
   }
 
-  /** This node tells from now on. */
+  /** Starts reporting on this node. */
   start(): void {
     this.stop();
     const { run } = this;
@@ -106,7 +106,7 @@ export class Teller {
     });
   }
 
-  /** Tells no more. What was not told yet another start finds out by itself. */
+  /** Stops reporting. The next start detects what was not reported. */
   stop(): void {
     this.run += 1;
     this.following?.stop();
@@ -121,7 +121,7 @@ export class Teller {
     this.callOffs.clear();
   }
 
-  /** The rule is over: nothing is kept of it. */
+  /** The rule was removed: deletes its data. */
   async forget(): Promise<void> {
     this.stop();
     await this.writing;
@@ -138,7 +138,7 @@ export class Teller {
       return;
     }
     this.following = following;
-    // A step of an earlier start may be on its way still.
+    // A step of an earlier start may still be running.
     await this.writing;
     const told = (await this.parts.facts?.load()) ?? new Map<string, Fact>();
     if (run !== this.run) return;
@@ -161,9 +161,9 @@ export class Teller {
     this.write();
   }
 
-  // What is to be told ------------------------------------------------------------------------------------------------
+  // Detecting events --------------------------------------------------------------------------------------------------
 
-  /** Tells what happened while nobody told: who is there and was not told, and then who was told and is not there. */
+  /** Catches up on a time without reports: first unreported members, then reported ones that are absent. */
   private compare(members: readonly RosterMember[], known: Map<string, Fact>): void {
     const present = new Set<string>();
     for (const { channel: address, record } of members) {
@@ -233,7 +233,7 @@ export class Teller {
     }
   }
 
-  /** The same client is there by another connection. */
+  /** The same client is present by another connection. */
   private rename(before: string, member: RosterMember): void {
     const client_id = this.aliases.get(before) ?? this.missing.get(before)?.client_id ?? factOf(before).clientId;
     const key = factKey(member.channel, member.record.client_id);
@@ -281,7 +281,7 @@ export class Teller {
     else if (tell.tell !== undefined) this.steps.push(tell);
   }
 
-  // Telling -----------------------------------------------------------------------------------------------------------
+  // Reporting ---------------------------------------------------------------------------------------------------------
 
   private write(): void {
     if (this.isWriting || this.steps.length === 0) return;
@@ -292,7 +292,7 @@ export class Teller {
       const { lost } = this;
       this.lost = 0;
       if (lost > 0) this.parts.onLost(lost);
-      // What was told is kept: comparing finds out what the rest has come to.
+      // What was reported is stored, so a comparison recovers the rest.
       if (lost > 0 && run === this.run && this.parts.facts !== null) this.start();
       else this.write();
     });
@@ -319,7 +319,7 @@ export class Teller {
     settle();
   }
 
-  /** Takes a step. One that is taken twice does no harm: its event has the same id. */
+  /** Runs a step. Repeating it is harmless: its event has the same id. */
   private async carryOut({ tell, put, remove }: Step): Promise<void> {
     const { broker, facts, clock } = this.parts;
     if (tell !== undefined) {
@@ -357,7 +357,7 @@ export class Teller {
   }
 
   private fault(error: unknown): void {
-    // That the storage is away is told already.
+    // A storage outage is already reported elsewhere.
     if (!(error instanceof BusError && error.code === 'STORAGE_UNAVAILABLE')) this.parts.onFault(error);
   }
 }

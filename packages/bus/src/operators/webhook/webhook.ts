@@ -20,29 +20,29 @@ export const DEFAULT_MAX_POSTS_PER_HOST = 8;
 export interface WebhookOptions {
   /** Host names, globs and addresses that may be special (`ARQONBUS_WEBHOOK_ALLOW_HOSTS`). */
   readonly allowHosts: readonly string[];
-  /** Rules of one tenant; 200 unless given. */
+  /** Rules of one tenant; default 200. */
   readonly maxRules?: number;
-  /** Rules of one subject in a tenant; 20 unless given. */
+  /** Rules of one subject in a tenant; default 20. */
   readonly maxRulesPerSubject?: number;
-  /** Requests that one host and port gets at the same time, over all rules; 8 unless given. */
+  /** Concurrent requests to one host and port, over all rules; default 8. */
   readonly maxPostsPerHost?: number;
   /** Requests for one delivery. */
   readonly maxAttempts: number;
-  /** The machine's, with the bus's time, unless given. */
+  /** Default: the system clock with the bus's time. */
   readonly clock?: Clock;
   /** From 0 to below 1; spreads retries. */
   readonly random?: () => number;
-  /** Answers for host names instead of DNS. */
+  /** Resolves host names instead of DNS. */
   readonly resolve?: Resolve;
 }
 
-/** What of the options may change while the bus runs. */
+/** The options that may change while the bus runs. */
 type WebhookLimits = Pick<WebhookOptions, 'maxRules' | 'maxRulesPerSubject' | 'maxPostsPerHost'>;
 
 export const DEFAULT_WEBHOOK_OPTIONS: WebhookOptions = { allowHosts: [], maxAttempts: 5 };
 
 interface RuleCounts {
-  /** Not registered since there were too many. */
+  /** Refused because of a quota. */
   readonly over_quota: number;
   /** Ended with their owner's token. */
   readonly expired: number;
@@ -50,15 +50,15 @@ interface RuleCounts {
 
 /** The `op.webhook` commands and the deliveries behind them (OPERATORS). */
 export interface WebhookOperator extends Operator {
-  /** Since the start, of all rules: what `/metrics` tells by outcome. */
+  /** Totals over all rules since the start; `/metrics` reports them by outcome. */
   readonly outcomes: Readonly<DeliveryCounts>;
   /** Rules that were refused, or ended, since the start. */
   readonly counts: Readonly<RuleCounts>;
-  /** Requests that wait since their host has as many as it gets. */
+  /** Requests that wait because their host has reached its limit. */
   readonly waitingPosts: number;
   /** Rules on this node. */
   readonly ruleCount: number;
-  /** Bounds the rules that are registered, and the requests that are made, from now on. */
+  /** Applies new limits to later registrations and requests. */
   adjust(limits: WebhookLimits): void;
 }
 
@@ -66,7 +66,7 @@ export function createWebhookOperator(bus: Core, options: WebhookOptions): Webho
   return new Webhooks(bus, options);
 }
 
-/** How long a stop waits for requests under way, so that few are made twice. */
+/** How long a stop waits for running requests, so that few are repeated. */
 const GRACE_MS = 1_000;
 
 class Webhooks implements WebhookOperator {
@@ -80,7 +80,7 @@ class Webhooks implements WebhookOperator {
   private readonly active: ActiveRules;
   private readonly rules: WebhookRules;
   private readonly undo: (() => void)[] = [];
-  /** While stored rules are read: those that were removed since. */
+  /** Rules that were removed while stored rules are being read. */
   private removed: Set<string> | null = null;
 
   constructor(bus: Core, options: WebhookOptions) {
@@ -138,7 +138,7 @@ class Webhooks implements WebhookOperator {
     );
   }
 
-  /** Begins the stored rules that are not at work yet, and ends those that the store holds no more. */
+  /** Starts stored rules that are not active yet, and ends those that are no longer in the store. */
   async load(): Promise<void> {
     const before = this.active.registry.all().filter(({ rule }) => rule.durable);
     this.removed = new Set();
@@ -146,19 +146,19 @@ class Webhooks implements WebhookOperator {
       const stored = await this.store.load();
       const ids = new Set(stored.map(({ rule }) => rule.id));
       for (const one of before) if (!ids.has(one.rule.id)) this.active.discard(one);
-      // What was read may have been unregistered by another node meanwhile.
+      // Another node may have unregistered it meanwhile.
       for (const one of stored) if (!this.removed.has(one.rule.id)) this.rules.follow(one);
     } finally {
       this.removed = null;
     }
   }
 
-  /** Begins no request any more and gives those under way a second. What waits for durable rules stays in their groups. */
+  /** Begins no more requests and gives running ones a second. Events waiting for durable rules stay in their groups. */
   async stop(): Promise<void> {
     for (const undo of this.undo.splice(0)) undo();
     const grace = delay(GRACE_MS, undefined, { ref: false });
     const rules = this.active.registry.all();
-    // Notes tokens that were renewed since the last event.
+    // Stores tokens that were renewed since the last event.
     for (const { rule, owner } of rules) if (rule.durable) owner.current();
     await Promise.all(rules.map((one) => one.stop(grace)));
     await this.agent.destroy();
@@ -168,7 +168,7 @@ class Webhooks implements WebhookOperator {
     const payload = {
       rule_id: id,
       delivery_id: deliveryId,
-      // The path and the query may hold secrets of the receiver's.
+      // The path and the query may contain secrets of the receiver.
       host: url.host,
       attempt,
       status,
