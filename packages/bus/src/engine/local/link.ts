@@ -175,7 +175,7 @@ export class Link implements LineEvents {
     this.waiting.clear();
     for (const { reject } of waiting) reject(this.away());
     this.whenIdle?.();
-    // Whoever waited hears of it first.
+    // Pending callers are rejected first.
     if (wasReady && !this.isOver) setImmediate(() => this.events.lost(this.away().message));
     this.settled?.();
     this.again();
