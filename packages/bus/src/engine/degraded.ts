@@ -34,10 +34,7 @@ const NOTE_AGAIN_MS = 1_000;
 export interface DegradedOptions {
   /** A monotonic clock in milliseconds; the process's by default. */
   readonly now?: () => number;
-  /**
-   * Maximum number of stored ids remembered, and of live ids and of claims; beyond it the older half is dropped.
-   * 1,000,000.
-   */
+  /** Maximum number of stored ids, of live ids and of claims; beyond it the older half is dropped. 1,000,000. */
   readonly mostIds?: number;
   /** Maximum number of streams remembered; beyond it all are forgotten, including their ids. 100,000. */
   readonly mostStreams?: number;
@@ -324,10 +321,7 @@ class DegradedBroker implements Broker {
     return fresh;
   }
 
-  /**
-   * Writes the gaps to the store, whose watchers are notified at once; nodes that are offline see them when they are
-   * back.
-   */
+  /** Writes the gaps to the store, whose watchers are notified at once; offline nodes see them when back. */
   async #noteGaps(): Promise<void> {
     this.#noting = true;
     while (this.#unnoted.size > 0 && !this.#closed) {

@@ -162,10 +162,7 @@ export interface Missed {
   readonly order: number;
   /** Approximate memory size. */
   readonly bytes: number;
-  /**
-   * Delivers it to this node's members, unless they have received it in the meantime. Throws when it must no longer be
-   * delivered.
-   */
+  /** Delivers it to this node's members, unless they already have it. Throws if it must no longer be delivered. */
   hand(): void;
 }
 
@@ -184,10 +181,7 @@ export interface EngineEvents {
    * until it is back the engine rejects everything that needs it.
    */
   health(state: { healthy: boolean; reason: string }): void;
-  /**
-   * The stream continues, but its history lacks something that was delivered or acked: members are notified
-   * (`history_gap`).
-   */
+  /** The stream continues, but history lacks something delivered or acked: members are notified (`history_gap`). */
   historyGap(stream: StreamAddress): void;
   /**
    * This node missed, or may have missed, events of a room (`*`: of all rooms of the tenant): a connection broke or a
@@ -254,9 +248,7 @@ export interface Broker {
    * streams. Opens no stream and does not delay forgetting one.
    */
   usage(streams: readonly StreamAddress[]): Awaitable<StreamUsage[]>;
-  /**
-   * The streams of a tenant (or of one of its rooms) that hold or held events, for room-wide and tenant-wide queries.
-   */
+  /** The streams of a tenant (or of one room) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
   /**
    * Sets a stream's retention until its next event brings its own. Events it does not allow are removed by the time
@@ -277,9 +269,7 @@ export interface KeyValueEntry {
   readonly key: string;
   /** JSON text. */
   readonly value: string;
-  /**
-   * Always increasing within a tenant's space: no two sets of any of its keys, deleted ones included, share a version.
-   */
+  /** Increases throughout a tenant's space: no two sets of any of its keys, even deleted ones, share a version. */
   readonly version: number;
   /** Milliseconds since 1970; null if it does not expire. */
   readonly expiresAt: number | null;
@@ -329,9 +319,7 @@ export interface SetOptions {
   readonly ttlMs?: number;
   /** The version to assign when restoring a key; the space assigns no version up to it afterwards. */
   readonly version?: number;
-  /**
-   * Reject writes that would exceed these limits. Without it nothing is rejected, and an existing key keeps its owner.
-   */
+  /** Reject writes exceeding these limits. Without it nothing is rejected, and an existing key keeps its owner. */
   readonly quota?: StoreQuota;
 }
 
@@ -344,9 +332,7 @@ export type DeleteOutcome =
   | { readonly ok: true; readonly deleted: boolean }
   | { readonly ok: false; readonly version: number };
 
-/**
- * Location of a key. `space` separates uses (`store`, `webhook`, `cron`, `channel`): no use can access another's keys.
- */
+/** Where a key is stored. `space` separates uses (`store`, `webhook`, `cron`, `channel`), isolated from each other. */
 export interface KeySpace {
   readonly tenant: string;
   readonly space: string;
@@ -407,10 +393,7 @@ export interface NodeMessage {
   readonly text: string;
   /** For `private`: identifies the message when it is sent again. */
   readonly key?: string;
-  /**
-   * For `private`: the node to confirm to, and the number of the request; the `confirm` names its own node and the same
-   * number.
-   */
+  /** For `private`: the node to confirm to, and the request number; the `confirm` has its own node and that number. */
   readonly reply?: { readonly node: string; readonly number: number };
   /** For `private`: confirm it once it was sent to its clients, not when it is queued. */
   readonly isWaitedFor?: boolean;

@@ -237,10 +237,7 @@ export class Memberships {
     };
   }
 
-  /**
-   * Changes the presence state that a channel's or room's members see of this one. Throws NOT_JOINED, VALIDATION_ERROR,
-   * LIMIT_EXCEEDED.
-   */
+  /** Changes a member's presence state. Throws NOT_JOINED, VALIDATION_ERROR, LIMIT_EXCEEDED. */
   setState(session: Session, room: string, name: string, state: unknown): void {
     const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
     const membership = channel?.members.get(session);

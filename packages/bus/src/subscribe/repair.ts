@@ -7,10 +7,7 @@ import { raiseMissing } from './missing.ts';
 
 /** Streams whose state is queried at once. */
 const AT_ONCE = 64;
-/**
- * Live events of a tenant held back during a repair, and UTF-16 units of their texts; beyond that they are read from
- * history too.
- */
+/** Live events of a tenant held during a repair, and UTF-16 units of text; beyond that, read from history too. */
 const MAX_HELD = 2_048;
 const MAX_HELD_TEXT = 4 * 1_048_576;
 
@@ -36,10 +33,7 @@ export class Repairs {
     this.onFault = onFault;
   }
 
-  /**
-   * The missing ranges are known, and no live event arrives before they are delivered. Rejects when they cannot be
-   * read.
-   */
+  /** The missing ranges are known; live events wait until they are delivered. Rejects if they cannot be read. */
   raise(missing: readonly Missing[]): Promise<void> {
     return raiseMissing(missing, (stream) => this.notices.historyGap(stream));
   }

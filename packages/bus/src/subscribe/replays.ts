@@ -57,10 +57,7 @@ export class Replays {
     this.parts = parts;
   }
 
-  /**
-   * No event may be missed from now on: goes live at once if everything is known synchronously, otherwise through a
-   * catch-up.
-   */
+  /** No event may be missed from now on: goes live at once if all is known synchronously, else through a catch-up. */
   settle(session: Session, channel: Channel, membership: Membership, wanted: Wanted): Awaitable<Settled> {
     if (channel.room === WILDCARD) {
       const showStreams = this.parts.pieces.entering(session, channel);

@@ -21,10 +21,7 @@ export class RetainedValues {
     this.now = now;
   }
 
-  /**
-   * Sends a place's values to its new member, paced by its connection. With a synchronous engine it completes
-   * synchronously.
-   */
+  /** Sends a place's values to its new member, paced by its connection. Synchronous with a synchronous engine. */
   send(session: Session, place: Channel, { coverage }: Membership): Awaitable<void> {
     const streams = this.streamsOf(place);
     if (!isPending(streams)) {

@@ -11,10 +11,7 @@ const MAX_LISTED_BYTES = 786_432;
 const RECORD_BYTES = 256;
 /** Minimum interval between notices, in milliseconds; changes in between are sent together. */
 export const NOTICE_MS = 50;
-/**
- * A client that reconnected at most this long before its old connection was found dead is not reported as left, in
- * milliseconds.
- */
+/** A client that reconnected this long, in ms, before its old connection was found dead is not reported as left. */
 const RECENT_MS = 60_000;
 
 /** A member of a set. */
@@ -79,10 +76,7 @@ export class Roster {
   private readonly byIdentity: Map<string, Set<string>> = new Map();
   /** In how many channels of the room each client is; empty for a channel's set. */
   private readonly places: Map<string, number> = new Map();
-  /**
-   * Members whose connection broke, with the time at which they are reported as left; ordered, since all wait equally
-   * long.
-   */
+  /** Members whose connection broke, with the time to report them as left; ordered, since all wait equally long. */
   private readonly absent: Map<string, number> = new Map();
   private changes: Map<string, RosterChange> = new Map();
   private bytes = 0;

@@ -46,10 +46,7 @@ export class Feed {
   private waitingText = 0;
   private isOverrun = false;
 
-  /**
-   * `origin` is this process's part of a tag; `roomOf` returns the room of a topic received through interest in all
-   * rooms.
-   */
+  /** `origin`: this process's part of a tag; `roomOf`: the room of a topic received through interest in all rooms. */
   constructor(origin: string, engine: EngineEvents, events: FeedEvents, roomOf: (topic: string) => Room | undefined) {
     this.origin = origin;
     this.engine = engine;
@@ -180,10 +177,7 @@ export class Feed {
     this.pause(this.events.missing(room, cursor, entry.sequence - 1));
   }
 
-  /**
-   * Stops the feed until `work` is done. If it fails, the connection was lost: the feed stays stopped until the next
-   * one.
-   */
+  /** Stops the feed until `work` is done. If it fails, the connection was lost: stays stopped until the next one. */
   private pause(work: Promise<void>): void {
     const { round } = this;
     this.stops += 1;

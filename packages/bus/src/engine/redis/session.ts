@@ -29,18 +29,12 @@ export interface Session {
   readonly server: string;
   /** Changes with every server process; empty if unknown. */
   readonly runId: string;
-  /**
-   * Whether another process may continue with less than this one has acknowledged: its data is in memory, or it has
-   * replicas.
-   */
+  /** Whether another process may continue with less than this one acknowledged: data in memory, or replicas. */
   readonly mayLose: boolean;
   /** The servers of a cluster; any of them accepts connections. */
   readonly members: readonly Host[];
   command(name: string, ...args: Argument[]): Promise<unknown>;
-  /**
-   * The names of all matching keys, page by page; a key added or removed in the meantime may be missing or appear
-   * twice.
-   */
+  /** The names of all matching keys, by page; keys added or removed meanwhile may be missing or appear twice. */
   scan(pattern: string): AsyncIterable<string[]>;
   /** Runs a script by its digest, sending its text if the server does not have it. */
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
@@ -55,10 +49,7 @@ export interface Session {
   subscribe(topics: readonly string[]): Promise<void>;
   subscribePattern(pattern: string): Promise<void>;
   unsubscribePattern(pattern: string): void;
-  /**
-   * Like `subscribe`, for topics of rooms: in a cluster on the masters that own them, each of which preserves its
-   * order.
-   */
+  /** Like `subscribe`, for topics of rooms: in a cluster on the masters that own them, each keeping its order. */
   follow(topics: readonly string[]): Promise<void>;
   unfollow(topics: readonly string[]): void;
   /** Resolves once everything published before, to followed topics, has arrived. */

@@ -75,10 +75,7 @@ export class GroupCommit {
     if (this.healthy) this.#pending.claims.push(entry);
   }
 
-  /**
-   * Resolves when the stream is gone from the disk; immediately while the disk is unavailable, in which case it is
-   * removed later.
-   */
+  /** Resolves when the stream is gone from the disk; while the disk is unavailable, immediately (removed later). */
   drop(stream: Stream): Promise<void> {
     return new Promise((resolve) => {
       this.#pending.drops.push({ stream, resolve });
@@ -147,10 +144,7 @@ export class GroupCommit {
     return this.refusal();
   }
 
-  /**
-   * Marks the storage as unavailable: nothing pending will be stored; the events of `first` are rejected before all
-   * others.
-   */
+  /** Marks the storage as unavailable: rejects everything pending, the events of `first` before all others. */
   fail(error: unknown, first: readonly PendingEvent[] = []): void {
     const reason = this.failed(error);
     const wasHealthy = this.healthy;
