@@ -98,9 +98,7 @@ export class RecentIds {
     return this.#bytes;
   }
 
-  /**
-   * Seconds count from 1, since 0 marks a free slot. Expiries beyond the slot's range are clamped to the last second.
-   */
+  /** Seconds count from 1, since 0 marks a free slot. Expiries beyond a slot's range are clamped to the last second. */
   #second(now: number): number {
     return Math.min(LAST_SECOND, Math.max(1, Math.floor((now - this.#origin) / 1000) + 1));
   }

@@ -26,9 +26,7 @@ export interface Server<S> {
 }
 
 export interface ServerLinkEvents<S> {
-  /**
-   * A server answers: brings this node up to date. The link is up when this resolves; a rejection causes a new attempt.
-   */
+  /** A server answers: brings this node up to date. When this resolves, the link is up; a rejection causes a retry. */
   prepare(session: S): Promise<void>;
   up(session: S): void;
   lost(reason: string): void;

@@ -113,9 +113,7 @@ export class CatchUp {
     return [...this.cursors.values()];
   }
 
-  /**
-   * Replays `missed` in order, then the held events; calls `onDone` at the end. Rejects when history cannot be read.
-   */
+  /** Replays `missed` in order, then the held events; ends with `onDone`. Rejects when history cannot be read. */
   async run(missed: readonly Missed[]): Promise<void> {
     for (const { channel, after } of missed) this.cursorOf(channel, after).sequence = after;
     let streams = missed.map(({ channel }) => this.cursorOf(channel));

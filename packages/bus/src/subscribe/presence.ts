@@ -204,9 +204,7 @@ export class Rosters {
     return all.flatMap(({ room, channel }) => this.rooms.tenants.get(tenant)?.find(room, channel) ?? []);
   }
 
-  /**
-   * Makes existing members watch from now on. Each is sent the whole set, unless `isDue` returns false for it by then.
-   */
+  /** Makes existing members watch from now on. Each is sent the whole set, unless `isDue` is false for it by then. */
   admit(sessions: readonly Session[], channel: Channel, isDue: (session: Session) => boolean): Awaitable<void> {
     return andThen(this.watch(channel), () => {
       const due = sessions.filter((session) => isDue(session) && channel.watchers?.has(session) !== true);

@@ -202,10 +202,7 @@ export class MemoryBroker implements Broker {
     return this.#sent.mark(key, this.#now(), windowMs);
   }
 
-  /**
-   * One small step of removing expired events and idle streams, and of reporting events trimmed early; runs once a
-   * second.
-   */
+  /** One small step, once a second, of removing expired events and idle streams and reporting events trimmed early. */
   sweep(): void {
     const now = this.#now();
     this.#sent.sweep(now);

@@ -3,9 +3,7 @@ export interface PostgresAddress {
   readonly url: string;
   /** Where to listen for wake-ups: bypasses the pooler, if there is one. */
   readonly listenUrl: string;
-  /**
-   * Whether statements may be prepared: not through a pooler, which uses a different connection for every transaction.
-   */
+  /** Whether statements may be prepared: not through a pooler, which changes the connection per transaction. */
   readonly prepare: boolean;
   /** The URL without credentials. */
   readonly shown: string;

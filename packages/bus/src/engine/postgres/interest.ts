@@ -74,9 +74,7 @@ export class Interest {
     return this.followed.has(keyOf(tenant, room)) || this.followed.has(keyOf(tenant, ALL_ROOMS));
   }
 
-  /**
-   * Follows the wishes still pending, from the current state of their streams; returns those that were followed before.
-   */
+  /** Follows the wishes still pending, from their streams' current state; returns those that were followed before. */
   follow(wishes: readonly Wish[], standings: readonly Standing[]): Wish[] {
     const begun = wishes.filter((wish) => this.pending.get(keyOf(wish.tenant, wish.room)) === wish);
     for (const wish of begun) {

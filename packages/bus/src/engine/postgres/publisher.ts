@@ -174,9 +174,7 @@ export function limitsOf({
   return [keepLast ? Math.max(1, size) : size, ttlMs, bytes ?? null, keepLast];
 }
 
-/**
- * The parameters of {@link APPEND} after the first two; `streams` is the index of each publication's stream, from 1.
- */
+/** The parameters of {@link APPEND} after the first two; `streams`: the index of each publication's stream, from 1. */
 export function layOut(
   items: readonly Numbered[],
   origin: string,

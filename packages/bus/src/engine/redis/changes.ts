@@ -3,10 +3,7 @@ import { Watchers } from '../watchers.ts';
 import { decodeRecord, exact, exactText, type Keys, storeKeys } from './keys.ts';
 import { inTurns, type Session } from './session.ts';
 
-/**
- * A change as published by the store's scripts: `ID OPERATION VERSION`, then tenant, space, namespace, key, value by
- * line.
- */
+/** A change as published by the store's scripts: `ID OPERATION VERSION`; tenant, space, namespace, key, value lines. */
 interface Notice {
   readonly id: string;
   readonly change: KeyChange;

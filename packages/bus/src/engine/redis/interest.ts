@@ -93,9 +93,7 @@ export class Interest {
     }
   }
 
-  /**
-   * Renews all subscriptions, and brings members up to date. Rooms attached in the meantime wait for {@link resume}.
-   */
+  /** Renews all subscriptions, and brings members up to date. Rooms attached meanwhile wait for {@link resume}. */
   async establish(session: Session, verify: boolean): Promise<void> {
     const attached = [...this.waiters.keys()];
     const tenants = [...this.tenants.values()];

@@ -10,9 +10,7 @@ const BEAT_MS = 4_000;
 const DEAD_MS = 12_000;
 /** How long the list of live nodes is cached, unless a client's node is not in it. */
 const LOOK_MS = 500;
-/**
- * Heartbeats on which a node that was considered dead announces its clients again: once would race with the cleanup.
- */
+/** Heartbeats on which a node considered dead announces its clients again: once would race with the cleanup. */
 const REPEATS = 2;
 
 /**

@@ -40,9 +40,7 @@ export interface Session {
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
   /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a retry would break. */
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
-  /**
-   * Runs a script like `runLoaded`, and reports what is confirmed of it; null if only the server's answer is awaited.
-   */
+  /** Runs a script like `runLoaded`, and reports what is confirmed of it; null if only the server answers. */
   append(script: Script, keys: readonly string[], args: readonly Argument[]): Appended;
   load(scripts: readonly Script[]): Promise<void>;
   /** Resolves once the server has confirmed: later messages arrive. */

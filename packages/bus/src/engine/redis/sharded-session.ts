@@ -122,9 +122,7 @@ export class ShardedSession implements Session {
 const STEP = 2_862_933_555_777_941_757n;
 const WORD = 64;
 
-/**
- * Jump consistent hash: adding a shard moves only that shard's portion of the partitions, all of it to the new shard.
- */
+/** Jump consistent hash: adding a shard moves only that shard's portion of the partitions, all to the new shard. */
 export function shardOf(partition: number, shards: number): number {
   let key = BigInt(partition);
   let shard = 0;

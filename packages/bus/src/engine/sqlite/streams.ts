@@ -93,9 +93,7 @@ export class StreamTables {
     }
   }
 
-  /**
-   * Stores events, counting their bytes exactly, and the resulting state of `streams`, including those without events.
-   */
+  /** Stores events, counting their bytes exactly, and the resulting state of `streams`, with or without events. */
   append(streams: readonly StreamRow[], events: EventColumns, now: number): void {
     for (const row of streams) this.#begin(row, now);
     const { length } = events.streams;
@@ -165,9 +163,7 @@ export class StreamTables {
     return this.#db.rows('SELECT entries FROM ids ORDER BY number DESC LIMIT 2').map((row) => row[0] as string);
   }
 
-  /**
-   * One small step of deleting what is past its retention: dropped streams, expired ids, then the next streams in turn.
-   */
+  /** One small step of deleting what is past its retention: dropped streams, expired ids, the next streams in turn. */
   sweep(now: number): void {
     this.#db.run('DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE until < ? LIMIT ?)', now, SWEEP_IDS);
     let messages = SWEEP_MESSAGES;
