@@ -1,20 +1,20 @@
 import type { Awaitable } from './engine.ts';
 
-/** Further apart than this, a machine's clock and its backend's are told to be. */
+/** Largest difference between the machine's and the backend's clock before a warning. */
 const TOLERATED_MS = 5_000;
 const LOOK_INTERVAL_MS = 60_000;
 
 const ORIGIN = performance.timeOrigin;
 
 /**
- * Milliseconds since 1970, by a clock that never steps: the machine's time when the process started, and what has gone
- * by since. Lifetimes and windows run on it, so that setting the machine's clock neither ends nor prolongs them.
+ * Milliseconds since 1970 by a monotonic clock: the machine's time at process start plus the time elapsed since.
+ * Lifetimes and windows use it, so that setting the machine's clock neither shortens nor extends them.
  */
 export function steadyNow(): number {
   return Math.floor(ORIGIN + performance.now());
 }
 
-/** A clock that goes on from the latest time that it is told of, if its source is behind that. */
+/** A clock that never goes below the latest time passed to {@link notBefore}, even if its source is behind it. */
 export class ForwardClock {
   readonly #source: () => number;
   #offsetMs = 0;
@@ -25,18 +25,18 @@ export class ForwardClock {
 
   readonly now = (): number => this.#source() + this.#offsetMs;
 
-  /** The clock never again shows an earlier time than this. */
+  /** The clock shows no earlier time than this from now on. */
   notBefore(time: number): void {
     this.#offsetMs = Math.max(this.#offsetMs, time - this.#source());
   }
 }
 
 /**
- * Looks once a minute how far this machine's clock is from its backend's. The timestamps of envelopes come from the one
- * and lifetimes run on the other, so that an operator has to know when they differ by more than 5 s.
+ * Checks once a minute how far this machine's clock differs from its backend's. Envelope timestamps come from the
+ * former and lifetimes run on the latter, so an operator must know when they differ by more than 5 s.
  */
 export class ClockWatch {
-  /** One sentence on what to change, while there is something. */
+  /** One sentence on what to change, or null. */
   warning: string | null = null;
   readonly #backendNow: () => Awaitable<number | null>;
   readonly #advice: string;
@@ -44,8 +44,8 @@ export class ClockWatch {
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
-   * `backendNow` answers milliseconds since 1970, or null while that is not known. `advice` ends the warning: what the
-   * other clock is, and what to do. `tell` gets the warning at every look of the timer that finds one.
+   * `backendNow` returns milliseconds since 1970, or null while unknown. `advice` ends the warning: what the other
+   * clock is, and what to do. `tell` receives the warning on every timer check that finds one.
    */
   constructor(backendNow: () => Awaitable<number | null>, advice: string, tell: (warning: string) => void) {
     this.#backendNow = backendNow;
@@ -62,12 +62,12 @@ export class ClockWatch {
     clearInterval(this.#timer);
   }
 
-  /** Compares the clocks now, and sets {@link warning}. */
+  /** Compares the clocks now and sets {@link warning}. */
   look(): Awaitable<void> {
     const asked = Date.now();
     const answer = this.#backendNow();
     if (!(answer instanceof Promise)) return this.#judge(answer, asked);
-    // The answer was given somewhere between the question and now.
+    // The backend answered at some point between the request and now.
     return answer.then((there) => this.#judge(there, (asked + Date.now()) / 2));
   }
 
@@ -75,7 +75,7 @@ export class ClockWatch {
     try {
       await this.look();
     } catch {
-      // A backend that does not answer is told of by others; what was found last still holds.
+      // Other code reports a backend that does not answer; the last result is kept.
       return;
     }
     if (this.warning !== null) this.#tell(this.warning);

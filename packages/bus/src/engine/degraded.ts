@@ -23,36 +23,36 @@ import { StreamMap } from './stream-map.ts';
 
 const MOST_IDS = 1_000_000;
 const MOST_STREAMS = 100_000;
-/** The scope of claimed keys; streams count from 1. */
+/** The scope of claimed keys; stream scopes start at 1. */
 const CLAIMS = 0;
-/** The space of the key-value store in which nodes note which streams have a gap, and for how long they stand there. */
+/** The key-value space in which nodes record which streams have a gap, and how long the records are kept. */
 const GAPS = 'history_gap';
 const GAPS_TTL_MS = 86_400_000;
 const STREAMS_PER_KEY = 500;
 const NOTE_AGAIN_MS = 1_000;
 
 export interface DegradedOptions {
-  /** A clock that never steps, in milliseconds; when left out, the process's. */
+  /** A monotonic clock in milliseconds; the process's by default. */
   readonly now?: () => number;
-  /** Stored ids that are remembered at most, and as many live ones and claims; beyond that the older half goes. 1,000,000. */
+  /** Maximum number of stored ids, of live ids and of claims; beyond it the older half is dropped. 1,000,000. */
   readonly mostIds?: number;
-  /** Streams that are remembered at most; beyond that all are forgotten, and their ids with them. 100,000. */
+  /** Maximum number of streams remembered; beyond it all are forgotten, including their ids. 100,000. */
   readonly mostStreams?: number;
 }
 
-/** What this node knows of a stream. */
+/** What this node knows about a stream. */
 interface Known {
   readonly stream: StreamAddress;
-  /** Names it among the remembered ids. */
+  /** Identifies the stream among the remembered ids. */
   readonly scope: number;
   epoch: string;
 }
 
 /**
- * The degraded mode of any engine. It opens although the backend cannot be reached. While that is away, events are
- * handed to this node's members at once, without a sequence and stored nowhere; an id that this node knows as stored
- * or as handed on is a duplicate; claims hold on this node. When the backend is back the streams go on where they
- * were, and the members of those that had such events are told of a gap, on every node.
+ * Adds degraded mode to any engine. It opens even if the backend cannot be reached. While the backend is unavailable,
+ * events are delivered to this node's members immediately, without a sequence and without being stored; an id that this
+ * node knows as stored or delivered is a duplicate; claims hold on this node only. When the backend is back the streams
+ * continue where they were, and members of streams that had such events are notified of a gap, on every node.
  */
 export function degraded(engine: Engine, options: DegradedOptions = {}): Engine {
   const { backend, store, presence } = engine;
@@ -78,9 +78,9 @@ class DegradedBroker implements Broker {
   readonly #broker: Broker;
   readonly #now: () => number;
   readonly #mostStreams: number;
-  /** No other node has this backend. */
+  /** No other node shares this backend. */
   readonly #isAlone: boolean;
-  /** How this node's notes of gaps begin. */
+  /** Prefix of this node's gap notes. */
   readonly #self = randomToken(12);
   #streams = new StreamMap<Known>();
   readonly #stored: IdMemory;
@@ -88,15 +88,15 @@ class DegradedBroker implements Broker {
   readonly #claims: IdMemory;
   #streamCount = 0;
   #noteCount = 0;
-  /** Until when an id may be known as live; 0 when none is. */
+  /** Until when an id may be remembered as live; 0 when there is none. */
   #liveUntil = 0;
   #durability: Durability = 'memory';
-  /** Had live events; members here are to be told when the backend is back. */
+  /** Streams that had live events; local members are notified when the backend is back. */
   readonly #gaps = new Set<Known>();
-  /** Told here, but not noted for the other nodes yet. */
+  /** Reported to local members, but not yet noted for the other nodes. */
   readonly #unnoted = new Set<Known>();
   #noting = false;
-  /** Attached while the backend was away. */
+  /** Rooms attached while the backend was unavailable. */
   readonly #late = new Map<string, { readonly tenant: string; readonly room: string }>();
   #events: EngineEvents | undefined;
   #closed = false;
@@ -136,14 +136,14 @@ class DegradedBroker implements Broker {
     }
   }
 
-  /** From now on nothing is taken, not even live. */
+  /** After this nothing is accepted, not even for live delivery. */
   close(): Promise<void> {
     this.#closed = true;
     return this.#engine.close();
   }
 
   publish(publication: Publication): Awaitable<Published> {
-    // What went live is not stored later. If another node stored it, the engine knows where.
+    // An event delivered live is not stored later. If another node stored it, the engine knows its sequence.
     const repeated = this.#liveUntil > 0 ? this.#repeated(publication) : null;
     if (repeated?.stored === 'none') return repeated;
     let published: Awaitable<Published>;
@@ -151,7 +151,7 @@ class DegradedBroker implements Broker {
       published = this.#broker.publish(publication);
     } catch (error) {
       if (!isAway(error) || this.#engine.healthy()) throw error;
-      // Not at once: what was under way, and is being rejected, comes first.
+      // Asynchronous: publications in flight that are being rejected come first.
       published = Promise.reject(error);
     }
     if (!(published instanceof Promise)) return this.#remember(publication, published);
@@ -161,7 +161,7 @@ class DegradedBroker implements Broker {
         if (this.#closed || !isAway(error)) throw error;
         const known = this.#repeated(publication);
         if (known !== null) return known;
-        // Where the stream stands is not known now, and what only goes live moves it nowhere.
+        // The stream's position is unknown now, and a live event does not advance it.
         if (publication.expect !== undefined) throw error;
         return this.#goLive(publication);
       },
@@ -180,7 +180,7 @@ class DegradedBroker implements Broker {
     this.#broker.detach(tenant, room);
   }
 
-  /** While the backend is away nothing is known of a stream: it has no epoch, and nothing is kept. */
+  /** While the backend is unavailable nothing is known of a stream: it has no epoch, and nothing is kept. */
   state(stream: StreamAddress): Promise<StreamState> {
     return unlessAway(
       async () => {
@@ -237,7 +237,7 @@ class DegradedBroker implements Broker {
     }, claimHere);
   }
 
-  /** Hands on what the engine delivers, but for events that members were given live. */
+  /** Forwards what the engine delivers, except events that members already received live. */
   #deliver(event: StreamEvent): number {
     const { stream, identity, id, sequence } = event;
     if (identity !== undefined) {
@@ -248,12 +248,12 @@ class DegradedBroker implements Broker {
     return this.#events?.deliver(event) ?? 0;
   }
 
-  /** The backend is back: tells whoever has missed something, or may have. */
+  /** The backend is back: notifies members that missed something, or may have. */
   #recover(): void {
     for (const [key, { tenant, room }] of this.#late) {
       const follow = async (): Promise<void> => this.#broker.attach(tenant, room);
       const tell = (): unknown => this.#late.delete(key) && this.#events?.gap(tenant, room);
-      // What is refused again waits for the next time.
+      // If rejected again, it is retried at the next recovery.
       follow().then(tell, () => {});
     }
     for (const known of this.#gaps) {
@@ -264,7 +264,7 @@ class DegradedBroker implements Broker {
     if (!this.#noting) void this.#noteGaps();
   }
 
-  /** What a publication is answered that went through before; null for every other. */
+  /** The answer to a repeated publication; null if it is not a repeat. */
   #repeated({ stream, draft, identity, dedupeMs }: Publication): Published | null {
     if (dedupeMs === 0) return null;
     const known = this.#streams.get(stream);
@@ -284,7 +284,7 @@ class DegradedBroker implements Broker {
     }
     this.#gaps.add(known);
     const delivered = this.#events?.deliver({ stream, sequence: 0, id, from, text: sealUnstored(open) }) ?? 0;
-    // The backend may have come back since it refused.
+    // The backend may have come back since the rejection.
     if (this.#engine.healthy()) this.#recover();
     return { sequence: 0, epoch: this.#epoch(known), stored: 'none', delivered, duplicate: false };
   }
@@ -296,7 +296,7 @@ class DegradedBroker implements Broker {
     const known = this.#known(stream);
     known.epoch = published.epoch;
     this.#durability = published.stored;
-    // What was handed to somebody came by, and is remembered; an engine of one node remembers what it stored by itself.
+    // A delivered event was remembered in `#deliver`; a single-node engine remembers the ids that it stored.
     if (!this.#isAlone && dedupeMs > 0 && (published.delivered === 0 || dedupeMs !== IDEMPOTENCE_WINDOW_MS)) {
       this.#stored.put(known.scope, identity, draft.id, published.sequence, dedupeMs);
     }
@@ -314,14 +314,14 @@ class DegradedBroker implements Broker {
     if (this.#streamCount % this.#mostStreams === 0) this.#streams = new StreamMap();
     this.#streamCount += 1;
     const { tenant, room, channel } = address;
-    // A copy: the message that a name was cut out of must not live as long.
+    // A copy, so that the message the name was sliced from is not kept alive.
     const stream = { tenant, room, channel: Buffer.from(channel).toString() };
     const fresh = { stream, scope: this.#streamCount, epoch: '' };
     this.#streams.set(stream, fresh);
     return fresh;
   }
 
-  /** Notes the gaps in the store, whose watchers are told at once; those of a node that is away, when it is back. */
+  /** Writes the gaps to the store, whose watchers are notified at once; offline nodes see them when back. */
   async #noteGaps(): Promise<void> {
     this.#noting = true;
     while (this.#unnoted.size > 0 && !this.#closed) {
@@ -351,7 +351,7 @@ class DegradedBroker implements Broker {
   }
 }
 
-/** Ids with a number each, remembered as {@link RecentIds} does it, but no more than `most`. */
+/** Ids with a number each, remembered as by {@link RecentIds}, but at most `most`. */
 class IdMemory {
   readonly #now: () => number;
   readonly #most: number;
@@ -365,20 +365,20 @@ class IdMemory {
     this.#young = new RecentIds(now());
   }
 
-  /** The number that an id was remembered with, -1 when it is not known. */
+  /** The number remembered with an id, -1 if it is unknown. */
   find(scope: number, identity: string, id: string): number {
     const now = this.#now();
     const value = this.#young.find(scope, identity, id, now);
     return value >= 0 || this.#old === null ? value : this.#old.find(scope, identity, id, now);
   }
 
-  /** Remembers an id for at least so long, whether it was or not. */
+  /** Remembers an id for at least this long, whether or not it is already known. */
   put(scope: number, identity: string, id: string, value: number, windowMs: number): void {
     const now = this.#now();
     if (!this.add(scope, identity, id, value, windowMs)) this.#young.extend(scope, identity, id, now, windowMs);
   }
 
-  /** Remembers an id, unless it was: then it answers false. */
+  /** Remembers an id; returns false if it is already known. */
   add(scope: number, identity: string, id: string, value: number, windowMs = IDEMPOTENCE_WINDOW_MS): boolean {
     const now = this.#now();
     if (this.#young.claim(scope, identity, id, value, now, windowMs) >= 0) return false;
@@ -392,7 +392,7 @@ class IdMemory {
   }
 }
 
-/** While the backend is away nobody else is there. */
+/** While the backend is unavailable no other clients are visible. */
 function aloneWhileAway(presence: Presence): Presence {
   const none = (): [] => [];
   return {

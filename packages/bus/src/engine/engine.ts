@@ -1,35 +1,35 @@
 import type { Draft, Position } from '@arqonbus/protocol';
 
-/** A plain value when it is known now, a promise when a backend has to be asked. */
+/** A plain value when the result is known immediately, a promise when a backend has to be queried. */
 export type Awaitable<T> = T | Promise<T>;
 
 export type Backend = 'memory' | 'sqlite' | 'redis' | 'valkey' | 'postgres';
 
-/** What an ack may promise. */
+/** The durability an ack can guarantee. */
 export type Durability = 'none' | 'memory' | 'disk' | 'replicated';
 
-/** One channel's stream. `channel` is `*` for the room-wide stream. All three parts are validated names. */
+/** Address of one channel's stream. `channel` is `*` for the room-wide stream. All three parts are validated names. */
 export interface StreamAddress {
   readonly tenant: string;
   readonly room: string;
   readonly channel: string;
 }
 
-/** One text for a stream, unique and free of ambiguity: no part may hold the separators. */
+/** The stream's address as one unique string; no part can contain the separators. */
 export function streamKey(stream: StreamAddress): string {
   return `${stream.tenant}/${stream.room}:${stream.channel}`;
 }
 
-/** How much a stream keeps: every limit holds. `size` 0 keeps nothing; the sequence grows all the same. */
+/** How much of a stream is kept; all limits apply. With `size` 0 nothing is kept, but the sequence still advances. */
 export interface Retention {
-  /** Envelopes. */
+  /** Maximum number of envelopes. */
   readonly size: number;
   readonly ttlMs: number;
-  /** UTF-8 bytes of the envelopes' texts together, the oldest going first; without it they are not bounded. */
+  /** Maximum total size of the envelope texts in UTF-8 bytes; the oldest are removed first. Unlimited when omitted. */
   readonly bytes?: number;
   /**
-   * The last event stays whatever the other limits say, and while it does the stream is not forgotten. The memory
-   * engine, whose bytes are those of the process, lets such events go when nothing else is left to go.
+   * Keeps the last event regardless of the other limits; the stream is not forgotten while it is kept. The memory
+   * engine, whose bytes are the process's own memory, evicts such events when nothing else is left to evict.
    */
   readonly keepLast?: boolean;
 }
@@ -37,26 +37,30 @@ export interface Retention {
 export interface Publication {
   readonly stream: StreamAddress;
   readonly draft: Draft;
-  /** Sender identity (JWT subject, client key or client id); with the draft's id and the stream it makes the idempotency key. */
+  /**
+   * Sender identity (JWT subject, client key or client id); together with the draft's id and the stream it forms the
+   * idempotency key.
+   */
   readonly identity: string;
   readonly retention: Retention;
   /**
-   * For how long its id counts as sent, in milliseconds, at most 86,400,000; 120,000 when left out. With 0 the id is
-   * neither looked for nor remembered.
+   * How long the id is deduplicated, in milliseconds: at most 86,400,000, default 120,000. With 0 the id is neither
+   * checked nor remembered.
    */
   readonly dedupeMs?: number;
-  /** What the sequence of a stream begins with that never had an event, for one that is put back; 1 when left out. */
+  /** First sequence of a stream that has never had an event, used when restoring one; default 1. */
   readonly firstSequence?: number;
   /**
-   * Compare and append: it is stored only if the stream stands there, else rejected with {@link BusError} `CONFLICT`,
-   * whose details are a {@link Standing}'s. A repeated id is a duplicate, wherever the stream stands by then.
+   * Compare-and-append: the event is stored only if the stream is at this position; otherwise the publication is
+   * rejected with {@link BusError} `CONFLICT`, with a {@link Standing} as its details. A repeated id is a duplicate
+   * regardless of the stream's current position.
    */
   readonly expect?: Expectation;
 }
 
 /**
- * Where a stream has to stand: at this sequence (0: it never had an event), in this epoch if one is given; or at the
- * event with this id, whether that is still kept or not.
+ * Required stream position: this sequence (0: no event yet), in this epoch if given; or the event with this id, whether
+ * or not it is still kept.
  */
 export type Expectation = { readonly sequence: number; readonly epoch?: string } | { readonly lastId: string };
 
@@ -65,61 +69,64 @@ export interface Published {
   readonly sequence: number;
   readonly epoch: string;
   readonly stored: Durability;
-  /** Connections of this node that the event was handed to; 0 for a duplicate. */
+  /** Number of this node's connections that received the event; 0 for a duplicate. */
   readonly delivered: number;
-  /** The same identity sent this id, and it still counts as sent ({@link Publication.dedupeMs}): nothing was stored or delivered now, `sequence` is the first one's. */
+  /**
+   * The same identity already sent this id within its deduplication window ({@link Publication.dedupeMs}): nothing was
+   * stored or delivered, and `sequence` is that of the first event.
+   */
   readonly duplicate: boolean;
 }
 
-/** An event on its way to this node's members, in the stream's order. `text` is the whole envelope. */
+/** An event being delivered to this node's members, in stream order. `text` is the whole envelope. */
 export interface StreamEvent {
-  /** On engines of one node the very object that its publication named. */
+  /** On single-node engines, the same object that the publication passed. */
   readonly stream: StreamAddress;
-  /** 0: it is stored nowhere (degraded mode). */
+  /** 0: not stored anywhere (degraded mode). */
   readonly sequence: number;
   readonly id: string;
   readonly from: string;
-  /** The publisher's {@link Publication.identity}. Engines of several nodes tell it, since another node may have published. */
+  /** The publisher's {@link Publication.identity}. Set by multi-node engines, since another node may have published. */
   readonly identity?: string;
   readonly text: string;
 }
 
 export interface StoredEvent {
   readonly sequence: number;
-  /** Accept time, milliseconds since 1970. */
+  /** Accept time, in milliseconds since 1970. */
   readonly time: number;
   readonly from: string;
   readonly text: string;
 }
 
 export interface StreamState {
-  /** The last sequence assigned, 0 for a stream that never had one. */
+  /** The last assigned sequence; 0 for a stream that never had an event. */
   readonly sequence: number;
   readonly epoch: string;
-  /** The lowest sequence still kept; `sequence + 1` when none is. */
+  /** The lowest sequence still kept; `sequence + 1` when none is kept. */
   readonly oldest: number;
 }
 
-/** What a stream keeps; nothing of one that is not there. */
+/** How much a stream keeps; all zero if the stream does not exist. */
 export interface StreamUsage {
-  /** The last sequence assigned. */
+  /** The last assigned sequence. */
   readonly sequence: number;
   readonly events: number;
-  /** As {@link Retention.bytes} counts them. */
+  /** Counted as for {@link Retention.bytes}. */
   readonly bytes: number;
 }
 
-/** Streams that {@link Broker.usage} is asked for at once, at most. */
+/** Maximum number of streams per {@link Broker.usage} call. */
 export const MOST_USAGES = 100;
 
-/** All bounds are inclusive; what is left out does not bound. The answer is in ascending sequence. */
+/** All bounds are inclusive; an omitted bound does not apply. Results are in ascending sequence. */
 export interface HistoryQuery {
   readonly fromSequence?: number;
   readonly toSequence?: number;
   readonly fromTime?: number;
   readonly toTime?: number;
   readonly limit: number;
-  /** Which end to keep when more than `limit` match: `first` (the default) the oldest, `last` the newest. */
+  /** Which end to keep when more than `limit` events match: `first` (default) for the oldest, `last` for the newest. */
   readonly take?: 'first' | 'last';
 }
 
@@ -134,123 +141,126 @@ export interface EngineStats {
   readonly bytes: number;
 }
 
-/** What passed this node by of one stream. Nothing of it is handed on but by {@link Missed.hand}. */
+/** A range of one stream that this node missed. Its events are delivered only through {@link Missed.hand}. */
 export interface Missing {
   readonly stream: StreamAddress;
-  /** The last sequence that members have, or were never owed. */
+  /** The last sequence that members have, or were not entitled to. */
   readonly after: number;
-  /** The last that they lack. What of it is no longer kept is told to them as a gap. */
+  /** The last missing sequence. Missing events that are no longer kept are reported to members as a gap. */
   readonly upTo: number;
   /**
-   * The first `limit` of what is kept after a sequence, ascending, up to {@link upTo}; fewer are the last. Rejects when
-   * the backend is away: the engine says the gap again when it is back.
+   * Reads the first `limit` kept events after a sequence, ascending, up to {@link upTo}; fewer than `limit` means the
+   * end. Rejects when the backend is unavailable; the engine reports the gap again once it is back.
    */
   read(after: number, limit: number): Awaitable<readonly Missed[]>;
 }
 
-/** An event that passed this node by. */
+/** An event that this node missed. */
 export interface Missed {
   readonly sequence: number;
-  /** A whole number: of two events in different streams, the one with the lower number was stored first. */
+  /** An integer: of two events in different streams, the one with the lower number was stored first. */
   readonly order: number;
-  /** About how much memory it takes. */
+  /** Approximate memory size. */
   readonly bytes: number;
-  /** Hands it to this node's members, unless they had it meanwhile. Throws when that is no longer to be done. */
+  /** Delivers it to this node's members, unless they already have it. Throws if it must no longer be delivered. */
   hand(): void;
 }
 
-/** What the bus gives an engine when it opens it. Callbacks must not throw, and an engine calls them synchronously. */
+/** The bus's callbacks, passed to the engine on open. They must not throw, and the engine calls them synchronously. */
 export interface EngineEvents {
   /**
-   * Hands an event to this node's members; answers how many connections got it. Called once per event and node that
-   * attached its room, in the stream's order, local and remote events alike, and never before the event is stored.
+   * Delivers an event to this node's members and returns the number of connections that received it. Called once per
+   * event on each node that attached its room, in stream order, for local and remote events, and never before the event
+   * is stored.
    */
   deliver(event: StreamEvent): number;
-  /** Something for a client or node of this cluster arrived (see {@link Presence.send}). */
+  /** A message for a client or node of this cluster arrived (see {@link Presence.send}). */
   receive(message: NodeMessage): void;
   /**
-   * The backend went away or came back. What was under way when it went has been rejected by then; until it is back
-   * the engine refuses everything that needs it.
+   * The backend became unavailable or came back. Operations in flight when it was lost have already been rejected;
+   * until it is back the engine rejects everything that needs it.
    */
   health(state: { healthy: boolean; reason: string }): void;
-  /** The stream goes on, but history lacks something that was delivered or acked: members are told (`history_gap`). */
+  /** The stream continues, but history lacks something delivered or acked: members are notified (`history_gap`). */
   historyGap(stream: StreamAddress): void;
   /**
-   * Events of a room (`*`: of all rooms of the tenant) have passed this node by, or may have: a line broke, a wake-up was
-   * missed. The bus brings its members what they lack; the engine repairs nothing by itself.
+   * This node missed, or may have missed, events of a room (`*`: of all rooms of the tenant): a connection broke or a
+   * wake-up was lost. The bus delivers the missing events to its members; the engine repairs nothing on its own.
    *
-   * @param missing what it was, where the engine knows: the bus reads that, of all streams together, and has the engine
-   *   hand it on in order. The answer comes once it has, and until then the engine holds back what came after. Without it
-   *   the bus goes by what it handed to members itself, and holds back what comes live meanwhile.
+   * @param missing the missing ranges, if the engine knows them: the bus reads them across all streams and has the
+   *   engine deliver them in order. The call completes when that is done; until then the engine holds back later
+   *   events. Without it the bus relies on what it has delivered to members, and holds back live events in the
+   *   meantime.
    */
   gap(tenant: string, room: string, missing?: readonly Missing[]): Awaitable<void>;
-  /** The oldest events went before their time, since a tenant or the process holds as many bytes as it may. */
+  /** The oldest events were removed early because a tenant or the process reached its byte limit. */
   trimmed(state: { readonly scope: 'tenant' | 'process'; readonly tenant: string; readonly events: number }): void;
-  /** One sentence of {@link Engine.warnings} that came to be true after the opening: once a minute while it holds. */
+  /** An entry of {@link Engine.warnings} that arose after opening; repeated once a minute while it applies. */
   warning?(sentence: string): void;
 }
 
 /**
- * Streams: order, history, idempotence and fan-out between nodes (STORAGE, PROTOCOL section 6).
+ * Streams: ordering, history, idempotence and fan-out between nodes (STORAGE, PROTOCOL section 6).
  *
- * Every method either answers, or throws or rejects with {@link BusError} `STORAGE_UNAVAILABLE`. The memory engine
- * answers synchronously throughout; callers must not assume a promise.
+ * Every method either returns a result, or throws or rejects with {@link BusError} `STORAGE_UNAVAILABLE`. The memory
+ * engine always answers synchronously; callers must not assume a promise.
  */
 export interface Broker {
   /**
-   * Stores, sequences and delivers one event. Publications of one caller keep their order, across streams too.
+   * Stores, sequences and delivers one event. Publications of one caller keep their order, also across streams.
    *
-   * A rejection with `STORAGE_UNAVAILABLE` means that the backend is away, and that the event may have been stored all
-   * the same; such rejections keep the order too. A backend that is there but has too much to do makes this throw. An
-   * engine of one node knows the ids that it stored by itself, and answers them as duplicates even then.
+   * A rejection with `STORAGE_UNAVAILABLE` means that the backend is unavailable and that the event may have been
+   * stored anyway; such rejections keep the order too. An overloaded but reachable backend makes this throw. A
+   * single-node engine remembers the ids it stored, and answers them as duplicates even then.
    */
   publish(publication: Publication): Awaitable<Published>;
   /**
-   * Wants the events of all channels of a room, the room-wide stream included, delivered to this node; `room` `*` means
-   * all rooms of the tenant. Idempotent. When it has answered, no later event is missed. While the backend is away it
-   * rejects, but the wish stands until {@link detach}: events come from when the backend is back.
+   * Subscribes this node to the events of all channels of a room, including the room-wide stream; `room` `*` means all
+   * rooms of the tenant. Idempotent. Once it resolves, no later event is missed. While the backend is unavailable it
+   * rejects, but the subscription is kept until {@link detach}: events arrive once the backend is back.
    */
   attach(tenant: string, room: string): Awaitable<void>;
   detach(tenant: string, room: string): void;
   /**
-   * Where a stream stands, opening it (with a fresh epoch) if it never was. An engine forgets by itself a stream whose
-   * last event is gone by its age, an hour after that; one that never had an event, an hour after it was opened; both
-   * no earlier than an hour after the last call of this.
+   * The stream's position; opens the stream with a fresh epoch if it does not exist. An engine forgets a stream one
+   * hour after its last event expired by age, or one hour after opening if it never had an event, but in either case no
+   * earlier than one hour after the last call of this method.
    */
   state(stream: StreamAddress): Awaitable<StreamState>;
-  /** The same of a stream that there is, null of any other; opens nothing, and keeps nothing from being forgotten. */
+  /** Like {@link state} for an existing stream, null otherwise; does not open the stream or delay forgetting it. */
   find(stream: StreamAddress): Awaitable<StreamState | null>;
   /**
-   * The last of a stream that was handed to this node's members, in rooms it attached. Engines whose `state` and
-   * `history` are never ahead of that do without: with a server between nodes, an event can be read before it comes by.
+   * The last position of a stream delivered to this node's members, in rooms it attached. Omitted by engines whose
+   * `state` and `history` are never ahead of it: with a server between nodes, an event may be readable before it is
+   * delivered.
    */
   reached?(stream: StreamAddress): Position;
   history(stream: StreamAddress, query: HistoryQuery): Awaitable<StoredEvent[]>;
   /** The tenants that have streams. */
   tenants(): Awaitable<string[]>;
   /**
-   * How much a stream keeps, null where there is none. Redis does not know by how many bytes a stream is bounded until
-   * its next event, and leaves that out.
+   * A stream's retention, null if it does not exist. Redis does not know a stream's byte limit until its next event,
+   * and omits it.
    */
   retentionOf(stream: StreamAddress): Awaitable<Retention | null>;
   /**
-   * What each of the streams keeps, in their order, without reading their events; at most {@link MOST_USAGES} of them.
-   * Opens nothing, and keeps nothing from being forgotten.
+   * How much each of the streams keeps, in the given order, without reading events; at most {@link MOST_USAGES}
+   * streams. Opens no stream and does not delay forgetting one.
    */
   usage(streams: readonly StreamAddress[]): Awaitable<StreamUsage[]>;
-  /** The streams of a tenant (of one room of it) that hold or held events, for room-wide and tenant-wide queries. */
+  /** The streams of a tenant (or of one room) that hold or held events, for room-wide and tenant-wide queries. */
   streams(tenant: string, room?: string): Awaitable<StreamAddress[]>;
   /**
-   * Has a stream keep by another measure from now on, until its next event brings its own: what that does not allow is
-   * gone when this has answered, and what had gone before stays gone. It is forgotten no sooner than if its last event
-   * had come now. Does nothing for a stream that is not there.
+   * Sets a stream's retention until its next event brings its own. Events it does not allow are removed by the time
+   * this resolves; events already removed are not restored. The stream is forgotten no earlier than if its last event
+   * had arrived now. Does nothing if the stream does not exist.
    */
   retain(stream: StreamAddress, retention: Retention): Awaitable<void>;
-  /** Forgets a stream and its history: if it comes back it has a new epoch. */
+  /** Forgets a stream and its history; if it is used again it gets a new epoch. */
   drop(stream: StreamAddress): Awaitable<void>;
   /**
-   * Marks `key` as done for `windowMs`; false when it was already. The idempotence of what no stream keeps (private
-   * messages) and of what must happen once in a cluster.
+   * Marks `key` as done for `windowMs`; returns false if it already was. Provides idempotence for messages that no
+   * stream stores (private messages) and for actions that must happen once per cluster.
    */
   claim(key: string, windowMs: number): Awaitable<boolean>;
 }
@@ -259,31 +269,31 @@ export interface KeyValueEntry {
   readonly key: string;
   /** JSON text. */
   readonly value: string;
-  /** Ever growing in a tenant's space: no two sets of any of its keys, deleted ones included, share a version. */
+  /** Increases throughout a tenant's space: no two sets of any of its keys, even deleted ones, share a version. */
   readonly version: number;
-  /** Milliseconds since 1970, null without a time to live. */
+  /** Milliseconds since 1970; null if it does not expire. */
   readonly expiresAt: number | null;
-  /** Who is charged for it ({@link StoreQuota.owner}), null for nobody; where it was asked for. */
+  /** Whose quota the key counts against ({@link StoreQuota.owner}), null for nobody's; set only when requested. */
   readonly owner?: string | null;
 }
 
-/** What a tenant has in a space. */
+/** A tenant's use of a space. */
 export interface TenantSpace {
   readonly tenant: string;
   readonly space: string;
-  /** The last version given out in it. */
+  /** The last version assigned in it. */
   readonly version: number;
   /** The namespaces that hold keys. */
   readonly namespaces: readonly string[];
 }
 
 /**
- * What one owner and one tenant may hold in a space. Checked by the store itself, so that it holds under races. Refused
- * is only what would make more of a kind that would then be too much: a value may shrink, whatever the bound. The
- * tenant's bounds count all keys of the space; of several that are passed the first one named here is told.
+ * Limits of one owner and one tenant in a space. Enforced by the store itself, so they hold under concurrent writes. A
+ * write is rejected only if it increases a usage that would then exceed its limit: a value may always shrink. The
+ * tenant limits count all keys of the space. If several limits are exceeded, the first in this order is reported.
  */
 export interface StoreQuota {
-  /** Who is charged for the key from now on: a sender identity. */
+  /** Whose quota the key counts against from now on: a sender identity. */
   readonly owner: string;
   readonly ownerKeys: number;
   /** UTF-8 bytes of keys and values. */
@@ -292,14 +302,14 @@ export interface StoreQuota {
   readonly tenantBytes: number;
 }
 
-/** Which bound of a {@link StoreQuota} was reached. */
+/** Which limit of a {@link StoreQuota} was reached. */
 export type QuotaLimit = 'owner_keys' | 'owner_bytes' | 'tenant_keys' | 'tenant_bytes';
 
 export interface KeyQuery {
   readonly prefix?: string;
   readonly after?: string;
   readonly limit: number;
-  /** Tell of each who is charged for it. */
+  /** Include the owner of each key. */
   readonly owners?: boolean;
 }
 
@@ -307,9 +317,9 @@ export interface SetOptions {
   /** Compare-and-set: the version the key must have now; 0: it must not exist. */
   readonly ifVersion?: number;
   readonly ttlMs?: number;
-  /** The version that it gets, for a key that is put back; the space gives out none up to it any more. */
+  /** The version to assign when restoring a key; the space assigns no version up to it afterwards. */
   readonly version?: number;
-  /** Refuse what would pass these bounds. Without it nothing is refused, and a key that is there stays its owner's. */
+  /** Reject writes exceeding these limits. Without it nothing is rejected, and an existing key keeps its owner. */
   readonly quota?: StoreQuota;
 }
 
@@ -322,7 +332,7 @@ export type DeleteOutcome =
   | { readonly ok: true; readonly deleted: boolean }
   | { readonly ok: false; readonly version: number };
 
-/** Where a key lives. `space` separates uses (`store`, `webhook`, `cron`, `channel`): no use can reach another's keys. */
+/** Where a key is stored. `space` separates uses (`store`, `webhook`, `cron`, `channel`), isolated from each other. */
 export interface KeySpace {
   readonly tenant: string;
   readonly space: string;
@@ -337,7 +347,7 @@ export interface KeyChange {
   readonly value: string | null;
 }
 
-/** Small durable state: `op.store`, durable rules and jobs, channel metadata. Expired keys are never seen. */
+/** Small durable state: `op.store`, durable rules and jobs, channel metadata. Expired keys are never returned. */
 export interface KeyValueStore {
   get(at: KeySpace, key: string): Awaitable<KeyValueEntry | null>;
   set(at: KeySpace, key: string, value: string, options?: SetOptions): Awaitable<SetOutcome>;
@@ -349,13 +359,13 @@ export interface KeyValueStore {
   /** The tenants that hold keys in a space: what a restarted node must load. */
   tenants(space: string): Awaitable<string[]>;
   /**
-   * Tells every change in `space`, of every tenant and (in a cluster) every node, after it happened.
-   * Returns the way to stop.
+   * Reports every change in `space`, of every tenant and (in a cluster) every node, after it happened. Returns a
+   * function that stops watching.
    */
   watch(space: string, onChange: (change: KeyChange) => void): () => void;
 }
 
-/** What one node tells another, already serialized. */
+/** A message from one node to another, already serialized. */
 export interface NodeMessage {
   /** `call` and `answer`: see `NodeCalls`. */
   readonly kind:
@@ -372,27 +382,27 @@ export interface NodeMessage {
     | 'announce';
   readonly tenant: string;
   /**
-   * Client ids of the node addressed; for a `confirm` those reached, for `subject` it alone, for `presence`, `event`,
-   * `piece` and `announce` empty.
+   * Ids of the addressed node's clients. For `confirm` the clients reached, for `subject` the subject alone; empty for
+   * `presence`, `event`, `piece` and `announce`.
    */
   readonly clients: readonly string[];
   /**
-   * The envelope to deliver; for `disconnect` the reason, for `confirm` nothing, for `presence` what changed in who is
-   * where, for `post` the client’s envelopes as a JSON array of texts, for `subject` what to do.
+   * The envelope to deliver. For `disconnect` the reason, for `confirm` empty, for `presence` the presence change, for
+   * `post` the client's envelopes as a JSON array of texts, for `subject` the action.
    */
   readonly text: string;
-  /** For `private`: what makes it the same message when it is sent again. */
+  /** For `private`: identifies the message when it is sent again. */
   readonly key?: string;
-  /** For `private`: whom to confirm it to, and as which; the `confirm` names its own node and the same number. */
+  /** For `private`: the node to confirm to, and the request number; the `confirm` has its own node and that number. */
   readonly reply?: { readonly node: string; readonly number: number };
-  /** For `private`: to be confirmed once it has left for its clients, and not when it is to be sent. */
+  /** For `private`: confirm it once it was sent to its clients, not when it is queued. */
   readonly isWaitedFor?: boolean;
-  /** For `event` and `piece`: whose members. */
+  /** For `event` and `piece`: the room whose members receive it. */
   readonly room?: string;
   readonly channel?: string;
 }
 
-/** A connected client as other nodes see it. `record` is the JSON text of its ClientRecord. */
+/** A connected client as seen by other nodes. `record` is the JSON text of its ClientRecord. */
 export interface PresenceEntry {
   readonly tenant: string;
   readonly clientId: string;
@@ -400,9 +410,9 @@ export interface PresenceEntry {
   readonly node: string;
   /** The channels it is a member of, as `room:channel`, with `joined_at`. */
   readonly channels: Readonly<Record<string, string>>;
-  /** Who that is beyond one connection; clients are not told. Absent from nodes that do not tell it. */
+  /** The identity behind the connection; not shown to clients. Absent from nodes that do not send it. */
   readonly identity?: string;
-  /** What it tells of itself in those channels, where it does. */
+  /** Its presence state in those channels, where set. */
   readonly states?: Readonly<Record<string, unknown>>;
   readonly record: string;
 }
@@ -416,8 +426,8 @@ export interface NodeStatus {
 }
 
 /**
- * Who is where in a cluster. The bus knows its own clients; this answers for the OTHER nodes only. A node that dies
- * disappears within 15 s.
+ * Presence in a cluster. The bus knows its own clients; this covers the OTHER nodes only. A dead node disappears within
+ * 15 s.
  */
 export interface Presence {
   /** Announces or renews one of this node's clients. */
@@ -429,7 +439,7 @@ export interface Presence {
   list(tenant: string, room?: string, channel?: string): Awaitable<PresenceEntry[]>;
   /** Sends to one node, or to all others (`null`). */
   send(node: string | null, message: NodeMessage): Awaitable<void>;
-  /** Publishes this node's figures and answers the other nodes'. */
+  /** Publishes this node's figures and returns those of the other nodes. */
   report(status: NodeStatus): Awaitable<NodeStatus[]>;
 }
 
@@ -437,18 +447,18 @@ export interface Engine {
   readonly backend: Backend;
   readonly broker: Broker;
   readonly store: KeyValueStore;
-  /** Null on engines of one node: there is no other. */
+  /** Null on single-node engines. */
   readonly presence: Presence | null;
-  /** What an operator should change about the backend, a sentence each, as of now; known once it has been reached. */
+  /** What an operator should currently change about the backend, one sentence each; known once it has been reached. */
   readonly warnings?: readonly string[];
   /**
-   * Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. If that is a
-   * {@link BusError} `STORAGE_UNAVAILABLE`, waiting may help: until it is closed the engine keeps trying, and tells
-   * `health` when it succeeds. Any other error (a missing driver, an unusable address or file) is final.
+   * Takes the callbacks and connects. Rejects with one clear sentence when it cannot start. If the error is a
+   * {@link BusError} `STORAGE_UNAVAILABLE`, the failure may be temporary: the engine keeps trying until it is closed,
+   * and calls `health` when it succeeds. Any other error (a missing driver, an unusable address or file) is final.
    */
   open(events: EngineEvents): Promise<void>;
   healthy(): boolean;
   stats(): Awaitable<EngineStats>;
-  /** Flushes what was accepted and lets go of every resource. */
+  /** Flushes what was accepted and releases all resources. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Expectation } from './engine.ts';
 
-/** Where a stream stands, as a publication that expects something of it is told. */
+/** A stream's position, as reported to a publication whose expectation failed. */
 export interface Standing {
   readonly sequence: number;
   readonly epoch: string;
@@ -9,13 +9,13 @@ export interface Standing {
   readonly lastId: string | null;
 }
 
-/** Whether a stream stands where a publication expects it. */
+/** Whether a stream is at the position a publication expects. */
 export function meets(expect: Expectation, { sequence, epoch, lastId }: Standing): boolean {
   if ('lastId' in expect) return expect.lastId === lastId;
   return expect.sequence === sequence && (expect.epoch === undefined || expect.epoch === epoch);
 }
 
-/** What a publication is refused with whose expectation does not hold. */
+/** The error for a publication whose expectation does not hold. */
 export function conflict({ sequence, epoch, lastId }: Standing): BusError {
   return new BusError(
     'CONFLICT',

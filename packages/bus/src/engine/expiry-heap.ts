@@ -1,4 +1,4 @@
-/** Something with an end. `expiresAt` may change or become null while the heap holds it. */
+/** An item with an expiry. `expiresAt` may change or become null while the heap holds it. */
 export interface Expiring {
   readonly expiresAt: number | null;
 }
@@ -9,15 +9,15 @@ interface Due<T> {
 }
 
 /**
- * What ends next. An item whose end changed is added again; the place it had is passed over when its turn comes, and
- * cleared out before such places outnumber the others.
+ * A heap of items by expiry. An item whose expiry changed is added again; its stale entry is skipped when it comes up,
+ * and removed before stale entries outnumber the valid ones.
  */
 export class ExpiryHeap<T extends Expiring> {
   #heap: Due<T>[] = [];
-  /** Size at which stale places are cleared out. */
+  /** Size at which stale entries are removed. */
   #bound = 64;
 
-  /** Adds an item at its present end. */
+  /** Adds an item at its current expiry. */
   add(item: T): void {
     if (item.expiresAt === null) return;
     if (this.#heap.length >= this.#bound) this.#compact();
@@ -25,7 +25,7 @@ export class ExpiryHeap<T extends Expiring> {
     this.#up(this.#heap.length - 1);
   }
 
-  /** When the next item ends, null when none will. */
+  /** The earliest expiry, null when there is none. */
   next(): number | null {
     for (;;) {
       const top = this.#heap[0];
@@ -35,7 +35,7 @@ export class ExpiryHeap<T extends Expiring> {
     }
   }
 
-  /** Takes out one item that has ended at `now`, undefined when there is none. */
+  /** Removes and returns one item that has expired at `now`, or undefined. */
   take(now: number): T | undefined {
     const next = this.next();
     if (next === null || next > now) return undefined;

@@ -2,43 +2,43 @@ import { degraded } from './degraded.ts';
 import type { Engine, EngineEvents, Retention } from './engine.ts';
 import type { MemoryEngineOptions } from './memory/memory.ts';
 
-/** Storage as it is configured; what other backends need may be empty. */
+/** Storage configuration; settings of other backends may be empty. */
 export interface StorageOptions {
   readonly backend: 'memory' | 'sqlite' | 'redis' | 'valkey' | 'redis_streams' | 'valkey_streams' | 'postgres';
-  /** What to do while the backend is away: deliver live without storing, or refuse. */
+  /** While the backend is unavailable: deliver live without storing, or reject. */
   readonly mode: 'degraded' | 'strict';
   readonly sqlitePath: string;
   readonly redisUrl: string;
   readonly valkeyUrl: string;
   /**
-   * Of Redis and Valkey: how many replicas are to hold an event before its ack says so, and for how many milliseconds they
-   * are waited for. With `fsync` they and the server are to have synced it to their disks.
+   * Redis and Valkey: how many replicas must hold an event before its ack reports it as replicated, and how long to
+   * wait for them, in milliseconds. With `fsync` they and the server must have synced it to disk.
    */
   readonly replication?: { readonly replicas: number; readonly waitMs: number; readonly fsync?: boolean };
   readonly postgresUrl?: string;
-  /** The same PostgreSQL server without its pooler, to listen at; empty where there is none. */
+  /** The same PostgreSQL server without its pooler, used for LISTEN; empty if there is none. */
   readonly postgresListenUrl?: string;
-  /** What a channel keeps that an application makes by `arqon_publish`, in SQL. */
+  /** Retention of a channel that an application creates with `arqon_publish`, in SQL. */
   readonly retention?: Retention;
   /** This node's name, unique in its cluster. */
   readonly nodeId: string;
-  /** The socket of the process on this machine that holds the engine, for its workers; see `hostEngine`. */
+  /** The socket of the process on this machine that hosts the engine, for its workers; see `hostEngine`. */
   readonly hostPath?: string;
-  /** What a worker does when it can no longer know what changed in the store; see `LocalEngineOptions`. */
+  /** Called when a worker can no longer know what changed in the store; see `LocalEngineOptions`. */
   readonly onStale?: () => void;
-  /** Bytes that histories in memory may take, of the process and of each tenant; see {@link MemoryEngineOptions}. */
+  /** Byte limits of in-memory histories, per process and per tenant; see {@link MemoryEngineOptions}. */
   readonly maxHistoryBytes?: MemoryEngineOptions['maxHistoryBytes'];
   readonly maxHistoryBytesPerTenant?: MemoryEngineOptions['maxHistoryBytesPerTenant'];
 }
 
 /**
- * Makes the engine that the configuration names, in its mode, not opened yet; no other one's code is loaded. Rejects
- * with one sentence when it cannot be had: no address given, not in this build. Its driver is loaded when it is
- * opened, which rejects with one sentence that names the package if it is not installed.
+ * Creates the configured engine in its mode, without opening it; loads no other engine's code. Rejects with one
+ * sentence if it is unavailable: no address configured, or not in this build. Its driver is loaded on open, which
+ * rejects with one sentence naming the package if it is not installed.
  */
 export async function loadEngine(options: StorageOptions): Promise<Engine> {
   const engine = await loadStrictEngine(options);
-  // What lives in this process is never away.
+  // An engine inside this process is never unavailable.
   const isHere = engine.backend === 'memory' && engine.presence === null;
   return options.mode === 'strict' || isHere ? engine : degraded(engine);
 }

@@ -1,18 +1,18 @@
 import type { QuotaLimit, StoreQuota } from './engine.ts';
 
-/** Keys and their bytes: what somebody holds, or what is added to it. */
+/** A number of keys and their bytes: current usage, or an increase. */
 export interface Usage {
   keys: number;
   /** UTF-8 bytes of keys and values. */
   bytes: number;
 }
 
-/** What a key and its value count for. */
+/** The size a key and its value count as. */
 export function bytesOf(key: string, value: string): number {
   return Buffer.byteLength(key) + Buffer.byteLength(value);
 }
 
-/** The first bound of `quota` that would be passed if its owner and its tenant, who hold this much, were given more. */
+/** The first limit of `quota` that adding `more` to the owner's and tenant's usage would exceed, or null. */
 export function passedLimit(
   quota: StoreQuota,
   owner: { readonly held: Usage; readonly more: Usage },

@@ -1,25 +1,24 @@
-/** Parts that grow and shrink alone, so that no insert ever rehashes more than a small share of the ids. */
+/** Independently growing and shrinking segments, so that an insert rehashes only a small share of the ids. */
 const SEGMENTS = 256;
 const SMALLEST = 8;
-/** Words of a slot: three of fingerprint, the sequence in two, the second in which it lapses (0: never used). */
+/** Words per slot: three of fingerprint, two of sequence, one with the expiry second (0: never used). */
 const WORDS = 6;
 const HIGH_WORD = 2 ** 32;
 const LAST_SECOND = HIGH_WORD - 1;
 
 interface Segment {
   slots: Uint32Array;
-  /** Slots that are not free: live ones and lapsed ones that nothing has taken over yet. */
+  /** Slots in use: live ones, and expired ones not yet reused. */
   used: number;
 }
 
 /**
- * Remembers for a while which ids were seen, and a number with each: the idempotence window of PROTOCOL section 6.
+ * Remembers recently seen ids, with a number each: the idempotence window of PROTOCOL section 6.
  *
- * At 100,000 messages a second two minutes are 12 million ids. As strings in a `Map` they would cost over a gigabyte
- * of heap, a pause of half a second whenever the map doubles, and the map's limit of 2^24 entries would be near. So an
- * id is kept as a fingerprint of 96 bits in typed arrays outside the heap, 24 bytes a slot. Two different ids are taken
- * for one another once in 2^96 / (ids remembered) lookups; the seeds are drawn per process, so that nobody can compute
- * a pair ahead.
+ * At 100,000 messages per second, two minutes are 12 million ids. As strings in a `Map` they would cost over a gigabyte
+ * of heap, a half-second pause whenever the map doubles, and come close to the map's limit of 2^24 entries. So an id is
+ * kept as a 96-bit fingerprint in typed arrays outside the heap, 24 bytes per slot. Two different ids collide once in
+ * 2^96 / (ids remembered) lookups; the seeds are random per process, so that nobody can compute a collision in advance.
  */
 export class RecentIds {
   readonly #segments: (Segment | undefined)[] = new Array(SEGMENTS).fill(undefined);
@@ -28,20 +27,20 @@ export class RecentIds {
   #a = 0;
   #b = 0;
   #c = 0;
-  /** The hashes after the identity of the last call: messages of one sender come in bursts. */
+  /** Hash state after the last call's identity: messages of one sender come in bursts. */
   readonly #sender = { scope: -1, identity: '', a: 0, b: 0, c: 0 };
-  /** The next segment that {@link sweep} looks at. */
+  /** The next segment for {@link sweep}. */
   #hand = 0;
   #bytes = 0;
 
-  /** `now`: the current time in milliseconds, from which time is counted. */
+  /** `now`: the current time in milliseconds; times are stored relative to it. */
   constructor(now: number) {
     this.#origin = now;
   }
 
   /**
-   * Remembers (`scope`, `identity`, `id`) with `value` for at least `windowMs`, at most a second longer. Answers -1, or
-   * the value of the one already there, which then stays as it is.
+   * Remembers (`scope`, `identity`, `id`) with `value` for at least `windowMs`, at most a second longer. Returns -1, or
+   * the value of an existing entry, which is left unchanged.
    */
   claim(scope: number, identity: string, id: string, value: number, now: number, windowMs: number): number {
     this.#fingerprint(scope, identity, id);
@@ -69,7 +68,7 @@ export class RecentIds {
     return at < 0 ? this.#value(segment.slots, ~at) : -1;
   }
 
-  /** Remembers what is remembered for `windowMs` from now at least. */
+  /** Extends an existing entry to at least `windowMs` from now. */
   extend(scope: number, identity: string, id: string, now: number, windowMs: number): void {
     this.#fingerprint(scope, identity, id);
     const segment = this.#segments[this.#b & (SEGMENTS - 1)];
@@ -78,7 +77,7 @@ export class RecentIds {
     if (at < 0) segment.slots[~at + 5] = Math.max(segment.slots[~at + 5]!, this.#second(now + windowMs));
   }
 
-  /** Gives back the memory of what lapsed, a few segments a call; 32 calls go round once. */
+  /** Frees the memory of expired ids, a few segments per call; 32 calls cover all segments. */
   sweep(now: number): void {
     const second = this.#second(now);
     for (let step = 0; step < SEGMENTS / 32; step += 1) {
@@ -94,12 +93,12 @@ export class RecentIds {
     }
   }
 
-  /** Bytes of the slots, free ones included. */
+  /** Bytes of the slots, including free ones. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Seconds are counted from 1: 0 marks a free slot. What would end later than a slot can hold ends with the last. */
+  /** Seconds count from 1, since 0 marks a free slot. Expiries beyond a slot's range are clamped to the last second. */
   #second(now: number): number {
     return Math.min(LAST_SECOND, Math.max(1, Math.floor((now - this.#origin) / 1000) + 1));
   }
@@ -124,7 +123,7 @@ export class RecentIds {
     return slots[at + 3]! + slots[at + 4]! * HIGH_WORD;
   }
 
-  /** Where the fingerprint is, as its complement; else where it may be put: the first slot that is free or lapsed. */
+  /** The fingerprint's position, as its complement; otherwise where to insert it: the first free or expired slot. */
   #probe({ slots }: Segment, second: number): number {
     const a = this.#a;
     let at = (a & (slots.length / WORDS - 1)) * WORDS;
@@ -166,9 +165,9 @@ export class RecentIds {
   }
 
   /**
-   * Three multiplicative hashes side by side, two code units a step. Every step is a bijection of the state;
-   * multiplication carries differences upwards only, rotation brings them down again. The length goes first, so that
-   * nothing can be moved across the border of two texts.
+   * Three multiplicative hashes in parallel, two code units per step. Every step is a bijection of the state;
+   * multiplication carries differences upwards only, rotation brings them down again. The length is hashed first, so
+   * that characters cannot shift from one text to the next.
    */
   #mix(text: string): void {
     const { length } = text;
@@ -190,7 +189,7 @@ export class RecentIds {
   }
 }
 
-/** Spreads the high bits, where multiplication gathers the differences, over the low ones that choose the slot. */
+/** Spreads the high bits, where multiplication gathers the differences, over the low bits that choose the slot. */
 function avalanche(hash: number): number {
   let mixed = Math.imul(hash ^ (hash >>> 16), 0x21f0aaad);
   mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
@@ -203,7 +202,7 @@ function countLive(slots: Uint32Array, second: number): number {
   return live;
 }
 
-/** Moves what is live into slots of which it fills between a fifth and two fifths. */
+/** Moves live entries into new slots, filled between a fifth and two fifths. */
 function rebuild(segment: Segment, second: number): void {
   const old = segment.slots;
   const live = countLive(old, second);

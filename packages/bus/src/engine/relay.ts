@@ -1,6 +1,6 @@
 import type { Awaitable, EngineEvents, NodeMessage, StreamAddress, StreamEvent } from './engine.ts';
 
-/** The bus's callbacks, for parts that are made before the engine is given them. */
+/** Forwards to the bus's callbacks, for parts that are created before the engine receives them. */
 export class Relay implements EngineEvents {
   target: EngineEvents | null = null;
 

@@ -4,44 +4,44 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 const MOST_RETRIES = 10;
 
-/** `waiting`: the server was lost a moment ago, and what is asked of it waits; `away`: it no longer waits. */
+/** `waiting`: the server was lost recently and requests wait for it; `away`: they no longer wait. */
 export type Reachability = 'up' | 'waiting' | 'away';
 
 /**
- * What a failed question means: `lost`, that the connection broke before the answer, so that it may have been carried
- * out; `reconnect`, that this server did not do it and cannot be asked now; `retry`, that it did not do it and may be
- * asked again at once; `refused`, that it will not do it.
+ * The meaning of a failed request: `lost`: the connection broke before the answer, so it may have been executed;
+ * `reconnect`: this server did not execute it and cannot be used now; `retry`: not executed, may be retried at once;
+ * `refused`: the server will not execute it.
  */
 export type Failure = 'lost' | 'reconnect' | 'retry' | 'refused';
 
-/** What a {@link ServerLink} has to know of the kind of server that it leads to. */
+/** What a {@link ServerLink} needs to know about its kind of server. */
 export interface Server<S> {
   /** Its URL without credentials. */
   readonly shown: string;
-  /** Opens a session. `lost` is to be called once when it ends without having been closed. */
+  /** Opens a session. `lost` must be called once if the session ends without having been closed. */
   connect(lost: (reason: string) => void): Promise<S>;
   judge(error: unknown): Failure;
-  /** One sentence for a failed connection or a refusal, on which an operator can act. It holds no credential. */
+  /** One sentence on a failed connection or a refusal that an operator can act on. Contains no credentials. */
   explain(error: unknown): string;
 }
 
 export interface ServerLinkEvents<S> {
-  /** A server answers: brings this node up to date. The link is up when this has resolved; a rejection tries anew. */
+  /** A server answers: brings this node up to date. When this resolves, the link is up; a rejection causes a retry. */
   prepare(session: S): Promise<void>;
   up(session: S): void;
   lost(reason: string): void;
-  /** The server did not come back within the grace. */
+  /** The server did not come back within the grace period. */
   away(reason: string): void;
 }
 
-/** Keeps one session with a server: connects, connects again with growing pauses, and tells how it stands. */
+/** Maintains one session with a server: connects, reconnects with backoff, and reports its state. */
 export class ServerLink<S extends { close(): void }> {
   /** The session while the link is up. */
   session: S | null = null;
   standing: Reachability = 'away';
-  /** Why the server is not there, when it is not. */
+  /** Why the server is unavailable, when it is. */
   reason: string;
-  /** Questions that were answered. */
+  /** Number of answered requests. */
   operations = 0;
   errors = 0;
   lastError: string | null = null;
@@ -49,7 +49,7 @@ export class ServerLink<S extends { close(): void }> {
   private readonly graceMs: number;
   private readonly events: ServerLinkEvents<S>;
   private current: S | null = null;
-  /** Ends the preparation of the current session. */
+  /** Aborts the preparation of the current session. */
   private interrupt: (cause: string) => void = () => {};
   private readonly waiting = new Set<() => void>();
   private pauseMs = FIRST_PAUSE_MS;
@@ -57,7 +57,7 @@ export class ServerLink<S extends { close(): void }> {
   private grace: NodeJS.Timeout | undefined;
   private closed = false;
 
-  /** @param graceMs how long a lost server is waited for before what waits is decided without it, in milliseconds */
+  /** @param graceMs how long requests wait for a lost server before they fail, in milliseconds */
   constructor(server: Server<S>, graceMs: number, events: ServerLinkEvents<S>) {
     this.server = server;
     this.graceMs = graceMs;
@@ -65,7 +65,7 @@ export class ServerLink<S extends { close(): void }> {
     this.reason = `${server.shown} was not asked yet.`;
   }
 
-  /** Connects once; rejects with one sentence. The caller then chooses to {@link keepTrying}, or to give up. */
+  /** Connects once; rejects with one sentence. The caller then either calls {@link keepTrying} or gives up. */
   open(): Promise<void> {
     return this.attempt();
   }
@@ -81,11 +81,11 @@ export class ServerLink<S extends { close(): void }> {
   }
 
   /**
-   * Asks the server something. While a lost server is waited for, so is this. When the connection is lost before the
-   * answer, it is asked again on the next one, and `again` tells the work that it may have been carried out before.
-   * Throws STORAGE_UNAVAILABLE when the server is away or refuses.
+   * Runs a request on the server. While a lost server is waited for, the request waits too. If the connection is lost
+   * before the answer, the request runs again on the next one, with `again` set because it may have been executed
+   * before. Throws STORAGE_UNAVAILABLE when the server is unavailable or refuses.
    *
-   * @param isRepeatable whether it may be asked again after a loss: a question, or a change that may be made twice
+   * @param isRepeatable whether it may run again after a loss: a query, or an idempotent change
    */
   async ask<T>(work: (session: S, again: boolean) => Promise<T>, isRepeatable = true): Promise<T> {
     for (let tries = 0; ; tries += 1) {
@@ -95,7 +95,7 @@ export class ServerLink<S extends { close(): void }> {
         this.operations += 1;
         return answer;
       } catch (error) {
-        // A fault of this program is nobody's absence.
+        // A bug in this program does not mean that the server is unavailable.
         if (error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError) throw error;
         const failure = this.server.judge(error);
         if (failure === 'refused' || (failure === 'retry' && tries >= MOST_RETRIES)) {
@@ -109,13 +109,13 @@ export class ServerLink<S extends { close(): void }> {
     }
   }
 
-  /** Notes a fault of the server. */
+  /** Records a server fault. */
   fault(reason: string): void {
     this.errors += 1;
     this.lastError = reason;
   }
 
-  /** Gives a session up: the server is not there any more, or not as one that takes writes. */
+  /** Drops a session: the server is unavailable, or no longer accepts writes. */
   drop(session: S, reason: string): void {
     session.close();
     this.lose(session, reason);
@@ -133,7 +133,7 @@ export class ServerLink<S extends { close(): void }> {
     this.wake();
   }
 
-  /** The session as soon as the link is up. Throws when it is not to be in time. */
+  /** The session as soon as the link is up. Throws when the server does not come back in time. */
   private async ready(): Promise<S> {
     while (this.session === null) {
       if (this.standing === 'away') throw unavailable(this.reason);
@@ -171,7 +171,7 @@ export class ServerLink<S extends { close(): void }> {
     }
   }
 
-  /** Rejects when the connection is lost meanwhile, though the driver may leave what was asked on it open. */
+  /** Rejects if the connection is lost in the meantime; the driver may never settle pending requests. */
   private prepare(session: S): Promise<void> {
     return new Promise((resolve, reject) => {
       this.interrupt = (cause) => reject(new Error(`the connection was lost again: ${cause}`));
@@ -182,7 +182,7 @@ export class ServerLink<S extends { close(): void }> {
   private lose(session: S, cause: string): void {
     if (this.current !== session) return;
     this.current = null;
-    // Lost while it was being prepared: the attempt itself fails and is repeated.
+    // Lost during preparation: the attempt itself fails and is retried.
     if (this.session !== session) {
       this.interrupt(cause);
       return;

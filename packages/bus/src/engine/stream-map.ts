@@ -1,8 +1,8 @@
 import type { StreamAddress } from './engine.ts';
 
 /**
- * Streams by address: tenant, room, channel. Three look-ups of names whose hashes are known are cheaper than joining
- * them to one key for every message, and a room's streams are found without looking at all others.
+ * Streams by address: tenant, room, channel. Three lookups of names with cached hashes are cheaper than building a
+ * joined key for every message, and a room's streams are found without scanning all others.
  */
 export class StreamMap<T> {
   readonly #tenants = new Map<string, Map<string, Map<string, T>>>();
@@ -29,7 +29,7 @@ export class StreamMap<T> {
     return [...this.#tenants.keys()];
   }
 
-  /** The streams of a tenant, or of one room of it. */
+  /** The streams of a tenant, or of one of its rooms. */
   *list(tenant: string, room?: string): Generator<T> {
     const rooms = this.#tenants.get(tenant);
     if (rooms === undefined) return;

@@ -13,12 +13,12 @@ import type {
   StreamAddress,
 } from './engine.ts';
 
-/** Told how long an operation of the backend took, in seconds, whether it succeeded or not. */
+/** Receives the duration of a backend operation in seconds, whether or not it succeeded. */
 export type ObserveOperation = (operation: string, seconds: number) => void;
 
 /**
- * The same engine, with the operations of its streams and keys timed. The memory engine is left as it is: it asks no
- * backend, and a clock would cost more than what it measures.
+ * Wraps the engine to time its stream and key operations. The memory engine is returned unchanged: it has no backend,
+ * and the clock would cost more than what it measures.
  */
 export function timeEngine(engine: Engine, observe: ObserveOperation): Engine {
   const isHere = engine.backend === 'memory' && engine.presence === null;

@@ -1,12 +1,12 @@
 import type { KeyChange } from './engine.ts';
 
-/** Who wants to know of changes in which space of a key–value store. */
+/** Watchers of changes, per space of a key–value store. */
 export class Watchers {
   readonly #spaces = new Map<string, Set<{ readonly tell: (change: KeyChange) => void }>>();
 
-  /** Adds a watcher of a space; the answer takes it away again, and may be called more than once. */
+  /** Adds a watcher of a space; the returned function removes it and may be called more than once. */
   add(space: string, tell: (change: KeyChange) => void): () => void {
-    // An object of its own per call, so that the same function may watch twice.
+    // A separate object per call, so that the same function can watch twice.
     const watcher = { tell };
     const watchers = this.#spaces.get(space) ?? new Set();
     this.#spaces.set(space, watchers.add(watcher));

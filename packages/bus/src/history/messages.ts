@@ -9,13 +9,13 @@ import { Slice } from '../turn.ts';
 import { compare, type Entry, fit, MAX_ANSWER, pointOf, readWithin } from './page.ts';
 import type { Waits } from './waits.ts';
 
-/** Streams of a room that are read together: as many as a map of positions may hold. */
+/** Maximum number of streams of a room read together, which is also the maximum size of a map of positions. */
 const MAX_STREAMS = 1_000;
 
 /** A sequence, or for a whole room a sequence by channel. */
 type Bound = number | Readonly<Record<string, number>>;
 
-/** Where to read on: a position, the positions of a room's channels, or a time. */
+/** Where to continue: a position, the positions of a room's channels, or a time. */
 type Since = Position | Readonly<Record<string, Position>> | { readonly time: string };
 
 export interface MessagesRequest {
@@ -23,25 +23,25 @@ export interface MessagesRequest {
   /** `*`: the room-wide stream alone. Undefined: all channels of the room, merged by time. */
   readonly channel: string | undefined;
   readonly limit: number;
-  /** Only what is below: the last ones of it. */
+  /** Only messages below this; the last ones. */
   readonly before?: Bound | undefined;
-  /** Only what is above: the first ones of it. */
+  /** Only messages above this; the first ones. */
   readonly after?: Bound | undefined;
-  /** As `after`, told of an epoch; without the other two. */
+  /** Like `after`, but includes the epoch; excludes the other two. */
   readonly since?: Since | undefined;
-  /** How long to wait for the first one when there is none. */
+  /** How long to wait for the first message if there is none. */
   readonly waitMs?: number | undefined;
-  /** Ends the wait of a caller without a connection to the bus that has gone. */
+  /** Ends the wait when a caller without a bus connection is gone. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One page of messages, and where it ends. Of a channel all is about its stream; of a room maps by channel. */
+/** One page of messages, and where it ends. Single values for a channel; maps by channel for a room. */
 export interface Messages {
   /** Envelopes as JSON, oldest first. */
   readonly texts: readonly string[];
-  /** Where to read on with `since`: nothing before it was left out, but for what is no longer kept. */
+  /** Where to continue with `since`: nothing before it was left out, except what is no longer kept. */
   readonly position: Position | Readonly<Record<string, Position>>;
-  /** With `since`: whether all that was missed is still kept. False: another epoch, or retention took some of it. */
+  /** With `since`: whether everything missed is still kept. False: another epoch, or retention removed some of it. */
   readonly recovered: boolean | undefined;
   /** For `after`; null at the end. */
   readonly next: Bound | null;
@@ -59,17 +59,17 @@ export interface MessagesParts {
   readonly now: () => number;
 }
 
-/** A stream that is read, from where to where. */
 /** A channel of a room, or `*`. */
 interface Place {
   readonly room: string;
   readonly channel: string;
 }
 
+/** A stream to read, with its bounds. */
 interface Reader {
   readonly stream: StreamAddress;
   readonly state: StreamState;
-  /** Only sequences above this; undefined when a time says from where. */
+  /** Only sequences above this; undefined when reading starts at a time. */
   readonly after: number | undefined;
   readonly before: number | undefined;
 }
@@ -81,7 +81,7 @@ interface Plan {
   readonly recovered: boolean | undefined;
 }
 
-/** What channels keep, as whoever has no subscription reads it: page by page, or waiting for what comes. */
+/** Reads what channels keep, for callers without a subscription: page by page, or waiting for new messages. */
 export class MessageHistory {
   private readonly parts: MessagesParts;
 
@@ -90,13 +90,13 @@ export class MessageHistory {
   }
 
   /**
-   * Reads one page. With `waitMs` and nothing to give, it waits for the first message, costing a timer; when the time is
-   * over, its connection has gone or the server stops, the page is empty.
+   * Reads one page. With `waitMs` and nothing to return, it waits for the first message, at the cost of a timer; when
+   * the time is up, the connection is gone or the server stops, the page is empty.
    *
-   * Throws AUTHORIZATION_ERROR; NOT_FOUND for what does not exist, unless it is waited for; VALIDATION_ERROR for bounds
-   * that do not go together; LIMIT_EXCEEDED beyond the waits of a client and for a room of more than 1,000 streams.
+   * Throws AUTHORIZATION_ERROR; NOT_FOUND for what does not exist, unless waiting; VALIDATION_ERROR for conflicting
+   * bounds; LIMIT_EXCEEDED beyond a client's waits and for a room of more than 1,000 streams.
    *
-   * @param onWait called when it begins to wait: whatever else the caller has to do can go on
+   * @param onWait called when it starts to wait: the caller's other work can continue
    */
   async read(sender: Sender, request: MessagesRequest, onWait: () => void = () => {}): Promise<Messages> {
     check(request);
@@ -107,7 +107,7 @@ export class MessageHistory {
     onWait();
     const at = { tenant: sender.principal.tenant, room, channel };
     return this.parts.waits.during(sender, at, { ms: waitMs, signal: request.signal }, async (wait) => {
-      // What came before the wait was known is there now.
+      // Picks up messages that arrived before the wait was registered.
       for (let page = await this.look(sender, request, true); ; page = await this.look(sender, request, true)) {
         if (page.texts.length > 0) return page;
         if ((await wait.next()) !== 'event') return page;
@@ -116,8 +116,8 @@ export class MessageHistory {
   }
 
   /**
-   * Asks the backends that rules name whether somebody may read what is kept of a place; whoever is a member has been
-   * asked about already. Without a room it is all of the tenant. Rejects with the refusal.
+   * Asks the backends named by rules whether the sender may read the history of a place; for a member this has already
+   * been done. Without a room it means the whole tenant. Rejects with the refusal.
    */
   async requireReader(
     sender: Sender,
@@ -137,7 +137,7 @@ export class MessageHistory {
     const { entries, isCut, seen } = await readMerged(broker, plan, request.limit, this.parts.now());
     const page = new PageEnds(plan, entries, isCut, seen);
     const isWhole = request.channel === undefined;
-    // Whoever reads it here may answer it here.
+    // A reader of a message on this node may answer it here.
     for (const { stored } of entries) this.parts.hops.learn(sender.principal.tenant, stored.text);
     return {
       texts: entries.map(({ stored }) => stored.text),
@@ -148,7 +148,7 @@ export class MessageHistory {
     };
   }
 
-  /** Whether nothing after a time is gone that was there; undefined without one. */
+  /** Whether everything after the time is still kept; undefined without a time. */
   private async reaches({ readers, fromTime }: Plan): Promise<boolean | undefined> {
     if (fromTime === undefined) return undefined;
     for (const { stream, state } of readers) {
@@ -159,7 +159,7 @@ export class MessageHistory {
     return true;
   }
 
-  /** The streams that are asked for and where they stand. */
+  /** The requested streams and their state. */
   private async streamsOf(
     { principal }: Sender,
     { room, channel }: MessagesRequest,
@@ -175,7 +175,7 @@ export class MessageHistory {
       const stream = { tenant, room, channel };
       const state = await this.stateOf(stream);
       if (state !== null) return [{ stream, state }];
-      // A mailbox is there before its first message.
+      // A mailbox exists before its first message.
       if (mayBeMissing || room === MAIL_ROOM) return [{ stream, state: NO_STATE }];
       throw new BusError('NOT_FOUND', `The channel ${room}:${channel} does not exist.`, { room, channel });
     }
@@ -199,7 +199,7 @@ export class MessageHistory {
     return Promise.all(states);
   }
 
-  /** Where a stream stands that has events or a channel here; null of what is nowhere. */
+  /** A stream's state, if it has events or a channel here; otherwise null. */
   private async stateOf(stream: StreamAddress): Promise<StreamState | null> {
     const { broker, rooms } = this.parts;
     const state = await broker.find(stream);
@@ -209,10 +209,10 @@ export class MessageHistory {
   }
 }
 
-/** Nothing is known of a stream that never was: whoever comes back with this position has missed nothing. */
+/** A stream that never existed: a reader that comes back with this position has missed nothing. */
 const NO_STATE: StreamState = { sequence: 0, epoch: '', oldest: 1 };
 
-/** Whoever is a member of the channel or its room has been asked about already. */
+/** Members of the channel or its room have already been checked. */
 function isMember({ session }: Sender, { room, channel }: Place): boolean {
   for (const place of session?.memberships.keys() ?? []) {
     if (place.room === room && (place.channel === WILDCARD || place.channel === channel)) return true;
@@ -254,13 +254,13 @@ function planOf(
   });
   if (since !== undefined && !isPosition(since) && fromTime === undefined) {
     const names = new Set(streams.map(({ stream }) => stream.channel));
-    // A stream that was left behind somewhere and is no more has been forgotten with what it had.
+    // A stream in the map that no longer exists was forgotten along with its events.
     if (Object.keys(since).some((name) => !names.has(name))) recovered = false;
   }
   return { readers, forward, fromTime, recovered };
 }
 
-/** From where on a stream is read that was left at a position. */
+/** Where to continue reading a stream that was left at a position. */
 function startOf(
   since: Position | Readonly<Record<string, Position>>,
   channel: string,
@@ -268,7 +268,7 @@ function startOf(
 ): { after: number; recovered?: false } {
   const position = isPosition(since) ? since : Object.hasOwn(since, channel) ? since[channel] : undefined;
   if (position === undefined) {
-    // A map that tells of the room-wide stream is a whole one: a channel it lacks is new to the reader.
+    // A map that includes the room-wide stream is complete: a channel it lacks is new to the reader.
     const isNew = Object.hasOwn(since, WILDCARD);
     return { after: isNew ? 0 : sequence };
   }
@@ -279,19 +279,19 @@ function startOf(
   return isKept ? { after: position.sequence } : { after: position.sequence, recovered: false };
 }
 
-/** What was read, of all streams together. */
+/** The merged result of all streams. */
 interface Merged {
   /** Oldest first. */
   readonly entries: readonly Entry[];
-  /** Whether there is more in the direction of reading. */
+  /** Whether there is more in the reading direction. */
   readonly isCut: boolean;
-  /** By channel: the first sequence that was found, whether it is given or not. */
+  /** By channel: the first sequence found, whether or not it is returned. */
   readonly seen: ReadonlyMap<string, number>;
 }
 
 /** An event among those of other streams. */
 interface Placed extends Entry {
-  /** Its own, but such that a stream's events keep their order, for nodes stamp them before the engine orders them. */
+  /** Its own time, adjusted to keep the stream's order: nodes stamp events before the engine orders them. */
   readonly time: number;
 }
 
@@ -385,7 +385,7 @@ class PageEnds {
     });
   }
 
-  /** The last sequence before the page, in a stream that it holds nothing of or begins with. */
+  /** The sequence before the page, in a stream that it starts with or has no events of. */
   private start({ stream, state, after, before }: Reader): number {
     if (!this.plan.forward && before !== undefined) return Math.min(before - 1, state.sequence);
     if (after !== undefined) return after;

@@ -1,23 +1,23 @@
 import { isExpired } from '@arqonbus/protocol';
 import type { Broker, HistoryQuery, StoredEvent, StreamAddress } from '../engine/engine.ts';
 
-/** Bytes of envelopes in one answer; what is more comes with the next page. One envelope is always given. */
+/** Bytes of envelopes per answer; the rest follows on the next page. At least one envelope is always returned. */
 export const MAX_ANSWER = 1_048_576;
-/** Envelopes read at first, before their size is known. */
+/** Envelopes in the first read, before their size is known. */
 const FIRST_READ = 8;
 
 export interface Page {
   /** Oldest first. */
   readonly found: readonly StoredEvent[];
-  /** Whether there is more at the end that it was read from. */
+  /** Whether there is more in the reading direction. */
   readonly more: boolean;
-  /** Sequences that were passed over since their time to live is over. */
+  /** Sequences skipped because their time to live has passed. */
   readonly expired: readonly number[];
 }
 
 /**
- * Reads what `query` asks for up to {@link MAX_ANSWER}, in steps that fit the size of what was read so far. What has
- * expired by `now` (milliseconds since 1970) or is not wanted does not count.
+ * Reads the result of `query` up to {@link MAX_ANSWER}, in steps sized by what was read so far. Events that have
+ * expired by `now` (milliseconds since 1970) or are not wanted do not count.
  */
 export async function readWithin(
   broker: Broker,
@@ -36,7 +36,7 @@ export async function readWithin(
   let last: StoredEvent | undefined;
   for (;;) {
     const average = found.length === 0 ? MAX_ANSWER / FIRST_READ : Math.max(1, bytes / found.length);
-    // One more than there is room for tells whether there is a next page.
+    // Reading one more than fits shows whether there is a next page.
     const step = Math.min(limit - found.length, Math.ceil((MAX_ANSWER - bytes) / average)) + 1;
     const read = await broker.history(stream, { ...rest, limit: step });
     for (const event of forward ? read : read.toReversed()) {
@@ -62,7 +62,7 @@ export interface Entry {
   readonly stream: StreamAddress;
 }
 
-/** Where an event stands in the order of all streams together. */
+/** An event's position in the order of all streams. */
 export interface Point {
   readonly time: number;
   readonly room: string;
@@ -74,7 +74,7 @@ export function pointOf({ stored: { time, sequence }, stream: { room, channel } 
   return { time, room, channel, sequence };
 }
 
-/** By time; envelopes of one millisecond by channel, and by their sequence in it. */
+/** By time; within the same millisecond by channel, then by sequence. */
 export function compare(one: Point, other: Point): number {
   if (one.time !== other.time) return one.time - other.time;
   if (one.room !== other.room) return one.room < other.room ? -1 : 1;
@@ -82,7 +82,7 @@ export function compare(one: Point, other: Point): number {
   return one.sequence - other.sequence;
 }
 
-/** As many as one answer may hold; always one. */
+/** As many entries as one answer may hold; at least one. */
 export function fit(entries: readonly Entry[], limit: number): readonly Entry[] {
   let bytes = 0;
   const end = entries.findIndex(({ stored }, at) => {

@@ -6,9 +6,9 @@ import type { Hub } from '../hub.ts';
 import type { Interest } from '../subscribe/interest.ts';
 
 export interface WaitLimits {
-  /** Waits of one connection, or of one identity over HTTP, at a time. */
+  /** Concurrent waits per connection, or per identity over HTTP. */
   readonly maxWaitsPerClient: number;
-  /** Waits of the process at a time. */
+  /** Concurrent waits of the process. */
   readonly maxWaits: number;
 }
 
@@ -22,7 +22,7 @@ export interface Awaited {
 /** How a wait ended, or that there may be something to read. */
 export type WaitOutcome = 'event' | 'over' | 'gone';
 
-/** One wait: {@link next} resolves each time that there may be something new, and for the last time when it is over. */
+/** One wait: {@link next} resolves each time there may be something new, and a last time when the wait ends. */
 export class Wait {
   readonly session: Session | null;
   readonly client: string;
@@ -38,7 +38,7 @@ export class Wait {
     this.timer = setTimeout(() => this.tell('over'), ms);
   }
 
-  /** An event that came by since the last call counts too. */
+  /** An event since the last call counts too. */
   async next(): Promise<WaitOutcome> {
     if (this.outcome === null) {
       await new Promise<void>((resolve) => {
@@ -50,7 +50,7 @@ export class Wait {
     return outcome;
   }
 
-  /** An end is not taken back by an event. */
+  /** An event does not override an end. */
   tell(outcome: WaitOutcome): void {
     if (this.outcome === null || this.outcome === 'event') this.outcome = outcome;
     this.wake?.();
@@ -63,8 +63,8 @@ export class Wait {
 }
 
 /**
- * Whoever waits for what is not there yet. A wait costs a timer and a place in a map; nothing is asked for until an
- * event of its room comes by on this node, which is told to be interested in the room as it is by a member.
+ * Callers waiting for new messages. A wait costs a timer and a map entry; nothing is read until an event of its room
+ * arrives on this node, which is subscribed to the room as for a member.
  */
 export class Waits {
   private readonly hub: Hub;
@@ -82,7 +82,7 @@ export class Waits {
   }
 
   /**
-   * Runs `work` with a wait of at most `ms`. When it begins no later event of the place is missed. Throws
+   * Runs `work` with a wait of at most `ms`. Once `work` starts, no later event of the place is missed. Throws
    * LIMIT_EXCEEDED beyond the waits of the client or of the process.
    */
   async during<T>(
@@ -105,7 +105,7 @@ export class Waits {
     try {
       const attached = this.interest.add(at.tenant, at.room);
       try {
-        // While the backend is away events are live on this node, and it is followed once it is back.
+        // While the backend is unavailable, events are live on this node only; it is followed once it is back.
         await andThen(attached, () => {});
         return await work(wait);
       } finally {
@@ -118,23 +118,23 @@ export class Waits {
     }
   }
 
-  /** Waits under way. */
+  /** Number of active waits. */
   get size(): number {
     return this.count;
   }
 
-  /** Events of a room (`*`: of all rooms of the tenant) may have passed by: everybody looks again. */
+  /** Events of a room (`*`: of all rooms of the tenant) may have been missed: all its waits check again. */
   recheck(tenant: string, room: string): void {
     const rooms = room === WILDCARD ? this.byRoom.values() : [this.byRoom.get(roomKey({ tenant, room })) ?? []];
     for (const waits of rooms) for (const wait of waits) if (wait.at.tenant === tenant) wait.tell('event');
   }
 
-  /** A connection has gone, and with it what it waited for. */
+  /** A connection is gone, and its waits end. */
   leave(session: Session): void {
     for (const wait of this.byClient.get(session.id) ?? []) wait.tell('gone');
   }
 
-  /** Everybody is answered with what there is. */
+  /** Ends all waits; each returns what there is. */
   endAll(): void {
     for (const waits of this.byRoom.values()) for (const wait of waits) wait.tell('over');
   }
@@ -163,7 +163,7 @@ export class Waits {
   }
 
   private see({ stream, sequence }: StreamEvent): void {
-    // What is live only is in no history.
+    // A live-only event is not in history.
     if (sequence === 0) return;
     const { channel } = stream;
     for (const wait of this.byRoom.get(roomKey(stream)) ?? []) {

@@ -3,48 +3,48 @@ import type { Awaitable } from '../engine/engine.ts';
 import type { Timers } from '../timers.ts';
 import { type Cause, Roster, type RosterChange, type RosterMember } from './roster.ts';
 
-/** What is followed: a channel, a room with all that one can join in it, or (nulls) the whole tenant. */
+/** What is followed: a channel, a room with everything that can be joined in it, or (nulls) the whole tenant. */
 export interface Followed {
   readonly tenant: string;
   readonly room: string | null;
   readonly channel: string | null;
 }
 
-/** Where somebody came or went. `channel` is `*` or a pattern for whoever joined a room by that. */
+/** Where a client joined or left. `channel` is `*` or a pattern if it joined a room that way. */
 interface Somewhere {
   readonly room: string;
   readonly channel: string;
 }
 
-/** Somebody came, went, or is back in time on another connection (`renamed`). */
+/** A client joined, left, or is back in time on another connection (`renamed`). */
 export type Movement =
   | (Somewhere & { readonly kind: 'joined'; readonly member: RosterMember; readonly isFirst: boolean })
   | (Somewhere & { readonly kind: 'renamed'; readonly member: RosterMember; readonly previous: string })
   | (Somewhere & {
       readonly kind: 'left';
       readonly departure: Departure;
-      /** Nobody is in it any more. */
+      /** No member is left in it. */
       readonly isLast: boolean;
     });
 
 type Departure = Pick<RosterMember['record'], 'client_id' | 'sender' | 'joined_at'> & { readonly cause: Cause };
 
-/** Told in their order; must neither throw nor wait. */
+/** Called in order; must neither throw nor wait. */
 export type MovementListener = (movements: readonly Movement[]) => void;
 
 export interface Following {
-  /** Who is there as of the first movement that is told. */
+  /** The members as of the first reported movement. */
   readonly members: readonly RosterMember[];
   stop(): void;
 }
 
 export interface AttendanceParts {
   readonly timers: Timers;
-  /** How long a broken line is waited for, in milliseconds. */
+  /** How long to wait for a broken connection, in milliseconds. */
   readonly graceMs: number;
   /** The members on this node. */
   readonly here: (followed: Followed) => Iterable<RosterMember>;
-  /** Those on other nodes; null where there are none. */
+  /** Those on other nodes; null on single-node engines. */
   readonly elsewhere: ((followed: Followed) => Promise<RosterMember[]>) | null;
 }
 
@@ -52,16 +52,16 @@ interface Attended {
   readonly followed: Followed;
   readonly roster: Roster;
   readonly listeners: Set<MovementListener>;
-  /** Members by place, as they were told. */
+  /** Number of members by place, as reported. */
   readonly counts: Map<string, number>;
   ready: Awaitable<void>;
-  /** Who left while the members of other nodes were read; null once they are in. */
+  /** Members that left while those of other nodes were loading; null once loaded. */
   departed: Set<string> | null;
 }
 
 /**
- * Who comes and goes in whole rooms or tenants, for parts of this program, channel by channel. Unlike the sets that clients
- * watch, it tells of everybody, however many there are.
+ * Joins and leaves in whole rooms or tenants, channel by channel, for parts of this program. Unlike the sets that
+ * clients watch, it reports every member, however many there are.
  */
 export class Attendance {
   private readonly parts: AttendanceParts;
@@ -75,14 +75,14 @@ export class Attendance {
     return this.sets.size === 0;
   }
 
-  /** Tells of every movement from now on. Rejects with STORAGE_UNAVAILABLE when other nodes' members cannot be read. */
+  /** Reports every movement from now on. Rejects with STORAGE_UNAVAILABLE when other nodes' members cannot be read. */
   async follow(followed: Followed, listener: MovementListener): Promise<Following> {
     const set = this.setOf(followed);
     const stop = (): void => {
       set.listeners.delete(listener);
       if (set.listeners.size === 0) this.remove(set);
     };
-    // Until it is told it holds the place of the set.
+    // A placeholder that keeps the set until the real listener is added.
     const waiting: MovementListener = () => {};
     set.listeners.add(waiting);
     try {
@@ -108,12 +108,12 @@ export class Attendance {
     }
   }
 
-  /** All members of some nodes are gone with them. */
+  /** All members of lost nodes are gone. */
   loseNodes(isLost: (node: string) => boolean): void {
     for (const { roster } of this.sets.values()) roster.loseNodes(isLost);
   }
 
-  /** Brings every set to what is known of the other nodes now. */
+  /** Aligns every set with what is currently known about the other nodes. */
   async align(isOwn: (node: string) => boolean): Promise<void> {
     for (const set of [...this.sets.values()]) {
       if (set.departed === null) await this.readOthers(set, (present) => set.roster.align(present, isOwn));
@@ -169,7 +169,7 @@ export class Attendance {
         this.remove(set);
         throw error;
       });
-      // Whoever follows is told of it.
+      // Callers of `follow` get the error.
       set.ready.catch(() => {});
     }
     return set;
@@ -194,7 +194,7 @@ export class Attendance {
   }
 }
 
-/** A member as a set over several channels has it: its place is the whole address. */
+/** A member as stored in a set of several channels: its place is the whole address. */
 export function placed(room: string, member: RosterMember): RosterMember {
   return { ...member, channel: addressOf(room, member.channel) };
 }
@@ -213,7 +213,7 @@ function tell({ listeners, counts }: Attended, changes: Iterable<RosterChange>):
     }
     if (change.kind === 'updated' && change.previous !== undefined) {
       const { member, previous, isMerged } = change;
-      // Both were told as there: one of them is not any more.
+      // Both were reported as present; one of them no longer is.
       if (isMerged === true) {
         departures.push({ ...member.record, client_id: previous, cause: 'lost' });
         places.push(member.channel);
@@ -224,7 +224,7 @@ function tell({ listeners, counts }: Attended, changes: Iterable<RosterChange>):
       places.push(change.departure.channel as string);
     }
   }
-  // In one notice whoever left did so after all others had come.
+  // Within one notice, all joins come before all departures.
   const left = departures.map((departure, index): Movement => {
     const place = places[index] as string;
     const count = (counts.get(place) ?? 1) - 1;
@@ -236,7 +236,7 @@ function tell({ listeners, counts }: Attended, changes: Iterable<RosterChange>):
   if (movements.length > 0) for (const listener of [...listeners]) listener(movements);
 }
 
-/** Whether a place is a channel, which alone can be occupied. */
+/** Whether a place is a channel; only a channel can be occupied. */
 export function isChannel({ channel }: Somewhere): boolean {
   return isChannelName(channel);
 }

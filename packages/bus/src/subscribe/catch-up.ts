@@ -5,13 +5,13 @@ import { hearsItself } from '../echo.ts';
 import type { Broker, StoredEvent, StreamEvent } from '../engine/engine.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 
-/** Most envelopes pulled from history at a time. */
+/** Maximum number of envelopes per history read. */
 const MOST = 64;
-/** Envelopes pulled at first, before their size is known. */
+/** Envelopes in the first read, before their size is known. */
 const FIRST = 8;
-/** Bytes of replay that may be unsent: beyond it the connection has to drain. A small backlog limit bounds it further. */
+/** Maximum unsent replay bytes before waiting for the connection to drain. A small backlog limit lowers it further. */
 const MAX_UNSENT = 262_144;
-/** Live events held back while the replay runs; beyond it they are dropped here and pulled from history instead. */
+/** Live events held back during the replay; beyond it they are dropped and read from history instead. */
 const MAX_HELD = 512;
 
 export interface CatchUpParts {
@@ -27,35 +27,35 @@ export interface Missed {
 }
 
 /**
- * Replays what a member missed and then hands it over to live traffic, without gap, duplicate or reordering (PROTOCOL
- * section 6, guarantee 4). Live events that arrive meanwhile are held back; the replay is done when it reaches the
- * first of them. It pulls the next batch only once the connection has drained, so it makes nobody a slow consumer.
+ * Replays what a member missed and then hands over to live traffic, without gap, duplicate or reordering (PROTOCOL
+ * section 6, guarantee 4). Live events that arrive in the meantime are held back; the replay is done when it reaches
+ * the first of them. It reads the next batch only once the connection has drained, so it does not cause slow consumers.
  *
- * History may be ahead of live traffic, when the two come by different ways: then the member goes live only when live
- * traffic has come to where the replay ended, and what was replayed already is dropped as it comes by.
+ * History may be ahead of live traffic if the two arrive on different paths: the member then goes live only when live
+ * traffic has reached the end of the replay, and events already replayed are dropped.
  */
 export class CatchUp {
   readonly session: Session;
-  /** What the session joined: a channel, a pattern, or the room-wide one for a room subscription. */
+  /** What the session joined: a channel, a pattern, or the room-wide channel for a room subscription. */
   readonly channel: Channel;
   private readonly broker: Broker;
   private readonly onDone: (catchUp: CatchUp) => void;
   private readonly rooms: CatchUpParts['rooms'];
   private readonly now: () => number;
   private readonly unsent: number;
-  /** Whether it carries nothing but what {@link startAfter} named. */
+  /** Whether it carries only the streams passed to {@link startAfter}. */
   private readonly isListedOnly: boolean;
-  /** By channel: one that rested when the member joined may have been made anew since. */
+  /** By channel name: an idle channel may have been recreated since the member joined. */
   private readonly cursors: Map<string, Cursor> = new Map();
   /** Streams that reach the session another way. */
   private readonly leftOut: Set<string> = new Set();
-  /** Once the replay is over: the channels in which live traffic is behind it. */
+  /** After the replay: the channels in which live traffic is still behind it. */
   private ahead: Set<string> | null = null;
   private held: { channel: Channel; event: StreamEvent }[] = [];
   private overflowed = false;
   private stopped = false;
 
-  /** From here on live events are held back, if the hub is told of it. */
+  /** Live events are held back from now on, once it is registered with the hub. */
   constructor(
     session: Session,
     channel: Channel,
@@ -74,16 +74,16 @@ export class CatchUp {
   }
 
   /**
-   * Live events of `channel` up to this position are not for this member: it joined after them.
+   * Live events of `channel` up to this position are not sent to this member: it joined after them.
    *
-   * @param from the sequence that its replay will begin after
+   * @param from the sequence after which its replay starts
    */
   startAfter(channel: Channel, { sequence, epoch }: Position, from: number = sequence): void {
     this.leftOut.delete(channel.channel);
     this.cursors.set(channel.channel, { channel, sequence: from, epoch, from });
   }
 
-  /** Another way hands the session this stream's events from now on. */
+  /** This stream's events reach the session another way from now on. */
   leaveOut({ channel: name }: Channel): void {
     this.leftOut.add(name);
     this.cursors.delete(name);
@@ -91,7 +91,7 @@ export class CatchUp {
     this.held = this.held.filter(({ channel }) => channel.channel !== name);
   }
 
-  /** Whether the session gets a channel's events this way for now, and no other. */
+  /** Whether the session currently gets a channel's events through this catch-up only. */
   carries(channel: Channel): boolean {
     const { channel: name } = channel;
     if (this.stopped || this.leftOut.has(name)) return false;
@@ -102,18 +102,18 @@ export class CatchUp {
     return this.channel.reaches(channel, membership.coverage) && !isLive(this.session, channel);
   }
 
-  /** Whether it brings all of a stream after this position. */
+  /** Whether it delivers all of a stream after this position. */
   covers({ channel: name }: Channel, { sequence, epoch }: Position): boolean {
     const cursor = this.cursors.get(name);
     return cursor !== undefined && cursor.epoch === epoch && sequence >= cursor.from;
   }
 
-  /** How far it has come in each stream. */
+  /** The current position in each stream. */
   reached(): { channel: Channel; sequence: number; epoch: string }[] {
     return [...this.cursors.values()];
   }
 
-  /** Replays `missed` in its order, then what was held back; ends with `onDone`. Rejects when history cannot be read. */
+  /** Replays `missed` in order, then the held events; ends with `onDone`. Rejects when history cannot be read. */
   async run(missed: readonly Missed[]): Promise<void> {
     for (const { channel, after } of missed) this.cursorOf(channel, after).sequence = after;
     let streams = missed.map(({ channel }) => this.cursorOf(channel));
@@ -122,7 +122,7 @@ export class CatchUp {
       for (const cursor of streams) {
         for (let more = true, pull = FIRST; more && !this.stopped && this.has(cursor); ) {
           const pulled = this.broker.history(cursor.channel, { fromSequence: cursor.sequence + 1, limit: pull });
-          // An answer at hand is used in this very turn: a small replay is over before anything else happens.
+          // A synchronous answer is used in the same turn: a small replay finishes before anything else happens.
           const batch = isPending(pulled) ? await pulled : pulled;
           more = batch.length === pull;
           for (const stored of batch) {
@@ -141,14 +141,14 @@ export class CatchUp {
     if (!this.stopped) this.finish();
   }
 
-  /** History cannot be read any more: says so of every stream, and goes on with what is live. */
+  /** History can no longer be read: reports a gap for every stream and continues with live events. */
   fail(): void {
     if (this.stopped) return;
     for (const cursor of this.cursors.values()) this.tellGap(cursor);
     this.finish();
   }
 
-  /** Takes a live event; true when it will reach the session this way. */
+  /** Offers a live event; returns true if it will reach the session through this catch-up. */
   offer(channel: Channel, event: StreamEvent): boolean {
     if (!this.carries(channel)) return false;
     if (this.ahead !== null) return this.level(this.ahead, channel, event);
@@ -170,7 +170,7 @@ export class CatchUp {
     this.onDone(this);
   }
 
-  /** Whether a stream is still its own to replay. */
+  /** Whether a stream is still this catch-up's to replay. */
   private has({ channel }: Cursor): boolean {
     return !this.leftOut.has(channel.channel);
   }
@@ -190,7 +190,7 @@ export class CatchUp {
     cursor.sequence = sequence;
   }
 
-  /** Retention overtook the replay: the loss is told, never silent. */
+  /** Retention overtook the replay: the loss is reported. */
   private tellGap({ channel: { room, channel }, sequence }: Cursor): void {
     const payload = { event: 'history_gap', room, channel, after_sequence: sequence };
     this.session.send(encode({ type: 'system', room, channel, payload }));
@@ -204,7 +204,7 @@ export class CatchUp {
       const { sequence, channel } = cursor;
       const reached = this.broker.reached?.(channel);
       const isAhead = reached !== undefined && reached.sequence < sequence && isOfJoin(cursor, reached);
-      // What this node was not handed yet may still come, from a repair, to everybody who is live.
+      // Events not yet delivered to this node may still arrive through a repair, for all live members.
       const last = (channel.parent.channels.get(name) ?? channel).last;
       if (isAhead || (last !== null && last.sequence < sequence)) ahead.add(name);
     }
@@ -212,12 +212,12 @@ export class CatchUp {
     if (ahead.size === 0) this.stop();
   }
 
-  /** Passes a live event on unless it was replayed, and ends when it is the one that live traffic was behind by. */
+  /** Forwards a live event unless it was replayed; finishes when live traffic has caught up everywhere. */
   private level(ahead: Set<string>, channel: Channel, event: StreamEvent): boolean {
     const cursor = this.cursorOf(channel);
     const { sequence } = cursor;
     const reached = this.broker.reached?.(channel);
-    // A stream that lost its end has another epoch, in which nothing was replayed.
+    // A stream that lost its tail has a new epoch, of which nothing was replayed.
     if (reached !== undefined && !isOfJoin(cursor, reached)) cursor.sequence = 0;
     const passed = this.pass(channel, event);
     if (event.sequence >= sequence || cursor.sequence !== sequence) ahead.delete(channel.channel);
@@ -225,9 +225,9 @@ export class CatchUp {
     return passed;
   }
 
-  /** Sends a live event, if it is new to the member. */
+  /** Sends a live event if the member does not have it yet. */
   private pass(channel: Channel, event: StreamEvent): boolean {
-    // Sequence 0 is degraded traffic, which no replay can hold.
+    // Sequence 0 is degraded traffic, which is never replayed.
     if (event.sequence !== 0) {
       const cursor = this.cursorOf(channel);
       if (event.sequence <= cursor.sequence) return false;
@@ -240,23 +240,23 @@ export class CatchUp {
   }
 }
 
-/** How far the member has come in one stream. */
+/** The member's progress in one stream. */
 interface Cursor {
   readonly channel: Channel;
-  /** The last sequence that was sent, or that the client has otherwise. */
+  /** The last sequence sent, or otherwise known to the client. */
   sequence: number;
   /** The stream's epoch when the member joined. */
   readonly epoch: string;
-  /** What it was to be replayed after. */
+  /** The sequence after which its replay starts. */
   readonly from: number;
 }
 
-/** An epoch that is not known is no other one: nothing has come by yet. */
+/** An unknown epoch counts as the same: no event has arrived yet. */
 function isOfJoin({ epoch: joined }: Cursor, { epoch }: Position): boolean {
   return joined === '' || epoch === '' || joined === epoch;
 }
 
-/** Whether a membership hands the session this channel's events live. */
+/** Whether a membership delivers this channel's events to the session live. */
 export function isLive(session: Session, channel: Channel): boolean {
   const { parent } = channel;
   if (parent.tenant.everything.members.get(session)?.live === true) return true;

@@ -3,11 +3,11 @@ import type { StreamEvent } from '../engine/engine.ts';
 import type { Channel } from '../rooms.ts';
 import type { CatchUp } from './catch-up.ts';
 
-/** The catch-ups that run on this node. A stream is replayed to a session by one of them, whatever it has joined. */
+/** The catch-ups running on this node. Only one of them replays a given stream to a session, whatever it has joined. */
 export class CatchUps {
-  /** By what was joined. */
+  /** By joined place. */
   private readonly byPlace: Map<Channel, Set<CatchUp>> = new Map();
-  /** In the order begun. */
+  /** In the order started. */
   private readonly bySession: Map<Session, Set<CatchUp>> = new Map();
 
   get size(): number {
@@ -24,7 +24,7 @@ export class CatchUps {
     remove(this.bySession, catchUp.session, catchUp);
   }
 
-  /** The one by which a session gets the events of a channel for now; `but` does not count. */
+  /** The catch-up that currently delivers a channel's events to a session, ignoring `but`. */
   carrier(session: Session, channel: Channel, but?: CatchUp): CatchUp | undefined {
     for (const catchUp of this.bySession.get(session) ?? []) {
       if (catchUp !== but && catchUp.carries(channel)) return catchUp;
@@ -32,7 +32,7 @@ export class CatchUps {
     return undefined;
   }
 
-  /** Ends those of a session at a place, or all of it; answers which were not over. */
+  /** Ends those of a session at a place, or all of them; returns those that were unfinished. */
   abandon(session: Session, place?: Channel): CatchUp[] {
     const abandoned = [...(this.bySession.get(session) ?? [])].filter(
       ({ channel }) => place === undefined || channel === place,
@@ -41,7 +41,7 @@ export class CatchUps {
     return abandoned;
   }
 
-  /** Hands a live event to those that hold it back; answers how many will pass it on. */
+  /** Offers a live event to those that hold it back; returns how many will forward it. */
   feed(channel: Channel, event: StreamEvent): number {
     let fed = 0;
     const { parent, patterns } = channel;

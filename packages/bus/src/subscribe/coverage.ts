@@ -1,10 +1,10 @@
 import type { Access } from '../access.ts';
 import type { Coverage, Session } from '../connection/session.ts';
 
-/** Channels of which it is remembered whether they are covered. */
+/** Channels whose coverage is cached. */
 const MOST_KNOWN = 10_000;
 
-/** Which channels of a room a session may read, by its grants as they are now: asked once a channel and session. */
+/** The channels of a room that a session may read by its current grants, cached per channel. */
 export class GrantedChannels implements Coverage {
   private readonly access: Access;
   private readonly session: Session;
@@ -20,7 +20,7 @@ export class GrantedChannels implements Coverage {
   }
 
   includes(channel: string): boolean {
-    // Whoever has renewed its token is asked anew by the membership; until then the new grants count.
+    // After a token renewal the membership is re-evaluated; until then the new grants apply.
     const { principal } = this.session;
     if (principal !== this.principal) return this.access.may(principal, 'subscribe', this.room, channel);
     let covered = this.known.get(channel);

@@ -1,25 +1,25 @@
 import type { Awaitable, Broker } from '../engine/engine.ts';
 
 /**
- * Which rooms this node wants events of, counted: the engine is told of the first member of a room and of the last.
- * An engine of one node answers at once.
+ * The rooms whose events this node needs, reference-counted: a room is attached while it has members. A single-node
+ * engine answers synchronously.
  */
 export class Interest {
   private readonly broker: Broker;
   private readonly onDetached: (tenant: string, room: string) => void;
   private readonly counts: Map<string, number> = new Map();
 
-  /** @param onDetached told when a room's events no longer come to this node */
+  /** @param onDetached called when a room's events no longer reach this node */
   constructor(broker: Broker, onDetached: (tenant: string, room: string) => void) {
     this.broker = broker;
     this.onDetached = onDetached;
   }
 
-  /** One more wants the room (`*`: all rooms of the tenant). When it has answered, no later event is missed. */
+  /** Adds a reference to the room (`*`: all rooms of the tenant). Once it resolves, no later event is missed. */
   add(tenant: string, room: string): Awaitable<void> {
     const key = `${tenant}/${room}`;
     this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
-    // Also for those that follow the first: they must wait for the same subscription to be there.
+    // Also for later members: they must wait for the same subscription.
     return this.broker.attach(tenant, room);
   }
 

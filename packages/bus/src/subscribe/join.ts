@@ -15,36 +15,36 @@ import type { Rosters } from './presence.ts';
 import { type ReplayParts, Replays, type Settled } from './replays.ts';
 import type { RetainedValues } from './retained.ts';
 
-/** What a client asks for when it joins (`join_channel`, PROTOCOL sections 5 to 7). */
+/** A client's join request (`join_channel`, PROTOCOL sections 5 to 7). */
 export interface JoinRequest {
   readonly room: string;
-  /** `*`: the whole room; a pattern like `orders.*`: its channels that match. */
+  /** `*`: the whole room; a pattern like `orders.*`: the matching channels. */
   readonly channel: string;
-  /** Refuses a room or pattern unless the grants cover all of it. */
+  /** Rejects a room or pattern unless the grants cover all of it. */
   readonly strict?: boolean | undefined;
   readonly since?: Since | undefined;
   readonly echo?: boolean | undefined;
-  /** Watches who is in it; `state` is what others are told of this member, null to take it back. */
+  /** Watches its presence; `state` is this member's presence state shown to others, null clears it. */
   readonly presence?: boolean | { readonly state?: unknown } | undefined;
-  /** The last N envelopes before live traffic. */
+  /** Number of latest envelopes to replay before live traffic. */
   readonly history?: number | undefined;
-  /** First of all the value that each channel retains, where a rule has it kept. */
+  /** First sends the retained value of each channel that a rule has retain it. */
   readonly last?: boolean | undefined;
 }
 
-/** What a member gets of it, as the rules say. */
+/** A join request after applying the rules. */
 interface SettledRequest extends JoinRequest {
-  /** Whether the client itself asked for presence. */
+  /** Whether the client itself requested presence. */
   readonly asksPresence: boolean;
 }
 
 export interface Joined {
   readonly result: JoinResult;
-  /** To be called once the answer is on its way: replays what was asked for and starts live traffic. */
+  /** To be called once the response is being sent: starts the requested replay and live traffic. */
   begin(): void;
 }
 
-/** Told of a client that has become a member of a channel, a room (`*`) or a pattern, or is none any more. */
+/** Called when a client has become a member of a channel, a room (`*`) or a pattern, or no longer is one. */
 export type MembershipHook = (client: Sender, place: Wanted) => unknown;
 
 export interface MembershipParts extends ReplayParts {
@@ -55,12 +55,12 @@ export interface MembershipParts extends ReplayParts {
   readonly events: Events;
   readonly access: Access;
   readonly http: Pick<HttpHooks, 'read'>;
-  /** The program's own. */
+  /** The embedding program's hooks. */
   readonly told: { readonly joined?: MembershipHook | undefined; readonly left?: MembershipHook | undefined };
   readonly retained: RetainedValues;
 }
 
-/** Memberships: who may join, what a joining client is told, and how it gets what it missed. */
+/** Memberships: who may join, what a join returns, and how a member gets what it missed. */
 export class Memberships {
   private readonly parts: MembershipParts;
   private readonly replays: Replays;
@@ -92,7 +92,7 @@ export class Memberships {
     });
   }
 
-  /** What a member gets of what it asks for: a rule of the channel may force or forbid it. */
+  /** Applies the channel's rules, which may force or forbid what is requested. */
   private settled(channel: Channel, request: JoinRequest): JoinRequest {
     if (channel.matches !== null) return request;
     const { echo, presence } = this.parts.rooms.policy(channel);
@@ -106,11 +106,11 @@ export class Memberships {
       const [field] = refused;
       throw new BusError('VALIDATION_ERROR', `A rule forbids "${field}" at ${room}:${name}.`, { field, rule: field });
     }
-    // A rule's echo is looked at with every event: it may be set later.
+    // A rule's echo is checked for every event, since it may be set later.
     return presence === true && !isWatching(request) ? { ...request, presence } : request;
   }
 
-  /** Makes the membership, and then makes it live. */
+  /** Creates the membership, then makes it live. */
   private enter(
     session: Session,
     channel: Channel,
@@ -132,7 +132,7 @@ export class Memberships {
     if (!isNew) this.parts.interest.remove(channel.tenant, room);
     if (!watches) this.parts.rosters.unwatch(session, channel);
     const settle = (): Awaitable<Settled> => {
-      // While its replay is still running the answer is all that is left to give.
+      // While its replay is still running only the response is needed.
       const isAgain = !isNew && !membership.live && request.since === undefined && request.history === undefined;
       if (!isAgain) return this.replays.settle(session, channel, membership, request);
       return andThen(this.replays.state(channel), (state) => ({ state, begin: () => {} }));
@@ -148,7 +148,7 @@ export class Memberships {
     });
   }
 
-  /** Which channels the grants let a session have of a place: null all, undefined none. */
+  /** Which channels of a place the grants cover: null for all, undefined for none. */
   private coverageOf(session: Session, room: string, name: string, isStrict: boolean): Coverage | null | undefined {
     const { access } = this.parts;
     const { principal } = session;
@@ -158,7 +158,7 @@ export class Memberships {
     return new GrantedChannels(access, session, room);
   }
 
-  /** The session may do other things now: ends the memberships that it may no longer have, and answers them. */
+  /** The session's grants changed: ends the memberships it may no longer have, and returns them. */
   reauthorize(session: Session): Channel[] {
     const ended: Channel[] = [];
     for (const [place, membership] of [...session.memberships]) {
@@ -175,7 +175,7 @@ export class Memberships {
     return ended;
   }
 
-  /** Makes or renews the membership, and tells of it. */
+  /** Creates or renews the membership, and announces it. */
   private makeMember(
     session: Session,
     channel: Channel,
@@ -204,10 +204,10 @@ export class Memberships {
     return entry;
   }
 
-  /** How many members there are in the whole cluster. */
+  /** The number of members in the whole cluster. */
   private countOf(channel: Channel): Awaitable<number> {
     const count = this.parts.rosters.count(channel) ?? this.parts.directory.recentMemberCount(channel);
-    // It is asked for while the streams are; if they fail, nobody looks at this.
+    // Requested concurrently with the streams; if they fail, nobody awaits this.
     if (isPending(count)) count.catch(() => {});
     return count;
   }
@@ -223,7 +223,7 @@ export class Memberships {
     }));
   }
 
-  /** Sends retained values after the answer and before anything else of the place. */
+  /** Sends retained values after the response and before anything else from the place. */
   private withRetained(session: Session, channel: Channel, membership: Membership, { result, begin }: Joined): Joined {
     const { retained, options } = this.parts;
     const failed = (error: unknown): void => options.onFault(error);
@@ -237,7 +237,7 @@ export class Memberships {
     };
   }
 
-  /** Changes what the members of a channel or room are told of this one. Throws NOT_JOINED, VALIDATION_ERROR, LIMIT_EXCEEDED. */
+  /** Changes a member's presence state. Throws NOT_JOINED, VALIDATION_ERROR, LIMIT_EXCEEDED. */
   setState(session: Session, room: string, name: string, state: unknown): void {
     const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
     const membership = channel?.members.get(session);
@@ -248,7 +248,7 @@ export class Memberships {
     this.parts.rosters.updated(session, channel, membership);
   }
 
-  /** The client is known by another name or type: whoever watches it is told. */
+  /** The client's name or type changed: its watchers are notified. */
   renamed(session: Session): void {
     this.parts.cluster.announce(session);
     for (const [place, membership] of session.memberships) {
@@ -256,7 +256,7 @@ export class Memberships {
     }
   }
 
-  /** Runs what makes a membership live; when the engine fails, the membership is taken back. */
+  /** Runs what makes a membership live; if the engine fails, the membership is removed. */
   private orUndo(
     session: Session,
     channel: Channel,
@@ -270,7 +270,7 @@ export class Memberships {
     return attempt(() => andThen(attached, settle), undo);
   }
 
-  /** Leaves a channel or room; false when the client was no member. `isFarewell`: it is not coming back at once. */
+  /** Leaves a channel or room; false if the client was not a member. `isFarewell`: it is not expected back soon. */
   leave(session: Session, room: string, name: string, isFarewell = true): boolean {
     const channel = this.parts.rooms.tenants.get(session.principal.tenant)?.find(room, name);
     const membership = channel?.members.get(session);
@@ -284,13 +284,13 @@ export class Memberships {
     return true;
   }
 
-  /** Ends all memberships of a connection that is going away; `isFarewell`: on purpose. */
+  /** Ends all memberships of a closing connection; `isFarewell`: closed on purpose. */
   leaveAll(session: Session, isFarewell: boolean): void {
     this.parts.hub.catchUps.abandon(session);
     for (const { room, channel } of [...session.memberships.keys()]) this.leave(session, room, channel, isFarewell);
   }
 
-  /** What to join: a channel that is listed, one that rests, or a new one where the client may make it. */
+  /** The channel to join: a listed one, an idle one, or a new one if the client may create it. */
   private target(session: Session, room: string, name: string): Awaitable<Channel> {
     if (room === MAIL_ROOM) return this.parts.rooms.mailbox(this.parts.rooms.tenant(session.principal.tenant), name);
     if (name === PRIVATE_CHANNEL) {
@@ -316,7 +316,7 @@ export class Memberships {
     });
   }
 
-  /** Whether the engine knows a channel's stream, or any of a room's. */
+  /** Whether the engine has a channel's stream, or any stream of a room. */
   private rests(tenant: string, room: string, channel: string): Awaitable<boolean> {
     const { broker } = this.parts;
     if (channel === WILDCARD) return andThen(broker.streams(tenant, room), (streams) => streams.length > 0);
@@ -332,7 +332,7 @@ export class Memberships {
     const { clientType: client_type, screenName: screen_name } = session.profile;
     const { tenant, room, channel: name } = channel;
     this.parts.events.emit(event, tenant, { client_id: session.id, client_type, screen_name, room, channel: name });
-    // It is told after the fact, and can neither slow nor fail it.
+    // Called after the fact; it can neither delay nor fail the change.
     if (told !== undefined)
       attempt(() => told(session, { room, channel: name }) as Awaitable<unknown>, this.parts.options.onFault);
   }

@@ -1,21 +1,21 @@
 import type { Missed, Missing, StreamAddress } from '../engine/engine.ts';
 import { type Weighed, WeightHeap } from '../engine/memory/weight-heap.ts';
 
-/** Bytes of events in hand, shared by the streams; each has one in hand at least. As many again are read ahead. */
+/** Bytes of loaded events, shared by all streams; each has at least one loaded. As many again are read ahead. */
 const MOST_BYTES = 8 * 1_048_576;
-/** Events in hand before their size is known, shared likewise. */
+/** Events loaded before their size is known, shared likewise. */
 const FIRST = 256;
 const FIRST_OF_ONE = 8;
 const MOST_OF_ONE = 256;
-/** Streams that are read at once at the beginning. */
+/** Streams read at once at the beginning. */
 const AT_ONCE = 256;
-/** Bytes handed on before connections have a turn to write them. */
+/** Bytes delivered before connections get a turn to write. */
 const TURN_BYTES = 262_144;
 
 /**
- * Has events that passed this node by handed to its members, those of all streams together in the order in which they
- * were stored: one sender's events keep their order across channels and rooms. What is no longer kept of a stream is
- * told once, before what came after it. Rejects when a stream cannot be read; what was handed on by then stays so.
+ * Delivers missed events to this node's members, across all streams in the order in which they were stored: one
+ * sender's events keep their order across channels and rooms. Events of a stream that are no longer kept are reported
+ * once, before later events. Rejects when a stream cannot be read; what was delivered by then stays delivered.
  */
 export async function raiseMissing(
   missing: readonly Missing[],
@@ -38,7 +38,7 @@ export async function raiseMissing(
   }
 }
 
-/** One stream, read page by page, the next one while the one before is handed on. */
+/** One stream, read page by page; the next page is read while the current one is delivered. */
 class Source implements Weighed {
   weight = 0;
   place = -1;
@@ -49,7 +49,7 @@ class Source implements Weighed {
   private at = 0;
   private ahead: Promise<readonly Missed[]> | null;
   private limit: number;
-  /** The last sequence that was handed on, and the order of its event. */
+  /** The last sequence delivered, and the order of its event. */
   private last: number;
   private order = 0;
   private isTold = false;
@@ -63,21 +63,21 @@ class Source implements Weighed {
     this.ahead = null;
   }
 
-  /** The page is used up. */
+  /** Whether the page is used up. */
   get isThrough(): boolean {
     return this.at === this.page.length;
   }
 
-  /** The higher, the sooner its next event was stored; 0 when there is none. */
+  /** The earlier its next event was stored, the higher; 0 when there is none. */
   get priority(): number {
     const next = this.page[this.at];
     if (next === undefined) return 0;
-    // The clock of what stores may be set back; the order of a stream may not.
+    // The storing clock may be set back, but the order within a stream must not change.
     this.order = Math.max(this.order, next.order);
     return Math.max(1, Number.MAX_SAFE_INTEGER - this.order);
   }
 
-  /** Goes on to the next page. At the end it tells what is missing there. */
+  /** Moves to the next page. At the end it reports missing events there. */
   async turnPage(): Promise<void> {
     const { missing } = this;
     const isFirst = this.ahead === null && this.page.length === 0;
@@ -95,11 +95,11 @@ class Source implements Weighed {
     this.limit = Math.min(MOST_OF_ONE, Math.max(1, Math.floor((this.share * page.length) / bytes)));
     if (isLast) return;
     this.ahead = this.read(last.sequence);
-    // Whoever turns the page is told.
+    // The error surfaces when the page is turned.
     this.ahead.catch(() => {});
   }
 
-  /** Hands the next event on; answers how large it is. */
+  /** Delivers the next event; returns its size. */
   hand(): number {
     const next = this.page[this.at] as Missed;
     this.at += 1;

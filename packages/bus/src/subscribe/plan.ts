@@ -3,13 +3,13 @@ import type { StreamState } from '../engine/engine.ts';
 import type { Channel } from '../rooms.ts';
 import type { Missed } from './catch-up.ts';
 
-/** Where a client goes on: a position, or a map of channels to positions. */
+/** Where a client resumes: a position, or a map of channels to positions. */
 export type Since = Position | Readonly<Record<string, Position>>;
 
-/** What is known of the streams of a place. */
+/** The known streams of a place. */
 export interface Known {
   readonly states: ReadonlyMap<Channel, StreamState>;
-  /** Whether there are none besides: false when the storage did not tell which there are, or there were too many. */
+  /** Whether the list is complete: false when the storage did not list the streams, or there were too many. */
   readonly isListed: boolean;
 }
 
@@ -23,25 +23,25 @@ export function plan(
   const missed: Missed[] = [];
   if (since === undefined) {
     for (const [stream, state] of states) {
-      // Of a channel its own stream, of a room every one.
+      // For a channel its own stream, for a room every stream.
       if (history === undefined || !(stream === channel || !channel.isConcrete)) continue;
       missed.push({ channel: stream, after: Math.max(state.oldest - 1, state.sequence - history) });
     }
     return { missed, recovered: undefined };
   }
   const positions = positionsOf(channel, since);
-  // A map that tells of the room-wide stream is a whole one: a channel it lacks is new to the client.
+  // A map that includes the room-wide stream is complete: a channel it lacks is new to the client.
   const isWhole = !channel.isConcrete && Object.hasOwn(positions, WILDCARD);
   let recovered = isListed || !isWhole;
   for (const [stream, state] of states) {
     const position = Object.hasOwn(positions, stream.channel) ? positions[stream.channel] : undefined;
     if (position === undefined) {
-      // Nothing is known of it while the storage is away.
+      // Nothing is known of it while the storage is unavailable.
       if (isWhole && state.epoch === '') recovered = false;
       if (isWhole && state.sequence > 0) missed.push({ channel: stream, after: state.oldest - 1 });
       continue;
     }
-    // Without an epoch nothing is known, here or there: it is told while the storage is away.
+    // An empty epoch means unknown, on either side: it is sent while the storage is unavailable.
     const isSameStream = position.epoch !== '' && position.epoch === state.epoch;
     const kept = isSameStream && position.sequence <= state.sequence;
     if (kept && position.sequence + 1 >= state.oldest) {
@@ -49,7 +49,7 @@ export function plan(
       continue;
     }
     recovered = false;
-    // Its epoch is gone: of the new one it has had nothing.
+    // Its epoch is gone: the client has received nothing of the new one.
     const isGone = position.epoch !== '' && state.epoch !== '' && !isSameStream;
     if (isGone) missed.push({ channel: stream, after: state.oldest - 1 });
   }
@@ -58,7 +58,7 @@ export function plan(
   return { missed, recovered };
 }
 
-/** The positions that a client joins with, by channel. Throws VALIDATION_ERROR for those of other channels. */
+/** The positions in a join request, by channel. Throws VALIDATION_ERROR for those of other channels. */
 export function positionsOf(channel: Channel, since: Since): Readonly<Record<string, Position>> {
   if (typeof since.sequence === 'number') {
     if (channel.matches === null) return { [channel.channel]: since as Position };

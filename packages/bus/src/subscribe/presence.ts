@@ -21,18 +21,18 @@ import { type Cause, NOTICE_MS, Roster, type RosterMember, type RosterNotice } f
 /** Bytes of one state as JSON, and of all states of a connection. */
 const MAX_STATE_BYTES = 4_096;
 const MAX_STATES_BYTES = 65_536;
-/** How long a set that nobody watches any more is kept: making it anew costs as much as it has members. */
+/** How long a set without watchers is kept: rebuilding it costs as much as it has members. */
 const LINGER_MS = 30_000;
-/** What one set may send in a second, over all who watch it: then its notices come less often. */
+/** Maximum a set may send per second to all its watchers; above it, notices are sent less often. */
 const MAX_NOTICES_PER_SECOND = 20_000;
 const MAX_BYTES_PER_SECOND = 67_108_864;
 const MAX_QUIET_MS = 5_000;
-/** For so long after the storage was away it may not know yet of nodes and clients that are there. */
+/** For this long after a storage outage it may not yet know all live nodes and clients. */
 const UNSURE_MS = 12_000;
-/** A node that was heard of this lately is not taken for dead, whatever a report says. */
+/** A node heard from this recently is not considered dead, whatever a report says. */
 const HEARD_MS = 5_000;
 
-/** A change in who is where, as one node tells the others. */
+/** A presence change, as sent to other nodes. */
 interface Told {
   readonly op: 'join' | 'leave';
   readonly room: string;
@@ -52,24 +52,24 @@ interface Watched {
   readonly room: string;
   readonly channel: string;
   readonly roster: Roster;
-  /** Settled once the clients of other nodes are in it. */
+  /** Settled once the clients of other nodes are loaded. */
   ready: Awaitable<void>;
-  /** Who left while those were read; null once they are in. */
+  /** Members that left while those were loading; null once loaded. */
   departed: Set<string> | null;
   callOff: (() => void) | null;
 }
 
 export interface RostersOptions {
   readonly node: string;
-  /** How long a broken line is waited for before its client is told as gone, in milliseconds. */
+  /** How long to wait for a broken connection before its client is reported as left, in milliseconds. */
   readonly presenceGraceMs: number;
   readonly onFault: (error: unknown) => void;
 }
 
 /**
- * Who is in the channels and rooms that somebody of this node watches, and the notices that tell of it (PROTOCOL
- * section 5). There is a set for what is watched alone; each node keeps its own, from its clients' comings and goings
- * and from what the other nodes tell it, and its versions are its own.
+ * The members of channels and rooms watched on this node, and the notices of their changes (PROTOCOL section 5). A set
+ * exists only while watched; each node keeps its own, from its own clients' joins and leaves and from the other nodes'
+ * messages, with its own versions.
  */
 export class Rosters {
   private readonly rooms: Rooms;
@@ -79,9 +79,9 @@ export class Rosters {
   private readonly options: RostersOptions;
   private readonly timers: Timers;
   private readonly watched: Map<string, Watched> = new Map();
-  /** What was heard last of each other node. */
+  /** The last message received from each other node. */
   private readonly heard: Map<string, { run: string; number: number; at: number }> = new Map();
-  /** What the other nodes are still to be told. */
+  /** Changes not yet sent to the other nodes. */
   private updates: Map<Membership, { readonly session: Session; readonly channel: Channel }> = new Map();
   private callOffUpdates: (() => void) | null = null;
   private unsureUntil = Number.NEGATIVE_INFINITY;
@@ -112,8 +112,8 @@ export class Rosters {
   }
 
   /**
-   * Somebody of this node changed its state or its name. The other nodes are told every 50 ms, and only of what holds
-   * then: a client may change as often as it likes.
+   * A member on this node changed its state or name. The other nodes receive only the latest value, every 50 ms, so a
+   * client may change as often as it likes.
    */
   updated(session: Session, channel: Channel, membership: Membership): void {
     if (this.isUnwatched) return;
@@ -135,7 +135,7 @@ export class Rosters {
     }
   }
 
-  /** Somebody of this node joined. */
+  /** A member on this node joined. */
   joined(session: Session, channel: Channel, membership: Membership): void {
     if (this.isUnwatched) return;
     const member = this.memberOf(session, channel, membership);
@@ -143,7 +143,7 @@ export class Rosters {
     this.tell(channel.tenant, { op: 'join', room: channel.room, member });
   }
 
-  /** Somebody of this node left; `isFarewell`: it said so. Else it may be back in a moment. */
+  /** A member on this node left; `isFarewell`: on purpose. Otherwise it may be back soon. */
   left(session: Session, channel: Channel, membership: Membership, isFarewell: boolean): void {
     if (channel.watchers === null) this.linger(this.watched.get(streamKey(channel)));
     if (this.isUnwatched) return;
@@ -153,7 +153,7 @@ export class Rosters {
     this.tell(channel.tenant, change);
   }
 
-  /** Changes what a client tells of itself. Throws VALIDATION_ERROR or LIMIT_EXCEEDED when it is too large. */
+  /** Changes a client's presence state. Throws VALIDATION_ERROR or LIMIT_EXCEEDED when it is too large. */
   setState(session: Session, membership: Membership, state: unknown): void {
     const value = state ?? null;
     const bytes = value === null ? 0 : Buffer.byteLength(JSON.stringify(value));
@@ -176,13 +176,13 @@ export class Rosters {
     session.stateBytes = all;
   }
 
-  /** The set as of now, for somebody that is about to watch it; {@link begin} follows when it was answered. */
+  /** The current set, for a session about to watch it; {@link begin} is called once it was sent. */
   watch(channel: Channel): Awaitable<PresenceSnapshot> {
     const watched = this.watchedAt(channel);
     return andThen(watched.ready, () => watched.roster.snapshot());
   }
 
-  /** From here on the session gets the notices, the first of them one version after the one that it was answered. */
+  /** The session gets notices from now on, starting with the version after the one it was sent. */
   begin(session: Session, channel: Channel, version: number): void {
     if (session.closed || !channel.members.has(session)) return;
     const watched = this.watchedAt(channel);
@@ -198,16 +198,13 @@ export class Rosters {
     if (channel.watchers === null) this.linger(this.watched.get(streamKey(channel)));
   }
 
-  /** What of a tenant is watched here. */
+  /** The channels of a tenant that are watched here. */
   watchedOf(tenant: string): Channel[] {
     const all = [...this.watched.values()].filter((one) => one.tenant === tenant);
     return all.flatMap(({ room, channel }) => this.rooms.tenants.get(tenant)?.find(room, channel) ?? []);
   }
 
-  /**
-   * Members that are there already watch from here on. Each is sent the whole set, unless `isDue` says by then that it is
-   * to watch no more.
-   */
+  /** Makes existing members watch from now on. Each is sent the whole set, unless `isDue` is false for it by then. */
   admit(sessions: readonly Session[], channel: Channel, isDue: (session: Session) => boolean): Awaitable<void> {
     return andThen(this.watch(channel), () => {
       const due = sessions.filter((session) => isDue(session) && channel.watchers?.has(session) !== true);
@@ -223,13 +220,13 @@ export class Rosters {
     });
   }
 
-  /** How many there are in a set that is watched here; undefined of any other. */
+  /** The number of members of a set watched here; undefined for any other. */
   count(channel: Channel): number | undefined {
     const watched = this.watched.get(streamKey(channel));
     return watched === undefined || watched.departed !== null ? undefined : watched.roster.count;
   }
 
-  /** What another node told. */
+  /** Handles a message from another node. */
   receive(tenant: string, text: string): void {
     const { node, run, number, changes } = JSON.parse(text) as Message;
     const before = this.heard.get(node);
@@ -238,7 +235,7 @@ export class Rosters {
     if (before !== undefined && (before.run !== run || before.number + 1 !== number)) this.alignSoon(0);
   }
 
-  /** These are the other nodes that live. The clients of all others are gone. */
+  /** The other nodes that are alive. The clients of all others are gone. */
   nodes(alive: readonly string[]): void {
     const now = this.timers.steady();
     if (!this.engine.healthy() || now < this.unsureUntil) return;
@@ -253,7 +250,7 @@ export class Rosters {
     for (const node of [...this.heard.keys()]) if (isLost(node)) this.heard.delete(node);
   }
 
-  /** The storage was away, and what nodes told each other meanwhile may be lost. */
+  /** The storage was unavailable, and messages between nodes may have been lost. */
   recovered(): void {
     this.unsureUntil = this.timers.steady() + UNSURE_MS;
     this.alignSoon(UNSURE_MS);
@@ -331,7 +328,7 @@ export class Rosters {
     return watched;
   }
 
-  /** The members on other nodes, as the engine knows them. */
+  /** The members on other nodes, as known to the engine. */
   private async others({ tenant, room, channel }: Watched): Promise<RosterMember[]> {
     const entries = await this.engine.presence?.list(tenant, room, channel === WILDCARD ? undefined : channel);
     return (entries ?? []).flatMap((entry) => membersOf(entry, room, channel));
@@ -345,7 +342,7 @@ export class Rosters {
     return Math.min(MAX_QUIET_MS, share * 1_000);
   }
 
-  /** Nobody watches for now: unless that changes, the set goes. */
+  /** Without watchers: removes the set unless one is added in time. */
   private linger(watched: Watched | undefined): void {
     if (watched === undefined) return;
     watched.callOff?.();
@@ -370,7 +367,7 @@ export class Rosters {
     });
   }
 
-  /** Who of this node is where, as a set of attendance has it. */
+  /** The members on this node, as stored in an attendance set. */
   private *followedHere({ tenant: name, room, channel }: Followed): Generator<RosterMember> {
     const { rooms } = this.rooms.tenant(name);
     for (const one of room === null ? rooms.values() : [rooms.get(room)]) {
@@ -391,7 +388,7 @@ export class Rosters {
     });
   }
 
-  /** Brings every set to what the engine knows of the other nodes. */
+  /** Aligns every set with what the engine knows about the other nodes. */
   private async align(): Promise<void> {
     await this.attendance.align((node) => node === this.options.node);
     for (const watched of [...this.watched.values()]) {
@@ -426,7 +423,7 @@ export class Rosters {
   }
 }
 
-/** What presence tells of somebody's standing: its card would be too much. */
+/** The part of a client's standing that presence includes: its card would be too large. */
 function agentOf({ state, note }: Standing): Pick<PresenceMember, 'agent'> {
   if (state === undefined && note === undefined) return {};
   return { agent: { ...(state === undefined ? {} : { state }), ...(note === undefined ? {} : { note }) } };
@@ -440,13 +437,13 @@ function payloadOf({ room, channel }: Watched, told: RosterNotice): JsonObject {
   return { event: 'presence', room, channel, ...told };
 }
 
-/** The rooms that a client of another node is in, but for mailboxes and the room of all rooms. */
+/** The rooms of another node's client, except mailboxes and the wildcard room. */
 function roomsOf({ channels }: PresenceEntry): string[] {
   const rooms = Object.keys(channels).map((address) => address.slice(0, address.indexOf(':')));
   return [...new Set(rooms)].filter((room) => room !== WILDCARD && room !== MAIL_ROOM);
 }
 
-/** Where a client of another node is in a room; with a channel only there. */
+/** The memberships of another node's client in a room, or in one channel of it. */
 function membersOf(entry: PresenceEntry, room: string, channel: string): RosterMember[] {
   const { sender, ...standing } = JSON.parse(entry.record) as ClientRecord;
   const agent = agentOf(standing);

@@ -5,17 +5,17 @@ import type { Notices } from '../notices.ts';
 import type { Channel, Rooms, Tenant } from '../rooms.ts';
 import { raiseMissing } from './missing.ts';
 
-/** Streams of which it is asked at once where they stand. */
+/** Streams whose state is queried at once. */
 const AT_ONCE = 64;
-/** Live events of a tenant held back meanwhile, and UTF-16 units of their texts; beyond that they are read from history as well. */
+/** Live events of a tenant held during a repair, and UTF-16 units of text; beyond that, read from history too. */
 const MAX_HELD = 2_048;
 const MAX_HELD_TEXT = 4 * 1_048_576;
 
 /**
- * The one way in which this node's members get what passed the node by. An engine only says that they miss something,
- * and what it is if it knows. Else it lies, in each of the room's streams with members here, between the last event
- * delivered and the first that comes live from then on. It is read from history and delivered in the order in which it
- * was stored, while the live events of the tenant wait: no gap, no duplicate, and each sender's order over all channels.
+ * The only way this node's members receive events the node missed. An engine only reports that events were missed, and
+ * which if it knows. Otherwise the missing range of each of the room's streams with members here lies between the last
+ * event delivered and the first live event after that. It is read from history and delivered in stored order while live
+ * events of the tenant wait: no gap, no duplicate, and each sender's order is kept across channels.
  */
 export class Repairs {
   private readonly rooms: Rooms;
@@ -33,12 +33,12 @@ export class Repairs {
     this.onFault = onFault;
   }
 
-  /** It is known what passed this node by, and nothing comes live before it was handed on: rejects when it cannot be read. */
+  /** The missing ranges are known; live events wait until they are delivered. Rejects if they cannot be read. */
   raise(missing: readonly Missing[]): Promise<void> {
     return raiseMissing(missing, (stream) => this.notices.historyGap(stream));
   }
 
-  /** Events of a room (`*`: of all rooms of the tenant) may have passed this node by. */
+  /** This node may have missed events of a room (`*`: of all rooms of the tenant). */
   gap(tenantName: string, roomName: string): void {
     const tenant = this.rooms.tenants.get(tenantName);
     if (tenant === undefined) return;
@@ -66,7 +66,7 @@ export class Repairs {
   }
 
   private async run(repair: Repair): Promise<void> {
-    // Gaps of many rooms that are told in one turn are one repair.
+    // Gaps of several rooms reported in one turn are handled by one repair.
     await Promise.resolve();
     while (repair.begin()) {
       const told = new Set<StreamAddress>();
@@ -90,7 +90,7 @@ export class Repairs {
     }
   }
 
-  /** What of a stream members lack, up to the first of its events that are held back; null when it is nothing. */
+  /** The range of a stream that members lack, up to its first held event; null if nothing is missing. */
   private async lookFor(
     channel: Channel,
     repair: Repair,
@@ -101,16 +101,16 @@ export class Repairs {
     const { base } = channel;
     const place = last === null ? base : placeOf(last);
     const isOther = place !== null && place.epoch !== state.epoch;
-    // Of a stream that nobody here had heard of, what was held back and dropped is missing.
+    // For a stream unknown on this node, the events held back and then dropped are missing.
     const after = isOther ? 0 : (place?.sequence ?? repair.dropped.get(channel) ?? state.sequence);
-    // A backend that lost its end is told, never silent.
+    // A backend that lost its tail is always reported.
     if (isOther) tellGap(channel);
     const upTo = Math.min(state.sequence, this.comesLiveAfter(channel, repair));
     if (upTo <= after) return null;
-    // Under a new epoch a backend may have kept what members had before; sequences do not tell, the time does.
+    // A new epoch may still hold events members already had; sequences cannot tell, so the time is used.
     const since = isOther && last !== null ? { fromTime: timeOf(last) + 1 } : {};
     const hand = (stored: StoredEvent): void => {
-      // Everybody left meanwhile: whoever has come since is owed nothing of it.
+      // All members have left in the meantime: newer members are not owed these events.
       if (channel.last !== last || channel.base !== base) return;
       this.hub.replay(channel, eventOf(channel, stored), true);
       last = channel.last;
@@ -130,7 +130,7 @@ export class Repairs {
     };
   }
 
-  /** The last of a stream that does not come live any more: history may be ahead of what does. */
+  /** The last sequence of a stream that will not arrive live; history may be ahead of live traffic. */
   private comesLiveAfter(channel: Channel, { firstHeld }: Repair): number {
     const held = firstHeld.get(channel);
     if (held !== undefined) return held - 1;
@@ -139,14 +139,14 @@ export class Repairs {
   }
 }
 
-/** What is being repaired of a tenant, and what waits for it. */
+/** A running repair of a tenant, and the events that wait for it. */
 class Repair {
-  /** The streams that are being read. */
+  /** The streams being read. */
   readonly open: Set<Channel> = new Set();
   held: StreamEvent[] = [];
-  /** The first sequence of each stream that came live since the reading began. */
+  /** The first sequence of each stream that arrived live since reading began. */
   readonly firstHeld: Map<Channel, number> = new Map();
-  /** What came before the first event of a stream that was held back, and no longer is. */
+  /** The sequence before the first held event of a stream whose held events were dropped. */
   readonly dropped: Map<Channel, number> = new Map();
   private readonly asked: Set<Channel> = new Set();
   private text = 0;
@@ -155,11 +155,11 @@ class Repair {
 
   add(channels: readonly Channel[]): void {
     for (const channel of channels) this.asked.add(channel);
-    // What is held back may have a gap within.
+    // The held events themselves may have a gap.
     if (this.isReading) this.drop();
   }
 
-  /** Begins to read what is asked for; false when that is nothing. */
+  /** Starts reading the requested streams; false if there are none. */
   begin(): boolean {
     if (this.asked.size === 0 && !this.isStale) return false;
     for (const channel of this.asked) this.open.add(channel);
@@ -176,12 +176,12 @@ class Repair {
     return true;
   }
 
-  /** Of which streams something may be missing still. */
+  /** Streams that may still have missing events. */
   unread(): ReadonlySet<Channel> {
     return new Set([...this.open, ...this.asked, ...(this.isStale ? this.firstHeld.keys() : [])]);
   }
 
-  /** Holds a live event back; false when it is to go on at once. */
+  /** Holds a live event back; false if it should be delivered at once. */
   offer(channel: Channel, event: StreamEvent): boolean {
     const { sequence, text } = event;
     if (sequence > 0 && !this.firstHeld.has(channel)) this.firstHeld.set(channel, sequence);
@@ -191,11 +191,11 @@ class Repair {
       if (this.held.length > MAX_HELD || this.text > MAX_HELD_TEXT) this.drop();
       return true;
     }
-    // What no history holds comes out of its order rather than not at all.
+    // Events not in history are delivered out of order rather than lost.
     return sequence > 0;
   }
 
-  /** Has what is held back read from history instead, as far as that holds it. */
+  /** Drops held events that can be read from history instead. */
   private drop(): void {
     this.isStale = true;
     this.held = this.held.filter(({ sequence }) => sequence === 0);
@@ -203,7 +203,7 @@ class Repair {
   }
 }
 
-/** The streams of a room (`*`: of all rooms) of which members of this node have had something, or are owed it. */
+/** The streams of a room (`*`: of all rooms) of which members of this node have received events, or are owed them. */
 function* channelsOf(tenant: Tenant, roomName: string): Generator<Channel> {
   const room = tenant.rooms.get(roomName);
   for (const one of roomName === '*' ? tenant.rooms.values() : room === undefined ? [] : [room]) {
@@ -213,7 +213,7 @@ function* channelsOf(tenant: Tenant, roomName: string): Generator<Channel> {
   }
 }
 
-/** Where an event stands in its stream, as its text tells. */
+/** An event's position in its stream, from its text. */
 function placeOf({ sequence, text }: StreamEvent): Position {
   const { metadata } = JSON.parse(text) as Envelope;
   return { sequence, epoch: String(metadata?.epoch) };

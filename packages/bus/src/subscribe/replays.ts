@@ -9,11 +9,11 @@ import { CatchUp, isLive, type Missed } from './catch-up.ts';
 import { type Known, plan, positionsOf, type Since } from './plan.ts';
 
 /**
- * Streams of a room whose positions a join answers: as many as `since` takes back. Of those that nobody is in now a resume
- * looks at as many again; what lies beyond has not recovered.
+ * Maximum number of streams of a room whose positions a join returns, which is also the maximum for `since`. A resume
+ * checks the same number of streams without members; beyond that it is not recovered.
  */
 const MAX_POSITIONS = 1_000;
-/** Channels of a room that are looked at for those that match a pattern. */
+/** Channels of a room that are checked against a pattern. */
 const MAX_LOOKED_AT = 20_000;
 
 interface Wanted {
@@ -21,13 +21,13 @@ interface Wanted {
   readonly history?: number | undefined;
 }
 
-/** Where the streams of a place stand for somebody who joined it. */
+/** State of a place's streams for a new member. */
 export interface Settled {
-  /** Of the joined channel, or the room-wide stream. */
+  /** Of the joined channel, or of the room-wide stream. */
   readonly state: StreamState;
   readonly recovered?: boolean | undefined;
   readonly positions?: Record<string, Position>;
-  /** Replays what was asked for and starts live traffic. */
+  /** Starts the requested replay and live traffic. */
   begin(): void;
 }
 
@@ -38,25 +38,26 @@ export interface ReplayParts {
   readonly pieces: Pieces;
   readonly options: {
     readonly now: () => number;
-    /** Told of a replay that history could not serve. */
+    /** Called when history could not serve a replay. */
     readonly onFault: (error: unknown) => void;
   };
 }
 
 /**
- * How a member gets what it missed, and where live traffic goes on. A session may reach a stream by several memberships,
- * the room-wide one by all of a room: it is replayed by one catch-up at a time, and what it brings is not brought again.
+ * Replays what a member missed and switches it to live traffic. Several memberships of a session may cover a stream,
+ * and all memberships in a room cover the room-wide one: each stream is replayed by one catch-up at a time, and nothing
+ * is delivered twice.
  */
 export class Replays {
   private readonly parts: ReplayParts;
-  /** After which position each session has had the room-wide streams, by room. */
+  /** Per session and room: the position after which the session has received the room-wide stream. */
   private readonly begun: WeakMap<Session, Map<string, Position>> = new WeakMap();
 
   constructor(parts: ReplayParts) {
     this.parts = parts;
   }
 
-  /** From here on no event may be missed: live at once when all is known at once, else through a catch-up. */
+  /** No event may be missed from now on: goes live at once if all is known synchronously, else through a catch-up. */
   settle(session: Session, channel: Channel, membership: Membership, wanted: Wanted): Awaitable<Settled> {
     if (channel.room === WILDCARD) {
       const showStreams = this.parts.pieces.entering(session, channel);
@@ -73,7 +74,7 @@ export class Replays {
       showStreams();
     };
     const catchUp = new CatchUp(session, channel, { broker, rooms, now: options.now }, done);
-    // A member that joins again with a position is replayed again; meanwhile its live events are held back too.
+    // A member that rejoins with a position gets a new replay; its live events are held back during it.
     if (wanted.since !== undefined || wanted.history !== undefined) {
       const asked = wanted.since === undefined ? {} : positionsOf(channel, wanted.since);
       const isAsked = (stream: Channel): boolean =>
@@ -87,14 +88,14 @@ export class Replays {
     );
   }
 
-  /** Where the joined stream stands, for whoever has the rest already. */
+  /** The joined stream's state, for a member that needs no replay. */
   state(channel: Channel): Awaitable<StreamState> {
     return this.parts.broker.state(channel.matches === null ? channel : channel.parent.wide);
   }
 
   /**
-   * Ends the catch-up of a place that is left, or joined again. What other memberships still wait for goes on from where
-   * it was, but for streams that are asked for anew.
+   * Ends the catch-up of a place that is left or rejoined. Streams that other memberships still wait for continue from
+   * their position, except those requested again.
    */
   abandon(session: Session, channel: Channel, isAskedAnew: (stream: Channel) => boolean = () => false): void {
     const { catchUps } = this.parts.hub;
@@ -136,7 +137,7 @@ export class Replays {
     const { states } = known;
     const { missed, recovered } = plan(channel, wanted, known);
     for (const [stream, { sequence, epoch }] of states) {
-      // From here on what passes this node by is found missing, whether an event has come before or not.
+      // From now on events this node misses are detected, even if none has been delivered yet.
       if (stream.last === null && epoch !== '') stream.base ??= { sequence, epoch };
     }
     const own = membership.live ? [] : this.share(catchUp, wanted, states, missed);
@@ -153,7 +154,7 @@ export class Replays {
     };
   }
 
-  /** Decides which streams the catch-up brings; answers what of `missed` is its own to replay. */
+  /** Decides which streams the catch-up delivers; returns the part of `missed` that it has to replay. */
   private share(
     catchUp: CatchUp,
     wanted: Wanted,
@@ -184,7 +185,7 @@ export class Replays {
     return missed.filter((one) => after.has(one.channel));
   }
 
-  /** Whether the session gets, or got, all of a stream after a position already. */
+  /** Whether the session already gets, or got, all of a stream after a position. */
   private isHad(
     session: Session,
     stream: Channel,
@@ -203,18 +204,18 @@ export class Replays {
     else known.set(room, position);
   }
 
-  /** Where the joined stream stands, and the room-wide one that comes with it; for a room or pattern, its streams. */
+  /** State of the joined stream and of the room-wide one; for a room or pattern, of all its streams. */
   private known(channel: Channel, { coverage }: Membership, wanted: Wanted): Awaitable<Known> {
     const { parent } = channel;
     if (channel.isConcrete) return this.knownOf([channel, parent.wide]);
     const streams = [parent.wide, ...first(this.channelsOf(channel, coverage), MAX_POSITIONS)];
     const { since = {}, history } = wanted;
     if (history === undefined && Object.keys(since).length === 0) return this.knownOf(streams);
-    // As of now: one that comes to be listed while the engine is asked is wanted all the same.
+    // A snapshot: a channel that becomes listed while the engine is queried is still included.
     const listed = new Set(streams.map(({ channel: name }) => name));
-    // A channel may rest, or nobody of this node may have touched it since it started; its events count all the same.
+    // A channel may be idle, or unused on this node since it started; its events count too.
     const { broker, rooms } = this.parts;
-    // While the storage is away, degraded mode goes on with what this node knows; strict mode fails below.
+    // While the storage is unavailable, degraded mode continues with what this node knows; strict mode fails below.
     const list = attempt<readonly StreamAddress[] | null>(
       () => broker.streams(channel.tenant, channel.room),
       () => null,
@@ -224,7 +225,7 @@ export class Replays {
         .map(({ channel: name }) => name)
         .filter((name) => !listed.has(name))
         .filter((name) => channel.reaches(rooms.visit(parent, name), coverage));
-      // What the client has a position of comes before the rest, when there are too many.
+      // If there are too many, those the client has a position for come first.
       const isAsked = (name: string): boolean => Object.hasOwn(since, name);
       const sorted = [...resting.filter(isAsked), ...resting.filter((name) => !isAsked(name))];
       for (const name of sorted.slice(0, MAX_POSITIONS)) streams.push(parent.find(name) ?? rooms.visit(parent, name));
@@ -232,14 +233,14 @@ export class Replays {
     });
   }
 
-  /** The channels of a room that a place of it takes in. */
+  /** The channels of a room that one of its places covers. */
   private *channelsOf(place: Channel, coverage: Membership['coverage']): Generator<Channel> {
     for (const channel of first(place.parent.channels.values(), MAX_LOOKED_AT)) {
       if (place.reaches(channel, coverage)) yield channel;
     }
   }
 
-  /** @param isListed whether these are all that there may be something in */
+  /** @param isListed whether these are all streams that may have events */
   private knownOf(streams: readonly Channel[], isListed: boolean = true): Awaitable<Known> {
     const states = new Map<Channel, StreamState>();
     const pending: Promise<void>[] = [];
@@ -252,12 +253,12 @@ export class Replays {
   }
 }
 
-/** Whether a stream is what a place stands for: a channel its own, a room or pattern all that it takes in. */
+/** Whether a stream belongs to a place: for a channel only its own, for a room or pattern all that it covers. */
 function isOf(stream: Channel, place: Channel): boolean {
   return stream === place || !place.isConcrete;
 }
 
-/** Whether any membership of the session takes a stream in. */
+/** Whether any membership of the session covers a stream. */
 function isReached(session: Session, stream: Channel): boolean {
   for (const [place, { coverage }] of session.memberships) {
     if (place.room === stream.room && (place as Channel).reaches(stream, coverage)) return true;

@@ -4,12 +4,12 @@ import type { Membership, Session } from '../connection/session.ts';
 import type { Awaitable, Broker, StoredEvent, StreamAddress } from '../engine/engine.ts';
 import type { Channel, Rooms } from '../rooms.ts';
 
-/** Channels of a room whose values one join is sent. */
+/** Channels of a room whose values are sent on one join. */
 const MAX_CHANNELS = 1_000;
-/** Bytes of values that may be unsent: beyond it the connection has to drain. */
+/** Maximum unsent bytes of values before waiting for the connection to drain. */
 const MAX_UNSENT = 262_144;
 
-/** Sends whoever joins with `last` the value that each channel retains: its last event, unless that cleared it. */
+/** On a join with `last`, sends the value each channel retains: its last event, unless that cleared it. */
 export class RetainedValues {
   private readonly rooms: Rooms;
   private readonly broker: Broker;
@@ -21,7 +21,7 @@ export class RetainedValues {
     this.now = now;
   }
 
-  /** Sends the values of a place to its new member, paced by its line. With an engine that answers at once it is done then. */
+  /** Sends a place's values to its new member, paced by its connection. Synchronous with a synchronous engine. */
   send(session: Session, place: Channel, { coverage }: Membership): Awaitable<void> {
     const streams = this.streamsOf(place);
     if (!isPending(streams)) {

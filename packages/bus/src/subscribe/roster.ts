@@ -1,36 +1,36 @@
 import type { PresenceDeparture, PresenceMember, PresenceSnapshot, PresenceUpdate } from '@arqonbus/protocol';
 import type { Timers } from '../timers.ts';
 
-/** Members that are told by name; of larger sets only the number is told. */
+/** Maximum number of members listed by name; for larger sets only the count is sent. */
 export const MAX_LISTED = 500;
-/** To how many a large set must shrink before its members are told by name again. */
+/** The size to which a large set must shrink before its members are listed by name again. */
 const LISTED_AGAIN = 400;
-/** Bytes of records that are told by name, at most: an answer stays below 1 MiB. */
+/** Maximum bytes of records listed by name: an answer stays below 1 MiB. */
 const MAX_LISTED_BYTES = 786_432;
-/** What a record weighs without its state, in bytes. */
+/** Size of a record without its state, in bytes. */
 const RECORD_BYTES = 256;
-/** Notices come at most so often, in milliseconds; what changes meanwhile is told together. */
+/** Minimum interval between notices, in milliseconds; changes in between are sent together. */
 export const NOTICE_MS = 50;
-/** A client that came back this long before its old connection was found dead is not told as gone, in milliseconds. */
+/** A client that reconnected this long, in ms, before its old connection was found dead is not reported as left. */
 const RECENT_MS = 60_000;
 
-/** Somebody in a set. */
+/** A member of a set. */
 export interface RosterMember {
-  /** What other clients are told. */
+  /** What other clients see. */
   readonly record: PresenceMember;
-  /** Where in the set's room it is: one client may be in several channels of a room. */
+  /** Its channel in the set's room: one client may be in several channels of a room. */
   readonly channel: string;
-  /** Who that is beyond one connection. Told to no client: it may be a secret of the client's own. */
+  /** The identity behind the connection. Never sent to clients: it may be a secret of the client's own. */
   readonly identity: string;
   readonly node: string;
   /** UTF-8 bytes of its state. */
   readonly stateBytes: number;
 }
 
-/** Why somebody is gone: it said so, its line broke, or its node died. */
+/** Why a member is gone: it left, its connection broke, or its node died. */
 export type Cause = PresenceDeparture['cause'];
 
-/** What changed since the last notice. */
+/** The changes since the last notice. */
 export interface RosterNotice {
   readonly version: number;
   readonly members: number;
@@ -43,17 +43,17 @@ export interface RosterNotice {
 
 export interface RosterOptions {
   readonly timers: Timers;
-  /** How long a broken line is waited for, in milliseconds. */
+  /** How long to wait for a broken connection, in milliseconds. */
   readonly graceMs: number;
-  /** Whether it is of a whole room: records name their channel, and each client counts once. */
+  /** Whether it is of a whole room: records include their channel, and each client counts once. */
   readonly ofRoom: boolean;
-  /** Sends a notice, and all that it is made of; answers for how many milliseconds no other should follow. */
+  /** Sends a notice along with its changes; returns the minimum delay until the next one, in milliseconds. */
   readonly send: (notice: RosterNotice, changes: Iterable<RosterChange>) => number;
 }
 
 export type RosterChange =
   | { readonly kind: 'joined'; readonly member: RosterMember }
-  /** `previous`: as which client those who watch know it; `isMerged`: as itself too. */
+  /** `previous`: the client id under which watchers know it; `isMerged`: they know it under its own id too. */
   | {
       readonly kind: 'updated';
       readonly member: RosterMember;
@@ -61,13 +61,13 @@ export type RosterChange =
       readonly isMerged?: boolean;
     }
   | { readonly kind: 'left'; readonly departure: PresenceDeparture }
-  /** It came and went between two notices. */
+  /** Joined and left between two notices. */
   | { readonly kind: 'visit'; readonly member: RosterMember; readonly departure: PresenceDeparture };
 
 /**
- * The members of one channel, or of all channels of a room, with a version, and what is told of their changes. A change
- * costs the same however many members there are. Whoever is back in time under a new client id is told as `updated` with
- * `previous_id`. A notice is to be read in the order `joined`, `updated`, `left`.
+ * The members of one channel, or of all channels of a room, with a version, and the notices of their changes. The cost
+ * of a change does not depend on the number of members. A client that is back in time under a new client id is reported
+ * as `updated` with `previous_id`. A notice must be read in the order `joined`, `updated`, `left`.
  */
 export class Roster {
   version = 0;
@@ -76,12 +76,12 @@ export class Roster {
   private readonly byIdentity: Map<string, Set<string>> = new Map();
   /** In how many channels of the room each client is; empty for a channel's set. */
   private readonly places: Map<string, number> = new Map();
-  /** Members whose line broke, with the time at which they are told as gone: in its order, since all wait as long. */
+  /** Members whose connection broke, with the time to report them as left; ordered, since all wait equally long. */
   private readonly absent: Map<string, number> = new Map();
   private changes: Map<string, RosterChange> = new Map();
   private bytes = 0;
   private isLarge = false;
-  /** No notice before this, by the steady clock. */
+  /** No notice before this time, by the steady clock. */
   private quietUntil = Number.NEGATIVE_INFINITY;
   private callOffNotice: (() => void) | null = null;
   private callOffGrace: (() => void) | null = null;
@@ -90,24 +90,24 @@ export class Roster {
     this.options = options;
   }
 
-  /** How many there are; those whose line broke count until they are told as gone. */
+  /** Number of members; those whose connection broke count until they are reported as left. */
   get count(): number {
     return this.options.ofRoom ? this.places.size : this.members.size;
   }
 
-  /** All members, those that are waited for included. */
+  /** All members, including those whose connection broke and is waited for. */
   get all(): Iterable<RosterMember> {
     return this.members.values();
   }
 
-  /** Takes somebody in who was there before anybody watched. */
+  /** Adds a member that was present before anybody watched. */
   load(given: RosterMember): void {
     const member = this.placed(given);
     const key = keyOf(member.channel, member.record.client_id);
     if (!this.members.has(key)) this.put(key, member);
   }
 
-  /** Somebody is there; if it was already, with another state or name. */
+  /** A member joined; if it is already present, its state or name changed. */
   join(given: RosterMember): void {
     const member = this.placed(given);
     const key = keyOf(member.channel, member.record.client_id);
@@ -126,7 +126,7 @@ export class Roster {
     }
   }
 
-  /** Somebody is gone. `waits`: it may be back in a moment. */
+  /** A member is gone. `waits`: it may be back soon. */
   leave(channel: string, clientId: string, cause: Cause, waits: boolean): void {
     const key = keyOf(channel, clientId);
     const member = this.members.get(key);
@@ -147,14 +147,14 @@ export class Roster {
     this.awaitGrace();
   }
 
-  /** All members of a node are gone with it, but for those that are waited for: a node that stops says so of them. */
+  /** The members of lost nodes are gone, except those already waited for: a stopping node reports their departure. */
   loseNodes(isLost: (node: string) => boolean): void {
     for (const [key, { channel, record, node }] of [...this.members]) {
       if (isLost(node) && !this.absent.has(key)) this.leave(channel, record.client_id, 'node_lost', false);
     }
   }
 
-  /** Makes the members of other nodes those that are listed, whatever was missed. */
+  /** Replaces the members of other nodes with those listed, to recover from missed messages. */
   align(listed: readonly RosterMember[], isOwn: (node: string) => boolean): void {
     const present = new Set(listed.map(({ channel, record }) => keyOf(channel, record.client_id)));
     for (const [key, { channel, record, node }] of [...this.members]) {
@@ -163,7 +163,7 @@ export class Roster {
     for (const member of listed) this.join(member);
   }
 
-  /** The set as it is. What is not told yet is in it: the next notice may repeat that. */
+  /** The current set. It includes changes not yet sent, which the next notice may repeat. */
   snapshot(): PresenceSnapshot {
     this.weigh();
     const { version, isLarge, count } = this;
@@ -179,7 +179,7 @@ export class Roster {
     return { version, members, joined, updated: [], left: [], ...mode };
   }
 
-  /** Tells now what has changed, so that {@link all} is what was told. */
+  /** Sends pending changes now, so that {@link all} matches what was sent. */
   flush(): void {
     this.callOffNotice?.();
     this.tell();
@@ -192,7 +192,7 @@ export class Roster {
     this.callOffGrace = null;
   }
 
-  /** In a room's set everybody's record names the channel. */
+  /** In a room's set every record includes its channel. */
   private placed(member: RosterMember): RosterMember {
     if (!this.options.ofRoom) return member;
     return { ...member, record: { ...member.record, channel: member.channel } };
@@ -206,7 +206,7 @@ export class Roster {
     else this.note(key, { kind: 'updated', member, previous: undefined });
   }
 
-  /** `member` takes the place of the one under `key`, as the same client on another connection. */
+  /** `member` replaces the one under `key`, as the same client on another connection. */
   private succeed(key: string, member: RosterMember): void {
     const before = this.members.get(key) as RosterMember;
     const told = this.changes.get(key);
@@ -217,7 +217,7 @@ export class Roster {
     this.put(ownKey, member);
     this.changes.delete(key);
     if (told?.kind === 'joined') {
-      // The one before was never told of.
+      // The previous one was never reported.
       if (!wasThere && own?.kind === 'left') this.note(ownKey, { kind: 'updated', member, previous: undefined });
       else if (!wasThere) this.note(ownKey, { kind: 'joined', member });
       return;
@@ -228,7 +228,7 @@ export class Roster {
     }
     const isMerged = own === undefined || own.kind === 'updated' ? wasThere : own.kind === 'left';
     if (own?.kind === 'updated' && own.previous !== undefined) {
-      // It stands for another already: this one has to be told as gone.
+      // It already replaces another one: this one must be reported as left.
       const departure = { ...before.record, client_id: previous, cause: 'lost' as const };
       this.note(keyOf(before.channel, previous), { kind: 'left', departure });
     } else this.note(ownKey, { kind: 'updated', member, previous, isMerged });
@@ -242,7 +242,7 @@ export class Roster {
     const client_id = previous ?? member.record.client_id;
     const departure = { ...member.record, client_id, cause };
     if (before?.kind === 'joined') {
-      // Nobody was told that it came: of many such there is nothing to tell.
+      // It was never reported as joined; with many of these, nothing is reported.
       if (this.changes.size < MAX_LISTED) this.note(key, { kind: 'visit', member, departure });
       return;
     }
@@ -279,14 +279,14 @@ export class Roster {
     if (same?.size === 0) this.byIdentity.delete(identityOf(member));
   }
 
-  /** Under which key the same client is still waited for. */
+  /** The key under which the same client is still waited for. */
   private absentOf(member: RosterMember): string | undefined {
     if (this.absent.size === 0) return undefined;
     for (const key of this.byIdentity.get(identityOf(member)) ?? []) if (this.absent.has(key)) return key;
     return undefined;
   }
 
-  /** The same client, if it came back before its old connection was found dead. */
+  /** The same client, if it reconnected before its old connection was found dead. */
   private successorOf(key: string, member: RosterMember): RosterMember | undefined {
     const same = this.byIdentity.get(identityOf(member));
     if (same === undefined || same.size < 2) return undefined;
@@ -311,7 +311,7 @@ export class Roster {
     return listed;
   }
 
-  /** Whether the set is told by name, by its size now. */
+  /** Whether members are listed by name, given the current size. */
   private weigh(): void {
     const { size } = this.members;
     if (size > MAX_LISTED || this.bytes > MAX_LISTED_BYTES) this.isLarge = true;
@@ -376,7 +376,7 @@ export class Roster {
   }
 }
 
-/** Names hold no line feed. */
+/** Names contain no line feed. */
 function keyOf(channel: string, clientId: string): string {
   return `${channel}\n${clientId}`;
 }

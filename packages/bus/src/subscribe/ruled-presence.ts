@@ -5,14 +5,14 @@ import { Slice } from '../turn.ts';
 import type { Rosters } from './presence.ts';
 
 /**
- * Keeps who watches presence as the rules say now, whenever they joined. What a rule forbids ends at once; whoever is to
- * watch from here on is sent the whole set, as a notice with `reset`.
+ * Applies the current rules to presence watchers, whenever they joined. Watching that a rule forbids ends at once; a
+ * member that starts to watch is sent the whole set, as a notice with `reset`.
  */
 export class RuledPresence {
   private readonly rooms: Rooms;
   private readonly rosters: Rosters;
   private readonly onFault: (error: unknown) => void;
-  /** Tenants whose members are being looked at, and whether their rules have changed again meanwhile. */
+  /** Tenants whose members are being checked, and whether their rules have changed again in the meantime. */
   private readonly busy: Map<string, boolean> = new Map();
 
   constructor(rooms: Rooms, rosters: Rosters, onFault: (error: unknown) => void) {
@@ -65,7 +65,7 @@ export class RuledPresence {
     }
   }
 
-  /** Whether a member is to watch: as a rule says, else as it asked. */
+  /** Whether a member should watch: as a rule says, otherwise as it requested. */
   private isDue(session: Session, channel: Channel): boolean {
     const membership = channel.members.get(session);
     if (membership === undefined || session.closed) return false;

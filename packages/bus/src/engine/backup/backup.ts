@@ -2,14 +2,15 @@ import type { Engine, StreamAddress, TenantSpace } from '../engine.ts';
 import { BACKUP_VERSION, type BackupRecord, BackupTally, openOf } from './record.ts';
 
 const KEYS_AT_ONCE = 100;
-/** Events read at once, at the beginning and at most, and about how many characters of them. */
+/** Events per read, initial and maximum, and the target number of characters per read. */
 const FIRST_PAGE = 16;
 const LARGEST_PAGE = 200;
 const PAGE_CHARACTERS = 4 * 1_048_576;
 
 /**
- * All that an open engine holds, in bounded memory: the events of all streams, and the key-value store with versions and
- * owners, of all tenants. A bus may run on it meanwhile: every stream is as it was when its turn came.
+ * The full content of an open engine, in bounded memory: the events of all streams, and the key-value store with
+ * versions and owners, of all tenants. A bus may use it at the same time: each stream is backed up as of when it is
+ * read.
  */
 export async function* backupRecords(engine: Engine): AsyncGenerator<BackupRecord> {
   const tally = new BackupTally();
@@ -45,7 +46,7 @@ async function* keysOf({ store }: Engine, all: TenantSpace): AsyncGenerator<Back
   }
 }
 
-/** The events up to the one that is the last now. Where the oldest go meanwhile, the stream begins anew. */
+/** The events up to the current last one. If the oldest are removed in the meantime, the stream starts over. */
 async function* eventsOf({ broker }: Engine, stream: StreamAddress): AsyncGenerator<BackupRecord> {
   const retention = await broker.retentionOf(stream);
   const state = await broker.find(stream);

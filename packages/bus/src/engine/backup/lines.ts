@@ -1,15 +1,15 @@
 import { BackupFault, type BackupRecord, BackupTally, idOf, parseRecord, type StreamRecord } from './record.ts';
 
-/** UTF-8 bytes that a line has at most. */
+/** Maximum UTF-8 bytes per line. */
 const LONGEST_LINE = 64 * 1_048_576;
 
-/** A record, and the number of its line, from 1. */
+/** A record with its line number, from 1. */
 export interface NumberedRecord {
   readonly line: number;
   readonly record: BackupRecord;
 }
 
-/** The lines of a file, in bounded memory: one of more than `longest` bytes (64 MiB) is refused. */
+/** The lines of a file, in bounded memory: a line of more than `longest` bytes (64 MiB) is rejected. */
 async function* linesOf(chunks: AsyncIterable<Uint8Array>, longest: number): AsyncGenerator<string> {
   let pieces: Uint8Array[] = [];
   let length = 0;
@@ -41,9 +41,9 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>, longest: number): Asy
 }
 
 /**
- * Reads a backup, line by line. Throws {@link BackupFault} that names the line where it is no backup, is of a newer
- * release, was changed, or ends too early, which is known only at its end: what it yields until then may be part of
- * such a file.
+ * Reads a backup line by line. Throws {@link BackupFault} naming the line if it is not a backup, is from a newer
+ * release, was changed, or is truncated. Changes and truncation are detected only at the end: records yielded before
+ * may be part of such a file.
  */
 export async function* readBackup(
   chunks: AsyncIterable<Uint8Array>,
@@ -77,7 +77,7 @@ export async function* readBackup(
   }
 }
 
-/** Which record may follow which. */
+/** Checks which record may follow which. */
 class RecordOrder {
   isComplete = false;
   #isBegun = false;

@@ -3,7 +3,7 @@ import { CHANNEL_NAME, isId, ROOM_NAME, seal, WILDCARD } from '@arqonbus/protoco
 import { z } from 'zod';
 import type { Retention } from '../engine.ts';
 
-/** Version of the format below; a file with a higher one is refused. */
+/** Version of the format below; a file with a higher one is rejected. */
 export const BACKUP_VERSION = 1;
 
 const tenant = z.string().regex(ROOM_NAME, 'is not the name of a tenant');
@@ -69,11 +69,11 @@ export interface SpaceRecord {
   readonly kind: 'space';
   readonly tenant: string;
   readonly space: string;
-  /** The last version given out in it. */
+  /** The last version assigned in it. */
   readonly version: number;
 }
 
-/** Of the space before it. */
+/** Belongs to the preceding space. */
 export interface KeyRecord {
   readonly kind: 'key';
   readonly namespace: string;
@@ -85,16 +85,16 @@ export interface KeyRecord {
   readonly owner: string | null;
 }
 
-/** Events of one stream follow, without a gap. The same stream again: it begins anew. */
+/** Followed by the events of one stream, without a gap. If the same stream appears again, it starts over. */
 export interface StreamRecord {
   readonly kind: 'stream';
   readonly tenant: string;
   readonly room: string;
   readonly channel: string;
   readonly size: number;
-  /** Null: for ever. */
+  /** Null: no limit. */
   readonly ttl_ms: number | null;
-  /** Null: any number. */
+  /** Null: no limit. */
   readonly bytes: number | null;
   readonly keep_last: boolean;
 }
@@ -104,30 +104,30 @@ export interface EventRecord {
   readonly sequence: number;
   readonly time: number;
   readonly from: string;
-  /** The envelope but for its end, which holds sequence and epoch. */
+  /** The envelope without its end, which holds sequence and epoch. */
   readonly open: string;
 }
 
 interface EndRecord extends Readonly<BackupCounts> {
   readonly kind: 'end';
-  /** Of all lines before it, hexadecimal. */
+  /** Of all preceding lines, hexadecimal. */
   readonly sha256: string;
 }
 
 /** One line of a backup. */
 export type BackupRecord = HeadRecord | SpaceRecord | KeyRecord | StreamRecord | EventRecord | EndRecord;
 
-/** What a backup holds. A stream that had to be begun anew counts each time. */
+/** The content of a backup. A stream that started over counts each time. */
 export interface BackupCounts {
   keys: number;
   streams: number;
   events: number;
 }
 
-/** A backup that cannot be used, or storage that it cannot be put into; its message is the sentence to show. */
+/** A backup that cannot be used, or storage that it cannot be restored to; its message is the sentence to show. */
 export class BackupFault extends Error {}
 
-/** Counts the records of a backup, and digests them; programs may have spelled their JSON differently. */
+/** Counts the records of a backup and computes their digest, independently of JSON formatting. */
 export class BackupTally {
   readonly counts: BackupCounts = { keys: 0, streams: 0, events: 0 };
   readonly #hash = createHash('sha256');
@@ -144,7 +144,7 @@ export class BackupTally {
   }
 }
 
-/** Reads a line. Throws {@link BackupFault} that says what is wrong, without saying where. */
+/** Parses a line. Throws {@link BackupFault} that says what is wrong, but not where. */
 export function parseRecord(line: string): BackupRecord {
   let value: unknown;
   try {
@@ -157,11 +157,11 @@ export function parseRecord(line: string): BackupRecord {
     const [issue] = parsed.error.issues;
     throw new BackupFault(`${issue?.path.join('.') || 'it'}: ${issue?.message ?? 'is malformed'}`);
   }
-  // As it was written, members in their order: that is what was digested.
+  // The value as written, with members in their original order, since that was digested.
   return value as BackupRecord;
 }
 
-/** The id of an event. Throws {@link BackupFault} when its envelope is none of its stream. */
+/** The id of an event. Throws {@link BackupFault} when its envelope does not belong to its stream. */
 export function idOf({ open, sequence, from }: EventRecord, { room, channel }: StreamRecord): string {
   let envelope: { readonly [member: string]: unknown };
   try {
@@ -181,10 +181,10 @@ export function retentionOf({ size, ttl_ms: ttlMs, bytes, keep_last: keepLast }:
 }
 
 const PLACE = /"sequence":\d+,"epoch":"[^"]*"\}\}$/;
-/** Characters that the end of an envelope has at most. */
+/** Maximum number of characters at the end of an envelope. */
 const LONGEST_PLACE = 300;
 
-/** A stored envelope but for its end. */
+/** A stored envelope without its end. */
 export function openOf(text: string): string {
   const tail = text.slice(-LONGEST_PLACE);
   const at = tail.search(PLACE);

@@ -17,21 +17,21 @@ import {
 
 const KEYS_AT_ONCE = 100;
 const EVENTS_AT_ONCE = 256;
-/** Characters of events under way at once, beyond which no other joins them. */
+/** Maximum characters of events in flight; beyond it no more are added. */
 const CHARACTERS_AT_ONCE = 1_048_576;
 const EVENTS_READ_AT_ONCE = 50;
-/** Keeps everything until all is read back. */
+/** Keeps everything until all has been verified. */
 const UNLIMITED = { size: 2 ** 40, ttlMs: Number.POSITIVE_INFINITY };
 const UNBOUNDED = Number.MAX_SAFE_INTEGER;
-/** A key that is set and deleted to have versions go on from where they were. */
+/** A key that is set and deleted to advance the space's version. */
 const VERSION_KEY = 'arqon.restore';
 
 export interface RestoreOptions {
-  /** What the backup holds takes the place of what is there under the same names; all else stays. */
+  /** Replaces existing data of the same names with the backup's; everything else stays. */
   readonly intoExisting?: boolean;
 }
 
-/** Reads a backup from end to end without keeping it. Throws {@link BackupFault} unless all of it can be used. */
+/** Reads a backup from start to end without storing it. Throws {@link BackupFault} unless all of it can be used. */
 export async function checkBackup(chunks: AsyncIterable<Uint8Array>): Promise<BackupCounts> {
   const counts = { keys: 0, streams: 0, events: 0 };
   for await (const { record } of readBackup(chunks)) {
@@ -49,9 +49,9 @@ export async function checkBackup(chunks: AsyncIterable<Uint8Array>): Promise<Ba
 }
 
 /**
- * Puts a backup into an open engine, reads each part back and compares it. Streams get new epochs, since what was acked
- * after the backup is not in it; their sequences, and versions of keys, go on from where they were. Throws
- * {@link BackupFault} where nodes of a bus run, where something is there already, and where what is read back differs.
+ * Restores a backup to an open engine, reads each part back and compares it. Streams get new epochs, since what was
+ * acked after the backup is not in it; their sequences, and versions of keys, continue where they were. Throws
+ * {@link BackupFault} if nodes of a bus are running, if the storage is not empty, or if the data read back differs.
  */
 export async function restoreBackup(
   engine: Engine,
@@ -99,7 +99,7 @@ class Restore {
   #keys: SpaceKeys | null = null;
   #stream: StreamCopy | null = null;
 
-  /** `versions`: the last that was given out in each space before, by {@link spaceName}. */
+  /** `versions`: the last version assigned in each space before the restore, by {@link spaceName}. */
   constructor(engine: Engine, versions: ReadonlyMap<string, number>) {
     this.#engine = engine;
     this.#versions = versions;
@@ -126,7 +126,7 @@ class Restore {
     if (record.kind === 'stream') this.#stream = await StreamCopy.begin(this.#engine, record);
   }
 
-  /** Ends what was under way: no line of another kind belongs to it. */
+  /** Completes the current space or stream: a line of another kind ends it. */
   async #finish(): Promise<void> {
     if (this.#keys !== null) this.counts.keys += await this.#keys.finish();
     this.#keys = null;
@@ -138,7 +138,7 @@ class Restore {
   }
 }
 
-/** Keys of one space, on their way. Where versions were given out before, they get new ones, which are higher. */
+/** Keys of one space being restored. If versions were assigned there before, the keys get new, higher ones. */
 class SpaceKeys {
   readonly #engine: Engine;
   readonly #at: SpaceRecord;
@@ -152,7 +152,7 @@ class SpaceKeys {
     this.#isNew = isNew;
   }
 
-  /** `version`: the last that was given out in the space before; 0: none was. */
+  /** `version`: the last version assigned in the space before the restore; 0: none. */
   static async begin(engine: Engine, record: SpaceRecord, version: number): Promise<SpaceKeys> {
     const { store } = engine;
     const keys = new SpaceKeys(engine, record, version === 0);
@@ -184,7 +184,7 @@ class SpaceKeys {
   async #put({ namespace, key, value, version, expires_at: expiresAt, owner }: KeyRecord): Promise<void> {
     const { store } = this.#engine;
     const at = this.#place(namespace);
-    // What is there stays its owner's otherwise.
+    // Otherwise an existing key would keep its owner.
     if (!this.#isNew) await store.delete(at, key);
     const ttlMs = expiresAt === null ? null : expiresAt - Date.now();
     if (ttlMs !== null && ttlMs <= 0) return;
@@ -207,7 +207,7 @@ class SpaceKeys {
   }
 }
 
-/** One stream on its way, and a digest of what it is to hold. */
+/** One stream being restored, and a digest of its expected content. */
 class StreamCopy {
   readonly #engine: Engine;
   readonly #record: StreamRecord;
@@ -224,7 +224,7 @@ class StreamCopy {
     this.#at = { tenant, room, channel };
   }
 
-  /** Takes the place of a stream that is there. */
+  /** Replaces an existing stream. */
   static async begin(engine: Engine, record: StreamRecord): Promise<StreamCopy> {
     const copy = new StreamCopy(engine, record);
     if ((await engine.broker.find(copy.#at)) !== null) await engine.broker.drop(copy.#at);
@@ -238,7 +238,7 @@ class StreamCopy {
     if (this.#waiting.length >= EVENTS_AT_ONCE || this.#characters >= CHARACTERS_AT_ONCE) await this.#flush();
   }
 
-  /** Reads it back, and has it keep from now on what it did; answers how many events it got. */
+  /** Reads the stream back, then restores its retention; returns the number of events. */
   async finish(): Promise<number> {
     await this.#flush();
     const { broker } = this.#engine;

@@ -13,7 +13,7 @@ import type {
 import type { Link } from './link.ts';
 import { readRetention, type SpelledRetention, spellRetention } from './messages.ts';
 
-/** Streams of the host's engine, of which this worker gets the rooms that it attached. */
+/** Streams of the host's engine; this worker receives events of the rooms that it attached. */
 export class LocalBroker implements Broker {
   private readonly link: Link;
   /** By tenant, the rooms whose events this worker wants. */
@@ -23,7 +23,7 @@ export class LocalBroker implements Broker {
     this.link = link;
   }
 
-  /** Wants of a new connection what was wanted of the one before. */
+  /** Attaches the wanted rooms on a new connection. */
   establish(): void {
     for (const [tenant, room] of this.wanted()) this.link.post('attach', tenant, room);
   }
@@ -32,7 +32,7 @@ export class LocalBroker implements Broker {
     for (const [tenant, rooms] of this.wishes) for (const room of rooms) yield [tenant, room];
   }
 
-  /** An event that was on its way when its room was detached is nobody's. */
+  /** An event already in transit when its room was detached is dropped. */
   wants({ stream }: StreamEvent): boolean {
     const rooms = this.wishes.get(stream.tenant);
     return rooms !== undefined && (rooms.has(stream.room) || rooms.has('*'));
@@ -97,7 +97,7 @@ export class LocalBroker implements Broker {
   }
 }
 
-/** Callers pass objects that are more than an address. */
+/** Callers may pass objects with more than an address. */
 function addressOf({ tenant, room, channel }: StreamAddress): StreamAddress {
   return { tenant, room, channel };
 }

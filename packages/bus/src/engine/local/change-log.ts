@@ -10,8 +10,8 @@ interface Logged {
 }
 
 /**
- * The last changes of keys in the spaces that some worker watches, counted, so that a worker whose connection broke can
- * be told of what it missed.
+ * A numbered log of the latest key changes in the spaces that workers watch, so that a worker whose connection broke
+ * can receive what it missed.
  */
 export class ChangeLog {
   private readonly store: KeyValueStore;
@@ -22,7 +22,7 @@ export class ChangeLog {
   private units = 0;
   private last = 0;
 
-  /** `most`: changes that are kept, 20,000 when left out, and no more than 16 Mi UTF-16 units of them. */
+  /** `most`: number of changes kept, 20,000 by default, limited to 16 Mi UTF-16 units in total. */
   constructor(store: KeyValueStore, tell: (number: number, change: KeyChange) => void, most: number = MOST_CHANGES) {
     this.store = store;
     this.tell = tell;
@@ -42,7 +42,7 @@ export class ChangeLog {
     );
   }
 
-  /** What came after a change, or null when not all of it is kept any more. */
+  /** The changes after a given one, or null if some are no longer kept. */
   since(number: number): readonly { readonly number: number; readonly change: KeyChange }[] | null {
     if (number < this.last - this.log.length) return null;
     return this.log.filter((logged) => logged.number > number);
@@ -62,7 +62,7 @@ export class ChangeLog {
     this.tell(this.last, change);
   }
 
-  /** The older half goes at once, so that what is left need not be moved for every change. */
+  /** Drops the older half at once, so that not every change moves the rest. */
   private trim(): void {
     this.log = this.log.slice(Math.ceil(this.log.length / 2));
     this.units = this.log.reduce((sum, { units }) => sum + units, 0);

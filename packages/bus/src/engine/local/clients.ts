@@ -1,6 +1,6 @@
 import type { NodeStatus, PresenceEntry } from '../engine.ts';
 
-/** The clients of all workers, with the ways to find them, and the workers' figures. */
+/** The clients of all workers, indexed for lookup, and the workers' figures. */
 export class Clients {
   private readonly tenants = new Map<string, Tenant>();
   private readonly nodes = new Map<string, Set<PresenceEntry>>();
@@ -27,13 +27,13 @@ export class Clients {
     if (tenant.clients.size === 0) this.tenants.delete(name);
   }
 
-  /** A worker is gone, and its clients with it. */
+  /** A worker is gone, along with its clients. */
   leave(node: string): void {
     for (const { tenant, clientId } of [...(this.nodes.get(node) ?? [])]) this.withdraw(tenant, clientId);
     this.statuses.delete(node);
   }
 
-  /** Clients by id or `sub:SUBJECT`, those of one worker left out. */
+  /** Clients by id or `sub:SUBJECT`, except those of one worker. */
   find(name: string, target: string, without: string): PresenceEntry[] {
     const tenant = this.tenants.get(name);
     const one = tenant?.clients.get(target);
@@ -41,7 +41,7 @@ export class Clients {
     return [...found].filter(({ node }) => node !== without);
   }
 
-  /** The members of a tenant, of a room, of a channel, those of one worker left out. */
+  /** The clients of a tenant, or of one room or channel of it, except those of one worker. */
   list(name: string, room: string | undefined, channel: string | undefined, without: string): PresenceEntry[] {
     const tenant = this.tenants.get(name);
     const members = room === undefined ? tenant?.clients.values() : tenant?.rooms.get(room);
@@ -51,7 +51,7 @@ export class Clients {
     );
   }
 
-  /** Notes the figures of a worker; answers those of the others. */
+  /** Stores a worker's figures; returns those of the others. */
   report(status: NodeStatus): NodeStatus[] {
     this.statuses.set(status.node, status);
     return [...this.statuses.values()].filter(({ node }) => node !== status.node);

@@ -1,15 +1,15 @@
-/** The largest frame that either side takes, in bytes; a longer one ends the connection. */
+/** The largest frame that either side accepts, in bytes; a longer one ends the connection. */
 const MAX_FRAME_BYTES = 512 * 1_048_576;
 const SLAB_BYTES = 256 * 1_024;
 const LENGTH_BYTES = 4;
 
 /**
- * Frames on their way out: a length of 4 bytes, a type of one, a body. They are written one after the other into slabs
- * of memory, and each slab's new bytes go out as one chunk.
+ * Outgoing frames: a 4-byte length, a 1-byte type, a body. They are written consecutively into slabs of memory, and
+ * each slab's new bytes are sent as one chunk.
  */
 export class FrameWriter {
   private slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
-  /** What of the slab has gone out already. */
+  /** How much of the slab has been sent. */
   private sent = 0;
   private at = 0;
   private frame = 0;
@@ -32,7 +32,7 @@ export class FrameWriter {
     this.at += 1;
   }
 
-  /** A whole number below 2^32. */
+  /** An integer below 2^32. */
   count(value: number): void {
     this.need(4);
     this.at = this.slab.writeUInt32LE(value, this.at);
@@ -43,7 +43,7 @@ export class FrameWriter {
     this.at = this.slab.writeDoubleLE(value, this.at);
   }
 
-  /** Any string: what UTF-8 cannot say, half of a pair, goes as UTF-16. */
+  /** Any string: with unpaired surrogates, which UTF-8 cannot encode, it is written as UTF-16. */
   text(value: string): void {
     const isWide = HALF_PAIR.test(value);
     const bytes = isWide ? value.length * 2 : Buffer.byteLength(value);
@@ -56,7 +56,7 @@ export class FrameWriter {
     this.slab.writeUInt32LE(this.at - this.frame - LENGTH_BYTES, this.frame);
   }
 
-  /** The frame just written, until the next one is begun. */
+  /** The frame just written, until the next one is started. */
   get last(): Buffer {
     return this.slab.subarray(this.frame, this.at);
   }
@@ -69,7 +69,7 @@ export class FrameWriter {
     this.at += frame.length;
   }
 
-  /** What was written since this was called last, as chunks; they are not written to again. */
+  /** The chunks written since the last call; they are not modified afterwards. */
   take(): Buffer[] {
     const chunks = this.full;
     this.full = [];
@@ -78,7 +78,7 @@ export class FrameWriter {
     return chunks;
   }
 
-  /** Makes room for more of the frame that is being written, which goes to a new slab when this one is full. */
+  /** Makes room for more of the current frame, moving it to a new slab when this one is full. */
   private need(bytes: number): void {
     if (this.at + bytes <= this.slab.length) return;
     const begun = this.at - this.frame;
@@ -94,7 +94,7 @@ export class FrameWriter {
 
 const HALF_PAIR = /\p{Surrogate}/u;
 
-/** Reads the body of one frame. Throws a RangeError where it ends too early. */
+/** Reads the body of one frame. Throws a RangeError if it ends too early. */
 export class FrameReader {
   private readonly bytes: Buffer;
   private at: number;
@@ -135,13 +135,13 @@ export class FrameReader {
   }
 }
 
-/** Cuts what arrives into frames. */
+/** Splits incoming data into frames. */
 export class FrameSplitter {
   private rest: Buffer[] = [];
   private size = 0;
   private wanted = LENGTH_BYTES;
 
-  /** Calls `take` with each frame that is whole now, in order. Throws when one is longer than any may be. */
+  /** Calls `take` with each complete frame, in order. Throws when one is too long. */
   push(chunk: Buffer, take: (frame: FrameReader) => void): void {
     this.rest.push(chunk);
     this.size += chunk.length;

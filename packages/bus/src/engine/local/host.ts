@@ -31,23 +31,25 @@ import {
   writePublished,
 } from './messages.ts';
 
-/** Bytes that may wait for a worker to read. Beyond that its connection is cut: it comes back and reads what it missed. */
+/**
+ * Maximum bytes waiting for a worker to read. Beyond it its connection is cut: it reconnects and reads what it missed.
+ */
 const MAX_BACKLOG_BYTES = 64 * 1_048_576;
-/** Bytes that wait for a worker when the host stops to read what it asks for. */
+/** Bytes waiting for a worker at which the host stops reading its requests. */
 const PAUSE_BYTES = 1_048_576;
-/** Linux and macOS take paths of sockets up to this. */
+/** The maximum socket path length on Linux and macOS. */
 const MAX_PATH_BYTES = 103;
 
 export interface EngineHostOptions {
-  /** Where the private directory with the socket is made; the system's for temporary files when left out. */
+  /** Where to create the private directory with the socket; by default the system's directory for temporary files. */
   readonly directory?: string;
-  /** Bytes that may wait for one worker; 64 MiB. */
+  /** Maximum bytes waiting for one worker; 64 MiB. */
   readonly maxBacklogBytes?: number;
-  /** Changes of keys that are kept for workers whose connection broke; 20,000. */
+  /** Number of key changes kept for workers whose connection broke; 20,000. */
   readonly maxChanges?: number;
 }
 
-/** An engine of one node, served to workers on the same machine. */
+/** A single-node engine, served to workers on the same machine. */
 export interface EngineHost {
   /** The path of the socket that workers connect to. */
   readonly path: string;
@@ -56,8 +58,8 @@ export interface EngineHost {
 }
 
 /**
- * Opens an engine that lives in this process, memory or SQLite, and serves it over a Unix socket in a directory that
- * only this user may enter. Rejects with one sentence when either cannot be had. A degraded engine opens in any case.
+ * Opens an engine that runs in this process, memory or SQLite, and serves it over a Unix socket in a directory that
+ * only this user can access. Rejects with one sentence if either fails. A degraded engine opens in any case.
  */
 export async function hostEngine(engine: Engine, options: EngineHostOptions = {}): Promise<EngineHost> {
   if (engine.presence !== null) {
@@ -78,13 +80,13 @@ class Host implements EngineHost {
   readonly clients = new Clients();
   readonly changes: ChangeLog;
   readonly maxBacklogBytes: number;
-  /** Names this host: what it counts, it counts anew after a restart. */
+  /** Identifies this host run: its counters restart after a restart. */
   readonly run = `${process.pid}.${Date.now().toString(36)}.${Math.random().toString(36).slice(2)}`;
   reason = '';
   private readonly server: Server;
   private readonly peers = new Set<Peer>();
   private readonly byNode = new Map<string, Peer>();
-  /** By tenant and room; under `*` those that want all rooms. */
+  /** By tenant and room; `*` for peers that want all rooms. */
   private readonly interest = new Map<string, Map<string, Set<Peer>>>();
   private directory: string | null = null;
   private closing: Promise<void> | null = null;
@@ -129,11 +131,11 @@ class Host implements EngineHost {
 
   private readonly events: EngineEvents = {
     deliver: (event) => this.deliver(event),
-    // No other node has this engine.
+    // No other node shares this engine.
     receive: () => {},
     health: (state) => {
       this.reason = state.reason;
-      // What was under way is being rejected, and its workers have to hear that first.
+      // Operations in flight are being rejected, and the workers must receive those rejections first.
       setImmediate(() => this.tellAll(['health', state]));
     },
     historyGap: (stream) => this.tellAll(['historyGap', stream]),
@@ -142,7 +144,7 @@ class Host implements EngineHost {
     warning: (sentence) => this.tellAll(['warning', sentence]),
   };
 
-  /** Hands an event to the workers that want its room. How many connections get it, each of them knows by itself. */
+  /** Sends an event to the workers that want its room. Each worker counts its own connections. */
   private deliver(event: StreamEvent): number {
     const rooms = this.interest.get(event.stream.tenant);
     if (rooms === undefined) return 0;
@@ -167,7 +169,7 @@ class Host implements EngineHost {
   }
 
   joined(peer: Peer, node: string): void {
-    // The same worker comes back before its old connection was found to be over.
+    // The same worker reconnected before its old connection was found dead.
     this.byNode.get(node)?.line.cut('another connection has its name');
     this.byNode.set(node, peer);
   }
@@ -208,10 +210,10 @@ class Host implements EngineHost {
   }
 }
 
-/** What workers are told without having asked. */
+/** A message to workers without a request. */
 type Told = readonly [kind: string, ...facts: unknown[]];
 
-/** One worker's connection, as the host sees it. */
+/** A worker's connection on the host side. */
 class Peer implements LineEvents {
   readonly line: Line;
   node: string | null = null;
@@ -247,7 +249,7 @@ class Peer implements LineEvents {
     this.line.pauseUntilDrained();
   }
 
-  /** Writes an event, or copies the frame that another worker was given; answers the frame. */
+  /** Writes an event, or copies the frame written for another worker; returns the frame. */
   give(event: StreamEvent, number: number, written: Buffer | null): Buffer {
     const { out } = this.line;
     if (written === null) writeEvent(out, number, event);
@@ -331,7 +333,7 @@ class Peer implements LineEvents {
 
 type Method = (host: Host, peer: Peer, args: never[]) => Awaitable<unknown>;
 
-/** What a worker may ask for, as the contracts of the engine name it. */
+/** The methods a worker can call, named as in the engine's contracts. */
 const METHODS: Readonly<Record<string, Method>> = {
   attach: (host, peer, [tenant, room]: string[]) => host.attach(peer, tenant as string, room as string),
   detach: (host, peer, [tenant, room]: string[]) => host.detach(peer, tenant as string, room as string),
@@ -371,8 +373,8 @@ const METHODS: Readonly<Record<string, Method>> = {
   send: (host, peer, [node, message]) => host.send(peer, node as never, message as never),
   report: ({ clients }, _peer, [status]: NodeStatus[]) => clients.report(status as NodeStatus),
   stats: ({ engine }) => engine.stats(),
-  // Answered when all that was asked for before is done.
+  // Answered once all previous requests are done.
   ping: () => null,
-  // The last of a worker: when it is answered, its clients are gone for the others.
+  // A worker's last request: once answered, its clients are gone for the others.
   leave: ({ clients }, peer) => clients.leave(peer.node as string),
 };

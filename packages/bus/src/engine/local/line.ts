@@ -3,13 +3,13 @@ import { type FrameReader, FrameSplitter, FrameWriter } from './frames.ts';
 
 export interface LineEvents {
   frame(frame: FrameReader): void;
-  /** The line is over, however that came; told once. */
+  /** The connection has ended, for whatever reason; called once. */
   closed(reason: string): void;
 }
 
 /**
- * One end of a connection between a worker and the engine's host: frames in order, those of one turn of the event loop
- * in one write.
+ * One end of a connection between a worker and the host: ordered frames, with all frames of one event loop turn in one
+ * write.
  */
 export class Line {
   readonly out: FrameWriter = new FrameWriter();
@@ -38,7 +38,7 @@ export class Line {
     socket.on('drain', () => socket.resume());
   }
 
-  /** Bytes that wait for the other end to read, those of this turn left out. */
+  /** Bytes waiting for the other end to read, excluding those of this turn. */
   get backlog(): number {
     return this.socket.writableLength;
   }
@@ -53,7 +53,7 @@ export class Line {
     });
   }
 
-  /** Reads nothing more until the other end has read what waits for it. */
+  /** Stops reading until the other end has read what is waiting for it. */
   pauseUntilDrained(): void {
     if (this.socket.writableNeedDrain) this.socket.pause();
   }

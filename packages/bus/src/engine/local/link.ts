@@ -5,14 +5,14 @@ import type { FrameReader } from './frames.ts';
 import { Line, type LineEvents } from './line.ts';
 import { FRAME, type Hello, readEvent, readPublished, writeJson, writePublication } from './messages.ts';
 
-/** Bytes that may wait for the host to read; then publications are refused. */
+/** Maximum bytes waiting for the host to read; beyond it publications are rejected. */
 const MAX_BACKLOG_BYTES = 64 * 1_048_576;
 const CONNECT_MS = 5_000;
 const CLOSE_MS = 10_000;
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 1_000;
 
-/** What the host says to a worker that begins. */
+/** The host's answer to a worker's hello. */
 export interface Welcome {
   readonly backend: Backend;
   readonly healthy: boolean;
@@ -20,14 +20,14 @@ export interface Welcome {
   readonly warnings: readonly string[];
   readonly run: string;
   readonly change: number;
-  /** Nothing that changed is missing between what the worker was told before and `missed`. */
+  /** No change is missing between the worker's last known change and `missed`. */
   readonly isWhole: boolean;
   readonly missed: readonly { readonly number: number; readonly change: KeyChange }[];
 }
 
 export interface LinkEvents {
   hello(): Hello;
-  /** The host has answered; what the worker wants of it can be asked for. */
+  /** The host has answered; requests can be sent. */
   connected(welcome: Welcome): void;
   lost(reason: string): void;
   deliver(event: StreamEvent): number;
@@ -37,11 +37,11 @@ export interface LinkEvents {
 interface Waiting {
   readonly resolve: (answer: never) => void;
   readonly reject: (error: BusError) => void;
-  /** Of a publication, the connections of this node that its event was handed to. */
+  /** For a publication: the number of this node's connections that received its event. */
   delivered: number;
 }
 
-/** A worker's connection to the host, made again whenever it breaks; and what waits for an answer over it. */
+/** A worker's connection to the host, with automatic reconnect, and the requests pending on it. */
 export class Link implements LineEvents {
   private readonly path: string;
   private readonly events: LinkEvents;
@@ -54,7 +54,7 @@ export class Link implements LineEvents {
   private retryMs = FIRST_RETRY_MS;
   private isOver = false;
   private reason = 'it was not connected yet';
-  /** Told when a connection stands, or has failed. */
+  /** Called when a connection is established, or has failed. */
   private settled: (() => void) | null = null;
   private whenIdle: (() => void) | null = null;
   operations = 0;
@@ -71,7 +71,7 @@ export class Link implements LineEvents {
     return this.isReady;
   }
 
-  /** Connects; rejects when the host cannot be reached, and keeps trying then. */
+  /** Connects; rejects when the host cannot be reached, and then keeps trying. */
   async open(): Promise<void> {
     await this.connect();
     if (!this.isReady) throw this.away();
@@ -87,7 +87,7 @@ export class Link implements LineEvents {
     return answer;
   }
 
-  /** Asks the host; `method` as its table names it. */
+  /** Sends a request to the host; `method` as named in its table. */
   request<T>(method: string, ...args: readonly unknown[]): Promise<T> {
     const { line } = this;
     if (line === null || !this.isReady) return Promise.reject(this.away());
@@ -98,7 +98,7 @@ export class Link implements LineEvents {
     return answer;
   }
 
-  /** The same without an answer; while the host is away it is forgotten. */
+  /** Like {@link request} without an answer; dropped while the host is unavailable. */
   post(method: string, ...args: readonly unknown[]): void {
     const { line } = this;
     if (line === null || !this.isReady) return;
@@ -106,7 +106,7 @@ export class Link implements LineEvents {
     line.soon();
   }
 
-  /** Waits for every answer that is still due, 10 s at most, then lets go of the connection. */
+  /** Waits for all pending answers, at most 10 s, then closes the connection. */
   async close(): Promise<void> {
     clearTimeout(this.retry);
     if (this.isOver) return;
@@ -175,7 +175,7 @@ export class Link implements LineEvents {
     this.waiting.clear();
     for (const { reject } of waiting) reject(this.away());
     this.whenIdle?.();
-    // Whoever waited hears of it first.
+    // Pending callers are rejected first.
     if (wasReady && !this.isOver) setImmediate(() => this.events.lost(this.away().message));
     this.settled?.();
     this.again();
@@ -206,7 +206,7 @@ export class Link implements LineEvents {
 
   private wait<T>(): { number: number; answer: Promise<T> } {
     this.operations += 1;
-    // 0 is for what waits for no answer.
+    // 0 is for messages without an answer.
     this.numbers = this.numbers === 0xffff_ffff ? 1 : this.numbers + 1;
     const number = this.numbers;
     const answer = new Promise<T>((resolve, reject) => {

@@ -6,24 +6,24 @@ import { LocalPresence } from './presence.ts';
 import { LocalStore } from './store.ts';
 
 export interface LocalEngineOptions {
-  /** The socket of the host that holds the engine. */
+  /** The socket of the host process. */
   readonly path: string;
-  /** What the host's engine is. */
+  /** The backend of the host's engine. */
   readonly backend: Backend;
   /** This worker's name, unique among those of the host. */
   readonly nodeId: string;
-  /** Bytes that may wait for the host to read; beyond that calls are refused. 64 MiB. */
+  /** Maximum bytes waiting for the host to read; beyond it calls are rejected. 64 MiB. */
   readonly maxBacklogBytes?: number;
   /**
-   * Told when changes of keys passed this worker by and the host has forgotten them. What the worker knows of rules,
-   * jobs and groups may be wrong from then on, and only its restart helps.
+   * Called when this worker missed key changes that the host no longer has. The worker's rules, jobs and groups may be
+   * wrong from then on, and only a restart helps.
    */
   readonly onStale?: () => void;
 }
 
 /**
- * The engine of a worker: one of another process on the same machine, over its socket. A broken connection is a
- * backend that is away. It is made again by itself, and then the rooms are told as gaps.
+ * The engine of a worker: the engine of another process on the same machine, over its socket. A broken connection is
+ * treated as an unavailable backend. It reconnects automatically, and then reports a gap for each room.
  */
 export function createLocalEngine(options: LocalEngineOptions): Engine {
   return new LocalEngine(options);
@@ -36,10 +36,10 @@ class LocalEngine implements Engine {
   readonly presence: LocalPresence;
   private readonly onStale: () => void;
   private readonly link: Link;
-  /** The host's engine, as the host told it last. */
+  /** The state of the host's engine as last reported. */
   private remote: Pick<Welcome, 'healthy' | 'reason' | 'warnings'> = { healthy: false, reason: '', warnings: [] };
   private events: EngineEvents | null = null;
-  /** Whether {@link open} has answered: what becomes of the connection from then on is told. */
+  /** Whether {@link open} has returned; from then on connection changes are reported. */
   private isOpen = false;
 
   constructor({ path, backend, nodeId, maxBacklogBytes, onStale = () => {} }: LocalEngineOptions) {
@@ -101,10 +101,10 @@ class LocalEngine implements Engine {
     this.presence.establish();
     if (!welcome.isWhole) this.onStale();
     if (!this.isOpen) return;
-    // What is read before the rooms are attached again could end before what comes live.
+    // A read before the rooms are attached again could end before the first live event.
     this.link.request('ping').then(
       () => this.recovered(),
-      // Lost again; the next connection tells.
+      // Lost again; the next connection reports it.
       () => {},
     );
   }
@@ -116,7 +116,7 @@ class LocalEngine implements Engine {
     for (const [tenant, room] of this.broker.wanted()) events?.gap(tenant, room);
   }
 
-  /** What the host tells by itself. */
+  /** Handlers for messages the host sends without a request. */
   private readonly hearers = {
     health: (state: { healthy: boolean; reason: string }): void => {
       this.remote = { ...this.remote, ...state };

@@ -1,7 +1,7 @@
 import type { Expectation, Publication, Published, Retention, StreamAddress, StreamEvent } from '../engine.ts';
 import type { FrameReader, FrameWriter } from './frames.ts';
 
-/** The types of frames. What is hot has a form of its own; the rest is a JSON text. */
+/** The frame types. Frequent ones have a binary form; the rest is JSON text. */
 export const FRAME = {
   hello: 0,
   publish: 1,
@@ -13,14 +13,14 @@ export const FRAME = {
   told: 7,
 } as const;
 
-/** How a worker begins. */
+/** A worker's first message. */
 export interface Hello {
   readonly node: string;
-  /** The last change of a key that it was told, and by which run of the host; null when it is new. */
+  /** The last key change it received, and from which host run; null when it is new. */
   readonly told: { readonly run: string; readonly change: number } | null;
 }
 
-/** Where an event came from: the stream of a publication, with what only its publisher's worker is told. */
+/** An event's origin: the stream of a publication, with data only its publisher's worker is sent. */
 export class Origin implements StreamAddress {
   readonly tenant: string;
   readonly room: string;
@@ -110,7 +110,7 @@ function readExpectation(frame: FrameReader): Expectation | null {
   }
 }
 
-/** `number` is the publication's, for the worker that it came from, and 0 for every other. */
+/** `number` is the publication's for the worker it came from, and 0 for all others. */
 export function writeEvent(out: FrameWriter, number: number, event: StreamEvent): void {
   const { stream, sequence, id, from, text } = event;
   const identity = event.identity ?? (stream instanceof Origin ? stream.identity : undefined);
@@ -126,7 +126,7 @@ export function writeEvent(out: FrameWriter, number: number, event: StreamEvent)
   out.end();
 }
 
-/** Makes a copy of another worker's event frame this one's. */
+/** Adapts a copy of another worker's event frame to this one. */
 export function renumberEvent(frame: Buffer, number: number): void {
   // After the length and the type.
   frame.writeUInt32LE(number, 5);
@@ -152,7 +152,7 @@ export function writePublished(out: FrameWriter, number: number, published: Publ
   out.end();
 }
 
-/** How many connections got it the worker knows by itself. */
+/** Without `delivered`, which the worker counts itself. */
 export function readPublished(frame: FrameReader): { number: number; published: Omit<Published, 'delivered'> } {
   const number = frame.count();
   const [sequence, epoch] = [frame.number(), frame.text()];
@@ -160,7 +160,7 @@ export function readPublished(frame: FrameReader): { number: number; published: 
   return { number, published: { sequence, epoch, stored, duplicate: frame.byte() === 1 } };
 }
 
-/** A {@link Retention} as JSON can say it: null for a time without an end. */
+/** A {@link Retention} for JSON: null for an infinite time. */
 export type SpelledRetention = Omit<Retention, 'ttlMs'> & { readonly ttlMs: number | null };
 
 export function spellRetention(retention: Retention): SpelledRetention {
@@ -172,7 +172,7 @@ export function readRetention(spelled: SpelledRetention): Retention {
   return { ...spelled, ttlMs: spelled.ttlMs ?? Number.POSITIVE_INFINITY };
 }
 
-/** A frame of a number and a JSON text. */
+/** A frame with a number and a JSON text. */
 export function writeJson(out: FrameWriter, type: number, number: number, content: unknown): void {
   out.begin(type);
   out.count(number);

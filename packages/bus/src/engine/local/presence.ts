@@ -1,7 +1,7 @@
 import type { NodeMessage, NodeStatus, Presence, PresenceEntry } from '../engine.ts';
 import type { Link } from './link.ts';
 
-/** Who is at which worker: the host knows, and carries what workers say to each other. */
+/** Presence across workers: the host keeps it, and relays messages between workers. */
 export class LocalPresence implements Presence {
   private readonly link: Link;
   private readonly own = new Map<string, PresenceEntry>();
@@ -11,7 +11,7 @@ export class LocalPresence implements Presence {
     this.link = link;
   }
 
-  /** With the connection before, this worker's clients went out of the host's books. */
+  /** Re-announces this worker's clients: the host dropped them with the previous connection. */
   establish(): void {
     for (const entry of this.own.values()) this.link.post('announce', entry);
     if (this.status !== null) this.link.post('report', this.status);
@@ -19,7 +19,7 @@ export class LocalPresence implements Presence {
 
   async announce(entry: PresenceEntry): Promise<void> {
     this.own.set(nameOf(entry.tenant, entry.clientId), entry);
-    // Whatever is not in place now is put there by the next connection.
+    // Otherwise it is announced on the next connection.
     if (this.link.connected) await this.link.request('announce', entry);
   }
 

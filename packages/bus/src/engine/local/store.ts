@@ -12,19 +12,19 @@ import type {
 import { Watchers } from '../watchers.ts';
 import type { Link, Welcome } from './link.ts';
 
-/** Keys of the host's engine, with the changes that all workers make. */
+/** Keys of the host's engine, with the changes made by all workers. */
 export class LocalStore implements KeyValueStore {
   private readonly link: Link;
   private readonly watchers = new Watchers();
   private readonly watched = new Set<string>();
-  /** The last change that this worker was told of. */
+  /** The last change that this worker received. */
   told: { readonly run: string; readonly change: number } | null = null;
 
   constructor(link: Link) {
     this.link = link;
   }
 
-  /** Watches on, and tells what changed while there was no connection. */
+  /** Resumes watching, and reports what changed while disconnected. */
   establish({ run, change, missed }: Welcome): void {
     for (const space of this.watched) this.link.post('watch', space);
     for (const one of missed) if (this.watched.has(one.change.at.space)) this.watchers.notify(one.change);

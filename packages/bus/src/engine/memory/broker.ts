@@ -18,28 +18,28 @@ import { StreamMap } from '../stream-map.ts';
 import { type Counted, HistoryBounds, type HistoryLimits, type TenantHistory } from './history-bounds.ts';
 import { type Holdings, Ring } from './ring.ts';
 
-/** Streams and events that one step of the sweep may look at, so that a step stays far below a millisecond. */
+/** Streams and events per sweep step, so that a step takes far less than a millisecond. */
 const SWEEP_STREAMS = 1_000;
 const SWEEP_EVENTS = 2_000;
 
-/** Characters that one question for usage counts at most, so that it takes a few milliseconds. */
+/** Maximum characters counted per usage query, so that it takes a few milliseconds. */
 const COUNTED_CHARACTERS = 1_048_576;
 
 const EPOCH_LENGTH = 10;
 
-/** What a stream keeps that never had an event. */
+/** The retention of a stream that never had an event. */
 const NOTHING: Retention = { size: 0, ttlMs: 0 };
 
 class Stream implements Counted {
   readonly address: StreamAddress;
-  /** Names this incarnation among the ids: a stream that comes back after a drop has none of the old ones. */
+  /** Scopes its ids: a stream that is recreated after a drop has none of the old ones. */
   readonly scope: number;
   readonly epoch: string = randomToken(EPOCH_LENGTH);
   readonly ring: Ring;
   readonly home: TenantHistory;
   /** The id of its last event. */
   lastId: string | null = null;
-  /** What it was last published with. */
+  /** The retention of its last publication. */
   retention: Retention = NOTHING;
   /** When it is forgotten. */
   until: number;
@@ -48,7 +48,7 @@ class Stream implements Counted {
   place = -1;
 
   constructor(address: StreamAddress, scope: number, until: number, holdings: Holdings, home: TenantHistory) {
-    // A copy: what a caller passes may be an object of its own that is more than an address, and lives less long.
+    // A copy, since the caller's object may hold more than an address and should not be kept alive.
     this.address = { tenant: address.tenant, room: address.room, channel: address.channel };
     this.scope = scope;
     this.until = until;
@@ -59,7 +59,7 @@ class Stream implements Counted {
 
 /**
  * Streams in this process's memory. Everything is answered synchronously, and a publication is delivered inside its
- * call: no promise, no look-up but the three maps of its address, no allocation but its text and its answer.
+ * call: no promise, no lookup but the three maps of its address, no allocation but its text and its result.
  */
 export class MemoryBroker implements Broker {
   readonly holdings: Holdings = { messages: 0, bytes: 0 };
@@ -73,7 +73,7 @@ export class MemoryBroker implements Broker {
   #scopes = 0;
   #events: EngineEvents | undefined;
 
-  /** `now` answers milliseconds since 1970, by a clock that never steps. */
+  /** `now` returns milliseconds since 1970, from a monotonic clock. */
   constructor(now: () => number, limits: HistoryLimits) {
     this.#now = now;
     this.#sent = new SentIds(now());
@@ -115,7 +115,7 @@ export class MemoryBroker implements Broker {
     return { sequence, epoch, stored: 'memory', delivered, duplicate: false };
   }
 
-  /** This node is the only one: every event is delivered to it, attached or not. */
+  /** This is the only node: every event is delivered to it, attached or not. */
   attach(): void {}
 
   detach(): void {}
@@ -156,7 +156,7 @@ export class MemoryBroker implements Broker {
     return this.#streams.get(address)?.retention ?? null;
   }
 
-  /** What of texts was not counted yet, and is too much to be counted now, tells its characters. */
+  /** Texts not counted yet that would take too long to count now are reported by their characters. */
   usage(addresses: readonly StreamAddress[]): StreamUsage[] {
     this.operations += 1;
     const now = this.#now();
@@ -202,10 +202,7 @@ export class MemoryBroker implements Broker {
     return this.#sent.mark(key, this.#now(), windowMs);
   }
 
-  /**
-   * One small step of letting go of what is past its age and of streams that have rested, and of telling what went
-   * before its time; one a second is taken.
-   */
+  /** One small step, once a second, of removing expired events and idle streams and reporting events trimmed early. */
   sweep(): void {
     const now = this.#now();
     this.#sent.sweep(now);
@@ -220,7 +217,7 @@ export class MemoryBroker implements Broker {
       }
       events -= this.#expire(next.value, now, events);
       const stream = next.value;
-      // What was to be kept for ever had to go for want of room.
+      // Events meant to be kept indefinitely were evicted for lack of space.
       if (stream.until === Number.POSITIVE_INFINITY && stream.ring.isEmpty) stream.until = now + REST_MS;
       if (stream.until <= now) this.#forget(stream);
     }

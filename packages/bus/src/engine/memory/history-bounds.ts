@@ -3,46 +3,46 @@ import type { Ring } from './ring.ts';
 import { type Weighed, WeightHeap } from './weight-heap.ts';
 
 const TELL_INTERVAL_MS = 60_000;
-/** Divides what spared events weigh, so that any other weighs more. */
+/** Divides the weight of exempt events, so that any other weighs more. */
 const SPARED = 2 ** 40;
 
-/** How many bytes of memory histories may take. */
+/** Memory limits of histories, in bytes. */
 export interface HistoryLimits {
   readonly process: number;
   readonly tenant: number;
 }
 
-/** A stream whose history is counted. The more it weighs, the sooner its events go. */
+/** A stream whose history is counted. The more it weighs, the sooner its events are evicted. */
 export interface Counted extends Weighed {
   readonly ring: Ring;
   readonly home: TenantHistory;
-  /** Bytes of memory that it counts for. */
+  /** Bytes of memory currently counted for it. */
   counted: number;
 }
 
-/** What the streams of one tenant hold. As part of the process it weighs as much as its largest stream. */
+/** The histories of one tenant. Within the process it weighs as much as its largest stream. */
 export interface TenantHistory extends Weighed {
   readonly name: string;
   readonly streams: WeightHeap<Counted>;
-  /** Streams that there are, empty ones too. */
+  /** Number of streams, including empty ones. */
   count: number;
   total: number;
 }
 
-/** Events that went before their time and have not been told of. */
+/** Events evicted early but not reported yet. */
 interface Untold {
   readonly scope: 'tenant' | 'process';
   readonly tenant: string;
   events: number;
-  /** When it may be told next. */
+  /** When it may be reported next. */
   due: number;
 }
 
 /**
- * Keeps what all histories take within bounds, of each tenant and of the process: over one, the oldest events of the
- * largest stream go until it holds again, those that streams are to keep whatever happens only when no other is left:
- * a bound of the process stands over every wish. The largest is known at any time, so that this costs each publication O(log n)
- * of the streams at most, and mostly nothing: a stream that is full lets go of as much as it takes.
+ * Keeps the memory of all histories within limits, per tenant and per process: above one, the oldest events of the
+ * largest stream are evicted until the limit holds again; events that streams are meant to keep regardless go only when
+ * no others are left, since the process limit has priority. The largest stream is always known, so this costs each
+ * publication at most O(log n) of the streams, and usually nothing: a full stream evicts as much as it adds.
  */
 export class HistoryBounds {
   readonly #limits: HistoryLimits;
@@ -55,7 +55,7 @@ export class HistoryBounds {
     this.#limits = limits;
   }
 
-  /** Takes in a stream of a tenant, which is let go of by {@link leave}. */
+  /** Adds a stream of a tenant; {@link leave} removes it. */
   join(name: string): TenantHistory {
     let tenant = this.#tenants.get(name);
     if (tenant === undefined) {
@@ -66,14 +66,14 @@ export class HistoryBounds {
     return tenant;
   }
 
-  /** A stream whose ring was emptied is gone. */
+  /** Removes a stream whose ring was emptied. */
   leave(stream: Counted): void {
     this.note(stream);
     stream.home.count -= 1;
     if (stream.home.count === 0) this.#tenants.delete(stream.home.name);
   }
 
-  /** A stream's history has grown or shrunk; what is over a bound by now goes. */
+  /** A stream's history has grown or shrunk; evicts what exceeds a limit. */
   note(stream: Counted): void {
     if (stream.ring.weight === stream.counted && weightOf(stream.ring) === stream.weight) return;
     const { home } = stream;
@@ -82,7 +82,7 @@ export class HistoryBounds {
     if (this.#total > this.#limits.process) this.#trim('process', this.#limits.process, null);
   }
 
-  /** Tells of the events that went, of each scope and tenant once a minute at most. */
+  /** Reports the evicted events, per scope and tenant at most once a minute. */
   tell(now: number, trimmed: EngineEvents['trimmed']): void {
     for (const [key, untold] of this.#untold) {
       if (untold.due > now) continue;
@@ -103,7 +103,7 @@ export class HistoryBounds {
       const tenant = of ?? this.#largest.heaviest;
       const stream = tenant?.streams.heaviest;
       if (tenant === undefined || stream === undefined) return;
-      // What was only estimated may weigh less than was thought, and another stream be the largest.
+      // Uncounted events may weigh less than estimated, and another stream may be the largest.
       if (stream.ring.measure() > 0) {
         this.#follow(stream);
         continue;

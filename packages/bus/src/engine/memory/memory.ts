@@ -10,18 +10,18 @@ const CLOCK_ADVICE =
 const MAX_TENANT_BYTES = 256 * 1_048_576;
 
 export interface MemoryEngineOptions {
-  /** The clock that lifetimes run on, milliseconds since 1970; without it one that never steps. */
+  /** The clock for lifetimes, in milliseconds since 1970; by default a monotonic one. */
   readonly now?: () => number;
   /**
-   * Bytes of memory that all histories together may take; a quarter of the heap's limit when left out. Over it the
-   * oldest events of the largest stream go, which `EngineEvents.trimmed` tells.
+   * Maximum bytes of memory for all histories together; by default a quarter of the heap limit. Above it the oldest
+   * events of the largest stream are removed, and reported with `EngineEvents.trimmed`.
    */
   readonly maxHistoryBytes?: number;
-  /** The same for the streams of each tenant; 256 MiB when left out. */
+  /** The same for the streams of each tenant; 256 MiB by default. */
   readonly maxHistoryBytesPerTenant?: number;
 }
 
-/** The engine of one node that keeps nothing beyond its process. Every call answers synchronously. */
+/** The single-node engine that keeps data only in its process. Every call answers synchronously. */
 export function createMemoryEngine(options: MemoryEngineOptions = {}): Engine {
   return new MemoryEngine(options);
 }

@@ -1,50 +1,50 @@
 import type { HistoryQuery, Retention, StoredEvent } from '../engine.ts';
 
-/** What all rings of an engine hold together; plain numbers that each ring keeps up to date. */
+/** Totals of all rings of an engine; plain numbers that each ring updates. */
 export interface Holdings {
   messages: number;
-  /** In characters of text, which are bytes as long as the text is ASCII. */
+  /** In characters of text, equal to bytes for ASCII text. */
   bytes: number;
 }
 
-/** What an event costs in memory beside its text: the string's header, its place in the arrays, its share of free ones. */
+/** Memory cost of an event besides its text: the string's header, its array slots, its share of free slots. */
 const EVENT_OVERHEAD = 64;
-/** UTF-8 bytes that a character (a UTF-16 unit) takes at most, and bytes of memory. */
+/** Maximum UTF-8 bytes per character (UTF-16 unit), and maximum bytes of memory. */
 const UTF8_BYTES = 3;
 const MEMORY_BYTES = 2;
-/** Characters that are only estimated at most, so that counting them takes less than a millisecond. */
+/** Maximum number of uncounted characters, so that counting them takes less than a millisecond. */
 const MAX_ESTIMATED = 1_048_576;
 const OPENING_BRACE = 0x7b;
 
 /**
- * The history of one stream: its newest events, in two arrays, so that an event costs its text and no object of its
- * own. Sequences are consecutive, so that the place of each is known and none is stored.
+ * The history of one stream: its newest events, in two arrays, so that an event costs its text but no object of its
+ * own. Sequences are consecutive, so an event's position implies its sequence.
  *
- * Counting UTF-8 bytes takes a walk through the text. It is put off until an upper bound no longer does, which for most
- * events is never; where a limit is near, bytes are counted exactly.
+ * Counting UTF-8 bytes requires scanning the text. It is deferred until an upper bound is no longer sufficient, which
+ * for most events is never; near a limit, bytes are counted exactly.
  */
 export class Ring {
   /** The last sequence assigned. */
   sequence = 0;
-  /** Bytes of memory that the events take, at most; after {@link measure} about exactly. */
+  /** Upper bound of the memory the events take, in bytes; nearly exact after {@link measure}. */
   weight = 0;
   readonly #holdings: Holdings;
   /** Text and sender of each event. */
   #texts: string[] = [];
-  /** When each event was accepted, by the sender's node, and when it came here, by the clock that ages it. */
+  /** When each event was accepted, by the sender's node, and when it arrived here, by the clock used for expiry. */
   #times: number[] = [];
   #capacity = 0;
   /** Index of the oldest event kept. */
   #head = 0;
   #length = 0;
   #ttlMs = 0;
-  /** Events that stay whatever the limits say: 1 while the last one does, else 0. */
+  /** Number of events exempt from the limits: 1 when the last event is kept, else 0. */
   #spared = 0;
-  /** How many of the events, from the oldest on, are counted; their characters and their UTF-8 bytes. */
+  /** The number of counted events, starting with the oldest; their characters and their UTF-8 bytes. */
   #counted = 0;
   #countedCharacters = 0;
   #countedBytes = 0;
-  /** Characters of the others. */
+  /** Characters of the uncounted events. */
   #estimated = 0;
 
   constructor(holdings: Holdings) {
@@ -52,8 +52,8 @@ export class Ring {
   }
 
   /**
-   * Takes the event with the next sequence, accepted at `time` and here since `now`, as `retention` allows, and lets
-   * go of what it no longer allows.
+   * Appends the event with the next sequence, accepted at `time` and received at `now`, as `retention` allows, and
+   * evicts what it no longer allows.
    */
   append(time: number, now: number, from: string, text: string, retention: Retention): void {
     const { ttlMs, bytes: most = Number.POSITIVE_INFINITY, keepLast = false } = retention;
@@ -66,8 +66,8 @@ export class Ring {
       return;
     }
     while (this.#length >= size) this.evict();
-    // A text put together from pieces stays a tree of them until a character is read; kept for hours, the tree would
-    // cost several times the text and every collection a walk through it.
+    // A concatenated string stays a tree of its parts until a character is read; kept for hours, the tree would cost
+    // several times the text and slow every garbage collection.
     if (text.charCodeAt(0) !== OPENING_BRACE) throw new TypeError('An event is a JSON object.');
     const estimated = this.#estimated + text.length;
     const isNear = estimated > MAX_ESTIMATED || this.#countedBytes + UTF8_BYTES * estimated > most;
@@ -91,12 +91,12 @@ export class Ring {
     if (isNear) this.measure();
   }
 
-  /** The lowest sequence kept, one more than the last when none is. Not looking at age: {@link expire} first. */
+  /** The lowest sequence kept, one more than the last if none is. Ignores age: call {@link expire} first. */
   get oldest(): number {
     return this.sequence - this.#length + 1;
   }
 
-  /** Follows other limits, and lets go of what they do not allow. */
+  /** Applies other limits, and evicts what they do not allow. */
   retain(now: number, { size, ttlMs, bytes: most = Number.POSITIVE_INFINITY, keepLast = false }: Retention): void {
     this.expire(now);
     this.#ttlMs = ttlMs;
@@ -115,17 +115,17 @@ export class Ring {
     return this.#length === 0;
   }
 
-  /** UTF-8 bytes of the texts; a character that was not counted yet is taken for one. */
+  /** UTF-8 bytes of the texts; an uncounted character counts as one byte. */
   get bytes(): number {
     return this.#countedBytes + this.#estimated;
   }
 
-  /** Whether all that it holds is an event that stays whatever the limits say. */
+  /** Whether its only event is one exempt from the limits. */
   get isSpared(): boolean {
     return this.#length > 0 && this.#length === this.#spared;
   }
 
-  /** Lets go of at most `most` events that are older than their time to live; answers how many it was. */
+  /** Evicts at most `most` events older than their time to live; returns how many were evicted. */
   expire(now: number, most: number = Number.POSITIVE_INFINITY): number {
     let expired = 0;
     while (this.#length > this.#spared && expired < most && now - this.#times[2 * this.#head + 1]! >= this.#ttlMs) {
@@ -153,10 +153,7 @@ export class Ring {
     return backwards ? found.reverse() : found;
   }
 
-  /**
-   * Counts what was only estimated, from the oldest event on, until it has gone through `most` characters; answers
-   * through how many it went.
-   */
+  /** Counts uncounted events, oldest first, until it has processed `most` characters; returns the number processed. */
   measure(most: number = Number.POSITIVE_INFINITY): number {
     const before = this.#estimated;
     for (; this.#counted < this.#length && before - this.#estimated < most; this.#counted += 1) {
@@ -170,7 +167,7 @@ export class Ring {
     return before - this.#estimated;
   }
 
-  /** Lets go of the oldest event, if there is one. */
+  /** Evicts the oldest event, if there is one. */
   evict(): void {
     if (this.#length === 0) return;
     const at = 2 * this.#head;
@@ -187,7 +184,7 @@ export class Ring {
       this.weight -= MEMORY_BYTES * text.length;
       return;
     }
-    // As long as all that is counted is ASCII, nothing has to be counted again.
+    // As long as everything counted is ASCII, no recount is needed.
     const isAscii = this.#countedBytes === this.#countedCharacters;
     const bytes = isAscii ? text.length : Buffer.byteLength(text);
     this.#counted -= 1;
@@ -196,7 +193,7 @@ export class Ring {
     this.weight -= memoryOf(text, bytes);
   }
 
-  /** Lets go of everything. */
+  /** Evicts everything. */
   clear(): void {
     while (this.#length > 0) this.evict();
     this.#resize(0);
@@ -207,7 +204,7 @@ export class Ring {
     return at < this.#capacity ? at : at - this.#capacity;
   }
 
-  /** Makes room for `capacity` events. Arrays of just that length: those that grow by themselves take far more. */
+  /** Resizes to `capacity` events. The arrays have exactly that length: growing arrays take far more. */
   #resize(capacity: number): void {
     if (capacity === this.#capacity) return;
     const texts = new Array<string>(2 * capacity).fill('');
@@ -226,7 +223,7 @@ export class Ring {
   }
 }
 
-/** Bytes of memory of a text: one a character when all are ASCII, else two, though UTF-8 may take fewer or more. */
+/** Memory of a text in bytes: one per character if all are ASCII, else two, whatever its UTF-8 size. */
 function memoryOf({ length }: string, bytes: number): number {
   return bytes === length ? length : MEMORY_BYTES * length;
 }

@@ -1,4 +1,4 @@
-/** Keys in code-unit order, the order in which the store lists them; found by halving, kept by shifting. */
+/** Keys in code-unit order, in which the store lists them; binary search, insertion by shifting. */
 export class SortedKeys {
   readonly #keys: string[] = [];
 
@@ -27,7 +27,7 @@ export class SortedKeys {
     return found;
   }
 
-  /** The first place whose key is not below `key`. */
+  /** The first position whose key is not below `key`. */
   #lowerBound(key: string): number {
     let low = 0;
     let high = this.#keys.length;

@@ -16,12 +16,12 @@ import { bytesOf, passedLimit, type Usage } from '../quota.ts';
 import { Watchers } from '../watchers.ts';
 import { SortedKeys } from './sorted-keys.ts';
 
-/** The longest delay that a timer takes; a later end is looked at again then. */
+/** The longest delay of a timer; a later expiry is checked again then. */
 const MAX_TIMER_MS = 2_147_483_647;
 
-/** All keys of one tenant in one space. It stays when they are gone, for its versions never come again. */
+/** All keys of one tenant in one space. Kept when they are gone, since versions are never reused. */
 interface Tenant {
-  /** The last version given out. */
+  /** The last version assigned. */
   version: number;
   readonly held: Usage;
   readonly owners: Map<string, Usage>;
@@ -40,10 +40,10 @@ interface Entry {
   readonly key: string;
   value: string;
   version: number;
-  /** What it counts for, and with whom; null with nobody. */
+  /** Its size, and whose quota it counts against; null for nobody's. */
   bytes: number;
   owner: string | null;
-  /** Null without a time to live, and once the entry is gone. */
+  /** Null if it does not expire, and once the entry is gone. */
   expiresAt: number | null;
 }
 
@@ -141,7 +141,7 @@ export class MemoryStore implements KeyValueStore {
     this.#wakes = Number.NEGATIVE_INFINITY;
   }
 
-  /** Every call sees the store without what has expired by now, whether the timer came first or not. */
+  /** Every call ignores what has expired by now, whether or not the timer has fired. */
   #begin(): void {
     this.operations += 1;
     this.#expire();
@@ -155,7 +155,7 @@ export class MemoryStore implements KeyValueStore {
     }
   }
 
-  /** Sees to it that the timer fires no later than the next end. */
+  /** Makes sure the timer fires no later than the next expiry. */
   #schedule(): void {
     const next = this.#expiring.next();
     if (next === null || next >= this.#wakes) return;
@@ -201,7 +201,7 @@ export class MemoryStore implements KeyValueStore {
   }
 }
 
-/** The namespace that a key is put into, made when it is not there. */
+/** The namespace of a key, created if it does not exist. */
 function namespaceOf(tenant: Tenant, at: KeySpace): Namespace {
   const known = tenant.namespaces.get(at.namespace);
   if (known !== undefined) return known;
@@ -217,7 +217,7 @@ function create(home: Namespace, key: string): Entry {
   return entry;
 }
 
-/** Which bound would be passed if a key came to count for `bytes`, or came to be there at all. */
+/** The limit that would be exceeded if a key, new or existing, had this size. */
 function passed(quota: StoreQuota, tenant: Tenant, bytes: number, current: Entry | undefined): QuotaLimit | null {
   const held = tenant.owners.get(quota.owner) ?? { keys: 0, bytes: 0 };
   const tenantMore = current === undefined ? { keys: 1, bytes } : { keys: 0, bytes: bytes - current.bytes };

@@ -1,11 +1,11 @@
-/** Something with a weight. Both fields belong to the heap that it is in. */
+/** An item with a weight. Both fields belong to the heap that contains it. */
 export interface Weighed {
   weight: number;
   /** Index in the heap; -1 outside. */
   place: number;
 }
 
-/** Finds the heaviest of many in no time, and follows a change of weight in O(log n). What weighs nothing is not in it. */
+/** Finds the heaviest item in O(1), and updates a weight in O(log n). Items without weight are not in it. */
 export class WeightHeap<T extends Weighed> {
   readonly #items: T[] = [];
 
@@ -13,7 +13,7 @@ export class WeightHeap<T extends Weighed> {
     return this.#items[0];
   }
 
-  /** Gives an item another weight, taking it in or letting it go as needed. */
+  /** Changes an item's weight, adding or removing it as needed. */
   weigh(item: T, weight: number): void {
     const before = item.weight;
     item.weight = weight;

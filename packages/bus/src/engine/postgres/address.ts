@@ -1,17 +1,17 @@
-/** Where the server is, and how it is reached. */
+/** The server's address. */
 export interface PostgresAddress {
   readonly url: string;
-  /** Where to listen for wake-ups: a server behind a pooler is listened to directly. */
+  /** Where to listen for wake-ups: bypasses the pooler, if there is one. */
   readonly listenUrl: string;
-  /** Statements may be prepared: not through a pooler, which gives every transaction another connection. */
+  /** Whether statements may be prepared: not through a pooler, which changes the connection per transaction. */
   readonly prepare: boolean;
   /** The URL without credentials. */
   readonly shown: string;
 }
 
 /**
- * Reads `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?sslmode=…&search_path=…]`. With a `listenUrl` the `url` is
- * taken for that of a pooler. Throws one sentence, which holds no credential.
+ * Parses `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?sslmode=…&search_path=…]`. If `listenUrl` is given, `url`
+ * is assumed to be a pooler's. Throws one sentence without credentials.
  */
 export function parsePostgresUrl(url: string, listenUrl: string): PostgresAddress {
   const shown = check(url, 'PostgreSQL URL');

@@ -1,9 +1,9 @@
 import { unavailable } from '../server-link.ts';
 import { tooBusy } from './faults.ts';
 
-/** Characters that may wait while a transaction is under way. */
+/** Maximum characters waiting while a transaction is in progress. */
 const MAX_BACKLOG = 64 * 1_048_576;
-/** What one transaction takes at most. */
+/** Limits per transaction. */
 const MOST_ITEMS = 1_000;
 const MOST_CHARACTERS = 4 * 1_048_576;
 
@@ -15,8 +15,8 @@ export interface Waiting<Item, Answer> {
 }
 
 /**
- * Gathers what is asked for while one transaction is under way, and does it with the next: many share one sync of the
- * server's disk. Order is kept. What may share a transaction with what comes before it, `fits` decides.
+ * Collects items while one transaction is in progress, and runs them in the next: many share one disk sync of the
+ * server. Order is kept. `fits` decides what may share a transaction with the items before it.
  */
 export class Batcher<Item, Answer> {
   private waiting: Waiting<Item, Answer>[] = [];
@@ -27,7 +27,7 @@ export class Batcher<Item, Answer> {
   private readonly run: (items: readonly Item[]) => Promise<readonly Answer[]>;
   private readonly fits: ((batch: readonly Item[], item: Item) => boolean) | undefined;
 
-  /** `run` answers for each item, in order, or rejects for all of them. */
+  /** `run` returns a result for each item, in order, or rejects for all of them. */
   constructor(
     run: (items: readonly Item[]) => Promise<readonly Answer[]>,
     fits?: (batch: readonly Item[], item: Item) => boolean,
@@ -36,7 +36,7 @@ export class Batcher<Item, Answer> {
     this.fits = fits;
   }
 
-  /** `size` in characters. Throws STORAGE_UNAVAILABLE when too much waits already. */
+  /** `size` in characters. Throws STORAGE_UNAVAILABLE when too much is waiting. */
   add(item: Item, size: number): Promise<Answer> {
     if (this.closed) return Promise.reject(unavailable('the engine was closed.'));
     if (this.characters > MAX_BACKLOG) throw tooBusy();
@@ -47,7 +47,7 @@ export class Batcher<Item, Answer> {
     });
   }
 
-  /** Takes nothing any more; resolves when all that was taken is answered. */
+  /** Rejects new items from now on; resolves when all pending ones are answered. */
   async close(): Promise<void> {
     this.closed = true;
     while (this.underWay !== null || this.waiting.length > 0) {
@@ -59,7 +59,7 @@ export class Batcher<Item, Answer> {
   private schedule(): void {
     if (this.scheduled || this.underWay !== null) return;
     this.scheduled = true;
-    // At the end of the turn, when all frames that arrived together have been taken.
+    // At the end of the turn, when all frames that arrived together have been added.
     setImmediate(() => {
       this.scheduled = false;
       this.send();

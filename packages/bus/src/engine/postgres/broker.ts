@@ -30,7 +30,7 @@ import type { Link } from './link.ts';
 import { spelled } from './names.ts';
 import type { Publisher } from './publisher.ts';
 
-/** The parts of a broker; {@link createPostgresEngine} makes and connects them. */
+/** The parts of a broker; {@link createPostgresEngine} creates and connects them. */
 export interface BrokerParts {
   readonly link: Link;
   readonly interest: Interest;
@@ -44,7 +44,7 @@ interface Claim {
   readonly tag: string;
 }
 
-/** Streams in PostgreSQL: who answers what. While the server is away everything is refused. */
+/** Streams in PostgreSQL: dispatches to the parts. While the server is unavailable everything is rejected. */
 export class PostgresBroker implements Broker {
   private readonly parts: BrokerParts;
   private readonly claims: Batcher<Claim, boolean>;
@@ -57,7 +57,7 @@ export class PostgresBroker implements Broker {
     );
   }
 
-  /** Takes nothing any more; resolves when all that was taken is answered. */
+  /** Rejects new publications and claims from now on; resolves when all pending ones are answered. */
   async close(): Promise<void> {
     await Promise.all([this.parts.publisher.close(), this.claims.close()]);
   }
@@ -120,7 +120,7 @@ export class PostgresBroker implements Broker {
     return this.refusal() ?? this.claims.add(claim, key.length + 100);
   }
 
-  /** Claims keys, each of them once in the list; by rising key, so that two nodes never wait for each other. */
+  /** Claims distinct keys, in ascending order, so that two nodes never deadlock. */
   private claimAll(claims: readonly Claim[]): Promise<boolean[]> {
     return this.parts.link.ask(async (session) => {
       const rows = await session.query(

@@ -1,26 +1,26 @@
 import { BusError } from '@arqonbus/protocol';
 import type { Failure } from '../server-link.ts';
 
-/** What the driver throws: a code of the server (five characters), of the driver, or of the system. */
+/** A driver error: its code is from the server (five characters), the driver, or the system. */
 interface DriverError {
   readonly code?: unknown;
   readonly message?: unknown;
   readonly severity?: unknown;
 }
 
-/** What a question's error means: an answer of the server, or that there was none. */
+/** The meaning of a failed request: a server reply, or no reply at all. */
 export function judge(error: unknown): Failure {
   const code = codeOf(error);
-  // Serialization, deadlock, and the mark of a call that another try of it has left meanwhile.
+  // Serialization failure, deadlock, and the marker left by another attempt of the same call.
   if (code === '40001' || code === '40P01' || code === '23505') return 'retry';
   if (!isOfServer(error)) return 'lost';
-  // Connection exceptions, shutdowns, too many connections, a server that takes no writes any more.
+  // Connection exceptions, shutdowns, too many connections, a server that became read-only.
   if (/^(08|57P|53300|25006)/.test(code)) return 'reconnect';
-  // A statement that was prepared for tables as they were before a migration.
+  // A statement prepared for the tables before a migration.
   return code === '0A000' || code === '26000' ? 'retry' : 'refused';
 }
 
-/** Whether the server itself has answered so. */
+/** Whether the error is a server reply. */
 function isOfServer(error: unknown): boolean {
   return typeof (error as DriverError).severity === 'string';
 }
@@ -39,7 +39,7 @@ export function isDriverMissing(error: unknown): boolean {
   return code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
 }
 
-/** One sentence for what went wrong with the server at `shown`, on which an operator can act. It holds no credential. */
+/** One sentence on an error of the server at `shown` that an operator can act on. Contains no credentials. */
 export function sentence(error: unknown, shown: string): string {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);

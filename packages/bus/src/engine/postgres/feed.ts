@@ -5,22 +5,22 @@ import type { Cursor, Interest, Standing } from './interest.ts';
 import { fromKeyBytes } from './names.ts';
 import type { Row, Session } from './session.ts';
 
-/** News are looked for no less often, whether or not anybody wakes this node. */
+/** Maximum polling interval, whether or not this node is notified. */
 const POLL_MS = 100;
-/** How often it is asked whether the last look is that long ago. */
+/** How often the time since the last look is checked. */
 const TICK_MS = 25;
-/** Messages that one look takes. */
+/** Maximum messages per look. */
 const MOST_MESSAGES = 10_000;
-/** Of bodies that are fetched at once. */
+/** Limit for bodies fetched at once. */
 const MOST_BYTES = 4 * 1_048_576;
 const MOST_ROWS = 500;
 /** Of up to 1 MiB each. */
 const MOST_SIGNALS = 16;
 const MOST_NAMES = 100_000;
-/** How often it is asked how much of what was seen has reached the server's disk. */
+/** How often to check how much of what was seen has reached the server's disk. */
 const PROOF_MS = 200;
 
-/** What a publication of this process says that is stored now; the feed need not read it back. */
+/** The content of a pending publication of this process, so that the feed need not read it back. */
 export interface OwnEvent {
   readonly id: string;
   readonly from: string;
@@ -29,30 +29,30 @@ export interface OwnEvent {
 }
 
 export interface FeedEvents {
-  /** A publication of this process by its number, if somebody still waits for it. */
+  /** A publication of this process by its number, if it is still pending. */
   own(number: number): OwnEvent | undefined;
-  /** It was handed to so many connections. */
+  /** It was delivered to this many connections. */
   arrived(number: number, delivered: number): void;
   changed(change: KeyChange): void;
-  /** The spaces whose changes somebody here watches. */
+  /** The spaces watched on this node. */
   watched(): readonly string[];
-  /** Something waits to be taken into a stream. */
+  /** The outbox contains events to be moved to their streams. */
   outbox(): void;
   failed(session: Session, error: unknown): void;
 }
 
-/** A message of the news, without its body. */
+/** A message without its body. */
 interface Headline {
   readonly position: number;
   readonly item: number;
   readonly ref: number;
   readonly sequence: number;
-  /** Of this process's publication; null for another's. */
+  /** The number of this process's publication; null for another process's. */
   readonly number: number | null;
   readonly bytes: number;
 }
 
-/** What one look found. */
+/** The result of one look. */
 interface News {
   readonly snapshot: Snapshot;
   readonly messages: Headline[];
@@ -62,13 +62,13 @@ interface News {
   readonly hasOutbox: boolean;
 }
 
-/** What a transaction sees: everything below `xmax` but for those that were under way. */
+/** What a transaction sees: everything below `xmax` except those in progress. */
 interface Snapshot {
   readonly xmax: string;
   readonly xip: readonly string[];
 }
 
-/** A snapshot, and the place in the server's log that holds all that it saw as ended. */
+/** A snapshot, and the position in the server's log that includes everything the snapshot saw as completed. */
 interface Unproven {
   readonly snapshot: Snapshot;
   readonly log: number;
@@ -88,11 +88,11 @@ interface Reading {
 }
 
 /**
- * What was committed since this node last looked, whoever stored it: one look after the other, each from the snapshot
- * of the one before, so that nothing is missed and nothing is read twice, however transactions overlap.
+ * Reads what was committed since this node last looked, whoever stored it: each look starts from the snapshot of the
+ * previous one, so that nothing is missed and nothing is read twice, however transactions overlap.
  *
- * A server that crashes may give the numbers of transactions out again whose end it had not written down, as it does
- * not at once for a notification. So a new connection goes on from the last snapshot of which all is on the server's disk.
+ * After a crash a server may reuse the numbers of transactions whose end was not yet on disk, such as that of a
+ * notification. So a new connection continues from the last snapshot that is completely on the server's disk.
  */
 export class Feed {
   private readonly node: string;
@@ -103,11 +103,11 @@ export class Feed {
   private readonly names = new Map<number, { readonly stream: StreamAddress; readonly epoch: string } | null>();
   private readonly timer: NodeJS.Timeout;
   private snapshot: Snapshot | null = null;
-  /** The last one that no crash makes untrue; null before the first connection. */
+  /** The last snapshot that no crash can invalidate; null before the first connection. */
   private proven: Snapshot | null = null;
   private unproven: Unproven | null = null;
   private lastProof = 0;
-  /** Signals and changes that were told, though the proven snapshot, or the unproven one, does not know them. */
+  /** Signals and changes already reported that the proven snapshot, or the unproven one, does not include. */
   private told: Set<number> = new Set();
   private toldSince: Set<number> = new Set();
   private lineage = '';
@@ -116,7 +116,7 @@ export class Feed {
   private underWay = false;
   private isDue = false;
   private lastLook = 0;
-  /** Who waits for a look that begins from now on. */
+  /** Callers waiting for the next look to start. */
   private next: Reading | null = null;
 
   constructor(names: { node: string; origin: string }, interest: Interest, engine: EngineEvents, events: FeedEvents) {
@@ -131,12 +131,12 @@ export class Feed {
     this.timer.unref();
   }
 
-  /** Takes a new connection: from where the last one was, or from now. */
+  /** Starts on a new connection: where the last one was, or from now. */
   async establish(session: Session): Promise<void> {
     const { lineage } = session.state;
     this.unproven = null;
     if (this.snapshot !== null && lineage !== this.lineage) {
-      // This server may know nothing of what the last one had told: its members are brought up to date from history.
+      // This server may not have what the last one reported: members are brought up to date from history.
       this.snapshot = null;
       this.interest.restart();
       this.names.clear();
@@ -147,7 +147,7 @@ export class Feed {
       return;
     }
     const [row] = await session.read('SELECT pg_current_snapshot()::text AS body');
-    // What is committed after the look is on the disk with all that came before it.
+    // What is committed after the look is on disk together with everything before it.
     await session.query(`SELECT pg_logical_emit_message(true, 'arqon', '')`);
     this.snapshot = snapshotOf(String(row?.body));
     this.proven = this.snapshot;
@@ -162,7 +162,7 @@ export class Feed {
     this.session = null;
   }
 
-  /** Nobody is to wait any longer. */
+  /** Rejects those still waiting. */
   abandon(reason: string): void {
     this.next?.reject(unavailable(reason));
     this.next = null;
@@ -175,13 +175,13 @@ export class Feed {
     this.abandon('the engine was closed.');
   }
 
-  /** There may be news. */
+  /** Signals that there may be something new. */
   wake(): void {
     this.isDue = true;
     this.look();
   }
 
-  /** Resolves when everything that is committed by now has been handed on. Rejects when the server is away. */
+  /** Resolves when everything committed by now has been delivered. Rejects when the server is unavailable. */
   pass(): Promise<void> {
     if (this.closed) return Promise.reject(unavailable('the engine was closed.'));
     this.next ??= reading();
@@ -214,7 +214,7 @@ export class Feed {
     );
   }
 
-  /** Whoever waited for a look that failed waits for the next one. */
+  /** Callers waiting for a failed look wait for the next one. */
   private wait(waiting: Reading | null): void {
     if (waiting === null) return;
     if (this.next === null) this.next = waiting;
@@ -228,20 +228,20 @@ export class Feed {
     for (let news = first; ; ) {
       const isWhole = await this.handOn(session, news.messages, isFurther);
       if (isWhole && news.messages.length < MOST_MESSAGES) break;
-      // Begun anew nothing is repeated: what members have had is known by its sequence.
+      // A restart repeats nothing: members' progress is known by sequence.
       isFurther = isWhole;
       news = await this.read(session, isWhole ? news.messages.at(-1)! : START, []);
     }
     await this.tellSignals(session, first.signals);
     await this.tellChanges(session, first.changes);
-    // What was committed while further pages were read comes again with the next look.
+    // What was committed while further pages were read is included in the next look.
     this.snapshot = first.snapshot;
     await this.prove(session, first.snapshot);
     for (const { tenant, room } of this.interest.follow(wishes, first.standings)) this.engine.gap(tenant, room);
     if (first.hasOutbox) this.events.outbox();
   }
 
-  /** Asks now and then how far the server's log is on its disk: a snapshot that lies before that is proven. */
+  /** Periodically checks how much of the server's log is on its disk: a snapshot before that position is proven. */
   private async prove(session: Session, snapshot: Snapshot): Promise<void> {
     if (performance.now() - this.lastProof < PROOF_MS) return;
     this.lastProof = performance.now();
@@ -278,12 +278,12 @@ export class Feed {
           wishes.map(({ room }) => room),
         ],
       );
-      // Of a space that somebody began to watch meanwhile, changes may have been passed over.
+      // If a space started to be watched in the meantime, some of its changes may have been skipped.
       if (this.events.watched().length === spaces.length) return newsOf(rows);
     }
   }
 
-  /** Delivers messages in their order. False when one is missing that another page must hold. */
+  /** Delivers messages in order. Returns false if one is missing that another page must contain. */
   private async handOn(session: Session, messages: readonly Headline[], isFurtherPage: boolean): Promise<boolean> {
     await this.learn(session, messages);
     for (let from = 0; from < messages.length; ) {
@@ -324,7 +324,7 @@ export class Feed {
     return true;
   }
 
-  /** Undefined when nobody here wants the stream. */
+  /** Undefined when this node does not want the stream. */
   private cursorOf(ref: number): Cursor | undefined {
     const known = this.interest.cursor(ref);
     if (known !== undefined) return known;
@@ -334,7 +334,7 @@ export class Feed {
     return this.interest.begin(ref, name.stream, name.epoch);
   }
 
-  /** Asks for the names of streams that are not known yet. */
+  /** Looks up the names of unknown streams. */
   private async learn(session: Session, messages: readonly Headline[]): Promise<void> {
     const unknown = new Set<number>();
     for (const { ref } of messages) {
@@ -346,7 +346,7 @@ export class Feed {
       'SELECT id, tenant, room, channel, epoch FROM arqon_streams WHERE id = ANY ($1::bigint[])',
       [[...unknown]],
     );
-    // One that is gone was dropped, and what it held with it.
+    // A missing stream was dropped, along with its events.
     for (const ref of unknown) this.names.set(ref, null);
     for (const { id, tenant, room, channel, epoch } of rows as unknown as NamedRow[]) {
       this.names.set(id, { stream: { tenant, room, channel }, epoch });
@@ -399,7 +399,7 @@ export class Feed {
     });
   }
 
-  /** Tells each once, though a look that failed half-way is repeated. */
+  /** Reports each once, even if a look that failed halfway is repeated. */
   private async tell(
     positions: readonly number[],
     most: number,
@@ -473,7 +473,7 @@ function newsOf(rows: readonly Row[]): News {
   return { snapshot, messages, signals, changes, standings, hasOutbox };
 }
 
-/** Reads `XMIN:XMAX:XIP,XIP,…`. */
+/** Parses `XMIN:XMAX:XIP,XIP,…`. */
 function snapshotOf(text: string): Snapshot {
   const [, xmax = '0', xip = ''] = text.split(':');
   return { xmax, xip: xip === '' ? [] : xip.split(',') };

@@ -7,7 +7,7 @@ import type { Session } from './session.ts';
 const EPOCH_LENGTH = 16;
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
-/** What an engine's figures count. */
+/** Totals for an engine's statistics. */
 export interface Totals {
   readonly streams: number;
   readonly messages: number;
@@ -21,7 +21,7 @@ export async function stateOf(session: Session, { tenant, room, channel }: Strea
   return stateIn(row as unknown as StreamState);
 }
 
-/** Where a stream stands that there is. */
+/** The state of an existing stream. */
 export async function findStream(
   session: Session,
   { tenant, room, channel }: StreamAddress,
@@ -90,7 +90,7 @@ export async function retentionOf(
   };
 }
 
-/** What streams keep. Each is looked up by itself: no plan can be so wrong that it reads a whole table. */
+/** How much each stream keeps. Each is looked up individually, so that no query plan can read a whole table. */
 export async function usageOf(session: Session, streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
   const rows = await session.query(
     `SELECT coalesce((f.s).sequence, 0) AS sequence, coalesce((f.s).sequence - f.oldest + 1, 0) AS events,
@@ -128,7 +128,7 @@ export async function retainStream(session: Session, stream: StreamAddress, rete
   ]);
 }
 
-/** Forgets a stream; what it held is deleted in small steps later. */
+/** Forgets a stream; its contents are deleted later in small steps. */
 export async function dropStream(session: Session, { tenant, room, channel }: StreamAddress): Promise<void> {
   await session.query(
     `WITH gone AS (DELETE FROM arqon_streams WHERE tenant = $1 AND room = $2 AND channel = $3 RETURNING id)
@@ -137,7 +137,7 @@ export async function dropStream(session: Session, { tenant, room, channel }: St
   );
 }
 
-/** Counts exactly while tables are small; beyond that messages are what the server last estimated. */
+/** Exact counts for small tables; for larger ones the number of messages is the server's latest estimate. */
 export async function countTotals(session: Session): Promise<Totals> {
   const [row] = await session.query(
     `SELECT (SELECT count(*) FROM arqon_streams WHERE sequence > 0) AS streams,

@@ -3,13 +3,13 @@ import { type StreamAddress, streamKey } from '../engine.ts';
 
 const ALL_ROOMS = '*';
 
-/** How far this node's members are in one stream. */
+/** The position of this node's members in one stream. */
 export interface Cursor {
-  /** The stream's row. */
+  /** The stream's row id. */
   readonly ref: number;
   readonly stream: StreamAddress;
   readonly epoch: string;
-  /** The last sequence handed to members, or passed by before they came. */
+  /** The last sequence delivered to members, or published before they joined. */
   last: number;
 }
 
@@ -17,11 +17,11 @@ export interface Cursor {
 export interface Wish {
   readonly tenant: string;
   readonly room: string;
-  /** Followed before: what came in between is told as a gap. */
+  /** Followed before: what happened in between is reported as a gap. */
   readonly again: boolean;
 }
 
-/** Where a stream stood when its room began to be followed. */
+/** The state of a stream when its room began to be followed. */
 export interface Standing {
   readonly ref: number;
   readonly stream: StreamAddress;
@@ -30,11 +30,11 @@ export interface Standing {
 }
 
 /**
- * Which rooms this node wants, and how far it is in their streams. A wish is followed from the read of the news that
- * tells where its streams stand.
+ * The rooms this node wants, and its position in their streams. A wish is followed from the feed read that returns the
+ * state of its streams.
  */
 export class Interest {
-  /** By `TENANT/ROOM`. Those of a tenant that is wanted as a whole are wanted too, and not listed here. */
+  /** By `TENANT/ROOM`. Rooms of a tenant that is wanted as a whole are wanted too, but not listed here. */
   private readonly followed = new Map<string, Wish>();
   private readonly pending = new Map<string, Wish>();
   private readonly byRef = new Map<number, Cursor>();
@@ -48,7 +48,7 @@ export class Interest {
     return this.followed.size === 0;
   }
 
-  /** True when it is followed already. */
+  /** Returns true if it is already followed. */
   attach(tenant: string, room: string): boolean {
     if (this.isFollowed(tenant, room)) {
       if (!this.followed.has(keyOf(tenant, room)))
@@ -74,7 +74,7 @@ export class Interest {
     return this.followed.has(keyOf(tenant, room)) || this.followed.has(keyOf(tenant, ALL_ROOMS));
   }
 
-  /** Follows the wishes that still stand, from where their streams are; answers those of them that were followed before. */
+  /** Follows the wishes still pending, from their streams' current state; returns those that were followed before. */
   follow(wishes: readonly Wish[], standings: readonly Standing[]): Wish[] {
     const begun = wishes.filter((wish) => this.pending.get(keyOf(wish.tenant, wish.room)) === wish);
     for (const wish of begun) {
@@ -89,7 +89,7 @@ export class Interest {
     return begun.filter(({ again }) => again);
   }
 
-  /** Everything is to be followed anew, from where it stands then. */
+  /** Everything must be followed again, from its state at that time. */
   restart(): void {
     for (const [key, { tenant, room }] of this.followed) this.pending.set(key, { tenant, room, again: true });
     this.followed.clear();
@@ -97,12 +97,12 @@ export class Interest {
     this.byName.clear();
   }
 
-  /** The cursor of a stream's row; null when nobody here wants it, or it was not met yet. */
+  /** The cursor of a stream's row; undefined if this node does not want it, or has not seen it yet. */
   cursor(ref: number): Cursor | undefined {
     return this.byRef.get(ref);
   }
 
-  /** A stream that has come to be since its room is followed: it is followed from its beginning. */
+  /** A stream created after its room was followed: it is followed from its beginning. */
   begin(ref: number, stream: StreamAddress, epoch: string): Cursor {
     const cursor = { ref, stream, epoch, last: 0 };
     this.add(cursor);
@@ -116,7 +116,7 @@ export class Interest {
 
   private add(cursor: Cursor): void {
     const name = streamKey(cursor.stream);
-    // Of the same name: a stream that was dropped.
+    // An old cursor of the same name belongs to a dropped stream.
     const old = this.byName.get(name);
     if (old !== undefined) this.byRef.delete(old.ref);
     this.byRef.set(cursor.ref, cursor);

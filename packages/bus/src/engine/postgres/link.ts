@@ -7,7 +7,7 @@ export type Link = ServerLink<Session>;
 
 /**
  * @param name shown in the server's list of connections
- * @param graceMs how long a lost server is waited for before what waits is decided without it, in milliseconds
+ * @param graceMs how long requests wait for a lost server before they fail, in milliseconds
  */
 export function createLink(
   address: PostgresAddress,

@@ -1,8 +1,8 @@
 import { replaceSurrogates } from '@arqonbus/protocol';
 
 /**
- * A text as PostgreSQL can hold it, exactly: JSON text without its quotes. Different texts stay different; NUL and lone
- * surrogates, which the server does not take, are escaped.
+ * A lossless encoding of a text for PostgreSQL: JSON text without its quotes. Different texts stay different; NUL and
+ * lone surrogates, which the server does not accept, are escaped.
  */
 export function spelled(text: string): string {
   return JSON.stringify(text).slice(1, -1);
@@ -14,11 +14,11 @@ export function toKeyBytes(text: string): string {
 }
 
 export function fromKeyBytes(bytes: Uint8Array): string {
-  // A copy: the driver's bytes may be part of a larger block, at an odd place.
+  // A copy: the driver's bytes may be an unaligned part of a larger block.
   return Buffer.from(bytes).swap16().toString('utf16le');
 }
 
-/** JSON text as the server takes it. What is no character in it becomes U+FFFD, as everywhere on the bus. */
+/** JSON text that the server accepts. NUL and lone surrogates become U+FFFD, as everywhere on the bus. */
 export function storable(json: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what the server does not take.
   return replaceSurrogates(json.replace(/\u0000/g, '\ufffd'), 1);

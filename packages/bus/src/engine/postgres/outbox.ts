@@ -3,12 +3,12 @@ import type { Publication, Retention } from '../engine.ts';
 import { APPEND, layOut } from './publisher.ts';
 import type { Query, Session } from './session.ts';
 
-/** Events that one transaction takes, and about how many characters of them. */
+/** Events per transaction, and their approximate number of characters. */
 const MOST_EVENTS = 200;
 const MOST_CHARACTERS = 4 * 1_048_576;
-/** Names the advisory lock of whoever empties the outbox; the letters "ArqO". */
+/** The advisory lock for emptying the outbox; the letters "ArqO". */
 const LOCK = 0x41_72_71_4f;
-/** Who publishes by `arqon_publish`, as idempotence knows it. */
+/** The identity of `arqon_publish` for deduplication. */
 const IDENTITY = 'sql';
 
 interface OutboxRow {
@@ -26,8 +26,8 @@ interface OutboxRow {
 }
 
 /**
- * Takes what applications published by `arqon_publish` into its streams: in the order in which it was published, one node
- * at a time, each event in the transaction that takes it out of the outbox. Answers how many events it were.
+ * Moves the events that applications published with `arqon_publish` to their streams: in the order published, one node
+ * at a time, each event in the transaction that removes it from the outbox. Returns the number of events.
  */
 export async function emptyOutbox(session: Session, retention: Retention): Promise<number> {
   let taken = 0;
@@ -54,13 +54,13 @@ async function takeSome(query: Query, schema: string, retention: Retention): Pro
   )) as unknown as OutboxRow[];
   if (rows.length === 0) return 0;
   await query('DELETE FROM arqon_outbox WHERE number = ANY ($1::bigint[])', [rows.map(({ number }) => number)]);
-  // Nobody of this process waits for them: their numbers are nobody's.
+  // Nobody in this process waits for them, so they have no numbers.
   const items = rows.map((row) => ({ publication: publicationOf(row, retention), number: 0 }));
   await query(APPEND, [randomToken(26), false, ...layOut(items, '').parameters]);
   return rows.length;
 }
 
-/** A stream that is there keeps what it kept; a new one what the configuration says. */
+/** An existing stream keeps its retention; a new one gets the configured one. */
 function publicationOf(row: OutboxRow, retention: Retention): Publication {
   const { tenant, room, channel, id, time, payload, size, ttl_ms: ttlMs, max_bytes: bytes, keep_last: keepLast } = row;
   const draft = openDraft(

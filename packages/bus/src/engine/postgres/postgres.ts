@@ -21,7 +21,7 @@ import { Upkeep } from './upkeep.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
-/** No node wakes the others more often. */
+/** Minimum interval between wake-ups sent by a node. */
 const WAKE_MS = 10;
 const ORIGIN_LENGTH = 12;
 const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
@@ -30,22 +30,23 @@ const OUTBOX_RETENTION: Retention = { size: 500, ttlMs: 86_400_000, bytes: 16 * 
 export interface PostgresEngineOptions {
   /** `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?sslmode=…&search_path=…]`. */
   readonly url: string;
-  /** The same server reached directly, where `url` is that of a pooler; the same when left out or empty. */
+  /** The same server without its pooler, if `url` is that of a pooler; defaults to `url` if omitted or empty. */
   readonly listenUrl?: string;
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
-  /** What a stream keeps that the SQL function `arqon_publish` makes; 500 events, 24 hours and 16 MiB when left out. */
+  /** Retention of a stream created by the SQL function `arqon_publish`; default 500 events, 24 hours and 16 MiB. */
   readonly retention?: Retention;
-  /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
+  /** How long to wait for a lost server before everything is rejected, in milliseconds; default 2,000. */
   readonly graceMs?: number;
 }
 
 /**
- * The engine of several nodes that share a PostgreSQL database (14 or newer), in tables of their own that it makes and
+ * The engine for several nodes that share a PostgreSQL database (14 or newer), in its own tables, which it creates and
  * migrates.
  *
- * Its `open` rejects for good when the URL is wrong, the driver is missing or the tables are a newer release's, and
- * until the server can be used otherwise. A server that is lost is waited for a moment, with all that is asked of it.
+ * Its `open` rejects with a final error when the URL is wrong, the driver is missing or the tables belong to a newer
+ * release; otherwise it rejects, and keeps trying, as long as the server cannot be used. When a server is lost,
+ * requests wait a short time for it.
  */
 export function createPostgresEngine(options: PostgresEngineOptions): Engine {
   return new PostgresEngine(options);
@@ -67,9 +68,9 @@ class PostgresEngine implements Engine {
   private readonly upkeep: Upkeep;
   private readonly clock: ClockWatch;
   private serverWarnings: readonly string[] = [];
-  /** The last connection, perhaps lost again. */
+  /** The last connection, which may have been lost since. */
   private latest: Session | null = null;
-  /** Why the server refuses to store, while it answers. */
+  /** Why the server refuses to store although it answers. */
   private refusing: string | null = null;
   private reported = true;
   private totals: Totals = { streams: 0, messages: 0, bytes: 0 };
@@ -123,7 +124,7 @@ class PostgresEngine implements Engine {
         await this.close();
         throw cause instanceof SchemaFault ? cause : error;
       }
-      // The rejection says so; what is told by `health` next is that the server is there.
+      // The rejection reports the failure; the next `health` call reports that the server is available.
       this.reported = false;
       this.link.keepTrying();
       throw new BusError('STORAGE_UNAVAILABLE', (error as Error).message);
@@ -157,7 +158,7 @@ class PostgresEngine implements Engine {
     this.clock.stop();
     if (this.link.standing !== 'away') {
       await atMost(CLOSE_MS, Promise.all([this.broker.close(), this.store.close()]));
-      // Everything that was stored has been handed on, and the others know of it.
+      // By now everything stored has been delivered; then the other nodes are notified.
       await atMost(CLOSE_MS, this.feed.pass()).catch(() => {});
       await atMost(CLOSE_MS, Promise.all([this.tellOthers(), this.presence.close()])).catch(() => {});
     }
@@ -214,7 +215,7 @@ class PostgresEngine implements Engine {
     return Number(row?.now);
   }
 
-  /** Asks to store, and notes whether a server that is there refuses to. */
+  /** Runs a write, and records whether an available server refuses it. */
   private async storeBy<T>(work: (session: Session, again: boolean) => Promise<T>): Promise<T> {
     try {
       const answer = await this.link.ask(work);
@@ -232,18 +233,18 @@ class PostgresEngine implements Engine {
     }
   }
 
-  /** Something was committed by this node. Resolves when its own members have had it. */
+  /** This node committed something. Resolves when its own members have received it. */
   private committed(): Promise<void> {
     this.wakeOthers();
     return this.feed.pass();
   }
 
-  /** Wakes the other nodes: at once, or when the last time is long enough ago; never within a transaction that stores. */
+  /** Wakes the other nodes, immediately or after the minimum interval; never within a transaction that stores. */
   private wakeOthers(): void {
     if (this.waking !== undefined) return;
     const pause = Math.max(0, this.lastWake + WAKE_MS - performance.now());
     this.waking = setTimeout(() => {
-      // What is missed by a failure the others find by themselves, a moment later.
+      // After a failure the others find the events by polling, a moment later.
       this.tellOthers().catch(() => {});
     }, pause);
   }
@@ -267,7 +268,7 @@ class PostgresEngine implements Engine {
       },
       (error: Error) => {
         this.emptying = false;
-        // Another node's turn, or the next look's.
+        // Retried by another node, or on the next look.
         this.link.fault(`What arqon_publish left could not be taken: ${error.message}`);
       },
     );
@@ -282,7 +283,7 @@ class PostgresEngine implements Engine {
   }
 }
 
-/** The address, or one that is never used and the reason why. */
+/** The address, or an unused placeholder and the error. */
 function readUrl(url: string, listenUrl: string): [PostgresAddress, Error | null] {
   try {
     return [parsePostgresUrl(url, listenUrl), null];

@@ -5,19 +5,19 @@ import { spelled } from './names.ts';
 import type { Row, Session } from './session.ts';
 
 const BEAT_MS = 4_000;
-/** A node that was not heard of for so long is dead: three beats, and less than the 15 s that are promised. */
+/** A node not heard from for this long is dead: three heartbeats, and less than the promised 15 s. */
 const DEAD_MS = 12_000;
-/** Clients that one statement announces. */
+/** Clients announced per statement. */
 const AT_ONCE = 500;
 
-/** Clients of other nodes that live. */
+/** Clients of other live nodes. */
 const OTHERS = `arqon_clients c JOIN arqon_nodes n ON n.node = c.node AND n.beat > arqon_now() - ${DEAD_MS}
   WHERE c.node <> $1 AND c.tenant = $2`;
 
 /**
- * Clients and figures of the other nodes, in tables that are not logged: after a crash of the server they are empty, and
- * every node announces its clients again. A node whose heart has stopped is invisible at once, and cleared by the first
- * that sees it.
+ * Clients and figures of the other nodes, in unlogged tables: after a server crash they are empty, and every node
+ * announces its clients again. A node whose heartbeat has stopped is ignored immediately, and removed by the first node
+ * that notices.
  */
 export class PostgresPresence implements Presence {
   private readonly node: string;
@@ -28,7 +28,7 @@ export class PostgresPresence implements Presence {
   private readonly timer: NodeJS.Timeout;
   private status: NodeStatus;
 
-  /** `committed` is told when something was sent to other nodes. */
+  /** `committed` is called when something was sent to other nodes. */
   constructor(names: { node: string; origin: string }, link: Link, committed: () => void) {
     this.node = names.node;
     this.origin = names.origin;
@@ -39,7 +39,7 @@ export class PostgresPresence implements Presence {
     this.timer.unref();
   }
 
-  /** Puts what this node knows of its clients in place of what the server does. */
+  /** Replaces the server's entries for this node with its current clients. */
   async establish(session: Session): Promise<void> {
     await session.query('DELETE FROM arqon_clients WHERE node = $1', [this.node]);
     await this.announceAll(session);
@@ -48,7 +48,7 @@ export class PostgresPresence implements Presence {
 
   async announce(entry: PresenceEntry): Promise<void> {
     this.own.set(nameOf(entry.tenant, entry.clientId), entry);
-    // Whatever is not in place now is put there by the next connection.
+    // Otherwise it is announced on the next connection.
     if (this.link.standing === 'away') return;
     await this.link.ask((session) => this.put(session, [entry]));
   }
@@ -86,7 +86,7 @@ export class PostgresPresence implements Presence {
 
   async send(node: string | null, message: NodeMessage): Promise<void> {
     await this.link.ask(async (present, again) => {
-      // Not sent twice: the other node could not tell.
+      // Not repeatable: the other node could not detect a duplicate.
       if (again) throw unavailable(this.link.reason);
       await present.query('INSERT INTO arqon_signals (at, node, origin, body) VALUES (arqon_now(), $1, $2, $3)', [
         ...[node, this.origin, JSON.stringify(message)],
@@ -100,7 +100,7 @@ export class PostgresPresence implements Presence {
     return this.link.ask((session) => this.beat(session));
   }
 
-  /** Takes this node out: its clients are gone for the others at once. */
+  /** Removes this node: its clients are gone for the others immediately. */
   async close(): Promise<void> {
     this.stop();
     const { session } = this.link;
@@ -116,11 +116,11 @@ export class PostgresPresence implements Presence {
   private heartbeat(): void {
     const { session } = this.link;
     if (session === null) return;
-    // What fails now is repeated at the next beat, or by the next connection.
+    // A failure is repaired at the next heartbeat, or by the next connection.
     this.beat(session).catch(() => {});
   }
 
-  /** Notes that this node lives, clears the dead away, and answers the others' figures. */
+  /** Records this node's heartbeat, removes dead nodes, and returns the others' figures. */
   private async beat(session: Session): Promise<NodeStatus[]> {
     const rows = await session.query(
       `WITH before AS (SELECT beat FROM arqon_nodes WHERE node = $1), noted AS (
@@ -140,7 +140,7 @@ export class PostgresPresence implements Presence {
       .map((row) => JSON.parse(String(row.status)) as NodeStatus);
   }
 
-  /** One that was only slow finds that it is not known any more, and announces its clients again. */
+  /** A node that was only slow finds itself unknown, and announces its clients again. */
   private async bury(session: Session, nodes: readonly string[]): Promise<void> {
     await session.query(
       `WITH dead AS (

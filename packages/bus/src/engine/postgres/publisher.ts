@@ -8,24 +8,24 @@ import { spelled } from './names.ts';
 import type { Parameter, Session } from './session.ts';
 
 const EPOCH_LENGTH = 16;
-/** What a publication weighs beside its text, in characters. */
+/** The size of a publication besides its text, in characters. */
 const OVERHEAD = 400;
 
-/** A publication on its way into the database; the feed finds it by its number when it comes by. */
+/** A publication being stored; the feed finds it by its number when it arrives. */
 interface Numbered {
   readonly publication: Publication;
   readonly number: number;
 }
 
-/** Where the database put it. */
+/** Where the database stored it. */
 interface Placed {
   readonly sequence: number;
   readonly epoch: string;
   readonly isDuplicate: boolean;
-  /** What to tell a publication that expected the stream elsewhere; it was not stored. */
+  /** The error for a publication whose expectation failed; it was not stored. */
   readonly refusal: BusError | null;
   readonly stored: Durability;
-  /** Resolves when this node's members have had everything of its transaction; null when nobody here wants it. */
+  /** Resolves when this node's members have received its whole transaction; null when none of them wants it. */
   readonly passed: Promise<void> | null;
 }
 
@@ -35,18 +35,19 @@ interface Own {
 }
 
 export interface PublisherParts {
-  /** Asks as {@link Link.ask} does. */
+  /** Like {@link Link.ask}. */
   ask<T>(work: (session: Session, again: boolean) => Promise<T>): Promise<T>;
   isFollowed(tenant: string, room: string): boolean;
-  /** Something was committed: others are to look for it, and so is this node. Resolves when it has. */
+  /** Something was committed: this node and others must read it. Resolves when this node has. */
   committed(): Promise<void>;
-  /** A stream, by its row, has grown. */
+  /** A stream, identified by its row id, has grown. */
   touched(stream: number): void;
 }
 
 /**
- * Stores what this node publishes: all that came while one transaction was under way goes with the next, in its order,
- * on one connection. It is answered once this node's members have had it, by the same way as everybody's events.
+ * Stores what this node publishes: everything that arrives while one transaction is in progress goes into the next, in
+ * order, on one connection. A publication is answered once this node's members have received it through the feed, like
+ * all events.
  */
 export class Publisher {
   /** Publications that were answered. */
@@ -73,7 +74,7 @@ export class Publisher {
       const placed = await this.batcher.add({ publication, number }, open.length + OVERHEAD);
       const { sequence, epoch, isDuplicate: duplicate, stored, passed } = placed;
       if (placed.refusal !== null) throw placed.refusal;
-      // If the server goes away now, it is stored all the same, and handed on when it is back.
+      // If the server becomes unavailable now, it is stored anyway, and delivered when the server is back.
       if (!duplicate && passed !== null) await passed.catch(() => {});
       this.operations += 1;
       return { sequence, epoch, stored, delivered: own.delivered, duplicate };
@@ -91,7 +92,7 @@ export class Publisher {
     if (own !== undefined) own.delivered = delivered;
   }
 
-  /** Takes nothing any more; resolves when all that was taken is stored or refused. */
+  /** Rejects new publications from now on; resolves when all pending ones are stored or rejected. */
   close(): Promise<void> {
     return this.batcher.close();
   }
@@ -126,9 +127,9 @@ const STORED = 0;
 const DUPLICATE = 1;
 const ELSEWHERE = 2;
 
-/** What `arqon_append` answers. */
+/** The result of `arqon_append`. */
 interface Answer {
-  /** The streams' rows, and their epochs. */
+  /** The streams' row ids, and their epochs. */
   readonly streams: readonly number[];
   readonly epochs: readonly string[];
   readonly sequences: readonly number[];
@@ -140,8 +141,8 @@ export const APPEND =
   'SELECT arqon_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) AS answer';
 
 /**
- * Whether a publication may share a transaction with others: a stream has one measure of what it keeps in each, and one
- * that expects it somewhere is its only one.
+ * Whether a publication may share a transaction with others: a stream has one retention per transaction, and a
+ * publication with an expectation must be its stream's only one.
  */
 function fits(batch: readonly Numbered[], { publication }: Numbered): boolean {
   const { stream, retention, expect } = publication;
@@ -158,12 +159,12 @@ function isSame(one: Retention, other: Retention): boolean {
   return isAlike && one.keepLast === other.keepLast;
 }
 
-/** For how long a publication's id counts as sent, in whole milliseconds. */
+/** A publication's deduplication window, in whole milliseconds. */
 function windowOf({ dedupeMs = IDEMPOTENCE_WINDOW_MS }: Publication): number {
   return Math.max(0, Math.ceil(dedupeMs));
 }
 
-/** A stream's limits as functions take them: size, time to live, bytes, whether the last event stays. */
+/** A stream's limits for SQL functions: size, time to live, bytes, whether the last event is always kept. */
 export function limitsOf({
   size,
   ttlMs,
@@ -173,7 +174,7 @@ export function limitsOf({
   return [keepLast ? Math.max(1, size) : size, ttlMs, bytes ?? null, keepLast];
 }
 
-/** The parameters of {@link APPEND} after the first two; `streams` tells which stream each publication goes to, from 1. */
+/** The parameters of {@link APPEND} after the first two; `streams`: the index of each publication's stream, from 1. */
 export function layOut(
   items: readonly Numbered[],
   origin: string,
@@ -216,7 +217,7 @@ export function layOut(
   };
 }
 
-/** Where streams have to stand: sequences, epochs, ids of their last events. */
+/** The expected positions of streams: sequences, epochs, ids of their last events. */
 function expectations(publications: readonly Publication[]): Parameter[] {
   const column = <T>(of: (expect: NonNullable<Publication['expect']>) => T | undefined): (T | null)[] =>
     publications.map(({ expect }) => (expect === undefined ? null : (of(expect) ?? null)));

@@ -3,43 +3,43 @@ import type { Durability } from '../engine.ts';
 import type { PostgresAddress } from './address.ts';
 
 const CONNECT_TIMEOUT_S = 5;
-/** Connections for questions and for what changes keys, beside one that publishes and two that read the news. */
+/** Connections for queries and key changes, in addition to one that publishes and two that read new events. */
 const GENERAL_CONNECTIONS = 4;
 const PULSE_MS = 1_000;
-/** Pulses without an answer after which the server counts as lost, though nobody closed the connection. */
+/** Unanswered pulses after which the server counts as lost, even if the connection was not closed. */
 const MISSED_PULSES = 3;
 const LISTEN_AGAIN_MS = 1_000;
 const OLDEST_VERSION = 140_000;
 
-/** What a value of a query may be. */
+/** The types of query parameters. */
 export type Parameter = string | number | boolean | null | readonly (string | number | null)[];
 export type Row = Readonly<Record<string, unknown>>;
 
-/** What the server says of itself. */
+/** What the server reports about itself. */
 interface ServerState {
   readonly durability: Durability;
-  /** Changes when the end of what was stored may have been lost: a failover, a restart without sync, a restored copy. */
+  /** Changes when the tail of stored data may have been lost: a failover, a restart without sync, a restored copy. */
   readonly lineage: string;
   readonly warnings: readonly string[];
-  /** The schema that names without one mean, as SQL writes it. */
+  /** The current schema, quoted for SQL. */
   readonly schema: string;
 }
 
 /** Runs one statement; names and values are parameters, never part of its text. */
 export type Query = (text: string, parameters?: readonly Parameter[]) => Promise<Row[]>;
 
-/** The server as the engine uses it, between one connect and the loss of any of its connections. */
+/** The server as seen by the engine, from connecting until any of its connections is lost. */
 export interface Session {
   readonly state: ServerState;
-  /** For questions and short changes. */
+  /** For queries and short changes. */
   readonly query: Query;
   /** For publishing: one connection, so that batches keep their order. */
   readonly write: Query;
-  /** For reading what other nodes stored: never behind a slow question. */
+  /** For reading what other nodes stored: never queued behind a slow query. */
   readonly read: Query;
   /** Runs several statements in one transaction. */
   transaction<T>(work: (query: Query) => Promise<T>): Promise<T>;
-  /** Tells of every notification on the engine's channel, and with an empty text when that has begun (or begun again). */
+  /** Reports every notification on the engine's channel, and an empty text whenever listening (re)starts. */
   listen(onNotify: (payload: string) => void): Promise<void>;
   notify(payload: string): Promise<void>;
   close(): void;
@@ -49,7 +49,7 @@ export interface SessionEvents {
   lost(reason: string): void;
 }
 
-/** Connects and asks what is there. Rejects with the driver's error, or one sentence. */
+/** Connects and probes the server. Rejects with the driver's error, or one sentence. */
 export async function openSession(address: PostgresAddress, name: string, events: SessionEvents): Promise<Session> {
   const { default: postgres } = await import('postgres');
   let closed = false;
@@ -104,7 +104,7 @@ export async function openSession(address: PostgresAddress, name: string, events
         await query('COMMIT');
         return result;
       } catch (error) {
-        // The driver's own `begin` also asks a connection that is lost for this, and throws where nobody can catch it.
+        // The driver's own `begin` also sends this on a lost connection, and throws where it cannot be caught.
         if (!closed) await query('ROLLBACK').catch(() => {});
         throw error;
       } finally {
@@ -113,19 +113,19 @@ export async function openSession(address: PostgresAddress, name: string, events
     },
     async listen(onNotify) {
       let again: NodeJS.Timeout | undefined;
-      // Its loss is not the server's: news are read without it too, only later.
+      // Losing the listener does not mean the server is lost: events are read without it too, only later.
       const lost = (): void => {
         clearTimeout(again);
         again = setTimeout(() => void start().catch(() => {}), LISTEN_AGAIN_MS);
         again.unref();
       };
-      // `onnotify` is there, though the driver's types do not say so.
+      // `onnotify` exists, although the driver's types do not declare it.
       const onnotify = (_channel: string, payload: string): void => onNotify(payload);
       const options = { ...optionsOf(address, name, 1, () => !closed && lost()), onnotify };
       const listener = postgres(address.listenUrl, options);
       pools.push(listener);
       const start = async (): Promise<void> => {
-        // A name cannot be a parameter of LISTEN; in double quotes with those inside doubled it is a name whatever it holds.
+        // LISTEN takes no parameters; in double quotes, with inner quotes doubled, any name is safe.
         await listener.unsafe(`LISTEN "${channelOf(session.state.schema).replaceAll('"', '""')}"`);
         onNotify('');
       };
@@ -137,7 +137,7 @@ export async function openSession(address: PostgresAddress, name: string, events
     close() {
       closed = true;
       clearInterval(pulse);
-      // At once: what is under way rejects.
+      // Immediately: queries in progress reject.
       for (const pool of pools) pool.end({ timeout: 0 }).catch(() => {});
     },
   };
@@ -162,7 +162,7 @@ function optionsOf(
     connect_timeout: CONNECT_TIMEOUT_S,
     idle_timeout: 0,
     max_lifetime: null,
-    // The driver would ask every connection for the types of arrays, and nobody would catch the failure of that.
+    // Otherwise the driver queries the array types on every connection, and a failure of that could not be caught.
     fetch_types: false,
     connection: { application_name: `arqonbus ${name}` },
     onnotice: () => {},
@@ -171,7 +171,7 @@ function optionsOf(
   };
 }
 
-/** A parameter as the driver passes it on; lists as the text that the server reads arrays from. */
+/** A parameter in the driver's format; lists as PostgreSQL array literals. */
 function written(parameter: Parameter): Exclude<Parameter, readonly unknown[]> {
   if (typeof parameter !== 'object' || parameter === null) return parameter;
   const items = parameter.map((item) => {
@@ -181,7 +181,7 @@ function written(parameter: Parameter): Exclude<Parameter, readonly unknown[]> {
   return `{${items.join(',')}}`;
 }
 
-/** The channel that nodes of one bus wake each other on: notifications are of a database, buses of a schema. */
+/** The wake-up channel of a bus: notifications are per database, buses per schema. */
 function channelOf(schema: string): string {
   return `arqon_${schema}`;
 }
@@ -209,7 +209,7 @@ async function examine(query: Query): Promise<ServerState> {
   } else if (commit === 'off') {
     warnings.push('The PostgreSQL server has synchronous_commit off: a crash loses the last events that were acked.');
   }
-  // A server that waits for its standbys loses nothing by a failover; one that does not wait for its disk may by any end.
+  // With synchronous standbys a failover loses nothing; without synced commits any shutdown may lose data.
   const lineage = isReplicated ? `${system}` : `${system} ${timeline}${isSynced ? '' : ` ${started}`}`;
   return {
     durability: isReplicated ? 'replicated' : isSynced ? 'disk' : 'memory',

@@ -17,12 +17,12 @@ import { Batcher } from './batcher.ts';
 import type { Link } from './link.ts';
 import { fromKeyBytes, spelled, storable, toKeyBytes } from './names.ts';
 
-/** What a change weighs beside its texts, in characters. */
+/** The size of a change besides its texts, in characters. */
 const OVERHEAD = 400;
 
 type Outcome = readonly [first: number | 'conflict' | 'full', second?: number | QuotaLimit];
 
-/** One set or deletion, as `arqon_change` takes it. */
+/** One set or deletion, in the format of `arqon_change`. */
 interface Operation {
   readonly kind: 'set' | 'delete';
   readonly space: string;
@@ -41,14 +41,14 @@ interface Operation {
   readonly tenant_bytes?: number | undefined;
 }
 
-/** Keys and values in PostgreSQL. Changes that come while others are under way share a transaction. */
+/** Keys and values in PostgreSQL. Changes that arrive while others are in progress share a transaction. */
 export class PostgresStore implements KeyValueStore {
   private readonly link: Link;
   private readonly watchers = new Watchers();
   private readonly watchedSpaces = new Set<string>();
   private readonly batcher: Batcher<Operation, Outcome>;
 
-  /** `committed` is told when something has changed, for the watchers of all nodes. */
+  /** `committed` is called when something has changed, for the watchers of all nodes. */
   constructor(link: Link, committed: () => void) {
     this.link = link;
     this.batcher = new Batcher(async (operations) => {
@@ -163,7 +163,7 @@ export class PostgresStore implements KeyValueStore {
     return this.watchers.add(space, onChange);
   }
 
-  /** Spaces that somebody here watches, or did. */
+  /** Spaces that are, or were, watched on this node. */
   watched(): readonly string[] {
     return [...this.watchedSpaces];
   }
@@ -172,7 +172,7 @@ export class PostgresStore implements KeyValueStore {
     this.watchers.notify(change);
   }
 
-  /** Takes nothing any more; resolves when all that was taken is answered. */
+  /** Rejects new changes from now on; resolves when all pending ones are answered. */
   close(): Promise<void> {
     return this.batcher.close();
   }
@@ -183,7 +183,7 @@ interface KeyRow {
   readonly value: string;
   readonly version: number;
   readonly expires_at: number | null;
-  /** Where it was asked for, as spelled. */
+  /** Encoded; only if requested. */
   readonly owner?: string | null;
 }
 

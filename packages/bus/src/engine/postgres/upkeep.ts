@@ -3,21 +3,21 @@ import type { Link } from './link.ts';
 import type { Session } from './session.ts';
 
 const TICK_MS = 1_000;
-/** For so long an event is left in its place though no history shows it: other nodes may not have read it yet. */
+/** How long an event outside its retention is left in place: other nodes may not have read it yet. */
 const READ_GRACE_MS = 30_000;
 const ANSWERS_KEPT_MS = 600_000;
 const CHANGES_KEPT_MS = 3_600_000;
 const SIGNALS_KEPT_MS = 60_000;
-/** Rows that one statement deletes, however many streams they are of, so that none takes long; and statements of a kind in one tick. */
+/** Rows per deleting statement, across all its streams, so that none takes long; and statements of a kind per tick. */
 const MOST_ROWS = 2_000;
 const MOST_STEPS = 10;
-/** Streams that one tick looks at: those that had traffic, and the next of all in turn. */
+/** Streams per tick: those that had traffic, and the next ones in turn. */
 const BUSY_STREAMS = 500;
 const OTHER_STREAMS = 200;
 
 /**
- * Deletes what is past its time, in small steps, once a second: one node at a time does it for all, but for the streams
- * that it knows to be busy, which each node trims itself.
+ * Deletes expired data, in small steps, once a second: one node at a time does it for all, except for the streams that
+ * a node knows to be busy, which each node trims itself.
  */
 export class Upkeep {
   private readonly link: Link;
@@ -27,7 +27,7 @@ export class Upkeep {
   private lastStream = 0;
   private underWay = false;
 
-  /** `expired` is told when keys of the store went with their time to live. */
+  /** `expired` is called when keys of the store have expired. */
   constructor(link: Link, expired: () => void) {
     this.link = link;
     this.expired = expired;
@@ -75,7 +75,7 @@ export class Upkeep {
     await this.discard(session, 'arqon_signals', 'at', SIGNALS_KEPT_MS);
   }
 
-  /** Whether no other node has tidied up within this second. */
+  /** Whether no other node has done the upkeep within this second. */
   private async isMyTurn(session: Session): Promise<boolean> {
     const rows = await session.query(
       `INSERT INTO arqon_meta AS m (key, value) VALUES ('tidied', arqon_now()::text)
@@ -93,10 +93,10 @@ export class Upkeep {
     const left = new Set(await this.trim(session, some));
     for (const stream of some) {
       const touchedAt = this.busy.get(stream);
-      // Whose turn did not come is first in the next tick.
+      // Streams that were not reached come first in the next tick.
       if (touchedAt === undefined || left.has(stream)) continue;
       this.busy.delete(stream);
-      // Again once what it holds now may go, behind all others.
+      // Queued again, behind all others, until its current events may be deleted.
       if (now - touchedAt < READ_GRACE_MS + 2 * TICK_MS) this.busy.set(stream, touchedAt);
     }
   }
@@ -112,7 +112,7 @@ export class Upkeep {
     else this.lastStream = rows.length < OTHER_STREAMS ? 0 : Number(rows.at(-1)?.id);
   }
 
-  /** Resolves with the streams that it did not come to the end of, in their order. */
+  /** Resolves with the streams that it did not finish, in order. */
   private async trim(session: Session, streams: readonly number[]): Promise<readonly number[]> {
     let left = streams;
     for (let step = 0; step < MOST_STEPS && left.length > 0; step += 1) {
@@ -122,13 +122,13 @@ export class Upkeep {
         [left, READ_GRACE_MS, MOST_ROWS],
       );
       left = JSON.parse(String(row?.streams)) as number[];
-      // Publishers have the disk and the processor for as long again.
+      // Leaves the disk and the processor to publishers for the same amount of time.
       if (left.length > 0) await pause(performance.now() - began);
     }
     return left;
   }
 
-  /** Drops those of the streams that have rested long enough. */
+  /** Drops those of the streams that have been idle long enough. */
   private async forget(session: Session, streams: readonly number[]): Promise<void> {
     await session.query(
       `WITH gone AS (DELETE FROM arqon_streams WHERE id = ANY ($1::bigint[]) AND till <= arqon_now() RETURNING id)
@@ -137,7 +137,7 @@ export class Upkeep {
     );
   }
 
-  /** Deletes what dropped streams held. */
+  /** Deletes the contents of dropped streams. */
   private async bury(session: Session): Promise<void> {
     const dropped = await session.query('SELECT stream FROM arqon_dropped LIMIT $1', [MOST_STEPS]);
     for (const { stream } of dropped) {

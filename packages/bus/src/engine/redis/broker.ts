@@ -19,7 +19,7 @@ import type { Link } from './link.ts';
 import type { Publisher } from './publisher.ts';
 import { CLAIM, milliseconds } from './scripts.ts';
 
-/** The parts of a broker; {@link createRedisEngine} makes and connects them. */
+/** The parts of a broker; {@link createRedisEngine} creates and connects them. */
 export interface BrokerParts {
   readonly keys: Keys;
   readonly link: Link;
@@ -28,7 +28,7 @@ export interface BrokerParts {
   readonly history: History;
 }
 
-/** Streams in Redis: who answers what. While the server is away everything is refused. */
+/** Streams in Redis: dispatches to the parts. While the server is unavailable everything is rejected. */
 export class RedisBroker implements Broker {
   private readonly parts: BrokerParts;
   private closed = false;
@@ -37,7 +37,7 @@ export class RedisBroker implements Broker {
     this.parts = parts;
   }
 
-  /** Takes nothing any more. */
+  /** From now on publications are rejected. */
   close(): void {
     this.closed = true;
   }

@@ -3,23 +3,23 @@ import { Watchers } from '../watchers.ts';
 import { decodeRecord, exact, exactText, type Keys, storeKeys } from './keys.ts';
 import { inTurns, type Session } from './session.ts';
 
-/** A change as the store's scripts tell it: `ID OPERATION VERSION`, then tenant, space, namespace, key, value by line. */
+/** A change as published by the store's scripts: `ID OPERATION VERSION`; tenant, space, namespace, key, value lines. */
 interface Notice {
   readonly id: string;
   readonly change: KeyChange;
 }
 
 /**
- * Tells watchers what changed on any node: live as it is published, and after a reconnect what the logs of the spaces
- * that are watched hold of the meantime (the present value of each key that changed, since the log keeps none).
+ * Reports changes on any node to watchers: live as they are published, and after a reconnect from the logs of the
+ * watched spaces (with the current value of each changed key, since the log stores no values).
  */
 export class Changes {
   private readonly keys: Keys;
   private readonly watchers = new Watchers();
   private readonly spaces = new Set<string>();
-  /** By tenant and space, the last change told. */
+  /** By tenant and space, the last change reported. */
   private readonly told = new Map<string, string>();
-  /** Changes before this are nobody's concern: nobody watched. */
+  /** Earlier changes are ignored: nothing was watched yet. */
   private base: string | null = null;
   private held: Notice[] | null = null;
 
@@ -38,7 +38,7 @@ export class Changes {
     else this.tell(notice);
   }
 
-  /** Subscribes, and tells what happened since the last connection. */
+  /** Subscribes, and reports what changed since the last connection. */
   async establish(session: Session): Promise<void> {
     this.held = [];
     await session.subscribe([this.keys.changes]);
@@ -60,7 +60,7 @@ export class Changes {
     this.watchers.notify(change);
   }
 
-  /** Not told yet by the log. What comes live needs no such check: no connection publishes twice. */
+  /** Whether the log has not reported it yet. Live changes need no such check: no connection publishes twice. */
   private isNews({ id, change }: Notice): boolean {
     return isLater(id, this.told.get(placeOf(change)) ?? '0-0');
   }
@@ -69,7 +69,7 @@ export class Changes {
     const { log, entries } = storeKeys(this.keys, tenant, space);
     const since = this.told.get(`${tenant}\n${space}`) ?? this.base ?? '0-0';
     const logged = (await session.command('xrange', log, `(${since}`, '+')) as [string, [string, string]][];
-    // Only the last change of a key can still be told with its value.
+    // Only the last change of a key can still be reported with its value.
     const latest = new Map<string, Notice>();
     for (const [id, [, text]] of logged) {
       const notice = decodeNotice(`${id} ${text}\n`);

@@ -3,8 +3,8 @@ import { exact, type Keys } from './keys.ts';
 import { inTurns, type Session } from './session.ts';
 
 /**
- * The clients of all nodes in Redis: one JSON text each, and sets by tenant, room, subject and node that lead to them.
- * A node writes only its own clients, and clears those of a dead one.
+ * The clients of all nodes in Redis: one JSON text each, indexed by sets by tenant, room, subject and node. A node
+ * writes only its own clients, and removes those of a dead node.
  */
 export class ClientIndex {
   private readonly keys: Keys;
@@ -15,7 +15,7 @@ export class ClientIndex {
     this.node = node;
   }
 
-  /** `before`: how the same client was announced last, whose rooms it may have left. */
+  /** `before`: the same client's previous announcement, whose rooms it may have left. */
   async announce(session: Session, entry: PresenceEntry, before?: PresenceEntry): Promise<void> {
     const { tenant, clientId } = entry;
     const sets = this.setsOf(entry);
@@ -41,7 +41,7 @@ export class ClientIndex {
     ]);
   }
 
-  /** Withdraws all clients of a node but those that are kept (`tenant/clientId`). */
+  /** Withdraws all clients of a node except those in `kept` (`tenant/clientId`). */
   async clear(session: Session, node: string, kept: ReadonlySet<string>): Promise<void> {
     const names = (await session.command('smembers', this.keys.nodeClients(node))) as string[];
     await inTurns(
@@ -72,7 +72,7 @@ export class ClientIndex {
     return members(session, this.keys.subjectClients(tenant, exact(subject)));
   }
 
-  /** The sets that lead to a client. */
+  /** The index sets of a client. */
   private setsOf({ tenant, subject, channels }: PresenceEntry): string[] {
     const rooms = new Set(Object.keys(channels).map((address) => address.slice(0, address.indexOf(':'))));
     return [

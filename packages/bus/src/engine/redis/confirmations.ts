@@ -2,32 +2,34 @@ import type { Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
 import { hashTag, Keys } from './keys.ts';
 
-/** What is waited for before an ack, beyond the answer of the server itself. */
+/** What an ack waits for, beyond the server's own answer. */
 export interface Replication {
-  /** So many replicas are to hold a publication; with 0 only the server's own disk is waited for, if `fsync` says so. */
+  /**
+   * Number of replicas that must have a publication; with 0 only the server's own disk is awaited, if `fsync` is set.
+   */
   readonly replicas: number;
-  /** How long that is waited for, in milliseconds, at least 1. */
+  /** How long to wait, in milliseconds, at least 1. */
   readonly waitMs: number;
-  /** The server and these replicas are to have synced it to their disks; false when left out. */
+  /** The server and these replicas must have synced it to disk; default false. */
   readonly fsync?: boolean;
 }
 
-/** What an ack may promise beyond what the server promises alone: null is nothing. */
+/** What an ack can guarantee beyond the server's own durability; null for nothing. */
 export type Confirmed = Extract<Durability, 'disk' | 'replicated'> | null;
 
-/** How long the key stays that a question writes, in milliseconds. */
+/** Time to live of the key that a question writes, in milliseconds. */
 const KEY_MS = 60_000;
 
-/** A command that waits, and what may be promised when it has reached what it waits for. */
+/** A command that waits, and the guarantee that holds once its target is reached. */
 export interface Question {
   readonly promise: NonNullable<Confirmed>;
   readonly command: 'wait' | 'waitaof';
   readonly args: readonly number[];
-  /** Syncs of the server itself, and replicas. */
+  /** Required syncs of the server itself, and required replicas. */
   readonly wanted: readonly [synced: number, held: number];
 }
 
-/** What is to be asked, the most that may be promised first. */
+/** The questions to ask, strongest guarantee first. */
 export function questionsOf({ replicas, waitMs, fsync = false }: Replication): Question[] {
   const questions: Question[] = [];
   if (replicas > 0) {
@@ -41,15 +43,15 @@ export function questionsOf({ replicas, waitMs, fsync = false }: Replication): Q
 }
 
 /**
- * Finds out how far replicas and disks have followed, over connections of its own to each master: `WAIT` and `WAITAOF`
- * hold up whatever is sent behind them on the same one.
+ * Finds out how far replicas and disks have caught up, over separate connections to each master: `WAIT` and `WAITAOF`
+ * block everything sent after them on the same connection.
  */
 export class Confirmations {
   readonly clients: readonly Redis[];
   private readonly lines: readonly (readonly [Question['promise'], ReadonlyMap<string, Line>])[];
   private readonly ownerOf: (key: string) => string;
 
-  /** Each question has a connection to each master, by the name that `ownerOf` answers for a key. */
+  /** Each question has a connection to each master, by the name that `ownerOf` returns for a key. */
   constructor(asked: readonly (readonly [Question, ReadonlyMap<string, Redis>])[], ownerOf: (key: string) => string) {
     this.clients = asked.flatMap(([, clients]) => [...clients.values()]);
     this.lines = asked.map(([question, clients]) => [
@@ -59,12 +61,12 @@ export class Confirmations {
     this.ownerOf = ownerOf;
   }
 
-  /** What is confirmed of `append`, which wrote to `key`; nothing when it fails. Never rejects. */
+  /** What is confirmed of `append`, which wrote to `key`; null if it fails. Never rejects. */
   async of(append: Promise<unknown>, key: string): Promise<Confirmed> {
     try {
       await append;
     } catch {
-      // Whoever sent it tells of that.
+      // The sender handles this error.
       return null;
     }
     const owner = this.ownerOf(key);
@@ -73,7 +75,7 @@ export class Confirmations {
   }
 }
 
-/** What was appended before a question is asked, and shares its answer. */
+/** The appends before a question is asked, which share its answer. */
 interface Round {
   /** In a slot of the master. */
   readonly key: string;
@@ -82,10 +84,10 @@ interface Round {
 }
 
 /**
- * One question to one master. What comes while it is being asked shares the next round, so that no publication waits
- * for another one, and its ack for two rounds at most.
+ * One question to one master. Appends that arrive while it is being asked share the next round, so no publication waits
+ * for another one, and its ack waits for two rounds at most.
  *
- * Once it was asked in vain, it keeps nobody waiting until it is not.
+ * After an unsuccessful round nobody waits until a round succeeds again.
  */
 class Line {
   private readonly client: Redis;
@@ -123,7 +125,7 @@ class Line {
     return next;
   }
 
-  /** The commands tell of what their own connection has written, and so of everything that was written before it. */
+  /** The commands cover what their own connection has written, and thus everything written before it. */
   private async isReached(key: string): Promise<boolean> {
     const { command, args, wanted } = this.question;
     try {
@@ -134,7 +136,7 @@ class Line {
       const [synced, held] = typeof answer === 'number' ? [0, answer] : answer;
       return synced >= wanted[0] && held >= wanted[1];
     } catch {
-      // A lost connection, or a server that lost its slot or its role: others tell of these.
+      // A lost connection, or a server that lost its slot or its role: other code reports these.
       return false;
     }
   }

@@ -10,9 +10,9 @@ import { ShardedSession } from './sharded-session.ts';
 import type { Host, RedisAddress } from './url.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
-/** For connecting and asking what is there. The driver's promises are not all settled when a server dies meanwhile. */
+/** For connecting and probing. Some of the driver's promises never settle when a server dies in the meantime. */
 const OPEN_TIMEOUT_MS = 10_000;
-/** How often a server that is reading its data from disk is asked whether it is done. */
+/** Polling interval for a server that is loading its data from disk. */
 const LOADING_RETRY_MS = 100;
 
 type Driver = Pick<typeof import('ioredis'), 'Redis'>;
@@ -23,13 +23,14 @@ export interface Target {
   readonly others: readonly RedisAddress[];
   /** Shown in the server's list of clients. */
   readonly name: string;
-  /** What is waited for before an ack; null: nothing. */
+  /** What an ack waits for; null: nothing. */
   readonly replication: Replication | null;
 }
 
 /**
- * Connects to a server, to the members of a cluster, or to all of several servers that share the rooms. Rejects with the
- * server's or the system's reason, in which no credential stands; one of several servers is named in it as `shown`.
+ * Connects to a server, to the members of a cluster, or to all of several servers that share the rooms. Rejects with
+ * the server's or the system's reason, which contains no credentials; if it concerns one of several servers, `shown`
+ * names it.
  */
 export async function openSession(target: Target, events: SessionEvents): Promise<Session> {
   const { address, others } = target;
@@ -68,8 +69,8 @@ export async function openSession(target: Target, events: SessionEvents): Promis
 }
 
 /**
- * Makes sure that all nodes take this server for the same one of those that share the rooms, or (null) for the only one:
- * else the members of a room would be parted without anybody being told.
+ * Makes sure that all nodes use this server as the same one of several, or (null) as the only one: otherwise the
+ * members of a room would be separated unnoticed.
  */
 async function agreed(session: Session, place: string | null): Promise<Session> {
   try {
@@ -87,8 +88,8 @@ async function agreed(session: Session, place: string | null): Promise<Session> 
 }
 
 /**
- * Connects twice, for commands and for what is published, and finds out what kind of server it is: a member of a Redis
- * Cluster is spoken to through a client that knows the slots, and each of its masters is listened to.
+ * Opens two connections, one for commands and one for subscriptions, and determines the kind of server: a member of a
+ * Redis Cluster is accessed through a client that knows the slots, with a subscription on each of its masters.
  */
 async function openServer({ address, others, name, replication }: Target, events: SessionEvents): Promise<Session> {
   const driver = await import('ioredis');
@@ -103,7 +104,7 @@ async function openServer({ address, others, name, replication }: Target, events
       return client;
     };
     const subscriber = await another(at);
-    // Asked for again, because the driver goes on in database 0 when the one of its options does not exist.
+    // Selected again, because the driver continues in database 0 if the configured one does not exist.
     if (address.database > 0) await direct.select(address.database);
     const found = await probe(direct, { isWatched: address.sentinels !== null, replication });
     if (found.cluster && others.length > 0) throw new Error('it is a member of a cluster, which stands alone');
@@ -135,7 +136,7 @@ async function openServer({ address, others, name, replication }: Target, events
     await Promise.all(shards.clients.map(expectWhole));
     const ownerOf = (key: string): string => shards.ownerOf(key);
     const confirmations = await openConfirmations(replication, toMasters, ownerOf, found);
-    // Of one that has no replicas itself, others may.
+    // Others may have replicas even if this one has none.
     const mayLose = found.mayLose || cluster.nodes('slave').length > 0;
     return new RedisSession(
       { commands: cluster, direct, subscriber, shards, confirmations, watch },
@@ -152,8 +153,8 @@ async function openServer({ address, others, name, replication }: Target, events
 }
 
 /**
- * Connects to all masters once for each question that acks wait for, if any. Rejects where they wait for syncs, and a
- * server cannot tell of these.
+ * Opens a connection to each master for each question that acks wait for, if any. Rejects if acks wait for syncs and a
+ * server cannot report them.
  */
 async function openConfirmations(
   replication: Replication | null,
@@ -194,20 +195,20 @@ function optionsOf(address: RedisAddress, name: string): Options {
   };
 }
 
-/** Rejects while the cluster, as one of its masters sees it, does not serve all its slots. */
+/** Rejects if the cluster, as seen by one of its masters, does not serve all its slots. */
 async function expectWhole(master: Redis): Promise<void> {
   const state = /^cluster_state:(\w+)/m.exec(String(await master.cluster('INFO')))?.[1];
   if (state !== 'ok') throw new Error(`CLUSTERDOWN the state of the cluster is "${state}"`);
 }
 
-/** The first connection, where it leads to, and who tells when that is no longer the master. */
+/** The first connection, its server, and the watch that reports when that is no longer the master. */
 interface First {
   readonly direct: Redis;
   readonly at: Host;
   readonly watch: MasterWatch | null;
 }
 
-/** Connects to the server that the URL names, or to the one that sentinels call the master. */
+/** Connects to the server in the URL, or to the one that sentinels report as the master. */
 async function connectFirst(
   { Redis }: Driver,
   { host, port, sentinels, username, password }: RedisAddress,
@@ -230,7 +231,7 @@ async function connectFirst(
   } catch (error) {
     if (!asked.wantsPassword || password === undefined) throw asked.faultOf(error as Error);
   }
-  // Most sentinels ask for no password; those that do are given the server's.
+  // Most sentinels need no password; those that do are given the server's.
   try {
     return await ask({ password, ...(username === undefined ? {} : { username }) });
   } catch (error) {
@@ -257,7 +258,7 @@ async function connect(client: Redis | Cluster): Promise<void> {
     cause = (error as { lastNodeError?: unknown }).lastNodeError ?? error;
   });
   try {
-    // A cluster that is found unfit ends without its `connect` ever being settled.
+    // An unusable cluster ends without settling its `connect`.
     await new Promise<void>((resolve, reject) => {
       client.once('end', () => reject(new Error('the server ended the connection')));
       client.connect().then(resolve, reject);

@@ -2,34 +2,33 @@ import { type Draft, seal } from '@arqonbus/protocol';
 import type { StoredEvent, StreamEvent } from '../engine.ts';
 
 /**
- * What a stream entry and a published message say of an event, but for its place:
+ * The body of a stream entry or published message, which is the event without its position:
  *
  *     TAG TIME ID FROM_LENGTH IDENTITY_LENGTH FROM IDENTITY OPEN
  *
  * with one space after each of the first five, and none after FROM and IDENTITY (their lengths, in UTF-16 units, are
- * given). IDENTITY_LENGTH `-`: the identity is FROM. TAG is `ORIGIN.NUMBER`: the process that published it and the how
- * many-eth publication of that process it is. Redis never reads a body but for its TIME, and the envelope is sealed by
- * the reader: the script copies the text once.
+ * given). IDENTITY_LENGTH `-`: the identity is FROM. TAG is `ORIGIN.NUMBER`: the publishing process and the number of
+ * its publication. Redis reads only TIME of a body, and the reader seals the envelope: the script copies the text once.
  *
- * Earlier releases wrote no IDENTITY_LENGTH and no IDENTITY; what they stored is read as if the identity were FROM.
+ * Earlier releases wrote no IDENTITY_LENGTH and no IDENTITY; their entries are read as if the identity were FROM.
  */
 export function encodeBody(tag: string, { time, id, from, open }: Draft, identity: string): string {
   const head = `${tag} ${time} ${id} ${from.length}`;
   return identity === from ? `${head} - ${from}${open}` : `${head} ${identity.length} ${from}${identity}${open}`;
 }
 
-/** A publication's mark, by which its own process, and whoever received it twice, knows it again. */
+/** Identifies a publication, so that its own process, and receivers of a duplicate, recognize it. */
 export interface Tag {
   readonly origin: string;
   readonly number: number;
 }
 
-/** An event with its place, as a message or a stream entry gave it. */
+/** An event with its position, from a message or a stream entry. */
 export interface Entry {
   readonly channel: string;
   readonly sequence: number;
   readonly epoch: string;
-  /** Microseconds of the server's clock at which it was stored: the order across streams. */
+  /** Server time in microseconds at which it was stored: the order across streams. */
   readonly order: number;
   readonly tag: Tag;
   readonly time: number;
@@ -39,7 +38,7 @@ export interface Entry {
   readonly open: string;
 }
 
-/** Reads a published message: `CHANNEL SEQUENCE EPOCH ORDER BODY`. Throws when it is none. */
+/** Parses a published message: `CHANNEL SEQUENCE EPOCH ORDER BODY`. Throws if it is not one. */
 export function decodeMessage(message: string): Entry {
   const channelEnd = message.indexOf(' ');
   const sequenceEnd = message.indexOf(' ', channelEnd + 1);
@@ -56,7 +55,7 @@ export function decodeMessage(message: string): Entry {
   );
 }
 
-/** Reads a stream entry: its key `SEQUENCE-ORDER` and its body. */
+/** Parses a stream entry: its key `SEQUENCE-ORDER` and its body. */
 export function decodeEntry(channel: string, epoch: string, key: string, body: string): Entry {
   const dash = key.indexOf('-');
   return decodeBody(channel, Number(key.slice(0, dash)), epoch, Number(key.slice(dash + 1)), body, 0);

@@ -1,17 +1,17 @@
 import type { Failure } from '../server-link.ts';
 import { SENTINEL_FAULT } from './sentinels.ts';
 
-/** Where the engine stores, as people are told of it. */
+/** The server the engine stores in, for messages to people. */
 export interface Place {
   readonly backend: 'redis' | 'valkey';
   /** The URL without credentials. */
   readonly shown: string;
 }
 
-/** Codes of a certificate that no authority known here vouches for, or no longer. */
+/** Codes of a certificate that is not, or no longer, trusted. */
 const UNTRUSTED = /SELF_SIGNED|^UNABLE_TO|^CERT_/;
 
-/** One sentence for what went wrong with the server, on which an operator can act. It never holds a credential. */
+/** One sentence on a server error that an operator can act on. Never contains credentials. */
 export function sentence(error: unknown, { backend, shown }: Place): string {
   const { code, message } = error instanceof Error ? (error as NodeJS.ErrnoException) : { code: '', message: '' };
   if (code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND') {
@@ -41,8 +41,8 @@ export function sentence(error: unknown, { backend, shown }: Place): string {
 }
 
 /**
- * What an error answer means for the caller: `retry` asks the same server again (a script it does not hold, a cluster
- * in motion), `reconnect` means that this server is not the one to ask now, `refused` that it will not do it.
+ * The meaning of an error reply: `retry`: ask the same server again (a script it does not have, a cluster being
+ * resharded); `reconnect`: this server cannot be used now; `refused`: it will not do it.
  */
 export function verdict(message: string): 'retry' | 'reconnect' | 'refused' {
   if (/^(NOSCRIPT|TRYAGAIN|MOVED|ASK)\b/.test(message)) return 'retry';
@@ -50,7 +50,7 @@ export function verdict(message: string): 'retry' | 'reconnect' | 'refused' {
   return 'refused';
 }
 
-/** What a question's error means: an answer of the server, or that there was none. */
+/** The meaning of a failed request: a server reply, or no reply at all. */
 export function judge(error: unknown): Failure {
   const { name, message } = error as Error;
   if (name !== 'ReplyError') return 'lost';

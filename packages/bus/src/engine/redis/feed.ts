@@ -2,35 +2,35 @@ import type { EngineEvents } from '../engine.ts';
 import { decodeMessage, type Entry, streamEvent, type Tag } from './entry.ts';
 import { type Cursor, incarnation, moveCursor, type Room } from './room.ts';
 
-/** UTF-16 units of events that wait while nothing may pass. */
+/** Maximum UTF-16 units of events waiting while the feed is stopped. */
 const MOST_WAITING = 32 * 1_048_576;
-/** What an event takes beside its text. */
+/** Size of an event besides its text. */
 const OVERHEAD = 256;
 const WINDOW = 8_192;
 const ORIGINS = 128;
 
 export interface FeedEvents {
-  /** A publication of this process came by: how many connections it was handed to. */
+  /** A publication of this process arrived and was delivered to this many connections. */
   arrived(number: number, entry: Entry, delivered: number): void;
-  /** Events up to a sequence are missing: has them delivered, or moves the cursor over what is no longer kept. */
+  /** Events up to a sequence are missing: delivers them, or moves the cursor past what is no longer kept. */
   missing(room: Room, cursor: Cursor, upTo: number): Promise<void>;
-  /** The stream lost its end and grew again: another event has a sequence that members have seen. */
+  /** The stream lost its tail and grew again: another event has a sequence that members have already seen. */
   rolledBack(room: Room, cursor: Cursor): Promise<void>;
-  /** So much came while nothing might pass that it was dropped: has what is missing of all rooms delivered. */
+  /** Too many events arrived while stopped and were dropped: delivers what is missing in all rooms. */
   overrun(): Promise<void>;
 }
 
-/** An event that came while nothing might pass. */
+/** An event that arrived while stopped. */
 export interface Waiting {
   readonly room: Room;
   readonly entry: Entry;
 }
 
 /**
- * The one way by which events reach this node's members: everything that is published comes through here, in the order
- * in which the server published it, the node's own publications too. Every event is checked against its stream's
- * cursor: a repeat is dropped, and before a gap the whole feed stops until the gap is filled from the stream, so that
- * the order across streams holds as well.
+ * The only path by which events reach this node's members: everything published passes through here, in the order in
+ * which the server published it, including the node's own publications. Every event is checked against its stream's
+ * cursor: a repeat is dropped, and at a gap the whole feed stops until the gap is filled from the stream, so that the
+ * order across streams is kept as well.
  */
 export class Feed {
   readonly rooms: Map<string, Room> = new Map();
@@ -40,13 +40,13 @@ export class Feed {
   private readonly events: FeedEvents;
   private readonly roomOf: (topic: string) => Room | undefined;
   private queue: Waiting[] = [];
-  /** Nobody passes before the first server answered. */
+  /** Stopped until the first server has answered. */
   private stops = 1;
   private round = 0;
   private waitingText = 0;
   private isOverrun = false;
 
-  /** `origin` is this process's part of a tag; `roomOf` answers the room of a topic that all-rooms interest brought. */
+  /** `origin`: this process's part of a tag; `roomOf`: the room of a topic received through interest in all rooms. */
   constructor(origin: string, engine: EngineEvents, events: FeedEvents, roomOf: (topic: string) => Room | undefined) {
     this.origin = origin;
     this.engine = engine;
@@ -54,7 +54,7 @@ export class Feed {
     this.roomOf = roomOf;
   }
 
-  /** What waits, in the order in which it came. */
+  /** The waiting events, in order of arrival. */
   get waiting(): readonly Waiting[] {
     return this.queue;
   }
@@ -72,21 +72,21 @@ export class Feed {
     this.stops += 1;
   }
 
-  /** Forgets what waits: a new connection begins, in which all that members lack is found anew. */
+  /** Drops what is waiting: on a new connection everything that members lack is determined again. */
   forget(): void {
     this.drop();
     this.isOverrun = false;
     for (const room of this.rooms.values()) room.isBehind = false;
   }
 
-  /** Members are up to date with what was published before: what arrived meanwhile goes on. */
+  /** Members are up to date with what was published before: events that arrived in the meantime are processed. */
   restart(): void {
     this.round += 1;
     this.stops = 0;
     this.drain();
   }
 
-  /** The room's cursors are set: its events go on, those first that came meanwhile. */
+  /** The room's cursors are set: its events continue, starting with those that are waiting. */
   opened(room: Room): void {
     room.state = 'open';
     const { waiting } = room;
@@ -101,7 +101,7 @@ export class Feed {
     this.drain();
   }
 
-  /** Whether an event of this place is still on its way to this node's members. */
+  /** Whether an event is still on its way to this node's members. */
   expects(topic: string, channel: string, epoch: string, sequence: number): boolean {
     const room = this.rooms.get(topic) ?? this.roomOf(topic);
     if (room === undefined || room.state !== 'open') return false;
@@ -109,7 +109,7 @@ export class Feed {
     return cursor === undefined || cursor.epoch !== epoch || cursor.last < sequence;
   }
 
-  /** The stream has reached this place, as an answer told; an event that has not come by is fetched. */
+  /** The stream has reached this position according to an answer; events that have not arrived are fetched. */
   reach(topic: string, channel: string, epoch: string, sequence: number): void {
     const room = this.rooms.get(topic);
     if (room === undefined || this.stops > 0 || !this.expects(topic, channel, epoch, sequence)) return;
@@ -117,7 +117,7 @@ export class Feed {
     if (cursor.epoch === epoch) this.pause(this.events.missing(room, cursor, sequence));
   }
 
-  /** Hands an event on, in its stream's order: the caller has made sure that it is the next one. */
+  /** Delivers an event in stream order: the caller has made sure that it is the next one. */
   deliver(room: Room, cursor: Cursor, entry: Entry): void {
     cursor.last = entry.sequence;
     cursor.lastTag = entry.tag;
@@ -142,7 +142,7 @@ export class Feed {
   private cursorFor(room: Room, entry: Entry): Cursor {
     const cursor = room.cursor(entry.channel, entry.epoch);
     if (cursor.epoch === entry.epoch) return cursor;
-    // A stream that was dropped, forgotten or lost begins anew; one that has lost events goes on from here.
+    // A stream that was dropped, forgotten or lost starts over; one that lost events continues from here.
     const renewed = incarnation(cursor.epoch) === incarnation(entry.epoch);
     const hadEvents = cursor.last > 0;
     moveCursor(cursor, entry.epoch, renewed ? entry.sequence - 1 : 0);
@@ -160,7 +160,7 @@ export class Feed {
     if (this.isOverrun && room.state !== 'open') room.isBehind = true;
   }
 
-  /** Forgets what waits, and all that comes until the rooms are compared with the server once more. */
+  /** Drops waiting events, and all that arrive until the rooms are compared with the server again. */
   private drop(): void {
     this.isOverrun = true;
     this.waitingText = 0;
@@ -177,7 +177,7 @@ export class Feed {
     this.pause(this.events.missing(room, cursor, entry.sequence - 1));
   }
 
-  /** Lets nothing pass until `work` is done. When it fails the connection was lost: nothing passes until the next. */
+  /** Stops the feed until `work` is done. If it fails, the connection was lost: stays stopped until the next one. */
   private pause(work: Promise<void>): void {
     const { round } = this;
     this.stops += 1;
@@ -202,7 +202,7 @@ export class Feed {
       this.queue = [];
       for (const [index, { room, entry }] of waiting.entries()) {
         if (this.stops > 0) {
-          // `take` may have put one back in front of the rest.
+          // `take` may have put one back at the front.
           this.queue = this.queue.concat(waiting.slice(index));
           break;
         }
@@ -218,9 +218,9 @@ function sizeOf({ open }: Entry): number {
 }
 
 /**
- * The publications that this node has handed to its members lately: the last {@link WINDOW} of each process. A stream's
- * sequence tells repeats as long as the stream lives; these tags do so when a server that lost its data is given a
- * publication again.
+ * The publications this node has recently delivered to its members: the last {@link WINDOW} of each process. A stream's
+ * sequence detects repeats as long as the stream exists; these tags detect them when a server that lost its data
+ * receives a publication again.
  */
 export class RecentTags {
   private readonly origins = new Map<string, Float64Array>();
@@ -234,7 +234,7 @@ export class RecentTags {
     if (numbers === undefined) {
       numbers = new Float64Array(WINDOW);
       if (this.origins.size === ORIGINS) this.forgetOldest();
-      // A copy: the text that the origin was cut from must not live as long as this map.
+      // A copy, so that the text the origin was sliced from is not kept alive.
       this.origins.set(Buffer.from(tag.origin).toString(), numbers);
     }
     numbers[tag.number % WINDOW] = tag.number;

@@ -8,7 +8,7 @@ import { type Cursor, incarnation, moveCursor, type Position, type Room } from '
 import { RENEW } from './scripts.ts';
 import { inTurns, lossyRun, type Session } from './session.ts';
 
-/** What of one stream passed this node by. */
+/** A range of one stream that this node missed. */
 interface Lack {
   readonly room: Room;
   readonly cursor: Cursor;
@@ -17,8 +17,9 @@ interface Lack {
 }
 
 /**
- * Finds out what passed this node by: after a reconnect in all streams of all rooms, and within a connection in the one
- * in which an event is missing. The bus is told of it and brings it to members; nothing is handed on past it meanwhile.
+ * Determines what this node missed: after a reconnect in all streams of all rooms, and within a connection in the
+ * stream with a missing event. The bus is notified and delivers it to members; later events are held back in the
+ * meantime.
  */
 export class Gaps {
   private readonly keys: Keys;
@@ -32,15 +33,15 @@ export class Gaps {
     this.engine = engine;
   }
 
-  /** From now on only what is read in this session is handed on; with null nothing is, until the next. */
+  /** From now on only events read in this session are delivered; with null none are until the next. */
   use(session: Session | null): void {
     this.session = session;
   }
 
   /**
-   * Compares every room with the server, has what was missed brought to members, and opens the rooms. `verify` also looks
-   * whether a stream's last event is still the one that members saw: a server that was started again may have lost the
-   * end of its streams.
+   * Compares every room with the server, has missed events delivered to members, and opens the rooms. `verify` also
+   * checks that a stream's last event is still the one that members saw: a restarted server may have lost the tail of
+   * its streams.
    */
   async rooms(session: Session, rooms: readonly Room[], verify: boolean): Promise<void> {
     const streams: { readonly room: Room; readonly channel: string; readonly position: Position }[] = [];
@@ -72,12 +73,14 @@ export class Gaps {
     for (const room of rooms) this.feed.opened(room);
   }
 
-  /** What is missing of one stream up to a sequence. Rejects only when the connection is lost. */
+  /** Reports what is missing of one stream up to a sequence. Rejects only when the connection is lost. */
   missing(session: Session, room: Room, cursor: Cursor, upTo: number): Promise<void> {
     return this.tell(session, room.tenant, room.name, [{ room, cursor, epoch: cursor.epoch, upTo }]);
   }
 
-  /** Gives a stream that lost its end a new epoch, and tells members that they cannot go on from what they have. */
+  /**
+   * Gives a stream that lost its tail a new epoch, and notifies members that they cannot continue from their position.
+   */
   async renew(session: Session, room: Room, cursor: Cursor): Promise<void> {
     const answer = await session.run(
       RENEW,
@@ -92,7 +95,7 @@ export class Gaps {
     }
   }
 
-  /** Whether members lack something of a stream that stands there; its cursor is set into the epoch that holds. */
+  /** Whether members lack something of a stream at this position; moves its cursor to the current epoch. */
   private async isBehind(
     session: Session,
     room: Room,
@@ -112,7 +115,7 @@ export class Gaps {
     return cursor.last < position.sequence;
   }
 
-  /** Whether another event stands in the place of the last that members were given. */
+  /** Whether another event is in the place of the last one that members received. */
   private async isAnother(session: Session, room: Room, cursor: Cursor): Promise<boolean> {
     const { lastTag: tag, last } = cursor;
     if (tag === null) return false;
@@ -121,9 +124,9 @@ export class Gaps {
   }
 
   /**
-   * Rooms are looked at one after the other: of two events of one sender the first may lie beyond where its room ended
-   * when that was looked at, and comes live, and the second not. So what was stored after the first that comes live, and
-   * waits itself, is left to come live too.
+   * Rooms are checked one after the other: of two events of one sender, the first may lie beyond its room's end when
+   * that was checked, and so arrive live, while the second does not. So events stored after the first event that
+   * arrives live, and that are themselves waiting, are left to arrive live too.
    */
   private leaveToLive(lacks: readonly Lack[]): void {
     const byCursor = new Map(lacks.map((lack) => [lack.cursor, lack]));
@@ -153,7 +156,7 @@ export class Gaps {
     for (const { cursor, epoch, upTo } of lacks) {
       if (cursor.epoch !== epoch) continue;
       cursor.last = Math.max(cursor.last, upTo);
-      // What of it comes by as well is no sign of a stream that lost its end.
+      // Events of this range that also arrive live do not indicate a stream that lost its tail.
       cursor.base = Math.max(cursor.base, upTo);
     }
   }
@@ -179,7 +182,7 @@ export class Gaps {
       order,
       bytes: open.length,
       hand: () => {
-        // The next connection begins where this one ended.
+        // The next connection continues where this one ended.
         if (this.session !== session) throw lost();
         const isWanted = this.feed.rooms.get(room.topic) === room;
         if (isWanted && cursor.epoch === epoch && sequence > cursor.last) this.feed.deliver(room, cursor, entry);

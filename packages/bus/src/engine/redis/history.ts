@@ -6,12 +6,12 @@ import type { Position } from './room.ts';
 import { COUNT, DROP, LONGEST_MS, limitsOf, READ, REST, RETAIN, STATE, USAGE } from './scripts.ts';
 import { fields, inTurns, lossyRun, type Session } from './session.ts';
 
-/** Entries read at once: by times because the stream is indexed by sequence only, and to keep answers short. */
+/** Entries per read when filtering by time, since the stream is indexed by sequence only; keeps answers short. */
 const PAGE = 500;
-/** When a stream is forgotten that keeps its last event, as `streams.lua` has it. */
+/** The forget time of a stream that keeps its last event, as in `streams.lua`. */
 const FOREVER = 1e15;
 
-/** What is read of streams, and their end. Every call names the session it is asked of. */
+/** Reads, retention and removal of streams. Every call is given its session. */
 export class History {
   private readonly keys: Keys;
 
@@ -27,7 +27,7 @@ export class History {
       1,
     ]);
     const [sequence = '0', epoch = '', oldest = '1'] = answer as string[];
-    // Rooms of the index are those that are looked through for what has rested.
+    // Only rooms in the index are scanned for idle streams.
     if (sequence === '0') await this.index(session, stream);
     return { sequence: Number(sequence), epoch, oldest: Number(oldest) };
   }
@@ -74,7 +74,7 @@ export class History {
     return typeof text === 'string' ? retentionIn(text) : null;
   }
 
-  /** Asks once for each room: its streams are on one server. */
+  /** One query per room: its streams are on one server. */
   async usage(session: Session, streams: readonly StreamAddress[]): Promise<StreamUsage[]> {
     const rooms = new Map<string, number[]>();
     for (const [index, { tenant, room }] of streams.entries()) {
@@ -118,8 +118,8 @@ export class History {
   }
 
   /**
-   * Forgets those of a room's streams that have rested, looking at about `count` of them from where the last step ended
-   * (`0`: at the beginning); answers where this one did.
+   * Forgets a room's idle streams, checking about `count` of them from `cursor` on (`0`: from the beginning); returns
+   * the next cursor.
    */
   async endRests(
     session: Session,
@@ -143,7 +143,7 @@ export class History {
     return found.flat();
   }
 
-  /** Notes a room in its tenant's index. */
+  /** Adds a room to its tenant's index. */
   async index(session: Session, { tenant, room }: { readonly tenant: string; readonly room: string }): Promise<void> {
     await Promise.all([
       session.command('sadd', this.keys.tenants, tenant),
@@ -156,12 +156,12 @@ export class History {
     { tenant, room }: { readonly tenant: string; readonly room: string },
   ): Promise<void> {
     await session.command('srem', this.keys.rooms(tenant), room);
-    // Another node may have published there meanwhile, and noted the room before it was taken out.
+    // Another node may have published there in the meantime, and added the room before it was removed.
     const again = await session.command('hlen', this.keys.room(tenant, room));
     if (again !== 0) await session.command('sadd', this.keys.rooms(tenant), room);
   }
 
-  /** Counts what all tenants' streams hold; `bytes` is the memory that the server uses for them. */
+  /** Totals over all tenants' streams; `bytes` is the memory that the server uses for them. */
   async totals(session: Session): Promise<{ streams: number; messages: number; bytes: number }> {
     const totals = { streams: 0, messages: 0, bytes: 0 };
     await inTurns(await this.allRooms(session), async ({ tenant, room }) => {
@@ -201,14 +201,14 @@ export class History {
   }
 }
 
-/** The limits in what a room's hash says of a stream; `streams.lua` says how. */
+/** The limits in a stream's entry of the room hash; see `streams.lua`. */
 function retentionIn(text: string): Retention {
   const [, , size, ttl, , , , until] = text.split(' ').map(Number);
   const ttlMs = ttl === LONGEST_MS ? Number.POSITIVE_INFINITY : (ttl ?? 0);
   return { size: size ?? 0, ttlMs, ...((until ?? 0) >= FOREVER ? { keepLast: true } : {}) };
 }
 
-/** Where the streams of a room stand. */
+/** The state of the streams of a room. */
 export async function positions(
   session: Session,
   keys: Keys,
@@ -223,7 +223,7 @@ export async function positions(
   return standings;
 }
 
-/** The first `count` of what a stream still keeps from one sequence to another, inclusive, in order. */
+/** The first `count` entries still kept between two sequences, inclusive, in order. */
 export async function entriesFrom(
   session: Session,
   keys: Keys,

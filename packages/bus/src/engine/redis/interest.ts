@@ -10,10 +10,10 @@ import type { Session } from './session.ts';
 const TOPICS_AT_ONCE = 500;
 const ALL_ROOMS = '*';
 
-/** Somebody waits until what he attached is followed. */
+/** A caller waiting until what it attached is followed. */
 interface Waiter {
   readonly done: Promise<void>;
-  /** Follows it in a session that is up. */
+  /** Follows it on an open session. */
   start(session: Session): Promise<void>;
   resolve(): void;
   reject(error: Error): void;
@@ -27,8 +27,8 @@ interface TenantInterest {
 }
 
 /**
- * Which rooms this node wants, and the subscriptions that follow from it. A room is subscribed by name, or covered by
- * the pattern of its tenant when all rooms of it are wanted; never by both for longer than the change takes.
+ * The rooms this node wants, and the resulting subscriptions. A room is subscribed by name, or covered by its tenant's
+ * pattern if all its rooms are wanted; both only while switching.
  */
 export class Interest {
   private readonly keys: Keys;
@@ -45,25 +45,25 @@ export class Interest {
     this.gaps = gaps;
   }
 
-  /** How far this node's members are in a stream; at its beginning when they have had nothing of it. */
+  /** The position of this node's members in a stream; its beginning if they have received nothing of it. */
   reached(topic: string, channel: string): Position {
     const { last: sequence = 0, epoch = '' } = this.feed.rooms.get(topic)?.cursors.get(channel) ?? {};
     return { sequence, epoch };
   }
 
-  /** The room of a topic that only the interest in all rooms of its tenant covers; made when it first appears. */
+  /** The room of a topic covered only by the interest in all rooms of its tenant; created when it first appears. */
   roomOf(topic: string): Room | undefined {
     if (this.tenants.size === 0) return undefined;
     const names = this.keys.roomOfTopic(topic);
     const all = names === null ? undefined : this.tenants.get(names.tenant);
     if (names === null || all === undefined) return undefined;
     const room = this.add(names.tenant, names.room);
-    // A room that was not there when the tenant was attached: it is followed from its beginning.
+    // A room that did not exist when the tenant was attached: it is followed from its beginning.
     if (all.followed) room.state = 'open';
     return room;
   }
 
-  /** While the server is away this is noted, and refused. */
+  /** While the server is unavailable this is recorded, and rejected. */
   attach(tenant: string, name: string): Awaitable<void> {
     const followed = name === ALL_ROOMS ? this.attachTenant(tenant) : this.attachRoom(tenant, name);
     return this.link.standing === 'away' ? Promise.reject(unavailable(this.link.reason)) : followed;
@@ -83,7 +83,7 @@ export class Interest {
     this.link.session?.unfollow([room.topic]);
   }
 
-  /** The first server was seen, so that the names of topics are known: those of rooms that were wanted before it. */
+  /** The first server was seen, so topic names are now known: renames rooms that were wanted earlier. */
   rename(): void {
     const rooms = [...this.feed.rooms.values()];
     this.feed.rooms.clear();
@@ -93,7 +93,7 @@ export class Interest {
     }
   }
 
-  /** Subscribes everything anew, and brings members up to date. What is attached meanwhile waits for {@link resume}. */
+  /** Renews all subscriptions, and brings members up to date. Rooms attached meanwhile wait for {@link resume}. */
   async establish(session: Session, verify: boolean): Promise<void> {
     const attached = [...this.waiters.keys()];
     const tenants = [...this.tenants.values()];
@@ -113,12 +113,12 @@ export class Interest {
     session.unfollow(topics.filter((topic) => !this.feed.rooms.has(topic)));
   }
 
-  /** Follows what was attached while {@link establish} was at work. */
+  /** Follows what was attached during {@link establish}. */
   resume(session: Session): void {
     for (const each of [...this.waiters.keys()]) this.begin(each, session);
   }
 
-  /** The server is away: what is being attached is followed once it is back. */
+  /** The server is unavailable: pending attachments are followed once it is back. */
   away(): void {
     for (const { reject } of this.waiters.values()) reject(unavailable(this.link.reason));
   }
@@ -151,11 +151,11 @@ export class Interest {
     });
   }
 
-  /** Starts following now when a server is there; else the next connection does it. */
+  /** Starts following now if a server is connected; otherwise the next connection does. */
   private follow(each: Room | TenantInterest, start: (session: Session) => Promise<void>): Awaitable<void> {
     const { session } = this.link;
     const { promise: done, resolve, reject } = deferred();
-    // Nobody waits for what was attached while the server was away.
+    // Attachments made while the server was unavailable have no waiter.
     done.catch(() => {});
     this.waiters.set(each, { done, start, resolve, reject });
     if (session !== null) this.begin(each, session);
@@ -166,12 +166,12 @@ export class Interest {
     const waiter = this.waiters.get(each);
     waiter?.start(session).then(
       () => this.settle(each),
-      // A lost connection leaves it to the next one.
+      // If the connection was lost, the next one does it.
       (error: Error) => this.fail(session, error),
     );
   }
 
-  /** What a living server refuses cannot be followed there: another connection is tried. */
+  /** A live server refused it: another connection is tried. */
   private fail(session: Session, error: Error): void {
     if (this.link.session === session) this.link.drop(session, error.message);
   }
@@ -182,12 +182,12 @@ export class Interest {
     const names = (await session.command('smembers', this.keys.rooms(all.tenant))) as string[];
     for (const name of names) {
       const room = this.add(all.tenant, name);
-      // One that came to be while the connection was lost is owed from its beginning.
+      // A room created while the connection was lost is owed from its beginning.
       if (all.followed) room.state = 'open';
     }
   }
 
-  /** Opens the rooms of a tenant, those too that appear meanwhile; from then on new ones are open at once. */
+  /** Opens the rooms of a tenant, including those that appear in the meantime; later ones are open at once. */
   private async complete(session: Session, all: TenantInterest): Promise<void> {
     for (;;) {
       const opening = this.roomsOf(all.tenant).filter((room) => room.state !== 'open');
@@ -209,7 +209,7 @@ export class Interest {
     }
     const { session } = this.link;
     if (session === null) return;
-    // Commands keep their order: the rooms are subscribed by name before the pattern ends.
+    // Commands keep their order: the rooms are subscribed by name before the pattern is unsubscribed.
     session.follow(kept.map((room) => room.topic)).catch((error: Error) => this.fail(session, error));
     if (session.cluster) session.unfollow(this.keys.wideTopics(tenant));
     else session.unsubscribePattern(this.keys.topicPattern(tenant));

@@ -2,9 +2,9 @@ import type { KeyValueEntry, StreamAddress } from '../engine.ts';
 
 const PREFIX = 'arqon:';
 const SLOTS = 16_384;
-/** Into so many parts rooms are put over several servers: enough to spread one tenant, few enough to follow all of them. */
+/** Number of partitions of rooms over several servers: enough to distribute one tenant, few enough to follow all. */
 export const PARTITIONS = 128;
-/** Rooms whose tag is remembered. */
+/** Number of rooms whose tag is cached. */
 const REMEMBERED = 10_000;
 /** Every room. */
 const ANY_ROOM = '*';
@@ -12,13 +12,13 @@ const ANY_ROOM = '*';
 /**
  * The names of everything the engine keeps in Redis.
  *
- * On one server all keys of a room begin with `{tenant/room}`. On several they begin with `{p42}:tenant/room`,
- * where 42 is the room's partition, by which its server is known: one script may touch all keys of all rooms of a
- * partition, and a tenant is spread over all of them. The names of tenants and rooms hold neither braces nor `/`.
- * Topics carry the database number, because publish/subscribe knows no databases.
+ * On one server all keys of a room begin with `{tenant/room}`. On several they begin with `{p42}:tenant/room`, where 42
+ * is the room's partition, which determines its server: one script may access all keys of all rooms of a partition, and
+ * a tenant is distributed over all partitions. Tenant and room names contain neither braces nor `/`. Topics include the
+ * database number, because publish/subscribe ignores databases.
  */
 export class Keys {
-  /** Whether rooms are in partitions; null as long as no server was seen. */
+  /** Whether rooms are partitioned; null until a server has been seen. */
   partitioned: boolean | null = null;
   private readonly topics: string;
   private readonly known = new Map<string, string>();
@@ -27,37 +27,37 @@ export class Keys {
     this.topics = `${PREFIX}${database}:`;
   }
 
-  /** The stream of one channel: entries `SEQUENCE-ORDER`, one field `e` that holds an entry's body. */
+  /** The stream of one channel: entries `SEQUENCE-ORDER`, with one field `e` that holds the entry's body. */
   stream(at: StreamAddress): string {
     return `${PREFIX}${this.at(at.tenant, at.room)}:stream:${at.channel}`;
   }
 
-  /** Hash of a room: channel → where its stream stands. It is the index of the room's streams as well. */
+  /** Hash of a room: channel → stream state. Also the index of the room's streams. */
   room(tenant: string, room: string): string {
     return `${PREFIX}${this.at(tenant, room)}:streams`;
   }
 
-  /** What an id of one sender came to in this stream; expires with the idempotence window. */
+  /** The result of a sender's id in this stream; expires with the idempotence window. */
   idempotence(at: StreamAddress, id: string, identity: string): string {
     return `${PREFIX}${this.at(at.tenant, at.room)}:id:${at.channel}:${id}:${identity}`;
   }
 
-  /** What a publication came to whose id nothing else is compared with, in the same slot. */
+  /** The result of a publication without deduplication, in the same slot. */
   once(at: StreamAddress, tag: string): string {
     return `${PREFIX}${this.at(at.tenant, at.room)}:once:${tag}`;
   }
 
-  /** Written to learn how far replicas have followed; in the slot of whatever has this tag. Expires by itself. */
+  /** Written to find out how far replicas have caught up; in the slot of this tag. Expires automatically. */
   static confirmation(tag: string): string {
     return `${PREFIX}{${tag}}:confirmation`;
   }
 
-  /** On each of several servers that share the rooms: which of them it is, as `NUMBER of COUNT`. */
+  /** On each of several servers that share the rooms: its position, as `NUMBER of COUNT`. */
   static get shard(): string {
     return `${PREFIX}shard`;
   }
 
-  /** Set of a tenant's rooms that have streams. In a slot of its own: written before the first event of a room. */
+  /** Set of a tenant's rooms that have streams. In its own slot: written before the first event of a room. */
   rooms(tenant: string): string {
     return `${PREFIX}rooms:${tenant}`;
   }
@@ -67,7 +67,7 @@ export class Keys {
     return `${PREFIX}tenants`;
   }
 
-  /** Held by the node that looks for streams that have rested. */
+  /** Held by the node that is looking for idle streams. */
   get restTurn(): string {
     return `${PREFIX}rest-turn`;
   }
@@ -76,7 +76,7 @@ export class Keys {
     return `${PREFIX}claim:${key}`;
   }
 
-  /** Where the events of a room are published. */
+  /** The topic for events of a room. */
   topic(tenant: string, room: string): string {
     return `${this.topics}${this.partitioned ? this.at(tenant, room) : `${tenant}/${room}`}`;
   }
@@ -86,12 +86,12 @@ export class Keys {
     return `${this.topics}${this.partitioned ? '{p*}:' : ''}${escapePattern(tenant)}/*`;
   }
 
-  /** In a cluster, which knows no patterns: where the events of all rooms of a tenant are published as well. */
+  /** In a cluster, which has no patterns: the topics to which events of all rooms of a tenant are also published. */
   wideTopics(tenant: string): string[] {
     return Array.from({ length: PARTITIONS }, (_, partition) => `${this.topics}{p${partition}}:${tenant}/${ANY_ROOM}`);
   }
 
-  /** Tenant and room of a topic, null when it is no room's. The room is `*` where a cluster tells of all of them. */
+  /** Tenant and room of a topic, null if it is not a room's. The room is `*` for a cluster's topics of all rooms. */
   roomOfTopic(topic: string): { tenant: string; room: string } | null {
     const slash = topic.indexOf('/', this.topics.length);
     if (slash < 0 || !topic.startsWith(this.topics)) return null;
@@ -99,7 +99,7 @@ export class Keys {
     return { tenant: topic.slice(start, slash), room: topic.slice(slash + 1) };
   }
 
-  /** What stands in front of all keys of a room, with their hash tag. */
+  /** The prefix of all keys of a room, with their hash tag. */
   private at(tenant: string, room: string): string {
     const place = `${tenant}/${room}`;
     if (!this.partitioned) return `{${place}}`;
@@ -122,7 +122,7 @@ export class Keys {
     return `${PREFIX}{kv/*`;
   }
 
-  /** Tenant and space of a key of the store that counts its usage, and namespace of one that holds keys; else null. */
+  /** Tenant and space of a usage key or a keys hash, with the namespace for the latter; null for other keys. */
   spaceOf(key: string): [tenant: string, space: string, namespace: string | null] | null {
     const [, tenant, space, , namespace] = /^arqon:\{kv\/([^/]*)\/([^}]*)\}:(usage|keys:(.*))$/s.exec(key) ?? [];
     if (tenant === undefined || space === undefined) return null;
@@ -139,7 +139,7 @@ export class Keys {
     return `${PREFIX}kv-expiries`;
   }
 
-  /** Where changes of the key-value store are told, of all spaces. No room's topic lacks a `/`. */
+  /** Topic for changes in the key-value store, of all spaces. Unlike a room's topic it contains no `/`. */
   get changes(): string {
     return `${this.topics}changes`;
   }
@@ -154,7 +154,7 @@ export class Keys {
     return `${PREFIX}client:${tenant}/${clientId}`;
   }
 
-  /** Set of a node's clients, as `tenant/clientId`: what is cleared when the node has died. */
+  /** Set of a node's clients, as `tenant/clientId`, used to clean up after a dead node. */
   nodeClients(node: string): string {
     return `${PREFIX}node-clients:${node}`;
   }
@@ -171,13 +171,13 @@ export class Keys {
     return `${PREFIX}subject-clients:${tenant}/${subject}`;
   }
 
-  /** Where one node, or with null all of them, are written to. */
+  /** The topic for messages to one node, or with null to all nodes. */
   nodeTopic(node: string | null): string {
     return node === null ? `${this.topics}nodes` : `${this.topics}node:${node}`;
   }
 }
 
-/** The partition of a name: its FNV-1a. */
+/** The partition of a name: its FNV-1a hash. */
 export function partitionOf(place: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < place.length; at += 1) hash = Math.imul(hash ^ place.charCodeAt(at), 0x01000193);
@@ -188,14 +188,14 @@ function escapePattern(text: string): string {
   return text.replace(/[\\*?[\]]/g, '\\$&');
 }
 
-/** The part of a key that decides its slot: what stands in the first braces, if anything does. */
+/** The part of a key that determines its slot: the content of the first braces, if any. */
 export function hashTag(key: string): string {
   const open = key.indexOf('{');
   const close = open < 0 ? -1 : key.indexOf('}', open + 1);
   return close > open + 1 ? key.slice(open + 1, close) : key;
 }
 
-/** The slot of Redis Cluster that a key lives in: CRC16 (XMODEM) of its hash tag, modulo 16,384. */
+/** The Redis Cluster slot of a key: CRC16 (XMODEM) of its hash tag, modulo 16,384. */
 export function slotOf(key: string): number {
   let crc = 0;
   for (const byte of new TextEncoder().encode(hashTag(key))) {
@@ -206,8 +206,8 @@ export function slotOf(key: string): number {
 }
 
 /**
- * A name as Redis can hold it, exactly: JSON text without its quotes. Different names stay different, lone surrogates
- * (which UTF-8 cannot write) too, and none holds a line break.
+ * A lossless encoding of a name for Redis: JSON text without its quotes. Different names stay different, including lone
+ * surrogates (which UTF-8 cannot encode), and none contains a line break.
  */
 export function exact(name: string): string {
   return JSON.stringify(name).slice(1, -1);
@@ -225,7 +225,7 @@ export interface StoreKeys {
   entries(namespace: string): string;
 }
 
-/** The keys of one tenant in one space; `keys.lua` says what they hold. */
+/** The keys of one tenant in one space; `keys.lua` documents their contents. */
 export function storeKeys(keys: Keys, tenant: string, space: string): StoreKeys {
   const prefix = keys.space(exact(tenant), exact(space));
   return {
@@ -237,7 +237,7 @@ export function storeKeys(keys: Keys, tenant: string, space: string): StoreKeys 
   };
 }
 
-/** Reads `VERSION EXPIRES TAG CREATED BYTES OWNER VALUE`, with its owner if that is asked for. */
+/** Parses `VERSION EXPIRES TAG CREATED BYTES OWNER VALUE`, with the owner if requested. */
 export function decodeRecord(key: string, text: string, owners = false): KeyValueEntry {
   const [version, expires] = text.split(' ', 2).map(Number) as [number, number];
   let end = -1;
@@ -248,7 +248,7 @@ export function decodeRecord(key: string, text: string, owners = false): KeyValu
   return { ...entry, owner: owner.startsWith('=') ? exactText(owner.slice(1)) : null };
 }
 
-/** An owner as records and the usage name it: without a space, and never empty. */
+/** An owner as encoded in records and usage: without spaces, and never empty. */
 export function ownerName(owner: string): string {
   return `=${exact(owner).replaceAll(' ', '\\u0020')}`;
 }

@@ -12,14 +12,14 @@ export interface LinkEvents extends ServerLinkEvents<Session> {
 
 export interface LinkOptions extends Target {
   readonly backend: 'redis' | 'valkey';
-  /** How long a lost server is waited for before what waits is decided without it, in milliseconds. */
+  /** How long requests wait for a lost server before they fail, in milliseconds. */
   readonly graceMs: number;
 }
 
 export function createLink(options: LinkOptions, events: LinkEvents): Link {
   const { backend, graceMs } = options;
   const { shown } = options.address;
-  /** Where to connect next; with a cluster any of its members will do. */
+  /** Where to connect next; in a cluster, any of its members. */
   let addresses: readonly RedisAddress[] = [options.address];
   let tried = shown;
   const server = {
@@ -42,7 +42,7 @@ export function createLink(options: LinkOptions, events: LinkEvents): Link {
   return new ServerLink(server, graceMs, events);
 }
 
-/** The members of a cluster, so that the loss of one is not the loss of all. */
+/** The members of a cluster, so that losing one does not mean losing all. */
 function membersOf({ members }: Session, address: RedisAddress): RedisAddress[] {
   const others = members.filter(({ host, port }) => host !== address.host || port !== address.port);
   return [

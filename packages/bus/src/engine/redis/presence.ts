@@ -6,17 +6,17 @@ import { BEAT, BURY } from './scripts.ts';
 import { fields, type Session } from './session.ts';
 
 const BEAT_MS = 4_000;
-/** A node that was not heard of for so long is dead: three beats, and less than the 15 s that are promised. */
+/** A node not heard from for this long is dead: three heartbeats, and less than the promised 15 s. */
 const DEAD_MS = 12_000;
-/** For so long a look at the nodes answers who is alive, unless a client's node is not among them. */
+/** How long the list of live nodes is cached, unless a client's node is not in it. */
 const LOOK_MS = 500;
-/** Beats after a node was taken for dead at which it announces its clients again: once would race the cleaning. */
+/** Heartbeats on which a node considered dead announces its clients again: once would race with the cleanup. */
 const REPEATS = 2;
 
 /**
- * Clients and figures of the other nodes, kept in Redis: an index of clients that each node keeps for its own, and a
- * hash of heartbeats that says whose entries count. Entries of a dead node are invisible at once and cleared by the
- * first node that sees it dead.
+ * Clients and figures of the other nodes, stored in Redis: each node maintains an index of its own clients, and a hash
+ * of heartbeats determines whose entries count. Entries of a dead node are ignored immediately, and removed by the
+ * first node that detects its death.
  */
 export class RedisPresence implements Presence {
   private readonly node: string;
@@ -41,7 +41,7 @@ export class RedisPresence implements Presence {
     this.timer.unref();
   }
 
-  /** Subscribes to what is sent to this node, and puts what this node knows of its clients in place. */
+  /** Subscribes to messages for this node, and announces its clients. */
   async establish(session: Session): Promise<void> {
     await session.subscribe([this.keys.nodeTopic(this.node), this.keys.nodeTopic(null)]);
     await this.beat(session);
@@ -49,7 +49,7 @@ export class RedisPresence implements Presence {
     await this.index.announceAll(session, [...this.own.values()]);
   }
 
-  /** Something was published to this node or to all. */
+  /** A message was published to this node or to all. */
   accept(message: string): void {
     const end = message.indexOf('\n');
     if (message.slice(0, end) === this.node) return;
@@ -60,7 +60,7 @@ export class RedisPresence implements Presence {
     const name = nameOf(entry.tenant, entry.clientId);
     const before = this.own.get(name);
     this.own.set(name, entry);
-    // Whatever is not in place now is put there by the next connection.
+    // Otherwise it is announced on the next connection.
     if (this.link.standing === 'away') return;
     await this.link.ask((session) => this.index.announce(session, entry, before));
   }
@@ -92,7 +92,7 @@ export class RedisPresence implements Presence {
 
   async send(node: string | null, message: NodeMessage): Promise<void> {
     const text = `${node === null ? this.node : ''}\n${JSON.stringify(message)}`;
-    // Not sent twice: the other node could not tell.
+    // Not repeatable: the other node could not detect a duplicate.
     await this.link.ask((session) => session.publish(this.keys.nodeTopic(node), text), false);
   }
 
@@ -101,7 +101,7 @@ export class RedisPresence implements Presence {
     return this.link.ask((session) => this.beat(session));
   }
 
-  /** Takes this node out: its clients are gone for the others at once. */
+  /** Removes this node: its clients are gone for the others immediately. */
   async close(): Promise<void> {
     this.stop();
     const { session } = this.link;
@@ -117,7 +117,7 @@ export class RedisPresence implements Presence {
   private heartbeat(): void {
     const { session } = this.link;
     if (session === null) return;
-    // What fails now is repeated at the next beat, or by the next connection.
+    // A failure is repaired at the next heartbeat, or by the next connection.
     this.beat(session).catch(() => {});
   }
 
@@ -139,7 +139,7 @@ export class RedisPresence implements Presence {
     return others.map(([, status]) => JSON.parse(status) as NodeStatus);
   }
 
-  /** Those of living nodes that are not this one. */
+  /** The entries of live nodes other than this one. */
   private async others(session: Session, entries: readonly PresenceEntry[]): Promise<PresenceEntry[]> {
     const foreign = entries.filter((entry) => entry.node !== this.node);
     const { at, nodes } = this.alive;

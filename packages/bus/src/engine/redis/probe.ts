@@ -2,36 +2,36 @@ import type { Redis } from 'ioredis';
 import type { Durability } from '../engine.ts';
 import type { Replication } from './confirmations.ts';
 
-/** A write may wait a second for its sync, and for the end of the sync before; in milliseconds, with some room. */
+/** A write may wait a second for its sync, plus the end of the previous sync; in milliseconds, with some margin. */
 const EVERY_SYNC_MS = 2_500;
 
-/** What a server says of itself when one connects to it. */
+/** What a server reports about itself on connect. */
 export interface Probe {
   readonly cluster: boolean;
   readonly server: string;
-  /** Changes whenever the server process does; empty when it does not say. */
+  /** Changes with every server process; empty if unknown. */
   readonly runId: string;
   /**
-   * Whether another process may go on with less than this one has answered for. One that syncs every write to its disk
-   * may too when it has replicas, one of which takes its place, or when it once took the place of another.
+   * Whether another process may continue with less than this one has acknowledged. This is also possible with a server
+   * that syncs every write to disk, if it has replicas, one of which may replace it, or if it once replaced another.
    */
   readonly mayLose: boolean;
-  /** What an ack may promise: `disk` only when every write is synced before it is answered. */
+  /** What an ack can guarantee: `disk` only if every write is synced before it is answered. */
   readonly durability: Durability;
   readonly warnings: readonly string[];
 }
 
-/** What the engine knows beforehand of a server. */
+/** What the engine knows about a server in advance. */
 export interface Expected {
-  /** Sentinels replace it by a replica when it fails. */
+  /** Sentinels replace it with a replica when it fails. */
   readonly isWatched: boolean;
-  /** What is to be waited for; null: nothing. */
+  /** What to wait for; null: nothing. */
   readonly replication: Replication | null;
 }
 
 /**
- * Asks what the engine has to know. What the server forbids to ask
- * (CONFIG in managed services) counts as unset.
+ * Queries what the engine needs to know. Settings that the server does not let it read (CONFIG in managed services)
+ * count as unset.
  */
 export async function probe(redis: Redis, { isWatched, replication }: Expected): Promise<Probe> {
   const [info, appendOnly, appendSync, configuredPolicy] = await Promise.all([
@@ -57,7 +57,7 @@ export async function probe(redis: Redis, { isWatched, replication }: Expected):
       ...(policy === undefined || policy === 'noeviction'
         ? []
         : [`maxmemory-policy is "${policy}": history and keys may be evicted; set it to "noeviction".`]),
-      // Of a cluster one would have to ask every master.
+      // In a cluster every master would have to be queried.
       ...(cluster || connected >= replicas
         ? []
         : [`ARQONBUS_REDIS_WAIT_REPLICAS is ${replicas}, and ${connected} replicas are connected to the server.`]),
@@ -70,7 +70,7 @@ export async function probe(redis: Redis, { isWatched, replication }: Expected):
   };
 }
 
-/** Rejects, with a sentence for people, when the server cannot say what it has synced. */
+/** Rejects, with a readable sentence, when the server cannot report what it has synced. */
 export async function expectSyncing(redis: Redis, server: string): Promise<void> {
   const [refusal, appendSync] = await Promise.all([
     redis.call('waitaof', [1, 0, 1]).then(
@@ -85,7 +85,7 @@ export async function expectSyncing(redis: Redis, server: string): Promise<void>
   }
   if (refusal?.message.includes('appendonly')) throw new Error(`${needs} appendonly is "no": set it to "yes"`);
   if (refusal !== null) throw refusal;
-  // It would never tell of a sync.
+  // It would never report a sync.
   if (appendSync === 'no') throw new Error(`${needs} appendfsync is "no": set it to "everysec" or "always"`);
 }
 

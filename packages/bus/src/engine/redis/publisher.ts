@@ -8,13 +8,13 @@ import { exact, hashTag, type Keys } from './keys.ts';
 import { APPEND, BROKER_SCRIPTS, limitsOf } from './scripts.ts';
 import { type Argument, lossyRun, type Session } from './session.ts';
 
-/** Batches sent and not yet answered: the server always has the next one at hand, and the rest grows into larger ones. */
+/** Maximum batches in flight: the server always has the next one available, and waiting items form larger batches. */
 const BATCHES = 4;
 const BATCH_ITEMS = 128;
-/** UTF-16 units of text after which a batch is full, so that no script keeps the server long. */
+/** UTF-16 units of text after which a batch is full, so that no script blocks the server for long. */
 const BATCH_TEXT = 262_144;
 const OVERDUE_MS = 1_000;
-/** What the script says of a publication that it did not store. */
+/** The script's results for a publication that it did not store. */
 const DUPLICATE = 1;
 const ELSEWHERE = 2;
 
@@ -23,19 +23,19 @@ export interface Pending {
   readonly number: number;
   readonly publication: Publication;
   readonly topic: string;
-  /** What is of one partition may share a script where there are partitions. */
+  /** With partitions, publications of the same partition may share a script. */
   readonly shard: string;
   readonly body: string;
   readonly idempotenceKey: string;
-  /** Where the server put it; null while that is not known. */
+  /** Where the server stored it; null while unknown. */
   place: { readonly sequence: number; readonly epoch: string } | null;
   answeredAt: number;
-  /** To how many connections it was handed; null as long as it has not come by. */
+  /** The number of connections it was delivered to; null until it has arrived. */
   delivered: number | null;
-  /** The batch whose confirmation is waited for; null when none is, or no longer. */
+  /** The batch whose confirmation is awaited; null if none is. */
   confirming: readonly Pending[] | null;
   confirmed: Confirmed;
-  /** Nothing of its sender waits for it any more. */
+  /** Its sender's later publications no longer wait for it. */
   isPassed: boolean;
   resolve(published: Published): void;
   reject(error: Error): void;
@@ -46,9 +46,9 @@ export interface PublisherEvents {
   now(): number;
   /** Whether an event is still on its way to this node's members. */
   expects(topic: string, channel: string, epoch: string, sequence: number): boolean;
-  /** An event was published a while ago, and has not come by. */
+  /** An event was published a while ago and has not arrived. */
   overdue(pending: Pending): void;
-  /** The server answered that it will not store it: nothing was stored. */
+  /** The server refused to store it: nothing was stored. */
   refused(pending: Pending, reason: string): void;
   stored(): void;
   /** The server cannot take writes now. */
@@ -56,11 +56,12 @@ export interface PublisherEvents {
 }
 
 /**
- * Sends publications to the server, many in one script and many scripts at once, and keeps each until it is answered.
+ * Sends publications to the server, many per script and several scripts concurrently, and keeps each until it is
+ * answered.
  *
- * A publication is answered when its event has come back through the feed (so its delivery is counted, in the stream's
- * order), or by the script when this node does not follow its room or it was a duplicate. When the connection is lost,
- * what is not answered is sent again in its order on the next one: its tag makes that safe.
+ * A publication is answered when its event has come back through the feed (so that its delivery is counted, in stream
+ * order), or by the script if this node does not follow its room or it was a duplicate. When the connection is lost,
+ * unanswered publications are resent in order on the next one; their tags make that safe.
  */
 export class Publisher {
   private readonly origin: string;
@@ -71,7 +72,7 @@ export class Publisher {
   private unsent: Pending[] = [];
   private session: Session | null = null;
   private durability: Durability = 'memory';
-  /** Topics of rooms that this server's index is known to hold. */
+  /** Topics of rooms known to be in this server's index. */
   private readonly indexed = new Set<string>();
   private readonly order = new SenderOrder();
   private outstanding = 0;
@@ -120,7 +121,7 @@ export class Publisher {
     });
   }
 
-  /** A publication of this process came by in the feed. */
+  /** A publication of this process arrived in the feed. */
   arrived(number: number, entry: Entry, delivered: number): void {
     const pending = this.pending.get(number);
     if (pending === undefined) return;
@@ -129,7 +130,7 @@ export class Publisher {
     this.conclude(pending);
   }
 
-  /** Sends on this session: first, in their order, all that an earlier one left without an answer. */
+  /** Sends on this session, starting with the unanswered publications of earlier ones, in order. */
   resume(session: Session): void {
     this.session = session;
     this.durability = session.durability;
@@ -142,12 +143,12 @@ export class Publisher {
     this.session = null;
   }
 
-  /** Answers what waits for an event that will not come by any more. */
+  /** Answers publications whose event will no longer arrive. */
   release(): void {
     for (const pending of this.pending.values()) this.conclude(pending);
   }
 
-  /** The server is away: what was stored is answered, the rest is handed over in its order. */
+  /** The server is unavailable: stored publications are answered, the rest is passed to `decide` in order. */
   abandon(decide: (pending: Pending) => void): void {
     const all = [...this.pending.values()];
     this.unsent = [];
@@ -157,7 +158,7 @@ export class Publisher {
     }
   }
 
-  /** Resolves when nothing waits for an answer. */
+  /** Resolves when no publication is pending. */
   drain(): Promise<void> {
     return this.pending.size === 0 ? Promise.resolve() : new Promise((resolve) => this.drained.push(resolve));
   }
@@ -185,7 +186,7 @@ export class Publisher {
     }
   }
 
-  /** Takes the next batch out of what waits. */
+  /** Takes the next batch from the queue. */
   private cut(isPartitioned: boolean): Pending[] {
     if (isPartitioned) {
       const [batch, waiting] = this.order.cut(this.unsent, BATCH_ITEMS, BATCH_TEXT);
@@ -227,7 +228,7 @@ export class Publisher {
       (error: Error) => {
         if (this.session !== session) return;
         this.outstanding -= 1;
-        // Without an answer of the server nobody knows what happened: such a batch waits for the next connection.
+        // Without an answer the outcome is unknown: such a batch waits for the next connection.
         const answered = error.name === 'ReplyError';
         if (!answered && session.cluster) this.retrying = true;
         else if (!answered) this.events.unfit(session, error.message);
@@ -237,7 +238,7 @@ export class Publisher {
     );
   }
 
-  /** Notes a room in its tenant's index, before its first event. */
+  /** Adds a room to its tenant's index, before its first event. */
   private index(session: Session, topic: string, { tenant, room }: StreamAddress): void {
     this.indexed.add(topic);
     Promise.all([
@@ -254,7 +255,7 @@ export class Publisher {
     }
     this.operations += 1;
     this.events.stored();
-    // A room that was empty may have been taken out of the index.
+    // An empty room may have been removed from the index.
     if (Number(sequence) === 1) this.index(session, pending.topic, pending.publication.stream);
     if (!this.pending.has(pending.number)) return;
     const place = { sequence: Number(sequence), epoch: String(epoch) };
@@ -283,7 +284,7 @@ export class Publisher {
   }
 
   private retry(session: Session): void {
-    // Everything sent is answered, so that a second try keeps the order.
+    // Everything sent is answered, so a retry keeps the order.
     session.load(BROKER_SCRIPTS).then(
       () => {
         if (this.session === session) this.again();
@@ -301,12 +302,12 @@ export class Publisher {
     this.flush();
   }
 
-  /** The acks of a batch wait until it is known whether replicas or disks hold it. */
+  /** The acks of a batch wait until it is known whether replicas or disks have it. */
   private awaitConfirmation(batch: readonly Pending[], confirmed: Promise<Confirmed>): void {
     for (const pending of batch) pending.confirming = batch;
     confirmed.then((promised) => {
       for (const pending of batch) {
-        // One that was sent again waits for the confirmation of that.
+        // If it was sent again, it waits for that batch's confirmation.
         if (pending.confirming !== batch) continue;
         pending.confirming = null;
         pending.confirmed = promised;
@@ -315,7 +316,7 @@ export class Publisher {
     });
   }
 
-  /** Answers a publication of which nothing is waited for any more. */
+  /** Answers a publication once nothing is pending for it. */
   private conclude(pending: Pending): void {
     if (pending.place === null) return;
     if (pending.delivered === null && this.isExpected(pending)) return;
@@ -345,7 +346,7 @@ export class Publisher {
     this.hand(pending, ({ resolve }) => resolve({ stored, delivered, duplicate, ...place }));
   }
 
-  /** Where it stands is known: what its sender publishes next may go to another server. */
+  /** Its position is known: its sender's next publication may go to another server. */
   private pass(pending: Pending): void {
     if (pending.isPassed || !this.session?.partitioned) return;
     pending.isPassed = true;
@@ -362,22 +363,23 @@ export class Publisher {
   }
 }
 
-/** An expectation as the script reads it. */
+/** An expectation in the script's format. */
 function expected(expect: Expectation): string {
   return 'lastId' in expect ? `=${expect.lastId}` : `${expect.sequence} ${expect.epoch ?? ''}`;
 }
 
 /**
- * Makes batches for several servers. A batch is of one shard, so of one server; and since shards live on servers that
- * know nothing of each other, a sender's publication to another one waits until those before it have come back. So its own
- * node sees them in the order sent; another node may, for the moment that the cluster needs to pass an event on, not.
+ * Builds batches for several servers. A batch belongs to one shard, and so to one server. Shards are on servers that
+ * are independent of each other, so a sender's publication to another shard waits until its previous ones have come
+ * back. Thus its own node sees them in the order sent; another node may not, for as long as the cluster takes to
+ * forward an event.
  */
 export class SenderOrder {
   private readonly senders = new Map<string, { readonly shard: string; open: number }>();
 
   /**
-   * Chooses the next batch of what waits: the shard of the first that may go, and all that may go with it. Answers it,
-   * and what goes on waiting.
+   * Selects the next batch: the shard of the first publication that may be sent, and all that may go with it. Returns
+   * the batch and the publications that keep waiting.
    */
   cut(unsent: readonly Pending[], mostItems: number, mostText: number): [batch: Pending[], waiting: Pending[]] {
     const batch: Pending[] = [];
@@ -401,7 +403,7 @@ export class SenderOrder {
     return [batch, waiting];
   }
 
-  /** A publication that was cut has its place. */
+  /** A publication in a batch was stored. */
   done({ publication: { identity } }: Pending): void {
     const sender = this.senders.get(identity);
     if (sender === undefined) return;
@@ -409,7 +411,7 @@ export class SenderOrder {
     if (sender.open <= 0) this.senders.delete(identity);
   }
 
-  /** Everything not answered is going to be cut anew. */
+  /** Everything unanswered will be batched again. */
   reset(): void {
     this.senders.clear();
   }

@@ -24,7 +24,7 @@ import { parseRedisUrls, type RedisAddress } from './url.ts';
 
 const GRACE_MS = 2_000;
 const CLOSE_MS = 5_000;
-/** Part of every tag: short, so that it is copied out of the messages it comes in rather than keeping them. */
+/** Part of every tag: short enough to be copied out of received messages, so that it does not keep them alive. */
 const ORIGIN_LENGTH = 12;
 const CLOCK_ADVICE = "the server's, by which lifetimes end: have both machines' clocks synchronized (NTP).";
 
@@ -32,32 +32,32 @@ export interface RedisEngineOptions {
   /**
    * `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; also `valkey`, and over TLS `rediss`, `valkeys`. Or
    * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`, whose hosts are sentinels. Several of these,
-   * with commas between them, are shards: rooms are spread over them.
+   * separated by commas, are shards: rooms are distributed over them.
    */
   readonly url: string;
   /** This node's name, unique in the cluster. */
   readonly nodeId: string;
   readonly backend: 'redis' | 'valkey';
   /**
-   * What is waited for before the ack of an event; after `waitMs` milliseconds in vain it says what is known by then.
-   * Nothing is waited for when left out.
+   * What the ack of an event waits for; after a timeout of `waitMs` milliseconds it reports what is confirmed by then.
+   * Does not wait if omitted.
    */
   readonly replication?: Replication;
-  /** How long a lost server is waited for before everything is refused, in milliseconds; 2,000 when left out. */
+  /** How long to wait for a lost server before everything is rejected, in milliseconds; default 2,000. */
   readonly graceMs?: number;
   /**
-   * The clock by which this node sees that an event is overdue, in milliseconds; without it one that never steps.
-   * Everything else goes by the server's clock.
+   * The clock used to detect overdue events, in milliseconds; by default a monotonic one. Everything else uses the
+   * server's clock.
    */
   readonly now?: () => number;
 }
 
 /**
- * The engine of several nodes that share a Redis or Valkey server (7.0 or newer), or a Redis Cluster, which it
- * recognizes by itself.
+ * The engine for several nodes that share a Redis or Valkey server (7.0 or newer), or a Redis Cluster, which it detects
+ * automatically.
  *
- * Its `open` rejects for good when the URL is wrong or the driver is missing, and until the server can be used
- * otherwise. A server that is lost is waited for a moment, with all that is asked of it.
+ * Its `open` rejects with a final error when the URL is wrong or the driver is missing; otherwise it rejects, and keeps
+ * trying, as long as the server cannot be used. When a server is lost, requests wait a short time for it.
  */
 export function createRedisEngine(options: RedisEngineOptions): Engine {
   return new RedisEngine(options);
@@ -82,9 +82,9 @@ class RedisEngine implements Engine {
   private readonly rests: Rests;
   private readonly clock: ClockWatch;
   private serverWarnings: readonly string[] = [];
-  /** The last connection, perhaps lost again. */
+  /** The last connection, which may have been lost since. */
   private latest: Session | null = null;
-  /** Why the server refuses to store, while it answers. */
+  /** Why the server refuses to store although it answers. */
   private refusing: string | null = null;
   private reported = true;
   private runId = '';
@@ -131,7 +131,7 @@ class RedisEngine implements Engine {
         await this.close();
         throw error;
       }
-      // The rejection says so; what is told by `health` next is that the server is there.
+      // The rejection reports the failure; the next `health` call reports that the server is available.
       this.reported = false;
       this.link.keepTrying();
       throw new BusError('STORAGE_UNAVAILABLE', (error as Error).message);
@@ -159,7 +159,7 @@ class RedisEngine implements Engine {
     this.broker.close();
     if (this.link.standing !== 'away') {
       await atMost(CLOSE_MS, this.publisher.drain());
-      // A server that is lost now forgets this node by itself.
+      // If the server is lost now, this node's entries expire.
       await atMost(CLOSE_MS, this.presence.close()).catch(() => {});
     }
     this.gaps.use(null);
@@ -185,7 +185,8 @@ class RedisEngine implements Engine {
             this.feed.accept(this.keys.topic(place.tenant, text.slice(0, end)), text.slice(end + 1));
           }
         } catch (error) {
-          // Anybody who may use the server can publish there; what no node wrote must not end this one.
+          // Anyone with access to the server can publish there; a message not written by a node must not crash this
+          // one.
           this.link.fault(`A message on ${topic} cannot be read: ${(error as Error).message}`);
         }
       },
@@ -261,17 +262,17 @@ class RedisEngine implements Engine {
     await session.load([...BROKER_SCRIPTS, ...STORE_SCRIPTS, ...PRESENCE_SCRIPTS]);
     await this.clock.look();
     this.store.connected(session);
-    // Asked for now, so that a user who may not subscribe to patterns is told at the start, and not by the first dashboard.
+    // Requested now, so that a user without permission for patterns fails at startup, not at the first dashboard.
     await session.subscribePattern(this.keys.topicPattern(''));
     session.unsubscribePattern(this.keys.topicPattern(''));
     await this.changes.establish(session);
     await this.presence.establish(session);
-    // Another process, or one that does not say, may have lost the end of what the last one held.
+    // Another process, or one without a run id, may have lost the tail of the previous one's data.
     const verify = session.partitioned || session.runId === '' || session.runId !== this.runId;
     await this.interest.establish(session, verify);
   }
 
-  /** Names of keys and topics follow from what the first server is. */
+  /** The names of keys and topics depend on the kind of the first server. */
   private layOut({ partitioned }: Session): void {
     if (this.keys.partitioned === partitioned) return;
     if (this.keys.partitioned !== null) {
@@ -287,7 +288,7 @@ class RedisEngine implements Engine {
     return Number(seconds) * 1000 + Number(microseconds) / 1000;
   }
 
-  /** Fetches for the feed. Rejects when the connection is lost; what a living server refuses ends the connection. */
+  /** Fetches for the feed. Rejects when the connection is lost; an error from a live server ends the connection. */
   private async mend<T>(work: (session: Session) => Promise<T>): Promise<T> {
     const { session } = this.link;
     if (session === null) throw unavailable(this.link.reason);
@@ -308,7 +309,7 @@ class RedisEngine implements Engine {
   }
 }
 
-/** The addresses, or one that is never used and the reason why. */
+/** The addresses, or an unused placeholder and the error. */
 function readUrls(url: string, backend: 'redis' | 'valkey'): [[RedisAddress, ...RedisAddress[]], Error | null] {
   try {
     return [parseRedisUrls(url, backend), null];

@@ -4,13 +4,13 @@ import type { Link } from './link.ts';
 import { inTurns, type Session } from './session.ts';
 
 const STEP_MS = 1_000;
-/** So long a node's step keeps the others from taking one: about one a second is taken, whatever the number of nodes. */
+/** How long a node's step blocks the others: about one step per second, regardless of the number of nodes. */
 const TURN_MS = 900;
-/** Rooms, and streams of each, that one step looks at. */
+/** Rooms, and streams of each, checked per step. */
 const ROOMS = 50;
 const STREAMS = 200;
 
-/** Has streams forgotten that have rested, a small step a second, through all rooms in turn. */
+/** Forgets idle streams, in small steps once a second, through all rooms in turn. */
 export class Rests {
   private readonly keys: Keys;
   private readonly link: Link;
@@ -39,7 +39,7 @@ export class Rests {
       const isOurs = await session.command('set', this.keys.restTurn, '1', 'PX', TURN_MS, 'NX');
       if (isOurs !== null) await this.look(session);
     } catch {
-      // A lost connection, or a server that refuses: the next step tries again, and others tell of it.
+      // A lost connection, or a server that refuses: the next step tries again, and other code reports it.
     } finally {
       this.isBusy = false;
     }

@@ -1,19 +1,19 @@
 import type { StreamAddress } from '../engine.ts';
 import type { Entry, Tag } from './entry.ts';
 
-/** How far this node's members are in one stream. */
+/** The position of this node's members in one stream. */
 export interface Cursor {
   readonly channel: string;
   epoch: string;
-  /** The last sequence handed to members, or passed by. */
+  /** The last sequence delivered to members, or skipped. */
   last: number;
-  /** What is at or below it was never owed to members, or was brought to them from history. */
+  /** Events up to this sequence were not owed to members, or were delivered from history. */
   base: number;
-  /** The event at `last`, by which a stream that lost its end and grew again is found out. */
+  /** The event at `last`, used to detect a stream that lost its tail and grew again. */
   lastTag: Tag | null;
 }
 
-/** What Redis says of a stream: its last sequence and its epoch. */
+/** A stream's state in Redis: its last sequence and its epoch. */
 export interface Position {
   readonly sequence: number;
   readonly epoch: string;
@@ -24,16 +24,16 @@ export class Room {
   readonly tenant: string;
   readonly name: string;
   topic: string;
-  /** Attached by its name; false when only all rooms of its tenant are. */
+  /** Attached by name; false if only all rooms of its tenant are. */
   explicit = false;
   /**
-   * `opening`: subscribed or about to be, but where its streams stood is not known: its events wait. `open`: every
-   * event goes on.
+   * `opening`: subscribed or about to be, but the state of its streams is unknown: its events wait. `open`: events are
+   * delivered.
    */
   state: 'opening' | 'open' = 'opening';
   readonly cursors: Map<string, Cursor> = new Map();
   waiting: Entry[] = [];
-  /** Some of what waited was dropped. */
+  /** Some of the waiting events were dropped. */
   isBehind = false;
 
   constructor(tenant: string, name: string, topic: string) {
@@ -46,18 +46,18 @@ export class Room {
     return { tenant: this.tenant, room: this.name, channel };
   }
 
-  /** The cursor of a channel; one that was not there when the room was opened has been seen since its beginning. */
+  /** The cursor of a channel; a channel that did not exist when the room was opened is followed from its beginning. */
   cursor(channel: string, epoch: string): Cursor {
     let cursor = this.cursors.get(channel);
     if (cursor === undefined) {
-      // Copies: the message that the names were cut from must not live as long as the cursor.
+      // Copies, so that the message the names were sliced from is not kept alive.
       cursor = { channel: copied(channel), epoch: copied(epoch), last: 0, base: 0, lastTag: null };
       this.cursors.set(cursor.channel, cursor);
     }
     return cursor;
   }
 
-  /** Owes members what comes after these positions. */
+  /** Starts after these positions: later events are owed to members. */
   begin(positions: ReadonlyMap<string, Position>): void {
     this.cursors.clear();
     for (const [channel, { sequence, epoch }] of positions) {
@@ -66,7 +66,7 @@ export class Room {
   }
 }
 
-/** Sets a cursor onto another epoch, from whose position nothing is owed before `sequence`. */
+/** Moves a cursor to another epoch, in which nothing up to `sequence` is owed. */
 export function moveCursor(cursor: Cursor, epoch: string, sequence: number): void {
   cursor.epoch = copied(epoch);
   cursor.last = sequence;
@@ -74,7 +74,7 @@ export function moveCursor(cursor: Cursor, epoch: string, sequence: number): voi
   cursor.lastTag = null;
 }
 
-/** An epoch without its renewal: what stays the same as long as the stream is not dropped. */
+/** An epoch without its renewal suffix: stays the same as long as the stream is not dropped. */
 export function incarnation(epoch: string): string {
   const dash = epoch.indexOf('-');
   return dash < 0 ? epoch : epoch.slice(0, dash);

@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Retention } from '../engine.ts';
 
-/** A Lua script and the digest that calls it. */
+/** A Lua script and the digest used to call it. */
 export interface Script {
   readonly name: string;
   readonly lua: string;
   readonly sha: string;
 }
 
-/** Reads `NAME.lua`, which lies beside this file, with what others it needs in front of it. */
+/** Reads `NAME.lua` next to this file, prefixed with the scripts it depends on. */
 function script(name: string, ...shared: readonly string[]): Script {
   const parts = [...shared, name].map((part) => readFileSync(new URL(`./${part}.lua`, import.meta.url), 'utf8'));
   const lua = parts.join('\n');
@@ -40,10 +40,10 @@ export const BROKER_SCRIPTS: readonly Script[] = [APPEND, STATE, READ, RETAIN, D
 export const STORE_SCRIPTS: readonly Script[] = [SET, DELETE, SWEEP, FETCH, DUE];
 export const PRESENCE_SCRIPTS: readonly Script[] = [BEAT, BURY];
 
-/** The longest time that scripts are given, in milliseconds: 300 years. Lua writes numbers with 14 digits. */
+/** The longest time passed to scripts, in milliseconds: 300 years. Lua formats numbers with 14 digits. */
 export const LONGEST_MS = 1e13;
 
-/** A time as scripts take it: whole milliseconds, at least one. */
+/** A time for scripts: whole milliseconds, at least one. */
 export function milliseconds(time: number): number {
   return Math.min(LONGEST_MS, Math.max(1, Math.ceil(time)));
 }
@@ -51,7 +51,7 @@ export function milliseconds(time: number): number {
 /** Any number of bytes. */
 const ANY = -1;
 
-/** A stream's limits as scripts take them: size, time to live, bytes, whether the last event stays whatever they say. */
+/** A stream's limits for scripts: size, time to live, bytes, whether the last event is always kept. */
 export function limitsOf({ size, ttlMs, bytes = ANY, keepLast = false }: Retention): [number, number, number, 0 | 1] {
   const most = Number.isFinite(bytes) ? bytes : ANY;
   return keepLast ? [Math.max(1, size), milliseconds(ttlMs), most, 1] : [size, milliseconds(ttlMs), most, 0];

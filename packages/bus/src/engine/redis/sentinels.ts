@@ -1,11 +1,11 @@
 import type { Redis, RedisOptions } from 'ioredis';
 import type { Host, RedisAddress } from './url.ts';
 
-/** How soon a sentinel that was lost is connected to again. */
+/** Reconnect delay for a lost sentinel. */
 const RETRY_MS = 1_000;
 const CHANNEL = '+switch-master';
 
-/** How a connection to a sentinel that is listened to behaves. */
+/** Options of a connection for listening to a sentinel. */
 const WATCHING: Pick<
   RedisOptions,
   'enableReadyCheck' | 'lazyConnect' | 'maxRetriesPerRequest' | 'protocol' | 'retryStrategy'
@@ -18,10 +18,10 @@ const WATCHING: Pick<
 };
 
 type Driver = typeof Redis;
-/** As the driver takes them; how it writes replies is left to it. */
+/** Driver options; reply mapping is left to the driver. */
 export type Options = Omit<RedisOptions, 'replyMapping'>;
 
-/** The code of an error that says why sentinels did not lead to a server. */
+/** Error code for sentinels that did not lead to a server. */
 export const SENTINEL_FAULT = 'ESENTINEL';
 
 export interface SentinelCredentials {
@@ -29,7 +29,7 @@ export interface SentinelCredentials {
   readonly password?: string;
 }
 
-/** Sentinels that are asked for a master, by the driver, and what they answer. */
+/** Sentinels, queried for a master by the driver, and their answers. */
 export class Sentinels {
   master: Host = { host: '', port: 0 };
   private readonly driver: Driver;
@@ -54,7 +54,7 @@ export class Sentinels {
       updateSentinels: false,
       sentinelRetryStrategy: () => null,
       ...(options.tls === undefined ? {} : { enableTLSForSentinelMode: true, sentinelTLS: options.tls }),
-      // The one place where the driver tells to which server it was led.
+      // The only place where the driver reveals which server it was sent to.
       natMap: (place) => {
         const colon = place.lastIndexOf(':');
         this.master = { host: place.slice(0, colon), port: Number(place.slice(colon + 1)) };
@@ -97,8 +97,8 @@ export class Sentinels {
 }
 
 /**
- * Listens to sentinels for the moment at which they choose another master: the old one may still answer, and whatever
- * it stores from then on is lost. Sentinels that are away are waited for.
+ * Listens for sentinels switching to another master: the old one may still answer, but anything it stores from then on
+ * is lost. Lost sentinels are reconnected.
  */
 export class MasterWatch {
   private readonly clients: readonly Redis[];
@@ -111,7 +111,7 @@ export class MasterWatch {
 
   start(onSwitch: () => void): void {
     for (const client of this.clients) {
-      // One that is away is tried again; that it is away says nothing of the master.
+      // An unavailable sentinel is retried; its absence says nothing about the master.
       client.on('error', () => {});
       // `NAME OLD_HOST OLD_PORT NEW_HOST NEW_PORT`
       client.on('message', (_channel: string, text: string) => {

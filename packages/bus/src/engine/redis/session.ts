@@ -8,82 +8,82 @@ import type { ShardLines } from './shard-lines.ts';
 import type { Host } from './url.ts';
 
 const PULSE_MS = 1_000;
-/** Pulses without an answer after which a connection counts as lost, though nobody closed it. */
+/** Unanswered pulses after which a connection counts as lost, even if it was not closed. */
 const MISSED_PULSES = 3;
-/** Keys that a scan looks at in one step. */
+/** Keys per scan step. */
 const SCANNED = 1_000;
-/** Calls that are made at once for the items of a list. */
+/** Concurrent calls for the items of a list. */
 const AT_ONCE = 200;
 
 export type Argument = string | number;
 
-/** The server as the engine uses it, between one connect and the loss of the connection. Every call then rejects. */
+/** The server as seen by the engine, from connecting until the connection is lost. After that every call rejects. */
 export interface Session {
-  /** A Redis Cluster, which knows slots, and no patterns where they are published. */
+  /** A Redis Cluster, which has slots, but no patterns for sharded topics. */
   readonly cluster: boolean;
-  /** Rooms are on several servers, by their partition. */
+  /** Rooms are distributed over several servers by partition. */
   readonly partitioned: boolean;
   readonly durability: Durability;
   readonly warnings: readonly string[];
-  /** Name and version of the server, for people. */
+  /** Name and version of the server, for display. */
   readonly server: string;
-  /** Changes whenever the server process does; empty when it does not say. */
+  /** Changes with every server process; empty if unknown. */
   readonly runId: string;
-  /** Whether another process may go on with less than this one has answered for: its data is in memory, or it has replicas. */
+  /** Whether another process may continue with less than this one acknowledged: data in memory, or replicas. */
   readonly mayLose: boolean;
-  /** The servers of a cluster, any of which one may connect to. */
+  /** The servers of a cluster; any of them accepts connections. */
   readonly members: readonly Host[];
   command(name: string, ...args: Argument[]): Promise<unknown>;
-  /** The names of all keys that match, page by page; one that comes or goes meanwhile may be there or not, or twice. */
+  /** The names of all matching keys, by page; keys added or removed meanwhile may be missing or appear twice. */
   scan(pattern: string): AsyncIterable<string[]>;
-  /** Runs a script by its digest; a server that does not hold it yet is given it. */
+  /** Runs a script by its digest, sending its text if the server does not have it. */
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
-  /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a second try would break. */
+  /** Runs a script by its digest, or rejects with `NOSCRIPT`: for calls whose order a retry would break. */
   runLoaded(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
-  /** Runs a script as `runLoaded` does, and tells what is confirmed of it; null where nothing but the server is waited for. */
+  /** Runs a script like `runLoaded`, and reports what is confirmed of it; null if only the server answers. */
   append(script: Script, keys: readonly string[], args: readonly Argument[]): Appended;
   load(scripts: readonly Script[]): Promise<void>;
-  /** Answers when the server has confirmed: what is published later arrives. */
+  /** Resolves once the server has confirmed: later messages arrive. */
   subscribe(topics: readonly string[]): Promise<void>;
   subscribePattern(pattern: string): Promise<void>;
   unsubscribePattern(pattern: string): void;
-  /** As `subscribe`, for topics of rooms: in a cluster at the masters that own them, each of which keeps its order. */
+  /** Like `subscribe`, for topics of rooms: in a cluster on the masters that own them, each keeping its order. */
   follow(topics: readonly string[]): Promise<void>;
   unfollow(topics: readonly string[]): void;
-  /** Resolves when all that was published before, to what is followed, has come by. */
+  /** Resolves once everything published before, to followed topics, has arrived. */
   fence(): Promise<void>;
-  /** Publishes; what one node publishes arrives in its order. */
+  /** Publishes; messages of one node arrive in order. */
   publish(topic: string, text: string): Promise<unknown>;
   close(): void;
 }
 
-/** What becomes of a batch. */
+/** The result of a batch. */
 export interface Appended {
   readonly answers: Promise<unknown>;
-  /** What its acks may promise; it never rejects. Null where they do not wait for that. */
+  /** What its acks can guarantee; never rejects. Null if they do not wait for confirmation. */
   readonly confirmed: Promise<Confirmed> | null;
 }
 
 export interface SessionEvents {
   message(topic: string, text: string): void;
-  /** Once, when either connection is gone or silent. Never after `close`. */
+  /** Called once, when either connection is gone or silent. Never after `close`. */
   lost(reason: string): void;
 }
 
 /** Open connections to one server, or to the members of a cluster. */
 export interface Connections {
   readonly commands: Redis | Cluster;
-  /** One server, also of a cluster: what has no key would go to any member, and lose its order. */
+  /** One server, also in a cluster: commands without a key would go to any member and lose their order. */
   readonly direct: Redis;
   readonly subscriber: Redis;
-  /** Of a cluster. */
+  /** Only in a cluster. */
   readonly shards: ShardLines | null;
-  /** Where replicas or disks are waited for. */
+  /** If replicas or disks are waited for. */
   readonly confirmations: Confirmations | null;
   readonly watch: MasterWatch | null;
 }
 
-/** A {@link Session} on connections that are open. */
+/** A {@link Session} on open connections. */
 export class RedisSession implements Session {
   readonly cluster: boolean;
   readonly partitioned: boolean;
@@ -98,7 +98,7 @@ export class RedisSession implements Session {
   private readonly subscriber: Redis;
   private readonly shards: ShardLines | null;
   private readonly confirmations: Confirmations | null;
-  /** All connections that are a server's, and not spread over a cluster. */
+  /** All connections to a single server, as opposed to the cluster client. */
   private readonly lines: readonly Redis[];
   private readonly watch: MasterWatch | null;
   private readonly events: SessionEvents;
@@ -106,7 +106,7 @@ export class RedisSession implements Session {
   private answered = true;
   private missed = 0;
   private closed = false;
-  /** Calls to a cluster that wait for their answer: its client leaves some of them open when it is disconnected. */
+  /** Pending calls to a cluster: its client leaves some of them unsettled on disconnect. */
   private readonly open = new Set<(error: Error) => void>();
 
   constructor(
@@ -249,8 +249,8 @@ export class RedisSession implements Session {
     if (this.missed >= MISSED_PULSES) this.lose(`no answer for ${(MISSED_PULSES * PULSE_MS) / 1000} s`);
     if (!this.answered) return;
     this.answered = false;
-    // An error is an answer too, for instance of a member of a cluster that is away; only silence is not.
-    // What is sent behind a WAIT is answered late, but the connections for it end with the others.
+    // An error is an answer too, for instance from an unavailable cluster member; only silence is not. Pings queued
+    // behind a WAIT are answered late, but those connections end with the others.
     const asked = this.lines.filter((line) => !this.confirmations?.clients.includes(line));
     Promise.allSettled([this.commands.call('ping'), ...asked.map((line) => line.ping())]).then(() => {
       this.answered = true;
@@ -258,10 +258,10 @@ export class RedisSession implements Session {
   }
 }
 
-/** Has a script ask its server which run this is: of several servers each has its own. */
+/** Makes a script ask its server for its run id: each of several servers has its own. */
 const OWN_RUN = '?';
 
-/** The run of a server that may lose, with its process, what it has answered, as scripts take it; empty when it may not. */
+/** For scripts: the run id of a server whose process may lose acknowledged data; empty if it cannot. */
 export function lossyRun({ mayLose, partitioned, runId }: Pick<Session, 'mayLose' | 'partitioned' | 'runId'>): string {
   if (!mayLose) return '';
   return partitioned ? OWN_RUN : runId;
@@ -275,7 +275,7 @@ function isMissingScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT');
 }
 
-/** Does `work` for every item, no more than a few hundred at a time: a reconnect must not flood the server. */
+/** Runs `work` for every item, at most a few hundred concurrently: a reconnect must not flood the server. */
 export async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   for (let start = 0; start < items.length; start += AT_ONCE) {
@@ -284,7 +284,7 @@ export async function inTurns<T, R>(items: readonly T[], work: (item: T) => Prom
   return results;
 }
 
-/** The fields of a hash, in either of the shapes that the driver gives them. */
+/** The fields of a hash, in either of the driver's formats. */
 export function fields(reply: unknown): [string, string][] {
   if (!Array.isArray(reply)) return Object.entries((reply ?? {}) as Record<string, string>);
   const pairs: [string, string][] = [];

@@ -2,17 +2,17 @@ import type { Cluster, Redis } from 'ioredis';
 import { hashTag, slotOf } from './keys.ts';
 
 /**
- * One connection to each master of a Redis Cluster, for what is published there to the topics of its slots: the order
- * of a slot is that of the connection, and no event crosses the cluster's own bus.
+ * One connection to each master of a Redis Cluster for messages published to the topics of its slots: the order of a
+ * slot is that of the connection, and no event crosses the cluster bus.
  *
- * Slots that move are not followed: `onMoved` is told, and the caller connects anew.
+ * Moved slots are not followed: `onMoved` is called, and the caller reconnects.
  */
 export class ShardLines {
   readonly clients: readonly Redis[];
   private readonly cluster: Cluster;
   private readonly lines: ReadonlyMap<string, Redis>;
 
-  /** `clients` are by the address of their master, `HOST:PORT`. */
+  /** `lines` are by the address of their master, `HOST:PORT`. */
   constructor(cluster: Cluster, lines: ReadonlyMap<string, Redis>) {
     this.cluster = cluster;
     this.lines = lines;
@@ -26,7 +26,7 @@ export class ShardLines {
     }
   }
 
-  /** Answers when all are followed. Rejects when a master is not known, or not the slot's any more. */
+  /** Resolves when all are followed. Rejects when a master is unknown, or no longer has the slot. */
   async follow(topics: readonly string[]): Promise<void> {
     const bySlot = new Map<string, string[]>();
     for (const topic of topics) {

@@ -5,8 +5,8 @@ import type { Appended, Argument, Session } from './session.ts';
 import type { Host } from './url.ts';
 
 /**
- * Several servers that know nothing of each other, as one {@link Session}: a key is on the server that its partition is
- * given to, so a room is on one server and a tenant on all. It is lost when one of them is.
+ * Several independent servers as one {@link Session}: a key is on the server assigned to its partition, so a room is on
+ * one server and a tenant on all. It is lost when one of them is lost.
  */
 export class ShardedSession implements Session {
   readonly cluster = false;
@@ -20,10 +20,10 @@ export class ShardedSession implements Session {
   private readonly shards: readonly Session[];
   /** By partition. */
   private readonly owners: readonly Session[];
-  /** What has no key, and whatever all nodes are to have in one order. */
+  /** For commands without a key, and for messages that all nodes must receive in the same order. */
   private readonly first: Session;
 
-  /** In the order of the URLs: the shard of a partition depends on it. */
+  /** In the order of the URLs, which determines the shard of a partition. */
   constructor(first: Session, others: readonly Session[]) {
     const shards = [first, ...others];
     this.first = first;
@@ -62,7 +62,7 @@ export class ShardedSession implements Session {
     await this.all((shard) => shard.load(scripts));
   }
 
-  /** At all of them: scripts publish at the server that runs them. */
+  /** On all of them: scripts publish on the server that runs them. */
   async subscribe(topics: readonly string[]): Promise<void> {
     await this.all((shard) => shard.subscribe(topics));
   }
@@ -118,11 +118,11 @@ export class ShardedSession implements Session {
   }
 }
 
-/** The multiplier of the pseudo-random sequence that jump consistent hash walks along. */
+/** The multiplier of the pseudo-random sequence used by jump consistent hash. */
 const STEP = 2_862_933_555_777_941_757n;
 const WORD = 64;
 
-/** Jump consistent hash: with one shard more, about that shard's part of the partitions moves, and all of it there. */
+/** Jump consistent hash: adding a shard moves only that shard's portion of the partitions, all to the new shard. */
 export function shardOf(partition: number, shards: number): number {
   let key = BigInt(partition);
   let shard = 0;

@@ -19,23 +19,23 @@ import { DELETE, DUE, FETCH, milliseconds, type Script, SET, SWEEP } from './scr
 import { type Argument, inTurns, lossyRun, type Session } from './session.ts';
 
 const SWEEP_INTERVAL_MS = 250;
-/** How long a space that one node sweeps is left to it, and how often one with far expiries is looked at. */
+/** How long a space being swept is leased to one node, and how often a space with distant expiries is checked. */
 const LEASE_MS = 30_000;
 const SPACES_AT_ONCE = 50;
 const RECORDS_AT_ONCE = 100;
-/** Keys that one script lets expire, so that it does not keep the server long. */
+/** Keys expired per script, so that it does not block the server for long. */
 const KEYS_AT_ONCE = 200;
 const ANY = -1;
 
 /**
- * Small durable state in Redis. Expired keys go when a node's sweep finds them, at most {@link SWEEP_INTERVAL_MS} late,
- * and are not seen before; whoever removes one publishes the notice in the same script, so every node is told once.
+ * Small durable state in Redis. Expired keys are removed by a node's sweep, at most {@link SWEEP_INTERVAL_MS} late, but
+ * are not returned after they expire; the removing script also publishes the notice, so every node gets it once.
  */
 export class RedisStore implements KeyValueStore {
   private readonly keys: Keys;
   private readonly link: Link;
   private readonly changes: Changes;
-  /** The run of the server that this node knew first. */
+  /** The run id of the first server this node connected to. */
   private firstRun: string | null = null;
   private readonly timer: NodeJS.Timeout;
   private sweeping = false;
@@ -56,7 +56,7 @@ export class RedisStore implements KeyValueStore {
     });
   }
 
-  /** Another server answers, or the same one again. */
+  /** Called when a server has connected, a new one or the same one again. */
   connected(session: Session): void {
     this.firstRun ??= session.runId;
   }
@@ -88,7 +88,7 @@ export class RedisStore implements KeyValueStore {
 
   async delete(at: KeySpace, key: string, ifVersion: number = ANY): Promise<DeleteOutcome> {
     const args = [exact(key), nameOf(at, key), ifVersion];
-    // Not made twice: the second time would answer that there was nothing to delete.
+    // Not repeatable: a second run would answer that there was nothing to delete.
     const answer = await this.link.ask((session) => this.run(session, DELETE, at, args), false);
     const [first, version] = answer as (number | string)[];
     return first === 'conflict' ? { ok: false, version: Number(version) } : { ok: true, deleted: first === 1 };
@@ -154,7 +154,7 @@ export class RedisStore implements KeyValueStore {
     clearInterval(this.timer);
   }
 
-  /** Keys as they are now, null where there is none. */
+  /** The current keys, null where there is none. */
   private async fetch(
     session: Session,
     entries: string,
@@ -177,7 +177,7 @@ export class RedisStore implements KeyValueStore {
     );
   }
 
-  /** Expires what is due in a space of a tenant; answers how many keys are left and when the next is due (0: none). */
+  /** Expires what is due in a tenant's space; returns the number of remaining keys and the next expiry (0: none). */
   private async sweep(session: Session, tenant: string, space: string): Promise<[count: number, next: number]> {
     for (;;) {
       const answer = await this.run(session, SWEEP, { tenant, space, namespace: '' }, [KEYS_AT_ONCE]);
@@ -186,7 +186,7 @@ export class RedisStore implements KeyValueStore {
     }
   }
 
-  /** Has a space swept no later than `due`. */
+  /** Schedules a sweep of a space no later than `due`. */
   private async schedule(session: Session, member: string, due: number): Promise<void> {
     await session.command('zadd', this.keys.expiries, 'LT', due, member);
   }
@@ -198,7 +198,7 @@ export class RedisStore implements KeyValueStore {
     const done = (): void => {
       this.sweeping = false;
     };
-    // What fails now is still due at the next turn.
+    // What fails now is still due next time.
     this.sweepSpaces(session).then(done, done);
   }
 
@@ -208,7 +208,7 @@ export class RedisStore implements KeyValueStore {
       const [tenant = '', space = ''] = member.split('\n').map(exactText);
       let [, next] = await this.sweep(session, tenant, space);
       if (next === 0) {
-        // Looked at again once it is gone from the index: a key set in between must not be left out.
+        // Checked again after removal from the index: a key set in between must not be missed.
         await session.command('zrem', this.keys.expiries, member);
         [, next] = await this.sweep(session, tenant, space);
       }
@@ -221,7 +221,7 @@ function spaceOf({ tenant, space }: KeySpace): string {
   return `${exact(tenant)}\n${exact(space)}`;
 }
 
-/** A key of a space, whatever its namespace. */
+/** A key's name within a space, including its namespace. */
 function nameOf({ namespace }: KeySpace, key: string): string {
   return `${exact(namespace)}\n${exact(key)}`;
 }

@@ -1,18 +1,18 @@
-/** A server's place. */
+/** A server's host and port. */
 export interface Host {
   readonly host: string;
   readonly port: number;
 }
 
-/** Where a Redis or Valkey is, taken out of its URL. Host and port are empty where sentinels are asked for them. */
+/** The address of a Redis or Valkey server, from its URL. Host and port are empty if sentinels provide them. */
 export interface RedisAddress extends Host {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly database: number;
   readonly tls: boolean;
-  /** Whom to ask which server is the master of a name; null when the URL names the server itself. */
+  /** The sentinels to ask, and the master's name; null if the URL names the server itself. */
   readonly sentinels: { readonly hosts: readonly Host[]; readonly name: string } | null;
-  /** The URL without its credentials: the only form that sentences and logs may hold. */
+  /** The URL without credentials: the only form allowed in messages and logs. */
   readonly shown: string;
 }
 
@@ -28,8 +28,8 @@ const SENTINEL_URL =
   /^(?<scheme>(?:redis|valkey)s?\+sentinel:)\/\/(?:(?<user>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^@/?#]+)\/(?<name>[\w.-]+)(?:\/(?<database>\d{0,5}))?$/i;
 
 /**
- * Reads one URL ({@link parseRedisUrl}), or several with commas between them: servers of which each has a part of all
- * rooms. Throws one sentence, also where they name one server twice or different databases.
+ * Parses one URL ({@link parseRedisUrl}), or several separated by commas: servers that each hold a part of all rooms.
+ * Throws one sentence, also if they name one server twice or different databases.
  */
 export function parseRedisUrls(text: string, backend: 'redis' | 'valkey'): [RedisAddress, ...RedisAddress[]] {
   const [first = '', ...more] = text.split(/\s*,\s*(?=[a-z]+(?:\+sentinel)?:\/\/)/i);
@@ -46,10 +46,11 @@ export function parseRedisUrls(text: string, backend: 'redis' | 'valkey'): [Redi
 }
 
 /**
- * Reads `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; the schemes are `redis`, `valkey` and, over TLS, `rediss`,
- * `valkeys`. With `+sentinel` behind any of them it is `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`:
- * the hosts are sentinels, the credentials those of the master that they know by that name. Throws one sentence that
- * names the backend and never repeats the text, for it may hold a password.
+ * Parses `redis://[USER][:PASSWORD]@HOST[:PORT][/DATABASE]`; the schemes are `redis`, `valkey` and, over TLS, `rediss`,
+ * `valkeys`. With `+sentinel` appended to the scheme it is
+ * `redis+sentinel://[USER][:PASSWORD]@HOST[:PORT],…/NAME[/DATABASE]`: the hosts are sentinels, the credentials those of
+ * the master they know by that name. Throws one sentence that names the backend and never repeats the text, since it
+ * may contain a password.
  */
 export function parseRedisUrl(text: string, backend: 'redis' | 'valkey'): RedisAddress {
   if (/^[a-z]+\+sentinel:/i.test(text)) return parseSentinelUrl(text, backend);
@@ -105,7 +106,7 @@ function parseSentinelUrl(text: string, backend: 'redis' | 'valkey'): RedisAddre
   };
 }
 
-/** `HOST[:PORT]` of a sentinel; null when it is none. */
+/** `HOST[:PORT]` of a sentinel; null if invalid. */
 function hostOf(text: string): Host | null {
   const url = URL.canParse(`redis://${text}`) ? new URL(`redis://${text}`) : null;
   if (url === null || url.hostname === '') return null;

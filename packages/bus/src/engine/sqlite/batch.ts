@@ -3,46 +3,46 @@ import type { Expectation, Published, Retention, StreamAddress } from '../engine
 import { meets, type Standing } from '../expectation.ts';
 import type { Batch, IdEntry, IdRecord, KeyOperation, KeyResult, StreamRow } from './calls.ts';
 
-/** The most that one transaction takes of each kind, so that neither thread is held up for long. */
+/** Limits per transaction, so that neither thread is blocked for long. */
 const MAX_EVENTS = 4_096;
 const MAX_OPERATIONS = 1_024;
 const MAX_CHARACTERS = 16 * 1_048_576;
 
-/** A stream as the main thread knows it. */
+/** A stream's state on the main thread. */
 export interface Stream {
   readonly id: number;
   readonly address: StreamAddress;
   readonly epoch: string;
-  /** The last sequence given out; given back when what it was for could not be stored. */
+  /** The last sequence assigned; rolled back if its event could not be stored. */
   sequence: number;
   /** The id of the event with that sequence. */
   lastId: string | null;
-  /** When it is forgotten, milliseconds by the engine's clock. */
+  /** When it is forgotten, in milliseconds by the engine's clock. */
   until: number;
   retention: Retention;
   dropped: boolean;
 }
 
-/** An event that was accepted and waits to be stored. */
+/** An accepted event waiting to be stored. */
 export interface PendingEvent {
   readonly stream: Stream;
-  /** The address as the publisher gave it; it is delivered with the very same. */
+  /** The publisher's own address object, which is also used for delivery. */
   readonly to: StreamAddress;
   readonly draft: Draft;
   readonly identity: string;
   readonly retention: Retention;
   readonly dedupeMs: number;
   readonly expect: Expectation | undefined;
-  /** What its stream's sequence begins with if it is the first. */
+  /** Its sequence if it is the stream's first event. */
   readonly firstSequence: number;
-  /** What makes it the same event as another one under way; empty when nothing does. */
+  /** Identifies duplicates in progress; empty if it is not deduplicated. */
   readonly key: string;
   /** 0 until it is part of a batch. */
   sequence: number;
   text: string;
-  /** Where its stream stood when it was refused for its expectation. */
+  /** The stream's position if it was rejected for its expectation. */
   refusedAt: Standing | null;
-  /** The stream's last sequence before it, and the id that had it. */
+  /** The stream's previous last sequence, and that event's id. */
   sequenceBefore: number;
   idBefore: string | null;
   resolve(published: Published): void;
@@ -55,7 +55,7 @@ export interface PendingOperation {
   reject(error: Error): void;
 }
 
-/** Other limits for a stream, and somebody who waits until they hold. */
+/** A pending change of a stream's limits. */
 export interface PendingRetain {
   readonly stream: Stream;
   readonly retention: Retention;
@@ -63,19 +63,19 @@ export interface PendingRetain {
   reject(error: Error): void;
 }
 
-/** Somebody who waits for a dropped stream to be gone from the disk. */
+/** A caller waiting for a dropped stream to be gone from the disk. */
 export interface PendingDrop {
   readonly stream: Stream;
   resolve(): void;
 }
 
-/** What was accepted and is not under way yet. */
+/** Accepted writes that are not in progress yet. */
 export class Pending {
   events: PendingEvent[] = [];
   operations: PendingOperation[] = [];
   retains: PendingRetain[] = [];
   drops: PendingDrop[] = [];
-  /** New streams, which have to be stored although they hold no event. */
+  /** New streams, which must be stored even without events. */
   opened: Stream[] = [];
   /** Claimed keys. */
   claims: IdEntry[] = [];
@@ -97,7 +97,7 @@ export class Pending {
     this.characters += sizeOf(operation);
   }
 
-  /** Takes out what one transaction may hold: of events and operations the first, of the rest everything. */
+  /** Takes what fits into one transaction: the first events and operations, and all of the rest. */
   take(): Pending {
     const taken = new Pending();
     const take = <T>(items: T[], most: number, size: (item: T) => number): [taken: T[], left: T[]] => {
@@ -119,7 +119,7 @@ export class Pending {
     return taken;
   }
 
-  /** Puts back, in front, what a transaction took and did not store, but for its events. */
+  /** Puts back, at the front, what a transaction took but did not store, except its events. */
   putBack({ operations, retains, drops, opened, claims }: Pending): void {
     this.retains = retains.concat(this.retains);
     this.operations = operations.concat(this.operations);
@@ -138,7 +138,7 @@ function sizeOf({ operation }: PendingOperation): number {
   return operation.key.length + (operation.kind === 'set' ? operation.value.length : 0);
 }
 
-/** Gives every event its sequence and its final text, and lays out what the transaction writes. */
+/** Assigns every event its sequence and final text, and builds the batch to write. */
 export function layOut(taken: Pending, now: number): Batch {
   const streams: number[] = [];
   const sequences: number[] = [];
@@ -184,13 +184,13 @@ export function layOut(taken: Pending, now: number): Batch {
     drops: taken.drops.map(({ stream }) => stream.id),
     streams: [...touched].filter((stream) => !stream.dropped).map(rowOf),
     events: { streams, sequences, times, froms, texts },
-    // Apart, since a row stays until the last of its ids lapses.
+    // Separate, since a row stays until the last of its ids expires.
     ids: [ids, lasting].filter(({ length }) => length > 0).map(recordOf),
     operations: taken.operations.map(({ operation }) => operation),
   };
 }
 
-/** Gives back the sequences of a batch that was not stored: nobody has seen them. */
+/** Rolls back the sequences of a batch that was not stored: nobody has seen them. */
 export function takeBack(events: readonly PendingEvent[]): void {
   for (const { stream, refusedAt, sequenceBefore, idBefore } of events.toReversed()) {
     if (refusedAt !== null) continue;

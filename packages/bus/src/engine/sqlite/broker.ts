@@ -21,14 +21,14 @@ import { type GroupCommit, tooFast } from './group-commit.ts';
 import type { Link } from './link.ts';
 
 const EPOCH_LENGTH = 10;
-/** The scope of claimed keys among the ids; those of streams count from 1. */
+/** The scope of claimed keys among the ids; stream scopes start at 1. */
 const CLAIMS = 0;
-/** What no stream has as its id. */
+/** An id that no stream has. */
 const NO_STREAM = 0;
-/** Streams that one step of the sweep looks at. */
+/** Streams per sweep step. */
 const SWEEP_STREAMS = 1_000;
 
-/** Streams in SQLite: stored by the group, delivered after the commit, in the order accepted. */
+/** Streams in SQLite: stored by group commit, delivered after the commit, in the order accepted. */
 export class SqliteBroker implements Broker {
   operations = 0;
   readonly #link: Link;
@@ -42,9 +42,9 @@ export class SqliteBroker implements Broker {
   #sweeping: Iterator<Stream> = this.#all.values();
   #loaded = false;
   #nextStream = 1;
-  /** Publications under way, for duplicates that arrive before their first one is stored. */
+  /** Publications in progress, for duplicates that arrive before the first one is stored. */
   readonly #underway = new Map<string, Promise<Published>>();
-  /** Streams that hold events which their members were never given. */
+  /** Streams with events that their members never received. */
   readonly #gaps = new Set<Stream>();
 
   constructor(
@@ -61,11 +61,11 @@ export class SqliteBroker implements Broker {
     this.#sent = new SentIds(now());
   }
 
-  /** Takes over what the database holds. Until then every call is refused. */
+  /** Loads the database's contents. Until then every call is rejected. */
   load({ streams, nextStream }: Opened): void {
     this.#loaded = true;
     this.#nextStream = nextStream;
-    // Whoever was a member before the restart has time to come back.
+    // Members from before the restart get time to come back.
     const soonest = this.#now() + REST_MS;
     for (const { tenant, room, channel, size, ttlMs, maxBytes, keepLast, ...row } of streams) {
       const { id, epoch, sequence, lastId } = row;
@@ -77,13 +77,13 @@ export class SqliteBroker implements Broker {
     }
   }
 
-  /** Takes over ids that the database remembers. */
+  /** Loads remembered ids from the database. */
   recall(entries: readonly IdEntry[]): void {
     const now = this.#now();
     for (const [scope, identity, id, sequence, until] of entries) {
       if (until < now) continue;
       if (scope === CLAIMS) this.#sent.mark(identity, now, until - now);
-      // A second at least, so that what ends just now is found still.
+      // At least a second, so that an id expiring right now is still found.
       else this.#sent.claim(scope, identity, id, sequence, now, Math.max(1, until - now));
     }
   }
@@ -108,7 +108,7 @@ export class SqliteBroker implements Broker {
     const key = isUnique ? '' : `${stream.id} ${draft.id} ${identity}`;
     const underway = this.#underway.get(key);
     if (underway !== undefined) {
-      // What was refused for its expectation was nobody's first.
+      // A publication rejected for its expectation is not the first one.
       return underway.then(
         ({ sequence, epoch, stored }) => ({ sequence, epoch, stored, delivered: 0, duplicate: true }),
         (error) => (isConflict(error) ? this.publish(publication) : Promise.reject(error)),
@@ -126,7 +126,7 @@ export class SqliteBroker implements Broker {
     return published;
   }
 
-  /** The outcome of accepted events: they are on the disk. */
+  /** The outcome of accepted events: they are on disk. */
   stored(events: readonly PendingEvent[]): void {
     const now = this.#now();
     for (const event of events) {
@@ -155,14 +155,14 @@ export class SqliteBroker implements Broker {
     this.#gaps.add(stream);
   }
 
-  /** Asked for once, when the storage is back. */
+  /** Called once, when the storage is back. */
   takeGaps(): StreamAddress[] {
     const gaps = [...this.#gaps].filter((stream) => !stream.dropped).map(({ address }) => address);
     this.#gaps.clear();
     return gaps;
   }
 
-  /** This node is the only one: every event is delivered to it, attached or not. */
+  /** This is the only node: every event is delivered to it, attached or not. */
   attach(): void {}
 
   detach(): void {}
@@ -244,7 +244,7 @@ export class SqliteBroker implements Broker {
     return true;
   }
 
-  /** One small step of letting go: of the memory of ids that lapsed, and of streams that have rested. */
+  /** One small step of removing expired ids and idle streams. */
   sweep(): void {
     const now = this.#now();
     this.#sent.sweep(now);
@@ -278,7 +278,7 @@ export class SqliteBroker implements Broker {
     const { tenant, room, channel } = address;
     const stream: Stream = {
       id: this.#nextStream,
-      // A copy: what a caller passes may be an object of its own that is more than an address, and lives less long.
+      // A copy, since the caller's object may hold more than an address and should not be kept alive.
       address: { tenant, room, channel },
       epoch: randomToken(EPOCH_LENGTH),
       sequence: 0,

@@ -11,7 +11,7 @@ import type {
   TenantSpace,
 } from '../engine.ts';
 
-/** A row of `streams`. Ids are given by the main thread, rise, and are never used again. */
+/** A row of `streams`. Ids are assigned by the main thread in ascending order and never reused. */
 export interface StreamRow {
   readonly id: number;
   readonly tenant: string;
@@ -19,19 +19,19 @@ export interface StreamRow {
   readonly channel: string;
   readonly epoch: string;
   readonly sequence: number;
-  /** The id of the event with that sequence; null without one. */
+  /** The id of the event with that sequence; null if there is none. */
   readonly lastId: string | null;
-  /** When the stream is forgotten, milliseconds by the engine's clock. */
+  /** When the stream is forgotten, in milliseconds by the engine's clock. */
   readonly until: number;
   readonly size: number;
   readonly ttlMs: number;
-  /** Null: bytes are not bounded. */
+  /** Null: no byte limit. */
   readonly maxBytes: number | null;
-  /** 1: the last event stays whatever the limits say; else 0. */
+  /** 1: the last event is always kept; else 0. */
   readonly keepLast: 0 | 1;
 }
 
-/** Events to append, column by column: five arrays cross the threads at a fraction of the cost of many objects. */
+/** Events to append, by column: passing five arrays between threads costs a fraction of many objects. */
 export interface EventColumns {
   readonly streams: number[];
   readonly sequences: number[];
@@ -52,23 +52,23 @@ export type KeyOperation =
 
 export interface KeyResult {
   readonly outcome: SetOutcome | DeleteOutcome;
-  /** What happened to keys, in order; of a refused operation at most that some had expired. */
+  /** Key changes in order; a rejected operation reports expired keys at most. */
   readonly changes: readonly KeyChange[];
 }
 
-/** What one transaction writes. */
+/** The contents of one transaction. */
 export interface Batch {
   readonly now: number;
-  /** Streams that are forgotten; taken before `streams`, for another may have their address by then. */
+  /** Streams that are forgotten; handled before `streams`, since another one may have their address by then. */
   readonly drops: readonly number[];
-  /** Streams that are new or have moved on. */
+  /** Streams that are new or have changed. */
   readonly streams: readonly StreamRow[];
   readonly events: EventColumns;
   readonly ids: readonly IdRecord[];
   readonly operations: readonly KeyOperation[];
 }
 
-/** Ids that must not be taken again before `until`: JSON of `[scope, identity, id, sequence, until][]`. */
+/** Deduplicated ids until `until`: JSON of `[scope, identity, id, sequence, until][]`. */
 export interface IdRecord {
   readonly until: number;
   readonly entries: string;
@@ -80,20 +80,20 @@ export interface Opened {
   readonly streams: StreamRow[];
   /** The id for the next new stream. */
   readonly nextStream: number;
-  /** The latest time at which something was stored, milliseconds since 1970; 0 in a new database. */
+  /** The latest time at which something was stored, in milliseconds since 1970; 0 in a new database. */
   readonly latest: number;
 }
 
-/** What the main thread asks of the worker that owns the database. Answered in the order asked. */
+/** The main thread's calls to the worker that owns the database. Answered in the order called. */
 export interface Calls {
-  /** What the database holds, after it was opened or created. */
+  /** The contents of the database, after it was opened or created. */
   open: { ask: Record<string, never>; answer: Opened };
-  /** Remembered ids that live beyond `now`, a page at a time. */
+  /** Remembered ids that expire after `now`, a page at a time. */
   ids: { ask: { readonly after: number; readonly now: number }; answer: { entries: string[]; next: number | null } };
   commit: { ask: Batch; answer: KeyResult[] };
   /**
-   * Whether writing works again. Answers where the given streams stand in the database and the ids that were written
-   * last, of a transaction at least: a transaction whose answer never came may have been committed.
+   * Checks whether writing works again. Returns the state of the given streams in the database and the ids written
+   * last, covering at least one transaction: a transaction whose answer was lost may have been committed.
    */
   probe: {
     ask: { readonly streams: readonly number[] };
@@ -102,13 +102,13 @@ export interface Calls {
       lastIds: string[];
     };
   };
-  /** A small step of letting go of what is no longer kept; answers the keys that expired. */
+  /** A small step of deleting what is no longer kept; returns the keys that expired. */
   sweep: { ask: { readonly now: number }; answer: KeyChange[] };
   state: {
     ask: { readonly stream: number; readonly now: number };
     answer: { sequence: number; oldest: number } | null;
   };
-  /** What each stream keeps, in their order; null of one that never got into the database. */
+  /** How much each stream keeps, in order; null for one that was never stored. */
   usage: { ask: { readonly streams: readonly number[]; readonly now: number }; answer: (StreamUsage | null)[] };
   history: {
     ask: { readonly stream: number; readonly now: number; readonly query: HistoryQuery };
@@ -139,7 +139,7 @@ export type Request = {
   [Name in CallName]: { readonly call: number; readonly name: Name; readonly ask: Calls[Name]['ask'] };
 }[CallName];
 
-/** `fault` is one sentence that an operator can act on; `lasting`: trying again is of no use. */
+/** `fault` is one sentence that an operator can act on; `lasting`: retrying does not help. */
 export type Reply = { readonly call: number } & (
   | { readonly answer: unknown }
   | { readonly fault: string; readonly lasting: boolean }

@@ -5,21 +5,21 @@ import { APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 type Handle = InstanceType<typeof Database>;
 export type Row = readonly unknown[];
 
-/** How long a statement waits for another process, a backup say, before it fails. */
+/** How long a statement waits for another process, such as a backup, before it fails. */
 const BUSY_TIMEOUT_MS = 1_000;
-/** What a checkpoint leaves of the write-ahead log on the disk. */
+/** Maximum size of the write-ahead log on disk after a checkpoint. */
 const LOG_BYTES = 64 * 1_048_576;
-/** More than the slack of any page: writing it needs new ones, so that a probe fails where a batch would. */
+/** More than the free space of any page: writing it needs new pages, so that a probe fails where a batch would. */
 const PROBE_LENGTH = 65_536;
 
-/** The open database, on the worker's thread. Every method blocks until SQLite has answered. */
+/** The open database, on the worker thread. Every method blocks until SQLite has answered. */
 export class Connection {
   readonly #db: Handle;
   readonly #lock: Handle;
   readonly #statements = new Map<string, ReturnType<Handle['prepare']>>();
-  /** Messages in the table; null until somebody asked. Kept up to date from then on, for counting takes a full scan. */
+  /** Messages in the table; null until requested. Updated from then on, since counting takes a full scan. */
   #messages: number | null = null;
-  /** What the present transaction does to that number. */
+  /** The current transaction's change to that number. */
   #change = 0;
 
   private constructor(db: Handle, lock: Handle) {
@@ -27,11 +27,11 @@ export class Connection {
     this.#lock = lock;
   }
 
-  /** Opens or creates the database at `path`. Throws, with nothing left open, when it cannot be written. */
+  /** Opens or creates the database at `path`. If it is not writable, closes everything and throws. */
   static async open(path: string): Promise<Connection> {
     const { default: Driver } = await import('libsql');
-    // Two buses on one file would give out the same sequences. The lock is a file of its own, so that backups and the
-    // sqlite3 shell can still read the database; the system lets go of it with the process, however that ends.
+    // Two buses on one file would assign the same sequences. The lock is a separate file, so that backups and the
+    // sqlite3 shell can still read the database; the system releases it when the process ends, however that happens.
     const lock = new Driver(`${path}.lock`);
     let db: Handle | undefined;
     try {
@@ -52,12 +52,12 @@ export class Connection {
     return this.#prepared(sql).raw().all(values) as Row[];
   }
 
-  /** Runs a statement; answers how many rows it changed. */
+  /** Runs a statement; returns the number of rows changed. */
   run(sql: string, ...values: unknown[]): number {
     return this.#prepared(sql).run(values).changes;
   }
 
-  /** Everything that `work` writes is on the disk when this returns; nothing of it is kept when this throws. */
+  /** Everything that `work` writes is on disk when this returns; nothing of it is kept when this throws. */
   transaction<T>(work: () => T): T {
     this.#change = 0;
     this.#db.exec('BEGIN IMMEDIATE');
@@ -67,13 +67,13 @@ export class Connection {
       if (this.#messages !== null) this.#messages += this.#change;
       return result;
     } catch (error) {
-      // A full disk has ended the transaction already.
+      // A full disk has already ended the transaction.
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
       throw error;
     }
   }
 
-  /** Tells how many messages the present transaction added or, negative, took away. */
+  /** Records how many messages the current transaction added or, if negative, deleted. */
   countMessages(change: number): void {
     this.#change += change;
   }
@@ -85,12 +85,12 @@ export class Connection {
     return { messages: this.#messages, bytes: Number(pages?.[0]) * Number(size?.[0]) };
   }
 
-  /** The latest time that {@link noteTime} was given, 0 when there was none. */
+  /** The latest time passed to {@link noteTime}, or 0. */
   latestTime(): number {
     return Number(this.rows('SELECT time FROM clock')[0]?.[0] ?? 0);
   }
 
-  /** Remembers the time of the present transaction: after a restart the clock goes on from there. */
+  /** Stores the time of the current transaction: after a restart the clock continues from there. */
   noteTime(now: number): void {
     this.run(
       'INSERT INTO clock (id, time) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET time = max(time, excluded.time)',
@@ -98,7 +98,7 @@ export class Connection {
     );
   }
 
-  /** Throws when writing does not work. */
+  /** Throws if the database is not writable. */
   probe(): void {
     this.transaction(() => this.run('INSERT INTO probe (filler) VALUES (?)', ' '.repeat(PROBE_LENGTH)));
     this.transaction(() => this.run('DELETE FROM probe'));
@@ -132,7 +132,7 @@ export class Connection {
         db.exec(`PRAGMA user_version = ${step + 1}; PRAGMA application_id = ${APPLICATION_ID}`);
       });
     }
-    // Asks for the write lock, which a file that is read-only refuses.
+    // Acquires the write lock, which fails on a read-only file.
     this.transaction(() => undefined);
   }
 

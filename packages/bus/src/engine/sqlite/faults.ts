@@ -4,30 +4,30 @@ import { dirname } from 'node:path';
 /** Below this no file can grow by what SQLite needs at once. */
 const FULL_BYTES = 65_536;
 
-/** What libsql throws: a `code` of SQLite, or only a message with the number of one when a file could not be opened. */
+/** A libsql error: with an SQLite `code`, or only a message with its number when a file could not be opened. */
 interface DriverError {
   readonly code?: unknown;
   readonly message?: unknown;
 }
 
-/** A fault that no waiting mends; its message is already the sentence to show. */
+/** A permanent fault; its message is the sentence to show. */
 export class DatabaseFault extends Error {}
 
 const LASTING = /^(SQLITE_NOTADB|SQLITE_CORRUPT|ERR_MODULE_NOT_FOUND|MODULE_NOT_FOUND)/;
 
-/** Whether trying again is of no use: this is not a file, or not a machine, for the engine. */
+/** Whether retrying does not help: the file, or the machine, is unusable for the engine. */
 export function isLasting(error: unknown): boolean {
   return error instanceof DatabaseFault || LASTING.test(String((error as DriverError).code));
 }
 
-/** One sentence for what went wrong with the database at `path`, on which an operator can act. */
+/** One sentence on an error of the database at `path` that an operator can act on. */
 export function sentence(error: unknown, path: string): string {
   if (error instanceof DatabaseFault) return error.message;
   const { code, message } = error as DriverError;
   const text = typeof message === 'string' ? message : String(error);
   const name = typeof code === 'string' ? code : '';
   const file = `The SQLite database ${path}`;
-  // On a full disk the shared memory file cannot be made, which SQLite reports as any other failure to write.
+  // On a full disk the shared memory file cannot be created, which SQLite reports like any other write failure.
   if (name === 'SQLITE_FULL' || (name.startsWith('SQLITE_IOERR') && isFull(path))) {
     return `${file} cannot grow: its disk or its quota is full.`;
   }

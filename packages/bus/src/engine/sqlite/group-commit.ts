@@ -6,32 +6,32 @@ import type { Link } from './link.ts';
 
 const PROBE_INTERVAL_MS = 1_000;
 const CLOSED = 'The storage is closed.';
-/** Characters that may wait for the disk. */
+/** Maximum characters waiting for the disk. */
 const MAX_BACKLOG = 64 * 1_048_576;
 
-/** What becomes of what was accepted, and what else the rest of the engine has to know. */
+/** Outcomes of accepted writes, and other events for the rest of the engine. */
 export interface Outcomes {
-  /** Takes over what the database holds, unless that was done. Rejects with the database's fault. */
+  /** Loads the database's contents, unless already done. Rejects with the database's error. */
   load(): Promise<void>;
-  /** They are on the disk, in this order. */
+  /** They are on disk, in this order. */
   stored(events: readonly PendingEvent[]): void;
-  /** They could not be stored, nor will they be. */
+  /** They could not be stored, and will not be. */
   unstored(events: readonly PendingEvent[]): void;
   health(healthy: boolean, reason: string): void;
-  /** The stream holds events that its members were never given. */
+  /** The stream contains events that its members never received. */
   undelivered(stream: Stream): void;
-  /** The database holds these ids, although perhaps nobody was told. */
+  /** The database contains these ids, although their publications may not have been answered. */
   remembered(ids: readonly IdEntry[]): void;
-  /** Keys went with their time to live. */
+  /** Keys have expired. */
   expired(changes: readonly KeyChange[]): void;
 }
 
 /**
- * Gathers what is to be written while one transaction is under way, and writes it with the next: many publications
- * share one fsync, and the more there are the better. The event loop never waits.
+ * Collects writes while one transaction is in progress, and writes them with the next: many publications share one
+ * fsync, more so under load. The event loop never waits.
  *
- * When a transaction fails nothing of it is stored, sequences included. From then on nothing is accepted, as before the
- * first {@link probe}; the database is tried once a second until writing works again.
+ * When a transaction fails, nothing of it is stored, including sequences. From then on nothing is accepted, as before
+ * the first {@link probe}; the database is tried once a second until writing works again.
  */
 export class GroupCommit {
   healthy = false;
@@ -44,7 +44,7 @@ export class GroupCommit {
   #underway: Promise<void> | null = null;
   #scheduled = false;
   #closed = false;
-  /** Streams of failed transactions: the database has the last word on where they stand, for an answer can be lost. */
+  /** Streams of failed transactions: the database determines their state, since an answer can be lost. */
   readonly #doubtful = new Map<number, Stream>();
   #retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -54,7 +54,7 @@ export class GroupCommit {
     this.#outcomes = outcomes;
   }
 
-  /** Whether so much waits for the disk that it cannot follow, and whoever writes is told to come later. */
+  /** Whether so much is waiting for the disk that writers are rejected and must retry later. */
   get isFull(): boolean {
     return this.#pending.characters > MAX_BACKLOG;
   }
@@ -64,18 +64,18 @@ export class GroupCommit {
     this.#schedule();
   }
 
-  /** Stores a stream that is new. Not waited for: until its first event nothing depends on it but its epoch. */
+  /** Stores a new stream. Not awaited: until its first event nothing depends on it but its epoch. */
   opened(stream: Stream): void {
     this.#pending.opened.push(stream);
     this.#schedule();
   }
 
-  /** Keeps a claimed key over a restart, from the next transaction on. */
+  /** Persists a claimed key with the next transaction. */
   claimed(entry: IdEntry): void {
     if (this.healthy) this.#pending.claims.push(entry);
   }
 
-  /** Resolves when the stream is gone from the disk; at once while the disk is away, and it goes later. */
+  /** Resolves when the stream is gone from the disk; while the disk is unavailable, immediately (removed later). */
   drop(stream: Stream): Promise<void> {
     return new Promise((resolve) => {
       this.#pending.drops.push({ stream, resolve });
@@ -84,7 +84,7 @@ export class GroupCommit {
     });
   }
 
-  /** Has a stream keep by other limits; resolves when they hold. */
+  /** Changes a stream's limits; resolves when they apply. */
   retain(stream: Stream, retention: Retention): Promise<void> {
     if (!this.healthy) return Promise.reject(this.refusal());
     return new Promise((resolve, reject) => {
@@ -102,7 +102,7 @@ export class GroupCommit {
     });
   }
 
-  /** Writes what nobody waits for, too; resolves when all that was accepted is stored or refused. */
+  /** Writes everything pending, including what nobody waits for; resolves when all of it is stored or rejected. */
   async flush(): Promise<void> {
     do {
       this.#send();
@@ -110,7 +110,7 @@ export class GroupCommit {
     } while (this.#underway !== null || (this.healthy && !this.#pending.empty));
   }
 
-  /** Takes one small step of letting go of what is past its retention, and writes what nobody waits for. */
+  /** Runs one small step of deleting what is past its retention, and writes what nobody waits for. */
   async sweep(): Promise<void> {
     if (!this.healthy) return;
     this.#send();
@@ -118,13 +118,13 @@ export class GroupCommit {
       this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }));
     } catch (error) {
       if (this.#closed) return;
-      // A transaction that is under way since decides for itself: what it holds comes before what waits.
+      // A transaction started since decides by its own outcome: its contents come before what is waiting.
       if (this.#underway === null) this.fail(error);
       else this.failed(error);
     }
   }
 
-  /** Accepts nothing any more. {@link flush} comes first. */
+  /** Accepts nothing from now on. Call {@link flush} first. */
   close(): void {
     this.#closed = true;
     this.healthy = false;
@@ -132,26 +132,26 @@ export class GroupCommit {
     clearTimeout(this.#retry);
   }
 
-  /** What to tell those who ask for what only a working storage can do. */
+  /** The error for calls that need a working storage. */
   refusal(): BusError {
     return new BusError('STORAGE_UNAVAILABLE', this.lastError ?? CLOSED);
   }
 
-  /** Counts a failed call; answers what to tell whoever made it. */
+  /** Counts a failed call; returns the error for its caller. */
   failed(error: unknown): BusError {
     this.errors += 1;
     this.lastError = error instanceof Error ? error.message : String(error);
     return this.refusal();
   }
 
-  /** Takes the storage for away: nothing that was accepted will be stored, the events of `first` before all others. */
+  /** Marks the storage as unavailable: rejects everything pending, the events of `first` before all others. */
   fail(error: unknown, first: readonly PendingEvent[] = []): void {
     const reason = this.failed(error);
     const wasHealthy = this.healthy;
     this.healthy = false;
     const { events, operations, retains, drops, opened, claims } = this.#pending;
     this.#pending = new Pending();
-    // Streams that came and went are no business of anyone's but the disk's; that they did is written down later.
+    // New and dropped streams and claims matter only to the disk; they are written later.
     this.#pending.drops = drops;
     this.#pending.opened = opened;
     this.#pending.claims = claims;
@@ -164,7 +164,7 @@ export class GroupCommit {
     this.keepTrying();
   }
 
-  /** Loads the database if need be, and accepts from now on when it can be written. Rejects with its fault. */
+  /** Loads the database if necessary, and accepts writes from now on if it is writable. Rejects with its error. */
   async probe(): Promise<void> {
     await this.#outcomes.load();
     const { standing, lastIds } = await this.#link.call('probe', { streams: [...this.#doubtful.keys()] });
@@ -179,7 +179,7 @@ export class GroupCommit {
     this.healthy = !this.#closed;
   }
 
-  /** Tries the database until it can be written. */
+  /** Retries until the database is writable. */
   keepTrying(): void {
     if (this.#closed) return;
     this.#retry = setTimeout(() => void this.#tryAgain(), PROBE_INTERVAL_MS);
@@ -189,7 +189,7 @@ export class GroupCommit {
   #schedule(): void {
     if (this.#scheduled || this.#underway !== null || !this.healthy) return;
     this.#scheduled = true;
-    // At the end of the turn, when all frames that arrived together have been taken.
+    // At the end of the turn, when all frames that arrived together have been added.
     setImmediate(() => {
       this.#scheduled = false;
       this.#send();
@@ -203,7 +203,7 @@ export class GroupCommit {
     this.#underway = this.#link.call('commit', batch).then(
       (results) => {
         this.#underway = null;
-        // The next batch first: the worker writes it while this thread delivers.
+        // Send the next batch first: the worker writes it while this thread delivers.
         this.#send();
         this.#outcomes.stored(taken.events);
         for (const [index, { resolve }] of taken.operations.entries()) resolve(results[index]!);
@@ -233,14 +233,14 @@ export class GroupCommit {
     } catch (error) {
       if (this.#closed) return;
       this.failed(error);
-      // It may be what is past its retention that fills the disk.
+      // The disk may be full of events past their retention.
       this.#outcomes.expired(await this.#link.call('sweep', { now: this.#now() }).catch(() => []));
       this.keepTrying();
     }
   }
 }
 
-/** What to tell those who write while {@link GroupCommit.isFull}. */
+/** The error for writes while {@link GroupCommit.isFull}. */
 export function tooFast(): BusError {
   return new BusError('STORAGE_UNAVAILABLE', 'The database cannot write as fast as messages arrive; send it again.');
 }

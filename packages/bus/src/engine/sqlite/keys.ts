@@ -16,15 +16,15 @@ import type { UsageTable } from './usage.ts';
 
 const SWEEP_KEYS = 500;
 
-/** Space and tenant, namespace and key as spelled in the table. */
+/** Space and tenant; namespace and key as encoded in the table. */
 type Place = readonly [space: string, tenant: string, namespace: string, key: string];
 
-/** A key that is there, but for its value. */
+/** An existing key, without its value. */
 interface Held {
   readonly version: number;
   readonly expiresAt: number | null;
   readonly bytes: number;
-  /** As spelled in the table. */
+  /** As encoded in the table. */
   readonly owner: string | null;
 }
 
@@ -55,7 +55,7 @@ export class KeyTable {
          WHERE space = ? AND tenant = ? AND namespace = ? AND key >= ? AND key < ? AND key > ?
            AND (expires_at IS NULL OR expires_at > ?)
          ORDER BY key LIMIT ?`,
-        // Below every spelled key, the empty one included, there is no text to be after; the space comes before digits.
+        // A space sorts before digits, and thus below every encoded key, including the empty one.
         ...[...placeOf(at), spelled, endOfPrefix(spelled), after === undefined ? ' ' : toSortKey(after), now, limit],
       )
       .map(entryOf);
@@ -127,7 +127,7 @@ export class KeyTable {
     if (quota !== undefined) {
       owner = toSortKey(quota.owner);
       let limit = this.#passed(quota, owner, at, bytes, current);
-      // What has expired and is not swept yet still counts: it goes before anything is refused for it.
+      // Expired keys that are not swept yet still count: they are deleted before anything is rejected.
       while (limit !== null && this.#expireSome(at, now, changes)) {
         limit = this.#passed(quota, owner, at, bytes, current);
       }
@@ -196,7 +196,7 @@ export class KeyTable {
     );
   }
 
-  /** Deletes some of a tenant's keys in a space that have expired; answers whether there were any. */
+  /** Deletes some of a tenant's expired keys in a space; returns whether there were any. */
   #expireSome({ space, tenant }: KeySpace, now: number, changes: KeyChange[]): boolean {
     const expired = this.#db.rows(
       `SELECT version, expires_at, bytes, owner, space, tenant, namespace, key FROM keys
@@ -207,7 +207,7 @@ export class KeyTable {
     return expired.length > 0;
   }
 
-  /** Which bound would be passed if a key came to count for `bytes`, or came to be there at all. */
+  /** The limit that would be exceeded if a key, new or existing, had this size. */
   #passed(quota: StoreQuota, owner: string, at: KeySpace, bytes: number, current: Held | null): QuotaLimit | null {
     const held = this.#usage.owner(at, owner);
     const tenant = this.#usage.tenant(at);

@@ -10,14 +10,14 @@ interface Waiting {
 }
 
 /**
- * Starts the worker from the file that lies beside this one. A build has `worker.js`. Tests and benches run the sources,
- * which Node 20 cannot load: there the build is taken if it is newer than they are, since a thread that compiles costs
- * each test a good part of a second. Else `tsx`, a development dependency, imports `worker.ts` inside the thread (its
- * `--import` hook does not reach into worker threads of Node 20).
+ * Starts the worker from the file next to this one. A build has `worker.js`. Tests and benchmarks run the sources,
+ * which Node 20 cannot load: there the build is used if it is newer than the sources, since compiling in the thread
+ * takes a good part of a second per test. Otherwise `tsx`, a development dependency, imports `worker.ts` inside the
+ * thread (its `--import` hook does not reach worker threads in Node 20).
  */
 function startWorker(path: string): Worker {
   const here = import.meta.url;
-  // Flags of the program are not the thread's: with `--input-type` Node would refuse to run a file.
+  // The program's flags are not passed to the thread: with `--input-type` Node would refuse to run a file.
   const options = { execArgv: [], workerData: path };
   if (here.endsWith('.js')) return new Worker(new URL('worker.js', here), options);
   const built = new URL('../../../dist/engine/sqlite/worker.js', here);
@@ -28,14 +28,14 @@ function startWorker(path: string): Worker {
   return new Worker(source, { ...options, eval: true });
 }
 
-/** When a file of a folder was last written, in milliseconds since 1970. */
+/** When a file in a folder was last modified, in milliseconds since 1970. */
 function newest(folder: URL): number {
   return Math.max(...readdirSync(folder).map((name) => statSync(new URL(name, folder)).mtimeMs));
 }
 
 /**
- * The way to the worker thread that owns the database. Calls are answered in the order they were made. When the thread
- * dies all of them fail, and the next one starts another thread, which opens the database again.
+ * The connection to the worker thread that owns the database. Calls are answered in order. When the thread dies all of
+ * them fail, and the next call starts another thread, which opens the database again.
  */
 export class Link {
   readonly #path: string;
@@ -53,7 +53,7 @@ export class Link {
     const worker = this.#worker ?? this.#start();
     this.#calls += 1;
     const call = this.#calls;
-    // A thread with nothing to do does not keep the process alive; one that owes an answer does.
+    // An idle thread does not keep the process alive; one with pending calls does.
     if (this.#waiting.size === 0) worker.ref();
     return new Promise((resolve, reject) => {
       this.#waiting.set(call, { resolve: (answer) => resolve(answer as Calls[Name]['answer']), reject });
@@ -62,8 +62,8 @@ export class Link {
   }
 
   /**
-   * Has the thread close the database and end, after all that it was asked. It is never cut off: the driver takes the
-   * whole process with it when it is interrupted.
+   * Closes the database and ends the thread, after all pending calls. It is never terminated: the driver crashes the
+   * whole process when interrupted.
    */
   async stop(): Promise<void> {
     const worker = this.#worker;

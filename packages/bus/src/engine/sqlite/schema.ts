@@ -1,10 +1,10 @@
-/** Version of the tables below, kept in `user_version`. A database with a higher one is refused. */
+/** Version of the tables below, kept in `user_version`. A database with a higher one is rejected. */
 export const SCHEMA_VERSION = 5;
 
-/** Marks a file as one of ours, in `application_id`: the letters "ArqB". */
+/** Identifies an ArqonBus file, in `application_id`: the letters "ArqB". */
 export const APPLICATION_ID = 0x41727142;
 
-/** How to get from one schema version to the next; index 0 makes a new database. */
+/** The migration from each schema version to the next; index 0 creates a new database. */
 export const MIGRATIONS: readonly string[] = [
   `
   -- AUTOINCREMENT: the id of a dropped stream never comes back, for its messages and ids go later than itself.

@@ -11,9 +11,9 @@ import { SqliteStore } from './store.ts';
 const SWEEP_INTERVAL_MS = 1_000;
 
 export interface SqliteEngineOptions {
-  /** The database file; it is made when it does not exist, its directory is not. */
+  /** The database file; created if it does not exist, but its directory is not. */
   readonly path: string;
-  /** The clock that lifetimes run on, milliseconds since 1970; without it one that never steps. */
+  /** The clock for lifetimes, in milliseconds since 1970; by default a monotonic one. */
   readonly now?: () => number;
 }
 
@@ -21,12 +21,12 @@ const CLOCK_ADVICE =
   "the database's, by which lifetimes end and which never goes back: set the machine's clock right, then restart the bus.";
 
 /**
- * The durable engine of one node: SQLite on a thread of its own, one fsync for all that arrived meanwhile. Nothing is
- * answered or delivered before it is on the disk.
+ * The durable single-node engine: SQLite on its own thread, with one fsync for everything that arrived in the meantime.
+ * Nothing is answered or delivered before it is on disk.
  *
- * A database that is not for it (newer schema, another application's, damaged) fails the opening for good. One that
- * cannot be opened or written (no such directory, read-only, a full disk, in use by another process) is tried again.
- * What can be read of a database that cannot be written is read.
+ * An unusable database (newer schema, another application's, damaged) fails the opening permanently. One that cannot be
+ * opened or written (no such directory, read-only, a full disk, in use by another process) is retried. Reads continue
+ * as far as possible while the database cannot be written.
  */
 export function createSqliteEngine(options: SqliteEngineOptions): Engine {
   return new SqliteEngine(options);
@@ -112,7 +112,7 @@ class SqliteEngine implements Engine {
   }
 
   async stats(): Promise<EngineStats> {
-    // While the database is away, its last known size.
+    // While the database is unavailable, its last known size.
     this.#size = await this.#link.call('stats', {}).catch(() => this.#size);
     return {
       backend: this.backend,

@@ -2,24 +2,24 @@ import type { HistoryQuery, StoredEvent, StreamUsage } from '../engine.ts';
 import type { EventColumns, IdRecord, StreamRow } from './calls.ts';
 import type { Connection, Row } from './connection.ts';
 
-/** After how many new events of a stream its oldest are looked at; long ones count as several. */
+/** Number of new events of a stream after which its oldest are trimmed; long ones count as several. */
 const TRIM_AFTER = 64;
 const BYTES_OF_ONE = 16_384;
-/** How many of them may then go at least; more when more have come. */
+/** Minimum number of events that may be trimmed at once; more when more have been added. */
 const TRIM_AT_MOST = 256;
-/** What one step of the sweep looks at and lets go of. */
+/** Limits per sweep step. */
 const SWEEP_STREAMS = 200;
 const SWEEP_MESSAGES = 500;
 const SWEEP_IDS = 200;
 const IDS_PER_PAGE = 500;
-/** Messages that one statement inserts: far fewer calls of the driver. */
+/** Messages per INSERT statement, to reduce the number of driver calls. */
 const ROWS_AT_ONCE = 16;
 const INSERT_ONE = insertion(1);
 const INSERT_MANY = insertion(ROWS_AT_ONCE);
-/** Streams that are kept in mind at most. */
+/** Maximum number of cached streams. */
 const MOST_KNOWN = 10_000;
 
-/** What is stored of a stream, but for its name. */
+/** The stored state of a stream, without its name. */
 interface Standing {
   readonly id: number;
   sequence: number;
@@ -27,25 +27,25 @@ interface Standing {
   ttlMs: number;
   maxBytes: number | null;
   keepLast: 0 | 1;
-  /** UTF-8 bytes of all texts that it was ever given. */
+  /** UTF-8 bytes of all texts ever appended to it. */
   bytes: number;
-  /** A lower bound of what is kept. */
+  /** A lower bound of the oldest kept sequence. */
   oldest: number;
 }
 
 const STANDING = 'id, sequence, size, ttl_ms, max_bytes, keep_last, bytes, oldest';
 
 /**
- * Streams in the database. Retention holds in what is answered at once, and in what is stored soon after: rows go in
- * small steps, with the transactions that add others and with the sweep.
+ * Streams in the database. Retention applies to reads immediately, and to stored rows soon after: rows are deleted in
+ * small steps, with transactions that append and with the sweep.
  */
 export class StreamTables {
   readonly #db: Connection;
-  /** Stream id → events since its oldest were looked at. */
+  /** Stream id → events since its oldest were trimmed. */
   readonly #untrimmed = new Map<number, number>();
-  /** What is known to be stored of streams: a busy one is not asked for with every transaction. */
+  /** Cached stored state of streams, so that a busy one is not queried in every transaction. */
   readonly #known = new Map<number, Standing>();
-  /** The last stream that the sweep has looked at. */
+  /** The last stream checked by the sweep. */
   #swept = 0;
 
   constructor(db: Connection) {
@@ -93,7 +93,7 @@ export class StreamTables {
     }
   }
 
-  /** Stores events, whose bytes are counted exactly, and where their streams stand then; the others' streams too. */
+  /** Stores events, counting their bytes exactly, and the resulting state of `streams`, with or without events. */
   append(streams: readonly StreamRow[], events: EventColumns, now: number): void {
     for (const row of streams) this.#begin(row, now);
     const { length } = events.streams;
@@ -129,12 +129,12 @@ export class StreamTables {
     if (this.#known.size > MOST_KNOWN) this.#known.clear();
   }
 
-  /** The present transaction was taken back, and what it changed with it. */
+  /** The current transaction was rolled back, and its changes with it. */
   forget(): void {
     this.#known.clear();
   }
 
-  /** Lets go of the oldest events of those streams that took many since the last time. */
+  /** Trims the oldest events of streams that have grown by many since the last time. */
   trim(streams: readonly Pick<StreamRow, 'id'>[], now: number): void {
     for (const { id } of streams) {
       const untrimmed = this.#untrimmed.get(id) ?? 0;
@@ -158,12 +158,12 @@ export class StreamTables {
     return { entries: rows.map((row) => row[1] as string), next: last === undefined ? null : (last[0] as number) };
   }
 
-  /** What the last transaction that had ids remembered, in two rows at most. */
+  /** The ids of the last transaction that had any, in at most two rows. */
   lastIds(): string[] {
     return this.#db.rows('SELECT entries FROM ids ORDER BY number DESC LIMIT 2').map((row) => row[0] as string);
   }
 
-  /** One small step through what is past its retention: dropped streams, lapsed ids, then the next streams in turn. */
+  /** One small step of deleting what is past its retention: dropped streams, expired ids, the next streams in turn. */
   sweep(now: number): void {
     this.#db.run('DELETE FROM ids WHERE number IN (SELECT number FROM ids WHERE until < ? LIMIT ?)', now, SWEEP_IDS);
     let messages = SWEEP_MESSAGES;
@@ -184,13 +184,13 @@ export class StreamTables {
     if (next.length < SWEEP_STREAMS) this.#swept = 0;
   }
 
-  /** Where a stream stands; null when it never got into the database. */
+  /** A stream's state; null if it was never stored. */
   state(id: number, now: number): { sequence: number; oldest: number } | null {
     const stream = this.#standing(id);
     return stream === null ? null : { sequence: stream.sequence, oldest: this.#oldest(stream, now) };
   }
 
-  /** What a stream keeps; null when it never got into the database. */
+  /** How much a stream keeps; null if it was never stored. */
   usage(id: number, now: number): StreamUsage | null {
     const stream = this.#standing(id);
     if (stream === null) return null;
@@ -200,7 +200,7 @@ export class StreamTables {
     return { sequence, events: sequence - oldest + 1, bytes: row === undefined ? 0 : bytes - (row[0] as number) };
   }
 
-  /** The last event of a stream; null when the stream never got into the database. */
+  /** The last event of a stream; null if the stream was never stored. */
   end(id: number): { sequence: number; lastId: string | null } | null {
     const [row] = this.#db.rows('SELECT sequence, last_id FROM streams WHERE id = ?', id);
     return row === undefined ? null : { sequence: row[0] as number, lastId: row[1] as string | null };
@@ -232,7 +232,7 @@ export class StreamTables {
     return last ? events.reverse() : events;
   }
 
-  /** Takes a stream for what it is about to be; what other limits than these let go of stays gone. */
+  /** Prepares a stream's state for its new values; events removed under previous limits do not come back. */
   #begin({ id, sequence, size, ttlMs, maxBytes, keepLast }: StreamRow, now: number): void {
     const limits = { size, ttlMs, maxBytes, keepLast };
     const known = this.#standing(id) ?? { ...limits, id, sequence: 0, bytes: 0, oldest: 0 };
@@ -248,7 +248,7 @@ export class StreamTables {
     return row === undefined ? null : standingOf(row);
   }
 
-  /** The lowest sequence that is kept of a stream, one more than its last when none is. */
+  /** The lowest sequence kept of a stream, one more than its last if none is. */
   #oldest({ id, sequence, size, ttlMs, maxBytes, keepLast, bytes, oldest }: Standing, now: number): number {
     const [row] = this.#db.rows(
       `SELECT sequence FROM messages WHERE stream = ? AND sequence >= ? AND stored_at > ? AND start >= ?
@@ -267,7 +267,7 @@ export class StreamTables {
     return this.#delete(stream.id, this.#oldest(stream, now) - 1, most);
   }
 
-  /** Deletes at most `most` of the stream's events, oldest first, up to `through`; answers how many it was. */
+  /** Deletes at most `most` of the stream's events, oldest first, up to `through`; returns the number deleted. */
   #delete(stream: number, through: number, most: number): number {
     const gone = this.#db.run(
       `DELETE FROM messages WHERE rowid IN

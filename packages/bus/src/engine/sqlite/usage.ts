@@ -2,20 +2,20 @@ import type { KeySpace } from '../engine.ts';
 import type { Usage } from '../quota.ts';
 import type { Connection } from './connection.ts';
 
-/** Beyond so many, what is known of owners and tenants is asked for again. */
+/** Maximum number of cached owners and tenants; beyond it the cache is cleared. */
 const MOST_KNOWN = 10_000;
 
-/** What somebody holds, as it will be when the present transaction ends. */
+/** The usage of an owner or tenant as of the end of the current transaction. */
 interface Account extends Usage {
   readonly place: readonly string[];
-  /** The last version given out; of a tenant only. */
+  /** The last version assigned; for tenants only. */
   version: number;
   isChanged: boolean;
 }
 
 /**
- * What tenants and owners hold of the key-value store. Many changes of a transaction touch the same few of them, so
- * that each is read once, kept in mind, and written once, at the transaction's end.
+ * Key-value store usage of tenants and owners. Many changes of a transaction affect the same few of them, so each is
+ * read once, cached, and written once, at the end of the transaction.
  */
 export class UsageTable {
   readonly #db: Connection;
@@ -31,18 +31,18 @@ export class UsageTable {
     return this.#tenant([space, tenant]);
   }
 
-  /** `owner` as spelled in the table. */
+  /** `owner` as encoded in the table. */
   owner({ space, tenant }: KeySpace, owner: string): Readonly<Usage> {
     return this.#owner([space, tenant, owner]);
   }
 
-  /** Adds to what a tenant holds, and to what an owner does unless that is null. */
+  /** Adds to a tenant's usage, and to an owner's unless that is null. */
   charge({ space, tenant }: KeySpace, owner: string | null, keys: number, bytes: number): void {
     this.#add(this.#tenant([space, tenant]), keys, bytes);
     if (owner !== null) this.#add(this.#owner([space, tenant, owner]), keys, bytes);
   }
 
-  /** A version that no set of the tenant's keys in this space had or will have, or the one that is `given`. */
+  /** A version that the tenant's keys in this space have never had and will never have again, or `given`. */
   nextVersion({ space, tenant }: KeySpace, given?: number): number {
     const account = this.#tenant([space, tenant]);
     this.#add(account, 0, 0);
@@ -51,7 +51,7 @@ export class UsageTable {
     return version;
   }
 
-  /** Writes what the present transaction has changed. */
+  /** Writes what the current transaction has changed. */
   flush(): void {
     for (const account of this.#changed) {
       const { place, keys, bytes, version } = account;
@@ -76,7 +76,7 @@ export class UsageTable {
     if (this.#tenants.size + this.#owners.size > MOST_KNOWN) this.forget();
   }
 
-  /** The present transaction was taken back, and what it changed with it. */
+  /** The current transaction was rolled back, and its changes with it. */
   forget(): void {
     this.#tenants.clear();
     this.#owners.clear();
@@ -108,7 +108,7 @@ export class UsageTable {
   }
 
   #account(known: Map<string, Account>, place: readonly string[], sql: string): Account {
-    // Names of tenants and spaces hold no line break, and an owner is spelled in digits.
+    // Names of tenants and spaces contain no line break, and an owner is encoded in digits.
     const name = place.join('\n');
     let account = known.get(name);
     if (account === undefined) {

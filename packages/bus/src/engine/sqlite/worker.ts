@@ -7,9 +7,8 @@ import { StreamTables } from './streams.ts';
 import { UsageTable } from './usage.ts';
 
 /**
- * The thread that owns the database at `workerData`: SQLite blocks the thread that calls it, for an fsync too. It has
- * no clock, no timer and no state of its own but the open database and what it remembers of it; every call brings the
- * time along.
+ * The thread that owns the database at `workerData`: SQLite blocks the calling thread, including for fsync. It has no
+ * clock, no timer and no state except the open database and its caches; every call passes the time.
  */
 type Answers = { readonly [Name in CallName]: (ask: Calls[Name]['ask']) => Calls[Name]['answer'] };
 
@@ -75,7 +74,7 @@ async function open(): Promise<Answers> {
   };
 }
 
-/** The first request opens the database, and after a failure the next one tries again. */
+/** The first request opens the database; if that fails, the next one tries again. */
 async function answer(request: Request): Promise<unknown> {
   if (request.name === 'close' && answers === undefined) return null;
   answers ??= await open();
@@ -83,7 +82,7 @@ async function answer(request: Request): Promise<unknown> {
   return respond(request.ask);
 }
 
-// Requests wait for each other, the asynchronous opening too: answers come in the order asked.
+// Requests are processed one at a time, including the asynchronous opening: answers keep the order.
 let last: Promise<void> = Promise.resolve();
 
 parentPort?.on('message', (request: Request) => {
